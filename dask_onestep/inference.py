@@ -1,0 +1,261 @@
+"""Tables, intervals and tests from coefficients and their covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import linalg, stats
+
+__all__ = ["TestResult", "coefficient_table", "parse_null", "wald"]
+
+Null = str | Sequence[str] | Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """The outcome of a test.
+
+    Attributes
+    ----------
+    statistic : float
+        The test statistic.
+    df : float
+        Degrees of freedom: the number of restrictions.
+    df_denom : float
+        Denominator degrees of freedom of an F test; NaN for χ².
+    distribution : {"chi2", "F"}
+        The distribution under the null.
+    p_value : float
+        Its upper tail at `statistic`.
+    null : str
+        The hypothesis.
+    test : str
+        The test's name.
+    note : str
+        What a reader should know besides.
+
+    Examples
+    --------
+    >>> from dask_onestep.inference import TestResult
+    >>> print(TestResult.of(9.0, 1, null="x1 = 0", test="Wald"))
+    Wald test of x1 = 0: chi2(1) = 9, p = 0.0027.
+    """
+
+    __test__ = False  # not a test class, whatever its name tells pytest
+
+    statistic: float
+    df: float
+    df_denom: float
+    distribution: str
+    p_value: float
+    null: str = ""
+    test: str = ""
+    note: str = ""
+
+    @classmethod
+    def of(cls, statistic: float, df: float, df_denom: float = np.nan, **words: str) -> TestResult:
+        """Return the result of a χ² test, or of an F test if `df_denom` is a number.
+
+        Parameters
+        ----------
+        statistic : float
+            The statistic.
+        df, df_denom : float
+            Degrees of freedom.
+        **words : str
+            `null`, `test` and `note`.
+
+        Returns
+        -------
+        TestResult
+            The result.
+        """
+        if np.isnan(df_denom):
+            return cls(statistic, df, df_denom, "chi2", float(stats.chi2.sf(statistic, df)), **words)
+        return cls(statistic, df, df_denom, "F", float(stats.f.sf(statistic, df, df_denom)), **words)
+
+    def __str__(self) -> str:
+        degrees = f"{self.df:g}" if np.isnan(self.df_denom) else f"{self.df:g}, {self.df_denom:g}"
+        sentence = (
+            f"{self.test} test of {self.null}: {self.distribution}({degrees}) = {self.statistic:.4g}, "
+            f"p = {self.p_value:.2g}."
+        )
+        return f"{sentence} {self.note}".strip()
+
+
+def coefficient_table(names: Sequence[str], coef: np.ndarray, covariance: np.ndarray, level: float) -> pd.DataFrame:
+    """Return coefficients with standard errors, z tests and intervals.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the coefficients.
+    coef : ndarray of shape (d,)
+        Coefficients.
+    covariance : ndarray of shape (d, d)
+        Their covariance.
+    level : float
+        Level of the intervals, between 0 and 1.
+
+    Returns
+    -------
+    DataFrame
+        Columns coef, std_err, z, p_value, ci_lower, ci_upper; one row a coefficient.
+
+    Raises
+    ------
+    ValueError
+        If `level` is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
+    std_err = np.sqrt(np.diag(covariance))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = coef / std_err
+    half = stats.norm.isf((1 - level) / 2) * std_err
+    columns = {
+        "coef": coef,
+        "std_err": std_err,
+        "z": z,
+        "p_value": 2 * stats.norm.sf(np.abs(z)),
+        "ci_lower": coef - half,
+        "ci_upper": coef + half,
+    }
+    return pd.DataFrame(columns, index=pd.Index(names))
+
+
+def parse_null(null: Null, names: Sequence[str]) -> dict[str, float]:
+    """Return a null hypothesis as name → value.
+
+    Parameters
+    ----------
+    null : str, sequence of str, or mapping from str to float
+        Coefficients that are zero jointly, or have the values given.
+    names : sequence of str
+        Names of the coefficients.
+
+    Returns
+    -------
+    dict
+        Name to value, in the order of `names`.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, a name is not known, or a value is not a finite number.
+    """
+    if isinstance(null, str):
+        null = [null]
+    values = dict(null) if isinstance(null, Mapping) else dict.fromkeys(null, 0.0)
+    if not values:
+        raise ValueError("null is empty: name at least one coefficient, such as null=['x1'].")
+    if unknown := [name for name in values if name not in names]:
+        raise ValueError(f"null names {unknown}, which are not coefficients. These are: {', '.join(names)}.")
+    for name, value in values.items():
+        if not np.isfinite(value):
+            raise ValueError(f"null sets {name} to {value!r}, which is not a finite number.")
+    return {name: float(values[name]) for name in names if name in values}
+
+
+def null_text(null: Mapping[str, float]) -> str:
+    """Return a null hypothesis in words.
+
+    Parameters
+    ----------
+    null : mapping from str to float
+        Name to value.
+
+    Returns
+    -------
+    str
+        Such as ``x1 = 0, x2 = 1``.
+    """
+    return ", ".join(f"{name} = {value:g}" for name, value in null.items())
+
+
+def wald(
+    coef: np.ndarray, covariance: np.ndarray, restriction: np.ndarray, value: np.ndarray, df_denom: float, text: str
+) -> TestResult:
+    """Return the Wald test of R β = r.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (d,)
+        β̂.
+    covariance : ndarray of shape (d, d)
+        Its covariance.
+    restriction : ndarray of shape (s, d)
+        R.
+    value : ndarray of shape (s,)
+        r.
+    df_denom : float
+        N − d for the F test of a family with a dispersion; NaN for χ².
+    text : str
+        The hypothesis in words.
+
+    Returns
+    -------
+    TestResult
+        (Rβ̂ − r)'(R C R')⁻¹(Rβ̂ − r), over s for F.
+
+    Raises
+    ------
+    ValueError
+        If R has dependent rows, or concerns an aliased coefficient.
+    """
+    used = (restriction != 0).any(axis=0)
+    if np.isnan(coef[used]).any():
+        raise ValueError(f"The hypothesis {text} concerns an aliased coefficient, which has no estimate.")
+    gap = restriction[:, used] @ coef[used] - value
+    spread = restriction[:, used] @ covariance[np.ix_(used, used)] @ restriction[:, used].T
+    scale = np.sqrt(np.diag(spread))
+    try:
+        lower = linalg.cholesky(spread / np.outer(scale, scale), lower=True)
+    except (linalg.LinAlgError, ValueError) as error:
+        raise ValueError(f"The restrictions {text} are not independent of each other.") from error
+    half = linalg.solve_triangular(lower, gap / scale, lower=True)
+    statistic, s = float(half @ half), len(value)
+    return TestResult.of(statistic if np.isnan(df_denom) else statistic / s, s, df_denom, null=text, test="Wald")
+
+
+def restrictions(null: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return R, r and words for a hypothesis by names, by values, or as a pair (R, r) or matrix R.
+
+    Parameters
+    ----------
+    null : str, sequence of str, mapping, ndarray of shape (s, d), or tuple of two arrays
+        The hypothesis.
+    names : sequence of str
+        Names of the d coefficients.
+
+    Returns
+    -------
+    restriction : ndarray of shape (s, d)
+        R.
+    value : ndarray of shape (s,)
+        r.
+    text : str
+        The hypothesis in words.
+
+    Raises
+    ------
+    ValueError
+        If shapes or names do not fit.
+    """
+    pair = isinstance(null, tuple) and len(null) == 2 and not isinstance(null[0], str)
+    if (isinstance(null, np.ndarray) and null.dtype.kind in "fiub") or pair:
+        matrix = np.atleast_2d(np.asarray(null[0] if pair else null, dtype=np.float64))
+        value = np.broadcast_to(np.asarray(null[1] if pair else 0.0, dtype=np.float64), len(matrix))
+        if matrix.shape[1] != len(names):
+            raise ValueError(f"R has {matrix.shape[1]} columns, and there are {len(names)} coefficients.")
+        return matrix, value, f"R b = r ({len(matrix)} restriction{'s' if len(matrix) > 1 else ''})"
+    values = parse_null(null, names)
+    return (
+        np.eye(len(names))[[list(names).index(name) for name in values]],
+        np.array(list(values.values())),
+        null_text(values),
+    )

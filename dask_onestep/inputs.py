@@ -1,0 +1,235 @@
+"""What users hand in, as Dask collections that lie beside each other block by block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_consistent_length, column_or_1d
+
+__all__ = ["Data", "bring_together", "column_names", "is_lazy", "split_columns"]
+
+# NumPy data is cut into blocks of this size whatever the machine, so that the sums' order is fixed.
+_LOCAL_BLOCK_BYTES = 16 * 2**20
+_LABELS = {"y": "y", "weights": "sample_weight", "offset": "offset", "groups": "groups"}
+
+
+@dataclass(frozen=True)
+class Data:
+    """The parts of a data set, all of one kind and in the same blocks.
+
+    Attributes
+    ----------
+    x : dask Array or dask DataFrame
+        Covariates.
+    y, weights, offset, groups : dask Array, dask Series or None
+        One value a row.
+    columns : tuple of str
+        Names of the covariates; ``x0, x1, …`` if they have none.
+    local : bool
+        Whether the data lies in this process.
+    """
+
+    x: Any
+    y: Any
+    weights: Any
+    offset: Any
+    groups: Any
+    columns: tuple[str, ...]
+    local: bool = False
+
+
+def is_lazy(x: Any) -> bool:
+    """Return whether data is a Dask collection.
+
+    Parameters
+    ----------
+    x : object
+        What a user handed in.
+
+    Returns
+    -------
+    bool
+        False for NumPy, pandas and lists.
+    """
+    return isinstance(x, (da.Array, dd.DataFrame))
+
+
+def split_columns(x: Any, parts: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Take the parts that are given as column names out of a frame.
+
+    Parameters
+    ----------
+    x : object
+        Covariates; a frame, if any part is a name.
+    parts : dict
+        y, weights, offset, groups; a string names a column of `x`.
+
+    Returns
+    -------
+    x : object
+        Without these columns.
+    parts : dict
+        With the columns in place of their names.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column.
+    TypeError
+        If `x` has no column names.
+    """
+    named = {name: part for name, part in parts.items() if isinstance(part, str)}
+    if not named:
+        return x, parts
+    if not isinstance(x, (dd.DataFrame, pd.DataFrame)):
+        (name, part), *_ = named.items()
+        raise TypeError(f"{_LABELS[name]}={part!r} names a column, and X is not a DataFrame.")
+    for name, part in named.items():
+        if part not in x.columns:
+            raise ValueError(f"{_LABELS[name]}={part!r} is not a column of X.")
+    return x.drop(columns=list(named.values())), parts | {name: x[part] for name, part in named.items()}
+
+
+def bring_together(x: Any, parts: dict[str, Any], columns: tuple[str, ...] | None = None) -> Data:
+    """Return the parts of a data set as Dask collections in the same blocks; nothing is computed.
+
+    Parameters
+    ----------
+    x : dask Array, dask DataFrame, or ndarray of shape (n, p)
+        Covariates.
+    parts : dict
+        y, weights, offset, groups: array-like or Dask collection of shape (n,), or None.
+    columns : tuple of str or None
+        Names of the columns, if `x` no longer has them.
+
+    Returns
+    -------
+    Data
+        The parts.
+
+    Raises
+    ------
+    ValueError
+        If the parts differ in length or in blocks.
+    TypeError
+        If arrays and frames are mixed in a way that cannot be aligned.
+    """
+    columns = column_names(x) if columns is None else columns
+    if is_lazy(x):
+        beside = _beside_frame if isinstance(x, dd.DataFrame) else _beside_array
+        aligned: dict[str, Any] = {name: beside(x, part, _LABELS[name]) for name, part in parts.items()}
+        return Data(x, **aligned, columns=columns)
+    return _cut(x, parts, columns)
+
+
+def column_names(x: Any) -> tuple[str, ...]:
+    """Return the names of the covariates: ``x0, x1, …`` where they have none.
+
+    Parameters
+    ----------
+    x : object
+        Covariates of two dimensions.
+
+    Returns
+    -------
+    tuple of str
+        Names.
+
+    Raises
+    ------
+    ValueError
+        If `x` is not two-dimensional.
+    """
+    if isinstance(x, (dd.DataFrame, pd.DataFrame)):
+        return tuple(map(str, x.columns))
+    if x.ndim != 2:
+        raise ValueError(f"X must be two-dimensional, it has shape {x.shape}. Use X.reshape(-1, 1) for one column.")
+    return tuple(f"x{number}" for number in range(x.shape[1]))
+
+
+def _cut(x: np.ndarray, parts: dict[str, Any], columns: tuple[str, ...]) -> Data:
+    """Cut data that lies in this process into blocks."""
+    rows = max(1, _LOCAL_BLOCK_BYTES // (8 * max(x.shape[1], 1)))
+    lazy: dict[str, Any] = {}
+    for name, part in parts.items():
+        if part is None:
+            lazy[name] = None
+            continue
+        if isinstance(part, (da.Array, dd.Series)):
+            raise TypeError(f"X is in memory and {_LABELS[name]} is a Dask collection: compute it, or make X one too.")
+        part = part.to_numpy() if isinstance(part, (pd.Series, pd.DataFrame)) else np.asarray(part)
+        # scikit-learn warns of a column vector where one value a row is meant.
+        part = column_or_1d(part, warn=True) if name == "y" else part
+        if part.ndim != 1:
+            raise ValueError(f"{_LABELS[name]} must be one-dimensional: Sample weights must be 1D array or scalar")
+        check_consistent_length(x, part)
+        lazy[name] = da.from_array(part, chunks=rows, name=False)
+    return Data(da.from_array(x, chunks=(rows, -1), name=False), **lazy, columns=columns, local=True)
+
+
+def _beside_array(x: da.Array, part: Any, label: str) -> da.Array | None:
+    """Return one value a row, in the row chunks of X."""
+    if part is None:
+        return None
+    if isinstance(part, (dd.Series, dd.DataFrame)):
+        raise TypeError(
+            f"X is a Dask array and {label} a Dask DataFrame's: pass both as frames, X=frame[columns] and "
+            f"{label}=frame['name'], or both as arrays."
+        )
+    unknown = np.isnan(x.chunks[0]).any()
+    if not isinstance(part, da.Array):
+        if unknown:
+            raise ValueError(
+                f"X has unknown chunk sizes, so {label}, which is in memory, cannot be cut to match. "
+                f"Make {label} a Dask array in the same chunks."
+            )
+        part = np.asarray(part)
+        if part.ndim == 2 and part.shape[1] == 1:
+            part = part[:, 0]
+        if len(part) != x.shape[0]:
+            raise ValueError(f"X has {x.shape[0]} rows and {label} has {len(part)}.")
+        return da.from_array(part, chunks=(x.chunks[0],), name=False)
+    if part.ndim == 2 and part.shape[1] == 1:
+        part = part[:, 0]
+    if part.ndim != 1:
+        raise ValueError(f"{label} must hold one value a row, it has shape {part.shape}.")
+    if unknown or np.isnan(part.chunks[0]).any():
+        if x.numblocks[0] != part.numblocks[0]:
+            raise ValueError(
+                f"X is in {x.numblocks[0]} row blocks and {label} in {part.numblocks[0]}, of unknown sizes. "
+                "Take both from the same source."
+            )
+    elif x.shape[0] != part.shape[0]:
+        raise ValueError(f"X has {x.shape[0]} rows and {label} has {part.shape[0]}.")
+    elif x.chunks[0] != part.chunks[0]:
+        at = next(i for i, (a, b) in enumerate(zip(x.chunks[0], part.chunks[0], strict=False)) if a != b)
+        raise ValueError(
+            f"X and {label} are chunked differently along the rows: block {at} has {x.chunks[0][at]} rows in X "
+            f"and {part.chunks[0][at]} in {label}. Use {label} = {label}.rechunk(X.chunks[0])."
+        )
+    return part
+
+
+def _beside_frame(x: dd.DataFrame, part: Any, label: str) -> Any:
+    """Return one value a row, in the partitions of X."""
+    if part is None:
+        return None
+    if isinstance(part, dd.DataFrame) and len(part.columns) == 1:
+        part = part[part.columns[0]]
+    if isinstance(part, da.Array):
+        part = dd.from_dask_array(part)
+    if not isinstance(part, dd.Series):
+        raise TypeError(
+            f"X is a Dask DataFrame, whose partitions have unknown lengths, so {label} cannot be cut to match. "
+            f"Pass {label} as a column's name, or as a Dask Series from the same frame."
+        )
+    if part.npartitions != x.npartitions:
+        raise ValueError(
+            f"X has {x.npartitions} partitions and {label} has {part.npartitions}: take both from the same frame."
+        )
+    return part

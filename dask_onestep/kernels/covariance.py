@@ -1,0 +1,171 @@
+"""Covariances of the coefficients: from the information, and the sandwich."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.likelihood import linear_predictor, moments, slices, working
+from dask_onestep.kernels.linear_algebra import Factor
+from dask_onestep.kernels.records import Moments, Sums
+from dask_onestep.kernels.rows import Model, Rows, self_checking
+
+__all__ = ["COV_TYPES", "ScoreProducts", "degrees_of_freedom", "dispersion", "sandwich", "score_products"]
+
+COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreProducts(Sums):
+    """Moments at β and the sums that a robust covariance needs.
+
+    Attributes
+    ----------
+    moments : Moments
+        The likelihood's sums.
+    meat : ndarray of shape (d, d) or None
+        Σ sᵢsᵢ', sᵢ the score of row i.
+    clusters : DataFrame of shape (G, d) or None
+        Σ sᵢ over the rows of each cluster, indexed by its label.
+    """
+
+    moments: Moments
+    meat: np.ndarray | None
+    clusters: pd.DataFrame | None
+
+    def __add__(self, other: ScoreProducts) -> ScoreProducts:
+        return ScoreProducts(
+            self.moments + other.moments,
+            None if self.meat is None else self.meat + other.meat,
+            None if self.clusters is None else self.clusters.add(cast(pd.DataFrame, other.clusters), fill_value=0.0),
+        )
+
+    def is_finite(self) -> bool:
+        """Return whether no sum is NaN or infinite."""
+        return self.moments.is_finite()
+
+
+@self_checking
+def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str) -> ScoreProducts:
+    """Return the moments of a block at β and what the robust covariance needs besides.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block, with groups for "cluster".
+    model : Model
+        The model.
+    coef : ndarray of shape (d,)
+        β.
+    cov_type : {"HC0", "HC1", "cluster"}
+        The covariance.
+
+    Returns
+    -------
+    ScoreProducts
+        Sums over the block's rows.
+    """
+    d = len(model.names)
+    meat = np.zeros((d, d)) if cov_type != "cluster" else None
+    parts = []
+    with np.errstate(all="ignore"):
+        for part in slices(rows, model):
+            _, residual, _ = working(model, part.y, linear_predictor(part.design, coef, part.offset))
+            if part.weights is not None:
+                # A frequency weight stands for rows, each with a product of its own.
+                power = 0.5 if model.weight_type == "frequency" and meat is not None else 1.0
+                residual = residual * part.weights**power
+            np.multiply(part.design, residual[:, None], out=part.design)
+            if meat is not None:
+                meat += np.dot(part.design.T, part.design)
+            else:
+                assert rows.groups is not None
+                parts.append(pd.DataFrame(part.design).groupby(rows.groups[part.rows]).sum())
+    clusters = None
+    if meat is None:
+        clusters = pd.concat(parts).groupby(level=0).sum() if parts else pd.DataFrame(np.empty((0, d)))
+    return ScoreProducts(moments(rows, model, coef), meat, clusters)
+
+
+def degrees_of_freedom(sums: Moments, model: Model, rank: int) -> float:
+    """Return N − d; frequency weights count rows, so there N is their sum.
+
+    Parameters
+    ----------
+    sums : Moments
+        Sums over all rows.
+    model : Model
+        The model.
+    rank : int
+        d.
+
+    Returns
+    -------
+    float
+        Residual degrees of freedom.
+    """
+    return (sums.weight if model.weight_type == "frequency" else sums.n) - rank
+
+
+def dispersion(pearson: float | None, df_resid: float) -> float:
+    """Return φ̂ = χ²/(N − d), or 1 for families without a dispersion.
+
+    Parameters
+    ----------
+    pearson : float or None
+        Pearson χ².
+    df_resid : float
+        N − d.
+
+    Returns
+    -------
+    float
+        The dispersion, NaN where no degree of freedom is left.
+    """
+    if pearson is None:
+        return 1.0
+    return pearson / df_resid if df_resid > 0 else float("nan")
+
+
+def sandwich(factor: Factor, products: ScoreProducts, cov_type: str, n: float) -> np.ndarray:
+    """Return the robust covariance I⁻¹ M I⁻¹, the bread the expected information as in R's sandwich.
+
+    Parameters
+    ----------
+    factor : Factor
+        Factored information.
+    products : ScoreProducts
+        The meat.
+    cov_type : {"HC0", "HC1", "cluster"}
+        HC1 is HC0·N/(N − d); "cluster" has statsmodels' small-sample factor
+        G/(G − 1)·(N − 1)/(N − d).
+    n : float
+        N.
+
+    Returns
+    -------
+    ndarray of shape (d, d)
+        The covariance, NaN for aliased coefficients.
+
+    Raises
+    ------
+    ValueError
+        If there is but one cluster.
+    """
+    d = factor.rank
+    if cov_type == "cluster":
+        assert products.clusters is not None
+        sums = products.clusters.to_numpy()
+        count = len(sums)
+        if count < 2:
+            raise ValueError("cov_type='cluster' needs at least two groups.")
+        meat, correction = sums.T @ sums, count / (count - 1) * (n - 1) / (n - d)
+    else:
+        assert products.meat is not None
+        meat, correction = products.meat, n / (n - d) if cov_type == "HC1" else 1.0
+    bread = factor.inverse()
+    filled = np.nan_to_num(bread)
+    return np.where(np.isnan(bread), np.nan, correction * filled @ meat @ filled)

@@ -1,0 +1,262 @@
+"""The likelihood's sums over a block: log-likelihood, score, information, Pearson χ².
+
+Rows are taken in slices that stay in cache; a slice's design (constant, then covariates, in
+float64) is written into one reused buffer, so no temporary has the size of the block, and float32
+and integer blocks are summed in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dask_onestep.kernels.records import LogLikelihoods, Moments
+from dask_onestep.kernels.rows import Model, Rows, self_checking
+
+__all__ = ["Slice", "initial_moments", "linear_predictor", "log_likelihoods", "moments", "slices", "working"]
+
+_SLICE_BYTES = 768 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some consecutive rows of a block.
+
+    Attributes
+    ----------
+    design : ndarray of shape (m, d)
+        The constant, if there is one, and the covariates; a buffer that the next slice reuses.
+    y : ndarray of shape (m,)
+        Response.
+    weights, offset : ndarray of shape (m,) or None
+        As in the block.
+    rows : slice
+        Which rows of the block.
+    """
+
+    design: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None
+    offset: np.ndarray | None
+    rows: slice
+
+
+def slices(rows: Rows, model: Model) -> Iterator[Slice]:
+    """Yield a block in cache-sized slices.
+
+    Parameters
+    ----------
+    rows : Rows
+        A block.
+    model : Model
+        The model, for the constant.
+
+    Yields
+    ------
+    Slice
+        The next rows.
+    """
+    d = len(model.names)
+    length = max(1, min(len(rows), _SLICE_BYTES // (8 * max(d, 1))))
+    buffer = np.empty((length, d))
+    first = int(model.has_intercept)
+    buffer[:, :first] = 1.0
+    for start in range(0, len(rows), length):
+        at = slice(start, min(start + length, len(rows)))
+        design = buffer[: at.stop - at.start]
+        # The kernels scale the buffer in place, so the constant is written anew each time.
+        design[:, :first] = 1.0
+        design[:, first:] = rows.x[at]
+        yield Slice(
+            design,
+            rows.y[at],
+            None if rows.weights is None else rows.weights[at],
+            None if rows.offset is None else rows.offset[at],
+            at,
+        )
+
+
+def linear_predictor(design: np.ndarray, coef: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
+    """Return η = x'β + offset.
+
+    Parameters
+    ----------
+    design : ndarray of shape (m, d)
+        The design.
+    coef : ndarray of shape (d,) or (d, c)
+        One β, or one a column.
+    offset : ndarray of shape (m,) or None
+        The offset.
+
+    Returns
+    -------
+    ndarray of shape (m,) or (m, c)
+        Linear predictors.
+    """
+    eta = np.dot(design, coef)
+    if offset is not None:
+        eta += offset if eta.ndim == 1 else offset[:, None]
+    return eta
+
+
+def working(model: Model, y: np.ndarray, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return μ, (y − μ)μ'/V(μ) and μ'²/V(μ) of each row.
+
+    Parameters
+    ----------
+    model : Model
+        Family and link.
+    y, eta : ndarray of shape (m,)
+        Response and linear predictor.
+
+    Returns
+    -------
+    mean, residual, weight : ndarray of shape (m,)
+        The mean; the derivative of the log-likelihood in η; the expected information in η.
+    """
+    mean = model.link.inverse(eta)
+    derivative = model.link.inverse_derivative(eta)
+    if model.natural:
+        return mean, y - mean, derivative
+    quotient = derivative / model.family.variance(mean)
+    return mean, (y - mean) * quotient, derivative * quotient
+
+
+def row_log_likelihood(model: Model, y: np.ndarray, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return log p(y; μ) at φ = 1 for rows of weight 1; −inf where μ is not a mean of the family.
+
+    Parameters
+    ----------
+    model : Model
+        Family and link.
+    y, eta, mean : ndarray
+        Response, linear predictor and mean, of shapes that broadcast.
+
+    Returns
+    -------
+    ndarray
+        Log-likelihoods.
+    """
+    if model.natural:
+        return model.family.natural_log_likelihood(y, eta, mean)
+    valid = model.family.valid_mean(mean)
+    if valid.all():
+        return model.family.log_likelihood(y, mean)
+    loglik = model.family.log_likelihood(y, np.where(valid, mean, 1.0))
+    return np.where(valid, loglik, -np.inf)
+
+
+@self_checking
+def moments(rows: Rows, model: Model, coef: np.ndarray) -> Moments:
+    """Return log-likelihood, score and expected information of a block at β.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    coef : ndarray of shape (d,)
+        β, intercept first.
+
+    Returns
+    -------
+    Moments
+        Sums over the block's rows.
+    """
+    return _sum_slices(rows, model, coef)
+
+
+@self_checking
+def initial_moments(rows: Rows, model: Model) -> Moments:
+    """Return the sums whose Newton step from β = 0 is the first weighted least-squares fit.
+
+    The mean is the family's starting value and not yet g⁻¹(x'β), as in R's ``glm``: the working
+    response is z = g(μ) + (y − μ)/μ', and "score" is X'W(z − offset).
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    Moments
+        Sums over the block's rows, the log-likelihood −inf, since no β belongs to them.
+    """
+    return _sum_slices(rows, model, None)
+
+
+def _sum_slices(rows: Rows, model: Model, coef: np.ndarray | None) -> Moments:
+    d = len(model.names)
+    family = model.family
+    score, information, loglik = np.zeros(d), np.zeros((d, d)), 0.0
+    pearson, gradient = (0.0, np.zeros(d)) if family.has_dispersion else (None, None)
+    with np.errstate(all="ignore"):  # what is not finite shows in the sums
+        for part in slices(rows, model):
+            y, weights = part.y, part.weights
+            if coef is None:
+                start = family.initial_mean(y, np.ones_like(y) if weights is None else weights)
+                eta = model.link.link(start)
+            else:
+                eta = linear_predictor(part.design, coef, part.offset)
+            mean, residual, weight = working(model, y, eta)
+            if coef is None:
+                residual = residual + weight * (eta if part.offset is None else eta - part.offset)
+                loglik = -np.inf
+            else:
+                row_loglik = row_log_likelihood(model, y, eta, mean)
+                loglik += float(row_loglik.sum() if weights is None else np.dot(weights, row_loglik))
+            if pearson is not None:
+                unit = np.square(y - mean) / family.variance(mean)
+                slope = _pearson_slope(model, y, eta, mean, residual, unit)
+                pearson += float(unit.sum() if weights is None else np.dot(weights, unit))
+                gradient += np.dot(part.design.T, slope if weights is None else weights * slope)
+            if weights is not None:
+                residual, weight = weights * residual, weights * weight
+            score += np.dot(part.design.T, residual)
+            np.multiply(part.design, np.sqrt(weight)[:, None], out=part.design)
+            information += np.dot(part.design.T, part.design)
+    total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
+    return Moments(len(rows), total, loglik, score, information, pearson, gradient)
+
+
+def _pearson_slope(model, y, eta, mean, residual, unit):
+    """Return the derivative of (y − μ)²/V(μ) in η: −2(y − μ)μ'/V − (y − μ)²V'μ'/V²."""
+    family = model.family
+    change = family.variance_derivative(mean) / family.variance(mean) * model.link.inverse_derivative(eta)
+    return -2.0 * residual - unit * change
+
+
+@self_checking
+def log_likelihoods(rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoods:
+    """Return log-likelihood and deviance of a block at several β in one reading.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    coefs : ndarray of shape (m, d)
+        Candidates, one a row.
+
+    Returns
+    -------
+    LogLikelihoods
+        Sums over the block's rows, one for each candidate.
+    """
+    loglik, deviance = np.zeros(len(coefs)), np.zeros(len(coefs))
+    with np.errstate(all="ignore"):
+        for part in slices(rows, model):
+            eta = linear_predictor(part.design, coefs.T, part.offset)
+            mean = model.link.inverse(eta)
+            y = part.y[:, None]
+            weights = np.ones(len(y)) if part.weights is None else part.weights
+            loglik += np.dot(weights, row_log_likelihood(model, y, eta, mean))
+            deviance += np.dot(weights, model.family.deviance(y, mean))
+    return LogLikelihoods(len(rows), loglik, deviance)

@@ -1,0 +1,115 @@
+"""Solving with an information matrix: scaled, rank-revealing, and it says which columns are aliased."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+__all__ = ["Factor", "factorize"]
+
+# A column is aliased when the columns before it leave less than this share of its variance.  An
+# exact copy leaves about d·1e-16; a correlation of 0.999999 leaves 2e-6.
+ALIAS_TOLERANCE = 1e-11
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """Cholesky factor of the scaled information of the columns that are not aliased.
+
+    Attributes
+    ----------
+    scale : ndarray of shape (d,)
+        Square roots of the diagonal, 1 for empty columns.
+    kept : ndarray of shape (d,) of bool
+        Columns that are not aliased with earlier ones.
+    lower : ndarray of shape (r, r)
+        L with LL' the information of the kept columns over the outer product of their scales.
+    """
+
+    scale: np.ndarray
+    kept: np.ndarray
+    lower: np.ndarray
+
+    @property
+    def rank(self) -> int:
+        """The rank, d in the formulas of inference."""
+        return int(self.kept.sum())
+
+    def solve(self, score: np.ndarray) -> np.ndarray:
+        """Return I⁻¹s, with 0 for aliased columns; `score` of shape (d,) or (d, m)."""
+        scale = self.scale[self.kept]
+        scale = scale if score.ndim == 1 else scale[:, None]
+        result = np.zeros_like(score, dtype=np.float64)
+        result[self.kept] = linalg.cho_solve((self.lower, True), score[self.kept] / scale) / scale
+        return result
+
+    def decrement(self, score: np.ndarray) -> float:
+        """Return λ² = s'I⁻¹s."""
+        half = linalg.solve_triangular(self.lower, score[self.kept] / self.scale[self.kept], lower=True)
+        return float(half @ half)
+
+    def inverse(self) -> np.ndarray:
+        """Return I⁻¹, with NaN in the rows and columns of aliased coefficients."""
+        result = np.full((len(self.scale), len(self.scale)), np.nan)
+        scale = self.scale[self.kept]
+        inner = linalg.cho_solve((self.lower, True), np.eye(self.rank)) / np.outer(scale, scale)
+        result[np.ix_(self.kept, self.kept)] = (inner + inner.T) / 2
+        return result
+
+
+def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor:
+    """Factor an information matrix, column by column, setting aliased columns aside.
+
+    The matrix is scaled to a unit diagonal, so that raw dollars and fractions mix; a column's pivot
+    is the share of it that the columns before it do not explain.  Where the first column is the
+    intercept, a column's variance about its mean is the yardstick, so that a year such as 2013 is
+    not taken for a constant.  The later of two aliased columns is set aside, as in R.
+
+    Parameters
+    ----------
+    information : ndarray of shape (d, d)
+        Symmetric, positive semi-definite.
+    intercept : bool
+        Whether the first column is the intercept.
+
+    Returns
+    -------
+    Factor
+        The factor.
+
+    Raises
+    ------
+    ValueError
+        If the matrix holds NaN or infinity.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.kernels.linear_algebra import factorize
+    >>> factorize(np.array([[2.0, 2.0], [2.0, 2.0]])).kept.tolist()
+    [True, False]
+    """
+    if not np.isfinite(information).all():
+        raise ValueError("The information matrix holds NaN or infinity: the linear predictor overflowed.")
+    d = len(information)
+    diagonal = np.diag(information)
+    scale = np.where(diagonal > 0, np.sqrt(np.maximum(diagonal, 0.0)), 1.0)
+    scaled = information / scale[:, None] / scale
+    kept = diagonal > 0
+    yardstick = np.ones(d)
+    if intercept and d and kept[0]:
+        yardstick[1:] = 1.0 - scaled[0, 1:] ** 2
+    floor = np.maximum(ALIAS_TOLERANCE * yardstick, 8 * d * np.finfo(np.float64).eps)
+    while True:
+        columns = np.flatnonzero(kept)
+        lower, failed = linalg.lapack.dpotrf(scaled[np.ix_(columns, columns)], lower=1, clean=1)
+        good = len(columns) if failed == 0 else failed - 1
+        weak = np.flatnonzero(np.diag(lower)[:good] ** 2 < floor[columns[:good]])
+        if len(weak):
+            kept[columns[weak[0]]] = False
+        elif failed:
+            kept[columns[good]] = False
+        else:
+            return Factor(scale, kept, lower)

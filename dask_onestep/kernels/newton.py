@@ -1,0 +1,155 @@
+"""Newton's method on a concave (or nearly concave) objective that is small enough for one task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dask_onestep.kernels.likelihood import initial_moments, moments
+from dask_onestep.kernels.linear_algebra import Factor, factorize
+from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.rows import Model, Rows
+
+__all__ = ["Maximum", "fit_rows", "maximize", "rose"]
+
+MAX_HALVINGS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Maximum:
+    """Where an ascent ended.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (d,)
+        β, with 0 for aliased columns.
+    moments : Moments
+        The objective there.
+    factor : Factor
+        Its factored information.
+    converged : bool
+        Whether λ² fell below the tolerance.
+    n_iter : int
+        Newton steps taken.
+    """
+
+    coef: np.ndarray
+    moments: Moments
+    factor: Factor
+    converged: bool
+    n_iter: int
+
+
+def rose(new: float, old: float) -> bool:
+    """Return whether a log-likelihood did not fall, up to rounding.
+
+    Parameters
+    ----------
+    new, old : float
+        Log-likelihoods after and before a step.
+
+    Returns
+    -------
+    bool
+        False for NaN.
+    """
+    return bool(new >= old - 1e-11 * abs(old)) if np.isfinite(old) else not np.isnan(new) and new >= old
+
+
+def maximize(
+    objective: Callable[[np.ndarray], Moments],
+    start: np.ndarray,
+    *,
+    first: Moments | None = None,
+    intercept: bool = True,
+    tol: float = 1e-16,
+    max_iter: int = 30,
+    inside: Callable[[np.ndarray], bool] | None = None,
+) -> Maximum:
+    """Climb from a start by Newton steps, halved until the objective does not fall.
+
+    Parameters
+    ----------
+    objective : callable
+        β to `Moments`; its information must be positive semi-definite near the maximum.
+    start : ndarray of shape (d,)
+        Where to start.
+    first : Moments or None
+        The objective at `start`, if it is known.
+    intercept : bool
+        Whether the first coefficient is the intercept.
+    tol : float
+        Stop once λ² = s'I⁻¹s is at most `tol` times d.
+    max_iter : int
+        Stop after so many steps all the same.
+    inside : callable or None
+        A region that steps must not leave: β to bool.  A step that would is halved.
+
+    Returns
+    -------
+    Maximum
+        The last point, its moments, and whether it is a maximum.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.kernels.newton import maximize
+    >>> from dask_onestep.kernels.records import Moments
+    >>> def parabola(b):
+    ...     return Moments(1, 1.0, float(-0.5 * (b @ b - 2 * b[0])), np.array([1.0]) - b, np.eye(1))
+    >>> maximize(parabola, np.zeros(1)).coef.tolist()
+    [1.0]
+    """
+    coef, current = start, objective(start) if first is None else first
+    factor = factorize(current.information, intercept=intercept)
+    for n_iter in range(max_iter + 1):
+        if np.isfinite(current.loglik) and factor.decrement(current.score) <= tol * max(factor.rank, 1):
+            return Maximum(coef, current, factor, True, n_iter)
+        if n_iter == max_iter:
+            break
+        step = factor.solve(current.score)
+        for _ in range(MAX_HALVINGS):
+            trial = coef + step
+            if inside is None or inside(trial):
+                reached = objective(trial)
+                if rose(reached.loglik, current.loglik) and reached.is_finite():
+                    break
+            step = step / 2
+        else:
+            break
+        coef, current = trial, reached
+        factor = factorize(current.information, intercept=intercept)
+    return Maximum(coef, current, factor, False, n_iter)
+
+
+def fit_rows(rows: Rows, model: Model, start: np.ndarray | None = None, *, max_iter: int = 30) -> Maximum:
+    """Return the maximum-likelihood fit of rows that are in memory.
+
+    Parameters
+    ----------
+    rows : Rows
+        The rows, labels encoded.
+    model : Model
+        The model.
+    start : ndarray of shape (d,) or None
+        Where to start; None for one weighted least-squares fit to the family's starting means.
+    max_iter : int
+        Newton steps at the most; separated rows never converge.
+
+    Returns
+    -------
+    Maximum
+        The fit; not converged if the rows are separated.
+    """
+    intercept = model.has_intercept
+
+    def objective(coef: np.ndarray) -> Moments:
+        return moments(rows, model, coef)
+
+    first = None
+    if start is None:
+        start = np.zeros(len(model.names))
+        first = initial_moments(rows, model)
+    return maximize(objective, start, first=first, intercept=intercept, max_iter=max_iter)

@@ -1,0 +1,294 @@
+"""What the pilot rows know: their own MLE, the curvature that one step leaves out, how far it is from the MLE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dask_onestep.kernels.likelihood import linear_predictor, moments, slices, working
+from dask_onestep.kernels.linear_algebra import Factor, factorize
+from dask_onestep.kernels.newton import fit_rows, maximize, rose
+from dask_onestep.kernels.records import Findings, Moments
+from dask_onestep.kernels.rows import Model, Rows, encode
+from dask_onestep.kernels.sampling import PilotSample, Survey, survey
+
+__all__ = ["PilotFit", "Step", "fit_pilot", "halve_step", "take_step"]
+
+# An honest pilot lies at a squared distance of about d(N/n − 1) from the MLE, in the metric of the
+# information; ten times that is beyond chance for any d.
+TRUST = 10.0
+
+
+@dataclass(frozen=True)
+class PilotFit:
+    """The pilot's maximum-likelihood fit, and the rows it came from.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (d,)
+        β̂_p, with 0 for columns that the pilot cannot tell apart from others.
+    rows : Rows
+        The n pilot rows, labels encoded.
+    moments : Moments
+        The likelihood's sums over the pilot rows at β̂_p.
+    factor : Factor
+        Their factored information.
+    survey : Survey
+        What the pass learned of the whole.
+    separated : bool
+        Whether the pilot has no MLE, so that `coef` is the penalised fit.
+    """
+
+    coef: np.ndarray
+    rows: Rows
+    moments: Moments
+    factor: Factor
+    survey: Survey
+    separated: bool = False
+
+    @property
+    def n(self) -> int:
+        """Rows of the pilot."""
+        return len(self.rows)
+
+    @property
+    def ratio(self) -> float:
+        """N/n."""
+        return self.survey.n / self.n
+
+    @property
+    def reach(self) -> float:
+        """The squared distance within which an honest pilot has the MLE, in information units."""
+        spread = self.ratio - 1.0
+        return TRUST * max(self.factor.rank, 1) * spread if spread > 0 else np.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step from a point where a pass was made.
+
+    Attributes
+    ----------
+    start : ndarray of shape (d,)
+        Where the pass was made.
+    sums : Moments
+        The full sums there.
+    factor : Factor
+        Their factored information.
+    coef : ndarray of shape (d,)
+        Where the step leads, with 0 for aliased columns.
+    ahead : Moments
+        The full sums at `coef`, as those at `start` and the pilot rows foretell them; the information
+        is that at `start` where the foretold one is not positive definite.
+    decrement : float
+        λ² at `coef`, estimated from the pilot rows.
+    halvings : int
+        How often the step was halved.
+    fell_back : bool
+        Whether the corrected step was asked for and could not be had.
+    """
+
+    start: np.ndarray
+    sums: Moments
+    factor: Factor
+    coef: np.ndarray
+    ahead: Moments
+    decrement: float
+    halvings: int = 0
+    fell_back: bool = False
+
+
+def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
+    """Return the MLE of the pilot rows; of a separated pilot, its penalised fit.
+
+    A pilot without an MLE (separated, all zero, one class) is given the weak prior of Clogg, Rubin,
+    Schenker, Schultz and Weidman (1991): d pseudo-observations, spread over the rows, whose response
+    is the pilot's mean.
+
+    Parameters
+    ----------
+    sample : PilotSample
+        Candidates of all blocks.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    PilotFit
+        The fit.
+
+    Raises
+    ------
+    ValueError
+        If no row is usable, or y has other than two classes.
+    """
+    known = survey(sample)
+    rows = encode(sample.drawn().rows(), known.classes)
+    if isinstance(rows, Findings):
+        rows.raise_error()
+    assert isinstance(rows, Rows)
+    fit = fit_rows(rows, model)
+    separated = not fit.converged
+    if separated:
+        fit = fit_rows(_with_prior(rows, model), model)
+        sums = moments(rows, model, fit.coef)
+        fit = replace(fit, moments=sums, factor=factorize(sums.information, intercept=model.has_intercept))
+    return PilotFit(fit.coef, rows, fit.moments, fit.factor, known, separated)
+
+
+def _with_prior(rows: Rows, model: Model) -> Rows:
+    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+    share = len(model.names) / len(rows)
+    mean = (np.dot(weights, rows.y) + 0.5) / (weights.sum() + 1.0)
+    return replace(rows, y=(rows.y + share * mean) / (1.0 + share), weights=weights * (1.0 + share))
+
+
+def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, correction: str | None) -> Step:
+    """Return the scoring step from a point where a pass was made.
+
+    Without correction it is equation (2.4) of Wang et al., β̂ = β̂_p + I⁻¹s.  With it, δ maximises
+
+        J(δ) = s'δ − ½ δ'Iδ + (N/n) R(δ),
+        R(δ) = ℓ_pil(β + δ) − ℓ_pil(β) − s_pil'δ + ½ δ'I_pil δ,
+
+    inside the region δ'Iδ ≤ 10 d(N/n − 1): R is what the pilot rows know of the likelihood's third
+    and higher order terms.  Either step is halved while J says that it overshoots.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    pilot : PilotFit
+        The pilot.
+    coef : ndarray of shape (d,)
+        β, where the pass was made.
+    sums : Moments
+        The full sums at β.
+    correction : {None, "pilot"}
+        Which step.
+
+    Returns
+    -------
+    Step
+        The step, with information, dispersion and decrement where it leads.
+    """
+    factor = factorize(sums.information, intercept=model.has_intercept)
+    curvature = _Curvature(model, pilot, coef, sums)
+    newton = factor.solve(sums.score)
+    found = curvature.maximum(factor, newton) if correction == "pilot" else None
+    if found is None:
+        return _arrive(curvature, factor, newton, fell_back=correction == "pilot")
+    arrived = _arrive(curvature, factor, found)
+    return replace(arrived, decrement=_sampling_decrement(curvature, found, factor))
+
+
+def halve_step(model: Model, pilot: PilotFit, step: Step) -> Step:
+    """Return half of a step that a pass has shown to overshoot.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    pilot : PilotFit
+        The pilot.
+    step : Step
+        The step.
+
+    Returns
+    -------
+    Step
+        Half of it, from the same start.
+    """
+    curvature = _Curvature(model, pilot, step.start, step.sums)
+    half = _arrive(curvature, step.factor, (step.coef - step.start) / 2, fell_back=step.fell_back)
+    return replace(half, halvings=half.halvings + step.halvings + 1)
+
+
+def _arrive(curvature: _Curvature, factor: Factor, step: np.ndarray, *, fell_back: bool = False) -> Step:
+    halvings = 0
+    ahead = curvature(step)
+    while not (rose(ahead.loglik, 0.0) and ahead.is_finite()) and halvings < 60:
+        step, halvings = step / 2, halvings + 1
+        ahead = curvature(step)
+    decrement = factor.decrement(ahead.score)
+    sums, intercept = curvature.sums, curvature.model.has_intercept
+    information = ahead.information
+    if not (factorize(information, intercept=intercept).kept == factor.kept).all():
+        information = sums.information
+    pearson = None if ahead.pearson is None else max(ahead.pearson, 0.0)
+    ahead = replace(ahead, loglik=sums.loglik + ahead.loglik, information=information, pearson=pearson)
+    return Step(curvature.coef, sums, factor, curvature.coef + step, ahead, decrement, halvings, fell_back)
+
+
+class _Curvature:
+    """J(δ) with its gradient, its information, and Pearson's χ² at β + δ, as `Moments` of δ."""
+
+    def __init__(self, model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments):
+        self.model, self.pilot, self.coef, self.sums = model, pilot, coef, sums
+        self.here = moments(pilot.rows, model, coef)
+
+    def __call__(self, step: np.ndarray) -> Moments:
+        full, here, ratio = self.sums, self.here, self.pilot.ratio
+        there = moments(self.pilot.rows, self.model, self.coef + step)
+        ahead, ahead_here = full.information @ step, here.information @ step
+        rest = there.loglik - here.loglik - here.score @ step + 0.5 * step @ ahead_here
+        pearson = None
+        if full.pearson is not None:
+            # The pilot rows tell what is left of χ² after its gradient and, as for gaussian, 2I.
+            left = there.pearson - here.pearson - here.pearson_gradient @ step - step @ ahead_here  # type: ignore[operator]
+            pearson = full.pearson + full.pearson_gradient @ step + step @ ahead + ratio * left  # type: ignore[operator]
+        return Moments(
+            full.n,
+            full.weight,
+            full.score @ step - 0.5 * step @ ahead + ratio * rest,
+            full.score - ahead + ratio * (there.score - here.score + ahead_here),
+            full.information + ratio * (there.information - here.information),
+            pearson,
+            full.pearson_gradient,
+        )
+
+    def maximum(self, factor: Factor, newton: np.ndarray) -> np.ndarray | None:
+        """Return where J is greatest inside the trust region; None on its boundary or where J curves up."""
+        reach, information = self.pilot.reach, self.sums.information
+
+        def inside(step: np.ndarray) -> bool:
+            return step @ information @ step <= reach
+
+        start = np.zeros_like(newton)
+        if inside(newton) and rose(self(newton).loglik, 0.0):
+            start = newton
+        try:
+            found = maximize(self, start, intercept=self.model.has_intercept, tol=1e-12, inside=inside)
+        except ValueError:
+            return None
+        honest = found.converged and bool((found.factor.kept == factor.kept).all())
+        return found.coef if honest else None
+
+
+def _sampling_decrement(curvature: _Curvature, step: np.ndarray, factor: Factor) -> float:
+    """Return the expected λ² at the corrected step, from the spread of the pilot rows' corrections.
+
+    The corrected step zeroes the score as the pilot extrapolates it, so that estimate would be 0 by
+    construction.  What is left is the sampling error of (N/n)Σrᵢ, rᵢ the part of row i's score that
+    is not linear in δ: E λ² = tr(I⁻¹ Var), with the finite-population factor 1 − n/N.
+    """
+    model, pilot, coef = curvature.model, curvature.pilot, curvature.coef
+    if pilot.n < 2:
+        return float("nan")
+    total, square = np.zeros(len(coef)), np.zeros((len(coef), len(coef)))
+    with np.errstate(all="ignore"):
+        for part in slices(pilot.rows, model):
+            eta = linear_predictor(part.design, coef, part.offset)
+            ahead = np.dot(part.design, step)
+            _, before, weight = working(model, part.y, eta)
+            _, after, _ = working(model, part.y, eta + ahead)
+            rest = after - before + weight * ahead
+            if part.weights is not None:
+                rest = rest * part.weights
+            np.multiply(part.design, rest[:, None], out=part.design)
+            total += part.design.sum(axis=0)
+            square += np.dot(part.design.T, part.design)
+    n, ratio = pilot.n, pilot.ratio
+    spread = (square - np.outer(total, total) / n) * n / (n - 1)
+    return float(max(0.0, np.trace(factor.solve(spread)) * ratio**2 * (1.0 - 1.0 / ratio)))

@@ -1,0 +1,153 @@
+"""Frozen records of sums: a block yields one, ``+`` joins two, a method finishes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+
+__all__ = ["Findings", "LogLikelihoods", "Moments", "Sums", "add"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """A record whose fields are sums over rows, so that blocks join by ``+``."""
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(_add_values(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)))
+
+    def is_finite(self) -> bool:
+        """Return whether no sum is NaN or infinite."""
+        values = (getattr(self, f.name) for f in fields(self))
+        return all(np.isfinite(value).all() for value in values if value is not None)
+
+
+def _add_values(left: Any, right: Any) -> Any:
+    return None if left is None else left + right
+
+
+@dataclass(frozen=True, slots=True)
+class Moments(Sums):
+    """Sums over rows of the likelihood and its first two moments at one β.
+
+    Attributes
+    ----------
+    n : int
+        Usable rows.
+    weight : float
+        Σ wᵢ; equal to `n` without weights.
+    loglik : float
+        ℓ(β) = Σ wᵢ log p(yᵢ; μᵢ) at φ = 1, constants included.
+    score : ndarray of shape (d,)
+        s(β) = +∂ℓ/∂β.
+    information : ndarray of shape (d, d)
+        Expected information I(β), positive semi-definite.
+    pearson : float or None
+        Pearson χ²(β) = Σ wᵢ (yᵢ − μᵢ)²/V(μᵢ); None for families without a dispersion.
+    pearson_gradient : ndarray of shape (d,) or None
+        ∂χ²/∂β; None for families without a dispersion.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.kernels.records import Moments
+    >>> one = Moments(2, 2.0, -1.0, np.ones(1), np.ones((1, 1)))
+    >>> (one + one).n
+    4
+    """
+
+    n: int
+    weight: float
+    loglik: float
+    score: np.ndarray
+    information: np.ndarray
+    pearson: float | None = None
+    pearson_gradient: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLikelihoods(Sums):
+    """Log-likelihoods and deviances at several β, in one pass.
+
+    Attributes
+    ----------
+    n : int
+        Usable rows.
+    loglik : ndarray of shape (m,)
+        ℓ(β) at φ = 1 for each of m candidates.
+    deviance : ndarray of shape (m,)
+        Deviance at φ = 1 for each.
+    """
+
+    n: int
+    loglik: np.ndarray
+    deviance: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is wrong with the data, in place of a block's sums.
+
+    ``+`` merges findings and lets them win over any record of sums, so that one pass reports all
+    that it met and no partial sum is taken for the whole.
+
+    Attributes
+    ----------
+    counts : tuple of (str, int, str)
+        What was found, on how many rows, and the cure.
+    blocks : tuple of int
+        The first blocks it was found in, at most five.
+    more : bool
+        Whether further blocks have findings too.
+    """
+
+    counts: tuple[tuple[str, int, str], ...]
+    blocks: tuple[int, ...]
+    more: bool = False
+
+    def __add__(self, other: Any) -> Findings:
+        if not isinstance(other, Findings):
+            return self
+        merged: dict[tuple[str, str], int] = {}
+        for what, count, cure in self.counts + other.counts:
+            merged[what, cure] = merged.get((what, cure), 0) + count
+        blocks = tuple(sorted({*self.blocks, *other.blocks}))
+        counts = tuple((what, count, cure) for (what, cure), count in merged.items())
+        return Findings(counts, blocks[:5], self.more or other.more or len(blocks) > 5)
+
+    __radd__ = __add__
+
+    def raise_error(self) -> None:
+        """Raise a `ValueError` that says what is wrong, where, and the cure.
+
+        Raises
+        ------
+        ValueError
+            Always.
+        """
+        lines = [
+            f"{what} ({count} row{'s' if count != 1 else ''})" if count else what for what, count, _ in self.counts
+        ]
+        cures = dict.fromkeys(cure for _, _, cure in self.counts if cure)
+        where = ", ".join(map(str, self.blocks)) + (", …" if self.more else "")
+        raise ValueError(
+            f"{'; '.join(lines)}. In block{'s' if len(self.blocks) > 1 or self.more else ''} {where}. "
+            + " ".join(cures)
+        )
+
+
+def add(left: Any, right: Any) -> Any:
+    """Return ``left + right``; findings win over sums.
+
+    Parameters
+    ----------
+    left, right : Sums or Findings
+        Two records.
+
+    Returns
+    -------
+    Sums or Findings
+        Their sum.
+    """
+    return right + left if isinstance(right, Findings) else left + right

@@ -1,0 +1,371 @@
+"""One block's rows: what arrives, what may be used, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.families import Family
+from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.threads import aligned
+from dask_onestep.links import LinkLike
+
+__all__ = ["Block", "Model", "Rows", "encode", "hold", "inspect_columns", "self_checking", "usable_rows"]
+
+_DROP = "Pass missing='drop' to leave such rows out, or mend them first."
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is fitted: everything about a GLM but its data and its coefficients.
+
+    Attributes
+    ----------
+    family : Family
+        The law of y.
+    link : LinkLike
+        The link.
+    columns : tuple of str
+        Names of the columns of X, in order.
+    fit_intercept : bool
+        Whether x_i starts with a constant.
+    classify : bool
+        Whether y holds labels, to be encoded by the classes of the whole.
+    missing : {"raise", "drop"}
+        What is done with rows that hold NaN or infinity.
+    weight_type : {"variance", "frequency"}
+        Whether a weight counts as precision or as repeated rows.
+    fixed : tuple of (str, float)
+        Coefficients held at a value, as a null hypothesis holds them; they are not estimated.
+    """
+
+    family: Family
+    link: LinkLike
+    columns: tuple[str, ...]
+    fit_intercept: bool = True
+    classify: bool = False
+    missing: str = "raise"
+    weight_type: str = "variance"
+    fixed: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the coefficients that are estimated, in order."""
+        held = dict(self.fixed)
+        return tuple(name for name in self.all_names if name not in held)
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Names of all coefficients, those held at a value included."""
+        return ("intercept", *self.columns) if self.fit_intercept else self.columns
+
+    @property
+    def has_intercept(self) -> bool:
+        """Whether the first coefficient that is estimated is the intercept."""
+        return self.fit_intercept and "intercept" not in dict(self.fixed)
+
+    @property
+    def natural(self) -> bool:
+        """Whether η is the natural parameter of the family."""
+        return getattr(self.link, "name", None) == self.family.natural_link
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A row block as it arrives, one part per argument of ``fit``.
+
+    Attributes
+    ----------
+    x : ndarray or DataFrame of shape (m, p)
+        Covariates.
+    y : ndarray or Series of shape (m,)
+        Response, or labels.
+    weights, offset, groups : array-like of shape (m,) or None
+        As handed to ``fit``.
+    number : int
+        The block's number, from 0.
+    start : int or None
+        The global number of its first row, if chunk sizes are known.
+    """
+
+    x: Any
+    y: Any
+    weights: Any = None
+    offset: Any = None
+    groups: Any = None
+    number: int = 0
+    start: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The usable rows of a block, ready for the kernels.
+
+    Attributes
+    ----------
+    x : ndarray of shape (m, p)
+        Covariates, numeric, aligned, any float or integer dtype, without the constant.
+    y : ndarray of shape (m,)
+        Response as float64, or labels until they are encoded.
+    weights, offset : ndarray of shape (m,) or None
+        float64.
+    groups : ndarray of shape (m,) or None
+        Cluster labels.
+    number : int
+        The block's number.
+    start : int or None
+        The global number of the block's first row.
+    kept : ndarray of shape (m,) or None
+        Row numbers within the block, if rows were dropped.
+    n_missing : int
+        Rows dropped.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    number: int = 0
+    start: int | None = 0
+    kept: np.ndarray | None = None
+    n_missing: int = 0
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, index: Any) -> Rows:
+        """Return the rows that an index or a mask selects."""
+        kept = np.arange(len(self)) if self.kept is None else self.kept
+        return replace(
+            self,
+            x=self.x[index],
+            y=self.y[index],
+            weights=None if self.weights is None else self.weights[index],
+            offset=None if self.offset is None else self.offset[index],
+            groups=None if self.groups is None else self.groups[index],
+            kept=kept[index],
+        )
+
+
+def usable_rows(block: Block, model: Model) -> Rows | Findings:
+    """Return the block's rows as arrays, or what is wrong with them.
+
+    Covariates are not searched for NaN here unless rows with gaps are to be dropped: sums over all
+    rows show them at no cost (`inspect_columns` then says where).
+
+    Parameters
+    ----------
+    block : Block
+        The block as it arrived.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    Rows or Findings
+        The usable rows, or what forbids to use the block.
+    """
+    lengths = {
+        name: len(part)
+        for name in ("x", "y", "weights", "offset", "groups")
+        if (part := getattr(block, name)) is not None
+    }
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name} has {length} rows" for name, length in lengths.items())
+        return _found(block, f"the parts of one block differ in length: {said}", 0, "Align them first.")
+    x = _numeric_matrix(block, model)
+    if isinstance(x, Findings):
+        return x
+    parts: dict[str, np.ndarray | None] = {}
+    for name, wanted in (("y", not model.classify), ("weights", True), ("offset", True)):
+        part = getattr(block, name)
+        array = None if part is None else _vector(part, numeric=wanted)
+        if isinstance(array, str):
+            label = {"weights": "sample_weight"}.get(name, name)
+            return _found(block, f"{label} {array}", len(x), "Convert it to numbers first.")
+        parts[name] = array
+    groups = None if block.groups is None else _vector(block.groups, numeric=False)
+    rows = Rows(x, groups=groups, number=block.number, start=block.start, **parts)  # type: ignore[arg-type]
+    if model.missing == "drop":
+        complete = _complete_rows(rows)
+        if not complete.all():
+            rows = replace(rows.take(complete), n_missing=int((~complete).sum()))
+    return _check_values(rows, model) or rows
+
+
+def _numeric_matrix(block: Block, model: Model) -> np.ndarray | Findings:
+    x = block.x
+    if isinstance(x, pd.DataFrame):
+        try:
+            x = x.to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            what = ", ".join(f"{c} ({t})" for c, t in block.x.dtypes.items() if t.kind not in "biufc")
+            return _found(block, f"columns are not numeric: {what or error}", len(block.x), "Encode them first.")
+    x = np.asarray(x)
+    if x.ndim != 2 or x.shape[1] != len(model.columns):
+        return _found(block, f"X has shape {x.shape}, not (rows, {len(model.columns)})", 0, "")
+    if x.dtype.kind == "c":
+        return _found(block, "Complex data not supported: X is complex", len(x), "Take real parts first.")
+    if x.dtype.kind in "mM":
+        return _found(block, "X holds datetimes", len(x), "Turn them into numbers first, such as days.")
+    if x.dtype.kind not in "biuf":
+        try:
+            x = x.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            return _found(block, f"X has dtype {x.dtype} and does not convert to numbers: {error}", len(x), "")
+    return aligned(x)
+
+
+def _vector(part: Any, *, numeric: bool) -> np.ndarray | str:
+    array = np.asarray(part)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        return f"has shape {array.shape}, not one value a row"
+    if not numeric:
+        return array
+    if array.dtype.kind == "c":
+        return "is complex: Complex data not supported"
+    try:
+        # pandas turns its own missing values and nullable dtypes into NaN.
+        array = pd.Series(part if isinstance(part, pd.Series) else array).to_numpy(np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        return f"has dtype {array.dtype} and is not numeric"
+    return aligned(array)
+
+
+def _complete_rows(rows: Rows) -> np.ndarray:
+    complete = np.isfinite(rows.x).all(axis=1) if rows.x.dtype.kind == "f" else np.ones(len(rows), bool)
+    for part in (rows.y, rows.weights, rows.offset, rows.groups):
+        if part is not None:
+            complete &= np.isfinite(part) if part.dtype.kind == "f" else ~pd.isna(part)
+    return complete
+
+
+def _check_values(rows: Rows, model: Model) -> Findings | None:
+    """Look at what has one value a row; the cost beside X is small."""
+    found = []
+    for name, part in (("y", rows.y), ("sample_weight", rows.weights), ("offset", rows.offset)):
+        if part is None:
+            continue
+        gaps = ~np.isfinite(part) if part.dtype.kind == "f" else pd.isna(part)
+        if gaps.any():
+            found.append((f"Input {name} contains NaN, infinity or a missing value", int(gaps.sum()), _DROP))
+    if rows.weights is not None and (negative := rows.weights < 0).any():
+        found.append(("sample_weight is negative", int(negative.sum()), "Weights must be zero or positive."))
+    if not found and not model.classify:
+        outside = ~model.family.in_support(rows.y)
+        if outside.any():
+            what = f"y is outside the {model.family.name} family's range, which is {model.family.support}"
+            example = rows.y[np.argmax(outside)]
+            found.append((f"{what}: {example:g} for one", int(outside.sum()), "Check y, or choose another family."))
+    return Findings(tuple(found), (rows.number,)) if found else None
+
+
+def self_checking(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a kernel whose sums turn NaN or infinite if any covariate is, so that no search comes first.
+
+    Parameters
+    ----------
+    kernel : callable
+        A kernel over all rows.
+
+    Returns
+    -------
+    callable
+        The same.
+    """
+    kernel.self_checking = True  # type: ignore[attr-defined]
+    return kernel
+
+
+def inspect_columns(rows: Rows, model: Model) -> Findings | None:
+    """Name the columns of X that hold NaN or infinity, and on how many rows.
+
+    Parameters
+    ----------
+    rows : Rows
+        A block's rows.
+    model : Model
+        The model, for the columns' names.
+
+    Returns
+    -------
+    Findings or None
+        None if every value is finite.
+    """
+    if rows.x.dtype.kind != "f":
+        return None
+    with np.errstate(all="ignore"):
+        # A column's sum is finite if its values are; the search below runs only where it is not.
+        if np.isfinite(rows.x.sum(axis=0)).all():
+            return None
+    counts = (~np.isfinite(rows.x)).sum(axis=0)
+    found = tuple(
+        (f"Input X contains NaN or infinity in column {name}", int(count), _DROP)
+        for name, count in zip(model.columns, counts, strict=True)
+        if count
+    )
+    return Findings(found, (rows.number,)) if found else None
+
+
+def encode(rows: Rows, classes: np.ndarray | None) -> Rows | Findings:
+    """Return the rows with labels as 0 and 1; rows of a regression pass as they are.
+
+    Parameters
+    ----------
+    rows : Rows
+        A block's rows, `y` still labels.
+    classes : ndarray of shape (2,) or None
+        The two labels of the whole data, sorted; None for a regression.
+
+    Returns
+    -------
+    Rows or Findings
+        The same rows with `y` in {0.0, 1.0}, or the labels that are neither class.
+    """
+    if classes is None:
+        return rows
+    second = rows.y == classes[1]
+    strange = ~(second | (rows.y == classes[0]))
+    if strange.any():
+        what = f"y has the label {rows.y[np.argmax(strange)]!r}, which is none of the classes {list(classes)}"
+        return Findings(((what, int(strange.sum()), ""),), (rows.number,))
+    return replace(rows, y=second.astype(np.float64))
+
+
+def hold(rows: Rows, model: Model) -> Rows:
+    """Return the rows with the columns of fixed coefficients moved into the offset.
+
+    Parameters
+    ----------
+    rows : Rows
+        A block's rows.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    Rows
+        Rows of the columns that are estimated.
+    """
+    if not model.fixed:
+        return rows
+    held = dict(model.fixed)
+    offset = np.full(len(rows), held.get("intercept", 0.0))
+    if rows.offset is not None:
+        offset += rows.offset
+    for number, name in enumerate(model.columns):
+        if held.get(name):
+            offset += held[name] * rows.x[:, number]
+    free = [number for number, name in enumerate(model.columns) if name not in held]
+    return replace(rows, x=rows.x[:, free], offset=offset)
+
+
+def _found(block: Block, what: str, count: int, cure: str) -> Findings:
+    return Findings(((what, count, cure),), (block.number,))

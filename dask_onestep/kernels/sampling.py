@@ -1,0 +1,316 @@
+"""The pilot: a simple random sample without replacement, drawn inside the blocks.
+
+Every row has a key, a 64-bit value of a counter-based generator (Philox) at (seed, global row
+number); the pilot of n rows is the n smallest keys.  The key knows neither block nor worker, so any
+chunking of the same rows draws the same pilot.  Where chunk sizes are unknown the counter starts
+anew in every block, with the block's number in the generator's key: then the pilot depends on the
+chunking, though not on the scheduler.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
+
+from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.rows import Model, Rows
+
+__all__ = ["PilotSample", "PilotSize", "Survey", "pilot_rows", "row_keys", "sample_rows", "survey"]
+
+_ALL = np.iinfo(np.uint64).max
+_MAX_LABELS = 100
+
+
+def row_keys(seed: int, rows: Rows) -> np.ndarray:
+    """Return the 64-bit keys of a block's usable rows.
+
+    Parameters
+    ----------
+    seed : int
+        The seed, from 0 to 2**63.
+    rows : Rows
+        The block.
+
+    Returns
+    -------
+    ndarray of shape (m,) of uint64
+        Keys; a row's key depends on `seed` and on its global number alone, if that is known.
+    """
+    length = len(rows) + rows.n_missing
+    if rows.start is None:
+        generator, skipped = np.random.Philox(key=seed + ((rows.number + 1) << 64)), 0
+    else:
+        # Philox yields four values for each count.
+        count, skipped = divmod(rows.start, 4)
+        generator = np.random.Philox(key=seed, counter=count)
+    keys = generator.random_raw(length + skipped)[skipped:]
+    return keys if rows.kept is None else keys[rows.kept]
+
+
+@dataclass(frozen=True, slots=True)
+class PilotSize:
+    """How many rows the pilot has, as a function of N.
+
+    Attributes
+    ----------
+    rule : "auto", int or float
+        The rule for automatic sizes, a number of rows, or a share of N.
+    d : int
+        Number of coefficients.
+    total : int or None
+        N, where it is known beforehand and no row can be dropped.
+    """
+
+    rule: str | int | float
+    d: int
+    total: int | None = None
+
+    def rows(self, n: int) -> int:
+        """Return the pilot's size for n usable rows."""
+        if isinstance(self.rule, str):
+            size = max(20 * math.sqrt(n), 50 * self.d)
+        elif isinstance(self.rule, int):
+            size = self.rule
+        else:
+            size = self.rule * n
+        return min(n, math.ceil(size))
+
+    def enough(self, n: int) -> int:
+        """Return how many of n rows to hold so that none of the pilot's is lost.
+
+        Of n rows among N, the pilot takes pilot(N)·n/N on average, at most pilot(n) for the rules
+        above; ten standard deviations more are held, and `PilotSample.drawn` checks.
+        """
+        expected = self.rows(n) if self.total is None else self.rows(self.total) * n / max(self.total, 1)
+        return min(n, math.ceil(expected + 10 * math.sqrt(expected) + 50))
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the first pass learns of the whole.
+
+    Attributes
+    ----------
+    n : int
+        N, the usable rows.
+    n_missing : int
+        Rows dropped for missing values.
+    classes : ndarray of shape (2,) or None
+        The labels of a classification, sorted.
+    """
+
+    n: int
+    n_missing: int = 0
+    classes: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PilotSample:
+    """The rows with the smallest keys of all that were seen, and what else the first pass learns.
+
+    Attributes
+    ----------
+    size : PilotSize
+        The rule for the size.
+    n : int
+        Usable rows seen.
+    n_missing : int
+        Rows dropped for missing values.
+    labels : ndarray or None
+        The labels seen, sorted, of a classification.
+    keys : ndarray of shape (m,) of uint64
+        Keys of the rows held.
+    positions : ndarray of shape (m, 2) of int64
+        (0, global row number) of the rows held, or (block, row in block) if sizes are unknown.
+    x, y, weights, offset : ndarray or None
+        The rows held, as in `Rows`.
+    cutoff : int
+        No row seen with a key below it was let go.
+    """
+
+    size: PilotSize
+    n: int
+    n_missing: int
+    labels: np.ndarray | None
+    keys: np.ndarray
+    positions: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None
+    offset: np.ndarray | None
+    cutoff: int = int(_ALL)
+
+    def __add__(self, other: PilotSample) -> PilotSample:
+        def joined(name: str) -> Any:
+            left, right = getattr(self, name), getattr(other, name)
+            return None if left is None else np.concatenate([left, right])
+
+        labels = None if self.labels is None else np.unique(joined("labels"))[: _MAX_LABELS + 1]
+        parts = {name: joined(name) for name in ("keys", "positions", "x", "y", "weights", "offset")}
+        merged = PilotSample(
+            self.size,
+            self.n + other.n,
+            self.n_missing + other.n_missing,
+            labels,
+            cutoff=min(self.cutoff, other.cutoff),
+            **parts,
+        )
+        return merged._smallest(self.size.enough(merged.n))
+
+    def _take(self, index: np.ndarray, cutoff: int) -> PilotSample:
+        parts: dict[str, Any] = {
+            name: None if (part := getattr(self, name)) is None else part[index]
+            for name in ("keys", "positions", "x", "y", "weights", "offset")
+        }
+        return PilotSample(self.size, self.n, self.n_missing, self.labels, cutoff=cutoff, **parts)
+
+    def _smallest(self, count: int) -> PilotSample:
+        if len(self.keys) <= count:
+            return self
+        order = np.argpartition(self.keys, count)
+        return self._take(order[:count], min(self.cutoff, int(self.keys[order[count]])))
+
+    def drawn(self) -> PilotSample:
+        """Return exactly the pilot's rows, in the order of the data.
+
+        Returns
+        -------
+        PilotSample
+            The n smallest keys, ordered by position.
+
+        Raises
+        ------
+        RuntimeError
+            If a block let go of a row that belongs to the pilot: less likely than 1e-20, and never
+            silent.
+        """
+        count = self.size.rows(self.n)
+        # Ties between keys, one in 1e19, are decided by position.
+        order = np.lexsort((self.positions[:, 1], self.positions[:, 0], self.keys))[:count]
+        if count and (len(order) < count or int(self.keys[order[-1]]) > self.cutoff):
+            raise RuntimeError(
+                "A block let go of a row that belongs to the pilot; fit again with another random_state."
+            )
+        chosen = self.positions[order]
+        return self._take(order[np.lexsort((chosen[:, 1], chosen[:, 0]))], self.cutoff)
+
+    def rows(self) -> Rows:
+        """Return the rows held as one block."""
+        return Rows(self.x, self.y, self.weights, self.offset)
+
+
+def pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSample | Findings:
+    """Return a block's candidates for the pilot, its labels and its counts.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    size : PilotSize
+        The rule for the size.
+    seed : int
+        The seed.
+
+    Returns
+    -------
+    PilotSample or Findings
+        The candidates, or what is wrong with the block.
+    """
+    labels = None
+    if model.classify:
+        labels = np.unique(rows.y)[: _MAX_LABELS + 1]
+        if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
+            what = f"Unknown label type: continuous. y has the value {labels[labels != np.floor(labels)][0]!r}"
+            cure = "A classifier takes labels; for a proportion or a count use GLMRegressor."
+            return Findings(((what, 0, cure),), (rows.number,))
+    return sample_rows(rows, size, seed, labels)
+
+
+def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | None = None) -> PilotSample:
+    """Return the rows of a block with the smallest keys, as many as the pilot may need.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    size : PilotSize
+        The rule for the size.
+    seed : int
+        The seed.
+    labels : ndarray or None
+        The block's labels.
+
+    Returns
+    -------
+    PilotSample
+        The candidates.
+    """
+    keys = row_keys(seed, rows)
+    count, cutoff = size.enough(len(rows)), int(_ALL)
+    index = np.arange(len(rows))
+    if count < len(rows):
+        order = np.argpartition(keys, count)
+        index, cutoff = np.sort(order[:count]), int(keys[order[count]])
+    local = index if rows.kept is None else rows.kept[index]
+    positions = np.empty((len(index), 2), dtype=np.int64)
+    positions[:, 0] = 0 if rows.start is not None else rows.number
+    positions[:, 1] = local + (rows.start or 0)
+    taken = rows.take(index)
+    return PilotSample(
+        size,
+        len(rows),
+        rows.n_missing,
+        labels,
+        keys[index],
+        positions,
+        taken.x,
+        taken.y,
+        taken.weights,
+        taken.offset,
+        cutoff,
+    )
+
+
+def survey(sample: PilotSample) -> Survey:
+    """Return the counts and the classes of the whole data.
+
+    Parameters
+    ----------
+    sample : PilotSample
+        The sum over all blocks.
+
+    Returns
+    -------
+    Survey
+        What is known now.
+
+    Raises
+    ------
+    ValueError
+        If no row is usable, or a classification's labels are continuous, or not of two classes.
+    """
+    if sample.n == 0:
+        dropped = f", {sample.n_missing} were dropped for missing values" if sample.n_missing else ""
+        raise ValueError(f"Found array with 0 sample(s): no usable row is left{dropped}.")
+    return Survey(sample.n, sample.n_missing, _two_classes(sample.labels))
+
+
+def _two_classes(labels: np.ndarray | None) -> np.ndarray | None:
+    if labels is None:
+        return None
+    check_classification_targets(labels)
+    if len(labels) == 1:
+        raise ValueError(f"y has one class only, {labels[0]!r}: a classifier needs samples of two classes.")
+    if len(labels) > 2:
+        shown = ", ".join(repr(label) for label in labels[:5].tolist())
+        raise ValueError(
+            "Only binary classification is supported. The type of the target is multiclass: "
+            f"y has the labels {shown}{', …' if len(labels) > 5 else ''}."
+        )
+    return labels

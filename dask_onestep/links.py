@@ -1,0 +1,213 @@
+"""Link functions: how the linear predictor η and the mean μ hang together.
+
+A link is a small frozen record of three functions, ``link`` (g), ``inverse`` (g⁻¹) and
+``inverse_derivative`` (dμ/dη).  Any object with these three functions, or with statsmodels'
+``inverse`` and ``inverse_deriv``, serves as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from scipy import special
+from scipy.stats import norm
+
+__all__ = ["LINKS", "Link", "LinkLike", "resolve_link"]
+
+_EPSILON = np.finfo(np.float64).eps
+
+
+@runtime_checkable
+class LinkLike(Protocol):
+    """What the kernels need of a link."""
+
+    def link(self, mean: np.ndarray) -> np.ndarray:
+        """Return η = g(μ)."""
+
+    def inverse(self, eta: np.ndarray) -> np.ndarray:
+        """Return μ = g⁻¹(η)."""
+
+    def inverse_derivative(self, eta: np.ndarray) -> np.ndarray:
+        """Return dμ/dη."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link function.
+
+    Parameters
+    ----------
+    name : str
+        The name users type.
+    link : callable
+        η = g(μ), elementwise.
+    inverse : callable
+        μ = g⁻¹(η), elementwise.
+    inverse_derivative : callable
+        dμ/dη as a function of η, elementwise.
+
+    Examples
+    --------
+    >>> from dask_onestep.links import LINKS
+    >>> float(LINKS["logit"].inverse(0.0))
+    0.5
+    """
+
+    name: str
+    link: Callable[[Any], Any]
+    inverse: Callable[[Any], Any]
+    inverse_derivative: Callable[[Any], Any]
+
+
+def _identity(value):
+    return np.asarray(value)
+
+
+def _one(eta):
+    return np.ones_like(eta)
+
+
+def _exp(eta):
+    # Beyond 709 exp overflows: the infinite mean is the caller's to judge, not a warning's.
+    with np.errstate(over="ignore"):
+        return np.exp(eta)
+
+
+def _logit_derivative(eta):
+    # expit(η)·expit(−η) and not μ(1 − μ), which is 0 from η = 37 on.
+    return special.expit(eta) * special.expit(-eta)
+
+
+def _probit_mean(eta):
+    return np.clip(special.ndtr(eta), _EPSILON, 1 - _EPSILON)
+
+
+def _probit_derivative(eta):
+    return np.maximum(norm.pdf(eta), _EPSILON)
+
+
+def _cloglog(mean):
+    return np.log(-np.log1p(-mean))
+
+
+def _cloglog_mean(eta):
+    with np.errstate(over="ignore"):
+        return np.clip(-np.expm1(-np.exp(eta)), _EPSILON, 1 - _EPSILON)
+
+
+def _cloglog_derivative(eta):
+    # As R's binomial(cloglog): η is capped at 700 and the derivative kept positive.
+    eta = np.minimum(eta, 700.0)
+    return np.maximum(np.exp(eta - np.exp(eta)), _EPSILON)
+
+
+def _reciprocal(value):
+    with np.errstate(divide="ignore"):
+        return 1.0 / np.asarray(value)
+
+
+def _reciprocal_derivative(eta):
+    with np.errstate(divide="ignore"):
+        return -1.0 / np.square(eta)
+
+
+def _inverse_squared(mean):
+    return np.asarray(mean) ** -2.0
+
+
+def _inverse_squared_mean(eta):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 1.0 / np.sqrt(eta)
+
+
+def _inverse_squared_derivative(eta):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return -0.5 * np.asarray(eta) ** -1.5
+
+
+def _twice(eta):
+    return 2.0 * np.asarray(eta)
+
+
+def _sqrt_mean(eta):
+    # Only η ≥ 0 is a square root: a negative η is no mean of this link.
+    return np.where(np.asarray(eta) < 0, np.nan, np.square(eta))
+
+
+LINKS: dict[str, Link] = {
+    link.name: link
+    for link in (
+        Link("identity", _identity, _identity, _one),
+        Link("log", np.log, _exp, _exp),
+        Link("logit", special.logit, special.expit, _logit_derivative),
+        Link("probit", special.ndtri, _probit_mean, _probit_derivative),
+        Link("cloglog", _cloglog, _cloglog_mean, _cloglog_derivative),
+        Link("inverse", _reciprocal, _reciprocal, _reciprocal_derivative),
+        Link("inverse-squared", _inverse_squared, _inverse_squared_mean, _inverse_squared_derivative),
+        Link("sqrt", np.sqrt, _sqrt_mean, _twice),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _StatsmodelsLink:
+    """A statsmodels link object, in the words of this package."""
+
+    wrapped: Any
+
+    @property
+    def name(self) -> str:
+        return type(self.wrapped).__name__.lower()
+
+    def link(self, mean):
+        return self.wrapped(mean)
+
+    def inverse(self, eta):
+        return self.wrapped.inverse(eta)
+
+    def inverse_derivative(self, eta):
+        return self.wrapped.inverse_deriv(eta)
+
+
+def resolve_link(link: str | LinkLike) -> LinkLike:
+    """Return the link that a name or an object stands for.
+
+    Parameters
+    ----------
+    link : str or object
+        One of the names in `LINKS`, an object with ``link``, ``inverse`` and
+        ``inverse_derivative``, or a statsmodels link.
+
+    Returns
+    -------
+    LinkLike
+        The link.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known.
+    TypeError
+        If an object lacks one of the three functions.
+
+    Examples
+    --------
+    >>> from dask_onestep.links import resolve_link
+    >>> resolve_link("log").name
+    'log'
+    """
+    if isinstance(link, str):
+        if link not in LINKS:
+            raise ValueError(f"link={link!r} is not known. Choose one of {', '.join(sorted(LINKS))}.")
+        return LINKS[link]
+    if isinstance(link, LinkLike):
+        return link
+    if callable(link) and hasattr(link, "inverse") and hasattr(link, "inverse_deriv"):
+        return _StatsmodelsLink(link)
+    raise TypeError(
+        f"link={link!r} is neither a name nor an object with the functions link(mean), "
+        "inverse(eta) and inverse_derivative(eta)."
+    )

@@ -1,0 +1,52 @@
+"""Estimation methods, a file each; `Problem` and `Estimate` are what they speak of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dask_onestep.methods.mle import MLE
+from dask_onestep.methods.one_step import OneStep, OneStepEstimate
+from dask_onestep.methods.pilot import Pilot
+from dask_onestep.methods.problem import Estimate, Problem
+
+__all__ = ["METHODS", "MLE", "Estimate", "OneStep", "OneStepEstimate", "Pilot", "Problem", "resolve_method"]
+
+METHODS: dict[str, type] = {"one-step": OneStep, "mle": MLE, "pilot": Pilot}
+
+
+def resolve_method(method: Any) -> Any:
+    """Return the method that a name or an object stands for.
+
+    Parameters
+    ----------
+    method : str or object
+        A name in `METHODS`, or an object with ``estimate(problem)``.
+
+    Returns
+    -------
+    object
+        The method.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known.
+    TypeError
+        If the object has no ``estimate``.
+
+    Examples
+    --------
+    >>> from dask_onestep.methods import resolve_method
+    >>> resolve_method("mle")
+    MLE()
+    """
+    if isinstance(method, str):
+        if method not in METHODS:
+            raise ValueError(f"method={method!r} is not known. Choose one of {', '.join(METHODS)}.")
+        return METHODS[method]()
+    if not callable(getattr(method, "estimate", None)) or isinstance(method, type):
+        raise TypeError(
+            f"method={method!r} is neither a name nor an object with estimate(problem); "
+            f"the names are {', '.join(METHODS)}."
+        )
+    return method

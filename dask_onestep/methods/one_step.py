@@ -1,0 +1,276 @@
+"""One-step estimation: a pilot, one pass at it, one scoring step.
+
+Wang, Huang, Zhu and Wang, "Efficient Estimation for Generalized Linear Models on a Distributed
+System with Nonrandomly Distributed Data", arXiv 2004.02414.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from dask.delayed import Delayed
+from sklearn.base import BaseEstimator
+
+from dask_onestep.kernels.covariance import COV_TYPES, ScoreProducts
+from dask_onestep.kernels.newton import rose
+from dask_onestep.kernels.pilot import PilotFit, Step, halve_step, take_step
+from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.rows import Model
+from dask_onestep.methods.problem import Estimate, Problem, coefficients, conclude, seed_of
+
+__all__ = ["OneStep", "OneStepEstimate"]
+
+_MAX_STEPS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneStepEstimate(Estimate):
+    """An `Estimate`, and what the pilot and the step were like.
+
+    Attributes
+    ----------
+    pilot_size : int
+        n, the pilot's rows.
+    pilot_coef : ndarray of shape (d,)
+        β̂_p.
+    pilot_decrement : float
+        λ² at β̂_p, from the pass there: about twice the log-likelihood that the first step gained.
+    pilot_distance : float
+        (β̂ − β̂_p)'I(β̂ − β̂_p)/(d(N/n − 1)): near 1 for an honest pilot.
+    pilot_separated : bool
+        Whether the pilot had no MLE and was given a weak prior.
+    random_state : int
+        The seed the pilot was drawn with.
+    halvings : int
+        How often a step was halved.
+    """
+
+    pilot_size: int
+    pilot_coef: np.ndarray
+    pilot_decrement: float
+    pilot_distance: float
+    pilot_separated: bool
+    random_state: int
+    halvings: int
+
+
+class OneStep(BaseEstimator):
+    """One-step estimator: as efficient as the MLE, from two passes over the data.
+
+    Pass 1 draws the pilot, a simple random sample of n of all N rows, whose MLE is β̂_p.  Pass 2 sums
+    score and expected information of all rows there.  Then β̂ = β̂_p + I(β̂_p)⁻¹s(β̂_p), equation (2.4)
+    of [1]_.  A robust covariance takes one pass more, each further step one.
+
+    Parameters
+    ----------
+    pilot_size : "auto", int or float, default="auto"
+        Rows of the pilot: a number, a share of N, or max(20√N, 50·d).
+    steps : int or "auto", default=1
+        Scoring steps, one pass each; "auto" until the decrement is below `tol` times d.
+    correction : {None, "pilot"}, default="pilot"
+        None is the step of the paper.  "pilot" adds to the quadratic model of the log-likelihood what
+        the pilot rows know of its higher terms; it costs no pass.
+    tol : float, default=0.1
+        The squared distance to the MLE that passes without remark, as a share of the squared
+        sampling error: the estimate warns if ``decrement_`` is above ``tol * d``.
+    random_state : int, RandomState or None, default=0
+        Seed of the pilot; None draws one, which ``estimate_.random_state`` keeps.
+
+    Notes
+    -----
+    Passes: 2, plus ``steps - 1``, plus 1 for robust covariances.  Where the pilot proves too poor for
+    one step, a further guarded pass is made and a warning says so.
+
+    References
+    ----------
+    .. [1] Wang, Huang, Zhu, Wang, arXiv 2004.02414.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMClassifier, OneStep
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(10_000, 3, family="binomial", random_state=0)
+    >>> glm = GLMClassifier(method=OneStep(pilot_size=1000)).fit(X, y)
+    >>> glm.n_passes_, glm.estimate_.pilot_size
+    (2, 1000)
+    """
+
+    def __init__(
+        self,
+        pilot_size: str | int | float = "auto",
+        *,
+        steps: int | str = 1,
+        correction: str | None = "pilot",
+        tol: float = 0.1,
+        random_state: Any = 0,
+    ):
+        self.pilot_size = pilot_size
+        self.steps = steps
+        self.correction = correction
+        self.tol = tol
+        self.random_state = random_state
+
+    def estimate(self, problem: Problem) -> Estimate | Delayed:
+        """Return the one-step estimate.
+
+        Parameters
+        ----------
+        problem : Problem
+            Model and data.
+
+        Returns
+        -------
+        OneStepEstimate or Delayed
+            The estimate, lazy if the problem is.
+        """
+        steps = self._check(problem)
+        seed = seed_of(self.random_state)
+        pilot = problem.pilot(self.pilot_size, seed)
+        step = self._step(problem, pilot, None)
+        for _ in range(steps - 1):
+            step = self._step(problem, pilot, step)
+        if not problem.lazy:
+            most = _MAX_STEPS if self.steps == "auto" else steps + 1
+            while (steps := steps + 1) <= most and problem.value(
+                problem.apply(_wants_more, pilot, step, self.tol, self.steps == "auto", name="decrement")
+            ):
+                step = self._step(problem, pilot, step)
+        products = None
+        if problem.cov_type != "nonrobust":
+            products = problem.score_products(problem.apply(coefficients, step, name="coefficients"))
+        record = problem.apply(
+            _report,
+            problem.model,
+            problem.cov_type,
+            pilot,
+            step,
+            products,
+            self,
+            seed,
+            problem.n_passes,
+            name="one-step",
+        )
+        return record if problem.lazy else problem.value(record)
+
+    def _step(self, problem: Problem, pilot: Delayed, last: Delayed | None) -> Delayed:
+        sums = problem.moments(problem.apply(coefficients, pilot if last is None else last, name="coefficients"))
+        step = problem.apply(_advance, problem.model, pilot, last, sums, self.correction, name="newton-step")
+        return problem.settle(step)
+
+    def _check(self, problem: Problem) -> int:
+        problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky"))
+        if self.correction not in (None, "pilot"):
+            raise ValueError(f"correction={self.correction!r} must be None or 'pilot'.")
+        if not self.tol > 0:
+            raise ValueError(f"tol={self.tol!r} must be positive.")
+        if self.steps == "auto":
+            if problem.lazy:
+                raise ValueError("fit_delayed: steps='auto' must look between passes; give a number of steps.")
+            return 1
+        if not isinstance(self.steps, (int, np.integer)) or isinstance(self.steps, bool) or self.steps < 1:
+            raise ValueError(f"steps={self.steps!r} must be an integer ≥ 1, or 'auto'.")
+        return int(self.steps)
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """The last step, and how it was come by."""
+
+    step: Step
+    first_factor: Any
+    first_decrement: float
+    n_steps: int
+
+    @property
+    def coef(self) -> np.ndarray:
+        return self.step.coef
+
+
+def _advance(model: Model, pilot: PilotFit, last: _Progress | None, sums: Moments, correction: str | None) -> _Progress:
+    if last is None:
+        step = take_step(model, pilot, pilot.coef, sums, correction)
+        return _Progress(step, step.factor, step.factor.decrement(sums.score), 1)
+    if not rose(sums.loglik, last.step.sums.loglik):
+        step = halve_step(model, pilot, last.step)
+    else:
+        step = take_step(model, pilot, last.coef, sums, correction)
+    return replace(last, step=step, n_steps=last.n_steps + 1)
+
+
+def _wants_more(pilot: PilotFit, progress: _Progress, tol: float, automatic: bool) -> bool:
+    """Return whether the estimate may be far from the MLE: by the decrement, or by the pilot's failings."""
+    step = progress.step
+    far = not step.decrement <= tol * step.factor.rank
+    return far if automatic else far and (pilot.separated or step.fell_back or step.halvings > 0)
+
+
+def _report(
+    model: Model,
+    cov_type: str,
+    pilot: PilotFit,
+    progress: _Progress,
+    products: ScoreProducts | None,
+    method: OneStep,
+    seed: int,
+    n_passes: int,
+) -> OneStepEstimate:
+    step = progress.step
+    fields = conclude(
+        model,
+        cov_type,
+        step.coef,
+        step.ahead if products is None else products,
+        n_samples=pilot.survey.n,
+        decrement=step.decrement,
+        warnings=_advice(pilot, progress, method),
+    )
+    moved = np.nan_to_num(fields["coef"]) - pilot.coef
+    spread = progress.first_factor.rank * (pilot.ratio - 1.0)
+    distance = float(moved @ _information(progress.first_factor) @ moved)
+    return OneStepEstimate(
+        **fields,
+        n_iter=progress.n_steps,
+        n_passes=n_passes,
+        classes=pilot.survey.classes,
+        n_missing=pilot.survey.n_missing,
+        pilot_size=pilot.n,
+        pilot_coef=pilot.coef,
+        pilot_decrement=progress.first_decrement,
+        pilot_distance=distance / spread if spread > 0 else float("nan"),
+        pilot_separated=pilot.separated,
+        random_state=seed,
+        halvings=step.halvings,
+    )
+
+
+def _information(factor: Any) -> np.ndarray:
+    scaled = np.zeros((len(factor.scale), len(factor.scale)))
+    scaled[np.ix_(factor.kept, factor.kept)] = factor.lower @ factor.lower.T
+    return scaled * np.outer(factor.scale, factor.scale)
+
+
+def _advice(pilot: PilotFit, progress: _Progress, method: OneStep) -> tuple[tuple[type[Warning], str], ...]:
+    step, advice = progress.step, []
+    limit = method.tol * step.factor.rank
+    planned = progress.n_steps if isinstance(method.steps, str) else method.steps
+    if pilot.separated:
+        advice.append(
+            f"The pilot of {pilot.n} rows has no maximum-likelihood estimate (separated, or one value of y "
+            "only): it was given a weak prior. Draw a larger one: OneStep(pilot_size=...)."
+        )
+    if step.halvings or step.fell_back:
+        advice.append(
+            "The step from the pilot's estimate went beyond what the pilot can foretell, so it was "
+            "shortened. Draw a larger pilot, or take steps='auto'."
+        )
+    if progress.n_steps > planned:
+        advice.append(f"Since one step was not to be trusted, {progress.n_steps} were taken, a pass each.")
+    if not step.decrement <= limit:
+        advice.append(
+            f"The estimate may be {np.sqrt(step.decrement / step.factor.rank):.2g} standard errors from the "
+            f"MLE (decrement_ {step.decrement:.3g}, expected below {limit:.3g}). Take steps=2 or 'auto', or "
+            f"a larger pilot than {pilot.n} rows."
+        )
+    return tuple((UserWarning, text) for text in advice)

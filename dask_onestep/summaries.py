@@ -1,0 +1,105 @@
+"""Tables as text of at most 80 columns, and as HTML for notebooks."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["Summary"]
+
+_WIDTH = 80
+_HEADINGS = ("coef", "std err", "z", "P>|z|")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A fitted model, to be read.
+
+    Attributes
+    ----------
+    title : str
+        The model in a line.
+    verdict : str
+        What to know first.
+    facts : tuple of (str, str)
+        What else is known, by name.
+    table : DataFrame
+        As ``coef_table`` gives it.
+    level : float
+        Level of the intervals.
+    notes : tuple of str
+        Warnings of the fit.
+    """
+
+    title: str
+    verdict: str
+    facts: tuple[tuple[str, str], ...]
+    table: pd.DataFrame
+    level: float
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        width = min(max([9, *(len(name) for name in self.table.index)]), 22)
+        bounds = (f"[{(1 - self.level) / 2:.3f}", f"{(1 + self.level) / 2:.3f}]")
+        lines = [self.title, self.verdict, "=" * _WIDTH]
+        lines += _two_columns(self.facts)
+        lines.append("-" * _WIDTH)
+        lines.append(
+            " " * width + "".join(f"{head:>{w}}" for head, w in zip((*_HEADINGS, *bounds), _WIDTHS, strict=True))
+        )
+        for name, row in zip(self.table.index, self.table.to_numpy(), strict=True):
+            shown = name if len(name) <= width else name[: width - 1] + "…"
+            lines.append(f"{shown:<{width}}" + "".join(f"{c:>{w}}" for c, w in zip(_cells(row), _WIDTHS, strict=True)))
+        lines.append("=" * _WIDTH)
+        for note in self.notes:
+            lines += textwrap.wrap(f"Warning: {note}", _WIDTH)
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(h)}</th>" for h in (*_HEADINGS, f"{self.level:.0%} from", "to"))
+        body = "".join(
+            f"<tr><th style='text-align:left'>{escape(name)}</th>"
+            + "".join(f"<td style='text-align:right'>{escape(cell)}</td>" for cell in _cells(row))
+            + "</tr>"
+            for name, row in zip(self.table.index, self.table.to_numpy(), strict=True)
+        )
+        facts = " · ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in self.facts)
+        notes = "".join(f"<p>⚠ {escape(note)}</p>" for note in self.notes)
+        return (
+            f"<div><p><b>{escape(self.title)}</b><br>{escape(self.verdict)}</p>"
+            f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
+            f"<p><small>{facts}</small></p>{notes}</div>"
+        )
+
+
+_WIDTHS = (12, 11, 9, 8, 9, 9)
+
+
+def _cells(row: np.ndarray) -> tuple[str, ...]:
+    coef, std_err, z, p_value, lower, upper = row
+    small = "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+    return (
+        _number(coef, 6),
+        _number(std_err, 4),
+        _number(z, 4),
+        "nan" if np.isnan(p_value) else small,
+        _number(lower, 4),
+        _number(upper, 4),
+    )
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}g}"
+
+
+def _two_columns(facts: tuple[tuple[str, str], ...]) -> list[str]:
+    half = _WIDTH // 2 - 1
+    cells = [f"{name}:{value:>{max(1, half - len(name) - 1)}}" for name, value in facts]
+    cells += [""] * (len(cells) % 2)
+    return [f"{left:<{half}}  {right}".rstrip() for left, right in zip(cells[::2], cells[1::2], strict=True)]
