@@ -5,19 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.interpolate import CubicHermiteSpline
 
-from dask_onestep.kernels.likelihood import linear_predictor, moments, slices, working
+from dask_onestep.kernels.likelihood import linear_predictor, moments, row_log_likelihood, slices, working
 from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.newton import fit_rows, maximize, rose
 from dask_onestep.kernels.records import Findings, Moments
 from dask_onestep.kernels.rows import Model, Rows, encode
 from dask_onestep.kernels.sampling import PilotSample, Survey, survey
 
-__all__ = ["PilotFit", "Step", "fit_pilot", "halve_step", "take_step"]
+__all__ = ["UNUSABLE", "PilotFit", "Step", "fit_pilot", "is_usable", "overshot", "retreat", "shorten", "take_step"]
 
 # An honest pilot lies at a squared distance of about d(N/n − 1) from the MLE, in the metric of the
 # information; ten times that is beyond chance for any d.
 TRUST = 10.0
+# λ² per coefficient from which on an estimate is of no use for inference, being two standard errors
+# from the MLE.
+UNUSABLE = 4.0
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,12 @@ class Step:
         is that at `start` where the foretold one is not positive definite.
     decrement : float
         λ² at `coef`, estimated from the pilot rows.
-    halvings : int
-        How often the step was halved.
+    shortened : bool
+        Whether the step was halved, or shortened otherwise, since it overshot.
     fell_back : bool
         Whether the corrected step was asked for and could not be had.
+    retreated : bool
+        Whether the sums at the pilot's estimate were of no use, so that the step leads to the null model.
     """
 
     start: np.ndarray
@@ -95,8 +101,9 @@ class Step:
     coef: np.ndarray
     ahead: Moments
     decrement: float
-    halvings: int = 0
+    shortened: bool = False
     fell_back: bool = False
+    retreated: bool = False
 
 
 def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
@@ -178,13 +185,81 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
     newton = factor.solve(sums.score)
     found = curvature.maximum(factor, newton) if correction == "pilot" else None
     if found is None:
-        return _arrive(curvature, factor, newton, fell_back=correction == "pilot")
-    arrived = _arrive(curvature, factor, found)
-    return replace(arrived, decrement=_sampling_decrement(curvature, found, factor))
+        step = _arrive(curvature, factor, newton, fell_back=correction == "pilot")
+    else:
+        step = _arrive(curvature, factor, found)
+        step = replace(step, decrement=_sampling_decrement(curvature, found, factor))
+    if step.decrement <= UNUSABLE * factor.rank or (coef != pilot.coef).any():
+        return step
+    share = curvature.attainable() / float(sums.score @ (step.coef - coef))
+    return shorten(model, pilot, step, share) if 0 < share < 1 else step
 
 
-def halve_step(model: Model, pilot: PilotFit, step: Step) -> Step:
-    """Return half of a step that a pass has shown to overshoot.
+def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:
+    """Return whether a step can be taken from the pilot's estimate.
+
+    It cannot where the linear predictor overflowed, or where a few rows with enormous means make
+    columns look aliased that the pilot tells apart.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    pilot : PilotFit
+        The pilot.
+    sums : Moments
+        The full sums at its estimate.
+
+    Returns
+    -------
+    bool
+        Whether they are of use.
+    """
+    if not sums.is_finite():
+        return False
+    intercept = model.has_intercept
+    return bool((pilot.factor.kept <= factorize(sums.information, intercept=intercept).kept).all())
+
+
+def retreat(model: Model, pilot: PilotFit, sums: Moments) -> Step:
+    """Return a step to the null model, for a pilot whose own estimate is of no use.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    pilot : PilotFit
+        The pilot.
+    sums : Moments
+        The full sums at its estimate.
+
+    Returns
+    -------
+    Step
+        To the pilot's mean for every row; what is foretold there is the pilot's, scaled up.
+    """
+    rows, ratio = pilot.rows, pilot.ratio
+    coef = np.zeros_like(pilot.coef)
+    if model.has_intercept:
+        weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+        mean = np.average(rows.y, weights=weights)
+        coef[0] = model.link.link(model.family.initial_mean(np.asarray(mean), np.asarray(float(len(rows)))))
+    there = moments(rows, model, coef)
+    ahead = replace(
+        there,
+        n=sums.n,
+        weight=ratio * there.weight,
+        loglik=ratio * there.loglik,
+        score=ratio * there.score,
+        information=ratio * there.information,
+        pearson=None if there.pearson is None else ratio * there.pearson,
+    )
+    factor = factorize(ahead.information, intercept=model.has_intercept)
+    return Step(pilot.coef, sums, factor, coef, ahead, np.inf, retreated=True)
+
+
+def shorten(model: Model, pilot: PilotFit, step: Step, share: float) -> Step:
+    """Return a part of a step that overshoots.
 
     Parameters
     ----------
@@ -194,22 +269,54 @@ def halve_step(model: Model, pilot: PilotFit, step: Step) -> Step:
         The pilot.
     step : Step
         The step.
+    share : float
+        Which part of it, between 0 and 1.
 
     Returns
     -------
     Step
-        Half of it, from the same start.
+        That part, from the same start.
     """
     curvature = _Curvature(model, pilot, step.start, step.sums)
-    half = _arrive(curvature, step.factor, (step.coef - step.start) / 2, fell_back=step.fell_back)
-    return replace(half, halvings=half.halvings + step.halvings + 1)
+    part = _arrive(curvature, step.factor, share * (step.coef - step.start), fell_back=step.fell_back)
+    return replace(part, shortened=True)
+
+
+def overshot(step: Step, there: Moments) -> float | None:
+    """Return which part of a step is best, if the sums at its end show that it overshot.
+
+    It did where the log-likelihood fell, or falls more steeply at the end than it rose at the start.
+
+    Parameters
+    ----------
+    step : Step
+        The step.
+    there : Moments
+        The full sums where it led.
+
+    Returns
+    -------
+    float or None
+        Between 0 and 1, where the cubic through both log-likelihoods and slopes is greatest; None if
+        the step was well taken.
+    """
+    move = step.coef - step.start
+    rise, fall = float(step.sums.score @ move), float(there.score @ move)
+    if rose(there.loglik, step.sums.loglik) and fall >= -rise:
+        return None
+    if not there.is_finite():
+        return 0.5
+    cubic = CubicHermiteSpline([0.0, 1.0], [step.sums.loglik, there.loglik], [rise, fall])
+    peaks = cubic.derivative().roots(extrapolate=False)
+    return float(peaks[np.argmax(cubic(peaks))]) if len(peaks) else 0.5
 
 
 def _arrive(curvature: _Curvature, factor: Factor, step: np.ndarray, *, fell_back: bool = False) -> Step:
-    halvings = 0
-    ahead = curvature(step)
-    while not (rose(ahead.loglik, 0.0) and ahead.is_finite()) and halvings < 60:
-        step, halvings = step / 2, halvings + 1
+    ahead, shortened = curvature(step), False
+    for _ in range(60):
+        if rose(ahead.loglik, 0.0) and ahead.is_finite():
+            break
+        step, shortened = step / 2, True
         ahead = curvature(step)
     decrement = factor.decrement(ahead.score)
     sums, intercept = curvature.sums, curvature.model.has_intercept
@@ -218,7 +325,7 @@ def _arrive(curvature: _Curvature, factor: Factor, step: np.ndarray, *, fell_bac
         information = sums.information
     pearson = None if ahead.pearson is None else max(ahead.pearson, 0.0)
     ahead = replace(ahead, loglik=sums.loglik + ahead.loglik, information=information, pearson=pearson)
-    return Step(curvature.coef, sums, factor, curvature.coef + step, ahead, decrement, halvings, fell_back)
+    return Step(curvature.coef, sums, factor, curvature.coef + step, ahead, decrement, shortened, fell_back)
 
 
 class _Curvature:
@@ -247,6 +354,25 @@ class _Curvature:
             pearson,
             full.pearson_gradient,
         )
+
+    def attainable(self) -> float:
+        """Return what there is to gain at the most: the pilot's log-likelihood, scaled up, over the full one.
+
+        A concave log-likelihood gains at most s'δ from a step δ; for an honest pilot the two agree.  One
+        standard error of the scaled log-likelihood is granted.
+        """
+        rows, ratio = self.pilot.rows, self.pilot.ratio
+        weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+        logliks = np.concatenate(
+            [
+                row_log_likelihood(self.model, part.y, eta, self.model.link.inverse(eta))
+                for part in slices(rows, self.model)
+                for eta in [linear_predictor(part.design, self.coef, part.offset)]
+            ]
+        )
+        error = ratio * np.sqrt(len(rows)) * np.std(weights * logliks)
+        gain = float(ratio * self.here.loglik - self.sums.loglik)
+        return gain if gain > error else np.inf
 
     def maximum(self, factor: Factor, newton: np.ndarray) -> np.ndarray | None:
         """Return where J is greatest inside the trust region; None on its boundary or where J curves up."""

@@ -14,8 +14,7 @@ from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
 from dask_onestep.kernels.covariance import COV_TYPES, ScoreProducts
-from dask_onestep.kernels.newton import rose
-from dask_onestep.kernels.pilot import PilotFit, Step, halve_step, take_step
+from dask_onestep.kernels.pilot import UNUSABLE, PilotFit, Step, is_usable, overshot, retreat, shorten, take_step
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.problem import Estimate, Problem, coefficients, conclude, seed_of
@@ -23,6 +22,7 @@ from dask_onestep.methods.problem import Estimate, Problem, coefficients, conclu
 __all__ = ["OneStep", "OneStepEstimate"]
 
 _MAX_STEPS = 20
+_SMALL = 20  # rows a coefficient below which a pilot's estimate may be anywhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,8 @@ class OneStepEstimate(Estimate):
         Whether the pilot had no MLE and was given a weak prior.
     random_state : int
         The seed the pilot was drawn with.
-    halvings : int
-        How often a step was halved.
+    shortened : bool
+        Whether the last step was shortened, since it overshot.
     """
 
     pilot_size: int
@@ -53,7 +53,7 @@ class OneStepEstimate(Estimate):
     pilot_distance: float
     pilot_separated: bool
     random_state: int
-    halvings: int
+    shortened: bool
 
 
 class OneStep(BaseEstimator):
@@ -132,9 +132,9 @@ class OneStep(BaseEstimator):
         for _ in range(steps - 1):
             step = self._step(problem, pilot, step)
         if not problem.lazy:
-            most = _MAX_STEPS if self.steps == "auto" else steps + 1
+            most, limit = (_MAX_STEPS, self.tol) if self.steps == "auto" else (steps + 1, max(self.tol, UNUSABLE))
             while (steps := steps + 1) <= most and problem.value(
-                problem.apply(_wants_more, pilot, step, self.tol, self.steps == "auto", name="decrement")
+                problem.apply(_wants_more, step, limit, name="decrement")
             ):
                 step = self._step(problem, pilot, step)
         products = None
@@ -176,11 +176,10 @@ class OneStep(BaseEstimator):
 
 @dataclass(frozen=True)
 class _Progress:
-    """The last step, and how it was come by."""
+    """The last step, and the first."""
 
     step: Step
-    first_factor: Any
-    first_decrement: float
+    first: Step
     n_steps: int
 
     @property
@@ -190,20 +189,21 @@ class _Progress:
 
 def _advance(model: Model, pilot: PilotFit, last: _Progress | None, sums: Moments, correction: str | None) -> _Progress:
     if last is None:
-        step = take_step(model, pilot, pilot.coef, sums, correction)
-        return _Progress(step, step.factor, step.factor.decrement(sums.score), 1)
-    if not rose(sums.loglik, last.step.sums.loglik):
-        step = halve_step(model, pilot, last.step)
+        usable = is_usable(model, pilot, sums)
+        step = take_step(model, pilot, pilot.coef, sums, correction) if usable else retreat(model, pilot, sums)
+        return _Progress(step, step, 1)
+    if last.step.retreated:
+        step = take_step(model, pilot, last.coef, sums, None)
+    elif (share := overshot(last.step, sums)) is not None:
+        step = shorten(model, pilot, last.step, share)
     else:
         step = take_step(model, pilot, last.coef, sums, correction)
     return replace(last, step=step, n_steps=last.n_steps + 1)
 
 
-def _wants_more(pilot: PilotFit, progress: _Progress, tol: float, automatic: bool) -> bool:
-    """Return whether the estimate may be far from the MLE: by the decrement, or by the pilot's failings."""
-    step = progress.step
-    far = not step.decrement <= tol * step.factor.rank
-    return far if automatic else far and (pilot.separated or step.fell_back or step.halvings > 0)
+def _wants_more(progress: _Progress, limit: float) -> bool:
+    """Return whether λ² per coefficient, as the pilot rows estimate it, is above a limit."""
+    return not progress.step.decrement <= limit * progress.step.factor.rank
 
 
 def _report(
@@ -226,9 +226,6 @@ def _report(
         decrement=step.decrement,
         warnings=_advice(pilot, progress, method),
     )
-    moved = np.nan_to_num(fields["coef"]) - pilot.coef
-    spread = progress.first_factor.rank * (pilot.ratio - 1.0)
-    distance = float(moved @ _information(progress.first_factor) @ moved)
     return OneStepEstimate(
         **fields,
         n_iter=progress.n_steps,
@@ -237,18 +234,25 @@ def _report(
         n_missing=pilot.survey.n_missing,
         pilot_size=pilot.n,
         pilot_coef=pilot.coef,
-        pilot_decrement=progress.first_decrement,
-        pilot_distance=distance / spread if spread > 0 else float("nan"),
+        pilot_decrement=_pilot_decrement(progress.first),
+        pilot_distance=_pilot_distance(pilot, progress.first, np.nan_to_num(fields["coef"])),
         pilot_separated=pilot.separated,
         random_state=seed,
-        halvings=step.halvings,
+        shortened=step.shortened,
     )
 
 
-def _information(factor: Any) -> np.ndarray:
-    scaled = np.zeros((len(factor.scale), len(factor.scale)))
-    scaled[np.ix_(factor.kept, factor.kept)] = factor.lower @ factor.lower.T
-    return scaled * np.outer(factor.scale, factor.scale)
+def _pilot_decrement(first: Step) -> float:
+    return float("inf") if first.retreated else first.factor.decrement(first.sums.score)
+
+
+def _pilot_distance(pilot: PilotFit, first: Step, coef: np.ndarray) -> float:
+    """Return (β̂ − β̂_p)'I(β̂ − β̂_p) over what it is on average for an honest pilot."""
+    spread = first.factor.rank * (pilot.ratio - 1.0)
+    if first.retreated or not spread > 0:
+        return float("nan")
+    moved = coef - pilot.coef
+    return float(moved @ first.sums.information @ moved) / spread
 
 
 def _advice(pilot: PilotFit, progress: _Progress, method: OneStep) -> tuple[tuple[type[Warning], str], ...]:
@@ -260,7 +264,17 @@ def _advice(pilot: PilotFit, progress: _Progress, method: OneStep) -> tuple[tupl
             f"The pilot of {pilot.n} rows has no maximum-likelihood estimate (separated, or one value of y "
             "only): it was given a weak prior. Draw a larger one: OneStep(pilot_size=...)."
         )
-    if step.halvings or step.fell_back:
+    if pilot.n < min(_SMALL * step.factor.rank, pilot.survey.n):
+        advice.append(
+            f"A pilot of {pilot.n} rows is small for {step.factor.rank} coefficients; pilot_size='auto' has at least "
+            "50 a coefficient."
+        )
+    if progress.first.retreated:
+        advice.append(
+            "At the pilot's estimate some rows have means beyond all bounds: the step was taken from the null "
+            "model instead. Draw a larger pilot, use method='mle', or rein in the largest covariates."
+        )
+    if step.shortened or step.fell_back:
         advice.append(
             "The step from the pilot's estimate went beyond what the pilot can foretell, so it was "
             "shortened. Draw a larger pilot, or take steps='auto'."
