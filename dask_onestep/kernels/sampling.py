@@ -10,14 +10,14 @@ chunking, though not on the scheduler.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
 from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Model, Rows, hold
 
 __all__ = ["PilotSample", "PilotSize", "Survey", "pilot_rows", "row_keys", "sample_rows", "survey"]
 
@@ -201,6 +201,11 @@ class PilotSample:
     def rows(self) -> Rows:
         """Return the rows held as one block."""
         return Rows(self.x, self.y, self.weights, self.offset)
+
+    def held(self, model: Model) -> PilotSample:
+        """Return the sample as a restricted model sees it, its fixed columns moved into the offset."""
+        rows = hold(self.rows(), model)
+        return replace(self, x=rows.x, offset=rows.offset)
 
 
 def pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSample | Findings:

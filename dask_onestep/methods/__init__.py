@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from dask_onestep.methods.drop_each import drop_each
 from dask_onestep.methods.mle import MLE
 from dask_onestep.methods.one_step import OneStep, OneStepEstimate
 from dask_onestep.methods.pilot import Pilot
 from dask_onestep.methods.problem import Estimate, Problem
 
-__all__ = ["METHODS", "MLE", "Estimate", "OneStep", "OneStepEstimate", "Pilot", "Problem", "resolve_method"]
+__all__ = [
+    "METHODS",
+    "MLE",
+    "Estimate",
+    "OneStep",
+    "OneStepEstimate",
+    "Pilot",
+    "Problem",
+    "drop_each",
+    "resolve_method",
+]
 
 METHODS: dict[str, type] = {"one-step": OneStep, "mle": MLE, "pilot": Pilot}
 

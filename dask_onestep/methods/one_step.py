@@ -19,7 +19,7 @@ from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.problem import Estimate, Problem, coefficients, conclude, seed_of
 
-__all__ = ["OneStep", "OneStepEstimate"]
+__all__ = ["OneStep", "OneStepEstimate", "advance"]
 
 _MAX_STEPS = 20
 _SMALL = 20  # rows a coefficient below which a pilot's estimate may be anywhere
@@ -156,7 +156,7 @@ class OneStep(BaseEstimator):
 
     def _step(self, problem: Problem, pilot: Delayed, last: Delayed | None) -> Delayed:
         sums = problem.moments(problem.apply(coefficients, pilot if last is None else last, name="coefficients"))
-        step = problem.apply(_advance, problem.model, pilot, last, sums, self.correction, name="newton-step")
+        step = problem.apply(advance, problem.model, pilot, last, sums, self.correction, name="newton-step")
         return problem.settle(step)
 
     def _check(self, problem: Problem) -> int:
@@ -187,7 +187,27 @@ class _Progress:
         return self.step.coef
 
 
-def _advance(model: Model, pilot: PilotFit, last: _Progress | None, sums: Moments, correction: str | None) -> _Progress:
+def advance(model: Model, pilot: PilotFit, last: _Progress | None, sums: Moments, correction: str | None) -> _Progress:
+    """Return the next step, from the sums where the last one led.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    pilot : PilotFit
+        The pilot.
+    last : record or None
+        What this function returned before; None for the first step, from the pilot's estimate.
+    sums : Moments
+        The full sums at the pilot's estimate, or where the last step led.
+    correction : {None, "pilot"}
+        Which step.
+
+    Returns
+    -------
+    record
+        With `coef`, where the step leads.
+    """
     if last is None:
         usable = is_usable(model, pilot, sums)
         step = take_step(model, pilot, pilot.coef, sums, correction) if usable else retreat(model, pilot, sums)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
-from dask_onestep.kernels.pilot import PilotFit
-from dask_onestep.kernels.rows import Model
+from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
+from dask_onestep.kernels.likelihood import log_likelihoods
+from dask_onestep.kernels.pilot import PilotFit, fit_pilot
+from dask_onestep.kernels.rows import Model, encode
+from dask_onestep.kernels.sampling import PilotSample
 from dask_onestep.methods.problem import Estimate, Problem, conclude, seed_of
 
 __all__ = ["Pilot"]
@@ -60,6 +64,41 @@ class Pilot(BaseEstimator):
         pilot = problem.pilot(self.pilot_size, seed_of(self.random_state))
         record = problem.apply(_report, problem.model, pilot, name="pilot")
         return record if problem.lazy else problem.value(record)
+
+    def likelihood_ratio(self, problem: Problem, restricted: Problem) -> tuple[float, float, float]:
+        """Return the likelihood-ratio statistic of the pilot rows, which alone know the pilot's maximum.
+
+        Parameters
+        ----------
+        problem, restricted : Problem
+            The larger and the smaller model, on the same blocks.  One pass.
+
+        Returns
+        -------
+        statistic, df, df_denom : float
+            χ²(df), or F(df, n − d) for a family with a dispersion.
+        """
+        sample = problem.pilot_sample(self.pilot_size, seed_of(self.random_state))
+        return problem.value(problem.apply(_ratio, sample, problem.model, restricted.model, name="likelihood-ratio"))
+
+
+def _ratio(sample: PilotSample, model: Model, restricted: Model) -> tuple[float, float, float]:
+    larger = fit_pilot(sample, model)
+    rank = larger.factor.rank
+    held = sample.held(restricted)
+    if restricted.names:
+        smaller = fit_pilot(held, restricted)
+        coef, rows, lost = smaller.coef, smaller.rows, rank - smaller.factor.rank
+    else:
+        rows = encode(held.drawn().rows(), larger.survey.classes)
+        coef, lost = np.empty(0), rank
+    sums = log_likelihoods(larger.rows, model, larger.coef[np.newaxis])
+    held_sums = log_likelihoods(rows, restricted, coef[np.newaxis])
+    if not model.family.has_dispersion:
+        return 2.0 * float(sums.loglik[0] - held_sums.loglik[0]), lost, float("nan")
+    df_resid = degrees_of_freedom(larger.moments, model, rank)
+    phi = dispersion(larger.moments.pearson, df_resid)
+    return float(held_sums.deviance[0] - sums.deviance[0]) / (lost * phi), lost, df_resid
 
 
 def _report(model: Model, pilot: PilotFit) -> Estimate:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dask
@@ -29,10 +29,10 @@ from dask_onestep.kernels.covariance import (
 )
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.pilot import PilotFit, fit_pilot
+from dask_onestep.kernels.pilot import fit_pilot
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
-from dask_onestep.kernels.sampling import PilotSize, Survey, pilot_rows, survey
+from dask_onestep.kernels.sampling import PilotSample, PilotSize, Survey, pilot_rows, survey
 
 __all__ = ["Estimate", "Problem", "conclude", "seed_of"]
 
@@ -199,13 +199,53 @@ class Problem:
         ValueError
             If `size` is not one of these.
         """
+        sample = self.pilot_sample(size, seed)
+        return self.settle(self.apply(fit_pilot, sample, self.model, name="pilot-fit"))
+
+    def pilot_sample(self, size: str | int | float, seed: int) -> Delayed:
+        """Return a simple random sample of all usable rows: one pass.
+
+        Parameters
+        ----------
+        size : "auto", int or float
+            Rows, or share of all rows.
+        seed : int
+            Seed of the sample.
+
+        Returns
+        -------
+        Delayed
+            `PilotSample`.
+
+        Raises
+        ------
+        ValueError
+            If `size` is not one of these.
+        """
         known = self.blocks.n_rows if self.model.missing == "raise" else None
-        rule = PilotSize(_check_pilot_size(size), self.d, known)
-        sample = self.total(pilot_rows, rule, seed, name="pilot-sample")
-        fit = self.settle(self.apply(fit_pilot, sample, self.model, name="pilot-fit"))
+        # A restricted model has the pilot of the whole one.
+        rule = PilotSize(_check_pilot_size(size), len(self.model.all_names), known)
+        sample = self.settle(self.total(pilot_rows, rule, seed, name="pilot-sample"))
         if self.model.classify:
-            self.classes = self.apply(_classes, fit, name="classes")
-        return fit
+            self.classes = self.apply(_classes, sample, name="classes")
+        return sample
+
+    def restricted(self, values: dict[str, float]) -> Problem:
+        """Return the problem with coefficients held at values, as a null hypothesis holds them.
+
+        Parameters
+        ----------
+        values : dict
+            Name to value.
+
+        Returns
+        -------
+        Problem
+            On the same blocks, with passes counted anew and the model-based covariance.
+        """
+        return replace(
+            self, model=replace(self.model, fixed=tuple(values.items())), cov_type="nonrobust", n_passes=0, classes=None
+        )
 
     def survey(self) -> Survey:
         """Return counts and classes of the whole: one pass, for methods that draw no pilot.
@@ -422,8 +462,8 @@ def _check_pilot_size(size: Any) -> str | int | float:
     )
 
 
-def _classes(fit: PilotFit) -> np.ndarray | None:
-    return fit.survey.classes
+def _classes(sample: PilotSample) -> np.ndarray | None:
+    return survey(sample).classes
 
 
 def coefficients(record: Any) -> np.ndarray:

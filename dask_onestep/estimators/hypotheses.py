@@ -1,0 +1,183 @@
+"""Tests that see the data again: likelihood ratios of restricted fits by the estimator's own method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from dask_onestep.inference import TestResult, null_text, parse_null
+from dask_onestep.kernels.likelihood import log_likelihoods
+from dask_onestep.methods import Problem, drop_each, resolve_method
+
+__all__ = ["Hypotheses"]
+
+
+class Hypotheses:
+    """Likelihood-ratio tests."""
+
+    def likelihood_ratio_test(
+        self, X: Any, y: Any = None, null: Any = None, *, sample_weight: Any = None, offset: Any = None
+    ) -> TestResult:
+        """Return the likelihood-ratio test of a null hypothesis.
+
+        The restricted model is fitted by the estimator's own method, on the same pilot rows (redrawn by
+        the same seed), the fixed coefficients' columns moved into the offset.  One pass then gives both
+        log-likelihoods.  As neither fit need be at its maximum, the statistic can come out slightly
+        negative; it is then zero, and the result says so.
+
+        Passes: those of the method, and one.  For `Pilot`, the ratio of the pilot rows, and `Average`, the sum
+        of the blocks' own statistics against χ²(K·s): one.
+
+        Parameters
+        ----------
+        X, y, sample_weight, offset
+            The data of ``fit``.
+        null : str, list of str, or dict
+            Coefficients that are zero jointly, or name → value; "intercept" included.
+
+        Returns
+        -------
+        TestResult
+            2{ℓ(β̂) − ℓ(β̂_0)} against χ²(s); for a family with a dispersion {D(β̂_0) − D(β̂)}/(s φ̂) against
+            F(s, N − d), φ̂ of the larger model.
+
+        Raises
+        ------
+        ValueError
+            If the null names no coefficient, an unknown or an aliased one, or the rows are not as many as
+            in ``fit``.
+        """
+        check_is_fitted(self)
+        if null is None:
+            raise ValueError("null is missing: name coefficients, as in likelihood_ratio_test(X, y, null=['x1']).")
+        values = parse_null(null, self._names())  # type: ignore[attr-defined]
+        self._refuse_aliased(values)
+        estimate = self.estimate_  # type: ignore[attr-defined]
+        problem = self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
+        method = self._same_pilot()
+        restricted = problem.restricted(values)
+        text = null_text(values)
+        if hasattr(method, "likelihood_ratio"):
+            # Methods whose estimates maximise no likelihood of all rows have a ratio of their own.
+            statistic, df, df_denom = method.likelihood_ratio(problem, restricted)
+            return _result(statistic, df, df_denom, text)
+        found = self._fit_restricted(method, restricted)
+        coefs = np.stack([np.nan_to_num(estimate.coef), embed(problem, values, found)])
+        sums = problem.value(problem.total(log_likelihoods, coefs, name="log-likelihoods"))
+        self._check_rows(sums.n)
+        rank = int(np.isfinite(estimate.coef).sum())
+        df = rank - int(np.isfinite(found).sum())
+        return self._ratio(sums.loglik, sums.deviance, 1, df, text)
+
+    def drop1(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> pd.DataFrame:
+        """Return the likelihood-ratio test of each coefficient alone, the intercept's excepted.
+
+        All restricted fits share their passes: many β in one reading.  They are by the estimator's own
+        method, on the same pilot rows.
+
+        Passes: 3 for `OneStep` (pilot, step, log-likelihoods), and one for each further step; for `MLE` as
+        many as the slowest restricted fit takes, about 4.
+
+        Parameters
+        ----------
+        X, y, sample_weight, offset
+            The data of ``fit``.
+
+        Returns
+        -------
+        DataFrame
+            One row a coefficient; columns df, statistic, p_value, loglik and deviance of the model
+            without it.  NaN for aliased coefficients.
+
+        Raises
+        ------
+        ValueError
+            If the estimator's method is neither `OneStep` nor `MLE`.
+        """
+        check_is_fitted(self)
+        estimate = self.estimate_  # type: ignore[attr-defined]
+        problem = self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
+        names = [name for name in self._names() if name != "intercept"]  # type: ignore[attr-defined]
+        tested = [name for name in names if np.isfinite(self._coefficient(name))]
+        coefs = drop_each(problem, self._same_pilot(), estimate, tested)
+        sums = problem.value(
+            problem.total(log_likelihoods, np.vstack([np.nan_to_num(estimate.coef), coefs]), name="log-likelihoods")
+        )
+        self._check_rows(sums.n)
+        rows = {}
+        for number, name in enumerate(tested, start=1):
+            test = self._ratio(sums.loglik, sums.deviance, number, 1, f"{name} = 0")
+            rows[name] = (test.df, test.statistic, test.p_value, sums.loglik[number], sums.deviance[number])
+        columns = ["df", "statistic", "p_value", "loglik", "deviance"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns).reindex(names)
+
+    def _ratio(self, loglik: np.ndarray, deviance: np.ndarray, number: int, df: int, text: str) -> TestResult:
+        """Return the test of candidate `number` against candidate 0, the larger model."""
+        df_denom = self._df_denom()  # type: ignore[attr-defined]
+        if np.isnan(df_denom):
+            return _result(2.0 * (loglik[0] - loglik[number]), df, df_denom, text)
+        phi = self.estimate_.dispersion  # type: ignore[attr-defined]
+        return _result((deviance[number] - deviance[0]) / (df * phi), df, df_denom, text)
+
+    def _fit_restricted(self, method: Any, restricted: Problem) -> np.ndarray:
+        if not restricted.model.names:
+            return np.empty(0)
+        estimate = method.estimate(restricted)
+        return (estimate if hasattr(estimate, "coef") else restricted.value(estimate)).coef
+
+    def _same_pilot(self) -> Any:
+        """Return the method as it was used, with the seed that it drew."""
+        method = resolve_method(self.method)  # type: ignore[attr-defined]
+        seed = getattr(self.estimate_, "random_state", None)  # type: ignore[attr-defined]
+        if seed is None or not hasattr(method, "random_state"):
+            return method
+        return type(method)(**method.get_params(deep=False) | {"random_state": seed})
+
+    def _coefficient(self, name: str) -> float:
+        names, estimate = self._names(), self.estimate_  # type: ignore[attr-defined]
+        return float(estimate.coef[names.index(name)])
+
+    def _refuse_aliased(self, values: dict[str, float]) -> None:
+        if aliased := [name for name in values if np.isnan(self._coefficient(name))]:
+            raise ValueError(f"The null names aliased coefficients, which have no estimate: {', '.join(aliased)}.")
+
+    def _check_rows(self, n: int) -> None:
+        fitted = self.n_samples_  # type: ignore[attr-defined]
+        if n != fitted:
+            raise ValueError(f"The data has {n:,} usable rows and fit had {fitted:,}: pass the data of fit.")
+
+
+def embed(problem: Problem, values: dict[str, float], coef: np.ndarray) -> np.ndarray:
+    """Return the coefficients of a restricted fit among all of the model's.
+
+    Parameters
+    ----------
+    problem : Problem
+        The unrestricted problem.
+    values : dict
+        Fixed coefficients, by name.
+    coef : ndarray
+        The others, in order; NaN for aliased ones.
+
+    Returns
+    -------
+    ndarray of shape (d,)
+        All, aliased ones as 0.
+    """
+    names = problem.model.names
+    out = np.array([values.get(name, 0.0) for name in names])
+    out[[name not in values for name in names]] = np.nan_to_num(coef)
+    return out
+
+
+def _result(statistic: float, df: float, df_denom: float, text: str) -> TestResult:
+    note = ""
+    if statistic < 0:
+        note = f"The statistic came out at {statistic:.2g}, for want of iterations, and was set to 0."
+        statistic = 0.0
+    if df == 0:
+        return TestResult(0.0, 0, df_denom, "chi2", 1.0, text, "Likelihood ratio", "Nothing is restricted.")
+    return TestResult.of(float(statistic), df, df_denom, null=text, test="Likelihood ratio", note=note)

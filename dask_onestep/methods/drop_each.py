@@ -1,0 +1,164 @@
+"""All models that lack one coefficient, fitted together: many β in one reading of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.newton import rose
+from dask_onestep.kernels.pilot import PilotFit, fit_pilot
+from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.rows import Model, Rows, hold
+from dask_onestep.kernels.sampling import PilotSample
+from dask_onestep.methods.mle import MLE
+from dask_onestep.methods.one_step import OneStep, advance
+from dask_onestep.methods.problem import Estimate, Problem
+
+__all__ = ["drop_each"]
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """One record for each of several models.
+
+    Attributes
+    ----------
+    parts : tuple of Moments
+        The records, in the models' order.
+    """
+
+    parts: tuple[Moments, ...]
+
+    def __add__(self, other: Each) -> Each:
+        return Each(tuple(a + b for a, b in zip(self.parts, other.parts, strict=True)))
+
+
+def each_moments(rows: Rows, model: Model, models: Sequence[Model], coefs: Sequence[np.ndarray]) -> Each:
+    """Return the moments of a block for several restricted models, each at its own β.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The unrestricted model.
+    models : sequence of Model
+        The restricted ones.
+    coefs : sequence of ndarray
+        A β for each.
+
+    Returns
+    -------
+    Each
+        Their moments.
+    """
+    return Each(tuple(moments(hold(rows, m), m, coef) for m, coef in zip(models, coefs, strict=True)))
+
+
+def drop_each(problem: Problem, method: Any, estimate: Estimate, names: Sequence[str]) -> np.ndarray:
+    """Return the estimates of all models that lack one coefficient.
+
+    Parameters
+    ----------
+    problem : Problem
+        The unrestricted problem.
+    method : OneStep or MLE
+        How they are estimated.
+    estimate : Estimate
+        The unrestricted estimate.
+    names : sequence of str
+        The coefficients to leave out, one at a time.
+
+    Returns
+    -------
+    ndarray of shape (m, d)
+        A row for each name, 0 for the coefficient left out.
+
+    Raises
+    ------
+    ValueError
+        If `method` is neither `OneStep` nor `MLE`.
+    """
+    models = tuple(replace(problem.model, fixed=((name, 0.0),)) for name in names)
+    if isinstance(method, OneStep):
+        coefs = _one_step(problem, method, models)
+    elif isinstance(method, MLE):
+        coefs = _mle(problem, method, models, estimate)
+    else:
+        raise ValueError(
+            f"drop1 fits all restricted models together, by OneStep or MLE; this estimator's method is {method!r}. "
+            "Use likelihood_ratio_test for one hypothesis at a time."
+        )
+    out = np.zeros((len(models), problem.d))
+    for row, model, coef in zip(out, models, coefs, strict=True):
+        row[[name in model.names for name in problem.model.names]] = coef
+    return out
+
+
+def _one_step(problem: Problem, method: OneStep, models: tuple[Model, ...]) -> list[np.ndarray]:
+    steps = method.steps if isinstance(method.steps, int) else 2
+    sample = problem.pilot_sample(method.pilot_size, method.random_state)
+    pilots = problem.settle(problem.apply(_fit_each, sample, models, name="pilot-fit"))
+    progress = None
+    for _ in range(steps):
+        at = problem.apply(_coefs_of_each, pilots if progress is None else progress, name="coefficients")
+        sums = problem.total(each_moments, models, at, name="moments")
+        progress = problem.apply(_advance_each, models, pilots, progress, sums, method.correction, name="newton-step")
+        progress = problem.settle(progress)
+    return problem.value(problem.apply(_coefs_of_each, progress, name="coefficients"))
+
+
+def _fit_each(sample: PilotSample, models: Sequence[Model]) -> list[PilotFit]:
+    return [fit_pilot(sample.held(model), model) for model in models]
+
+
+def _advance_each(
+    models: Sequence[Model], pilots: list[PilotFit], last: list | None, sums: Each, correction: str | None
+) -> list:
+    before = last or [None] * len(models)
+    return [
+        advance(model, pilot, one, part, correction)
+        for model, pilot, one, part in zip(models, pilots, before, sums.parts, strict=True)
+    ]
+
+
+def _coefs_of_each(records: list) -> list[np.ndarray]:
+    return [record.coef for record in records]
+
+
+def _mle(problem: Problem, method: MLE, models: tuple[Model, ...], estimate: Estimate) -> list[np.ndarray]:
+    """Climb from where the quadratic model at β̂ has its restricted maximum, all models in step."""
+    coefs = [_start(problem.model, model, estimate) for model in models]
+    steps = [np.zeros_like(coef) for coef in coefs]
+    reached: list[Moments | None] = [None] * len(models)
+    for _ in range(method.max_iter + 1):
+        trial = [coef + step for coef, step in zip(coefs, steps, strict=True)]
+        sums = problem.value(problem.total(each_moments, models, trial, name="moments"))
+        done = True
+        for i, (model, new) in enumerate(zip(models, sums.parts, strict=True)):
+            old = reached[i]
+            if old is not None and not rose(new.loglik, old.loglik):
+                steps[i], done = steps[i] / 2, False
+                continue
+            coefs[i], reached[i] = trial[i], new
+            factor = factorize(new.information, intercept=model.has_intercept)
+            if factor.decrement(new.score) <= method.tol * max(factor.rank, 1):
+                steps[i] = np.zeros_like(coefs[i])
+            else:
+                steps[i], done = factor.solve(new.score), False
+        if done:
+            break
+    return coefs
+
+
+def _start(full: Model, model: Model, estimate: Estimate) -> np.ndarray:
+    """Return β̂ − C e_j β̂_j / C_jj, without its zero."""
+    ((name, _),) = model.fixed
+    j = full.names.index(name)
+    coef, covariance = np.nan_to_num(estimate.coef), np.nan_to_num(estimate.covariance)
+    return np.delete(coef - covariance[:, j] * coef[j] / covariance[j, j], j)
