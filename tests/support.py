@@ -58,10 +58,10 @@ def load_array(directory, rows, columns, block_id=None):
     return draw_table(block_id[0], rows[block_id[0]], columns)
 
 
-def load_frame(number, directory, rows, columns):
+def load_frame(number, directory, rows, width):
     _note(directory, number)
-    names = ["y", *(f"c{i}" for i in range(columns - 1))]
-    return pd.DataFrame(draw_table(number, rows[number], columns), columns=names)
+    names = ["y", *(f"c{i}" for i in range(width - 1))]
+    return pd.DataFrame(draw_table(number, rows[number], width), columns=names)
 
 
 class Loads:
@@ -74,7 +74,7 @@ class Loads:
         """Return one array of (y, covariates)."""
         load = partial(load_array, self.directory, self.rows, self.columns)
         meta = np.empty((0, 0))
-        return da.map_blocks(load, chunks=(self.rows, (self.columns,)), dtype=float, meta=meta, token="load")
+        return da.map_blocks(load, chunks=(self.rows, (self.columns,)), dtype=float, meta=meta)
 
     def frame(self):
         """Return one frame of y and c0, c1, …"""
@@ -84,7 +84,7 @@ class Loads:
             range(len(self.rows)),
             directory=self.directory,
             rows=self.rows,
-            columns=self.columns,
+            width=self.columns,
             meta=meta,
             label="load",
         )
