@@ -291,7 +291,7 @@ class NegativeBinomial(Family):
     Examples
     --------
     >>> from dask_onestep.families import NegativeBinomial
-    >>> NegativeBinomial(alpha=0.5).variance(2.0)
+    >>> float(NegativeBinomial(alpha=0.5).variance(2.0))
     4.0
     """
 
@@ -377,8 +377,8 @@ class Tweedie(Family):
         theta, kappa = mean ** (1 - p) / (1 - p), mean ** (2 - p) / (2 - p)
         shape = (2 - p) / (p - 1)
         positive = np.where(y > 0, y, 1.0)
-        scale = ((p - 1) * dispersion / positive) ** shape / ((2 - p) * dispersion)
-        series = np.log(special.wright_bessel(shape, 0, scale)) - np.log(positive)
+        scale = (positive / ((p - 1) * dispersion)) ** shape / ((2 - p) * dispersion)
+        series = special.log_wright_bessel(shape, 0.0, scale) - np.log(positive)
         return np.where(y > 0, series, 0.0) + (y * theta - kappa) / dispersion
 
     def deviance(self, y, mean):

@@ -116,8 +116,6 @@ class Findings:
         counts = tuple((what, count, cure) for (what, cure), count in merged.items())
         return Findings(counts, blocks[:5], self.more or other.more or len(blocks) > 5)
 
-    __radd__ = __add__
-
     def raise_error(self) -> None:
         """Raise a `ValueError` that says what is wrong, where, and the cure.
 
@@ -150,4 +148,4 @@ def add(left: Any, right: Any) -> Any:
     Sums or Findings
         Their sum.
     """
-    return right + left if isinstance(right, Findings) else left + right
+    return right if isinstance(right, Findings) and not isinstance(left, Findings) else left + right

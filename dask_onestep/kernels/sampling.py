@@ -76,7 +76,8 @@ class PilotSize:
         elif isinstance(self.rule, int):
             size = self.rule
         else:
-            size = self.rule * n
+            # 0.07 of 100 rows is 7.000000000000001 in floats, and 7 rows.
+            size = round(self.rule * n, 6)
         return min(n, math.ceil(size))
 
     def enough(self, n: int) -> int:
@@ -130,6 +131,8 @@ class PilotSample:
         The rows held, as in `Rows`.
     cutoff : int
         No row seen with a key below it was let go.
+    has_weight : bool
+        Whether any row seen has a weight that is not zero.
     """
 
     size: PilotSize
@@ -143,6 +146,7 @@ class PilotSample:
     weights: np.ndarray | None
     offset: np.ndarray | None
     cutoff: int = int(_ALL)
+    has_weight: bool = True
 
     def __add__(self, other: PilotSample) -> PilotSample:
         def joined(name: str) -> Any:
@@ -157,6 +161,7 @@ class PilotSample:
             self.n_missing + other.n_missing,
             labels,
             cutoff=min(self.cutoff, other.cutoff),
+            has_weight=self.has_weight or other.has_weight,
             **parts,
         )
         return merged._smallest(self.size.enough(merged.n))
@@ -166,7 +171,7 @@ class PilotSample:
             name: None if (part := getattr(self, name)) is None else part[index]
             for name in ("keys", "positions", "x", "y", "weights", "offset")
         }
-        return PilotSample(self.size, self.n, self.n_missing, self.labels, cutoff=cutoff, **parts)
+        return replace(self, cutoff=cutoff, **parts)
 
     def _smallest(self, count: int) -> PilotSample:
         if len(self.keys) <= count:
@@ -279,6 +284,7 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
         taken.weights,
         taken.offset,
         cutoff,
+        rows.weights is None or bool(rows.weights.any()),
     )
 
 
@@ -298,11 +304,14 @@ def survey(sample: PilotSample) -> Survey:
     Raises
     ------
     ValueError
-        If no row is usable, or a classification's labels are continuous, or not of two classes.
+        If no row is usable, no weight is positive, or a classification's labels are continuous, or
+        not of two classes.
     """
     if sample.n == 0:
         dropped = f", {sample.n_missing} were dropped for missing values" if sample.n_missing else ""
         raise ValueError(f"Found array with 0 sample(s): no usable row is left{dropped}.")
+    if not sample.has_weight:
+        raise ValueError("sample_weight is zero on every row: at least one must be positive.")
     return Survey(sample.n, sample.n_missing, _two_classes(sample.labels))
 
 

@@ -1,0 +1,62 @@
+"""Schedulers and counted data for all tests."""
+
+from __future__ import annotations
+
+import warnings
+
+import dask
+import pytest
+from distributed import Client, LocalCluster
+from support import Loads
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """Two worker processes of one thread each."""
+    with (
+        dask.config.set({"distributed.admin.low-level-log-length": 0}),
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    """A client of the session's cluster, the default scheduler while the test runs."""
+    with Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture
+def threads():
+    with dask.config.set(scheduler="threads", num_workers=2):
+        yield "threads"
+
+
+@pytest.fixture
+def synchronous():
+    with dask.config.set(scheduler="synchronous"):
+        yield "synchronous"
+
+
+@pytest.fixture(params=["synchronous", "threads", "distributed"])
+def scheduler(request):
+    """Run the test on each scheduler."""
+    request.getfixturevalue("client" if request.param == "distributed" else request.param)
+    return request.param
+
+
+@pytest.fixture
+def loads(tmp_path):
+    """Data that counts its loads, across processes."""
+    directory = tmp_path / "loads"
+    directory.mkdir()
+    return Loads(directory)
+
+
+@pytest.fixture
+def quiet():
+    """Let warnings pass in a test that is about something else, such as a tiny pilot's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

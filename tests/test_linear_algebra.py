@@ -1,0 +1,95 @@
+"""Factoring an information matrix, against NumPy."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dask_onestep.kernels.linear_algebra import factorize
+
+
+def information_of(design):
+    return design.T @ design
+
+
+@pytest.fixture
+def design():
+    rng = np.random.default_rng(2)
+    return np.c_[np.ones(200), rng.normal(size=(200, 4))]
+
+
+def test_solve_inverse_and_decrement_are_numpys(design):
+    information, score = information_of(design), np.arange(5.0)
+    factor = factorize(information)
+    inverse = np.linalg.inv(information)
+    assert factor.rank == 5
+    np.testing.assert_allclose(factor.solve(score), inverse @ score, rtol=1e-12)
+    np.testing.assert_allclose(factor.inverse(), inverse, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(factor.decrement(score), score @ inverse @ score, rtol=1e-12)
+    several = np.c_[score, -score, score**2]
+    np.testing.assert_allclose(factor.solve(several), inverse @ several, rtol=1e-12)
+    np.testing.assert_array_equal(factor.inverse(), factor.inverse().T)
+
+
+@given(st.lists(st.floats(-8, 8), min_size=5, max_size=5))
+def test_the_scale_of_a_column_does_not_matter(powers):
+    rng = np.random.default_rng(3)
+    design = np.c_[np.ones(50), rng.normal(size=(50, 4))]
+    scales = 10.0 ** np.array(powers)
+    plain = factorize(information_of(design)).inverse()
+    scaled = factorize(information_of(design * scales))
+    assert scaled.kept.all()
+    np.testing.assert_allclose(scaled.inverse() * np.outer(scales, scales), plain, rtol=1e-8, atol=1e-12)
+
+
+def test_the_later_of_two_aliased_columns_is_set_aside(design):
+    double = np.c_[design, design[:, 1] - 2 * design[:, 3], np.arange(200.0)]
+    factor = factorize(information_of(double))
+    assert factor.kept.tolist() == [True] * 5 + [False, True]
+    score = double.T @ np.random.default_rng(0).normal(size=200)
+    kept = factor.kept
+    reduced = information_of(double[:, kept])
+    expected = np.linalg.solve(reduced, score[kept])
+    np.testing.assert_allclose(factor.solve(score)[kept], expected, rtol=1e-9)
+    assert factor.solve(score)[5] == 0
+    inverse = factor.inverse()
+    assert np.isnan(inverse[5]).all()
+    assert np.isnan(inverse[:, 5]).all()
+    np.testing.assert_allclose(inverse[np.ix_(kept, kept)], np.linalg.inv(reduced), rtol=1e-9, atol=1e-16)
+    np.testing.assert_allclose(factor.decrement(score), score[kept] @ expected, rtol=1e-10)
+
+
+def test_empty_and_constant_columns_are_aliased(design):
+    odd = np.c_[design, np.zeros(200), np.full(200, 7.0)]
+    assert factorize(information_of(odd)).kept.tolist() == [True] * 5 + [False, False]
+    # Without an intercept the first constant stays.
+    assert factorize(information_of(odd[:, 1:]), intercept=False).kept.tolist() == [True] * 4 + [False, True]
+
+
+def test_a_year_is_not_taken_for_a_constant():
+    year = np.random.default_rng(0).integers(2010, 2020, 500).astype(float)
+    factor = factorize(information_of(np.c_[np.ones(500), year, year / 1000]))
+    assert factor.kept.tolist() == [True, True, False]
+    expected = 1 / ((year - year.mean()) ** 2).sum()
+    np.testing.assert_allclose(factor.inverse()[1, 1], expected, rtol=1e-6)
+
+
+def test_high_correlation_is_not_aliasing():
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=1000)
+    near = x + 1e-3 * rng.normal(size=1000)
+    assert factorize(information_of(np.c_[np.ones(1000), x, near])).kept.all()
+
+
+def test_nothing_is_left_of_a_matrix_of_zeros():
+    factor = factorize(np.zeros((3, 3)))
+    assert factor.rank == 0
+    assert factor.solve(np.ones(3)).tolist() == [0, 0, 0]
+    assert factor.decrement(np.ones(3)) == 0
+    assert np.isnan(factor.inverse()).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_matrix_that_is_not_finite_is_refused(bad):
+    with pytest.raises(ValueError, match="holds NaN or infinity: the linear predictor overflowed"):
+        factorize(np.diag([1.0, bad]))

@@ -1,0 +1,267 @@
+"""The pilot sample: size, uniformity, and independence of the chunking."""
+
+import functools
+import operator
+from itertools import accumulate
+
+import dask
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from support import blocks_of, chunked, model_of
+
+from dask_onestep.graph import gather, tree_sum
+from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.rows import Block, Rows, encode, usable_rows
+from dask_onestep.kernels.sampling import PilotSize, pilot_rows, row_keys, sample_rows, survey
+
+MODEL = model_of(columns=1)
+
+
+def draw(x, sizes, rule, seed=0, *, known=True, model=MODEL, y=None):
+    """Return the pilot of rows in blocks of the given sizes."""
+    y = np.zeros(len(x)) if y is None else y
+    starts = [0, *accumulate(sizes)]
+    total = len(x) if known and model.missing == "raise" else None
+    size = PilotSize(rule, len(model.names), total)
+    samples = []
+    for number, (part, response) in enumerate(zip(blocks_of(x, sizes), blocks_of(y, sizes), strict=True)):
+        rows = usable_rows(Block(part, response, number=number, start=starts[number] if known else None), model)
+        samples.append(pilot_rows(rows, model, size, seed))
+    return functools.reduce(operator.add, samples).drawn()
+
+
+@st.composite
+def chunkings(draw, total=400):
+    """Sizes of row blocks, empty ones among them."""
+    cuts = draw(st.lists(st.integers(0, total), max_size=12))
+    return np.diff([0, *sorted(cuts), total]).tolist()
+
+
+ROWS = np.arange(400.0)[:, None]
+
+
+@given(chunkings(), st.sampled_from(["auto", 1, 37, 400, 10_000, 0.25, 1.0]), st.integers(0, 2**63))
+@settings(max_examples=60, deadline=None)
+def test_any_chunking_draws_the_same_rows(sizes, rule, seed):
+    whole, parts = draw(ROWS, [400], rule, seed), draw(ROWS, sizes, rule, seed)
+    np.testing.assert_array_equal(parts.x, whole.x)
+    np.testing.assert_array_equal(parts.positions, whole.positions)
+    # Position and row belong together, in the order of the data.
+    np.testing.assert_array_equal(parts.x[:, 0], parts.positions[:, 1])
+    assert (np.diff(parts.positions[:, 1]) > 0).all()
+
+
+@given(chunkings(), st.sampled_from([1, 20, 150, 0.3]))
+@settings(max_examples=30, deadline=None)
+def test_dropped_rows_do_not_change_the_others_keys(sizes, rule):
+    x = ROWS.copy()
+    x[::3] = np.nan
+    model = model_of(columns=1, missing="drop")
+    found = draw(x, sizes, rule, model=model)
+    usable = np.arange(400)[np.isfinite(x[:, 0])]
+    assert found.n == len(usable)
+    assert found.n_missing == 400 - len(usable)
+    count = rule if isinstance(rule, int) else int(np.ceil(rule * len(usable)))
+    keys = row_keys(0, Rows(ROWS, ROWS[:, 0]))
+    expected = np.sort(usable[np.argsort(keys[usable])[:count]])
+    np.testing.assert_array_equal(found.x[:, 0], expected)
+
+
+@given(chunkings(), st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_unknown_sizes_draw_exactly_as_many_rows(sizes, seed):
+    found = draw(ROWS, sizes, 50, seed, known=False)
+    assert len(found.keys) == 50
+    assert len(np.unique(found.x)) == 50
+    # The order of the blocks' records does not matter beyond their positions.
+    starts = np.array([0, *accumulate(sizes)])
+    np.testing.assert_array_equal(found.x[:, 0], starts[found.positions[:, 0]] + found.positions[:, 1])
+
+
+def test_keys_are_one_sequence_whatever_the_block():
+    whole = row_keys(9, Rows(ROWS, ROWS[:, 0]))
+    assert len(np.unique(whole)) == 400
+    for start in range(30):
+        part = row_keys(9, Rows(ROWS[start : start + 7], ROWS[:7, 0], start=start))
+        np.testing.assert_array_equal(part, whole[start : start + 7])
+    assert not np.isin(row_keys(10, Rows(ROWS, ROWS[:, 0])), whole).any()
+
+
+def test_blocks_of_unknown_start_have_keys_of_their_own():
+    keys = [row_keys(9, Rows(ROWS, ROWS[:, 0], number=number, start=None)) for number in range(4)]
+    assert len(np.unique(keys)) == 1600
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_every_row_has_the_same_chance(known):
+    # 1000 pilots of 12 from blocks of very unequal sizes; counts are a simple random sample's.
+    sizes, n, draws = [1, 2, 5, 0, 52], 12, 1000
+    total = sum(sizes)
+    x = np.arange(float(total))[:, None]
+    counts = np.zeros(total)
+    for seed in range(draws):
+        found = draw(x, sizes, n, seed, known=known)
+        assert len(found.x) == n
+        counts[found.x[:, 0].astype(int)] += 1
+    expected = draws * n / total
+    # Without replacement each count has variance draws·p(1 − p)·total/(total − 1) in the χ² sense.
+    statistic = ((counts - expected) ** 2).sum() / (expected * (1 - n / total)) * (total - 1) / total
+    p_value = stats.chi2.sf(statistic, total - 1)
+    assert 1e-4 < p_value < 1 - 1e-4
+
+
+def test_pairs_of_rows_are_drawn_independently():
+    # In a simple random sample two given rows meet with chance n(n−1)/(N(N−1)).
+    sizes, n, draws = [3, 17], 6, 1500
+    x = np.arange(20.0)[:, None]
+    together = 0
+    for seed in range(draws):
+        chosen = draw(x, sizes, n, seed).x[:, 0]
+        together += {0.0, 19.0} <= set(chosen)
+    assert stats.binomtest(together, draws, n * (n - 1) / (20 * 19)).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("rule", "n", "d", "rows"),
+    [
+        ("auto", 1_000_000, 5, 20_000),
+        ("auto", 10_000, 100, 5_000),
+        ("auto", 300, 5, 300),
+        (500, 10_000, 5, 500),
+        (500, 100, 5, 100),
+        (0.25, 1000, 5, 250),
+        (0.001, 100, 5, 1),
+        (1.0, 77, 5, 77),
+        (0.07, 100, 1, 7),
+        (0.29, 100, 1, 29),
+    ],
+)
+def test_pilot_size(rule, n, d, rows):
+    assert PilotSize(rule, d).rows(n) == rows
+
+
+@pytest.mark.parametrize("rule", ["auto", 300, 0.01])
+@pytest.mark.parametrize("known", [True, False])
+def test_blocks_hold_no_more_than_a_pilot_or_so(rule, known):
+    rows = Rows(np.zeros((100_000, 1)), np.zeros(100_000))
+    size = PilotSize(rule, 2, 200_000 if known else None)
+    held = sample_rows(rows, size, 0)
+    assert len(held.keys) <= size.rows(200_000) + 10 * np.sqrt(size.rows(200_000)) + 51
+    assert held.cutoff >= held.keys.max()
+
+
+def test_a_row_let_go_too_early_is_never_silent():
+    # A rule that believes in more rows than come holds too few.
+    size = PilotSize(100, 1, 1_000_000)
+    sample = sample_rows(Rows(ROWS, ROWS[:, 0]), size, 0)
+    with pytest.raises(RuntimeError, match="fit again with another random_state"):
+        sample.drawn()
+
+
+def test_a_sample_s_pickle_does_not_hold_the_block():
+    rows = Rows(np.zeros((100_000, 1)), np.zeros(100_000))
+    sample = sample_rows(rows, PilotSize(10, 1, 100_000), 0)
+    assert sample.x.base is None or sample.x.base.size < 1000
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["b", "a", "b"], ["a", "b"]),
+        ([True, False, True], [False, True]),
+        ([1, 2, 2], [1, 2]),
+        ([-1.0, 1.0, 1.0], [-1.0, 1.0]),
+    ],
+)
+def test_classes_are_learned_on_the_way(labels, classes):
+    model = model_of("binomial", columns=1, classify=True)
+    y = np.array(labels)
+    found = draw(np.arange(3.0)[:, None], [1, 0, 2], 2, model=model, y=y)
+    known = survey(found)
+    assert known.classes.tolist() == classes
+    assert known.classes.dtype == y.dtype
+    assert known.n == 3
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        (["a", "a", "a"], "y has one class only, .*'a'.*: a classifier needs samples of two classes"),
+        ([0, 1, 2], r"Only binary classification is supported.*y has the labels 0, 1, 2\."),
+        (list(range(8)), "labels 0, 1, 2, 3, 4, …"),
+    ],
+)
+def test_other_than_two_classes_are_refused(labels, text):
+    model = model_of("binomial", columns=1, classify=True)
+    sample = draw(np.zeros((len(labels), 1)), [1, len(labels) - 1], 2, model=model, y=np.array(labels))
+    with pytest.raises(ValueError, match=text):
+        survey(sample)
+
+
+def test_floats_that_are_no_labels_are_found():
+    model = model_of("binomial", columns=1, classify=True)
+    rows = Rows(np.zeros((2, 1)), np.array([0.0, 0.25]), number=3)
+    found = pilot_rows(rows, model, PilotSize(1, 2), 0)
+    assert isinstance(found, Findings)
+    with pytest.raises(ValueError, match=r"Unknown label type: continuous. y has the value .*0.25.*In block 3"):
+        found.raise_error()
+
+
+def test_many_labels_are_not_collected():
+    model = model_of("binomial", columns=1, classify=True)
+    sample = pilot_rows(Rows(np.zeros((5000, 1)), np.arange(5000)), model, PilotSize(1, 2), 0)
+    assert len((sample + sample).labels) <= 101
+
+
+def test_no_rows_at_all():
+    sample = draw(np.empty((0, 1)), [0, 0], 5)
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\): no usable row is left\."):
+        survey(sample)
+
+
+def test_weights_that_are_all_zero():
+    rows = Rows(ROWS, ROWS[:, 0], weights=np.zeros(400))
+    sample = sample_rows(rows, PilotSize(10, 2, 400), 0)
+    with pytest.raises(ValueError, match="sample_weight is zero on every row"):
+        survey(sample)
+    one = np.zeros(400)
+    one[3] = 1.0
+    assert survey(sample_rows(Rows(ROWS, ROWS[:, 0], weights=one), PilotSize(10, 2, 400), 0)).n == 400
+
+
+def test_labels_of_other_types_between_blocks_do_not_pass():
+    # NumPy joins 0 and "0" as text; the pass that follows finds the number 0 to be no class.
+    model = model_of("binomial", columns=1, classify=True)
+    x, size = np.zeros((2, 1)), PilotSize(2, 2)
+    numbers = Rows(x, np.array([0, 1]))
+    first = pilot_rows(numbers, model, size, 0)
+    second = pilot_rows(Rows(x, np.array(["0", "1"]), start=2), model, size, 0)
+    found = encode(numbers, survey(first + second).classes)
+    with pytest.raises(ValueError, match=r"y has the label .*0.*which is none of the classes"):
+        found.raise_error()
+
+
+def test_the_graph_draws_what_the_kernel_draws(scheduler):
+    rng = np.random.default_rng(0)
+    x, sizes = rng.normal(size=(300, 1)), (100, 0, 3, 150, 47)
+    expected = draw(x, sizes, 25, 4)
+    blocks = gather(chunked(x, sizes), chunked(np.zeros(300), sizes))
+    found = tree_sum(blocks, pilot_rows, MODEL, PilotSize(25, 2, 300), 4, name="pilot-sample").compute().drawn()
+    np.testing.assert_array_equal(found.x, expected.x)
+    np.testing.assert_array_equal(found.positions, expected.positions)
+
+
+def test_unknown_sizes_draw_the_same_on_every_scheduler(client):
+    array = chunked(np.arange(90.0)[:, None], (30, 30, 30))
+    few = array[array[:, 0] > 20]
+    blocks = gather(few, few[:, 0] * 0)
+    assert blocks.lengths is None
+    total = tree_sum(blocks, pilot_rows, MODEL, PilotSize(12, 2), 4, name="pilot-sample")
+    on_cluster = total.compute().drawn()
+    for scheduler in ("synchronous", "threads"):
+        with dask.config.set(scheduler=scheduler):
+            np.testing.assert_array_equal(total.compute(scheduler=scheduler).drawn().x, on_cluster.x)
+    assert len(on_cluster.x) == 12
