@@ -63,16 +63,17 @@ class Cell:
         raise ValueError(f"no method for {self.estimator!r}")
 
 
-def grid(*, pilots: bool = True) -> tuple[Cell, ...]:
+def grid(*, tests: bool = False) -> tuple[Cell, ...]:
     """Return the cells of a table, "pilot" left out, as it comes with "one-step".
 
-    The global estimator and those from pilots do not depend on K.  They are fitted on the most
+    The global estimator and those from pilots do not depend on K: they are fitted on the fewest
     workers, the global one in one layout.
     """
-    cells = [Cell("global", LAYOUTS[0], WORKERS[-1])]
-    names = ("one-step", "corrected", "pilot-surrogate") if pilots else ("one-step", "corrected")
+    cells = [Cell("global", LAYOUTS[0], WORKERS[0])]
     for layout in LAYOUTS:
-        cells += [Cell(name, layout, WORKERS[-1], share) for share in SHARES for name in names]
+        cells += [Cell(name, layout, WORKERS[0], share) for share in SHARES for name in ("one-step", "corrected")]
+        if not tests:
+            cells.append(Cell("pilot-surrogate", layout, WORKERS[0], SHARES[1]))
         cells += [Cell(name, layout, workers) for workers in WORKERS for name in ("one-shot", "surrogate")]
     return tuple(cells)
 

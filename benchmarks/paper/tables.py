@@ -76,7 +76,7 @@ def run(
         found = [estimates(table.design, cells, n, (seed, table.number, n, 0, b)) for b in draws]
         rows = accuracy(found, table.design.truth)
     else:
-        cells = grid(pilots=False) if cells is None else tuple(cells)
+        cells = grid(tests=True) if cells is None else tuple(cells)
         rows = []
         for number, (name, value) in enumerate((("H0", 0.0), ("H1", table.design.alternative))):
             design = table.design.with_second(value)
