@@ -1,7 +1,7 @@
 """Generalized linear models with inference on Dask collections, read twice and not twenty times."""
 
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
-from dask_onestep.methods import MLE, OneStep, Pilot
+from dask_onestep.methods import MLE, Average, OneStep, Pilot, Surrogate
 
 __version__ = "0.1.0.dev0"
-__all__ = ["MLE", "GLMClassifier", "GLMRegressor", "OneStep", "Pilot"]
+__all__ = ["MLE", "Average", "GLMClassifier", "GLMRegressor", "OneStep", "Pilot", "Surrogate"]

@@ -15,7 +15,7 @@ a tree of fixed shape adds the records.  So
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from graphlib import TopologicalSorter
 from itertools import accumulate
@@ -84,6 +84,13 @@ class Blocks:
         if self.lengths is None:
             return (None,) * len(self.keys)
         return tuple(accumulate(self.lengths[:-1], initial=0))
+
+    def first(self) -> Blocks:
+        """Return the first block alone."""
+        lengths = None if self.lengths is None else self.lengths[:1]
+        return replace(
+            self, keys=self.keys[:1], owned=self.owned[:1], lengths=lengths, token=tokenize(self.token, "first")
+        )
 
     def __dask_tokenize__(self) -> str:
         return self.token

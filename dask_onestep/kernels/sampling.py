@@ -14,15 +14,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.utils.multiclass import check_classification_targets
 
+from dask_onestep.kernels.labels import MAX_LABELS, block_labels, two_classes
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Model, Rows, hold
 
 __all__ = ["PilotSample", "PilotSize", "Survey", "pilot_rows", "row_keys", "sample_rows", "survey"]
 
 _ALL = np.iinfo(np.uint64).max
-_MAX_LABELS = 100
 
 
 def row_keys(seed: int, rows: Rows) -> np.ndarray:
@@ -153,7 +152,7 @@ class PilotSample:
             left, right = getattr(self, name), getattr(other, name)
             return None if left is None else np.concatenate([left, right])
 
-        labels = None if self.labels is None else np.unique(joined("labels"))[: _MAX_LABELS + 1]
+        labels = None if self.labels is None else np.unique(joined("labels"))[: MAX_LABELS + 1]
         parts = {name: joined(name) for name in ("keys", "positions", "x", "y", "weights", "offset")}
         merged = PilotSample(
             self.size,
@@ -232,13 +231,9 @@ def pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSam
     PilotSample or Findings
         The candidates, or what is wrong with the block.
     """
-    labels = None
-    if model.classify:
-        labels = np.unique(rows.y)[: _MAX_LABELS + 1]
-        if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
-            what = f"Unknown label type: continuous. y has the value {labels[labels != np.floor(labels)][0]!r}"
-            cure = "A classifier takes labels; for a proportion or a count use GLMRegressor."
-            return Findings(((what, 0, cure),), (rows.number,))
+    labels = block_labels(rows) if model.classify else None
+    if isinstance(labels, Findings):
+        return labels
     return sample_rows(rows, size, seed, labels)
 
 
@@ -312,19 +307,4 @@ def survey(sample: PilotSample) -> Survey:
         raise ValueError(f"Found array with 0 sample(s): no usable row is left{dropped}.")
     if not sample.has_weight:
         raise ValueError("sample_weight is zero on every row: at least one must be positive.")
-    return Survey(sample.n, sample.n_missing, _two_classes(sample.labels))
-
-
-def _two_classes(labels: np.ndarray | None) -> np.ndarray | None:
-    if labels is None:
-        return None
-    check_classification_targets(labels)
-    if len(labels) == 1:
-        raise ValueError(f"y has one class only, {labels[0]!r}: a classifier needs samples of two classes.")
-    if len(labels) > 2:
-        shown = ", ".join(repr(label) for label in labels[:5].tolist())
-        raise ValueError(
-            "Only binary classification is supported. The type of the target is multiclass: "
-            f"y has the labels {shown}{', …' if len(labels) > 5 else ''}."
-        )
-    return labels
+    return Survey(sample.n, sample.n_missing, two_classes(sample.labels))

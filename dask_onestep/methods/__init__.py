@@ -4,25 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
+from dask_onestep.methods.average import Average, AverageEstimate
 from dask_onestep.methods.drop_each import drop_each
 from dask_onestep.methods.mle import MLE
 from dask_onestep.methods.one_step import OneStep, OneStepEstimate
 from dask_onestep.methods.pilot import Pilot
 from dask_onestep.methods.problem import Estimate, Problem
+from dask_onestep.methods.surrogate import Surrogate, SurrogateEstimate
 
 __all__ = [
     "METHODS",
     "MLE",
+    "Average",
+    "AverageEstimate",
     "Estimate",
     "OneStep",
     "OneStepEstimate",
     "Pilot",
     "Problem",
+    "Surrogate",
+    "SurrogateEstimate",
     "drop_each",
     "resolve_method",
 ]
 
-METHODS: dict[str, type] = {"one-step": OneStep, "mle": MLE, "pilot": Pilot}
+METHODS: dict[str, type] = {
+    "one-step": OneStep,
+    "mle": MLE,
+    "pilot": Pilot,
+    "average": Average,
+    "surrogate": Surrogate,
+}
 
 
 def resolve_method(method: Any) -> Any:

@@ -34,7 +34,7 @@ from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.sampling import PilotSample, PilotSize, Survey, pilot_rows, survey
 
-__all__ = ["Estimate", "Problem", "conclude", "seed_of"]
+__all__ = ["Estimate", "Problem", "aliasing", "coefficients", "conclude", "seed_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +146,25 @@ class Problem:
         """
         self.n_passes += 1
         return tree_sum(self.blocks, kernel, self.model, *arguments, name=name, classes=self.classes)
+
+    def first_block(self, kernel: Callable[..., Any], *arguments: Any, name: str) -> Delayed:
+        """Return ``kernel(rows, model, *arguments)`` of the first block, which alone is read: no pass.
+
+        Parameters
+        ----------
+        kernel : callable
+            A function at a module's top level, from rows to a record.
+        *arguments : object or Delayed
+            What the kernel takes besides.
+        name : str
+            What the dashboard calls the task.
+
+        Returns
+        -------
+        Delayed
+            The record.
+        """
+        return tree_sum(self.blocks.first(), kernel, self.model, *arguments, name=name, classes=self.classes)
 
     def moments(self, coef: np.ndarray | Delayed) -> Delayed:
         """Return log-likelihood, score and information of all rows at β: one pass.
@@ -403,14 +422,7 @@ def conclude(
         known["decrement"] = factor.decrement(sums.score)
     else:
         covariance = phi * factor.inverse()
-    advice = known.pop("warnings", ())
-    if not factor.kept.all():
-        names = ", ".join(name for name, kept in zip(model.names, factor.kept, strict=True) if not kept)
-        text = (
-            f"Aliased columns get NaN: {names}. Each is a linear combination of the columns before it; "
-            "leave it out, or ignore it: predictions do."
-        )
-        advice = (*advice, (UserWarning, text))
+    advice = (*known.pop("warnings", ()), *aliasing(model, factor.kept))
     defaults = {"n_samples": sums.n, "loglik": float(sums.loglik)}
     return {
         **defaults,
@@ -421,6 +433,31 @@ def conclude(
         "df_resid": df_resid,
         "warnings": advice,
     }
+
+
+def aliasing(model: Model, kept: np.ndarray) -> tuple[tuple[type[Warning], str], ...]:
+    """Return the warning that names aliased columns, if there are any.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    kept : ndarray of shape (d,) of bool
+        Columns that are not aliased.
+
+    Returns
+    -------
+    tuple
+        For `Estimate.warnings`.
+    """
+    if kept.all():
+        return ()
+    names = ", ".join(name for name, held in zip(model.names, kept, strict=True) if not held)
+    text = (
+        f"Aliased columns get NaN: {names}. Each is a linear combination of the columns before it; "
+        "leave it out, or ignore it: predictions do."
+    )
+    return ((UserWarning, text),)
 
 
 def seed_of(random_state: Any) -> int:

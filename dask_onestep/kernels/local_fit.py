@@ -1,0 +1,160 @@
+"""The maximum-likelihood fit of one block by itself, and what forbids it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
+from dask_onestep.kernels.labels import block_labels
+from dask_onestep.kernels.newton import Maximum, fit_rows
+from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.rows import Model, Rows, encode
+
+__all__ = ["LocalFits", "fit_block", "local_fit"]
+
+_CURE = (
+    "Make the blocks larger or mix them, with X.rechunk or a shuffle, or choose a method that needs no "
+    "local fits, such as method='one-step'."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFits:
+    """The local fits of K blocks, O(d²) numbers each; ``+`` puts them side by side.
+
+    Attributes
+    ----------
+    n_rows, n_missing : int
+        Usable rows, and rows dropped for missing values, in all.
+    labels : ndarray or None
+        The labels seen, sorted, of a classification.
+    numbers : ndarray of shape (K,)
+        The blocks' numbers; blocks without rows have no fit.
+    n : ndarray of shape (K,)
+        Their usable rows; the sum of their weights, where these are frequencies.
+    coef : ndarray of shape (K, d)
+        Local MLEs, with 0 for columns that are aliased in the block.
+    kept : ndarray of shape (K, d) of bool
+        Columns that are not.
+    information : ndarray of shape (K, d, d)
+        Expected information of each block at its MLE.
+    dispersion, df_resid, loglik : ndarray of shape (K,)
+        φ̂ₖ (1 for families without one), nₖ − d, and ℓₖ at the local MLE at φ = 1.
+    """
+
+    n_rows: int
+    n_missing: int
+    labels: np.ndarray | None
+    numbers: np.ndarray
+    n: np.ndarray
+    coef: np.ndarray
+    kept: np.ndarray
+    information: np.ndarray
+    dispersion: np.ndarray
+    df_resid: np.ndarray
+    loglik: np.ndarray
+
+    def __add__(self, other: LocalFits) -> LocalFits:
+        seen = [labels for labels in (self.labels, other.labels) if labels is not None]
+        beside = ("numbers", "n", "coef", "kept", "information", "dispersion", "df_resid", "loglik")
+        return LocalFits(
+            self.n_rows + other.n_rows,
+            self.n_missing + other.n_missing,
+            np.unique(np.concatenate(seen)) if seen else None,
+            **{name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in beside},
+        )
+
+
+def local_fit(rows: Rows, model: Model) -> LocalFits | Findings:
+    """Return the maximum-likelihood fit of a block, its labels learned on the way.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block; labels of a classification not yet encoded.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    LocalFits or Findings
+        The fit, of no block where there are no rows; or why the block has none.
+    """
+    d = len(model.names)
+    if len(rows) == 0:
+        none = np.empty(0)
+        shape = np.empty((0, d))
+        return LocalFits(
+            0, rows.n_missing, None, none.astype(int), none, shape, shape > 0, np.empty((0, d, d)), none, none, none
+        )
+    fitted = fit_block(rows, model)
+    if isinstance(fitted, Findings):
+        return fitted
+    _, fit, labels = fitted
+    df_resid = degrees_of_freedom(fit.moments, model, fit.factor.rank)
+    return LocalFits(
+        len(rows),
+        rows.n_missing,
+        labels,
+        np.array([rows.number]),
+        np.array([df_resid + fit.factor.rank], dtype=np.float64),
+        np.where(fit.factor.kept, fit.coef, 0.0)[None],
+        fit.factor.kept[None],
+        fit.moments.information[None],
+        np.array([dispersion(fit.moments.pearson, df_resid)]),
+        np.array([df_resid], dtype=np.float64),
+        np.array([fit.moments.loglik]),
+    )
+
+
+def fit_block(rows: Rows, model: Model) -> tuple[Rows, Maximum, np.ndarray | None] | Findings:
+    """Return a block's rows, encoded by its own labels, with their fit and these labels.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block; labels of a classification not yet encoded.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    rows : Rows
+        The same, labels encoded.
+    fit : Maximum
+        The local maximum-likelihood fit, which has converged.
+    labels : ndarray of shape (2,) or None
+        The block's labels, of a classification.
+
+    In their place come `Findings` if the block has too few rows, one class only, more than two, or
+    no maximum-likelihood estimate.
+    """
+    d = len(model.names)
+    usable = len(rows) if rows.weights is None else int(np.count_nonzero(rows.weights))
+    if usable <= d:
+        return _poor(rows, f"too few rows for a local fit of {d} coefficients", usable)
+    labels: Any = None
+    if model.classify:
+        labels = block_labels(rows)
+        if isinstance(labels, Findings):
+            return labels
+        if len(labels) == 1:
+            return _poor(rows, f"one class only for a local fit, {labels.tolist()[0]!r}", usable)
+        if len(labels) > 2:
+            what = "Only binary classification is supported. The type of the target is multiclass: y has the labels "
+            return Findings(((what + ", ".join(map(repr, labels[:5].tolist())), 0, ""),), (rows.number,))
+        encoded = encode(rows, labels)
+        assert isinstance(encoded, Rows)
+        rows = encoded
+    fit = fit_rows(rows, model)
+    if not fit.converged:
+        what = "no maximum-likelihood estimate for a local fit: the rows are separated, or y has one value only"
+        return _poor(rows, what, usable)
+    return rows, fit, labels
+
+
+def _poor(rows: Rows, what: str, count: int) -> Findings:
+    return Findings(((what, count, _CURE),), (rows.number,))

@@ -1,0 +1,131 @@
+"""The surrogate likelihood: an anchor's own likelihood, tilted by the score of all rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dask_onestep.kernels.likelihood import linear_predictor, moments, slices, working
+from dask_onestep.kernels.local_fit import fit_block
+from dask_onestep.kernels.newton import Maximum, maximize
+from dask_onestep.kernels.pilot import PilotFit
+from dask_onestep.kernels.records import Findings, Moments, Sums
+from dask_onestep.kernels.rows import Model, Rows, self_checking
+from dask_onestep.kernels.sampling import Survey
+
+__all__ = ["Scores", "anchor_block", "maximize_surrogate", "scores"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores(Sums):
+    """The score alone, summed over rows.
+
+    Attributes
+    ----------
+    n, n_missing : int
+        Usable rows, and rows dropped for missing values.
+    weight : float
+        Σ wᵢ; equal to `n` without weights.
+    score : ndarray of shape (d,)
+        s(β) = +∂ℓ/∂β.
+    """
+
+    n: int
+    n_missing: int
+    weight: float
+    score: np.ndarray
+
+
+@self_checking
+def scores(rows: Rows, model: Model, coef: np.ndarray) -> Scores:
+    """Return the score of a block at β, without the information, which costs d times as much.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    coef : ndarray of shape (d,)
+        β.
+
+    Returns
+    -------
+    Scores
+        Sums over the block's rows.
+    """
+    score = np.zeros(len(model.names))
+    with np.errstate(all="ignore"):
+        for part in slices(rows, model):
+            _, residual, _ = working(model, part.y, linear_predictor(part.design, coef, part.offset))
+            score += np.dot(part.design.T, residual if part.weights is None else part.weights * residual)
+    total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
+    return Scores(len(rows), rows.n_missing, total, score)
+
+
+def anchor_block(rows: Rows, model: Model) -> PilotFit | Findings:
+    """Return a block's own fit with its rows, in the form of a pilot's.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block, labels not yet encoded.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    PilotFit or Findings
+        The local fit, or why there is none; its survey is of this block alone.
+    """
+    fitted = fit_block(rows, model)
+    if isinstance(fitted, Findings):
+        return fitted
+    rows, fit, labels = fitted
+    if not fit.factor.kept.all():
+        names = ", ".join(name for name, kept in zip(model.names, fit.factor.kept, strict=True) if not kept)
+        what = f"columns that the anchor block cannot tell apart from others: {names}"
+        return Findings(((what, 0, "Leave them out, or take anchor='pilot'."),), (rows.number,))
+    return PilotFit(fit.coef, rows, fit.moments, fit.factor, Survey(len(rows), rows.n_missing, labels))
+
+
+def maximize_surrogate(anchor: PilotFit, model: Model, coef: np.ndarray, total: Scores) -> Maximum:
+    """Return the maximum of the surrogate log-likelihood of all rows.
+
+    With β̄ the point of the last pass, and times N so that its scale is that of ℓ,
+
+        ℓ̃(β) = (N/n)·[ℓ₁(β) − s₁(β̄)'β] + s(β̄)'β,
+
+    whose gradient at β̄ is s(β̄), exact, and whose curvature is the anchor's.  n and N count weights.
+
+    Parameters
+    ----------
+    anchor : PilotFit
+        The rows in the place of machine 1: a block, or the pilot sample.
+    model : Model
+        The model.
+    coef : ndarray of shape (d,)
+        β̄.
+    total : Scores
+        The score of all rows there.
+
+    Returns
+    -------
+    Maximum
+        The maximum; its `moments` are of ℓ̃, with n, weight and Pearson χ² of the anchor.
+    """
+    here = moments(anchor.rows, model, coef)
+    ratio = total.weight / here.weight
+    tilt = total.score - ratio * here.score
+
+    def surrogate(beta: np.ndarray) -> Moments:
+        there = moments(anchor.rows, model, beta)
+        return replace(
+            there,
+            loglik=ratio * there.loglik + tilt @ beta,
+            score=ratio * there.score + tilt,
+            information=ratio * there.information,
+        )
+
+    return maximize(surrogate, coef, intercept=model.has_intercept)

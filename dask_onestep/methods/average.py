@@ -1,0 +1,159 @@
+"""One-shot averaging: the mean of the blocks' own maximum-likelihood estimates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from dask.delayed import Delayed
+from sklearn.base import BaseEstimator
+
+from dask_onestep.kernels.labels import two_classes
+from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.local_fit import LocalFits, local_fit
+from dask_onestep.kernels.rows import Model
+from dask_onestep.methods.problem import Estimate, Problem, aliasing
+
+__all__ = ["Average", "AverageEstimate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AverageEstimate(Estimate):
+    """An `Estimate`, and the local fits it is the mean of; blocks without rows are left out.
+
+    Attributes
+    ----------
+    n_blocks : int
+        K, the blocks that have rows.
+    block_size : ndarray of shape (K,)
+        nₖ, their usable rows.
+    block_coef : ndarray of shape (K, d)
+        Local maximum-likelihood estimates; NaN for aliased columns.
+    block_covariance : ndarray of shape (K, d, d)
+        φ̂ₖ Iₖ⁻¹ of each block.
+    block_dispersion : ndarray of shape (K,)
+        φ̂ₖ.
+    block_loglik : ndarray of shape (K,)
+        ℓₖ at the local estimate, at φ = 1.
+    """
+
+    n_blocks: int
+    block_size: np.ndarray
+    block_coef: np.ndarray
+    block_covariance: np.ndarray
+    block_dispersion: np.ndarray
+    block_loglik: np.ndarray
+
+
+class Average(BaseEstimator):
+    """One-shot estimator: every block's own MLE β̂ₖ, averaged.
+
+    β̂ = Σ wₖβ̂ₖ with weights wₖ = nₖ/N, or 1/K; its covariance is Σ wₖ² φ̂ₖIₖ⁻¹.  That knows of the
+    spread within blocks only: it is right if all blocks follow one model, however their covariates
+    differ.  The bias of a local MLE, of order 1/nₖ, does not average out, and a block that holds a
+    narrow range of the covariates has a poor MLE, or none: on rows that are not laid out at random,
+    and in small blocks, `OneStep` is the better choice.
+
+    Parameters
+    ----------
+    weights : {"size", "equal"}, default="size"
+        nₖ/N, or 1/K; the same for blocks of one size, as the paper's are.
+
+    Notes
+    -----
+    Passes: 1; a block sends O(d²) numbers.  A block with too few rows, one class only, columns that
+    it alone cannot tell apart, or no MLE since it is separated, has no local fit: it is named in the
+    error, and not left out, since the mean of the others would be of other data.  `dispersion` is
+    pooled within blocks, with N − Kd degrees of freedom.  The log-likelihood at β̂ and ``decrement_``
+    would take another pass, and are NaN.
+
+    References
+    ----------
+    .. [1] Zhang, Duchi and Wainwright, "Communication-efficient algorithms for statistical
+       optimization", JMLR 14 (2013); the one-shot estimator of Wang, Huang, Zhu, Wang, arXiv 2004.02414.
+
+    Examples
+    --------
+    >>> from dask_onestep import Average, GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(10_000, 3, family="binomial", random_state=0)
+    >>> glm = GLMClassifier(method=Average()).fit(X, y)
+    >>> glm.n_passes_, glm.estimate_.block_coef.shape
+    (1, (8, 4))
+    """
+
+    def __init__(self, weights: str = "size"):
+        self.weights = weights
+
+    def estimate(self, problem: Problem) -> Estimate | Delayed:
+        """Return the average of the local estimates.
+
+        Parameters
+        ----------
+        problem : Problem
+            Model and data.
+
+        Returns
+        -------
+        AverageEstimate or Delayed
+            The estimate, lazy if the problem is.
+
+        Raises
+        ------
+        ValueError
+            If a block has no local fit; the text names it.
+        """
+        problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky"))
+        if self.weights not in ("size", "equal"):
+            raise ValueError(f"weights={self.weights!r} must be 'size' or 'equal'.")
+        fits = problem.total(local_fit, name="local-fit")
+        record = problem.apply(_report, problem.model, fits, self.weights, problem.n_passes, name="average")
+        return record if problem.lazy else problem.value(record)
+
+
+def _report(model: Model, fits: LocalFits, weights: str, n_passes: int) -> AverageEstimate:
+    count = len(fits.n)
+    if count == 0:
+        dropped = f", {fits.n_missing} were dropped for missing values" if fits.n_missing else ""
+        raise ValueError(f"Found array with 0 sample(s): no usable row is left{dropped}.")
+    classes = two_classes(fits.labels)
+    kept = _kept(model, fits)
+    share = fits.n / fits.n.sum() if weights == "size" else np.full(count, 1 / count)
+    within = fits.dispersion[:, None, None] * np.array(
+        [factorize(information, intercept=model.has_intercept).inverse() for information in fits.information]
+    )
+    df_resid = float(fits.df_resid.sum())
+    return AverageEstimate(
+        coef=np.where(kept, share @ fits.coef, np.nan),
+        covariance=np.tensordot(share**2, within, axes=1),
+        dispersion=float(fits.df_resid @ fits.dispersion / df_resid),
+        n_samples=fits.n_rows,
+        df_resid=df_resid,
+        n_iter=0,
+        n_passes=n_passes,
+        classes=classes,
+        n_missing=fits.n_missing,
+        warnings=aliasing(model, kept),
+        n_blocks=count,
+        block_size=fits.n,
+        block_coef=np.where(kept, fits.coef, np.nan),
+        block_covariance=within,
+        block_dispersion=fits.dispersion,
+        block_loglik=fits.loglik,
+    )
+
+
+def _kept(model: Model, fits: LocalFits) -> np.ndarray:
+    """Return the columns that have a coefficient: those of the whole, which every block must have too."""
+    kept = factorize(fits.information.sum(axis=0), intercept=model.has_intercept).kept
+    short = fits.kept != kept
+    if short.any():
+        names = ", ".join(name for name, some in zip(model.names, short.any(axis=0), strict=True) if some)
+        where = fits.numbers[short.any(axis=1)].tolist()
+        shown = ", ".join(map(str, where[:5])) + (", …" if len(where) > 5 else "")
+        raise ValueError(
+            f"A local fit cannot tell these columns apart from others, though the whole can: {names}. In "
+            f"block{'s' if len(where) > 1 else ''} {shown}. Mix the blocks, leave the columns out, or choose a "
+            "method that needs no local fits, such as method='one-step'."
+        )
+    return kept
