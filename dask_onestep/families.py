@@ -9,7 +9,7 @@ is 1 unless given; deviances are at φ = 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import special
@@ -24,6 +24,7 @@ __all__ = [
     "NegativeBinomial",
     "Poisson",
     "Tweedie",
+    "is_statsmodels_family",
     "resolve_family",
 ]
 
@@ -291,7 +292,7 @@ class NegativeBinomial(Family):
     Examples
     --------
     >>> from dask_onestep.families import NegativeBinomial
-    >>> NegativeBinomial(alpha=0.5).variance(2.0)
+    >>> float(NegativeBinomial(alpha=0.5).variance(2.0))
     4.0
     """
 
@@ -378,7 +379,7 @@ class Tweedie(Family):
         shape = (2 - p) / (p - 1)
         positive = np.where(y > 0, y, 1.0)
         scale = ((p - 1) * dispersion / positive) ** shape / ((2 - p) * dispersion)
-        series = np.log(special.wright_bessel(shape, 0, scale)) - np.log(positive)
+        series = special.log_wright_bessel(shape, 0, scale) - np.log(positive)
         return np.where(y > 0, series, 0.0) + (y * theta - kappa) / dispersion
 
     def deviance(self, y, mean):
@@ -397,13 +398,13 @@ FAMILIES: dict[str, type[Family]] = {
 }
 
 
-def resolve_family(family: str | Family) -> Family:
+def resolve_family(family: Any) -> Family:
     """Return the family that a name or an object stands for.
 
     Parameters
     ----------
-    family : str or Family
-        One of the names in `FAMILIES`, or a family object.
+    family : str, Family or object
+        One of the names in `FAMILIES`, a family object, or one of statsmodels' families.
 
     Returns
     -------
@@ -429,4 +430,32 @@ def resolve_family(family: str | Family) -> Family:
         return FAMILIES[family]()
     if isinstance(family, Family):
         return family
-    raise TypeError(f"family={family!r} is neither a name nor an object of dask_onestep.families.")
+    if is_statsmodels_family(family):
+        name = type(family).__name__
+        if name not in _FROM_STATSMODELS:
+            raise ValueError(f"statsmodels' family {name} has no counterpart here. Choose one of {sorted(FAMILIES)}.")
+        return _FROM_STATSMODELS[name](**{ours: getattr(family, theirs) for ours, theirs in _PARAMETERS.get(name, ())})
+    raise TypeError(f"family={family!r} is neither a name nor an object of dask_onestep.families or of statsmodels.")
+
+
+_FROM_STATSMODELS: dict[str, Any] = {
+    family.__name__: family
+    for family in (Gaussian, Binomial, Poisson, Gamma, InverseGaussian, NegativeBinomial, Tweedie)
+}
+_PARAMETERS = {"NegativeBinomial": (("alpha", "alpha"),), "Tweedie": (("power", "var_power"),)}
+
+
+def is_statsmodels_family(family: Any) -> bool:
+    """Return whether an object is one of statsmodels' families, which carry their link.
+
+    Parameters
+    ----------
+    family : object
+        Any object.
+
+    Returns
+    -------
+    bool
+        Decided without importing statsmodels.
+    """
+    return type(family).__module__.startswith("statsmodels.genmod.families")

@@ -48,6 +48,9 @@ class GLMBase(Reporting, BaseEstimator):
     def _family(self) -> Family:
         raise NotImplementedError
 
+    def _link(self, family: Family) -> Any:
+        return family.default_link if self.link is None else self.link
+
     def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None, groups: Any = None) -> Self:
         """Fit the model; computes, by one ``compute`` a pass.
 
@@ -144,7 +147,7 @@ class GLMBase(Reporting, BaseEstimator):
                 "pass fit_intercept=False."
             )
         family = self._family()
-        link: LinkLike = resolve_link(family.default_link if self.link is None else self.link)
+        link: LinkLike = resolve_link(self._link(family))
         return Model(family, link, columns, bool(self.fit_intercept), self._classifies, self.missing, self.weight_type)
 
     def _data(self, X: Any, parts: dict[str, Any], *, reset: bool) -> Data:

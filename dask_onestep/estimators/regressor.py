@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from dask_onestep.estimators.base import GLMBase
-from dask_onestep.families import Family, resolve_family
+from dask_onestep.families import Family, is_statsmodels_family, resolve_family
 from dask_onestep.kernels.scoring import deviance_sums
 
 __all__ = ["GLMRegressor"]
@@ -19,13 +19,13 @@ class GLMRegressor(RegressorMixin, GLMBase):
 
     Parameters
     ----------
-    family : str or Family, default="gaussian"
+    family : str or object, default="gaussian"
         "gaussian", "binomial", "poisson", "gamma", "inverse-gaussian", "negative-binomial", "tweedie",
-        or an object of `dask_onestep.families`.
+        an object of `dask_onestep.families`, or one of statsmodels' families.
     link : str, object or None, default=None
         "identity", "log", "logit", "probit", "cloglog", "inverse", "inverse-squared", "sqrt", or an object
-        with the functions ``link``, ``inverse`` and ``inverse_derivative``.  None is the canonical link, but
-        log for negative-binomial and tweedie.
+        with the functions ``link``, ``inverse`` and ``inverse_derivative``, or a statsmodels link.  None is
+        the canonical link, but log for negative-binomial and tweedie, and a statsmodels family's own link.
     method : str or object, default="one-step"
         How to estimate: `OneStep`, `MLE`, `Pilot`, a name with these methods' defaults, or your own object
         with ``estimate(problem)``.
@@ -79,7 +79,7 @@ class GLMRegressor(RegressorMixin, GLMBase):
 
     def __init__(
         self,
-        family: str | Family = "gaussian",
+        family: Any = "gaussian",
         link: Any = None,
         *,
         method: Any = "one-step",
@@ -102,6 +102,12 @@ class GLMRegressor(RegressorMixin, GLMBase):
 
     def _family(self) -> Family:
         return resolve_family(self.family)
+
+    def _link(self, family: Family) -> Any:
+        # statsmodels' families carry their link.
+        if self.link is None and is_statsmodels_family(self.family):
+            return self.family.link
+        return super()._link(family)
 
     def predict(self, X: Any, *, offset: Any = None) -> Any:
         """Return the mean of each row.
@@ -140,6 +146,6 @@ class GLMRegressor(RegressorMixin, GLMBase):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        family = self.family if isinstance(self.family, str) else self.family.name
+        family = self.family if isinstance(self.family, str) else resolve_family(self.family).name
         tags.target_tags.positive_only = family not in ("gaussian", "binomial")
         return tags
