@@ -75,6 +75,13 @@ class Family:
         """Return log p(y; μ) from η of the natural link, finite however large |η| is."""
         return self.log_likelihood(y, mean)
 
+    def weighted_log_likelihood(self, y, mean, weights, dispersion=1.0):
+        """Return the log-likelihood of rows whose weight is a precision: φ/w in place of φ."""
+        if not self.has_dispersion:
+            return weights * self.log_likelihood(y, mean)
+        present = weights > 0
+        return np.where(present, self.log_likelihood(y, mean, dispersion / np.where(present, weights, 1.0)), 0.0)
+
     def deviance(self, y, mean):
         """Return the unit deviance 2{log p(y; y) − log p(y; μ)} at φ = 1."""
         raise NotImplementedError
@@ -153,6 +160,12 @@ class Binomial(Family):
 
     def log_likelihood(self, y, mean, dispersion=1.0):
         return special.xlogy(y, mean) + special.xlog1py(1.0 - y, -mean)
+
+    def weighted_log_likelihood(self, y, mean, weights, dispersion=1.0):
+        # log C(w, wy): the weight is the number of trials, as in R's dbinom.
+        hits, misses = weights * y, weights * (1.0 - y)
+        ways = special.gammaln(weights + 1.0) - special.gammaln(hits + 1.0) - special.gammaln(misses + 1.0)
+        return ways + weights * self.log_likelihood(y, mean)
 
     def natural_log_likelihood(self, y, eta, mean):
         return y * eta - np.logaddexp(0.0, eta)
@@ -378,7 +391,7 @@ class Tweedie(Family):
         theta, kappa = mean ** (1 - p) / (1 - p), mean ** (2 - p) / (2 - p)
         shape = (2 - p) / (p - 1)
         positive = np.where(y > 0, y, 1.0)
-        scale = ((p - 1) * dispersion / positive) ** shape / ((2 - p) * dispersion)
+        scale = (positive / ((p - 1) * dispersion)) ** shape / ((2 - p) * dispersion)
         series = special.log_wright_bessel(shape, 0, scale) - np.log(positive)
         return np.where(y > 0, series, 0.0) + (y * theta - kappa) / dispersion
 

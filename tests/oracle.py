@@ -106,3 +106,14 @@ def sm_fit(x, y, family, link, *, offset=None, weights=None, kind=None, intercep
 def blocks(*arrays, rows=130):
     """Return arrays as Dask arrays in the same unequal row chunks; None stays None."""
     return [None if a is None else da.from_array(a, chunks=(rows, *a.shape[1:])) for a in arrays]
+
+
+def counted(array, loads, rows=130):
+    """Return a Dask array whose blocks append to `loads` when they are loaded, in this process."""
+    lazy = da.from_array(array, chunks=(rows, *array.shape[1:]))
+    return lazy.map_blocks(_note, loads, dtype=array.dtype, meta=np.empty((0,) * array.ndim, array.dtype))
+
+
+def _note(block, loads):
+    loads.append(len(block))
+    return block

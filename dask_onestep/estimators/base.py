@@ -12,6 +12,7 @@ from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.reporting import Reporting
 from dask_onestep.families import Family
 from dask_onestep.graph import apply, gather, map_rows
@@ -32,7 +33,7 @@ _CHOICES = {
 }
 
 
-class GLMBase(Reporting, BaseEstimator):
+class GLMBase(Diagnostics, Reporting, BaseEstimator):
     """Fitting, predicting and keeping; a subclass says what y is."""
 
     _classifies = False
@@ -190,19 +191,19 @@ class GLMBase(Reporting, BaseEstimator):
             if name in given and had and given[name] is None:
                 raise ValueError(f"fit had {name}= and this call has not: pass it here too, for these rows.")
 
-    def _total(self, kernel: Any, X: Any, y: Any, sample_weight: Any, offset: Any, *arguments: Any, name: str) -> Any:
-        """Return the sum of a kernel over data, computed: one pass."""
+    def _problem(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Problem:
+        """Return the fitted model beside data, labels to be encoded by the classes of the fit."""
         check_is_fitted(self)
         self._require(sample_weight=sample_weight, offset=offset)
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": None}
         data = self._data(X, parts, reset=False)
-        problem = Problem(
+        return Problem(
             self._fitted_model,
             gather(data.x, data.y, data.weights, data.offset),
             scheduler=_scheduler(data),
             verbose=self.verbose,
+            classes=getattr(self, "classes_", None),
         )
-        return problem.value(problem.total(kernel, *arguments, name=name))
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters; a nested one turns the method's name into its object first.

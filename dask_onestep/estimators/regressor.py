@@ -9,7 +9,7 @@ from sklearn.base import RegressorMixin
 
 from dask_onestep.estimators.base import GLMBase
 from dask_onestep.families import Family, is_statsmodels_family, resolve_family
-from dask_onestep.kernels.scoring import deviance_sums
+from dask_onestep.kernels.statistics import deviance_sums
 
 __all__ = ["GLMRegressor"]
 
@@ -139,10 +139,9 @@ class GLMRegressor(RegressorMixin, GLMBase):
         float
             1 − D(β̂)/D(null), the null model having the mean of y for every row; at most 1.
         """
-        sums = self._total(
-            deviance_sums, X, y, sample_weight, offset, np.nan_to_num(self._coefficients()), name="score"
-        )
-        return sums.explained(self._fitted_model)
+        problem = self._problem(X, y, sample_weight, offset)
+        sums = problem.value(problem.total(deviance_sums, np.nan_to_num(self._coefficients()), name="score"))
+        return sums.explained()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

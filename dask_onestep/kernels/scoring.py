@@ -12,7 +12,7 @@ from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows import Block, Model, Rows, inspect_columns, usable_rows
 from dask_onestep.kernels.threads import one_blas_thread
 
-__all__ = ["DevianceSums", "Hits", "Predictor", "deviance_sums", "hits"]
+__all__ = ["Hits", "Predictor", "hits"]
 
 
 @dataclass(frozen=True)
@@ -81,63 +81,6 @@ class Predictor:
 def _without_family(model: Model) -> Model:
     """Return the model as predictions see it: rows stay, whatever they hold."""
     return Model(model.family, model.link, model.columns, model.fit_intercept, classify=True, missing="keep")
-
-
-@dataclass(frozen=True, slots=True)
-class DevianceSums(Sums):
-    """What D² = 1 − D(β̂)/D(null) is made of.
-
-    Attributes
-    ----------
-    weight, response : float
-        Σ wᵢ and Σ wᵢyᵢ.
-    deviance : float
-        D(β̂) at φ = 1.
-    reference : float
-        Deviance of the mean `REFERENCE_MEAN` for every row.
-    """
-
-    weight: float
-    response: float
-    deviance: float
-    reference: float
-
-    def explained(self, model: Model) -> float:
-        """Return D², the share of the null model's deviance that the fit explains."""
-        mean = self.response / self.weight
-        # Deviances are linear in y but for a term without μ: the null model's follows from any other.
-        null = self.reference - self.weight * float(model.family.deviance(np.float64(mean), REFERENCE_MEAN))
-        return 1.0 - self.deviance / null if null > 0 else float("nan")
-
-
-REFERENCE_MEAN = 0.5
-
-
-def deviance_sums(rows: Rows, model: Model, coef: np.ndarray) -> DevianceSums:
-    """Return the sums behind D² of a block.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-    coef : ndarray of shape (d,)
-        β̂, without NaN.
-
-    Returns
-    -------
-    DevianceSums
-        Sums over the block's rows.
-    """
-    deviance = reference = 0.0
-    for part in slices(rows, model):
-        mean = model.link.inverse(linear_predictor(part.design, coef, part.offset))
-        weights = np.ones(len(part.y)) if part.weights is None else part.weights
-        deviance += float(np.dot(weights, model.family.deviance(part.y, mean)))
-        reference += float(np.dot(weights, model.family.deviance(part.y, np.full_like(mean, REFERENCE_MEAN))))
-    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-    return DevianceSums(float(weights.sum()), float(np.dot(weights, rows.y)), deviance, reference)
 
 
 @dataclass(frozen=True, slots=True)
