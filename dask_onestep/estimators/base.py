@@ -19,7 +19,7 @@ from dask_onestep.graph import apply, gather, map_rows
 from dask_onestep.inputs import Data, bring_together, column_names, is_lazy, split_columns
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.rows import Model
-from dask_onestep.kernels.scoring import Predictor
+from dask_onestep.kernels.scoring import Predictor, Residuals
 from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.methods import Estimate, Problem, resolve_method
 
@@ -173,17 +173,23 @@ class GLMBase(Diagnostics, Reporting, BaseEstimator):
             )
         return bring_together(X, parts, columns)
 
-    def _predict(self, X: Any, offset: Any, kind: str) -> Any:
+    def _predict(self, X: Any, offset: Any, kind: str, **known: Any) -> Any:
         """Return predictions: lazy for Dask input, NumPy otherwise."""
         check_is_fitted(self)
         self._require(offset=offset)
         data = self._data(X, {"y": None, "weights": None, "offset": offset, "groups": None}, reset=False)
-        classes = getattr(self, "classes_", None)
-        predictor = Predictor(self._fitted_model, self._coefficients(), kind, classes)
-        if data.local:
-            lazy = map_rows(predictor, data.x, data.offset, predictor_like(predictor, data), name=f"predict-{kind}")
-            return lazy.compute(scheduler=_scheduler(data))
-        return map_rows(predictor, data.x, data.offset, predictor_like(predictor, data), name=f"predict-{kind}")
+        predictor = Predictor(self._fitted_model, self._coefficients(), kind, getattr(self, "classes_", None), **known)
+        return _mapped(predictor, data, predictor_like(predictor, data), f"predict-{kind}")
+
+    def _row_residuals(self, X: Any, y: Any, sample_weight: Any, offset: Any, kind: str) -> Any:
+        """Return residuals: lazy for Dask input, NumPy otherwise."""
+        check_is_fitted(self)
+        self._require(sample_weight=sample_weight, offset=offset)
+        parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": None}
+        data = self._data(X, parts, reset=False)
+        residuals = Residuals(self._fitted_model, self._coefficients(), kind, getattr(self, "classes_", None))
+        like = one_column(data, np.dtype(np.float64))
+        return _mapped(residuals, data, like, f"residuals-{kind}", y=data.y, weights=data.weights)
 
     def _require(self, **given: Any) -> None:
         """Raise if fit had a weight or an offset and this call has not."""
@@ -229,6 +235,9 @@ class GLMBase(Diagnostics, Reporting, BaseEstimator):
         return tags
 
 
+_COLUMNS = {"mean_std": ("mean", "std"), "interval": ("lower", "upper")}
+
+
 def predictor_like(predictor: Predictor, data: Data) -> Any:
     """Return an empty block of predictions, as `map_rows` wants it.
 
@@ -247,11 +256,38 @@ def predictor_like(predictor: Predictor, data: Data) -> Any:
     classes = predictor.classes
     dtype = classes.dtype if predictor.kind == "label" and classes is not None else np.dtype(np.float64)
     if not hasattr(data.x, "columns"):
-        return np.empty((0, 2) if predictor.kind == "proba" else 0, dtype=dtype)
+        return np.empty((0, predictor.width) if predictor.width else 0, dtype=dtype)
     empty = data.x._meta.iloc[:, :0]
-    if predictor.kind == "proba":
-        return empty.reindex(columns=list(classes)).astype(np.float64)  # type: ignore[arg-type]
-    return empty.assign(prediction=np.empty(0, dtype=dtype))["prediction"].rename(None)
+    if predictor.width:
+        columns = _COLUMNS.get(predictor.kind) or list(classes)  # type: ignore[arg-type]
+        return empty.reindex(columns=list(columns)).astype(np.float64)
+    return one_column(data, dtype)
+
+
+def one_column(data: Data, dtype: Any) -> Any:
+    """Return an empty block with one value a row, as `map_rows` wants it.
+
+    Parameters
+    ----------
+    data : Data
+        What it is made of.
+    dtype : dtype
+        Of the values.
+
+    Returns
+    -------
+    ndarray or Series
+        Without rows.
+    """
+    if not hasattr(data.x, "columns"):
+        return np.empty(0, dtype=dtype)
+    return data.x._meta.iloc[:, :0].assign(prediction=np.empty(0, dtype=dtype))["prediction"].rename(None)
+
+
+def _mapped(function: Any, data: Data, like: Any, name: str, **others: Any) -> Any:
+    """Return a function of each row: lazy for Dask input, NumPy otherwise."""
+    lazy = map_rows(function, {"x": data.x, "offset": data.offset, **others}, like, name=name)
+    return lazy.compute(scheduler=_scheduler(data)) if data.local else lazy
 
 
 def _check_columns(estimator: GLMBase, columns: tuple[str, ...], named: bool) -> None:

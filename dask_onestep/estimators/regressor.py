@@ -109,7 +109,7 @@ class GLMRegressor(RegressorMixin, GLMBase):
             return self.family.link
         return super()._link(family)
 
-    def predict(self, X: Any, *, offset: Any = None) -> Any:
+    def predict(self, X: Any, *, offset: Any = None, return_std: bool = False) -> Any:
         """Return the mean of each row.
 
         Parameters
@@ -118,13 +118,20 @@ class GLMRegressor(RegressorMixin, GLMBase):
             Covariates.
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
+        return_std : bool, default=False
+            Whether to return the means' standard errors too, by the delta method.
 
         Returns
         -------
-        dask Array, dask Series or ndarray of shape (n,)
+        mean : dask Array, dask Series or ndarray of shape (n,)
             Means; lazy for Dask input, and with its index for a frame.
+        std : as `mean`
+            Their standard errors, if asked for; those of the means, not of new responses.
         """
-        return self._predict(X, offset, "mean")
+        if not return_std:
+            return self._predict(X, offset, "mean")
+        both = self._predict(X, offset, "mean_std", covariance=self.covariance_)
+        return (both["mean"], both["std"]) if hasattr(both, "columns") else (both[:, 0], both[:, 1])
 
     def score(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> float:
         """Return D², the share of deviance explained: R² for the gaussian family.  One pass.
