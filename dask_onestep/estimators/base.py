@@ -22,6 +22,7 @@ from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.scoring import Predictor, Residuals
 from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.methods import Estimate, Problem, resolve_method
+from dask_onestep.methods.examine import examine
 
 __all__ = ["GLMBase"]
 
@@ -55,6 +56,9 @@ class GLMBase(Diagnostics, Reporting, BaseEstimator):
     def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None, groups: Any = None) -> Self:
         """Fit the model; computes, by one ``compute`` a pass.
 
+        Where columns prove aliased, one pass more confirms it by a QR of the rows; where a fit did not
+        converge or its pilot was separated, a few more find out whether all rows are.
+
         Parameters
         ----------
         X : dask Array, dask DataFrame, or array-like of shape (n, p)
@@ -83,6 +87,7 @@ class GLMBase(Diagnostics, Reporting, BaseEstimator):
         estimate = method.estimate(problem)
         if isinstance(estimate, Delayed):
             estimate = problem.value(estimate)
+        estimate = examine(problem, estimate)
         _attach(self, problem.model, estimate)
         for category, text in estimate.warnings:
             warnings.warn(text, category, stacklevel=2)

@@ -34,7 +34,7 @@ from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.sampling import PilotSize, Survey, pilot_rows, survey
 
-__all__ = ["Estimate", "Problem", "conclude", "seed_of"]
+__all__ = ["Estimate", "Problem", "alias_warning", "conclude", "seed_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -376,12 +376,7 @@ def conclude(
         covariance = phi * factor.inverse()
     advice = known.pop("warnings", ())
     if not factor.kept.all():
-        names = ", ".join(name for name, kept in zip(model.names, factor.kept, strict=True) if not kept)
-        text = (
-            f"Aliased columns get NaN: {names}. Each is a linear combination of the columns before it; "
-            "leave it out, or ignore it: predictions do."
-        )
-        advice = (*advice, (UserWarning, text))
+        advice = (*advice, alias_warning(model, factor.kept))
     defaults = {"n_samples": sums.n, "loglik": float(sums.loglik)}
     return {
         **defaults,
@@ -392,6 +387,28 @@ def conclude(
         "df_resid": df_resid,
         "warnings": advice,
     }
+
+
+def alias_warning(model: Model, kept: np.ndarray) -> tuple[type[Warning], str]:
+    """Return what is said of aliased columns on the strength of the information matrix.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    kept : ndarray of shape (d,) of bool
+        The columns that are not aliased.
+
+    Returns
+    -------
+    tuple of (type, str)
+        Category and text.
+    """
+    names = ", ".join(name for name, is_kept in zip(model.names, kept, strict=True) if not is_kept)
+    return UserWarning, (
+        f"Aliased columns get NaN: {names}. Each is a linear combination of the columns before it; "
+        "leave it out, or ignore it: predictions do."
+    )
 
 
 def seed_of(random_state: Any) -> int:
