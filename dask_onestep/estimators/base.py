@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dask_onestep.estimators.diagnostics import Diagnostics
+from dask_onestep.estimators.hypotheses import HypothesisTests
 from dask_onestep.estimators.reporting import Reporting
 from dask_onestep.families import Family
 from dask_onestep.graph import apply, gather, map_rows
@@ -34,7 +35,7 @@ _CHOICES = {
 }
 
 
-class GLMBase(Diagnostics, Reporting, BaseEstimator):
+class GLMBase(Diagnostics, HypothesisTests, Reporting, BaseEstimator):
     """Fitting, predicting and keeping; a subclass says what y is."""
 
     _classifies = False
@@ -211,6 +212,7 @@ class GLMBase(Diagnostics, Reporting, BaseEstimator):
         return Problem(
             self._fitted_model,
             gather(data.x, data.y, data.weights, data.offset),
+            solver=self.solver,
             scheduler=_scheduler(data),
             verbose=self.verbose,
             classes=getattr(self, "classes_", None),
