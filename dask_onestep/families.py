@@ -9,7 +9,7 @@ is 1 unless given; deviances are at φ = 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import special
@@ -24,6 +24,7 @@ __all__ = [
     "NegativeBinomial",
     "Poisson",
     "Tweedie",
+    "is_statsmodels_family",
     "resolve_family",
 ]
 
@@ -73,6 +74,13 @@ class Family:
     def natural_log_likelihood(self, y, eta, mean):
         """Return log p(y; μ) from η of the natural link, finite however large |η| is."""
         return self.log_likelihood(y, mean)
+
+    def weighted_log_likelihood(self, y, mean, weights, dispersion=1.0):
+        """Return the log-likelihood of rows whose weight is a precision: φ/w in place of φ."""
+        if not self.has_dispersion:
+            return weights * self.log_likelihood(y, mean)
+        present = weights > 0
+        return np.where(present, self.log_likelihood(y, mean, dispersion / np.where(present, weights, 1.0)), 0.0)
 
     def deviance(self, y, mean):
         """Return the unit deviance 2{log p(y; y) − log p(y; μ)} at φ = 1."""
@@ -152,6 +160,12 @@ class Binomial(Family):
 
     def log_likelihood(self, y, mean, dispersion=1.0):
         return special.xlogy(y, mean) + special.xlog1py(1.0 - y, -mean)
+
+    def weighted_log_likelihood(self, y, mean, weights, dispersion=1.0):
+        # log C(w, wy): the weight is the number of trials, as in R's dbinom.
+        hits, misses = weights * y, weights * (1.0 - y)
+        ways = special.gammaln(weights + 1.0) - special.gammaln(hits + 1.0) - special.gammaln(misses + 1.0)
+        return ways + weights * self.log_likelihood(y, mean)
 
     def natural_log_likelihood(self, y, eta, mean):
         return y * eta - np.logaddexp(0.0, eta)
@@ -397,13 +411,13 @@ FAMILIES: dict[str, type[Family]] = {
 }
 
 
-def resolve_family(family: str | Family) -> Family:
+def resolve_family(family: Any) -> Family:
     """Return the family that a name or an object stands for.
 
     Parameters
     ----------
-    family : str or Family
-        One of the names in `FAMILIES`, or a family object.
+    family : str, Family or object
+        One of the names in `FAMILIES`, a family object, or one of statsmodels' families.
 
     Returns
     -------
@@ -429,4 +443,32 @@ def resolve_family(family: str | Family) -> Family:
         return FAMILIES[family]()
     if isinstance(family, Family):
         return family
-    raise TypeError(f"family={family!r} is neither a name nor an object of dask_onestep.families.")
+    if is_statsmodels_family(family):
+        name = type(family).__name__
+        if name not in _FROM_STATSMODELS:
+            raise ValueError(f"statsmodels' family {name} has no counterpart here. Choose one of {sorted(FAMILIES)}.")
+        return _FROM_STATSMODELS[name](**{ours: getattr(family, theirs) for ours, theirs in _PARAMETERS.get(name, ())})
+    raise TypeError(f"family={family!r} is neither a name nor an object of dask_onestep.families or of statsmodels.")
+
+
+_FROM_STATSMODELS: dict[str, Any] = {
+    family.__name__: family
+    for family in (Gaussian, Binomial, Poisson, Gamma, InverseGaussian, NegativeBinomial, Tweedie)
+}
+_PARAMETERS = {"NegativeBinomial": (("alpha", "alpha"),), "Tweedie": (("power", "var_power"),)}
+
+
+def is_statsmodels_family(family: Any) -> bool:
+    """Return whether an object is one of statsmodels' families, which carry their link.
+
+    Parameters
+    ----------
+    family : object
+        Any object.
+
+    Returns
+    -------
+    bool
+        Decided without importing statsmodels.
+    """
+    return type(family).__module__.startswith("statsmodels.genmod.families")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from graphlib import TopologicalSorter
 from itertools import accumulate
 from typing import Any
@@ -319,17 +319,16 @@ def apply(function: Callable[..., Any], *arguments: Any, name: str) -> Delayed:
     return _delayed(key, {key: task}, [value for value in arguments if isinstance(value, Delayed)], {})
 
 
-def map_rows(function: Callable[..., np.ndarray], x: Any, offset: Any, like: Any, *, name: str) -> Any:
+def map_rows(function: Callable[..., np.ndarray], parts: dict[str, Any], like: Any, *, name: str) -> Any:
     """Return, lazily, a function of each row block, in the kind of collection it came in.
 
     Parameters
     ----------
     function : callable
-        (x, offset) to an array with one row, or one value, for each row; picklable.
-    x : dask Array of shape (n, p), or dask DataFrame
-        Covariates.
-    offset : dask Array of shape (n,), dask Series, or None
-        The offset.
+        (x, **others) to an array with one row, or one value, for each row; picklable.
+    parts : dict
+        ``x``, a dask Array of shape (n, p) or a dask DataFrame, and by the function's names its other
+        arguments: dask Arrays of shape (n,), dask Series, or None, which is left out.
     like : ndarray of shape (0,) or (0, k), Series or DataFrame
         What a block without rows gives, index included for frames.
     name : str
@@ -338,17 +337,22 @@ def map_rows(function: Callable[..., np.ndarray], x: Any, offset: Any, like: Any
     Returns
     -------
     dask Array, dask Series or dask DataFrame
-        One row, or one value, for each row of `x`.
+        One row, or one value, for each row of ``x``.
     """
-    parts = [x] if offset is None else [x, offset]
+    given = {key: part for key, part in parts.items() if part is not None}
+    names, x = tuple(given), given["x"]
+    task = partial(_map_block, function=function, names=names)
     if isinstance(x, dd.DataFrame):
-        return dd.map_partitions(_map_frame, *parts, function=function, like=like, meta=like, align_dataframes=False)
-    x = x if x.numblocks[1] == 1 else x.rechunk({1: -1})
-    index = "i" if like.ndim == 1 else "ik"
-    pairs: list[Any] = [x, "ij"] if offset is None else [x, "ij", offset, "i"]
+        return dd.map_partitions(
+            _map_frame, *given.values(), task=task, like=like, meta=like, align_dataframes=False, token=name
+        )
+    given["x"] = x if x.numblocks[1] == 1 else x.rechunk({1: -1})
+    pairs: list[Any] = []
+    for key, part in given.items():
+        pairs += [part, "ij" if key == "x" else "i"]
     return da.blockwise(
-        function,
-        index,
+        task,
+        "i" if like.ndim == 1 else "ik",
         *pairs,
         new_axes={} if like.ndim == 1 else {"k": like.shape[1]},
         concatenate=True,
@@ -359,8 +363,12 @@ def map_rows(function: Callable[..., np.ndarray], x: Any, offset: Any, like: Any
     )
 
 
-def _map_frame(*parts: Any, function: Callable[..., np.ndarray], like: Any) -> Any:
-    values = function(*parts)
+def _map_block(*parts: Any, function: Callable[..., np.ndarray], names: tuple[str, ...]) -> np.ndarray:
+    return function(**dict(zip(names, parts, strict=True)))
+
+
+def _map_frame(*parts: Any, task: Callable[..., np.ndarray], like: Any) -> Any:
+    values = task(*parts)
     if isinstance(like, pd.Series):
         return pd.Series(values, index=parts[0].index, name=like.name)
     return pd.DataFrame(values, index=parts[0].index, columns=like.columns)

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, stats
 
-__all__ = ["TestResult", "coefficient_table", "parse_null", "wald"]
+from dask_onestep.kernels.linear_algebra import factorize
+
+__all__ = ["TestResult", "coefficient_table", "parse_null", "score_statistic", "wald"]
 
 Null = str | Sequence[str] | Mapping[str, float]
 
@@ -220,6 +222,42 @@ def wald(
     half = linalg.solve_triangular(lower, gap / scale, lower=True)
     statistic, s = float(half @ half), len(value)
     return TestResult.of(statistic if np.isnan(df_denom) else statistic / s, s, df_denom, null=text, test="Wald")
+
+
+def score_statistic(score: np.ndarray, information: np.ndarray, tested: np.ndarray, *, intercept: bool = True) -> float:
+    """Return the C(α) statistic (s₁ − I₁₂I₂₂⁻¹s₂)'(I₁₁ − I₁₂I₂₂⁻¹I₂₁)⁻¹(s₁ − I₁₂I₂₂⁻¹s₂).
+
+    Parameters
+    ----------
+    score : ndarray of shape (d,)
+        s at the restricted estimate, at φ = 1.
+    information : ndarray of shape (d, d)
+        I there.
+    tested : ndarray of shape (d,) of bool
+        The coefficients that the hypothesis sets.
+    intercept : bool
+        Whether the first coefficient is the intercept.
+
+    Returns
+    -------
+    float
+        The statistic; aliased columns count neither way.
+
+    Notes
+    -----
+    It is s'I⁻¹s − s₂'I₂₂⁻¹s₂, the gain of a scoring step less that of a step in the nuisance
+    coefficients alone [1]_.
+
+    References
+    ----------
+    .. [1] Neyman, "Optimal asymptotic tests of composite statistical hypotheses", 1959.
+    """
+    whole = factorize(information, intercept=intercept).decrement(score)
+    if tested.all():
+        return whole
+    free = ~tested
+    inner = factorize(information[np.ix_(free, free)], intercept=intercept and bool(free[0]))
+    return max(0.0, whole - inner.decrement(score[free]))
 
 
 def restrictions(null: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:

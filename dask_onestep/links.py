@@ -186,7 +186,26 @@ class _StatsmodelsLink:
         return self.wrapped.inverse_deriv(eta)
 
 
-def resolve_link(link: str | LinkLike) -> LinkLike:
+_FROM_STATSMODELS = {
+    "Identity": "identity",
+    "Log": "log",
+    "Logit": "logit",
+    "Probit": "probit",
+    "CLogLog": "cloglog",
+    "InversePower": "inverse",
+    "InverseSquared": "inverse-squared",
+    "Sqrt": "sqrt",
+}
+_POWERS = {1.0: "identity", -1.0: "inverse", -2.0: "inverse-squared", 0.5: "sqrt"}
+
+
+def _counterpart(link: Any) -> str | None:
+    """Return our name of a statsmodels link, or None if it is wrapped instead."""
+    name = type(link).__name__
+    return _POWERS.get(float(link.power)) if name == "Power" else _FROM_STATSMODELS.get(name)
+
+
+def resolve_link(link: Any) -> LinkLike:
     """Return the link that a name or an object stands for.
 
     Parameters
@@ -219,6 +238,8 @@ def resolve_link(link: str | LinkLike) -> LinkLike:
         return LINKS[link]
     if isinstance(link, LinkLike):
         return link
+    if type(link).__module__.startswith("statsmodels.genmod.families") and (ours := _counterpart(link)):
+        return LINKS[ours]
     if callable(link) and hasattr(link, "inverse") and hasattr(link, "inverse_deriv"):
         return _StatsmodelsLink(link)
     raise TypeError(

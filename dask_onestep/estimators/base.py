@@ -12,6 +12,7 @@ from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.hypotheses import Hypotheses
 from dask_onestep.estimators.reporting import Reporting
 from dask_onestep.families import Family
@@ -19,9 +20,10 @@ from dask_onestep.graph import apply, gather, map_rows
 from dask_onestep.inputs import Data, bring_together, column_names, is_lazy, split_columns
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.rows import Model
-from dask_onestep.kernels.scoring import Predictor
+from dask_onestep.kernels.scoring import Predictor, Residuals
 from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.methods import Estimate, Problem, resolve_method
+from dask_onestep.methods.examine import examine
 
 __all__ = ["GLMBase"]
 
@@ -33,7 +35,7 @@ _CHOICES = {
 }
 
 
-class GLMBase(Reporting, Hypotheses, BaseEstimator):
+class GLMBase(Diagnostics, Hypotheses, Reporting, BaseEstimator):
     """Fitting, predicting and keeping; a subclass says what y is."""
 
     _classifies = False
@@ -49,8 +51,14 @@ class GLMBase(Reporting, Hypotheses, BaseEstimator):
     def _family(self) -> Family:
         raise NotImplementedError
 
+    def _link(self, family: Family) -> Any:
+        return family.default_link if self.link is None else self.link
+
     def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None, groups: Any = None) -> Self:
         """Fit the model; computes, by one ``compute`` a pass.
+
+        Where columns prove aliased, one pass more confirms it by a QR of the rows; where a fit did not
+        converge or its pilot was separated, a few more find out whether all rows are.
 
         Parameters
         ----------
@@ -80,6 +88,7 @@ class GLMBase(Reporting, Hypotheses, BaseEstimator):
         estimate = method.estimate(problem)
         if isinstance(estimate, Delayed):
             estimate = problem.value(estimate)
+        estimate = examine(problem, estimate)
         _attach(self, problem.model, estimate)
         for category, text in estimate.warnings:
             warnings.warn(text, category, stacklevel=2)
@@ -145,7 +154,7 @@ class GLMBase(Reporting, Hypotheses, BaseEstimator):
                 "pass fit_intercept=False."
             )
         family = self._family()
-        link: LinkLike = resolve_link(family.default_link if self.link is None else self.link)
+        link: LinkLike = resolve_link(self._link(family))
         return Model(family, link, columns, bool(self.fit_intercept), self._classifies, self.missing, self.weight_type)
 
     def _data(self, X: Any, parts: dict[str, Any], *, reset: bool) -> Data:
@@ -170,17 +179,23 @@ class GLMBase(Reporting, Hypotheses, BaseEstimator):
             )
         return bring_together(X, parts, columns)
 
-    def _predict(self, X: Any, offset: Any, kind: str) -> Any:
+    def _predict(self, X: Any, offset: Any, kind: str, **known: Any) -> Any:
         """Return predictions: lazy for Dask input, NumPy otherwise."""
         check_is_fitted(self)
         self._require(offset=offset)
         data = self._data(X, {"y": None, "weights": None, "offset": offset, "groups": None}, reset=False)
-        classes = getattr(self, "classes_", None)
-        predictor = Predictor(self._fitted_model, self._coefficients(), kind, classes)
-        if data.local:
-            lazy = map_rows(predictor, data.x, data.offset, predictor_like(predictor, data), name=f"predict-{kind}")
-            return lazy.compute(scheduler=_scheduler(data))
-        return map_rows(predictor, data.x, data.offset, predictor_like(predictor, data), name=f"predict-{kind}")
+        predictor = Predictor(self._fitted_model, self._coefficients(), kind, getattr(self, "classes_", None), **known)
+        return _mapped(predictor, data, predictor_like(predictor, data), f"predict-{kind}")
+
+    def _row_residuals(self, X: Any, y: Any, sample_weight: Any, offset: Any, kind: str) -> Any:
+        """Return residuals: lazy for Dask input, NumPy otherwise."""
+        check_is_fitted(self)
+        self._require(sample_weight=sample_weight, offset=offset)
+        parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": None}
+        data = self._data(X, parts, reset=False)
+        residuals = Residuals(self._fitted_model, self._coefficients(), kind, getattr(self, "classes_", None))
+        like = one_column(data, np.dtype(np.float64))
+        return _mapped(residuals, data, like, f"residuals-{kind}", y=data.y, weights=data.weights)
 
     def _require(self, **given: Any) -> None:
         """Raise if fit had a weight or an offset and this call has not."""
@@ -188,15 +203,9 @@ class GLMBase(Reporting, Hypotheses, BaseEstimator):
             if name in given and had and given[name] is None:
                 raise ValueError(f"fit had {name}= and this call has not: pass it here too, for these rows.")
 
-    def _total(self, kernel: Any, X: Any, y: Any, sample_weight: Any, offset: Any, *arguments: Any, name: str) -> Any:
-        """Return the sum of a kernel over data, computed: one pass."""
-        check_is_fitted(self)
-        problem = self._problem(X, y, sample_weight, offset)
-        problem.classes = None
-        return problem.value(problem.total(kernel, *arguments, name=name))
-
     def _problem(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Problem:
-        """Return the fitted model with data to test it on."""
+        """Return the fitted model beside data, labels to be encoded by the classes of the fit."""
+        check_is_fitted(self)
         self._require(sample_weight=sample_weight, offset=offset)
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": None}
         data = self._data(X, parts, reset=False)
@@ -233,6 +242,9 @@ class GLMBase(Reporting, Hypotheses, BaseEstimator):
         return tags
 
 
+_COLUMNS = {"mean_std": ("mean", "std"), "interval": ("lower", "upper")}
+
+
 def predictor_like(predictor: Predictor, data: Data) -> Any:
     """Return an empty block of predictions, as `map_rows` wants it.
 
@@ -251,11 +263,38 @@ def predictor_like(predictor: Predictor, data: Data) -> Any:
     classes = predictor.classes
     dtype = classes.dtype if predictor.kind == "label" and classes is not None else np.dtype(np.float64)
     if not hasattr(data.x, "columns"):
-        return np.empty((0, 2) if predictor.kind == "proba" else 0, dtype=dtype)
+        return np.empty((0, predictor.width) if predictor.width else 0, dtype=dtype)
     empty = data.x._meta.iloc[:, :0]
-    if predictor.kind == "proba":
-        return empty.reindex(columns=list(classes)).astype(np.float64)  # type: ignore[arg-type]
-    return empty.assign(prediction=np.empty(0, dtype=dtype))["prediction"].rename(None)
+    if predictor.width:
+        columns = _COLUMNS.get(predictor.kind) or list(classes)  # type: ignore[arg-type]
+        return empty.reindex(columns=list(columns)).astype(np.float64)
+    return one_column(data, dtype)
+
+
+def one_column(data: Data, dtype: Any) -> Any:
+    """Return an empty block with one value a row, as `map_rows` wants it.
+
+    Parameters
+    ----------
+    data : Data
+        What it is made of.
+    dtype : dtype
+        Of the values.
+
+    Returns
+    -------
+    ndarray or Series
+        Without rows.
+    """
+    if not hasattr(data.x, "columns"):
+        return np.empty(0, dtype=dtype)
+    return data.x._meta.iloc[:, :0].assign(prediction=np.empty(0, dtype=dtype))["prediction"].rename(None)
+
+
+def _mapped(function: Any, data: Data, like: Any, name: str, **others: Any) -> Any:
+    """Return a function of each row: lazy for Dask input, NumPy otherwise."""
+    lazy = map_rows(function, {"x": data.x, "offset": data.offset, **others}, like, name=name)
+    return lazy.compute(scheduler=_scheduler(data)) if data.local else lazy
 
 
 def _check_columns(estimator: GLMBase, columns: tuple[str, ...], named: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.base import GLMBase
 from dask_onestep.families import Binomial, Family
@@ -135,9 +134,10 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         float
             Accuracy, weighted if there are weights.
         """
-        check_is_fitted(self)
+        problem = self._problem(X, y, sample_weight, offset)
+        problem.classes = None  # a label that fit has not seen is predicted wrong, not an error
         predictor = Predictor(self._fitted_model, self._coefficients(), "label", self.classes_)
-        sums = self._total(hits, X, y, sample_weight, offset, predictor, name="score")
+        sums = problem.value(problem.total(hits, predictor, name="score"))
         return sums.right / sums.weight
 
     def __sklearn_tags__(self) -> Any:

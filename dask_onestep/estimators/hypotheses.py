@@ -1,4 +1,4 @@
-"""Tests that see the data again: likelihood ratios of restricted fits by the estimator's own method."""
+"""Tests that see the data again: likelihood ratios and scores of restricted fits by the estimator's own method."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from dask_onestep.inference import TestResult, null_text, parse_null
+from dask_onestep.inference import TestResult, null_text, parse_null, score_statistic
 from dask_onestep.kernels.likelihood import log_likelihoods
 from dask_onestep.methods import Problem, drop_each, resolve_method
 
@@ -16,7 +16,7 @@ __all__ = ["Hypotheses"]
 
 
 class Hypotheses:
-    """Likelihood-ratio tests."""
+    """Likelihood-ratio and score tests."""
 
     def likelihood_ratio_test(
         self, X: Any, y: Any = None, null: Any = None, *, sample_weight: Any = None, offset: Any = None
@@ -50,13 +50,8 @@ class Hypotheses:
             If the null names no coefficient, an unknown or an aliased one, or the rows are not as many as
             in ``fit``.
         """
-        check_is_fitted(self)
-        if null is None:
-            raise ValueError("null is missing: name coefficients, as in likelihood_ratio_test(X, y, null=['x1']).")
-        values = parse_null(null, self._names())  # type: ignore[attr-defined]
-        self._refuse_aliased(values)
+        values, problem = self._null(X, y, null, sample_weight, offset)
         estimate = self.estimate_  # type: ignore[attr-defined]
-        problem = self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
         method = self._same_pilot()
         restricted = problem.restricted(values)
         text = null_text(values)
@@ -71,6 +66,49 @@ class Hypotheses:
         rank = int(np.isfinite(estimate.coef).sum())
         df = rank - int(np.isfinite(found).sum())
         return self._ratio(sums.loglik, sums.deviance, 1, df, text)
+
+    def score_test(
+        self, X: Any, y: Any = None, null: Any = None, *, sample_weight: Any = None, offset: Any = None
+    ) -> TestResult:
+        """Return Neyman's C(α) score test of a null hypothesis.
+
+        The null model is fitted by the estimator's own method, on the same pilot rows, and one pass more
+        takes the score there.  The score of the tested coefficients is freed of the nuisance ones',
+        s₁ − I₁₂I₂₂⁻¹s₂, which a one-step fit does not bring to zero.
+
+        Passes: those of the method, and one.
+
+        Parameters
+        ----------
+        X, y, sample_weight, offset
+            The data of ``fit``.
+        null : str, list of str, or dict
+            Coefficients that are zero jointly, or name → value; "intercept" included.
+
+        Returns
+        -------
+        TestResult
+            χ²(s), or F(s, N − d) with the dispersion of the larger model; by the expected information,
+            whatever `cov_type` is.
+
+        Raises
+        ------
+        ValueError
+            As for `likelihood_ratio_test`.
+        """
+        values, problem = self._null(X, y, null, sample_weight, offset)
+        model, estimate = problem.model, self.estimate_  # type: ignore[attr-defined]
+        found = self._fit_restricted(self._same_pilot(), problem.restricted(values))
+        sums = problem.value(problem.moments(embed(problem, values, found)))
+        self._check_rows(sums.n)
+        tested = np.array([name in values for name in model.names])
+        statistic = score_statistic(sums.score, sums.information, tested, intercept=model.has_intercept)
+        robust = self.cov_type != "nonrobust"  # type: ignore[attr-defined]
+        note = "By the expected information; wald_test is robust." if robust else ""
+        s, df_denom = int(tested.sum()), self._df_denom()  # type: ignore[attr-defined]
+        if model.family.has_dispersion:
+            statistic = statistic / (s * estimate.dispersion)
+        return TestResult.of(statistic, s, df_denom, null=null_text(values), test="Score", note=note)
 
     def drop1(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> pd.DataFrame:
         """Return the likelihood-ratio test of each coefficient alone, the intercept's excepted.
@@ -113,6 +151,15 @@ class Hypotheses:
             rows[name] = (test.df, test.statistic, test.p_value, sums.loglik[number], sums.deviance[number])
         columns = ["df", "statistic", "p_value", "loglik", "deviance"]
         return pd.DataFrame.from_dict(rows, orient="index", columns=columns).reindex(names)
+
+    def _null(self, X: Any, y: Any, null: Any, sample_weight: Any, offset: Any) -> tuple[dict[str, float], Problem]:
+        """Return a hypothesis as name → value, and the fitted model beside data."""
+        check_is_fitted(self)
+        if null is None:
+            raise ValueError("null is missing: name the coefficients, as in null=['x1'] or null={'x1': 0.5}.")
+        values = parse_null(null, self._names())  # type: ignore[attr-defined]
+        self._refuse_aliased(values)
+        return values, self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
 
     def _ratio(self, loglik: np.ndarray, deviance: np.ndarray, number: int, df: int, text: str) -> TestResult:
         """Return the test of candidate `number` against candidate 0, the larger model."""

@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from dask_onestep.estimators.base import GLMBase
-from dask_onestep.families import Family, resolve_family
-from dask_onestep.kernels.scoring import deviance_sums
+from dask_onestep.families import Family, is_statsmodels_family, resolve_family
+from dask_onestep.kernels.statistics import deviance_sums
 
 __all__ = ["GLMRegressor"]
 
@@ -19,13 +19,13 @@ class GLMRegressor(RegressorMixin, GLMBase):
 
     Parameters
     ----------
-    family : str or Family, default="gaussian"
+    family : str or object, default="gaussian"
         "gaussian", "binomial", "poisson", "gamma", "inverse-gaussian", "negative-binomial", "tweedie",
-        or an object of `dask_onestep.families`.
+        an object of `dask_onestep.families`, or one of statsmodels' families.
     link : str, object or None, default=None
         "identity", "log", "logit", "probit", "cloglog", "inverse", "inverse-squared", "sqrt", or an object
-        with the functions ``link``, ``inverse`` and ``inverse_derivative``.  None is the canonical link, but
-        log for negative-binomial and tweedie.
+        with the functions ``link``, ``inverse`` and ``inverse_derivative``, or a statsmodels link.  None is
+        the canonical link, but log for negative-binomial and tweedie, and a statsmodels family's own link.
     method : str or object, default="one-step"
         How to estimate: `OneStep`, `MLE`, `Pilot`, a name with these methods' defaults, or your own object
         with ``estimate(problem)``.
@@ -79,7 +79,7 @@ class GLMRegressor(RegressorMixin, GLMBase):
 
     def __init__(
         self,
-        family: str | Family = "gaussian",
+        family: Any = "gaussian",
         link: Any = None,
         *,
         method: Any = "one-step",
@@ -103,7 +103,13 @@ class GLMRegressor(RegressorMixin, GLMBase):
     def _family(self) -> Family:
         return resolve_family(self.family)
 
-    def predict(self, X: Any, *, offset: Any = None) -> Any:
+    def _link(self, family: Family) -> Any:
+        # statsmodels' families carry their link.
+        if self.link is None and is_statsmodels_family(self.family):
+            return self.family.link
+        return super()._link(family)
+
+    def predict(self, X: Any, *, offset: Any = None, return_std: bool = False) -> Any:
         """Return the mean of each row.
 
         Parameters
@@ -112,13 +118,20 @@ class GLMRegressor(RegressorMixin, GLMBase):
             Covariates.
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
+        return_std : bool, default=False
+            Whether to return the means' standard errors too, by the delta method.
 
         Returns
         -------
-        dask Array, dask Series or ndarray of shape (n,)
+        mean : dask Array, dask Series or ndarray of shape (n,)
             Means; lazy for Dask input, and with its index for a frame.
+        std : as `mean`
+            Their standard errors, if asked for; those of the means, not of new responses.
         """
-        return self._predict(X, offset, "mean")
+        if not return_std:
+            return self._predict(X, offset, "mean")
+        both = self._predict(X, offset, "mean_std", covariance=self.covariance_)
+        return (both["mean"], both["std"]) if hasattr(both, "columns") else (both[:, 0], both[:, 1])
 
     def score(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> float:
         """Return D², the share of deviance explained: R² for the gaussian family.  One pass.
@@ -133,13 +146,12 @@ class GLMRegressor(RegressorMixin, GLMBase):
         float
             1 − D(β̂)/D(null), the null model having the mean of y for every row; at most 1.
         """
-        sums = self._total(
-            deviance_sums, X, y, sample_weight, offset, np.nan_to_num(self._coefficients()), name="score"
-        )
-        return sums.explained(self._fitted_model)
+        problem = self._problem(X, y, sample_weight, offset)
+        sums = problem.value(problem.total(deviance_sums, np.nan_to_num(self._coefficients()), name="score"))
+        return sums.explained()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        family = self.family if isinstance(self.family, str) else self.family.name
+        family = self.family if isinstance(self.family, str) else resolve_family(self.family).name
         tags.target_tags.positive_only = family not in ("gaussian", "binomial")
         return tags

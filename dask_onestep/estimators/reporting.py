@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from dask_onestep.fit_statistics import FitStatistics
 from dask_onestep.inference import TestResult, coefficient_table, restrictions, wald
 from dask_onestep.summaries import Summary
 
@@ -67,11 +68,17 @@ class Reporting:
         matrix, value, text = restrictions(null, self._names())
         return wald(estimate.coef, estimate.covariance, matrix, value, self._df_denom(), text)
 
-    def summary(self, level: float = 0.95) -> Summary:
+    def summary(
+        self, X: Any = None, y: Any = None, *, sample_weight: Any = None, offset: Any = None, level: float = 0.95
+    ) -> Summary:
         """Return the fit to be read: a table in a terminal, HTML in a notebook.
+
+        Without data it shows what the fit left; with data, also ``fit_statistics``, for one pass.
 
         Parameters
         ----------
+        X, y, sample_weight, offset
+            As for ``fit``, or nothing.
         level : float, default=0.95
             Level of the intervals.
 
@@ -90,13 +97,17 @@ class Reporting:
             ("link", link),
             ("dispersion", f"{estimate.dispersion:.4g}"),
             ("covariance", self.cov_type),  # type: ignore[attr-defined]
-            ("log-likelihood", "unknown" if np.isnan(estimate.loglik) else f"{estimate.loglik:.2f}"),
             ("decrement", "unknown" if np.isnan(estimate.decrement) else f"{estimate.decrement:.3g}"),
         ]
         if hasattr(estimate, "pilot_size"):
             facts.append(("pilot rows", f"{estimate.pilot_size:,}"))
         if estimate.n_missing:
             facts.append(("rows dropped", f"{estimate.n_missing:,}"))
+        if X is not None:
+            facts += _shown(self.fit_statistics(X, y, sample_weight=sample_weight, offset=offset))  # type: ignore[attr-defined]
+        elif not model.family.has_dispersion:
+            # Inside the fit φ is 1, so that for other families this is not the log-likelihood.
+            facts.append(("log-likelihood", "unknown" if np.isnan(estimate.loglik) else f"{estimate.loglik:.2f}"))
         notes = tuple(text for _, text in estimate.warnings)
         method = type(self._method()).__name__
         return Summary(
@@ -132,3 +143,18 @@ class Reporting:
     def _df_denom(self) -> float:
         family = self._fitted_model.family  # type: ignore[attr-defined]
         return self.estimate_.df_resid if family.has_dispersion else float("nan")  # type: ignore[attr-defined]
+
+
+def _shown(fit: FitStatistics) -> list[tuple[str, str]]:
+    return [
+        ("log-likelihood", f"{fit.llf:.6g}"),
+        ("null log-likelihood", f"{fit.llnull:.6g}"),
+        ("deviance", f"{fit.deviance:.6g}"),
+        ("null deviance", f"{fit.null_deviance:.6g}"),
+        ("Pearson chi2", f"{fit.pearson_chi2:.6g}"),
+        ("residual df", f"{fit.df_resid:g}"),
+        ("AIC", f"{fit.aic:.6g}"),
+        ("BIC", f"{fit.bic:.6g}"),
+        ("pseudo R2 (McFadden)", f"{fit.mcfadden:.4g}"),
+        ("pseudo R2 (Nagelkerke)", f"{fit.nagelkerke:.4g}"),
+    ]

@@ -92,7 +92,11 @@ def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor:
     [True, False]
     """
     if not np.isfinite(information).all():
-        raise ValueError("The information matrix holds NaN or infinity: the linear predictor overflowed.")
+        raise ValueError(
+            "The information matrix holds NaN or infinity: for some rows the linear predictor overflowed, or "
+            "gave a mean that the family cannot have. Choose a link that keeps to the family's range, such "
+            "as log, rescale the columns, or draw a larger pilot."
+        )
     d = len(information)
     diagonal = np.diag(information)
     scale = np.where(diagonal > 0, np.sqrt(np.maximum(diagonal, 0.0)), 1.0)

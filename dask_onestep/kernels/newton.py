@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dask_onestep.kernels.likelihood import initial_moments, moments
+from dask_onestep.kernels.likelihood import initial_moments, linear_predictor, moments, slices
 from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model, Rows
 
-__all__ = ["Maximum", "fit_rows", "maximize", "rose"]
+__all__ = ["Maximum", "fit_rows", "maximize", "rose", "safe_start"]
 
 MAX_HALVINGS = 30
 
@@ -148,8 +148,43 @@ def fit_rows(rows: Rows, model: Model, start: np.ndarray | None = None, *, max_i
     def objective(coef: np.ndarray) -> Moments:
         return moments(rows, model, coef)
 
-    first = None
     if start is None:
-        start = np.zeros(len(model.names))
         first = initial_moments(rows, model)
-    return maximize(objective, start, first=first, intercept=intercept, max_iter=max_iter)
+        start = factorize(first.information, intercept=intercept).solve(first.score)
+    sums = objective(start)
+    if not (sums.is_finite() and np.isfinite(sums.loglik)) and (safe := safe_start(rows, model)) is not None:
+        start, sums = safe, objective(safe)
+    return maximize(objective, start, first=sums, intercept=intercept, max_iter=max_iter)
+
+
+def safe_start(rows: Rows, model: Model) -> np.ndarray | None:
+    """Return coefficients that give every row about the mean of y, a mean that the family can have.
+
+    The first weighted least-squares fit may leave the domain of a link such as identity or inverse,
+    where R's ``glm`` asks for starting values.  The domain is an interval of η, so that every point
+    between this one and another inside it is inside it too.
+
+    Parameters
+    ----------
+    rows : Rows
+        The rows, labels encoded.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    ndarray of shape (d,) or None
+        β; None if no such coefficients were found.
+    """
+    weights = np.ones(len(rows)) if rows.weights is None or not rows.weights.any() else rows.weights
+    target = model.link.link(model.family.initial_mean(np.atleast_1d(np.average(rows.y, weights=weights)), np.ones(1)))
+    design = np.concatenate([part.design.copy() for part in slices(rows, model)])
+    level = np.linalg.lstsq(design, np.ones(len(design)), rcond=None)[0]
+    offset = np.zeros(1) if rows.offset is None else rows.offset
+    for shift in (offset.mean(), offset.max(), offset.min()):
+        coef = (target - shift) * level
+        with np.errstate(all="ignore"):
+            mean = model.link.inverse(linear_predictor(design, coef, rows.offset))
+        if model.family.valid_mean(mean).all():
+            return coef
+    return None

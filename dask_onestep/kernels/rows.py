@@ -71,7 +71,8 @@ class Model:
     @property
     def natural(self) -> bool:
         """Whether η is the natural parameter of the family."""
-        return getattr(self.link, "name", None) == self.family.natural_link
+        natural = self.family.natural_link
+        return natural is not None and getattr(self.link, "name", None) == natural
 
 
 @dataclass(frozen=True, slots=True)

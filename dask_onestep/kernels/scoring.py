@@ -1,4 +1,4 @@
-"""Predictions of a block, and the sums behind ``score``."""
+"""Predictions and residuals of a block, and the sums behind ``score``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from dask_onestep.kernels.likelihood import linear_predictor, slices
 from dask_onestep.kernels.records import Findings, Sums
-from dask_onestep.kernels.rows import Block, Model, Rows, inspect_columns, usable_rows
+from dask_onestep.kernels.rows import Block, Model, Rows, encode, inspect_columns, usable_rows
 from dask_onestep.kernels.threads import one_blas_thread
 
-__all__ = ["DevianceSums", "Hits", "Predictor", "deviance_sums", "hits"]
+__all__ = ["RESIDUALS", "Hits", "Predictor", "Residuals", "hits"]
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,27 @@ class Predictor:
         The fitted model.
     coef : ndarray of shape (d,)
         β̂; NaN counts as 0, so that aliased columns are ignored.
-    kind : {"linear", "mean", "label", "proba"}
+    kind : {"linear", "mean", "label", "proba", "mean_std", "interval"}
         What to predict.
     classes : ndarray of shape (2,) or None
         Labels of a classification.
+    covariance : ndarray of shape (d, d) or None
+        Covariance of β̂, for "mean_std" and "interval".
+    quantile : float
+        Of the normal law, for "interval".
     """
 
     model: Model
     coef: np.ndarray
     kind: str
     classes: np.ndarray | None = None
+    covariance: np.ndarray | None = None
+    quantile: float = float("nan")
+
+    @property
+    def width(self) -> int:
+        """Columns of the answer, 0 where it has one value a row."""
+        return 2 if self.kind in ("proba", "mean_std", "interval") else 0
 
     def __call__(self, x: Any, offset: Any = None) -> np.ndarray:
         """Return the predictions of a block.
@@ -48,7 +59,7 @@ class Predictor:
 
         Returns
         -------
-        ndarray of shape (m,), or (m, 2) for "proba"
+        ndarray of shape (m,), or (m, 2) for "proba", "mean_std" and "interval"
             Predictions.
 
         Raises
@@ -57,87 +68,127 @@ class Predictor:
             If the block has values that cannot be used, and gaps are not to be passed on.
         """
         # A family is asked only about y, and there is none here.
-        rows = usable_rows(Block(x, np.zeros(len(x)), offset=offset), _without_family(self.model))
-        if isinstance(rows, Rows) and self.model.missing == "raise":
-            rows = inspect_columns(rows, self.model) or rows
-        if isinstance(rows, Findings):
-            rows.raise_error()
-        assert isinstance(rows, Rows)
-        coef, eta = np.nan_to_num(self.coef), np.empty(len(rows))
-        with one_blas_thread():
-            for part in slices(rows, self.model):
-                eta[part.rows] = linear_predictor(part.design, coef, part.offset)
+        rows = _checked(Block(x, np.zeros(len(x)), offset=offset), _without_family(self.model))
+        eta, spread = self._linear(rows)
         if self.kind == "linear":
             return eta
-        mean = self.model.link.inverse(eta)
+        link = self.model.link
+        if self.kind == "interval":
+            ends = link.inverse(np.stack([eta - self.quantile * spread, eta + self.quantile * spread], axis=1))
+            return np.sort(ends, axis=1)  # a link may fall, as inverse does
+        mean = link.inverse(eta)
         if self.kind == "mean":
             return mean
+        if self.kind == "mean_std":
+            return np.column_stack([mean, np.abs(link.inverse_derivative(eta)) * spread])
         if self.kind == "proba":
             return np.column_stack([1.0 - mean, mean])
         assert self.classes is not None
         return self.classes[(mean > 0.5).astype(np.intp)]
 
+    def _linear(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """Return η, and its standard error where the covariance was handed in."""
+        coef, eta, spread = np.nan_to_num(self.coef), np.empty(len(rows)), np.empty(len(rows))
+        covariance = None if self.covariance is None else np.nan_to_num(self.covariance)
+        with one_blas_thread():
+            for part in slices(rows, self.model):
+                eta[part.rows] = linear_predictor(part.design, coef, part.offset)
+                if covariance is not None:
+                    variance = np.einsum("ij,ij->i", np.dot(part.design, covariance), part.design)
+                    spread[part.rows] = np.sqrt(np.maximum(variance, 0.0))
+        return eta, spread
 
-def _without_family(model: Model) -> Model:
-    """Return the model as predictions see it: rows stay, whatever they hold."""
-    return Model(model.family, model.link, model.columns, model.fit_intercept, classify=True, missing="keep")
+
+RESIDUALS = ("response", "pearson", "deviance", "working")
 
 
-@dataclass(frozen=True, slots=True)
-class DevianceSums(Sums):
-    """What D² = 1 − D(β̂)/D(null) is made of.
+@dataclass(frozen=True)
+class Residuals:
+    """What is needed for the residuals of a block.
 
     Attributes
     ----------
-    weight, response : float
-        Σ wᵢ and Σ wᵢyᵢ.
-    deviance : float
-        D(β̂) at φ = 1.
-    reference : float
-        Deviance of the mean `REFERENCE_MEAN` for every row.
-    """
-
-    weight: float
-    response: float
-    deviance: float
-    reference: float
-
-    def explained(self, model: Model) -> float:
-        """Return D², the share of the null model's deviance that the fit explains."""
-        mean = self.response / self.weight
-        # Deviances are linear in y but for a term without μ: the null model's follows from any other.
-        null = self.reference - self.weight * float(model.family.deviance(np.float64(mean), REFERENCE_MEAN))
-        return 1.0 - self.deviance / null if null > 0 else float("nan")
-
-
-REFERENCE_MEAN = 0.5
-
-
-def deviance_sums(rows: Rows, model: Model, coef: np.ndarray) -> DevianceSums:
-    """Return the sums behind D² of a block.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
     model : Model
-        The model.
+        The fitted model.
     coef : ndarray of shape (d,)
-        β̂, without NaN.
-
-    Returns
-    -------
-    DevianceSums
-        Sums over the block's rows.
+        β̂; NaN counts as 0.
+    kind : {"response", "pearson", "deviance", "working"}
+        Which residuals.
+    classes : ndarray of shape (2,) or None
+        Labels of a classification.
     """
-    deviance = reference = 0.0
-    for part in slices(rows, model):
-        mean = model.link.inverse(linear_predictor(part.design, coef, part.offset))
-        weights = np.ones(len(part.y)) if part.weights is None else part.weights
-        deviance += float(np.dot(weights, model.family.deviance(part.y, mean)))
-        reference += float(np.dot(weights, model.family.deviance(part.y, np.full_like(mean, REFERENCE_MEAN))))
-    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-    return DevianceSums(float(weights.sum()), float(np.dot(weights, rows.y)), deviance, reference)
+
+    model: Model
+    coef: np.ndarray
+    kind: str
+    classes: np.ndarray | None = None
+
+    def __call__(self, x: Any, y: Any, offset: Any = None, weights: Any = None) -> np.ndarray:
+        """Return the residuals of a block.
+
+        Parameters
+        ----------
+        x : ndarray or DataFrame of shape (m, p)
+            Covariates.
+        y : array-like of shape (m,)
+            Response or labels.
+        offset, weights : array-like of shape (m,) or None
+            Offset and weights.
+
+        Returns
+        -------
+        ndarray of shape (m,)
+            Residuals; NaN where a value is missing and gaps are to be passed on.
+
+        Raises
+        ------
+        ValueError
+            If the block has values that cannot be used.
+        """
+        found = encode(_checked(Block(x, y, weights, offset), self.model), self.classes)
+        if isinstance(found, Findings):
+            found.raise_error()
+        assert isinstance(found, Rows)
+        if found.kept is None:
+            return self._residuals(found)
+        result = np.full(len(x), np.nan)
+        result[found.kept] = self._residuals(found)
+        return result
+
+    def _residuals(self, found: Rows) -> np.ndarray:
+        eta, _ = Predictor(self.model, self.coef, "linear")._linear(found)
+        family, link, y = self.model.family, self.model.link, found.y
+        with np.errstate(all="ignore"):
+            mean = link.inverse(eta)
+            match self.kind:
+                case "response":
+                    return y - mean
+                case "working":
+                    return (y - mean) / link.inverse_derivative(eta)
+                case "pearson":
+                    residual = (y - mean) / np.sqrt(family.variance(mean))
+                case _:
+                    residual = np.sign(y - mean) * np.sqrt(np.maximum(family.deviance(y, mean), 0.0))
+        # A frequency weight stands for rows, each with this residual.
+        if found.weights is None or self.model.weight_type == "frequency":
+            return residual
+        return residual * np.sqrt(found.weights)
+
+
+def _checked(block: Block, model: Model) -> Rows:
+    rows = usable_rows(block, model)
+    if isinstance(rows, Rows) and model.missing == "raise":
+        rows = inspect_columns(rows, model) or rows
+    if isinstance(rows, Findings):
+        rows.raise_error()
+    assert isinstance(rows, Rows)
+    return rows
+
+
+def _without_family(model: Model) -> Model:
+    """Return the model as predictions see it: with missing="drop", rows stay, whatever they hold."""
+    missing = "keep" if model.missing == "drop" else model.missing
+    return Model(model.family, model.link, model.columns, model.fit_intercept, classify=True, missing=missing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from sklearn.exceptions import ConvergenceWarning
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.likelihood import initial_moments
 from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.newton import MAX_HALVINGS, rose
+from dask_onestep.kernels.newton import MAX_HALVINGS, rose, safe_start
 from dask_onestep.kernels.pilot import PilotFit
 from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.sampling import Survey
 from dask_onestep.methods.problem import Estimate, Problem, conclude, seed_of
 
@@ -84,8 +85,8 @@ class MLE(BaseEstimator):
             raise ValueError(f"start={self.start!r} must be 'pilot' or None.")
         if not self.max_iter >= 1 or not self.tol > 0:
             raise ValueError(f"max_iter={self.max_iter!r} and tol={self.tol!r} must be positive.")
-        coef, known = self._start(problem)
-        coef, sums, n_iter, converged = self._climb(problem, coef)
+        coef, safe, known = self._start(problem)
+        coef, sums, n_iter, converged = self._climb(problem, *self._enter(problem, coef, safe))
         products = problem.value(problem.score_products(coef)) if problem.cov_type != "nonrobust" else None
         factor = factorize(sums.information, intercept=problem.model.has_intercept)
         fields = conclude(
@@ -105,17 +106,32 @@ class MLE(BaseEstimator):
             converged=converged,
         )
 
-    def _start(self, problem: Problem) -> tuple[np.ndarray, Survey]:
+    def _start(self, problem: Problem) -> tuple[np.ndarray, np.ndarray | None, Survey]:
         if self.start == "pilot":
             pilot = problem.pilot("auto", seed_of(self.random_state))
-            return problem.value(problem.apply(_begin, pilot, name="coefficients"))
+            return problem.value(problem.apply(_begin, problem.model, pilot, name="coefficients"))
         known = problem.survey()
         sums = problem.value(problem.total(initial_moments, name="initial-moments"))
-        return factorize(sums.information, intercept=problem.model.has_intercept).solve(sums.score), known
+        return factorize(sums.information, intercept=problem.model.has_intercept).solve(sums.score), None, known
 
-    def _climb(self, problem: Problem, coef: np.ndarray) -> tuple[np.ndarray, Moments, int, bool]:
-        """Step until λ² is small; a step after which ℓ fell is halved, a pass each time."""
+    def _enter(self, problem: Problem, coef: np.ndarray, safe: np.ndarray | None) -> tuple[np.ndarray, Moments]:
+        """Return a start at which every row has a mean that the family can have, and the sums there."""
         sums = problem.value(problem.moments(coef))
+        for _ in range(MAX_HALVINGS if safe is not None else 0):
+            if _inside(sums):
+                break
+            coef = (coef + safe) / 2
+            sums = problem.value(problem.moments(coef))
+        if not _inside(sums):
+            model = problem.model
+            raise ValueError(
+                f"No start was found at which every row has a mean that the {model.family.name} family can "
+                "have. Choose a link that keeps to its range, such as log, or another start."
+            )
+        return coef, sums
+
+    def _climb(self, problem: Problem, coef: np.ndarray, sums: Moments) -> tuple[np.ndarray, Moments, int, bool]:
+        """Step until λ² is small; a step after which ℓ fell is halved, a pass each time."""
         for n_iter in range(self.max_iter):
             factor = factorize(sums.information, intercept=problem.model.has_intercept)
             if factor.decrement(sums.score) <= self.tol * factor.rank:
@@ -133,8 +149,12 @@ class MLE(BaseEstimator):
         return coef, sums, self.max_iter, factor.decrement(sums.score) <= self.tol * factor.rank
 
 
-def _begin(pilot: PilotFit) -> tuple[np.ndarray, Survey]:
-    return pilot.coef, pilot.survey
+def _begin(model: Model, pilot: PilotFit) -> tuple[np.ndarray, np.ndarray | None, Survey]:
+    return pilot.coef, safe_start(pilot.rows, model), pilot.survey
+
+
+def _inside(sums: Moments) -> bool:
+    return bool(np.isfinite(sums.loglik)) and sums.is_finite()
 
 
 def _complaint(problem: Problem, n_iter: int, decrement: float) -> tuple[type[Warning], str]:

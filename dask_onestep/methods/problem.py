@@ -412,8 +412,19 @@ def conclude(
     -------
     dict
         Keyword arguments for `Estimate` and its kin.
+
+    Raises
+    ------
+    ValueError
+        If β̂, or the pilot it came from, gives rows a mean outside the family's domain.
     """
     sums = at.moments if isinstance(at, ScoreProducts) else at
+    if np.isnan(sums.loglik) or sums.loglik == -np.inf:
+        raise ValueError(
+            f"The estimate gives some rows a mean that the {model.family.name} family cannot have. Choose a "
+            "link that keeps to its range, such as log, draw a larger pilot, or take method='mle', which "
+            "keeps inside the range."
+        )
     factor = factorize(sums.information, intercept=model.has_intercept)
     df_resid = degrees_of_freedom(sums, model, factor.rank)
     phi = dispersion(sums.pearson, df_resid)

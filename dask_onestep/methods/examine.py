@@ -1,0 +1,108 @@
+"""A second look at an estimate, at data again, only where something is amiss with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from dask_onestep.kernels.aliasing import Dependence, dependences, design_factor
+from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.separation import Directed, can_separate, directed
+from dask_onestep.methods.problem import Estimate, Problem, aliasing
+
+__all__ = ["examine"]
+
+_MAX_STEPS = 15
+
+
+def examine(problem: Problem, estimate: Estimate) -> Estimate:
+    """Return the estimate with aliasing confirmed and separation recognised; no pass for sound data.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem, after the estimate.
+    estimate : Estimate
+        What a method found.
+
+    Returns
+    -------
+    Estimate
+        The same coefficients, with what was found as warnings, and the passes made counted.
+    """
+    kept = np.isfinite(estimate.coef)
+    if len(kept) == problem.d:
+        said = aliasing(problem.model, kept)
+        if said and said[0] in estimate.warnings:
+            estimate = _confirm_aliasing(problem, estimate, kept)
+        suspect = not estimate.converged or getattr(estimate, "pilot_separated", False)
+        if suspect and can_separate(problem.model):
+            estimate = _seek_separation(problem, estimate)
+    return estimate
+
+
+def _confirm_aliasing(problem: Problem, estimate: Estimate, kept: np.ndarray) -> Estimate:
+    model = problem.model
+    factor = problem.value(problem.total(design_factor, name="design-qr"))
+    found = dependences(factor, model.names, kept, intercept=model.has_intercept)
+    others = tuple(each for each in estimate.warnings if each not in aliasing(model, kept))
+    said: list[tuple[type[Warning], str]] = []
+    for exact, words in ((True, _exactly), (False, _nearly)):
+        if group := [each for each in found if each.exact is exact]:
+            names = ", ".join(each.name for each in group)
+            said.append((UserWarning, f"Aliased columns get NaN: {names}. {words(group)}"))
+    return replace(estimate, warnings=(*others, *said), n_passes=problem.n_passes)
+
+
+def _exactly(found: list[Dependence]) -> str:
+    made = "; ".join(f"{each.name} = {_sum(each)}" for each in found)
+    return f"By QR of all rows, {made}. Leave them out, or ignore it: predictions do."
+
+
+def _nearly(found: list[Dependence]) -> str:
+    made = "; ".join(f"all but {each.share:.1g} of {each.name} is {_sum(each)}" for each in found)
+    return (
+        f"By QR of all rows, {made}: not exactly, but too nearly for an information matrix to tell. Use the "
+        "difference as a column instead, or centre the columns."
+    )
+
+
+def _sum(each: Dependence) -> str:
+    if not each.combination:
+        return "0"
+    shown = " + ".join(f"{value:.3g}·{name}" for name, value in each.combination[:4])
+    return shown + (" + …" if len(each.combination) > 4 else "")
+
+
+def _seek_separation(problem: Problem, estimate: Estimate) -> Estimate:
+    """Follow Newton's steps, a pass each; on separated rows they soon all point one way."""
+    model, coef = problem.model, np.nan_to_num(estimate.coef)
+    direction = np.zeros(problem.d)
+    for number in range(_MAX_STEPS):
+        seen = problem.value(problem.total(directed, coef, direction, name="separation"))
+        estimate = replace(estimate, n_passes=problem.n_passes)
+        if number and seen.separates:
+            return replace(estimate, warnings=(*estimate.warnings, _separated(problem, seen)))
+        if not seen.moments.is_finite():
+            break
+        factor = factorize(seen.moments.information, intercept=model.has_intercept)
+        direction = factor.solve(seen.moments.score)
+        if factor.decrement(seen.moments.score) <= 1e-8 * factor.rank and seen.reach < 0.1 and number:
+            break
+        coef = coef + direction
+    return estimate
+
+
+def _separated(problem: Problem, seen: Directed) -> tuple[type[Warning], str]:
+    columns = ", ".join(
+        name
+        for name, move in zip(problem.model.names, seen.columns, strict=True)
+        if move > 0.1 * seen.reach and name != "intercept"
+    )
+    what = "the classes" if problem.model.family.name == "binomial" else "zeros of y"
+    return UserWarning, (
+        f"Over all rows {what} are separated: a combination of {columns or 'the intercept'} predicts them "
+        "without fail, so that no finite maximum exists, and these coefficients and their standard errors "
+        "mean nothing. Leave such columns out, or join the levels that have one outcome only."
+    )

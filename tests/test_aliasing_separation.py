@@ -1,0 +1,151 @@
+"""Aliased columns are named and confirmed by QR; separated rows are recognised over all rows."""
+
+import warnings
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from oracle import blocks, simulate
+
+from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
+from dask_onestep.families import Gaussian
+from dask_onestep.kernels.aliasing import dependences, design_factor
+from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.links import LINKS
+
+
+def fit_and_listen(glm, *data, **named):
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        glm.fit(*data, **named)
+    return glm, [str(each.message) for each in heard]
+
+
+@pytest.mark.parametrize("method", ["mle", "one-step"])
+def test_a_combination_is_named_with_its_parts(method):
+    x, y, _ = simulate("poisson", "log")
+    x = np.column_stack([x, 2 * x[:, 0] - 3 * x[:, 2] + 1])
+    glm, heard = fit_and_listen(GLMRegressor("poisson", method=method), *blocks(x, y))
+    (text,) = [each for each in heard if "Aliased" in each]
+    assert "x3 = 1·intercept + 2·x0 + -3·x2" in text
+    assert np.isnan(glm.coef_).tolist() == [False, False, False, True]
+    assert np.isnan(glm.covariance_).sum() == 9
+    without = GLMRegressor("poisson", method=method).fit(*blocks(x[:, :3], y))
+    np.testing.assert_allclose(glm.coef_[:3], without.coef_, rtol=1e-9)
+    np.testing.assert_allclose(glm.covariance_[:4, :4], without.covariance_, rtol=1e-9)
+    np.testing.assert_allclose(glm.predict(x), without.predict(x[:, :3]), rtol=1e-9)
+    _, std = glm.predict(x, return_std=True)
+    np.testing.assert_allclose(std, without.predict(x[:, :3], return_std=True)[1], rtol=1e-9)
+    # QR confirms it in a pass that sound data do not need.
+    assert glm.n_passes_ == without.n_passes_ + 1
+    fit = glm.fit_statistics(x, y)
+    assert fit.df_resid == without.fit_statistics(x[:, :3], y).df_resid
+
+
+def test_a_near_alias_is_told_from_an_exact_one():
+    x, y, _ = simulate("gaussian", "identity")
+    near = x[:, 0] + 1e-7 * np.random.default_rng(0).normal(size=len(y))
+    _, heard = fit_and_listen(GLMRegressor(method="mle"), *blocks(np.column_stack([x, near]), y))
+    (text,) = [each for each in heard if "Aliased" in each]
+    assert "not exactly" in text
+    _, heard = fit_and_listen(GLMRegressor(method="mle"), *blocks(np.column_stack([x, x[:, 0]]), y))
+    (text,) = [each for each in heard if "Aliased" in each]
+    assert "x3 = 1·x0." in text
+
+
+def test_columns_that_are_close_but_distinct_are_kept():
+    x, y, _ = simulate("gaussian", "identity")
+    close = x[:, 0] + 1e-4 * np.random.default_rng(0).normal(size=len(y))
+    x = np.column_stack([x, close, 2013 + x[:, 1] ** 2])
+    glm = GLMRegressor(method="mle").fit(*blocks(x, y))
+    reference = sm.OLS(y, sm.add_constant(x)).fit()
+    np.testing.assert_allclose(glm.coef_, reference.params[1:], rtol=1e-5)
+    np.testing.assert_allclose(np.sqrt(np.diag(glm.covariance_))[1:], reference.bse[1:], rtol=1e-5)
+
+
+def test_a_constant_and_an_empty_column():
+    x, y, _ = simulate("gaussian", "identity")
+    x = np.column_stack([np.full(len(y), 2013.0), x, np.zeros(len(y))])
+    glm, heard = fit_and_listen(GLMRegressor(method="mle"), *blocks(x, y))
+    (text,) = [each for each in heard if "Aliased" in each]
+    assert "x0 = 2.01e+03·intercept" in text
+    assert "x4 = 0" in text
+    assert np.isnan(glm.coef_[[0, 4]]).all()
+
+
+def test_rows_without_weight_do_not_tell_columns_apart():
+    x, y, _ = simulate("gaussian", "identity")
+    twin = x[:, 0].copy()
+    twin[:5] += 1.0
+    weights = np.ones(len(y))
+    weights[:5] = 0.0
+    x = np.column_stack([x, twin])
+    _, heard = fit_and_listen(GLMRegressor(method="mle"), *blocks(x, y), sample_weight=blocks(weights)[0])
+    assert any("x3 = 1·x0" in each for each in heard)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 50])
+def test_the_factor_is_that_of_the_whole(rows):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 3))
+    x[:, 2] = x[:, 0] - 0.5 * x[:, 1]
+    model = Model(Gaussian(), LINKS["identity"], ("a", "b", "c"))
+    parts = [design_factor(Rows(x[i : i + rows], np.zeros(rows)), model) for i in range(0, 50, rows)]
+    total = sum(parts[1:], parts[0])
+    design = np.column_stack([np.ones(50), x])
+    np.testing.assert_allclose(total.upper.T @ total.upper, design.T @ design, atol=1e-12)
+    (found,) = dependences(total, model.names, np.array([True, True, True, False]), intercept=True)
+    assert found.exact
+    assert [name for name, _ in found.combination] == ["a", "b"]
+    np.testing.assert_allclose([value for _, value in found.combination], [1.0, -0.5])
+
+
+# --- separation -------------------------------------------------------------------------------
+
+
+def separated(kind, n=3000, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 3))
+    if kind == "complete":
+        return x, (x[:, 0] + 0.5 * x[:, 1] > 0.2).astype(float)
+    # Quasi-complete: a level that has one outcome only, the rest overlaps.
+    level = rng.random(n) < 0.3
+    x[:, 2] = level
+    y = (rng.random(n) < 1 / (1 + np.exp(-x[:, 0]))).astype(float)
+    y[level] = 1.0
+    return x, y
+
+
+@pytest.mark.parametrize("method", ["mle", "one-step"])
+@pytest.mark.parametrize("kind", ["complete", "quasi-complete"])
+def test_separation_of_all_rows_is_said(kind, method):
+    x, y = separated(kind)
+    _, heard = fit_and_listen(GLMClassifier(method=method), *blocks(x, y, rows=700))
+    (text,) = [each for each in heard if "Over all rows" in each]
+    named = text.split("a combination of ")[1].split(" predicts")[0].split(", ")
+    assert ("x0" in named and "x1" in named) if kind == "complete" else named == ["x2"]
+
+
+def test_zero_counts_of_a_level_are_separation_too():
+    x, y = separated("quasi-complete")
+    counts = np.random.default_rng(1).poisson(1.5, len(y)).astype(float)
+    counts[x[:, 2] == 1] = 0.0
+    _, heard = fit_and_listen(GLMRegressor("poisson", method="mle"), *blocks(x, counts, rows=700))
+    assert any("zeros of y are separated" in each and "of x2 predicts" in each for each in heard)
+
+
+def test_a_separated_pilot_of_rows_that_overlap_is_not_called_separation():
+    x, y = separated("quasi-complete", n=6000)
+    y[np.flatnonzero(x[:, 2] == 1)[:6]] = 0.0
+    method = OneStep(pilot_size=120, random_state=1)
+    glm, heard = fit_and_listen(GLMClassifier(method=method), *blocks(x, y, rows=700))
+    assert glm.estimate_.pilot_separated
+    assert any("The pilot of 120 rows" in each for each in heard)
+    assert not any("Over all rows" in each for each in heard)
+
+
+def test_an_mle_cut_short_is_not_called_separation():
+    x, y, _ = simulate("binomial", "logit", n=3000)
+    _, heard = fit_and_listen(GLMClassifier(method=MLE(start=None, max_iter=1)), *blocks(x, y, rows=700))
+    assert any("raise max_iter" in each for each in heard)
+    assert not any("Over all rows" in each for each in heard)

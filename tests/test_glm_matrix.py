@@ -1,0 +1,246 @@
+"""Every family with every link, with and without weights, offset and intercept, against statsmodels' GLM."""
+
+import warnings
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from oracle import FAMILIES, LINKS, blocks, simulate, sm_family, sm_fit, weights_for
+
+from dask_onestep import MLE, GLMRegressor, OneStep
+from dask_onestep.families import resolve_family
+from dask_onestep.kernels.sampling import PilotSize
+
+PAIRS = [(family, link) for family, links in LINKS.items() for link in links]
+
+
+def agree(glm, reference, intercept):
+    coef = np.r_[glm.intercept_, glm.coef_] if intercept else glm.coef_
+    np.testing.assert_allclose(coef, reference.params, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(np.sqrt(np.diag(glm.covariance_)), reference.bse, rtol=1e-6)
+
+
+@pytest.mark.parametrize("intercept", [True, False], ids=["intercept", "origin"])
+@pytest.mark.parametrize("offset", [False, True], ids=["plain", "offset"])
+@pytest.mark.parametrize("kind", [None, "variance", "frequency"])
+@pytest.mark.parametrize(("family", "link"), PAIRS)
+def test_mle_is_that_of_statsmodels(family, link, kind, offset, intercept):
+    x, y, shift = simulate(family, link, offset=offset, intercept=intercept)
+    weights = weights_for(kind, len(y))
+    glm = GLMRegressor(FAMILIES[family], link, method=MLE(), fit_intercept=intercept, weight_type=kind or "variance")
+    lazy_x, lazy_y, lazy_w, lazy_o = blocks(x, y, weights, shift)
+    glm.fit(lazy_x, lazy_y, sample_weight=lazy_w, offset=lazy_o)
+    start = np.r_[glm.intercept_, glm.coef_] if intercept else glm.coef_
+    reference = sm_fit(x, y, family, link, offset=shift, weights=weights, kind=kind, intercept=intercept, start=start)
+    agree(glm, reference, intercept)
+    assert glm.estimate_.df_resid == reference.df_resid
+    if glm._fitted_model.family.has_dispersion:
+        np.testing.assert_allclose(glm.dispersion_, reference.scale, rtol=1e-7)
+
+
+@pytest.mark.parametrize(("family", "link"), PAIRS)
+def test_statsmodels_families_and_links_are_accepted(family, link):
+    x, y, _ = simulate(family, link)
+    ours = GLMRegressor(FAMILIES[family], link, method=MLE()).fit(x, y)
+    theirs = GLMRegressor(sm_family(family, link), method=MLE()).fit(x, y)
+    assert np.array_equal(ours.coef_, theirs.coef_)
+    assert ours._fitted_model == theirs._fitted_model
+
+
+def test_a_statsmodels_link_without_counterpart_is_wrapped():
+    x, y, _ = simulate("binomial", "logit")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        family = sm.families.Binomial(link=sm.families.links.Cauchy())
+    glm = GLMRegressor(family, method=MLE()).fit(x, y)
+    reference = sm.GLM(y, sm.add_constant(x), family).fit(tol=1e-15, maxiter=200)
+    agree(glm, reference, True)
+
+
+def test_a_users_own_link():
+    class Log:
+        def link(self, mean):
+            return np.log(mean)
+
+        def inverse(self, eta):
+            return np.exp(eta)
+
+        def inverse_derivative(self, eta):
+            return np.exp(eta)
+
+    x, y, _ = simulate("gamma", "log")
+    own = GLMRegressor("gamma", Log(), method=MLE()).fit(x, y)
+    agree(own, sm_fit(x, y, "gamma", "log"), True)
+
+
+def test_families_without_counterpart_raise():
+    class Odd(sm.families.Poisson):
+        pass
+
+    Odd.__module__ = sm.families.Poisson.__module__
+    with pytest.raises(ValueError, match="no counterpart"):
+        resolve_family(Odd())
+    with pytest.raises(TypeError, match="neither a name nor an object"):
+        resolve_family(3)
+
+
+# --- statsmodels' own data sets ---------------------------------------------------------------
+
+
+def test_star98_binomial_counts():
+    data = sm.datasets.star98.load_pandas()
+    counts = data.endog.to_numpy(np.float64)
+    x = data.exog.to_numpy(np.float64)
+    trials = counts.sum(axis=1)
+    # In raw units the information's condition number is 1e21, for them as for us.
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    reference = sm.GLM(counts, sm.add_constant(x), sm.families.Binomial()).fit(tol=1e-14)
+    glm = GLMRegressor("binomial", method=MLE()).fit(x, counts[:, 0] / trials, sample_weight=trials)
+    agree(glm, reference, True)
+
+
+def test_cpunish_poisson():
+    data = sm.datasets.cpunish.load_pandas()
+    x = data.exog.copy()
+    x["INCOME"] /= 1000.0
+    reference = sm.GLM(data.endog, sm.add_constant(x), sm.families.Poisson()).fit(tol=1e-14)
+    glm = GLMRegressor("poisson", method=MLE()).fit(x, data.endog)
+    agree(glm, reference, True)
+    assert list(glm.coef_table().index[1:]) == list(x.columns)
+
+
+def test_scotland_gamma():
+    data = sm.datasets.scotland.load_pandas()
+    x = data.exog.to_numpy(np.float64)
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    reference = sm_fit(x, data.endog.to_numpy(), "gamma", "inverse")
+    glm = GLMRegressor("gamma", method=MLE()).fit(x, data.endog.to_numpy(np.float64))
+    agree(glm, reference, True)
+
+
+def test_copper_gaussian_in_raw_units():
+    data = sm.datasets.copper.load_pandas()
+    reference = sm.GLM(data.endog, sm.add_constant(data.exog)).fit()
+    glm = GLMRegressor(method=MLE()).fit(data.exog, data.endog)
+    agree(glm, reference, True)
+
+
+# --- robust covariances -----------------------------------------------------------------------
+
+CANONICAL = [
+    ("gaussian", "identity"),
+    ("binomial", "logit"),
+    ("poisson", "log"),
+    ("gamma", "inverse"),
+    ("inverse-gaussian", "inverse-squared"),
+]
+
+
+def robust(x, y, family, link, cov_type, groups=None, **data):
+    glm = GLMRegressor(family, link, method=MLE(), cov_type=cov_type, weight_type=data.pop("kind", "variance"))
+    parts = blocks(x, y, data.get("sample_weight"), data.get("offset"), groups)
+    return glm.fit(parts[0], parts[1], sample_weight=parts[2], offset=parts[3], groups=parts[4])
+
+
+@pytest.mark.parametrize("kind", [None, "variance"])
+@pytest.mark.parametrize("offset", [False, True], ids=["plain", "offset"])
+@pytest.mark.parametrize(("family", "link"), CANONICAL)
+def test_hc0_and_cluster_are_those_of_statsmodels(family, link, offset, kind):
+    x, y, shift = simulate(family, link, offset=offset)
+    weights = weights_for(kind, len(y))
+    groups = np.array(list("abcdefghijklm"))[np.random.default_rng(3).integers(0, 13, len(y))]
+    data = {"sample_weight": weights, "offset": shift}
+    named = {"offset": shift, "weights": weights, "kind": kind}
+    hc0 = sm_fit(x, y, family, link, cov_type="HC0", **named)
+    codes = np.unique(groups, return_inverse=True)[1]
+    clustered = sm_fit(x, y, family, link, cov_type="cluster", cov_kwds={"groups": codes}, **named)
+    ours = robust(x, y, family, link, "HC0", **data)
+    np.testing.assert_allclose(ours.covariance_, hc0.cov_params(), rtol=2e-6, atol=1e-12)
+    n, d = len(y), 4
+    hc1 = robust(x, y, family, link, "HC1", **data)
+    np.testing.assert_allclose(hc1.covariance_, hc0.cov_params() * n / (n - d), rtol=2e-6, atol=1e-12)
+    by_group = robust(x, y, family, link, "cluster", groups=groups, **data)
+    np.testing.assert_allclose(by_group.covariance_, clustered.cov_params(), rtol=2e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("cov_type", ["nonrobust", "HC0", "HC1", "cluster"])
+def test_frequency_weights_stand_for_rows(cov_type):
+    x, y, _ = simulate("poisson", "log")
+    weights = weights_for("frequency", len(y))
+    groups = np.arange(len(y)) % 17 if cov_type == "cluster" else None
+    times = weights.astype(int)
+    repeated = None if groups is None else np.repeat(groups, times)
+    short = robust(x, y, "poisson", "log", cov_type, groups, sample_weight=weights, kind="frequency")
+    long = robust(np.repeat(x, times, axis=0), np.repeat(y, times), "poisson", "log", cov_type, repeated)
+    np.testing.assert_allclose(short.covariance_, long.covariance_, rtol=1e-9)
+    assert short.estimate_.df_resid == long.estimate_.df_resid
+    variance = robust(x, y, "poisson", "log", cov_type, groups, sample_weight=weights)
+    assert variance.estimate_.df_resid < short.estimate_.df_resid
+    if cov_type in ("HC0", "HC1"):
+        assert not np.allclose(variance.covariance_, short.covariance_, rtol=1e-3)
+
+
+def test_the_robust_covariance_of_one_step_takes_a_third_pass():
+    x, y, _ = simulate("poisson", "log", n=4000)
+    local = x, y
+    x, y = blocks(x, y, rows=1000)
+    plain = GLMRegressor("poisson", method=OneStep(pilot_size=1000)).fit(x, y)
+    hc0 = GLMRegressor("poisson", method=OneStep(pilot_size=1000), cov_type="HC0").fit(x, y)
+    assert (plain.n_passes_, hc0.n_passes_) == (2, 3)
+    assert np.array_equal(plain.coef_, hc0.coef_)
+    assert not np.allclose(plain.covariance_, hc0.covariance_)
+    # At coefficients that are all but the MLE, so is the sandwich.
+    np.testing.assert_allclose(hc0.covariance_, robust(*local, "poisson", "log", "HC0").covariance_, rtol=0.02)
+
+
+def test_one_cluster_is_refused():
+    x, y, _ = simulate("poisson", "log")
+    with pytest.raises(ValueError, match="at least two groups"):
+        robust(x, y, "poisson", "log", "cluster", np.zeros(len(y)))
+
+
+# --- the domain -------------------------------------------------------------------------------
+
+
+def steep(n=4000, blocks_of=1000):
+    """Counts whose identity mean is near zero at one end, in a few rows that a pilot may miss."""
+    rng = np.random.default_rng(5)
+    x = np.r_[rng.uniform(0.5, 1.0, n - 8), np.full(8, -0.19)][:, None]
+    y = rng.poisson(2.0 + 10.0 * x[:, 0]).astype(float)
+    y[-8:] = [0, 1, 0, 0, 0, 0, 0, 1]
+    return x, y
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_mle_retreats_from_a_pilot_estimate_that_leaves_the_domain(seed, monkeypatch):
+    monkeypatch.setattr(PilotSize, "rows", lambda self, n: min(n, 60))
+    x, y = steep()
+    lazy = blocks(x, y, rows=1000)
+    glm = GLMRegressor("poisson", "identity", method=MLE(random_state=seed)).fit(*lazy)
+    reference = sm_fit(x, y, "poisson", "identity", start=np.r_[glm.intercept_, glm.coef_])
+    agree(glm, reference, True)
+
+
+def test_one_step_never_returns_nan_from_outside_the_domain():
+    x, y = steep()
+    guarded = []
+    for seed in range(8):
+        method = OneStep(pilot_size=60, random_state=seed)
+        try:
+            with warnings.catch_warnings(record=True) as heard:
+                warnings.simplefilter("always")
+                glm = GLMRegressor("poisson", "identity", method=method).fit(*blocks(x, y, rows=1000))
+        except ValueError as error:
+            guarded.append(str(error))
+        else:
+            guarded += [str(each.message) for each in heard if "from the null model" in str(each.message)]
+            assert np.isfinite(glm.coef_).all()
+            assert np.isfinite(glm.covariance_).all()
+            assert (glm.predict(x) > 0).all()
+    assert guarded
+
+
+def test_mle_from_the_familys_means_has_no_pilot():
+    x, y, _ = simulate("gamma", "inverse")
+    ours = GLMRegressor("gamma", method=MLE(start=None)).fit(*blocks(x, y))
+    agree(ours, sm_fit(x, y, "gamma", "inverse"), True)
