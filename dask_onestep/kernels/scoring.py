@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class Predictor:
             If the block has values that cannot be used, and gaps are not to be passed on.
         """
         # A family is asked only about y, and there is none here.
-        rows = usable_rows(Block(x, np.zeros(len(x)), offset=offset), _without_family(self.model))
+        rows = usable_rows(Block(x, np.zeros(len(x)), offset=offset), _as_predicted(self.model))
         if isinstance(rows, Rows) and self.model.missing == "raise":
             rows = inspect_columns(rows, self.model) or rows
         if isinstance(rows, Findings):
@@ -75,12 +75,14 @@ class Predictor:
         if self.kind == "proba":
             return np.column_stack([1.0 - mean, mean])
         assert self.classes is not None
+        if (gaps := int(np.isnan(mean).sum())) > 0:
+            raise ValueError(f"{gaps} rows have missing values and so no label; predict_proba gives them NaN.")
         return self.classes[(mean > 0.5).astype(np.intp)]
 
 
-def _without_family(model: Model) -> Model:
-    """Return the model as predictions see it: rows stay, whatever they hold."""
-    return Model(model.family, model.link, model.columns, model.fit_intercept, classify=True, missing="keep")
+def _as_predicted(model: Model) -> Model:
+    """Return the model as predictions see it: y is not looked at, and no row is dropped."""
+    return replace(model, classify=True, missing="keep" if model.missing == "drop" else "raise", fixed=())
 
 
 @dataclass(frozen=True, slots=True)
