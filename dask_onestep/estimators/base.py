@@ -231,18 +231,25 @@ class GLMBase(Reporting, BaseEstimator):
             if name in given and had and given[name] is None:
                 raise ValueError(f"fit had {name}= and this call has not: pass it here too, for these rows.")
 
-    def _total(self, kernel: Any, X: Any, y: Any, sample_weight: Any, offset: Any, *arguments: Any, name: str) -> Any:
-        """Return the sum of a kernel over data, computed: one pass."""
+    def _problem(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Problem:
+        """Return the fitted model beside data, labels to be encoded by the classes of the fit."""
         check_is_fitted(self)
         self._require(sample_weight=sample_weight, offset=offset)
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": None}
         data = self._data(X, parts)
-        problem = Problem(
+        return Problem(
             self._fitted_model,
             gather(data.x, data.y, data.weights, data.offset, lengths=data.lengths),
+            solver=self.solver,
             scheduler=_scheduler(data),
             verbose=self.verbose,
+            classes=getattr(self, "classes_", None),
         )
+
+    def _total(self, kernel: Any, X: Any, y: Any, sample_weight: Any, offset: Any, *arguments: Any, name: str) -> Any:
+        """Return the sum of a kernel over data, y as it came, computed: one pass."""
+        problem = self._problem(X, y, sample_weight, offset)
+        problem.classes = None
         return problem.value(problem.total(kernel, *arguments, name=name))
 
     def set_params(self, **params: Any) -> Self:
