@@ -175,6 +175,45 @@ def test_lazy_fits_are_the_same():
     np.testing.assert_array_equal(lazy.covariance_, glm.fit(*in_blocks(x, y)).covariance_)
 
 
+@pytest.mark.parametrize("null", [["x1"], {"x0": 0.2, "x2": 0.1}, ["intercept", "x0", "x1", "x2"]])
+@pytest.mark.parametrize("family", LAWS)
+def test_the_likelihood_ratio_is_the_sum_of_the_blocks_own(family, null):
+    x, y = draw(family)
+    glm = GLMRegressor(family, method=Average()).fit(*in_blocks(x, y))
+    test = glm.likelihood_ratio_test(*in_blocks(x, y), null=null)
+    values = null if isinstance(null, dict) else dict.fromkeys(null, 0.0)
+    names = ["intercept", "x0", "x1", "x2"]
+    design = sm.add_constant(x)
+    free = [number for number, name in enumerate(names) if name not in values]
+    fixed = design @ [values.get(name, 0.0) for name in names]
+    gain, pearson, df_resid = 0.0, 0.0, 0.0
+    for (a, b), full in zip(_bounds(CHUNKS), local_fits(x, y, LAWS[family]), strict=True):
+        if free:
+            found = sm.GLM(y[a:b], design[a:b, free], family=LAWS[family], offset=fixed[a:b]).fit(tol=1e-14)
+            null_mean = found.mu
+        else:
+            null_mean = LAWS[family].link.inverse(fixed[a:b])
+        gain += LAWS[family].deviance(y[a:b], null_mean) - full.deviance
+        pearson, df_resid = pearson + full.pearson_chi2, df_resid + full.df_resid
+    assert test.df == 4 * len(values)
+    if family == "gaussian":
+        assert (test.distribution, test.df_denom) == ("F", df_resid)
+        assert test.statistic == pytest.approx(gain / test.df / (pearson / df_resid), rel=1e-8)
+    else:
+        assert test.distribution == "chi2"
+        assert test.statistic == pytest.approx(gain, rel=1e-8)
+
+
+def test_labels_have_the_same_likelihood_ratio():
+    x, y = draw("binomial")
+    names = np.where(y > 0, "late", "early")
+    by_label = GLMClassifier(method=Average()).fit(*in_blocks(x, names))
+    by_number = GLMRegressor("binomial", method=Average()).fit(*in_blocks(x, y))
+    assert by_label.likelihood_ratio_test(*in_blocks(x, names), null="x1").statistic == pytest.approx(
+        by_number.likelihood_ratio_test(*in_blocks(x, y), null="x1").statistic, rel=1e-12
+    )
+
+
 def test_options_are_checked():
     X, y = in_blocks(*draw("gaussian"))
     with pytest.raises(ValueError, match="weights='both' must be"):

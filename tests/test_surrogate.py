@@ -218,6 +218,19 @@ def test_scores_are_those_of_the_moments(family):
     np.testing.assert_allclose(scores(rows, model_of, beta).score, moments(rows, model_of, beta).score, rtol=1e-12)
 
 
+@pytest.mark.parametrize("anchor", ["block", "pilot"])
+def test_the_likelihood_ratio_is_of_both_surrogate_fits(anchor):
+    x, y = draw("poisson")
+    glm = GLMRegressor("poisson", method=Surrogate(anchor, pilot_size=700, random_state=5)).fit(*in_blocks(x, y))
+    test = glm.likelihood_ratio_test(*in_blocks(x, y), null="x1")
+    rows = np.arange(600) if anchor == "block" else np.sort(np.argsort(row_keys(5, Rows(x, y)))[:700])
+    design = sm.add_constant(x)
+    (_, full), (_, null) = plain(x, y, "poisson", rows), plain(x[:, [0, 2]], y, "poisson", rows)
+    eta, held = design @ full, design[:, [0, 1, 3]] @ null
+    expected = 2 * (y @ (eta - held) - np.exp(eta).sum() + np.exp(held).sum())
+    assert test.statistic == pytest.approx(expected, rel=1e-6)
+
+
 def test_options_are_checked():
     X, y = in_blocks(*draw("gaussian"))
     for method, text in ((Surrogate("worker"), "anchor='worker'"), (Surrogate(rounds=0), "rounds=0 must be")):

@@ -9,11 +9,12 @@ import numpy as np
 
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.labels import block_labels
+from dask_onestep.kernels.likelihood import log_likelihoods
 from dask_onestep.kernels.newton import Maximum, fit_rows
-from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.rows import Model, Rows, encode
+from dask_onestep.kernels.records import Findings, Sums
+from dask_onestep.kernels.rows import Model, Rows, encode, hold
 
-__all__ = ["LocalFits", "fit_block", "local_fit"]
+__all__ = ["LocalFits", "LocalRatios", "fit_block", "local_fit", "local_ratio"]
 
 _CURE = (
     "Make the blocks larger or mix them, with X.rechunk or a shuffle, or choose a method that needs no "
@@ -68,6 +69,29 @@ class LocalFits:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class LocalRatios(Sums):
+    """Sums over blocks of what each block's own likelihood-ratio test is made of.
+
+    Attributes
+    ----------
+    loglik, deviance : float
+        Σₖ of ℓₖ(β̂ₖ) − ℓₖ(β̂₀ₖ), and of Dₖ(β̂₀ₖ) − Dₖ(β̂ₖ), both at φ = 1.
+    df : int
+        Restrictions, counted in each block.
+    pearson : float or None
+        Σₖ of the larger models' Pearson χ²; None for families without a dispersion.
+    df_resid : float
+        Σₖ (nₖ − d).
+    """
+
+    loglik: float
+    deviance: float
+    df: int
+    pearson: float | None
+    df_resid: float
+
+
 def local_fit(rows: Rows, model: Model) -> LocalFits | Findings:
     """Return the maximum-likelihood fit of a block, its labels learned on the way.
 
@@ -107,6 +131,43 @@ def local_fit(rows: Rows, model: Model) -> LocalFits | Findings:
         np.array([dispersion(fit.moments.pearson, df_resid)]),
         np.array([df_resid], dtype=np.float64),
         np.array([fit.moments.loglik]),
+    )
+
+
+def local_ratio(rows: Rows, model: Model, restricted: Model) -> LocalRatios | Findings:
+    """Return a block's own likelihood ratio of two nested models, both fitted to the block.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model, restricted : Model
+        The larger model, and the same with coefficients fixed.
+
+    Returns
+    -------
+    LocalRatios or Findings
+        The ratio, 0 where there are no rows; or why the block has no fit.
+    """
+    if len(rows) == 0:
+        return LocalRatios(0.0, 0.0, 0, 0.0 if model.family.has_dispersion else None, 0.0)
+    fitted = fit_block(rows, model)
+    if isinstance(fitted, Findings):
+        return fitted
+    encoded, larger, _ = fitted
+    held = hold(encoded, restricted)
+    coef, rank = np.empty(0), 0
+    if restricted.names:
+        smaller = fit_rows(held, restricted)
+        coef, rank = smaller.coef, smaller.factor.rank
+    full = log_likelihoods(encoded, model, larger.coef[np.newaxis])
+    null = log_likelihoods(held, restricted, coef[np.newaxis])
+    return LocalRatios(
+        float(full.loglik[0] - null.loglik[0]),
+        float(null.deviance[0] - full.deviance[0]),
+        larger.factor.rank - rank,
+        larger.moments.pearson,
+        degrees_of_freedom(larger.moments, model, larger.factor.rank),
     )
 
 

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 
 from dask_onestep.kernels.labels import two_classes
 from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.local_fit import LocalFits, local_fit
+from dask_onestep.kernels.local_fit import LocalFits, LocalRatios, local_fit, local_ratio
 from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.problem import Estimate, Problem, aliasing
 
@@ -109,6 +109,30 @@ class Average(BaseEstimator):
         fits = problem.total(local_fit, name="local-fit")
         record = problem.apply(_report, problem.model, fits, self.weights, problem.n_passes, name="average")
         return record if problem.lazy else problem.value(record)
+
+    def likelihood_ratio(self, problem: Problem, restricted: Problem) -> tuple[float, float, float]:
+        """Return the sum over the blocks of their own likelihood-ratio statistics: one pass.
+
+        The average maximises no likelihood of all rows; each block's estimate does that of its own.
+
+        Parameters
+        ----------
+        problem, restricted : Problem
+            The larger and the smaller model, on the same blocks.
+
+        Returns
+        -------
+        statistic, df, df_denom : float
+            χ²(K·s); for a family with a dispersion F(K·s, N − Kd), with the dispersion pooled within blocks.
+        """
+        sums = problem.total(local_ratio, restricted.model, name="local-ratio")
+        return _ratio(problem.value(sums))
+
+
+def _ratio(sums: LocalRatios) -> tuple[float, float, float]:
+    if sums.pearson is None:
+        return 2.0 * sums.loglik, sums.df, float("nan")
+    return sums.deviance / (sums.df * sums.pearson / sums.df_resid), sums.df, sums.df_resid
 
 
 def _report(model: Model, fits: LocalFits, weights: str, n_passes: int) -> AverageEstimate:
