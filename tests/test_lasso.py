@@ -2,9 +2,10 @@ import glum
 import numpy as np
 import pytest
 from lasso_reference import glm_lasso, sparse_data, with_constant
+from scipy.stats import norm
 
 from dask_onestep.families import resolve_family
-from dask_onestep.kernels.lasso import Penalty, fit_lasso, fit_null, fit_scaled_lasso
+from dask_onestep.kernels.lasso import Penalty, fit_lasso, fit_null, fit_scaled_lasso, penalty_level, remainder
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.newton import fit_rows
 from dask_onestep.kernels.rows import Model, Rows
@@ -81,7 +82,7 @@ def test_scaled_lasso_is_a_fixed_point_of_the_noise_it_leaves():
     fit = fit_scaled_lasso(rows, model, 1.0, fit_null(rows, model))
     residual = y - with_constant(x) @ fit.coef
     sigma = np.sqrt(np.mean(residual**2))
-    expected = np.sqrt(2 * np.log(10) / 400) * sigma * x.std(axis=0)
+    expected = penalty_level(400, 10) * sigma * x.std(axis=0)
     np.testing.assert_allclose(fit.penalty.alpha[1:], expected, rtol=1e-3)
     assert fit.penalty.alpha[0] == 0.0
 
@@ -113,3 +114,25 @@ def test_too_few_sweeps_are_reported():
         fit = fit_lasso(rows, model, Penalty.of(np.r_[0.0, np.full(30, 1e-4)], 1.0), fit_null(rows, model), max_iter=1)
     assert not fit.converged
     assert fit.gap > 1e-10
+
+
+@pytest.mark.parametrize("p", [2, 10, 200, 5000])
+def test_penalty_level_solves_its_equation_below_the_universal_level(p):
+    level = penalty_level(2.0, p)
+    assert p * norm.sf(level) == pytest.approx(level**4 + 2 * level**2)
+    assert level < np.sqrt(2 * np.log(p))
+
+
+def test_remainder_is_what_the_quadratic_misses():
+    x, y, _ = sparse_data(400, 5, "poisson", size=0.8)
+    fit, rows, model = _fit(x, y, 0.3, "poisson")
+    kept = fit.coef != 0
+    move = np.zeros(6)
+    move[kept] = np.linalg.solve(fit.moments.information[np.ix_(kept, kept)], fit.moments.score[kept])
+    design = with_constant(x)
+    exact = design.T @ (y - np.exp(design @ (fit.coef + move)))
+    expected = exact - (fit.moments.score - fit.moments.information @ move)
+    np.testing.assert_allclose(remainder(rows, model, fit), expected, atol=1e-8)
+    assert np.abs(expected).max() > 1
+    gaussian, rows, model = _fit(x, y, 0.3, "gaussian")
+    assert not remainder(rows, model, gaussian).any()

@@ -266,17 +266,20 @@ class Problem:
             self, model=replace(self.model, fixed=tuple(values.items())), cov_type="nonrobust", n_passes=0, classes=None
         )
 
-    def survey(self) -> Survey:
+    def survey(self) -> Delayed:
         """Return counts and classes of the whole: one pass, for methods that draw no pilot.
+
+        The labels of a classification are known to the passes after it.
 
         Returns
         -------
-        Survey
-            What is known now, computed.
+        Delayed
+            `Survey`.
         """
         sample = self.total(pilot_rows, PilotSize(0, self.d), 0, name="survey")
-        known = self.value(self.apply(survey, sample, name="survey-report"))
-        self.classes = known.classes
+        known = self.settle(self.apply(survey, sample, name="survey-report"))
+        if self.model.classify:
+            self.classes = self.apply(_labels, known, name="classes")
         return known
 
     def apply(self, function: Callable[..., Any], *arguments: Any, name: str) -> Delayed:
@@ -512,6 +515,10 @@ def _check_pilot_size(size: Any) -> str | int | float:
 
 def _classes(sample: PilotSample) -> np.ndarray | None:
     return survey(sample).classes
+
+
+def _labels(known: Survey) -> np.ndarray | None:
+    return known.classes
 
 
 def coefficients(record: Any) -> np.ndarray:
