@@ -1,6 +1,13 @@
 """Generalized linear models with inference on Dask collections, read twice and not twenty times."""
 
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
+from dask_onestep.functions import (
+    approximate_inverse_covariance,
+    moments,
+    nodewise_lasso,
+    pilot_sample,
+    weighted_design,
+)
 from dask_onestep.methods import MLE, Average, AverageLasso, DebiasedLasso, OneStep, Pilot, Surrogate
 
 __version__ = "0.1.0.dev0"
@@ -14,4 +21,9 @@ __all__ = [
     "OneStep",
     "Pilot",
     "Surrogate",
+    "approximate_inverse_covariance",
+    "moments",
+    "nodewise_lasso",
+    "pilot_sample",
+    "weighted_design",
 ]

@@ -17,9 +17,11 @@ from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.quadratic import coordinate_descent, profile_out
 from dask_onestep.kernels.records import Sums
 
-__all__ = ["NodewiseRows", "approximate_inverse", "nodewise_rows"]
+__all__ = ["NodewiseRows", "approximate_inverse", "join_rows", "nodewise_rows", "row_shares"]
 
 _MAX_RESCALINGS = 20
+# Rows in one task, where all come from one Gram matrix: many tasks a worker, so that their work evens out.
+_ROWS_A_TASK = 64
 # A column of which the others leave less than this share has no row of its own.
 _ALIASED = 1e-11
 
@@ -46,12 +48,7 @@ class NodewiseRows(Sums):
     gaps: np.ndarray
 
     def __add__(self, other: NodewiseRows) -> NodewiseRows:
-        return NodewiseRows(
-            *(
-                np.concatenate([getattr(self, name), getattr(other, name)])
-                for name in ("index", "rows", "weights", "gaps")
-            )
-        )
+        return join_rows(self, other)
 
 
 def nodewise_rows(
@@ -162,6 +159,45 @@ def _row(
             break
     gram[:, target] = gram[target] = column
     return gamma, square - fitted, 2.0 * gap / square
+
+
+def row_shares(d: int) -> list[range]:
+    """Return the rows of a whole nodewise lasso, cut into tasks.
+
+    Parameters
+    ----------
+    d : int
+        Rows.
+
+    Returns
+    -------
+    list of range
+        The rows of each task.
+
+    Examples
+    --------
+    >>> from dask_onestep.kernels.nodewise import row_shares
+    >>> row_shares(70)
+    [range(0, 64), range(64, 70)]
+    """
+    return [range(start, min(start + _ROWS_A_TASK, d)) for start in range(0, d, _ROWS_A_TASK)]
+
+
+def join_rows(*parts: NodewiseRows) -> NodewiseRows:
+    """Return all rows of several tasks.
+
+    Parameters
+    ----------
+    *parts : NodewiseRows
+        Rows of one nodewise lasso.
+
+    Returns
+    -------
+    NodewiseRows
+        All of them.
+    """
+    fields = ("index", "rows", "weights", "gaps")
+    return NodewiseRows(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
 
 
 def approximate_inverse(nodewise: NodewiseRows) -> np.ndarray:

@@ -168,7 +168,8 @@ def solve_lasso(
     profile = profile_out(gram, l1 == 0)
     free, rest = profile.free, profile.rest
     coef, gap = np.zeros(len(linear)), 0.0
-    coef[free] = profile.factor.solve(linear[free])
+    if len(free):
+        coef[free] = profile.factor.solve(linear[free])
     if len(rest):
         scale = l1[rest]
         shape = profile.gram
@@ -178,7 +179,8 @@ def solve_lasso(
         unexplained = square - float(linear[free] @ coef[free])
         scaled, gap = coordinate_descent(shape, left, 1.0, unexplained, start[rest] * scale, tol, max_iter)
         coef[rest] = scaled / scale
-        coef[free] -= profile.loadings @ coef[rest]
+        if len(free):
+            coef[free] -= profile.loadings @ coef[rest]
     return coef, gap
 
 

@@ -15,16 +15,13 @@ from sklearn.base import BaseEstimator
 
 from dask_onestep.kernels.correction import Debiased, covariance, debias, debias_again, expected_coverage
 from dask_onestep.kernels.debiasing import LocalLassos, NodewisePlan, nodewise_share
-from dask_onestep.kernels.nodewise import NodewiseRows
-from dask_onestep.kernels.records import add
+from dask_onestep.kernels.nodewise import NodewiseRows, join_rows, row_shares
 from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.average_lasso import check_options, lasso_fields, lasso_plan, lasso_totals, resolve_alpha
 from dask_onestep.methods.problem import Estimate, Problem
 
 __all__ = ["DebiasedLasso", "DebiasedLassoEstimate"]
 
-# Rows of Θ̂ in one task of the pooled nodewise lasso: many tasks a worker, so that their work evens out.
-_ROWS_A_TASK = 64
 # Below this the intervals are called dishonest; they are meant to cover .95.
 _HONEST = 0.90
 
@@ -195,14 +192,11 @@ class DebiasedLasso(BaseEstimator):
     def _nodewise_rows(self, problem: Problem, local: Delayed, plan: NodewisePlan) -> Delayed:
         if self.nodewise == "partition":
             return problem.apply(_rows_of_blocks, local, name="nodewise-rows")
-        starts = range(0, problem.d, _ROWS_A_TASK)
         parts = [
-            problem.apply(
-                _pooled_rows, local, problem.model, plan, j, min(j + _ROWS_A_TASK, problem.d), name="nodewise"
-            )
-            for j in starts
+            problem.apply(_pooled_rows, local, problem.model, plan, share, name="nodewise")
+            for share in row_shares(problem.d)
         ]
-        return problem.settle(problem.apply(_join, *parts, name="nodewise-rows"))
+        return problem.settle(problem.apply(join_rows, *parts, name="nodewise-rows"))
 
     def _check(self, problem: Problem) -> None:
         check_options(self, problem)
@@ -226,16 +220,9 @@ def _rows_of_blocks(local: LocalLassos) -> NodewiseRows | None:
     return local.nodewise
 
 
-def _pooled_rows(local: LocalLassos, model: Model, plan: NodewisePlan, start: int, stop: int) -> NodewiseRows:
+def _pooled_rows(local: LocalLassos, model: Model, plan: NodewisePlan, index: range) -> NodewiseRows:
     gram = local.information / local.weight
-    return plan.rows(gram, local.n, range(start, stop), model.names, int(model.has_intercept))
-
-
-def _join(*parts: NodewiseRows) -> NodewiseRows:
-    joined = parts[0]
-    for part in parts[1:]:
-        joined = add(joined, part)
-    return joined
+    return plan.rows(gram, local.n, index, model.names, int(model.has_intercept))
 
 
 def _coefficients(estimate: Debiased) -> np.ndarray:

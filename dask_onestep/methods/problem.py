@@ -34,7 +34,7 @@ from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.sampling import PilotSample, PilotSize, Survey, pilot_rows, survey
 
-__all__ = ["Estimate", "Problem", "aliasing", "coefficients", "conclude", "seed_of"]
+__all__ = ["Estimate", "Problem", "aliasing", "check_pilot_size", "coefficients", "conclude", "seed_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +243,7 @@ class Problem:
         """
         known = self.blocks.n_rows if self.model.missing == "raise" else None
         # A restricted model has the pilot of the whole one.
-        rule = PilotSize(_check_pilot_size(size), len(self.model.all_names), known)
+        rule = PilotSize(check_pilot_size(size), len(self.model.all_names), known)
         sample = self.settle(self.total(pilot_rows, rule, seed, name="pilot-sample"))
         if self.model.classify:
             self.classes = self.apply(_classes, sample, name="classes")
@@ -501,7 +501,24 @@ def seed_of(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31))
 
 
-def _check_pilot_size(size: Any) -> str | int | float:
+def check_pilot_size(size: Any) -> str | int | float:
+    """Return a pilot's size if it is one.
+
+    Parameters
+    ----------
+    size : "auto", int or float
+        A rule, a number of rows, or a share of them.
+
+    Returns
+    -------
+    str, int or float
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
     if isinstance(size, str) and size == "auto":
         return size
     if isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size >= 1:
