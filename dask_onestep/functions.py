@@ -161,7 +161,7 @@ def weighted_design(
     like: Any = np.empty((0, len(coef)))
     if hasattr(data.x, "columns"):
         like = data.x._meta.iloc[:, :0].reindex(columns=list(model.names)).astype(np.float64)
-    return map_rows(WeightedDesign(model, coef), data.x, data.offset, like, name="weighted-design")
+    return map_rows(WeightedDesign(model, coef), {"x": data.x, "offset": data.offset}, like, name="weighted-design")
 
 
 def nodewise_lasso(X: Any, alpha: Any, *, weights: Any = None) -> Delayed:

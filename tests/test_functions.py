@@ -49,6 +49,7 @@ def test_moments_of_frames_and_arrays_agree(binary):
         np.testing.assert_allclose(found.score, expected.score)
 
 
+@pytest.mark.filterwarnings("ignore:A pilot of 40 rows is small")
 def test_pilot_sample_is_that_of_one_step_for_any_chunking(binary):
     x, _, X, _ = binary
     y = np.arange(200) / 128
