@@ -110,7 +110,7 @@ class MLE(BaseEstimator):
         if self.start == "pilot":
             pilot = problem.pilot("auto", seed_of(self.random_state))
             return problem.value(problem.apply(_begin, problem.model, pilot, name="coefficients"))
-        known = problem.survey()
+        known = problem.value(problem.survey())
         sums = problem.value(problem.total(initial_moments, name="initial-moments"))
         return factorize(sums.information, intercept=problem.model.has_intercept).solve(sums.score), None, known
 
