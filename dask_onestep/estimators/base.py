@@ -173,7 +173,7 @@ class GLMBase(Diagnostics, Hypotheses, Reporting, BaseEstimator):
             else:
                 _check_columns(self, columns, named)
         else:
-            columns = tuple(map(str, X.columns)) if hasattr(X, "columns") else None
+            columns = column_names(X) if hasattr(X, "columns") else None
             X = validate_data(
                 self, X, reset=reset, ensure_all_finite=False, ensure_min_features=0 if self.fit_intercept else 1
             )

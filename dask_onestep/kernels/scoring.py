@@ -68,7 +68,7 @@ class Predictor:
             If the block has values that cannot be used, and gaps are not to be passed on.
         """
         # A family is asked only about y, and there is none here.
-        rows = _checked(Block(x, np.zeros(len(x)), offset=offset), _without_family(self.model))
+        rows = _checked(Block(x, np.zeros(len(x)), offset=offset), _without_family(self.model, self.kind))
         eta, spread = self._linear(rows)
         if self.kind == "linear":
             return eta
@@ -180,14 +180,18 @@ def _checked(block: Block, model: Model) -> Rows:
     if isinstance(rows, Rows) and model.missing == "raise":
         rows = inspect_columns(rows, model) or rows
     if isinstance(rows, Findings):
-        rows.raise_error()
+        # Which of the blocks this one is, a prediction does not know.
+        Findings(rows.counts, ()).raise_error()
     assert isinstance(rows, Rows)
     return rows
 
 
-def _without_family(model: Model) -> Model:
-    """Return the model as predictions see it: with missing="drop", rows stay, whatever they hold."""
-    missing = "keep" if model.missing == "drop" else model.missing
+def _without_family(model: Model, kind: str) -> Model:
+    """Return the model as predictions see it: with missing="drop", rows stay, and a gap gives NaN.
+
+    No label says "not known", so labels need complete rows.
+    """
+    missing = "keep" if model.missing == "drop" and kind != "label" else "raise"
     return Model(model.family, model.link, model.columns, model.fit_intercept, classify=True, missing=missing)
 
 
