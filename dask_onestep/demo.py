@@ -78,7 +78,9 @@ def side_by_side(one_step: GLMClassifier, mle: GLMClassifier) -> Table:
     rich.table.Table
         To be printed.
     """
-    table = Table(title="Was the flight late? Log-odds, and their standard errors (s.e.)", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table(
+        title="Was the flight late? Log-odds, and their standard errors (s.e.)", box=box.SIMPLE_HEAD, padding=(0, 1)
+    )
     table.add_column("", no_wrap=True)
     for name in ("one-step", "s.e.", "global MLE", "s.e.", "gap/s.e."):
         table.add_column(name, justify="right", no_wrap=True)
