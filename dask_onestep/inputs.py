@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,10 +149,13 @@ def column_names(x: Any) -> tuple[str, ...]:
     Raises
     ------
     ValueError
-        If `x` is not two-dimensional.
+        If `x` is not two-dimensional, or two columns have one name.
     """
-    if isinstance(x, (dd.DataFrame, pd.DataFrame)):
-        return tuple(map(str, x.columns))
+    if hasattr(x, "columns"):
+        names = tuple(map(str, x.columns))
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f"X has two columns named {twice[0]!r}. Rename one of them.")
+        return names
     if x.ndim != 2:
         raise ValueError(f"X must be two-dimensional, it has shape {x.shape}. Use X.reshape(-1, 1) for one column.")
     return tuple(f"x{number}" for number in range(x.shape[1]))
@@ -210,16 +214,11 @@ def _beside_array(x: da.Array, part: Any, label: str) -> da.Array | None:
                 f"X has unknown chunk sizes, so {label}, which is in memory, cannot be cut to match. "
                 f"Make {label} a Dask array in the same chunks."
             )
-        part = np.asarray(part)
-        if part.ndim == 2 and part.shape[1] == 1:
-            part = part[:, 0]
+        part = _one_dimensional(np.asarray(part), label)
         if len(part) != x.shape[0]:
             raise ValueError(f"X has {x.shape[0]} rows and {label} has {len(part)}.")
         return da.from_array(part, chunks=(x.chunks[0],), name=False)
-    if part.ndim == 2 and part.shape[1] == 1:
-        part = part[:, 0]
-    if part.ndim != 1:
-        raise ValueError(f"{label} must hold one value a row, it has shape {part.shape}.")
+    part = _one_dimensional(part, label)
     if unknown or np.isnan(part.chunks[0]).any():
         if x.numblocks[0] != part.numblocks[0]:
             raise ValueError(
@@ -229,11 +228,21 @@ def _beside_array(x: da.Array, part: Any, label: str) -> da.Array | None:
     elif x.shape[0] != part.shape[0]:
         raise ValueError(f"X has {x.shape[0]} rows and {label} has {part.shape[0]}.")
     elif x.chunks[0] != part.chunks[0]:
-        at = next(i for i, (a, b) in enumerate(zip(x.chunks[0], part.chunks[0], strict=False)) if a != b)
+        pairs = enumerate(zip(x.chunks[0], part.chunks[0], strict=False))
+        where = next((f"block {i} has {a} rows in X and {b} in {label}" for i, (a, b) in pairs if a != b), "")
+        where = where or f"X is in {x.numblocks[0]} row blocks and {label} in {part.numblocks[0]}"
         raise ValueError(
-            f"X and {label} are chunked differently along the rows: block {at} has {x.chunks[0][at]} rows in X "
-            f"and {part.chunks[0][at]} in {label}. Use {label} = {label}.rechunk(X.chunks[0])."
+            f"X and {label} are chunked differently along the rows: {where}. "
+            f"Use {label} = {label}.rechunk(X.chunks[0])."
         )
+    return part
+
+
+def _one_dimensional(part: Any, label: str) -> Any:
+    if part.ndim == 2 and part.shape[1] == 1:
+        return part[:, 0]
+    if part.ndim != 1:
+        raise ValueError(f"{label} must hold one value a row, it has shape {part.shape}.")
     return part
 
 

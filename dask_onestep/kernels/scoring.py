@@ -68,7 +68,7 @@ class Predictor:
             If the block has values that cannot be used, and gaps are not to be passed on.
         """
         # A family is asked only about y, and there is none here.
-        rows = _checked(Block(x, np.zeros(len(x)), offset=offset), _as_predicted(self.model))
+        rows = _checked(Block(x, np.zeros(len(x)), offset=offset), _as_predicted(self.model, self.kind))
         eta, spread = self._linear(rows)
         if self.kind == "linear":
             return eta
@@ -101,9 +101,13 @@ class Predictor:
         return eta, spread
 
 
-def _as_predicted(model: Model) -> Model:
-    """Return the model as predictions see it: y is not looked at, and no row is dropped."""
-    return replace(model, classify=True, missing="keep" if model.missing == "drop" else "raise", fixed=())
+def _as_predicted(model: Model, kind: str) -> Model:
+    """Return the model as predictions see it: y is not looked at, and no row is dropped.
+
+    With missing="drop" a gap gives NaN; a label cannot be NaN, so there it is an error.
+    """
+    keeps = model.missing == "drop" and kind != "label"
+    return replace(model, classify=True, missing="keep" if keeps else "raise", fixed=())
 
 
 RESIDUALS = ("response", "pearson", "deviance", "working")
@@ -187,7 +191,8 @@ def _checked(block: Block, model: Model) -> Rows:
     if isinstance(rows, Rows) and model.missing == "raise":
         rows = inspect_columns(rows, model) or rows
     if isinstance(rows, Findings):
-        rows.raise_error()
+        # Which of the blocks this one is, a prediction does not know.
+        Findings(rows.counts, ()).raise_error()
     assert isinstance(rows, Rows)
     return rows
 
