@@ -216,20 +216,17 @@ def test_columns_of_a_frame_by_name(binary):
     np.testing.assert_allclose(local.coef_, apart.coef_, rtol=1e-8, atol=1e-9)
 
 
-def test_names_and_their_order_are_checked(binary):
+def test_columns_are_found_by_name_when_predicting(binary):
     x, y, _ = binary
     frame = frame_of(x, y)
     glm = GLMClassifier().fit(frame[["a", "b", "c"]], frame["y"])
-    with pytest.raises(ValueError, match=r"in another order than in fit: use X\[\['a', 'b', 'c'\]\]"):
-        glm.predict(frame[["b", "a", "c"]])
-    with pytest.raises(ValueError, match=r"not those of fit: missing \['c'\]"):
-        glm.predict(frame[["a", "b", "y"]])
-    with pytest.raises(ValueError, match="X has 2 features, but GLMClassifier is expecting 3 features"):
+    expected = glm.decision_function(frame[["a", "b", "c"]]).compute()
+    for shuffled in (frame[["b", "a", "c"]], frame[["b", "a", "c"]].compute()):
+        np.testing.assert_array_equal(np.asarray(glm.decision_function(shuffled)), expected)
+    with pytest.raises(ValueError, match="c"):
         glm.predict(frame[["a", "b"]])
     with pytest.raises(ValueError, match="X has 2 features, but GLMClassifier is expecting 3 features"):
         glm.predict(x[:, :2])
-    with pytest.raises(ValueError, match="feature names"):
-        glm.predict(frame[["b", "a", "c"]].compute())
     glm.fit(x, y)
     assert not hasattr(glm, "feature_names_in_")
 
@@ -374,7 +371,7 @@ def test_rows_with_gaps(binary):
     assert np.isnan(glm.predict_proba(holes).compute()[::10]).all()
     assert np.isfinite(glm.predict_proba(holes).compute()[kept]).all()
     # A label cannot say that it is not known.
-    with pytest.raises(ValueError, match=r"Input X contains NaN or infinity in column x1 \(30 rows\)\. Pass"):
+    with pytest.raises(ValueError, match=r"Input X contains NaN or infinity in column x1 \(\d+ rows\)\. Pass"):
         glm.predict(holes).compute()
     assert glm.score(holes, y) == expected.score(table[kept], y.compute()[kept])
 

@@ -212,8 +212,9 @@ def test_one_class_in_the_pilot_is_a_warning_and_not_an_error():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((4000, 1))
     y = (rng.random(4000) < 0.01).astype(int)
-    with pytest.warns(UserWarning, match="has no maximum-likelihood estimate"):
+    with pytest.warns(UserWarning) as caught:
         glm = GLMClassifier(method=OneStep(30, random_state=3)).fit(x, y)
+    assert any("has no maximum-likelihood estimate" in str(warning.message) for warning in caught)
     assert glm.estimate_.pilot_separated
     assert np.isfinite(glm.coef_).all()
 
@@ -234,10 +235,10 @@ def test_every_option_of_the_method_changes_the_estimate():
     rows = simulate("binomial", 5000)
 
     def fit(**options):
-        return GLMClassifier(method=OneStep(**{"pilot_size": 300} | options)).fit(rows.x, rows.y).estimate_
+        return GLMClassifier(method=OneStep(**{"pilot_size": 1500} | options)).fit(rows.x, rows.y).estimate_
 
     base = fit()
-    for options in ({"pilot_size": 400}, {"random_state": 1}, {"correction": None}, {"steps": 2}):
+    for options in ({"pilot_size": 1600}, {"random_state": 1}, {"correction": None}, {"steps": 2}):
         assert (fit(**options).coef != base.coef).any(), options
     with pytest.warns(UserWarning, match="decrement_"):
         fit(tol=1e-12)

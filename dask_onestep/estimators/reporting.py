@@ -142,7 +142,7 @@ class Reporting:
 
     def _df_denom(self) -> float:
         family = self._fitted_model.family  # type: ignore[attr-defined]
-        return self.estimate_.df_resid if family.has_dispersion else float("nan")  # type: ignore[attr-defined]
+        return self.estimate_.df_resid if family.has_dispersion else np.nan  # type: ignore[attr-defined]
 
 
 def _shown(fit: FitStatistics) -> list[tuple[str, str]]:

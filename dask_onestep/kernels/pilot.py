@@ -199,7 +199,7 @@ def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:
     """Return whether a step can be taken from the pilot's estimate.
 
     It cannot where the linear predictor overflowed, or where a few rows with enormous means make
-    columns look aliased that the pilot tells apart.
+    columns look aliased that the pilot's rows tell apart.
 
     Parameters
     ----------
@@ -218,7 +218,18 @@ def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:
     if not sums.is_finite():
         return False
     intercept = model.has_intercept
-    return bool((pilot.factor.kept <= factorize(sums.information, intercept=intercept).kept).all())
+    apart = factorize(moments(pilot.rows, model, _null(model, pilot)).information, intercept=intercept).kept
+    return bool((apart <= factorize(sums.information, intercept=intercept).kept).all())
+
+
+def _null(model: Model, pilot: PilotFit) -> np.ndarray:
+    """Return the coefficients that give every row the pilot's mean."""
+    rows, coef = pilot.rows, np.zeros_like(pilot.coef)
+    if model.has_intercept:
+        weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+        mean = np.average(rows.y, weights=weights)
+        coef[0] = model.link.link(model.family.initial_mean(np.asarray(mean), np.asarray(float(len(rows)))))
+    return coef
 
 
 def retreat(model: Model, pilot: PilotFit, sums: Moments) -> Step:
@@ -238,13 +249,8 @@ def retreat(model: Model, pilot: PilotFit, sums: Moments) -> Step:
     Step
         To the pilot's mean for every row; what is foretold there is the pilot's, scaled up.
     """
-    rows, ratio = pilot.rows, pilot.ratio
-    coef = np.zeros_like(pilot.coef)
-    if model.has_intercept:
-        weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-        mean = np.average(rows.y, weights=weights)
-        coef[0] = model.link.link(model.family.initial_mean(np.asarray(mean), np.asarray(float(len(rows)))))
-    there = moments(rows, model, coef)
+    coef, ratio = _null(model, pilot), pilot.ratio
+    there = moments(pilot.rows, model, coef)
     ahead = replace(
         there,
         n=sums.n,
