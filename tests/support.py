@@ -127,3 +127,17 @@ def finite_difference(function, at, step=1e-6):
         shift[number] = step * max(1.0, abs(at[number]))
         columns.append((function(at + shift) - function(at - shift)) / (2 * shift[number]))
     return np.stack(columns, axis=-1)
+
+
+def fingerprint(glm):
+    """Return the bits of what was fitted, as text."""
+    estimate = glm.estimate_
+    numbers = [estimate.coef, estimate.covariance.ravel(), [estimate.loglik, estimate.decrement, glm.dispersion_]]
+    return np.concatenate(numbers).tobytes().hex()
+
+
+def assert_bits_equal(left, right):
+    if left != right:
+        ours, theirs = (np.frombuffer(bytes.fromhex(bits)) for bits in (left, right))
+        np.testing.assert_array_equal(ours, theirs)
+    assert left == right

@@ -75,14 +75,14 @@ def make_glm(
         raise ValueError(f"coef has shape {coef.shape}; with the intercept first it is ({n_features + 1},).")
     rows = chunks or max(1, min(-(-n_samples // 8), 1_000_000))
     sizes = tuple(min(rows, n_samples - start) for start in range(0, n_samples, rows))
-    draw = partial(_draw_block, len(sizes), law, resolved, coef, dispersion, sort, random_state)
-    table = da.map_blocks(
-        draw, chunks=(sizes, (n_features + 1,)), dtype=np.float64, meta=np.empty((0, 0)), name=None, token="make-glm"
-    )
+    # Dask names the tasks after the function.
+    draw = partial(simulate_block, len(sizes), law, resolved, coef, dispersion, sort, random_state)
+    chunks_of_table = (sizes, (n_features + 1,))
+    table = da.map_blocks(draw, chunks=chunks_of_table, dtype=np.float64, meta=np.empty((0, 0)))
     return table[:, 1:], table[:, 0], coef
 
 
-def _draw_block(
+def simulate_block(
     n_blocks: int,
     family: Family,
     link: LinkLike,
@@ -92,6 +92,22 @@ def _draw_block(
     seed: int,
     block_info: Any = None,
 ) -> np.ndarray:
+    """Return y and the covariates of one block.
+
+    Parameters
+    ----------
+    n_blocks : int
+        Blocks in all.
+    family, link, coef, dispersion, sort, seed
+        As in `make_glm`.
+    block_info : dict
+        What ``map_blocks`` tells of the block.
+
+    Returns
+    -------
+    ndarray of shape (m, p + 1)
+        y first.
+    """
     here = block_info[None]
     number, (rows, columns) = here["chunk-location"][0], here["chunk-shape"]
     rng = np.random.default_rng((seed, number))

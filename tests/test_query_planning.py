@@ -1,0 +1,27 @@
+"""A core of the tests once more, with Dask's other implementation of arrays, array.query-planning."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+CORE = (
+    "(test_graph and synchronous)"
+    " or (test_one_step and (test_any_chunking or one_frame or one_array or unknown_chunk) and not distributed)"
+    " or (test_estimators and (predictions_on or all_kinds or unequal_chunks or fit_delayed_computes_nothing))"
+    " or (test_mle and raw_columns)"
+)
+FILES = ["test_graph.py", "test_one_step.py", "test_estimators.py", "test_mle.py"]
+
+
+def test_a_core_under_query_planning():
+    environment = os.environ | {"DASK_ARRAY__QUERY_PLANNING": "True"}
+    # The option is honoured: these are the other arrays.
+    check = "import dask.array as da, sys; sys.exit('expr' not in type(da.ones(3)).__module__)"
+    assert subprocess.run([sys.executable, "-c", check], env=environment, check=False).returncode == 0
+    options = ["-q", "-p", "no:cacheprovider", "-k", CORE]
+    command = [sys.executable, "-m", "pytest", *options, *(f"tests/{name}" for name in FILES)]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
