@@ -21,6 +21,7 @@ __all__ = [
     "Gamma",
     "Gaussian",
     "InverseGaussian",
+    "Multinomial",
     "NegativeBinomial",
     "Poisson",
     "Tweedie",
@@ -404,6 +405,25 @@ class Tweedie(Family):
 
     def initial_mean(self, y, weights):
         return y + 0.1 * (y == 0)
+
+
+@dataclass(frozen=True)
+class Multinomial(Family):
+    """Labels of more than two classes; `GLMClassifier` takes it where it meets them.
+
+    Its likelihood is of several linear predictors at once, in `dask_onestep.kernels.multinomial`.
+
+    Examples
+    --------
+    >>> from dask_onestep.families import Multinomial
+    >>> Multinomial().has_dispersion
+    False
+    """
+
+    name = "multinomial"
+    default_link = "logit"
+    has_dispersion = False
+    support = "labels"
 
 
 FAMILIES: dict[str, type[Family]] = {
