@@ -29,6 +29,7 @@ from dask_onestep.kernels.terms import Terms
 from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.methods import Estimate, Problem, resolve_method
 from dask_onestep.methods.examine import examine
+from dask_onestep.methods.overdispersion import wants_alpha
 
 __all__ = ["GLMBase"]
 
@@ -129,6 +130,8 @@ class GLMBase(Diagnostics, Hypotheses, Reporting, BaseEstimator):
         """
         fitted = copy.deepcopy(self)
         method, problem = fitted._prepare(X, y, sample_weight, offset, groups, lazy=True)
+        if wants_alpha(problem):
+            raise ValueError("fit_delayed: alpha='estimate' must look between passes; use fit, or give alpha.")
         return apply(_attach, fitted, problem.model, method.estimate(problem), name="fitted")
 
     def _prepare(
@@ -364,7 +367,7 @@ def _scheduler(data: Data) -> str | None:
 def _attach(estimator: Any, model: Model, estimate: Estimate) -> Any:
     """Set what ``fit`` promises."""
     estimator.estimate_ = estimate
-    estimator._fitted_model = model
+    estimator._fitted_model, estimator.family_ = model, model.family
     first = int(model.fit_intercept)
     coef, intercept = estimate.coef[first:], estimate.coef[0] if first else 0.0
     if estimate.classes is not None:
