@@ -21,6 +21,7 @@ __all__ = [
     "Gamma",
     "Gaussian",
     "InverseGaussian",
+    "Multinomial",
     "NegativeBinomial",
     "Poisson",
     "Tweedie",
@@ -294,8 +295,9 @@ class NegativeBinomial(Family):
 
     Parameters
     ----------
-    alpha : float
-        The overdispersion α > 0, fixed.
+    alpha : float or "estimate"
+        The overdispersion α > 0, fixed; or to be estimated by maximum likelihood with the coefficients,
+        after which the estimator's ``family_`` has it.
 
     Raises
     ------
@@ -309,7 +311,7 @@ class NegativeBinomial(Family):
     4.0
     """
 
-    alpha: float = 1.0
+    alpha: Any = 1.0
 
     name = "negative-binomial"
     default_link = "log"
@@ -317,8 +319,10 @@ class NegativeBinomial(Family):
     support = "numbers that are not negative"
 
     def __post_init__(self):
-        if not (np.isfinite(self.alpha) and self.alpha > 0):
-            raise ValueError(f"NegativeBinomial(alpha={self.alpha!r}): alpha must be a positive number.")
+        if isinstance(self.alpha, str) and self.alpha == "estimate":
+            return
+        if isinstance(self.alpha, str) or not (np.isfinite(self.alpha) and self.alpha > 0):
+            raise ValueError(f"NegativeBinomial(alpha={self.alpha!r}): alpha must be a positive number, or 'estimate'.")
 
     def variance(self, mean):
         return mean + self.alpha * np.square(mean)
@@ -404,6 +408,25 @@ class Tweedie(Family):
 
     def initial_mean(self, y, weights):
         return y + 0.1 * (y == 0)
+
+
+@dataclass(frozen=True)
+class Multinomial(Family):
+    """Labels of more than two classes; `GLMClassifier` takes it where it meets them.
+
+    Its likelihood is of several linear predictors at once, in `dask_onestep.kernels.multinomial`.
+
+    Examples
+    --------
+    >>> from dask_onestep.families import Multinomial
+    >>> Multinomial().has_dispersion
+    False
+    """
+
+    name = "multinomial"
+    default_link = "logit"
+    has_dispersion = False
+    support = "labels"
 
 
 FAMILIES: dict[str, type[Family]] = {

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.multinomial import MultinomialSums
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.statistics import FitSums
 
@@ -22,7 +23,7 @@ class FitStatistics:
     nobs : float
         Rows; with frequency weights their sum.
     df_model, df_resid : float
-        d − 1, and N − d.
+        d − 1, and N − d; for C classes d − (C − 1), as statsmodels' MNLogit.
     llf : float
         Log-likelihood with all constants, at `scale`; for gaussian with identity link at its own
         maximum, D/N, as statsmodels has it.
@@ -81,14 +82,14 @@ class FitStatistics:
         return pd.Series(asdict(self))
 
 
-def finish(model: Model, sums: FitSums, rank: int, dispersion: float) -> FitStatistics:
+def finish(model: Model, sums: FitSums | MultinomialSums, rank: int, dispersion: float) -> FitStatistics:
     """Return the statistics that sums over all rows make.
 
     Parameters
     ----------
     model : Model
         The model.
-    sums : FitSums
+    sums : FitSums or MultinomialSums
         Sums over all rows, at β̂ and φ̂.
     rank : int
         d.
@@ -110,7 +111,7 @@ def finish(model: Model, sums: FitSums, rank: int, dispersion: float) -> FitStat
     cox_snell = float(-np.expm1(2.0 * (null - llf) / n))
     return FitStatistics(
         nobs=n,
-        df_model=float(rank - 1),
+        df_model=float(rank - max(1, len(model.outcomes))),
         df_resid=n - rank,
         llf=llf,
         llnull=null,

@@ -29,6 +29,7 @@ from dask_onestep.kernels.terms import Terms
 from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.methods import Estimate, Problem, resolve_method
 from dask_onestep.methods.examine import examine
+from dask_onestep.methods.overdispersion import wants_alpha
 
 __all__ = ["GLMBase"]
 
@@ -92,14 +93,16 @@ class GLMBase(Diagnostics, Hypotheses, Reporting, BaseEstimator):
             cure.
         """
         method, problem = self._prepare(X, y, sample_weight, offset, groups, lazy=False)
-        estimate = method.estimate(problem)
-        if isinstance(estimate, Delayed):
-            estimate = problem.value(estimate)
+        problem, estimate = self._estimate(method, problem)
         estimate = examine(problem, estimate)
         _attach(self, problem.model, estimate)
         for category, text in estimate.warnings:
             warnings.warn(text, category, stacklevel=2)
         return self
+
+    def _estimate(self, method: Any, problem: Problem) -> tuple[Problem, Estimate]:
+        estimate = method.estimate(problem)
+        return problem, problem.value(estimate) if isinstance(estimate, Delayed) else estimate
 
     def fit_delayed(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None, groups: Any = None
@@ -127,6 +130,8 @@ class GLMBase(Diagnostics, Hypotheses, Reporting, BaseEstimator):
         """
         fitted = copy.deepcopy(self)
         method, problem = fitted._prepare(X, y, sample_weight, offset, groups, lazy=True)
+        if wants_alpha(problem):
+            raise ValueError("fit_delayed: alpha='estimate' must look between passes; use fit, or give alpha.")
         return apply(_attach, fitted, problem.model, method.estimate(problem), name="fitted")
 
     def _prepare(
@@ -309,6 +314,7 @@ def predictor_like(predictor: Predictor, data: Data) -> Any:
         return np.empty((0, predictor.width) if predictor.width else 0, dtype=dtype)
     empty = data.x._meta.iloc[:, :0]
     if predictor.width:
+        # Columns of the classes: for "proba", and for "linear" of more than two.
         columns = _COLUMNS.get(predictor.kind) or list(classes)  # type: ignore[arg-type]
         return empty.reindex(columns=list(columns)).astype(np.float64)
     return one_column(data, dtype)
@@ -361,12 +367,13 @@ def _scheduler(data: Data) -> str | None:
 def _attach(estimator: Any, model: Model, estimate: Estimate) -> Any:
     """Set what ``fit`` promises."""
     estimator.estimate_ = estimate
-    estimator._fitted_model = model
+    estimator._fitted_model, estimator.family_ = model, model.family
     first = int(model.fit_intercept)
     coef, intercept = estimate.coef[first:], estimate.coef[0] if first else 0.0
     if estimate.classes is not None:
         estimator.classes_ = estimate.classes
-        coef, intercept = coef[np.newaxis], np.array([intercept])
+        rows = estimate.coef.reshape(max(1, len(model.outcomes)), -1)
+        coef, intercept = rows[:, first:], rows[:, 0] if first else np.zeros(len(rows))
     estimator.coef_, estimator.intercept_ = coef, intercept
     estimator.covariance_ = estimate.covariance
     estimator.dispersion_ = estimate.dispersion

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sklearn.base import ClassifierMixin
 
 from dask_onestep.estimators.base import GLMBase
-from dask_onestep.families import Binomial, Family
+from dask_onestep.families import Binomial, Family, Multinomial
+from dask_onestep.kernels.labels import MoreClassesError
 from dask_onestep.kernels.scoring import Predictor, hits
+from dask_onestep.methods import Estimate, Problem
 
 __all__ = ["GLMClassifier"]
 
@@ -16,22 +19,28 @@ __all__ = ["GLMClassifier"]
 class GLMClassifier(ClassifierMixin, GLMBase):
     """Binomial generalized linear model of labels, with inference, on Dask collections.
 
+    With more than two classes it is the multinomial logit: coefficients of each class but the first,
+    against the first.  The number of classes shows in the first pass, after which the fit begins again,
+    so that this takes one pass more; ``fit_delayed`` cannot do it.
+
     Parameters
     ----------
     link : str, object or None, default="logit"
-        "logit", "probit", "cloglog", or any link of `GLMRegressor`.
+        "logit", which alone serves more than two classes, "probit", "cloglog", or any link of `GLMRegressor`.
     method, fit_intercept, cov_type, weight_type, solver, formula, missing, verbose
         As for `GLMRegressor`.
 
     Attributes
     ----------
-    classes_ : ndarray of shape (2,)
-        The labels, sorted; the model is of the second's probability.
-    coef_ : ndarray of shape (1, p)
-        Coefficients.
-    intercept_ : ndarray of shape (1,)
-        Intercept.
-    covariance_, dispersion_, n_samples_, n_missing_, n_iter_, n_passes_, decrement_, estimate_
+    classes_ : ndarray of shape (C,)
+        The labels, sorted; of two the model is of the second's probability.
+    coef_ : ndarray of shape (1, p) or (C − 1, p)
+        Coefficients; of more than two classes, each but the first against the first.
+    intercept_ : ndarray of shape (1,) or (C − 1,)
+        Intercepts.
+    covariance_ : ndarray of shape (d, d) or ((C − 1)·d, (C − 1)·d)
+        Covariance of the coefficients, class by class, intercept first.
+    dispersion_, n_samples_, n_missing_, n_iter_, n_passes_, decrement_, estimate_
         As for `GLMRegressor`.
 
     Examples
@@ -72,6 +81,18 @@ class GLMClassifier(ClassifierMixin, GLMBase):
     def _family(self) -> Family:
         return Binomial()
 
+    def _estimate(self, method: Any, problem: Problem) -> tuple[Problem, Estimate]:
+        try:
+            return super()._estimate(method, problem)
+        except MoreClassesError as found:
+            # How many coefficients there are shows only now, after a pass: begin again.
+            logit = getattr(problem.model.link, "name", None) == "logit"
+            if not logit or self._had_offset or not getattr(method, "multinomial", False):
+                raise
+            outcomes = tuple(str(label) for label in found.classes[1:])
+            model = replace(problem.model, family=Multinomial(), outcomes=outcomes)
+            return super()._estimate(method, replace(problem, model=model, classes=None))
+
     def decision_function(self, X: Any, *, offset: Any = None) -> Any:
         """Return the linear predictor of each row.
 
@@ -84,8 +105,9 @@ class GLMClassifier(ClassifierMixin, GLMBase):
 
         Returns
         -------
-        dask Array, dask Series or ndarray of shape (n,)
-            Linear predictors; positive where the second class is the likelier, for symmetric links.
+        dask Array, dask Series or ndarray of shape (n,), or of shape (n, C) for more than two classes
+            Linear predictors; positive where the second class is the likelier, for symmetric links.  Of more
+            classes, log odds against the first, whose own are 0.
         """
         return self._predict(X, offset, "linear")
 
@@ -101,7 +123,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
 
         Returns
         -------
-        dask Array, dask DataFrame or ndarray of shape (n, 2)
+        dask Array, dask DataFrame or ndarray of shape (n, C)
             Probabilities, in the order of ``classes_``.
         """
         return self._predict(X, offset, "proba")
@@ -144,5 +166,5 @@ class GLMClassifier(ClassifierMixin, GLMBase):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_class = self.link == "logit"
         return tags

@@ -10,6 +10,7 @@ from scipy.stats import norm
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.fit_statistics import FitStatistics, finish
+from dask_onestep.kernels.multinomial import multinomial_sums
 from dask_onestep.kernels.scoring import RESIDUALS
 from dask_onestep.kernels.statistics import fit_sums
 from dask_onestep.methods import MLE, Problem
@@ -41,7 +42,11 @@ class Diagnostics:
         estimate = self.estimate_  # type: ignore[attr-defined]
         null = None if offset is None else _null_intercept(problem)
         coef = np.nan_to_num(estimate.coef)
-        sums = problem.value(problem.total(fit_sums, coef, estimate.dispersion, null, name="fit-statistics"))
+        if problem.model.outcomes:
+            total = problem.total(multinomial_sums, coef, name="fit-statistics")
+        else:
+            total = problem.total(fit_sums, coef, estimate.dispersion, null, name="fit-statistics")
+        sums = problem.value(total)
         return finish(problem.model, sums, int(np.isfinite(estimate.coef).sum()), estimate.dispersion)
 
     def predict_interval(self, X: Any, level: float = 0.95, *, offset: Any = None) -> Any:
@@ -73,6 +78,7 @@ class Diagnostics:
         check_is_fitted(self)
         if not 0 < level < 1:
             raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
+        self._refuse_classes("predict_interval")
         quantile = float(norm.isf((1.0 - level) / 2.0))
         covariance = self.estimate_.covariance  # type: ignore[attr-defined]
         return self._predict(X, offset, "interval", covariance=covariance, quantile=quantile)  # type: ignore[attr-defined]
@@ -103,7 +109,12 @@ class Diagnostics:
         """
         if kind not in RESIDUALS:
             raise ValueError(f"kind={kind!r} is not known. Choose one of {', '.join(map(repr, RESIDUALS))}.")
+        self._refuse_classes("residuals")
         return self._row_residuals(X, y, sample_weight, offset, kind)  # type: ignore[attr-defined]
+
+    def _refuse_classes(self, what: str) -> None:
+        if self._fitted_model.outcomes:  # type: ignore[attr-defined]
+            raise ValueError(f"{what} is for two classes; with more, there are predict_proba and wald_test.")
 
 
 def _null_intercept(problem: Problem) -> float:

@@ -136,6 +136,7 @@ class Hypotheses:
             If the estimator's method is neither `OneStep` nor `MLE`.
         """
         check_is_fitted(self)
+        self._refuse_classes("drop1")  # type: ignore[attr-defined]
         estimate = self.estimate_  # type: ignore[attr-defined]
         problem = self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
         names = [name for name in self._names() if name != "intercept"]  # type: ignore[attr-defined]
@@ -155,6 +156,7 @@ class Hypotheses:
     def _null(self, X: Any, y: Any, null: Any, sample_weight: Any, offset: Any) -> tuple[dict[str, float], Problem]:
         """Return a hypothesis as name → value, and the fitted model beside data."""
         check_is_fitted(self)
+        self._refuse_classes("This test")  # type: ignore[attr-defined]
         if null is None:
             raise ValueError("null is missing: name the coefficients, as in null=['x1'] or null={'x1': 0.5}.")
         values = parse_null(null, self._names())  # type: ignore[attr-defined]

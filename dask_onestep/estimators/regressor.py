@@ -10,6 +10,8 @@ from sklearn.base import RegressorMixin
 from dask_onestep.estimators.base import GLMBase
 from dask_onestep.families import Family, is_statsmodels_family, resolve_family
 from dask_onestep.kernels.statistics import deviance_sums
+from dask_onestep.methods import Estimate, Problem
+from dask_onestep.methods.overdispersion import estimate_alpha, wants_alpha
 
 __all__ = ["GLMRegressor"]
 
@@ -54,6 +56,8 @@ class GLMRegressor(RegressorMixin, GLMBase):
         Covariance of the coefficients, intercept first.
     dispersion_ : float
         φ̂.
+    family_ : Family
+        The family, with a parameter of its own that was estimated.
     n_samples_, n_missing_ : int
         Rows used, and rows dropped.
     n_iter_ : int
@@ -124,6 +128,9 @@ class GLMRegressor(RegressorMixin, GLMBase):
         if self.link is None and is_statsmodels_family(self.family):
             return self.family.link
         return super()._link(family)
+
+    def _estimate(self, method: Any, problem: Problem) -> tuple[Problem, Estimate]:
+        return estimate_alpha(method, problem) if wants_alpha(problem) else super()._estimate(method, problem)
 
     def predict(self, X: Any, *, offset: Any = None, return_std: bool = False) -> Any:
         """Return the mean of each row.

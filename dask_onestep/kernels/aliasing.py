@@ -51,7 +51,7 @@ def design_factor(rows: Rows, model: Model) -> DesignFactor:
     DesignFactor
         Of the rows whose weight is positive.
     """
-    upper = np.empty((0, len(model.names)))
+    upper = np.empty((0, model.width))
     for part in slices(rows, model):
         upper = _triangle(upper, part.design if part.weights is None else part.design[part.weights > 0])
     return DesignFactor(upper)

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.likelihood import linear_predictor, moments, slices, working
+from dask_onestep.kernels.likelihood import moments, row_scores, slices
 from dask_onestep.kernels.linear_algebra import Factor
 from dask_onestep.kernels.records import Moments, Sums
 from dask_onestep.kernels.rows import Model, Rows, self_checking
@@ -73,17 +73,16 @@ def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str) ->
     parts = []
     with np.errstate(all="ignore"):
         for part in slices(rows, model):
-            _, residual, _ = working(model, part.y, linear_predictor(part.design, coef, part.offset))
+            scores = row_scores(part, model, coef)
             if part.weights is not None:
                 # A frequency weight stands for rows, each with a product of its own.
                 power = 0.5 if model.weight_type == "frequency" and meat is not None else 1.0
-                residual = residual * part.weights**power
-            np.multiply(part.design, residual[:, None], out=part.design)
+                scores *= part.weights[:, None] ** power
             if meat is not None:
-                meat += np.dot(part.design.T, part.design)
+                meat += np.dot(scores.T, scores)
             else:
                 assert rows.groups is not None
-                parts.append(pd.DataFrame(part.design).groupby(rows.groups[part.rows]).sum())
+                parts.append(pd.DataFrame(scores).groupby(rows.groups[part.rows]).sum())
     clusters = None
     if meat is None:
         clusters = pd.concat(parts).groupby(level=0).sum() if parts else pd.DataFrame(np.empty((0, d)))

@@ -1,4 +1,4 @@
-"""The labels of a classification: what a block shows, and whether the whole has two classes."""
+"""The labels of a classification: what a block shows, and whether the whole has as many classes as the model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Rows
 
-__all__ = ["MAX_LABELS", "block_labels", "two_classes"]
+__all__ = ["MAX_LABELS", "MoreClassesError", "block_labels", "check_classes"]
 
 MAX_LABELS = 100
 
@@ -34,33 +34,55 @@ def block_labels(rows: Rows) -> np.ndarray | Findings:
     return labels
 
 
-def two_classes(labels: np.ndarray | None) -> np.ndarray | None:
-    """Return the labels of the whole if they are two classes; None for a regression.
+class MoreClassesError(ValueError):
+    """y has more than two classes, and the model is not yet multinomial.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (C,)
+        The labels, sorted.
+    """
+
+    def __init__(self, classes: np.ndarray):
+        super().__init__(classes)
+        self.classes = classes
+
+    def __str__(self) -> str:
+        shown = ", ".join(repr(label) for label in self.classes[:5].tolist())
+        return (
+            "Only binary classification is supported here. The type of the target is multiclass: y has the labels "
+            f"{shown}{', …' if len(self.classes) > 5 else ''}. For more than two classes use fit, the logit link, no "
+            "offset, and method='one-step', 'mle' or 'pilot'."
+        )
+
+
+def check_classes(labels: np.ndarray | None, most: int = 2) -> np.ndarray | None:
+    """Return the labels of the whole if they are classes that a model has; None for a regression.
 
     Parameters
     ----------
     labels : ndarray or None
         The labels seen, sorted.
+    most : int
+        Classes that the model has.
 
     Returns
     -------
-    ndarray of shape (2,) or None
+    ndarray of shape (C,) or None
         The classes.
 
     Raises
     ------
     ValueError
-        If there are other than two.
+        If there is but one, or there are more than `most` (`MoreClassesError`).
     """
     if labels is None:
         return None
     check_classification_targets(labels)
     if len(labels) == 1:
         raise ValueError(f"y has one class only, {labels[0]!r}: a classifier needs samples of two classes.")
-    if len(labels) > 2:
-        shown = ", ".join(repr(label) for label in labels[:5].tolist())
-        raise ValueError(
-            "Only binary classification is supported. The type of the target is multiclass: "
-            f"y has the labels {shown}{', …' if len(labels) > 5 else ''}."
-        )
+    if len(labels) > MAX_LABELS:
+        raise ValueError(f"y has more than {MAX_LABELS} different labels: these are no classes. Use GLMRegressor.")
+    if len(labels) > most:
+        raise MoreClassesError(labels)
     return labels

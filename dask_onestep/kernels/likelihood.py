@@ -1,104 +1,29 @@
-"""The likelihood's sums over a block: log-likelihood, score, information, Pearson χ².
-
-Rows are taken in slices that stay in cache; a slice's design (constant, then covariates, in
-float64) is written into one reused buffer, so no temporary has the size of the block, and float32
-and integer blocks are summed in float64.
-"""
+"""The likelihood's sums over a block: log-likelihood, score, information, Pearson χ²."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
+from dask_onestep.kernels import multinomial
 from dask_onestep.kernels.records import LogLikelihoods, Moments
 from dask_onestep.kernels.rows import Model, Rows, self_checking
+from dask_onestep.kernels.slices import Slice, linear_predictor, slices
 
-__all__ = ["Slice", "initial_moments", "linear_predictor", "log_likelihoods", "moments", "slices", "working"]
-
-_SLICE_BYTES = 768 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Some consecutive rows of a block.
-
-    Attributes
-    ----------
-    design : ndarray of shape (m, d)
-        The constant, if there is one, and the covariates; a buffer that the next slice reuses.
-    y : ndarray of shape (m,)
-        Response.
-    weights, offset : ndarray of shape (m,) or None
-        As in the block.
-    rows : slice
-        Which rows of the block.
-    """
-
-    design: np.ndarray
-    y: np.ndarray
-    weights: np.ndarray | None
-    offset: np.ndarray | None
-    rows: slice
-
-
-def slices(rows: Rows, model: Model) -> Iterator[Slice]:
-    """Yield a block in cache-sized slices.
-
-    Parameters
-    ----------
-    rows : Rows
-        A block.
-    model : Model
-        The model, for the constant.
-
-    Yields
-    ------
-    Slice
-        The next rows.
-    """
-    d = len(model.names)
-    length = max(1, min(len(rows), _SLICE_BYTES // (8 * max(d, 1))))
-    buffer = np.empty((length, d))
-    first = int(model.has_intercept)
-    buffer[:, :first] = 1.0
-    for start in range(0, len(rows), length):
-        at = slice(start, min(start + length, len(rows)))
-        design = buffer[: at.stop - at.start]
-        # The kernels scale the buffer in place, so the constant is written anew each time.
-        design[:, :first] = 1.0
-        design[:, first:] = rows.x[at]
-        yield Slice(
-            design,
-            rows.y[at],
-            None if rows.weights is None else rows.weights[at],
-            None if rows.offset is None else rows.offset[at],
-            at,
-        )
-
-
-def linear_predictor(design: np.ndarray, coef: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
-    """Return η = x'β + offset.
-
-    Parameters
-    ----------
-    design : ndarray of shape (m, d)
-        The design.
-    coef : ndarray of shape (d,) or (d, c)
-        One β, or one a column.
-    offset : ndarray of shape (m,) or None
-        The offset.
-
-    Returns
-    -------
-    ndarray of shape (m,) or (m, c)
-        Linear predictors.
-    """
-    eta = np.dot(design, coef)
-    if offset is not None:
-        eta += offset if eta.ndim == 1 else offset[:, None]
-    return eta
+__all__ = [
+    "Slice",
+    "initial_moments",
+    "linear_predictor",
+    "log_likelihoods",
+    "moments",
+    "remainders",
+    "row_log_likelihood",
+    "row_log_likelihoods",
+    "row_scores",
+    "slices",
+    "working",
+]
 
 
 def working(model: Model, y: np.ndarray, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -166,7 +91,7 @@ def moments(rows: Rows, model: Model, coef: np.ndarray) -> Moments:
     Moments
         Sums over the block's rows.
     """
-    return _sum_slices(rows, model, coef)
+    return multinomial.moments(rows, model, coef) if model.outcomes else _sum_slices(rows, model, coef)
 
 
 @self_checking
@@ -188,6 +113,8 @@ def initial_moments(rows: Rows, model: Model) -> Moments:
     Moments
         Sums over the block's rows, the log-likelihood −inf, since no β belongs to them.
     """
+    if model.outcomes:
+        return multinomial.moments(rows, model, np.zeros(len(model.names)))
     return _sum_slices(rows, model, None)
 
 
@@ -232,6 +159,86 @@ def _pearson_slope(model, y, eta, mean, residual, unit):
     return -2.0 * residual - unit * change
 
 
+def row_log_likelihoods(rows: Rows, model: Model, coef: np.ndarray) -> np.ndarray:
+    """Return the log-likelihood of each row at β, for weight 1 and φ = 1.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    coef : ndarray of shape (d,)
+        β.
+
+    Returns
+    -------
+    ndarray of shape (m,)
+        Log-likelihoods.
+    """
+    parts = [np.empty(0)]
+    with np.errstate(all="ignore"):
+        for part in slices(rows, model):
+            if model.outcomes:
+                parts.append(multinomial.row_log_likelihood(part, model, coef))
+            else:
+                eta = linear_predictor(part.design, coef, part.offset)
+                parts.append(row_log_likelihood(model, part.y, eta, model.link.inverse(eta)))
+    return np.concatenate(parts)
+
+
+def row_scores(part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
+    """Return the score of each row at β, for weight 1.
+
+    Parameters
+    ----------
+    part : Slice
+        Some rows; the design is overwritten.
+    model : Model
+        The model.
+    coef : ndarray of shape (d,)
+        β.
+
+    Returns
+    -------
+    ndarray of shape (m, d)
+        Scores.
+    """
+    if model.outcomes:
+        return multinomial.row_scores(part, model, coef)
+    _, residual, _ = working(model, part.y, linear_predictor(part.design, coef, part.offset))
+    return np.multiply(part.design, residual[:, None], out=part.design)
+
+
+def remainders(rows: Rows, model: Model, coef: np.ndarray, step: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield, slice by slice, the part of each row's score at β + δ that is not linear in δ.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    coef, step : ndarray of shape (d,)
+        β and δ.
+
+    Yields
+    ------
+    ndarray of shape (m, d)
+        sᵢ(β + δ) − sᵢ(β) + Iᵢ(β)δ, weights included; a buffer that the next slice reuses.
+    """
+    for part in slices(rows, model):
+        if model.outcomes:
+            rest = multinomial.row_remainders(part, model, coef, step)
+        else:
+            eta, ahead = linear_predictor(part.design, coef, part.offset), np.dot(part.design, step)
+            _, before, weight = working(model, part.y, eta)
+            _, after, _ = working(model, part.y, eta + ahead)
+            change = after - before + weight * ahead
+            rest = np.multiply(part.design, change[:, None], out=part.design)
+        yield rest if part.weights is None else rest * part.weights[:, None]
+
+
 @self_checking
 def log_likelihoods(rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoods:
     """Return log-likelihood and deviance of a block at several β in one reading.
@@ -250,6 +257,9 @@ def log_likelihoods(rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoo
     LogLikelihoods
         Sums over the block's rows, one for each candidate.
     """
+    if model.outcomes:
+        at = np.array([multinomial.moments(rows, model, coef).loglik for coef in coefs])
+        return LogLikelihoods(len(rows), at, -2.0 * at)
     loglik, deviance = np.zeros(len(coefs)), np.zeros(len(coefs))
     with np.errstate(all="ignore"):
         for part in slices(rows, model):

@@ -209,6 +209,8 @@ def safe_start(rows: Rows, model: Model) -> np.ndarray | None:
     ndarray of shape (d,) or None
         β; None if no such coefficients were found.
     """
+    if model.outcomes:
+        return np.zeros(len(model.names))
     weights = np.ones(len(rows)) if rows.weights is None or not rows.weights.any() else rows.weights
     target = model.link.link(model.family.initial_mean(np.atleast_1d(np.average(rows.y, weights=weights)), np.ones(1)))
     design = np.concatenate([part.design.copy() for part in slices(rows, model)])

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline
 
-from dask_onestep.kernels.likelihood import linear_predictor, moments, row_log_likelihood, slices, working
+from dask_onestep.kernels.likelihood import moments, remainders, row_log_likelihoods
 from dask_onestep.kernels.linear_algebra import Factor, factorize
+from dask_onestep.kernels.multinomial import with_prior
 from dask_onestep.kernels.newton import fit_rows, maximize, rose
 from dask_onestep.kernels.records import Findings, Moments
 from dask_onestep.kernels.rows import Model, Rows, encode
@@ -130,7 +131,7 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
     ValueError
         If no row is usable, or y has other than two classes.
     """
-    known = survey(sample)
+    known = survey(sample, model.n_classes)
     rows = encode(sample.drawn().rows(), known.classes)
     if isinstance(rows, Findings):
         rows.raise_error()
@@ -147,6 +148,8 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
 def _with_prior(rows: Rows, model: Model) -> Rows:
     weights = np.ones(len(rows)) if rows.weights is None else rows.weights
     share = len(model.names) / len(rows)
+    if model.outcomes:
+        return with_prior(rows, model, share)
     mean = (np.dot(weights, rows.y) + 0.5) / (weights.sum() + 1.0)
     return replace(rows, y=(rows.y + share * mean) / (1.0 + share), weights=weights * (1.0 + share))
 
@@ -225,7 +228,7 @@ def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:
 def _null(model: Model, pilot: PilotFit) -> np.ndarray:
     """Return the coefficients that give every row the pilot's mean."""
     rows, coef = pilot.rows, np.zeros_like(pilot.coef)
-    if model.has_intercept:
+    if model.has_intercept and not model.outcomes:
         weights = np.ones(len(rows)) if rows.weights is None else rows.weights
         mean = np.average(rows.y, weights=weights)
         coef[0] = model.link.link(model.family.initial_mean(np.asarray(mean), np.asarray(float(len(rows)))))
@@ -369,13 +372,7 @@ class _Curvature:
         """
         rows, ratio = self.pilot.rows, self.pilot.ratio
         weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-        logliks = np.concatenate(
-            [
-                row_log_likelihood(self.model, part.y, eta, self.model.link.inverse(eta))
-                for part in slices(rows, self.model)
-                for eta in [linear_predictor(part.design, self.coef, part.offset)]
-            ]
-        )
+        logliks = row_log_likelihoods(rows, self.model, self.coef)
         error = ratio * np.sqrt(len(rows)) * np.std(weights * logliks)
         gain = float(ratio * self.here.loglik - self.sums.loglik)
         return gain if gain > error else np.inf
@@ -410,17 +407,9 @@ def _sampling_decrement(curvature: _Curvature, step: np.ndarray, factor: Factor)
         return float("nan")
     total, square = np.zeros(len(coef)), np.zeros((len(coef), len(coef)))
     with np.errstate(all="ignore"):
-        for part in slices(pilot.rows, model):
-            eta = linear_predictor(part.design, coef, part.offset)
-            ahead = np.dot(part.design, step)
-            _, before, weight = working(model, part.y, eta)
-            _, after, _ = working(model, part.y, eta + ahead)
-            rest = after - before + weight * ahead
-            if part.weights is not None:
-                rest = rest * part.weights
-            np.multiply(part.design, rest[:, None], out=part.design)
-            total += part.design.sum(axis=0)
-            square += np.dot(part.design.T, part.design)
+        for rest in remainders(pilot.rows, model, coef, step):
+            total += rest.sum(axis=0)
+            square += np.dot(rest.T, rest)
     n, ratio = pilot.n, pilot.ratio
     spread = (square - np.outer(total, total) / n) * n / (n - 1)
     return float(max(0.0, np.trace(factor.solve(spread)) * ratio**2 * (1.0 - 1.0 / ratio)))

@@ -43,6 +43,9 @@ class Model:
         Coefficients held at a value, as a null hypothesis holds them; they are not estimated.
     design : Design or None
         How a frame's block becomes a matrix of `columns`; None if it is one as it comes.
+    outcomes : tuple of str
+        The classes of a multinomial logit but for the first, each with coefficients of its own; empty for
+        all other models.
     """
 
     family: Family
@@ -54,12 +57,24 @@ class Model:
     weight_type: str = "variance"
     fixed: tuple[tuple[str, float], ...] = ()
     design: Design | None = None
+    outcomes: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the coefficients that are estimated, in order."""
         held = dict(self.fixed)
-        return tuple(name for name in self.all_names if name not in held)
+        free = tuple(name for name in self.all_names if name not in held)
+        return tuple(f"{outcome}:{name}" for outcome in self.outcomes for name in free) if self.outcomes else free
+
+    @property
+    def n_classes(self) -> int:
+        """Classes of a classification."""
+        return max(1, len(self.outcomes)) + 1
+
+    @property
+    def width(self) -> int:
+        """Columns of the design: the coefficients, or those of one class."""
+        return len(self.all_names) - len(self.fixed)
 
     @property
     def all_names(self) -> tuple[str, ...]:
@@ -334,28 +349,32 @@ def inspect_columns(rows: Rows, model: Model) -> Findings | None:
 
 
 def encode(rows: Rows, classes: np.ndarray | None) -> Rows | Findings:
-    """Return the rows with labels as 0 and 1; rows of a regression pass as they are.
+    """Return the rows with labels as 0, 1, …; rows of a regression pass as they are.
 
     Parameters
     ----------
     rows : Rows
         A block's rows, `y` still labels.
-    classes : ndarray of shape (2,) or None
-        The two labels of the whole data, sorted; None for a regression.
+    classes : ndarray of shape (C,) or None
+        The labels of the whole data, sorted; None for a regression.
 
     Returns
     -------
     Rows or Findings
-        The same rows with `y` in {0.0, 1.0}, or the labels that are neither class.
+        The same rows with `y` in {0.0, …, C − 1.0}, or the labels that are no class.
     """
     if classes is None:
         return rows
-    second = rows.y == classes[1]
-    strange = ~(second | (rows.y == classes[0]))
+    if len(classes) > 2:
+        codes = np.minimum(np.searchsorted(classes, rows.y), len(classes) - 1)
+        strange, code = classes[codes] != rows.y, codes.astype(np.float64)
+    else:
+        second = rows.y == classes[1]
+        strange, code = ~(second | (rows.y == classes[0])), second.astype(np.float64)
     if strange.any():
         what = f"y has the label {rows.y[np.argmax(strange)]!r}, which is none of the classes {list(classes)}"
         return Findings(((what, int(strange.sum()), ""),), (rows.number,))
-    return replace(rows, y=second.astype(np.float64))
+    return replace(rows, y=code)
 
 
 def hold(rows: Rows, model: Model) -> Rows:

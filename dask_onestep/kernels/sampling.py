@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.labels import MAX_LABELS, block_labels, two_classes
+from dask_onestep.kernels.labels import MAX_LABELS, block_labels, check_classes
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Model, Rows, hold
 
@@ -99,7 +99,7 @@ class Survey:
         N, the usable rows.
     n_missing : int
         Rows dropped for missing values.
-    classes : ndarray of shape (2,) or None
+    classes : ndarray of shape (C,) or None
         The labels of a classification, sorted.
     """
 
@@ -283,13 +283,15 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
     )
 
 
-def survey(sample: PilotSample) -> Survey:
+def survey(sample: PilotSample, most: int = 2) -> Survey:
     """Return the counts and the classes of the whole data.
 
     Parameters
     ----------
     sample : PilotSample
         The sum over all blocks.
+    most : int
+        Classes that the model has.
 
     Returns
     -------
@@ -299,12 +301,12 @@ def survey(sample: PilotSample) -> Survey:
     Raises
     ------
     ValueError
-        If no row is usable, no weight is positive, or a classification's labels are continuous, or
-        not of two classes.
+        If no row is usable, no weight is positive, or a classification's labels are continuous, of one
+        class, or of more than the model has.
     """
     if sample.n == 0:
         dropped = f", {sample.n_missing} were dropped for missing values" if sample.n_missing else ""
         raise ValueError(f"Found array with 0 sample(s): no usable row is left{dropped}.")
     if not sample.has_weight:
         raise ValueError("sample_weight is zero on every row: at least one must be positive.")
-    return Survey(sample.n, sample.n_missing, two_classes(sample.labels))
+    return Survey(sample.n, sample.n_missing, check_classes(sample.labels, most))

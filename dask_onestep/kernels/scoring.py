@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from dask_onestep.kernels.likelihood import linear_predictor, slices
+from dask_onestep.kernels.multinomial import linear_predictors
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows import Block, Model, Rows, encode, inspect_columns, usable_rows
 from dask_onestep.kernels.threads import one_blas_thread
@@ -27,7 +29,7 @@ class Predictor:
         β̂; NaN counts as 0, so that aliased columns are ignored.
     kind : {"linear", "mean", "label", "proba", "mean_std", "interval"}
         What to predict.
-    classes : ndarray of shape (2,) or None
+    classes : ndarray of shape (C,) or None
         Labels of a classification.
     covariance : ndarray of shape (d, d) or None
         Covariance of β̂, for "mean_std" and "interval".
@@ -45,6 +47,8 @@ class Predictor:
     @property
     def width(self) -> int:
         """Columns of the answer, 0 where it has one value a row."""
+        if self.model.outcomes:
+            return 0 if self.kind == "label" else len(self.model.outcomes) + 1
         return 2 if self.kind in ("proba", "mean_std", "interval") else 0
 
     def __call__(self, x: Any, offset: Any = None) -> np.ndarray:
@@ -60,7 +64,7 @@ class Predictor:
         Returns
         -------
         ndarray of shape (m,), or (m, 2) for "proba", "mean_std" and "interval"
-            Predictions.
+            Predictions; of more than two classes (m, C) for "proba" and "linear".
 
         Raises
         ------
@@ -69,6 +73,8 @@ class Predictor:
         """
         # A family is asked only about y, and there is none here.
         rows = _checked(Block(x, np.zeros(len(x)), offset=offset), _as_predicted(self.model, self.kind))
+        if self.model.outcomes:
+            return self._multinomial(rows)
         eta, spread = self._linear(rows)
         if self.kind == "linear":
             return eta
@@ -87,6 +93,21 @@ class Predictor:
         if (gaps := int(np.isnan(mean).sum())) > 0:
             raise ValueError(f"{gaps} rows have missing values and so no label; predict_proba gives them NaN.")
         return self.classes[(mean > 0.5).astype(np.intp)]
+
+    def _multinomial(self, rows: Rows) -> np.ndarray:
+        coef = np.nan_to_num(self.coef)
+        eta = np.zeros((len(rows), len(self.model.outcomes) + 1))
+        with one_blas_thread():
+            for part in slices(rows, self.model):
+                eta[part.rows, 1:] = linear_predictors(part.design, self.model, coef)
+        if self.kind == "proba":
+            return softmax(eta, axis=1)
+        if self.kind == "linear":
+            return eta
+        assert self.classes is not None
+        if (gaps := int(np.isnan(eta).any(axis=1).sum())) > 0:
+            raise ValueError(f"{gaps} rows have missing values and so no label; predict_proba gives them NaN.")
+        return self.classes[eta.argmax(axis=1)]
 
     def _linear(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return η, and its standard error where the covariance was handed in."""

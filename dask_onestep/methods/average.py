@@ -8,7 +8,7 @@ import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
-from dask_onestep.kernels.labels import two_classes
+from dask_onestep.kernels.labels import check_classes
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.local_fit import LocalFits, LocalRatios, local_fit, local_ratio
 from dask_onestep.kernels.rows import Model
@@ -140,7 +140,7 @@ def _report(model: Model, fits: LocalFits, weights: str, n_passes: int) -> Avera
     if count == 0:
         dropped = f", {fits.n_missing} were dropped for missing values" if fits.n_missing else ""
         raise ValueError(f"Found array with 0 sample(s): no usable row is left{dropped}.")
-    classes = two_classes(fits.labels)
+    classes = check_classes(fits.labels)
     kept = _kept(model, fits)
     share = fits.n / fits.n.sum() if weights == "size" else np.full(count, 1 / count)
     within = fits.dispersion[:, None, None] * np.array(

@@ -45,13 +45,16 @@ def examine(problem: Problem, estimate: Estimate) -> Estimate:
 def _confirm_aliasing(problem: Problem, estimate: Estimate, kept: np.ndarray) -> Estimate:
     model = problem.model
     factor = problem.value(problem.total(design_factor, name="design-qr"))
-    found = dependences(factor, model.names, kept, intercept=model.has_intercept)
+    # In a multinomial model a column is aliased for every class, or for none.
+    names = model.all_names if model.outcomes else model.names
+    columns = np.all(kept.reshape(-1, model.width), axis=0, keepdims=True)[0]
+    found = dependences(factor, names, columns, intercept=model.has_intercept)
     others = tuple(each for each in estimate.warnings if each not in aliasing(model, kept))
     said: list[tuple[type[Warning], str]] = []
     for exact, words in ((True, _exactly), (False, _nearly)):
         if group := [each for each in found if each.exact is exact]:
-            names = ", ".join(each.name for each in group)
-            said.append((UserWarning, f"Aliased columns get NaN: {names}. {words(group)}"))
+            listed = ", ".join(each.name for each in group)
+            said.append((UserWarning, f"Aliased columns get NaN: {listed}. {words(group)}"))
     return replace(estimate, warnings=(*others, *said), n_passes=problem.n_passes)
 
 

@@ -56,6 +56,8 @@ class MLE(BaseEstimator):
     True
     """
 
+    multinomial = True  # whether it can fit more than two classes
+
     def __init__(self, start: str | None = "pilot", *, max_iter: int = 25, tol: float = 1e-16, random_state: Any = 0):
         self.start = start
         self.max_iter = max_iter
@@ -162,7 +164,7 @@ def _inside(sums: Moments) -> bool:
 
 def _complaint(problem: Problem, n_iter: int, decrement: float) -> tuple[type[Warning], str]:
     text = f"MLE stopped after {n_iter} steps, with λ² = {decrement:.3g} still to gain; raise max_iter."
-    if problem.model.family.name == "binomial":
+    if problem.model.family.name in ("binomial", "multinomial"):
         text += (
             " If coefficients and standard errors are very large, the classes are separated: some"
             " combination of the columns predicts y perfectly and no finite maximum exists."

@@ -97,6 +97,8 @@ class OneStep(BaseEstimator):
     (2, 1000)
     """
 
+    multinomial = True  # whether it can fit more than two classes
+
     def __init__(
         self,
         pilot_size: str | int | float = "auto",

@@ -43,6 +43,8 @@ class Pilot(BaseEstimator):
     1
     """
 
+    multinomial = True  # whether it can fit more than two classes
+
     def __init__(self, pilot_size: str | int | float = "auto", *, random_state: Any = 0):
         self.pilot_size = pilot_size
         self.random_state = random_state

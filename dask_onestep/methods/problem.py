@@ -243,10 +243,10 @@ class Problem:
         """
         known = self.blocks.n_rows if self.model.missing == "raise" else None
         # A restricted model has the pilot of the whole one.
-        rule = PilotSize(check_pilot_size(size), len(self.model.all_names), known)
+        rule = PilotSize(check_pilot_size(size), len(self.model.all_names) * (self.model.n_classes - 1), known)
         sample = self.settle(self.total(pilot_rows, rule, seed, name="pilot-sample"))
         if self.model.classify:
-            self.classes = self.apply(_classes, sample, name="classes")
+            self.classes = self.apply(_classes, sample, self.model.n_classes, name="classes")
         return sample
 
     def restricted(self, values: dict[str, float]) -> Problem:
@@ -277,7 +277,7 @@ class Problem:
             `Survey`.
         """
         sample = self.total(pilot_rows, PilotSize(0, self.d), 0, name="survey")
-        known = self.settle(self.apply(survey, sample, name="survey-report"))
+        known = self.settle(self.apply(survey, sample, self.model.n_classes, name="survey-report"))
         if self.model.classify:
             self.classes = self.apply(_labels, known, name="classes")
         return known
@@ -530,8 +530,8 @@ def check_pilot_size(size: Any) -> str | int | float:
     )
 
 
-def _classes(sample: PilotSample) -> np.ndarray | None:
-    return survey(sample).classes
+def _classes(sample: PilotSample, most: int) -> np.ndarray | None:
+    return survey(sample, most).classes
 
 
 def _labels(known: Survey) -> np.ndarray | None:

@@ -1,0 +1,251 @@
+"""More than two classes: equal to statsmodels' MNLogit, with the shapes of scikit-learn."""
+
+import warnings
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from oracle import blocks
+from scipy.optimize import check_grad
+from sklearn.base import clone
+
+from dask_onestep import MLE, GLMClassifier, OneStep
+from dask_onestep.families import Binomial, Multinomial
+from dask_onestep.kernels import multinomial
+from dask_onestep.kernels.likelihood import moments, remainders, row_scores, slices
+from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.links import LINKS
+
+LABELS = np.array(["ash", "birch", "cedar", "dogwood"])
+
+
+def simulate(n=800, d=3, classes=4, seed=0):
+    rng = np.random.default_rng(seed)
+    x = np.sort(rng.normal(size=(n, d)), axis=0)
+    x[:, 1:] = rng.permuted(x[:, 1:], axis=0)
+    coef = 0.6 * rng.normal(size=(classes - 1, d + 1))
+    eta = np.column_stack([np.zeros(n), coef[:, 0] + x @ coef[:, 1:].T])
+    codes = (eta + rng.gumbel(size=eta.shape)).argmax(axis=1)
+    return x, LABELS[codes], codes, coef
+
+
+def mnlogit(x, codes, intercept=True):
+    design = sm.add_constant(x, has_constant="add") if intercept else x
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return sm.MNLogit(codes, design).fit(method="newton", disp=0, tol=1e-14, maxiter=100)
+
+
+def agree(glm, reference, intercept=True):
+    params = np.asarray(reference.params).T
+    ours = np.column_stack([glm.intercept_, glm.coef_]) if intercept else glm.coef_
+    np.testing.assert_allclose(ours, params, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(glm.covariance_, reference.cov_params(), rtol=1e-6, atol=1e-10)
+    np.testing.assert_allclose(np.sqrt(np.diag(glm.covariance_)), np.asarray(reference.bse).T.ravel(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("start", ["pilot", None])
+def test_mle_is_mnlogit(intercept, start):
+    x, labels, codes, _ = simulate()
+    glm = GLMClassifier(method=MLE(start=start), fit_intercept=intercept).fit(*blocks(x, labels))
+    agree(glm, mnlogit(x, codes, intercept), intercept)
+    assert glm.coef_.shape == (3, 3)
+    assert glm.intercept_.shape == (3,)
+    assert list(glm.classes_) == list(LABELS)
+
+
+def test_anes96():
+    data = sm.datasets.anes96.load_pandas()
+    x = data.exog[["logpopul", "selfLR", "age", "educ", "income"]]
+    reference = mnlogit(x.to_numpy(), data.endog.to_numpy())
+    glm = GLMClassifier(method=MLE()).fit(x, data.endog)
+    agree(glm, reference)
+    fit = glm.fit_statistics(x, data.endog)
+    theirs = [reference.llf, reference.llnull, reference.aic, reference.bic, reference.prsquared]
+    np.testing.assert_allclose([fit.llf, fit.llnull, fit.aic, fit.bic, fit.mcfadden], theirs, rtol=1e-7)
+    assert (fit.df_model, fit.df_resid) == (reference.df_model, reference.df_resid)
+    table = glm.coef_table()
+    assert table.index[0] == "1.0:intercept"
+    assert table.index[7] == "2.0:logpopul"
+    assert "AIC" in str(glm.summary(x, data.endog))
+    ages = np.arange(6) * 6 + 3
+    tested = glm.wald_test([f"{label}:age" for label in ("1.0", "2.0", "3.0", "4.0", "5.0", "6.0")])
+    params = np.asarray(reference.params).T.ravel()[ages]
+    expected = params @ np.linalg.solve(np.asarray(reference.cov_params())[np.ix_(ages, ages)], params)
+    np.testing.assert_allclose(tested.statistic, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["variance", "frequency"])
+def test_weights_stand_for_rows(kind):
+    x, labels, codes, _ = simulate()
+    weights = np.random.default_rng(1).integers(1, 4, len(labels))
+    glm = GLMClassifier(method=MLE(), weight_type=kind)
+    lazy_x, lazy_y, lazy_w = blocks(x, labels, weights.astype(float))
+    glm.fit(lazy_x, lazy_y, sample_weight=lazy_w)
+    agree(glm, mnlogit(np.repeat(x, weights, axis=0), np.repeat(codes, weights)))
+
+
+def test_robust_covariances_are_those_of_mnlogit():
+    x, labels, codes, _ = simulate()
+    groups = np.arange(len(labels)) % 23
+    design = sm.add_constant(x)
+    hc0 = sm.MNLogit(codes, design).fit(method="newton", disp=0, tol=1e-14, cov_type="HC0")
+    by_group = sm.MNLogit(codes, design).fit(
+        method="newton", disp=0, tol=1e-14, cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
+    )
+    ours = GLMClassifier(method=MLE(), cov_type="HC0").fit(x, labels)
+    np.testing.assert_allclose(ours.covariance_, hc0.cov_params(), rtol=1e-6, atol=1e-9)
+    clustered = GLMClassifier(method=MLE(), cov_type="cluster").fit(x, labels, groups=groups)
+    n, d = len(labels), 12
+    correction = 23 / 22 * (n - 1) / (n - d)
+    np.testing.assert_allclose(clustered.covariance_, correction * by_group.cov_params(), rtol=1e-6, atol=1e-9)
+
+
+def test_one_step_on_sorted_blocks_is_near_the_mle():
+    x, labels, codes, _ = simulate(n=12_000)
+    glm = GLMClassifier(method=OneStep(pilot_size=2000)).fit(*blocks(x, labels, rows=1500))
+    reference = mnlogit(x, codes)
+    distance = np.abs(np.column_stack([glm.intercept_, glm.coef_]) - reference.params.T) / reference.bse.T
+    assert distance.max() < 0.1
+    np.testing.assert_allclose(np.sqrt(np.diag(glm.covariance_)), reference.bse.T.ravel(), rtol=0.02)
+    # One pass to learn the classes, one for the pilot, one for the step.
+    assert glm.n_passes_ == 3
+    assert np.isfinite(glm.decrement_)
+    pilot = GLMClassifier(method="pilot").fit(*blocks(x, labels, rows=1500))
+    assert pilot.coef_.shape == (3, 3)
+    two = GLMClassifier(method=OneStep(pilot_size=2000, steps=2)).fit(*blocks(x, labels, rows=1500))
+    closer = np.abs(two.coef_ - reference.params.T[:, 1:]) / reference.bse.T[:, 1:]
+    assert closer.max() < 0.01
+
+
+def test_probabilities_sum_to_one_and_labels_are_the_likeliest():
+    x, labels, codes, _ = simulate()
+    glm = GLMClassifier(method=MLE()).fit(*blocks(x, labels))
+    probability = glm.predict_proba(blocks(x)[0])
+    assert probability.shape == (800, 4)
+    np.testing.assert_allclose(probability.sum(axis=1), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(probability, mnlogit(x, codes).predict(), rtol=1e-6)
+    assert (glm.predict(x) == LABELS[probability.compute().argmax(axis=1)]).all()
+    assert glm.score(x, labels) == np.mean(glm.predict(x) == labels)
+    decision = glm.decision_function(x)
+    assert decision.shape == (800, 4)
+    assert not decision[:, 0].any()
+    np.testing.assert_allclose(decision[:, 1:], glm.intercept_ + x @ glm.coef_.T, rtol=1e-9)
+
+
+def test_frames():
+    x, labels, _, _ = simulate()
+    frame = pd.DataFrame(x, columns=list("abc"), index=np.arange(800) + 5).assign(tree=labels)
+    lazy = dd.from_pandas(frame, npartitions=3)
+    glm = GLMClassifier(method=MLE()).fit(lazy, "tree")
+    np.testing.assert_allclose(glm.coef_, GLMClassifier(method=MLE()).fit(x, labels).coef_, rtol=1e-7)
+    probability = glm.predict_proba(lazy[["a", "b", "c"]]).compute()
+    assert list(probability.columns) == list(LABELS)
+    assert list(probability.index) == list(frame.index)
+
+
+def test_aliased_columns_are_aliased_for_every_class():
+    x, labels, _, _ = simulate()
+    with pytest.warns(UserWarning, match=r"x3 = 2·x0 \+ 1·x1"):
+        glm = GLMClassifier(method=MLE()).fit(np.column_stack([x, 2 * x[:, 0] + x[:, 1]]), labels)
+    assert np.isnan(glm.coef_[:, 3]).all()
+    np.testing.assert_allclose(glm.coef_[:, :3], GLMClassifier(method=MLE()).fit(x, labels).coef_, rtol=1e-7)
+
+
+def test_a_class_that_the_pilot_has_not_seen():
+    x, labels, _, _ = simulate(n=6000)
+    labels = labels.astype(object)
+    labels[:3] = "rare"
+    method = OneStep(pilot_size=200, random_state=2)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        glm = GLMClassifier(method=method).fit(*blocks(x, labels.astype(str), rows=900))
+    assert glm.estimate_.pilot_separated
+    assert any("The pilot of 200 rows" in str(each.message) for each in heard)
+    assert np.isfinite(glm.coef_).all()
+
+
+def test_what_is_for_two_classes_only_says_so():
+    x, labels, _, _ = simulate()
+    with pytest.raises(ValueError, match="Only binary classification"):
+        GLMClassifier("probit").fit(x, labels)
+    with pytest.raises(ValueError, match="no offset"):
+        GLMClassifier().fit(x, labels, offset=np.zeros(len(labels)))
+    with pytest.raises(ValueError, match="Only binary classification"):
+        GLMClassifier().fit_delayed(*blocks(x, labels)).compute()
+    glm = GLMClassifier(method=MLE()).fit(x, labels)
+    for call in (
+        glm.predict_interval,
+        lambda x: glm.residuals(x, labels),
+        lambda x: glm.score_test(x, labels, null="a"),
+    ):
+        with pytest.raises(ValueError, match="for two classes"):
+            call(x)
+
+
+def test_two_classes_keep_their_shapes():
+    x, labels, codes, _ = simulate()
+    glm = GLMClassifier(method=MLE()).fit(x, np.where(codes > 1, "b", "a"))
+    assert glm.coef_.shape == (1, 3)
+    assert glm.intercept_.shape == (1,)
+    assert glm.decision_function(x).shape == (800,)
+    again = clone(glm).fit(x, labels)
+    assert again.coef_.shape == (3, 3)
+    assert again.fit(x, codes > 1).coef_.shape == (1, 3)
+
+
+# --- the kernel -------------------------------------------------------------------------------
+
+MODEL = Model(Multinomial(), LINKS["logit"], ("a", "b"), classify=True, outcomes=("q", "r"))
+
+
+def kernel_rows(weights=None):
+    rng = np.random.default_rng(0)
+    return Rows(rng.normal(size=(40, 2)), rng.integers(0, 3, 40).astype(float), weights)
+
+
+def test_score_and_information_are_derivatives():
+    rows = kernel_rows(np.random.default_rng(1).uniform(0, 2, 40))
+    at = np.random.default_rng(2).normal(size=6)
+    assert check_grad(lambda b: moments(rows, MODEL, b).loglik, lambda b: moments(rows, MODEL, b).score, at) < 1e-5
+    step = 1e-6
+    numeric = np.array(
+        [
+            (moments(rows, MODEL, at - step * e).score - moments(rows, MODEL, at + step * e).score) / (2 * step)
+            for e in np.eye(6)
+        ]
+    )
+    np.testing.assert_allclose(moments(rows, MODEL, at).information, numeric, rtol=1e-6, atol=1e-7)
+
+
+def test_rows_scores_and_remainders_add_up():
+    rows = kernel_rows()
+    rng = np.random.default_rng(3)
+    at, step = rng.normal(size=6), 0.3 * rng.normal(size=6)
+    here, there = moments(rows, MODEL, at), moments(rows, MODEL, at + step)
+    scores = np.concatenate([row_scores(part, MODEL, at) for part in slices(rows, MODEL)])
+    np.testing.assert_allclose(scores.sum(axis=0), here.score, rtol=1e-10)
+    rest = sum(part.sum(axis=0) for part in remainders(rows, MODEL, at, step))
+    np.testing.assert_allclose(rest, there.score - here.score + here.information @ step, rtol=1e-9, atol=1e-10)
+
+
+def test_two_classes_are_the_binomial_likelihood():
+    rows = Rows(
+        np.random.default_rng(0).normal(size=(40, 2)), np.random.default_rng(1).integers(0, 2, 40).astype(float)
+    )
+    model = Model(Multinomial(), LINKS["logit"], ("a", "b"), outcomes=("q",))
+    binomial = Model(Binomial(), LINKS["logit"], ("a", "b"))
+    at = np.array([0.2, -0.4, 0.9])
+    one, two = multinomial.moments(rows, model, at), moments(rows, binomial, at)
+    np.testing.assert_allclose(one.loglik, two.loglik, rtol=1e-12)
+    np.testing.assert_allclose(one.score, two.score, rtol=1e-10)
+    np.testing.assert_allclose(one.information, two.information, rtol=1e-10)
+
+
+def test_probabilities_do_not_overflow():
+    probability, normaliser = multinomial.probabilities(np.array([[1e4, -1e4], [-1e4, -2e4]]))
+    np.testing.assert_allclose(probability, [[1.0, 0.0], [0.0, 0.0]])
+    np.testing.assert_allclose(normaliser, [1e4, 0.0])
