@@ -87,8 +87,8 @@ def fit_all(design: Design, cells: Iterable[Cell], x: np.ndarray, y: np.ndarray,
     """Return each cell's `Estimate`, None where it has none, such as a separated block's.
 
     Methods are handed their problem as the estimators hand it to them, the blocks of a layout gathered
-    once for all.  All but the iterating global one share one ``dask.compute``; if one of them raises,
-    they are computed one by one.
+    once for all.  The estimators from pilots share one ``dask.compute``; those that a poor block can
+    leave without an estimate are computed one by one.
     """
     law = resolve_family(design.family)
     columns = tuple(f"x{number}" for number in range(x.shape[1]))
@@ -102,11 +102,10 @@ def fit_all(design: Design, cells: Iterable[Cell], x: np.ndarray, y: np.ndarray,
             iterates = cell.estimator == "global"
             problem = Problem(model, blocks[cell.layout, cell.workers], lazy=not iterates)
             (found if iterates else lazy)[cell] = cell.method(seed).estimate(problem)
-        try:
-            found |= zip(lazy, dask.compute(*lazy.values()), strict=True)
-        except ValueError:
-            found |= {cell: _compute(value) for cell, value in lazy.items()}
-    return found
+        alone = {cell: lazy.pop(cell) for cell in cells if cell.estimator in ("one-shot", "surrogate")}
+        found |= zip(lazy, dask.compute(*lazy.values()), strict=True)
+        found |= {cell: _compute(value) for cell, value in alone.items()}
+    return {cell: found[cell] for cell in cells}
 
 
 def _compute(value: Any) -> Any:
