@@ -1,7 +1,29 @@
 """Generalized linear models with inference on Dask collections, read twice and not twenty times."""
 
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
-from dask_onestep.methods import MLE, Average, OneStep, Pilot, Surrogate
+from dask_onestep.functions import (
+    approximate_inverse_covariance,
+    moments,
+    nodewise_lasso,
+    pilot_sample,
+    weighted_design,
+)
+from dask_onestep.methods import MLE, Average, AverageLasso, DebiasedLasso, OneStep, Pilot, Surrogate
 
 __version__ = "0.1.0.dev0"
-__all__ = ["MLE", "Average", "GLMClassifier", "GLMRegressor", "OneStep", "Pilot", "Surrogate"]
+__all__ = [
+    "MLE",
+    "Average",
+    "AverageLasso",
+    "DebiasedLasso",
+    "GLMClassifier",
+    "GLMRegressor",
+    "OneStep",
+    "Pilot",
+    "Surrogate",
+    "approximate_inverse_covariance",
+    "moments",
+    "nodewise_lasso",
+    "pilot_sample",
+    "weighted_design",
+]

@@ -96,7 +96,14 @@ class Blocks:
         return self.token
 
 
-def gather(x: Any, y: Any, weights: Any = None, offset: Any = None, groups: Any = None) -> Blocks:
+def gather(
+    x: Any,
+    y: Any,
+    weights: Any = None,
+    offset: Any = None,
+    groups: Any = None,
+    lengths: tuple[int, ...] | None = None,
+) -> Blocks:
     """Bring the parts of a data set together, block by block; nothing is computed.
 
     Parameters
@@ -105,6 +112,8 @@ def gather(x: Any, y: Any, weights: Any = None, offset: Any = None, groups: Any 
         Covariates; column chunks are joined.
     y, weights, offset, groups : dask Array of shape (n,), dask Series, or None
         Of the same kind as `x`, and in as many blocks.
+    lengths : tuple of int or None
+        Rows of each partition of a frame, if known; an array knows its own.
 
     Returns
     -------
@@ -123,7 +132,6 @@ def gather(x: Any, y: Any, weights: Any = None, offset: Any = None, groups: Any 
         blocks = dd.map_partitions(
             _frame_block, *given.values(), names, meta=pd.Series([], dtype=object), align_dataframes=False
         )
-        lengths = None
     annotations = _annotations(given.values())
     graph, keys = _materialise(blocks)
     owned, shared = _split_by_owner(graph, keys)

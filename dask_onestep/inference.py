@@ -214,6 +214,8 @@ def wald(
         raise ValueError(f"The hypothesis {text} concerns an aliased coefficient, which has no estimate.")
     gap = restriction[:, used] @ coef[used] - value
     spread = restriction[:, used] @ covariance[np.ix_(used, used)] @ restriction[:, used].T
+    if np.isnan(spread).any():
+        raise ValueError(f"The hypothesis {text} concerns a coefficient that has no standard error.")
     scale = np.sqrt(np.diag(spread))
     try:
         lower = linalg.cholesky(spread / np.outer(scale, scale), lower=True)

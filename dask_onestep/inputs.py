@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_consistent_length, column_or_1d
+
+from dask_onestep.frames import cut_frame
 
 __all__ = ["Data", "bring_together", "column_names", "is_lazy", "split_columns"]
 
@@ -32,6 +35,8 @@ class Data:
         Names of the covariates; ``x0, x1, …`` if they have none.
     local : bool
         Whether the data lies in this process.
+    lengths : tuple of int or None
+        Rows of each partition of a frame, if known.
     """
 
     x: Any
@@ -41,6 +46,7 @@ class Data:
     groups: Any
     columns: tuple[str, ...]
     local: bool = False
+    lengths: tuple[int, ...] | None = None
 
 
 def is_lazy(x: Any) -> bool:
@@ -100,7 +106,7 @@ def bring_together(x: Any, parts: dict[str, Any], columns: tuple[str, ...] | Non
 
     Parameters
     ----------
-    x : dask Array, dask DataFrame, or ndarray of shape (n, p)
+    x : dask Array, dask DataFrame, DataFrame, or ndarray of shape (n, p)
         Covariates.
     parts : dict
         y, weights, offset, groups: array-like or Dask collection of shape (n,), or None.
@@ -124,7 +130,7 @@ def bring_together(x: Any, parts: dict[str, Any], columns: tuple[str, ...] | Non
         beside = _beside_frame if isinstance(x, dd.DataFrame) else _beside_array
         aligned: dict[str, Any] = {name: beside(x, part, _LABELS[name]) for name, part in parts.items()}
         return Data(x, **aligned, columns=columns)
-    return _cut(x, parts, columns)
+    return _cut_table(x, parts, columns) if isinstance(x, pd.DataFrame) else _cut(x, parts, columns)
 
 
 def column_names(x: Any) -> tuple[str, ...]:
@@ -143,10 +149,13 @@ def column_names(x: Any) -> tuple[str, ...]:
     Raises
     ------
     ValueError
-        If `x` is not two-dimensional.
+        If `x` is not two-dimensional, or two columns have one name.
     """
-    if isinstance(x, (dd.DataFrame, pd.DataFrame)):
-        return tuple(map(str, x.columns))
+    if hasattr(x, "columns"):
+        names = tuple(map(str, x.columns))
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f"X has two columns named {twice[0]!r}. Rename one of them.")
+        return names
     if x.ndim != 2:
         raise ValueError(f"X must be two-dimensional, it has shape {x.shape}. Use X.reshape(-1, 1) for one column.")
     return tuple(f"x{number}" for number in range(x.shape[1]))
@@ -154,22 +163,39 @@ def column_names(x: Any) -> tuple[str, ...]:
 
 def _cut(x: np.ndarray, parts: dict[str, Any], columns: tuple[str, ...]) -> Data:
     """Cut data that lies in this process into blocks."""
-    rows = max(1, _LOCAL_BLOCK_BYTES // (8 * max(x.shape[1], 1)))
+    rows = _block_rows(x)
     lazy: dict[str, Any] = {}
     for name, part in parts.items():
-        if part is None:
-            lazy[name] = None
-            continue
-        if isinstance(part, (da.Array, dd.Series)):
-            raise TypeError(f"X is in memory and {_LABELS[name]} is a Dask collection: compute it, or make X one too.")
-        part = part.to_numpy() if isinstance(part, (pd.Series, pd.DataFrame)) else np.asarray(part)
-        # scikit-learn warns of a column vector where one value a row is meant.
-        part = column_or_1d(part, warn=True) if name == "y" else part
-        if part.ndim != 1:
-            raise ValueError(f"{_LABELS[name]} must be one-dimensional: Sample weights must be 1D array or scalar")
-        check_consistent_length(x, part)
-        lazy[name] = da.from_array(part, chunks=rows, name=False)
+        array = None if part is None else _local_part(x, part, name)
+        lazy[name] = None if array is None else da.from_array(array, chunks=rows, name=False)
     return Data(da.from_array(x, chunks=(rows, -1), name=False), **lazy, columns=columns, local=True)
+
+
+def _cut_table(x: pd.DataFrame, parts: dict[str, Any], columns: tuple[str, ...]) -> Data:
+    """Cut a frame that lies in this process into partitions."""
+    rows = _block_rows(x)
+    lazy: dict[str, Any] = {}
+    for name, part in parts.items():
+        array = None if part is None else _local_part(x, part, name)
+        lazy[name] = None if array is None else cut_frame(pd.Series(array, index=x.index), rows)[0]
+    frame, lengths = cut_frame(x, rows)
+    return Data(frame, **lazy, columns=columns, local=True, lengths=lengths)
+
+
+def _block_rows(x: Any) -> int:
+    return max(1, _LOCAL_BLOCK_BYTES // (8 * max(x.shape[1], 1)))
+
+
+def _local_part(x: Any, part: Any, name: str) -> np.ndarray:
+    if isinstance(part, (da.Array, dd.Series)):
+        raise TypeError(f"X is in memory and {_LABELS[name]} is a Dask collection: compute it, or make X one too.")
+    part = part.to_numpy() if isinstance(part, (pd.Series, pd.DataFrame)) else np.asarray(part)
+    # scikit-learn warns of a column vector where one value a row is meant.
+    part = column_or_1d(part, warn=True) if name == "y" else part
+    if part.ndim != 1:
+        raise ValueError(f"{_LABELS[name]} must be one-dimensional: Sample weights must be 1D array or scalar")
+    check_consistent_length(x, part)
+    return part
 
 
 def _beside_array(x: da.Array, part: Any, label: str) -> da.Array | None:
@@ -188,16 +214,11 @@ def _beside_array(x: da.Array, part: Any, label: str) -> da.Array | None:
                 f"X has unknown chunk sizes, so {label}, which is in memory, cannot be cut to match. "
                 f"Make {label} a Dask array in the same chunks."
             )
-        part = np.asarray(part)
-        if part.ndim == 2 and part.shape[1] == 1:
-            part = part[:, 0]
+        part = _one_dimensional(np.asarray(part), label)
         if len(part) != x.shape[0]:
             raise ValueError(f"X has {x.shape[0]} rows and {label} has {len(part)}.")
         return da.from_array(part, chunks=(x.chunks[0],), name=False)
-    if part.ndim == 2 and part.shape[1] == 1:
-        part = part[:, 0]
-    if part.ndim != 1:
-        raise ValueError(f"{label} must hold one value a row, it has shape {part.shape}.")
+    part = _one_dimensional(part, label)
     if unknown or np.isnan(part.chunks[0]).any():
         if x.numblocks[0] != part.numblocks[0]:
             raise ValueError(
@@ -207,11 +228,21 @@ def _beside_array(x: da.Array, part: Any, label: str) -> da.Array | None:
     elif x.shape[0] != part.shape[0]:
         raise ValueError(f"X has {x.shape[0]} rows and {label} has {part.shape[0]}.")
     elif x.chunks[0] != part.chunks[0]:
-        at = next(i for i, (a, b) in enumerate(zip(x.chunks[0], part.chunks[0], strict=False)) if a != b)
+        pairs = enumerate(zip(x.chunks[0], part.chunks[0], strict=False))
+        where = next((f"block {i} has {a} rows in X and {b} in {label}" for i, (a, b) in pairs if a != b), "")
+        where = where or f"X is in {x.numblocks[0]} row blocks and {label} in {part.numblocks[0]}"
         raise ValueError(
-            f"X and {label} are chunked differently along the rows: block {at} has {x.chunks[0][at]} rows in X "
-            f"and {part.chunks[0][at]} in {label}. Use {label} = {label}.rechunk(X.chunks[0])."
+            f"X and {label} are chunked differently along the rows: {where}. "
+            f"Use {label} = {label}.rechunk(X.chunks[0])."
         )
+    return part
+
+
+def _one_dimensional(part: Any, label: str) -> Any:
+    if part.ndim == 2 and part.shape[1] == 1:
+        return part[:, 0]
+    if part.ndim != 1:
+        raise ValueError(f"{label} must hold one value a row, it has shape {part.shape}.")
     return part
 
 

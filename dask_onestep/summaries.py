@@ -13,6 +13,8 @@ __all__ = ["Summary"]
 
 _WIDTH = 80
 _HEADINGS = ("coef", "std err", "z", "P>|z|")
+# Room for signs and exponents, such as -1.23457e-09, with a blank before.
+_WIDTHS = (13, 10, 11, 7, 11, 11)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Summary:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        width = min(max([9, *(len(name) for name in self.table.index)]), 22)
+        width = min(max([9, *(len(name) for name in self.table.index)]), _WIDTH - sum(_WIDTHS))
         bounds = (f"[{(1 - self.level) / 2:.3f}", f"{(1 + self.level) / 2:.3f}]")
         lines = [self.title, self.verdict, "=" * _WIDTH]
         lines += _two_columns(self.facts)
@@ -76,9 +78,6 @@ class Summary:
             f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
             f"<p><small>{facts}</small></p>{notes}</div>"
         )
-
-
-_WIDTHS = (12, 11, 9, 8, 9, 9)
 
 
 def _cells(row: np.ndarray) -> tuple[str, ...]:

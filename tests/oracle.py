@@ -7,7 +7,7 @@ import numpy as np
 import statsmodels.api as sm
 from statsmodels.genmod import families as smf
 
-from dask_onestep.datasets import _draw_response
+from dask_onestep.datasets.simulated import draw_response
 from dask_onestep.families import NegativeBinomial, Tweedie, resolve_family
 from dask_onestep.links import resolve_link
 
@@ -83,7 +83,7 @@ def simulate(family, link, *, n=400, seed=0, offset=False, intercept=True):
     shift = spread * rng.uniform(-0.4, 0.4, n) if offset else None
     eta = eta if shift is None else eta + shift
     mean = resolve_link(link).inverse(eta)
-    y = _draw_response(rng, resolve_family(FAMILIES[family]), mean, 0.1 if family != "tweedie" else 0.5)
+    y = draw_response(rng, resolve_family(FAMILIES[family]), mean, 0.1 if family != "tweedie" else 0.5)
     return x, y, shift
 
 

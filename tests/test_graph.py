@@ -323,8 +323,8 @@ def pair(x, offset=None):
 def test_map_rows_on_arrays(loads, scheduler):
     with raise_if_dask_computes():
         x, y = from_column_chunks(loads)
-        one = map_rows(double, x, y, np.empty(0), name="predict-mean")
-        two = map_rows(pair, x, None, np.empty((0, 2)), name="predict-proba")
+        one = map_rows(double, {"x": x, "offset": y}, np.empty(0), name="predict-mean")
+        two = map_rows(pair, {"x": x, "offset": None}, np.empty((0, 2)), name="predict-proba")
     table = loads.table()
     assert isinstance(one, da.Array)
     assert one.chunks == (loads.rows,)
@@ -338,8 +338,8 @@ def test_map_rows_on_frames(loads, scheduler):
     with raise_if_dask_computes():
         x, y = from_one_frame(loads)
         like = pd.Series([], dtype=float)
-        one = map_rows(double, x, y, like, name="predict-mean")
-        two = map_rows(pair, x, None, pd.DataFrame({"no": [], "yes": []}, dtype=float), name="predict-proba")
+        one = map_rows(double, {"x": x, "offset": y}, like, name="predict-mean")
+        two = map_rows(pair, {"x": x}, pd.DataFrame({"no": [], "yes": []}, dtype=float), name="predict-proba")
     table = loads.table()
     assert isinstance(one, dd.Series)
     found = one.compute()

@@ -91,5 +91,5 @@ def test_nothing_is_left_of_a_matrix_of_zeros():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_matrix_that_is_not_finite_is_refused(bad):
-    with pytest.raises(ValueError, match="holds NaN or infinity: the linear predictor overflowed"):
+    with pytest.raises(ValueError, match="holds NaN or infinity: for some rows the linear predictor overflowed"):
         factorize(np.diag([1.0, bad]))

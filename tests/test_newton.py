@@ -7,7 +7,7 @@ from support import model_of
 from test_likelihood import oracle
 
 from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.newton import fit_rows, maximize, rose
+from dask_onestep.kernels.newton import arrived, fit_rows, maximize, rose
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Rows
 
@@ -134,3 +134,45 @@ def test_aliased_columns_stay_at_zero():
     assert found.converged
     assert found.coef[3] == 0
     np.testing.assert_allclose(found.coef[:3], fit_rows(Rows(x, rows.y), model_of()).coef, rtol=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize("shift", [0.0, 1e8])
+def test_the_unit_and_the_level_of_y_do_not_matter(scale, shift):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(500, 2))
+    y = (rng.normal(size=500) + x @ [1.0, 2.0] + shift) * scale
+    found = fit_rows(Rows(x, y), model_of())
+    assert found.converged
+    centred = sm.OLS(y - shift * scale, sm.add_constant(x)).fit()
+    errors = (found.coef - [shift * scale, 0, 0] - centred.params) / centred.bse
+    assert np.abs(errors).max() < (1e-5 if shift else 1e-8)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_a_gaussian_model_with_a_log_link_converges_in_any_unit(scale):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(500, 2)) * 0.3
+    mean = np.exp(x @ [1.0, 2.0])
+    noise = 0.1 * rng.normal(size=500)
+    found = fit_rows(Rows(x, np.maximum(mean + noise, 0.01) * scale), model_of("gaussian", "log"))
+    plain = fit_rows(Rows(x, np.maximum(mean + noise, 0.01)), model_of("gaussian", "log"))
+    assert found.converged
+    np.testing.assert_allclose(found.coef - [np.log(scale), 0, 0], plain.coef, rtol=1e-8, atol=1e-9)
+
+
+def test_rows_that_fit_exactly():
+    x = np.random.default_rng(2).normal(size=(50, 2))
+    found = fit_rows(Rows(x, 1 + x @ [2.0, 3.0]), model_of())
+    assert found.converged
+    np.testing.assert_allclose(found.coef, [1, 2, 3], rtol=1e-12)
+
+
+def test_the_end_of_an_ascent():
+    at = Moments(100, 100.0, -140.0, np.zeros(2), np.eye(2), 100.0, np.zeros(2))
+    assert arrived(at, 1e-17, 2, 1e-16)
+    assert not arrived(at, 1e-15, 2, 1e-16)
+    assert arrived(at, 1e-15, 2, 1e-16, last=0.9e-15)  # falls no more: rounding
+    assert not arrived(at, 1e-15, 2, 1e-16, last=4e-15)
+    assert not arrived(at, 1e-3, 2, 1e-16, last=1e-4)  # too large for rounding
+    assert not arrived(Moments(1, 1.0, -np.inf, np.zeros(2), np.eye(2)), 0.0, 2, 1e-16)

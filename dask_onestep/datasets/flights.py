@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -49,13 +48,9 @@ def load_flights(*, return_X_y: bool = False) -> Any:
     flights = _read_flights().sort_values("month", kind="stable").reset_index(drop=True)
     flights["delayed"] = (flights["arr_delay"] > 0).astype(float).where(flights["arr_delay"].notna())
     if not return_X_y:
-        starts = [int(n) for n in np.flatnonzero(np.diff(flights["month"], prepend=0))]
-        return dd.from_map(
-            partial(_month, flights),
-            list(zip(starts, [*starts[1:], len(flights)], strict=True)),
-            meta=flights.iloc[:0],
-            divisions=(*starts, len(flights) - 1),
-        )
+        months = [month for _, month in flights.groupby("month")]
+        divisions = (*(month.index[0] for month in months), len(flights) - 1)
+        return dd.from_map(_as_it_is, months, meta=flights.iloc[:0], divisions=divisions)
     complete = flights.dropna(subset=[*_FLIGHT_COLUMNS, "delayed"])
     sizes = tuple(int(n) for n in complete.groupby("month").size())
     x = complete[list(_FLIGHT_COLUMNS)].to_numpy(np.float64) / _FLIGHT_UNITS
@@ -73,5 +68,5 @@ def _read_flights() -> pd.DataFrame:
     return pd.read_csv(Path(spec.submodule_search_locations[0], "data", "flights.csv.zip"))
 
 
-def _month(flights: pd.DataFrame, bounds: tuple[int, int]) -> pd.DataFrame:
-    return flights.iloc[slice(*bounds)]
+def _as_it_is(month: pd.DataFrame) -> pd.DataFrame:
+    return month

@@ -101,11 +101,34 @@ def _draw_block(
         share = (number + rng.random(rows)) / n_blocks
         table[:, 1] = 0.5 * ndtri(share)
     mean = link.inverse(coef[0] + table[:, 1:] @ coef[1:])
-    table[:, 0] = _draw_response(rng, family, mean, dispersion)
+    table[:, 0] = draw_response(rng, family, mean, dispersion)
     return table
 
 
-def _draw_response(rng: np.random.Generator, family: Family, mean: np.ndarray, phi: float) -> np.ndarray:
+def draw_response(rng: np.random.Generator, family: Family, mean: np.ndarray, phi: float) -> np.ndarray:
+    """Return responses drawn from a family's law.
+
+    Parameters
+    ----------
+    rng : Generator
+        Where randomness comes from.
+    family : Family
+        The law.
+    mean : ndarray of shape (n,)
+        μ of each row.
+    phi : float
+        φ, for families with a dispersion.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        One response a row.
+
+    Raises
+    ------
+    ValueError
+        If the law is none of the package's.
+    """
     match family.name:
         case "gaussian":
             return rng.normal(mean, np.sqrt(phi))

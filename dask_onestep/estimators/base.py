@@ -8,19 +8,24 @@ from typing import Any, Self
 
 import dask
 import numpy as np
+import pandas as pd
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from dask_onestep.estimators.designing import specify
 from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.hypotheses import Hypotheses
 from dask_onestep.estimators.reporting import Reporting
 from dask_onestep.families import Family
+from dask_onestep.frames import frame_dtypes, is_frame, pick_columns, read_terms
 from dask_onestep.graph import apply, gather, map_rows
 from dask_onestep.inputs import Data, bring_together, column_names, is_lazy, split_columns
 from dask_onestep.kernels.covariance import COV_TYPES
+from dask_onestep.kernels.design import Design
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.scoring import Predictor, Residuals
+from dask_onestep.kernels.terms import Terms
 from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.methods import Estimate, Problem, resolve_method
 from dask_onestep.methods.examine import examine
@@ -45,6 +50,7 @@ class GLMBase(Diagnostics, Hypotheses, Reporting, BaseEstimator):
     cov_type: str
     weight_type: str
     solver: str
+    formula: str | None
     missing: str
     verbose: bool
 
@@ -65,7 +71,8 @@ class GLMBase(Diagnostics, Hypotheses, Reporting, BaseEstimator):
         X : dask Array, dask DataFrame, or array-like of shape (n, p)
             Covariates, without a constant; any row chunks, their sizes known or not.
         y : array-like or Dask collection of shape (n,), or str
-            Response or labels, in the same row chunks as `X`; a string names a column of the frame `X`.
+            Response or labels, in the same row chunks as `X`; a string names a column of the frame `X`; None
+            if the formula has a left-hand side.
         sample_weight : array-like, Dask collection of shape (n,), or str, optional
             Weights, not negative; see `weight_type`.
         offset : array-like, Dask collection of shape (n,), or str, optional
@@ -126,56 +133,92 @@ class GLMBase(Diagnostics, Hypotheses, Reporting, BaseEstimator):
         self, X: Any, y: Any, sample_weight: Any, offset: Any, groups: Any, *, lazy: bool
     ) -> tuple[Any, Problem]:
         method = resolve_method(self.method)
-        if y is None:
+        if y is None and self.formula is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         if (groups is not None) != (self.cov_type == "cluster"):
             raise ValueError("groups= and cov_type='cluster' go together: one was given without the other.")
         self._had_weight, self._had_offset = sample_weight is not None, offset is not None
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": groups}
-        data = self._data(X, parts, reset=True)
+        self._taken = tuple(part for part in parts.values() if isinstance(part, str))
+        data, terms = self._read(X, parts)
         problem = Problem(
-            self._model(data.columns),
-            gather(data.x, data.y, data.weights, data.offset, data.groups),
+            self._model(() if terms is not None else data.columns),
+            gather(data.x, data.y, data.weights, data.offset, data.groups, data.lengths),
             cov_type=self.cov_type,
             solver=self.solver,
             lazy=lazy,
             scheduler=_scheduler(data),
             verbose=self.verbose,
         )
+        if terms is not None:
+            design = specify(problem, terms, frame_dtypes(data.x))
+            problem.model = self._model(design.names, design)
         return method, problem
 
-    def _model(self, columns: tuple[str, ...]) -> Model:
+    def _model(self, columns: tuple[str, ...], design: Design | None = None) -> Model:
         for option, choices in _CHOICES.items():
             if (value := getattr(self, option)) not in choices:
                 raise ValueError(f"{option}={value!r} is not known. Choose one of {', '.join(map(repr, choices))}.")
-        if self.fit_intercept and "intercept" in columns:
+        intercept = bool(self.fit_intercept) if design is None else design.terms.fit_intercept
+        if intercept and "intercept" in columns:
             raise ValueError(
                 "X has a column named 'intercept', which the model's own intercept is called. Rename it, or "
                 "pass fit_intercept=False."
             )
         family = self._family()
         link: LinkLike = resolve_link(self._link(family))
-        return Model(family, link, columns, bool(self.fit_intercept), self._classifies, self.missing, self.weight_type)
+        return Model(
+            family,
+            link,
+            columns,
+            intercept,
+            self._classifies,
+            self.missing,
+            self.weight_type,
+            design=design,
+        )
 
-    def _data(self, X: Any, parts: dict[str, Any], *, reset: bool) -> Data:
-        """Bring data together, and set or check the number and the names of its columns."""
+    def _read(self, X: Any, parts: dict[str, Any]) -> tuple[Data, Terms | None]:
+        """Bring the data of ``fit`` together, and set the number and the names of its columns."""
         X, parts = split_columns(X, parts)
+        X = X.infer_objects() if isinstance(X, pd.DataFrame) else X
+        terms = read_terms(X, self.formula, bool(self.fit_intercept))
+        if terms is None and not is_lazy(X):
+            columns = tuple(map(str, X.columns)) if is_frame(X) else None
+            least = 0 if self.fit_intercept else 1
+            X = validate_data(self, X, reset=True, ensure_all_finite=False, ensure_min_features=least)
+            return bring_together(X, parts, columns), None
+        columns = column_names(X) if terms is None else terms.columns
+        self.n_features_in_ = len(columns)
+        if is_frame(X):
+            self.feature_names_in_ = np.array(columns, dtype=object)
+            X = pick_columns(X, _columns_read(terms, columns, parts["y"]), ignored=None)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return bring_together(X, parts, columns), terms
+
+    def _data(self, X: Any, parts: dict[str, Any], *, response: bool = True) -> Data:
+        """Bring later data together, its columns as ``fit`` had them; `response` is whether y is wanted."""
+        X, parts = split_columns(X, parts)
+        design, names = self._fitted_model.design, getattr(self, "feature_names_in_", ())
+        if design is not None and not is_frame(X):
+            raise TypeError(
+                f"fit had a DataFrame with columns {list(names)}, and X is {type(X).__name__}: pass a frame."
+            )
         columns = None
-        if is_lazy(X):
-            columns = column_names(X)
-            named = hasattr(X, "columns")
-            if reset:
-                self.n_features_in_ = len(columns)
-                if named:
-                    self.feature_names_in_ = np.array(columns, dtype=object)
-                elif hasattr(self, "feature_names_in_"):
-                    del self.feature_names_in_
-            else:
-                _check_columns(self, columns, named)
-        else:
-            columns = tuple(map(str, X.columns)) if hasattr(X, "columns") else None
-            X = validate_data(
-                self, X, reset=reset, ensure_all_finite=False, ensure_min_features=0 if self.fit_intercept else 1
+        if is_frame(X) and len(names):
+            # scikit-learn raises where the order differs; names say which column is which.
+            terms = None if design is None else design.terms
+            wanted = _columns_read(terms, tuple(names), parts["y"], response=response)
+            ignored = self._taken if self.formula is None else None
+            X, columns = pick_columns(X, wanted, ignored=ignored), tuple(names)
+        if design is None and not is_lazy(X):
+            least = 0 if self.fit_intercept else 1
+            X = validate_data(self, X, reset=False, ensure_all_finite=False, ensure_min_features=least)
+        elif design is None and X.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} "
+                "features as input."
             )
         return bring_together(X, parts, columns)
 
@@ -183,7 +226,7 @@ class GLMBase(Diagnostics, Hypotheses, Reporting, BaseEstimator):
         """Return predictions: lazy for Dask input, NumPy otherwise."""
         check_is_fitted(self)
         self._require(offset=offset)
-        data = self._data(X, {"y": None, "weights": None, "offset": offset, "groups": None}, reset=False)
+        data = self._data(X, {"y": None, "weights": None, "offset": offset, "groups": None}, response=False)
         predictor = Predictor(self._fitted_model, self._coefficients(), kind, getattr(self, "classes_", None), **known)
         return _mapped(predictor, data, predictor_like(predictor, data), f"predict-{kind}")
 
@@ -192,7 +235,7 @@ class GLMBase(Diagnostics, Hypotheses, Reporting, BaseEstimator):
         check_is_fitted(self)
         self._require(sample_weight=sample_weight, offset=offset)
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": None}
-        data = self._data(X, parts, reset=False)
+        data = self._data(X, parts)
         residuals = Residuals(self._fitted_model, self._coefficients(), kind, getattr(self, "classes_", None))
         like = one_column(data, np.dtype(np.float64))
         return _mapped(residuals, data, like, f"residuals-{kind}", y=data.y, weights=data.weights)
@@ -208,10 +251,10 @@ class GLMBase(Diagnostics, Hypotheses, Reporting, BaseEstimator):
         check_is_fitted(self)
         self._require(sample_weight=sample_weight, offset=offset)
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": None}
-        data = self._data(X, parts, reset=False)
+        data = self._data(X, parts)
         return Problem(
             self._fitted_model,
-            gather(data.x, data.y, data.weights, data.offset),
+            gather(data.x, data.y, data.weights, data.offset, lengths=data.lengths),
             solver=self.solver,
             scheduler=_scheduler(data),
             verbose=self.verbose,
@@ -294,23 +337,19 @@ def one_column(data: Data, dtype: Any) -> Any:
 def _mapped(function: Any, data: Data, like: Any, name: str, **others: Any) -> Any:
     """Return a function of each row: lazy for Dask input, NumPy otherwise."""
     lazy = map_rows(function, {"x": data.x, "offset": data.offset, **others}, like, name=name)
-    return lazy.compute(scheduler=_scheduler(data)) if data.local else lazy
+    return np.asarray(lazy.compute(scheduler=_scheduler(data))) if data.local else lazy
 
 
-def _check_columns(estimator: GLMBase, columns: tuple[str, ...], named: bool) -> None:
-    if len(columns) != estimator.n_features_in_:
-        raise ValueError(
-            f"X has {len(columns)} features, but {type(estimator).__name__} is expecting "
-            f"{estimator.n_features_in_} features as input."
-        )
-    fitted = getattr(estimator, "feature_names_in_", None)
-    if named and fitted is not None and tuple(fitted) != columns:
-        missing = [name for name in fitted if name not in columns]
-        raise ValueError(
-            f"The columns of X are not those of fit: missing {missing}."
-            if missing
-            else f"The columns of X are in another order than in fit: use X[{list(fitted)}]."
-        )
+def _columns_read(terms: Terms | None, columns: tuple[str, ...], y: Any, *, response: bool = True) -> tuple[str, ...]:
+    """Return the columns that a frame must have: those of y among them, where the formula tells y."""
+    told = None if terms is None else terms.response
+    if not response or (told is None and y is not None):
+        return columns
+    if told is None:
+        raise ValueError("y is None and no formula has it on the left: pass y, or write formula='y ~ ...'.")
+    if y is not None:
+        raise ValueError(f"y is the formula's left-hand side, {told.name!r}, and y= was passed too: drop one.")
+    return tuple(dict.fromkeys((*columns, *told.columns)))
 
 
 def _scheduler(data: Data) -> str | None:

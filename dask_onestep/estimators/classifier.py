@@ -20,7 +20,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
     ----------
     link : str, object or None, default="logit"
         "logit", "probit", "cloglog", or any link of `GLMRegressor`.
-    method, fit_intercept, cov_type, weight_type, solver, missing, verbose
+    method, fit_intercept, cov_type, weight_type, solver, formula, missing, verbose
         As for `GLMRegressor`.
 
     Attributes
@@ -55,6 +55,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         cov_type: str = "nonrobust",
         weight_type: str = "variance",
         solver: str = "auto",
+        formula: str | None = None,
         missing: str = "raise",
         verbose: bool = False,
     ):
@@ -64,6 +65,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         self.cov_type = cov_type
         self.weight_type = weight_type
         self.solver = solver
+        self.formula = formula
         self.missing = missing
         self.verbose = verbose
 

@@ -37,6 +37,8 @@ class GLMRegressor(RegressorMixin, GLMBase):
         Whether a weight counts as precision, or as so many equal rows.
     solver : {"auto", "cholesky"}, default="auto"
         How the scoring equations are solved.
+    formula : str or None, default=None
+        A model formula for DataFrames, such as ``"y ~ x + C(g) + bs(z, df=4)"``; see the notes.
     missing : {"raise", "drop"}, default="raise"
         What to do with rows that hold NaN or infinity.
     verbose : bool, default=False
@@ -63,9 +65,21 @@ class GLMRegressor(RegressorMixin, GLMBase):
     estimate_ : Estimate
         The method's own record.
     n_features_in_ : int
-        Columns of X.
+        Columns read of X; coefficients may be more, or fewer.
     feature_names_in_ : ndarray of shape (p,)
         Their names, if X had any.
+
+    Notes
+    -----
+    Of a DataFrame, columns that are not numbers are treatment-coded, the first level being the
+    reference.  A formula (grammar: formulaic's) codes them as it says.  Either way the design is
+    specified once and applied in every block: the levels are those of the whole data, read in one
+    pass more unless they are known categories or given, as in ``C(g, levels=["a", "b"])``; transforms
+    with a state (``bs``, ``cr``, ``cc``, ``poly``, ``center``, ``scale``) take it, in the same pass, from
+    the whole data up to 100,000 complete rows, and beyond from a simple random sample of so many and
+    the extremes of the whole.  A formula may call functions of each row only (``log``, ``np.sqrt``, …).
+    Levels that fit did not see raise.  `fit_intercept` says whether a formula that is silent about the
+    intercept has one.
 
     Examples
     --------
@@ -87,6 +101,7 @@ class GLMRegressor(RegressorMixin, GLMBase):
         cov_type: str = "nonrobust",
         weight_type: str = "variance",
         solver: str = "auto",
+        formula: str | None = None,
         missing: str = "raise",
         verbose: bool = False,
     ):
@@ -97,6 +112,7 @@ class GLMRegressor(RegressorMixin, GLMBase):
         self.cov_type = cov_type
         self.weight_type = weight_type
         self.solver = solver
+        self.formula = formula
         self.missing = missing
         self.verbose = verbose
 

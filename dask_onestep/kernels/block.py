@@ -24,7 +24,7 @@ def run_kernel(
     block : Block
         The block as it arrived.
     kernel : callable
-        (rows, model, …) to a record with ``+``.
+        (rows, model, …) to a record with ``+``; one marked ``takes_blocks`` is given the block as it is.
     model : Model
         The model.
     classes : ndarray of shape (2,) or None
@@ -37,6 +37,8 @@ def run_kernel(
     record or Findings
         The kernel's record.
     """
+    if getattr(kernel, "takes_blocks", False):
+        return kernel(block, model, *arguments)
     rows = usable_rows(block, model)
     if isinstance(rows, Rows):
         rows = encode(rows, classes)

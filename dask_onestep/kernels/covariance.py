@@ -156,16 +156,18 @@ def sandwich(factor: Factor, products: ScoreProducts, cov_type: str, n: float) -
         If there is but one cluster.
     """
     d = factor.rank
+    # Without a degree of freedom left there is no correction for their number.
+    share = n / (n - d) if n > d else float("nan")
     if cov_type == "cluster":
         assert products.clusters is not None
         sums = products.clusters.to_numpy()
         count = len(sums)
         if count < 2:
             raise ValueError("cov_type='cluster' needs at least two groups.")
-        meat, correction = sums.T @ sums, count / (count - 1) * (n - 1) / (n - d)
+        meat, correction = sums.T @ sums, count / (count - 1) * (n - 1) / n * share
     else:
         assert products.meat is not None
-        meat, correction = products.meat, n / (n - d) if cov_type == "HC1" else 1.0
+        meat, correction = products.meat, share if cov_type == "HC1" else 1.0
     bread = factor.inverse()
     filled = np.nan_to_num(bread)
     return np.where(np.isnan(bread), np.nan, correction * filled @ meat @ filled)

@@ -12,9 +12,12 @@ from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model, Rows
 
-__all__ = ["Maximum", "fit_rows", "maximize", "rose", "safe_start"]
+__all__ = ["Maximum", "arrived", "fit_rows", "maximize", "rose", "safe_start"]
 
 MAX_HALVINGS = 30
+
+# The share of a log-likelihood of many rows that its last digits may be wrong by.
+ROUNDING = 1e-11
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,35 @@ def rose(new: float, old: float) -> bool:
     bool
         False for NaN.
     """
-    return bool(new >= old - 1e-11 * abs(old)) if np.isfinite(old) else not np.isnan(new) and new >= old
+    return bool(new >= old - ROUNDING * abs(old)) if np.isfinite(old) else not np.isnan(new) and new >= old
+
+
+def arrived(sums: Moments, decrement: float, rank: int, tol: float, last: float = np.inf) -> bool:
+    """Return whether an ascent is at its end: λ² is small, or nothing but rounding is left of it.
+
+    Parameters
+    ----------
+    sums : Moments
+        The sums where the ascent stands.
+    decrement : float
+        λ² there.
+    rank : int
+        d.
+    tol : float
+        The share of the squared sampling error, d·φ̂, that λ² may be.
+    last : float
+        λ² before the last step.  Where y is large beside its spread, rounding keeps λ² above any
+        tolerance; then it no longer falls.
+
+    Returns
+    -------
+    bool
+        False where there is no likelihood.
+    """
+    if not np.isfinite(sums.loglik):
+        return False
+    phi = 1.0 if sums.pearson is None else max(sums.pearson, 0.0) / max(sums.n, 1)
+    return decrement <= tol * max(rank, 1) * phi or last <= decrement <= ROUNDING * abs(sums.loglik)
 
 
 def maximize(
@@ -81,7 +112,7 @@ def maximize(
     intercept : bool
         Whether the first coefficient is the intercept.
     tol : float
-        Stop once λ² = s'I⁻¹s is at most `tol` times d.
+        Stop once λ² = s'I⁻¹s is at most `tol` times d·φ̂, or falls no more.
     max_iter : int
         Stop after so many steps all the same.
     inside : callable or None
@@ -104,8 +135,10 @@ def maximize(
     """
     coef, current = start, objective(start) if first is None else first
     factor = factorize(current.information, intercept=intercept)
+    last = np.inf
     for n_iter in range(max_iter + 1):
-        if np.isfinite(current.loglik) and factor.decrement(current.score) <= tol * max(factor.rank, 1):
+        decrement = factor.decrement(current.score)
+        if arrived(current, decrement, factor.rank, tol, last):
             return Maximum(coef, current, factor, True, n_iter)
         if n_iter == max_iter:
             break
@@ -119,7 +152,7 @@ def maximize(
             step = step / 2
         else:
             break
-        coef, current = trial, reached
+        coef, current, last = trial, reached, decrement
         factor = factorize(current.information, intercept=intercept)
     return Maximum(coef, current, factor, False, n_iter)
 

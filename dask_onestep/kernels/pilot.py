@@ -191,8 +191,8 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
         step = replace(step, decrement=_sampling_decrement(curvature, found, factor))
     if step.decrement <= UNUSABLE * factor.rank or (coef != pilot.coef).any():
         return step
-    share = curvature.attainable() / float(sums.score @ (step.coef - coef))
-    return shorten(model, pilot, step, share) if 0 < share < 1 else step
+    attainable, promised = curvature.attainable(), float(sums.score @ (step.coef - coef))
+    return shorten(model, pilot, step, attainable / promised) if 0 < attainable < promised else step
 
 
 def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:

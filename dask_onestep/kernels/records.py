@@ -97,7 +97,7 @@ class Findings:
     counts : tuple of (str, int, str)
         What was found, on how many rows, and the cure.
     blocks : tuple of int
-        The first blocks it was found in, at most five.
+        The first blocks it was found in, at most five; none where it is not known.
     more : bool
         Whether further blocks have findings too.
     """
@@ -128,11 +128,9 @@ class Findings:
             f"{what} ({count} row{'s' if count != 1 else ''})" if count else what for what, count, _ in self.counts
         ]
         cures = dict.fromkeys(cure for _, _, cure in self.counts if cure)
-        where = ", ".join(map(str, self.blocks)) + (", …" if self.more else "")
-        raise ValueError(
-            f"{'; '.join(lines)}. In block{'s' if len(self.blocks) > 1 or self.more else ''} {where}. "
-            + " ".join(cures)
-        )
+        several = len(self.blocks) > 1 or self.more
+        where = f"In block{'s' if several else ''} {', '.join(map(str, self.blocks))}{', …' if self.more else ''}."
+        raise ValueError(" ".join([f"{'; '.join(lines)}.", *([where] if self.blocks else []), *cures]))
 
 
 def add(left: Any, right: Any) -> Any:

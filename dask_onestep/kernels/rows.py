@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.families import Family
+from dask_onestep.kernels.design import Design
 from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.table import DROP, gaps
 from dask_onestep.kernels.threads import aligned
 from dask_onestep.links import LinkLike
 
 __all__ = ["Block", "Model", "Rows", "encode", "hold", "inspect_columns", "self_checking", "usable_rows"]
-
-_DROP = "Pass missing='drop' to leave such rows out, or mend them first."
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Model:
         Whether a weight counts as precision or as repeated rows.
     fixed : tuple of (str, float)
         Coefficients held at a value, as a null hypothesis holds them; they are not estimated.
+    design : Design or None
+        How a frame's block becomes a matrix of `columns`; None if it is one as it comes.
     """
 
     family: Family
@@ -51,6 +53,7 @@ class Model:
     missing: str = "raise"
     weight_type: str = "variance"
     fixed: tuple[tuple[str, float], ...] = ()
+    design: Design | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,8 +86,8 @@ class Block:
     ----------
     x : ndarray or DataFrame of shape (m, p)
         Covariates.
-    y : ndarray or Series of shape (m,)
-        Response, or labels.
+    y : ndarray or Series of shape (m,), or None
+        Response, or labels; None if the model's design takes it from `x`.
     weights, offset, groups : array-like of shape (m,) or None
         As handed to ``fit``.
     number : int
@@ -94,7 +97,7 @@ class Block:
     """
 
     x: Any
-    y: Any
+    y: Any = None
     weights: Any = None
     offset: Any = None
     groups: Any = None
@@ -179,6 +182,14 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} has {length} rows" for name, length in lengths.items())
         return _found(block, f"the parts of one block differ in length: {said}", 0, "Align them first.")
+    kept, n_missing = None, 0
+    if model.design is not None and isinstance(block.x, pd.DataFrame):
+        designed = model.design.enter(block, model.missing)
+        if isinstance(designed, Findings):
+            return designed
+        matrix, chosen, kept = designed
+        n_missing = len(block.x) - len(matrix)
+        block = replace(block, x=matrix, **chosen)
     x = _numeric_matrix(block, model)
     if isinstance(x, Findings):
         return x
@@ -191,11 +202,19 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
             return _found(block, f"{label} {array}", len(x), "Convert it to numbers first.")
         parts[name] = array
     groups = None if block.groups is None else _vector(block.groups, numeric=False)
-    rows = Rows(x, groups=groups, number=block.number, start=block.start, **parts)  # type: ignore[arg-type]
+    rows = Rows(
+        x,
+        groups=groups,  # type: ignore[arg-type]
+        number=block.number,
+        start=block.start,
+        kept=kept,
+        n_missing=n_missing,
+        **parts,  # type: ignore[arg-type]
+    )
     if model.missing == "drop":
         complete = _complete_rows(rows)
         if not complete.all():
-            rows = replace(rows.take(complete), n_missing=int((~complete).sum()))
+            rows = replace(rows.take(complete), n_missing=n_missing + int((~complete).sum()))
     return _check_values(rows, model) or rows
 
 
@@ -244,7 +263,7 @@ def _complete_rows(rows: Rows) -> np.ndarray:
     complete = np.isfinite(rows.x).all(axis=1) if rows.x.dtype.kind == "f" else np.ones(len(rows), bool)
     for part in (rows.y, rows.weights, rows.offset, rows.groups):
         if part is not None:
-            complete &= np.isfinite(part) if part.dtype.kind == "f" else ~pd.isna(part)
+            complete &= ~gaps(part)
     return complete
 
 
@@ -254,9 +273,8 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
     for name, part in (("y", rows.y), ("sample_weight", rows.weights), ("offset", rows.offset)):
         if part is None:
             continue
-        gaps = ~np.isfinite(part) if part.dtype.kind == "f" else pd.isna(part)
-        if gaps.any():
-            found.append((f"Input {name} contains NaN, infinity or a missing value", int(gaps.sum()), _DROP))
+        if (absent := gaps(part)).any():
+            found.append((f"Input {name} contains NaN, infinity or a missing value", int(absent.sum()), DROP))
     if rows.weights is not None and (negative := rows.weights < 0).any():
         found.append(("sample_weight is negative", int(negative.sum()), "Weights must be zero or positive."))
     if not found and not model.classify:
@@ -308,7 +326,7 @@ def inspect_columns(rows: Rows, model: Model) -> Findings | None:
             return None
     counts = (~np.isfinite(rows.x)).sum(axis=0)
     found = tuple(
-        (f"Input X contains NaN or infinity in column {name}", int(count), _DROP)
+        (f"Input X contains NaN or infinity in column {name}", int(count), DROP)
         for name, count in zip(model.columns, counts, strict=True)
         if count
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ class Predictor:
             If the block has values that cannot be used, and gaps are not to be passed on.
         """
         # A family is asked only about y, and there is none here.
-        rows = _checked(Block(x, np.zeros(len(x)), offset=offset), _without_family(self.model))
+        rows = _checked(Block(x, np.zeros(len(x)), offset=offset), _as_predicted(self.model, self.kind))
         eta, spread = self._linear(rows)
         if self.kind == "linear":
             return eta
@@ -84,6 +84,8 @@ class Predictor:
         if self.kind == "proba":
             return np.column_stack([1.0 - mean, mean])
         assert self.classes is not None
+        if (gaps := int(np.isnan(mean).sum())) > 0:
+            raise ValueError(f"{gaps} rows have missing values and so no label; predict_proba gives them NaN.")
         return self.classes[(mean > 0.5).astype(np.intp)]
 
     def _linear(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -97,6 +99,15 @@ class Predictor:
                     variance = np.einsum("ij,ij->i", np.dot(part.design, covariance), part.design)
                     spread[part.rows] = np.sqrt(np.maximum(variance, 0.0))
         return eta, spread
+
+
+def _as_predicted(model: Model, kind: str) -> Model:
+    """Return the model as predictions see it: y is not looked at, and no row is dropped.
+
+    With missing="drop" a gap gives NaN; a label cannot be NaN, so there it is an error.
+    """
+    keeps = model.missing == "drop" and kind != "label"
+    return replace(model, classify=True, missing="keep" if keeps else "raise", fixed=())
 
 
 RESIDUALS = ("response", "pearson", "deviance", "working")
@@ -180,15 +191,10 @@ def _checked(block: Block, model: Model) -> Rows:
     if isinstance(rows, Rows) and model.missing == "raise":
         rows = inspect_columns(rows, model) or rows
     if isinstance(rows, Findings):
-        rows.raise_error()
+        # Which of the blocks this one is, a prediction does not know.
+        Findings(rows.counts, ()).raise_error()
     assert isinstance(rows, Rows)
     return rows
-
-
-def _without_family(model: Model) -> Model:
-    """Return the model as predictions see it: with missing="drop", rows stay, whatever they hold."""
-    missing = "keep" if model.missing == "drop" else model.missing
-    return Model(model.family, model.link, model.columns, model.fit_intercept, classify=True, missing=missing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dask_onestep.methods.average import Average, AverageEstimate
+from dask_onestep.methods.average_lasso import AverageLasso, AverageLassoEstimate
+from dask_onestep.methods.debiased_lasso import DebiasedLasso, DebiasedLassoEstimate
 from dask_onestep.methods.drop_each import drop_each
 from dask_onestep.methods.mle import MLE
 from dask_onestep.methods.one_step import OneStep, OneStepEstimate
@@ -17,6 +19,10 @@ __all__ = [
     "MLE",
     "Average",
     "AverageEstimate",
+    "AverageLasso",
+    "AverageLassoEstimate",
+    "DebiasedLasso",
+    "DebiasedLassoEstimate",
     "Estimate",
     "OneStep",
     "OneStepEstimate",
@@ -34,6 +40,8 @@ METHODS: dict[str, type] = {
     "pilot": Pilot,
     "average": Average,
     "surrogate": Surrogate,
+    "average-lasso": AverageLasso,
+    "debiased-lasso": DebiasedLasso,
 }
 
 

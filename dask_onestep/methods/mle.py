@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.likelihood import initial_moments
 from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.newton import MAX_HALVINGS, rose, safe_start
+from dask_onestep.kernels.newton import MAX_HALVINGS, arrived, rose, safe_start
 from dask_onestep.kernels.pilot import PilotFit
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
@@ -26,7 +26,7 @@ class MLE(BaseEstimator):
     """The global maximum-likelihood estimator.
 
     Each iteration reads the data once, for log-likelihood, score and information at β, and takes a
-    scoring step, halved if the log-likelihood fell.  It ends where λ² ≤ `tol`·d, so that log-likelihood,
+    scoring step, halved if the log-likelihood fell.  It ends where λ² ≤ `tol`·d·φ̂, so that log-likelihood,
     covariance and ``decrement_`` are those of the returned coefficients.
 
     Parameters
@@ -37,7 +37,7 @@ class MLE(BaseEstimator):
     max_iter : int, default=25
         Steps at the most.
     tol : float, default=1e-16
-        On λ²/d, the squared distance to the maximum as a share of the squared sampling error.
+        On λ²/(d·φ̂), the squared distance to the maximum as a share of the squared sampling error.
     random_state : int, RandomState or None, default=0
         Seed of the pilot.
 
@@ -110,7 +110,7 @@ class MLE(BaseEstimator):
         if self.start == "pilot":
             pilot = problem.pilot("auto", seed_of(self.random_state))
             return problem.value(problem.apply(_begin, problem.model, pilot, name="coefficients"))
-        known = problem.survey()
+        known = problem.value(problem.survey())
         sums = problem.value(problem.total(initial_moments, name="initial-moments"))
         return factorize(sums.information, intercept=problem.model.has_intercept).solve(sums.score), None, known
 
@@ -132,10 +132,14 @@ class MLE(BaseEstimator):
 
     def _climb(self, problem: Problem, coef: np.ndarray, sums: Moments) -> tuple[np.ndarray, Moments, int, bool]:
         """Step until λ² is small; a step after which ℓ fell is halved, a pass each time."""
-        for n_iter in range(self.max_iter):
-            factor = factorize(sums.information, intercept=problem.model.has_intercept)
-            if factor.decrement(sums.score) <= self.tol * factor.rank:
+        intercept, last = problem.model.has_intercept, np.inf
+        for n_iter in range(self.max_iter + 1):
+            factor = factorize(sums.information, intercept=intercept)
+            decrement = factor.decrement(sums.score)
+            if arrived(sums, decrement, factor.rank, self.tol, last):
                 return coef, sums, n_iter, True
+            if n_iter == self.max_iter:
+                break
             step = factor.solve(sums.score)
             for _ in range(MAX_HALVINGS):
                 reached = problem.value(problem.moments(coef + step))
@@ -143,10 +147,9 @@ class MLE(BaseEstimator):
                     break
                 step = step / 2
             else:
-                return coef, sums, n_iter, False
-            coef, sums = coef + step, reached
-        factor = factorize(sums.information, intercept=problem.model.has_intercept)
-        return coef, sums, self.max_iter, factor.decrement(sums.score) <= self.tol * factor.rank
+                break
+            coef, sums, last = coef + step, reached, decrement
+        return coef, sums, n_iter, False
 
 
 def _begin(model: Model, pilot: PilotFit) -> tuple[np.ndarray, np.ndarray | None, Survey]:

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.likelihood import log_likelihoods
 from dask_onestep.kernels.pilot import PilotFit, fit_pilot
-from dask_onestep.kernels.rows import Model, encode
+from dask_onestep.kernels.rows import Model, Rows, encode
 from dask_onestep.kernels.sampling import PilotSample
 from dask_onestep.methods.problem import Estimate, Problem, conclude, seed_of
 
@@ -90,7 +90,9 @@ def _ratio(sample: PilotSample, model: Model, restricted: Model) -> tuple[float,
         smaller = fit_pilot(held, restricted)
         coef, rows, lost = smaller.coef, smaller.rows, rank - smaller.factor.rank
     else:
-        rows = encode(held.drawn().rows(), larger.survey.classes)
+        encoded = encode(held.drawn().rows(), larger.survey.classes)
+        assert isinstance(encoded, Rows)
+        rows = encoded
         coef, lost = np.empty(0), rank
     sums = log_likelihoods(larger.rows, model, larger.coef[np.newaxis])
     held_sums = log_likelihoods(rows, restricted, coef[np.newaxis])

@@ -34,7 +34,7 @@ from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.sampling import PilotSample, PilotSize, Survey, pilot_rows, survey
 
-__all__ = ["Estimate", "Problem", "aliasing", "coefficients", "conclude", "seed_of"]
+__all__ = ["Estimate", "Problem", "aliasing", "check_pilot_size", "coefficients", "conclude", "seed_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +243,7 @@ class Problem:
         """
         known = self.blocks.n_rows if self.model.missing == "raise" else None
         # A restricted model has the pilot of the whole one.
-        rule = PilotSize(_check_pilot_size(size), len(self.model.all_names), known)
+        rule = PilotSize(check_pilot_size(size), len(self.model.all_names), known)
         sample = self.settle(self.total(pilot_rows, rule, seed, name="pilot-sample"))
         if self.model.classify:
             self.classes = self.apply(_classes, sample, name="classes")
@@ -266,17 +266,20 @@ class Problem:
             self, model=replace(self.model, fixed=tuple(values.items())), cov_type="nonrobust", n_passes=0, classes=None
         )
 
-    def survey(self) -> Survey:
+    def survey(self) -> Delayed:
         """Return counts and classes of the whole: one pass, for methods that draw no pilot.
+
+        The labels of a classification are known to the passes after it.
 
         Returns
         -------
-        Survey
-            What is known now, computed.
+        Delayed
+            `Survey`.
         """
         sample = self.total(pilot_rows, PilotSize(0, self.d), 0, name="survey")
-        known = self.value(self.apply(survey, sample, name="survey-report"))
-        self.classes = known.classes
+        known = self.settle(self.apply(survey, sample, name="survey-report"))
+        if self.model.classify:
+            self.classes = self.apply(_labels, known, name="classes")
         return known
 
     def apply(self, function: Callable[..., Any], *arguments: Any, name: str) -> Delayed:
@@ -498,7 +501,24 @@ def seed_of(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31))
 
 
-def _check_pilot_size(size: Any) -> str | int | float:
+def check_pilot_size(size: Any) -> str | int | float:
+    """Return a pilot's size if it is one.
+
+    Parameters
+    ----------
+    size : "auto", int or float
+        A rule, a number of rows, or a share of them.
+
+    Returns
+    -------
+    str, int or float
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
     if isinstance(size, str) and size == "auto":
         return size
     if isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size >= 1:
@@ -512,6 +532,10 @@ def _check_pilot_size(size: Any) -> str | int | float:
 
 def _classes(sample: PilotSample) -> np.ndarray | None:
     return survey(sample).classes
+
+
+def _labels(known: Survey) -> np.ndarray | None:
+    return known.classes
 
 
 def coefficients(record: Any) -> np.ndarray:

@@ -1,0 +1,169 @@
+"""Tables as people have them: which columns a model wants of a frame, and of what kind they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.terms import Terms, column_terms, formula_terms, is_numeric
+
+__all__ = ["cut_frame", "frame_dtypes", "is_frame", "pick_columns", "read_terms"]
+
+
+def is_frame(x: Any) -> bool:
+    """Return whether `x` is a DataFrame, Dask's or pandas'.
+
+    Parameters
+    ----------
+    x : object
+        What a user handed in.
+
+    Returns
+    -------
+    bool
+        False for arrays and lists.
+    """
+    return isinstance(x, (dd.DataFrame, pd.DataFrame))
+
+
+def read_terms(x: Any, formula: str | None, fit_intercept: bool) -> Terms | None:
+    """Return what a model reads of a table, or None if its columns are numbers and covariates as they come.
+
+    Parameters
+    ----------
+    x : object
+        Covariates as handed to ``fit``.
+    formula : str or None
+        The formula.
+    fit_intercept : bool
+        Whether there is an intercept unless the formula says so.
+
+    Returns
+    -------
+    Terms or None
+        What is read.
+
+    Raises
+    ------
+    TypeError
+        If a formula meets data without names.
+    ValueError
+        If the formula names columns that are not there, or a column holds times.
+    """
+    if formula is None:
+        if not is_frame(x) or all(map(is_numeric, x.dtypes)):
+            return None
+        terms = column_terms(tuple(map(str, x.columns)), fit_intercept)
+    else:
+        if not is_frame(x):
+            raise TypeError(
+                f"formula= speaks of columns, and X is {type(x).__name__}: pass a DataFrame, pandas' or Dask's."
+            )
+        terms = formula_terms(formula, fit_intercept)
+    response = terms.response.columns if terms.response is not None else ()
+    names = {str(name) for name in x.columns}
+    if missing := [name for name in (*terms.columns, *response) if name not in names]:
+        raise ValueError(f"formula={formula!r} names {missing}, which are not columns. These are: {sorted(names)}.")
+    dtypes = {str(name): dtype for name, dtype in x.dtypes.items()}
+    _refuse_times(dtypes, terms.columns)
+    for factor in terms.factors:
+        if factor.states and (words := [name for name in factor.columns if not is_numeric(dtypes[name])]):
+            raise ValueError(f"{factor.name!r} in the formula is of numbers, and {words} are not numeric columns.")
+    return terms
+
+
+def _refuse_times(dtypes: dict[str, Any], columns: Iterable[str]) -> None:
+    times = [name for name in columns if getattr(dtypes[name], "kind", "O") in "mM"]
+    times += [name for name in columns if isinstance(dtypes[name], pd.PeriodDtype)]
+    if times:
+        name = times[0]
+        raise ValueError(
+            f"Columns {times} hold dates or durations, which are not numbers. Turn them into numbers, such as "
+            f"X[{name!r}].dt.dayofyear or (X[{name!r}] - start).dt.total_seconds(), or into categories."
+        )
+
+
+def frame_dtypes(x: Any) -> dict[str, Any]:
+    """Return the dtypes of a frame's columns, categorical only where the categories are known.
+
+    Parameters
+    ----------
+    x : dask DataFrame or DataFrame
+        The frame.
+
+    Returns
+    -------
+    dict
+        Name to dtype.
+    """
+    known = {}
+    for name, dtype in x.dtypes.items():
+        unknown = isinstance(dtype, pd.CategoricalDtype) and isinstance(x, dd.DataFrame) and not x[name].cat.known
+        known[str(name)] = np.dtype(object) if unknown else dtype
+    return known
+
+
+def pick_columns(x: Any, wanted: Sequence[str], *, ignored: Iterable[str] | None) -> Any:
+    """Return the columns of fit, in its order, from a later frame.
+
+    Parameters
+    ----------
+    x : dask DataFrame or DataFrame
+        The frame.
+    wanted : sequence of str
+        The columns of fit.
+    ignored : iterable of str or None
+        Other columns that may be there; None for any.
+
+    Returns
+    -------
+    dask DataFrame or DataFrame
+        The columns.
+
+    Raises
+    ------
+    ValueError
+        If columns are missing, or there are others.
+    """
+    names = [str(name) for name in x.columns]
+    if missing := [name for name in wanted if name not in names]:
+        raise ValueError(f"The columns of X are not those of fit: missing {missing}.")
+    others = [] if ignored is None else [name for name in names if name not in {*wanted, *ignored}]
+    if others:
+        raise ValueError(
+            f"X has {len(wanted) + len(others)} features, but the fit had {len(wanted)}: {others} are not known. "
+            f"Use X[{list(wanted)}]."
+        )
+    if names == list(wanted):
+        return x
+    x = x if list(x.columns) == names else x.rename(columns=dict(zip(x.columns, names, strict=True)))
+    return x[list(wanted)]
+
+
+def cut_frame(x: pd.DataFrame | pd.Series, rows: int) -> tuple[Any, tuple[int, ...]]:
+    """Return a pandas frame in partitions, without a copy, and their lengths.
+
+    Parameters
+    ----------
+    x : DataFrame or Series
+        The frame.
+    rows : int
+        Rows a partition.
+
+    Returns
+    -------
+    frame : dask DataFrame or dask Series
+        Of the same rows.
+    lengths : tuple of int
+        Rows of each partition.
+    """
+    pieces = [x.iloc[start : start + rows] for start in range(0, max(len(x), 1), rows)]
+    return dd.from_map(_as_is, pieces, meta=x.iloc[:0]), tuple(map(len, pieces))
+
+
+def _as_is(piece: Any) -> Any:
+    return piece

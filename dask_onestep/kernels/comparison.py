@@ -1,0 +1,90 @@
+"""How blocks differ from each other under one model: observed beside expected, block by block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dask_onestep.kernels.likelihood import linear_predictor, slices
+from dask_onestep.kernels.rows import Model, Rows
+
+__all__ = ["BlockFit", "BlockFits", "compare_blocks"]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFit:
+    """A block beside the model.
+
+    Attributes
+    ----------
+    number : int
+        The block's number.
+    n, n_missing : int
+        Rows used, and dropped.
+    weight : float
+        Σ wᵢ.
+    observed, expected : float
+        Σ wᵢyᵢ and Σ wᵢμᵢ.
+    variance : float
+        Σ wᵢ V(μᵢ): the variance of ``observed``, at φ = 1.
+    """
+
+    number: int
+    n: int
+    n_missing: int
+    weight: float
+    observed: float
+    expected: float
+    variance: float
+
+    def z(self, dispersion: float) -> float:
+        """Return how many standard deviations the block's mean is from what the model expects."""
+        spread = np.sqrt(dispersion * self.variance)
+        return float((self.observed - self.expected) / spread) if spread > 0 else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFits:
+    """The blocks, in order; ``+`` joins.
+
+    Attributes
+    ----------
+    blocks : tuple of BlockFit
+        One a block.
+    """
+
+    blocks: tuple[BlockFit, ...]
+
+    def __add__(self, other: BlockFits) -> BlockFits:
+        return BlockFits(self.blocks + other.blocks)
+
+
+def compare_blocks(rows: Rows, model: Model, coef: np.ndarray) -> BlockFits:
+    """Return a block beside the model.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block, labels encoded.
+    model : Model
+        The model.
+    coef : ndarray of shape (d,)
+        β̂, without NaN.
+
+    Returns
+    -------
+    BlockFits
+        Of one block.
+    """
+    expected = variance = 0.0
+    for part in slices(rows, model):
+        mean = model.link.inverse(linear_predictor(part.design, coef, part.offset))
+        weights = np.ones(len(mean)) if part.weights is None else part.weights
+        expected += float(np.dot(weights, mean))
+        variance += float(np.dot(weights, model.family.variance(mean)))
+    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+    observed = float(np.dot(weights, rows.y))
+    return BlockFits(
+        (BlockFit(rows.number, len(rows), rows.n_missing, float(weights.sum()), observed, expected, variance),)
+    )

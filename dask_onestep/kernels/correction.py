@@ -1,0 +1,158 @@
+"""The correction that takes an average of lassos to a debiased estimate, and what is then known of its errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.stats import norm
+
+from dask_onestep.kernels.debiasing import LocalLassos
+from dask_onestep.kernels.newton import MAX_HALVINGS
+from dask_onestep.kernels.nodewise import NodewiseRows, approximate_inverse
+from dask_onestep.kernels.records import Moments
+
+__all__ = ["Debiased", "covariance", "debias", "debias_again", "expected_coverage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Debiased:
+    """A debiased estimate.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (d,)
+        β̂.
+    theta : ndarray of shape (d, d)
+        Θ̂.
+    response : ndarray of shape (d, d)
+        ∂β̂ over the noise of the score per row: Θ̂ after one round, Θ̂ + (I − Θ̂Σ̂)Θ̂ after two.
+    gram : ndarray of shape (d, d)
+        Σ̂, the information per row, where it was last read.
+    missed : ndarray of shape (d,)
+        What the quadratics at the lassos are estimated to miss of β̂; zeros after a second round.
+    rounds : int
+        Corrections made.
+    halvings : int
+        How often a correction was halved.
+    """
+
+    coef: np.ndarray
+    theta: np.ndarray
+    response: np.ndarray
+    gram: np.ndarray
+    missed: np.ndarray
+    rounds: int = 1
+    halvings: int = 0
+
+
+def debias(local: LocalLassos, nodewise: NodewiseRows) -> Debiased:
+    """Return β̂ = b̄ + Θ̂ḡ, equation (4.1) of Lee, Liu, Sun and Taylor.
+
+    Parameters
+    ----------
+    local : LocalLassos
+        Sums over all blocks.
+    nodewise : NodewiseRows
+        All rows of the nodewise lasso.
+
+    Returns
+    -------
+    Debiased
+        The estimate.
+    """
+    theta = approximate_inverse(nodewise)
+    coef = (local.coef + theta @ local.gradient) / local.share
+    missed = theta @ local.remainder / local.share
+    return Debiased(coef, theta, theta, local.information / local.weight, missed)
+
+
+def debias_again(last: Debiased, sums: Moments) -> Debiased:
+    """Return β̂ + Θ̂ s(β̂)/n: a further round, with the score of all rows at the estimate so far.
+
+    What Θ̂ leaves of the bias, I − Θ̂Σ̂ times it, is multiplied by I − Θ̂Σ̂ once more.  A round that the
+    quadratic at β̂ says would lower the log-likelihood is halved.
+
+    Parameters
+    ----------
+    last : Debiased
+        The estimate so far.
+    sums : Moments
+        Sums over all rows at its `coef`.
+
+    Returns
+    -------
+    Debiased
+        The estimate after the round.
+    """
+    gram, gradient = sums.information / sums.weight, sums.score / sums.weight
+    move = last.theta @ gradient
+    rise, bend = float(gradient @ move), float(move @ gram @ move)
+    length, halvings = 1.0, 0
+    while rise * length < 0.5 * bend * length**2 and halvings < MAX_HALVINGS:
+        length, halvings = length / 2, halvings + 1
+    response = last.response + length * (last.theta - last.theta @ (gram @ last.response))
+    return replace(
+        last,
+        coef=last.coef + length * move,
+        response=response,
+        gram=gram,
+        missed=np.zeros_like(move),
+        rounds=last.rounds + 1,
+        halvings=last.halvings + halvings,
+    )
+
+
+def covariance(estimate: Debiased, local: LocalLassos, phi: float) -> np.ndarray:
+    """Return φ̂ R Σ̂ R'/n, R the estimate's response to the noise: φ̂ Θ̂Σ̂Θ̂'/n after one round.
+
+    Parameters
+    ----------
+    estimate : Debiased
+        The estimate.
+    local : LocalLassos
+        Sums over all blocks.
+    phi : float
+        φ̂.
+
+    Returns
+    -------
+    ndarray of shape (d, d)
+        Covariance of β̂.
+    """
+    noise = estimate.gram / local.weight if local.noise is None else local.noise / local.share**2
+    spread = estimate.response @ noise @ estimate.response.T
+    return phi * (spread + spread.T) / 2
+
+
+def expected_coverage(estimate: Debiased, average: np.ndarray, std_err: np.ndarray, level: float = 0.95) -> float:
+    """Return what share of the clearly nonzero coefficients the intervals may be expected to cover.
+
+    The bias that is left is about (I − RΣ̂)(b̄ − β), R the response, less what the quadratics missed;
+    β̂ stands for β where it is beyond √(2 log d) standard errors, and b̄ − β counts as 0 elsewhere.  Since
+    β̂ is itself drawn towards b̄, the estimate is on the hopeful side.  An interval whose centre is off by
+    b standard errors covers with probability Φ(z − b) − Φ(−z − b).
+
+    Parameters
+    ----------
+    estimate : Debiased
+        The estimate.
+    average : ndarray of shape (d,)
+        b̄.
+    std_err : ndarray of shape (d,)
+        Standard errors of β̂.
+    level : float
+        Level of the intervals.
+
+    Returns
+    -------
+    float
+        The share, NaN where no coefficient is clearly nonzero.
+    """
+    clear = np.abs(estimate.coef) > np.sqrt(2 * np.log(max(len(average), 2))) * std_err
+    if not clear.any():
+        return float("nan")
+    shrinkage = np.where(clear, average - estimate.coef, 0.0)
+    bias = shrinkage - estimate.response @ (estimate.gram @ shrinkage) - estimate.missed
+    off, z = np.abs(bias[clear]) / std_err[clear], norm.isf((1 - level) / 2)
+    return float(np.mean(norm.cdf(z - off) - norm.cdf(-z - off)))

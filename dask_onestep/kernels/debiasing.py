@@ -1,0 +1,316 @@
+"""Local lassos as sums over blocks, and what their average still lacks.
+
+Lee, Liu, Sun and Taylor, "Communication-efficient sparse regression: a one-shot approach", arXiv
+1503.04337: β̂ = b̄ + Θ̂ḡ, b̄ the average of the blocks' lassos, ḡ of their scores per row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dask_onestep.kernels.lasso import (
+    LassoFit,
+    Penalty,
+    fit_lasso,
+    fit_null,
+    fit_scaled_lasso,
+    penalty_level,
+    remainder,
+)
+from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.nodewise import NodewiseRows, nodewise_rows
+from dask_onestep.kernels.records import Findings, Sums
+from dask_onestep.kernels.rows import Model, Rows
+
+__all__ = ["LassoPlan", "LocalLassos", "NodewisePlan", "local_lassos", "nodewise_share"]
+
+
+@dataclass(frozen=True, slots=True)
+class NodewisePlan:
+    """How the rows of Θ̂ are estimated.
+
+    Attributes
+    ----------
+    alpha : "auto" or tuple of float
+        α of every coefficient as a covariate, 0 for the intercept.
+    tol : float
+        On the duality gap.
+    max_iter : int
+        Sweeps at the most.
+    """
+
+    alpha: str | tuple[float, ...]
+    tol: float
+    max_iter: int
+
+    def rows(self, gram: np.ndarray, n: float, index: Any, names: tuple[str, ...], first: int) -> NodewiseRows:
+        """Return rows of the nodewise lasso on a Gram matrix of n rows.
+
+        Parameters
+        ----------
+        gram : ndarray of shape (d, d)
+            Information over n.
+        n : float
+            Rows.
+        index : sequence of int
+            The columns to regress on the others.
+        names : tuple of str
+            Names of the coefficients.
+        first : int
+            1 if the first is an intercept, which is never penalised.
+
+        Returns
+        -------
+        NodewiseRows
+            The rows.
+
+        Raises
+        ------
+        ValueError
+            If a column is a combination of the others.
+        """
+        if isinstance(self.alpha, str):
+            centred = np.diag(gram).copy()
+            if first:
+                centred -= gram[0] ** 2 / gram[0, 0]
+            centred[:first] = 0.0
+            alpha = penalty_level(n, len(gram) - first) * np.sqrt(np.maximum(centred, 0.0))
+        else:
+            alpha = np.asarray(self.alpha)
+        scaled = isinstance(self.alpha, str)
+        found = nodewise_rows(gram, index, alpha, scaled=scaled, tol=self.tol, max_iter=self.max_iter)
+        if (empty := found.weights == 0).any():
+            named = ", ".join(names[j] for j in found.index[empty])
+            raise ValueError(
+                f"no row of the inverse covariance can be had for {named}: zero, constant, or a combination of "
+                "columns that are not penalised"
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class LassoPlan:
+    """What every block is asked for.
+
+    Attributes
+    ----------
+    alpha : "auto" or tuple of float
+        α of every coefficient, 0 for the intercept.
+    l1_ratio : float
+        Share of the l1 part.
+    weights : {"size", "equal"}
+        Whether a block counts by its rows, or as one.
+    tol, max_iter : float, int
+        Of the lasso.
+    nodewise : NodewisePlan or None
+        How each block estimates its share of the rows of Θ̂; None if it has none.
+    shares : tuple of tuple of int
+        First and last + 1 of these rows, for each block.
+    """
+
+    alpha: str | tuple[float, ...]
+    l1_ratio: float
+    weights: str
+    tol: float
+    max_iter: int
+    nodewise: NodewisePlan | None = None
+    shares: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalLassos(Sums):
+    """Sums over blocks of what their lassos found, n_k = Σ wᵢ of block k and ω_k its weight (n_k, or 1).
+
+    Attributes
+    ----------
+    n, n_missing, n_blocks : int
+        Usable rows, rows dropped, and blocks that have rows.
+    weight : float
+        Σ n_k.
+    share : float
+        Σ ω_k.
+    coef : ndarray of shape (d,)
+        Σ ω_k b_k.
+    gradient : ndarray of shape (d,)
+        Σ ω_k s_k(b_k)/n_k.
+    remainder : ndarray of shape (d,)
+        Σ ω_k r_k/n_k, r_k what the quadratic at b_k misses of the score.
+    alpha : ndarray of shape (d,)
+        Σ ω_k α_k.
+    information : ndarray of shape (d, d)
+        Σ I_k(b_k).
+    noise : ndarray of shape (d, d) or None
+        Σ (ω_k/n_k)² I_k(b_k); None where that is `information`.
+    pearson : float or None
+        Σ χ²_k(b_k); None for families without a dispersion.
+    nonzeros : int
+        Σ of the numbers of nonzero b_k.
+    smallest : int
+        Rows of the smallest block.
+    kkt, gap : float
+        The largest of any block.
+    unconverged : tuple of int
+        Blocks whose lasso stopped before its tolerance.
+    nodewise : NodewiseRows or None
+        The rows of Θ̂ so far.
+    """
+
+    n: int
+    n_missing: int
+    n_blocks: int
+    weight: float
+    share: float
+    coef: np.ndarray
+    gradient: np.ndarray
+    remainder: np.ndarray
+    alpha: np.ndarray
+    information: np.ndarray
+    noise: np.ndarray | None
+    pearson: float | None
+    nonzeros: int
+    smallest: int
+    kkt: float
+    gap: float
+    unconverged: tuple[int, ...]
+    nodewise: NodewiseRows | None
+
+    def __add__(self, other: LocalLassos) -> LocalLassos:
+        def total(name: str) -> Any:
+            left, right = getattr(self, name), getattr(other, name)
+            return right if left is None else left if right is None else left + right
+
+        return LocalLassos(
+            **{name: total(name) for name in _ADDED},
+            smallest=min(self.smallest, other.smallest),
+            kkt=max(self.kkt, other.kkt),
+            gap=max(self.gap, other.gap),
+        )
+
+
+_ADDED = (
+    *("n", "n_missing", "n_blocks", "weight", "share", "coef", "gradient", "remainder", "alpha"),
+    *("information", "noise", "pearson", "nonzeros", "unconverged", "nodewise"),
+)
+
+
+def local_lassos(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos | Findings:
+    """Return a block's lasso, its score and information there, and its share of the rows of Θ̂.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    plan : LassoPlan
+        What is asked for.
+
+    Returns
+    -------
+    LocalLassos or Findings
+        The block's sums, or why it has no lasso.
+    """
+    start, stop = plan.shares[rows.number] if plan.nodewise else (0, 0)
+    if not len(rows) or (rows.weights is not None and not rows.weights.any()):
+        if stop > start:
+            what = f"no rows, and rows {start} to {stop - 1} of the inverse covariance are this block's share"
+            return _poor(rows, what, "Repartition, or use DebiasedLasso(nodewise='pooled').")
+        return _empty(rows, model, plan)
+    null = fit_null(rows, model)
+    if null is None:
+        return _poor(rows, "every y has the same value at an end of its range, so there is no local fit", _LARGER)
+    if isinstance(plan.alpha, str):
+        fit = fit_scaled_lasso(rows, model, plan.l1_ratio, null, tol=plan.tol, max_iter=plan.max_iter)
+    else:
+        penalty = Penalty.of(np.asarray(plan.alpha), plan.l1_ratio)
+        fit = fit_lasso(rows, model, penalty, null, tol=plan.tol, max_iter=plan.max_iter)
+    if not np.isfinite(fit.coef).all() or not fit.moments.is_finite():
+        return _poor(rows, "the lasso ran away to infinity", _LARGER)
+    if aliased := _aliased(fit, model):
+        return _poor(rows, f"columns that are not penalised are aliased: {', '.join(aliased)}", _LARGER)
+    found = None
+    if plan.nodewise and stop > start:
+        gram, first = fit.moments.information / fit.moments.weight, int(model.has_intercept)
+        try:
+            found = plan.nodewise.rows(gram, len(rows), range(start, stop), model.names, first)
+        except ValueError as error:
+            return _poor(rows, str(error), "Leave the column out, or use DebiasedLasso(nodewise='pooled').")
+    return _as_sums(rows, model, fit, plan, found)
+
+
+_LARGER = "Use larger blocks (rechunk or repartition the rows), or a larger alpha."
+
+
+def _as_sums(rows: Rows, model: Model, fit: LassoFit, plan: LassoPlan, nodewise: NodewiseRows | None) -> LocalLassos:
+    sums = fit.moments
+    share = sums.weight if plan.weights == "size" else 1.0
+    return LocalLassos(
+        n=sums.n,
+        n_missing=rows.n_missing,
+        n_blocks=1,
+        weight=sums.weight,
+        share=share,
+        coef=share * fit.coef,
+        gradient=(share / sums.weight) * sums.score,
+        remainder=(share / sums.weight) * remainder(rows, model, fit),
+        alpha=share * fit.penalty.alpha,
+        information=sums.information,
+        noise=None if plan.weights == "size" else sums.information / sums.weight**2,
+        pearson=sums.pearson,
+        nonzeros=int(np.count_nonzero(fit.coef)),
+        smallest=sums.n,
+        kkt=fit.kkt,
+        gap=fit.gap,
+        unconverged=() if fit.converged else (rows.number,),
+        nodewise=nodewise,
+    )
+
+
+def _empty(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos:
+    d = len(model.names)
+    nothing, none = np.zeros(d), np.zeros((d, d))
+    equal, pearson = plan.weights == "equal", 0.0 if model.family.has_dispersion else None
+    return LocalLassos(
+        *(0, rows.n_missing, 0, 0.0, 0.0, nothing, nothing, nothing, nothing, none, none if equal else None),
+        *(pearson, 0, np.iinfo(np.int64).max, 0.0, 0.0, (), None),
+    )
+
+
+def _aliased(fit: LassoFit, model: Model) -> list[str]:
+    free = np.flatnonzero(fit.penalty.alpha == 0)
+    factor = factorize(fit.moments.information[np.ix_(free, free)], intercept=False)
+    return [model.names[j] for j in free[~factor.kept]]
+
+
+def _poor(rows: Rows, what: str, cure: str) -> Findings:
+    return Findings(((what, 0, cure),), (rows.number,))
+
+
+def nodewise_share(number: int, n_blocks: int, d: int) -> tuple[int, int]:
+    """Return which of the d rows of Θ̂ one of K blocks estimates: ⌈d/K⌉ of them, as in the paper.
+
+    Parameters
+    ----------
+    number : int
+        The block's number, from 0, among those that have rows.
+    n_blocks : int
+        K.
+    d : int
+        Rows of Θ̂.
+
+    Returns
+    -------
+    start, stop : int
+        The first, and the last + 1.
+
+    Examples
+    --------
+    >>> from dask_onestep.kernels.debiasing import nodewise_share
+    >>> [nodewise_share(k, 4, 5) for k in range(4)]
+    [(0, 2), (2, 4), (4, 5), (5, 5)]
+    """
+    size = -(-d // n_blocks)
+    return min(number * size, d), min((number + 1) * size, d)

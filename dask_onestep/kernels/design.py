@@ -1,0 +1,243 @@
+"""The design: how a block of a table becomes a matrix, the same for every block and every later table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.table import complete_cases, plain_columns, sorted_levels
+from dask_onestep.kernels.terms import Factor, Terms, is_numeric, parse
+
+__all__ = ["Design", "make_design", "open_factors"]
+
+_SLICE_ROWS = 65_536
+_PARTS = ("y", "weights", "offset", "groups")
+
+
+@dataclass(frozen=True)
+class Design:
+    """A model specification, built once and applied to every block.
+
+    Attributes
+    ----------
+    terms : Terms
+        What is read of the table.
+    names : tuple of str
+        Names of the matrix's columns, the constant left out.
+    levels : tuple of (Factor, Index)
+        The levels of each categorical factor; the first is the reference of treatment coding.
+    spec : ModelSpec or None
+        formulaic's specification; None without a formula.
+    """
+
+    terms: Terms
+    names: tuple[str, ...]
+    levels: tuple[tuple[Factor, pd.Index], ...]
+    spec: Any = None
+
+    def enter(self, block: Any, missing: str) -> tuple[np.ndarray, dict[str, Any], np.ndarray | None] | Findings:
+        """Return a block as matrix and parts.
+
+        Parameters
+        ----------
+        block : Block
+            The block, `x` a frame.
+        missing : {"raise", "drop", "keep"}
+            Rows with gaps are findings, left out, or become rows of NaN.
+
+        Returns
+        -------
+        matrix : ndarray of shape (m, p)
+            The covariates.
+        parts : dict
+            y, weights, offset and groups of the same rows.
+        kept : ndarray of shape (m,) or None
+            Row numbers within the block, if rows were left out.
+        """
+        complete = complete_cases(block, self.terms, missing)
+        if isinstance(complete, Findings):
+            return complete
+        whole = bool(complete.all())
+        frame = block.x if whole else block.x[complete]
+        if found := self._unseen(frame, block.number):
+            return found
+        matrix = self.matrix(frame)
+        parts = {name: getattr(block, name) for name in _PARTS}
+        if block.y is None and self.terms.response is not None:
+            parts["y"] = self.terms.response.values(block.x)
+        if whole:
+            return matrix, parts, None
+        if missing == "drop":
+            chosen = {name: None if part is None else part[complete] for name, part in parts.items()}
+            return matrix, chosen, np.flatnonzero(complete)
+        spread = np.full((len(complete), len(self.names)), np.nan)
+        spread[complete] = matrix
+        return spread, parts, None
+
+    def matrix(self, frame: pd.DataFrame) -> np.ndarray:
+        """Return the matrix of complete rows, written slice by slice.
+
+        Parameters
+        ----------
+        frame : DataFrame of shape (m, …)
+            Rows without gaps or unseen levels.
+
+        Returns
+        -------
+        ndarray of shape (m, p)
+            float64, without the constant.
+        """
+        out = np.empty((len(frame), len(self.names)))
+        known = _column_levels(self.levels)
+        for start in range(0, len(frame), _SLICE_ROWS):
+            rows = plain_columns(frame.iloc[start : start + _SLICE_ROWS], self.terms.columns, known)
+            target = out[start : start + _SLICE_ROWS]
+            if self.spec is None:
+                _treatment(rows, target)
+            else:
+                target[:] = _apply(self.spec, rows)[:, int(self.terms.fit_intercept) :]
+        return out
+
+    def _unseen(self, frame: pd.DataFrame, number: int) -> Findings | None:
+        found: list[tuple[str, int, str]] = []
+        for factor, levels in self.levels:
+            values = factor.values(frame)
+            if isinstance(values.dtype, pd.CategoricalDtype) and values.cat.categories.equals(levels):
+                continue
+            strange = ~values.isin(levels).to_numpy()
+            if strange.any():
+                (example,) = values[strange].iloc[:1].tolist()
+                what = f"{factor.name} has a level that fit did not see, {example!r}"
+                found.append((what, int(strange.sum()), "Leave such rows out, or fit with that level."))
+        return Findings(tuple(found), (number,)) if found else None
+
+
+def open_factors(terms: Terms, dtypes: Mapping[str, Any]) -> tuple[Factor, ...]:
+    """Return the categorical factors whose levels the dtypes do not tell.
+
+    Parameters
+    ----------
+    terms : Terms
+        What the model reads.
+    dtypes : mapping of str to dtype
+        Dtypes of the columns; categorical only where the categories are known.
+
+    Returns
+    -------
+    tuple of Factor
+        Those that a pass must look at.
+    """
+    return tuple(factor for factor in _categorical(terms, dtypes) if _told_levels(factor, dtypes) is None)
+
+
+def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
+    """Return the design of a table.
+
+    Parameters
+    ----------
+    terms : Terms
+        What the model reads.
+    dtypes : mapping of str to dtype
+        Dtypes of the columns.
+    seen : Profile or None
+        What a pass has shown; None if none was needed.
+
+    Returns
+    -------
+    Design
+        The design.
+
+    Raises
+    ------
+    ValueError
+        If no row is complete, or the formula does not fit the columns.
+    """
+    if seen is not None and seen.n == 0:
+        raise ValueError("Found array with 0 sample(s): no row has all that the formula uses.")
+    looked_at = {} if seen is None else dict(zip(seen.factors, seen.levels, strict=True))
+    levels: list[tuple[Factor, pd.Index]] = []
+    for factor in _categorical(terms, dtypes):
+        told = _told_levels(factor, dtypes)
+        levels.append((factor, sorted_levels(factor.values(looked_at[factor])) if told is None else told))
+    if terms.formula is None:
+        return Design(terms, _treatment_names(terms, dict(_column_levels(levels))), tuple(levels))
+    known = _column_levels(levels)
+    empty = pd.DataFrame({name: _empty(dtypes[name]) for name in terms.columns})
+    rows = plain_columns(empty if seen is None else seen.level_rows(), terms.columns, known)
+    spec = _specify(terms, rows)
+    if seen is not None and seen.states:
+        state = _specify(terms, plain_columns(seen.state_rows(), terms.columns, known)).transform_state
+        spec = spec.update(transform_state=state)
+    _check_kinds(spec, {factor.name for factor, _ in levels})
+    return Design(terms, tuple(spec.column_names[int(terms.fit_intercept) :]), tuple(levels), spec)
+
+
+def _categorical(terms: Terms, dtypes: Mapping[str, Any]) -> list[Factor]:
+    return [f for f in terms.factors if f.coded or (f.source is None and not is_numeric(dtypes[f.name]))]
+
+
+def _told_levels(factor: Factor, dtypes: Mapping[str, Any]) -> pd.Index | None:
+    if factor.levels is not None:
+        return pd.Index(factor.levels)
+    column = factor.name if factor.source is None else factor.source
+    dtype = dtypes.get(column)
+    return dtype.categories if isinstance(dtype, pd.CategoricalDtype) else None
+
+
+def _column_levels(levels: Any) -> dict[str, pd.Index]:
+    """Return the levels of columns that are factors as they are, or within ``C(...)``."""
+    coded = {factor.source: index for factor, index in levels if factor.source in factor.columns}
+    return coded | {factor.name: index for factor, index in levels if factor.source is None}
+
+
+def _empty(dtype: Any) -> pd.Series:
+    return pd.Series([], dtype=dtype)
+
+
+def _specify(terms: Terms, rows: pd.DataFrame) -> Any:
+    from formulaic.errors import FormulaicError
+
+    assert terms.formula is not None
+    formula = parse(terms.formula, terms.fit_intercept)
+    try:
+        matrix = getattr(formula, "rhs", formula).get_model_matrix(rows, context={}, na_action="ignore", output="numpy")
+    except (FormulaicError, TypeError, ValueError) as error:
+        raise ValueError(f"formula={terms.formula!r} does not fit the columns: {str(error).splitlines()[0]}") from error
+    return matrix.model_spec
+
+
+def _apply(spec: Any, rows: pd.DataFrame) -> np.ndarray:
+    return np.asarray(spec.get_model_matrix(rows, context={}), dtype=np.float64)
+
+
+def _check_kinds(spec: Any, categorical: set[str]) -> None:
+    for name, (kind, _) in spec.encoder_state.items():
+        if kind.value == "categorical" and name not in categorical:
+            raise ValueError(
+                f"{name!r} in the formula is categorical: write C({name}), so that its levels are counted."
+            )
+
+
+def _treatment_names(terms: Terms, levels: Mapping[str, pd.Index]) -> tuple[str, ...]:
+    names: list[str] = []
+    for column in terms.columns:
+        names += [f"{column}[T.{level}]" for level in levels[column][1:]] if column in levels else [column]
+    return tuple(names)
+
+
+def _treatment(rows: pd.DataFrame, out: np.ndarray) -> None:
+    at = 0
+    for name in rows.columns:
+        column = rows[name]
+        if not isinstance(column.dtype, pd.CategoricalDtype):
+            out[:, at] = column
+            at += 1
+            continue
+        width = len(column.cat.categories) - 1
+        out[:, at : at + width] = column.cat.codes.to_numpy()[:, np.newaxis] == np.arange(1, width + 1)
+        at += width

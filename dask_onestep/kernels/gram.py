@@ -1,0 +1,108 @@
+"""Gram matrices and weighted designs: what the nodewise lasso is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dask_onestep.kernels.likelihood import linear_predictor, slices, working
+from dask_onestep.kernels.records import Findings, Sums
+from dask_onestep.kernels.rows import Block, Model, Rows, inspect_columns, self_checking, usable_rows
+from dask_onestep.kernels.threads import one_blas_thread
+
+__all__ = ["GramSums", "WeightedDesign", "gram_sums"]
+
+
+@dataclass(frozen=True, slots=True)
+class GramSums(Sums):
+    """A Gram matrix as a sum over rows.
+
+    Attributes
+    ----------
+    n : int
+        Rows.
+    gram : ndarray of shape (p, p)
+        Σ wᵢ xᵢxᵢ'.
+    """
+
+    n: int
+    gram: np.ndarray
+
+
+@self_checking
+def gram_sums(rows: Rows, model: Model) -> GramSums:
+    """Return the Gram matrix of a block.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block; `y` is not read.
+    model : Model
+        The model, for the columns.
+
+    Returns
+    -------
+    GramSums
+        Sums over the block's rows.
+    """
+    d = len(model.names)
+    gram = np.zeros((d, d))
+    with np.errstate(all="ignore"):  # what is not finite shows in the sums
+        for part in slices(rows, model):
+            if part.weights is not None:
+                np.multiply(part.design, np.sqrt(part.weights)[:, None], out=part.design)
+            gram += np.dot(part.design.T, part.design)
+    return GramSums(len(rows), gram)
+
+
+@dataclass(frozen=True)
+class WeightedDesign:
+    """What turns a block of covariates into W^{1/2}X, W the expected information of a row in η.
+
+    Attributes
+    ----------
+    model : Model
+        Family, link, columns.
+    coef : ndarray of shape (d,)
+        β, at which W is taken.
+    """
+
+    model: Model
+    coef: np.ndarray
+
+    def __call__(self, x: Any, offset: Any = None) -> np.ndarray:
+        """Return the weighted design of a block.
+
+        Parameters
+        ----------
+        x : ndarray or DataFrame of shape (m, p)
+            Covariates.
+        offset : array-like of shape (m,) or None
+            The offset.
+
+        Returns
+        -------
+        ndarray of shape (m, d)
+            Rows √wᵢ xᵢ, the constant first if there is one.
+
+        Raises
+        ------
+        ValueError
+            If the block holds NaN or infinity, or is not numeric.
+        """
+        rows = usable_rows(Block(x, np.zeros(len(x)), offset=offset), self.model)
+        if isinstance(rows, Rows):
+            rows = inspect_columns(rows, self.model) or rows
+        if isinstance(rows, Findings):
+            rows.raise_error()
+        assert isinstance(rows, Rows)
+        result = np.empty((len(rows), len(self.coef)))
+        with one_blas_thread():
+            for part in slices(rows, self.model):
+                # The weight does not depend on y.
+                eta = linear_predictor(part.design, self.coef, part.offset)
+                _, _, weight = working(self.model, part.y, eta)
+                np.multiply(part.design, np.sqrt(weight)[:, None], out=result[part.rows])
+        return result

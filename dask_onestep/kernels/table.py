@@ -1,0 +1,131 @@
+"""A block of a table: its gaps, and its columns as plain NumPy dtypes and categories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.terms import Terms, is_numeric
+
+__all__ = ["DROP", "complete_cases", "gaps", "plain_columns", "sorted_levels"]
+
+DROP = "Pass missing='drop' to leave such rows out, or mend them first."
+
+
+def gaps(part: Any) -> np.ndarray:
+    """Return which values are missing, NaN or infinite.
+
+    Parameters
+    ----------
+    part : Series or ndarray of shape (m,)
+        Values of any dtype.
+
+    Returns
+    -------
+    ndarray of shape (m,) of bool
+        True for a gap.
+    """
+    missing = np.asarray(pd.isna(part))
+    kind = getattr(part.dtype, "kind", "O")
+    if kind == "f":
+        values = part.to_numpy(np.float64, na_value=np.nan) if isinstance(part, pd.Series) else part
+        missing = missing | ~np.isfinite(values)
+    return missing
+
+
+def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findings:
+    """Return which rows of a block have all that the model uses.
+
+    Parameters
+    ----------
+    block : Block
+        The block as it arrived, `x` a frame.
+    terms : Terms
+        What the model reads of it.
+    missing : {"raise", "drop", "keep"}
+        Whether gaps in the covariates' columns are findings.
+
+    Returns
+    -------
+    ndarray of shape (m,) of bool, or Findings
+        The complete rows, or the columns with gaps and their counts.
+    """
+    complete = np.ones(len(block.x), dtype=bool)
+    found = []
+    for name in terms.columns:
+        absent = gaps(block.x[name])
+        complete &= ~absent
+        if missing == "raise" and absent.any():
+            found.append(
+                (f"Input X contains NaN, infinity or a missing value in column {name}", int(absent.sum()), DROP)
+            )
+    if found:
+        return Findings(tuple(found), (block.number,))
+    parts = [getattr(block, name) for name in ("y", "weights", "offset", "groups")]
+    if block.y is None and terms.response is not None:
+        parts += [block.x[name] for name in terms.response.columns]
+    for part in parts:
+        if part is not None and missing == "drop":
+            complete &= ~gaps(part)
+    return complete
+
+
+def plain_columns(frame: pd.DataFrame, columns: tuple[str, ...], levels: Mapping[str, pd.Index]) -> pd.DataFrame:
+    """Return columns as NumPy numbers, as categories of the levels given, or as objects.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A block, or some of its rows.
+    columns : tuple of str
+        The columns wanted.
+    levels : mapping of str to Index
+        Levels of columns that are not numbers.
+
+    Returns
+    -------
+    DataFrame
+        The columns, in the order given.
+    """
+    return pd.DataFrame({name: _plain(frame[name], levels.get(name)) for name in columns}, index=frame.index)
+
+
+def sorted_levels(values: Any) -> pd.Index:
+    """Return distinct values as an index, sorted where they have an order.
+
+    Parameters
+    ----------
+    values : Series
+        Values without gaps.
+
+    Returns
+    -------
+    Index
+        Its levels.
+    """
+    index = pd.Index(pd.unique(values))
+    try:
+        return index.sort_values()
+    except TypeError:
+        return index[np.argsort(index.astype(str))]
+
+
+def _plain(column: pd.Series, levels: pd.Index | None) -> Any:
+    if not is_numeric(column.dtype):
+        if levels is None:
+            return column.astype(object)
+        return column.astype(object).astype(pd.CategoricalDtype(levels)) if _foreign(column, levels) else column
+    if isinstance(column.dtype, np.dtype):
+        return column
+    if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():
+        return column.to_numpy(bool)
+    return column.to_numpy(np.float64, na_value=np.nan)
+
+
+def _foreign(column: pd.Series, levels: pd.Index) -> bool:
+    """Return whether a column is not a categorical of exactly these levels."""
+    return not isinstance(column.dtype, pd.CategoricalDtype) or not column.cat.categories.equals(levels)

@@ -1,0 +1,313 @@
+"""What a model reads of a table: columns, factors and response, and the grammar that formulas keep to.
+
+A formula is data, not code.  It is evaluated block by block, so whatever it calls must treat each
+row by itself, or keep a state that was gathered beforehand; `mean`, `rank` or `lag` of a block are
+not those of the whole, and are refused.  So is everything else that is not in the lists below, and a
+formula from a command line or a file can call nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["Factor", "Terms", "column_terms", "formula_terms", "is_numeric"]
+
+_STATEFUL = ("bs", "cc", "center", "cr", "cs", "poly", "scale", "standardize")
+_CODINGS = ("diff", "helmert", "poly", "sum", "treatment")
+_FUNCTIONS: dict[str, Any] = {name: getattr(np, name) for name in ("log", "log2", "log10", "exp", "exp2")} | {
+    "I": np.asarray
+}
+_GRAMMAR = (
+    *(ast.Expression, ast.Name, ast.Load, ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp),
+    *(ast.operator, ast.unaryop, ast.cmpop, ast.boolop, ast.Call, ast.keyword, ast.List, ast.Tuple, ast.Attribute),
+)
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One factor of a formula's terms, or one column.
+
+    Attributes
+    ----------
+    name : str
+        As the formula's terms call it.
+    source : str or None
+        The expression of its values, ``C(...)`` taken off; None for a column as it is.
+    columns : tuple of str
+        Columns it reads.
+    coded : bool
+        Whether ``C(...)`` makes it categorical whatever its dtype.
+    levels : tuple or None
+        The levels given to ``C(..., levels=[...])``.
+    states : tuple of str
+        Expressions of what transforms with a state, such as ``bs``, are taken of.
+    """
+
+    name: str
+    source: str | None
+    columns: tuple[str, ...]
+    coded: bool = False
+    levels: tuple[Any, ...] | None = None
+    states: tuple[str, ...] = ()
+
+    def values(self, frame: pd.DataFrame) -> pd.Series:
+        """Return the factor's values, one a row, before any coding."""
+        return frame[self.name] if self.source is None else evaluate(self.source, frame)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a model reads of a table.
+
+    Attributes
+    ----------
+    formula : str or None
+        The formula; None if each column is a covariate.
+    columns : tuple of str
+        Columns that the covariates are made of.
+    factors : tuple of Factor
+        Factors of the covariates.
+    fit_intercept : bool
+        Whether the model has an intercept.
+    response : Factor or None
+        The left-hand side.
+    """
+
+    formula: str | None
+    columns: tuple[str, ...]
+    factors: tuple[Factor, ...]
+    fit_intercept: bool
+    response: Factor | None = None
+
+
+def is_numeric(dtype: Any) -> bool:
+    """Return whether a column of this dtype is a number as it is; booleans are.
+
+    Parameters
+    ----------
+    dtype : dtype
+        NumPy's, or pandas' own.
+
+    Returns
+    -------
+    bool
+        False for strings, objects and categories.
+    """
+    return bool(pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)) and not isinstance(
+        dtype, pd.CategoricalDtype
+    )
+
+
+def column_terms(columns: tuple[str, ...], fit_intercept: bool) -> Terms:
+    """Return the terms of a table each of whose columns is a covariate.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        Its columns.
+    fit_intercept : bool
+        Whether the model has an intercept.
+
+    Returns
+    -------
+    Terms
+        A factor a column.
+    """
+    return Terms(None, columns, tuple(Factor(name, None, (name,)) for name in columns), fit_intercept)
+
+
+def formula_terms(formula: str, fit_intercept: bool) -> Terms:
+    """Return what a formula reads.
+
+    Parameters
+    ----------
+    formula : str
+        In formulaic's grammar, such as ``"y ~ x + C(g) + bs(z, df=4)"``.
+    fit_intercept : bool
+        Whether the formula has an intercept where it says nothing of one.
+
+    Returns
+    -------
+    Terms
+        Its terms.
+
+    Raises
+    ------
+    ImportError
+        If formulaic is not installed.
+    ValueError
+        If the formula cannot be read, or calls what it may not.
+    """
+    parsed = parse(formula, fit_intercept)
+    left, right = (parsed.lhs, parsed.rhs) if hasattr(parsed, "rhs") else ((), parsed)
+    if not hasattr(right, "required_variables") or isinstance(right, tuple):
+        raise ValueError(f"formula={formula!r} has several parts; a GLM has one right-hand side.")
+    factors = {
+        factor.expr: _factor(factor)
+        for term in right
+        for factor in term.factors
+        if factor.eval_method.value != "literal"
+    }
+    responses = [factor for term in left for factor in term.factors]
+    if len(responses) > 1:
+        raise ValueError(f"formula={formula!r} has several responses; a GLM has one.")
+    response = _factor(responses[0]) if responses else None
+    if response is not None and (response.coded or response.states):
+        raise ValueError(f"The response {response.name!r} of the formula must be a column or a function of each row.")
+    return Terms(
+        formula,
+        tuple(dict.fromkeys(column for factor in factors.values() for column in factor.columns)),
+        tuple(factors.values()),
+        any(term == "1" for term in map(str, right)),
+        response,
+    )
+
+
+def parse(formula: str, fit_intercept: bool) -> Any:
+    """Return formulaic's `Formula`.
+
+    Parameters
+    ----------
+    formula : str
+        The formula.
+    fit_intercept : bool
+        Whether it has an intercept where it says nothing of one.
+
+    Returns
+    -------
+    Formula
+        Terms, not yet tied to data.
+
+    Raises
+    ------
+    ImportError
+        If formulaic is not installed.
+    ValueError
+        If the formula cannot be read.
+    """
+    try:
+        from formulaic import Formula
+        from formulaic.errors import FormulaicError
+        from formulaic.parser import DefaultFormulaParser
+    except ImportError as error:
+        raise ImportError("formula= needs the package formulaic: pip install 'dask_onestep[formula]'.") from error
+    if not isinstance(formula, str):
+        raise TypeError(f"formula={formula!r} must be a string, such as 'y ~ x + C(g)'.")
+    try:
+        return Formula.from_spec(formula, parser=DefaultFormulaParser(include_intercept=fit_intercept))
+    except (FormulaicError, SyntaxError) as error:
+        raise ValueError(f"formula={formula!r} cannot be read: {str(error).splitlines()[0]}") from error
+    except KeyError as error:
+        raise ValueError(f"formula={formula!r} cannot be read: '.' is not known, name the columns.") from error
+
+
+def evaluate(source: str, frame: pd.DataFrame) -> pd.Series:
+    """Return an expression of columns, row by row.
+
+    Parameters
+    ----------
+    source : str
+        An expression that `formula_terms` has checked.
+    frame : DataFrame
+        The columns.
+
+    Returns
+    -------
+    Series
+        One value a row.
+    """
+    tree = _checked(source, source)
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    known = {**_FUNCTIONS, "np": np} | {name: frame[name] for name in names if name in frame.columns}
+    value = eval(compile(tree, "<formula>", "eval"), {"__builtins__": {}}, known)
+    return pd.Series(value, index=frame.index)
+
+
+def _factor(factor: Any) -> Factor:
+    name = factor.expr
+    if factor.eval_method.value == "lookup":
+        return Factor(name, None, (name,))
+    tree = _checked(name, name)
+    body, coded, levels = tree.body, False, None
+    if isinstance(body, ast.Call) and isinstance(body.func, ast.Name) and body.func.id == "C":
+        coded, levels = True, _given_levels(body)
+        body = body.args[0]
+    if any(_called(node) == "C" for node in ast.walk(body)):
+        raise ValueError(f"{name!r} in the formula: C(...) must stand outermost.")
+    states = tuple(
+        ast.unparse(_Stateless().visit(node.args[0]))
+        for node in ast.walk(ast.parse(ast.unparse(body), mode="eval"))
+        if isinstance(node, ast.Call) and _called(node) in _STATEFUL and node.args
+    )
+    if coded and states:
+        raise ValueError(f"{name!r} in the formula: the levels of a transform with a state are not known beforehand.")
+    return Factor(name, ast.unparse(body), _columns(body), coded, levels, states)
+
+
+def _checked(source: str, name: str) -> ast.Expression:
+    """Return the syntax tree of an expression that keeps to the grammar."""
+    try:
+        tree = ast.parse(source, mode="eval")
+    except SyntaxError as error:
+        raise ValueError(
+            f"{name!r} in the formula cannot be read: {error.msg}. Rename columns to identifiers."
+        ) from error
+    for node in ast.walk(tree):
+        if not isinstance(node, _GRAMMAR):
+            raise ValueError(f"{name!r} in the formula: {type(node).__name__} is not allowed.")
+        if isinstance(node, ast.Attribute) and not _allowed_attribute(node):
+            raise ValueError(
+                f"{name!r} in the formula: {ast.unparse(node)} is not allowed. Of attributes there are np.<function of "
+                f"each row> and contr.<{'|'.join(_CODINGS)}>."
+            )
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id not in (*_FUNCTIONS, *_STATEFUL, "C"):
+                allowed = ", ".join(sorted([*_FUNCTIONS, *_STATEFUL, "C"]))
+                raise ValueError(
+                    f"{name!r} in the formula: {node.func.id} is not allowed, since blocks are evaluated one by one. "
+                    f"Allowed are {allowed}, and np.<function of each row>; prepare anything else as a column."
+                )
+        elif isinstance(node, ast.Call) and not isinstance(node.func, ast.Attribute):
+            raise ValueError(f"{name!r} in the formula: {ast.unparse(node)} is not allowed.")
+    return tree
+
+
+def _allowed_attribute(node: ast.Attribute) -> bool:
+    if not isinstance(node.value, ast.Name):
+        return False
+    if node.value.id == "contr":
+        return node.attr in _CODINGS
+    return node.value.id == "np" and isinstance(getattr(np, node.attr, None), np.ufunc)
+
+
+def _called(node: ast.AST) -> str | None:
+    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
+
+
+def _columns(body: ast.AST) -> tuple[str, ...]:
+    functions = {id(node.func) for node in ast.walk(body) if isinstance(node, ast.Call)}
+    modules = {id(node.value) for node in ast.walk(body) if isinstance(node, ast.Attribute)}
+    names = [node for node in ast.walk(body) if isinstance(node, ast.Name)]
+    return tuple(dict.fromkeys(node.id for node in names if id(node) not in functions | modules))
+
+
+def _given_levels(call: ast.Call) -> tuple[Any, ...] | None:
+    if not call.args:
+        raise ValueError(f"{ast.unparse(call)!r} in the formula: C(...) needs a column.")
+    for keyword in call.keywords:
+        if keyword.arg == "levels":
+            return tuple(ast.literal_eval(keyword.value))
+    return None
+
+
+class _Stateless(ast.NodeTransformer):
+    """Take transforms with a state off an expression; where nested they are increasing, as ``center`` is."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        return node.args[0] if _called(node) in _STATEFUL and node.args else node

@@ -1,0 +1,219 @@
+"""The report: a fit as one HTML file that needs neither Python nor a network to be read."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from html import escape
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dask_onestep.kernels.comparison import BlockFit, compare_blocks
+
+__all__ = ["compare", "report_html", "write_report"]
+
+_SHOWN_BLOCKS = 40
+_PACKAGES = ("dask_onestep", "dask", "numpy", "pandas", "scipy")
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#1c2530;max-width:60rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.4rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin-top:2rem}
+table{border-collapse:collapse;width:100%}td,th{padding:.2rem .6rem;border-bottom:1px solid #dde3ea;text-align:right}
+th:first-child,td:first-child{text-align:left}thead th{border-bottom:2px solid #8a97a6}
+.verdict{background:#eef4fb;border-left:4px solid #3569a8;padding:.6rem 1rem}
+.warning{background:#fdf3e3;border-left:4px solid #c98a1b;padding:.4rem 1rem;margin:.4rem 0}
+.wide{overflow-x:auto}.wide td:first-child{white-space:nowrap}
+@media print{body{font-size:10px;max-width:none;margin:0;padding:0}@page{size:A4 landscape}}
+.small{color:#5b6773;font-size:.85rem}code{background:#f3f5f8;padding:.1rem .3rem}td.plot{padding:0;width:190px}
+"""
+
+
+def write_report(
+    glm: Any,
+    path: str,
+    X: Any = None,
+    y: Any = None,
+    *,
+    sample_weight: Any = None,
+    offset: Any = None,
+    level: float = 0.95,
+    call: str = "",
+) -> None:
+    """Write a fitted model as one self-contained HTML file; one pass if `X` is given, none without.
+
+    Parameters
+    ----------
+    glm : GLMRegressor or GLMClassifier
+        A fitted estimator.
+    path : str
+        Where to.
+    X, y, sample_weight, offset
+        As for ``fit``; if given, the report says how blocks differ from each other.
+    level : float, default=0.95
+        Level of the intervals.
+    call : str, default=""
+        What was called, to be shown; by default the estimator's own ``repr``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.report import write_report
+    >>> X, y, _ = make_glm(1000, 2, family="poisson")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_report(GLMRegressor("poisson").fit(X, y), f"{folder}/report.html", X, y)
+    """
+    blocks = () if X is None else compare(glm, X, y, sample_weight=sample_weight, offset=offset)
+    Path(path).write_text(report_html(glm, blocks, level=level, call=call), encoding="utf-8")
+
+
+def compare(glm: Any, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> tuple[BlockFit, ...]:
+    """Return each block's response beside what the model expects of it.  One pass.
+
+    Parameters
+    ----------
+    glm : GLMRegressor or GLMClassifier
+        A fitted estimator.
+    X, y, sample_weight, offset
+        As for ``fit``.
+
+    Returns
+    -------
+    tuple of BlockFit
+        One a block, in order; blocks without rows too.
+    """
+    problem = glm._problem(X, y, sample_weight, offset)
+    coef = np.nan_to_num(glm.estimate_.coef)
+    return problem.value(problem.total(compare_blocks, coef, name="compare-blocks")).blocks
+
+
+def report_html(glm: Any, blocks: Sequence[BlockFit] = (), *, level: float = 0.95, call: str = "") -> str:
+    """Return the report's HTML.
+
+    Parameters
+    ----------
+    glm : GLMRegressor or GLMClassifier
+        A fitted estimator.
+    blocks : sequence of BlockFit
+        Of `compare`.
+    level : float, default=0.95
+        Level of the intervals.
+    call : str, default=""
+        What was called.
+
+    Returns
+    -------
+    str
+        A document that refers to nothing outside itself.
+    """
+    summary = glm.summary(level=level)
+    notes = "".join(f"<p class='warning'>{escape(note)}</p>" for note in summary.notes)
+    facts = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in summary.facts)
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    formula = f"<p>Formula: <code>{escape(glm.formula)}</code></p>" if glm.formula else ""
+    return (
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(summary.title)}</title>"
+        f"<style>{_STYLE}</style></head><body><h1>{escape(summary.title)}</h1>{formula}"
+        f"<p class='verdict'>{escape(summary.verdict)} {escape(verdict(glm))}</p>{notes}"
+        f"<h2>Coefficients</h2>{_coefficients(summary.table, level)}"
+        f"<h2>The fit</h2><table><tbody>{facts}</tbody></table>"
+        f"{_block_section(blocks, glm.dispersion_)}"
+        f"<h2>Made with</h2><p class='small'><code>{escape(call or repr(glm))}</code><br>"
+        f"{escape(packages)}, Python {platform.python_version()}, {escape(platform.system())}; {stamp}.</p>"
+        "</body></html>\n"
+    )
+
+
+def verdict(glm: Any) -> str:
+    """Return in plain words whether the numbers can be relied on, by the Newton decrement.
+
+    Parameters
+    ----------
+    glm : GLMRegressor or GLMClassifier
+        A fitted estimator.
+
+    Returns
+    -------
+    str
+        Two sentences.
+    """
+    estimate = glm.estimate_
+    rank = max(int(np.isfinite(estimate.coef).sum()), 1)
+    if not np.isfinite(estimate.decrement):
+        return "How far the estimate is from the maximum of the likelihood is not known for this method."
+    share = max(estimate.decrement, 0.0) / rank
+    if share <= 0.01:
+        return "Further reading of the data would not change a digit that matters: the error left is sampling error."
+    if share <= 0.1:
+        return "What further passes could change is small beside the sampling error that the intervals show."
+    return (
+        "The estimate has not come close enough to the maximum of the likelihood: take further steps, or a "
+        "larger pilot, before relying on the intervals."
+    )
+
+
+def _coefficients(table: Any, level: float) -> str:
+    head = "".join(
+        f"<th>{escape(h)}</th>" for h in ("", "coef", "std err", "z", "P>|z|", f"{level:.0%} from", "to", "")
+    )
+    body = ""
+    for name, row in zip(table.index, table.to_numpy(), strict=True):
+        coef, std_err, z, p_value, lower, upper = row
+        shown = "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+        cells = [f"{coef:.6g}", f"{std_err:.4g}", f"{z:.4g}", shown, f"{lower:.4g}", f"{upper:.4g}"]
+        body += f"<tr><td>{escape(str(name))}</td>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        body += f"<td class='plot'>{_interval(coef, lower, upper)}</td></tr>"
+    return (
+        f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        "<p class='small'>At the right, each "
+        "interval on a scale of its own; the vertical line is zero.</p>"
+    )
+
+
+def _interval(coef: float, lower: float, upper: float) -> str:
+    """Return an interval as SVG, zero in the middle."""
+    if not np.isfinite([coef, lower, upper]).all():
+        return "<span class='small'>aliased</span>"
+    reach = max(abs(lower), abs(upper)) or 1.0
+    a, c, b = (95 + 85 * value / reach for value in (lower, coef, upper))
+    colour = "#8a97a6" if lower <= 0 <= upper else "#3569a8"
+    return (
+        "<svg width='190' height='20' role='img'><line x1='95' y1='0' x2='95' y2='20' stroke='#c3ccd6'/>"
+        f"<line x1='{a:.1f}' y1='10' x2='{max(b, a + 1):.1f}' y2='10' stroke='{colour}' stroke-width='3'/>"
+        f"<circle cx='{c:.1f}' cy='10' r='4' fill='{colour}'/></svg>"
+    )
+
+
+def _block_section(blocks: Sequence[BlockFit], dispersion: float) -> str:
+    used = [block for block in blocks if block.n]
+    if not used:
+        return ""
+    scores = {block.number: block.z(dispersion) for block in used}
+    far = sum(abs(score) > 3 for score in scores.values())
+    chosen = sorted(used, key=lambda block: -abs(np.nan_to_num(scores[block.number])))[:_SHOWN_BLOCKS]
+    rows = "".join(
+        f"<tr><td>{block.number}</td><td>{block.n:,}</td><td>{block.n_missing:,}</td>"
+        f"<td>{block.observed / block.weight:.5g}</td><td>{block.expected / block.weight:.5g}</td>"
+        f"<td>{scores[block.number]:.1f}</td></tr>"
+        for block in sorted(chosen, key=lambda block: block.number)
+        if block.weight > 0
+    )
+    whole = len(chosen) == len(used)
+    said = f"{far} of {len(used)} blocks have a mean more than three standard deviations from what the model expects."
+    advice = (
+        " Blocks differ in ways that the covariates do not explain: think of what distinguishes them, or of "
+        "standard errors clustered by block."
+        if far > 0.05 * len(used)
+        else " That is what chance would give, more or less: the model holds across blocks."
+    )
+    head = "".join(f"<th>{h}</th>" for h in ("block", "rows", "dropped", "mean of y", "expected", "z"))
+    most = "" if whole else f"<p class='small'>The {len(chosen)} blocks farthest from the model are shown.</p>"
+    return (
+        f"<h2>How blocks differ</h2><p>{said}{advice}</p><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{rows}</tbody></table>{most}"
+    )

@@ -1,0 +1,134 @@
+"""The command line: its examples run, mistakes are one line, and files say what the fit says."""
+
+import json
+from importlib.resources import files
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+import statsmodels.formula.api as smf
+from typer.testing import CliRunner
+
+from dask_onestep.cli import app
+from dask_onestep.storage import read_model, read_table
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"dep_time": rng.normal(10, 3, 900), "distance": rng.gamma(2, 3, 900)})
+    frame["origin"] = np.sort(rng.choice(["EWR", "JFK", "LGA"], 900))
+    frame["delayed"] = (rng.random(900) < 1 / (1 + np.exp(1 - frame["dep_time"] / 10))).astype(float)
+    frame["status"] = np.where(frame["delayed"] == 1, "late", "on time")
+    frame.loc[::30, "dep_time"] = np.nan
+    for number in range(3):
+        frame[number * 300 : (number + 1) * 300].to_parquet(tmp_path / f"{number}.parquet")
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    return tmp_path
+
+
+def run(*words):
+    return runner.invoke(app, [str(word) for word in words])
+
+
+def parts(folder):
+    return [folder / f"{number}.parquet" for number in range(3)]
+
+
+def test_fit_writes_what_statsmodels_finds(folder):
+    output, report = folder / "model.json", folder / "report.html"
+    formula = "delayed ~ dep_time + distance + origin"
+    options = ["--family", "binomial", "--missing", "drop", "--method", "mle", "--output", output, "--report", report]
+    result = run("fit", formula, *parts(folder), *options)
+    assert result.exit_code == 0, result.output
+    model = json.loads(output.read_text())
+    schema = json.loads(files("dask_onestep").joinpath("model.schema.json").read_text())
+    jsonschema.validate(model, schema)
+    frame = pd.read_csv(folder / "all.csv").dropna()
+    expected = smf.glm(formula, frame, family=sm.families.Binomial()).fit(tol=1e-14)
+    params = expected.params.rename({"Intercept": "intercept"})
+    for row in model["coefficients"]:
+        assert row["coef"] == pytest.approx(params[row["name"]], rel=1e-5)
+    assert (model["n_samples"], model["n_missing"]) == (len(frame), 30)
+    assert model["levels"] == {"origin": ["EWR", "JFK", "LGA"]}
+    assert "origin[T.LGA]" in result.stdout
+    assert "pass 1" in result.stderr
+    assert "origin[T.LGA]" in report.read_text()
+
+
+def test_predict_writes_the_mean_of_each_row(folder):
+    model, predicted = folder / "model.pkl", folder / "predicted.csv"
+    fitted = run(
+        "fit", "delayed ~ distance + origin", folder / "all.csv", "--family", "binomial", "--quiet", "--output", model
+    )
+    assert fitted.exit_code == 0, fitted.output
+    assert fitted.stderr == ""
+    assert run("predict", model, *parts(folder), predicted).exit_code == 0
+    frame = pd.read_csv(folder / "all.csv")
+    glm = read_model(str(model))
+    np.testing.assert_allclose(pd.read_csv(predicted)["mean"], glm.predict(frame), rtol=1e-12)
+
+
+def test_labels_are_classified(folder):
+    model, predicted = folder / "model.pkl", folder / "predicted"
+    words = ["fit", "status ~ distance", *parts(folder), "--family", "binomial", "--output", model, "--pilot-size", 300]
+    assert run(*words).exit_code == 0
+    assert list(read_model(str(model)).classes_) == ["late", "on time"]
+    assert run("predict", model, folder / "all.csv", f"{predicted}.csv").exit_code == 0
+    shares = pd.read_csv(f"{predicted}.csv", index_col=0)
+    np.testing.assert_allclose(shares["late"] + shares["on time"], 1.0)
+
+
+def test_workers_are_started_and_give_the_same(folder):
+    words = ["fit", "delayed ~ distance", *parts(folder), "--family", "binomial", "--quiet", "--output"]
+    assert run(*words, folder / "a.json").exit_code == 0
+    assert run(*words, folder / "b.json", "--workers", 1).exit_code == 0
+    assert (folder / "a.json").read_text() == (folder / "b.json").read_text()
+
+
+MISTAKES = [
+    (["fit", "delayed ~ dep_time", "{}/all.csv"], "in column dep_time (30 rows)"),
+    (["fit", "delayed ~ nothing", "{}/all.csv"], "which are not columns"),
+    (["fit", "delayed ~ dep_time", "{}/none.csv"], "there is no file"),
+    (["fit", "delayed ~ dep_time", "{}/all.csv", "{}/0.parquet"], "several kinds"),
+    (["fit", "delayed ~ __import__('os').getcwd()", "{}/all.csv"], "formula"),
+    (["fit", "delayed ~ I(open('x'))", "{}/all.csv"], "open is not allowed"),
+    (["fit", "~ distance", "{}/all.csv"], "no left-hand side"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--family", "none"], "none"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--method", "none"], "none"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--pilot-size", "many"], "neither a number of rows nor a share"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--method", "mle", "--pilot-size", "50"], "means nothing"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--output", "{}/model.txt"], ".json"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--scheduler", "tcp://x:1", "--workers", "1"], "exclude"),
+    (["predict", "{}/all.csv", "{}/all.csv", "{}/out.csv"], "not a .pkl"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), MISTAKES)
+def test_mistakes_are_one_line_and_exit_code_one(folder, words, said):
+    result = run(*(word.format(folder) for word in words))
+    assert result.exit_code == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert said in errors[0]
+    assert "Traceback" not in result.output
+
+
+def test_a_command_line_that_cannot_be_read_is_exit_code_two():
+    assert run("fit", "--nothing").exit_code == 2
+    assert run("fit").exit_code == 2
+
+
+def test_demo_fits_the_flights():
+    result = run("demo", "--quiet")
+    assert result.exit_code == 0
+    assert "carrier[T.UA]" in result.stdout
+
+
+def test_tables_are_lazy_and_of_any_kind(folder):
+    assert len(read_table([str(folder / "*.parquet")])) == 900
+    assert len(read_table([f"file://{folder}/all.csv"])) == 900

@@ -1,0 +1,336 @@
+"""Against statsmodels' distributed estimation, and against the design's formulas in plain NumPy."""
+
+import warnings
+from contextlib import contextmanager
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from lasso_reference import MEAN, debiased, sparse_data, with_constant
+from scipy import stats
+from sklearn.exceptions import ConvergenceWarning
+from statsmodels.base.distributed_estimation import DistributedModel
+from statsmodels.stats.regularized_covariance import _calc_nodewise_row
+from support_sparse import in_blocks
+
+from dask_onestep import DebiasedLasso, GLMClassifier, GLMRegressor
+
+STATSMODELS = {
+    "gaussian": (sm.OLS, {}, {"score_kwds": {"scale": 1.0}}),
+    "binomial": (sm.GLM, {"family": sm.families.Binomial()}, {}),
+    "poisson": (sm.GLM, {"family": sm.families.Poisson()}, {}),
+}
+
+
+def _kkt(x, y, coef, alpha, family):
+    slope = x.T @ (y - MEAN[family](x @ coef)) / len(y)
+    return np.where(coef != 0, abs(slope - alpha * np.sign(coef)), np.maximum(abs(slope) - alpha, 0)).max()
+
+
+def _statsmodels(x, y, K, alpha, family):
+    """Return its coefficients, and for which of them every lasso behind them is at its optimum."""
+    cls, init, estimation = STATSMODELS[family]
+    parts = list(zip(np.array_split(y, K), np.array_split(x, K), strict=True))
+    fit_kwds = {"alpha": alpha, "cnvrg_tol": 1e-13, "maxiter": 2000}
+    model = DistributedModel(K, model_class=cls, init_kwds=init, estimation_kwds=estimation)
+    coef = model.fit(iter(parts), fit_kwds=fit_kwds).params
+    share, exact = -(-x.shape[1] // K), np.ones(x.shape[1], bool)
+    for k, (part_y, part_x) in enumerate(parts):
+        local = cls(part_y, part_x, **init)
+        lasso = np.asarray(local.fit_regularized(**fit_kwds).params)
+        exact &= _kkt(part_x, part_y, lasso, alpha, family) < 1e-9
+        weighted = np.sqrt(local.hessian_factor(lasso))[:, None] * part_x
+        for j in range(k * share, min((k + 1) * share, x.shape[1])):
+            gamma, others = _calc_nodewise_row(weighted, j, alpha), np.delete(weighted, j, axis=1)
+            exact[j] &= _kkt(others, weighted[:, j], gamma, alpha, "gaussian") < 1e-9
+    return coef, exact
+
+
+@pytest.mark.parametrize("family", ["gaussian", "binomial", "poisson"])
+@pytest.mark.parametrize(
+    ("n", "p", "K", "alpha"),
+    [(400, 5, 2, 0.05), (600, 6, 4, 0.1), (500, 7, 3, 0.2), (300, 4, 1, 0.02), (400, 3, 5, 0.05)],
+)
+def test_equals_statsmodels_wherever_its_lassos_are_at_the_optimum(family, n, p, K, alpha):
+    x, y, _ = sparse_data(n, p, family, correlation=0.1, active=2, seed=n + p)
+    reference, exact = _statsmodels(x, y, K, alpha, family)
+    method = DebiasedLasso(alpha, weights="equal", tol=1e-12)
+    glm = _fit(x, y, family, K, method, fit_intercept=False)
+    assert exact.all()
+    np.testing.assert_allclose(glm.coef_, reference, atol=1e-6)
+
+
+def _fit(x, y, family, K, method, *, fit_intercept=True, **parts):
+    X, Y, parts = in_blocks(x, y, K, **parts)
+    with _small_blocks():
+        return GLMRegressor(family, method=method, fit_intercept=fit_intercept).fit(X, Y, **parts)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "binomial", "poisson"])
+@pytest.mark.parametrize(("n", "p", "K"), [(120, 6, 4), (60, 25, 2)])
+def test_equals_the_formulas_with_intercept_vector_alpha_and_tiny_blocks(family, n, p, K):
+    # statsmodels raises on a vector alpha, and its lasso is not at its optimum for such blocks.
+    x, y, _ = sparse_data(n, p, family, size=0.4)
+    alpha = np.linspace(0.15, 0.3, p)
+    blocks = [(with_constant(bx), by) for bx, by in zip(np.array_split(x, K), np.array_split(y, K), strict=True)]
+    coef, average, gradient, theta = debiased(blocks, np.r_[0.0, alpha], family)
+    glm = _fit(x, y, family, K, DebiasedLasso(alpha, weights="equal", tol=1e-13))
+    np.testing.assert_allclose(glm.estimate_.average_coef, average, atol=1e-6)
+    np.testing.assert_allclose(glm.estimate_.gradient, gradient, atol=1e-6)
+    np.testing.assert_allclose(glm.estimate_.inverse_covariance, theta, atol=1e-6)
+    np.testing.assert_allclose(glm.estimate_.coef, coef, atol=2e-6)
+
+
+def test_nodewise_alpha_is_apart_from_alpha():
+    x, y, _ = sparse_data(200, 5)
+    blocks = list(zip(np.array_split(x, 2), np.array_split(y, 2), strict=True))
+    expected = debiased(blocks, np.full(5, 0.1), "gaussian", np.full(5, 0.02))[0]
+    glm = _fit(x, y, "gaussian", 2, DebiasedLasso(0.1, nodewise_alpha=0.02), fit_intercept=False)
+    np.testing.assert_allclose(glm.coef_, expected, atol=1e-6)
+    other = _fit(x, y, "gaussian", 2, DebiasedLasso(0.1), fit_intercept=False)
+    assert np.abs(glm.coef_ - other.coef_).max() > 1e-4
+
+
+def test_pooled_rows_are_those_of_all_data_in_one_block():
+    # For the normal law the Gram matrix knows neither blocks nor coefficients.
+    x, y, _ = sparse_data(300, 70)
+    pooled = _fit(x, y, "gaussian", 3, DebiasedLasso(0.1, nodewise="pooled"))
+    whole = _fit(x, y, "gaussian", 1, DebiasedLasso(0.1))
+    found = pooled.estimate_.inverse_covariance
+    np.testing.assert_allclose(found, whole.estimate_.inverse_covariance, atol=1e-7)
+    np.testing.assert_allclose(pooled.estimate_.nodewise_weights, whole.estimate_.nodewise_weights, rtol=1e-8)
+    estimate = pooled.estimate_
+    np.testing.assert_allclose(estimate.coef, estimate.average_coef + found @ estimate.gradient, atol=1e-12)
+
+
+@pytest.mark.parametrize("weights", ["size", "equal"])
+def test_unequal_blocks_have_one_weight_in_both_averages(weights):
+    x, y, _ = sparse_data(300, 4)
+    sizes = (50, 250)
+    X, Y = da.from_array(x, chunks=(sizes, (4,))), da.from_array(y, chunks=(sizes,))
+    with _small_blocks():
+        glm = GLMRegressor(method=DebiasedLasso(0.1, weights=weights), fit_intercept=False).fit(X, Y)
+    each = [debiased([(bx, by)], np.full(4, 0.1), "gaussian") for bx, by in _cut(x, y, sizes)]
+    share = np.array(sizes) / 300 if weights == "size" else np.full(2, 0.5)
+    np.testing.assert_allclose(
+        glm.estimate_.average_coef, sum(s * e[1] for s, e in zip(share, each, strict=True)), atol=1e-7
+    )
+    np.testing.assert_allclose(
+        glm.estimate_.gradient, sum(s * e[2] for s, e in zip(share, each, strict=True)), atol=1e-7
+    )
+    # Var ḡ = φ Σ (share_k)² Σ̂_k / n_k, Σ̂_k the block's own information per row.
+    theta = glm.estimate_.inverse_covariance
+    noise = sum(s**2 * bx.T @ bx / len(by) ** 2 for s, (bx, by) in zip(share, _cut(x, y, sizes), strict=True))
+    np.testing.assert_allclose(glm.covariance_, glm.dispersion_ * theta @ noise @ theta.T, rtol=1e-10)
+
+
+def test_dispersion_counts_the_lassos_nonzeros():
+    x, y, _ = sparse_data(400, 6)
+    glm = _fit(x, y, "gaussian", 2, DebiasedLasso(0.1), fit_intercept=False)
+    blocks = list(zip(np.array_split(x, 2), np.array_split(y, 2), strict=True))
+    coefs = [debiased([block], np.full(6, 0.1), "gaussian")[1] for block in blocks]
+    rss = sum(np.sum((by - bx @ b) ** 2) for (bx, by), b in zip(blocks, coefs, strict=True))
+    df = 400 - sum(np.count_nonzero(np.abs(b) > 1e-9) for b in coefs)
+    assert glm.dispersion_ == pytest.approx(rss / df, rel=1e-7)
+    assert glm.estimate_.df_resid == df
+
+
+def test_further_rounds_take_the_score_of_all_rows_at_the_estimate():
+    x, y, _ = sparse_data(300, 5, "poisson")
+    one, two = (_fit(x, y, "poisson", 3, DebiasedLasso(0.1, steps=steps)) for steps in (1, 2))
+    design, theta = with_constant(x), one.estimate_.inverse_covariance
+    mean = np.exp(design @ one.estimate_.coef)
+    expected = one.estimate_.coef + theta @ design.T @ (y - mean) / 300
+    np.testing.assert_allclose(two.estimate_.coef, expected, atol=1e-10)
+    gram = design.T @ (mean[:, None] * design) / 300
+    response = theta + (np.eye(6) - theta @ gram) @ theta
+    np.testing.assert_allclose(two.covariance_, response @ gram @ response.T / 300, atol=1e-12)
+    assert (one.n_passes_, two.n_passes_) == (1, 2)
+
+
+def test_rounds_without_a_penalty_are_newtons_method():
+    x, y, _ = sparse_data(400, 4, "binomial")
+    glm = _fit(x, y, "binomial", 2, DebiasedLasso(0.05, nodewise_alpha=0.0, nodewise="pooled", steps=8))
+    mle = GLMRegressor("binomial", method="mle").fit(x, y)
+    np.testing.assert_allclose(glm.coef_, mle.coef_, atol=1e-4)
+    np.testing.assert_allclose(np.sqrt(np.diag(glm.covariance_)), np.sqrt(np.diag(mle.covariance_)), rtol=0.02)
+
+
+def test_a_round_that_overshoots_is_halved_and_said():
+    x, y, _ = sparse_data(200, 30, correlation=0.97)
+    with pytest.warns(UserWarning, match="was halved"):
+        _fit(x, y, "gaussian", 2, DebiasedLasso(0.1, nodewise_alpha=50.0, steps=3))
+
+
+def test_ridge_part_is_undone_too():
+    # With an exact inverse the debiased elastic net of a quadratic is least squares, whatever was shrunk.
+    x, y, _ = sparse_data(300, 5)
+    for l1_ratio in (0.0, 0.5, 1.0):
+        method = DebiasedLasso(0.3, l1_ratio=l1_ratio, nodewise_alpha=0.0)
+        glm = _fit(x, y, "gaussian", 1, method)
+        expected = np.linalg.lstsq(with_constant(x), y, rcond=None)[0]
+        np.testing.assert_allclose(glm.estimate_.coef, expected, atol=1e-9)
+        assert np.abs(glm.estimate_.average_coef - expected).max() > 0.05
+
+
+def test_frequency_weights_are_repeated_rows():
+    x, y, _ = sparse_data(200, 4, "poisson")
+    counts = np.random.default_rng(0).integers(1, 4, 200)
+    X, Y, parts = in_blocks(x, y, 1, sample_weight=counts.astype(float))
+    with _small_blocks():
+        glm = GLMRegressor("poisson", method=DebiasedLasso(0.1), weight_type="frequency").fit(X, Y, **parts)
+    repeated = _fit(np.repeat(x, counts, axis=0), np.repeat(y, counts), "poisson", 1, DebiasedLasso(0.1))
+    np.testing.assert_allclose(glm.estimate_.coef, repeated.estimate_.coef, atol=1e-7)
+    np.testing.assert_allclose(glm.covariance_, repeated.covariance_, rtol=1e-6)
+
+
+def test_a_constant_factor_in_weights_changes_nothing_and_offsets_are_removed():
+    x, y, _ = sparse_data(300, 4)
+    plain = _fit(x, y, "gaussian", 3, DebiasedLasso("auto"))
+    offset = np.linspace(-2, 2, 300)
+    moved = _fit(x, y + offset, "gaussian", 3, DebiasedLasso("auto"), offset=offset, sample_weight=np.full(300, 7.0))
+    np.testing.assert_allclose(moved.estimate_.coef, plain.estimate_.coef, atol=1e-7)
+    np.testing.assert_allclose(moved.covariance_, plain.covariance_, rtol=1e-6)
+
+
+def test_threshold_cuts_coefficients_and_their_standard_errors():
+    x, y, _ = sparse_data(400, 6)
+    whole, cut = (_fit(x, y, "gaussian", 2, DebiasedLasso(0.05, threshold=t)) for t in (0.0, 0.2))
+    small = np.abs(whole.coef_) < 0.2
+    assert 0 < small.sum() < 6
+    np.testing.assert_array_equal(cut.coef_, np.where(small, 0.0, whole.coef_))
+    table = cut.coef_table().iloc[1:]
+    assert table.std_err[small].isna().all()
+    np.testing.assert_array_equal(table.std_err[~small], whole.coef_table().iloc[1:].std_err[~small])
+    np.testing.assert_array_equal(cut.estimate_.debiased_coef, whole.estimate_.coef)
+    with pytest.raises(ValueError, match="no standard error"):
+        cut.wald_test([table.index[small][0]])
+
+
+def test_classifier_is_the_binomial_model_of_its_second_class():
+    x, y, _ = sparse_data(400, 5, "binomial")
+    labels = np.where(y == 1, "yes", "no")
+    X, Y, _ = in_blocks(x, labels, 2)
+    with _small_blocks():
+        glm = GLMClassifier(method=DebiasedLasso(0.05)).fit(X, Y)
+    regressor = _fit(x, y, "binomial", 2, DebiasedLasso(0.05))
+    np.testing.assert_array_equal(glm.coef_[0], regressor.coef_)
+    assert (glm.n_passes_, regressor.n_passes_) == (2, 1)
+    assert list(glm.classes_) == ["no", "yes"]
+
+
+@pytest.mark.parametrize("nodewise", ["partition", "pooled"])
+def test_lazy_fit_and_any_scheduler_give_the_same_bits(nodewise):
+    x, y, _ = sparse_data(300, 5, "binomial")
+    X, Y, _ = in_blocks(x, y, 3)
+    glm = GLMClassifier(method=DebiasedLasso("auto", nodewise=nodewise, steps=2))
+    with _small_blocks():
+        fitted = [glm.fit(X, Y).covariance_]
+        for scheduler in ("synchronous", "threads"):
+            with dask.config.set(scheduler=scheduler):
+                fitted.append(glm.fit_delayed(X, Y).compute().covariance_)
+    np.testing.assert_array_equal(fitted[0], fitted[1])
+    np.testing.assert_array_equal(fitted[0], fitted[2])
+
+
+def test_empty_blocks_have_no_share_of_the_rows():
+    x, y, _ = sparse_data(200, 5)
+    sizes = (100, 0, 100)
+    X, Y = da.from_array(x, chunks=(sizes, (5,))), da.from_array(y, chunks=(sizes,))
+    with _small_blocks():
+        glm = GLMRegressor(method=DebiasedLasso(0.1)).fit(X, Y)
+    np.testing.assert_array_equal(glm.estimate_.coef, _fit(x, y, "gaussian", 2, DebiasedLasso(0.1)).estimate_.coef)
+    assert glm.estimate_.n_blocks == 2
+
+
+def test_poor_blocks_are_named():
+    x, y, _ = sparse_data(200, 3, "binomial")
+    y[100:] = 1.0
+    with pytest.raises(ValueError, match=r"every y has the same value.*In block 1"):
+        _fit(x, y, "binomial", 2, DebiasedLasso(0.1))
+    x, y, _ = sparse_data(200, 3)
+    x[100:, 1] = 4.0
+    with pytest.raises(ValueError, match=r"can be had for x1: .*In block 1.*pooled"):
+        _fit(x, y, "gaussian", 2, DebiasedLasso(0.1))
+    assert np.isfinite(_fit(x, y, "gaussian", 2, DebiasedLasso(0.1, nodewise="pooled")).coef_).all()
+
+
+def test_an_unfinished_lasso_is_named():
+    x, y, _ = sparse_data(100, 30, correlation=0.95)
+    with pytest.warns(match="did not converge"), pytest.warns(ConvergenceWarning, match="lasso of block 0, 1 stopped"):
+        _fit(x, y, "gaussian", 2, DebiasedLasso(1e-4, nodewise_alpha=50.0, max_iter=1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": -0.1}, "not negative"),
+        ({"alpha": [0.1, 0.2]}, "one number a column"),
+        ({"alpha": "cv"}, "'auto'"),
+        ({"nodewise_alpha": np.nan}, "nodewise_alpha must be finite"),
+        ({"nodewise": "global"}, "'partition' or 'pooled'"),
+        ({"weights": "rows"}, "'size' or 'equal'"),
+        ({"l1_ratio": 1.5}, "l1_ratio"),
+        ({"threshold": -1.0}, "threshold"),
+        ({"steps": 0}, "steps"),
+        ({"steps": 2, "weights": "equal"}, "steps=1"),
+        ({"tol": 0.0}, "tol"),
+        ({"max_iter": 0}, "max_iter"),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused(options, message):
+    x, y, _ = sparse_data(50, 3)
+    with pytest.raises(ValueError, match=message):
+        _fit(x, y, "gaussian", 1, DebiasedLasso(**options))
+
+
+def test_robust_covariances_are_refused():
+    x, y, _ = sparse_data(50, 3)
+    with pytest.raises(ValueError, match="cov_type='HC1' is not available"):
+        GLMRegressor(method=DebiasedLasso(0.1), cov_type="HC1").fit(x, y)
+
+
+def test_small_blocks_are_warned_of_and_large_ones_not():
+    x, y, _ = sparse_data(2000, 60, active=6, size=1.0)
+    X, Y, _ = in_blocks(x, y, 20)
+    with pytest.warns(UserWarning, match="The blocks are small"):
+        glm = GLMRegressor(method=DebiasedLasso()).fit(X, Y)
+    assert glm.estimate_.expected_coverage < 0.9
+    X, Y, _ = in_blocks(x[:, :6], y, 2)
+    assert GLMRegressor(method=DebiasedLasso(0.01)).fit(X, Y).estimate_.expected_coverage > 0.9
+
+
+@pytest.mark.parametrize("family", ["gaussian", "binomial"])
+def test_coverage_and_error_by_simulation(family):
+    # 40 draws of 5 active and 25 idle coefficients; binomial bounds at four standard deviations.
+    hits, gains = [], []
+    for seed in range(40):
+        x, y, coef = sparse_data(2000, 30, family, active=5, seed=seed)
+        X, Y, _ = in_blocks(x, y, 4)
+        method = DebiasedLasso(nodewise="pooled", nodewise_alpha="auto", steps=2)
+        with _small_blocks():
+            glm = GLMRegressor(family, method=method).fit(X, Y)
+        bounds = glm.conf_int().iloc[1:]
+        hits.append((bounds.ci_lower <= coef) & (bounds.ci_upper >= coef))
+        naive = glm.estimate_.average_coef[1:]
+        gains.append(np.linalg.norm(naive - coef) - np.linalg.norm(glm.coef_ - coef))
+    covered = np.array(hits)
+    for part in (covered[:, :5], covered[:, 5:]):
+        assert stats.binom.cdf(part.sum(), part.size, 0.95) > stats.norm.sf(4)
+        assert stats.binom.sf(part.sum() - 1, part.size, 0.95) > stats.norm.sf(4)
+    assert min(gains) > 0
+
+
+def _cut(x, y, sizes):
+    ends = np.cumsum(sizes)[:-1]
+    return list(zip(np.split(x, ends), np.split(y, ends), strict=True))
+
+
+@contextmanager
+def _small_blocks():
+    """The small blocks of these tests are meant for equality, not for inference."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The blocks are small")
+        yield

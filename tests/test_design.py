@@ -1,0 +1,217 @@
+"""Formulas: one specification for every block, beside formulaic on the whole table and statsmodels."""
+
+import pickle
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from sklearn.base import clone
+
+from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
+from dask_onestep.datasets import load_flights
+
+formulaic = pytest.importorskip("formulaic")
+
+EXACT = MLE(tol=1e-20)
+
+
+def table(n=900, seed=0):
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "x": rng.gamma(2.0, size=n),
+            "z": rng.normal(size=n),
+            "month": rng.integers(1, 13, n),
+            "site": np.sort(rng.choice(["a", "b", "c", "d"], n)),
+        }
+    )
+    eta = 0.5 * np.log(frame["x"]) + 0.3 * frame["z"] ** 2 - 0.2 * (frame["site"] == "c")
+    frame["y"] = rng.poisson(np.exp(eta))
+    return frame
+
+
+def by_statsmodels(formula, frame, family, **options):
+    """Fit on formulaic's own matrix of the whole table."""
+    left, right = formulaic.model_matrix(formula, frame.astype({"site": object}), **options)
+    return right, sm.GLM(np.asarray(left)[:, 0], np.asarray(right), family).fit(tol=1e-14, maxiter=100)
+
+
+FORMULAS = [
+    "y ~ x + z",
+    "y ~ log(x) + I(z ** 2) + site",
+    "y ~ C(month) + z:site",
+    "y ~ C(month // 4, contr.sum) * z",
+    "y ~ bs(x, df=4) + C(site, contr.treatment(base='c'))",
+    "y ~ 0 + site + poly(z, degree=2)",
+    "y ~ center(x) + scale(z) + {z > 0}",
+    "y ~ bs(log(x), df=5) + np.cos(z)",
+    "y ~ 0 + cr(z, df=4) + cc(x, df=3, constraints='center')",
+    "y ~ bs(center(x), df=4):site",
+]
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_a_formula_gives_what_formulaic_and_statsmodels_give_of_the_whole(formula):
+    frame = table()
+    data = dd.from_pandas(frame, npartitions=7)
+    assert data.get_partition(0)["site"].nunique().compute() < 4
+    glm = GLMRegressor("poisson", formula=formula, method=EXACT).fit(data)
+    matrix, expected = by_statsmodels(formula, frame, sm.families.Poisson())
+    intercept = "Intercept" in matrix.columns
+    assert list(glm.coef_table().index) == ["intercept"] * intercept + list(matrix.columns[int(intercept) :])
+    np.testing.assert_allclose(glm.coef_table()["coef"], expected.params, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(glm.coef_table()["std_err"], expected.bse, rtol=1e-7)
+    np.testing.assert_allclose(glm.predict(data).compute(), expected.fittedvalues, rtol=1e-7)
+    local = GLMRegressor("poisson", formula=formula, method=EXACT).fit(frame)
+    np.testing.assert_allclose(local.coef_, glm.coef_, rtol=1e-7, atol=1e-9)
+
+
+def test_flights_with_a_spline_categories_and_gaps_equal_statsmodels():
+    flights = load_flights()
+    formula = "delayed ~ bs(dep_time, df=4) + carrier + origin + distance"
+    glm = GLMClassifier(formula=formula, missing="drop", method=EXACT).fit(flights)
+    used = ["delayed", "dep_time", "carrier", "origin", "distance"]
+    whole = flights[used].compute().dropna().astype({"carrier": object, "origin": object})
+    assert glm.n_missing_ == len(flights) - len(whole)
+    # Knots come from a sample of so many rows; given them, the matrix is formulaic's own.
+    knots = glm._fitted_model.design.spec.transform_state["bs(dep_time, df=4)"]
+    assert (knots["lower_bound"], knots["upper_bound"]) == (whole["dep_time"].min(), whole["dep_time"].max())
+    inner = [float(knot) for knot in knots["knots"][4:-4]]
+    assert abs(np.mean(whole["dep_time"] <= inner[0]) - 0.5) < 0.01
+    matrix = formulaic.model_matrix(formula.replace("df=4", f"knots={inner}"), whole)
+    expected = sm.GLM(whole["delayed"].to_numpy(), np.asarray(matrix.rhs), sm.families.Binomial()).fit(tol=1e-14)
+    np.testing.assert_allclose(glm.coef_table()["coef"], expected.params, rtol=1e-7)
+    np.testing.assert_allclose(glm.coef_table()["std_err"], expected.bse, rtol=1e-7)
+
+
+def test_a_level_in_one_block_and_not_in_the_pilot_does_not_vanish():
+    frame = table(4000)
+    frame["site"] = frame["site"].where(frame.index < 3990, "rare")
+    glm = GLMRegressor("poisson", formula="y ~ z + site", method=OneStep(pilot_size=60, steps=6))
+    with pytest.warns(UserWarning, match="A pilot of 60 rows is small"):
+        glm.fit(dd.from_pandas(frame, npartitions=8))
+    _, expected = by_statsmodels("y ~ z + site", frame, sm.families.Poisson())
+    assert glm.coef_table().index[-1] == "site[T.rare]"
+    np.testing.assert_allclose(glm.coef_table()["coef"], expected.params, rtol=1e-7)
+
+
+def test_dropping_by_a_formula_is_fitting_the_complete_cases():
+    frame = table()
+    frame.loc[::40, "x"] = np.nan
+    frame.loc[5:8, "site"] = None
+    frame["y"] = frame["y"].astype(float)
+    frame.loc[11, "y"] = np.nan
+    frame["unused"] = np.nan
+    formula = "y ~ bs(x, df=4) + site"
+    glm = GLMRegressor("poisson", formula=formula, missing="drop", method=EXACT)
+    glm.fit(dd.from_pandas(frame, npartitions=5))
+    complete = frame.drop(columns="unused").dropna()
+    _, expected = by_statsmodels(formula, complete, sm.families.Poisson())
+    np.testing.assert_allclose(glm.coef_table()["coef"], expected.params, rtol=1e-7)
+    assert (glm.n_samples_, glm.n_missing_) == (len(complete), len(frame) - len(complete))
+    with pytest.raises(ValueError, match=r"column x \(23 rows\).*column site \(4 rows\)"):
+        clone(glm).set_params(missing="raise").fit(dd.from_pandas(frame, npartitions=5))
+
+
+def test_values_that_a_function_turns_into_gaps_are_named_or_dropped():
+    frame = table()
+    frame.loc[[3, 700], "x"] = 0.0
+    data = dd.from_pandas(frame, npartitions=3)
+    with (
+        pytest.raises(ValueError, match=r"infinity in column log\(x\) \(2 rows\). In blocks 0, 2"),
+        np.errstate(all="ignore"),
+    ):
+        GLMRegressor("poisson", formula="y ~ log(x)").fit(data)
+    with np.errstate(all="ignore"):
+        glm = GLMRegressor("poisson", formula="y ~ log(x)", missing="drop").fit(data)
+    assert glm.n_missing_ == 2
+
+
+def test_the_specification_travels_with_the_estimator():
+    frame = table()
+    glm = GLMRegressor("poisson", formula="y ~ bs(x, df=4) + C(month) + site").fit(dd.from_pandas(frame, npartitions=3))
+    again = pickle.loads(pickle.dumps(glm))
+    few = frame.iloc[[5, 500, 890]][["site", "month", "x"]]
+    np.testing.assert_array_equal(again.predict(few), np.asarray(glm.predict(frame))[[5, 500, 890]])
+    with pytest.raises(ValueError, match=r"C\(month\) has a level that fit did not see, 13"):
+        again.predict(few.assign(month=13))
+    with pytest.raises(ValueError, match=r"missing \['month'\]"):
+        again.predict(few.drop(columns="month"))
+
+
+def test_passes_and_laziness():
+    frame = table()
+    data = dd.from_pandas(frame, npartitions=3)
+    plain = GLMRegressor("poisson", formula="y ~ x + log(x)")
+    assert plain.fit(data).n_passes_ == 2
+    assert GLMRegressor("poisson", formula="y ~ site").fit(data).n_passes_ == 3
+    given = GLMRegressor("poisson", formula="y ~ C(site, levels=['b', 'a', 'c', 'd'])").fit(data)
+    assert given.n_passes_ == 2
+    assert given.coef_table().index[1].endswith("[T.a]")
+    delayed = plain.fit_delayed(data)
+    np.testing.assert_array_equal(dask.compute(delayed)[0].coef_, plain.coef_)
+    with pytest.raises(ValueError, match=r"site must be looked at.*categorize"):
+        GLMRegressor("poisson", formula="y ~ site").fit_delayed(data)
+
+
+def test_only_the_columns_used_are_read(tmp_path):
+    frame = table()
+    for number, part in enumerate((frame[:400], frame[400:])):
+        part.to_parquet(tmp_path / f"{number}.parquet")
+    data = dd.read_parquet(tmp_path)
+    glm = GLMRegressor("poisson", formula="y ~ x")
+    read, _ = glm._read(data, {"y": None, "weights": None, "offset": None, "groups": None})
+    assert sorted(read.x.optimize().columns) == ["x", "y"]
+    glm.fit(data)
+
+
+def test_labels_and_functions_on_the_left():
+    frame = table()
+    labels = frame.assign(y=np.where(frame["y"] > 1, "many", "few"))
+    glm = GLMClassifier(formula="y ~ x + site", method=EXACT).fit(dd.from_pandas(labels, npartitions=3))
+    assert list(glm.classes_) == ["few", "many"]
+    other = GLMRegressor("binomial", formula="{y > 1} ~ x + site", method=EXACT).fit(
+        dd.from_pandas(frame, npartitions=3)
+    )
+    np.testing.assert_allclose(other.coef_, glm.coef_[0], rtol=1e-9)
+    assert glm.score(labels) == pytest.approx(np.mean(glm.predict(labels) == labels["y"]))
+    assert np.isfinite(other.score(dd.from_pandas(frame, npartitions=2)))
+
+
+def test_weights_offset_and_groups_beside_a_formula():
+    frame = table().assign(w=lambda t: 1.0 + t.index % 3, e=lambda t: np.log(1.0 + t.index % 5))
+    data = dd.from_pandas(frame, npartitions=4)
+    glm = GLMRegressor("poisson", formula="y ~ x + site", method=EXACT).fit(data, sample_weight="w", offset="e")
+    left, right = formulaic.model_matrix("y ~ x + site", frame.astype({"site": object}))
+    model = sm.GLM(
+        left.to_numpy()[:, 0], right.to_numpy(), sm.families.Poisson(), var_weights=frame["w"], offset=frame["e"]
+    )
+    np.testing.assert_allclose(glm.coef_table()["coef"], model.fit(tol=1e-14).params, rtol=1e-7)
+    clustered = GLMRegressor("poisson", formula="y ~ x + site", cov_type="cluster").fit(data, groups="month")
+    assert np.isfinite(clustered.covariance_).all()
+
+
+def test_no_intercept_by_the_constructor():
+    data = dd.from_pandas(table(), npartitions=2)
+    glm = GLMRegressor("poisson", formula="y ~ x + site", fit_intercept=False).fit(data)
+    assert list(glm.coef_table().index) == ["x", "site[a]", "site[b]", "site[c]", "site[d]"]
+    assert glm.intercept_ == 0.0
+
+
+def test_what_does_not_fit_together():
+    data = dd.from_pandas(table(), npartitions=2)
+    with pytest.raises(ValueError, match="y is the formula's left-hand side"):
+        GLMRegressor("poisson", formula="y ~ x").fit(data, "z")
+    with pytest.raises(ValueError, match="pass y, or write formula"):
+        GLMRegressor("poisson", formula="~ x").fit(data)
+    assert GLMRegressor("poisson", formula="~ x").fit(data, "y").n_features_in_ == 1
+    with pytest.raises(ValueError, match=r"names \['nothing'\], which are not columns"):
+        GLMRegressor("poisson", formula="y ~ nothing").fit(data)
+    with pytest.raises(TypeError, match="pass a DataFrame"):
+        GLMRegressor("poisson", formula="y ~ x").fit(da.ones((5, 2)), da.ones(5))
+    with pytest.raises(ValueError, match=r"is of numbers, and \['site'\] are not"):
+        GLMRegressor("poisson", formula="y ~ bs(site, df=4)").fit(data)

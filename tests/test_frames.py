@@ -1,0 +1,203 @@
+"""Frames as people have them: dtypes, names, order, gaps; no formula."""
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+from dask_onestep import MLE, GLMClassifier, GLMRegressor
+from dask_onestep.frames import cut_frame, pick_columns, read_terms
+
+EXACT = MLE(tol=1e-20)
+
+
+def table(n=600, seed=0):
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "x": rng.normal(size=n),
+            "flag": rng.random(n) < 0.3,
+            "site": rng.choice(["west", "east", "north"], n),
+            "count": rng.integers(0, 9, n),
+        }
+    )
+    shift = frame["site"].map({"west": 0.3, "east": 0.0, "north": -0.5}).astype(float)
+    frame["y"] = rng.poisson(np.exp(0.3 + 0.4 * frame["x"] + 0.2 * frame["flag"] + shift))
+    return frame
+
+
+def oracle(frame, names=("x", "flag", "site[T.north]", "site[T.west]", "count")):
+    design = {
+        "x": frame["x"],
+        "flag": frame["flag"],
+        "site[T.north]": frame["site"] == "north",
+        "site[T.west]": frame["site"] == "west",
+        "count": frame["count"],
+    }
+    matrix = pd.DataFrame(design).astype(float)[list(names)]
+    model = sm.GLM(frame["y"].astype(float).to_numpy(), sm.add_constant(matrix.to_numpy()), sm.families.Poisson())
+    return model.fit(tol=1e-14, maxiter=100)
+
+
+DTYPES = [
+    {},
+    {"site": "string[pyarrow]", "x": "Float64", "count": "Int64", "flag": "boolean"},
+    {"site": "category", "x": "double[pyarrow]", "count": "int32[pyarrow]", "flag": "bool[pyarrow]"},
+    {"site": object, "x": "float32", "count": "uint8"},
+]
+
+
+@pytest.mark.parametrize("dtypes", DTYPES)
+@pytest.mark.parametrize("lazy", [True, False])
+def test_dtypes_give_the_fit_of_numbers_coded_by_hand(dtypes, lazy):
+    frame = table().astype(dtypes)
+    data = dd.from_pandas(frame, npartitions=5) if lazy else frame
+    glm = GLMRegressor("poisson", method=EXACT).fit(data, "y")
+    expected = oracle(frame)
+    assert list(glm.coef_table().index) == ["intercept", "x", "flag", "site[T.north]", "site[T.west]", "count"]
+    tolerance = 1e-5 if dtypes.get("x") == "float32" else 1e-8
+    np.testing.assert_allclose(glm.coef_table()["coef"], expected.params, rtol=tolerance)
+    np.testing.assert_allclose(glm.coef_table()["std_err"], expected.bse, rtol=tolerance)
+    assert list(glm.feature_names_in_) == ["x", "flag", "site", "count"]
+
+
+def test_levels_that_partitions_lack_are_levels_all_the_same():
+    frame = table().sort_values("site", kind="stable").reset_index(drop=True)
+    data = dd.from_pandas(frame, npartitions=7)
+    assert any(len(part["site"].unique()) == 1 for part in data.partitions)
+    unknown = data.assign(site=data["site"].astype("category"))
+    assert not unknown["site"].cat.known
+    for given in (data, unknown):
+        glm = GLMRegressor("poisson", method=EXACT).fit(given, "y")
+        np.testing.assert_allclose(glm.coef_table()["coef"], oracle(frame).params, rtol=1e-8)
+
+
+def test_known_categories_take_no_pass_and_keep_their_order():
+    frame = table()
+    frame["site"] = pd.Categorical(frame["site"], ["west", "north", "east"])
+    data = dd.from_pandas(frame, npartitions=3)
+    known = GLMRegressor("poisson").fit(data, "y")
+    assert known.n_passes_ == 2
+    assert list(known.coef_table().index)[3:5] == ["site[T.north]", "site[T.east]"]
+    assert GLMRegressor("poisson").fit(data.astype({"site": object}), "y").n_passes_ == 3
+
+
+def test_chunking_of_a_frame_does_not_matter():
+    frame = table()
+    fits = [
+        GLMRegressor("poisson", method=EXACT).fit(dd.from_pandas(frame, npartitions=n), "y").coef_ for n in (1, 4, 9)
+    ]
+    np.testing.assert_allclose(fits[1], fits[0], rtol=1e-10)
+    np.testing.assert_allclose(fits[2], fits[0], rtol=1e-10)
+
+
+def test_predictions_keep_the_index_and_follow_names():
+    frame = table().set_index(pd.Index(np.arange(600) * 3 + 7, name="id"))
+    data = dd.from_pandas(frame, npartitions=4)
+    glm = GLMRegressor("poisson", method=EXACT).fit(data, "y")
+    predicted = glm.predict(data[["site", "count", "x", "flag"]]).compute()
+    assert predicted.index.equals(frame.index)
+    np.testing.assert_allclose(predicted, oracle(frame).fittedvalues, rtol=1e-8)
+    # The frame of fit itself: the column that was y is not a covariate.
+    pd.testing.assert_series_equal(glm.predict(data).compute(), predicted)
+    np.testing.assert_allclose(glm.predict(frame[["count", "site", "flag", "x"]]), predicted)
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_numeric_frames_are_reordered_too(lazy):
+    frame = table()[["x", "count", "y"]]
+    data = dd.from_pandas(frame, npartitions=3) if lazy else frame
+    glm = GLMRegressor("poisson").fit(data, "y")
+    straight, turned = glm.predict(data[["x", "count"]]), glm.predict(data[["count", "x"]])
+    np.testing.assert_array_equal(np.asarray(straight), np.asarray(turned))
+
+
+def test_missing_and_strange_columns_are_named():
+    data = dd.from_pandas(table(), npartitions=2)
+    glm = GLMRegressor("poisson").fit(data, "y")
+    with pytest.raises(ValueError, match=r"missing \['site'\]"):
+        glm.predict(data[["x", "flag", "count"]])
+    with pytest.raises(ValueError, match=r"\['z'\] are not known"):
+        glm.predict(data.assign(z=1))
+    with pytest.raises(TypeError, match="pass a frame"):
+        glm.predict(np.zeros((3, 4)))
+
+
+def test_unseen_levels_raise_when_predicted():
+    data = dd.from_pandas(table(), npartitions=2)
+    glm = GLMRegressor("poisson").fit(data, "y")
+    strange = table(20).assign(site="south")
+    with pytest.raises(ValueError, match=r"site has a level that fit did not see, 'south' \(20 rows\)"):
+        glm.predict(strange)
+
+
+@pytest.mark.parametrize("kind", ["datetime64[ns]", "timedelta64[ns]"])
+def test_times_are_refused_with_a_cure(kind):
+    frame = table(30).assign(when=np.arange(30).astype(kind))
+    for data in (frame, dd.from_pandas(frame, npartitions=2)):
+        with pytest.raises(ValueError, match=r"\['when'\] hold dates or durations.*dt\.dayofyear"):
+            GLMRegressor("poisson").fit(data, "y")
+
+
+def with_gaps():
+    frame = table()
+    frame.loc[::50, "x"] = np.nan
+    frame.loc[3:5, "site"] = None
+    frame["y"] = frame["y"].astype("Float64")
+    frame.loc[7, "y"] = pd.NA
+    frame["w"] = 1.0 + np.arange(600) % 3
+    frame.loc[9, "w"] = np.nan
+    return frame
+
+
+def test_gaps_are_named_counted_and_placed():
+    data = dd.from_pandas(with_gaps(), npartitions=3)
+    with pytest.raises(ValueError, match=r"in column x \(12 rows\).*column site \(3 rows\).*In blocks 0, 1, 2"):
+        GLMRegressor("poisson").fit(data, "y", sample_weight="w")
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_dropping_is_fitting_the_complete_cases(lazy):
+    frame = with_gaps()
+    complete = frame.dropna()
+    data = dd.from_pandas(frame, npartitions=4) if lazy else frame
+    glm = GLMRegressor("poisson", method=EXACT, missing="drop").fit(data, "y", sample_weight="w")
+    again = GLMRegressor("poisson", method=EXACT).fit(complete, "y", sample_weight="w")
+    np.testing.assert_allclose(glm.coef_table(), again.coef_table(), rtol=1e-8)
+    assert glm.n_missing_ == len(frame) - len(complete)
+    assert glm.n_samples_ == len(complete)
+    assert again.n_missing_ == 0
+
+
+def test_rows_with_gaps_are_predicted_as_gaps():
+    frame = with_gaps()
+    labels = frame.assign(y=np.where(frame["y"].fillna(0) > 1, "many", "few"))
+    glm = GLMClassifier(missing="drop").fit(dd.from_pandas(labels, npartitions=3).drop(columns="w"), "y")
+    proba = glm.predict_proba(dd.from_pandas(labels.drop(columns="w"), npartitions=2)).compute()
+    gaps = frame[["x", "site"]].isna().any(axis=1)
+    np.testing.assert_array_equal(proba.isna().any(axis=1), gaps)
+    with pytest.raises(ValueError, match=f"{gaps.sum()} rows have missing values and so no label"):
+        glm.predict(labels.drop(columns=["w", "y"]))
+
+
+def test_a_level_without_complete_rows_is_none():
+    frame = table()
+    frame["y"] = frame["y"].astype(float).where(frame["site"] != "north")
+    glm = GLMRegressor("poisson", missing="drop").fit(dd.from_pandas(frame, npartitions=3), "y")
+    assert "site[T.north]" not in glm.coef_table().index
+
+
+def test_identifiers_are_refused():
+    frame = pd.DataFrame({"who": [f"p{i}" for i in range(10_001)], "y": np.arange(10_001) % 2.0})
+    with pytest.raises(ValueError, match=r"who has more than 10,000 levels.*identifier"):
+        GLMRegressor("poisson").fit(dd.from_pandas(frame, npartitions=3), "y")
+
+
+def test_columns_are_picked_lazily_and_cut_without_a_copy():
+    frame = table(10)
+    assert list(pick_columns(frame, ("site", "x"), ignored=None).columns) == ["site", "x"]
+    cut, lengths = cut_frame(frame, 4)
+    assert lengths == (4, 4, 2)
+    pd.testing.assert_frame_equal(cut.compute(), frame, check_dtype=False)
+    assert read_terms(frame[["x", "flag"]], None, True) is None

@@ -1,0 +1,209 @@
+"""Likelihood-ratio tests and drop1, beside statsmodels' fits of both models."""
+
+import warnings
+
+import dask.array as da
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy import stats
+from support import Loads
+
+from dask_onestep import MLE, Average, GLMClassifier, GLMRegressor, OneStep, Pilot
+from dask_onestep.datasets import make_glm
+
+FAMILIES = {"gaussian": sm.families.Gaussian, "binomial": sm.families.Binomial, "poisson": sm.families.Poisson}
+
+
+def data_of(family, seed=1):
+    x, y, _ = make_glm(6000, 3, family=family, random_state=seed, chunks=1500, dispersion=2.0)
+    return x, y, sm.add_constant(x.compute()), y.compute()
+
+
+def oracle(family, design, y, columns, offset=None):
+    return sm.GLM(y, design[:, columns], family=FAMILIES[family](), offset=offset).fit(
+        tol=1e-14, tol_criterion="params"
+    )
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize("null", [["x1"], {"x0": 0.2, "x2": -0.4}, {"intercept": 0.4}, "x2"], ids=str)
+def test_the_mle_has_statsmodels_ratio(family, null):
+    x, y, design, response = data_of(family)
+    glm = GLMRegressor(family, method=MLE()).fit(x, y)
+    test = glm.likelihood_ratio_test(x, y, null=null)
+    values = null if isinstance(null, dict) else dict.fromkeys([null] if isinstance(null, str) else null, 0.0)
+    names = ["intercept", "x0", "x1", "x2"]
+    free = [i for i, name in enumerate(names) if name not in values]
+    offset = design[:, [names.index(name) for name in values]] @ np.array(list(values.values()))
+    large, small = oracle(family, design, response, [0, 1, 2, 3]), oracle(family, design, response, free, offset)
+    if family == "gaussian":
+        expected = (small.deviance - large.deviance) / (len(values) * large.scale)
+        assert (test.distribution, test.df_denom) == ("F", 5996)
+        np.testing.assert_allclose(test.p_value, stats.f.sf(expected, len(values), 5996), rtol=1e-6)
+    else:
+        expected = 2 * (large.llf - small.llf)
+        assert test.distribution == "chi2"
+        np.testing.assert_allclose(test.p_value, stats.chi2.sf(expected, len(values)), rtol=1e-5)
+    np.testing.assert_allclose(test.statistic, expected, rtol=1e-7)
+    assert test.df == len(values)
+
+
+@pytest.mark.parametrize("method", [OneStep(600), OneStep(600, correction=None), OneStep(600, steps=2)], ids=str)
+def test_one_step_has_nearly_the_mles_ratio(method):
+    x, y, _, _ = data_of("binomial")
+    test = GLMClassifier(method=method).fit(x, y).likelihood_ratio_test(x, y, null=["x1"])
+    exact = GLMClassifier(method=MLE()).fit(x, y).likelihood_ratio_test(x, y, null=["x1"])
+    assert abs(test.statistic - exact.statistic) < 0.2
+
+
+def test_a_null_of_all_coefficients():
+    x, y, design, response = data_of("poisson")
+    glm = GLMRegressor("poisson", method=MLE()).fit(x, y)
+    test = glm.likelihood_ratio_test(x, y, null=["intercept", "x0", "x1", "x2"])
+    at_zero = stats.poisson.logpmf(response, 1.0).sum()
+    np.testing.assert_allclose(test.statistic, 2 * (oracle("poisson", design, response, [0, 1, 2, 3]).llf - at_zero))
+
+
+def test_the_restricted_fit_draws_the_same_pilot():
+    x, y, _, _ = data_of("binomial")
+    glm = GLMClassifier(method=OneStep(500, random_state=None)).fit(x, y)
+    fixed = GLMClassifier(method=OneStep(500, random_state=glm.estimate_.random_state)).fit(x, y)
+    ours, theirs = (g.likelihood_ratio_test(x, y, null=["x1"]) for g in (glm, fixed))
+    assert ours == theirs
+
+
+def test_weights_and_offset_are_required_again():
+    x, y, design, response = data_of("poisson")
+    weights, offset = np.linspace(0.5, 2, 6000), np.linspace(-0.2, 0.2, 6000)
+    glm = GLMRegressor("poisson", method=MLE()).fit(x, y, sample_weight=weights, offset=offset)
+    with pytest.raises(ValueError, match="fit had sample_weight= and this call has not"):
+        glm.likelihood_ratio_test(x, y, null=["x1"])
+    test = glm.likelihood_ratio_test(x, y, null=["x1"], sample_weight=weights, offset=offset)
+    fits = [
+        sm.GLM(response, design[:, columns], family=sm.families.Poisson(), var_weights=weights, offset=offset).fit(
+            tol=1e-14, tol_criterion="params"
+        )
+        for columns in ([0, 1, 2, 3], [0, 1, 3])
+    ]
+    np.testing.assert_allclose(test.statistic, 2 * (fits[0].llf - fits[1].llf), rtol=1e-7)
+
+
+def test_a_negative_statistic_is_zero_and_says_so():
+    rng = np.random.default_rng(0)
+    found = []
+    for seed in range(40):
+        x = rng.standard_normal((1500, 2)) * 2
+        y = (rng.random(1500) < 1 / (1 + np.exp(-x[:, 0]))).astype(int)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            glm = GLMClassifier(method=OneStep(60, correction=None, random_state=seed)).fit(x, y)
+            found.append(glm.likelihood_ratio_test(x, y, null=["x1"]))
+    assert all(test.statistic >= 0 for test in found)
+    clipped = [test for test in found if test.note]
+    assert clipped
+    assert all(test.statistic == 0 and test.p_value == 1 and "was set to 0" in str(test) for test in clipped)
+
+
+def test_the_pilots_ratio_is_of_its_own_rows():
+    x, y, design, response = data_of("binomial")
+    glm = GLMClassifier(method=Pilot(1.0)).fit(x, y)
+    test = glm.likelihood_ratio_test(x, y, null=["x1"])
+    large, small = (oracle("binomial", design, response, c) for c in ([0, 1, 2, 3], [0, 1, 3]))
+    np.testing.assert_allclose(test.statistic, 2 * (large.llf - small.llf), rtol=1e-7)
+    tenth = GLMClassifier(method=Pilot(0.1)).fit(x, y).likelihood_ratio_test(x, y, null=["x2"])
+    assert (
+        0 < tenth.statistic < GLMClassifier(method=MLE()).fit(x, y).likelihood_ratio_test(x, y, null=["x2"]).statistic
+    )
+
+
+def test_average_sums_the_blocks_own_statistics():
+    x, y, design, response = data_of("binomial")
+    test = GLMClassifier(method=Average()).fit(x, y).likelihood_ratio_test(x, y, null=["x1"])
+    expected = 0.0
+    for rows in np.split(np.arange(6000), 4):
+        large, small = (oracle("binomial", design[rows], response[rows], c) for c in ([0, 1, 2, 3], [0, 1, 3]))
+        expected += 2 * (large.llf - small.llf)
+    np.testing.assert_allclose(test.statistic, expected, rtol=1e-6)
+    assert test.df == 4
+
+
+@pytest.mark.parametrize(
+    ("null", "text"),
+    [
+        (["x9"], r"null names \['x9'\], which are not coefficients"),
+        ([], "null is empty"),
+        (None, "null is missing"),
+        ({"x1": np.nan}, "sets x1 to nan"),
+    ],
+)
+def test_a_null_that_cannot_be_says_so(null, text):
+    x, y, _, _ = data_of("binomial")
+    with pytest.raises(ValueError, match=text):
+        GLMClassifier(method=MLE()).fit(x, y).likelihood_ratio_test(x, y, null=null)
+
+
+def test_other_data_and_aliased_coefficients_are_refused():
+    x, y, _, _ = data_of("binomial")
+    glm = GLMClassifier(method=MLE()).fit(x, y)
+    with pytest.raises(ValueError, match="The data has 4,500 usable rows and fit had 6,000"):
+        glm.likelihood_ratio_test(x[:4500], y[:4500], null=["x1"])
+    doubled = da.concatenate([x, 2 * x[:, :1]], axis=1)
+    with pytest.warns(UserWarning, match="Aliased columns get NaN: x3"):
+        aliased = GLMClassifier(method=MLE()).fit(doubled, y)
+    with pytest.raises(ValueError, match="aliased coefficients, which have no estimate: x3"):
+        aliased.likelihood_ratio_test(doubled, y, null=["x3"])
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_drop1_of_the_mle_is_statsmodels_one_by_one(family):
+    x, y, design, response = data_of(family)
+    table = GLMRegressor(family, method=MLE()).fit(x, y).drop1(x, y)
+    assert list(table.index) == ["x0", "x1", "x2"]
+    large = oracle(family, design, response, [0, 1, 2, 3])
+    for number, name in enumerate(table.index, start=1):
+        small = oracle(family, design, response, [c for c in range(4) if c != number])
+        ratio = 2 * (large.llf - small.llf)
+        expected = (small.deviance - large.deviance) / large.scale if family == "gaussian" else ratio
+        np.testing.assert_allclose(table.loc[name, "statistic"], expected, rtol=1e-6)
+        np.testing.assert_allclose(table.loc[name, "deviance"], small.deviance, rtol=1e-9)
+
+
+def test_drop1_of_one_step_is_its_likelihood_ratio_test_of_each():
+    x, y, _, _ = data_of("binomial")
+    glm = GLMClassifier(method=OneStep(600)).fit(x, y)
+    table = glm.drop1(x, y)
+    for name in table.index:
+        test = glm.likelihood_ratio_test(x, y, null=[name])
+        np.testing.assert_allclose(table.loc[name, "statistic"], test.statistic, rtol=1e-9)
+
+
+def test_drop1_reads_the_data_a_constant_number_of_times(tmp_path):
+    passes = []
+    for number, columns in enumerate((4, 9)):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        loads = Loads(directory, rows=(300, 300, 300), columns=columns)
+        table = loads.array()
+        glm = GLMRegressor("binomial", method=OneStep(800)).fit(table[:, 1:], table[:, 0])
+        loads.per_block()
+        glm.drop1(table[:, 1:], table[:, 0])
+        passes.append(set(loads.per_block()))
+    assert passes == [{3}, {3}]
+
+
+def test_drop1_leaves_out_aliased_columns():
+    x, y, _, _ = data_of("binomial")
+    doubled = da.concatenate([x, 2 * x[:, :1]], axis=1)
+    with pytest.warns(UserWarning, match="Aliased"):
+        glm = GLMClassifier(method=MLE()).fit(doubled, y)
+    table = glm.drop1(doubled, y)
+    assert table.loc["x3"].isna().all()
+    # Without x0 its copy takes its place: nothing is lost.
+    assert table.loc["x0", "statistic"] < 1e-6
+
+
+def test_drop1_by_other_methods_says_so():
+    x, y, _, _ = data_of("binomial")
+    with pytest.raises(ValueError, match="by OneStep or MLE; this estimator's method is Pilot"):
+        GLMClassifier(method=Pilot(0.5)).fit(x, y).drop1(x, y)

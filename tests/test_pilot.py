@@ -1,0 +1,268 @@
+"""Steps from a pilot: the corrected one, its foresight, and what holds a poor one back."""
+
+import warnings
+
+import dask.array as da
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from support import finite_difference, model_of
+
+from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
+from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.newton import fit_rows
+from dask_onestep.kernels.pilot import PilotFit, is_usable, overshot, retreat, shorten, take_step
+from dask_onestep.kernels.pilot import _Curvature as Curvature
+from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.sampling import Survey
+
+
+def simulate(family, n, d=2, seed=0, scale=1.0):
+    rng = np.random.default_rng((3, seed))
+    x = rng.standard_normal((n, d)) * scale
+    eta = -0.3 + x @ np.linspace(0.3, -0.5, d)
+    y = {
+        "binomial": lambda: (rng.random(n) < 1 / (1 + np.exp(-eta))).astype(float),
+        "poisson": lambda: rng.poisson(np.exp(eta)).astype(float),
+        "gaussian": lambda: eta + rng.standard_normal(n),
+    }[family]()
+    return Rows(x, y)
+
+
+def pilot_of(rows, model, n, *, start=None):
+    """Return a pilot of the first n rows (they are exchangeable) and the full sums at its MLE."""
+    taken = rows.take(slice(0, n))
+    fit = fit_rows(taken, model)
+    coef = fit.coef if start is None else start
+    sums = moments(taken, model, coef)
+    pilot = PilotFit(coef, taken, sums, factorize(sums.information), Survey(len(rows)))
+    return pilot, moments(rows, model, coef)
+
+
+def distance(rows, model, coef):
+    """Return the squared distance to the MLE in information units."""
+    exact = fit_rows(rows, model)
+    gap = coef - exact.coef
+    return gap @ exact.moments.information @ gap
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson", "gaussian"])
+def test_the_plain_step_is_equation_2_4(family):
+    model, rows = model_of(family), simulate(family, 2000)
+    pilot, sums = pilot_of(rows, model, 400)
+    step = take_step(model, pilot, pilot.coef, sums, None)
+    np.testing.assert_allclose(
+        step.coef, pilot.coef + np.linalg.solve(sums.information, sums.score), rtol=1e-11, atol=1e-13
+    )
+    assert not step.shortened
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson", "gaussian"])
+def test_the_foretold_score_is_the_gradient_of_what_is_foretold(family):
+    model, rows = model_of(family), simulate(family, 1500)
+    pilot, sums = pilot_of(rows, model, 300)
+    curvature, at = Curvature(model, pilot, pilot.coef, sums), np.array([0.05, -0.02, 0.03])
+    gradient = finite_difference(lambda step: curvature(step).loglik, at)
+    np.testing.assert_allclose(curvature(at).score, gradient, rtol=1e-5, atol=1e-5)
+    hessian = finite_difference(lambda step: curvature(step).score, at)
+    np.testing.assert_allclose(curvature(at).information, -hessian, rtol=1e-4, atol=1e-3)
+
+
+def test_a_pilot_of_all_rows_foretells_exactly():
+    model, rows = model_of("poisson"), simulate("poisson", 500)
+    start = np.array([0.1, 0.1, 0.1])
+    pilot, sums = pilot_of(rows, model, 500, start=start)
+    step = take_step(model, pilot, start, sums, "pilot")
+    exact = sm.GLM(rows.y, sm.add_constant(rows.x), family=sm.families.Poisson()).fit(tol=1e-14)
+    np.testing.assert_allclose(step.coef, exact.params, rtol=1e-6)
+    np.testing.assert_allclose(step.ahead.information, np.linalg.inv(exact.cov_params()), rtol=1e-5)
+    np.testing.assert_allclose(step.ahead.loglik, exact.llf, rtol=1e-10)
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+def test_the_correction_brings_the_estimate_nearer_to_the_mle(family):
+    model, plain, corrected = model_of(family), [], []
+    for seed in range(20):
+        rows = simulate(family, 20_000, seed=seed)
+        pilot, sums = pilot_of(rows, model, 400)
+        plain.append(distance(rows, model, take_step(model, pilot, pilot.coef, sums, None).coef))
+        corrected.append(distance(rows, model, take_step(model, pilot, pilot.coef, sums, "pilot").coef))
+    assert np.median(corrected) < np.median(plain) / 5
+
+
+@pytest.mark.parametrize("correction", [None, "pilot"])
+def test_the_decrement_foretells_the_distance_to_the_mle(correction):
+    model, told, true = model_of("binomial"), [], []
+    for seed in range(30):
+        rows = simulate("binomial", 10_000, seed=seed)
+        pilot, sums = pilot_of(rows, model, 150)
+        step = take_step(model, pilot, pilot.coef, sums, correction)
+        told.append(step.decrement)
+        true.append(distance(rows, model, step.coef))
+    # The sampling decrement is an expectation: it is held to the mean, not to each draw.
+    assert 0.4 < np.mean(told) / np.mean(true) < 2.5
+    if correction is None:
+        assert np.corrcoef(np.log(told), np.log(true))[0, 1] > 0.9
+
+
+def test_for_gaussian_nothing_is_left_to_correct():
+    model, rows = model_of("gaussian"), simulate("gaussian", 3000)
+    pilot, sums = pilot_of(rows, model, 100)
+    step = take_step(model, pilot, pilot.coef, sums, "pilot")
+    exact = sm.OLS(rows.y, sm.add_constant(rows.x)).fit()
+    np.testing.assert_allclose(step.coef, exact.params, rtol=1e-10)
+    np.testing.assert_allclose(step.ahead.pearson, exact.ssr, rtol=1e-12)
+    assert step.decrement < 1e-18 * sums.loglik**2
+
+
+def test_the_dispersion_is_brought_to_the_estimate():
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((20_000, 2))
+    mean = np.exp(0.3 + x @ [0.4, -0.3])
+    glm = GLMRegressor("gamma", "log", method=OneStep(500)).fit(x, rng.gamma(2.0, mean / 2.0))
+    exact = GLMRegressor("gamma", "log", method="mle").fit(x, rng.gamma(2.0, mean / 2.0))
+    assert abs(glm.dispersion_ / exact.dispersion_ - 1) < 0.05
+
+
+def test_the_covariance_is_brought_to_the_estimate():
+    rows = simulate("binomial", 40_000, seed=2, scale=1.5)
+    model = model_of("binomial")
+    uncorrected, corrected = [], []
+    for seed in range(10):
+        order = np.random.default_rng(seed).permutation(len(rows))
+        pilot, sums = pilot_of(rows.take(order), model, 400)
+        step = take_step(model, pilot, pilot.coef, sums, "pilot")
+        exact = np.sqrt(np.diag(np.linalg.inv(fit_rows(rows, model).moments.information)))
+        for information, errors in ((sums.information, uncorrected), (step.ahead.information, corrected)):
+            errors.append(np.abs(np.sqrt(np.diag(np.linalg.inv(information))) / exact - 1).max())
+    assert np.median(corrected) < np.median(uncorrected) / 2
+
+
+def test_a_step_is_shortened_to_what_there_is_to_gain():
+    # At a wild β most weights are near 0: the information is far too small and the step far too long.
+    model, rows = model_of("binomial"), simulate("binomial", 20_000)
+    wild = np.array([1.0, 6.0, -7.0])
+    pilot, sums = pilot_of(rows, model, 200, start=wild)
+    newton = np.linalg.solve(sums.information, sums.score)
+    assert moments(rows, model, wild + newton).loglik < sums.loglik
+    honest, _ = pilot_of(rows, model, 200)
+    step = take_step(model, PilotFit(wild, honest.rows, pilot.moments, pilot.factor, pilot.survey), wild, sums, None)
+    assert moments(rows, model, step.coef).loglik > sums.loglik or step.decrement > 4 * 3
+
+
+def test_an_overshot_step_goes_back_to_the_best_point_of_its_line():
+    model, rows = model_of("binomial"), simulate("binomial", 5000)
+    pilot, sums = pilot_of(rows, model, 500)
+    step = take_step(model, pilot, pilot.coef, sums, None)
+    assert overshot(step, moments(rows, model, step.coef)) is None
+    far = shorten(model, pilot, step, 1.0)
+    long = type(step)(
+        **{f: getattr(step, f) for f in ("start", "sums", "factor", "ahead", "decrement")},
+        coef=step.start + 8 * (step.coef - step.start),
+    )
+    share = overshot(long, moments(rows, model, long.coef))
+    assert share is not None
+    line = np.linspace(0, 1, 401)
+    best = line[np.argmax([moments(rows, model, step.start + t * (long.coef - step.start)).loglik for t in line])]
+    assert abs(share - best) < 0.05
+    assert far.shortened
+
+
+def test_a_useless_pilot_is_left_for_the_null_model():
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((2000, 1))
+    x[0] = 400.0
+    y = rng.poisson(np.exp(0.5 + 0.2 * np.minimum(x[:, 0], 3.0))).astype(float)
+    rows, model = Rows(x, y), model_of("poisson", columns=1)
+    pilot, sums = pilot_of(rows.take(slice(1, None)), model, 100, start=np.array([0.5, 3.0]))
+    sums = moments(rows, model, pilot.coef)
+    assert not is_usable(model, pilot, sums)
+    step = retreat(model, pilot, sums)
+    assert step.retreated
+    np.testing.assert_allclose(step.coef, [np.log(y[1:101].mean() + 0.1), 0.0])
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+def test_bad_pilots_end_in_an_estimate_and_never_in_a_silent_wild_number(family):
+    rng = np.random.default_rng(11)
+    far = 0
+    for seed in range(60):
+        d = int(rng.integers(1, 6))
+        x = rng.standard_t(2.5, size=(3000, d)) if seed % 2 else rng.standard_normal((3000, d))
+        eta = np.clip((-4.0 if seed % 3 == 0 else 0.2) + x @ rng.normal(0, 0.7, d), -20, 4)
+        y = rng.binomial(1, 1 / (1 + np.exp(-eta))) if family == "binomial" else rng.poisson(np.exp(eta))
+        y = y.astype(float)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            exact = GLMRegressor(family, method=MLE()).fit(x, y)
+            before = len(caught)
+            n = int(rng.integers(d + 2, 12 * (d + 1)))
+            glm = GLMRegressor(family, method=OneStep(n, random_state=seed)).fit(x, y)
+        gap = glm.estimate_.coef - exact.estimate_.coef
+        squared = gap @ np.linalg.solve(exact.covariance_, gap)
+        assert np.isfinite(squared)
+        if squared > 4 * (d + 1):
+            far += 1
+            assert len(caught) > before
+    assert far > 0
+
+
+def test_one_class_in_the_pilot_is_a_warning_and_not_an_error():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((4000, 1))
+    y = (rng.random(4000) < 0.01).astype(int)
+    with pytest.warns(UserWarning, match="has no maximum-likelihood estimate"):
+        glm = GLMClassifier(method=OneStep(30, random_state=3)).fit(x, y)
+    assert glm.estimate_.pilot_separated
+    assert np.isfinite(glm.coef_).all()
+
+
+def test_steps_auto_ends_within_the_tolerance():
+    rows = simulate("binomial", 20_000, scale=2.0)
+    x, y = da.from_array(rows.x, chunks=(5000, 2)), da.from_array(rows.y, chunks=5000)
+    glm = GLMClassifier(method=OneStep(120, steps="auto", correction=None, tol=1e-6)).fit(x, y)
+    assert glm.decrement_ <= 1e-6 * 3
+    assert glm.n_iter_ > 1
+    assert glm.n_passes_ == glm.n_iter_ + 1
+    exact = GLMClassifier(method=MLE()).fit(x, y)
+    gap = glm.estimate_.coef - exact.estimate_.coef
+    assert gap @ np.linalg.solve(exact.covariance_, gap) < 1e-4
+
+
+def test_every_option_of_the_method_changes_the_estimate():
+    rows = simulate("binomial", 5000)
+
+    def fit(**options):
+        return GLMClassifier(method=OneStep(**{"pilot_size": 300} | options)).fit(rows.x, rows.y).estimate_
+
+    base = fit()
+    for options in ({"pilot_size": 400}, {"random_state": 1}, {"correction": None}, {"steps": 2}):
+        assert (fit(**options).coef != base.coef).any(), options
+    with pytest.warns(UserWarning, match="decrement_"):
+        fit(tol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"correction": "half"}, "correction='half' must be None or 'pilot'"),
+        ({"steps": 0}, "steps=0 must be an integer ≥ 1, or 'auto'"),
+        ({"steps": 1.5}, "steps=1.5 must be"),
+        ({"tol": 0}, "tol=0 must be positive"),
+        ({"pilot_size": 0}, "pilot_size=0 must be 'auto'"),
+        ({"pilot_size": 1.5}, "pilot_size=1.5 must be"),
+        ({"random_state": -1}, "the seed must not be negative"),
+    ],
+)
+def test_options_that_cannot_be_say_so(options, text):
+    rows = simulate("binomial", 200)
+    with pytest.raises(ValueError, match=text):
+        GLMClassifier(method=OneStep(**options)).fit(rows.x, rows.y)
+
+
+def test_a_drawn_seed_is_kept():
+    rows = simulate("binomial", 5000)
+    glm = GLMClassifier(method=OneStep(300, random_state=None)).fit(rows.x, rows.y)
+    again = GLMClassifier(method=OneStep(300, random_state=glm.estimate_.random_state)).fit(rows.x, rows.y)
+    np.testing.assert_array_equal(glm.coef_, again.coef_)

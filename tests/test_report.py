@@ -1,0 +1,71 @@
+"""The report: it says what the table says, and refers to nothing outside itself."""
+
+import re
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+
+from dask_onestep import MLE, GLMClassifier, GLMRegressor
+from dask_onestep.report import compare, report_html, verdict, write_report
+
+
+def table(n=800):
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"x": rng.normal(size=n), "g": rng.choice(["a<b", "c"], n)})
+    frame["w"] = rng.integers(1, 4, n).astype(float)
+    frame["y"] = (rng.random(n) < 1 / (1 + np.exp(-frame["x"]))).astype(float)
+    return frame
+
+
+def test_the_report_says_what_the_table_says(tmp_path):
+    data = dd.from_pandas(table().drop(columns="w"), npartitions=4)
+    glm = GLMRegressor("binomial").fit(data, "y")
+    write_report(glm, str(tmp_path / "report.html"), data, "y", call="fit <it>")
+    text = (tmp_path / "report.html").read_text()
+    cells = re.findall(r"<tr><td>([^<]*)</td><td>([^<]*)</td><td>([^<]*)</td>", text)
+    shown = {name: (float(coef), float(std_err)) for name, coef, std_err in cells if name not in "0123"}
+    for name, row in glm.coef_table().iterrows():
+        escaped = name.replace("<", "&lt;")
+        np.testing.assert_allclose(shown[escaped], [row["coef"], row["std_err"]], rtol=1e-3)
+    assert "fit &lt;it&gt;" in text
+    assert not re.search(r"(src|href)=|https?://|<script", text)
+
+
+def test_blocks_are_observed_beside_expected():
+    frame = table()
+    frame["label"] = np.where(frame["y"] == 1, "yes", "no")
+    data = dd.from_pandas(frame, npartitions=4)[["x", "w", "label"]]
+    glm = GLMClassifier(method=MLE(tol=1e-20)).fit(data, "label", sample_weight="w")
+    blocks = compare(glm, data, "label", sample_weight="w")
+    mean = glm.predict_proba(frame[["x"]])[:, 1]
+    assert [block.number for block in blocks] == [0, 1, 2, 3]
+    for block, rows in zip(blocks, np.split(np.arange(800), 4), strict=True):
+        w, y, p = frame["w"].to_numpy()[rows], frame["y"].to_numpy()[rows], mean[rows]
+        assert block.n == 200
+        expected = (np.sum(w * y), np.sum(w * p), np.sum(w * p * (1 - p)))
+        np.testing.assert_allclose((block.observed, block.expected, block.variance), expected, rtol=1e-10)
+        np.testing.assert_allclose(block.z(2.0), np.sum(w * (y - p)) / np.sqrt(2 * np.sum(w * p * (1 - p))))
+    # At the MLE of a canonical link with an intercept, the blocks balance.
+    assert sum(block.observed - block.expected for block in blocks) == pytest.approx(0, abs=1e-8)
+
+
+def test_blocks_that_differ_are_pointed_at():
+    frame = table()[["x", "y"]]
+    same = dd.from_pandas(frame, npartitions=8)
+    glm = GLMRegressor("binomial").fit(same, "y")
+    assert "what chance would give" in report_html(glm, compare(glm, same, "y"))
+    moved = dd.from_pandas(frame.assign(y=np.repeat([0.0, 1.0], 400)), npartitions=8)
+    other = GLMRegressor("binomial").fit(moved, "y")
+    assert "8 of 8 blocks" in report_html(other, compare(other, moved, "y"))
+    assert "How blocks differ" not in report_html(other)
+
+
+def test_the_verdict_follows_the_decrement():
+    glm = GLMRegressor(method="mle").fit(np.arange(20.0).reshape(-1, 1), np.arange(20.0) % 3)
+    assert "sampling error" in verdict(glm)
+    object.__setattr__(glm.estimate_, "decrement", 50.0)
+    assert "further steps" in verdict(glm)
+    object.__setattr__(glm.estimate_, "decrement", float("nan"))
+    assert "not known" in verdict(glm)
