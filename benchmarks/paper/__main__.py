@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +26,9 @@ def main(arguments: list[str] | None = None) -> None:
         help="a CSV to write, with seed, commit and command; tables that it has are not run again",
     )
     options = parser.parse_args(arguments)
-    command = "python -m benchmarks.paper " + " ".join(sys.argv[1:] if arguments is None else arguments)
+    numbers = " ".join(map(str, options.tables))
+    rows = " ".join(map(str, options.rows))
+    command = f"python -m benchmarks.paper -B {options.replicates} --tables {numbers} -N {rows} --seed {options.seed}"
     origin = {"seed": options.seed, "commit": _commit(), "command": command}
     done = _read(options.output)
     # The shorter runs first, and the file written after each: a long run can be ended and taken up again.
