@@ -38,7 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
                 continue
             part = run(TABLES[number], n, options.replicates, options.seed, track=partial(track, update_period=1.0))
             show(part)
-            done = pd.concat([done, part.assign(**origin)], ignore_index=True)
+            part = part.assign(**origin)
+            done = part if done.empty else pd.concat([done, part], ignore_index=True)
             if options.output:
                 options.output.parent.mkdir(parents=True, exist_ok=True)
                 done.to_csv(options.output, index=False, float_format="%.6g")
