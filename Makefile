@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint docs bench paper clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -17,6 +17,10 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
+$(VENV)/.bench: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
+
 demo: $(VENV)/.demo  ## flight delays on a local cluster, beside the global MLE
 	$(BIN)/python -m dask_onestep.demo
 
@@ -28,6 +32,10 @@ lint: $(VENV)/.dev  ## ruff, mypy, import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+paper: $(VENV)/.bench  ## the article's simulation tables, few replicates, and its flights table
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.paper --replicates $(or $(B),20) --rows 10000
+	$(BIN)/python -m benchmarks.paper.table6 --flights --pilot-share 0.01
 
 clean:
 	rm -rf $(VENV) docs/_build dist

@@ -168,6 +168,13 @@ def test_dropped_rows_are_counted():
     np.testing.assert_allclose(glm.coef_, complete.coef_, rtol=1e-12)
 
 
+def test_every_scheduler_gives_the_same_bits(scheduler):
+    X, y = in_blocks(*draw("binomial"))
+    found = GLMClassifier(method=Average()).fit(X, y).covariance_
+    with dask.config.set(scheduler="synchronous"):
+        np.testing.assert_array_equal(found, GLMClassifier(method=Average()).fit(X, y).covariance_)
+
+
 def test_lazy_fits_are_the_same():
     x, y = draw("binomial")
     glm = GLMClassifier(method=Average())

@@ -4,7 +4,9 @@ from itertools import pairwise
 
 import dask
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy import optimize
@@ -205,6 +207,27 @@ def test_a_block_unlike_the_whole_warns():
     y[:600] += 3.0
     with pytest.warns(UserWarning, match=r"further from its 600 anchor rows' own than chance explains"):
         GLMRegressor(method=Surrogate()).fit(*in_blocks(x, y))
+
+
+@pytest.mark.parametrize("anchor", ["block", "pilot"])
+def test_every_scheduler_gives_the_same_bits(scheduler, anchor):
+    X, y = in_blocks(*draw("binomial"))
+    method = Surrogate(anchor, rounds=2, pilot_size=500)
+    found = GLMClassifier(method=method).fit(X, y).coef_
+    with dask.config.set(scheduler="synchronous"):
+        np.testing.assert_array_equal(found, GLMClassifier(method=method).fit(X, y).coef_)
+
+
+def test_frames_and_dropped_rows():
+    x, y = draw("poisson")
+    x[::50, 1] = np.nan
+    table = pd.DataFrame(x, columns=["a", "b", "c"]).assign(y=y)
+    frame = dd.from_pandas(table, npartitions=4)
+    glm = GLMRegressor("poisson", method=Surrogate(), missing="drop").fit(frame, "y")
+    keep = np.flatnonzero(np.isfinite(x[:, 1]))
+    assert (glm.n_samples_, glm.n_missing_) == (len(keep), N - len(keep))
+    _, beta = plain(x[keep], y[keep], "poisson", np.flatnonzero(keep < N / 4))
+    np.testing.assert_allclose(np.r_[glm.intercept_, glm.coef_], beta, rtol=1e-7)
 
 
 @pytest.mark.parametrize("family", ["gaussian", "binomial", "poisson"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -21,21 +20,38 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tables", type=int, nargs="+", default=[1, 2, 3, 4], choices=list(TABLES))
     parser.add_argument("-N", "--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, help="a CSV to write, with seed, commit and command")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="a CSV to write, with seed, commit and command; tables that it has are not run again",
+    )
     options = parser.parse_args(arguments)
-    command = "python -m benchmarks.paper " + " ".join(sys.argv[1:] if arguments is None else arguments)
+    numbers = " ".join(map(str, options.tables))
+    rows = " ".join(map(str, options.rows))
+    command = f"python -m benchmarks.paper -B {options.replicates} --tables {numbers} -N {rows} --seed {options.seed}"
     origin = {"seed": options.seed, "commit": _commit(), "command": command}
-    parts: list[pd.DataFrame] = []
-    # The shorter runs first, and the file written after each, so that a long run can be watched or ended.
+    done = _read(options.output)
+    # The shorter runs first, and the file written after each: a long run can be ended and taken up again.
     for n in sorted(options.rows):
         for number in options.tables:
-            shown = partial(track, update_period=1.0)
-            part = run(TABLES[number], n, options.replicates, options.seed, track=shown)
+            if _has(done, number, n, options.replicates, options.seed):
+                continue
+            part = run(TABLES[number], n, options.replicates, options.seed, track=partial(track, update_period=1.0))
             show(part)
-            parts.append(part.assign(**origin))
+            part = part.assign(**origin)
+            done = part if done.empty else pd.concat([done, part], ignore_index=True)
             if options.output:
                 options.output.parent.mkdir(parents=True, exist_ok=True)
-                pd.concat(parts).to_csv(options.output, index=False, float_format="%.6g")
+                done.to_csv(options.output, index=False, float_format="%.6g")
+
+
+def _read(output: Path | None) -> pd.DataFrame:
+    return pd.read_csv(output) if output and output.exists() else pd.DataFrame(columns=["table", "N", "B", "seed"])
+
+
+def _has(done: pd.DataFrame, number: int, n: int, replicates: int, seed: int) -> bool:
+    wanted = {"table": number, "N": n, "B": replicates, "seed": seed}
+    return bool((done[list(wanted)] == pd.Series(wanted)).all(axis=1).any())
 
 
 def _commit() -> str:

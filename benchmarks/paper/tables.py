@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks.paper.cells import Cell, estimates, grid, rejections
 from benchmarks.paper.designs import LOGISTIC, POISSON, Design
 
-__all__ = ["TABLES", "Table", "accuracy", "power", "run"]
+__all__ = ["TABLES", "Table", "accuracy", "armse", "error", "power", "run"]
 
 
 @dataclass(frozen=True)
@@ -100,26 +100,27 @@ def accuracy(found: list[dict[Cell, np.ndarray | None]], truth: np.ndarray) -> l
         row: dict[str, Any] = _describe(cell) | {"failed": len(found) - len(both)}
         if both:
             own, other = (np.square(np.array(part) - truth) for part in zip(*both, strict=True))
-            value, influence = _armse(own)
-            reference, shift = _armse(other)
+            value, influence = armse(own)
+            reference, shift = armse(other)
             ratio = value / reference
             row |= {
                 "value": value,
-                "error": _error(influence),
+                "error": error(influence),
                 "ratio": ratio,
-                "ratio_error": _error((influence - ratio * shift) / reference),
+                "ratio_error": error((influence - ratio * shift) / reference),
             }
         rows.append(row)
     return rows
 
 
-def _armse(squares: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the ARMSE and each replicate's influence on it."""
+def armse(squares: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the ARMSE of squared errors of shape (B, d), and each replicate's influence on it."""
     roots = np.sqrt(squares.mean(axis=0))
     return float(roots.mean()), ((squares / roots - roots) / 2).mean(axis=1)
 
 
-def _error(influence: np.ndarray) -> float:
+def error(influence: np.ndarray) -> float:
+    """Return the standard error of a mean of influences."""
     return float(influence.std() / np.sqrt(len(influence)))
 
 

@@ -52,8 +52,7 @@ class Surrogate(BaseEstimator):
 
         ℓ₁(β)/n − ⟨s₁(β̄)/n − s(β̄)/N, β⟩
 
-    over the anchor's n rows in memory, equation (7) of [1]_ with the signs of log-likelihoods.
-    Further rounds repeat it from there.
+    over the anchor's n rows in memory [1]_.  Further rounds repeat it from there.
 
     The anchor stands for the whole by the shape of its likelihood, its information above all.  The
     first block can do so if rows were laid out at random.  If they were not, its information is not a
