@@ -212,6 +212,23 @@ def test_tests_and_residuals_go_by_the_formula():
         glm._fitted_model.design.columns_of("x2")
 
 
+@pytest.mark.parametrize("lazy", [True, False])
+def test_large_blocks_are_taken_in_slices(lazy, monkeypatch):
+    frame = table()
+    frame.loc[::70, "x"] = np.nan
+    data = dd.from_pandas(frame, npartitions=2) if lazy else frame
+    glm = GLMRegressor("poisson", formula="y ~ x + site", missing="drop", cov_type="HC0")
+    whole = clone(glm).fit(data)
+    monkeypatch.setattr("dask_onestep.kernels.block.MATRIX_BYTES", 8 * 4 * 37)
+    sliced = clone(glm).fit(data)
+    # The same pilot, to the row, whether rows are numbered from the first or block by block.
+    np.testing.assert_allclose(sliced.estimate_.pilot_coef, whole.estimate_.pilot_coef, rtol=1e-12)
+    np.testing.assert_allclose(sliced.coef_table(), whole.coef_table(), rtol=1e-9)
+    assert sliced.n_missing_ == whole.n_missing_
+    with pytest.raises(ValueError, match=r"column x \(13 rows\). In block"):
+        clone(glm).set_params(missing="raise", formula="y ~ x + C(site, levels=['a', 'b', 'c', 'd'])").fit(data)
+
+
 def test_no_intercept_by_the_constructor():
     data = dd.from_pandas(table(), npartitions=2)
     glm = GLMRegressor("poisson", formula="y ~ x + site", fit_intercept=False).fit(data)

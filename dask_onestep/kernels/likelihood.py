@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dask_onestep.kernels.records import LogLikelihoods, Moments
-from dask_onestep.kernels.rows import Model, Rows, self_checking
+from dask_onestep.kernels.rows import Model, Rows, additive, self_checking
 
 __all__ = ["Slice", "initial_moments", "linear_predictor", "log_likelihoods", "moments", "slices", "working"]
 
@@ -148,6 +148,7 @@ def row_log_likelihood(model: Model, y: np.ndarray, eta: np.ndarray, mean: np.nd
     return np.where(valid, loglik, -np.inf)
 
 
+@additive
 @self_checking
 def moments(rows: Rows, model: Model, coef: np.ndarray) -> Moments:
     """Return log-likelihood, score and expected information of a block at β.
@@ -169,6 +170,7 @@ def moments(rows: Rows, model: Model, coef: np.ndarray) -> Moments:
     return _sum_slices(rows, model, coef)
 
 
+@additive
 @self_checking
 def initial_moments(rows: Rows, model: Model) -> Moments:
     """Return the sums whose Newton step from β = 0 is the first weighted least-squares fit.
@@ -232,6 +234,7 @@ def _pearson_slope(model, y, eta, mean, residual, unit):
     return -2.0 * residual - unit * change
 
 
+@additive
 @self_checking
 def log_likelihoods(rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoods:
     """Return log-likelihood and deviance of a block at several β in one reading.

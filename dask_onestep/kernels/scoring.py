@@ -134,15 +134,15 @@ class Residuals:
     kind: str
     classes: np.ndarray | None = None
 
-    def __call__(self, x: Any, y: Any, offset: Any = None, weights: Any = None) -> np.ndarray:
+    def __call__(self, x: Any, y: Any = None, offset: Any = None, weights: Any = None) -> np.ndarray:
         """Return the residuals of a block.
 
         Parameters
         ----------
         x : ndarray or DataFrame of shape (m, p)
             Covariates.
-        y : array-like of shape (m,)
-            Response or labels.
+        y : array-like of shape (m,) or None
+            Response or labels; None if the model's design takes it from `x`.
         offset, weights : array-like of shape (m,) or None
             Offset and weights.
 
