@@ -1,6 +1,6 @@
 """40 million rows of Parquet on workers of 1 GB: time by pass and the workers' peak memory.
 
-    python -m benchmarks.out_of_core [--rows 40000000] [--folder /tmp/out_of_core]
+    python -m benchmarks.out_of_core [--rows 40000000] [--folder /tmp/out_of_core] [--model 1]
 
 The data is generated once, file by file, by a known logistic model with a column of 16 carriers that
 come in turn, so that a file holds few of them.
@@ -75,9 +75,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("/tmp/out_of_core"))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--limit", default="1GB")
+    parser.add_argument("--model", type=int, choices=range(len(FORMULAS)), help="one of the models only")
     options = parser.parse_args()
     generate(options.folder, options.rows)
-    for formula in FORMULAS:
+    for formula in FORMULAS if options.model is None else FORMULAS[options.model : options.model + 1]:
         run(options.folder, formula, options.workers, options.limit)
 
 

@@ -84,8 +84,6 @@ class Predictor:
         if self.kind == "proba":
             return np.column_stack([1.0 - mean, mean])
         assert self.classes is not None
-        if (gaps := int(np.isnan(mean).sum())) > 0:
-            raise ValueError(f"{gaps} rows have missing values and so no label; predict_proba gives them NaN.")
         return self.classes[(mean > 0.5).astype(np.intp)]
 
     def _linear(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
