@@ -80,7 +80,7 @@ def fit(
     scheduler: Scheduler = None,
     workers: Workers = None,
     output: Annotated[str | None, typer.Option(help="Write the model: .json to read, .pkl to predict with.")] = None,
-    report: Annotated[str | None, typer.Option(help="Write a report as one HTML file; one pass more.")] = None,
+    report: Annotated[str | None, typer.Option(help="Write a report as one HTML file; two passes more.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Fit a model and print its table."""
@@ -95,8 +95,41 @@ def fit(
             write_model(glm, output, level)
         if report is not None:
             call = f"dask-onestep {shlex.join(sys.argv[1:])}"
-            with redirect_stdout(sys.stderr):
+            with _to_stderr(glm.verbose):
                 write_report(glm, report, table, sample_weight=weights, offset=offset, level=level, call=call)
+
+
+@app.command(
+    "test",
+    epilog="Example: dask-onestep test 'delayed ~ dep_time + carrier' flights/*.parquet --term carrier "
+    "--family binomial --missing drop",
+)
+def likelihood_ratio(
+    formula: Formula,
+    files: Files,
+    term: Annotated[list[str], typer.Option(help="A term of the formula, or a coefficient; may be repeated.")],
+    family: Family = "gaussian",
+    link: Link = None,
+    method: Method = "one-step",
+    pilot_size: PilotSize = None,
+    seed: Seed = None,
+    weights: Weights = None,
+    offset: Offset = None,
+    missing: Missing = "raise",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Test by the likelihood ratio whether the coefficients of terms are zero jointly."""
+    with _one_line_errors(), _cluster(scheduler, workers):
+        table = read_table(files)
+        glm = _estimator(table, formula, family, link, method, pilot_size, seed, "nonrobust", missing, not quiet)
+        with _to_stderr(glm.verbose):
+            glm.fit(table, sample_weight=weights, offset=offset)
+            design = glm._fitted_model.design
+            null = [name for part in term for name in (["intercept"] if part == "1" else design.columns_of(part))]
+            result = glm.likelihood_ratio_test(table, null=null, sample_weight=weights, offset=offset)
+        Console(highlight=False, soft_wrap=True).print(escape(str(result)))
 
 
 @app.command(epilog="Example: dask-onestep predict model.pkl new/*.parquet predictions.csv")
@@ -144,7 +177,7 @@ def _one_line_errors() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line(error: BaseException | str) -> str:
     text = " ".join(str(error).split())
     return text or type(error).__name__
 
@@ -214,14 +247,19 @@ def _has_labels(table: dd.DataFrame, formula: str) -> bool:
 
 
 def _fit(glm: Any, table: dd.DataFrame, weights: str | None, offset: str | None, groups: str | None) -> None:
-    # stdout is for the result alone.
-    with warnings.catch_warnings(record=True) as met, redirect_stdout(sys.stderr) if glm.verbose else nullcontext():
-        warnings.simplefilter("always", UserWarning)
+    with _to_stderr(glm.verbose):
         glm.fit(table, sample_weight=weights, offset=offset, groups=groups)
+
+
+@contextmanager
+def _to_stderr(progress: bool) -> Iterator[None]:
+    """Send warnings, a line each, and progress to stderr: stdout is for the result alone."""
+    with warnings.catch_warnings(record=True) as met, redirect_stdout(sys.stderr) if progress else nullcontext():
+        warnings.simplefilter("always", UserWarning)
+        yield
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    for warning in met:
-        if issubclass(warning.category, UserWarning):
-            console.print(f"[yellow]warning:[/] {escape(_one_line(warning.message))}")  # type: ignore[arg-type]
+    for text in dict.fromkeys(str(w.message) for w in met if issubclass(w.category, UserWarning)):
+        console.print(f"[yellow]warning:[/] {escape(_one_line(text))}")
 
 
 def _show(glm: Any, level: float) -> None:

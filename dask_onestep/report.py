@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.comparison import BlockFit, compare_blocks
+from dask_onestep.summaries import Summary
 
 __all__ = ["compare", "report_html", "write_report"]
 
@@ -42,7 +43,7 @@ def write_report(
     level: float = 0.95,
     call: str = "",
 ) -> None:
-    """Write a fitted model as one self-contained HTML file; one pass if `X` is given, none without.
+    """Write a fitted model as one self-contained HTML file; two passes if `X` is given, none without.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def write_report(
     path : str
         Where to.
     X, y, sample_weight, offset
-        As for ``fit``; if given, the report says how blocks differ from each other.
+        As for ``fit``; if given, the report has statistics of fit and how blocks differ from each other.
     level : float, default=0.95
         Level of the intervals.
     call : str, default=""
@@ -67,8 +68,10 @@ def write_report(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_report(GLMRegressor("poisson").fit(X, y), f"{folder}/report.html", X, y)
     """
-    blocks = () if X is None else compare(glm, X, y, sample_weight=sample_weight, offset=offset)
-    Path(path).write_text(report_html(glm, blocks, level=level, call=call), encoding="utf-8")
+    data = {"sample_weight": sample_weight, "offset": offset}
+    blocks = () if X is None else compare(glm, X, y, **data)
+    summary = glm.summary(X, y, **data, level=level)
+    Path(path).write_text(report_html(glm, summary, blocks, call=call), encoding="utf-8")
 
 
 def compare(glm: Any, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> tuple[BlockFit, ...]:
@@ -91,17 +94,17 @@ def compare(glm: Any, X: Any, y: Any = None, *, sample_weight: Any = None, offse
     return problem.value(problem.total(compare_blocks, coef, name="compare-blocks")).blocks
 
 
-def report_html(glm: Any, blocks: Sequence[BlockFit] = (), *, level: float = 0.95, call: str = "") -> str:
+def report_html(glm: Any, summary: Summary, blocks: Sequence[BlockFit] = (), *, call: str = "") -> str:
     """Return the report's HTML.
 
     Parameters
     ----------
     glm : GLMRegressor or GLMClassifier
         A fitted estimator.
+    summary : Summary
+        Its summary.
     blocks : sequence of BlockFit
         Of `compare`.
-    level : float, default=0.95
-        Level of the intervals.
     call : str, default=""
         What was called.
 
@@ -110,7 +113,6 @@ def report_html(glm: Any, blocks: Sequence[BlockFit] = (), *, level: float = 0.9
     str
         A document that refers to nothing outside itself.
     """
-    summary = glm.summary(level=level)
     notes = "".join(f"<p class='warning'>{escape(note)}</p>" for note in summary.notes)
     facts = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in summary.facts)
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
@@ -120,7 +122,7 @@ def report_html(glm: Any, blocks: Sequence[BlockFit] = (), *, level: float = 0.9
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(summary.title)}</title>"
         f"<style>{_STYLE}</style></head><body><h1>{escape(summary.title)}</h1>{formula}"
         f"<p class='verdict'>{escape(summary.verdict)} {escape(verdict(glm))}</p>{notes}"
-        f"<h2>Coefficients</h2>{_coefficients(summary.table, level)}"
+        f"<h2>Coefficients</h2>{_coefficients(summary.table, summary.level)}"
         f"<h2>The fit</h2><table><tbody>{facts}</tbody></table>"
         f"{_block_section(blocks, glm.dispersion_)}"
         f"<h2>Made with</h2><p class='small'><code>{escape(call or repr(glm))}</code><br>"

@@ -73,6 +73,18 @@ def test_predict_writes_the_mean_of_each_row(folder):
     np.testing.assert_allclose(pd.read_csv(predicted)["mean"], glm.predict(frame), rtol=1e-12)
 
 
+def test_terms_are_tested_by_the_likelihood_ratio(folder):
+    formula = "delayed ~ dep_time + distance + origin"
+    options = ["--family", "binomial", "--missing", "drop", "--method", "mle", "--quiet", "--term", "origin"]
+    result = run("test", formula, *parts(folder), *options)
+    assert result.exit_code == 0, result.output
+    frame = pd.read_csv(folder / "all.csv").dropna()
+    large = smf.glm(formula, frame, family=sm.families.Binomial()).fit()
+    small = smf.glm("delayed ~ dep_time + distance", frame, family=sm.families.Binomial()).fit()
+    assert f"chi2(2) = {2 * (large.llf - small.llf):.4g}, p = " in result.stdout
+    assert run("test", formula, *parts(folder), *options, "--term", "none").exit_code == 1
+
+
 def test_labels_are_classified(folder):
     model, predicted = folder / "model.pkl", folder / "predicted"
     words = ["fit", "status ~ distance", *parts(folder), "--family", "binomial", "--output", model, "--pilot-size", 300]

@@ -88,6 +88,7 @@ def test_flights_with_a_spline_categories_and_gaps_equal_statsmodels():
     np.testing.assert_allclose(glm.coef_table()["std_err"], expected.bse, rtol=1e-7)
 
 
+@pytest.mark.filterwarnings("ignore:A pilot of 60 rows")
 def test_a_level_in_one_block_and_not_in_the_pilot_does_not_vanish():
     frame = table(4000)
     frame["site"] = frame["site"].where(frame.index < 3990, "rare")
@@ -193,6 +194,39 @@ def test_weights_offset_and_groups_beside_a_formula():
     np.testing.assert_allclose(glm.coef_table()["coef"], model.fit(tol=1e-14).params, rtol=1e-7)
     clustered = GLMRegressor("poisson", formula="y ~ x + site", cov_type="cluster").fit(data, groups="month")
     assert np.isfinite(clustered.covariance_).all()
+
+
+def test_tests_and_residuals_go_by_the_formula():
+    frame = table()
+    data = dd.from_pandas(frame, npartitions=4)
+    glm = GLMRegressor("poisson", formula="y ~ x + site", method=EXACT).fit(data)
+    sites = glm._fitted_model.design.columns_of("site")
+    assert sites == ("site[T.b]", "site[T.c]", "site[T.d]")
+    small, large = (by_statsmodels(f, frame, sm.families.Poisson())[1] for f in ("y ~ x", "y ~ x + site"))
+    ratio = glm.likelihood_ratio_test(data, null=sites)
+    assert ratio.df == 3
+    assert ratio.statistic == pytest.approx(2 * (large.llf - small.llf), rel=1e-7)
+    np.testing.assert_allclose(glm.residuals(data, kind="pearson").compute(), large.resid_pearson, rtol=1e-6)
+    assert glm.fit_statistics(data).llf == pytest.approx(large.llf, rel=1e-9)
+    with pytest.raises(ValueError, match=r"'x2' is neither a term .* nor a coefficient"):
+        glm._fitted_model.design.columns_of("x2")
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_large_blocks_are_taken_in_slices(lazy, monkeypatch):
+    frame = table()
+    frame.loc[::70, "x"] = np.nan
+    data = dd.from_pandas(frame, npartitions=2) if lazy else frame
+    glm = GLMRegressor("poisson", formula="y ~ x + site", missing="drop", cov_type="HC0")
+    whole = clone(glm).fit(data)
+    monkeypatch.setattr("dask_onestep.kernels.block.MATRIX_BYTES", 8 * 4 * 37)
+    sliced = clone(glm).fit(data)
+    # The same pilot, to the row, whether rows are numbered from the first or block by block.
+    np.testing.assert_allclose(sliced.estimate_.pilot_coef, whole.estimate_.pilot_coef, rtol=1e-12)
+    np.testing.assert_allclose(sliced.coef_table(), whole.coef_table(), rtol=1e-9)
+    assert sliced.n_missing_ == whole.n_missing_
+    with pytest.raises(ValueError, match=r"column x \(13 rows\). In block"):
+        clone(glm).set_params(missing="raise", formula="y ~ x + C(site, levels=['a', 'b', 'c', 'd'])").fit(data)
 
 
 def test_no_intercept_by_the_constructor():

@@ -30,6 +30,7 @@ def test_the_report_says_what_the_table_says(tmp_path):
         escaped = name.replace("<", "&lt;")
         np.testing.assert_allclose(shown[escaped], [row["coef"], row["std_err"]], rtol=1e-3)
     assert "fit &lt;it&gt;" in text
+    assert f"{glm.fit_statistics(data, 'y').llf:.6g}" in text
     assert not re.search(r"(src|href)=|https?://|<script", text)
 
 
@@ -55,11 +56,11 @@ def test_blocks_that_differ_are_pointed_at():
     frame = table()[["x", "y"]]
     same = dd.from_pandas(frame, npartitions=8)
     glm = GLMRegressor("binomial").fit(same, "y")
-    assert "what chance would give" in report_html(glm, compare(glm, same, "y"))
+    assert "what chance would give" in report_html(glm, glm.summary(), compare(glm, same, "y"))
     moved = dd.from_pandas(frame.assign(y=np.repeat([0.0, 1.0], 400)), npartitions=8)
     other = GLMRegressor("binomial").fit(moved, "y")
-    assert "8 of 8 blocks" in report_html(other, compare(other, moved, "y"))
-    assert "How blocks differ" not in report_html(other)
+    assert "8 of 8 blocks" in report_html(other, other.summary(), compare(other, moved, "y"))
+    assert "How blocks differ" not in report_html(other, other.summary())
 
 
 def test_the_verdict_follows_the_decrement():

@@ -11,7 +11,7 @@ import pandas as pd
 from dask_onestep.kernels.likelihood import moments, row_scores, slices
 from dask_onestep.kernels.linear_algebra import Factor
 from dask_onestep.kernels.records import Moments, Sums
-from dask_onestep.kernels.rows import Model, Rows, self_checking
+from dask_onestep.kernels.rows import Model, Rows, additive, self_checking
 
 __all__ = ["COV_TYPES", "ScoreProducts", "degrees_of_freedom", "dispersion", "sandwich", "score_products"]
 
@@ -48,6 +48,7 @@ class ScoreProducts(Sums):
         return self.moments.is_finite()
 
 
+@additive
 @self_checking
 def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str) -> ScoreProducts:
     """Return the moments of a block at β and what the robust covariance needs besides.

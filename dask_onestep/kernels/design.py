@@ -103,6 +103,36 @@ class Design:
                 target[:] = _apply(self.spec, rows)[:, int(self.terms.fit_intercept) :]
         return out
 
+    def columns_of(self, term: str) -> tuple[str, ...]:
+        """Return the matrix's columns that a term of the formula, or a column's own name, stands for.
+
+        Parameters
+        ----------
+        term : str
+            Such as ``"carrier"`` or ``"bs(distance, df=4)"``.
+
+        Returns
+        -------
+        tuple of str
+            Names of columns.
+
+        Raises
+        ------
+        ValueError
+            If it is neither.
+        """
+        if self.spec is None:
+            terms = {c: tuple(n for n in self.names if n == c or n.startswith(f"{c}[T.")) for c in self.terms.columns}
+        else:
+            columns = self.spec.column_names
+            terms = {str(key): tuple(columns[i] for i in at) for key, at in self.spec.term_indices.items()}
+            terms.pop("1", None)
+        if term in terms:
+            return terms[term]
+        if term in self.names:
+            return (term,)
+        raise ValueError(f"{term!r} is neither a term of the model, {', '.join(terms)}, nor a coefficient.")
+
     def _unseen(self, frame: pd.DataFrame, number: int) -> Findings | None:
         found: list[tuple[str, int, str]] = []
         for factor, levels in self.levels:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dask_onestep.kernels import multinomial
 from dask_onestep.kernels.records import LogLikelihoods, Moments
-from dask_onestep.kernels.rows import Model, Rows, self_checking
+from dask_onestep.kernels.rows import Model, Rows, additive, self_checking
 from dask_onestep.kernels.slices import Slice, linear_predictor, slices
 
 __all__ = [
@@ -73,6 +73,7 @@ def row_log_likelihood(model: Model, y: np.ndarray, eta: np.ndarray, mean: np.nd
     return np.where(valid, loglik, -np.inf)
 
 
+@additive
 @self_checking
 def moments(rows: Rows, model: Model, coef: np.ndarray) -> Moments:
     """Return log-likelihood, score and expected information of a block at β.
@@ -94,6 +95,7 @@ def moments(rows: Rows, model: Model, coef: np.ndarray) -> Moments:
     return multinomial.moments(rows, model, coef) if model.outcomes else _sum_slices(rows, model, coef)
 
 
+@additive
 @self_checking
 def initial_moments(rows: Rows, model: Model) -> Moments:
     """Return the sums whose Newton step from β = 0 is the first weighted least-squares fit.
@@ -239,6 +241,7 @@ def remainders(rows: Rows, model: Model, coef: np.ndarray, step: np.ndarray) -> 
         yield rest if part.weights is None else rest * part.weights[:, None]
 
 
+@additive
 @self_checking
 def log_likelihoods(rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoods:
     """Return log-likelihood and deviance of a block at several β in one reading.

@@ -100,27 +100,31 @@ def profile(block: Block, model: Model, terms: Terms, factors: tuple[Factor, ...
     complete = complete_cases(block, terms, model.missing)
     if isinstance(complete, Findings):
         return complete
-    frame = plain_columns(block.x, terms.columns, {})
+    frame = block.x[list(terms.columns)]
     numbers = np.arange(len(frame)) + (block.start or 0)
     here = 0 if block.start is not None else block.number
-    frame.index = pd.MultiIndex.from_arrays([np.full(len(frame), here), numbers])
+    frame = frame.set_axis(pd.MultiIndex.from_arrays([np.full(len(frame), here), numbers]), axis=0)
     frame, kept = frame[complete], np.flatnonzero(complete)
-    levels = tuple(_one_row_a_level(factor, frame) for factor in factors)
+    levels = tuple(_plain(_one_row_a_level(factor, frame)) for factor in factors)
     if found := _too_many(factors, levels, block.number):
         return found
     states = tuple(dict.fromkeys(state for factor in terms.factors for state in factor.states))
     extremes, sample, keys = frame.iloc[:0], frame.iloc[:0], np.empty(0, np.uint64)
     if states:
-        extremes = _at_extremes(states, frame)
+        extremes = _plain(_at_extremes(states, frame))
         empty = np.empty((len(frame), 0))
         rows = Rows(empty, empty, None, None, None, block.number, block.start, kept, len(complete) - len(kept))
         keys = row_keys(0, rows)
         order = np.argsort(keys, kind="stable")[:STATE_ROWS]
-        sample, keys = frame.iloc[order], keys[order]
+        sample, keys = _plain(frame.iloc[order]), keys[order]
     return Profile(factors, states, len(frame), levels, extremes, sample, keys)
 
 
 profile.takes_blocks = True  # type: ignore[attr-defined]
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    return plain_columns(frame, tuple(frame.columns), {})
 
 
 def _one_row_a_level(factor: Factor, frame: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from dask_onestep.kernels.table import DROP, gaps
 from dask_onestep.kernels.threads import aligned
 from dask_onestep.links import LinkLike
 
-__all__ = ["Block", "Model", "Rows", "encode", "hold", "inspect_columns", "self_checking", "usable_rows"]
+__all__ = ["Block", "Model", "Rows", "additive", "encode", "hold", "inspect_columns", "self_checking", "usable_rows"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,8 @@ class Block:
         The block's number, from 0.
     start : int or None
         The global number of its first row, if chunk sizes are known.
+    first : int
+        Where a slice of a block begins within it.
     """
 
     x: Any
@@ -118,6 +120,15 @@ class Block:
     groups: Any = None
     number: int = 0
     start: int | None = 0
+    first: int = 0
+
+    def sliced(self, length: int) -> Iterator[Block]:
+        """Yield the block in slices of so many rows."""
+        for begin in range(0, len(self.x), length):
+            at = slice(begin, begin + length)
+            parts = {name: _rows_at(getattr(self, name), at) for name in ("x", "y", "weights", "offset", "groups")}
+            start = None if self.start is None else self.start + begin
+            yield replace(self, start=start, first=self.first + begin, **parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +153,8 @@ class Rows:
         Row numbers within the block, if rows were dropped.
     n_missing : int
         Rows dropped.
+    first : int
+        Where a slice of a block begins within it.
     """
 
     x: np.ndarray
@@ -153,6 +166,7 @@ class Rows:
     start: int | None = 0
     kept: np.ndarray | None = None
     n_missing: int = 0
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.x)
@@ -224,6 +238,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         start=block.start,
         kept=kept,
         n_missing=n_missing,
+        first=block.first,
         **parts,  # type: ignore[arg-type]
     )
     if model.missing == "drop":
@@ -299,6 +314,27 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
             example = rows.y[np.argmax(outside)]
             found.append((f"{what}: {example:g} for one", int(outside.sum()), "Check y, or choose another family."))
     return Findings(tuple(found), (rows.number,)) if found else None
+
+
+def _rows_at(part: Any, at: slice) -> Any:
+    return part.iloc[at] if hasattr(part, "iloc") else None if part is None else part[at]
+
+
+def additive(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a kernel that gives the same of a block as ``+`` of its slices, so that large blocks can be sliced.
+
+    Parameters
+    ----------
+    kernel : callable
+        A kernel over all rows.
+
+    Returns
+    -------
+    callable
+        The same.
+    """
+    kernel.additive = True  # type: ignore[attr-defined]
+    return kernel
 
 
 def self_checking(kernel: Callable[..., Any]) -> Callable[..., Any]:

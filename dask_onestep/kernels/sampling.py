@@ -17,7 +17,7 @@ import numpy as np
 
 from dask_onestep.kernels.labels import MAX_LABELS, block_labels, check_classes
 from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.rows import Model, Rows, hold
+from dask_onestep.kernels.rows import Model, Rows, additive, hold
 
 __all__ = ["PilotSample", "PilotSize", "Survey", "pilot_rows", "row_keys", "sample_rows", "survey"]
 
@@ -40,12 +40,10 @@ def row_keys(seed: int, rows: Rows) -> np.ndarray:
         Keys; a row's key depends on `seed` and on its global number alone, if that is known.
     """
     length = len(rows) + rows.n_missing
-    if rows.start is None:
-        generator, skipped = np.random.Philox(key=seed + ((rows.number + 1) << 64)), 0
-    else:
-        # Philox yields four values for each count.
-        count, skipped = divmod(rows.start, 4)
-        generator = np.random.Philox(key=seed, counter=count)
+    key, begin = (seed, rows.start) if rows.start is not None else (seed + ((rows.number + 1) << 64), rows.first)
+    # Philox yields four values for each count.
+    count, skipped = divmod(begin, 4)
+    generator = np.random.Philox(key=key, counter=count)
     keys = generator.random_raw(length + skipped)[skipped:]
     return keys if rows.kept is None else keys[rows.kept]
 
@@ -212,6 +210,7 @@ class PilotSample:
         return replace(self, x=rows.x, offset=rows.offset)
 
 
+@additive
 def pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSample | Findings:
     """Return a block's candidates for the pilot, its labels and its counts.
 
@@ -265,7 +264,7 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
     local = index if rows.kept is None else rows.kept[index]
     positions = np.empty((len(index), 2), dtype=np.int64)
     positions[:, 0] = 0 if rows.start is not None else rows.number
-    positions[:, 1] = local + (rows.start or 0)
+    positions[:, 1] = local + (rows.first if rows.start is None else rows.start)
     taken = rows.take(index)
     return PilotSample(
         size,

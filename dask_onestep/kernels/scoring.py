@@ -90,8 +90,6 @@ class Predictor:
         if self.kind == "proba":
             return np.column_stack([1.0 - mean, mean])
         assert self.classes is not None
-        if (gaps := int(np.isnan(mean).sum())) > 0:
-            raise ValueError(f"{gaps} rows have missing values and so no label; predict_proba gives them NaN.")
         return self.classes[(mean > 0.5).astype(np.intp)]
 
     def _multinomial(self, rows: Rows) -> np.ndarray:
@@ -155,15 +153,15 @@ class Residuals:
     kind: str
     classes: np.ndarray | None = None
 
-    def __call__(self, x: Any, y: Any, offset: Any = None, weights: Any = None) -> np.ndarray:
+    def __call__(self, x: Any, y: Any = None, offset: Any = None, weights: Any = None) -> np.ndarray:
         """Return the residuals of a block.
 
         Parameters
         ----------
         x : ndarray or DataFrame of shape (m, p)
             Covariates.
-        y : array-like of shape (m,)
-            Response or labels.
+        y : array-like of shape (m,) or None
+            Response or labels; None if the model's design takes it from `x`.
         offset, weights : array-like of shape (m,) or None
             Offset and weights.
 

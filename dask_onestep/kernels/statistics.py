@@ -9,7 +9,7 @@ import numpy as np
 from dask_onestep.families import Family
 from dask_onestep.kernels.likelihood import linear_predictor, slices
 from dask_onestep.kernels.records import Sums
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Model, Rows, additive
 
 __all__ = ["DevianceSums", "FitSums", "NullDeviance", "deviance_sums", "fit_sums"]
 
@@ -149,6 +149,7 @@ class FitSums(Sums):
     offset_null: float | None
 
 
+@additive
 def fit_sums(
     rows: Rows, model: Model, coef: np.ndarray, dispersion: float, null_intercept: float | None = None
 ) -> FitSums:
