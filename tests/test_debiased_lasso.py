@@ -314,6 +314,18 @@ def test_options_that_cannot_be_used_are_refused(options, message):
         _fit(x, y, "gaussian", 1, DebiasedLasso(**options))
 
 
+@pytest.mark.parametrize("test", ["likelihood_ratio_test", "score_test"])
+def test_tests_that_need_a_maximum_are_refused(test):
+    x, y, _ = sparse_data(200, 3)
+    X, Y, _ = in_blocks(x, y, 1)
+    with _small_blocks():
+        glm = GLMRegressor(method=DebiasedLasso(0.1)).fit(X, Y)
+    with pytest.raises(ValueError, match="use wald_test"):
+        getattr(glm, test)(X, Y, null="x0")
+    table = glm.coef_table()
+    assert glm.wald_test("x0").statistic == pytest.approx(table.z["x0"] ** 2)
+
+
 def test_robust_covariances_are_refused():
     x, y, _ = sparse_data(50, 3)
     with pytest.raises(ValueError, match="cov_type='HC1' is not available"):
