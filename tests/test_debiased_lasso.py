@@ -13,6 +13,7 @@ from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 from statsmodels.base.distributed_estimation import DistributedModel
 from statsmodels.stats.regularized_covariance import _calc_nodewise_row
+from support import Loads, raise_if_dask_computes
 from support_sparse import in_blocks
 
 from dask_onestep import DebiasedLasso, GLMClassifier, GLMRegressor
@@ -235,6 +236,33 @@ def test_lazy_fit_and_any_scheduler_give_the_same_bits(nodewise):
     np.testing.assert_array_equal(fitted[0], fitted[2])
 
 
+@pytest.mark.parametrize(
+    ("options", "classify", "passes"),
+    [({}, False, 1), ({"steps": 3}, False, 3), ({"nodewise": "pooled"}, False, 1), ({"steps": 2}, True, 3)],
+)
+def test_passes_are_as_many_as_the_docstring_says(tmp_path, options, classify, passes):
+    loads = Loads(tmp_path, rows=(150, 150, 150, 150))
+    method = DebiasedLasso(0.05, **options)
+    glm = GLMClassifier(method=method) if classify else GLMRegressor("binomial", method=method)
+    for table in (loads.array(), loads.frame()):
+        x, y = (table[:, 1:], table[:, 0]) if isinstance(table, da.Array) else (table, "y")
+        with _small_blocks():
+            assert glm.fit(x, y).n_passes_ == passes
+        assert loads.per_block() == [passes] * 4
+        with raise_if_dask_computes():
+            lazy = glm.fit_delayed(x, y)
+        np.testing.assert_array_equal(lazy.compute(scheduler="threads").coef_, glm.coef_)
+        assert loads.per_block() == [passes] * 4
+
+
+def test_a_cluster_gives_the_same_bits(client):
+    x, y, _ = sparse_data(400, 70)
+    fitted = [_fit(x, y, "gaussian", 4, DebiasedLasso(0.1, nodewise="pooled", steps=2)).covariance_]
+    with dask.config.set(scheduler="synchronous"):
+        fitted.append(_fit(x, y, "gaussian", 4, DebiasedLasso(0.1, nodewise="pooled", steps=2)).covariance_)
+    np.testing.assert_array_equal(*fitted)
+
+
 def test_empty_blocks_have_no_share_of_the_rows():
     x, y, _ = sparse_data(200, 5)
     sizes = (100, 0, 100)
@@ -284,6 +312,18 @@ def test_options_that_cannot_be_used_are_refused(options, message):
     x, y, _ = sparse_data(50, 3)
     with pytest.raises(ValueError, match=message):
         _fit(x, y, "gaussian", 1, DebiasedLasso(**options))
+
+
+@pytest.mark.parametrize("test", ["likelihood_ratio_test", "score_test"])
+def test_tests_that_need_a_maximum_are_refused(test):
+    x, y, _ = sparse_data(200, 3)
+    X, Y, _ = in_blocks(x, y, 1)
+    with _small_blocks():
+        glm = GLMRegressor(method=DebiasedLasso(0.1)).fit(X, Y)
+    with pytest.raises(ValueError, match="use wald_test"):
+        getattr(glm, test)(X, Y, null="x0")
+    table = glm.coef_table()
+    assert glm.wald_test("x0").statistic == pytest.approx(table.z["x0"] ** 2)
 
 
 def test_robust_covariances_are_refused():

@@ -2,12 +2,12 @@ import glum
 import numpy as np
 import pytest
 from lasso_reference import glm_lasso, sparse_data, with_constant
-from scipy.stats import norm
 
 from dask_onestep.families import resolve_family
-from dask_onestep.kernels.lasso import Penalty, fit_lasso, fit_null, fit_scaled_lasso, penalty_level, remainder
+from dask_onestep.kernels.lasso import fit_lasso, fit_null, fit_scaled_lasso, remainder
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.newton import fit_rows
+from dask_onestep.kernels.penalty import Penalty, penalty_level
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.links import resolve_link
 
@@ -114,13 +114,6 @@ def test_too_few_sweeps_are_reported():
         fit = fit_lasso(rows, model, Penalty.of(np.r_[0.0, np.full(30, 1e-4)], 1.0), fit_null(rows, model), max_iter=1)
     assert not fit.converged
     assert fit.gap > 1e-10
-
-
-@pytest.mark.parametrize("p", [2, 10, 200, 5000])
-def test_penalty_level_solves_its_equation_below_the_universal_level(p):
-    level = penalty_level(2.0, p)
-    assert p * norm.sf(level) == pytest.approx(level**4 + 2 * level**2)
-    assert level < np.sqrt(2 * np.log(p))
 
 
 def test_remainder_is_what_the_quadratic_misses():

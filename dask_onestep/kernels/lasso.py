@@ -11,24 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import norm
 
 from dask_onestep.kernels.likelihood import log_likelihoods, moments
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.newton import MAX_HALVINGS, fit_rows, rose
-from dask_onestep.kernels.quadratic import kkt_residual, profile_out, solve_lasso
+from dask_onestep.kernels.penalty import Penalty, noise_alpha
+from dask_onestep.kernels.quadratic import kkt_residual, solve_lasso
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model, Rows
 
 __all__ = [
     "LassoFit",
     "NullFit",
-    "Penalty",
     "fit_lasso",
     "fit_null",
     "fit_scaled_lasso",
-    "penalty_level",
     "remainder",
 ]
 
@@ -37,36 +34,6 @@ _MAX_RESCALINGS = 20
 # A step that promises so little of the tolerance is not worth a reading: near the minimum the error of β
 # goes with the root of the gap.
 _STEP_SHARE = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class Penalty:
-    """An elastic-net penalty.
-
-    Attributes
-    ----------
-    l1 : ndarray of shape (d,)
-        α_j ρ; 0 for the intercept and other columns that are not penalised.
-    l2 : ndarray of shape (d,)
-        α_j(1 − ρ).
-    """
-
-    l1: np.ndarray
-    l2: np.ndarray
-
-    @classmethod
-    def of(cls, alpha: np.ndarray, l1_ratio: float) -> Penalty:
-        """Return the penalty of α, of shape (d,), and ρ."""
-        return cls(alpha * l1_ratio, alpha * (1.0 - l1_ratio))
-
-    @property
-    def alpha(self) -> np.ndarray:
-        """α_j."""
-        return self.l1 + self.l2
-
-    def value(self, coef: np.ndarray) -> float:
-        """Return the penalty at β."""
-        return float(self.l1 @ np.abs(coef) + 0.5 * self.l2 @ np.square(coef))
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,46 +197,14 @@ def fit_scaled_lasso(
         The fit at the last penalty.
     """
     start = null.coef, moments(rows, model, null.coef)
-    alpha = _noise_alpha(start[1], model, len(rows))
+    alpha = noise_alpha(start[1], model, len(rows))
     for _ in range(_MAX_RESCALINGS):
         fit = fit_lasso(rows, model, Penalty.of(alpha, l1_ratio), null, start=start, tol=tol, max_iter=max_iter)
         start = fit.coef, fit.moments
-        last, alpha = alpha, _noise_alpha(fit.moments, model, len(rows))
+        last, alpha = alpha, noise_alpha(fit.moments, model, len(rows))
         if np.allclose(alpha, last, rtol=1e-4, atol=0.0):
             break
     return fit
-
-
-def penalty_level(n: float, p: int) -> float:
-    """Return λ₀ = √(2/n) L, where p Φ(−L) = L⁴ + 2L²: the quantile level of Sun and Zhang (2013).
-
-    Of the same order as the universal √(2 log p / n), and about a third below it for p from 10 to
-    10,000: it lets a few noise columns in, and shrinks the others less.
-
-    Parameters
-    ----------
-    n : float
-        Rows.
-    p : int
-        Columns; at least 2 are counted.
-
-    Returns
-    -------
-    float
-        The level.
-
-    Examples
-    --------
-    >>> from dask_onestep.kernels.lasso import penalty_level
-    >>> round(penalty_level(1000, 200), 3)
-    0.071
-    """
-    level = brentq(_quantile_excess, 0.0, 10.0, args=(max(p, 2),))
-    return float(np.sqrt(2.0 / n) * level)
-
-
-def _quantile_excess(level: float, p: int) -> float:
-    return p * norm.sf(level) - level**4 - 2 * level**2
 
 
 def remainder(rows: Rows, model: Model, fit: LassoFit) -> np.ndarray:
@@ -301,17 +236,6 @@ def remainder(rows: Rows, model: Model, fit: LassoFit) -> np.ndarray:
     if not reached.is_finite():
         return np.zeros(len(fit.coef))
     return reached.score - sums.score + sums.information @ step
-
-
-def _noise_alpha(sums: Moments, model: Model, rows: int) -> np.ndarray:
-    d = len(model.names)
-    free = np.zeros(d, dtype=bool)
-    free[: int(model.has_intercept)] = True
-    noise = 1.0 if sums.pearson is None else sums.pearson / sums.weight
-    alpha = np.zeros(d)
-    information = np.diag(profile_out(sums.information / sums.weight, free).gram)
-    alpha[~free] = penalty_level(rows, d - int(free.sum())) * np.sqrt(noise * np.maximum(information, 0.0))
-    return alpha
 
 
 def _newton_target(

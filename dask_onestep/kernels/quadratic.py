@@ -104,7 +104,7 @@ def coordinate_descent(
     gap : float
         Its duality gap.
     """
-    if not linear.any():
+    if np.abs(linear).max(initial=0.0) <= alpha:
         return np.zeros(len(linear)), 0.0
     # With a Gram matrix scikit-learn takes from X its shape alone, and from y its norm: one row will do.
     with config_context(skip_parameter_validation=True):

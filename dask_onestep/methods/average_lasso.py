@@ -230,6 +230,11 @@ def check_options(method: Any, problem: Problem) -> None:
         If one cannot.
     """
     problem.refuse(cov_type=("nonrobust",), solver=("auto",))
+    if problem.model.fixed:
+        raise ValueError(
+            f"{type(method).__name__} maximises no likelihood, so there is neither a likelihood-ratio nor a score "
+            "test: use wald_test after DebiasedLasso."
+        )
     if not 0 <= method.l1_ratio <= 1:
         raise ValueError(f"l1_ratio={method.l1_ratio!r} must lie between 0 (ridge) and 1 (lasso).")
     if method.weights not in ("size", "equal"):

@@ -1,0 +1,1 @@
+"""Debiased sparse estimation beside statsmodels and hidimstat."""
