@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint docs bench bench-peers clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -29,5 +29,17 @@ lint: $(VENV)/.dev  ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+$(VENV)/.bench: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
+
+bench: $(VENV)/.bench  ## methods, problems and peers on the same rows; QUICK=1 in minutes
+	$(BIN)/python -m benchmarks.speed $(if $(QUICK),--quick)
+
+bench-peers:  ## Spark, H2O and dask-ml for `make bench`, each in an environment of its own; Java is needed
+	for peer in pyspark h2o dask_ml; do \
+	  $(PYTHON) -m venv .venv-peers/$$peer && .venv-peers/$$peer/bin/pip install --quiet $$peer numpy pandas pyarrow || exit 1; \
+	done
+
 clean:
-	rm -rf $(VENV) docs/_build dist
+	rm -rf $(VENV) .venv-peers docs/_build dist

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from rich.progress import track
 
+from benchmarks.origin import commit
 from benchmarks.paper.report import show
 from benchmarks.paper.tables import TABLES, run
 
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, help="a CSV to write, with seed, commit and command")
     options = parser.parse_args(arguments)
     command = "python -m benchmarks.paper " + " ".join(sys.argv[1:] if arguments is None else arguments)
-    origin = {"seed": options.seed, "commit": _commit(), "command": command}
+    origin = {"seed": options.seed, "commit": commit(), "command": command}
     parts: list[pd.DataFrame] = []
     # The shorter runs first, and the file written after each, so that a long run can be watched or ended.
     for n in sorted(options.rows):
@@ -36,17 +36,6 @@ def main(arguments: list[str] | None = None) -> None:
             if options.output:
                 options.output.parent.mkdir(parents=True, exist_ok=True)
                 pd.concat(parts).to_csv(options.output, index=False, float_format="%.6g")
-
-
-def _commit() -> str:
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 if __name__ == "__main__":
