@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs bench paper clean
+.PHONY: demo test lint docs bench bench-peers paper clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -37,5 +37,13 @@ paper: $(VENV)/.bench  ## the article's simulation tables, few replicates, and i
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.paper --replicates $(or $(B),20) --rows 10000
 	$(BIN)/python -m benchmarks.paper.table6 --flights --pilot-share 0.01
 
+bench: $(VENV)/.bench  ## methods, problems and peers on the same rows; QUICK=1 in minutes
+	$(BIN)/python -m benchmarks.speed $(if $(QUICK),--quick)
+
+bench-peers:  ## Spark, H2O and dask-ml for `make bench`, each in an environment of its own; Java is needed
+	for peer in pyspark h2o dask_ml; do \
+	  $(PYTHON) -m venv .venv-peers/$$peer && .venv-peers/$$peer/bin/pip install --quiet $$peer numpy pandas pyarrow || exit 1; \
+	done
+
 clean:
-	rm -rf $(VENV) docs/_build dist
+	rm -rf $(VENV) .venv-peers docs/_build dist

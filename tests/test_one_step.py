@@ -240,7 +240,7 @@ def loglik_at(family, coef):
 
 def test_a_pilot_too_small_is_said_so(threads):
     x, y = (chunked(part, (1000,) * 4) for part in TABLES["binomial"])
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning) as caught:  # noqa: PT030 every warning is wanted
         glm = GLMClassifier(method=OneStep(12)).fit(x, y)
     assert "A pilot of 12 rows is small for" in str(caught[0].message)
     assert tuple(str(w.message) for w in caught) == tuple(text for _, text in glm.estimate_.warnings)

@@ -212,7 +212,7 @@ def test_one_class_in_the_pilot_is_a_warning_and_not_an_error():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((4000, 1))
     y = (rng.random(4000) < 0.01).astype(int)
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning) as caught:  # noqa: PT030 every warning is wanted
         glm = GLMClassifier(method=OneStep(30, random_state=3)).fit(x, y)
     assert any("has no maximum-likelihood estimate" in str(warning.message) for warning in caught)
     assert glm.estimate_.pilot_separated

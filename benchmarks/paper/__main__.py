@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from rich.progress import track
 
+from benchmarks.origin import commit
 from benchmarks.paper.report import show
 from benchmarks.paper.tables import TABLES, run
 
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     numbers = " ".join(map(str, options.tables))
     rows = " ".join(map(str, options.rows))
     command = f"python -m benchmarks.paper -B {options.replicates} --tables {numbers} -N {rows} --seed {options.seed}"
-    origin = {"seed": options.seed, "commit": _commit(), "command": command}
+    origin = {"seed": options.seed, "commit": commit(), "command": command}
     done = _read(options.output)
     # The shorter runs first, and the file written after each: a long run can be ended and taken up again.
     for n in sorted(options.rows):
@@ -52,17 +52,6 @@ def _read(output: Path | None) -> pd.DataFrame:
 def _has(done: pd.DataFrame, number: int, n: int, replicates: int, seed: int) -> bool:
     wanted = {"table": number, "N": n, "B": replicates, "seed": seed}
     return bool((done[list(wanted)] == pd.Series(wanted)).all(axis=1).any())
-
-
-def _commit() -> str:
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""One library on one problem, in a process of its own that fits each time it is told to.
+
+Reads a line for each fit, answers with a line of JSON: seconds, the peak of memory over what the process
+held before, and the coefficients.  The parent has fixed the threads by the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.speed.libraries import LIBRARIES
+
+_STATUS = Path("/proc/self/status")
+
+
+def main() -> None:
+    # What libraries print must not be taken for an answer.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    warnings.simplefilter("ignore")
+    library, problem = LIBRARIES[sys.argv[1]], json.loads(sys.argv[2])
+    try:
+        fit = library.prepare(np.load(problem["x"]), np.load(problem["y"]), problem)
+        _answer(answers, ready=True)
+        for _ in sys.stdin:
+            _answer(answers, **_measure(fit))
+    except Exception as error:  # a library that cannot is a row of the table, not the end of the run
+        _answer(answers, error=f"{type(error).__name__}: {error}".splitlines()[0][:200])
+
+
+def _measure(fit: Any) -> dict[str, Any]:
+    before = _reset_peak()
+    start = time.perf_counter()
+    coef = fit()
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "peak_mb": _read("VmHWM") - before, "coef": np.asarray(coef, float).tolist()}
+
+
+def _reset_peak() -> float:
+    """Set the peak of resident memory to what is resident now, and return that, in MB."""
+    if _STATUS.exists():
+        Path("/proc/self/clear_refs").write_text("5")
+    return _read("VmRSS")
+
+
+def _read(name: str) -> float:
+    """Return a line of the process's status in MB, or NaN where the system has none."""
+    if not _STATUS.exists():
+        return float("nan")
+    (line,) = (line for line in _STATUS.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) / 1024
+
+
+def _answer(out: Any, **fields: Any) -> None:
+    print(json.dumps(fields), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main()
