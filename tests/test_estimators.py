@@ -389,7 +389,7 @@ ALTERNATING = np.arange(40) % 2
         (GLMRegressor("binomial"), NAN[::-1] * 2, {}, "Input y contains NaN"),
         (GLMRegressor("gamma"), np.zeros(40), {}, "outside the gamma family's range, which is positive numbers"),
         (GLMClassifier(), np.zeros(40), {}, r"y has one class only, (np\.float64\()?0\.0\)?: a classifier needs"),
-        (GLMClassifier(), np.arange(40) % 3, {}, "Only binary classification.*labels 0, 1, 2"),
+        (GLMClassifier("probit"), np.arange(40) % 3, {}, "Only binary classification.*labels 0, 1, 2"),
         (GLMClassifier(), TABLE[:, 0], {}, "Unknown label type: continuous"),
         (GLMRegressor(), ALTERNATING, {"sample_weight": -NAN[::-1]}, "sample_weight"),
         (GLMRegressor(), ALTERNATING, {"sample_weight": -np.ones(40)}, r"sample_weight is negative \(40 rows\)"),
