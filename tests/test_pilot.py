@@ -8,7 +8,7 @@ import pytest
 import statsmodels.api as sm
 from support import finite_difference, model_of
 
-from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
+from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.newton import fit_rows
@@ -260,6 +260,25 @@ def test_options_that_cannot_be_say_so(options, text):
     rows = simulate("binomial", 200)
     with pytest.raises(ValueError, match=text):
         GLMClassifier(method=OneStep(**options)).fit(rows.x, rows.y)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e3])
+def test_the_unit_of_y_changes_no_verdict(unit):
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((8000, 2))
+    y = unit * (np.exp(0.5 + x @ [0.3, -0.2]) + rng.standard_normal(8000))
+    glm = GLMRegressor("gaussian", "log", method=OneStep(800)).fit(x, y)  # a warning would be an error
+    assert (glm.n_passes_, glm.estimate_.warnings) == (2, ())
+    base = GLMRegressor("gaussian", "log", method=OneStep(800)).fit(x, y / unit)
+    np.testing.assert_allclose(glm.decrement_ / unit**2, base.decrement_, rtol=1e-5)
+    np.testing.assert_allclose(glm.estimate_.pilot_distance, base.estimate_.pilot_distance, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", [MLE, Pilot])
+def test_other_methods_keep_the_seed_they_draw(method):
+    rows = simulate("binomial", 5000)
+    glm = GLMClassifier(method=method(random_state=None)).fit(rows.x, rows.y)
+    assert isinstance(glm.estimate_.random_state, int)
 
 
 def test_a_drawn_seed_is_kept():

@@ -94,7 +94,7 @@ def test_text_and_html_say_the_same(threads):
     for number in [*numbers, *(f"{value:.4g}" for value in glm.coef_table()["std_err"])]:
         assert number in text
         assert number in said
-    for words in ("2,000", "logit", "GLMClassifier: binomial with logit link, by OneStep", "read 2 times", "800"):
+    for words in ("2,000", "logit", "GLMClassifier: binomial with logit link, by OneStep", "read twice", "800"):
         assert words in text
         assert words in said
 

@@ -122,10 +122,11 @@ class Reporting:
     def _verdict(self) -> str:
         estimate = self.estimate_  # type: ignore[attr-defined]
         rank = int(np.isfinite(estimate.coef).sum())
-        read = f"{estimate.n_samples:,} rows read {estimate.n_passes} times"
+        times = {1: "once", 2: "twice"}.get(estimate.n_passes, f"{estimate.n_passes} times")
+        read = f"{estimate.n_samples:,} rows read {times}"
         if not np.isfinite(estimate.decrement):
             return f"{read}."
-        errors = np.sqrt(max(estimate.decrement, 0.0) / max(rank, 1))
+        errors = np.sqrt(max(estimate.decrement, 0.0) / max(rank * estimate.dispersion, 1e-300))
         far = "at the MLE" if errors < 1e-6 else f"about {errors:.2g} standard errors from the MLE"
         return f"{read}; {far}."
 

@@ -85,8 +85,7 @@ def arrived(sums: Moments, decrement: float, rank: int, tol: float, last: float 
     """
     if not np.isfinite(sums.loglik):
         return False
-    phi = 1.0 if sums.pearson is None else max(sums.pearson, 0.0) / max(sums.n, 1)
-    return decrement <= tol * max(rank, 1) * phi or last <= decrement <= ROUNDING * abs(sums.loglik)
+    return decrement <= tol * max(rank, 1) * sums.phi or last <= decrement <= ROUNDING * abs(sums.loglik)
 
 
 def maximize(
@@ -138,6 +137,8 @@ def maximize(
     last = np.inf
     for n_iter in range(max_iter + 1):
         decrement = factor.decrement(current.score)
+        if len(coef) and not factor.rank:
+            break  # an ascent that ran away, to where no row tells anything
         if arrived(current, decrement, factor.rank, tol, last):
             return Maximum(coef, current, factor, True, n_iter)
         if n_iter == max_iter:
@@ -183,7 +184,11 @@ def fit_rows(rows: Rows, model: Model, start: np.ndarray | None = None, *, max_i
 
     if start is None:
         first = initial_moments(rows, model)
-        start = factorize(first.information, intercept=intercept).solve(first.score)
+        if np.isfinite(first.information).all() and np.isfinite(first.score).all():
+            start = factorize(first.information, intercept=intercept).solve(first.score)
+        elif (start := safe_start(rows, model)) is None:
+            # Some y has no linear predictor, such as a negative one under the log link.
+            start = np.zeros(len(model.names))
     sums = objective(start)
     if not (sums.is_finite() and np.isfinite(sums.loglik)) and (safe := safe_start(rows, model)) is not None:
         start, sums = safe, objective(safe)

@@ -10,7 +10,7 @@ from scipy.interpolate import CubicHermiteSpline
 from dask_onestep.kernels.likelihood import moments, remainders, row_log_likelihoods
 from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.multinomial import with_prior
-from dask_onestep.kernels.newton import fit_rows, maximize, rose
+from dask_onestep.kernels.newton import ROUNDING, fit_rows, maximize, rose
 from dask_onestep.kernels.records import Findings, Moments
 from dask_onestep.kernels.rows import Model, Rows, encode
 from dask_onestep.kernels.sampling import PilotSample, Survey, survey
@@ -64,7 +64,7 @@ class PilotFit:
 
     @property
     def reach(self) -> float:
-        """The squared distance within which an honest pilot has the MLE, in information units."""
+        """The squared distance within which an honest pilot has the MLE, in information units at φ = 1."""
         spread = self.ratio - 1.0
         return TRUST * max(self.factor.rank, 1) * spread if spread > 0 else np.inf
 
@@ -105,6 +105,11 @@ class Step:
     shortened: bool = False
     fell_back: bool = False
     retreated: bool = False
+
+    @property
+    def unit(self) -> float:
+        """What sampling error makes of a squared distance in information units: d·φ̂."""
+        return self.factor.rank * self.ahead.phi
 
 
 def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
@@ -162,7 +167,7 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
         J(δ) = s'δ − ½ δ'Iδ + (N/n) R(δ),
         R(δ) = ℓ_pil(β + δ) − ℓ_pil(β) − s_pil'δ + ½ δ'I_pil δ,
 
-    inside the region δ'Iδ ≤ 10 d(N/n − 1): R is what the pilot rows know of the likelihood's third
+    inside the region δ'Iδ ≤ 10 φ̂d(N/n − 1): R is what the pilot rows know of the likelihood's third
     and higher order terms.  Either step is halved while J says that it overshoots.
 
     Parameters
@@ -192,7 +197,7 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
     else:
         step = _arrive(curvature, factor, found)
         step = replace(step, decrement=_sampling_decrement(curvature, found, factor))
-    if step.decrement <= UNUSABLE * factor.rank or (coef != pilot.coef).any():
+    if step.decrement <= UNUSABLE * step.unit or (coef != pilot.coef).any():
         return step
     attainable, promised = curvature.attainable(), float(sums.score @ (step.coef - coef))
     return shorten(model, pilot, step, attainable / promised) if 0 < attainable < promised else step
@@ -311,7 +316,8 @@ def overshot(step: Step, there: Moments) -> float | None:
     """
     move = step.coef - step.start
     rise, fall = float(step.sums.score @ move), float(there.score @ move)
-    if rose(there.loglik, step.sums.loglik) and fall >= -rise:
+    gentle = fall >= -rise - ROUNDING * abs(step.sums.loglik)
+    if rose(there.loglik, step.sums.loglik) and gentle:
         return None
     if not there.is_finite():
         return 0.5
@@ -323,7 +329,7 @@ def overshot(step: Step, there: Moments) -> float | None:
 def _arrive(curvature: _Curvature, factor: Factor, step: np.ndarray, *, fell_back: bool = False) -> Step:
     ahead, shortened = curvature(step), False
     for _ in range(60):
-        if rose(ahead.loglik, 0.0) and ahead.is_finite():
+        if rose(ahead.loglik, curvature.sums.loglik) and ahead.is_finite():
             break
         step, shortened = step / 2, True
         ahead = curvature(step)
@@ -333,12 +339,12 @@ def _arrive(curvature: _Curvature, factor: Factor, step: np.ndarray, *, fell_bac
     if not (factorize(information, intercept=intercept).kept == factor.kept).all():
         information = sums.information
     pearson = None if ahead.pearson is None else max(ahead.pearson, 0.0)
-    ahead = replace(ahead, loglik=sums.loglik + ahead.loglik, information=information, pearson=pearson)
+    ahead = replace(ahead, information=information, pearson=pearson)
     return Step(curvature.coef, sums, factor, curvature.coef + step, ahead, decrement, shortened, fell_back)
 
 
 class _Curvature:
-    """J(δ) with its gradient, its information, and Pearson's χ² at β + δ, as `Moments` of δ."""
+    """ℓ(β) + J(δ), what is foretold of ℓ(β + δ), with gradient, information and Pearson's χ², as `Moments` of δ."""
 
     def __init__(self, model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments):
         self.model, self.pilot, self.coef, self.sums = model, pilot, coef, sums
@@ -357,7 +363,7 @@ class _Curvature:
         return Moments(
             full.n,
             full.weight,
-            full.score @ step - 0.5 * step @ ahead + ratio * rest,
+            full.loglik + full.score @ step - 0.5 * step @ ahead + ratio * rest,
             full.score - ahead + ratio * (there.score - here.score + ahead_here),
             full.information + ratio * (there.information - here.information),
             pearson,
@@ -367,8 +373,8 @@ class _Curvature:
     def attainable(self) -> float:
         """Return what there is to gain at the most: the pilot's log-likelihood, scaled up, over the full one.
 
-        A concave log-likelihood gains at most s'δ from a step δ; for an honest pilot the two agree.  One
-        standard error of the scaled log-likelihood is granted.
+        A concave log-likelihood gains at most s'δ from a step δ; for an honest pilot the two agree.  What is
+        within a standard error of the scaled log-likelihood is no bound.
         """
         rows, ratio = self.pilot.rows, self.pilot.ratio
         weights = np.ones(len(rows)) if rows.weights is None else rows.weights
@@ -379,13 +385,13 @@ class _Curvature:
 
     def maximum(self, factor: Factor, newton: np.ndarray) -> np.ndarray | None:
         """Return where J is greatest inside the trust region; None on its boundary or where J curves up."""
-        reach, information = self.pilot.reach, self.sums.information
+        reach, information = self.pilot.reach * self.sums.phi, self.sums.information
 
         def inside(step: np.ndarray) -> bool:
             return step @ information @ step <= reach
 
         start = np.zeros_like(newton)
-        if inside(newton) and rose(self(newton).loglik, 0.0):
+        if inside(newton) and rose(self(newton).loglik, self.sums.loglik):
             start = newton
         try:
             found = maximize(self, start, intercept=self.model.has_intercept, tol=1e-12, inside=inside)

@@ -65,6 +65,11 @@ class Moments(Sums):
     pearson: float | None = None
     pearson_gradient: np.ndarray | None = None
 
+    @property
+    def phi(self) -> float:
+        """The unit of λ²: χ²/N, or 1 for families without a dispersion."""
+        return 1.0 if self.pearson is None else max(self.pearson, 0.0) / max(self.n, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class LogLikelihoods(Sums):

@@ -10,7 +10,7 @@ import numpy as np
 
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.newton import rose
+from dask_onestep.kernels.newton import arrived, rose
 from dask_onestep.kernels.pilot import PilotFit, fit_pilot
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model, Rows, hold
@@ -136,6 +136,7 @@ def _mle(problem: Problem, method: MLE, models: tuple[Model, ...], estimate: Est
     coefs = [_start(problem.model, model, estimate) for model in models]
     steps = [np.zeros_like(coef) for coef in coefs]
     reached: list[Moments | None] = [None] * len(models)
+    last = [np.inf] * len(models)
     for _ in range(method.max_iter + 1):
         trial = [coef + step for coef, step in zip(coefs, steps, strict=True)]
         sums = problem.value(problem.total(each_moments, models, trial, name="moments"))
@@ -147,10 +148,12 @@ def _mle(problem: Problem, method: MLE, models: tuple[Model, ...], estimate: Est
                 continue
             coefs[i], reached[i] = trial[i], new
             factor = factorize(new.information, intercept=model.has_intercept)
-            if factor.decrement(new.score) <= method.tol * max(factor.rank, 1):
+            decrement = factor.decrement(new.score)
+            if arrived(new, decrement, factor.rank, method.tol, last[i]):
                 steps[i] = np.zeros_like(coefs[i])
             else:
                 steps[i], done = factor.solve(new.score), False
+            last[i] = decrement
         if done:
             break
     return coefs

@@ -87,7 +87,8 @@ class MLE(BaseEstimator):
             raise ValueError(f"start={self.start!r} must be 'pilot' or None.")
         if not self.max_iter >= 1 or not self.tol > 0:
             raise ValueError(f"max_iter={self.max_iter!r} and tol={self.tol!r} must be positive.")
-        coef, safe, known = self._start(problem)
+        seed = seed_of(self.random_state) if self.start == "pilot" else None
+        coef, safe, known = self._start(problem, seed)
         coef, sums, n_iter, converged = self._climb(problem, *self._enter(problem, coef, safe))
         products = problem.value(problem.score_products(coef)) if problem.cov_type != "nonrobust" else None
         factor = factorize(sums.information, intercept=problem.model.has_intercept)
@@ -106,14 +107,20 @@ class MLE(BaseEstimator):
             classes=known.classes,
             n_missing=known.n_missing,
             converged=converged,
+            random_state=seed,
         )
 
-    def _start(self, problem: Problem) -> tuple[np.ndarray, np.ndarray | None, Survey]:
-        if self.start == "pilot":
-            pilot = problem.pilot("auto", seed_of(self.random_state))
+    def _start(self, problem: Problem, seed: int | None) -> tuple[np.ndarray, np.ndarray | None, Survey]:
+        if seed is not None:
+            pilot = problem.pilot("auto", seed)
             return problem.value(problem.apply(_begin, problem.model, pilot, name="coefficients"))
         known = problem.value(problem.survey())
         sums = problem.value(problem.total(initial_moments, name="initial-moments"))
+        if not np.isfinite(sums.information).all():
+            raise ValueError(
+                "MLE(start=None) starts at a mean near each y, and the link has no linear predictor for some of them, "
+                "such as for negative y under the log link. Use start='pilot'."
+            )
         return factorize(sums.information, intercept=problem.model.has_intercept).solve(sums.score), None, known
 
     def _enter(self, problem: Problem, coef: np.ndarray, safe: np.ndarray | None) -> tuple[np.ndarray, Moments]:

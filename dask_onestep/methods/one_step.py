@@ -38,11 +38,9 @@ class OneStepEstimate(Estimate):
     pilot_decrement : float
         λ² at β̂_p, from the pass there: about twice the log-likelihood that the first step gained.
     pilot_distance : float
-        (β̂ − β̂_p)'I(β̂ − β̂_p)/(d(N/n − 1)): near 1 for an honest pilot.
+        (β̂ − β̂_p)'I(β̂ − β̂_p)/(φ̂d(N/n − 1)): near 1 for an honest pilot.
     pilot_separated : bool
         Whether the pilot had no MLE and was given a weak prior.
-    random_state : int
-        The seed the pilot was drawn with.
     shortened : bool
         Whether the last step was shortened, since it overshot.
     """
@@ -52,7 +50,6 @@ class OneStepEstimate(Estimate):
     pilot_decrement: float
     pilot_distance: float
     pilot_separated: bool
-    random_state: int
     shortened: bool
 
 
@@ -74,7 +71,7 @@ class OneStep(BaseEstimator):
         the pilot rows know of its higher terms; it costs no pass.
     tol : float, default=0.1
         The squared distance to the MLE that passes without remark, as a share of the squared
-        sampling error: the estimate warns if ``decrement_`` is above ``tol * d``.
+        sampling error: the estimate warns if ``decrement_`` is above ``tol * d`` times the dispersion.
     random_state : int, RandomState or None, default=0
         Seed of the pilot; None draws one, which ``estimate_.random_state`` keeps.
 
@@ -225,7 +222,7 @@ def advance(model: Model, pilot: PilotFit, last: _Progress | None, sums: Moments
 
 def _wants_more(progress: _Progress, limit: float) -> bool:
     """Return whether λ² per coefficient, as the pilot rows estimate it, is above a limit."""
-    return not progress.step.decrement <= limit * progress.step.factor.rank
+    return not progress.step.decrement <= limit * progress.step.unit
 
 
 def _report(
@@ -270,7 +267,7 @@ def _pilot_decrement(first: Step) -> float:
 
 def _pilot_distance(pilot: PilotFit, first: Step, coef: np.ndarray) -> float:
     """Return (β̂ − β̂_p)'I(β̂ − β̂_p) over what it is on average for an honest pilot."""
-    spread = first.factor.rank * (pilot.ratio - 1.0)
+    spread = first.unit * (pilot.ratio - 1.0)
     if first.retreated or not spread > 0:
         return float("nan")
     moved = coef - pilot.coef
@@ -279,7 +276,7 @@ def _pilot_distance(pilot: PilotFit, first: Step, coef: np.ndarray) -> float:
 
 def _advice(pilot: PilotFit, progress: _Progress, method: OneStep) -> tuple[tuple[type[Warning], str], ...]:
     step, advice = progress.step, []
-    limit = method.tol * step.factor.rank
+    limit = method.tol * step.unit
     planned = progress.n_steps if isinstance(method.steps, str) else method.steps
     if pilot.separated:
         advice.append(
@@ -305,7 +302,7 @@ def _advice(pilot: PilotFit, progress: _Progress, method: OneStep) -> tuple[tupl
         advice.append(f"Since one step was not to be trusted, {progress.n_steps} were taken, a pass each.")
     if not step.decrement <= limit:
         advice.append(
-            f"The estimate may be {np.sqrt(step.decrement / step.factor.rank):.2g} standard errors from the "
+            f"The estimate may be {np.sqrt(step.decrement / step.unit):.2g} standard errors from the "
             f"MLE (decrement_ {step.decrement:.3g}, expected below {limit:.3g}). Take steps=2 or 'auto', or "
             f"a larger pilot than {pilot.n} rows."
         )

@@ -63,8 +63,9 @@ class Pilot(BaseEstimator):
             The estimate, lazy if the problem is.
         """
         problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky"))
-        pilot = problem.pilot(self.pilot_size, seed_of(self.random_state))
-        record = problem.apply(_report, problem.model, pilot, name="pilot")
+        seed = seed_of(self.random_state)
+        pilot = problem.pilot(self.pilot_size, seed)
+        record = problem.apply(_report, problem.model, pilot, seed, name="pilot")
         return record if problem.lazy else problem.value(record)
 
     def likelihood_ratio(self, problem: Problem, restricted: Problem) -> tuple[float, float, float]:
@@ -105,7 +106,7 @@ def _ratio(sample: PilotSample, model: Model, restricted: Model) -> tuple[float,
     return float(held_sums.deviance[0] - sums.deviance[0]) / (lost * phi), lost, df_resid
 
 
-def _report(model: Model, pilot: PilotFit) -> Estimate:
+def _report(model: Model, pilot: PilotFit, seed: int) -> Estimate:
     advice: tuple[tuple[type[Warning], str], ...] = ()
     if pilot.separated:
         text = (
@@ -123,4 +124,5 @@ def _report(model: Model, pilot: PilotFit) -> Estimate:
         loglik=float("nan"),
         warnings=advice,
     )
-    return Estimate(**fields, n_passes=1, classes=pilot.survey.classes, n_missing=pilot.survey.n_missing)
+    known = pilot.survey
+    return Estimate(**fields, n_passes=1, classes=known.classes, n_missing=known.n_missing, random_state=seed)

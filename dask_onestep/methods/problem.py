@@ -67,6 +67,8 @@ class Estimate:
         Rows dropped for missing values.
     converged : bool
         False if an iterative method stopped before its tolerance.
+    random_state : int or None
+        The seed of the pilot, if one was drawn.
     warnings : tuple of (type, str)
         Warnings for the client to issue: category and text.
     """
@@ -83,6 +85,7 @@ class Estimate:
     classes: np.ndarray | None = None
     n_missing: int = 0
     converged: bool = True
+    random_state: int | None = None
     warnings: tuple[tuple[type[Warning], str], ...] = ()
 
 

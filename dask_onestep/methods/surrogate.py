@@ -35,14 +35,11 @@ class SurrogateEstimate(Estimate):
         The anchor's own estimate, where the first score was taken.
     anchor_separated : bool
         Whether the pilot had no MLE and was given a weak prior.
-    random_state : int or None
-        The seed the pilot was drawn with; None for a block.
     """
 
     anchor_size: int
     anchor_coef: np.ndarray
     anchor_separated: bool
-    random_state: int | None
 
 
 class Surrogate(BaseEstimator):
