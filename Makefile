@@ -21,6 +21,10 @@ $(VENV)/.bench: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	touch $@
 
+$(VENV)/.docs: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
 demo: $(VENV)/.demo  ## flight delays on a local cluster, beside the global MLE
 	$(BIN)/python -m dask_onestep.demo
 
@@ -45,5 +49,8 @@ bench-peers:  ## Spark, H2O and dask-ml for `make bench`, each in an environment
 	  $(PYTHON) -m venv .venv-peers/$$peer && .venv-peers/$$peer/bin/pip install --quiet $$peer numpy pandas pyarrow || exit 1; \
 	done
 
+docs: $(VENV)/.docs  ## the site, every example executed, in docs/_build/html
+	$(BIN)/python -m sphinx -b html --fail-on-warning --keep-going --nitpicky docs docs/_build/html
+
 clean:
-	rm -rf $(VENV) .venv-peers docs/_build dist
+	rm -rf $(VENV) .venv-peers docs/_build docs/reference/generated dist

@@ -73,7 +73,7 @@ class Family:
         raise NotImplementedError
 
     def natural_log_likelihood(self, y, eta, mean):
-        """Return log p(y; μ) from η of the natural link, finite however large |η| is."""
+        """Return log p(y; μ) from η of the natural link, finite however large or small η is."""
         return self.log_likelihood(y, mean)
 
     def weighted_log_likelihood(self, y, mean, weights, dispersion=1.0):

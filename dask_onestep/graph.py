@@ -32,6 +32,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import Alias, GraphNode, List, Task, TaskRef
 from dask.tokenize import tokenize
 from dask.typing import Key
+from distributed import span
 
 from dask_onestep.kernels.block import run_kernel
 from dask_onestep.kernels.records import Findings, add
@@ -246,14 +247,14 @@ def tree_sum(
     blocks : Blocks
         The data.
     kernel : callable
-        (rows, model, *arguments) to a record with ``+``; a function at a module's top level.
+        ``(rows, model, *arguments)`` to a record with ``+``; a function at a module's top level.
     model : Model
         Handed to the kernel.
     *arguments : object or Delayed
         Handed to the kernel; the pass waits for those that are lazy.
     name : str
         What the dashboard calls the tasks: `name` for the blocks, ``name-partial`` and
-        ``name-aggregate`` for the tree.
+        ``name-aggregate`` for the tree.  They are in Dask's span ``("dask_onestep", name)``.
     classes : ndarray, Delayed or None
         Labels by which the blocks' y is encoded.
 
@@ -285,7 +286,9 @@ def tree_sum(
         level, depth = partials, depth + 1
     root = f"{name}-aggregate-{token}"
     tasks[root] = Task(root, _finish, *(TaskRef(key) for key in level))
-    return _delayed(root, tasks, lazy, blocks.annotations)
+    # A span within the data's own, if they were loaded in one.
+    with dask.annotate(**blocks.annotations), span("dask_onestep", name):
+        return _delayed(root, tasks, lazy, dask.get_annotations())
 
 
 def _second_reading(blocks: Blocks, lazy: Sequence[Delayed], token: str) -> tuple[dict, dict]:
@@ -333,7 +336,7 @@ def map_rows(function: Callable[..., np.ndarray], parts: dict[str, Any], like: A
     Parameters
     ----------
     function : callable
-        (x, **others) to an array with one row, or one value, for each row; picklable.
+        ``(x, **others)`` to an array with one row, or one value, for each row; picklable.
     parts : dict
         ``x``, a dask Array of shape (n, p) or a dask DataFrame, and by the function's names its other
         arguments: dask Arrays of shape (n,), dask Series, or None, which is left out.

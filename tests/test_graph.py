@@ -251,9 +251,13 @@ def test_annotations_reach_the_layer(loads):
         x, y = from_one_array(loads)
     total = tree_sum(gather(x, y), moments, MODEL, COEF, name="moments")
     (layer,) = total.dask.layers.values()
-    assert layer.annotations == {"retries": 3, "resources": {"big": 1}}
+    assert layer.annotations["span"]["name"] == ("dask_onestep", "moments")
+    assert {key: value for key, value in layer.annotations.items() if key != "span"} == {
+        "retries": 3,
+        "resources": {"big": 1},
+    }
     plain = tree_sum(gather(*from_one_array(loads)), moments, MODEL, COEF, name="moments")
-    assert not any(layer.annotations for layer in plain.dask.layers.values())
+    assert [set(layer.annotations) for layer in plain.dask.layers.values()] == [{"span"}]
 
 
 @classic

@@ -199,7 +199,7 @@ def kkt_residual(slope: np.ndarray, coef: np.ndarray, l1: np.ndarray) -> float:
     Returns
     -------
     float
-        The largest |slope_j − l1_j sign(b_j)|, and the largest excess of |slope_j| over l1_j where b_j = 0.
+        The largest ``|slope_j − l1_j sign(b_j)|``, and the largest excess of ``|slope_j|`` over l1_j where b_j = 0.
     """
     active = np.abs(slope - l1 * np.sign(coef))
     idle = np.maximum(np.abs(slope) - l1, 0.0)

@@ -1,0 +1,164 @@
+"""Displays: what is drawn is what the tables say, and what the blocks' rows say."""
+
+import sys
+
+import dask.dataframe as dd
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from support import chunked
+
+from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
+from dask_onestep.datasets import make_glm
+from dask_onestep.plots import BlocksDisplay, CoefficientDisplay, PilotSizeDisplay
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def poisson(seed=0, rows=900, sizes=(300, 200, 400)):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 2)) + np.repeat(np.arange(len(sizes)), sizes)[:, None] * [0.5, 0.0]
+    y = rng.poisson(np.exp(0.2 + x @ [0.3, -0.2])).astype(float)
+    return x, y, chunked(x, sizes), chunked(y, sizes)
+
+
+def drawn(display):
+    """Return the points and the ends of the arms, by fit, in the order of the y axis."""
+    found = []
+    for container in display.ax_.containers:
+        points, _, (bars,) = container.lines
+        ends = np.array([segment[:, 0] for segment in bars.get_segments() if len(segment)], dtype=float)
+        found.append((np.asarray(points.get_xdata(), dtype=float), ends))
+    return found
+
+
+def test_coefficients_are_drawn_as_the_table_has_them():
+    _, _, X, y = poisson()
+    fits = {"one-step": GLMRegressor("poisson").fit(X, y), "MLE": GLMRegressor("poisson", method="mle").fit(X, y)}
+    display = CoefficientDisplay.from_estimator(fits, level=0.9)
+    assert [label.get_text() for label in display.ax_.get_legend().get_texts()] == ["one-step", "MLE"]
+    for (points, ends), glm in zip(drawn(display), fits.values(), strict=True):
+        table = glm.coef_table(0.9).drop("intercept")
+        np.testing.assert_allclose(points, table["coef"].to_numpy())
+        np.testing.assert_allclose(ends, table[["ci_lower", "ci_upper"]].to_numpy())
+    assert display.figure_ is display.ax_.figure
+    assert "90%" in display.ax_.get_xlabel()
+
+
+def test_one_fit_needs_no_legend_and_draws_where_it_is_told():
+    _, _, X, y = poisson()
+    _, ax = plt.subplots()
+    display = CoefficientDisplay.from_estimator(GLMRegressor("poisson").fit(X, y), names=["intercept", "x1"], ax=ax)
+    assert display.ax_ is ax
+    assert ax.get_legend() is None
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["intercept", "x1"]
+
+
+def test_fits_of_different_columns_share_an_axis():
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame(rng.normal(size=(300, 3)), columns=["y", "a", "b"])
+    data = dd.from_pandas(frame, npartitions=3)
+    fits = {f: GLMRegressor(formula=f).fit(data) for f in ("y ~ a", "y ~ a + b")}
+    (short, _), (long, _) = drawn(CoefficientDisplay.from_estimator(fits))
+    assert np.isnan(short).tolist() == [False, True]
+    assert np.isfinite(long).all()
+
+
+def test_an_unknown_coefficient_is_named():
+    _, _, X, y = poisson()
+    with pytest.raises(ValueError, match=r"\['x7'\].*intercept, x0, x1"):
+        CoefficientDisplay.from_estimator(GLMRegressor("poisson").fit(X, y), names=["x7"])
+
+
+def test_blocks_scores_are_those_of_the_blocks_rows():
+    x, y, X, Y = poisson()
+    glm = GLMRegressor("poisson", method=MLE(tol=1e-20)).fit(X, Y)
+    display = BlocksDisplay.from_estimator(glm, X, Y)
+    design = sm.add_constant(x)
+    whole = sm.GLM(y, design, family=sm.families.Poisson())
+    beta = whole.fit(tol=1e-14).params
+    information = -whole.hessian(beta)
+    for number, rows in enumerate(np.split(np.arange(900), [300, 500])):
+        block = sm.GLM(y[rows], design[rows], family=sm.families.Poisson())
+        own = -block.hessian(beta)
+        variance = own - own @ np.linalg.solve(information, own)
+        expected = block.score(beta) / np.sqrt(np.diag(variance))
+        np.testing.assert_allclose(display.values.loc[number], expected, rtol=1e-6)
+    (image,) = display.ax_.images
+    np.testing.assert_array_equal(image.get_array(), display.values.to_numpy().T)
+
+
+def test_blocks_means_are_weighted_and_skip_blocks_without_rows():
+    x, y, _, _ = poisson()
+    weights = np.random.default_rng(4).integers(1, 4, 900).astype(float)
+    X, Y, W = (chunked(part, (300, 0, 600)) for part in (x, y, weights))
+    glm = GLMRegressor("poisson").fit(X, Y, sample_weight=W)
+    values = BlocksDisplay.from_estimator(glm, X, Y, kind="mean", sample_weight=W).values
+    centre = np.average(x, axis=0, weights=weights)
+    spread = np.sqrt(np.average((x - centre) ** 2, axis=0, weights=weights))
+    expected = [
+        (np.average(x[rows], axis=0, weights=weights[rows]) - centre) / spread for rows in (slice(300), slice(300, 900))
+    ]
+    assert values.index.tolist() == [0, 2]
+    assert values.columns.tolist() == ["x0", "x1"]
+    np.testing.assert_allclose(values, expected, rtol=1e-9)
+
+
+def test_block_scores_are_standard_normal_where_the_model_holds():
+    X, y, _ = make_glm(40_000, 3, family="gamma", link="log", chunks=100, dispersion=0.5, sort=True)
+    glm = GLMRegressor("gamma", "log").fit(X, y)
+    values = BlocksDisplay.from_estimator(glm, X, y).values.to_numpy()
+    # 400 blocks: a variance's standard error is √(2/400) = 0.07, a mean's 0.05.
+    np.testing.assert_allclose(values.mean(axis=0), 0, atol=0.25)
+    np.testing.assert_allclose(values.var(axis=0), 1, atol=0.35)
+
+
+def test_one_block_and_an_aliased_column_have_no_score():
+    x, y, _, _ = poisson()
+    X = chunked(np.column_stack([x, x[:, 0]]), (500, 400))
+    with pytest.warns(UserWarning, match="Aliased"):
+        glm = GLMRegressor("poisson").fit(X, chunked(y, (500, 400)))
+    assert BlocksDisplay.from_estimator(glm, X, chunked(y, (500, 400))).values["x2"].isna().all()
+    alone = GLMRegressor("poisson").fit(x, y)
+    assert BlocksDisplay.from_estimator(alone, x, y).values.isna().all(axis=None)
+
+
+def test_an_unknown_kind_of_blocks_is_refused():
+    x, y, _, _ = poisson()
+    with pytest.raises(ValueError, match="'score' or 'mean'"):
+        BlocksDisplay.from_estimator(GLMRegressor("poisson").fit(x, y), x, y, kind="median")
+
+
+def test_distances_are_those_of_fits_by_hand():
+    X, y, _ = make_glm(6000, 2, family="binomial", random_state=2)
+    method = OneStep(correction=None)
+    display = PilotSizeDisplay.from_estimator(GLMClassifier(method=method), X, y, pilot_sizes=[300, 1200], repeats=2)
+    assert method.pilot_size == "auto"
+    best = GLMClassifier(method="mle").fit(X, y).estimate_
+    for row in display.distances.itertuples():
+        by_hand = OneStep(row.pilot_size, correction=None, random_state=row.random_state)
+        found = GLMClassifier(method=by_hand).fit(X, y).estimate_
+        for coef, distance in ((found.pilot_coef, row.pilot), (found.coef, row.estimate)):
+            gap = coef - best.coef
+            np.testing.assert_allclose(distance, np.sqrt(gap @ np.linalg.inv(best.covariance) @ gap / 3))
+    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert labels[:2] == ["the pilot's own estimate", "OneStep"]
+    (_, _, expected) = display.ax_.lines[:3]
+    np.testing.assert_allclose(expected.get_ydata(), np.sqrt([19.0, 4.0]))
+
+
+def test_without_matplotlib_the_error_says_the_cure(monkeypatch):
+    x, y, _, _ = poisson()
+    glm = GLMRegressor("poisson").fit(x, y)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r"dask_onestep\[plots\]"):
+        CoefficientDisplay.from_estimator(glm)
