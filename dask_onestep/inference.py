@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,14 @@ class TestResult:
             f"p = {self.p_value:.2g}."
         )
         return f"{sentence} {self.note}".strip()
+
+    def _repr_html_(self) -> str:
+        degrees = f"{self.df:g}" if np.isnan(self.df_denom) else f"{self.df:g}, {self.df_denom:g}"
+        law = {"chi2": "χ²"}.get(self.distribution, self.distribution)
+        return (
+            f"<p><b>p = {self.p_value:.2g}</b> against {escape(self.null)}<br>"
+            f"{escape(self.test)} test: {law}({degrees}) = {self.statistic:.4g}. {escape(self.note)}</p>"
+        )
 
 
 def coefficient_table(names: Sequence[str], coef: np.ndarray, covariance: np.ndarray, level: float) -> pd.DataFrame:

@@ -72,11 +72,15 @@ class Summary:
             for name, row in zip(self.table.index, self.table.to_numpy(), strict=True)
         )
         facts = " · ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in self.facts)
-        notes = "".join(f"<p>⚠ {escape(note)}</p>" for note in self.notes)
+        # Before the table: who has read the numbers seldom reads on.
+        notes = "".join(
+            f"<p style='border-left:4px solid #E69F00;padding-left:.8em'>⚠ {escape(note)}</p>" for note in self.notes
+        )
         return (
-            f"<div><p><b>{escape(self.title)}</b><br>{escape(self.verdict)}</p>"
+            f"<div><p style='border-left:4px solid #0072B2;padding-left:.8em'><b>{escape(self.title)}</b>"
+            f"<br>{escape(self.verdict)}</p>{notes}"
             f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
-            f"<p><small>{facts}</small></p>{notes}</div>"
+            f"<p><small>{facts}</small></p></div>"
         )
 
 

@@ -140,3 +140,12 @@ def test_names_keep_the_order_of_the_coefficients():
     np.testing.assert_array_equal(matrix, np.eye(3)[[0, 2]])
     assert value.tolist() == [2.0, 1.0]
     assert text == "intercept = 2, b = 1"
+
+
+def test_a_test_in_a_notebook_has_its_verdict_first():
+    shown = TestResult.of(4.2, 2, 91.0, null="a < b", test="Wald", note="So & so.")._repr_html_()
+    assert shown.startswith(
+        f"<p><b>p = {stats.f.sf(4.2, 2, 91):.2g}</b> against a &lt; b<br>Wald test: F(2, 91) = 4.2."
+    )
+    assert shown.endswith("So &amp; so.</p>")
+    assert "χ²(1) = 9" in TestResult.of(9.0, 1)._repr_html_()

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from support import chunked
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
@@ -119,3 +120,19 @@ def test_dropped_rows_and_warnings_are_shown(threads):
     assert "rows dropped" in text
     assert "Warning: Aliased columns get NaN: x1." in text
     assert "nan" in text
+
+
+def test_notes_come_before_the_numbers_in_a_notebook():
+    shown = summary_of(notes=("mind the gap",))._repr_html_()
+    assert shown.index("mind the gap") < shown.index("<table>")
+
+
+def test_a_fitted_estimator_shows_its_verdict_above_the_diagram():
+    X, y, _ = make_glm(2000, 2)
+    glm = GLMRegressor()
+    assert "rows read" not in glm._repr_mimebundle_()["text/html"]
+    shown = glm.fit(X, y)._repr_mimebundle_()["text/html"]
+    assert shown.startswith("<p>2,000 rows read twice")
+    assert "GLMRegressor" in shown
+    with config_context(display="text"):
+        assert set(glm._repr_mimebundle_()) == {"text/plain"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,13 @@ class Reporting:
             level,
             notes,
         )
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """Return scikit-learn's diagram for a notebook, with the verdict first once fitted."""
+        bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+        if "text/html" in bundle and hasattr(self, "estimate_"):
+            bundle["text/html"] = f"<p>{escape(self._verdict())}</p>{bundle['text/html']}"
+        return bundle
 
     def _verdict(self) -> str:
         estimate = self.estimate_  # type: ignore[attr-defined]
