@@ -237,7 +237,7 @@ class BlocksDisplay:
         ax.set_xticks(np.arange(blocks)[::every], labels=self.values.index[::every])
         ax.set_yticks(np.arange(names), labels=self.values.columns)
         ax.set_xlabel("block")
-        words = {"score": "score at the estimate, in s.d.", "mean": "mean, in s.d. from the whole's"}
+        words = {"score": "score, in s.d.", "mean": "mean, in s.d."}
         ax.figure.colorbar(image, ax=ax, label=words[self.kind])
         return _finished(self, ax)
 
