@@ -199,12 +199,17 @@ class BlocksDisplay:
         Raises
         ------
         ValueError
-            If `kind` is neither.
+            If `kind` is neither, or the model is a multinomial logit.
         """
         check_is_fitted(estimator)
         if kind not in ("score", "mean"):
             raise ValueError(f"kind={kind!r} must be 'score' or 'mean'.")
         problem = estimator._problem(X, y, sample_weight, offset)
+        if problem.model.outcomes:
+            raise ValueError(
+                "BlocksDisplay is of models with one linear predictor a row, and a multinomial logit has several. "
+                "Fit two of the classes at a time."
+            )
         estimate = estimator.estimate_
         sums = problem.value(problem.total(block_sums, np.nan_to_num(estimate.coef), name="block-sums")).with_rows()
         intercept = problem.model.has_intercept

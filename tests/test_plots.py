@@ -162,3 +162,11 @@ def test_without_matplotlib_the_error_says_the_cure(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"dask_onestep\[plots\]"):
         CoefficientDisplay.from_estimator(glm)
+
+
+def test_a_multinomial_logit_is_refused():
+    x, _, _, _ = poisson()
+    y = np.random.default_rng(5).choice(["a", "b", "c"], 900)
+    glm = GLMClassifier(method="mle").fit(x, y)
+    with pytest.raises(ValueError, match="multinomial logit has several"):
+        BlocksDisplay.from_estimator(glm, x, y)
