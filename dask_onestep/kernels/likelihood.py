@@ -14,6 +14,7 @@ import numpy as np
 
 from dask_onestep.kernels.records import LogLikelihoods, Moments
 from dask_onestep.kernels.rows import Model, Rows, self_checking
+from dask_onestep.links import mean_and_derivative
 
 __all__ = ["Slice", "initial_moments", "linear_predictor", "log_likelihoods", "moments", "slices", "working"]
 
@@ -116,8 +117,7 @@ def working(model: Model, y: np.ndarray, eta: np.ndarray) -> tuple[np.ndarray, n
     mean, residual, weight : ndarray of shape (m,)
         The mean; the derivative of the log-likelihood in η; the expected information in η.
     """
-    mean = model.link.inverse(eta)
-    derivative = model.link.inverse_derivative(eta)
+    mean, derivative = mean_and_derivative(model.link, eta)
     if model.natural:
         return mean, y - mean, derivative
     quotient = derivative / model.family.variance(mean)
