@@ -30,6 +30,17 @@ __all__ = [
 ]
 
 _LOG_2PI = float(np.log(2 * np.pi))
+_LOG_FACTORIALS = special.gammaln(np.arange(1.0, 1025.0))
+
+
+def _log_factorial(y):
+    """Return log y!, from a table where all y are small counts; gammaln is half of a Poisson pass otherwise."""
+    y = np.asarray(y, dtype=np.float64)
+    if y.size and y.min() >= 0 and y.max() < len(_LOG_FACTORIALS):
+        counts = y.astype(np.intp)
+        if (counts == y).all():
+            return _LOG_FACTORIALS[counts]
+    return special.gammaln(y + 1.0)
 
 
 @dataclass(frozen=True)
@@ -169,7 +180,8 @@ class Binomial(Family):
         return ways + weights * self.log_likelihood(y, mean)
 
     def natural_log_likelihood(self, y, eta, mean):
-        return y * eta - np.logaddexp(0.0, eta)
+        # log(1 + exp(η)) with the exponential of a number that is not positive; np.logaddexp takes ten times as long.
+        return y * eta - np.maximum(eta, 0.0) - np.log1p(np.exp(-np.abs(eta)))
 
     def deviance(self, y, mean):
         return 2.0 * (special.rel_entr(y, mean) + special.rel_entr(1.0 - y, 1.0 - mean))
@@ -208,10 +220,10 @@ class Poisson(Family):
         return np.ones_like(mean)
 
     def log_likelihood(self, y, mean, dispersion=1.0):
-        return special.xlogy(y, mean) - mean - special.gammaln(y + 1.0)
+        return special.xlogy(y, mean) - mean - _log_factorial(y)
 
     def natural_log_likelihood(self, y, eta, mean):
-        return y * eta - mean - special.gammaln(y + 1.0)
+        return y * eta - mean - _log_factorial(y)
 
     def deviance(self, y, mean):
         return 2.0 * (special.rel_entr(y, mean) - (y - mean))

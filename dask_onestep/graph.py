@@ -32,7 +32,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import Alias, GraphNode, List, Task, TaskRef
 from dask.tokenize import tokenize
 from dask.typing import Key
-from distributed import span
+from distributed import Future, span
 
 from dask_onestep.kernels.block import run_kernel
 from dask_onestep.kernels.records import Findings, add
@@ -41,6 +41,11 @@ from dask_onestep.kernels.rows import Block
 __all__ = ["Blocks", "apply", "gather", "map_rows", "tree_sum"]
 
 FAN_IN = 16
+# A pass over more blocks than these takes FAN_IN consecutive ones as one task, if together they hold no
+# more than a block should: below about 1 MiB a block's task costs the scheduler more than the kernel.
+# Numbers of the data alone, not of the workers; and the sums are the tree's, bit for bit, either way.
+_MANY_BLOCKS = FAN_IN * FAN_IN
+_GROUP_BYTES = 16 * 2**20
 _FIELDS = ("x", "y", "weights", "offset", "groups")
 
 
@@ -58,6 +63,8 @@ class Blocks:
         Tasks and data that several blocks need, and data already in memory.
     lengths : tuple of int or None
         Rows in each block, if known.
+    row_bytes : int
+        Memory of a row's covariates.
     annotations : dict
         Dask annotations, such as retries, of the collections the blocks came from.
     token : str
@@ -68,6 +75,7 @@ class Blocks:
     owned: tuple[tuple[GraphNode, ...], ...]
     shared: dict[Key, Any]
     lengths: tuple[int, ...] | None
+    row_bytes: int
     annotations: dict[str, Any]
     token: str
 
@@ -85,6 +93,21 @@ class Blocks:
         if self.lengths is None:
             return (None,) * len(self.keys)
         return tuple(accumulate(self.lengths[:-1], initial=0))
+
+    @property
+    def small(self) -> bool:
+        """Whether the blocks are so many and so small that a pass had better take several as one task.
+
+        Blocks that lie on a cluster's workers are taken one by one, each where it is.
+        """
+        if (
+            self.lengths is None
+            or len(self) <= _MANY_BLOCKS
+            or any(isinstance(v, Future) for v in self.shared.values())
+        ):
+            return False
+        totals = (sum(self.lengths[at : at + FAN_IN]) for at in range(0, len(self), FAN_IN))
+        return max(totals) * self.row_bytes <= _GROUP_BYTES
 
     def first(self) -> Blocks:
         """Return the first block alone."""
@@ -129,14 +152,16 @@ def gather(
         blocks = _gather_arrays(names, list(given.values()))
         known = not np.isnan(x.chunks[0]).any()
         lengths = tuple(int(n) for n in x.chunks[0]) if known else None
+        row_bytes = x.dtype.itemsize * x.shape[1]
     else:
         blocks = dd.map_partitions(
             _frame_block, *given.values(), names, meta=pd.Series([], dtype=object), align_dataframes=False
         )
+        row_bytes = 8 * len(x.columns)
     annotations = _annotations(given.values())
     graph, keys = _materialise(blocks)
     owned, shared = _split_by_owner(graph, keys)
-    return Blocks(keys, owned, shared, lengths, annotations, tokenize(keys))
+    return Blocks(keys, owned, shared, lengths, row_bytes, annotations, tokenize(keys))
 
 
 def _gather_arrays(names: tuple[str, ...], parts: list[da.Array]) -> da.Array:
@@ -254,7 +279,8 @@ def tree_sum(
         Handed to the kernel; the pass waits for those that are lazy.
     name : str
         What the dashboard calls the tasks: `name` for the blocks, ``name-partial`` and
-        ``name-aggregate`` for the tree.  They are in Dask's span ``("dask_onestep", name)``.
+        ``name-aggregate`` for the tree; ``name-group`` for tiny blocks that go together.  They are in
+        Dask's span ``("dask_onestep", name)``.
     classes : ndarray, Delayed or None
         Labels by which the blocks' y is encoded.
 
@@ -266,18 +292,20 @@ def tree_sum(
     lazy = [value for value in (*arguments, classes) if isinstance(value, Delayed)]
     token = tokenize(blocks, kernel, model, arguments, classes, name)
     shared, renamed = _second_reading(blocks, lazy, token)
-    level: list[Key] = []
     tasks: dict[Key, Any] = dict(shared)
     own: Key
     plan = (f"{name}-plan-{token}",)
     tasks[plan] = Task(plan, _plan, kernel, model)
     refs = List(*(_reference(value) for value in arguments))
+    runs: list[Task] = []
     for number, (key, start) in enumerate(zip(blocks.keys, blocks.starts, strict=True)):
         own = (f"{name}-{token}", number)
         run = Task(own, _run_block, TaskRef(key), TaskRef(plan), _reference(classes), refs, number, start)
         members = (node.substitute(renamed) for node in blocks.owned[number]) if renamed else blocks.owned[number]
-        tasks[own] = Task.fuse(*members, run)
-        level.append(own)
+        runs.append(_fuse(*members, run))
+    leaves = _group(runs, f"{name}-group-{token}") if blocks.small else runs
+    tasks |= {task.key: task for task in leaves}
+    level: list[Key] = [task.key for task in leaves]
     depth = 0
     while len(level) > FAN_IN:
         partials: list[Key] = [(f"{name}-partial-{token}", depth, i) for i in range(-(-len(level) // FAN_IN))]
@@ -289,6 +317,43 @@ def tree_sum(
     # A span within the data's own, if they were loaded in one.
     with dask.annotate(**blocks.annotations), span("dask_onestep", name):
         return _delayed(root, tasks, lazy, dask.get_annotations())
+
+
+def _fuse(*steps: Any) -> Task:
+    """Return one task that runs steps in the order given, each after those it needs; its key is the last one's.
+
+    `Task.fuse` orders its steps anew whenever it runs, which takes longer than a small block, and holds what
+    they made until the last has run.
+    """
+    if len(steps) == 1:
+        return steps[0]
+    own = {step.key for step in steps}
+    inputs = tuple(dict.fromkeys(key for step in steps for key in step.dependencies if key not in own))
+    return Task(steps[-1].key, _run_steps, steps, inputs, List(*(TaskRef(key) for key in inputs)))
+
+
+def _run_steps(steps: tuple[Task, ...], inputs: tuple[Key, ...], values: list) -> Any:
+    known = dict(zip(inputs, values, strict=True))
+    last_use = {key: number for number, step in enumerate(steps) for key in step.dependencies}
+    for number, step in enumerate(steps):
+        known[step.key] = step(known)
+        for key in step.dependencies:
+            if last_use[key] == number:
+                del known[key]
+    return known[steps[-1].key]
+
+
+def _group(runs: list[Task], name: str) -> list[Task]:
+    """Return tasks that each run FAN_IN blocks one after the other, with the tree's first partial sum of them.
+
+    A block is let go when its own sums are made, as in a task of its own.
+    """
+    groups = []
+    for number, at in enumerate(range(0, len(runs), FAN_IN)):
+        members = runs[at : at + FAN_IN]
+        total = Task((name, number), _add_all, *(TaskRef(run.key) for run in members))
+        groups.append(_fuse(*members, total))
+    return groups
 
 
 def _second_reading(blocks: Blocks, lazy: Sequence[Delayed], token: str) -> tuple[dict, dict]:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import special
 from scipy.stats import norm
 
-__all__ = ["LINKS", "Link", "LinkLike", "resolve_link"]
+__all__ = ["LINKS", "Link", "LinkLike", "mean_and_derivative", "resolve_link"]
 
 _EPSILON = np.finfo(np.float64).eps
 
@@ -48,6 +48,8 @@ class Link:
         μ = g⁻¹(η), elementwise.
     inverse_derivative : callable
         dμ/dη as a function of η, elementwise.
+    together : callable or None
+        η to the pair (μ, dμ/dη), for links where the two share their costly part.
 
     Examples
     --------
@@ -60,6 +62,7 @@ class Link:
     link: Callable[[Any], Any]
     inverse: Callable[[Any], Any]
     inverse_derivative: Callable[[Any], Any]
+    together: Callable[[Any], tuple[Any, Any]] | None = None
 
 
 # Dask names a task by what goes into it.  It knows Python functions by heart, and numpy's ufuncs, but
@@ -93,6 +96,19 @@ def _exp(eta):
 def _logit_derivative(eta):
     # expit(η)·expit(−η) and not μ(1 − μ), which is 0 from η = 37 on.
     return special.expit(eta) * special.expit(-eta)
+
+
+def _logistic_together(eta):
+    # One exponential, of a number that is not positive: both tails keep all their digits.
+    decay = np.exp(-np.abs(eta))
+    larger = 1.0 / (1.0 + decay)
+    smaller = decay * larger
+    return np.where(eta >= 0, larger, smaller), larger * smaller
+
+
+def _exp_together(eta):
+    mean = _exp(eta)
+    return mean, mean
 
 
 def _probit_mean(eta):
@@ -155,8 +171,8 @@ LINKS: dict[str, Link] = {
     link.name: link
     for link in (
         Link("identity", _identity, _identity, _one),
-        Link("log", np.log, _exp, _exp),
-        Link("logit", _logit, _logistic, _logit_derivative),
+        Link("log", np.log, _exp, _exp, _exp_together),
+        Link("logit", _logit, _logistic, _logit_derivative, _logistic_together),
         Link("probit", _probit, _probit_mean, _probit_derivative),
         Link("cloglog", _cloglog, _cloglog_mean, _cloglog_derivative),
         Link("inverse", _reciprocal, _reciprocal, _reciprocal_derivative),
@@ -164,6 +180,25 @@ LINKS: dict[str, Link] = {
         Link("sqrt", np.sqrt, _sqrt_mean, _twice),
     )
 }
+
+
+def mean_and_derivative(link: LinkLike, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return μ and dμ/dη of each row, which may be one and the same array.
+
+    Parameters
+    ----------
+    link : LinkLike
+        The link.
+    eta : ndarray
+        Linear predictors.
+
+    Returns
+    -------
+    mean, derivative : ndarray
+        Of the shape of `eta`; not to be written into.
+    """
+    together = getattr(link, "together", None)
+    return (link.inverse(eta), link.inverse_derivative(eta)) if together is None else together(eta)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from scipy import stats
+from scipy import special, stats
 
 from dask_onestep.families import FAMILIES, Family, NegativeBinomial, Tweedie, resolve_family
 from dask_onestep.links import LINKS
@@ -189,3 +189,17 @@ def test_names_and_objects_resolve():
         resolve_family(3)
     with pytest.raises(NotImplementedError):
         Family().variance(np.ones(1))
+
+
+@pytest.mark.parametrize("y", [[0.0, 3.0, 1023.0], [0.0, 1024.0], [2.0, 5000.0], [0.5, 2.25], [], [[0.0], [7.0]]])
+def test_poisson_counts_small_or_large_or_broken_have_the_density(y):
+    y = np.array(y)
+    mean = y + 0.5
+    expected = y * np.log(mean) - mean - special.gammaln(y + 1)
+    np.testing.assert_allclose(resolve_family("poisson").log_likelihood(y, mean), expected, rtol=1e-14)
+
+
+def test_binomial_log_likelihood_keeps_its_digits_in_the_tails():
+    eta = np.array([-700.0, -40.0, -1.0, 0.0, 1.0, 40.0])
+    found = resolve_family("binomial").natural_log_likelihood(np.zeros(6), eta, None)
+    np.testing.assert_allclose(found, -np.logaddexp(0, eta), rtol=1e-15)

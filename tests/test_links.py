@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from statsmodels.genmod.families import links as sm_links
 
-from dask_onestep.links import LINKS, LinkLike, resolve_link
+from dask_onestep.links import LINKS, LinkLike, mean_and_derivative, resolve_link
 
 UNIT = np.linspace(0.02, 0.98, 25)
 POSITIVE = np.geomspace(0.05, 20, 25)
@@ -49,6 +49,15 @@ def test_derivative_by_finite_differences(name, oracle, mean):
     eta = link.link(mean)
     slope = (link.inverse(eta + h) - link.inverse(eta - h)) / (2 * h)
     np.testing.assert_allclose(link.inverse_derivative(eta), slope, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(LINKS))
+def test_mean_and_derivative_together_are_the_two_apart(name):
+    link = LINKS[name]
+    eta = np.r_[link.link(CASES[name][1]), [-700.0, -40.0, 40.0, 700.0, np.nan] if name in ("logit", "log") else []]
+    mean, derivative = mean_and_derivative(link, eta)
+    np.testing.assert_allclose(mean, link.inverse(eta), rtol=1e-14)
+    np.testing.assert_allclose(derivative, link.inverse_derivative(eta), rtol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["logit", "probit", "cloglog"])

@@ -124,6 +124,7 @@ def main(arguments: list[str] | None = None) -> None:
         done.append(summarise(design, pd.DataFrame(draws)))
         table = pd.concat(done, ignore_index=True)
         if options.output:
+            options.output.parent.mkdir(parents=True, exist_ok=True)
             origin = {"seed": options.seed, "commit": commit(), "command": command}
             table.assign(**origin).to_csv(options.output, index=False, float_format="%.4g")
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))

@@ -10,6 +10,7 @@ from dask_onestep.kernels import multinomial
 from dask_onestep.kernels.records import LogLikelihoods, Moments
 from dask_onestep.kernels.rows import Model, Rows, additive, self_checking
 from dask_onestep.kernels.slices import Slice, linear_predictor, slices
+from dask_onestep.links import mean_and_derivative
 
 __all__ = [
     "Slice",
@@ -41,8 +42,7 @@ def working(model: Model, y: np.ndarray, eta: np.ndarray) -> tuple[np.ndarray, n
     mean, residual, weight : ndarray of shape (m,)
         The mean; the derivative of the log-likelihood in η; the expected information in η.
     """
-    mean = model.link.inverse(eta)
-    derivative = model.link.inverse_derivative(eta)
+    mean, derivative = mean_and_derivative(model.link, eta)
     if model.natural:
         return mean, y - mean, derivative
     quotient = derivative / model.family.variance(mean)

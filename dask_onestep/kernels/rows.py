@@ -281,6 +281,8 @@ def _vector(part: Any, *, numeric: bool) -> np.ndarray | str:
         return array
     if array.dtype.kind == "c":
         return "is complex: Complex data not supported"
+    if array.dtype.kind in "biuf":
+        return aligned(array.astype(np.float64, copy=False))
     try:
         # pandas turns its own missing values and nullable dtypes into NaN.
         array = pd.Series(part if isinstance(part, pd.Series) else array).to_numpy(np.float64, na_value=np.nan)

@@ -29,6 +29,8 @@ def gaps(part: Any) -> np.ndarray:
     ndarray of shape (m,) of bool
         True for a gap.
     """
+    if isinstance(part, np.ndarray) and part.dtype.kind == "f":
+        return ~np.isfinite(part)
     missing = np.asarray(pd.isna(part))
     kind = getattr(part.dtype, "kind", "O")
     if kind == "f":

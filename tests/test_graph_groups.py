@@ -1,0 +1,138 @@
+"""Blocks far smaller than they should be go together, and nothing else changes."""
+
+import gc
+import weakref
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from dask.task_spec import Task, TaskRef
+from dask.utils import key_split
+from distributed import wait
+from support import chunked, model_of
+
+from dask_onestep import graph
+from dask_onestep.graph import FAN_IN, apply, gather, tree_sum
+from dask_onestep.kernels.likelihood import moments
+
+MODEL = model_of("binomial", columns=3)
+COEF = np.array([0.1, -0.2, 0.3, 0.4])
+SIZES = tuple(1 + number % 5 for number in range(FAN_IN * FAN_IN + 35))
+
+
+def table_of(rows):
+    rng = np.random.default_rng(0)
+    return np.c_[rng.integers(0, 2, rows), rng.normal(size=(rows, 3))]
+
+
+def blocks_of(table, sizes=SIZES, **parts):
+    return gather(chunked(table[:, 1:], sizes), chunked(table[:, 0], sizes), **parts)
+
+
+def count(total, name):
+    return sum(key_split(key) == name for key in total.__dask_graph__())
+
+
+def test_tiny_blocks_go_together_with_the_same_bits(scheduler, monkeypatch):
+    table = table_of(sum(SIZES))
+    together = tree_sum(blocks_of(table), moments, MODEL, COEF, name="moments")
+    assert (count(together, "moments-group"), count(together, "moments")) == (-(-len(SIZES) // FAN_IN), 0)
+    monkeypatch.setattr(graph, "_MANY_BLOCKS", len(SIZES))
+    apart = tree_sum(blocks_of(table), moments, MODEL, COEF, name="moments")
+    assert (count(apart, "moments-group"), count(apart, "moments")) == (0, len(SIZES))
+    found, expected = together.compute(), apart.compute()
+    assert found.n == expected.n == sum(SIZES)
+    for name in ("loglik", "score", "information"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_few_or_large_blocks_or_blocks_of_unknown_size_stay_apart(monkeypatch):
+    table = table_of(sum(SIZES))
+    few = SIZES[: FAN_IN * FAN_IN]
+    assert blocks_of(table).small
+    assert not blocks_of(table[: sum(few)], few).small
+    filtered = chunked(table, SIZES)
+    filtered = filtered[filtered[:, 0] >= 0]
+    assert not gather(filtered[:, 1:], filtered[:, 0]).small
+    # Three float64 columns; the sixteen largest neighbours have 51 rows or fewer.
+    largest = max(sum(SIZES[at : at + FAN_IN]) for at in range(0, len(SIZES), FAN_IN)) * 3 * 8
+    monkeypatch.setattr(graph, "_GROUP_BYTES", largest)
+    assert blocks_of(table).small
+    monkeypatch.setattr(graph, "_GROUP_BYTES", largest - 1)
+    assert not blocks_of(table).small
+
+
+def test_blocks_on_workers_are_taken_where_they_are(client):
+    table = table_of(sum(SIZES))
+    x, y = dask.persist(chunked(table[:, 1:], SIZES), chunked(table[:, 0], SIZES))
+    wait([x, y])
+    blocks = gather(x, y)
+    assert not blocks.small
+    assert tree_sum(blocks, moments, MODEL, COEF, name="moments").compute().n == sum(SIZES)
+
+
+def step(sums):
+    """Return a β that depends on a pass."""
+    return COEF + 0 * sums.loglik
+
+
+def test_a_second_pass_in_the_same_graph(loads, scheduler):
+    loads.rows = (2,) * (FAN_IN * FAN_IN + 1)
+    table = loads.array()
+    blocks = gather(table[:, 1:], table[:, 0])
+    first = tree_sum(blocks, moments, MODEL, COEF, name="moments")
+    second = tree_sum(blocks, moments, MODEL, apply(step, first, name="coefficients"), name="moments")
+    np.testing.assert_array_equal(*(record.information for record in dask.compute(first, second)))
+    assert loads.per_block() == [2] * len(loads.rows)
+
+
+def test_what_is_wrong_is_named_by_block(threads):
+    table = table_of(sum(SIZES))
+    table[sum(SIZES[:40]), 2] = np.nan
+    with pytest.raises(ValueError, match=r"column x1 \(1 row\)\. In block 40\."):
+        tree_sum(blocks_of(table), moments, MODEL, COEF, name="moments").compute()
+
+
+class Held:
+    """Something that a weak reference can watch."""
+
+
+def make(_):
+    return Held()
+
+
+def watch(held):
+    return weakref.ref(held)
+
+
+def is_gone(watched):
+    gc.collect()
+    return watched() is None
+
+
+def test_a_fused_task_lets_go_of_what_its_later_steps_do_not_need():
+    steps = [
+        Task("made", make, TaskRef("given")),
+        Task("watched", watch, TaskRef("made")),
+        Task("gone", is_gone, TaskRef("watched")),
+    ]
+    fused = graph._fuse(*steps)
+    assert fused.key == "gone"
+    assert fused.dependencies == {"given"}
+    assert fused({"given": 1})
+    assert graph._fuse(steps[0]) is steps[0]
+
+
+def test_inputs_of_a_fused_task_may_be_renamed():
+    fused = graph._fuse(Task("a", np.add, TaskRef("x"), 1), Task("b", np.multiply, TaskRef("a"), TaskRef("x")))
+    assert fused.substitute({"x": "z"})({"z": 3}) == 12
+
+
+def test_tasks_a_block_do_not_grow_with_the_blocks():
+    counts = []
+    for n in (1000, 4000):
+        x = da.ones((n, 3), chunks=(1, 3))
+        total = tree_sum(gather(x, x[:, 0]), moments, MODEL, COEF, name="moments")
+        counts.append(len(total.__dask_graph__()) / n)
+    assert counts[1] <= counts[0] < 0.1
