@@ -21,12 +21,16 @@ Fit = Callable[[], np.ndarray]
 
 @dataclass(frozen=True)
 class Library:
-    """A library, or one of its solvers: how to fit with it, the module it needs, the families it has."""
+    """A library, or one of its solvers: how to fit with it, the module it needs, the families it has.
+
+    One with a `server` works in a process of its own, whose memory is not measured.
+    """
 
     name: str
     prepare: Callable[[np.ndarray, np.ndarray, dict[str, Any]], Fit]
     module: str
     families: tuple[str, ...] = ("binomial", "poisson", "gaussian")
+    server: bool = False
 
 
 def _onestep(X, y, problem, *, method: str, options: dict[str, Any]) -> Fit:
@@ -143,11 +147,14 @@ def _spark(X, y, problem, *, solver: str) -> Fit:
 
 
 def _h2o(X, y, problem) -> Fit:
+    import atexit
+
     import h2o
     import pandas as pd
     from h2o.estimators import H2OGeneralizedLinearEstimator
 
     h2o.init(nthreads=problem["threads"], max_mem_size="6G", bind_to_localhost=True, verbose=False)
+    atexit.register(lambda: h2o.cluster().shutdown())  # its server outlives its client otherwise
     h2o.no_progress()
     names = [f"x{number}" for number in range(X.shape[1])]
     frame = h2o.H2OFrame(pd.DataFrame(X, columns=names).assign(label=y))
@@ -185,8 +192,8 @@ LIBRARIES = {
         Library("statsmodels GLM", _statsmodels, "statsmodels"),
         Library("dask-ml newton", partial(_dask_ml, solver="newton"), "dask_ml"),
         Library("dask-ml lbfgs", partial(_dask_ml, solver="lbfgs"), "dask_ml"),
-        Library("Spark LogisticRegression", partial(_spark, solver="lbfgs"), "pyspark", ("binomial",)),
-        Library("Spark GLR", partial(_spark, solver="irls"), "pyspark"),
-        Library("H2O GLM", _h2o, "h2o"),
+        Library("Spark LogisticRegression", partial(_spark, solver="lbfgs"), "pyspark", ("binomial",), server=True),
+        Library("Spark GLR", partial(_spark, solver="irls"), "pyspark", server=True),
+        Library("H2O GLM", _h2o, "h2o", server=True),
     )
 }

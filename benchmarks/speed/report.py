@@ -34,7 +34,7 @@ def markdown(fits: pd.DataFrame) -> str:
             "|---|---:|---:|---:|---:|",
         ]
         lines += [
-            f"| {row.library} | {row.seconds:.3f} | {row.times:.1f} | {row.distance:.1e} | {row.peak_mb:.0f} |"
+            f"| {row.library} | {row.seconds:.3f} | {row.times:.1f} | {row.distance:.1e} | {_shown(row.peak_mb)} |"
             for row in rows.itertuples()
         ]
         parts.append("\n".join(lines) + "\n")
@@ -42,3 +42,7 @@ def markdown(fits: pd.DataFrame) -> str:
         lines = [f"- {row.library} on {row.problem}: {row.error}" for row in failed.itertuples()]
         parts.append("\n".join(["Not measured:\n", *lines]) + "\n")
     return "\n".join(parts)
+
+
+def _shown(megabytes: float) -> str:
+    return "not measured" if pd.isna(megabytes) else f"{megabytes:.0f}"
