@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import linalg
 from scipy.interpolate import CubicHermiteSpline
 
 from dask_onestep.kernels.likelihood import moments, remainders, row_log_likelihoods
@@ -15,7 +16,18 @@ from dask_onestep.kernels.records import Findings, Moments
 from dask_onestep.kernels.rows import Model, Rows, encode
 from dask_onestep.kernels.sampling import PilotSample, Survey, survey
 
-__all__ = ["UNUSABLE", "PilotFit", "Step", "fit_pilot", "is_usable", "overshot", "retreat", "shorten", "take_step"]
+__all__ = [
+    "UNUSABLE",
+    "PilotFit",
+    "Step",
+    "fit_pilot",
+    "is_usable",
+    "overshot",
+    "representation",
+    "retreat",
+    "shorten",
+    "take_step",
+]
 
 # An honest pilot lies at a squared distance of about d(N/n − 1) from the MLE, in the metric of the
 # information; ten times that is beyond chance for any d.
@@ -270,6 +282,34 @@ def retreat(model: Model, pilot: PilotFit, sums: Moments) -> Step:
     )
     factor = factorize(ahead.information, intercept=model.has_intercept)
     return Step(pilot.coef, sums, factor, coef, ahead, np.inf, retreated=True)
+
+
+def representation(pilot: PilotFit, first: Step) -> tuple[float, float]:
+    """Return how far the pilot's information, scaled up, is from that of all rows at its estimate.
+
+    Means that grow without bound, or rare levels, leave much of the information to a few rows.  Where the
+    pilot lacks them, or has more than their share, what it foretells is of no use, its decrement included.
+
+    Parameters
+    ----------
+    pilot : PilotFit
+        The pilot.
+    first : Step
+        The step from its estimate.
+
+    Returns
+    -------
+    least, greatest : float
+        Smallest and largest eigenvalue of the full information relative to N/n times the pilot's; both near
+        1 for an honest pilot.  NaN where the pilot cannot tell columns apart.
+    """
+    factor = pilot.factor
+    if first.retreated or not factor.rank or not factor.kept.all():
+        return float("nan"), float("nan")
+    scaled = first.sums.information / np.outer(factor.scale, factor.scale) / pilot.ratio
+    half = linalg.solve_triangular(factor.lower, scaled, lower=True)
+    relative = np.linalg.eigvalsh(linalg.solve_triangular(factor.lower, half.T, lower=True))
+    return float(relative[0]), float(relative[-1])
 
 
 def shorten(model: Model, pilot: PilotFit, step: Step, share: float) -> Step:

@@ -14,7 +14,17 @@ from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
 from dask_onestep.kernels.covariance import COV_TYPES, ScoreProducts
-from dask_onestep.kernels.pilot import UNUSABLE, PilotFit, Step, is_usable, overshot, retreat, shorten, take_step
+from dask_onestep.kernels.pilot import (
+    UNUSABLE,
+    PilotFit,
+    Step,
+    is_usable,
+    overshot,
+    representation,
+    retreat,
+    shorten,
+    take_step,
+)
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.problem import Estimate, Problem, coefficients, conclude, seed_of
@@ -22,6 +32,7 @@ from dask_onestep.methods.problem import Estimate, Problem, coefficients, conclu
 __all__ = ["OneStep", "OneStepEstimate", "advance"]
 
 _MAX_STEPS = 20
+_SLACK = 1.25  # beyond chance, by which the pilot's information may be off without remark
 _SMALL = 20  # rows a coefficient below which a pilot's estimate may be anywhere
 
 
@@ -39,6 +50,9 @@ class OneStepEstimate(Estimate):
         λ² at β̂_p, from the pass there: about twice the log-likelihood that the first step gained.
     pilot_distance : float
         (β̂ − β̂_p)'I(β̂ − β̂_p)/(φ̂d(N/n − 1)): near 1 for an honest pilot.
+    pilot_representation : tuple of two floats
+        Smallest and largest eigenvalue of the information of all rows relative to the pilot's, scaled up:
+        both near 1 for an honest pilot.
     pilot_separated : bool
         Whether the pilot had no MLE and was given a weak prior.
     shortened : bool
@@ -49,6 +63,7 @@ class OneStepEstimate(Estimate):
     pilot_coef: np.ndarray
     pilot_decrement: float
     pilot_distance: float
+    pilot_representation: tuple[float, float]
     pilot_separated: bool
     shortened: bool
 
@@ -255,6 +270,7 @@ def _report(
         pilot_coef=pilot.coef,
         pilot_decrement=_pilot_decrement(progress.first),
         pilot_distance=_pilot_distance(pilot, progress.first, np.nan_to_num(fields["coef"])),
+        pilot_representation=representation(pilot, progress.first),
         pilot_separated=pilot.separated,
         random_state=seed,
         shortened=step.shortened,
@@ -272,6 +288,18 @@ def _pilot_distance(pilot: PilotFit, first: Step, coef: np.ndarray) -> float:
         return float("nan")
     moved = coef - pilot.coef
     return float(moved @ first.sums.information @ moved) / spread
+
+
+def _unlike(pilot: PilotFit, first: Step) -> float | None:
+    """Return by how much the pilot's information is off where that is beyond chance, else None.
+
+    For n honest rows the eigenvalues lie within (1 ± √(d/n))², the edges of the Marchenko–Pastur law.
+    """
+    edge = np.sqrt(first.factor.rank / pilot.n)
+    least, greatest = representation(pilot, first)
+    if pilot.ratio > 1 and greatest > _SLACK * (1 + edge) ** 2:
+        return greatest
+    return least if pilot.ratio > 1 and least < max(1 - edge, 0) ** 2 / _SLACK else None
 
 
 def _advice(pilot: PilotFit, progress: _Progress, method: OneStep) -> tuple[tuple[type[Warning], str], ...]:
@@ -292,6 +320,12 @@ def _advice(pilot: PilotFit, progress: _Progress, method: OneStep) -> tuple[tupl
         advice.append(
             "At the pilot's estimate some rows have means beyond all bounds: the step was taken from the null "
             "model instead. Draw a larger pilot, use method='mle', or rein in the largest covariates."
+        )
+    if (off := _unlike(pilot, progress.first)) is not None:
+        advice.append(
+            f"The pilot is unlike the whole: along some direction all rows hold {off:.2g} times the information "
+            "that it promises, so a few rows decide there, and the estimate may be far from the MLE whatever decrement_ says. "
+            "Use method='mle', a larger pilot, or rein in the largest covariates."
         )
     if step.shortened or step.fell_back:
         advice.append(
