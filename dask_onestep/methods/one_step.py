@@ -324,8 +324,8 @@ def _advice(pilot: PilotFit, progress: _Progress, method: OneStep) -> tuple[tupl
     if (off := _unlike(pilot, progress.first)) is not None:
         advice.append(
             f"The pilot is unlike the whole: along some direction all rows hold {off:.2g} times the information "
-            "that it promises, so a few rows decide there, and the estimate may be far from the MLE whatever decrement_ says. "
-            "Use method='mle', a larger pilot, or rein in the largest covariates."
+            "that it promises, so a few rows decide there, and the estimate may be far from the MLE whatever "
+            "decrement_ says. Use method='mle', a larger pilot, or rein in the largest covariates."
         )
     if step.shortened or step.fell_back:
         advice.append(
