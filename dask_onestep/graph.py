@@ -306,7 +306,8 @@ def tree_sum(
     leaves = _group(runs, f"{name}-group-{token}") if blocks.small else runs
     tasks |= {task.key: task for task in leaves}
     level: list[Key] = [task.key for task in leaves]
-    depth = 0
+    # Groups are the tree's first partial sums, so that a key means the same rows with and without them.
+    depth = int(blocks.small)
     while len(level) > FAN_IN:
         partials: list[Key] = [(f"{name}-partial-{token}", depth, i) for i in range(-(-len(level) // FAN_IN))]
         for i, own in enumerate(partials):
