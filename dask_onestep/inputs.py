@@ -62,7 +62,7 @@ def is_lazy(x: Any) -> bool:
     bool
         False for NumPy, pandas and lists.
     """
-    return isinstance(x, (da.Array, dd.DataFrame))
+    return isinstance(x, (da.Array, dd.DataFrame, dd.Series))
 
 
 def split_columns(x: Any, parts: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -150,7 +150,11 @@ def column_names(x: Any) -> tuple[str, ...]:
     ------
     ValueError
         If `x` is not two-dimensional, or two columns have one name.
+    TypeError
+        If `x` is a Series.
     """
+    if isinstance(x, (dd.Series, pd.Series)):
+        raise TypeError("X must be two-dimensional, it is a Series. Use X.to_frame() for one column.")
     if hasattr(x, "columns"):
         names = tuple(map(str, x.columns))
         if twice := [name for name, count in Counter(names).items() if count > 1]:

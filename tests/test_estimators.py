@@ -402,7 +402,7 @@ ALTERNATING = np.arange(40) % 2
         (GLMRegressor(missing="impute"), ALTERNATING, {}, "missing='impute' is not known"),
         (GLMRegressor(weight_type="sampling"), ALTERNATING, {}, "weight_type='sampling' is not known"),
         (GLMRegressor(method="newton"), ALTERNATING, {}, "method='newton' is not known. Choose one of one-step, mle"),
-        (GLMRegressor(method=OneStep), ALTERNATING, {}, r"neither a name nor an object with estimate\(problem\)"),
+        (GLMRegressor(method=OneStep), ALTERNATING, {}, r"method=OneStep is a class: pass an object, OneStep\(\)"),
         (GLMRegressor(method="pilot", cov_type="HC0"), ALTERNATING, {}, "cov_type='HC0' is not available with this"),
         (GLMRegressor(method=OneStep(0)), ALTERNATING, {}, "pilot_size=0 must be 'auto', a number of rows"),
         (GLMRegressor(method=OneStep(1.5)), ALTERNATING, {}, "pilot_size=1.5 must be"),

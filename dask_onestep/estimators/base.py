@@ -186,14 +186,18 @@ class GLMBase(Diagnostics, Hypotheses, Reporting, BaseEstimator):
     def _read(self, X: Any, parts: dict[str, Any]) -> tuple[Data, Terms | None]:
         """Bring the data of ``fit`` together, and set the number and the names of its columns."""
         X, parts = split_columns(X, parts)
+        named = column_names(X) if is_frame(X) or is_lazy(X) else None
         X = X.infer_objects() if isinstance(X, pd.DataFrame) else X
         terms = read_terms(X, self.formula, bool(self.fit_intercept))
         if terms is None and not is_lazy(X):
-            columns = tuple(map(str, X.columns)) if is_frame(X) else None
             least = 0 if self.fit_intercept else 1
             X = validate_data(self, X, reset=True, ensure_all_finite=False, ensure_min_features=least)
-            return bring_together(X, parts, columns), None
+            return bring_together(X, parts, named), None
         columns = column_names(X) if terms is None else terms.columns
+        if not columns and terms is None and not self.fit_intercept:
+            raise ValueError(
+                "Found array with 0 feature(s), and there is no intercept: pass columns, or fit_intercept=True."
+            )
         self.n_features_in_ = len(columns)
         if is_frame(X):
             self.feature_names_in_ = np.array(columns, dtype=object)

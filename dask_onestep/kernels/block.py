@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.records import Findings, add
-from dask_onestep.kernels.rows import Block, Model, Rows, encode, hold, inspect_columns, usable_rows
+from dask_onestep.kernels.rows import Block, Model, Rows, encode, hold, inspect_columns, oversized_columns, usable_rows
 from dask_onestep.kernels.threads import one_blas_thread
 
 __all__ = ["MATRIX_BYTES", "run_kernel"]
@@ -63,5 +63,5 @@ def _run(block: Block, kernel: Callable[..., Any], model: Model, classes: np.nda
         result = kernel(hold(rows, model), model, *arguments)
     if checks_itself and not result.is_finite():
         # Sums over all rows have shown that something is amiss; now it is worth a search.
-        return inspect_columns(rows, model) or result
+        return inspect_columns(rows, model) or oversized_columns(rows, model) or result
     return result

@@ -26,9 +26,15 @@ def block_labels(rows: Rows) -> np.ndarray | Findings:
     ndarray or Findings
         The labels, or that they are numbers that are not class-like.
     """
-    labels = np.unique(rows.y)[: MAX_LABELS + 1]
+    try:
+        labels = np.unique(rows.y)[: MAX_LABELS + 1]
+    except TypeError:
+        types = ", ".join(sorted({type(label).__name__ for label in rows.y.tolist()}))
+        what = f"y has labels of types that have no order among them: {types}"
+        return Findings(((what, 0, "Make them one type, such as y.astype(str)."),), (rows.number,))
     if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
-        what = f"Unknown label type: continuous. y has the value {labels[labels != np.floor(labels)][0]!r}"
+        example = labels[labels != np.floor(labels)][0]
+        what = f"Unknown label type: continuous. y has numbers that are not whole: {example:g} for one"
         cure = "A classifier takes labels; for a proportion or a count use GLMRegressor."
         return Findings(((what, 0, cure),), (rows.number,))
     return labels
@@ -78,11 +84,12 @@ def check_classes(labels: np.ndarray | None, most: int = 2) -> np.ndarray | None
     """
     if labels is None:
         return None
-    check_classification_targets(labels)
     if len(labels) == 1:
-        raise ValueError(f"y has one class only, {labels[0]!r}: a classifier needs samples of two classes.")
+        raise ValueError(f"y has one class only, {labels.tolist()[0]!r}: a classifier needs samples of two classes.")
     if len(labels) > MAX_LABELS:
         raise ValueError(f"y has more than {MAX_LABELS} different labels: these are no classes. Use GLMRegressor.")
     if len(labels) > most:
         raise MoreClassesError(labels)
+    # Two tell the type; more would look like a regression, each label being there but once.
+    check_classification_targets(labels[:2])
     return labels

@@ -48,7 +48,8 @@ class Factor:
     def decrement(self, score: np.ndarray) -> float:
         """Return λ² = s'I⁻¹s."""
         half = linalg.solve_triangular(self.lower, score[self.kept] / self.scale[self.kept], lower=True)
-        return float(half @ half)
+        with np.errstate(over="ignore"):  # infinitely far is far
+            return float(half @ half)
 
     def inverse(self) -> np.ndarray:
         """Return I⁻¹, with NaN in the rows and columns of aliased coefficients."""

@@ -13,7 +13,7 @@ from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.multinomial import with_prior
 from dask_onestep.kernels.newton import ROUNDING, fit_rows, maximize, rose
 from dask_onestep.kernels.records import Findings, Moments
-from dask_onestep.kernels.rows import Model, Rows, encode
+from dask_onestep.kernels.rows import Model, Rows, encode, oversized_columns
 from dask_onestep.kernels.sampling import PilotSample, Survey, survey
 
 __all__ = [
@@ -153,7 +153,12 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
     if isinstance(rows, Findings):
         rows.raise_error()
     assert isinstance(rows, Rows)
-    fit = fit_rows(rows, model)
+    try:
+        fit = fit_rows(rows, model)
+    except ValueError:
+        if found := oversized_columns(rows, model):
+            replace(found, blocks=()).raise_error()
+        raise
     separated = not fit.converged
     if separated:
         fit = fit_rows(_with_prior(rows, model), model)
@@ -419,7 +424,8 @@ class _Curvature:
         rows, ratio = self.pilot.rows, self.pilot.ratio
         weights = np.ones(len(rows)) if rows.weights is None else rows.weights
         logliks = row_log_likelihoods(rows, self.model, self.coef)
-        error = ratio * np.sqrt(len(rows)) * np.std(weights * logliks)
+        with np.errstate(over="ignore"):  # an infinite error foretells nothing
+            error = ratio * np.sqrt(len(rows)) * np.std(weights * logliks)
         gain = float(ratio * self.here.loglik - self.sums.loglik)
         return gain if gain > error else np.inf
 
@@ -452,10 +458,13 @@ def _sampling_decrement(curvature: _Curvature, step: np.ndarray, factor: Factor)
     if pilot.n < 2:
         return float("nan")
     total, square = np.zeros(len(coef)), np.zeros((len(coef), len(coef)))
+    # Weights count as shares of the largest, whose square could overflow.
+    top = 1.0 if pilot.rows.weights is None else float(pilot.rows.weights.max()) or 1.0
     with np.errstate(all="ignore"):
         for rest in remainders(pilot.rows, model, coef, step):
+            rest /= top
             total += rest.sum(axis=0)
             square += np.dot(rest.T, rest)
     n, ratio = pilot.n, pilot.ratio
     spread = (square - np.outer(total, total) / n) * n / (n - 1)
-    return float(max(0.0, np.trace(factor.solve(spread)) * ratio**2 * (1.0 - 1.0 / ratio)))
+    return float(max(0.0, np.trace(factor.solve(spread)) * top * top * ratio**2 * (1.0 - 1.0 / ratio)))

@@ -114,11 +114,12 @@ class Findings:
     def __add__(self, other: Any) -> Findings:
         if not isinstance(other, Findings):
             return self
-        merged: dict[tuple[str, str], int] = {}
+        merged: dict[tuple[str, str], tuple[str, int]] = {}
         for what, count, cure in self.counts + other.counts:
-            merged[what, cure] = merged.get((what, cure), 0) + count
+            said, so_far = merged.get((_without_example(what), cure), (what, 0))
+            merged[_without_example(what), cure] = said, so_far + count
         blocks = tuple(sorted({*self.blocks, *other.blocks}))
-        counts = tuple((what, count, cure) for (what, cure), count in merged.items())
+        counts = tuple((what, count, cure) for (_, cure), (what, count) in merged.items())
         return Findings(counts, blocks[:5], self.more or other.more or len(blocks) > 5)
 
     def raise_error(self) -> None:
@@ -136,6 +137,11 @@ class Findings:
         several = len(self.blocks) > 1 or self.more
         where = f"In block{'s' if several else ''} {', '.join(map(str, self.blocks))}{', …' if self.more else ''}."
         raise ValueError(" ".join([f"{'; '.join(lines)}.", *([where] if self.blocks else []), *cures]))
+
+
+def _without_example(what: str) -> str:
+    """Return a finding without its value "for one", which differs from block to block."""
+    return what.rpartition(": ")[0] if what.endswith(" for one") else what
 
 
 def add(left: Any, right: Any) -> Any:

@@ -16,7 +16,22 @@ from dask_onestep.kernels.table import DROP, gaps
 from dask_onestep.kernels.threads import aligned
 from dask_onestep.links import LinkLike
 
-__all__ = ["Block", "Model", "Rows", "additive", "encode", "hold", "inspect_columns", "self_checking", "usable_rows"]
+__all__ = [
+    "Block",
+    "Model",
+    "Rows",
+    "additive",
+    "encode",
+    "hold",
+    "inspect_columns",
+    "oversized_columns",
+    "self_checking",
+    "usable_rows",
+]
+
+
+# Above it a few thousand squares overflow float64; not a Python float, which float32 columns would cast to theirs.
+_SQUARABLE = np.float64(1e152)
 
 
 @dataclass(frozen=True)
@@ -251,6 +266,9 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
 def _numeric_matrix(block: Block, model: Model) -> np.ndarray | Findings:
     x = block.x
     if isinstance(x, pd.DataFrame):
+        if compound := [str(c) for c, t in x.dtypes.items() if getattr(t, "kind", "O") == "c"]:
+            what = f"Complex data not supported: X is complex in {', '.join(compound)}"
+            return _found(block, what, len(x), "Take real parts first.")
         try:
             x = x.to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError) as error:
@@ -258,7 +276,8 @@ def _numeric_matrix(block: Block, model: Model) -> np.ndarray | Findings:
             return _found(block, f"columns are not numeric: {what or error}", len(block.x), "Encode them first.")
     x = np.asarray(x)
     if x.ndim != 2 or x.shape[1] != len(model.columns):
-        return _found(block, f"X has shape {x.shape}, not (rows, {len(model.columns)})", 0, "")
+        cure = "Each block must have the columns that the whole declares."
+        return _found(block, f"X has shape {x.shape}, not (rows, {len(model.columns)})", 0, cure)
     if x.dtype.kind == "c":
         return _found(block, "Complex data not supported: X is complex", len(x), "Take real parts first.")
     if x.dtype.kind in "mM":
@@ -267,7 +286,8 @@ def _numeric_matrix(block: Block, model: Model) -> np.ndarray | Findings:
         try:
             x = x.astype(np.float64)
         except (TypeError, ValueError) as error:
-            return _found(block, f"X has dtype {x.dtype} and does not convert to numbers: {error}", len(x), "")
+            what = f"X has dtype {x.dtype} and does not convert to numbers: {error}"
+            return _found(block, what, len(x), "Encode it first, or pass a DataFrame, whose words are coded.")
     return aligned(x)
 
 
@@ -283,6 +303,8 @@ def _vector(part: Any, *, numeric: bool) -> np.ndarray | str:
         return "is complex: Complex data not supported"
     if array.dtype.kind in "biuf":
         return aligned(array.astype(np.float64, copy=False))
+    if array.dtype.kind in "mM":
+        return f"holds times ({array.dtype}), which are not numbers"
     try:
         # pandas turns its own missing values and nullable dtypes into NaN.
         array = pd.Series(part if isinstance(part, pd.Series) else array).to_numpy(np.float64, na_value=np.nan)
@@ -386,6 +408,31 @@ def inspect_columns(rows: Rows, model: Model) -> Findings | None:
     return Findings(found, (rows.number,)) if found else None
 
 
+def oversized_columns(rows: Rows, model: Model) -> Findings | None:
+    """Name the columns of X with numbers whose squares overflow, and on how many rows.
+
+    Parameters
+    ----------
+    rows : Rows
+        A block's rows, all finite.
+    model : Model
+        The model, for the columns' names.
+
+    Returns
+    -------
+    Findings or None
+        None if every value can be squared and summed.
+    """
+    counts = (np.abs(rows.x) > _SQUARABLE).sum(axis=0)
+    cure = "Divide it by a constant first, or look for values that stand for missing ones."
+    found = tuple(
+        (f"X has numbers too large to square in column {name}", int(count), cure)
+        for name, count in zip(model.columns, counts, strict=True)
+        if count
+    )
+    return Findings(found, (rows.number,)) if found else None
+
+
 def encode(rows: Rows, classes: np.ndarray | None) -> Rows | Findings:
     """Return the rows with labels as 0, 1, …; rows of a regression pass as they are.
 
@@ -410,8 +457,10 @@ def encode(rows: Rows, classes: np.ndarray | None) -> Rows | Findings:
         second = rows.y == classes[1]
         strange, code = ~(second | (rows.y == classes[0])), second.astype(np.float64)
     if strange.any():
-        what = f"y has the label {rows.y[np.argmax(strange)]!r}, which is none of the classes {list(classes)}"
-        return Findings(((what, int(strange.sum()), ""),), (rows.number,))
+        example = rows.y[np.argmax(strange) : np.argmax(strange) + 1].tolist()[0]
+        what = f"y has labels that are none of the classes {classes.tolist()}: {example!r} for one"
+        cure = "Leave these rows out, or fit again with them."
+        return Findings(((what, int(strange.sum()), cure),), (rows.number,))
     return replace(rows, y=code)
 
 

@@ -63,7 +63,7 @@ def resolve_method(method: Any) -> Any:
     ValueError
         If the name is not known.
     TypeError
-        If the object has no ``estimate``.
+        If the object has no ``estimate``, or is a class.
 
     Examples
     --------
@@ -75,7 +75,9 @@ def resolve_method(method: Any) -> Any:
         if method not in METHODS:
             raise ValueError(f"method={method!r} is not known. Choose one of {', '.join(METHODS)}.")
         return METHODS[method]()
-    if not callable(getattr(method, "estimate", None)) or isinstance(method, type):
+    if isinstance(method, type):
+        raise TypeError(f"method={method.__name__} is a class: pass an object, {method.__name__}().")
+    if not callable(getattr(method, "estimate", None)):
         raise TypeError(
             f"method={method!r} is neither a name nor an object with estimate(problem); "
             f"the names are {', '.join(METHODS)}."

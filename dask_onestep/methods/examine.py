@@ -73,7 +73,7 @@ def _nearly(found: list[Dependence]) -> str:
 
 def _sum(each: Dependence) -> str:
     if not each.combination:
-        return "0"
+        return "0, or too small to square"
     shown = " + ".join(f"{value:.3g}·{name}" for name, value in each.combination[:4])
     return shown + (" + …" if len(each.combination) > 4 else "")
 

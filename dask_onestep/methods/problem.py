@@ -37,6 +37,9 @@ from dask_onestep.kernels.sampling import PilotSample, PilotSize, Survey, pilot_
 __all__ = ["Estimate", "Problem", "aliasing", "check_pilot_size", "coefficients", "conclude", "seed_of"]
 
 
+_SHOWN = 20  # names that a warning lists
+
+
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """What a method found: coefficients, their covariance, and how it went.
@@ -425,6 +428,11 @@ def conclude(
         If β̂, or the pilot it came from, gives rows a mean outside the family's domain.
     """
     sums = at.moments if isinstance(at, ScoreProducts) else at
+    if sums.pearson is not None and not np.isfinite(sums.pearson):
+        raise ValueError(
+            "The sum of squared residuals overflows: y or sample_weight holds numbers too large to square. Divide "
+            "it by a constant first, such as y / 1e6, or look for values that stand for missing ones."
+        )
     if np.isnan(sums.loglik) or sums.loglik == -np.inf:
         raise ValueError(
             f"The estimate gives some rows a mean that the {model.family.name} family cannot have. Choose a "
@@ -440,6 +448,12 @@ def conclude(
     else:
         covariance = phi * factor.inverse()
     advice = (*known.pop("warnings", ()), *aliasing(model, factor.kept))
+    if np.isnan(phi):
+        text = (
+            f"No degree of freedom is left: {sums.n} rows have {factor.rank} coefficients, so standard errors "
+            "are not known. Use more rows, or fewer columns."
+        )
+        advice = (*advice, (UserWarning, text))
     defaults = {"n_samples": sums.n, "loglik": float(sums.loglik)}
     return {
         **defaults,
@@ -469,7 +483,8 @@ def aliasing(model: Model, kept: np.ndarray) -> tuple[tuple[type[Warning], str],
     """
     if kept.all():
         return ()
-    names = ", ".join(name for name, held in zip(model.names, kept, strict=True) if not held)
+    aliased = [name for name, held in zip(model.names, kept, strict=True) if not held]
+    names = ", ".join(aliased[:_SHOWN]) + (f", … and {len(aliased) - _SHOWN} more" if aliased[_SHOWN:] else "")
     text = (
         f"Aliased columns get NaN: {names}. Each is a linear combination of the columns before it; "
         "leave it out, or ignore it: predictions do."

@@ -1,0 +1,217 @@
+"""Columns that say the same, outcomes that are certain, and numbers near the ends of the range."""
+
+import numpy as np
+from catalogue import agrees, answered, base, case, like, reference, refused
+
+from dask_onestep import MLE, GLMRegressor, OneStep
+
+T, P, B = base(), base("poisson"), base("binomial")
+AT = np.arange(120)
+a, b = T.x.T
+
+
+def columns(*parts, table=T):
+    return table.with_(x=np.column_stack(parts))
+
+
+def _aliased(*numbers):
+    """Accept NaN for these columns, and for the rest the fit without them."""
+
+    def check(model):
+        kept = [i for i in range(len(model.coef_)) if i not in numbers]
+        assert np.isnan(model.coef_[list(numbers)]).all()
+        fit = reference(T if len(kept) == 2 else T.with_(x=T.x[:, kept]))
+        np.testing.assert_allclose([model.intercept_, *model.coef_[kept]], fit.params, rtol=1e-6)
+        at = [0, *(i + 1 for i in kept)]
+        np.testing.assert_allclose(np.sqrt(np.diag(model.covariance_))[at], fit.bse, rtol=1e-6)
+
+    return check
+
+
+one = np.ones(120)
+for name, table, lost, says in (
+    ("a constant beside the intercept", columns(a, b, one), 2, "x2 = 1·intercept"),
+    ("a large constant", columns(a, b, 2013 * one), 2, "x2 = 2.01e+03·intercept"),
+    ("a column of zeros", columns(a, b, 0 * a), 2, "x2 = 0, or too small to square"),
+    ("a column twice", columns(a, b, a), 2, "x2 = 1·x0"),
+    ("a multiple", columns(a, b, -1e6 * a), 2, "x2 = -1e+06·x0"),
+    ("a sum", columns(a, b, a + b), 2, "x2 = 1·x0 + 1·x1"),
+    ("a shifted column", columns(a, b, a + 7), 2, "x2 = 7·intercept + 1·x0"),
+):
+    case(
+        "rank", name, table, answered(_aliased(lost), f"Aliased columns get NaN: x2. By QR of all rows, {says}. Leave")
+    )
+both = columns(AT % 2 == 0, AT % 2 == 1)
+
+
+def _dummies(model):
+    assert np.isfinite(model.coef_[0])
+    assert np.isnan(model.coef_[1])
+    fit = reference(columns(AT % 2 == 0))
+    np.testing.assert_allclose([model.intercept_, model.coef_[0]], fit.params, rtol=1e-8)
+
+
+case("rank", "an indicator for each level", both, answered(_dummies, "x1 = 1·intercept + -1·x0"))
+near = columns(a, b, a + 1e-4 * np.sin(AT))
+case("rank", "nearly collinear", near, like(near, rtol=1e-5))
+
+
+def _user_constant(model):
+    fit = reference(T)
+    np.testing.assert_allclose([model.coef_[2], *model.coef_[:2]], fit.params, rtol=1e-9)
+
+
+case(
+    "rank",
+    "a constant instead of the intercept",
+    columns(a, b, one),
+    answered(_user_constant),
+    lambda: GLMRegressor(fit_intercept=False),
+)
+year = columns(a, b, 2013.0 + AT % 3)
+case("rank", "a column far from zero", year, like(year))
+case(
+    "rank",
+    "all columns constant",
+    columns(one, 3 * one),
+    answered(lambda m: np.testing.assert_allclose(m.intercept_, T.y.mean()), "x0 = 1·intercept; x1 = 3·intercept"),
+)
+
+# Separation.
+
+
+def _some(model):
+    assert np.isfinite(model.coef_).all()
+
+
+sure = B.with_(y=(B.x[:, 0] > 0).astype(float))
+SEPARATED = "Over all rows the classes are separated: a combination of "
+PRIOR = "has no maximum-likelihood estimate"
+case(
+    "separation",
+    "perfect",
+    sure,
+    answered(_some, PRIOR, SEPARATED + "x0", "was shortened", "standard errors from the MLE"),
+    "binomial",
+)
+case(
+    "separation",
+    "perfect, labels",
+    sure.with_(y=np.where(sure.y == 1, "late", "on time")),
+    answered(_some, PRIOR, SEPARATED + "x0", "was shortened", "standard errors from the MLE"),
+    "labels",
+)
+case(
+    "separation",
+    "perfect, by maximum likelihood",
+    sure,
+    answered(_some, "MLE stopped after", SEPARATED + "x0"),
+    lambda: GLMRegressor("binomial", method="mle"),
+)
+rare = columns(B.x[:, 0], AT < 6, table=B).put("y", AT < 6, 1.0)
+case("separation", "a level with one outcome", rare, answered(_some, PRIOR, SEPARATED + "x1"), "binomial")
+zeros = columns(P.x[:, 0], AT < 20, table=P).put("y", AT < 20, 0.0)
+case(
+    "separation",
+    "a level without counts",
+    zeros,
+    answered(_some, PRIOR, "zeros of y are separated: a combination of x1"),
+    "poisson",
+)
+overlap = sure.put("y", np.argsort(np.abs(B.x[:, 0]))[:4], np.array([0.0, 1.0, 0.0, 1.0]))
+case(
+    "separation",
+    "all but four rows",
+    overlap,
+    like(overlap, "binomial", rtol=1e-4),
+    lambda: GLMRegressor("binomial", method="mle"),
+)
+
+# Scale.
+for power in (8, 100, -8, -100):
+    scaled = T.with_(x=T.x * [10.0**power, 1.0])
+
+    def _unscaled(model, power=power):
+        model.coef_ = model.coef_ * [10.0**power, 1.0]
+        outer = np.array([1.0, 10.0**power, 1.0])
+        model.covariance_ = model.covariance_ * outer[:, None] * outer
+        agrees(model, reference(T))
+
+    case("scale", f"a column of 1e{power}", scaled, answered(_unscaled))
+case(
+    "scale",
+    "a column of 1e200",
+    T.with_(x=T.x * [1e200, 1.0]),
+    refused("too large to square in column x0", "Divide it by a constant"),
+)
+
+
+def _without_x0(model):
+    np.testing.assert_equal(np.isnan(model.coef_), [True, False])
+    np.testing.assert_allclose(model.coef_[1], reference(T.with_(x=T.x[:, 1:])).params[1], rtol=1e-6)
+
+
+case(
+    "scale",
+    "a column of 1e-200",
+    T.with_(x=T.x * [1e-200, 1.0]),
+    answered(_without_x0, "x0 = 0, or too small to square"),
+)
+dollars = columns(1e7 * a + 3e7, 1e-3 * b)
+case("scale", "dollars beside shares", dollars, like(dollars))
+
+
+def _times(factor):
+    def check(model):
+        fit = reference(T)
+        np.testing.assert_allclose(np.array([model.intercept_, *model.coef_]) / factor, fit.params, rtol=1e-6)
+        np.testing.assert_allclose(np.sqrt(np.diag(model.covariance_)) / factor, fit.bse, rtol=1e-6)
+
+    return answered(check)
+
+
+for power in (6, 100, -6, -100):
+    case("scale", f"y of 1e{power}", T.with_(y=T.y * 10.0**power), _times(10.0**power))
+case("scale", "y of 1e200", T.with_(y=T.y * 1e200), refused("y", "too large to square", "Divide"))
+case(
+    "scale",
+    "y of dollars, from a small pilot",
+    T.with_(y=T.y * 1e6),
+    _times(1e6),
+    lambda: GLMRegressor(method=OneStep(pilot_size=70)),
+)
+case(
+    "scale",
+    "an offset beyond exp",
+    P.with_(offset=np.full(120, 1000.0)),
+    like(P, "poisson")
+    if False
+    else answered(
+        lambda m: np.testing.assert_allclose(
+            [m.intercept_ + 1000.0, *m.coef_], reference(P, "poisson").params, rtol=1e-6
+        )
+    ),
+    lambda: GLMRegressor("poisson", method=MLE()),
+)
+case(
+    "scale",
+    "offsets far apart",
+    B.with_(offset=np.where(AT % 2, 300.0, -300.0)),
+    answered(_some, *(("",) * 4)),
+    "binomial",
+)
+outlier = P.with_(x=np.where((AT == 7)[:, None], [40.0, 0.0], P.x)).put("y", 7, 0.0)
+case(
+    "scale",
+    "one covariate far out",
+    outlier,
+    like(outlier, "poisson", rtol=1e-4),
+    lambda: GLMRegressor("poisson", method=MLE()),
+)
+case(
+    "scale",
+    "counts of 1e12",
+    P.with_(y=P.y * 1e12),
+    like(P.with_(y=P.y * 1e12), "poisson", rtol=1e-5),
+    lambda: GLMRegressor("poisson", method=MLE()),
+)
