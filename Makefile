@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs bench bench-peers paper clean
+.PHONY: demo test test-oldest lint docs bench bench-peers paper clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,11 @@ demo: $(VENV)/.demo  ## flight delays on a local cluster, beside the global MLE
 
 test: $(VENV)/.dev  ## all tests and doctests
 	$(BIN)/python -m pytest
+
+test-oldest: tests/oldest.txt  ## all tests with the oldest dependencies that are supported
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable '.[dev]'
+	$(VENV)-oldest/bin/python -m pytest
 
 lint: $(VENV)/.dev  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

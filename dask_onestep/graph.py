@@ -302,7 +302,7 @@ def tree_sum(
         own = (f"{name}-{token}", number)
         run = Task(own, _run_block, TaskRef(key), TaskRef(plan), _reference(classes), refs, number, start)
         members = (node.substitute(renamed) for node in blocks.owned[number]) if renamed else blocks.owned[number]
-        runs.append(_fuse(*members, run))
+        runs.append(_naming_block(_fuse(*members, run), f"In block {number} of the pass {name!r}."))
     leaves = _group(runs, f"{name}-group-{token}") if blocks.small else runs
     tasks |= {task.key: task for task in leaves}
     level: list[Key] = [task.key for task in leaves]
@@ -342,6 +342,19 @@ def _run_steps(steps: tuple[Task, ...], inputs: tuple[Key, ...], values: list) -
             if last_use[key] == number:
                 del known[key]
     return known[steps[-1].key]
+
+
+def _naming_block(task: Task, where: str) -> Task:
+    """Return a task whose errors, above all those of a load, say which block they met."""
+    return Task(task.key, _run_noting, task.func, where, *task.args, _data_producer=task.data_producer, **task.kwargs)
+
+
+def _run_noting(function: Callable[..., Any], where: str, /, *args: Any, **kwargs: Any) -> Any:
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        error.add_note(where)
+        raise
 
 
 def _group(runs: list[Task], name: str) -> list[Task]:

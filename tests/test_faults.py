@@ -1,0 +1,244 @@
+"""Workers that die or come late, loads that fail, fits that are cancelled: the same answer, or a clear error.
+
+The faults are real: processes are killed, and a load is told by files what befalls it.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import CancelledError
+from functools import partial
+from pathlib import Path
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from distributed import Client, KilledWorker, LocalCluster
+from support import draw_table
+
+from dask_onestep import GLMClassifier, GLMRegressor, OneStep
+
+ROWS = (40, 70, 55, 35, 50, 60)
+PATIENCE = 100
+
+pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.timeout(180)]
+
+
+def load(directory, fates, block_id=None):
+    """Load a block, unless something befalls it: `fates` is (block, which load of it) → what."""
+    number = block_id[0]
+    path = Path(directory, f"block-{number}")
+    with path.open("ab", buffering=0) as file:
+        file.write(b".")
+    fate = fates.get((number, path.stat().st_size), fates.get((number, "always")))
+    if fate == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fate == "fail":
+        raise OSError(f"the disk under block {number} is gone")
+    if fate == "wait":
+        await_file(Path(directory, "go"))
+    return draw_table(number, ROWS[number], 4)
+
+
+def await_file(path):
+    wait_until(path.exists)
+
+
+def wait_until(condition):
+    for _ in range(PATIENCE * 20):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise TimeoutError("what the test waits for did not happen")
+
+
+def source(directory, fates=(), **annotations):
+    """Return X and y whose blocks meet their fates."""
+    with dask.annotate(**annotations):
+        table = da.map_blocks(
+            partial(load, str(directory), dict(fates)), chunks=(ROWS, (4,)), dtype=float, meta=np.empty((0, 0))
+        )
+    return table[:, 1:], table[:, 0]
+
+
+def loads_of(directory, number):
+    path = Path(directory, f"block-{number}")
+    return path.stat().st_size if path.exists() else 0
+
+
+def estimator():
+    return GLMClassifier(method=OneStep(pilot_size=80), cov_type="HC0")
+
+
+def bits(glm):
+    return glm.coef_.tobytes(), glm.intercept_.tobytes(), glm.covariance_.tobytes(), glm.decrement_
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    with dask.config.set(scheduler="synchronous"):
+        return bits(estimator().fit(*source(tmp_path_factory.mktemp("undisturbed"))))
+
+
+@pytest.fixture(scope="module")
+def nannies():
+    """Two worker processes under nannies, which start those that die anew."""
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture
+def client(nannies):
+    with Client(nannies) as client:
+        client.wait_for_workers(2, timeout=PATIENCE)
+        yield client
+
+
+def in_background(client, function):
+    """Run a function in a thread of its own, and return what waits for its result."""
+    results = []
+
+    def run():
+        try:
+            with client.as_current():
+                results.append(function())
+        except BaseException as error:
+            results.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def result():
+        thread.join(PATIENCE)
+        assert results, "the fit did not end"
+        if isinstance(results[0], BaseException):
+            raise results[0]
+        return results[0]
+
+    return result
+
+
+# One-step with a robust covariance: load 1 is the pilot's, 2 the moments', 3 the score products'.
+@pytest.mark.parametrize("which", [1, 2, 3], ids=["pilot", "moments", "score products"])
+def test_a_worker_killed_in_a_pass(client, tmp_path, undisturbed, which):
+    glm = estimator().fit(*source(tmp_path, {(2, which): "die"}))
+    assert bits(glm) == undisturbed
+    assert loads_of(tmp_path, 2) > 3
+
+
+def test_a_block_that_kills_every_worker_ends(client, tmp_path):
+    X, y = source(tmp_path, {(4, "always"): "die"})
+    with pytest.raises(KilledWorker, match=r"pilot-sample-.*4"):
+        estimator().fit(X, y)
+
+
+def test_a_late_worker(tmp_path, undisturbed):
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        fit = in_background(client, lambda: estimator().fit(*source(tmp_path, {(0, 2): "wait"})))
+        wait_until(lambda: loads_of(tmp_path, 0) == 2)
+        cluster.scale(2)
+        client.wait_for_workers(2, timeout=PATIENCE)
+        (tmp_path / "go").touch()
+        assert bits(fit()) == undisturbed
+
+
+def test_a_load_that_fails_twice(client, tmp_path, undisturbed):
+    fates = {(3, 1): "fail", (3, 2): "fail"}
+    glm = estimator().fit(*source(tmp_path, fates, retries=2))
+    assert bits(glm) == undisturbed
+    assert loads_of(tmp_path, 3) == 2 + 3
+
+
+def test_a_load_that_fails_more_often_than_it_may(client, tmp_path):
+    with pytest.raises(OSError, match="the disk under block 3 is gone"):
+        estimator().fit(*source(tmp_path, {(3, 1): "fail", (3, 2): "fail"}, retries=1))
+    assert loads_of(tmp_path, 3) == 2
+
+
+@pytest.mark.parametrize("where", ["synchronous", "threads", "processes", "distributed"])
+def test_a_block_that_always_fails_is_named(request, tmp_path, where):
+    client = request.getfixturevalue("client") if where == "distributed" else None
+    with dask.config.set({} if client else {"scheduler": where}), pytest.raises(OSError, match="disk") as caught:
+        estimator().fit(*source(tmp_path, {(5, "always"): "fail"}))
+    assert "the disk under block 5 is gone" in str(caught.value)
+    assert "In block 5 of the pass 'pilot-sample'." in caught.value.__notes__
+
+
+def test_a_block_that_fails_in_the_second_pass_is_named(client, tmp_path):
+    with pytest.raises(OSError, match="the disk under block 1 is gone") as caught:
+        estimator().fit(*source(tmp_path, {(1, 2): "fail"}))
+    assert "In block 1 of the pass 'moments'." in caught.value.__notes__
+
+
+def tasks_known(dask_scheduler):
+    return len(dask_scheduler.tasks)
+
+
+@pytest.mark.parametrize("which", [1, 2], ids=["pilot", "moments"])
+def test_a_cancelled_fit_leaves_no_task(client, tmp_path, undisturbed, which):
+    def interrupt():
+        wait_until(lambda: loads_of(tmp_path, 0) >= which)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        estimator().fit(*source(tmp_path, {(0, which): "wait"}))
+    thread.join()
+    (tmp_path / "go").touch()
+    wait_until(lambda: client.run_on_scheduler(tasks_known) == 0)
+    assert bits(estimator().fit(*source(tmp_path))) == undisturbed
+
+
+def test_two_fits_at_once_on_one_client(client, tmp_path, undisturbed):
+    X, y = source(tmp_path)
+    with dask.config.set(scheduler="synchronous"):
+        alone = bits(GLMRegressor("poisson", method="mle").fit(X, y))
+    first = in_background(client, lambda: estimator().fit(X, y))
+    second = in_background(client, lambda: GLMRegressor("poisson", method="mle").fit(X, y))
+    third = in_background(client, lambda: estimator().fit(X, y))
+    assert (bits(first()), bits(second()), bits(third())) == (undisturbed, alone, undisturbed)
+
+
+def start(*command):
+    here = Path(__file__).parent
+    return subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli." + command[0], *command[1:]],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_a_lost_scheduler_ends_in_an_error(tmp_path):
+    file = tmp_path / "scheduler.json"
+    impatient = {"distributed.comm.timeouts.connect": "3s", "distributed.comm.retry.count": 0}
+    scheduler = start(
+        "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)
+    )
+    worker = None
+    try:
+        await_file(file)
+        worker = start("dask_worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard", "--no-nanny")
+        with dask.config.set(impatient), Client(scheduler_file=str(file), timeout=PATIENCE) as client:
+            fit = in_background(client, lambda: estimator().fit(*source(tmp_path, {(0, 2): "wait"})))
+            wait_until(lambda: loads_of(tmp_path, 0) == 2)
+            scheduler.kill()
+            with pytest.raises(CancelledError, match="lost the connection to the scheduler"):
+                fit()
+    finally:
+        (tmp_path / "go").touch()
+        for process in (scheduler, worker):
+            if process is not None:
+                process.kill()
+                process.wait()
