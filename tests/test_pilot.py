@@ -1,6 +1,7 @@
 """Steps from a pilot: the corrected one, its foresight, and what holds a poor one back."""
 
 import warnings
+from dataclasses import replace
 
 import dask.array as da
 import numpy as np
@@ -120,9 +121,11 @@ def test_the_dispersion_is_brought_to_the_estimate():
     rng = np.random.default_rng(5)
     x = rng.standard_normal((20_000, 2))
     mean = np.exp(0.3 + x @ [0.4, -0.3])
-    glm = GLMRegressor("gamma", "log", method=OneStep(500)).fit(x, rng.gamma(2.0, mean / 2.0))
-    exact = GLMRegressor("gamma", "log", method="mle").fit(x, rng.gamma(2.0, mean / 2.0))
-    assert abs(glm.dispersion_ / exact.dispersion_ - 1) < 0.05
+    y = rng.gamma(2.0, mean / 2.0)
+    glm = GLMRegressor("gamma", "log", method=OneStep(500)).fit(x, y)
+    exact = GLMRegressor("gamma", "log", method="mle").fit(x, y)
+    # The dispersion's own sampling error is near 0.016 of it.
+    assert abs(glm.dispersion_ / exact.dispersion_ - 1) < 0.016 / 4
 
 
 def test_the_covariance_is_brought_to_the_estimate():
@@ -143,12 +146,19 @@ def test_a_step_is_shortened_to_what_there_is_to_gain():
     # At a wild β most weights are near 0: the information is far too small and the step far too long.
     model, rows = model_of("binomial"), simulate("binomial", 20_000)
     wild = np.array([1.0, 6.0, -7.0])
-    pilot, sums = pilot_of(rows, model, 200, start=wild)
-    newton = np.linalg.solve(sums.information, sums.score)
-    assert moments(rows, model, wild + newton).loglik < sums.loglik
+    sums = moments(rows, model, wild)
+    newton = wild + np.linalg.solve(sums.information, sums.score)
     honest, _ = pilot_of(rows, model, 200)
-    step = take_step(model, PilotFit(wild, honest.rows, pilot.moments, pilot.factor, pilot.survey), wild, sums, None)
-    assert moments(rows, model, step.coef).loglik > sums.loglik or step.decrement > 4 * 3
+    # A pilot whose rows, unlike the whole, are fitted well there: it foretells a gain that it cannot place.
+    eta = wild[0] + honest.rows.x @ wild[1:]
+    fitted = replace(honest.rows, y=(eta > 0).astype(float))
+    pilot = PilotFit(wild, fitted, moments(fitted, model, wild), honest.factor, honest.survey)
+    step = take_step(model, pilot, wild, sums, None)
+    assert step.shortened
+    assert np.linalg.norm(step.coef - wild) < np.linalg.norm(newton - wild)
+    promised = sums.score @ (step.coef - wild)
+    gain = pilot.ratio * pilot.moments.loglik - sums.loglik
+    assert promised <= gain * (1 + 1e-9)
 
 
 def test_an_overshot_step_goes_back_to_the_best_point_of_its_line():

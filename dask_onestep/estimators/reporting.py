@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.fit_statistics import FitStatistics
 from dask_onestep.inference import TestResult, coefficient_table, restrictions, wald
+from dask_onestep.methods import resolve_method
 from dask_onestep.summaries import Summary
 
 __all__ = ["Reporting"]
@@ -145,8 +146,6 @@ class Reporting:
         return self.estimate_.coef  # type: ignore[attr-defined]
 
     def _method(self) -> Any:
-        from dask_onestep.methods import resolve_method
-
         return resolve_method(self.method)  # type: ignore[attr-defined]
 
     def _df_denom(self) -> float:
