@@ -19,6 +19,7 @@ from dask.delayed import Delayed
 from dask.diagnostics import ProgressBar
 from sklearn.utils import check_random_state
 
+from dask_onestep.exceptions import AliasingWarning, DegreesOfFreedomWarning
 from dask_onestep.graph import Blocks, apply, tree_sum
 from dask_onestep.kernels.covariance import (
     ScoreProducts,
@@ -453,7 +454,7 @@ def conclude(
             f"No degree of freedom is left: {sums.n} rows have {factor.rank} coefficients, so standard errors "
             "are not known. Use more rows, or fewer columns."
         )
-        advice = (*advice, (UserWarning, text))
+        advice = (*advice, (DegreesOfFreedomWarning, text))
     defaults = {"n_samples": sums.n, "loglik": float(sums.loglik)}
     return {
         **defaults,
@@ -489,7 +490,7 @@ def aliasing(model: Model, kept: np.ndarray) -> tuple[tuple[type[Warning], str],
         f"Aliased columns get NaN: {names}. Each is a linear combination of the columns before it; "
         "leave it out, or ignore it: predictions do."
     )
-    return ((UserWarning, text),)
+    return ((AliasingWarning, text),)
 
 
 def seed_of(random_state: Any) -> int:
