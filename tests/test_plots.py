@@ -224,3 +224,12 @@ def test_what_the_regularization_view_cannot_draw_is_refused(method, options, te
     X, y = sparse_data()
     with pytest.raises(ValueError, match=text):
         RegularizationDisplay.from_estimator(GLMRegressor(method=method), X, y, **options)
+
+
+def test_what_has_no_score_in_any_block_is_not_drawn():
+    x, y, _, _ = poisson()
+    own = np.repeat([0.0, 1.0, 2.0], [300, 200, 400])[:, None] == [1.0, 2.0]
+    X, Y = (chunked(part, (300, 200, 400)) for part in (np.column_stack([x, own]), y))
+    display = BlocksDisplay.from_estimator(GLMRegressor("poisson", method="mle").fit(X, Y), X, Y)
+    assert display.values.columns.tolist() == ["intercept", "x0", "x1", "x2", "x3"]
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["x0", "x1"]

@@ -122,15 +122,18 @@ class BlocksDisplay:
         self
             With ``ax_`` and ``figure_``.
         """
-        blocks, names = self.values.shape
+        # What has no score in any block, such as a level that is a block of its own, is left out.
+        known = self.values.loc[:, self.values.notna().any()]
+        known = known if known.shape[1] else self.values
+        blocks, names = known.shape
         ax = axes_for(ax, (min(12.0, 3.0 + 0.3 * blocks), 1.6 + 0.35 * names))
-        shown = self.values.to_numpy().T
+        shown = known.to_numpy().T
         # At the least 3, so that what chance gives stays pale.
         reach = max(3.0 if self.kind == "score" else 1.0, np.nanmax(np.abs(shown), initial=0.0))
         image = ax.imshow(shown, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto", interpolation="nearest")
         every = max(1, -(-blocks // 24))
-        ax.set_xticks(np.arange(blocks)[::every], labels=self.values.index[::every])
-        ax.set_yticks(np.arange(names), labels=self.values.columns)
+        ax.set_xticks(np.arange(blocks)[::every], labels=known.index[::every])
+        ax.set_yticks(np.arange(names), labels=known.columns)
         ax.set_xlabel("block")
         words = {"score": "score, in s.d.", "mean": "mean, in s.d."}
         ax.figure.colorbar(image, ax=ax, label=words[self.kind])
