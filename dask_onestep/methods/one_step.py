@@ -27,7 +27,10 @@ from dask_onestep.kernels.pilot import (
 )
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
-from dask_onestep.methods.problem import Estimate, Problem, coefficients, conclude, seed_of
+from dask_onestep.methods.arguments import seed_of
+from dask_onestep.methods.conclusion import coefficients, conclude
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
 
 __all__ = ["OneStep", "OneStepEstimate", "advance"]
 
