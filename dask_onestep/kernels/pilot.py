@@ -8,12 +8,13 @@ import numpy as np
 from scipy import linalg
 from scipy.interpolate import CubicHermiteSpline
 
+from dask_onestep.kernels.entering import oversized_columns
 from dask_onestep.kernels.likelihood import moments, remainders, row_log_likelihoods
 from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.multinomial import with_prior
 from dask_onestep.kernels.newton import ROUNDING, fit_rows, maximize, rose
 from dask_onestep.kernels.records import Findings, Moments
-from dask_onestep.kernels.rows import Model, Rows, encode, oversized_columns
+from dask_onestep.kernels.rows import Model, Rows, encode
 from dask_onestep.kernels.sampling import PilotSample, Survey, survey
 
 __all__ = [
