@@ -3,9 +3,8 @@
 import numpy as np
 from support import model_of, text_of
 
-from dask_onestep.kernels.entering import encode, hold
 from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.rows import Rows, encode, hold
 
 X = np.arange(8.0).reshape(4, 2)
 Y = np.array([1.0, 2.0, 3.0, 4.0])

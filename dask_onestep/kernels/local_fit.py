@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
-from dask_onestep.kernels.entering import encode, hold
 from dask_onestep.kernels.labels import block_labels
 from dask_onestep.kernels.likelihood import log_likelihoods
 from dask_onestep.kernels.newton import Maximum, fit_rows
 from dask_onestep.kernels.records import Findings, Sums
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Model, Rows, encode, hold
 
 __all__ = ["LocalFits", "LocalRatios", "fit_block", "local_fit", "local_ratio"]
 

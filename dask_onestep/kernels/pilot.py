@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dask_onestep.kernels.entering import encode
+from dask_onestep.kernels.entering import oversized_columns
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.multinomial import with_prior
 from dask_onestep.kernels.newton import fit_rows
 from dask_onestep.kernels.records import Findings, Moments
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Model, Rows, encode
 from dask_onestep.kernels.sampling import PilotSample, Survey, survey
 
 __all__ = ["TRUST", "PilotFit", "fit_pilot"]

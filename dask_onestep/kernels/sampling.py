@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.entering import hold
 from dask_onestep.kernels.labels import MAX_LABELS, block_labels, check_classes
 from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.rows import Model, Rows, additive
+from dask_onestep.kernels.rows import Model, Rows, additive, hold
 
 __all__ = ["PilotSample", "PilotSize", "Survey", "pilot_rows", "row_keys", "sample_rows", "survey"]
 

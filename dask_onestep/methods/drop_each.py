@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.entering import hold
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.newton import arrived, rose
 from dask_onestep.kernels.pilot import PilotFit, fit_pilot
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Model, Rows, hold
 from dask_onestep.kernels.sampling import PilotSample
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.mle import MLE

@@ -9,10 +9,9 @@ from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
-from dask_onestep.kernels.entering import encode
 from dask_onestep.kernels.likelihood import log_likelihoods
 from dask_onestep.kernels.pilot import PilotFit, fit_pilot
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Model, Rows, encode
 from dask_onestep.kernels.sampling import PilotSample
 from dask_onestep.methods.arguments import seed_of
 from dask_onestep.methods.conclusion import conclude
