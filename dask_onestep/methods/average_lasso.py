@@ -13,7 +13,8 @@ from dask_onestep.exceptions import NotConvergedWarning
 from dask_onestep.kernels.covariance import dispersion
 from dask_onestep.kernels.debiasing import LassoPlan, LocalLassos, NodewisePlan, local_lassos
 from dask_onestep.kernels.rows import Model
-from dask_onestep.methods.problem import Estimate, Problem
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
 
 __all__ = [
     "AverageLasso",

@@ -19,7 +19,10 @@ from dask_onestep.kernels.newton import Maximum
 from dask_onestep.kernels.pilot import TRUST, PilotFit
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.surrogate import Scores, anchor_block, maximize_surrogate, scores
-from dask_onestep.methods.problem import Estimate, Problem, coefficients, conclude, seed_of
+from dask_onestep.methods.arguments import seed_of
+from dask_onestep.methods.conclusion import coefficients, conclude
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
 
 __all__ = ["Surrogate", "SurrogateEstimate"]
 
