@@ -37,6 +37,16 @@ def read_table(paths: Sequence[str]) -> dd.DataFrame:
         If there is no such file.
     ValueError
         If the files are of several kinds.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from dask_onestep.storage import read_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame({"x": [1, 3], "y": [2, 4]}).to_csv(f"{folder}/a.csv", index=False)
+    ...     len(read_table([f"{folder}/a.csv"]))
+    2
     """
     for path in paths:
         files, _, found = fsspec.get_fs_token_paths(path)
@@ -66,6 +76,17 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
     -------
     dict
         Values that JSON knows; a number that is not finite is None.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="binomial")
+    >>> glm = GLMClassifier().fit(X, y)
+    >>> from dask_onestep.storage import model_record
+    >>> record = model_record(glm)
+    >>> record["family"], [each["name"] for each in record["coefficients"]]
+    ('binomial', ['intercept', 'x0', 'x1'])
     """
     estimate, model = glm.estimate_, glm._fitted_model
     design = model.design
@@ -125,6 +146,20 @@ def write_model(glm: Any, path: str, level: float = 0.95) -> None:
     ------
     ValueError
         If the suffix is neither.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="binomial")
+    >>> glm = GLMClassifier().fit(X, y)
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from dask_onestep.storage import write_model
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_model(glm, f"{folder}/model.json")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['model.json']
     """
     check_model_path(path)
     if path.endswith(".json"):
@@ -167,6 +202,19 @@ def read_model(path: str) -> Any:
     ------
     ValueError
         If it is no such file.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="binomial")
+    >>> glm = GLMClassifier().fit(X, y)
+    >>> import tempfile
+    >>> from dask_onestep.storage import read_model, write_model
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_model(glm, f"{folder}/model.pkl")
+    ...     bool((read_model(f"{folder}/model.pkl").coef_ == glm.coef_).all())
+    True
     """
     if not path.endswith(".pkl"):
         raise ValueError(f"{path} is not a .pkl: a model that predicts is written by fit --output model.pkl.")
@@ -188,6 +236,18 @@ def write_predictions(predicted: Any, path: str) -> None:
         Predictions, with the index of the rows.
     path : str
         A directory for Parquet, or one file ending in ``.csv``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import dask.dataframe as dd
+    >>> import pandas as pd
+    >>> from dask_onestep.storage import write_predictions
+    >>> predicted = dd.from_pandas(pd.DataFrame({0: [0.4, 0.7], 1: [0.6, 0.3]}), npartitions=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_predictions(predicted, folder)
+    ...     dd.read_parquet(folder).columns.tolist()
+    ['0', '1']
     """
     if path.endswith(".csv"):
         predicted.to_csv(path, single_file=True)
