@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lasso_reference import quadratic_lasso, sparse_data
 
-from dask_onestep.kernels.quadratic import kkt_residual, partial_variances, penalised_lasso, profile_out, solve_lasso
+from dask_onestep.kernels.quadratic import kkt_residual, penalised_lasso, profile_out, solve_lasso
 
 
 def _solve(x, y, alpha, **options):

@@ -27,6 +27,7 @@ from dask_onestep.kernels.pilot import (
 )
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
+from dask_onestep.methods.options import check_choice, check_count, check_positive
 from dask_onestep.methods.problem import Estimate, Problem, coefficients, conclude, seed_of
 
 __all__ = ["OneStep", "OneStepEstimate", "advance"]
@@ -175,16 +176,13 @@ class OneStep(BaseEstimator):
 
     def _check(self, problem: Problem) -> int:
         problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky"))
-        if self.correction not in (None, "pilot"):
-            raise ValueError(f"correction={self.correction!r} must be None or 'pilot'.")
-        if not self.tol > 0:
-            raise ValueError(f"tol={self.tol!r} must be positive.")
+        check_choice("correction", self.correction, None, "pilot")
+        check_positive(tol=self.tol)
         if self.steps == "auto":
             if problem.lazy:
                 raise ValueError("fit_delayed: steps='auto' must look between passes; give a number of steps.")
             return 1
-        if not isinstance(self.steps, (int, np.integer)) or isinstance(self.steps, bool) or self.steps < 1:
-            raise ValueError(f"steps={self.steps!r} must be an integer ≥ 1, or 'auto'.")
+        check_count("steps", self.steps, ", or 'auto'")
         return int(self.steps)
 
 
