@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.entering import inspect_columns, oversized_columns, usable_rows
 from dask_onestep.kernels.records import Findings, add
-from dask_onestep.kernels.rows import Block, Model, Rows, encode, hold, inspect_columns, oversized_columns, usable_rows
+from dask_onestep.kernels.rows import Block, Model, Rows, encode, hold
 from dask_onestep.kernels.threads import one_blas_thread
 
 __all__ = ["MATRIX_BYTES", "run_kernel"]

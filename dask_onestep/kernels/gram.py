@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from dask_onestep.kernels.entering import inspect_columns, usable_rows
 from dask_onestep.kernels.likelihood import linear_predictor, slices, working
 from dask_onestep.kernels.records import Findings, Sums
-from dask_onestep.kernels.rows import Block, Model, Rows, inspect_columns, self_checking, usable_rows
+from dask_onestep.kernels.rows import Block, Model, Rows, self_checking
 from dask_onestep.kernels.threads import one_blas_thread
 
 __all__ = ["GramSums", "WeightedDesign", "gram_sums"]

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from dask_onestep.kernels.entering import inspect_columns, usable_rows
 from dask_onestep.kernels.likelihood import linear_predictor, slices
 from dask_onestep.kernels.multinomial import linear_predictors
 from dask_onestep.kernels.records import Findings, Sums
-from dask_onestep.kernels.rows import Block, Model, Rows, encode, inspect_columns, usable_rows
+from dask_onestep.kernels.rows import Block, Model, Rows, encode
 from dask_onestep.kernels.threads import one_blas_thread
 
 __all__ = ["RESIDUALS", "Hits", "Predictor", "Residuals", "hits"]

@@ -12,8 +12,10 @@ from dask_onestep.kernels.labels import check_classes
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.local_fit import LocalFits, LocalRatios, local_fit, local_ratio
 from dask_onestep.kernels.rows import Model
-from dask_onestep.methods.options import check_choice
-from dask_onestep.methods.problem import Estimate, Problem, aliasing
+from dask_onestep.methods.arguments import check_choice
+from dask_onestep.methods.conclusion import aliasing
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
 
 __all__ = ["Average", "AverageEstimate"]
 

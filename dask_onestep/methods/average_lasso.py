@@ -12,7 +12,8 @@ from sklearn.base import BaseEstimator
 from dask_onestep.kernels.debiasing import LocalLassos
 from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.block_lassos import check_lasso, lasso_fields, lasso_plan, lasso_totals
-from dask_onestep.methods.problem import Estimate, Problem
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
 
 __all__ = ["AverageLasso", "AverageLassoEstimate"]
 

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from dask_onestep.kernels.covariance import dispersion
 from dask_onestep.kernels.debiasing import LassoPlan, LocalLassos, NodewisePlan, local_lassos
 from dask_onestep.kernels.rows import Model
-from dask_onestep.methods.options import check_choice, check_positive
+from dask_onestep.methods.arguments import check_choice, check_positive
 from dask_onestep.methods.problem import Problem
 
 __all__ = ["check_lasso", "lasso_fields", "lasso_plan", "lasso_totals", "resolve_alpha"]

@@ -18,9 +18,10 @@ from dask_onestep.kernels.debiasing import LocalLassos, NodewisePlan, nodewise_s
 from dask_onestep.kernels.nodewise import NodewiseRows, join_rows, row_shares
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
+from dask_onestep.methods.arguments import check_choice, check_count
 from dask_onestep.methods.block_lassos import check_lasso, lasso_fields, lasso_plan, lasso_totals, resolve_alpha
-from dask_onestep.methods.options import check_choice, check_count
-from dask_onestep.methods.problem import Estimate, Problem
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
 
 __all__ = ["DebiasedLasso", "DebiasedLassoEstimate"]
 

@@ -9,7 +9,9 @@ import numpy as np
 from dask_onestep.kernels.aliasing import Dependence, dependences, design_factor
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.separation import Directed, can_separate, directed
-from dask_onestep.methods.problem import Estimate, Problem, aliasing
+from dask_onestep.methods.conclusion import aliasing
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
 
 __all__ = ["examine"]
 

@@ -17,8 +17,10 @@ from dask_onestep.kernels.pilot import PilotFit
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.sampling import Survey
-from dask_onestep.methods.options import check_choice, check_positive
-from dask_onestep.methods.problem import Estimate, Problem, conclude, seed_of
+from dask_onestep.methods.arguments import check_choice, check_positive, seed_of
+from dask_onestep.methods.conclusion import conclude
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
 
 __all__ = ["MLE"]
 

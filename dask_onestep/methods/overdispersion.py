@@ -10,8 +10,10 @@ from dask.delayed import Delayed
 
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.overdispersion import BOUNDS, alpha_sums, pilot_alpha, with_alpha
+from dask_onestep.methods.arguments import seed_of
+from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.mle import MLE
-from dask_onestep.methods.problem import Estimate, Problem, seed_of
+from dask_onestep.methods.problem import Problem
 
 __all__ = ["estimate_alpha", "wants_alpha"]
 

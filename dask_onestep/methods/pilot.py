@@ -13,7 +13,10 @@ from dask_onestep.kernels.likelihood import log_likelihoods
 from dask_onestep.kernels.pilot import PilotFit, fit_pilot
 from dask_onestep.kernels.rows import Model, Rows, encode
 from dask_onestep.kernels.sampling import PilotSample
-from dask_onestep.methods.problem import Estimate, Problem, conclude, seed_of
+from dask_onestep.methods.arguments import seed_of
+from dask_onestep.methods.conclusion import conclude
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
 
 __all__ = ["Pilot"]
 

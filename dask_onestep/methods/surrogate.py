@@ -18,8 +18,10 @@ from dask_onestep.kernels.newton import Maximum
 from dask_onestep.kernels.pilot import TRUST, PilotFit
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.surrogate import Scores, anchor_block, maximize_surrogate, scores
-from dask_onestep.methods.options import check_choice, check_count
-from dask_onestep.methods.problem import Estimate, Problem, coefficients, conclude, seed_of
+from dask_onestep.methods.arguments import check_choice, check_count, seed_of
+from dask_onestep.methods.conclusion import coefficients, conclude
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
 
 __all__ = ["Surrogate", "SurrogateEstimate"]
 
