@@ -16,6 +16,7 @@ from dask_onestep.estimators.hypotheses import Hypotheses
 from dask_onestep.estimators.predicting import Predicting
 from dask_onestep.estimators.reading import scheduler_of
 from dask_onestep.estimators.reporting import Reporting
+from dask_onestep.exceptions import with_pointer
 from dask_onestep.families import Family
 from dask_onestep.frames import frame_dtypes
 from dask_onestep.graph import apply, gather
@@ -89,7 +90,7 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         estimate = examine(problem, estimate)
         _attach(self, problem.model, estimate)
         for category, text in estimate.warnings:
-            warnings.warn(text, category, stacklevel=2)
+            warnings.warn(with_pointer(category, text), category, stacklevel=2)
         return self
 
     def _estimate(self, method: Any, problem: Problem) -> tuple[Problem, Estimate]:

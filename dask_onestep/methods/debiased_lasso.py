@@ -13,6 +13,7 @@ import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
+from dask_onestep.exceptions import CoverageWarning, NotConvergedWarning, RoughInverseWarning
 from dask_onestep.kernels.correction import Debiased, covariance, debias, debias_again, expected_coverage
 from dask_onestep.kernels.debiasing import LocalLassos, NodewisePlan, nodewise_share
 from dask_onestep.kernels.nodewise import NodewiseRows, join_rows, row_shares
@@ -284,19 +285,22 @@ def _report(
 def _advice(
     method: DebiasedLasso, local: LocalLassos, rows: NodewiseRows, estimate: Debiased, coverage: float
 ) -> tuple[tuple[type[Warning], str], ...]:
-    advice = []
+    advice: list[tuple[type[Warning], str]] = []
     if coverage < _HONEST:
-        advice.append(
+        text = (
             f"The blocks are small for so few corrections: 95% intervals may cover {coverage:.0%} of the "
             f"clearly nonzero coefficients, or fewer (smallest block {local.smallest} rows, "
             f"{len(estimate.coef)} coefficients). Use larger blocks, or "
             f"DebiasedLasso(nodewise='pooled', nodewise_alpha='auto', steps={method.steps + 1})."
         )
+        advice.append((CoverageWarning, text))
     if estimate.halvings:
-        advice.append(
+        text = (
             f"A further round would have lowered the log-likelihood and was halved {estimate.halvings} times: "
             "the inverse covariance is too rough for steps > 1. Use a smaller nodewise_alpha."
         )
+        advice.append((RoughInverseWarning, text))
     if rough := int((rows.gaps > 10 * method.tol).sum()):
-        advice.append(f"{rough} nodewise lassos stopped before their tolerance; raise max_iter.")
-    return tuple((UserWarning, text) for text in advice)
+        text = f"{rough} nodewise lassos stopped before their tolerance; raise max_iter."
+        advice.append((NotConvergedWarning, text))
+    return tuple(advice)
