@@ -53,7 +53,8 @@ def design_factor(rows: Rows, model: Model) -> DesignFactor:
     """
     upper = np.empty((0, model.width))
     for part in slices(rows, model):
-        upper = _triangle(upper, part.design if part.weights is None else part.design[part.weights > 0])
+        design = part.dense()
+        upper = _triangle(upper, design if part.weights is None else design[part.weights > 0])
     return DesignFactor(upper)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.entering import inspect_columns, usable_rows
-from dask_onestep.kernels.likelihood import linear_predictor, slices, working
+from dask_onestep.kernels.likelihood import slices, working
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows import Block, Model, Rows, self_checking
 from dask_onestep.kernels.threads import one_blas_thread
@@ -52,9 +52,7 @@ def gram_sums(rows: Rows, model: Model) -> GramSums:
     gram = np.zeros((d, d))
     with np.errstate(all="ignore"):  # what is not finite shows in the sums
         for part in slices(rows, model):
-            if part.weights is not None:
-                np.multiply(part.design, np.sqrt(part.weights)[:, None], out=part.design)
-            gram += np.dot(part.design.T, part.design)
+            gram += part.gram(part.weights)
     return GramSums(len(rows), gram)
 
 
@@ -103,7 +101,7 @@ class WeightedDesign:
         with one_blas_thread():
             for part in slices(rows, self.model):
                 # The weight does not depend on y.
-                eta = linear_predictor(part.design, self.coef, part.offset)
+                eta = part.linear_predictor(self.coef)
                 _, _, weight = working(self.model, part.y, eta)
-                np.multiply(part.design, np.sqrt(weight)[:, None], out=result[part.rows])
+                result[part.rows] = part.scaled(np.sqrt(weight))
         return result

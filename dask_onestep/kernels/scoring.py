@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import softmax
 
 from dask_onestep.kernels.entering import inspect_columns, usable_rows
-from dask_onestep.kernels.likelihood import linear_predictor, slices
+from dask_onestep.kernels.likelihood import slices
 from dask_onestep.kernels.multinomial import linear_predictors
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows import Block, Model, Rows, encode
@@ -98,7 +98,7 @@ class Predictor:
         eta = np.zeros((len(rows), len(self.model.outcomes) + 1))
         with one_blas_thread():
             for part in slices(rows, self.model):
-                eta[part.rows, 1:] = linear_predictors(part.design, self.model, coef)
+                eta[part.rows, 1:] = linear_predictors(part, self.model, coef)
         if self.kind == "proba":
             return softmax(eta, axis=1)
         if self.kind == "linear":
@@ -114,10 +114,9 @@ class Predictor:
         covariance = None if self.covariance is None else np.nan_to_num(self.covariance)
         with one_blas_thread():
             for part in slices(rows, self.model):
-                eta[part.rows] = linear_predictor(part.design, coef, part.offset)
+                eta[part.rows] = part.linear_predictor(coef)
                 if covariance is not None:
-                    variance = np.einsum("ij,ij->i", np.dot(part.design, covariance), part.design)
-                    spread[part.rows] = np.sqrt(np.maximum(variance, 0.0))
+                    spread[part.rows] = np.sqrt(np.maximum(part.quadratic_forms(covariance), 0.0))
         return eta, spread
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.step import UNUSABLE
-from dask_onestep.methods.arguments import seed_of
+from dask_onestep.methods.arguments import check_choice, check_count, check_positive, seed_of
 from dask_onestep.methods.conclusion import coefficients
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.one_step_report import report
@@ -134,14 +133,11 @@ class OneStep(BaseEstimator):
 
     def _check(self, problem: Problem) -> int:
         problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky"))
-        if self.correction not in (None, "pilot"):
-            raise ValueError(f"correction={self.correction!r} must be None or 'pilot'.")
-        if not self.tol > 0:
-            raise ValueError(f"tol={self.tol!r} must be positive.")
+        check_choice("correction", self.correction, None, "pilot")
+        check_positive(tol=self.tol)
         if self.steps == "auto":
             if problem.lazy:
                 raise ValueError("fit_delayed: steps='auto' must look between passes; give a number of steps.")
             return 1
-        if not isinstance(self.steps, (int, np.integer)) or isinstance(self.steps, bool) or self.steps < 1:
-            raise ValueError(f"steps={self.steps!r} must be an integer ≥ 1, or 'auto'.")
+        check_count("steps", self.steps, ", or 'auto'")
         return int(self.steps)

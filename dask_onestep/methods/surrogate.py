@@ -19,7 +19,7 @@ from dask_onestep.kernels.newton import Maximum
 from dask_onestep.kernels.pilot import TRUST, PilotFit
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.surrogate import Scores, anchor_block, maximize_surrogate, scores
-from dask_onestep.methods.arguments import seed_of
+from dask_onestep.methods.arguments import check_choice, check_count, seed_of
 from dask_onestep.methods.conclusion import coefficients, conclude
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
@@ -159,10 +159,8 @@ class Surrogate(BaseEstimator):
 
     def _check(self, problem: Problem) -> None:
         problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky"))
-        if self.anchor not in ("block", "pilot"):
-            raise ValueError(f"anchor={self.anchor!r} must be 'block' or 'pilot'.")
-        if not isinstance(self.rounds, (int, np.integer)) or isinstance(self.rounds, bool) or self.rounds < 1:
-            raise ValueError(f"rounds={self.rounds!r} must be an integer ≥ 1.")
+        check_choice("anchor", self.anchor, "block", "pilot")
+        check_count("rounds", self.rounds)
 
 
 def _classes(anchor: PilotFit) -> np.ndarray | None:
