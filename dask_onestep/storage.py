@@ -245,8 +245,8 @@ def write_predictions(predicted: Any, path: str) -> None:
     >>> from dask_onestep.storage import write_predictions
     >>> predicted = dd.from_pandas(pd.DataFrame({0: [0.4, 0.7], 1: [0.6, 0.3]}), npartitions=1)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_predictions(predicted, folder)
-    ...     dd.read_parquet(folder).columns.tolist()
+    ...     write_predictions(predicted, f"{folder}/scores.csv")
+    ...     pd.read_csv(f"{folder}/scores.csv", index_col=0).columns.tolist()
     ['0', '1']
     """
     if path.endswith(".csv"):
