@@ -55,13 +55,14 @@ html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 8,
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_prev_next": False,
     "secondary_sidebar_items": ["page-toc"],
 }
-html_sidebars = {"index": [], "start": [], "gallery": []}
+html_sidebars = {"index": [], "start": [], "gallery": [], "notebooks/*": []}
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 
