@@ -191,7 +191,9 @@ class GLMBase(Diagnostics, Hypotheses, Reporting, BaseEstimator):
         terms = read_terms(X, self.formula, bool(self.fit_intercept))
         if terms is None and not is_lazy(X):
             least = 0 if self.fit_intercept else 1
-            X = validate_data(self, X, reset=True, ensure_all_finite=False, ensure_min_features=least)
+            X = validate_data(
+                self, X, accept_sparse="csr", reset=True, ensure_all_finite=False, ensure_min_features=least
+            )
             return bring_together(X, parts, named), None
         columns = column_names(X) if terms is None else terms.columns
         if not columns and terms is None and not self.fit_intercept:
@@ -223,7 +225,9 @@ class GLMBase(Diagnostics, Hypotheses, Reporting, BaseEstimator):
             X, columns = pick_columns(X, wanted, ignored=ignored), tuple(names)
         if design is None and not is_lazy(X):
             least = 0 if self.fit_intercept else 1
-            X = validate_data(self, X, reset=False, ensure_all_finite=False, ensure_min_features=least)
+            X = validate_data(
+                self, X, accept_sparse="csr", reset=False, ensure_all_finite=False, ensure_min_features=least
+            )
         elif design is None and X.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} "
@@ -291,6 +295,7 @@ class GLMBase(Diagnostics, Hypotheses, Reporting, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.missing == "drop"
+        tags.input_tags.sparse = True
         return tags
 
 
