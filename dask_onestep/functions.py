@@ -22,7 +22,7 @@ from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.kernels.sampling import PilotSample, PilotSize, sample_rows
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.links import LINKS, LinkLike, resolve_link
-from dask_onestep.methods.problem import check_pilot_size, seed_of
+from dask_onestep.methods.arguments import check_pilot_size, seed_of
 
 __all__ = ["approximate_inverse_covariance", "moments", "nodewise_lasso", "pilot_sample", "weighted_design"]
 

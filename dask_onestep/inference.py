@@ -13,7 +13,7 @@ from scipy import linalg, stats
 
 from dask_onestep.kernels.linear_algebra import factorize
 
-__all__ = ["TestResult", "coefficient_table", "parse_null", "score_statistic", "wald"]
+__all__ = ["TestResult", "coefficient_table", "p_text", "parse_null", "score_statistic", "wald"]
 
 Null = str | Sequence[str] | Mapping[str, float]
 
@@ -85,7 +85,7 @@ class TestResult:
         degrees = f"{self.df:g}" if np.isnan(self.df_denom) else f"{self.df:g}, {self.df_denom:g}"
         sentence = (
             f"{self.test} test of {self.null}: {self.distribution}({degrees}) = {self.statistic:.4g}, "
-            f"p = {self.p_value:.2g}."
+            f"{p_text(self.p_value)}."
         )
         return f"{sentence} {self.note}".strip()
 
@@ -93,9 +93,31 @@ class TestResult:
         degrees = f"{self.df:g}" if np.isnan(self.df_denom) else f"{self.df:g}, {self.df_denom:g}"
         law = {"chi2": "χ²"}.get(self.distribution, self.distribution)
         return (
-            f"<p><b>p = {self.p_value:.2g}</b> against {escape(self.null)}<br>"
+            f"<p><b>{escape(p_text(self.p_value))}</b> against {escape(self.null)}<br>"
             f"{escape(self.test)} test: {law}({degrees}) = {self.statistic:.4g}. {escape(self.note)}</p>"
         )
+
+
+def p_text(p_value: float) -> str:
+    """Return a p-value in words; one that no double can hold is below the smallest, and not zero.
+
+    Parameters
+    ----------
+    p_value : float
+        Between 0 and 1, or NaN.
+
+    Returns
+    -------
+    str
+        Such as ``p = 0.0027``, or ``p < 1e-300``.
+
+    Examples
+    --------
+    >>> from dask_onestep.inference import p_text
+    >>> p_text(0.00271), p_text(0.0)
+    ('p = 0.0027', 'p < 1e-300')
+    """
+    return "p < 1e-300" if p_value < 1e-300 else f"p = {p_value:.2g}"
 
 
 def coefficient_table(names: Sequence[str], coef: np.ndarray, covariance: np.ndarray, level: float) -> pd.DataFrame:

@@ -10,6 +10,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 MODULES = (
     "",
     ".datasets",
+    ".exceptions",
     ".families",
     ".fit_statistics",
     ".graph",

@@ -28,6 +28,14 @@ PATIENCE = 100
 pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.timeout(180)]
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT raises KeyboardInterrupt here: a shell that starts the tests in its background makes it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def load(directory, fates, block_id=None):
     """Load a block, unless something befalls it: `fates` is (block, which load of it) → what."""
     number = block_id[0]
@@ -185,7 +193,7 @@ def tasks_known(dask_scheduler):
 
 
 @pytest.mark.parametrize("which", [1, 2], ids=["pilot", "moments"])
-def test_a_cancelled_fit_leaves_no_task(client, tmp_path, undisturbed, which):
+def test_a_cancelled_fit_leaves_no_task(client, tmp_path, undisturbed, interruptible, which):
     def interrupt():
         wait_until(lambda: loads_of(tmp_path, 0) >= which)
         os.kill(os.getpid(), signal.SIGINT)
@@ -208,6 +216,32 @@ def test_two_fits_at_once_on_one_client(client, tmp_path, undisturbed):
     second = in_background(client, lambda: GLMRegressor("poisson", method="mle").fit(X, y))
     third = in_background(client, lambda: estimator().fit(X, y))
     assert (bits(first()), bits(second()), bits(third())) == (undisturbed, alone, undisturbed)
+
+
+def load_large(block_id=None):
+    return draw_table(block_id[0], 20_000, 8)
+
+
+def bytes_on_disk(dask_worker):
+    return dask_worker.data.spilled_total.disk
+
+
+def test_memory_pressure_with_spilling():
+    table = da.map_blocks(load_large, chunks=((20_000,) * 24, (8,)), dtype=float, meta=np.empty((0, 0)))
+    with dask.config.set(scheduler="synchronous"):
+        expected = bits(estimator().fit(table[:, 1:], table[:, 0]))
+    # The worker may keep 5 MB of results, and the blocks are 31 MB.
+    room = {"distributed.worker.memory.target": 0.01, "distributed.worker.memory.spill": 0.02}
+    with (
+        dask.config.set(room),
+        LocalCluster(n_workers=1, threads_per_worker=1, memory_limit="500MB", dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        kept = table.persist()
+        wait_until(lambda: all(future.done() for future in client.futures_of(kept)))
+        assert sum(client.run(bytes_on_disk).values()) > 20e6
+        assert bits(estimator().fit(kept[:, 1:], kept[:, 0])) == expected
+        assert sum(client.run(bytes_on_disk).values()) > 20e6
 
 
 def start(*command):

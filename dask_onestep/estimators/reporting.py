@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from dask_onestep.exceptions import with_pointer
 from dask_onestep.fit_statistics import FitStatistics
 from dask_onestep.inference import TestResult, coefficient_table, restrictions, wald
 from dask_onestep.methods import resolve_method
@@ -110,7 +111,7 @@ class Reporting:
         elif not model.family.has_dispersion:
             # Inside the fit φ is 1, so that for other families this is not the log-likelihood.
             facts.append(("log-likelihood", "unknown" if np.isnan(estimate.loglik) else f"{estimate.loglik:.2f}"))
-        notes = tuple(text for _, text in estimate.warnings)
+        notes = tuple(with_pointer(category, text) for category, text in estimate.warnings)
         method = type(self._method()).__name__
         return Summary(
             f"{type(self).__name__}: {model.family.name} with {link} link, by {method}",

@@ -64,7 +64,7 @@ class Model:
     def names(self) -> tuple[str, ...]:
         """Names of the coefficients that are estimated, in order."""
         held = dict(self.fixed)
-        free = tuple(name for name in self.all_names if name not in held)
+        free = tuple(name for name in self.all_names if name not in held) if held else self.all_names
         return tuple(f"{outcome}:{name}" for outcome in self.outcomes for name in free) if self.outcomes else free
 
     @property

@@ -15,9 +15,11 @@ from dask_onestep.kernels.pilot import PilotFit, fit_pilot
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model, Rows, hold
 from dask_onestep.kernels.sampling import PilotSample
+from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.mle import MLE
-from dask_onestep.methods.one_step import OneStep, advance
-from dask_onestep.methods.problem import Estimate, Problem
+from dask_onestep.methods.one_step import OneStep
+from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.stepping import advance
 
 __all__ = ["drop_each"]
 
