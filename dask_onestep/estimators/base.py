@@ -212,6 +212,7 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.missing == "drop"
+        tags.input_tags.sparse = True
         return tags
 
 
