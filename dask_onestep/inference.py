@@ -76,6 +76,13 @@ class TestResult:
         -------
         TestResult
             The result.
+
+        Examples
+        --------
+        >>> from dask_onestep.inference import TestResult
+        >>> result = TestResult.of(2.5, 3, 100)
+        >>> result.distribution, round(result.p_value, 3)
+        ('F', 0.064)
         """
         if np.isnan(df_denom):
             return cls(statistic, df, df_denom, "chi2", float(stats.chi2.sf(statistic, df)), **words)
@@ -143,6 +150,13 @@ def coefficient_table(names: Sequence[str], coef: np.ndarray, covariance: np.nda
     ------
     ValueError
         If `level` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference import coefficient_table
+    >>> coefficient_table(["intercept", "x0"], np.array([1.0, 2.0]), np.diag([0.25, 1.0]), 0.95)["z"].tolist()
+    [2.0, 2.0]
     """
     if not 0 < level < 1:
         raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
@@ -180,6 +194,12 @@ def parse_null(null: Null, names: Sequence[str]) -> dict[str, float]:
     ------
     ValueError
         If it is empty, a name is not known, or a value is not a finite number.
+
+    Examples
+    --------
+    >>> from dask_onestep.inference import parse_null
+    >>> parse_null(["x1", "x0"], ["intercept", "x0", "x1"])
+    {'x0': 0.0, 'x1': 0.0}
     """
     if isinstance(null, str):
         null = [null]
@@ -239,6 +259,14 @@ def wald(
     ------
     ValueError
         If R has dependent rows, or concerns an aliased coefficient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference import wald
+    >>> coef, covariance = np.array([1.0, 2.0]), np.diag([0.25, 1.0])
+    >>> print(wald(coef, covariance, np.array([[0.0, 1.0]]), np.zeros(1), np.nan, "x0 = 0"))
+    Wald test of x0 = 0: chi2(1) = 4, p = 0.046.
     """
     used = (restriction != 0).any(axis=0)
     if np.isnan(coef[used]).any():
@@ -284,6 +312,13 @@ def score_statistic(score: np.ndarray, information: np.ndarray, tested: np.ndarr
     References
     ----------
     .. [1] Neyman, "Optimal asymptotic tests of composite statistical hypotheses", 1959.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference import score_statistic
+    >>> score_statistic(np.array([0.0, 6.0]), np.diag([4.0, 9.0]), np.array([False, True]))
+    4.0
     """
     whole = factorize(information, intercept=intercept).decrement(score)
     if tested.all():

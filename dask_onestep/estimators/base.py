@@ -85,6 +85,14 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         ValueError
             If data, parameters or their combination cannot be used; the text says why, where, and the
             cure.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> GLMRegressor("poisson").fit(X, y).n_passes_
+        2
         """
         method, problem = self._prepare(X, y, sample_weight, offset, groups, lazy=False)
         problem, estimate = self._estimate(method, problem)
@@ -121,6 +129,16 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         ------
         ValueError
             If the method iterates until it has converged, besides the reasons of ``fit``.
+
+        Examples
+        --------
+        >>> import dask
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> lazy = [GLMRegressor("poisson", cov_type=kind).fit_delayed(X, y) for kind in ("nonrobust", "HC0")]
+        >>> [glm.n_passes_ for glm in dask.compute(*lazy)]
+        [2, 3]
         """
         fitted = copy.deepcopy(self)
         method, problem = fitted._prepare(X, y, sample_weight, offset, groups, lazy=True)
@@ -189,6 +207,12 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         -------
         self
             The estimator.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> GLMRegressor().set_params(method__pilot_size=5000).method
+        OneStep(pilot_size=5000)
         """
         nested = any(name.startswith("method__") for name in params)
         if nested and isinstance(method := params.get("method", self.method), str):

@@ -33,6 +33,15 @@ class Reporting:
         -------
         DataFrame
             One row a coefficient, "intercept" first; columns coef, std_err, z, p_value, ci_lower, ci_upper.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> glm.coef_table().columns.tolist()
+        ['coef', 'std_err', 'z', 'p_value', 'ci_lower', 'ci_upper']
         """
         check_is_fitted(self)
         estimate = self.estimate_  # type: ignore[attr-defined]
@@ -50,6 +59,16 @@ class Reporting:
         -------
         DataFrame
             One row a coefficient; columns ci_lower, ci_upper.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> narrow, wide = glm.conf_int(0.5), glm.conf_int(0.99)
+        >>> bool((wide["ci_lower"] < narrow["ci_lower"]).all())
+        True
         """
         return self.coef_table(level)[["ci_lower", "ci_upper"]]
 
@@ -65,6 +84,16 @@ class Reporting:
         -------
         TestResult
             χ²(s), or F(s, N − d) for families with a dispersion.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> result = glm.wald_test({"x0": 0.1, "x1": -0.5})
+        >>> result.null, result.df
+        ('x0 = 0.1, x1 = -0.5', 2)
         """
         check_is_fitted(self)
         estimate = self.estimate_  # type: ignore[attr-defined]
@@ -89,6 +118,18 @@ class Reporting:
         -------
         Summary
             Printed or displayed by itself.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> glm = GLMRegressor("poisson").fit(X, y)
+        >>> text = str(glm.summary())
+        >>> text.splitlines()[0]
+        'GLMRegressor: poisson with log link, by OneStep'
+        >>> max(len(line) for line in text.splitlines())
+        80
         """
         table = self.coef_table(level)
         estimate, model = self.estimate_, self._fitted_model  # type: ignore[attr-defined]

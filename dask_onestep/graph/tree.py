@@ -50,6 +50,20 @@ def tree_sum(
     -------
     Delayed
         The sum.  Computing it raises `ValueError` if a block has findings.
+
+    Examples
+    --------
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.families import Poisson
+    >>> from dask_onestep.graph import gather, tree_sum
+    >>> from dask_onestep.kernels.likelihood import moments
+    >>> from dask_onestep.kernels.rows import Model
+    >>> from dask_onestep.links import resolve_link
+    >>> X, y, coef = make_glm(1000, 2, family="poisson", chunks=250)
+    >>> model = Model(Poisson(), resolve_link("log"), ("x0", "x1"), True)
+    >>> sums = tree_sum(gather(X, y), moments, model, coef, name="moments")
+    >>> sums.compute().n
+    1000
     """
     lazy = [value for value in (*arguments, classes) if isinstance(value, Delayed)]
     token = tokenize(blocks, kernel, model, arguments, classes, name)

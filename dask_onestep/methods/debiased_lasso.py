@@ -56,6 +56,16 @@ class DebiasedLassoEstimate(Estimate):
     expected_coverage : float
         What share of the clearly nonzero coefficients 95% intervals may be expected to cover, by an
         estimate of the bias that is left; NaN where none is clearly nonzero.
+
+    Examples
+    --------
+    >>> from dask_onestep import DebiasedLasso, GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(8000, 2, chunks=4000)
+    >>> estimate = GLMRegressor(method=DebiasedLasso(0.02)).fit(X, y).estimate_
+    >>> step = estimate.inverse_covariance @ estimate.gradient
+    >>> bool(abs(estimate.average_coef + step - estimate.debiased_coef).max() < 1e-12)
+    True
     """
 
     average_coef: np.ndarray

@@ -42,6 +42,15 @@ class OneStepEstimate(Estimate):
         Whether the pilot had no MLE and was given a weak prior.
     shortened : bool
         Whether the last step was shortened, since it overshot.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor, OneStep
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> estimate = GLMRegressor("poisson", method=OneStep(500)).fit(X, y).estimate_
+    >>> estimate.pilot_size, estimate.pilot_separated, bool(estimate.decrement < estimate.pilot_decrement)
+    (500, False, True)
     """
 
     pilot_size: int

@@ -39,6 +39,14 @@ class SurrogateEstimate(Estimate):
         The anchor's own estimate, where the first score was taken.
     anchor_separated : bool
         Whether the pilot had no MLE and was given a weak prior.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor, Surrogate
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> GLMRegressor("poisson", method=Surrogate("pilot", pilot_size=400)).fit(X, y).estimate_.anchor_size
+    400
     """
 
     anchor_size: int
