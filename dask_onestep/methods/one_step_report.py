@@ -176,7 +176,7 @@ def _advice(pilot: PilotFit, progress: Progress, steps: int | str, tol: float) -
         advice.append(f"Since one step was not to be trusted, {progress.n_steps} were taken, a pass each.")
     if not step.decrement <= limit:
         advice.append(
-            f"The estimate may be {np.sqrt(step.decrement / step.unit):.2g} standard errors from the "
+            f"The estimate may be {step.distance:.2g} standard errors from the "
             f"MLE (decrement_ {step.decrement:.3g}, expected below {limit:.3g}). Take steps=2 or 'auto', or "
             f"a larger pilot than {pilot.n} rows."
         )
