@@ -17,6 +17,9 @@ from dask_onestep.kernels.rows import Model, Rows
 __all__ = ["Slice", "linear_predictor", "slices"]
 
 _SLICE_BYTES = 768 * 1024
+# Of d columns a slice has at least d rows, or so many: with fewer, adding the product X'X would cost more than
+# making it.
+_ENOUGH_ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def slices(rows: Rows, model: Model) -> Iterator[Slice]:
         The next rows.
     """
     d = model.width
-    length = max(1, min(len(rows), _SLICE_BYTES // (8 * max(d, 1))))
+    length = max(1, min(len(rows), max(_SLICE_BYTES // (8 * max(d, 1)), min(d, _ENOUGH_ROWS))))
     buffer = np.empty((length, d))
     first = int(model.has_intercept)
     buffer[:, :first] = 1.0

@@ -195,8 +195,9 @@ class DebiasedLasso(BaseEstimator):
     def _nodewise_rows(self, problem: Problem, local: Delayed, plan: NodewisePlan) -> Delayed:
         if self.nodewise == "partition":
             return problem.apply(_rows_of_blocks, local, name="nodewise-rows")
+        gram = problem.apply(_gram, local, name="gram")
         parts = [
-            problem.apply(_pooled_rows, local, problem.model, plan, share, name="nodewise")
+            problem.apply(_pooled_rows, gram, problem.model, plan, share, name="nodewise")
             for share in row_shares(problem.d)
         ]
         return problem.apply(join_rows, *parts, name="nodewise-rows")
@@ -221,22 +222,27 @@ def _rows_of_blocks(local: LocalLassos) -> NodewiseRows | None:
     return local.nodewise
 
 
-def _pooled_rows(local: LocalLassos, model: Model, plan: NodewisePlan, index: range) -> NodewiseRows:
-    gram = local.information / local.weight
-    return plan.rows(gram, local.n, index, model.names, int(model.has_intercept))
+def _gram(local: LocalLassos) -> tuple[np.ndarray, int]:
+    return local.information / local.weight, local.n
+
+
+def _pooled_rows(gram: tuple[np.ndarray, int], model: Model, plan: NodewisePlan, index: range) -> NodewiseRows:
+    return plan.rows(*gram, index, model.names, int(model.has_intercept))
 
 
 @dataclass(frozen=True)
 class _Rounds:
-    """What the blocks gave, and the estimate so far."""
+    """What the blocks gave, and the estimate so far: Θ̂ is in it, the rows it was made of are let go."""
 
     local: LocalLassos
-    rows: NodewiseRows
+    nodewise_weights: np.ndarray
+    nodewise_gaps: np.ndarray
     estimate: Debiased
 
 
 def _first_round(local: LocalLassos, rows: NodewiseRows) -> _Rounds:
-    return _Rounds(local, rows, debias(local, rows))
+    weights = rows.weights[np.argsort(rows.index)]
+    return _Rounds(replace(local, nodewise=None), weights, rows.gaps, debias(local, rows))
 
 
 def _next_round(rounds: _Rounds, sums: Moments) -> _Rounds:
@@ -254,14 +260,14 @@ def _report(
     classes: np.ndarray | None,
     n_passes: int,
 ) -> DebiasedLassoEstimate:
-    local, rows, estimate = rounds.local, rounds.rows, rounds.estimate
+    local, estimate = rounds.local, rounds.estimate
     fields = lasso_fields(model, local, classes)
     spread = covariance(estimate, local, fields["dispersion"])
     average = local.coef / local.share
     coverage = expected_coverage(estimate, average, np.sqrt(np.diag(spread)))
     cut = np.abs(estimate.coef) < method.threshold
     spread[cut] = spread[:, cut] = np.nan
-    fields["warnings"] += _advice(method, local, rows, estimate, coverage)
+    fields["warnings"] += _advice(method, rounds, coverage)
     return DebiasedLassoEstimate(
         **fields,
         coef=np.where(cut, 0.0, estimate.coef),
@@ -271,7 +277,7 @@ def _report(
         average_coef=average,
         gradient=local.gradient / local.share,
         inverse_covariance=estimate.theta,
-        nodewise_weights=rows.weights[np.argsort(rows.index)],
+        nodewise_weights=rounds.nodewise_weights,
         debiased_coef=estimate.coef,
         alpha=local.alpha / local.share,
         n_blocks=local.n_blocks,
@@ -281,10 +287,8 @@ def _report(
     )
 
 
-def _advice(
-    method: DebiasedLasso, local: LocalLassos, rows: NodewiseRows, estimate: Debiased, coverage: float
-) -> tuple[tuple[type[Warning], str], ...]:
-    advice = []
+def _advice(method: DebiasedLasso, rounds: _Rounds, coverage: float) -> tuple[tuple[type[Warning], str], ...]:
+    advice, local, estimate = [], rounds.local, rounds.estimate
     if coverage < _HONEST:
         advice.append(
             f"The blocks are small for so few corrections: 95% intervals may cover {coverage:.0%} of the "
@@ -297,6 +301,6 @@ def _advice(
             f"A further round would have lowered the log-likelihood and was halved {estimate.halvings} times: "
             "the inverse covariance is too rough for steps > 1. Use a smaller nodewise_alpha."
         )
-    if rough := int((rows.gaps > 10 * method.tol).sum()):
+    if rough := int((rounds.nodewise_gaps > 10 * method.tol).sum()):
         advice.append(f"{rough} nodewise lassos stopped before their tolerance; raise max_iter.")
     return tuple((UserWarning, text) for text in advice)
