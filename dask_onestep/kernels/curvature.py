@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dask_onestep.kernels.covariance import products
 from dask_onestep.kernels.likelihood import moments, remainders, row_log_likelihoods
 from dask_onestep.kernels.linear_algebra import Factor
 from dask_onestep.kernels.newton import maximize, rose
@@ -99,10 +100,10 @@ class Curvature:
         # Weights count as shares of the largest, whose square could overflow.
         top = 1.0 if pilot.rows.weights is None else float(pilot.rows.weights.max()) or 1.0
         with np.errstate(all="ignore"):
-            for rest in remainders(pilot.rows, model, coef, step):
-                rest /= top
-                total += rest.sum(axis=0)
-                square += np.dot(rest.T, rest)
+            for part, change in remainders(pilot.rows, model, coef, step):
+                rest = change / top
+                total += part.weighted_sum(rest).T.ravel()
+                square += part.gram(products(rest))
         n, ratio = pilot.n, pilot.ratio
         spread = (square - np.outer(total, total) / n) * n / (n - 1)
         return float(max(0.0, np.trace(factor.solve(spread)) * top * top * ratio**2 * (1.0 - 1.0 / ratio)))

@@ -38,6 +38,14 @@ class AverageEstimate(Estimate):
         φ̂ₖ.
     block_loglik : ndarray of shape (K,)
         ℓₖ at the local estimate, at φ = 1.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> GLMRegressor("poisson", method="average").fit(X, y).estimate_.n_blocks
+    8
     """
 
     n_blocks: int

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from dask.delayed import Delayed
-from sklearn.exceptions import ConvergenceWarning
 
+from dask_onestep.exceptions import NotConvergedWarning
 from dask_onestep.kernels.covariance import dispersion
 from dask_onestep.kernels.debiasing import LassoPlan, LocalLassos, NodewisePlan, local_lassos
 from dask_onestep.kernels.rows import Model
@@ -158,7 +158,7 @@ def lasso_fields(model: Model, local: LocalLassos, classes: np.ndarray | None) -
             f"The lasso of block {blocks} stopped before its tolerance, at a duality gap of {local.gap:.2g} of the "
             "null deviance. Raise max_iter or alpha; without a penalty the classes may be separated."
         )
-        advice = ((ConvergenceWarning, text),)
+        advice = ((NotConvergedWarning, text),)
     return {
         "dispersion": dispersion(local.pearson, df_resid),
         "n_samples": local.n,

@@ -13,6 +13,7 @@ import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
+from dask_onestep.exceptions import CoverageWarning, NotConvergedWarning, RoughInverseWarning
 from dask_onestep.kernels.correction import Debiased, covariance, debias, debias_again, expected_coverage
 from dask_onestep.kernels.debiasing import LocalLassos, NodewisePlan, nodewise_share
 from dask_onestep.kernels.nodewise import NodewiseRows, join_rows, row_shares
@@ -55,6 +56,16 @@ class DebiasedLassoEstimate(Estimate):
     expected_coverage : float
         What share of the clearly nonzero coefficients 95% intervals may be expected to cover, by an
         estimate of the bias that is left; NaN where none is clearly nonzero.
+
+    Examples
+    --------
+    >>> from dask_onestep import DebiasedLasso, GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(8000, 2, chunks=4000)
+    >>> estimate = GLMRegressor(method=DebiasedLasso(0.02)).fit(X, y).estimate_
+    >>> step = estimate.inverse_covariance @ estimate.gradient
+    >>> bool(abs(estimate.average_coef + step - estimate.debiased_coef).max() < 1e-12)
+    True
     """
 
     average_coef: np.ndarray
@@ -298,19 +309,23 @@ def _report(
 
 
 def _advice(method: DebiasedLasso, rounds: _Rounds, coverage: float) -> tuple[tuple[type[Warning], str], ...]:
-    advice, local, estimate = [], rounds.local, rounds.estimate
+    local, estimate = rounds.local, rounds.estimate
+    advice: list[tuple[type[Warning], str]] = []
     if coverage < _HONEST:
-        advice.append(
+        text = (
             f"The blocks are small for so few corrections: 95% intervals may cover {coverage:.0%} of the "
             f"clearly nonzero coefficients, or fewer (smallest block {local.smallest} rows, "
             f"{len(estimate.coef)} coefficients). Use larger blocks, or "
             f"DebiasedLasso(nodewise='pooled', nodewise_alpha='auto', steps={method.steps + 1})."
         )
+        advice.append((CoverageWarning, text))
     if estimate.halvings:
-        advice.append(
+        text = (
             f"A further round would have lowered the log-likelihood and was halved {estimate.halvings} times: "
             "the inverse covariance is too rough for steps > 1. Use a smaller nodewise_alpha."
         )
+        advice.append((RoughInverseWarning, text))
     if rough := int((rounds.nodewise_gaps > 10 * method.tol).sum()):
-        advice.append(f"{rough} nodewise lassos stopped before their tolerance; raise max_iter.")
-    return tuple((UserWarning, text) for text in advice)
+        text = f"{rough} nodewise lassos stopped before their tolerance; raise max_iter."
+        advice.append((NotConvergedWarning, text))
+    return tuple(advice)

@@ -43,6 +43,15 @@ class Estimate:
         The seed of the pilot, if one was drawn.
     warnings : tuple of (type, str)
         Warnings for the client to issue: category and text.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> estimate = GLMRegressor("poisson", method="mle").fit(X, y).estimate_
+    >>> estimate.n_samples, estimate.converged, estimate.warnings
+    (2000, True, ())
     """
 
     coef: np.ndarray

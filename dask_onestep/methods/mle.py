@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
 
+from dask_onestep.exceptions import NotConvergedWarning
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.likelihood import initial_moments
 from dask_onestep.kernels.linear_algebra import factorize
@@ -177,4 +177,4 @@ def _complaint(problem: Problem, n_iter: int, decrement: float) -> tuple[type[Wa
             " If coefficients and standard errors are very large, the classes are separated: some"
             " combination of the columns predicts y perfectly and no finite maximum exists."
         )
-    return ConvergenceWarning, text
+    return NotConvergedWarning, text

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dask_onestep.exceptions import DistanceWarning, PilotWarning, SmallPilotWarning, StepWarning, UnlikePilotWarning
 from dask_onestep.kernels.covariance import ScoreProducts
 from dask_onestep.kernels.pilot import PilotFit
 from dask_onestep.kernels.rows import Model
@@ -41,6 +42,15 @@ class OneStepEstimate(Estimate):
         Whether the pilot had no MLE and was given a weak prior.
     shortened : bool
         Whether the last step was shortened, since it overshot.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor, OneStep
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> estimate = GLMRegressor("poisson", method=OneStep(500)).fit(X, y).estimate_
+    >>> estimate.pilot_size, estimate.pilot_separated, bool(estimate.decrement < estimate.pilot_decrement)
+    (500, False, True)
     """
 
     pilot_size: int
@@ -144,41 +154,49 @@ def _unlike(pilot: PilotFit, first: Step) -> float | None:
 
 
 def _advice(pilot: PilotFit, progress: Progress, steps: int | str, tol: float) -> tuple[tuple[type[Warning], str], ...]:
-    step, advice = progress.step, []
+    step = progress.step
+    advice: list[tuple[type[Warning], str]] = []
     limit = tol * step.unit
     planned = progress.n_steps if isinstance(steps, str) else steps
     if pilot.separated:
-        advice.append(
+        text = (
             f"The pilot of {pilot.n} rows has no maximum-likelihood estimate (separated, or one value of y "
             "only): it was given a weak prior. Draw a larger one: OneStep(pilot_size=...)."
         )
+        advice.append((PilotWarning, text))
     if pilot.n < min(_SMALL * step.factor.rank, pilot.survey.n):
-        advice.append(
+        text = (
             f"A pilot of {pilot.n} rows is small for {step.factor.rank} coefficients; pilot_size='auto' has at least "
             "50 a coefficient."
         )
+        advice.append((SmallPilotWarning, text))
     if progress.first.retreated:
-        advice.append(
+        text = (
             "At the pilot's estimate some rows have means beyond all bounds: the step was taken from the null "
             "model instead. Draw a larger pilot, use method='mle', or rein in the largest covariates."
         )
+        advice.append((StepWarning, text))
     if (off := _unlike(pilot, progress.first)) is not None:
-        advice.append(
+        text = (
             f"The pilot is unlike the whole: along some direction all rows hold {off:.2g} times the information "
             "that it promises, so a few rows decide there, and the estimate may be far from the MLE whatever "
             "decrement_ says. Use method='mle', a larger pilot, or rein in the largest covariates."
         )
+        advice.append((UnlikePilotWarning, text))
     if step.shortened or step.fell_back:
-        advice.append(
+        text = (
             "The step from the pilot's estimate went beyond what the pilot can foretell, so it was "
             "shortened. Draw a larger pilot, or take steps='auto'."
         )
+        advice.append((StepWarning, text))
     if progress.n_steps > planned:
-        advice.append(f"Since one step was not to be trusted, {progress.n_steps} were taken, a pass each.")
+        text = f"Since one step was not to be trusted, {progress.n_steps} were taken, a pass each."
+        advice.append((StepWarning, text))
     if not step.decrement <= limit:
-        advice.append(
+        text = (
             f"The estimate may be {np.sqrt(step.decrement / step.unit):.2g} standard errors from the "
             f"MLE (decrement_ {step.decrement:.3g}, expected below {limit:.3g}). Take steps=2 or 'auto', or "
             f"a larger pilot than {pilot.n} rows."
         )
-    return tuple((UserWarning, text) for text in advice)
+        advice.append((DistanceWarning, text))
+    return tuple(advice)

@@ -13,6 +13,7 @@ import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
+from dask_onestep.exceptions import PilotWarning, UnlikePilotWarning
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.newton import Maximum
 from dask_onestep.kernels.pilot import TRUST, PilotFit
@@ -38,6 +39,14 @@ class SurrogateEstimate(Estimate):
         The anchor's own estimate, where the first score was taken.
     anchor_separated : bool
         Whether the pilot had no MLE and was given a weak prior.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor, Surrogate
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> GLMRegressor("poisson", method=Surrogate("pilot", pilot_size=400)).fit(X, y).estimate_.anchor_size
+    400
     """
 
     anchor_size: int
@@ -220,7 +229,7 @@ def _advice(anchor: PilotFit, last: _Round) -> tuple[tuple[type[Warning], str], 
             f"The pilot of {anchor.n} rows has no maximum-likelihood estimate (separated, or one value of y "
             "only): it was given a weak prior. Draw a larger one: Surrogate('pilot', pilot_size=...)."
         )
-        advice.append((UserWarning, text))
+        advice.append((PilotWarning, text))
     moved = last.coef - anchor.coef
     distance = float(moved @ last.found.moments.information @ moved)
     expected = anchor.factor.rank * (last.total.n / anchor.n - 1.0)
@@ -230,5 +239,5 @@ def _advice(anchor: PilotFit, last: _Round) -> tuple[tuple[type[Warning], str], 
             f"{distance:.3g}, expected {expected:.3g}): these rows do not look like the whole, and nor do estimate "
             "and standard errors. Take anchor='pilot', a larger pilot_size, or method='one-step'."
         )
-        advice.append((UserWarning, text))
+        advice.append((UnlikePilotWarning, text))
     return tuple(advice)
