@@ -208,7 +208,8 @@ def nodewise_lasso(X: Any, alpha: Any, *, weights: Any = None) -> Delayed:
     # The kernels want a y; the first column stands in for it and is not read.
     first = data.x[data.columns[0]] if hasattr(data.x, "columns") else data.x[:, 0]
     total = tree_sum(gather(data.x, first, data.weights), gram_sums, _columns_only(data), name="gram")
-    parts = [apply(_some_rows, total, penalty, share, name="nodewise") for share in row_shares(p)]
+    gram = apply(_gram, total, name="gram-mean")
+    parts = [apply(nodewise_rows, gram, share, penalty, name="nodewise") for share in row_shares(p)]
     return apply(join_rows, *parts, name="nodewise-rows")
 
 
@@ -270,5 +271,5 @@ def _drawn(sample: PilotSample) -> tuple[np.ndarray, np.ndarray]:
     return drawn.x.toarray() if isinstance(drawn.x, SplitMatrix) else drawn.x, drawn.y
 
 
-def _some_rows(total: GramSums, alpha: np.ndarray, index: range) -> NodewiseRows:
-    return nodewise_rows(total.gram / total.n, index, alpha)
+def _gram(total: GramSums) -> np.ndarray:
+    return total.gram / total.n

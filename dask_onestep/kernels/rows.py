@@ -93,6 +93,11 @@ class Model:
         natural = self.family.natural_link
         return natural is not None and getattr(self.link, "name", None) == natural
 
+    @property
+    def quadratic(self) -> bool:
+        """Whether the log-likelihood is quadratic in β: the normal law with its own link."""
+        return self.family.name == "gaussian" and self.natural
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

@@ -19,6 +19,9 @@ from dask_onestep.kernels.split_matrix import SplitMatrix
 __all__ = ["MAX_DENSITY", "Slice", "dense_slices", "slices"]
 
 _SLICE_BYTES = 768 * 1024
+# Of d columns a slice has at least d rows, or so many: with fewer, adding the product X'X would cost more than
+# making it.
+_ENOUGH_ROWS = 1024
 # Above it a dense Gram matrix is faster than a sparse one, whatever the number of columns:
 # `python -m benchmarks.categories --density`.
 MAX_DENSITY = 0.1
@@ -63,7 +66,7 @@ def dense_slices(rows: Rows, model: Model) -> Iterator[DenseSlice]:
         The next rows, in buffers that the next slice reuses.
     """
     d = model.width
-    length = max(1, min(len(rows), _SLICE_BYTES // (8 * max(d, 1))))
+    length = max(1, min(len(rows), max(_SLICE_BYTES // (8 * max(d, 1)), min(d, _ENOUGH_ROWS))))
     design, scratch = np.empty((length, d)), np.empty((length, d))
     first = int(model.has_intercept)
     design[:, :first] = 1.0
