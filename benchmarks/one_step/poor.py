@@ -95,6 +95,7 @@ def fit_poorly(design: Design, seed: int, **options: Any) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as caught, dask.config.set(scheduler="synchronous"):
         warnings.simplefilter("always")
         exact = GLMRegressor(design.family, link, method=MLE()).fit(X, Y)
+        assert exact.estimate_.converged
         caught.clear()
         try:
             glm = GLMRegressor(design.family, link, method=OneStep(n, random_state=seed, **options)).fit(X, Y)
