@@ -10,6 +10,7 @@ import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
+from dask_onestep._version import __version__
 from dask_onestep.estimators.designing import specify
 from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.hypotheses import Hypotheses
@@ -28,7 +29,7 @@ from dask_onestep.methods import Estimate, Problem, resolve_method
 from dask_onestep.methods.examine import examine
 from dask_onestep.methods.overdispersion import wants_alpha
 
-__all__ = ["GLMBase"]
+__all__ = ["GLMBase", "attach"]
 
 _CHOICES = {
     "cov_type": COV_TYPES,
@@ -96,7 +97,7 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         method, problem = self._prepare(X, y, sample_weight, offset, groups, lazy=False)
         problem, estimate = self._estimate(method, problem)
         estimate = examine(problem, estimate)
-        _attach(self, problem.model, estimate)
+        attach(self, problem.model, estimate)
         for category, text in estimate.warnings:
             warnings.warn(with_pointer(category, text), category, stacklevel=2)
         return self
@@ -143,7 +144,7 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         method, problem = fitted._prepare(X, y, sample_weight, offset, groups, lazy=True)
         if wants_alpha(problem):
             raise ValueError("fit_delayed: alpha='estimate' must look between passes; use fit, or give alpha.")
-        return apply(_attach, fitted, problem.model, method.estimate(problem), name="fitted")
+        return apply(attach, fitted, problem.model, method.estimate(problem), name="fitted")
 
     def _prepare(
         self, X: Any, y: Any, sample_weight: Any, offset: Any, groups: Any, *, lazy: bool
@@ -218,14 +219,44 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
             params = params | {"method": resolve_method(method)}
         return super().set_params(**params)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_pickled_by": __version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        if (wrote := state.pop("_pickled_by", "an unknown version")) != __version__:
+            warnings.warn(
+                f"This {type(self).__name__} was pickled by dask_onestep {wrote} and is read by {__version__}: what "
+                "it says may be wrong. Fit it again, or keep models as JSON (write_model), which versions share.",
+                UserWarning,
+                stacklevel=2,
+            )
+        super().__setstate__(state)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.missing == "drop"
+        tags.input_tags.sparse = True
         return tags
 
 
-def _attach(estimator: Any, model: Model, estimate: Estimate) -> Any:
-    """Set what ``fit`` promises."""
+def attach(estimator: Any, model: Model, estimate: Estimate) -> Any:
+    """Set what ``fit`` promises.
+
+    Parameters
+    ----------
+    estimator : GLMBase
+        The estimator; it is changed.
+    model : Model
+        What was fitted.
+    estimate : Estimate
+        What was found.
+
+    Returns
+    -------
+    GLMBase
+        The same estimator.
+    """
     estimator.estimate_ = estimate
     estimator._fitted_model, estimator.family_ = model, model.family
     first = int(model.fit_intercept)

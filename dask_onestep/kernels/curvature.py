@@ -55,6 +55,11 @@ class Curvature:
             full.pearson_gradient,
         )
 
+    def scaled_pearson(self, step: np.ndarray) -> float:
+        """Return the pilot rows' χ² at β + δ, scaled up; the full one at β where they fit exactly."""
+        there = moments(self.pilot.rows, self.model, self.coef + step)
+        return float(self.pilot.ratio * (there.pearson or 0.0)) or float(self.sums.pearson or 0.0)
+
     def attainable(self) -> float:
         """Return what there is to gain at the most: the pilot's log-likelihood, scaled up, over the full one.
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Block, Model, Rows
+from dask_onestep.kernels.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse
 from dask_onestep.kernels.table import DROP, gaps
 from dask_onestep.kernels.threads import aligned
 
@@ -39,7 +41,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         The usable rows, or what forbids to use the block.
     """
     lengths = {
-        name: len(part)
+        name: len(part) if isinstance(part, list) else part.shape[0]
         for name in ("x", "y", "weights", "offset", "groups")
         if (part := getattr(block, name)) is not None
     }
@@ -83,8 +85,10 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     return _check_values(rows, model) or rows
 
 
-def _numeric_matrix(block: Block, model: Model) -> np.ndarray | Findings:
+def _numeric_matrix(block: Block, model: Model) -> np.ndarray | SplitMatrix | Findings:
     x = block.x
+    if sparse.issparse(x):
+        x = split_sparse(x)
     if isinstance(x, pd.DataFrame):
         if compound := [str(c) for c, t in x.dtypes.items() if getattr(t, "kind", "O") == "c"]:
             what = f"Complex data not supported: X is complex in {', '.join(compound)}"
@@ -94,10 +98,12 @@ def _numeric_matrix(block: Block, model: Model) -> np.ndarray | Findings:
         except (TypeError, ValueError) as error:
             what = ", ".join(f"{c} ({t})" for c, t in block.x.dtypes.items() if t.kind not in "biufc")
             return _found(block, f"columns are not numeric: {what or error}", len(block.x), "Encode them first.")
-    x = np.asarray(x)
+    x = x if isinstance(x, SplitMatrix) else np.asarray(x)
     if x.ndim != 2 or x.shape[1] != len(model.columns):
         cure = "Each block must have the columns that the whole declares."
         return _found(block, f"X has shape {x.shape}, not (rows, {len(model.columns)})", 0, cure)
+    if isinstance(x, SplitMatrix):
+        return x
     if x.dtype.kind == "c":
         return _found(block, "Complex data not supported: X is complex", len(x), "Take real parts first.")
     if x.dtype.kind in "mM":
@@ -134,7 +140,7 @@ def _vector(part: Any, *, numeric: bool) -> np.ndarray | str:
 
 
 def _complete_rows(rows: Rows) -> np.ndarray:
-    complete = np.isfinite(rows.x).all(axis=1) if rows.x.dtype.kind == "f" else np.ones(len(rows), bool)
+    complete = finite_rows(rows.x)
     for part in (rows.y, rows.weights, rows.offset, rows.groups):
         if part is not None:
             complete &= ~gaps(part)
@@ -177,11 +183,12 @@ def inspect_columns(rows: Rows, model: Model) -> Findings | None:
     """
     if rows.x.dtype.kind != "f":
         return None
-    with np.errstate(all="ignore"):
-        # A column's sum is finite if its values are; the search below runs only where it is not.
-        if np.isfinite(rows.x.sum(axis=0)).all():
-            return None
-    counts = (~np.isfinite(rows.x)).sum(axis=0)
+    if not isinstance(rows.x, SplitMatrix):
+        with np.errstate(all="ignore"):
+            # A column's sum is finite if its values are; the search below runs only where it is not.
+            if np.isfinite(rows.x.sum(axis=0)).all():
+                return None
+    counts = count_by_column(rows.x, _is_gap)
     found = tuple(
         (f"Input X contains NaN or infinity in column {name}", int(count), DROP)
         for name, count in zip(model.columns, counts, strict=True)
@@ -205,7 +212,7 @@ def oversized_columns(rows: Rows, model: Model) -> Findings | None:
     Findings or None
         None if every value can be squared and summed.
     """
-    counts = (np.abs(rows.x) > _SQUARABLE).sum(axis=0)
+    counts = count_by_column(rows.x, _is_oversized)
     cure = "Divide it by a constant first, or look for values that stand for missing ones."
     found = tuple(
         (f"X has numbers too large to square in column {name}", int(count), cure)
@@ -213,6 +220,14 @@ def oversized_columns(rows: Rows, model: Model) -> Findings | None:
         if count
     )
     return Findings(found, (rows.number,)) if found else None
+
+
+def _is_gap(values: np.ndarray) -> np.ndarray:
+    return ~np.isfinite(values)
+
+
+def _is_oversized(values: np.ndarray) -> np.ndarray:
+    return np.abs(values) > _SQUARABLE
 
 
 def _found(block: Block, what: str, count: int, cure: str) -> Findings:

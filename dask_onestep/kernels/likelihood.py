@@ -147,7 +147,8 @@ def _sum_slices(rows: Rows, model: Model, coef: np.ndarray | None) -> Moments:
             if weights is not None:
                 residual, weight = weights * residual, weights * weight
             score += part.weighted_sum(residual)
-            information += part.gram(weight)
+            # Under the normal law each row weighs as it was given.
+            information += part.gram(weights if model.quadratic else weight)
     total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
     return Moments(len(rows), total, loglik, score, information, pearson, gradient)
 

@@ -13,6 +13,7 @@ import numpy as np
 from dask_onestep.kernels.records import Moments, Sums
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.kernels.slices import Slice, slices
+from dask_onestep.kernels.split_matrix import stack
 
 __all__ = [
     "ClassWeights",
@@ -195,7 +196,7 @@ def with_prior(rows: Rows, model: Model, share: float) -> Rows:
     copies = len(codes) + 1
     return replace(
         rows,
-        x=np.concatenate([rows.x] * copies),
+        x=stack([rows.x] * copies),
         y=np.concatenate([rows.y, np.repeat(codes, len(rows))]),
         weights=np.concatenate([weights, *(share * part * weights for part in counts / counts.sum())]),
         kept=None,

@@ -7,13 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dask_onestep.families import Family
 from dask_onestep.kernels.design import Design
 from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.links import LinkLike
 
-__all__ = ["Block", "Model", "Rows", "additive", "encode", "hold", "self_checking"]
+__all__ = ["MATRIX_BYTES", "Block", "Model", "Rows", "additive", "encode", "hold", "self_checking"]
+
+MATRIX_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,11 @@ class Model:
         natural = self.family.natural_link
         return natural is not None and getattr(self.link, "name", None) == natural
 
+    @property
+    def quadratic(self) -> bool:
+        """Whether the log-likelihood is quadratic in β: the normal law with its own link."""
+        return self.family.name == "gaussian" and self.natural
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -96,7 +105,7 @@ class Block:
 
     Attributes
     ----------
-    x : ndarray or DataFrame of shape (m, p)
+    x : ndarray, sparse array or DataFrame of shape (m, p)
         Covariates.
     y : ndarray or Series of shape (m,), or None
         Response, or labels; None if the model's design takes it from `x`.
@@ -119,8 +128,13 @@ class Block:
     start: int | None = 0
     first: int = 0
 
-    def sliced(self, length: int) -> Iterator[Block]:
-        """Yield the block in slices of so many rows."""
+    def pieces(self, model: Model) -> Iterator[Block]:
+        """Yield the block itself, or a frame in pieces, since its columns are small beside the matrix they become."""
+        width = 8 * len(model.columns) if model.design is None else model.design.row_bytes
+        length = max(1, MATRIX_BYTES // max(width, 8))
+        if not isinstance(self.x, pd.DataFrame) or len(self.x) <= length:
+            yield self
+            return
         for begin in range(0, len(self.x), length):
             at = slice(begin, begin + length)
             parts = {name: _rows_at(getattr(self, name), at) for name in ("x", "y", "weights", "offset", "groups")}
@@ -134,7 +148,7 @@ class Rows:
 
     Attributes
     ----------
-    x : ndarray of shape (m, p)
+    x : ndarray or SplitMatrix of shape (m, p)
         Covariates, numeric, aligned, any float or integer dtype, without the constant.
     y : ndarray of shape (m,)
         Response as float64, or labels until they are encoded.
@@ -154,7 +168,7 @@ class Rows:
         Where a slice of a block begins within it.
     """
 
-    x: np.ndarray
+    x: np.ndarray | SplitMatrix
     y: np.ndarray
     weights: np.ndarray | None = None
     offset: np.ndarray | None = None

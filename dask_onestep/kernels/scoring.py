@@ -73,7 +73,10 @@ class Predictor:
             If the block has values that cannot be used, and gaps are not to be passed on.
         """
         # A family is asked only about y, and there is none here.
-        rows = _checked(Block(x, np.zeros(len(x)), offset=offset), _as_predicted(self.model, self.kind))
+        block, model = Block(x, np.zeros(x.shape[0]), offset=offset), _as_predicted(self.model, self.kind)
+        return np.concatenate([self._predicted(_checked(piece, model)) for piece in block.pieces(self.model)])
+
+    def _predicted(self, rows: Rows) -> np.ndarray:
         if self.model.outcomes:
             return self._multinomial(rows)
         eta, spread = self._linear(rows)
@@ -175,13 +178,16 @@ class Residuals:
         ValueError
             If the block has values that cannot be used.
         """
-        found = encode(_checked(Block(x, y, weights, offset), self.model), self.classes)
+        return np.concatenate([self._of(piece) for piece in Block(x, y, weights, offset).pieces(self.model)])
+
+    def _of(self, block: Block) -> np.ndarray:
+        found = encode(_checked(block, self.model), self.classes)
         if isinstance(found, Findings):
             found.raise_error()
         assert isinstance(found, Rows)
         if found.kept is None:
             return self._residuals(found)
-        result = np.full(len(x), np.nan)
+        result = np.full(block.x.shape[0], np.nan)
         result[found.kept] = self._residuals(found)
         return result
 
