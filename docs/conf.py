@@ -29,8 +29,12 @@ extensions = [
     "sphinxcontrib.bibtex",
 ]
 nitpicky = True
-# A single name in a docstring's backticks may be a parameter's, which is no target.
-nitpick_ignore_regex = [("py:obj", r"\w+")]
+# A single name in a docstring's backticks may be a parameter's, which is no target; other packages' names are plain,
+# since their inventories would have to be fetched.
+nitpick_ignore_regex = [
+    ("py:obj", r"\w+"),
+    ("py:obj", r"(dask|distributed|numpy|pandas|scipy|sklearn|statsmodels)\..+"),
+]
 exclude_patterns = ["_build", "_scripts"]
 templates_path = ["_templates"]
 bibtex_bibfiles = ["references.bib"]
