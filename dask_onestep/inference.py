@@ -85,7 +85,7 @@ class TestResult:
         degrees = f"{self.df:g}" if np.isnan(self.df_denom) else f"{self.df:g}, {self.df_denom:g}"
         sentence = (
             f"{self.test} test of {self.null}: {self.distribution}({degrees}) = {self.statistic:.4g}, "
-            f"p = {self.p_value:.2g}."
+            f"{_p_text(self.p_value)}."
         )
         return f"{sentence} {self.note}".strip()
 
@@ -93,9 +93,14 @@ class TestResult:
         degrees = f"{self.df:g}" if np.isnan(self.df_denom) else f"{self.df:g}, {self.df_denom:g}"
         law = {"chi2": "χ²"}.get(self.distribution, self.distribution)
         return (
-            f"<p><b>p = {self.p_value:.2g}</b> against {escape(self.null)}<br>"
+            f"<p><b>{escape(_p_text(self.p_value))}</b> against {escape(self.null)}<br>"
             f"{escape(self.test)} test: {law}({degrees}) = {self.statistic:.4g}. {escape(self.note)}</p>"
         )
+
+
+def _p_text(p_value: float) -> str:
+    """Return a p-value in words; one that underflows is small and not zero."""
+    return "p < 1e-300" if p_value < 1e-300 else f"p = {p_value:.2g}"
 
 
 def coefficient_table(names: Sequence[str], coef: np.ndarray, covariance: np.ndarray, level: float) -> pd.DataFrame:
@@ -139,53 +144,68 @@ def coefficient_table(names: Sequence[str], coef: np.ndarray, covariance: np.nda
     return pd.DataFrame(columns, index=pd.Index(names))
 
 
-def parse_null(null: Null, names: Sequence[str]) -> dict[str, float]:
+def parse_null(null: Null, coefficients: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """Return a null hypothesis as name → value.
 
     Parameters
     ----------
     null : str, sequence of str, or mapping from str to float
-        Coefficients that are zero jointly, or have the values given.
-    names : sequence of str
-        Names of the coefficients.
+        Coefficients that are zero jointly, or have the values given; a regressor stands for all of its
+        coefficients, which are several in a multinomial logit.
+    coefficients : mapping from str to sequence of str
+        The coefficients of each regressor, as ``Model.by_regressor`` has them.
 
     Returns
     -------
     dict
-        Name to value, in the order of `names`.
+        Name to value, in the order of the coefficients, class by class.
 
     Raises
     ------
     ValueError
-        If it is empty, a name is not known, or a value is not a finite number.
+        If it is empty, a name is not known, a coefficient is given two values, or a value is not a finite
+        number.
     """
     if isinstance(null, str):
         null = [null]
-    values = dict(null) if isinstance(null, Mapping) else dict.fromkeys(null, 0.0)
-    if not values:
+    given = dict(null) if isinstance(null, Mapping) else dict.fromkeys(null, 0.0)
+    if not given:
         raise ValueError("null is empty: name at least one coefficient, such as null=['x1'].")
-    if unknown := [name for name in values if name not in names]:
-        raise ValueError(f"null names {unknown}, which are not coefficients. These are: {', '.join(names)}.")
-    for name, value in values.items():
+    names = [name for of_class in zip(*coefficients.values(), strict=True) for name in of_class]
+    if unknown := [name for name in given if name not in names and name not in coefficients]:
+        whole = "" if set(coefficients) == set(names) else f"; and, for all classes, {', '.join(coefficients)}"
+        raise ValueError(f"null names {unknown}, which are not coefficients. These are: {', '.join(names)}{whole}.")
+    values: dict[str, float] = {}
+    for name, value in given.items():
         if not np.isfinite(value):
             raise ValueError(f"null sets {name} to {value!r}, which is not a finite number.")
-    return {name: float(values[name]) for name in names if name in values}
+        for each in (name,) if name in names else coefficients[name]:
+            if values.setdefault(each, float(value)) != value:
+                raise ValueError(f"null sets {each} to {values[each]:g} and to {value:g}: name it once.")
+    return {name: values[name] for name in names if name in values}
 
 
-def null_text(null: Mapping[str, float]) -> str:
+def null_text(null: Mapping[str, float], coefficients: Mapping[str, Sequence[str]]) -> str:
     """Return a null hypothesis in words.
 
     Parameters
     ----------
     null : mapping from str to float
         Name to value.
+    coefficients : mapping from str to sequence of str
+        The coefficients of each regressor.
 
     Returns
     -------
     str
-        Such as ``x1 = 0, x2 = 1``.
+        Such as ``x1 = 0, x2 = 1``, or ``x1 = 0 (3 classes)`` for all coefficients of a regressor.
     """
-    return ", ".join(f"{name} = {value:g}" for name, value in null.items())
+    left, words = dict(null), []
+    for regressor, names in coefficients.items():
+        if len(names) > 1 and len({left.get(name) for name in names}) == 1 and names[0] in left:
+            words.append(f"{regressor} = {left[names[0]]:g} ({len(names)} classes)")
+            left = {name: value for name, value in left.items() if name not in names}
+    return ", ".join([*words, *(f"{name} = {value:g}" for name, value in left.items())])
 
 
 def wald(
@@ -271,7 +291,9 @@ def score_statistic(score: np.ndarray, information: np.ndarray, tested: np.ndarr
     return max(0.0, whole - inner.decrement(score[free]))
 
 
-def restrictions(null: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:
+def restrictions(
+    null: Any, names: Sequence[str], coefficients: Mapping[str, Sequence[str]]
+) -> tuple[np.ndarray, np.ndarray, str]:
     """Return R, r and words for a hypothesis by names, by values, or as a pair (R, r) or matrix R.
 
     Parameters
@@ -280,6 +302,8 @@ def restrictions(null: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarra
         The hypothesis.
     names : sequence of str
         Names of the d coefficients.
+    coefficients : mapping from str to sequence of str
+        The coefficients of each regressor.
 
     Returns
     -------
@@ -302,9 +326,9 @@ def restrictions(null: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarra
         if matrix.shape[1] != len(names):
             raise ValueError(f"R has {matrix.shape[1]} columns, and there are {len(names)} coefficients.")
         return matrix, value, f"R b = r ({len(matrix)} restriction{'s' if len(matrix) > 1 else ''})"
-    values = parse_null(null, names)
+    values = parse_null(null, coefficients)
     return (
         np.eye(len(names))[[list(names).index(name) for name in values]],
         np.array(list(values.values())),
-        null_text(values),
+        null_text(values, coefficients),
     )

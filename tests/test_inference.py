@@ -11,6 +11,7 @@ from dask_onestep import GLMRegressor
 from dask_onestep.inference import TestResult, coefficient_table, parse_null, restrictions, wald
 
 NAMES = ("intercept", "a", "b")
+ALONE = {name: (name,) for name in NAMES}
 COEF = np.array([12.0, -0.3, 0.0])
 COVARIANCE = np.diag([1.0, 0.04, 0.0])
 
@@ -119,24 +120,24 @@ def test_a_result_is_a_sentence(fits):
 )
 def test_nulls_that_make_no_sense(null, text):
     with pytest.raises(ValueError, match=text):
-        restrictions(null, NAMES)
+        restrictions(null, NAMES, ALONE)
 
 
 def test_dependent_restrictions_and_aliased_coefficients():
-    matrix, value, text = restrictions((np.array([[0, 1.0, 1.0], [0, 2.0, 2.0]]), np.zeros(2)), NAMES)
+    matrix, value, text = restrictions((np.array([[0, 1.0, 1.0], [0, 2.0, 2.0]]), np.zeros(2)), NAMES, ALONE)
     with pytest.raises(ValueError, match="are not independent of each other"):
         wald(np.ones(3), np.eye(3), matrix, value, np.nan, text)
     coef = np.array([1.0, np.nan, 1.0])
-    matrix, value, text = restrictions("a", NAMES)
+    matrix, value, text = restrictions("a", NAMES, ALONE)
     with pytest.raises(ValueError, match="a = 0 concerns an aliased coefficient, which has no estimate"):
         wald(coef, np.diag([1, np.nan, 1]), matrix, value, np.nan, text)
-    matrix, value, text = restrictions("b", NAMES)
+    matrix, value, text = restrictions("b", NAMES, ALONE)
     assert wald(coef, np.diag([1, np.nan, 0.25]), matrix, value, np.nan, text).statistic == 4.0
 
 
 def test_names_keep_the_order_of_the_coefficients():
-    assert list(parse_null({"b": 1, "intercept": 2}, NAMES)) == ["intercept", "b"]
-    matrix, value, text = restrictions({"b": 1, "intercept": 2}, NAMES)
+    assert list(parse_null({"b": 1, "intercept": 2}, ALONE)) == ["intercept", "b"]
+    matrix, value, text = restrictions({"b": 1, "intercept": 2}, NAMES, ALONE)
     np.testing.assert_array_equal(matrix, np.eye(3)[[0, 2]])
     assert value.tolist() == [2.0, 1.0]
     assert text == "intercept = 2, b = 1"

@@ -168,22 +168,20 @@ def test_a_class_that_the_pilot_has_not_seen():
     assert np.isfinite(glm.coef_).all()
 
 
-def test_what_is_for_two_classes_only_says_so():
+def test_what_more_than_two_classes_cannot_have_says_so():
     x, labels, _, _ = simulate()
-    with pytest.raises(ValueError, match="Only binary classification"):
+    with pytest.raises(ValueError, match=r"Only binary classification.* link='probit' has none: use link='logit'"):
         GLMClassifier("probit").fit(x, labels)
-    with pytest.raises(ValueError, match="no offset"):
+    with pytest.raises(ValueError, match=r"A multinomial logit takes no offset.* make it a column of X"):
         GLMClassifier().fit(x, labels, offset=np.zeros(len(labels)))
-    with pytest.raises(ValueError, match="Only binary classification"):
-        GLMClassifier().fit_delayed(*blocks(x, labels)).compute()
-    glm = GLMClassifier(method=MLE()).fit(x, labels)
-    for call in (
-        glm.predict_interval,
-        lambda x: glm.residuals(x, labels),
-        lambda x: glm.score_test(x, labels, null="a"),
+    with pytest.raises(ValueError, match=r"DebiasedLasso fits one linear predictor a row: use method='one-step'"):
+        GLMClassifier(method="debiased-lasso").fit(x, labels)
+    with pytest.raises(
+        ValueError, match=r"Only binary classification.* are fitted by method='one-step', 'mle' or 'pilot'"
     ):
-        with pytest.raises(ValueError, match="for two classes"):
-            call(x)
+        GLMClassifier(method="average").fit(x, labels)
+    with pytest.raises(ValueError, match=r"Only binary classification.* For more than two classes use fit"):
+        GLMClassifier().fit_delayed(*blocks(x, labels)).compute()
 
 
 def test_two_classes_keep_their_shapes():

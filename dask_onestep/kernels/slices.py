@@ -60,7 +60,7 @@ def slices(rows: Rows, model: Model) -> Iterator[Slice]:
     d = model.width
     length = max(1, min(len(rows), _SLICE_BYTES // (8 * max(d, 1))))
     buffer = np.empty((length, d))
-    first = int(model.has_intercept)
+    first = int(model.has_constant)
     buffer[:, :first] = 1.0
     for start in range(0, len(rows), length):
         at = slice(start, min(start + length, len(rows)))
