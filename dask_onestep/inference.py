@@ -198,12 +198,12 @@ def null_text(null: Mapping[str, float], coefficients: Mapping[str, Sequence[str
     Returns
     -------
     str
-        Such as ``x1 = 0, x2 = 1``, or ``x1 = 0 (3 classes)`` for all coefficients of a regressor.
+        Such as ``x1 = 0, x2 = 1``, or ``x1 = 0 in each class`` for all coefficients of a regressor.
     """
     left, words = dict(null), []
     for regressor, names in coefficients.items():
         if len(names) > 1 and len({left.get(name) for name in names}) == 1 and names[0] in left:
-            words.append(f"{regressor} = {left[names[0]]:g} ({len(names)} classes)")
+            words.append(f"{regressor} = {left[names[0]]:g} in each class")
             left = {name: value for name, value in left.items() if name not in names}
     return ", ".join([*words, *(f"{name} = {value:g}" for name, value in left.items())])
 
@@ -240,16 +240,21 @@ def wald(
     """
     used = (restriction != 0).any(axis=0)
     if np.isnan(coef[used]).any():
-        raise ValueError(f"The hypothesis {text} concerns an aliased coefficient, which has no estimate.")
+        raise ValueError(f"The hypothesis {text} concerns an aliased coefficient, which has no estimate: leave it out.")
     gap = restriction[:, used] @ coef[used] - value
     spread = restriction[:, used] @ covariance[np.ix_(used, used)] @ restriction[:, used].T
     if np.isnan(spread).any():
-        raise ValueError(f"The hypothesis {text} concerns a coefficient that has no standard error.")
+        raise ValueError(
+            f"The hypothesis {text} concerns a coefficient that has no standard error, its covariance being NaN: "
+            "leave it out."
+        )
     scale = np.sqrt(np.diag(spread))
     try:
         lower = linalg.cholesky(spread / np.outer(scale, scale), lower=True)
     except (linalg.LinAlgError, ValueError) as error:
-        raise ValueError(f"The restrictions {text} are not independent of each other.") from error
+        raise ValueError(
+            f"The restrictions {text} are not independent of each other: drop those that follow from the others."
+        ) from error
     half = linalg.solve_triangular(lower, gap / scale, lower=True)
     statistic, s = float(half @ half), len(value)
     return TestResult.of(statistic if np.isnan(df_denom) else statistic / s, s, df_denom, null=text, test="Wald")
@@ -322,9 +327,15 @@ def restrictions(
     pair = isinstance(null, tuple) and len(null) == 2 and not isinstance(null[0], str)
     if (isinstance(null, np.ndarray) and null.dtype.kind in "fiub") or pair:
         matrix = np.atleast_2d(np.asarray(null[0] if pair else null, dtype=np.float64))
-        value = np.broadcast_to(np.asarray(null[1] if pair else 0.0, dtype=np.float64), len(matrix))
+        told = np.asarray(null[1] if pair else 0.0, dtype=np.float64)
         if matrix.shape[1] != len(names):
-            raise ValueError(f"R has {matrix.shape[1]} columns, and there are {len(names)} coefficients.")
+            raise ValueError(
+                f"R has {matrix.shape[1]} columns, and there are {len(names)} coefficients: give it one for each, in "
+                "the order of coef_table()."
+            )
+        if told.ndim and told.shape != (len(matrix),):
+            raise ValueError(f"R has {len(matrix)} rows, and r has shape {told.shape}: give it one value a row.")
+        value = np.broadcast_to(told, len(matrix))
         return matrix, value, f"R b = r ({len(matrix)} restriction{'s' if len(matrix) > 1 else ''})"
     values = parse_null(null, coefficients)
     return (

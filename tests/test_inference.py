@@ -102,6 +102,15 @@ def test_one_restriction_is_z_squared(fits):
         np.testing.assert_allclose(ours.wald_test(name).statistic, table.loc[name, "z"] ** 2, rtol=1e-10)
 
 
+@pytest.mark.parametrize("df_denom", [np.nan, 5000.0], ids=["chi2", "F"])
+def test_a_p_value_that_underflows_is_small_and_not_zero(df_denom):
+    test = TestResult.of(1e5, 3, df_denom, null="a = 0", test="Wald")
+    assert test.p_value == 0.0
+    assert str(test).endswith("p < 1e-300.")
+    assert "<b>p &lt; 1e-300</b>" in test._repr_html_()
+    assert "p = 1e-250" in str(TestResult(1.0, 1, np.nan, "chi2", 1e-250))
+
+
 def test_a_result_is_a_sentence(fits):
     ours, _ = fits
     text = str(ours.wald_test({"x0": 0.5, "x1": -1}))
@@ -115,7 +124,8 @@ def test_a_result_is_a_sentence(fits):
         ([], "null is empty: name at least one coefficient"),
         ("x9", r"null names \['x9'\], which are not coefficients\. These are: intercept, a, b"),
         ({"a": np.inf}, "null sets a to inf, which is not a finite number"),
-        ((np.eye(2), np.zeros(2)), "R has 2 columns, and there are 3 coefficients"),
+        ((np.eye(2), np.zeros(2)), "R has 2 columns, and there are 3 coefficients: give it one for each"),
+        ((np.eye(3)[:2], np.zeros(3)), r"R has 2 rows, and r has shape \(3,\): give it one value a row"),
     ],
 )
 def test_nulls_that_make_no_sense(null, text):
