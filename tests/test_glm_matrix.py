@@ -85,47 +85,6 @@ def test_families_without_counterpart_raise():
         resolve_family(3)
 
 
-# --- statsmodels' own data sets ---------------------------------------------------------------
-
-
-def test_star98_binomial_counts():
-    data = sm.datasets.star98.load_pandas()
-    counts = data.endog.to_numpy(np.float64)
-    x = data.exog.to_numpy(np.float64)
-    trials = counts.sum(axis=1)
-    # In raw units the information's condition number is 1e21, for them as for us.
-    x = (x - x.mean(axis=0)) / x.std(axis=0)
-    reference = sm.GLM(counts, sm.add_constant(x), sm.families.Binomial()).fit(tol=1e-14)
-    glm = GLMRegressor("binomial", method=MLE()).fit(x, counts[:, 0] / trials, sample_weight=trials)
-    agree(glm, reference, True)
-
-
-def test_cpunish_poisson():
-    data = sm.datasets.cpunish.load_pandas()
-    x = data.exog.copy()
-    x["INCOME"] /= 1000.0
-    reference = sm.GLM(data.endog, sm.add_constant(x), sm.families.Poisson()).fit(tol=1e-14)
-    glm = GLMRegressor("poisson", method=MLE()).fit(x, data.endog)
-    agree(glm, reference, True)
-    assert list(glm.coef_table().index[1:]) == list(x.columns)
-
-
-def test_scotland_gamma():
-    data = sm.datasets.scotland.load_pandas()
-    x = data.exog.to_numpy(np.float64)
-    x = (x - x.mean(axis=0)) / x.std(axis=0)
-    reference = sm_fit(x, data.endog.to_numpy(), "gamma", "inverse")
-    glm = GLMRegressor("gamma", method=MLE()).fit(x, data.endog.to_numpy(np.float64))
-    agree(glm, reference, True)
-
-
-def test_copper_gaussian_in_raw_units():
-    data = sm.datasets.copper.load_pandas()
-    reference = sm.GLM(data.endog, sm.add_constant(data.exog)).fit()
-    glm = GLMRegressor(method=MLE()).fit(data.exog, data.endog)
-    agree(glm, reference, True)
-
-
 # --- robust covariances -----------------------------------------------------------------------
 
 CANONICAL = [
