@@ -94,14 +94,14 @@ def test_robust_covariances_are_those_of_mnlogit():
     design = sm.add_constant(x)
     hc0 = sm.MNLogit(codes, design).fit(method="newton", disp=0, tol=1e-14, cov_type="HC0")
     by_group = sm.MNLogit(codes, design).fit(
-        method="newton", disp=0, tol=1e-14, cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
+        method="newton", disp=0, tol=1e-14, cov_type="cluster", cov_kwds={"groups": groups}
     )
     ours = GLMClassifier(method=MLE(), cov_type="HC0").fit(x, labels)
     np.testing.assert_allclose(ours.covariance_, hc0.cov_params(), rtol=1e-6, atol=1e-9)
+    hc1 = GLMClassifier(method=MLE(), cov_type="HC1").fit(x, labels)
+    np.testing.assert_allclose(hc1.covariance_, 800 / (800 - 12) * hc0.cov_params(), rtol=1e-6, atol=1e-9)
     clustered = GLMClassifier(method=MLE(), cov_type="cluster").fit(x, labels, groups=groups)
-    n, d = len(labels), 12
-    correction = 23 / 22 * (n - 1) / (n - d)
-    np.testing.assert_allclose(clustered.covariance_, correction * by_group.cov_params(), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(clustered.covariance_, by_group.cov_params(), rtol=1e-6, atol=1e-9)
 
 
 def test_one_step_on_sorted_blocks_is_near_the_mle():
