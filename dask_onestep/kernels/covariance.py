@@ -7,12 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.likelihood import moments, row_scores, slices
+from dask_onestep.kernels.likelihood import moments, row_residuals, slices
 from dask_onestep.kernels.linear_algebra import Factor
 from dask_onestep.kernels.records import Moments, Sums
 from dask_onestep.kernels.rows import Model, Rows, additive, self_checking
 
-__all__ = ["COV_TYPES", "Clusters", "ScoreProducts", "degrees_of_freedom", "dispersion", "sandwich", "score_products"]
+__all__ = [
+    "COV_TYPES",
+    "Clusters",
+    "ScoreProducts",
+    "degrees_of_freedom",
+    "dispersion",
+    "products",
+    "sandwich",
+    "score_products",
+]
 
 COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster")
 
@@ -107,18 +116,35 @@ def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str) ->
     clusters = Clusters(np.empty(0), np.empty((0, d))) if meat is None else None
     with np.errstate(all="ignore"):
         for part in slices(rows, model):
-            scores = row_scores(part, model, coef)
+            residual = row_residuals(part, model, coef)
             if part.weights is not None:
                 # A frequency weight stands for rows, each with a product of its own.
                 power = 0.5 if model.weight_type == "frequency" and meat is not None else 1.0
-                scores *= part.weights[:, None] ** power
+                residual = (residual.T * part.weights**power).T
             if meat is not None:
-                meat += np.dot(scores.T, scores)
+                meat += part.gram(products(residual))
             else:
                 assert rows.groups is not None
-                here = Clusters.of(rows.groups[part.rows], scores)
+                codes, labels = pd.factorize(rows.groups[part.rows])
+                here = Clusters(np.asarray(labels), part.group_sums(residual, codes, len(labels)))
                 clusters = clusters + here if clusters is not None and len(clusters.labels) else here
     return ScoreProducts(moments(rows, model, coef), meat, clusters)
+
+
+def products(residual: np.ndarray) -> np.ndarray:
+    """Return each row's residual squared, or multiplied by its transpose where there are several.
+
+    Parameters
+    ----------
+    residual : ndarray of shape (m,) or (m, c)
+        One residual a row, or one for each outcome.
+
+    Returns
+    -------
+    ndarray of shape (m,) or (m, c, c)
+        Weights of the Gram matrix that is Σ (rᵢ ⊗ xᵢ)(rᵢ ⊗ xᵢ)'.
+    """
+    return np.square(residual) if residual.ndim == 1 else residual[:, :, None] * residual[:, None, :]
 
 
 def degrees_of_freedom(sums: Moments, model: Model, rank: int) -> float:

@@ -9,7 +9,7 @@ from scipy.special import expit, logsumexp, softmax
 
 from dask_onestep.kernels.multinomial import is_class, linear_predictors
 from dask_onestep.kernels.rows import Model, Rows
-from dask_onestep.kernels.slices import slices
+from dask_onestep.kernels.slices import Slice, slices
 
 __all__ = ["class_predictors", "class_residuals", "probability_ends", "probability_errors"]
 
@@ -33,7 +33,7 @@ def class_predictors(rows: Rows, model: Model, coef: np.ndarray) -> np.ndarray:
     """
     eta = np.zeros((len(rows), len(model.outcomes) + 1))
     for part in slices(rows, model):
-        eta[part.rows, 1:] = linear_predictors(part.design, model, coef)
+        eta[part.rows, 1:] = linear_predictors(part, model, coef)
     return eta
 
 
@@ -62,7 +62,7 @@ def probability_errors(rows: Rows, model: Model, coef: np.ndarray, covariance: n
     variance = np.zeros_like(p)
     for part in slices(rows, model):
         here = p[part.rows]
-        for a, b, joint in _joint_variances(part.design, model, covariance):
+        for a, b, joint in _joint_variances(part, model, covariance):
             variance[part.rows] += joint[:, None] * _slope(here, a) * _slope(here, b)
     return np.sqrt(np.maximum(variance, 0.0))
 
@@ -100,7 +100,7 @@ def probability_ends(
     slope = np.insert(-softmax(rest, axis=1), label, 1.0, axis=1)
     variance = np.zeros(len(rows))
     for part in slices(rows, model):
-        for a, b, joint in _joint_variances(part.design, model, covariance):
+        for a, b, joint in _joint_variances(part, model, covariance):
             variance[part.rows] += joint * slope[part.rows, a] * slope[part.rows, b]
     half = quantile * np.sqrt(np.maximum(variance, 0.0))
     return expit(np.stack([odds - half, odds + half], axis=1))
@@ -113,13 +113,13 @@ def _slope(p: np.ndarray, a: int) -> np.ndarray:
     return slope
 
 
-def _joint_variances(design: np.ndarray, model: Model, covariance: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+def _joint_variances(part: Slice, model: Model, covariance: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yield Cov(η_a, η_b) of each row, for each pair of classes a ≥ b ≥ 1; twice it where they differ."""
     others, d = len(model.outcomes), model.width
     blocks = covariance.reshape(others, d, others, d)
     for a in range(others):
         for b in range(a + 1):
-            joint = np.einsum("ij,ij->i", np.dot(design, blocks[a, :, b]), design)
+            joint = part.quadratic_forms(blocks[a, :, b])
             yield a + 1, b + 1, joint if a == b else 2.0 * joint
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from dask_onestep.kernels.likelihood import linear_predictor, slices
+from dask_onestep.kernels.entering import inspect_columns, usable_rows
+from dask_onestep.kernels.likelihood import slices
 from dask_onestep.kernels.multinomial_scoring import (
     class_predictors,
     class_residuals,
@@ -16,7 +17,7 @@ from dask_onestep.kernels.multinomial_scoring import (
     probability_errors,
 )
 from dask_onestep.kernels.records import Findings, Sums
-from dask_onestep.kernels.rows import Block, Model, Rows, encode, inspect_columns, usable_rows
+from dask_onestep.kernels.rows import Block, Model, Rows, encode
 from dask_onestep.kernels.threads import one_blas_thread
 
 __all__ = ["RESIDUALS", "Hits", "Predictor", "Residuals", "hits"]
@@ -82,7 +83,10 @@ class Predictor:
             If the block has values that cannot be used, and gaps are not to be passed on.
         """
         # A family is asked only about y, and there is none here.
-        rows = _checked(Block(x, np.zeros(len(x)), offset=offset), _as_predicted(self.model, self.kind))
+        block, model = Block(x, np.zeros(x.shape[0]), offset=offset), _as_predicted(self.model, self.kind)
+        return np.concatenate([self._predicted(_checked(piece, model)) for piece in block.pieces(self.model)])
+
+    def _predicted(self, rows: Rows) -> np.ndarray:
         if self.model.outcomes:
             return self._multinomial(rows)
         eta, spread = self._linear(rows)
@@ -128,10 +132,9 @@ class Predictor:
         covariance = None if self.covariance is None else np.nan_to_num(self.covariance)
         with one_blas_thread():
             for part in slices(rows, self.model):
-                eta[part.rows] = linear_predictor(part.design, coef, part.offset)
+                eta[part.rows] = part.linear_predictor(coef)
                 if covariance is not None:
-                    variance = np.einsum("ij,ij->i", np.dot(part.design, covariance), part.design)
-                    spread[part.rows] = np.sqrt(np.maximum(variance, 0.0))
+                    spread[part.rows] = np.sqrt(np.maximum(part.quadratic_forms(covariance), 0.0))
         return eta, spread
 
 
@@ -195,13 +198,17 @@ class Residuals:
         ValueError
             If the block has values that cannot be used.
         """
-        found = encode(_checked(Block(x, y, weights, offset), self.model), self.classes)
+        return np.concatenate([self._of(piece) for piece in Block(x, y, weights, offset).pieces(self.model)])
+
+    def _of(self, block: Block) -> np.ndarray:
+        found = encode(_checked(block, self.model), self.classes)
         if isinstance(found, Findings):
             found.raise_error()
         assert isinstance(found, Rows)
         if found.kept is None:
             return self._residuals(found)
-        result = np.full((len(x), self.width) if self.width else len(x), np.nan)
+        m = block.x.shape[0]
+        result = np.full((m, self.width) if self.width else m, np.nan)
         result[found.kept] = self._residuals(found)
         return result
 

@@ -98,12 +98,12 @@ def directed(rows: Rows, model: Model, coef: np.ndarray, direction: np.ndarray) 
     columns = np.zeros_like(by_class)
     for part in slices(rows, model):
         seen = slice(None) if part.weights is None else part.weights > 0
-        moves, y = np.dot(part.design[seen], by_class.T), part.y[seen]
+        moves, y = part.times(by_class.T)[seen], part.y[seen]
         if not len(moves):
             continue
         far, wrong = _classes_moved(y, moves) if model.outcomes else _mean_moved(y, moves[:, 0], model)
         reach, against = max(reach, float(far.max())), max(against, float(wrong.max()))
-        columns = np.maximum(columns, np.abs(part.design[seen]).max(axis=0) * np.abs(by_class))
+        columns = np.maximum(columns, part.greatest() * np.abs(by_class))
     return Directed(moments(rows, model, coef), reach, against, columns.ravel())
 
 
