@@ -199,6 +199,16 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         ------
         ValueError
             If `level` is not between 0 and 1, or `label` is none of the classes.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> interval = glm.predict_interval([[0.0, 0.0]], label=0)
+        >>> bool((interval == 1 - glm.predict_interval([[0.0, 0.0]])[:, ::-1]).all())
+        True
         """
         check_is_fitted(self)
         shown = ", ".join(map(repr, self.classes_.tolist()))
