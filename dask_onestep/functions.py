@@ -20,8 +20,9 @@ from dask_onestep.kernels.likelihood import moments as moments_of_block
 from dask_onestep.kernels.nodewise import NodewiseRows, approximate_inverse, join_rows, nodewise_rows, row_shares
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.kernels.sampling import PilotSample, PilotSize, sample_rows
+from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.links import LINKS, LinkLike, resolve_link
-from dask_onestep.methods.problem import check_pilot_size, seed_of
+from dask_onestep.methods.arguments import check_pilot_size, seed_of
 
 __all__ = ["approximate_inverse_covariance", "moments", "nodewise_lasso", "pilot_sample", "weighted_design"]
 
@@ -207,7 +208,8 @@ def nodewise_lasso(X: Any, alpha: Any, *, weights: Any = None) -> Delayed:
     # The kernels want a y; the first column stands in for it and is not read.
     first = data.x[data.columns[0]] if hasattr(data.x, "columns") else data.x[:, 0]
     total = tree_sum(gather(data.x, first, data.weights), gram_sums, _columns_only(data), name="gram")
-    parts = [apply(_some_rows, total, penalty, share, name="nodewise") for share in row_shares(p)]
+    gram = apply(_gram, total, name="gram-mean")
+    parts = [apply(nodewise_rows, gram, share, penalty, name="nodewise") for share in row_shares(p)]
     return apply(join_rows, *parts, name="nodewise-rows")
 
 
@@ -266,8 +268,8 @@ def _sample(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSample
 
 def _drawn(sample: PilotSample) -> tuple[np.ndarray, np.ndarray]:
     drawn = sample.drawn()
-    return drawn.x, drawn.y
+    return drawn.x.toarray() if isinstance(drawn.x, SplitMatrix) else drawn.x, drawn.y
 
 
-def _some_rows(total: GramSums, alpha: np.ndarray, index: range) -> NodewiseRows:
-    return nodewise_rows(total.gram / total.n, index, alpha)
+def _gram(total: GramSums) -> np.ndarray:
+    return total.gram / total.n

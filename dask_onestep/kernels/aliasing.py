@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dask_onestep.kernels.likelihood import slices
 from dask_onestep.kernels.records import Sums
 from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.slices import dense_slices
 
 __all__ = ["Dependence", "DesignFactor", "dependences", "design_factor"]
 
@@ -52,7 +52,7 @@ def design_factor(rows: Rows, model: Model) -> DesignFactor:
         Of the rows whose weight is positive.
     """
     upper = np.empty((0, model.width))
-    for part in slices(rows, model):
+    for part in dense_slices(rows, model):
         upper = _triangle(upper, part.design if part.weights is None else part.design[part.weights > 0])
     return DesignFactor(upper)
 

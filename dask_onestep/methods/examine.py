@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from dask_onestep.exceptions import AliasingWarning, SeparationWarning
 from dask_onestep.kernels.aliasing import Dependence, dependences, design_factor
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.separation import Directed, can_separate, directed
-from dask_onestep.methods.problem import Estimate, Problem, aliasing
+from dask_onestep.methods.conclusion import aliasing
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
 
 __all__ = ["examine"]
 
@@ -54,7 +57,7 @@ def _confirm_aliasing(problem: Problem, estimate: Estimate, kept: np.ndarray) ->
     for exact, words in ((True, _exactly), (False, _nearly)):
         if group := [each for each in found if each.exact is exact]:
             listed = ", ".join(each.name for each in group)
-            said.append((UserWarning, f"Aliased columns get NaN: {listed}. {words(group)}"))
+            said.append((AliasingWarning, f"Aliased columns get NaN: {listed}. {words(group)}"))
     return replace(estimate, warnings=(*others, *said), n_passes=problem.n_passes)
 
 
@@ -104,7 +107,7 @@ def _separated(problem: Problem, seen: Directed) -> tuple[type[Warning], str]:
         if move > 0.1 * seen.reach and name != "intercept"
     )
     what = "the classes" if problem.model.family.name == "binomial" else "zeros of y"
-    return UserWarning, (
+    return SeparationWarning, (
         f"Over all rows {what} are separated: a combination of {columns or 'the intercept'} predicts them "
         "without fail, so that no finite maximum exists, and these coefficients and their standard errors "
         "mean nothing. Leave such columns out, or join the levels that have one outcome only."

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from dask.delayed import Delayed
 
+from dask_onestep.exceptions import OverdispersionWarning
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.overdispersion import BOUNDS, alpha_sums, pilot_alpha, with_alpha
+from dask_onestep.methods.arguments import seed_of
+from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.mle import MLE
-from dask_onestep.methods.problem import Estimate, Problem, seed_of
+from dask_onestep.methods.problem import Problem
 
 __all__ = ["estimate_alpha", "wants_alpha"]
 
@@ -70,5 +73,5 @@ def estimate_alpha(method: Any, problem: Problem) -> tuple[Problem, Estimate]:
     estimate = found.value(estimate) if isinstance(estimate, Delayed) else estimate
     if t in BOUNDS:
         text = "alpha ended at the edge of its range: y is not overdispersed; use family='poisson'."
-        estimate = replace(estimate, warnings=(*estimate.warnings, (UserWarning, text)))
+        estimate = replace(estimate, warnings=(*estimate.warnings, (OverdispersionWarning, text)))
     return found, estimate

@@ -8,12 +8,16 @@ import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
+from dask_onestep.exceptions import PilotWarning
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.likelihood import log_likelihoods
 from dask_onestep.kernels.pilot import PilotFit, fit_pilot
 from dask_onestep.kernels.rows import Model, Rows, encode
 from dask_onestep.kernels.sampling import PilotSample
-from dask_onestep.methods.problem import Estimate, Problem, conclude, seed_of
+from dask_onestep.methods.arguments import seed_of
+from dask_onestep.methods.conclusion import conclude
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
 
 __all__ = ["Pilot"]
 
@@ -113,7 +117,7 @@ def _report(model: Model, pilot: PilotFit, seed: int) -> Estimate:
             f"The pilot of {pilot.n} rows has no maximum-likelihood estimate (separated, or one value of y "
             "only): it was given a weak prior. Draw a larger one: Pilot(pilot_size=...)."
         )
-        advice = ((UserWarning, text),)
+        advice = ((PilotWarning, text),)
     fields = conclude(
         model,
         "nonrobust",

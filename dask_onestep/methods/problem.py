@@ -1,4 +1,4 @@
-"""What a method is given, and what it gives back.
+"""What a method is given: a model and its data.
 
 A method is any object with one function, ``estimate(problem)``, from a `Problem` to an `Estimate`
 (or to a `dask.delayed.Delayed` of one).  It is written once: the same lines compute, pass by pass,
@@ -17,79 +17,16 @@ import distributed
 import numpy as np
 from dask.delayed import Delayed
 from dask.diagnostics import ProgressBar
-from sklearn.utils import check_random_state
 
 from dask_onestep.graph import Blocks, apply, tree_sum
-from dask_onestep.kernels.covariance import (
-    ScoreProducts,
-    degrees_of_freedom,
-    dispersion,
-    sandwich,
-    score_products,
-)
+from dask_onestep.kernels.covariance import score_products
 from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.pilot import fit_pilot
-from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.sampling import PilotSample, PilotSize, Survey, pilot_rows, survey
+from dask_onestep.methods.arguments import check_pilot_size
 
-__all__ = ["Estimate", "Problem", "aliasing", "check_pilot_size", "coefficients", "conclude", "seed_of"]
-
-
-_SHOWN = 20  # names that a warning lists
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """What a method found: coefficients, their covariance, and how it went.
-
-    Attributes
-    ----------
-    coef : ndarray of shape (d,)
-        β̂, intercept first if there is one; NaN for aliased columns.
-    covariance : ndarray of shape (d, d)
-        Covariance of β̂, dispersion included; NaN for aliased columns.
-    dispersion : float
-        φ̂; 1 for families without one.
-    n_samples : int
-        N, the usable rows.
-    df_resid : float
-        N − d.
-    n_iter : int
-        Steps taken.
-    n_passes : int
-        Times the data was read.
-    decrement : float
-        λ² at `coef`; NaN where it is not known.
-    loglik : float
-        ℓ(β̂) at φ = 1; exact where a pass was made at β̂, else foretold; NaN where it is not known.
-    classes : ndarray of shape (2,) or None
-        The labels of a classification.
-    n_missing : int
-        Rows dropped for missing values.
-    converged : bool
-        False if an iterative method stopped before its tolerance.
-    random_state : int or None
-        The seed of the pilot, if one was drawn.
-    warnings : tuple of (type, str)
-        Warnings for the client to issue: category and text.
-    """
-
-    coef: np.ndarray
-    covariance: np.ndarray
-    dispersion: float = 1.0
-    n_samples: int
-    df_resid: float = float("nan")
-    n_iter: int = 0
-    n_passes: int = 0
-    decrement: float = float("nan")
-    loglik: float = float("nan")
-    classes: np.ndarray | None = None
-    n_missing: int = 0
-    converged: bool = True
-    random_state: int | None = None
-    warnings: tuple[tuple[type[Warning], str], ...] = ()
+__all__ = ["Problem"]
 
 
 @dataclass
@@ -116,6 +53,26 @@ class Problem:
         Whether to show a progress bar.
     n_passes : int
         Passes so far.
+
+    Examples
+    --------
+    One scoring step from zero, as a method of one's own:
+
+    >>> import numpy as np
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.methods import Estimate
+    >>> class FromZero:
+    ...     def estimate(self, problem):
+    ...         sums = problem.value(problem.moments(np.zeros(problem.d)))
+    ...         inverse = np.linalg.inv(sums.information)
+    ...         return Estimate(
+    ...             coef=inverse @ sums.score, covariance=inverse, n_samples=sums.n, n_passes=problem.n_passes
+    ...         )
+    >>> X, y, coef = make_glm(2000, 2, family="binomial")
+    >>> glm = GLMRegressor("binomial", method=FromZero()).fit(X, y)
+    >>> glm.n_samples_, glm.n_passes_
+    (2000, 1)
     """
 
     model: Model
@@ -399,174 +356,9 @@ class Problem:
         return {} if self.scheduler is None else {"scheduler": self.scheduler}
 
 
-def conclude(
-    model: Model, cov_type: str, coef: np.ndarray, at: Moments | ScoreProducts, **known: Any
-) -> dict[str, Any]:
-    """Return the fields of an `Estimate` that follow from β̂ and the sums there.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    cov_type : str
-        The covariance.
-    coef : ndarray of shape (d,)
-        β̂, with any number for aliased columns.
-    at : Moments or ScoreProducts
-        The sums at β̂.
-    **known : object
-        Further fields.
-
-    Returns
-    -------
-    dict
-        Keyword arguments for `Estimate` and its kin.
-
-    Raises
-    ------
-    ValueError
-        If β̂, or the pilot it came from, gives rows a mean outside the family's domain.
-    """
-    sums = at.moments if isinstance(at, ScoreProducts) else at
-    if sums.pearson is not None and not np.isfinite(sums.pearson):
-        raise ValueError(
-            "The sum of squared residuals overflows: y or sample_weight holds numbers too large to square. Divide "
-            "it by a constant first, such as y / 1e6, or look for values that stand for missing ones."
-        )
-    if np.isnan(sums.loglik) or sums.loglik == -np.inf:
-        raise ValueError(
-            f"The estimate gives some rows a mean that the {model.family.name} family cannot have. Choose a "
-            "link that keeps to its range, such as log, draw a larger pilot, or take method='mle', which "
-            "keeps inside the range."
-        )
-    factor = factorize(sums.information, intercept=model.has_intercept)
-    df_resid = degrees_of_freedom(sums, model, factor.rank)
-    phi = dispersion(sums.pearson, df_resid)
-    if isinstance(at, ScoreProducts):
-        covariance = sandwich(factor, at, cov_type, df_resid + factor.rank)
-        known["decrement"] = factor.decrement(sums.score)
-    else:
-        covariance = phi * factor.inverse()
-    advice = (*known.pop("warnings", ()), *aliasing(model, factor.kept))
-    if np.isnan(phi):
-        text = (
-            f"No degree of freedom is left: {sums.n} rows have {factor.rank} coefficients, so standard errors "
-            "are not known. Use more rows, or fewer columns."
-        )
-        advice = (*advice, (UserWarning, text))
-    defaults = {"n_samples": sums.n, "loglik": float(sums.loglik)}
-    return {
-        **defaults,
-        **known,
-        "coef": np.where(factor.kept, coef, np.nan),
-        "covariance": covariance,
-        "dispersion": phi,
-        "df_resid": df_resid,
-        "warnings": advice,
-    }
-
-
-def aliasing(model: Model, kept: np.ndarray) -> tuple[tuple[type[Warning], str], ...]:
-    """Return the warning that names aliased columns, if there are any.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    kept : ndarray of shape (d,) of bool
-        Columns that are not aliased.
-
-    Returns
-    -------
-    tuple
-        For `Estimate.warnings`.
-    """
-    if kept.all():
-        return ()
-    aliased = [name for name, held in zip(model.names, kept, strict=True) if not held]
-    names = ", ".join(aliased[:_SHOWN]) + (f", … and {len(aliased) - _SHOWN} more" if aliased[_SHOWN:] else "")
-    text = (
-        f"Aliased columns get NaN: {names}. Each is a linear combination of the columns before it; "
-        "leave it out, or ignore it: predictions do."
-    )
-    return ((UserWarning, text),)
-
-
-def seed_of(random_state: Any) -> int:
-    """Return the integer that seeds the pilot.
-
-    Parameters
-    ----------
-    random_state : int, RandomState or None
-        An integer stands for itself; anything else draws one.
-
-    Returns
-    -------
-    int
-        The seed.
-
-    Raises
-    ------
-    ValueError
-        If it is a negative integer.
-    """
-    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
-        if random_state < 0:
-            raise ValueError(f"random_state={random_state}: the seed must not be negative.")
-        return int(random_state)
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    return int(check_random_state(random_state).randint(2**31))
-
-
-def check_pilot_size(size: Any) -> str | int | float:
-    """Return a pilot's size if it is one.
-
-    Parameters
-    ----------
-    size : "auto", int or float
-        A rule, a number of rows, or a share of them.
-
-    Returns
-    -------
-    str, int or float
-        The same.
-
-    Raises
-    ------
-    ValueError
-        If it is none of these.
-    """
-    if isinstance(size, str) and size == "auto":
-        return size
-    if isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size >= 1:
-        return int(size)
-    if isinstance(size, (float, np.floating)) and 0 < size <= 1:
-        return float(size)
-    raise ValueError(
-        f"pilot_size={size!r} must be 'auto', a number of rows (int ≥ 1), or a share of the rows (0 < float ≤ 1)."
-    )
-
-
 def _classes(sample: PilotSample, most: int) -> np.ndarray | None:
     return survey(sample, most).classes
 
 
 def _labels(known: Survey) -> np.ndarray | None:
     return known.classes
-
-
-def coefficients(record: Any) -> np.ndarray:
-    """Return a record's coefficients alone, so that its rows need not travel with them.
-
-    Parameters
-    ----------
-    record : PilotFit or Step
-        A record with `coef`.
-
-    Returns
-    -------
-    ndarray of shape (d,)
-        β.
-    """
-    return record.coef

@@ -39,6 +39,17 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
     -------
     dict
         Values that JSON knows; a number that is not finite is None.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="binomial")
+    >>> glm = GLMClassifier().fit(X, y)
+    >>> from dask_onestep.storage import model_record
+    >>> record = model_record(glm)
+    >>> record["family"], [each["name"] for each in record["coefficients"]]
+    ('binomial', ['intercept', 'x0', 'x1'])
     """
     estimate, model = glm.estimate_, glm._fitted_model
     design = model.design
@@ -137,6 +148,20 @@ def write_model(glm: Any, path: str, level: float = 0.95) -> None:
     ------
     ValueError
         If the suffix is neither.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="binomial")
+    >>> glm = GLMClassifier().fit(X, y)
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from dask_onestep.storage import write_model
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_model(glm, f"{folder}/model.json")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['model.json']
     """
     check_model_path(path)
     if path.endswith(".json"):

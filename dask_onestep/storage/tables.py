@@ -32,6 +32,16 @@ def read_table(paths: Sequence[str]) -> dd.DataFrame:
         If there is no such file.
     ValueError
         If the files are of several kinds.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from dask_onestep.storage import read_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame({"x": [1, 3], "y": [2, 4]}).to_csv(f"{folder}/a.csv", index=False)
+    ...     len(read_table([f"{folder}/a.csv"]))
+    2
     """
     for path in paths:
         files, _, found = fsspec.get_fs_token_paths(path)
@@ -56,6 +66,18 @@ def write_predictions(predicted: Any, path: str) -> None:
         Predictions, with the index of the rows.
     path : str
         A directory for Parquet, or one file ending in ``.csv``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import dask.dataframe as dd
+    >>> import pandas as pd
+    >>> from dask_onestep.storage import write_predictions
+    >>> predicted = dd.from_pandas(pd.DataFrame({0: [0.4, 0.7], 1: [0.6, 0.3]}), npartitions=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_predictions(predicted, f"{folder}/scores.csv")
+    ...     pd.read_csv(f"{folder}/scores.csv", index_col=0).columns.tolist()
+    ['0', '1']
     """
     if path.endswith(".csv"):
         predicted.to_csv(path, single_file=True)

@@ -1,0 +1,126 @@
+"""From β̂ and the sums there to the fields of an estimate, and the warnings that go with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dask_onestep.exceptions import AliasingWarning, DegreesOfFreedomWarning
+from dask_onestep.kernels.covariance import ScoreProducts, degrees_of_freedom, dispersion, sandwich
+from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.rows import Model
+
+__all__ = ["aliasing", "coefficients", "conclude"]
+
+_SHOWN = 20  # names that a warning lists
+
+
+def conclude(
+    model: Model, cov_type: str, coef: np.ndarray, at: Moments | ScoreProducts, **known: Any
+) -> dict[str, Any]:
+    """Return the fields of an `Estimate` that follow from β̂ and the sums there.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    cov_type : str
+        The covariance.
+    coef : ndarray of shape (d,)
+        β̂, with any number for aliased columns.
+    at : Moments or ScoreProducts
+        The sums at β̂.
+    **known : object
+        Further fields.
+
+    Returns
+    -------
+    dict
+        Keyword arguments for `Estimate` and its kin.
+
+    Raises
+    ------
+    ValueError
+        If β̂, or the pilot it came from, gives rows a mean outside the family's domain.
+    """
+    sums = at.moments if isinstance(at, ScoreProducts) else at
+    if sums.pearson is not None and not np.isfinite(sums.pearson):
+        raise ValueError(
+            "The sum of squared residuals overflows: y or sample_weight holds numbers too large to square. Divide "
+            "it by a constant first, such as y / 1e6, or look for values that stand for missing ones."
+        )
+    if np.isnan(sums.loglik) or sums.loglik == -np.inf:
+        raise ValueError(
+            f"The estimate gives some rows a mean that the {model.family.name} family cannot have. Choose a "
+            "link that keeps to its range, such as log, draw a larger pilot, or take method='mle', which "
+            "keeps inside the range."
+        )
+    factor = factorize(sums.information, intercept=model.has_intercept)
+    df_resid = degrees_of_freedom(sums, model, factor.rank)
+    phi = dispersion(sums.pearson, df_resid)
+    if isinstance(at, ScoreProducts):
+        covariance = sandwich(factor, at, cov_type, df_resid + factor.rank)
+        known["decrement"] = factor.decrement(sums.score)
+    else:
+        covariance = phi * factor.inverse()
+    advice = (*known.pop("warnings", ()), *aliasing(model, factor.kept))
+    if np.isnan(phi):
+        text = (
+            f"No degree of freedom is left: {sums.n} rows have {factor.rank} coefficients, so standard errors "
+            "are not known. Use more rows, or fewer columns."
+        )
+        advice = (*advice, (DegreesOfFreedomWarning, text))
+    defaults = {"n_samples": sums.n, "loglik": float(sums.loglik)}
+    return {
+        **defaults,
+        **known,
+        "coef": np.where(factor.kept, coef, np.nan),
+        "covariance": covariance,
+        "dispersion": phi,
+        "df_resid": df_resid,
+        "warnings": advice,
+    }
+
+
+def aliasing(model: Model, kept: np.ndarray) -> tuple[tuple[type[Warning], str], ...]:
+    """Return the warning that names aliased columns, if there are any.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    kept : ndarray of shape (d,) of bool
+        Columns that are not aliased.
+
+    Returns
+    -------
+    tuple
+        For `Estimate.warnings`.
+    """
+    if kept.all():
+        return ()
+    aliased = [name for name, held in zip(model.names, kept, strict=True) if not held]
+    names = ", ".join(aliased[:_SHOWN]) + (f", … and {len(aliased) - _SHOWN} more" if aliased[_SHOWN:] else "")
+    text = (
+        f"Aliased columns get NaN: {names}. Each is a linear combination of the columns before it; "
+        "leave it out, or ignore it: predictions do."
+    )
+    return ((AliasingWarning, text),)
+
+
+def coefficients(record: Any) -> np.ndarray:
+    """Return a record's coefficients alone, so that its rows need not travel with them.
+
+    Parameters
+    ----------
+    record : PilotFit or Step
+        A record with `coef`.
+
+    Returns
+    -------
+    ndarray of shape (d,)
+        β.
+    """
+    return record.coef

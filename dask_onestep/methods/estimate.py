@@ -1,0 +1,70 @@
+"""What a method gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Estimate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a method found: coefficients, their covariance, and how it went.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (d,)
+        β̂, intercept first if there is one; NaN for aliased columns.
+    covariance : ndarray of shape (d, d)
+        Covariance of β̂, dispersion included; NaN for aliased columns.
+    dispersion : float
+        φ̂; 1 for families without one.
+    n_samples : int
+        N, the usable rows.
+    df_resid : float
+        N − d.
+    n_iter : int
+        Steps taken.
+    n_passes : int
+        Times the data was read.
+    decrement : float
+        λ² at `coef`; NaN where it is not known.
+    loglik : float
+        ℓ(β̂) at φ = 1; exact where a pass was made at β̂, else foretold; NaN where it is not known.
+    classes : ndarray of shape (2,) or None
+        The labels of a classification.
+    n_missing : int
+        Rows dropped for missing values.
+    converged : bool
+        False if an iterative method stopped before its tolerance.
+    random_state : int or None
+        The seed of the pilot, if one was drawn.
+    warnings : tuple of (type, str)
+        Warnings for the client to issue: category and text.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> estimate = GLMRegressor("poisson", method="mle").fit(X, y).estimate_
+    >>> estimate.n_samples, estimate.converged, estimate.warnings
+    (2000, True, ())
+    """
+
+    coef: np.ndarray
+    covariance: np.ndarray
+    dispersion: float = 1.0
+    n_samples: int
+    df_resid: float = float("nan")
+    n_iter: int = 0
+    n_passes: int = 0
+    decrement: float = float("nan")
+    loglik: float = float("nan")
+    classes: np.ndarray | None = None
+    n_missing: int = 0
+    converged: bool = True
+    random_state: int | None = None
+    warnings: tuple[tuple[type[Warning], str], ...] = ()
