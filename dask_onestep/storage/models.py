@@ -303,15 +303,16 @@ def _estimator(record: dict[str, Any], parts: dict[str, Any]) -> Any:
 
 def _estimate(record: dict[str, Any]) -> Estimate:
     numbers: dict[str, Any] = {
-        **{name: _number(record[name]) for name in ("dispersion", "df_resid", "decrement", "loglik")},
-        **{name: int(record[name]) for name in ("n_samples", "n_missing", "n_passes", "n_iter")},
+        name: _number(record[name]) for name in ("dispersion", "df_resid", "decrement", "loglik")
     }
+    counts: dict[str, Any] = {name: int(record[name]) for name in ("n_samples", "n_missing", "n_passes", "n_iter")}
     return Estimate(
         coef=np.array([_number(row["coef"]) for row in record["coefficients"]]),
         covariance=np.array([[_number(value) for value in row] for row in record["covariance"]]),
         classes=None if record["classes"] is None else np.array(record["classes"]),
         warnings=tuple((FitWarning, str(text)) for text in record["warnings"]),
         **numbers,
+        **counts,
     )
 
 
