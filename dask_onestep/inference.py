@@ -13,7 +13,7 @@ from scipy import linalg, stats
 
 from dask_onestep.kernels.linear_algebra import factorize
 
-__all__ = ["TestResult", "coefficient_table", "parse_null", "score_statistic", "wald"]
+__all__ = ["TestResult", "coefficient_table", "parse_null", "score_statistic", "score_statistic_beside", "wald"]
 
 Null = str | Sequence[str] | Mapping[str, float]
 
@@ -269,6 +269,30 @@ def score_statistic(score: np.ndarray, information: np.ndarray, tested: np.ndarr
     free = ~tested
     inner = factorize(information[np.ix_(free, free)], intercept=intercept and bool(free[0]))
     return max(0.0, whole - inner.decrement(score[free]))
+
+
+def score_statistic_beside(score: np.ndarray, information: np.ndarray, nuisance: np.ndarray) -> float:
+    """Return the C(α) statistic where the nuisance coefficients are directions of the parameter space.
+
+    Parameters
+    ----------
+    score : ndarray of shape (r,)
+        s at the restricted estimate, at φ = 1.
+    information : ndarray of shape (r, r)
+        I there.
+    nuisance : ndarray of shape (r, k)
+        Along its columns the hypothesis leaves the coefficients free.
+
+    Returns
+    -------
+    float
+        The squared length of the score, in the metric of I⁻¹, across these directions.
+    """
+    factor = factorize(information)
+    white = factor.whiten(score)
+    free, _ = np.linalg.qr(factor.lower.T @ (factor.scale[:, None] * nuisance)[factor.kept])
+    across = white - free @ (free.T @ white)
+    return float(across @ across)
 
 
 def restrictions(null: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:

@@ -20,6 +20,7 @@ FITS = {
     **{f"poisson, {name}": GLMRegressor("poisson", method=name) for name in METHODS},
     "classifier, small pilot": GLMClassifier(method=OneStep(300, steps=2)),
     "classifier, pilot of a share": GLMClassifier("probit", method=Pilot(0.3)),
+    "poisson, orthogonal columns": GLMRegressor("poisson", solver="qr"),
     "poisson, robust": GLMRegressor("poisson", method=OneStep(300), cov_type="HC1"),
     "poisson, one-step by the paper": GLMRegressor("poisson", method=OneStep(300, correction=None)),
     "poisson, surrogate at the pilot": GLMRegressor("poisson", method=Surrogate(anchor="pilot", rounds=2)),

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from dask_onestep.inference import TestResult, null_text, parse_null, score_statistic
+from dask_onestep.inference import TestResult, null_text, parse_null, score_statistic, score_statistic_beside
 from dask_onestep.kernels.likelihood import log_likelihoods
 from dask_onestep.methods import Problem, drop_each, resolve_method
+from dask_onestep.methods.solving import orthogonalized, solve
 
 __all__ = ["Hypotheses"]
 
@@ -57,6 +58,8 @@ class Hypotheses:
         text = null_text(values)
         if hasattr(method, "likelihood_ratio"):
             # Methods whose estimates maximise no likelihood of all rows have a ratio of their own.
+            if estimate.solver == "qr":
+                problem, restricted = orthogonalized(problem), orthogonalized(restricted)
             statistic, df, df_denom = method.likelihood_ratio(problem, restricted)
             return _result(statistic, df, df_denom, text)
         found = self._fit_restricted(method, restricted)
@@ -76,7 +79,7 @@ class Hypotheses:
         takes the score there.  The score of the tested coefficients is freed of the nuisance ones',
         s₁ − I₁₂I₂₂⁻¹s₂, which a one-step fit does not bring to zero.
 
-        Passes: those of the method, and one.
+        Passes: those of the method, and one; one more where ``fit`` solved by QR.
 
         Parameters
         ----------
@@ -99,10 +102,18 @@ class Hypotheses:
         values, problem = self._null(X, y, null, sample_weight, offset)
         model, estimate = problem.model, self.estimate_  # type: ignore[attr-defined]
         found = self._fit_restricted(self._same_pilot(), problem.restricted(values))
-        sums = problem.value(problem.moments(embed(problem, values, found)))
-        self._check_rows(sums.n)
         tested = np.array([name in values for name in model.names])
-        statistic = score_statistic(sums.score, sums.information, tested, intercept=model.has_intercept)
+        coef, basis = embed(problem, values, found), None
+        if estimate.solver == "qr":
+            problem = orthogonalized(problem)
+            basis = problem.model.basis
+        sums = problem.value(problem.moments(coef if basis is None else basis.orthogonal(coef)))
+        self._check_rows(sums.n)
+        if basis is None:
+            statistic = score_statistic(sums.score, sums.information, tested, intercept=model.has_intercept)
+        else:
+            nuisance = basis.directions[:, ~tested[basis.kept]]
+            statistic = score_statistic_beside(sums.score, sums.information, nuisance)
         robust = self.cov_type != "nonrobust"  # type: ignore[attr-defined]
         note = "By the expected information; wald_test is robust." if robust else ""
         s, df_denom = int(tested.sum()), self._df_denom()  # type: ignore[attr-defined]
@@ -117,7 +128,7 @@ class Hypotheses:
         method, on the same pilot rows.
 
         Passes: 3 for `OneStep` (pilot, step, log-likelihoods), and one for each further step; for `MLE` as
-        many as the slowest restricted fit takes, about 4.
+        many as the slowest restricted fit takes, about 4.  One more where ``fit`` solved by QR.
 
         Parameters
         ----------
@@ -174,8 +185,7 @@ class Hypotheses:
     def _fit_restricted(self, method: Any, restricted: Problem) -> np.ndarray:
         if not restricted.model.names:
             return np.empty(0)
-        estimate = method.estimate(restricted)
-        return (estimate if hasattr(estimate, "coef") else restricted.value(estimate)).coef
+        return solve(restricted, method).coef
 
     def _same_pilot(self) -> Any:
         """Return the method as it was used, with the seed that it drew."""

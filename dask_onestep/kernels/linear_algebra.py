@@ -37,6 +37,14 @@ class Factor:
         """The rank, d in the formulas of inference."""
         return int(self.kept.sum())
 
+    @property
+    def condition(self) -> float:
+        """Condition number of the scaled information of the kept columns."""
+        if not self.rank:
+            return 1.0
+        values = np.linalg.svd(self.lower, compute_uv=False)
+        return float((values[0] / values[-1]) ** 2)
+
     def solve(self, score: np.ndarray) -> np.ndarray:
         """Return I⁻¹s, with 0 for aliased columns; `score` of shape (d,) or (d, m)."""
         scale = self.scale[self.kept]
@@ -45,9 +53,13 @@ class Factor:
         result[self.kept] = linalg.cho_solve((self.lower, True), score[self.kept] / scale) / scale
         return result
 
+    def whiten(self, score: np.ndarray) -> np.ndarray:
+        """Return the vector of shape (r,) whose squared length is s'I⁻¹s."""
+        return linalg.solve_triangular(self.lower, score[self.kept] / self.scale[self.kept], lower=True)
+
     def decrement(self, score: np.ndarray) -> float:
         """Return λ² = s'I⁻¹s."""
-        half = linalg.solve_triangular(self.lower, score[self.kept] / self.scale[self.kept], lower=True)
+        half = self.whiten(score)
         with np.errstate(over="ignore"):  # infinitely far is far
             return float(half @ half)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dask_onestep.families import Family
+from dask_onestep.kernels.basis import Basis
 from dask_onestep.kernels.design import Design
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.table import DROP, gaps
@@ -61,6 +63,9 @@ class Model:
     outcomes : tuple of str
         The classes of a multinomial logit but for the first, each with coefficients of its own; empty for
         all other models.
+    basis : Basis or None
+        What the kernels take in place of the design's own columns, those held at a value left out; None for
+        these columns themselves.
     """
 
     family: Family
@@ -73,13 +78,20 @@ class Model:
     fixed: tuple[tuple[str, float], ...] = ()
     design: Design | None = None
     outcomes: tuple[str, ...] = ()
+    basis: Basis | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the coefficients that are estimated, in order."""
-        held = dict(self.fixed)
-        free = tuple(name for name in self.all_names if name not in held)
+        free = self.free_names
         return tuple(f"{outcome}:{name}" for outcome in self.outcomes for name in free) if self.outcomes else free
+
+    @property
+    def free_names(self) -> tuple[str, ...]:
+        """Names of the design's columns whose coefficients are estimated."""
+        held = dict(self.fixed)
+        free = [name for name in self.all_names if name not in held]
+        return tuple(free if self.basis is None else compress(free, self.basis.kept))
 
     @property
     def n_classes(self) -> int:
@@ -89,7 +101,7 @@ class Model:
     @property
     def width(self) -> int:
         """Columns of the design: the coefficients, or those of one class."""
-        return len(self.all_names) - len(self.fixed)
+        return len(self.free_names)
 
     @property
     def all_names(self) -> tuple[str, ...]:

@@ -26,7 +26,8 @@ class Slice:
     Attributes
     ----------
     design : ndarray of shape (m, d)
-        The constant, if there is one, and the covariates; a buffer that the next slice reuses.
+        The constant, if there is one, and the covariates, or the model's basis of them; a buffer that the
+        next slice reuses.
     y : ndarray of shape (m,)
         Response.
     weights, offset : ndarray of shape (m,) or None
@@ -50,17 +51,17 @@ def slices(rows: Rows, model: Model) -> Iterator[Slice]:
     rows : Rows
         A block.
     model : Model
-        The model, for the constant.
+        The model, for the constant and the basis.
 
     Yields
     ------
     Slice
         The next rows.
     """
-    d = model.width
+    first = int(model.has_intercept)
+    d = first + rows.x.shape[1]
     length = max(1, min(len(rows), _SLICE_BYTES // (8 * max(d, 1))))
     buffer = np.empty((length, d))
-    first = int(model.has_intercept)
     buffer[:, :first] = 1.0
     for start in range(0, len(rows), length):
         at = slice(start, min(start + length, len(rows)))
@@ -69,7 +70,7 @@ def slices(rows: Rows, model: Model) -> Iterator[Slice]:
         design[:, :first] = 1.0
         design[:, first:] = rows.x[at]
         yield Slice(
-            design,
+            design if model.basis is None else model.basis.columns(design),
             rows.y[at],
             None if rows.weights is None else rows.weights[at],
             None if rows.offset is None else rows.offset[at],

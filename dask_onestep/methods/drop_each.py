@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dask_onestep.kernels.aliasing import DesignFactor, design_factor, orthogonal_basis
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.newton import arrived, rose
@@ -86,6 +87,11 @@ def drop_each(problem: Problem, method: Any, estimate: Estimate, names: Sequence
         If `method` is neither `OneStep` nor `MLE`.
     """
     models = tuple(replace(problem.model, fixed=((name, 0.0),)) for name in names)
+    if estimate.solver == "qr":
+        whole = problem.value(problem.total(design_factor, name="design-qr"))
+        models = tuple(
+            _orthogonal(model, whole.without(problem.model.names.index(model.fixed[0][0]))) for model in models
+        )
     if isinstance(method, OneStep):
         coefs = _one_step(problem, method, models)
     elif isinstance(method, MLE):
@@ -97,8 +103,14 @@ def drop_each(problem: Problem, method: Any, estimate: Estimate, names: Sequence
         )
     out = np.zeros((len(models), problem.d))
     for row, model, coef in zip(out, models, coefs, strict=True):
-        row[[name in model.names for name in problem.model.names]] = coef
+        ((left_out, _),) = model.fixed
+        beta = coef if model.basis is None else np.nan_to_num(model.basis.coefficients(coef))
+        row[[name != left_out for name in problem.model.names]] = beta
     return out
+
+
+def _orthogonal(model: Model, factor: DesignFactor) -> Model:
+    return replace(model, basis=orthogonal_basis(factor, intercept=model.has_intercept))
 
 
 def _one_step(problem: Problem, method: OneStep, models: tuple[Model, ...]) -> list[np.ndarray]:
@@ -161,8 +173,9 @@ def _mle(problem: Problem, method: MLE, models: tuple[Model, ...], estimate: Est
 
 
 def _start(full: Model, model: Model, estimate: Estimate) -> np.ndarray:
-    """Return β̂ − C e_j β̂_j / C_jj, without its zero."""
+    """Return β̂ − C e_j β̂_j / C_jj, without its zero, in the model's columns."""
     ((name, _),) = model.fixed
     j = full.names.index(name)
     coef, covariance = np.nan_to_num(estimate.coef), np.nan_to_num(estimate.covariance)
-    return np.delete(coef - covariance[:, j] * coef[j] / covariance[j, j], j)
+    start = np.delete(coef - covariance[:, j] * coef[j] / covariance[j, j], j)
+    return start if model.basis is None else model.basis.orthogonal(start)

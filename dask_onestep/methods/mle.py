@@ -60,6 +60,7 @@ class MLE(BaseEstimator):
     """
 
     multinomial = True  # whether it can fit more than two classes
+    equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
 
     def __init__(self, start: str | None = "pilot", *, max_iter: int = 25, tol: float = 1e-16, random_state: Any = 0):
         self.start = start
@@ -85,7 +86,7 @@ class MLE(BaseEstimator):
         ValueError
             If the problem is lazy.
         """
-        problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky"))
+        problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky", "qr"))
         if self.start not in ("pilot", None):
             raise ValueError(f"start={self.start!r} must be 'pilot' or None.")
         if not self.max_iter >= 1 or not self.tol > 0:

@@ -70,6 +70,8 @@ class OneStepEstimate(Estimate):
     pilot_separated: bool
     shortened: bool
 
+    _coefficients = ("coef", "pilot_coef")
+
 
 class OneStep(BaseEstimator):
     """One-step estimator: as efficient as the MLE, from two passes over the data.
@@ -113,6 +115,7 @@ class OneStep(BaseEstimator):
     """
 
     multinomial = True  # whether it can fit more than two classes
+    equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
 
     def __init__(
         self,
@@ -177,7 +180,7 @@ class OneStep(BaseEstimator):
         return problem.settle(step)
 
     def _check(self, problem: Problem) -> int:
-        problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky"))
+        problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky", "qr"))
         if self.correction not in (None, "pilot"):
             raise ValueError(f"correction={self.correction!r} must be None or 'pilot'.")
         if not self.tol > 0:

@@ -44,6 +44,8 @@ class SurrogateEstimate(Estimate):
     anchor_coef: np.ndarray
     anchor_separated: bool
 
+    _coefficients = ("coef", "anchor_coef")
+
 
 class Surrogate(BaseEstimator):
     """Surrogate-likelihood estimator (CSL).
@@ -93,6 +95,8 @@ class Surrogate(BaseEstimator):
     >>> GLMClassifier(method=Surrogate("pilot", pilot_size=1000, rounds=2)).fit(X, y).n_passes_
     3
     """
+
+    equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
 
     def __init__(
         self,
@@ -149,7 +153,7 @@ class Surrogate(BaseEstimator):
         return anchor
 
     def _check(self, problem: Problem) -> None:
-        problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky"))
+        problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky", "qr"))
         if self.anchor not in ("block", "pilot"):
             raise ValueError(f"anchor={self.anchor!r} must be 'block' or 'pilot'.")
         if not isinstance(self.rounds, (int, np.integer)) or isinstance(self.rounds, bool) or self.rounds < 1:
