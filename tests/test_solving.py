@@ -6,9 +6,9 @@ import dask
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from exact import exact_least_squares
 from oracle import blocks, counted, simulate
 
+from benchmarks.accuracy.exact import exact_least_squares
 from dask_onestep import MLE, Average, DebiasedLasso, GLMClassifier, GLMRegressor, OneStep, Pilot, Surrogate
 
 METHODS = [OneStep(), OneStep(1200, steps=3), MLE(), Pilot(1500), Average(), Surrogate("pilot", rounds=3)]
