@@ -20,6 +20,7 @@ from dask_onestep.kernels.likelihood import moments as moments_of_block
 from dask_onestep.kernels.nodewise import NodewiseRows, approximate_inverse, join_rows, nodewise_rows, row_shares
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.kernels.sampling import PilotSample, PilotSize, sample_rows
+from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.links import LINKS, LinkLike, resolve_link
 from dask_onestep.methods.arguments import check_pilot_size, seed_of
 
@@ -266,7 +267,7 @@ def _sample(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSample
 
 def _drawn(sample: PilotSample) -> tuple[np.ndarray, np.ndarray]:
     drawn = sample.drawn()
-    return drawn.x, drawn.y
+    return drawn.x.toarray() if isinstance(drawn.x, SplitMatrix) else drawn.x, drawn.y
 
 
 def _some_rows(total: GramSums, alpha: np.ndarray, index: range) -> NodewiseRows:

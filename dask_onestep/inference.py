@@ -13,7 +13,15 @@ from scipy import linalg, stats
 
 from dask_onestep.kernels.linear_algebra import factorize
 
-__all__ = ["TestResult", "coefficient_table", "parse_null", "score_statistic", "score_statistic_beside", "wald"]
+__all__ = [
+    "TestResult",
+    "coefficient_table",
+    "p_text",
+    "parse_null",
+    "score_statistic",
+    "score_statistic_beside",
+    "wald",
+]
 
 Null = str | Sequence[str] | Mapping[str, float]
 
@@ -76,6 +84,13 @@ class TestResult:
         -------
         TestResult
             The result.
+
+        Examples
+        --------
+        >>> from dask_onestep.inference import TestResult
+        >>> result = TestResult.of(2.5, 3, 100)
+        >>> result.distribution, round(result.p_value, 3)
+        ('F', 0.064)
         """
         if np.isnan(df_denom):
             return cls(statistic, df, df_denom, "chi2", float(stats.chi2.sf(statistic, df)), **words)
@@ -85,7 +100,7 @@ class TestResult:
         degrees = f"{self.df:g}" if np.isnan(self.df_denom) else f"{self.df:g}, {self.df_denom:g}"
         sentence = (
             f"{self.test} test of {self.null}: {self.distribution}({degrees}) = {self.statistic:.4g}, "
-            f"p = {self.p_value:.2g}."
+            f"{p_text(self.p_value)}."
         )
         return f"{sentence} {self.note}".strip()
 
@@ -93,9 +108,31 @@ class TestResult:
         degrees = f"{self.df:g}" if np.isnan(self.df_denom) else f"{self.df:g}, {self.df_denom:g}"
         law = {"chi2": "χ²"}.get(self.distribution, self.distribution)
         return (
-            f"<p><b>p = {self.p_value:.2g}</b> against {escape(self.null)}<br>"
+            f"<p><b>{escape(p_text(self.p_value))}</b> against {escape(self.null)}<br>"
             f"{escape(self.test)} test: {law}({degrees}) = {self.statistic:.4g}. {escape(self.note)}</p>"
         )
+
+
+def p_text(p_value: float) -> str:
+    """Return a p-value in words; one that no double can hold is below the smallest, and not zero.
+
+    Parameters
+    ----------
+    p_value : float
+        Between 0 and 1, or NaN.
+
+    Returns
+    -------
+    str
+        Such as ``p = 0.0027``, or ``p < 1e-300``.
+
+    Examples
+    --------
+    >>> from dask_onestep.inference import p_text
+    >>> p_text(0.00271), p_text(0.0)
+    ('p = 0.0027', 'p < 1e-300')
+    """
+    return "p < 1e-300" if p_value < 1e-300 else f"p = {p_value:.2g}"
 
 
 def coefficient_table(names: Sequence[str], coef: np.ndarray, covariance: np.ndarray, level: float) -> pd.DataFrame:
@@ -121,6 +158,13 @@ def coefficient_table(names: Sequence[str], coef: np.ndarray, covariance: np.nda
     ------
     ValueError
         If `level` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference import coefficient_table
+    >>> coefficient_table(["intercept", "x0"], np.array([1.0, 2.0]), np.diag([0.25, 1.0]), 0.95)["z"].tolist()
+    [2.0, 2.0]
     """
     if not 0 < level < 1:
         raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
@@ -158,6 +202,12 @@ def parse_null(null: Null, names: Sequence[str]) -> dict[str, float]:
     ------
     ValueError
         If it is empty, a name is not known, or a value is not a finite number.
+
+    Examples
+    --------
+    >>> from dask_onestep.inference import parse_null
+    >>> parse_null(["x1", "x0"], ["intercept", "x0", "x1"])
+    {'x0': 0.0, 'x1': 0.0}
     """
     if isinstance(null, str):
         null = [null]
@@ -217,6 +267,14 @@ def wald(
     ------
     ValueError
         If R has dependent rows, or concerns an aliased coefficient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference import wald
+    >>> coef, covariance = np.array([1.0, 2.0]), np.diag([0.25, 1.0])
+    >>> print(wald(coef, covariance, np.array([[0.0, 1.0]]), np.zeros(1), np.nan, "x0 = 0"))
+    Wald test of x0 = 0: chi2(1) = 4, p = 0.046.
     """
     used = (restriction != 0).any(axis=0)
     if np.isnan(coef[used]).any():
@@ -262,6 +320,13 @@ def score_statistic(score: np.ndarray, information: np.ndarray, tested: np.ndarr
     References
     ----------
     .. [1] Neyman, "Optimal asymptotic tests of composite statistical hypotheses", 1959.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference import score_statistic
+    >>> score_statistic(np.array([0.0, 6.0]), np.diag([4.0, 9.0]), np.array([False, True]))
+    4.0
     """
     whole = factorize(information, intercept=intercept).decrement(score)
     if tested.all():

@@ -35,6 +35,22 @@ class Summary:
         Level of the intervals.
     notes : tuple of str
         Warnings of the fit.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from dask_onestep.summaries import Summary
+    >>> columns = ["coef", "std_err", "z", "p_value", "ci_lower", "ci_upper"]
+    >>> table = pd.DataFrame([[0.5, 0.1, 5.0, 0.0, 0.3, 0.7]], index=["x0"], columns=columns)
+    >>> print(Summary("A model", "Read twice.", (("rows", "1,000"), ("passes", "2")), table, 0.95))
+    A model
+    Read twice.
+    ================================================================================
+    rows:                             1,000  passes:                               2
+    --------------------------------------------------------------------------------
+                      coef   std err          z  P>|z|     [0.025     0.975]
+    x0                 0.5       0.1          5 <0.001        0.3        0.7
+    ================================================================================
     """
 
     title: str

@@ -13,8 +13,10 @@ import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import pytest
 
 from dask_onestep.families import resolve_family
+from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Model
 from dask_onestep.links import resolve_link
 
@@ -24,6 +26,14 @@ def model_of(family="gaussian", link=None, *, columns=2, **options):
     law = resolve_family(family)
     names = tuple(f"x{number}" for number in range(columns))
     return Model(law, resolve_link(law.default_link if link is None else link), names, **options)
+
+
+def text_of(found):
+    """Return what findings say when they are raised."""
+    assert isinstance(found, Findings)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        found.raise_error()
+    return str(caught.value)
 
 
 def blocks_of(array, sizes):

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +27,14 @@ ROWS = (40, 70, 55, 35, 50, 60)
 PATIENCE = 100
 
 pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def interruptible():
+    """SIGINT raises KeyboardInterrupt here: a shell that starts the tests in its background makes it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def load(directory, fates, block_id=None):
@@ -84,8 +93,8 @@ def undisturbed(tmp_path_factory):
         return bits(estimator().fit(*source(tmp_path_factory.mktemp("undisturbed"))))
 
 
-@pytest.fixture(scope="module")
-def nannies():
+@contextmanager
+def two_nannies():
     """Two worker processes under nannies, which start those that die anew."""
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
@@ -94,10 +103,23 @@ def nannies():
         yield cluster
 
 
+@pytest.fixture(scope="module")
+def nannies():
+    with two_nannies() as cluster:
+        yield cluster
+
+
 @pytest.fixture
 def client(nannies):
+    """A cluster where nobody dies."""
     with Client(nannies) as client:
-        client.wait_for_workers(2, timeout=PATIENCE)
+        yield client
+
+
+@pytest.fixture
+def mortal_client():
+    """A cluster of the test's own: how soon a nanny brings a dead worker back is no concern of the next."""
+    with two_nannies() as cluster, Client(cluster) as client:
         yield client
 
 
@@ -127,13 +149,13 @@ def in_background(client, function):
 
 # One-step with a robust covariance: load 1 is the pilot's, 2 the moments', 3 the score products'.
 @pytest.mark.parametrize("which", [1, 2, 3], ids=["pilot", "moments", "score products"])
-def test_a_worker_killed_in_a_pass(client, tmp_path, undisturbed, which):
+def test_a_worker_killed_in_a_pass(mortal_client, tmp_path, undisturbed, which):
     glm = estimator().fit(*source(tmp_path, {(2, which): "die"}))
     assert bits(glm) == undisturbed
     assert loads_of(tmp_path, 2) > 3
 
 
-def test_a_block_that_kills_every_worker_ends(client, tmp_path):
+def test_a_block_that_kills_every_worker_ends(mortal_client, tmp_path):
     X, y = source(tmp_path, {(4, "always"): "die"})
     with pytest.raises(KilledWorker, match=r"pilot-sample-.*4"):
         estimator().fit(X, y)
@@ -185,7 +207,7 @@ def tasks_known(dask_scheduler):
 
 
 @pytest.mark.parametrize("which", [1, 2], ids=["pilot", "moments"])
-def test_a_cancelled_fit_leaves_no_task(client, tmp_path, undisturbed, which):
+def test_a_cancelled_fit_leaves_no_task(client, tmp_path, undisturbed, interruptible, which):
     def interrupt():
         wait_until(lambda: loads_of(tmp_path, 0) >= which)
         os.kill(os.getpid(), signal.SIGINT)
@@ -208,6 +230,32 @@ def test_two_fits_at_once_on_one_client(client, tmp_path, undisturbed):
     second = in_background(client, lambda: GLMRegressor("poisson", method="mle").fit(X, y))
     third = in_background(client, lambda: estimator().fit(X, y))
     assert (bits(first()), bits(second()), bits(third())) == (undisturbed, alone, undisturbed)
+
+
+def load_large(block_id=None):
+    return draw_table(block_id[0], 20_000, 8)
+
+
+def bytes_on_disk(dask_worker):
+    return dask_worker.data.spilled_total.disk
+
+
+def test_memory_pressure_with_spilling():
+    table = da.map_blocks(load_large, chunks=((20_000,) * 24, (8,)), dtype=float, meta=np.empty((0, 0)))
+    with dask.config.set(scheduler="synchronous"):
+        expected = bits(estimator().fit(table[:, 1:], table[:, 0]))
+    # The worker may keep 5 MB of results, and the blocks are 31 MB.
+    room = {"distributed.worker.memory.target": 0.01, "distributed.worker.memory.spill": 0.02}
+    with (
+        dask.config.set(room),
+        LocalCluster(n_workers=1, threads_per_worker=1, memory_limit="500MB", dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        kept = table.persist()
+        wait_until(lambda: all(future.done() for future in client.futures_of(kept)))
+        assert sum(client.run(bytes_on_disk).values()) > 20e6
+        assert bits(estimator().fit(kept[:, 1:], kept[:, 0])) == expected
+        assert sum(client.run(bytes_on_disk).values()) > 20e6
 
 
 def start(*command):

@@ -12,8 +12,8 @@ from dask.utils import key_split
 from distributed import wait
 from support import chunked, model_of
 
-from dask_onestep import graph
-from dask_onestep.graph import FAN_IN, apply, gather, tree_sum
+from dask_onestep.graph import FAN_IN, apply, blocks, gather, tree_sum
+from dask_onestep.graph.fusing import fuse
 from dask_onestep.kernels.likelihood import moments
 
 MODEL = model_of("binomial", columns=3)
@@ -38,7 +38,7 @@ def test_tiny_blocks_go_together_with_the_same_bits(scheduler, monkeypatch):
     table = table_of(sum(SIZES))
     together = tree_sum(blocks_of(table), moments, MODEL, COEF, name="moments")
     assert (count(together, "moments-group"), count(together, "moments")) == (-(-len(SIZES) // FAN_IN), 0)
-    monkeypatch.setattr(graph, "_MANY_BLOCKS", len(SIZES))
+    monkeypatch.setattr(blocks, "_MANY_BLOCKS", len(SIZES))
     apart = tree_sum(blocks_of(table), moments, MODEL, COEF, name="moments")
     assert (count(apart, "moments-group"), count(apart, "moments")) == (0, len(SIZES))
     found, expected = together.compute(), apart.compute()
@@ -57,9 +57,9 @@ def test_few_or_large_blocks_or_blocks_of_unknown_size_stay_apart(monkeypatch):
     assert not gather(filtered[:, 1:], filtered[:, 0]).small
     # Three float64 columns; the sixteen largest neighbours have 51 rows or fewer.
     largest = max(sum(SIZES[at : at + FAN_IN]) for at in range(0, len(SIZES), FAN_IN)) * 3 * 8
-    monkeypatch.setattr(graph, "_GROUP_BYTES", largest)
+    monkeypatch.setattr(blocks, "_GROUP_BYTES", largest)
     assert blocks_of(table).small
-    monkeypatch.setattr(graph, "_GROUP_BYTES", largest - 1)
+    monkeypatch.setattr(blocks, "_GROUP_BYTES", largest - 1)
     assert not blocks_of(table).small
 
 
@@ -117,15 +117,15 @@ def test_a_fused_task_lets_go_of_what_its_later_steps_do_not_need():
         Task("watched", watch, TaskRef("made")),
         Task("gone", is_gone, TaskRef("watched")),
     ]
-    fused = graph._fuse(*steps)
+    fused = fuse(*steps)
     assert fused.key == "gone"
     assert fused.dependencies == {"given"}
     assert fused({"given": 1})
-    assert graph._fuse(steps[0]) is steps[0]
+    assert fuse(steps[0]) is steps[0]
 
 
 def test_inputs_of_a_fused_task_may_be_renamed():
-    fused = graph._fuse(Task("a", np.add, TaskRef("x"), 1), Task("b", np.multiply, TaskRef("a"), TaskRef("x")))
+    fused = fuse(Task("a", np.add, TaskRef("x"), 1), Task("b", np.multiply, TaskRef("a"), TaskRef("x")))
     assert fused.substitute({"x": "z"})({"z": 3}) == 12
 
 

@@ -149,3 +149,11 @@ def test_a_test_in_a_notebook_has_its_verdict_first():
     )
     assert shown.endswith("So &amp; so.</p>")
     assert "χ²(1) = 9" in TestResult.of(9.0, 1)._repr_html_()
+
+
+def test_a_p_value_below_all_doubles_is_not_called_zero():
+    result = TestResult.of(1e5, 2, null="x1 = 0", test="Wald")
+    assert result.p_value == 0.0
+    assert str(result).endswith("p < 1e-300.")
+    assert "p &lt; 1e-300" in result._repr_html_()
+    assert "nan" in str(TestResult.of(np.nan, 1, null="x1 = 0", test="Wald"))

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from dask_onestep import MLE, GLMClassifier, OneStep
 from dask_onestep.families import Binomial, Multinomial
 from dask_onestep.kernels import multinomial
-from dask_onestep.kernels.likelihood import moments, remainders, row_scores, slices
+from dask_onestep.kernels.likelihood import moments, remainders, row_residuals, slices
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.links import LINKS
 
@@ -221,15 +221,17 @@ def test_score_and_information_are_derivatives():
     np.testing.assert_allclose(moments(rows, MODEL, at).information, numeric, rtol=1e-6, atol=1e-7)
 
 
-def test_rows_scores_and_remainders_add_up():
+def test_residuals_and_remainders_add_up():
     rows = kernel_rows()
     rng = np.random.default_rng(3)
     at, step = rng.normal(size=6), 0.3 * rng.normal(size=6)
     here, there = moments(rows, MODEL, at), moments(rows, MODEL, at + step)
-    scores = np.concatenate([row_scores(part, MODEL, at) for part in slices(rows, MODEL)])
-    np.testing.assert_allclose(scores.sum(axis=0), here.score, rtol=1e-10)
-    rest = sum(part.sum(axis=0) for part in remainders(rows, MODEL, at, step))
-    np.testing.assert_allclose(rest, there.score - here.score + here.information @ step, rtol=1e-9, atol=1e-10)
+    scores = sum(part.weighted_sum(row_residuals(part, MODEL, at)).T.ravel() for part in slices(rows, MODEL))
+    np.testing.assert_allclose(scores, here.score, rtol=1e-10)
+    rest = sum(part.weighted_sum(change) for part, change in remainders(rows, MODEL, at, step))
+    np.testing.assert_allclose(
+        rest.T.ravel(), there.score - here.score + here.information @ step, rtol=1e-9, atol=1e-10
+    )
 
 
 def test_two_classes_are_the_binomial_likelihood():

@@ -10,6 +10,7 @@ from support import chunked, raise_if_dask_computes
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot
 from dask_onestep.datasets import make_glm
+from dask_onestep.exceptions import with_pointer
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.sampling import row_keys
 
@@ -243,7 +244,8 @@ def test_a_pilot_too_small_is_said_so(threads):
     with pytest.warns(UserWarning) as caught:  # noqa: PT030 every warning is wanted
         glm = GLMClassifier(method=OneStep(12)).fit(x, y)
     assert "A pilot of 12 rows is small for" in str(caught[0].message)
-    assert tuple(str(w.message) for w in caught) == tuple(text for _, text in glm.estimate_.warnings)
+    said = [(w.category, str(w.message)) for w in caught]
+    assert said == [(each, with_pointer(each, text)) for each, text in glm.estimate_.warnings]
     # However poor the pilot, the estimate does not run away.
     mle = GLMClassifier(method=MLE()).fit(x, y)
     assert np.abs(glm.coef_ - mle.coef_).max() < 3

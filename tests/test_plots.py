@@ -1,6 +1,7 @@
 """Displays: what is drawn is what the tables say, and what the blocks' rows say."""
 
 import sys
+import warnings
 
 import dask.dataframe as dd
 import matplotlib
@@ -11,9 +12,10 @@ import pytest
 import statsmodels.api as sm
 from support import chunked
 
-from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
+from dask_onestep import MLE, AverageLasso, DebiasedLasso, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.datasets import make_glm
-from dask_onestep.plots import BlocksDisplay, CoefficientDisplay, PilotSizeDisplay
+from dask_onestep.exceptions import CoverageWarning
+from dask_onestep.plots import BlocksDisplay, CoefficientDisplay, PilotSizeDisplay, RegularizationDisplay
 
 matplotlib.use("Agg")
 
@@ -170,3 +172,64 @@ def test_a_multinomial_logit_is_refused():
     glm = GLMClassifier(method="mle").fit(x, y)
     with pytest.raises(ValueError, match="multinomial logit has several"):
         BlocksDisplay.from_estimator(glm, x, y)
+
+
+def sparse_data():
+    return make_glm(4000, 6, coef=[0.0, 1.0, -0.5, 0.0, 0.0, 0.0, 0.0], chunks=2000, random_state=1)[:2]
+
+
+def test_the_regularization_view_draws_what_fits_by_hand_give():
+    X, y = sparse_data()
+    method = DebiasedLasso(0.05)
+    display = RegularizationDisplay.from_estimator(GLMRegressor(method=method), X, y, alphas=[0.2, 0.02], level=0.9)
+    assert method.alpha == 0.05
+    assert display.alpha == pytest.approx(0.05)
+    table = display.coefficients.set_index(["alpha", "name"])
+    for alpha in (0.02, 0.2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CoverageWarning)
+            glm = GLMRegressor(method=DebiasedLasso(alpha)).fit(X, y)
+        by_hand = glm.coef_table(0.9)[["coef", "ci_lower", "ci_upper"]]
+        np.testing.assert_allclose(table.loc[alpha, ["coef", "ci_lower", "ci_upper"]].loc[by_hand.index], by_hand)
+        np.testing.assert_allclose(table.loc[alpha, "average"].loc[by_hand.index], glm.estimate_.average_coef)
+    line = next(line for line in display.ax_.lines if line.get_label() == "x0")
+    np.testing.assert_allclose(line.get_xdata(), [0.02, 0.2])
+    np.testing.assert_allclose(line.get_ydata(), [table.loc[(alpha, "x0"), "coef"] for alpha in (0.02, 0.2)])
+    assert len(display.ax_.collections) == 6  # a band for each coefficient in colour
+    assert display.figure_ is display.ax_.figure
+
+
+def test_the_regularization_view_of_a_plain_lasso_has_no_bands_and_centres_on_its_own_penalty():
+    X, y = sparse_data()
+    display = RegularizationDisplay.from_estimator(GLMRegressor(method="average-lasso"), X, y, names=["x1"])
+    assert not display.ax_.collections
+    alphas = display.coefficients["alpha"].unique()
+    np.testing.assert_allclose([alphas[0], alphas[4], alphas[-1]], display.alpha * np.array([0.1, 1, 10]))
+    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert labels == ["x1", "the fit's own α"]
+    sizes = display.coefficients.groupby("alpha")["coef"].apply(lambda coef: coef.abs().sum())
+    assert sizes.is_monotonic_decreasing
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "text"),
+    [
+        ("mle", {}, "methods with a penalty"),
+        ("average-lasso", {"alphas": [0.0, 1.0]}, "positive numbers"),
+        ("average-lasso", {"alphas": [0.1], "names": ["x9"]}, "which are not coefficients"),
+        (AverageLasso(0.0), {}, "say which penalties"),
+    ],
+)
+def test_what_the_regularization_view_cannot_draw_is_refused(method, options, text):
+    X, y = sparse_data()
+    with pytest.raises(ValueError, match=text):
+        RegularizationDisplay.from_estimator(GLMRegressor(method=method), X, y, **options)
+
+
+def test_what_has_no_score_in_any_block_is_not_drawn():
+    x, y, _, _ = poisson()
+    own = np.repeat([0.0, 1.0, 2.0], [300, 200, 400])[:, None] == [1.0, 2.0]
+    X, Y = (chunked(part, (300, 200, 400)) for part in (np.column_stack([x, own]), y))
+    display = BlocksDisplay.from_estimator(GLMRegressor("poisson", method="mle").fit(X, Y), X, Y)
+    assert display.values.columns.tolist() == ["intercept", "x0", "x1", "x2", "x3"]
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["x0", "x1"]

@@ -4,12 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lasso_reference import quadratic_lasso, sparse_data
 
-from dask_onestep.kernels.quadratic import coordinate_descent, kkt_residual, profile_out, solve_lasso
+from dask_onestep.kernels.quadratic import kkt_residual, penalised_lasso, profile_out, solve_lasso
 
 
 def _solve(x, y, alpha, **options):
     n, start = len(y), np.zeros(x.shape[1])
-    return solve_lasso(x.T @ x / n, x.T @ y / n, y @ y / n, alpha, start, options.get("tol", 1e-12), 10_000)
+    square = y @ y / n
+    return solve_lasso(x.T @ x / n, x.T @ y / n, square, alpha, start, options.get("tol", 1e-12) * square, 10_000)
 
 
 @pytest.mark.parametrize(("n", "p"), [(200, 10), (30, 60)])
@@ -49,7 +50,7 @@ def test_blank_columns_stay_at_zero():
     x, y, _ = sparse_data(60, 4)
     gram, linear = x.T @ x / 60, x.T @ y / 60
     gram[1] = gram[:, 1] = linear[1] = 0.0
-    coef, _ = coordinate_descent(gram, linear, 0.05, y @ y / 60, np.zeros(4), 1e-12, 1000)
+    coef, _ = penalised_lasso(gram, linear, y @ y / 60, np.full(4, 0.05), np.zeros(4), 1e-12, 1000)
     expected = quadratic_lasso(x[:, [0, 2, 3]], y, np.full(3, 0.05))
     np.testing.assert_allclose(coef, np.insert(expected, 1, 0.0), atol=1e-8)
 

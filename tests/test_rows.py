@@ -1,144 +1,13 @@
-"""What a block may hold, and what is said of what it may not."""
+"""Labels as codes, and fixed coefficients in the offset."""
 
 import numpy as np
-import pandas as pd
-import pytest
-from support import model_of
+from support import model_of, text_of
 
-from dask_onestep.kernels.block import run_kernel
 from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.records import Findings, LogLikelihoods, Moments, add
-from dask_onestep.kernels.rows import Block, Rows, encode, hold, inspect_columns, usable_rows
+from dask_onestep.kernels.rows import Rows, encode, hold
 
 X = np.arange(8.0).reshape(4, 2)
 Y = np.array([1.0, 2.0, 3.0, 4.0])
-
-
-def text_of(found):
-    assert isinstance(found, Findings)
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
-        found.raise_error()
-    return str(caught.value)
-
-
-def test_a_good_block_passes_as_it_is():
-    rows = usable_rows(Block(X, Y, number=3, start=17), model_of())
-    assert rows.x is X
-    assert (rows.number, rows.start, rows.kept, rows.n_missing) == (3, 17, None, 0)
-    np.testing.assert_array_equal(rows.y, Y)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.int8, np.uint64, bool])
-def test_numeric_dtypes_are_kept(dtype):
-    assert usable_rows(Block(X.astype(dtype), Y), model_of()).x.dtype == dtype
-
-
-def test_numbers_in_object_arrays_become_floats():
-    assert usable_rows(Block(X.astype(object), Y), model_of()).x.dtype == np.float64
-
-
-def test_frames_and_their_missing_values():
-    frame = pd.DataFrame({"x0": pd.array([1, None, 3, 4], dtype="Int64"), "x1": [1.0, 2.0, 3.0, 4.0]})
-    rows = usable_rows(Block(frame, pd.Series(Y)), model_of(missing="drop"))
-    assert rows.kept.tolist() == [0, 2, 3]
-    assert rows.n_missing == 1
-    assert rows.x.dtype == np.float64
-
-
-def test_nullable_responses():
-    y = pd.Series([1.0, None, 3.0, 4.0], dtype="Float64")
-    rows = usable_rows(Block(X, y), model_of(missing="drop"))
-    np.testing.assert_array_equal(rows.y, [1, 3, 4])
-    assert "y contains NaN, infinity or a missing value (1 row)" in text_of(usable_rows(Block(X, y), model_of()))
-
-
-def test_column_vectors_are_flattened():
-    np.testing.assert_array_equal(usable_rows(Block(X, Y[:, None]), model_of()).y, Y)
-
-
-def test_unaligned_blocks_are_aligned():
-    raw = np.zeros(X.nbytes + 1, dtype=np.uint8)[1:].view(np.float64).reshape(X.shape)
-    raw[:] = X
-    assert not raw.flags.aligned
-    rows = usable_rows(Block(raw, Y), model_of())
-    assert rows.x.flags.aligned
-    np.testing.assert_array_equal(rows.x, X)
-
-
-@pytest.mark.parametrize("where", ["x", "y", "weights", "offset", "groups"])
-def test_rows_with_gaps_are_dropped_from_all_parts(where):
-    parts = {"x": X.copy(), "y": Y.copy(), "weights": Y.copy(), "offset": Y.copy(), "groups": Y.copy()}
-    parts[where][2] = np.nan
-    rows = usable_rows(Block(**parts), model_of(missing="drop"))
-    assert rows.n_missing == 1
-    assert rows.kept.tolist() == [0, 1, 3]
-    for name in parts:
-        np.testing.assert_array_equal(getattr(rows, name), parts[name][[0, 1, 3]])
-
-
-@pytest.mark.parametrize("gap", [np.nan, np.inf, -np.inf])
-def test_infinity_is_a_gap(gap):
-    x = X.copy()
-    x[0, 1] = gap
-    assert usable_rows(Block(x, Y), model_of(missing="drop")).kept.tolist() == [1, 2, 3]
-
-
-@pytest.mark.parametrize(
-    ("parts", "options", "text"),
-    [
-        ({"y": Y[:3]}, {}, "the parts of one block differ in length: x has 4 rows, y has 3 rows"),
-        ({"x": X[:, :1]}, {}, r"X has shape (4, 1), not (rows, 2)"),
-        ({"x": X + 1j}, {}, "Complex data not supported: X is complex (4 rows)"),
-        ({"x": X.astype("M8[D]")}, {}, "X holds datetimes"),
-        ({"x": np.full((4, 2), "a", dtype=object)}, {}, "X has dtype object and does not convert to numbers"),
-        ({"y": np.array(list("abcd"))}, {}, "y has dtype <U1 and is not numeric (4 rows). In block 2. Convert it"),
-        ({"y": Y + 1j}, {}, "y is complex: Complex data not supported"),
-        ({"y": np.c_[Y, Y]}, {}, "y has shape (4, 2), not one value a row"),
-        ({"weights": np.array([1.0, -1.0, 0.0, -2.0])}, {}, "sample_weight is negative (2 rows)"),
-        ({"weights": np.array([1.0, np.nan, 0.0, 2.0])}, {}, "Input sample_weight contains NaN"),
-        ({"offset": np.array([1.0, np.inf, 0.0, 2.0])}, {}, "Input offset contains NaN, infinity"),
-        ({"y": np.array([1.0, np.nan, 0.0, 2.0])}, {}, "Pass missing='drop' to leave such rows out"),
-        (
-            {"y": -Y},
-            {"family": "poisson"},
-            "outside the poisson family's range, which is numbers that are not negative",
-        ),
-        ({"y": Y}, {"family": "binomial"}, "numbers from 0 to 1 (0/1, or the proportion of successes): 2 for one (3"),
-        ({"y": Y - 1}, {"family": "gamma"}, "outside the gamma family's range, which is positive numbers: 0 for one"),
-        ({"y": np.array(["a", None, "b", "a"], dtype=object)}, {"classify": True}, "Input y contains NaN, infinity"),
-    ],
-)
-def test_what_is_wrong_is_said(parts, options, text):
-    block = Block(**({"x": X, "y": Y} | parts), number=2)
-    said = text_of(usable_rows(block, model_of(**options)))
-    assert text in said
-    assert "In block 2." in said
-
-
-def test_columns_that_are_not_numeric_are_named():
-    frame = pd.DataFrame({"x0": list("abcd"), "x1": Y})
-    said = text_of(usable_rows(Block(frame, Y), model_of()))
-    assert said.startswith("columns are not numeric: x0 (")
-    assert "x1" not in said
-    assert "Encode them first." in said
-
-
-def test_columns_with_gaps_are_named_and_counted():
-    x = X.copy()
-    x[1:3, 1] = [np.nan, np.inf]
-    said = text_of(inspect_columns(Rows(x, Y, number=5), model_of()))
-    assert "Input X contains NaN or infinity in column x1 (2 rows). In block 5." in said
-    assert inspect_columns(Rows(X, Y), model_of()) is None
-    # A sum that overflows is no gap.
-    assert inspect_columns(Rows(np.full((4, 2), 1e308), Y), model_of()) is None
-    assert inspect_columns(Rows(X.astype(int), Y), model_of()) is None
-
-
-def test_the_kernel_shows_gaps_without_a_search_first():
-    x = X.copy()
-    x[0, 0] = np.nan
-    found = run_kernel(Block(x, Y, number=1), moments, model_of(), None, (np.zeros(3),))
-    assert "column x0 (1 row). In block 1." in text_of(found)
 
 
 def test_labels_become_zero_and_one():
@@ -167,31 +36,3 @@ def test_fixed_coefficients_move_into_the_offset():
     np.testing.assert_allclose(restricted.loglik, whole.loglik, rtol=1e-13)
     np.testing.assert_allclose(restricted.score, whole.score[[1]], rtol=1e-13)
     np.testing.assert_allclose(restricted.information, whole.information[1:2, 1:2], rtol=1e-13)
-
-
-def test_findings_merge_and_win_over_sums():
-    left = Findings((("a", 2, "cure"), ("b", 1, "")), (3,))
-    right = Findings((("a", 5, "cure"),), (1,))
-    both = left + right
-    assert both.counts == (("a", 7, "cure"), ("b", 1, ""))
-    assert both.blocks == (1, 3)
-    sums = Moments(1, 1.0, 0.0, np.zeros(1), np.zeros((1, 1)))
-    for total in (add(sums, left), add(left, sums), left + sums):
-        assert total is left
-    assert add(sums, sums).n == 2
-    assert text_of(both) == "a (7 rows); b (1 row). In blocks 1, 3. cure"
-
-
-def test_findings_name_five_blocks_at_the_most():
-    many = Findings((("a", 1, ""),), (0,))
-    for number in range(1, 9):
-        many = many + Findings((("a", 1, ""),), (number,))
-    assert text_of(many).strip() == "a (9 rows). In blocks 0, 1, 2, 3, 4, …."
-
-
-def test_records_without_a_part_add():
-    record = LogLikelihoods(2, np.ones(3), np.zeros(3))
-    total = record + record
-    assert total.n == 4
-    np.testing.assert_array_equal(total.loglik, 2)
-    assert not LogLikelihoods(2, np.array([np.nan]), np.zeros(1)).is_finite()

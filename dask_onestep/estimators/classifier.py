@@ -108,6 +108,15 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         dask Array, dask Series or ndarray of shape (n,), or of shape (n, C) for more than two classes
             Linear predictors; positive where the second class is the likelier, for symmetric links.  Of more
             classes, log odds against the first, whose own are 0.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> glm.decision_function([[0.0, 0.0]]) == glm.intercept_
+        array([ True])
         """
         return self._predict(X, offset, "linear")
 
@@ -125,6 +134,17 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         -------
         dask Array, dask DataFrame or ndarray of shape (n, C)
             Probabilities, in the order of ``classes_``.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> glm.predict_proba(X)  # lazy
+        dask.array<...shape=(2000, 2)...>
+        >>> glm.predict_proba([[0.0, 0.0]]).sum(axis=1)
+        array([1.])
         """
         return self._predict(X, offset, "proba")
 
@@ -142,6 +162,15 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         -------
         dask Array, dask Series or ndarray of shape (n,)
             Labels.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> glm.predict([[-3.0, 3.0], [3.0, -9.0]])
+        array([0., 1.])
         """
         return self._predict(X, offset, "label")
 
@@ -157,6 +186,15 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         -------
         float
             Accuracy, weighted if there are weights.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> bool(0.5 < glm.score(X, y) < 1)
+        True
         """
         problem = self._problem(X, y, sample_weight, offset)
         problem.classes = None  # a label that fit has not seen is predicted wrong, not an error

@@ -36,6 +36,16 @@ class Diagnostics:
         -------
         FitStatistics
             Under statsmodels' names.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> fit = glm.fit_statistics(X, y)
+        >>> fit.df_model, bool(fit.deviance < fit.null_deviance)
+        (2.0, True)
         """
         check_is_fitted(self)
         problem = self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
@@ -74,6 +84,16 @@ class Diagnostics:
         ------
         ValueError
             If `level` is not between 0 and 1.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> interval = glm.predict_interval([[0.0, 0.0], [1.0, -1.0]])
+        >>> interval.shape, bool((interval[:, 0] < interval[:, 1]).all())
+        ((2, 2), True)
         """
         check_is_fitted(self)
         if not 0 < level < 1:
@@ -106,6 +126,16 @@ class Diagnostics:
         ------
         ValueError
             If `kind` is none of these.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> glm = GLMRegressor("poisson").fit(X, y)
+        >>> pearson = glm.residuals(X, y, kind="pearson").compute()
+        >>> pearson.shape, bool(abs(pearson.mean()) < 0.1)
+        ((2000,), True)
         """
         if kind not in RESIDUALS:
             raise ValueError(f"kind={kind!r} is not known. Choose one of {', '.join(map(repr, RESIDUALS))}.")

@@ -50,6 +50,16 @@ class Hypotheses:
         ValueError
             If the null names no coefficient, an unknown or an aliased one, or the rows are not as many as
             in ``fit``.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> result = glm.likelihood_ratio_test(X, y, null=["x0", "x1"])
+        >>> result.df, result.distribution, bool(result.p_value < 0.001)
+        (2, 'chi2', True)
         """
         values, problem = self._null(X, y, null, sample_weight, offset)
         estimate = self.estimate_  # type: ignore[attr-defined]
@@ -98,6 +108,16 @@ class Hypotheses:
         ------
         ValueError
             As for `likelihood_ratio_test`.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> result = glm.score_test(X, y, null={"x1": -0.5})
+        >>> result.null, bool(result.p_value > 0.01)
+        ('x1 = -0.5', True)
         """
         values, problem = self._null(X, y, null, sample_weight, offset)
         model, estimate = problem.model, self.estimate_  # type: ignore[attr-defined]
@@ -145,6 +165,15 @@ class Hypotheses:
         ------
         ValueError
             If the estimator's method is neither `OneStep` nor `MLE`.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> glm.drop1(X, y).index.tolist()
+        ['x0', 'x1']
         """
         check_is_fitted(self)
         self._refuse_classes("drop1")  # type: ignore[attr-defined]

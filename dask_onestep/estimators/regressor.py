@@ -154,6 +154,16 @@ class GLMRegressor(RegressorMixin, GLMBase):
             Means; lazy for Dask input, and with its index for a frame.
         std : as `mean`
             Their standard errors, if asked for; those of the means, not of new responses.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> glm = GLMRegressor("poisson").fit(X, y)
+        >>> import numpy as np
+        >>> bool(np.isclose(glm.predict([[0.0, 0.0]]), np.exp(glm.intercept_)).all())
+        True
         """
         if not return_std:
             return self._predict(X, offset, "mean")
@@ -172,6 +182,15 @@ class GLMRegressor(RegressorMixin, GLMBase):
         -------
         float
             1 − D(β̂)/D(null), the null model having the mean of y for every row; at most 1.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> glm = GLMRegressor("poisson").fit(X, y)
+        >>> bool(0 < glm.score(X, y) < 1)
+        True
         """
         problem = self._problem(X, y, sample_weight, offset)
         sums = problem.value(problem.total(deviance_sums, np.nan_to_num(self._coefficients()), name="score"))

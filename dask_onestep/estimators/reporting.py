@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from dask_onestep.exceptions import with_pointer
 from dask_onestep.fit_statistics import FitStatistics
 from dask_onestep.inference import TestResult, coefficient_table, restrictions, wald
 from dask_onestep.methods import resolve_method
@@ -32,6 +33,15 @@ class Reporting:
         -------
         DataFrame
             One row a coefficient, "intercept" first; columns coef, std_err, z, p_value, ci_lower, ci_upper.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> glm.coef_table().columns.tolist()
+        ['coef', 'std_err', 'z', 'p_value', 'ci_lower', 'ci_upper']
         """
         check_is_fitted(self)
         estimate = self.estimate_  # type: ignore[attr-defined]
@@ -49,6 +59,16 @@ class Reporting:
         -------
         DataFrame
             One row a coefficient; columns ci_lower, ci_upper.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> narrow, wide = glm.conf_int(0.5), glm.conf_int(0.99)
+        >>> bool((wide["ci_lower"] < narrow["ci_lower"]).all())
+        True
         """
         return self.coef_table(level)[["ci_lower", "ci_upper"]]
 
@@ -64,6 +84,16 @@ class Reporting:
         -------
         TestResult
             χ²(s), or F(s, N − d) for families with a dispersion.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> result = glm.wald_test({"x0": 0.1, "x1": -0.5})
+        >>> result.null, result.df
+        ('x0 = 0.1, x1 = -0.5', 2)
         """
         check_is_fitted(self)
         estimate = self.estimate_  # type: ignore[attr-defined]
@@ -88,6 +118,18 @@ class Reporting:
         -------
         Summary
             Printed or displayed by itself.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> glm = GLMRegressor("poisson").fit(X, y)
+        >>> text = str(glm.summary())
+        >>> text.splitlines()[0]
+        'GLMRegressor: poisson with log link, by OneStep'
+        >>> max(len(line) for line in text.splitlines())
+        80
         """
         table = self.coef_table(level)
         estimate, model = self.estimate_, self._fitted_model  # type: ignore[attr-defined]
@@ -112,7 +154,7 @@ class Reporting:
         elif not model.family.has_dispersion:
             # Inside the fit φ is 1, so that for other families this is not the log-likelihood.
             facts.append(("log-likelihood", "unknown" if np.isnan(estimate.loglik) else f"{estimate.loglik:.2f}"))
-        notes = tuple(text for _, text in estimate.warnings)
+        notes = tuple(with_pointer(category, text) for category, text in estimate.warnings)
         method = type(self._method()).__name__
         return Summary(
             f"{type(self).__name__}: {model.family.name} with {link} link, by {method}",

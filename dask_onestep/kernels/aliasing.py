@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dask_onestep.kernels.basis import Basis
-from dask_onestep.kernels.likelihood import slices
 from dask_onestep.kernels.records import Sums
 from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.slices import dense_slices
 
 __all__ = ["Dependence", "DesignFactor", "dependences", "design_factor", "orthogonal_basis"]
 
@@ -62,10 +62,9 @@ def design_factor(rows: Rows, model: Model) -> DesignFactor:
         Of its rows, each times the root of its weight.
     """
     upper = np.empty((0, model.width))
-    for part in slices(rows, model):
-        if part.weights is not None:
-            np.multiply(part.design, np.sqrt(part.weights)[:, None], out=part.design)
-        upper = _triangle(upper, part.design)
+    for part in dense_slices(rows, model):
+        root = part.design if part.weights is None else part.design * np.sqrt(part.weights)[:, None]
+        upper = _triangle(upper, root)
     return DesignFactor(upper)
 
 

@@ -110,7 +110,7 @@ def block_sums(rows: Rows, model: Model, coef: np.ndarray) -> BlockSums:
     total, square = np.zeros(len(coef)), np.zeros(len(coef))
     for part in slices(rows, model):
         weights = np.ones(len(part.y)) if part.weights is None else part.weights
-        total += np.dot(weights, part.design)
-        square += np.dot(weights, np.square(part.design))
+        total += part.weighted_sum(weights)
+        square += part.weighted_squares(weights)
     parts = (rows.number, here.n, here.weight, here.score, here.information, total, square)
     return BlockSums(*(np.asarray(part)[np.newaxis] for part in parts))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dask_onestep.kernels.likelihood import linear_predictor, slices
+from dask_onestep.kernels.likelihood import slices
 from dask_onestep.kernels.rows import Model, Rows
 
 __all__ = ["BlockFit", "BlockFits", "compare_blocks"]
@@ -79,7 +79,7 @@ def compare_blocks(rows: Rows, model: Model, coef: np.ndarray) -> BlockFits:
     """
     expected = variance = 0.0
     for part in slices(rows, model):
-        mean = model.link.inverse(linear_predictor(part.design, coef, part.offset))
+        mean = model.link.inverse(part.linear_predictor(coef))
         weights = np.ones(len(mean)) if part.weights is None else part.weights
         expected += float(np.dot(weights, mean))
         variance += float(np.dot(weights, model.family.variance(mean)))

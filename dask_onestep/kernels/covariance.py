@@ -8,12 +8,12 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.likelihood import moments, row_scores, slices
+from dask_onestep.kernels.likelihood import moments, row_residuals, slices
 from dask_onestep.kernels.linear_algebra import Factor
 from dask_onestep.kernels.records import Moments, Sums
 from dask_onestep.kernels.rows import Model, Rows, additive, self_checking
 
-__all__ = ["COV_TYPES", "ScoreProducts", "degrees_of_freedom", "dispersion", "sandwich", "score_products"]
+__all__ = ["COV_TYPES", "ScoreProducts", "degrees_of_freedom", "dispersion", "products", "sandwich", "score_products"]
 
 COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster")
 
@@ -74,20 +74,37 @@ def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str) ->
     parts = []
     with np.errstate(all="ignore"):
         for part in slices(rows, model):
-            scores = row_scores(part, model, coef)
+            residual = row_residuals(part, model, coef)
             if part.weights is not None:
                 # A frequency weight stands for rows, each with a product of its own.
                 power = 0.5 if model.weight_type == "frequency" and meat is not None else 1.0
-                scores *= part.weights[:, None] ** power
+                residual = (residual.T * part.weights**power).T
             if meat is not None:
-                meat += np.dot(scores.T, scores)
+                meat += part.gram(products(residual))
             else:
                 assert rows.groups is not None
-                parts.append(pd.DataFrame(scores).groupby(rows.groups[part.rows]).sum())
+                codes, labels = pd.factorize(rows.groups[part.rows])
+                parts.append(pd.DataFrame(part.group_sums(residual, codes, len(labels)), index=labels))
     clusters = None
     if meat is None:
         clusters = pd.concat(parts).groupby(level=0).sum() if parts else pd.DataFrame(np.empty((0, d)))
     return ScoreProducts(moments(rows, model, coef), meat, clusters)
+
+
+def products(residual: np.ndarray) -> np.ndarray:
+    """Return each row's residual squared, or multiplied by its transpose where there are several.
+
+    Parameters
+    ----------
+    residual : ndarray of shape (m,) or (m, c)
+        One residual a row, or one for each outcome.
+
+    Returns
+    -------
+    ndarray of shape (m,) or (m, c, c)
+        Weights of the Gram matrix that is Σ (rᵢ ⊗ xᵢ)(rᵢ ⊗ xᵢ)'.
+    """
+    return np.square(residual) if residual.ndim == 1 else residual[:, :, None] * residual[:, None, :]
 
 
 def degrees_of_freedom(sums: Moments, model: Model, rank: int) -> float:

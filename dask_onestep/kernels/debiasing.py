@@ -15,6 +15,7 @@ from dask_onestep.kernels.lasso import LassoFit, fit_lasso, fit_null, fit_scaled
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.nodewise import NodewiseRows, nodewise_rows
 from dask_onestep.kernels.penalty import Penalty, penalty_level
+from dask_onestep.kernels.quadratic import partial_variances
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows import Model, Rows
 
@@ -66,11 +67,8 @@ class NodewisePlan:
             If a column is a combination of the others.
         """
         if isinstance(self.alpha, str):
-            centred = np.diag(gram).copy()
-            if first:
-                centred -= gram[0] ** 2 / gram[0, 0]
-            centred[:first] = 0.0
-            alpha = penalty_level(n, len(gram) - first) * np.sqrt(np.maximum(centred, 0.0))
+            free = np.arange(len(gram)) < first
+            alpha = penalty_level(n, len(gram) - first) * np.sqrt(partial_variances(gram, free))
         else:
             alpha = np.asarray(self.alpha)
         scaled = isinstance(self.alpha, str)

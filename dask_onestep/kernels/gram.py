@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.likelihood import linear_predictor, slices, working
+from dask_onestep.kernels.entering import inspect_columns, usable_rows
+from dask_onestep.kernels.likelihood import slices, working
 from dask_onestep.kernels.records import Findings, Sums
-from dask_onestep.kernels.rows import Block, Model, Rows, inspect_columns, self_checking, usable_rows
+from dask_onestep.kernels.rows import Block, Model, Rows, self_checking
+from dask_onestep.kernels.slices import dense_slices
 from dask_onestep.kernels.threads import one_blas_thread
 
 __all__ = ["GramSums", "WeightedDesign", "gram_sums"]
@@ -51,9 +53,7 @@ def gram_sums(rows: Rows, model: Model) -> GramSums:
     gram = np.zeros((d, d))
     with np.errstate(all="ignore"):  # what is not finite shows in the sums
         for part in slices(rows, model):
-            if part.weights is not None:
-                np.multiply(part.design, np.sqrt(part.weights)[:, None], out=part.design)
-            gram += np.dot(part.design.T, part.design)
+            gram += part.gram(part.weights)
     return GramSums(len(rows), gram)
 
 
@@ -92,7 +92,7 @@ class WeightedDesign:
         ValueError
             If the block holds NaN or infinity, or is not numeric.
         """
-        rows = usable_rows(Block(x, np.zeros(len(x)), offset=offset), self.model)
+        rows = usable_rows(Block(x, np.zeros(x.shape[0]), offset=offset), self.model)
         if isinstance(rows, Rows):
             rows = inspect_columns(rows, self.model) or rows
         if isinstance(rows, Findings):
@@ -100,9 +100,9 @@ class WeightedDesign:
         assert isinstance(rows, Rows)
         result = np.empty((len(rows), len(self.coef)))
         with one_blas_thread():
-            for part in slices(rows, self.model):
+            for part in dense_slices(rows, self.model):
                 # The weight does not depend on y.
-                eta = linear_predictor(part.design, self.coef, part.offset)
+                eta = part.linear_predictor(self.coef)
                 _, _, weight = working(self.model, part.y, eta)
-                np.multiply(part.design, np.sqrt(weight)[:, None], out=result[part.rows])
+                result[part.rows] = part.scaled(np.sqrt(weight))
         return result

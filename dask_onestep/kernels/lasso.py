@@ -7,7 +7,6 @@ law the quadratic is the log-likelihood itself, so that one reading of the rows 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -142,19 +141,19 @@ def fit_lasso(
     LassoFit
         The fit.
     """
-    at = _mover(rows, model)
     coef, sums = (null.coef, moments(rows, model, null.coef)) if start is None else start
-    n, scale = sums.weight, null.deviance / sums.weight
+    if _is_quadratic(model):
+        return _fit_quadratic(sums, coef, penalty, null, tol, max_iter)
+    n, unit = sums.weight, _unit(sums, null)
     for step in range(_MAX_STEPS + 1):
-        target, inner = _newton_target(sums, coef, penalty, scale, tol, max_iter)
-        promised, unit = _promised(sums, coef, target, penalty), max(scale / 2, np.finfo(np.float64).tiny)
-        gap = (promised + inner) / unit
-        done = bool(promised <= _STEP_SHARE * tol * unit and inner <= tol * unit)
+        target, inner = _newton_target(sums, coef, penalty, unit, tol, max_iter)
+        promised = _promised(sums, coef, target, penalty)
+        done = promised <= _STEP_SHARE * tol * unit and inner <= tol * unit
         if done or step == _MAX_STEPS:
             break
         direction, before = target - coef, sums.loglik / n - penalty.value(coef)
         for _ in range(MAX_HALVINGS):
-            reached = at(coef, sums, direction)
+            reached = moments(rows, model, coef + direction)
             after = reached.loglik / n - penalty.value(coef + direction)
             if reached.is_finite() and rose(after, before):
                 break
@@ -164,8 +163,26 @@ def fit_lasso(
         # Where the whole step was taken, zeros stay exact zeros.
         coef = target if np.array_equal(direction, target - coef) else coef + direction
         sums = reached
-    slope = sums.score / n - penalty.l2 * coef
-    return LassoFit(coef, sums, penalty, gap, kkt_residual(slope, coef, penalty.l1), done)
+    return _fitted(sums, coef, penalty, (promised + inner) / unit, done)
+
+
+def _fit_quadratic(
+    sums: Moments, coef: np.ndarray, penalty: Penalty, null: NullFit, tol: float, max_iter: int
+) -> LassoFit:
+    """Return the lasso of a quadratic log-likelihood: its sums anywhere say all, and one solution is the fit."""
+    unit = _unit(sums, null)
+    target, gap = _newton_target(sums, coef, penalty, unit, tol, max_iter)
+    return _fitted(_shift(sums, target - coef), target, penalty, gap / unit, gap <= tol * unit)
+
+
+def _fitted(sums: Moments, coef: np.ndarray, penalty: Penalty, gap: float, converged: bool) -> LassoFit:
+    slope = sums.score / sums.weight - penalty.l2 * coef
+    return LassoFit(coef, sums, penalty, gap, kkt_residual(slope, coef, penalty.l1), bool(converged))
+
+
+def _unit(sums: Moments, null: NullFit) -> float:
+    """Return the null deviance over 2n, of which the tolerance is a share."""
+    return max(null.deviance / sums.weight / 2, float(np.finfo(np.float64).tiny))
 
 
 def fit_scaled_lasso(
@@ -239,16 +256,15 @@ def remainder(rows: Rows, model: Model, fit: LassoFit) -> np.ndarray:
 
 
 def _newton_target(
-    sums: Moments, coef: np.ndarray, penalty: Penalty, scale: float, tol: float, max_iter: int
+    sums: Moments, coef: np.ndarray, penalty: Penalty, unit: float, tol: float, max_iter: int
 ) -> tuple[np.ndarray, float]:
     """Return where the quadratic at β, penalty added, has its minimum, and its duality gap."""
     gram = sums.information / sums.weight
     linear = gram @ coef + sums.score / sums.weight
-    square = float(coef @ linear + coef @ sums.score / sums.weight) + scale
+    # The squared working response, up to a constant that leaves it positive.
+    square = float(coef @ linear + coef @ sums.score / sums.weight) + 2 * unit
     gram[np.diag_indices_from(gram)] += penalty.l2
-    # The tolerance is a share of `scale`, whatever the size of the working response.
-    relative = tol * scale / 2 / max(square, scale) if scale > 0 else tol
-    return solve_lasso(gram, linear, square, penalty.l1, coef, relative, max_iter)
+    return solve_lasso(gram, linear, square, penalty.l1, coef, tol * unit, max_iter)
 
 
 def _promised(sums: Moments, coef: np.ndarray, target: np.ndarray, penalty: Penalty) -> float:
@@ -262,14 +278,7 @@ def _is_quadratic(model: Model) -> bool:
     return model.family.name == "gaussian" and model.natural
 
 
-def _mover(rows: Rows, model: Model) -> Callable[[np.ndarray, Moments, np.ndarray], Moments]:
-    """Return the function that gives the sums at β + δ from those at β."""
-    if _is_quadratic(model):
-        return _shift
-    return lambda coef, _, move: moments(rows, model, coef + move)
-
-
-def _shift(_: np.ndarray, sums: Moments, move: np.ndarray) -> Moments:
+def _shift(sums: Moments, move: np.ndarray) -> Moments:
     """Return the sums of a quadratic log-likelihood at β + δ: its Taylor series, which is exact."""
     change = sums.information @ move
     assert sums.pearson is not None

@@ -9,19 +9,18 @@ import numpy as np
 from dask_onestep.kernels import multinomial
 from dask_onestep.kernels.records import LogLikelihoods, Moments
 from dask_onestep.kernels.rows import Model, Rows, additive, self_checking
-from dask_onestep.kernels.slices import Slice, linear_predictor, slices
+from dask_onestep.kernels.slices import Slice, slices
 from dask_onestep.links import mean_and_derivative
 
 __all__ = [
     "Slice",
     "initial_moments",
-    "linear_predictor",
     "log_likelihoods",
     "moments",
     "remainders",
     "row_log_likelihood",
     "row_log_likelihoods",
-    "row_scores",
+    "row_residuals",
     "slices",
     "working",
 ]
@@ -132,7 +131,7 @@ def _sum_slices(rows: Rows, model: Model, coef: np.ndarray | None) -> Moments:
                 start = family.initial_mean(y, np.ones_like(y) if weights is None else weights)
                 eta = model.link.link(start)
             else:
-                eta = linear_predictor(part.design, coef, part.offset)
+                eta = part.linear_predictor(coef)
             mean, residual, weight = working(model, y, eta)
             if coef is None:
                 residual = residual + weight * (eta if part.offset is None else eta - part.offset)
@@ -144,12 +143,11 @@ def _sum_slices(rows: Rows, model: Model, coef: np.ndarray | None) -> Moments:
                 unit = np.square(y - mean) / family.variance(mean)
                 slope = _pearson_slope(model, y, eta, mean, residual, unit)
                 pearson += float(unit.sum() if weights is None else np.dot(weights, unit))
-                gradient += np.dot(part.design.T, slope if weights is None else weights * slope)
+                gradient += part.weighted_sum(slope if weights is None else weights * slope)
             if weights is not None:
                 residual, weight = weights * residual, weights * weight
-            score += np.dot(part.design.T, residual)
-            np.multiply(part.design, np.sqrt(weight)[:, None], out=part.design)
-            information += np.dot(part.design.T, part.design)
+            score += part.weighted_sum(residual)
+            information += part.gram(weight)
     total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
     return Moments(len(rows), total, loglik, score, information, pearson, gradient)
 
@@ -184,18 +182,18 @@ def row_log_likelihoods(rows: Rows, model: Model, coef: np.ndarray) -> np.ndarra
             if model.outcomes:
                 parts.append(multinomial.row_log_likelihood(part, model, coef))
             else:
-                eta = linear_predictor(part.design, coef, part.offset)
+                eta = part.linear_predictor(coef)
                 parts.append(row_log_likelihood(model, part.y, eta, model.link.inverse(eta)))
     return np.concatenate(parts)
 
 
-def row_scores(part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
-    """Return the score of each row at β, for weight 1.
+def row_residuals(part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
+    """Return rᵢ, by which the score of a row of weight 1 is rᵢxᵢ, or rᵢ ⊗ xᵢ of several outcomes.
 
     Parameters
     ----------
     part : Slice
-        Some rows; the design is overwritten.
+        Some rows.
     model : Model
         The model.
     coef : ndarray of shape (d,)
@@ -203,17 +201,16 @@ def row_scores(part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (m, d)
-        Scores.
+    ndarray of shape (m,) or (m, C − 1)
+        Derivatives of each row's log-likelihood in its linear predictors.
     """
     if model.outcomes:
-        return multinomial.row_scores(part, model, coef)
-    _, residual, _ = working(model, part.y, linear_predictor(part.design, coef, part.offset))
-    return np.multiply(part.design, residual[:, None], out=part.design)
+        return multinomial.row_residuals(part, model, coef)
+    return working(model, part.y, part.linear_predictor(coef))[1]
 
 
-def remainders(rows: Rows, model: Model, coef: np.ndarray, step: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield, slice by slice, the part of each row's score at β + δ that is not linear in δ.
+def remainders(rows: Rows, model: Model, coef: np.ndarray, step: np.ndarray) -> Iterator[tuple[Slice, np.ndarray]]:
+    """Yield, slice by slice, the part of each row's residual at β + δ that is not linear in δ.
 
     Parameters
     ----------
@@ -226,19 +223,20 @@ def remainders(rows: Rows, model: Model, coef: np.ndarray, step: np.ndarray) -> 
 
     Yields
     ------
-    ndarray of shape (m, d)
-        sᵢ(β + δ) − sᵢ(β) + Iᵢ(β)δ, weights included; a buffer that the next slice reuses.
+    part : Slice
+        The rows.
+    change : ndarray of shape (m,) or (m, C − 1)
+        rᵢ(β + δ) − rᵢ(β) + wᵢx'δ, weights included: times xᵢ it is sᵢ(β + δ) − sᵢ(β) + Iᵢ(β)δ.
     """
     for part in slices(rows, model):
         if model.outcomes:
-            rest = multinomial.row_remainders(part, model, coef, step)
+            change = multinomial.row_remainders(part, model, coef, step)
         else:
-            eta, ahead = linear_predictor(part.design, coef, part.offset), np.dot(part.design, step)
+            eta, ahead = part.linear_predictor(coef), part.times(step)
             _, before, weight = working(model, part.y, eta)
             _, after, _ = working(model, part.y, eta + ahead)
             change = after - before + weight * ahead
-            rest = np.multiply(part.design, change[:, None], out=part.design)
-        yield rest if part.weights is None else rest * part.weights[:, None]
+        yield part, change if part.weights is None else (change.T * part.weights).T
 
 
 @additive
@@ -266,7 +264,7 @@ def log_likelihoods(rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoo
     loglik, deviance = np.zeros(len(coefs)), np.zeros(len(coefs))
     with np.errstate(all="ignore"):
         for part in slices(rows, model):
-            eta = linear_predictor(part.design, coefs.T, part.offset)
+            eta = part.linear_predictor(coefs.T)
             mean = model.link.inverse(eta)
             y = part.y[:, None]
             weights = np.ones(len(y)) if part.weights is None else part.weights

@@ -26,11 +26,14 @@ class Factor:
         Columns that are not aliased with earlier ones.
     lower : ndarray of shape (r, r)
         L with LL' the information of the kept columns over the outer product of their scales.
+    norm : float
+        1-norm of LL'.
     """
 
     scale: np.ndarray
     kept: np.ndarray
     lower: np.ndarray
+    norm: float
 
     @property
     def rank(self) -> int:
@@ -39,11 +42,11 @@ class Factor:
 
     @property
     def condition(self) -> float:
-        """Condition number of the scaled information of the kept columns."""
+        """Condition number, in the 1-norm and as LAPACK estimates it, of the scaled information."""
         if not self.rank:
             return 1.0
-        values = np.linalg.svd(self.lower, compute_uv=False)
-        return float((values[0] / values[-1]) ** 2)
+        reciprocal, _ = linalg.lapack.dpocon(self.lower, self.norm, uplo="L")
+        return 1.0 / reciprocal if reciprocal > 0 else float("inf")
 
     def solve(self, score: np.ndarray) -> np.ndarray:
         """Return I⁻¹s, with 0 for aliased columns; `score` of shape (d,) or (d, m)."""
@@ -129,4 +132,5 @@ def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor:
         elif failed:
             kept[columns[good]] = False
         else:
-            return Factor(scale, kept, lower)
+            norm = float(np.abs(scaled[np.ix_(columns, columns)]).sum(axis=0).max(initial=0.0))
+            return Factor(scale, kept, lower, norm)

@@ -13,6 +13,7 @@ import numpy as np
 from dask_onestep.kernels.records import Moments, Sums
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.kernels.slices import Slice, slices
+from dask_onestep.kernels.split_matrix import stack
 
 __all__ = [
     "ClassWeights",
@@ -22,18 +23,18 @@ __all__ = [
     "multinomial_sums",
     "row_log_likelihood",
     "row_remainders",
-    "row_scores",
+    "row_residuals",
     "with_prior",
 ]
 
 
-def linear_predictors(design: np.ndarray, model: Model, coef: np.ndarray) -> np.ndarray:
+def linear_predictors(part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
     """Return x'β_c of each class but the first.
 
     Parameters
     ----------
-    design : ndarray of shape (m, d)
-        The design.
+    part : Slice
+        Some rows.
     model : Model
         The model, with C − 1 outcomes.
     coef : ndarray of shape ((C − 1)·d,)
@@ -44,7 +45,7 @@ def linear_predictors(design: np.ndarray, model: Model, coef: np.ndarray) -> np.
     ndarray of shape (m, C − 1)
         Log odds against the first class.
     """
-    return np.dot(design, coef.reshape(len(model.outcomes), model.width).T)
+    return part.times(coef.reshape(len(model.outcomes), model.width).T)
 
 
 def probabilities(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,16 +90,12 @@ def row_log_likelihood(part: Slice, model: Model, coef: np.ndarray) -> np.ndarra
     ndarray of shape (m,)
         Log-likelihoods.
     """
-    eta = linear_predictors(part.design, model, coef)
+    eta = linear_predictors(part, model, coef)
     return (_is_class(part.y, model) * eta).sum(axis=1) - probabilities(eta)[1]
 
 
-def _times_design(residual: np.ndarray, design: np.ndarray) -> np.ndarray:
-    return (residual[:, :, None] * design[:, None, :]).reshape(len(design), -1)
-
-
-def row_scores(part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
-    """Return the score of each row, for weight 1.
+def row_residuals(part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
+    """Return 1[y = c] − p_c of each row: the score of a row of weight 1 is this ⊗ x.
 
     Parameters
     ----------
@@ -111,15 +108,15 @@ def row_scores(part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (m, (C − 1)·d)
-        Scores.
+    ndarray of shape (m, C − 1)
+        Residuals.
     """
-    probability, _ = probabilities(linear_predictors(part.design, model, coef))
-    return _times_design(_is_class(part.y, model) - probability, part.design)
+    probability, _ = probabilities(linear_predictors(part, model, coef))
+    return _is_class(part.y, model) - probability
 
 
 def row_remainders(part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Return sᵢ(β + δ) − sᵢ(β) + Iᵢ(β)δ of each row, for weight 1.
+    """Return what of each row's residuals at β + δ is not linear in δ, for weight 1.
 
     Parameters
     ----------
@@ -132,14 +129,14 @@ def row_remainders(part: Slice, model: Model, coef: np.ndarray, step: np.ndarray
 
     Returns
     -------
-    ndarray of shape (m, (C − 1)·d)
-        Remainders.
+    ndarray of shape (m, C − 1)
+        Remainders: ⊗ x they are sᵢ(β + δ) − sᵢ(β) + Iᵢ(β)δ.
     """
-    eta, ahead = (linear_predictors(part.design, model, vector) for vector in (coef, step))
+    eta, ahead = (linear_predictors(part, model, vector) for vector in (coef, step))
     before, _ = probabilities(eta)
     after, _ = probabilities(eta + ahead)
     linear = before * (ahead - (before * ahead).sum(axis=1, keepdims=True))
-    return _times_design(before - after + linear, part.design)
+    return before - after + linear
 
 
 def moments(rows: Rows, model: Model, coef: np.ndarray) -> Moments:
@@ -160,25 +157,20 @@ def moments(rows: Rows, model: Model, coef: np.ndarray) -> Moments:
         Sums over the block's rows.
     """
     d, others = model.width, len(model.outcomes)
-    score, information, loglik = np.zeros((others, d)), np.zeros((others, d, others, d)), 0.0
+    size = others * d
+    score, information, loglik = np.zeros((d, others)), np.zeros((size, size)), 0.0
     with np.errstate(all="ignore"):  # what is not finite shows in the sums
         for part in slices(rows, model):
             weights = np.ones(len(part.y)) if part.weights is None else part.weights
-            eta = linear_predictors(part.design, model, coef)
+            eta = linear_predictors(part, model, coef)
             probability, normaliser = probabilities(eta)
             hit = _is_class(part.y, model)
             loglik += float(np.dot(weights, (hit * eta).sum(axis=1) - normaliser))
-            score += np.dot((weights[:, None] * (hit - probability)).T, part.design)
-            for a in range(others):
-                for b in range(a + 1):
-                    curvature = weights * probability[:, a] * ((a == b) - probability[:, b])
-                    block = np.dot((part.design * curvature[:, None]).T, part.design)
-                    information[a, :, b] += block
-                    if a != b:
-                        information[b, :, a] += block
+            score += part.weighted_sum(weights[:, None] * (hit - probability))
+            curvature = probability[:, :, None] * (np.eye(others) - probability[:, None, :])
+            information += part.gram(weights[:, None, None] * curvature)
     total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
-    size = others * d
-    return Moments(len(rows), total, loglik, score.ravel(), information.reshape(size, size))
+    return Moments(len(rows), total, loglik, score.T.ravel(), information)
 
 
 def with_prior(rows: Rows, model: Model, share: float) -> Rows:
@@ -204,7 +196,7 @@ def with_prior(rows: Rows, model: Model, share: float) -> Rows:
     copies = len(codes) + 1
     return replace(
         rows,
-        x=np.concatenate([rows.x] * copies),
+        x=stack([rows.x] * copies),
         y=np.concatenate([rows.y, np.repeat(codes, len(rows))]),
         weights=np.concatenate([weights, *(share * part * weights for part in counts / counts.sum())]),
         kept=None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dask_onestep.kernels.likelihood import initial_moments, linear_predictor, moments, slices
+from dask_onestep.kernels.likelihood import initial_moments, moments, slices
 from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model, Rows
@@ -218,13 +218,18 @@ def safe_start(rows: Rows, model: Model) -> np.ndarray | None:
         return np.zeros(len(model.names))
     weights = np.ones(len(rows)) if rows.weights is None or not rows.weights.any() else rows.weights
     target = model.link.link(model.family.initial_mean(np.atleast_1d(np.average(rows.y, weights=weights)), np.ones(1)))
-    design = np.concatenate([part.design.copy() for part in slices(rows, model)])
-    level = np.linalg.lstsq(design, np.ones(len(design)), rcond=None)[0]
+    # The least-squares fit to ones; the first column itself, if that is the constant.
+    d = len(model.names)
+    gram, total = np.zeros((d, d)), np.zeros(d)
+    for part in slices(rows, model):
+        gram += part.gram()
+        total += part.weighted_sum(np.ones(len(part.y)))
+    level = factorize(gram, intercept=model.has_intercept).solve(total)
     offset = np.zeros(1) if rows.offset is None else rows.offset
     for shift in (offset.mean(), offset.max(), offset.min()):
         coef = (target - shift) * level
         with np.errstate(all="ignore"):
-            mean = model.link.inverse(linear_predictor(design, coef, rows.offset))
-        if model.family.valid_mean(mean).all():
-            return coef
+            means = (model.link.inverse(part.linear_predictor(coef)) for part in slices(rows, model))
+            if all(model.family.valid_mean(mean).all() for mean in means):
+                return coef
     return None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.quadratic import coordinate_descent, profile_out
+from dask_onestep.kernels.quadratic import penalised_lasso, profile_out
 from dask_onestep.kernels.records import Sums
 
 __all__ = ["NodewiseRows", "approximate_inverse", "join_rows", "nodewise_rows", "row_shares"]
@@ -98,19 +98,15 @@ def nodewise_rows(
     found = NodewiseRows(index, np.zeros((len(index), len(gram))), np.zeros(len(index)), np.zeros(len(index)))
     for free, places in _by_unpenalised(never, index):
         profile = profile_out(gram, free)
-        scale = np.where(never, 1.0, alpha)[profile.rest]
-        shape = profile.gram
-        shape /= scale[:, None]
-        shape /= scale
+        # An unpenalised column that is itself the target is no covariate of its row.
+        l1 = np.where(never, np.inf, alpha)[profile.rest]
         for place in places:
             target = int(np.searchsorted(profile.rest, index[place]))
-            penalty = 1.0 if scaled else 1.0 / scale[target]
-            gamma, weight, gap = _row(shape, target, penalty, scaled, tol, max_iter)
-            gamma *= scale[target] / scale
+            gamma, weight, gap = _row(profile.gram, target, l1, scaled, tol, max_iter)
             found.rows[place, profile.rest] = gamma
-            found.rows[place, profile.free] = profile.loadings[:, target] - profile.loadings @ gamma
+            if len(profile.free):
+                found.rows[place, profile.free] = profile.loadings[:, target] - profile.loadings @ gamma
             own = gram[index[place], index[place]]
-            weight *= scale[target] ** 2
             found.weights[place] = weight if weight > _ALIASED * own else 0.0
             found.gaps[place] = gap
     return found
@@ -138,26 +134,30 @@ def _by_unpenalised(never: np.ndarray, index: np.ndarray) -> Iterator[tuple[np.n
 
 
 def _row(
-    gram: np.ndarray, target: int, alpha: float, scaled: bool, tol: float, max_iter: int
+    gram: np.ndarray, target: int, l1: np.ndarray, scaled: bool, tol: float, max_iter: int
 ) -> tuple[np.ndarray, float, float]:
-    """Return γ, τ² and the gap of one row; the target's row and column are blanked meanwhile."""
-    column = gram[:, target].copy()
-    square, linear = column[target], column.copy()
-    linear[target] = 0.0
+    """Return γ, τ² and the gap of one row."""
+    linear, gamma, gap = gram[target], np.zeros(len(gram)), 0.0
+    square = float(linear[target])
     if not square > 0:
-        return np.zeros(len(gram)), 0.0, 0.0
-    gram[:, target] = gram[target] = 0.0
-    gamma, gap = np.zeros(len(gram)), 0.0
-    noise = float(np.sqrt(square)) if scaled else 1.0
+        return gamma, 0.0, 0.0
+    l1 = l1.copy()
+    l1[target] = np.inf
+    noise = np.sqrt(square) if scaled else 1.0
+    # A column without correlations beyond its penalties has no neighbours: most have none where columns are
+    # well-conditioned.
+    if (np.abs(linear) <= noise * l1).all():
+        return gamma, square, 0.0
     for _ in range(_MAX_RESCALINGS if scaled else 1):
-        penalty = alpha * noise
-        gamma, gap = coordinate_descent(gram, linear, penalty, square, gamma, tol, max_iter)
-        # At the minimum γ'(c − Gγ) = α‖γ‖₁, so that no product with G is needed.
-        fitted, size = float(linear @ gamma), penalty * float(np.abs(gamma).sum())
+        penalty = l1 * noise
+        gamma, gap = penalised_lasso(gram, linear, square, penalty, gamma, tol * square / 2, max_iter)
+        # At the minimum γ'(c − Gγ) = Σ α|γ|, so that no product with G is needed.
+        support = np.flatnonzero(gamma)
+        fitted = float(linear[support] @ gamma[support])
+        size = float(penalty[support] @ np.abs(gamma[support]))
         last, noise = noise, float(np.sqrt(max(square - fitted - size, 0.0)))
         if not scaled or abs(noise - last) <= 1e-4 * last:
             break
-    gram[:, target] = gram[target] = column
     return gamma, square - fitted, 2.0 * gap / square
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special
 
 from dask_onestep.families import NegativeBinomial, Poisson
-from dask_onestep.kernels.likelihood import linear_predictor, moments, slices
+from dask_onestep.kernels.likelihood import moments, slices
 from dask_onestep.kernels.newton import fit_rows
 from dask_onestep.kernels.records import Moments, Sums
 from dask_onestep.kernels.rows import Model, Rows
@@ -94,7 +94,7 @@ def alpha_sums(rows: Rows, model: Model, point: tuple[np.ndarray, float]) -> Alp
     r, score, second = float(np.exp(t)), 0.0, 0.0
     with np.errstate(all="ignore"):
         for part in slices(rows, model):
-            mean = model.link.inverse(linear_predictor(part.design, coef, part.offset))
+            mean = model.link.inverse(part.linear_predictor(coef))
             weights = np.ones(len(mean)) if part.weights is None else part.weights
             y, both = part.y, r + mean
             slope = special.digamma(y + r) - special.digamma(r) - np.log1p(mean / r) + (mean - y) / both

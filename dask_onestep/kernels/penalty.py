@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from dask_onestep.kernels.quadratic import profile_out
+from dask_onestep.kernels.quadratic import partial_variances
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 
@@ -99,6 +99,6 @@ def noise_alpha(sums: Moments, model: Model, rows: int) -> np.ndarray:
     free[: int(model.has_intercept)] = True
     noise = 1.0 if sums.pearson is None else sums.pearson / sums.weight
     alpha = np.zeros(d)
-    information = np.diag(profile_out(sums.information / sums.weight, free).gram)
-    alpha[~free] = penalty_level(rows, d - int(free.sum())) * np.sqrt(noise * np.maximum(information, 0.0))
+    information = partial_variances(sums.information, free)[~free] / sums.weight
+    alpha[~free] = penalty_level(rows, d - int(free.sum())) * np.sqrt(noise * information)
     return alpha

@@ -1,9 +1,10 @@
 """The lasso of a quadratic: all that a block's rows say is in its Gram matrix.
 
-The objective is ½ b'Gb − c'b + Σ l1_j|b_j| + ½ Σ l2_j b_j².  Columns with l1 = 0 are not penalised:
-they are minimised out first.  A column's own penalty becomes its scale, so that scikit-learn's
-coordinate descent, which has one penalty for all, solves the rest on the Gram matrix; no row of the
-block is copied or read again.
+The objective is ½ b'Gb − c'b + Σ l1_j|b_j|, a ridge part being in G.  Columns with l1 = 0 are not
+penalised: they are minimised out first.  The rest is solved by scikit-learn's coordinate descent on
+working sets, the few columns that may enter, each column's penalty become its scale, since that
+descent has one for all.  The duality gap is that of all columns; no row of the block is copied or
+read again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ from sklearn.linear_model import enet_path
 
 from dask_onestep.kernels.linear_algebra import Factor, factorize
 
-__all__ = ["Profile", "coordinate_descent", "kkt_residual", "profile_out", "solve_lasso"]
+__all__ = ["Profile", "kkt_residual", "partial_variances", "penalised_lasso", "profile_out", "solve_lasso"]
+
+# Columns whose slope is beyond this share of their penalty join the working set: most of those that will be
+# wanted enter at once, and a few idle ones cost little.
+_NEAR = 0.7
+# Rows of a matrix that are changed at a time, so that no temporary has its size.
+_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +35,7 @@ class Profile:
     free, rest : ndarray of int
         The unpenalised columns, and all others.
     gram : ndarray of shape (m, m)
-        G_rr − G_rf G_ff⁻¹ G_fr; C-contiguous, and a copy.
+        G_rr − G_rf G_ff⁻¹ G_fr; G itself, and no copy, where every column is penalised.
     loadings : ndarray of shape (f, m)
         G_ff⁻¹ G_fr: the unpenalised columns' part in the others.
     factor : Factor
@@ -67,35 +74,67 @@ def profile_out(gram: np.ndarray, free: np.ndarray) -> Profile:
     inside, rest = np.flatnonzero(free), np.flatnonzero(~free)
     factor = factorize(gram[np.ix_(inside, inside)], intercept=False)
     if not len(inside):
-        return Profile(inside, rest, np.array(gram, order="C"), np.empty((0, len(rest))), factor)
+        return Profile(inside, rest, gram, np.empty((0, len(rest))), factor)
     cross = gram[np.ix_(inside, rest)]
     loadings = factor.solve(cross)
     left = gram[np.ix_(rest, rest)]
-    left -= cross.T @ loadings
+    for start in range(0, len(rest), _ROWS_AT_ONCE):
+        some = slice(start, start + _ROWS_AT_ONCE)
+        left[some] -= cross[:, some].T @ loadings
     return Profile(inside, rest, left, loadings, factor)
 
 
-def coordinate_descent(
-    gram: np.ndarray, linear: np.ndarray, alpha: float, square: float, start: np.ndarray, tol: float, max_iter: int
+def partial_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Return the diagonal of a Gram matrix whose unpenalised columns are minimised out.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (d, d)
+        G.
+    free : ndarray of shape (d,) of bool
+        The unpenalised columns.
+
+    Returns
+    -------
+    ndarray of shape (d,)
+        What the unpenalised columns leave of each; 0 for themselves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.kernels.quadratic import partial_variances
+    >>> partial_variances(np.array([[1.0, 0.5], [0.5, 1.0]]), np.array([True, False])).tolist()
+    [0.0, 0.75]
+    """
+    left = np.diag(gram).copy()
+    if free.any():
+        cross = gram[free]
+        left -= (cross * factorize(cross[:, free], intercept=False).solve(cross)).sum(axis=0)
+    left[free] = 0.0
+    return np.maximum(left, 0.0)
+
+
+def penalised_lasso(
+    gram: np.ndarray, linear: np.ndarray, square: float, l1: np.ndarray, start: np.ndarray, tol: float, max_iter: int
 ) -> tuple[np.ndarray, float]:
-    """Return the minimiser of ½ b'Gb − c'b + α‖b‖₁ and its duality gap, by scikit-learn.
+    """Return the minimiser of ½ b'Gb − c'b + Σ l1_j|b_j|, every l1_j > 0, and its duality gap.
 
     Parameters
     ----------
     gram : ndarray of shape (m, m)
-        G, C-contiguous; columns of zeros get coefficient 0.
+        G, in rows; columns of zeros get coefficient 0.
     linear : ndarray of shape (m,)
         c.
-    alpha : float
-        α > 0.
     square : float
-        The squared norm of the response that belongs to c, by which `tol` is measured.
+        The squared norm of the response that belongs to c.
+    l1 : ndarray of shape (m,)
+        Penalties; infinity leaves a column out.
     start : ndarray of shape (m,)
         Where to start.
     tol : float
-        Stop at a duality gap of ``tol * square``.
+        The duality gap to stop at.
     max_iter : int
-        Sweeps at the most.
+        Sweeps of coordinate descent at the most, for each working set.
 
     Returns
     -------
@@ -104,24 +143,72 @@ def coordinate_descent(
     gap : float
         Its duality gap.
     """
-    if np.abs(linear).max(initial=0.0) <= alpha:
-        return np.zeros(len(linear)), 0.0
+    coef, inside = start, start != 0
+    while True:
+        if inside.any():
+            coef = _descend(gram, linear, square, l1, coef, np.flatnonzero(inside), tol, max_iter)
+        slope = linear - _product(gram, coef)
+        near = np.abs(slope)
+        near /= l1
+        gap = _duality_gap(coef, slope, linear, square, l1, float(near.max(initial=0.0)))
+        if gap <= tol or not (near[~inside] > 1.0).any():
+            return coef, gap
+        inside |= near > _NEAR
+
+
+def _descend(
+    gram: np.ndarray,
+    linear: np.ndarray,
+    square: float,
+    l1: np.ndarray,
+    start: np.ndarray,
+    inside: np.ndarray,
+    tol: float,
+    max_iter: int,
+) -> np.ndarray:
+    """Return the minimiser over some columns, all others at 0, by scikit-learn."""
+    scale = l1[inside]
+    shape = gram[np.ix_(inside, inside)]
+    shape /= scale[:, None]
+    shape /= scale
+    square = max(square, np.finfo(np.float64).tiny)
     # With a Gram matrix scikit-learn takes from X its shape alone, and from y its norm: one row will do.
     with config_context(skip_parameter_validation=True):
-        _, coefs, gaps = enet_path(
-            np.zeros((1, len(linear))),
-            np.array([np.sqrt(max(square, np.finfo(np.float64).tiny))]),
+        _, coefs, _ = enet_path(
+            np.zeros((1, len(inside))),
+            np.array([np.sqrt(square)]),
             l1_ratio=1.0,
-            alphas=np.array([alpha]),
-            precompute=gram,
-            Xy=linear,
-            coef_init=start,
+            alphas=np.ones(1),
+            precompute=shape,
+            Xy=linear[inside] / scale,
+            coef_init=start[inside] * scale,
             copy_X=False,
             check_input=False,
-            tol=tol,
+            # Half of what is asked for, so that rounding does not decide.
+            tol=tol / square / 2,
             max_iter=max_iter,
         )
-    return coefs[:, 0], float(gaps[0])
+    coef = np.zeros(len(linear))
+    coef[inside] = coefs[:, 0] / scale
+    return coef
+
+
+def _product(gram: np.ndarray, coef: np.ndarray) -> np.ndarray:
+    """Return Gb, from the rows of G where b is not zero."""
+    support = np.flatnonzero(coef)
+    return gram @ coef if 2 * len(support) > len(coef) else coef[support] @ gram[support]
+
+
+def _duality_gap(
+    coef: np.ndarray, slope: np.ndarray, linear: np.ndarray, square: float, l1: np.ndarray, excess: float
+) -> float:
+    """Return the duality gap at b; `excess` is the largest ratio of a slope to its penalty."""
+    support = np.flatnonzero(coef)
+    fitted = float(coef[support] @ linear[support])
+    residual = max(square - fitted - float(coef[support] @ slope[support]), 0.0)
+    shrink = 1.0 / max(excess, 1.0)
+    size = float(l1[support] @ np.abs(coef[support]))
+    return max(0.5 * residual * (1.0 + shrink**2) - shrink * (square - fitted) + size, 0.0)
 
 
 def solve_lasso(
@@ -148,7 +235,7 @@ def solve_lasso(
     start : ndarray of shape (d,)
         Where to start.
     tol, max_iter : float, int
-        As for `coordinate_descent`.
+        As for `penalised_lasso`.
 
     Returns
     -------
@@ -171,14 +258,9 @@ def solve_lasso(
     if len(free):
         coef[free] = profile.factor.solve(linear[free])
     if len(rest):
-        scale = l1[rest]
-        shape = profile.gram
-        shape /= scale[:, None]
-        shape /= scale
-        left = (linear[rest] - profile.loadings.T @ linear[free]) / scale
+        left = linear[rest] - profile.loadings.T @ linear[free]
         unexplained = square - float(linear[free] @ coef[free])
-        scaled, gap = coordinate_descent(shape, left, 1.0, unexplained, start[rest] * scale, tol, max_iter)
-        coef[rest] = scaled / scale
+        coef[rest], gap = penalised_lasso(profile.gram, left, unexplained, l1[rest], start[rest], tol, max_iter)
         if len(free):
             coef[free] -= profile.loadings @ coef[rest]
     return coef, gap

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from dask_onestep.kernels.likelihood import linear_predictor, slices
+from dask_onestep.kernels.entering import inspect_columns, usable_rows
+from dask_onestep.kernels.likelihood import slices
 from dask_onestep.kernels.multinomial import linear_predictors
 from dask_onestep.kernels.records import Findings, Sums
-from dask_onestep.kernels.rows import Block, Model, Rows, encode, inspect_columns, usable_rows
+from dask_onestep.kernels.rows import Block, Model, Rows, encode
 from dask_onestep.kernels.threads import one_blas_thread
 
 __all__ = ["RESIDUALS", "Hits", "Predictor", "Residuals", "hits"]
@@ -72,7 +73,10 @@ class Predictor:
             If the block has values that cannot be used, and gaps are not to be passed on.
         """
         # A family is asked only about y, and there is none here.
-        rows = _checked(Block(x, np.zeros(len(x)), offset=offset), _as_predicted(self.model, self.kind))
+        block, model = Block(x, np.zeros(x.shape[0]), offset=offset), _as_predicted(self.model, self.kind)
+        return np.concatenate([self._predicted(_checked(piece, model)) for piece in block.pieces(self.model)])
+
+    def _predicted(self, rows: Rows) -> np.ndarray:
         if self.model.outcomes:
             return self._multinomial(rows)
         eta, spread = self._linear(rows)
@@ -97,7 +101,7 @@ class Predictor:
         eta = np.zeros((len(rows), len(self.model.outcomes) + 1))
         with one_blas_thread():
             for part in slices(rows, self.model):
-                eta[part.rows, 1:] = linear_predictors(part.design, self.model, coef)
+                eta[part.rows, 1:] = linear_predictors(part, self.model, coef)
         if self.kind == "proba":
             return softmax(eta, axis=1)
         if self.kind == "linear":
@@ -113,10 +117,9 @@ class Predictor:
         covariance = None if self.covariance is None else np.nan_to_num(self.covariance)
         with one_blas_thread():
             for part in slices(rows, self.model):
-                eta[part.rows] = linear_predictor(part.design, coef, part.offset)
+                eta[part.rows] = part.linear_predictor(coef)
                 if covariance is not None:
-                    variance = np.einsum("ij,ij->i", np.dot(part.design, covariance), part.design)
-                    spread[part.rows] = np.sqrt(np.maximum(variance, 0.0))
+                    spread[part.rows] = np.sqrt(np.maximum(part.quadratic_forms(covariance), 0.0))
         return eta, spread
 
 
@@ -175,13 +178,16 @@ class Residuals:
         ValueError
             If the block has values that cannot be used.
         """
-        found = encode(_checked(Block(x, y, weights, offset), self.model), self.classes)
+        return np.concatenate([self._of(piece) for piece in Block(x, y, weights, offset).pieces(self.model)])
+
+    def _of(self, block: Block) -> np.ndarray:
+        found = encode(_checked(block, self.model), self.classes)
         if isinstance(found, Findings):
             found.raise_error()
         assert isinstance(found, Rows)
         if found.kept is None:
             return self._residuals(found)
-        result = np.full(len(x), np.nan)
+        result = np.full(block.x.shape[0], np.nan)
         result[found.kept] = self._residuals(found)
         return result
 

@@ -93,7 +93,7 @@ def directed(rows: Rows, model: Model, coef: np.ndarray, direction: np.ndarray) 
     columns = np.zeros(len(model.names))
     for part in slices(rows, model):
         seen = slice(None) if part.weights is None else part.weights > 0
-        move, y = np.dot(part.design, direction)[seen], part.y[seen]
+        move, y = part.times(direction)[seen], part.y[seen]
         if not len(move):
             continue
         if model.family.name == "binomial":
@@ -102,5 +102,5 @@ def directed(rows: Rows, model: Model, coef: np.ndarray, direction: np.ndarray) 
             wrong = np.where(y == 0, move, np.abs(move))
         reach = max(reach, float(np.abs(move).max()))
         against = max(against, float(wrong.max()))
-        columns = np.maximum(columns, np.abs(part.design[seen] * direction).max(axis=0))
+        columns = np.maximum(columns, part.greatest() * np.abs(direction))
     return Directed(moments(rows, model, coef), reach, against, columns)

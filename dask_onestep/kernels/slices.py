@@ -2,49 +2,32 @@
 
 Rows are taken in slices that stay in cache; a slice's design (constant, then covariates, in
 float64) is written into one reused buffer, so no temporary has the size of the block, and float32
-and integer blocks are summed in float64.
+and integer blocks are summed in float64.  Rows of which most columns are sparse stay so, in longer slices,
+unless they prove too dense for that to pay, or the model's basis mixes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
+from dask_onestep.kernels.algebra import DenseSlice, Slice, SplitSlice
 from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.split_matrix import SplitMatrix
 
-__all__ = ["Slice", "linear_predictor", "slices"]
+__all__ = ["MAX_DENSITY", "Slice", "dense_slices", "slices"]
 
 _SLICE_BYTES = 768 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Some consecutive rows of a block.
-
-    Attributes
-    ----------
-    design : ndarray of shape (m, d)
-        The constant, if there is one, and the covariates, or the model's basis of them; a buffer that the
-        next slice reuses.
-    y : ndarray of shape (m,)
-        Response.
-    weights, offset : ndarray of shape (m,) or None
-        As in the block.
-    rows : slice
-        Which rows of the block.
-    """
-
-    design: np.ndarray
-    y: np.ndarray
-    weights: np.ndarray | None
-    offset: np.ndarray | None
-    rows: slice
+# Above it a dense Gram matrix is faster than a sparse one, whatever the number of columns:
+# `python -m benchmarks.categories --density`.
+MAX_DENSITY = 0.1
+# A slice's Gram matrix has d² elements to fill and to add, whatever its rows.
+_SPLIT_ROWS = (2**14, 2**18)
 
 
 def slices(rows: Rows, model: Model) -> Iterator[Slice]:
-    """Yield a block in cache-sized slices.
+    """Yield a block in slices.
 
     Parameters
     ----------
@@ -56,46 +39,60 @@ def slices(rows: Rows, model: Model) -> Iterator[Slice]:
     Yields
     ------
     Slice
-        The next rows.
+        The next rows; what a dense one holds is overwritten by the next.
+    """
+    if model.basis is None and isinstance(rows.x, SplitMatrix) and rows.x.density <= MAX_DENSITY:
+        yield from _split_slices(rows, rows.x, model)
+    else:
+        yield from dense_slices(rows, model)
+
+
+def dense_slices(rows: Rows, model: Model) -> Iterator[DenseSlice]:
+    """Yield a block in cache-sized slices, for kernels that need the rows themselves.
+
+    Parameters
+    ----------
+    rows : Rows
+        A block.
+    model : Model
+        The model, for the constant and the basis.
+
+    Yields
+    ------
+    DenseSlice
+        The next rows, in buffers that the next slice reuses.
     """
     first = int(model.has_intercept)
     d = first + rows.x.shape[1]
     length = max(1, min(len(rows), _SLICE_BYTES // (8 * max(d, 1))))
-    buffer = np.empty((length, d))
-    buffer[:, :first] = 1.0
-    for start in range(0, len(rows), length):
-        at = slice(start, min(start + length, len(rows)))
-        design = buffer[: at.stop - at.start]
-        # The kernels scale the buffer in place, so the constant is written anew each time.
-        design[:, :first] = 1.0
-        design[:, first:] = rows.x[at]
-        yield Slice(
-            design if model.basis is None else model.basis.columns(design),
-            rows.y[at],
-            None if rows.weights is None else rows.weights[at],
-            None if rows.offset is None else rows.offset[at],
-            at,
-        )
+    design, scratch = np.empty((length, d)), np.empty((length, model.width))
+    design[:, :first] = 1.0
+    for at in _spans(len(rows), length):
+        here = slice(at.stop - at.start)
+        part = rows.x[at]
+        if isinstance(part, SplitMatrix):
+            part.write(design[here, first:])
+        else:
+            design[here, first:] = part
+        taken = design[here] if model.basis is None else model.basis.columns(design[here])
+        yield DenseSlice(*_beside(rows, at), taken, scratch[here])
 
 
-def linear_predictor(design: np.ndarray, coef: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
-    """Return η = x'β + offset.
+def _split_slices(rows: Rows, x: SplitMatrix, model: Model) -> Iterator[SplitSlice]:
+    first, d = int(model.has_intercept), model.width
+    constant = np.arange(first)
+    dense_at, sparse_at = np.concatenate([constant, x.dense_at + first]), x.sparse_at + first
+    for at in _spans(len(rows), min(max(d * d // 4, _SPLIT_ROWS[0]), _SPLIT_ROWS[1])):
+        part = x[at]
+        dense = np.column_stack([np.ones((len(part), first)), part.dense])
+        yield SplitSlice(*_beside(rows, at), dense, part.sparse, dense_at, sparse_at)
 
-    Parameters
-    ----------
-    design : ndarray of shape (m, d)
-        The design.
-    coef : ndarray of shape (d,) or (d, c)
-        One β, or one a column.
-    offset : ndarray of shape (m,) or None
-        The offset.
 
-    Returns
-    -------
-    ndarray of shape (m,) or (m, c)
-        Linear predictors.
-    """
-    eta = np.dot(design, coef)
-    if offset is not None:
-        eta += offset if eta.ndim == 1 else offset[:, None]
-    return eta
+def _spans(total: int, length: int) -> Iterator[slice]:
+    for start in range(0, total, length):
+        yield slice(start, min(start + length, total))
+
+
+def _beside(rows: Rows, at: slice) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, slice]:
+    weights = None if rows.weights is None else rows.weights[at]
+    return rows.y[at], weights, None if rows.offset is None else rows.offset[at], at

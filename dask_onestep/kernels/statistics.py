@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dask_onestep.families import Family
-from dask_onestep.kernels.likelihood import linear_predictor, slices
+from dask_onestep.kernels.likelihood import slices
 from dask_onestep.kernels.records import Sums
 from dask_onestep.kernels.rows import Model, Rows, additive
 
@@ -114,7 +114,7 @@ def deviance_sums(rows: Rows, model: Model, coef: np.ndarray) -> DevianceSums:
     """
     deviance = 0.0
     for part in slices(rows, model):
-        mean = model.link.inverse(linear_predictor(part.design, coef, part.offset))
+        mean = model.link.inverse(part.linear_predictor(coef))
         deviance += float(np.dot(_ones(part), model.family.deviance(part.y, mean)))
     weights = np.ones(len(rows)) if rows.weights is None else rows.weights
     return DevianceSums(deviance, NullDeviance.of(model.family, rows.y, weights))
@@ -178,7 +178,7 @@ def fit_sums(
     offset_null = None if null_intercept is None else 0.0
     with np.errstate(all="ignore"):
         for part in slices(rows, model):
-            mean = link.inverse(linear_predictor(part.design, coef, part.offset))
+            mean = link.inverse(part.linear_predictor(coef))
             weights = _ones(part)
             if model.weight_type == "frequency":
                 likelihood = family.weighted_log_likelihood(part.y, mean, np.ones_like(weights), dispersion)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dask_onestep.kernels.likelihood import linear_predictor, moments, slices, working
+from dask_onestep.kernels.likelihood import moments, row_residuals, slices
 from dask_onestep.kernels.local_fit import fit_block
 from dask_onestep.kernels.newton import Maximum, maximize
 from dask_onestep.kernels.pilot import PilotFit
@@ -58,8 +58,8 @@ def scores(rows: Rows, model: Model, coef: np.ndarray) -> Scores:
     score = np.zeros(len(model.names))
     with np.errstate(all="ignore"):
         for part in slices(rows, model):
-            _, residual, _ = working(model, part.y, linear_predictor(part.design, coef, part.offset))
-            score += np.dot(part.design.T, residual if part.weights is None else part.weights * residual)
+            residual = row_residuals(part, model, coef)
+            score += part.weighted_sum(residual if part.weights is None else part.weights * residual)
     total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
     return Scores(len(rows), rows.n_missing, total, score)
 

@@ -1,9 +1,8 @@
-"""What a model reads of a table: columns, factors and response, and the grammar that formulas keep to.
+"""What a model reads of a table: columns, factors and response.
 
 A formula is data, not code.  It is evaluated block by block, so whatever it calls must treat each
 row by itself, or keep a state that was gathered beforehand; `mean`, `rank` or `lag` of a block are
-not those of the whole, and are refused.  So is everything else that is not in the lists below, and a
-formula from a command line or a file can call nothing.
+not those of the whole, and are refused: see `grammar`.
 """
 
 from __future__ import annotations
@@ -15,17 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["Factor", "Terms", "column_terms", "formula_terms", "is_numeric"]
+from dask_onestep.kernels.grammar import FUNCTIONS, STATEFUL, called, checked, columns_read
 
-_STATEFUL = ("bs", "cc", "center", "cr", "cs", "poly", "scale", "standardize")
-_CODINGS = ("diff", "helmert", "poly", "sum", "treatment")
-_FUNCTIONS: dict[str, Any] = {name: getattr(np, name) for name in ("log", "log2", "log10", "exp", "exp2")} | {
-    "I": np.asarray
-}
-_GRAMMAR = (
-    *(ast.Expression, ast.Name, ast.Load, ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp),
-    *(ast.operator, ast.unaryop, ast.cmpop, ast.boolop, ast.Call, ast.keyword, ast.List, ast.Tuple, ast.Attribute),
-)
+__all__ = ["Factor", "Terms", "column_terms", "formula_terms", "is_numeric"]
 
 
 @dataclass(frozen=True)
@@ -157,6 +148,7 @@ def formula_terms(formula: str, fit_intercept: bool) -> Terms:
     if len(responses) > 1:
         raise ValueError(f"formula={formula!r} has several responses; a GLM has one.")
     response = _factor(responses[0]) if responses else None
+    _check_names(formula, (*factors.values(), *(() if response is None else (response,))))
     if response is not None and (response.coded or response.states):
         raise ValueError(f"The response {response.name!r} of the formula must be a column or a function of each row.")
     return Terms(
@@ -194,12 +186,19 @@ def parse(formula: str, fit_intercept: bool) -> Any:
         from formulaic import Formula
         from formulaic.errors import FormulaicError
         from formulaic.parser import DefaultFormulaParser
+        from formulaic.parser.algos.tokenize import tokenize
     except ImportError as error:
         raise ImportError("formula= needs the package formulaic: pip install 'dask_onestep[formula]'.") from error
     if not isinstance(formula, str):
         raise TypeError(f"formula={formula!r} must be a string, such as 'y ~ x + C(g)'.")
     try:
+        # Before formulaic parses it: to know which columns are needed, it evaluates arguments of transforms.
+        for token in tokenize(formula):
+            if token.kind is token.Kind.PYTHON:
+                checked(token.token, token.token)
         return Formula.from_spec(formula, parser=DefaultFormulaParser(include_intercept=fit_intercept))
+    except RecursionError as error:
+        raise ValueError("The formula is nested too deeply to be read.") from error
     except (FormulaicError, SyntaxError) as error:
         raise ValueError(f"formula={formula!r} cannot be read: {str(error).splitlines()[0]}") from error
     except KeyError as error:
@@ -221,9 +220,9 @@ def evaluate(source: str, frame: pd.DataFrame) -> pd.Series:
     Series
         One value a row.
     """
-    tree = _checked(source, source)
+    tree = checked(source, source)
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    known = {**_FUNCTIONS, "np": np} | {name: frame[name] for name in names if name in frame.columns}
+    known = {**FUNCTIONS, "np": np} | {name: frame[name] for name in names if name in frame.columns}
     value = eval(compile(tree, "<formula>", "eval"), {"__builtins__": {}}, known)
     return pd.Series(value, index=frame.index)
 
@@ -232,68 +231,34 @@ def _factor(factor: Any) -> Factor:
     name = factor.expr
     if factor.eval_method.value == "lookup":
         return Factor(name, None, (name,))
-    tree = _checked(name, name)
+    tree = checked(name, name)
     body, coded, levels = tree.body, False, None
     if isinstance(body, ast.Call) and isinstance(body.func, ast.Name) and body.func.id == "C":
         coded, levels = True, _given_levels(body)
         body = body.args[0]
-    if any(_called(node) == "C" for node in ast.walk(body)):
+    if not columns_read(body):
+        raise ValueError(f"{name!r} in the formula reads no column.")
+    if any(called(node) == "C" for node in ast.walk(body)):
         raise ValueError(f"{name!r} in the formula: C(...) must stand outermost.")
     states = tuple(
         ast.unparse(_Stateless().visit(node.args[0]))
         for node in ast.walk(ast.parse(ast.unparse(body), mode="eval"))
-        if isinstance(node, ast.Call) and _called(node) in _STATEFUL and node.args
+        if isinstance(node, ast.Call) and called(node) in STATEFUL and node.args
     )
     if coded and states:
         raise ValueError(f"{name!r} in the formula: the levels of a transform with a state are not known beforehand.")
-    return Factor(name, ast.unparse(body), _columns(body), coded, levels, states)
+    return Factor(name, ast.unparse(body), columns_read(body), coded, levels, states)
 
 
-def _checked(source: str, name: str) -> ast.Expression:
-    """Return the syntax tree of an expression that keeps to the grammar."""
-    try:
-        tree = ast.parse(source, mode="eval")
-    except SyntaxError as error:
-        raise ValueError(
-            f"{name!r} in the formula cannot be read: {error.msg}. Rename columns to identifiers."
-        ) from error
-    for node in ast.walk(tree):
-        if not isinstance(node, _GRAMMAR):
-            raise ValueError(f"{name!r} in the formula: {type(node).__name__} is not allowed.")
-        if isinstance(node, ast.Attribute) and not _allowed_attribute(node):
-            raise ValueError(
-                f"{name!r} in the formula: {ast.unparse(node)} is not allowed. Of attributes there are np.<function of "
-                f"each row> and contr.<{'|'.join(_CODINGS)}>."
-            )
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.func.id not in (*_FUNCTIONS, *_STATEFUL, "C"):
-                allowed = ", ".join(sorted([*_FUNCTIONS, *_STATEFUL, "C"]))
-                raise ValueError(
-                    f"{name!r} in the formula: {node.func.id} is not allowed, since blocks are evaluated one by one. "
-                    f"Allowed are {allowed}, and np.<function of each row>; prepare anything else as a column."
-                )
-        elif isinstance(node, ast.Call) and not isinstance(node.func, ast.Attribute):
-            raise ValueError(f"{name!r} in the formula: {ast.unparse(node)} is not allowed.")
-    return tree
-
-
-def _allowed_attribute(node: ast.Attribute) -> bool:
-    if not isinstance(node.value, ast.Name):
-        return False
-    if node.value.id == "contr":
-        return node.attr in _CODINGS
-    return node.value.id == "np" and isinstance(getattr(np, node.attr, None), np.ufunc)
-
-
-def _called(node: ast.AST) -> str | None:
-    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
-
-
-def _columns(body: ast.AST) -> tuple[str, ...]:
-    functions = {id(node.func) for node in ast.walk(body) if isinstance(node, ast.Call)}
-    modules = {id(node.value) for node in ast.walk(body) if isinstance(node, ast.Attribute)}
-    names = [node for node in ast.walk(body) if isinstance(node, ast.Name)]
-    return tuple(dict.fromkeys(node.id for node in names if id(node) not in functions | modules))
+def _check_names(formula: str, factors: tuple[Factor, ...]) -> None:
+    """Raise if a name is a column here and a function there: which one is meant would depend on the table."""
+    columns = {column for factor in factors for column in factor.columns}
+    trees = [ast.parse(factor.name, mode="eval") for factor in factors if factor.source is not None]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    functions = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    modules = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
+    if both := sorted(columns & (functions | modules)):
+        raise ValueError(f"formula={formula!r} uses {both} both as column and as function. Rename the column.")
 
 
 def _given_levels(call: ast.Call) -> tuple[Any, ...] | None:
@@ -301,7 +266,12 @@ def _given_levels(call: ast.Call) -> tuple[Any, ...] | None:
         raise ValueError(f"{ast.unparse(call)!r} in the formula: C(...) needs a column.")
     for keyword in call.keywords:
         if keyword.arg == "levels":
-            return tuple(ast.literal_eval(keyword.value))
+            try:
+                return tuple(ast.literal_eval(keyword.value))
+            except (ValueError, TypeError) as error:
+                raise ValueError(
+                    f"{ast.unparse(call)!r} in the formula: levels must be a list of words and numbers."
+                ) from error
     return None
 
 
@@ -310,4 +280,4 @@ class _Stateless(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        return node.args[0] if _called(node) in _STATEFUL and node.args else node
+        return node.args[0] if called(node) in STATEFUL and node.args else node

@@ -10,7 +10,8 @@ from dask_onestep.methods.debiased_lasso import DebiasedLasso, DebiasedLassoEsti
 from dask_onestep.methods.drop_each import drop_each
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.mle import MLE
-from dask_onestep.methods.one_step import OneStep, OneStepEstimate
+from dask_onestep.methods.one_step import OneStep
+from dask_onestep.methods.one_step_report import OneStepEstimate
 from dask_onestep.methods.pilot import Pilot
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.surrogate import Surrogate, SurrogateEstimate

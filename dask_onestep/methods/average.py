@@ -12,6 +12,7 @@ from dask_onestep.kernels.labels import check_classes
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.local_fit import LocalFits, LocalRatios, local_fit, local_ratio
 from dask_onestep.kernels.rows import Model
+from dask_onestep.methods.arguments import check_choice
 from dask_onestep.methods.conclusion import aliasing
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
@@ -37,6 +38,14 @@ class AverageEstimate(Estimate):
         φ̂ₖ.
     block_loglik : ndarray of shape (K,)
         ℓₖ at the local estimate, at φ = 1.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> GLMRegressor("poisson", method="average").fit(X, y).estimate_.n_blocks
+    8
     """
 
     n_blocks: int
@@ -111,8 +120,7 @@ class Average(BaseEstimator):
             If a block has no local fit; the text names it.
         """
         problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky", "qr"))
-        if self.weights not in ("size", "equal"):
-            raise ValueError(f"weights={self.weights!r} must be 'size' or 'equal'.")
+        check_choice("weights", self.weights, "size", "equal")
         fits = problem.total(local_fit, name="local-fit")
         record = problem.apply(_report, problem.model, fits, self.weights, problem.n_passes, name="average")
         return record if problem.lazy else problem.value(record)

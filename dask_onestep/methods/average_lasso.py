@@ -1,4 +1,4 @@
-"""Averages of the blocks' own lassos, and what the sparse methods share."""
+"""The average of the blocks' own lassos."""
 
 from __future__ import annotations
 
@@ -8,23 +8,14 @@ from typing import Any
 import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
 
-from dask_onestep.kernels.covariance import dispersion
-from dask_onestep.kernels.debiasing import LassoPlan, LocalLassos, NodewisePlan, local_lassos
+from dask_onestep.kernels.debiasing import LocalLassos
 from dask_onestep.kernels.rows import Model
+from dask_onestep.methods.block_lassos import check_lasso, lasso_fields, lasso_plan, lasso_totals
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
 
-__all__ = [
-    "AverageLasso",
-    "AverageLassoEstimate",
-    "check_options",
-    "lasso_fields",
-    "lasso_plan",
-    "lasso_totals",
-    "resolve_alpha",
-]
+__all__ = ["AverageLasso", "AverageLassoEstimate"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +33,14 @@ class AverageLassoEstimate(Estimate):
     kkt, gap : float
         The largest violation of a lasso's optimality conditions, and the largest duality gap over the
         null deviance, of any block.
+
+    Examples
+    --------
+    >>> from dask_onestep import AverageLasso, GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2)
+    >>> GLMRegressor(method=AverageLasso(0.1)).fit(X, y).estimate_.alpha  # the intercept has no penalty
+    array([0. , 0.1, 0.1])
     """
 
     average_coef: np.ndarray
@@ -121,173 +120,12 @@ class AverageLasso(BaseEstimator):
         ValueError
             If an option cannot be used.
         """
-        check_options(self, problem)
+        check_lasso(self, problem)
         local = lasso_totals(problem, lasso_plan(self, problem))
         record = problem.apply(
             *(_report, problem.model, self, local, problem.classes, problem.n_passes), name="average-lasso"
         )
         return record if problem.lazy else problem.value(record)
-
-
-def lasso_totals(problem: Problem, plan: LassoPlan) -> Delayed:
-    """Return the blocks' lassos, added: one pass, and one before it for the labels of a classification.
-
-    Parameters
-    ----------
-    problem : Problem
-        Model and data.
-    plan : LassoPlan
-        What every block is asked for.
-
-    Returns
-    -------
-    Delayed
-        `LocalLassos`.
-    """
-    if problem.model.classify:
-        problem.survey()
-    total = problem.total(local_lassos, plan, name="lasso")
-    return problem.settle(problem.apply(_not_empty, total, name="lasso-total"))
-
-
-def lasso_plan(
-    method: Any,
-    problem: Problem,
-    nodewise: NodewisePlan | None = None,
-    shares: tuple[tuple[int, int], ...] = (),
-) -> LassoPlan:
-    """Return what a method asks of every block.
-
-    Parameters
-    ----------
-    method : AverageLasso or DebiasedLasso
-        The options.
-    problem : Problem
-        Model and data.
-    nodewise : NodewisePlan or None
-        How blocks estimate their rows of Θ̂, if they do.
-    shares : tuple of tuple of int
-        Their shares of the rows.
-
-    Returns
-    -------
-    LassoPlan
-        The plan.
-    """
-    alpha = resolve_alpha(method.alpha, problem, "alpha")
-    return LassoPlan(alpha, method.l1_ratio, method.weights, method.tol, method.max_iter, nodewise, shares)
-
-
-def resolve_alpha(alpha: Any, problem: Problem, label: str) -> str | tuple[float, ...]:
-    """Return a penalty as one number for each coefficient, 0 for the intercept.
-
-    Parameters
-    ----------
-    alpha : "auto", float or array-like of shape (p,)
-        As the user gave it.
-    problem : Problem
-        Model and data.
-    label : str
-        What the option is called.
-
-    Returns
-    -------
-    "auto" or tuple of float
-        The penalties.
-
-    Raises
-    ------
-    ValueError
-        If it is none of these, or negative.
-    """
-    if isinstance(alpha, str) and alpha == "auto":
-        return alpha
-    p = problem.d - int(problem.model.has_intercept)
-    try:
-        values = np.asarray(alpha, dtype=np.float64)
-        values = np.broadcast_to(values, p) if values.ndim == 0 else values
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{label}={alpha!r} must be 'auto', a number, or one number a column.") from error
-    if values.shape != (p,):
-        raise ValueError(f"{label} has shape {values.shape}; one number a column is ({p},). The intercept has none.")
-    if not (np.isfinite(values) & (values >= 0)).all():
-        raise ValueError(f"{label} must be finite and not negative, and {values.min()} is its smallest value.")
-    return (0.0,) * (problem.d - p) + tuple(values.tolist())
-
-
-def check_options(method: Any, problem: Problem) -> None:
-    """Raise if an option that the sparse methods share cannot be used.
-
-    Parameters
-    ----------
-    method : AverageLasso or DebiasedLasso
-        The options.
-    problem : Problem
-        Model and data.
-
-    Raises
-    ------
-    ValueError
-        If one cannot.
-    """
-    problem.refuse(cov_type=("nonrobust",), solver=("auto",))
-    if problem.model.fixed:
-        raise ValueError(
-            f"{type(method).__name__} maximises no likelihood, so there is neither a likelihood-ratio nor a score "
-            "test: use wald_test after DebiasedLasso."
-        )
-    if not 0 <= method.l1_ratio <= 1:
-        raise ValueError(f"l1_ratio={method.l1_ratio!r} must lie between 0 (ridge) and 1 (lasso).")
-    if method.weights not in ("size", "equal"):
-        raise ValueError(f"weights={method.weights!r} must be 'size' or 'equal'.")
-    if not method.threshold >= 0:
-        raise ValueError(f"threshold={method.threshold!r} must not be negative.")
-    if not method.tol > 0 or not method.max_iter >= 1:
-        raise ValueError(f"tol={method.tol!r} and max_iter={method.max_iter!r} must be positive.")
-
-
-def lasso_fields(model: Model, local: LocalLassos, classes: np.ndarray | None) -> dict[str, Any]:
-    """Return the fields of an estimate that follow from the blocks' lassos alone.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    local : LocalLassos
-        Sums over all blocks.
-    classes : ndarray of shape (2,) or None
-        Labels of a classification.
-
-    Returns
-    -------
-    dict
-        Keyword arguments for an `Estimate`.
-    """
-    rows = local.weight if model.weight_type == "frequency" else local.n
-    df_resid = rows - local.nonzeros
-    advice: tuple[tuple[type[Warning], str], ...] = ()
-    if local.unconverged:
-        blocks = ", ".join(map(str, local.unconverged[:5])) + (", …" if len(local.unconverged) > 5 else "")
-        text = (
-            f"The lasso of block {blocks} stopped before its tolerance, at a duality gap of {local.gap:.2g} of the "
-            "null deviance. Raise max_iter or alpha; without a penalty the classes may be separated."
-        )
-        advice = ((ConvergenceWarning, text),)
-    return {
-        "dispersion": dispersion(local.pearson, df_resid),
-        "n_samples": local.n,
-        "n_missing": local.n_missing,
-        "df_resid": df_resid,
-        "classes": classes,
-        "converged": not local.unconverged,
-        "warnings": advice,
-    }
-
-
-def _not_empty(local: LocalLassos) -> LocalLassos:
-    if not local.n_blocks:
-        raise ValueError("Found array with 0 sample(s): no usable row is left.")
-    return local
 
 
 def _report(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from dask_onestep.exceptions import AliasingWarning, DegreesOfFreedomWarning
 from dask_onestep.kernels.covariance import ScoreProducts, degrees_of_freedom, dispersion, sandwich
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.records import Moments
@@ -70,7 +71,7 @@ def conclude(
             f"No degree of freedom is left: {sums.n} rows have {factor.rank} coefficients, so standard errors "
             "are not known. Use more rows, or fewer columns."
         )
-        advice = (*advice, (UserWarning, text))
+        advice = (*advice, (DegreesOfFreedomWarning, text))
     defaults = {
         "n_samples": sums.n,
         "loglik": float(sums.loglik),
@@ -111,7 +112,7 @@ def aliasing(model: Model, kept: np.ndarray) -> tuple[tuple[type[Warning], str],
         f"Aliased columns get NaN: {names}. Each is a linear combination of the columns before it; "
         "leave it out, or ignore it: predictions do."
     )
-    return ((UserWarning, text),)
+    return ((AliasingWarning, text),)
 
 
 def coefficients(record: Any) -> np.ndarray:

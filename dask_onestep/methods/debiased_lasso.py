@@ -6,18 +6,21 @@ Lee, Liu, Sun and Taylor, "Communication-efficient sparse regression: a one-shot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
+from dask_onestep.exceptions import CoverageWarning, NotConvergedWarning, RoughInverseWarning
 from dask_onestep.kernels.correction import Debiased, covariance, debias, debias_again, expected_coverage
 from dask_onestep.kernels.debiasing import LocalLassos, NodewisePlan, nodewise_share
 from dask_onestep.kernels.nodewise import NodewiseRows, join_rows, row_shares
+from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
-from dask_onestep.methods.average_lasso import check_options, lasso_fields, lasso_plan, lasso_totals, resolve_alpha
+from dask_onestep.methods.arguments import check_choice, check_count
+from dask_onestep.methods.block_lassos import check_lasso, lasso_fields, lasso_plan, lasso_totals, resolve_alpha
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
 
@@ -53,6 +56,16 @@ class DebiasedLassoEstimate(Estimate):
     expected_coverage : float
         What share of the clearly nonzero coefficients 95% intervals may be expected to cover, by an
         estimate of the bias that is left; NaN where none is clearly nonzero.
+
+    Examples
+    --------
+    >>> from dask_onestep import DebiasedLasso, GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(8000, 2, chunks=4000)
+    >>> estimate = GLMRegressor(method=DebiasedLasso(0.02)).fit(X, y).estimate_
+    >>> step = estimate.inverse_covariance @ estimate.gradient
+    >>> bool(abs(estimate.average_coef + step - estimate.debiased_coef).max() < 1e-12)
+    True
     """
 
     average_coef: np.ndarray
@@ -180,13 +193,13 @@ class DebiasedLasso(BaseEstimator):
         share = nodewise_plan if self.nodewise == "partition" else None
         local = lasso_totals(problem, lasso_plan(self, problem, share, _shares(problem)))
         rows = self._nodewise_rows(problem, local, nodewise_plan)
-        estimate = problem.settle(problem.apply(debias, local, rows, name="debias"))
+        rounds = problem.apply(_first_round, local, rows, name="debias")
         for _ in range(self.steps - 1):
-            sums = problem.moments(problem.apply(_coefficients, estimate, name="coefficients"))
-            estimate = problem.settle(problem.apply(debias_again, estimate, sums, name="debias"))
+            rounds = problem.settle(rounds)
+            sums = problem.moments(problem.apply(_coefficients, rounds, name="coefficients"))
+            rounds = problem.apply(_next_round, rounds, sums, name="debias")
         record = problem.apply(
-            *(_report, problem.model, self, local, rows, estimate, problem.classes, problem.n_passes),
-            name="debiased-lasso",
+            *(_report, problem.model, self, rounds, problem.classes, problem.n_passes), name="debiased-lasso"
         )
         return record if problem.lazy else problem.value(record)
 
@@ -197,14 +210,12 @@ class DebiasedLasso(BaseEstimator):
             problem.apply(_pooled_rows, local, problem.model, plan, share, name="nodewise")
             for share in row_shares(problem.d)
         ]
-        return problem.settle(problem.apply(join_rows, *parts, name="nodewise-rows"))
+        return problem.apply(join_rows, *parts, name="nodewise-rows")
 
     def _check(self, problem: Problem) -> None:
-        check_options(self, problem)
-        if self.nodewise not in ("partition", "pooled"):
-            raise ValueError(f"nodewise={self.nodewise!r} must be 'partition' or 'pooled'.")
-        if not isinstance(self.steps, (int, np.integer)) or isinstance(self.steps, bool) or self.steps < 1:
-            raise ValueError(f"steps={self.steps!r} must be an integer ≥ 1.")
+        check_lasso(self, problem)
+        check_choice("nodewise", self.nodewise, "partition", "pooled")
+        check_count("steps", self.steps)
         if self.steps > 1 and self.weights == "equal":
             raise ValueError("weights='equal' goes with steps=1: further rounds weigh blocks by their rows.")
 
@@ -226,19 +237,35 @@ def _pooled_rows(local: LocalLassos, model: Model, plan: NodewisePlan, index: ra
     return plan.rows(gram, local.n, index, model.names, int(model.has_intercept))
 
 
-def _coefficients(estimate: Debiased) -> np.ndarray:
-    return estimate.coef
+@dataclass(frozen=True)
+class _Rounds:
+    """What the blocks gave, and the estimate so far."""
+
+    local: LocalLassos
+    rows: NodewiseRows
+    estimate: Debiased
+
+
+def _first_round(local: LocalLassos, rows: NodewiseRows) -> _Rounds:
+    return _Rounds(local, rows, debias(local, rows))
+
+
+def _next_round(rounds: _Rounds, sums: Moments) -> _Rounds:
+    return replace(rounds, estimate=debias_again(rounds.estimate, sums))
+
+
+def _coefficients(rounds: _Rounds) -> np.ndarray:
+    return rounds.estimate.coef
 
 
 def _report(
     model: Model,
     method: DebiasedLasso,
-    local: LocalLassos,
-    rows: NodewiseRows,
-    estimate: Debiased,
+    rounds: _Rounds,
     classes: np.ndarray | None,
     n_passes: int,
 ) -> DebiasedLassoEstimate:
+    local, rows, estimate = rounds.local, rounds.rows, rounds.estimate
     fields = lasso_fields(model, local, classes)
     spread = covariance(estimate, local, fields["dispersion"])
     average = local.coef / local.share
@@ -268,19 +295,22 @@ def _report(
 def _advice(
     method: DebiasedLasso, local: LocalLassos, rows: NodewiseRows, estimate: Debiased, coverage: float
 ) -> tuple[tuple[type[Warning], str], ...]:
-    advice = []
+    advice: list[tuple[type[Warning], str]] = []
     if coverage < _HONEST:
-        advice.append(
+        text = (
             f"The blocks are small for so few corrections: 95% intervals may cover {coverage:.0%} of the "
             f"clearly nonzero coefficients, or fewer (smallest block {local.smallest} rows, "
             f"{len(estimate.coef)} coefficients). Use larger blocks, or "
             f"DebiasedLasso(nodewise='pooled', nodewise_alpha='auto', steps={method.steps + 1})."
         )
+        advice.append((CoverageWarning, text))
     if estimate.halvings:
-        advice.append(
+        text = (
             f"A further round would have lowered the log-likelihood and was halved {estimate.halvings} times: "
             "the inverse covariance is too rough for steps > 1. Use a smaller nodewise_alpha."
         )
+        advice.append((RoughInverseWarning, text))
     if rough := int((rows.gaps > 10 * method.tol).sum()):
-        advice.append(f"{rough} nodewise lassos stopped before their tolerance; raise max_iter.")
-    return tuple((UserWarning, text) for text in advice)
+        text = f"{rough} nodewise lassos stopped before their tolerance; raise max_iter."
+        advice.append((NotConvergedWarning, text))
+    return tuple(advice)

@@ -18,8 +18,9 @@ from dask_onestep.kernels.rows import Model, Rows, hold
 from dask_onestep.kernels.sampling import PilotSample
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.mle import MLE
-from dask_onestep.methods.one_step import OneStep, advance
+from dask_onestep.methods.one_step import OneStep
 from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.stepping import advance
 
 __all__ = ["drop_each"]
 
@@ -85,6 +86,24 @@ def drop_each(problem: Problem, method: Any, estimate: Estimate, names: Sequence
     ------
     ValueError
         If `method` is neither `OneStep` nor `MLE`.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.methods import drop_each, resolve_method
+    >>> class Dropping:
+    ...     def estimate(self, problem):
+    ...         method = resolve_method("mle")
+    ...         estimate = method.estimate(problem)
+    ...         self.coefs = drop_each(problem, method, estimate, ["x0", "x1"])
+    ...         return estimate
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> method = Dropping()
+    >>> glm = GLMRegressor("poisson", method=method).fit(X, y)
+    >>> method.coefs.round(1) == 0  # a row for each model, its own coefficient 0
+    array([[False,  True, False],
+           [False, False,  True]])
     """
     models = tuple(replace(problem.model, fixed=((name, 0.0),)) for name in names)
     if estimate.solver == "qr":

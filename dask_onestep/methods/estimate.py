@@ -52,6 +52,15 @@ class Estimate:
     condition : float
         Condition number of the information at β̂, scaled to a unit diagonal, that the normal equations had; for
         "qr", that of X'X, its columns of one length.  NaN where it is not known.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> estimate = GLMRegressor("poisson", method="mle").fit(X, y).estimate_
+    >>> estimate.n_samples, estimate.converged, estimate.warnings
+    (2000, True, ())
     """
 
     _coefficients: ClassVar[tuple[str, ...]] = ("coef",)

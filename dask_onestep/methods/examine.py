@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dask_onestep.exceptions import SeparationWarning
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.separation import Directed, can_separate, directed
 from dask_onestep.methods.estimate import Estimate
@@ -63,7 +64,7 @@ def _separated(problem: Problem, seen: Directed) -> tuple[type[Warning], str]:
         if move > 0.1 * seen.reach and name != "intercept"
     )
     what = "the classes" if problem.model.family.name == "binomial" else "zeros of y"
-    return UserWarning, (
+    return SeparationWarning, (
         f"Over all rows {what} are separated: a combination of {columns or 'the intercept'} predicts them "
         "without fail, so that no finite maximum exists, and these coefficients and their standard errors "
         "mean nothing. Leave such columns out, or join the levels that have one outcome only."

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
 
+from dask_onestep.exceptions import NotConvergedWarning
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.likelihood import initial_moments
 from dask_onestep.kernels.linear_algebra import factorize
@@ -17,7 +17,7 @@ from dask_onestep.kernels.pilot import PilotFit
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.sampling import Survey
-from dask_onestep.methods.arguments import seed_of
+from dask_onestep.methods.arguments import check_choice, check_positive, seed_of
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
@@ -87,10 +87,8 @@ class MLE(BaseEstimator):
             If the problem is lazy.
         """
         problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky", "qr"))
-        if self.start not in ("pilot", None):
-            raise ValueError(f"start={self.start!r} must be 'pilot' or None.")
-        if not self.max_iter >= 1 or not self.tol > 0:
-            raise ValueError(f"max_iter={self.max_iter!r} and tol={self.tol!r} must be positive.")
+        check_choice("start", self.start, "pilot", None)
+        check_positive(max_iter=self.max_iter, tol=self.tol)
         seed = seed_of(self.random_state) if self.start == "pilot" else None
         coef, safe, known = self._start(problem, seed)
         coef, sums, n_iter, converged = self._climb(problem, *self._enter(problem, coef, safe))
@@ -180,4 +178,4 @@ def _complaint(problem: Problem, n_iter: int, decrement: float) -> tuple[type[Wa
             " If coefficients and standard errors are very large, the classes are separated: some"
             " combination of the columns predicts y perfectly and no finite maximum exists."
         )
-    return ConvergenceWarning, text
+    return NotConvergedWarning, text

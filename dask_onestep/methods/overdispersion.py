@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dask_onestep.exceptions import OverdispersionWarning
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.overdispersion import BOUNDS, alpha_sums, pilot_alpha, with_alpha
 from dask_onestep.methods.arguments import seed_of
@@ -71,5 +72,5 @@ def estimate_alpha(method: Any, problem: Problem) -> tuple[Problem, Estimate]:
     estimate = solve(found, method)
     if t in BOUNDS:
         text = "alpha ended at the edge of its range: y is not overdispersed; use family='poisson'."
-        estimate = replace(estimate, warnings=(*estimate.warnings, (UserWarning, text)))
+        estimate = replace(estimate, warnings=(*estimate.warnings, (OverdispersionWarning, text)))
     return found, estimate

@@ -8,6 +8,7 @@ import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
+from dask_onestep.exceptions import PilotWarning
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.likelihood import log_likelihoods
 from dask_onestep.kernels.pilot import PilotFit, fit_pilot
@@ -117,7 +118,7 @@ def _report(model: Model, pilot: PilotFit, seed: int, n_passes: int) -> Estimate
             f"The pilot of {pilot.n} rows has no maximum-likelihood estimate (separated, or one value of y "
             "only): it was given a weak prior. Draw a larger one: Pilot(pilot_size=...)."
         )
-        advice = ((UserWarning, text),)
+        advice = ((PilotWarning, text),)
     fields = conclude(
         model,
         "nonrobust",

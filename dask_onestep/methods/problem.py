@@ -53,6 +53,26 @@ class Problem:
         Whether to show a progress bar.
     n_passes : int
         Passes so far.
+
+    Examples
+    --------
+    One scoring step from zero, as a method of one's own:
+
+    >>> import numpy as np
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.methods import Estimate
+    >>> class FromZero:
+    ...     def estimate(self, problem):
+    ...         sums = problem.value(problem.moments(np.zeros(problem.d)))
+    ...         inverse = np.linalg.inv(sums.information)
+    ...         return Estimate(
+    ...             coef=inverse @ sums.score, covariance=inverse, n_samples=sums.n, n_passes=problem.n_passes
+    ...         )
+    >>> X, y, coef = make_glm(2000, 2, family="binomial")
+    >>> glm = GLMRegressor("binomial", method=FromZero()).fit(X, y)
+    >>> glm.n_samples_, glm.n_passes_
+    (2000, 1)
     """
 
     model: Model

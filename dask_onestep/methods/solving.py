@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from dask.delayed import Delayed
 
+from dask_onestep.exceptions import AliasingWarning
 from dask_onestep.kernels.aliasing import Dependence, DesignFactor, dependences, design_factor, orthogonal_basis
 from dask_onestep.kernels.basis import Basis
 from dask_onestep.methods.conclusion import aliasing
@@ -104,7 +105,7 @@ def _by_qr(problem: Problem, method: Any, factor: DesignFactor) -> Estimate:
     finally:
         problem.n_passes, problem.classes = inner.n_passes, inner.classes
     found = dependences(factor, problem.model.free_names, basis.kept, intercept=problem.model.has_intercept)
-    said = ((UserWarning, _exactly(found)),) if found else ()
+    said = ((AliasingWarning, _exactly(found)),) if found else ()
     return replace(estimate, warnings=(*estimate.warnings, *said))
 
 
@@ -121,7 +122,7 @@ def _confirmed(problem: Problem, estimate: Estimate, factor: DesignFactor) -> Es
     said: list[tuple[type[Warning], str]] = []
     for exact, words in ((True, _exactly), (False, _nearly)):
         if group := [each for each in found if each.exact is exact]:
-            said.append((UserWarning, words(group)))
+            said.append((AliasingWarning, words(group)))
     return replace(estimate, warnings=(*others, *said), n_passes=problem.n_passes)
 
 
@@ -130,7 +131,7 @@ def _with_near(problem: Problem, estimate: Estimate, factor: DesignFactor, kept:
     model = problem.model
     found = dependences(factor, model.free_names, _of_design(problem, kept), intercept=model.has_intercept)
     near = [each for each in found if not each.exact]
-    said = ((UserWarning, _kept_all_the_same(near)),) if near else ()
+    said = ((AliasingWarning, _kept_all_the_same(near)),) if near else ()
     return replace(estimate, warnings=(*estimate.warnings, *said))
 
 

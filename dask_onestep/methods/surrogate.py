@@ -13,12 +13,13 @@ import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
+from dask_onestep.exceptions import PilotWarning, UnlikePilotWarning
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.newton import Maximum
 from dask_onestep.kernels.pilot import TRUST, PilotFit
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.surrogate import Scores, anchor_block, maximize_surrogate, scores
-from dask_onestep.methods.arguments import seed_of
+from dask_onestep.methods.arguments import check_choice, check_count, seed_of
 from dask_onestep.methods.conclusion import coefficients, conclude
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
@@ -38,6 +39,14 @@ class SurrogateEstimate(Estimate):
         The anchor's own estimate, where the first score was taken.
     anchor_separated : bool
         Whether the pilot had no MLE and was given a weak prior.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor, Surrogate
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> GLMRegressor("poisson", method=Surrogate("pilot", pilot_size=400)).fit(X, y).estimate_.anchor_size
+    400
     """
 
     anchor_size: int
@@ -154,10 +163,8 @@ class Surrogate(BaseEstimator):
 
     def _check(self, problem: Problem) -> None:
         problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky", "qr"))
-        if self.anchor not in ("block", "pilot"):
-            raise ValueError(f"anchor={self.anchor!r} must be 'block' or 'pilot'.")
-        if not isinstance(self.rounds, (int, np.integer)) or isinstance(self.rounds, bool) or self.rounds < 1:
-            raise ValueError(f"rounds={self.rounds!r} must be an integer ≥ 1.")
+        check_choice("anchor", self.anchor, "block", "pilot")
+        check_count("rounds", self.rounds)
 
 
 def _classes(anchor: PilotFit) -> np.ndarray | None:
@@ -226,7 +233,7 @@ def _advice(anchor: PilotFit, last: _Round) -> tuple[tuple[type[Warning], str], 
             f"The pilot of {anchor.n} rows has no maximum-likelihood estimate (separated, or one value of y "
             "only): it was given a weak prior. Draw a larger one: Surrogate('pilot', pilot_size=...)."
         )
-        advice.append((UserWarning, text))
+        advice.append((PilotWarning, text))
     moved = last.coef - anchor.coef
     distance = float(moved @ last.found.moments.information @ moved)
     expected = anchor.factor.rank * (last.total.n / anchor.n - 1.0)
@@ -236,5 +243,5 @@ def _advice(anchor: PilotFit, last: _Round) -> tuple[tuple[type[Warning], str], 
             f"{distance:.3g}, expected {expected:.3g}): these rows do not look like the whole, and nor do estimate "
             "and standard errors. Take anchor='pilot', a larger pilot_size, or method='one-step'."
         )
-        advice.append((UserWarning, text))
+        advice.append((UnlikePilotWarning, text))
     return tuple(advice)

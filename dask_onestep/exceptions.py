@@ -1,0 +1,245 @@
+"""Warnings of a fit, each a category of its own, so that one can be silenced, or made an error, alone.
+
+Every warning's text ends with where the documentation says what it means and what to do.
+"""
+
+from __future__ import annotations
+
+from sklearn.exceptions import ConvergenceWarning
+
+__all__ = [
+    "AliasingWarning",
+    "CoverageWarning",
+    "DegreesOfFreedomWarning",
+    "DistanceWarning",
+    "FitWarning",
+    "NotConvergedWarning",
+    "OverdispersionWarning",
+    "PilotWarning",
+    "RoughInverseWarning",
+    "SeparationWarning",
+    "SmallPilotWarning",
+    "StepWarning",
+    "UnlikePilotWarning",
+    "with_pointer",
+]
+
+
+class FitWarning(UserWarning):
+    """What a fit has to say besides its numbers; the category of all other warnings of this package.
+
+    Attributes
+    ----------
+    anchor : str
+        Where the page of warnings speaks of it.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.exceptions import FitWarning
+    >>> X, y, coef = make_glm(1000, 2, family="poisson")
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", FitWarning)
+    ...     glm = GLMRegressor("poisson").fit(X, y)
+    """
+
+    anchor = ""
+
+
+class PilotWarning(FitWarning):
+    """The pilot has no maximum-likelihood estimate: separated, or one value of y only.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import PilotWarning
+    >>> PilotWarning.anchor
+    'pilot-without-an-estimate'
+    """
+
+    anchor = "pilot-without-an-estimate"
+
+
+class SmallPilotWarning(FitWarning):
+    """The pilot has few rows for the number of coefficients.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import SmallPilotWarning
+    >>> SmallPilotWarning.anchor
+    'small-pilot'
+    """
+
+    anchor = "small-pilot"
+
+
+class UnlikePilotWarning(FitWarning):
+    """The pilot's rows, or a surrogate's anchor rows, do not look like the whole.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import UnlikePilotWarning
+    >>> UnlikePilotWarning.anchor
+    'pilot-unlike-the-whole'
+    """
+
+    anchor = "pilot-unlike-the-whole"
+
+
+class StepWarning(FitWarning):
+    """The scoring step was shortened, taken from another place, or followed by more than were asked for.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import StepWarning
+    >>> StepWarning.anchor
+    'step-not-to-be-trusted'
+    """
+
+    anchor = "step-not-to-be-trusted"
+
+
+class DistanceWarning(FitWarning):
+    """The estimate may be farther from the maximum-likelihood estimate than ``tol`` allows.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import DistanceWarning
+    >>> DistanceWarning.anchor
+    'far-from-the-maximum'
+    """
+
+    anchor = "far-from-the-maximum"
+
+
+class AliasingWarning(FitWarning):
+    """Columns are linear combinations of those before them, exactly, or so nearly that it took a QR to tell.
+
+    The coefficients are NaN of columns that are exact combinations, or that the solver could not tell from them.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.exceptions import AliasingWarning
+    >>> x = np.arange(6.0)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", AliasingWarning)
+    ...     glm = GLMRegressor(method="mle").fit(np.column_stack([x, 2 * x]), [0, 1, 1, 3, 4, 6])
+    >>> np.isnan(glm.coef_)
+    array([False,  True])
+    """
+
+    anchor = "aliased-columns"
+
+
+class DegreesOfFreedomWarning(FitWarning):
+    """No degree of freedom is left, so that a dispersion, and with it standard errors, are not known.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import DegreesOfFreedomWarning
+    >>> DegreesOfFreedomWarning.anchor
+    'no-degree-of-freedom'
+    """
+
+    anchor = "no-degree-of-freedom"
+
+
+class SeparationWarning(FitWarning):
+    """Over all rows a combination of the columns predicts y without fail: there is no finite maximum.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import SeparationWarning
+    >>> SeparationWarning.anchor
+    'separation'
+    """
+
+    anchor = "separation"
+
+
+class NotConvergedWarning(FitWarning, ConvergenceWarning):
+    """An iteration stopped before its tolerance; scikit-learn's `ConvergenceWarning` too.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from sklearn.exceptions import ConvergenceWarning
+    >>> from dask_onestep import MLE, GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(1000, 2, family="binomial")
+    >>> with warnings.catch_warnings(record=True) as said:
+    ...     warnings.simplefilter("always", ConvergenceWarning)
+    ...     glm = GLMClassifier(method=MLE(start=None, max_iter=1)).fit(X, y)
+    >>> [warning.category.__name__ for warning in said]
+    ['NotConvergedWarning']
+    """
+
+    anchor = "not-converged"
+
+
+class CoverageWarning(FitWarning):
+    """The blocks are small for a debiased lasso: its intervals may cover less than they say.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import CoverageWarning
+    >>> CoverageWarning.anchor
+    'blocks-too-small-for-the-intervals'
+    """
+
+    anchor = "blocks-too-small-for-the-intervals"
+
+
+class RoughInverseWarning(FitWarning):
+    """A further round of a debiased lasso was halved: its approximate inverse is too rough.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import RoughInverseWarning
+    >>> RoughInverseWarning.anchor
+    'rough-inverse'
+    """
+
+    anchor = "rough-inverse"
+
+
+class OverdispersionWarning(FitWarning):
+    """A negative binomial's α, estimated, lies at the edge of its range.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import OverdispersionWarning
+    >>> OverdispersionWarning.anchor
+    'alpha-at-its-edge'
+    """
+
+    anchor = "alpha-at-its-edge"
+
+
+def with_pointer(category: type[Warning], text: str) -> str:
+    """Return a warning's text, ended by where the documentation speaks of its category.
+
+    Parameters
+    ----------
+    category : type of Warning
+        A `FitWarning`; a warning of another origin has no anchor.
+    text : str
+        What happened, and the cure.
+
+    Returns
+    -------
+    str
+        The text to be shown.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import AliasingWarning, with_pointer
+    >>> with_pointer(AliasingWarning, "Aliased columns get NaN: x2.")
+    'Aliased columns get NaN: x2. (Docs: warnings#aliased-columns)'
+    """
+    anchor = getattr(category, "anchor", "")
+    return f"{text} (Docs: warnings#{anchor})" if anchor else text

@@ -1,0 +1,86 @@
+"""What every family answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+__all__ = ["Family"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """What every family answers.
+
+    A subclass gives the class attributes and the functions; see `Poisson` for a whole one.
+
+    Attributes
+    ----------
+    name : str
+        The name users type.
+    default_link : str
+        The link used where none is named: the canonical one, but log for negative-binomial and
+        tweedie.
+    natural_link : str or None
+        The link whose η is the natural parameter itself, if the family has one.  There
+        (y − μ)μ'/V is y − μ and μ'²/V is μ', without a quotient that could be 0/0.
+    has_dispersion : bool
+        Whether φ is estimated; otherwise it is 1.
+    support : str
+        The values y may take, in words.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.families import Family, resolve_family
+    >>> family = resolve_family("gamma")
+    >>> isinstance(family, Family), family.default_link, family.variance(np.array([2.0]))
+    (True, 'inverse', array([4.]))
+    """
+
+    name: ClassVar[str]
+    default_link: ClassVar[str]
+    natural_link: ClassVar[str | None] = None
+    has_dispersion: ClassVar[bool]
+    support: ClassVar[str]
+
+    def variance(self, mean: np.ndarray) -> np.ndarray:
+        """Return V(μ)."""
+        raise NotImplementedError
+
+    def variance_derivative(self, mean: np.ndarray) -> np.ndarray:
+        """Return dV/dμ."""
+        raise NotImplementedError
+
+    def log_likelihood(self, y, mean, dispersion=1.0):
+        """Return log p(y; μ, φ), constants included, for rows of weight 1."""
+        raise NotImplementedError
+
+    def natural_log_likelihood(self, y, eta, mean):
+        """Return log p(y; μ) from η of the natural link, finite however large or small η is."""
+        return self.log_likelihood(y, mean)
+
+    def weighted_log_likelihood(self, y, mean, weights, dispersion=1.0):
+        """Return the log-likelihood of rows whose weight is a precision: φ/w in place of φ."""
+        if not self.has_dispersion:
+            return weights * self.log_likelihood(y, mean)
+        present = weights > 0
+        return np.where(present, self.log_likelihood(y, mean, dispersion / np.where(present, weights, 1.0)), 0.0)
+
+    def deviance(self, y, mean):
+        """Return the unit deviance 2{log p(y; y) − log p(y; μ)} at φ = 1."""
+        raise NotImplementedError
+
+    def in_support(self, y: np.ndarray) -> np.ndarray:
+        """Return which values y may take, as booleans."""
+        raise NotImplementedError
+
+    def valid_mean(self, mean: np.ndarray) -> np.ndarray:
+        """Return which means the family can have, as booleans."""
+        return np.isfinite(mean) & (mean > 0)
+
+    def initial_mean(self, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Return a mean inside the domain to start from, as R's ``glm`` does."""
+        return y

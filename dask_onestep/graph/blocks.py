@@ -1,0 +1,103 @@
+"""A data set's row blocks, as tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any
+
+from dask.task_spec import GraphNode
+from dask.tokenize import tokenize
+from dask.typing import Key
+from distributed import Future
+
+__all__ = ["FAN_IN", "FIELDS", "Blocks"]
+
+FAN_IN = 16
+# A pass over more blocks than these takes FAN_IN consecutive ones as one task, if together they hold no
+# more than a block should: below about 1 MiB a block's task costs the scheduler more than the kernel.
+# Numbers of the data alone, not of the workers; and the sums are the tree's, bit for bit, either way.
+_MANY_BLOCKS = FAN_IN * FAN_IN
+_GROUP_BYTES = 16 * 2**20
+# A block's parts, in the order of `gather`'s arguments.
+FIELDS = ("x", "y", "weights", "offset", "groups")
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Row blocks of a data set, as tasks that each yield one `Block`.
+
+    Attributes
+    ----------
+    keys : tuple
+        The key of each block's task.
+    owned : tuple of tuple of GraphNode
+        For each block, the tasks that serve it alone: its load and what follows, down to the block.
+    shared : dict
+        Tasks and data that several blocks need, and data already in memory.
+    lengths : tuple of int or None
+        Rows in each block, if known.
+    row_bytes : int
+        Memory of a row's covariates.
+    annotations : dict
+        Dask annotations, such as retries, of the collections the blocks came from.
+    token : str
+        Identifies the data.
+
+    Examples
+    --------
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.graph import gather
+    >>> X, y, coef = make_glm(1000, 2, chunks=250)
+    >>> blocks = gather(X, y)
+    >>> len(blocks), blocks.lengths
+    (4, (250, 250, 250, 250))
+    """
+
+    keys: tuple[Key, ...]
+    owned: tuple[tuple[GraphNode, ...], ...]
+    shared: dict[Key, Any]
+    lengths: tuple[int, ...] | None
+    row_bytes: int
+    annotations: dict[str, Any]
+    token: str
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def n_rows(self) -> int | None:
+        """Rows in all, if known."""
+        return None if self.lengths is None else sum(self.lengths)
+
+    @property
+    def starts(self) -> tuple[int | None, ...]:
+        """The global number of each block's first row, if known."""
+        if self.lengths is None:
+            return (None,) * len(self.keys)
+        return tuple(accumulate(self.lengths[:-1], initial=0))
+
+    @property
+    def small(self) -> bool:
+        """Whether the blocks are so many and so small that a pass had better take several as one task.
+
+        Blocks that lie on a cluster's workers are taken one by one, each where it is.
+        """
+        if (
+            self.lengths is None
+            or len(self) <= _MANY_BLOCKS
+            or any(isinstance(v, Future) for v in self.shared.values())
+        ):
+            return False
+        totals = (sum(self.lengths[at : at + FAN_IN]) for at in range(0, len(self), FAN_IN))
+        return max(totals) * self.row_bytes <= _GROUP_BYTES
+
+    def first(self) -> Blocks:
+        """Return the first block alone."""
+        lengths = None if self.lengths is None else self.lengths[:1]
+        return replace(
+            self, keys=self.keys[:1], owned=self.owned[:1], lengths=lengths, token=tokenize(self.token, "first")
+        )
+
+    def __dask_tokenize__(self) -> str:
+        return self.token

@@ -1,0 +1,71 @@
+"""Several tasks as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dask.task_spec import List, Task, TaskRef
+from dask.typing import Key
+
+__all__ = ["fuse", "naming_block"]
+
+
+def fuse(*steps: Any) -> Task:
+    """Return one task that runs steps in the order given, each after those it needs; its key is the last one's.
+
+    `Task.fuse` orders its steps anew whenever it runs, which takes longer than a small block, and holds what
+    they made until the last has run.
+
+    Parameters
+    ----------
+    *steps : Task
+        Tasks, in an order in which they can run.
+
+    Returns
+    -------
+    Task
+        One task.
+    """
+    if len(steps) == 1:
+        return steps[0]
+    own = {step.key for step in steps}
+    inputs = tuple(dict.fromkeys(key for step in steps for key in step.dependencies if key not in own))
+    return Task(steps[-1].key, _run_steps, steps, inputs, List(*(TaskRef(key) for key in inputs)))
+
+
+def _run_steps(steps: tuple[Task, ...], inputs: tuple[Key, ...], values: list) -> Any:
+    known = dict(zip(inputs, values, strict=True))
+    last_use = {key: number for number, step in enumerate(steps) for key in step.dependencies}
+    for number, step in enumerate(steps):
+        known[step.key] = step(known)
+        for key in step.dependencies:
+            if last_use[key] == number:
+                del known[key]
+    return known[steps[-1].key]
+
+
+def naming_block(task: Task, where: str) -> Task:
+    """Return a task whose errors, above all those of a load, say which block they met.
+
+    Parameters
+    ----------
+    task : Task
+        Any task.
+    where : str
+        The note on its errors.
+
+    Returns
+    -------
+    Task
+        The task under the same key.
+    """
+    return Task(task.key, _run_noting, task.func, where, *task.args, _data_producer=task.data_producer, **task.kwargs)
+
+
+def _run_noting(function: Callable[..., Any], where: str, /, *args: Any, **kwargs: Any) -> Any:
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        error.add_note(where)
+        raise

@@ -1,0 +1,83 @@
+"""Single tasks and lazy values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dask
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
+from dask.task_spec import Task, TaskRef
+from dask.tokenize import tokenize
+
+__all__ = ["apply", "delayed", "reference"]
+
+
+def apply(function: Callable[..., Any], *arguments: Any, name: str) -> Delayed:
+    """Return, lazily, a function of lazy or present values, as one task.
+
+    Parameters
+    ----------
+    function : callable
+        A function at a module's top level.
+    *arguments : object or Delayed
+        Its arguments.
+    name : str
+        What the dashboard calls the task.
+
+    Returns
+    -------
+    Delayed
+        The result.
+
+    Examples
+    --------
+    >>> from operator import add
+    >>> from dask_onestep.graph import apply
+    >>> apply(add, apply(add, 1, 2, name="first"), 3, name="second").compute()
+    6
+    """
+    key = f"{name}-{tokenize(function, arguments)}"
+    task = Task(key, function, *(reference(value) for value in arguments))
+    return delayed(key, {key: task}, [value for value in arguments if isinstance(value, Delayed)], {})
+
+
+def delayed(key: str, tasks: dict, lazy: Sequence[Delayed], annotations: dict[str, Any]) -> Delayed:
+    """Return the lazy value of one task of a graph.
+
+    Parameters
+    ----------
+    key : str
+        The task's key.
+    tasks : dict
+        The tasks, among them `key`.
+    lazy : sequence of Delayed
+        The values they wait for.
+    annotations : dict
+        Dask annotations of the tasks.
+
+    Returns
+    -------
+    Delayed
+        The value.
+    """
+    with dask.annotate(**annotations):
+        graph = HighLevelGraph.from_collections(key, tasks, dependencies=list(lazy))  # type: ignore[arg-type]
+    return Delayed(key, graph)
+
+
+def reference(value: Any) -> Any:
+    """Return how a task names a value: lazy values by their key, others as they are.
+
+    Parameters
+    ----------
+    value : object or Delayed
+        Any value.
+
+    Returns
+    -------
+    TaskRef or object
+        What goes into a `Task`.
+    """
+    return TaskRef(value.key) if isinstance(value, Delayed) else value

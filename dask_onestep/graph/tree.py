@@ -1,0 +1,152 @@
+"""A pass over the data: a kernel on each block, and a tree that adds the records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any
+
+import dask
+import numpy as np
+from dask.delayed import Delayed
+from dask.task_spec import List, Task, TaskRef
+from dask.tokenize import tokenize
+from dask.typing import Key
+from distributed import span
+
+from dask_onestep.graph.blocks import FAN_IN, FIELDS, Blocks
+from dask_onestep.graph.fusing import fuse, naming_block
+from dask_onestep.graph.lazy import delayed, reference
+from dask_onestep.kernels.block import run_kernel
+from dask_onestep.kernels.records import Findings, add
+from dask_onestep.kernels.rows import Block
+
+__all__ = ["tree_sum"]
+
+
+def tree_sum(
+    blocks: Blocks, kernel: Callable[..., Any], model: Any, *arguments: Any, name: str, classes: Any = None
+) -> Delayed:
+    """Return, lazily, the sum over all blocks of what a kernel makes of each: one pass over the data.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        The data.
+    kernel : callable
+        ``(rows, model, *arguments)`` to a record with ``+``; a function at a module's top level.
+    model : Model
+        Handed to the kernel.
+    *arguments : object or Delayed
+        Handed to the kernel; the pass waits for those that are lazy.
+    name : str
+        What the dashboard calls the tasks: `name` for the blocks, ``name-partial`` and
+        ``name-aggregate`` for the tree; ``name-group`` for tiny blocks that go together.  They are in
+        Dask's span ``("dask_onestep", name)``.
+    classes : ndarray, Delayed or None
+        Labels by which the blocks' y is encoded.
+
+    Returns
+    -------
+    Delayed
+        The sum.  Computing it raises `ValueError` if a block has findings.
+
+    Examples
+    --------
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.families import Poisson
+    >>> from dask_onestep.graph import gather, tree_sum
+    >>> from dask_onestep.kernels.likelihood import moments
+    >>> from dask_onestep.kernels.rows import Model
+    >>> from dask_onestep.links import resolve_link
+    >>> X, y, coef = make_glm(1000, 2, family="poisson", chunks=250)
+    >>> model = Model(Poisson(), resolve_link("log"), ("x0", "x1"), True)
+    >>> sums = tree_sum(gather(X, y), moments, model, coef, name="moments")
+    >>> sums.compute().n
+    1000
+    """
+    lazy = [value for value in (*arguments, classes) if isinstance(value, Delayed)]
+    token = tokenize(blocks, kernel, model, arguments, classes, name)
+    shared, renamed = _second_reading(blocks, lazy, token)
+    tasks: dict[Key, Any] = dict(shared)
+    own: Key
+    plan = (f"{name}-plan-{token}",)
+    tasks[plan] = Task(plan, _plan, kernel, model)
+    refs = List(*(reference(value) for value in arguments))
+    runs: list[Task] = []
+    for number, (key, start) in enumerate(zip(blocks.keys, blocks.starts, strict=True)):
+        own = (f"{name}-{token}", number)
+        run = Task(own, _run_block, TaskRef(key), TaskRef(plan), reference(classes), refs, number, start)
+        members = (node.substitute(renamed) for node in blocks.owned[number]) if renamed else blocks.owned[number]
+        runs.append(naming_block(fuse(*members, run), f"In block {number} of the pass {name!r}."))
+    leaves = _group(runs, f"{name}-group-{token}") if blocks.small else runs
+    tasks |= {task.key: task for task in leaves}
+    level: list[Key] = [task.key for task in leaves]
+    # Groups are the tree's first partial sums, so that a key means the same rows with and without them.
+    depth = int(blocks.small)
+    while len(level) > FAN_IN:
+        partials: list[Key] = [(f"{name}-partial-{token}", depth, i) for i in range(-(-len(level) // FAN_IN))]
+        for i, own in enumerate(partials):
+            tasks[own] = Task(own, _add_all, *(TaskRef(key) for key in level[i * FAN_IN : (i + 1) * FAN_IN]))
+        level, depth = partials, depth + 1
+    root = f"{name}-aggregate-{token}"
+    tasks[root] = Task(root, _finish, *(TaskRef(key) for key in level))
+    # A span within the data's own, if they were loaded in one.
+    with dask.annotate(**blocks.annotations), span("dask_onestep", name):
+        return delayed(root, tasks, lazy, dask.get_annotations())
+
+
+def _group(runs: list[Task], name: str) -> list[Task]:
+    """Return tasks that each run FAN_IN blocks one after the other, with the tree's first partial sum of them.
+
+    A block is let go when its own sums are made, as in a task of its own.
+    """
+    groups = []
+    for number, at in enumerate(range(0, len(runs), FAN_IN)):
+        members = runs[at : at + FAN_IN]
+        total = Task((name, number), _add_all, *(TaskRef(run.key) for run in members))
+        groups.append(fuse(*members, total))
+    return groups
+
+
+def _second_reading(blocks: Blocks, lazy: Sequence[Delayed], token: str) -> tuple[dict, dict]:
+    """Give a pass that waits for another its own copies of the tasks that several blocks share.
+
+    Were they common to both passes, they would be held from the first to the second.  The copies'
+    first tasks wait for what the pass waits for.  Data in memory stays as it is.
+    """
+    mine = {key: node for key, node in blocks.shared.items() if isinstance(node, Task)}
+    if not lazy or not mine:
+        return blocks.shared, {}
+    names: dict[Key, Any] = {key: (f"reload-{token}", number) for number, key in enumerate(mine)}
+    tasks = {key: node for key, node in blocks.shared.items() if key not in mine}
+    for key, node in mine.items():
+        copy = node.substitute(names, key=names[key])
+        tasks[names[key]] = copy if copy.dependencies else Task(names[key], _after, TaskRef(lazy[0].key), copy)
+    return tasks, names
+
+
+def _plan(kernel: Callable[..., Any], model: Any) -> tuple:
+    return kernel, model
+
+
+def _after(_: Any, value: Any) -> Any:
+    return value
+
+
+def _run_block(block: Any, plan: tuple, classes: Any, arguments: Sequence[Any], number: int, start: int | None) -> Any:
+    kernel, model = plan
+    (found,) = np.ravel(block) if isinstance(block, np.ndarray) else block
+    parts = {name: getattr(found, name) for name in FIELDS}
+    return run_kernel(Block(**parts, number=number, start=start), kernel, model, classes, tuple(arguments))
+
+
+def _add_all(*records: Any) -> Any:
+    return reduce(add, records)
+
+
+def _finish(*records: Any) -> Any:
+    total = reduce(add, records)
+    if isinstance(total, Findings):
+        total.raise_error()
+    return total

@@ -1,0 +1,109 @@
+"""What the pilot rows foretell of the log-likelihood of all rows, beyond its quadratic model at one point."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dask_onestep.kernels.covariance import products
+from dask_onestep.kernels.likelihood import moments, remainders, row_log_likelihoods
+from dask_onestep.kernels.linear_algebra import Factor
+from dask_onestep.kernels.newton import maximize, rose
+from dask_onestep.kernels.pilot import PilotFit
+from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.rows import Model
+
+__all__ = ["Curvature"]
+
+
+class Curvature:
+    """ℓ(β) + J(δ), what is foretold of ℓ(β + δ), with gradient, information and Pearson's χ², as `Moments` of δ.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    pilot : PilotFit
+        The pilot.
+    coef : ndarray of shape (d,)
+        β, where the pass was made.
+    sums : Moments
+        The full sums there.
+    """
+
+    def __init__(self, model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments):
+        self.model, self.pilot, self.coef, self.sums = model, pilot, coef, sums
+        self.here = moments(pilot.rows, model, coef)
+
+    def __call__(self, step: np.ndarray) -> Moments:
+        """Return the sums that are foretold of β + δ."""
+        full, here, ratio = self.sums, self.here, self.pilot.ratio
+        there = moments(self.pilot.rows, self.model, self.coef + step)
+        ahead, ahead_here = full.information @ step, here.information @ step
+        rest = there.loglik - here.loglik - here.score @ step + 0.5 * step @ ahead_here
+        pearson = None
+        if full.pearson is not None:
+            # The pilot rows tell what is left of χ² after its gradient and, as for gaussian, 2I.
+            left = there.pearson - here.pearson - here.pearson_gradient @ step - step @ ahead_here  # type: ignore[operator]
+            pearson = full.pearson + full.pearson_gradient @ step + step @ ahead + ratio * left  # type: ignore[operator]
+        return Moments(
+            full.n,
+            full.weight,
+            full.loglik + full.score @ step - 0.5 * step @ ahead + ratio * rest,
+            full.score - ahead + ratio * (there.score - here.score + ahead_here),
+            full.information + ratio * (there.information - here.information),
+            pearson,
+            full.pearson_gradient,
+        )
+
+    def attainable(self) -> float:
+        """Return what there is to gain at the most: the pilot's log-likelihood, scaled up, over the full one.
+
+        A concave log-likelihood gains at most s'δ from a step δ; for an honest pilot the two agree.  What is
+        within a standard error of the scaled log-likelihood is no bound.
+        """
+        rows, ratio = self.pilot.rows, self.pilot.ratio
+        weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+        logliks = row_log_likelihoods(rows, self.model, self.coef)
+        with np.errstate(over="ignore"):  # an infinite error foretells nothing
+            error = ratio * np.sqrt(len(rows)) * np.std(weights * logliks)
+        gain = float(ratio * self.here.loglik - self.sums.loglik)
+        return gain if gain > error else np.inf
+
+    def maximum(self, factor: Factor, newton: np.ndarray) -> np.ndarray | None:
+        """Return where J is greatest inside the trust region; None on its boundary or where J curves up."""
+        reach, information = self.pilot.reach * self.sums.phi, self.sums.information
+
+        def inside(step: np.ndarray) -> bool:
+            return step @ information @ step <= reach
+
+        start = np.zeros_like(newton)
+        if inside(newton) and rose(self(newton).loglik, self.sums.loglik):
+            start = newton
+        try:
+            found = maximize(self, start, intercept=self.model.has_intercept, tol=1e-12, inside=inside)
+        except ValueError:
+            return None
+        honest = found.converged and bool((found.factor.kept == factor.kept).all())
+        return found.coef if honest else None
+
+    def sampling_decrement(self, step: np.ndarray, factor: Factor) -> float:
+        """Return the expected λ² at the corrected step, from the spread of the pilot rows' corrections.
+
+        The corrected step zeroes the score as the pilot extrapolates it, so that estimate would be 0 by
+        construction.  What is left is the sampling error of (N/n)Σrᵢ, rᵢ the part of row i's score that
+        is not linear in δ: E λ² = tr(I⁻¹ Var), with the finite-population factor 1 − n/N.
+        """
+        model, pilot, coef = self.model, self.pilot, self.coef
+        if pilot.n < 2:
+            return float("nan")
+        total, square = np.zeros(len(coef)), np.zeros((len(coef), len(coef)))
+        # Weights count as shares of the largest, whose square could overflow.
+        top = 1.0 if pilot.rows.weights is None else float(pilot.rows.weights.max()) or 1.0
+        with np.errstate(all="ignore"):
+            for part, change in remainders(pilot.rows, model, coef, step):
+                rest = change / top
+                total += part.weighted_sum(rest).T.ravel()
+                square += part.gram(products(rest))
+        n, ratio = pilot.n, pilot.ratio
+        spread = (square - np.outer(total, total) / n) * n / (n - 1)
+        return float(max(0.0, np.trace(factor.solve(spread)) * top * top * ratio**2 * (1.0 - 1.0 / ratio)))

@@ -1,0 +1,163 @@
+"""The grammar of a formula's expressions: a formula is data, not code.
+
+Of Python there are names of columns, numbers, arithmetic, comparisons, and calls of the functions listed
+here, each of which treats a row by itself or keeps a state that was gathered beforehand.  An expression
+can reach no attribute, call nothing else, write into no column, and let no number of its own grow beyond
+what a formula needs; so one from a command line or a file can do no harm.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import numpy as np
+
+__all__ = ["FUNCTIONS", "STATEFUL", "called", "checked", "columns_read"]
+
+STATEFUL = ("bs", "cc", "center", "cr", "cs", "poly", "scale", "standardize")
+FUNCTIONS: dict[str, Any] = {name: getattr(np, name) for name in ("log", "log2", "log10", "exp", "exp2")} | {
+    "I": np.asarray
+}
+_CODINGS = ("diff", "helmert", "poly", "sum", "treatment")
+# No shift, whose result can be of any size, and no `@`, which sums over the rows of a block.
+_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.BitAnd, ast.BitOr, ast.BitXor)
+_GRAMMAR = (
+    *(ast.Expression, ast.Name, ast.Load, ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp),
+    *(*_OPERATORS, ast.unaryop, ast.cmpop, ast.boolop, ast.Call, ast.keyword, ast.List, ast.Tuple, ast.Attribute),
+)
+_CONSTANTS = (bool, int, float, str, type(None))
+_LARGEST_EXPONENT = 64
+_LONGEST = 1000
+
+
+def checked(source: str, name: str) -> ast.Expression:
+    """Return the syntax tree of an expression that keeps to the grammar.
+
+    Parameters
+    ----------
+    source : str
+        The expression.
+    name : str
+        What errors call it.
+
+    Returns
+    -------
+    Expression
+        Its tree, which may be compiled.
+
+    Raises
+    ------
+    ValueError
+        If it does not keep to the grammar.
+    """
+    if len(source) > _LONGEST:
+        raise ValueError(f"A term of the formula, {source[:40]!r}…, is longer than {_LONGEST} characters.")
+    try:
+        tree = ast.parse(source, mode="eval")
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"{name!r} in the formula cannot be read: {error.args[0]}. Rename columns to identifiers."
+        ) from error
+    except (MemoryError, RecursionError) as error:
+        raise ValueError(f"{name[:40]!r}… in the formula is nested too deeply to be read.") from error
+    functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if not isinstance(node, _GRAMMAR):
+            raise ValueError(f"{name!r} in the formula: {type(node).__name__} is not allowed.")
+        if isinstance(node, ast.Attribute):
+            _check_attribute(node, name, is_called=id(node) in functions)
+        elif isinstance(node, ast.Call):
+            _check_call(node, name)
+        elif isinstance(node, ast.BinOp):
+            _check_arithmetic(node, name)
+        elif isinstance(node, ast.Constant):
+            _check_constant(node, name)
+    return tree
+
+
+def called(node: ast.AST) -> str | None:
+    """Return the name of the function that a node calls, None if it calls none by its name."""
+    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
+
+
+def columns_read(body: ast.AST) -> tuple[str, ...]:
+    """Return the names in an expression that are neither functions nor modules."""
+    functions = {id(node.func) for node in ast.walk(body) if isinstance(node, ast.Call)}
+    modules = {id(node.value) for node in ast.walk(body) if isinstance(node, ast.Attribute)}
+    names = [node for node in ast.walk(body) if isinstance(node, ast.Name)]
+    return tuple(dict.fromkeys(node.id for node in names if id(node) not in functions | modules))
+
+
+def _check_attribute(node: ast.Attribute, name: str, *, is_called: bool) -> None:
+    module = node.value.id if isinstance(node.value, ast.Name) else None
+    if module == "contr" and node.attr in _CODINGS:
+        return
+    if module == "np" and is_called and _of_each_row(getattr(np, node.attr, None)):
+        return
+    raise ValueError(
+        f"{name!r} in the formula: {ast.unparse(node)} is not allowed. Of attributes there are np.<function of each "
+        f"row>(...) and contr.<{'|'.join(_CODINGS)}>."
+    )
+
+
+def _of_each_row(function: Any) -> bool:
+    """Return whether a function is NumPy's, and gives one number a row; `matmul` sums over rows."""
+    return isinstance(function, np.ufunc) and function.signature is None and function.nout == 1
+
+
+def _check_call(node: ast.Call, name: str) -> None:
+    """Raise if what is called is not in the lists, or is given more than its inputs."""
+    if any(keyword.arg is None for keyword in node.keywords):
+        raise ValueError(f"{name!r} in the formula: ** is not allowed, write the arguments.")
+    function = None
+    if isinstance(node.func, ast.Attribute):
+        function = getattr(np, node.func.attr, None) if ast.unparse(node.func.value) == "np" else None
+    elif called(node) in FUNCTIONS:
+        function = FUNCTIONS[str(called(node))]
+    elif called(node) not in (*STATEFUL, "C"):
+        allowed = ", ".join(sorted([*FUNCTIONS, *STATEFUL, "C"]))
+        raise ValueError(
+            f"{name!r} in the formula: {ast.unparse(node.func)} is not allowed, since blocks are evaluated one by one. "
+            f"Allowed are {allowed}, and np.<function of each row>; prepare anything else as a column."
+        )
+    elif called(node) != "C" and any(not _plain_word(inner) for inner in ast.walk(node)):
+        raise ValueError(f"{name!r} in the formula: words given to {called(node)} must be of letters and digits.")
+    inputs = getattr(function, "nin", 1)
+    # More would be `out`, which writes into a column, or `where`, which leaves rows undefined.
+    if function is not None and (node.keywords or len(node.args) != inputs):
+        raise ValueError(f"{name!r} in the formula: {ast.unparse(node.func)} takes {inputs} argument(s), no options.")
+
+
+def _plain_word(node: ast.AST) -> bool:
+    # formulaic pastes calls of its transforms into code of its own.
+    return not (isinstance(node, ast.Constant) and isinstance(node.value, str)) or node.value.isidentifier()
+
+
+def _check_constant(node: ast.Constant, name: str) -> None:
+    if not isinstance(node.value, _CONSTANTS):
+        raise ValueError(f"{name!r} in the formula: {ast.unparse(node)} is neither a number nor a word.")
+    if isinstance(node.value, str) and "`" in node.value:
+        raise ValueError(f"{name!r} in the formula: {node.value!r} holds a backtick, which quotes columns.")
+
+
+def _check_arithmetic(node: ast.BinOp, name: str) -> None:
+    """Raise if numbers of the formula alone could grow without bound, or words are computed with."""
+    sides = (node.left, node.right)
+    if any(isinstance(side, ast.List | ast.Tuple) or _is_word(side) for side in sides):
+        raise ValueError(f"{name!r} in the formula: {ast.unparse(node)} computes with what is no number.")
+    if not isinstance(node.op, ast.Pow) or columns_read(node.right):
+        return
+    exponent = node.right.operand if isinstance(node.right, ast.UnaryOp) else node.right
+    plain = isinstance(exponent, ast.Constant) and isinstance(exponent.value, (int, float))
+    if not plain or exponent.value > _LARGEST_EXPONENT:  # type: ignore[attr-defined]
+        raise ValueError(
+            f"{name!r} in the formula: the exponent of {ast.unparse(node)} must be a column, or a plain number up to "
+            f"{_LARGEST_EXPONENT}."
+        )
+    if not columns_read(node.left) and any(isinstance(inner, ast.Pow) for inner in ast.walk(node.left)):
+        raise ValueError(f"{name!r} in the formula: {ast.unparse(node)} is a power of a power; write the number.")
+
+
+def _is_word(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)

@@ -1,0 +1,204 @@
+"""What a one-step fit reports: its `Estimate`, what the pilot was like, and the warnings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dask_onestep.exceptions import DistanceWarning, PilotWarning, SmallPilotWarning, StepWarning, UnlikePilotWarning
+from dask_onestep.kernels.covariance import ScoreProducts
+from dask_onestep.kernels.pilot import PilotFit
+from dask_onestep.kernels.rows import Model
+from dask_onestep.kernels.step import Step, representation
+from dask_onestep.methods.conclusion import conclude
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.stepping import Progress
+
+__all__ = ["OneStepEstimate", "report"]
+
+_SLACK = 1.25  # beyond chance, by which the pilot's information may be off without remark
+_SMALL = 20  # rows a coefficient below which a pilot's estimate may be anywhere
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneStepEstimate(Estimate):
+    """An `Estimate`, and what the pilot and the step were like.
+
+    Attributes
+    ----------
+    pilot_size : int
+        n, the pilot's rows.
+    pilot_coef : ndarray of shape (d,)
+        β̂_p.
+    pilot_decrement : float
+        λ² at β̂_p, from the pass there: about twice the log-likelihood that the first step gained.
+    pilot_distance : float
+        (β̂ − β̂_p)'I(β̂ − β̂_p)/(φ̂d(N/n − 1)): near 1 for an honest pilot.
+    pilot_representation : tuple of two floats
+        Smallest and largest eigenvalue of the information of all rows relative to the pilot's, scaled up:
+        both near 1 for an honest pilot.
+    pilot_separated : bool
+        Whether the pilot had no MLE and was given a weak prior.
+    shortened : bool
+        Whether the last step was shortened, since it overshot.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor, OneStep
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> estimate = GLMRegressor("poisson", method=OneStep(500)).fit(X, y).estimate_
+    >>> estimate.pilot_size, estimate.pilot_separated, bool(estimate.decrement < estimate.pilot_decrement)
+    (500, False, True)
+    """
+
+    pilot_size: int
+    pilot_coef: np.ndarray
+    pilot_decrement: float
+    pilot_distance: float
+    pilot_representation: tuple[float, float]
+    pilot_separated: bool
+    shortened: bool
+
+    _coefficients = ("coef", "pilot_coef")
+
+
+def report(
+    model: Model,
+    cov_type: str,
+    pilot: PilotFit,
+    progress: Progress,
+    products: ScoreProducts | None,
+    steps: int | str,
+    tol: float,
+    seed: int,
+    n_passes: int,
+) -> OneStepEstimate:
+    """Return the estimate, with its inference and its warnings.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    cov_type : str
+        The covariance's type.
+    pilot : PilotFit
+        The pilot.
+    progress : Progress
+        The steps taken.
+    products : ScoreProducts or None
+        The sums at the estimate that a robust covariance needs.
+    steps : int or "auto"
+        The steps that were asked for.
+    tol : float
+        The squared distance to the MLE that passes without remark, as a share of the squared sampling error.
+    seed : int
+        The pilot's.
+    n_passes : int
+        Passes made.
+
+    Returns
+    -------
+    OneStepEstimate
+        The estimate.
+    """
+    step = progress.step
+    fields = conclude(
+        model,
+        cov_type,
+        step.coef,
+        step.ahead if products is None else products,
+        n_samples=pilot.survey.n,
+        decrement=step.decrement,
+        warnings=_advice(pilot, progress, steps, tol),
+    )
+    return OneStepEstimate(
+        **fields,
+        n_iter=progress.n_steps,
+        n_passes=n_passes,
+        classes=pilot.survey.classes,
+        n_missing=pilot.survey.n_missing,
+        pilot_size=pilot.n,
+        pilot_coef=pilot.coef,
+        pilot_decrement=_pilot_decrement(progress.first),
+        pilot_distance=_pilot_distance(pilot, progress.first, np.nan_to_num(fields["coef"])),
+        pilot_representation=representation(pilot, progress.first),
+        pilot_separated=pilot.separated,
+        random_state=seed,
+        shortened=step.shortened,
+    )
+
+
+def _pilot_decrement(first: Step) -> float:
+    return float("inf") if first.retreated else first.factor.decrement(first.sums.score)
+
+
+def _pilot_distance(pilot: PilotFit, first: Step, coef: np.ndarray) -> float:
+    """Return (β̂ − β̂_p)'I(β̂ − β̂_p) over what it is on average for an honest pilot."""
+    spread = first.unit * (pilot.ratio - 1.0)
+    if first.retreated or not spread > 0:
+        return float("nan")
+    moved = coef - pilot.coef
+    return float(moved @ first.sums.information @ moved) / spread
+
+
+def _unlike(pilot: PilotFit, first: Step) -> float | None:
+    """Return by how much the pilot's information is off where that is beyond chance, else None.
+
+    For n honest rows the eigenvalues lie within (1 ± √(d/n))², the edges of the Marchenko–Pastur law.
+    """
+    edge = np.sqrt(first.factor.rank / pilot.n)
+    least, greatest = representation(pilot, first)
+    if pilot.ratio > 1 and greatest > _SLACK * (1 + edge) ** 2:
+        return greatest
+    return least if pilot.ratio > 1 and least < max(1 - edge, 0) ** 2 / _SLACK else None
+
+
+def _advice(pilot: PilotFit, progress: Progress, steps: int | str, tol: float) -> tuple[tuple[type[Warning], str], ...]:
+    step = progress.step
+    advice: list[tuple[type[Warning], str]] = []
+    limit = tol * step.unit
+    planned = progress.n_steps if isinstance(steps, str) else steps
+    if pilot.separated:
+        text = (
+            f"The pilot of {pilot.n} rows has no maximum-likelihood estimate (separated, or one value of y "
+            "only): it was given a weak prior. Draw a larger one: OneStep(pilot_size=...)."
+        )
+        advice.append((PilotWarning, text))
+    if pilot.n < min(_SMALL * step.factor.rank, pilot.survey.n):
+        text = (
+            f"A pilot of {pilot.n} rows is small for {step.factor.rank} coefficients; pilot_size='auto' has at least "
+            "50 a coefficient."
+        )
+        advice.append((SmallPilotWarning, text))
+    if progress.first.retreated:
+        text = (
+            "At the pilot's estimate some rows have means beyond all bounds: the step was taken from the null "
+            "model instead. Draw a larger pilot, use method='mle', or rein in the largest covariates."
+        )
+        advice.append((StepWarning, text))
+    if (off := _unlike(pilot, progress.first)) is not None:
+        text = (
+            f"The pilot is unlike the whole: along some direction all rows hold {off:.2g} times the information "
+            "that it promises, so a few rows decide there, and the estimate may be far from the MLE whatever "
+            "decrement_ says. Use method='mle', a larger pilot, or rein in the largest covariates."
+        )
+        advice.append((UnlikePilotWarning, text))
+    if step.shortened or step.fell_back:
+        text = (
+            "The step from the pilot's estimate went beyond what the pilot can foretell, so it was "
+            "shortened. Draw a larger pilot, or take steps='auto'."
+        )
+        advice.append((StepWarning, text))
+    if progress.n_steps > planned:
+        text = f"Since one step was not to be trusted, {progress.n_steps} were taken, a pass each."
+        advice.append((StepWarning, text))
+    if not step.decrement <= limit:
+        text = (
+            f"The estimate may be {np.sqrt(step.decrement / step.unit):.2g} standard errors from the "
+            f"MLE (decrement_ {step.decrement:.3g}, expected below {limit:.3g}). Take steps=2 or 'auto', or "
+            f"a larger pilot than {pilot.n} rows."
+        )
+        advice.append((DistanceWarning, text))
+    return tuple(advice)

@@ -1,0 +1,11 @@
+"""Plots, as scikit-learn's displays: ``from_estimator``, then ``ax_`` and ``figure_``.
+
+They need matplotlib (extra ``plots``), which is imported when something is drawn.
+"""
+
+from dask_onestep.plots.blocks import BlocksDisplay
+from dask_onestep.plots.coefficients import CoefficientDisplay
+from dask_onestep.plots.pilot_size import PilotSizeDisplay
+from dask_onestep.plots.regularization import RegularizationDisplay
+
+__all__ = ["BlocksDisplay", "CoefficientDisplay", "PilotSizeDisplay", "RegularizationDisplay"]

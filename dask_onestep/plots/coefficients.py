@@ -1,0 +1,136 @@
+"""Coefficients with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.plots.canvas import COLOURS, MARKS, axes_for, finished
+
+__all__ = ["CoefficientDisplay"]
+
+
+class CoefficientDisplay:
+    """Coefficients with their intervals, of one fit or of several side by side.
+
+    Build it with `from_estimator`.
+
+    Parameters
+    ----------
+    tables : dict from str to DataFrame
+        Name of a fit to its ``coef_table``.
+    level : float
+        Level of the intervals.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        What was drawn on.
+    figure_ : matplotlib Figure
+        Its figure.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.plots import CoefficientDisplay
+    >>> X, y, coef = make_glm(2000, 3, family="poisson")
+    >>> fits = {name: GLMRegressor("poisson", method=name).fit(X, y) for name in ("one-step", "mle")}
+    >>> display = CoefficientDisplay.from_estimator(fits)
+    >>> [label.get_text() for label in display.ax_.get_yticklabels()]
+    ['x0', 'x1', 'x2']
+    """
+
+    def __init__(self, tables: Mapping[str, pd.DataFrame], level: float):
+        self.tables = dict(tables)
+        self.level = level
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, *, level: float = 0.95, names: Sequence[str] | None = None, ax: Any = None
+    ) -> Self:
+        """Draw the coefficients of fitted estimators.  No pass.
+
+        Parameters
+        ----------
+        estimator : GLMRegressor, GLMClassifier, or dict from str to these
+            A fitted estimator, or several by name.
+        level : float, default=0.95
+            Level of the intervals.
+        names : sequence of str, optional
+            Coefficients to show; by default all but the intercept, whose scale is seldom that of the others.
+        ax : matplotlib Axes, optional
+            Where to draw.
+
+        Returns
+        -------
+        CoefficientDisplay
+            What was drawn.
+
+        Raises
+        ------
+        ValueError
+            If a name is not a coefficient of any fit.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> from dask_onestep.plots import CoefficientDisplay
+        >>> CoefficientDisplay.from_estimator(glm, level=0.9).ax_.get_xlabel()
+        'coefficient, with 90% interval'
+        """
+        fits = estimator if isinstance(estimator, Mapping) else {"": estimator}
+        tables = {name: glm.coef_table(level) for name, glm in fits.items()}
+        return cls(tables, level).plot(ax=ax, names=names)
+
+    def plot(self, *, ax: Any = None, names: Sequence[str] | None = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw.
+        names : sequence of str, optional
+            Coefficients to show.
+
+        Returns
+        -------
+        self
+            With ``ax_`` and ``figure_``.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> from dask_onestep.plots import CoefficientDisplay
+        >>> display = CoefficientDisplay({"ours": glm.coef_table()}, 0.95).plot(names=["x1"])
+        >>> [label.get_text() for label in display.ax_.get_yticklabels()]
+        ['x1']
+        """
+        known = list(dict.fromkeys(name for table in self.tables.values() for name in table.index))
+        if names is not None and (unknown := [name for name in names if name not in known]):
+            raise ValueError(f"names has {unknown}, which are not coefficients. These are: {', '.join(known)}.")
+        shown = [name for name in known if name != "intercept"] if names is None else list(names)
+        step = 0.7 / len(self.tables)
+        ax = axes_for(ax, (6.4, 1.2 + len(shown) * max(0.35, 0.2 * len(self.tables))))
+        ax.axvline(0.0, color="0.6", linewidth=1, zorder=0)
+        for number, (fit, table) in enumerate(self.tables.items()):
+            rows = table.reindex(shown)
+            where = np.arange(len(shown)) + step * (number - (len(self.tables) - 1) / 2)
+            arms = np.abs(rows[["ci_lower", "ci_upper"]].to_numpy().T - rows["coef"].to_numpy())
+            style = {"color": COLOURS[number % len(COLOURS)], "fmt": MARKS[number % len(MARKS)]}
+            ax.errorbar(rows["coef"], where, xerr=arms, label=fit, capsize=2, markersize=5, **style)
+        ax.set_yticks(np.arange(len(shown)), labels=shown)
+        ax.set_ylim(len(shown) - 0.5, -0.5)
+        ax.set_xlabel(f"coefficient, with {self.level:.0%} interval")
+        if list(self.tables) != [""]:
+            ax.legend(frameon=False)
+        return finished(self, ax)

@@ -1,0 +1,157 @@
+"""The size of the pilot against the distance to the maximum-likelihood estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from dask_onestep.plots.canvas import COLOURS, MARKS, axes_for, finished
+
+__all__ = ["PilotSizeDisplay"]
+
+
+class PilotSizeDisplay:
+    """Distance to the maximum-likelihood estimate against the size of the pilot.
+
+    Build it with `from_estimator`.
+
+    Parameters
+    ----------
+    distances : DataFrame
+        Columns pilot_size, random_state, pilot and estimate: how far the pilot's own estimate and the
+        method's are from the MLE, √((β̂ − β̂_mle)'C⁻¹(β̂ − β̂_mle)/d), in standard errors.
+    method : str
+        The method's name.
+    n_samples : int
+        N.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        What was drawn on.
+    figure_ : matplotlib Figure
+        Its figure.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.plots import PilotSizeDisplay
+    >>> X, y, coef = make_glm(8000, 2, family="binomial")
+    >>> display = PilotSizeDisplay.from_estimator(GLMClassifier(), X, y, pilot_sizes=[200, 800], repeats=1)
+    >>> bool((display.distances["estimate"] < display.distances["pilot"]).all())
+    True
+    """
+
+    def __init__(self, distances: pd.DataFrame, method: str, n_samples: int):
+        self.distances = distances
+        self.method = method
+        self.n_samples = n_samples
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
+        *,
+        pilot_sizes: Sequence[int] = (250, 500, 1000, 2000, 4000),
+        repeats: int = 3,
+        sample_weight: Any = None,
+        offset: Any = None,
+        ax: Any = None,
+    ) -> Self:
+        """Fit the estimator with pilots of several sizes, and its MLE, and draw how near they come.
+
+        Passes: those of the method for each size and each repeat, and those of the MLE.  Fit a sample of
+        the data, or persist it first.
+
+        Parameters
+        ----------
+        estimator : GLMRegressor or GLMClassifier
+            Fitted or not, with a method that draws a pilot; it is cloned.
+        X, y, sample_weight, offset
+            As for ``fit``.
+        pilot_sizes : sequence of int
+            The pilots' rows.
+        repeats : int, default=3
+            Pilots of each size, with ``random_state`` 0, 1, ….
+        ax : matplotlib Axes, optional
+            Where to draw.
+
+        Returns
+        -------
+        PilotSizeDisplay
+            What was drawn.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> from dask_onestep.plots import PilotSizeDisplay
+        >>> display = PilotSizeDisplay.from_estimator(glm, X, y, pilot_sizes=[400], repeats=2)
+        >>> display.distances["random_state"].tolist()
+        [0, 1]
+        """
+        data = {"sample_weight": sample_weight, "offset": offset}
+        best = clone(estimator).set_params(method="mle").fit(X, y, **data).estimate_
+        rows = []
+        for size in pilot_sizes:
+            for seed in range(repeats):
+                glm = clone(estimator).set_params(method__pilot_size=int(size), method__random_state=seed)
+                found = glm.fit(X, y, **data).estimate_
+                rows.append((size, seed, _distance(found.pilot_coef, best), _distance(found.coef, best)))
+        frame = pd.DataFrame(rows, columns=["pilot_size", "random_state", "pilot", "estimate"])
+        return cls(frame, type(glm.method).__name__, best.n_samples).plot(ax=ax)
+
+    def plot(self, *, ax: Any = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw.
+
+        Returns
+        -------
+        self
+            With ``ax_`` and ``figure_``.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from dask_onestep.plots import PilotSizeDisplay
+        >>> distances = pd.DataFrame({"pilot_size": [100, 400], "pilot": [9.0, 5.0], "estimate": [0.9, 0.2]})
+        >>> PilotSizeDisplay(distances, "OneStep", 10_000).plot().ax_.get_yscale()
+        'log'
+        """
+        ax = axes_for(ax, (6.4, 4.2))
+        sizes = np.sort(self.distances["pilot_size"].unique())
+        for number, (column, label) in enumerate((("pilot", "the pilot's own estimate"), ("estimate", self.method))):
+            style = {"color": COLOURS[number], "marker": MARKS[number]}
+            ax.scatter(self.distances["pilot_size"], self.distances[column], alpha=0.5, s=22, **style)
+            middle = self.distances.groupby("pilot_size")[column].median()
+            ax.plot(middle.index, middle, label=label, markersize=6, **style)
+        expected = np.sqrt(np.maximum(self.n_samples / sizes - 1.0, 0.0))
+        ax.plot(sizes, expected, color="0.4", linestyle=":", label="expected of a pilot, √(N/n − 1)")
+        ax.axhline(1.0, color="0.7", linewidth=1, zorder=0)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xticks(sizes, labels=[f"{size:,}" for size in sizes])
+        ax.minorticks_off()
+        ax.set_xlabel("rows of the pilot, n")
+        ax.set_ylabel("distance to the MLE, in standard errors")
+        ax.legend(frameon=False)
+        return finished(self, ax)
+
+
+def _distance(coef: np.ndarray, best: Any) -> float:
+    kept = np.isfinite(best.coef)
+    gap = np.nan_to_num(coef)[kept] - best.coef[kept]
+    return float(np.sqrt(gap @ np.linalg.solve(best.covariance[np.ix_(kept, kept)], gap) / kept.sum()))

@@ -1,0 +1,215 @@
+"""Coefficients of the sparse methods against their penalty."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from dask_onestep.exceptions import CoverageWarning
+from dask_onestep.methods import resolve_method
+from dask_onestep.plots.canvas import COLOURS, axes_for, finished
+
+__all__ = ["RegularizationDisplay"]
+
+_SHOWN = len(COLOURS) - 1  # as many as have a colour of their own, black being the debiased method's
+
+
+class RegularizationDisplay:
+    """Coefficients of a sparse method against its penalty α, with the lasso beneath and intervals.
+
+    Build it with `from_estimator`.
+
+    Parameters
+    ----------
+    coefficients : DataFrame
+        Columns alpha, name, average (the mean of the blocks' lassos), coef, ci_lower and ci_upper (what the
+        method returns of it, and NaN for intervals where it has none); a row for each α and each coefficient.
+    method : str
+        The method's name.
+    level : float
+        Level of the intervals.
+    alpha : float, optional
+        The penalty that the estimator itself takes, averaged over blocks and columns.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        What was drawn on.
+    figure_ : matplotlib Figure
+        Its figure.
+
+    Notes
+    -----
+    A debiased coefficient should hardly depend on α over a wide range of it, while the lasso's shrinks:
+    where the solid lines bend, the correction no longer undoes what the penalty does.
+
+    Examples
+    --------
+    >>> from dask_onestep import DebiasedLasso, GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.plots import RegularizationDisplay
+    >>> X, y, coef = make_glm(8000, 5, coef=[0.0, 1.0, -0.5, 0.0, 0.0, 0.0], chunks=4000)
+    >>> glm = GLMRegressor(method=DebiasedLasso())
+    >>> display = RegularizationDisplay.from_estimator(glm, X, y, alphas=[0.02, 0.2])
+    >>> table = display.coefficients.set_index(["alpha", "name"])
+    >>> bool(table.loc[(0.2, "x0"), "average"] < 0.9 < table.loc[(0.2, "x0"), "coef"])
+    True
+    """
+
+    def __init__(self, coefficients: pd.DataFrame, method: str, level: float, alpha: float | None = None):
+        self.coefficients = coefficients
+        self.method = method
+        self.level = level
+        self.alpha = alpha
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
+        *,
+        alphas: Sequence[float] | None = None,
+        level: float = 0.95,
+        names: Sequence[str] | None = None,
+        sample_weight: Any = None,
+        offset: Any = None,
+        ax: Any = None,
+    ) -> Self:
+        """Fit the estimator with several penalties, and draw its coefficients.
+
+        Passes: those of the method, for each penalty and once for the estimator's own.  Persist the data
+        first, or take a sample of it.  A `CoverageWarning` is issued for the estimator's own penalty only:
+        that a penalty can be too much is what the plot is to show.
+
+        Parameters
+        ----------
+        estimator : GLMRegressor or GLMClassifier
+            Fitted or not, with `DebiasedLasso` or `AverageLasso`; it is cloned.
+        X, y, sample_weight, offset
+            As for ``fit``.
+        alphas : sequence of float, optional
+            The penalties; by default nine, from a tenth of the estimator's own to ten times as much.
+        level : float, default=0.95
+            Level of the intervals.
+        names : sequence of str, optional
+            Coefficients to draw in colour; by default the six largest of the average lasso.
+        ax : matplotlib Axes, optional
+            Where to draw.
+
+        Returns
+        -------
+        RegularizationDisplay
+            What was drawn.
+
+        Raises
+        ------
+        ValueError
+            If the method has no penalty, a penalty is not a positive number, or a name is not a coefficient.
+
+        Examples
+        --------
+        >>> from dask_onestep import AverageLasso, GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> from dask_onestep.plots import RegularizationDisplay
+        >>> X, y, coef = make_glm(2000, 2)
+        >>> glm = GLMRegressor(method=AverageLasso())
+        >>> display = RegularizationDisplay.from_estimator(glm, X, y, alphas=[0.01, 0.1])
+        >>> display.coefficients["alpha"].unique().tolist()
+        [0.01, 0.1]
+        """
+        own = clone(estimator).set_params(method=clone(resolve_method(estimator.method)))
+        if not hasattr(own.method, "alpha"):
+            raise ValueError("RegularizationDisplay is of methods with a penalty: DebiasedLasso or AverageLasso.")
+        data = {"sample_weight": sample_weight, "offset": offset}
+        estimate = own.fit(X, y, **data).estimate_
+        penalised = estimate.alpha[estimate.alpha > 0]
+        alpha = float(penalised.mean()) if len(penalised) else None
+        grid = _checked(alphas, alpha)
+        tables = []
+        for value in grid:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CoverageWarning)
+                glm = clone(own).set_params(method__alpha=float(value)).fit(X, y, **data)
+            table = glm.coef_table(level)[["coef", "ci_lower", "ci_upper"]]
+            tables.append(table.assign(alpha=float(value), average=glm.estimate_.average_coef).rename_axis("name"))
+        columns = ["alpha", "name", "average", "coef", "ci_lower", "ci_upper"]
+        frame = pd.concat(tables).reset_index()[columns]
+        return cls(frame, type(own.method).__name__, level, alpha).plot(ax=ax, names=names)
+
+    def plot(self, *, ax: Any = None, names: Sequence[str] | None = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw.
+        names : sequence of str, optional
+            Coefficients to draw in colour; the others are grey.
+
+        Returns
+        -------
+        self
+            With ``ax_`` and ``figure_``.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from dask_onestep.plots import RegularizationDisplay
+        >>> path = pd.DataFrame({"alpha": [0.1, 1.0], "name": "x0", "average": [0.8, 0.0], "coef": [0.8, 0.0]})
+        >>> path = path.assign(ci_lower=float("nan"), ci_upper=float("nan"))
+        >>> RegularizationDisplay(path, "AverageLasso", 0.95).plot().ax_.get_xlabel()
+        'penalty α'
+        """
+        wide = self.coefficients.set_index(["alpha", "name"]).unstack()  # noqa: PD010
+        chosen = self._chosen(names)
+        ax = axes_for(ax, (7.0, 4.4))
+        debiased = bool(np.isfinite(wide["ci_lower"].to_numpy()).any())
+        ax.axhline(0.0, color="0.6", linewidth=1, zorder=0)
+        for name in wide["coef"].columns.difference([*chosen, "intercept"]):
+            ax.plot(wide.index, wide["coef"][name], color="0.8", linewidth=0.8, zorder=0)
+        for number, name in enumerate(chosen):
+            colour = COLOURS[number % len(COLOURS)]
+            ax.plot(wide.index, wide["coef"][name], color=colour, label=name)
+            if debiased:
+                ax.plot(wide.index, wide["average"][name], color=colour, linestyle="--", linewidth=1)
+                ax.fill_between(
+                    wide.index, wide["ci_lower"][name], wide["ci_upper"][name], color=colour, alpha=0.2, linewidth=0
+                )
+        if self.alpha is not None:
+            ax.axvline(self.alpha, color="0.4", linestyle=":", linewidth=1, label="the fit's own α")
+        if debiased:
+            ax.plot([], [], color="0.2", label=f"debiased, with {self.level:.0%} interval")
+            ax.plot([], [], color="0.2", linestyle="--", linewidth=1, label="average of the lassos")
+        ax.set_xscale("log")
+        ax.set_xlabel("penalty α")
+        ax.set_ylabel("coefficient")
+        # Beside the lines, which fill the axes from edge to edge.
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        return finished(self, ax)
+
+    def _chosen(self, names: Sequence[str] | None) -> list[str]:
+        known = [name for name in self.coefficients["name"].unique() if name != "intercept"]
+        if names is not None:
+            if unknown := [name for name in names if name not in known]:
+                raise ValueError(f"names has {unknown}, which are not coefficients. These are: {', '.join(known)}.")
+            return list(names)
+        sizes = self.coefficients.assign(size=self.coefficients["average"].abs()).groupby("name")["size"].max()
+        largest = set(sizes.drop("intercept", errors="ignore").nlargest(_SHOWN).index)
+        return [name for name in known if name in largest]
+
+
+def _checked(alphas: Sequence[float] | None, alpha: float | None) -> np.ndarray:
+    if alphas is None:
+        if alpha is None:
+            raise ValueError("alphas: the estimator's own penalty is 0, so say which penalties to fit.")
+        return alpha * np.geomspace(0.1, 10.0, 9)
+    grid = np.asarray(alphas, dtype=float)
+    if grid.ndim != 1 or not len(grid) or not (np.isfinite(grid) & (grid > 0)).all():
+        raise ValueError(f"alphas={alphas!r} must be positive numbers, which the axis shows as logarithms.")
+    return np.unique(grid)

@@ -1,0 +1,129 @@
+"""A slice's algebra equals NumPy's on the whole design, row by row."""
+
+import numpy as np
+import pytest
+from support import model_of
+
+from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.slices import slices
+
+N, P = 20_000, 7  # several slices
+D = P + 1
+
+
+def draw(*, weights=True, offset=True):
+    rng = np.random.default_rng(5)
+    x = np.where(rng.random((N, P)) < 0.05, rng.normal(size=(N, P)), 0.0)
+    x[:, 0], x[:, 3] = rng.normal(size=N), 1.0
+    return Rows(
+        x,
+        rng.normal(size=N),
+        weights=np.where(rng.random(N) < 0.1, 0.0, rng.random(N)) if weights else None,
+        offset=rng.normal(size=N) if offset else None,
+    )
+
+
+def stored(rows, form):
+    """Return the same rows in another form."""
+    return rows
+
+
+FORMS = ["dense"]
+
+
+@pytest.fixture(params=FORMS)
+def case(request):
+    rows, model = draw(), model_of(columns=P)
+    parts = list_of(stored(rows, request.param), model)
+    return np.column_stack([np.ones(N), rows.x]), rows, parts
+
+
+def list_of(rows, model):
+    """Return what each slice gives; slices share buffers, so each is asked as it comes."""
+
+    def ask(question):
+        return [question(part) for part in slices(rows, model)]
+
+    return ask
+
+
+def close(got, wanted):
+    np.testing.assert_allclose(got, wanted, rtol=1e-11, atol=1e-11)
+
+
+def test_there_are_several_slices(case):
+    assert len(case[2](len_of)) > 1
+
+
+def len_of(part):
+    return len(part.y)
+
+
+@pytest.mark.parametrize("shape", [D, (D, 3)])
+def test_linear_predictors_of_one_and_of_several_coefficients(case, shape):
+    design, rows, ask = case
+    coef = np.random.default_rng(0).normal(size=shape)
+    close(np.concatenate(ask(lambda part: part.times(coef))), design @ coef)
+    eta = np.concatenate(ask(lambda part: part.linear_predictor(coef)))
+    close(eta.T, (design @ coef).T + rows.offset)
+
+
+@pytest.mark.parametrize("shape", [N, (N, 3)])
+def test_weighted_sums(case, shape):
+    design, rows, ask = case
+    values = np.random.default_rng(1).normal(size=shape)
+    close(sum(ask(lambda part: part.weighted_sum(values[part.rows]))), design.T @ values)
+    close(sum(ask(lambda part: part.weighted_squares(part.weights))), rows.weights @ design**2)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0, 0.0])
+def test_gram_matrices_with_weights_of_any_sign(case, sign):
+    design, _, ask = case
+    weights = np.random.default_rng(2).normal(size=N)
+    weights = sign * np.abs(weights) if sign else weights
+    close(sum(ask(lambda part: part.gram(weights[part.rows]))), design.T @ (weights[:, None] * design))
+    close(sum(ask(lambda part: part.gram())), design.T @ design)
+
+
+def test_gram_matrices_of_several_outcomes(case):
+    design, _, ask = case
+    weights = np.random.default_rng(3).normal(size=(N, 2, 2))
+    weights += np.swapaxes(weights, 1, 2)
+    close(
+        sum(ask(lambda part: part.gram(weights[part.rows]))),
+        np.einsum("nab,ni,nj->aibj", weights, design, design).reshape(2 * D, 2 * D),
+    )
+
+
+@pytest.mark.parametrize("shape", [N, (N, 2)])
+def test_sums_of_groups(case, shape):
+    design, _, ask = case
+    rng = np.random.default_rng(4)
+    codes, values = rng.integers(0, 5, N), rng.normal(size=shape)
+    sums = sum(ask(lambda part: part.group_sums(values[part.rows], codes[part.rows], 5)))
+    columns = np.atleast_2d(values.T)
+    wanted = [np.concatenate([column[codes == g] @ design[codes == g] for column in columns]) for g in range(5)]
+    close(sums, np.array(wanted))
+
+
+def test_rows_one_by_one(case):
+    design, rows, ask = case
+    factors = np.random.default_rng(6).normal(size=N)
+    close(np.concatenate(ask(lambda part: part.scaled(factors[part.rows]).copy())), design * factors[:, None])
+    close(np.concatenate(ask(lambda part: part.dense().copy())), design)
+    matrix = np.cov(np.random.default_rng(7).normal(size=(D, 50)))
+    close(np.concatenate(ask(lambda part: part.quadratic_forms(matrix))), ((design @ matrix) * design).sum(axis=1))
+    close(np.max(ask(lambda part: part.greatest()), axis=0), np.abs(design[rows.weights > 0]).max(axis=0))
+
+
+def test_asking_changes_nothing(case):
+    design, rows, ask = case
+
+    def twice(part):
+        first = part.gram(rows.weights[part.rows])
+        part.scaled(rows.y[part.rows])
+        part.weighted_squares(rows.weights[part.rows])
+        np.testing.assert_array_equal(part.gram(rows.weights[part.rows]), first)
+        return part.dense().copy()
+
+    close(np.concatenate(ask(twice)), design)
