@@ -136,10 +136,14 @@ class Block:
     first: int = 0
 
     def pieces(self, model: Model) -> Iterator[Block]:
-        """Yield the block itself, or a frame in pieces, since its columns are small beside the matrix they become."""
+        """Yield the block, in pieces where its matrix is large.
+
+        A frame's columns are small beside the matrix that they become; and a piece's rows are added one slice
+        after the other, which rounds as many times as there are slices.
+        """
         width = 8 * len(model.columns) if model.design is None else model.design.row_bytes
         length = max(1, MATRIX_BYTES // max(width, 8))
-        if not isinstance(self.x, pd.DataFrame) or len(self.x) <= length:
+        if not isinstance(self.x, (pd.DataFrame, np.ndarray)) or len(self.x) <= length:
             yield self
             return
         for begin in range(0, len(self.x), length):
