@@ -63,7 +63,7 @@ class Summary:
     def __str__(self) -> str:
         width = min(max([9, *(len(name) for name in self.table.index)]), _WIDTH - sum(_WIDTHS))
         bounds = (f"[{(1 - self.level) / 2:.3f}", f"{(1 + self.level) / 2:.3f}]")
-        lines = [self.title, self.verdict, "=" * _WIDTH]
+        lines = [*textwrap.wrap(self.title, _WIDTH), *textwrap.wrap(self.verdict, _WIDTH), "=" * _WIDTH]
         lines += _two_columns(self.facts)
         lines.append("-" * _WIDTH)
         lines.append(

@@ -64,6 +64,7 @@ def test_classes_are_transformed_one_by_one(x):
     basis = basis_of(x)
     one, two = np.random.default_rng(1).normal(size=(2, 5))
     both = basis.coefficients(np.r_[one, two])
+    np.testing.assert_allclose(basis.orthogonal(both), np.r_[one, two], rtol=1e-9)
     np.testing.assert_allclose(both, np.r_[basis.coefficients(one), basis.coefficients(two)], rtol=1e-12)
     covariance = np.cov(np.random.default_rng(2).normal(size=(40, 10)).T)
     found = basis.covariance(covariance)

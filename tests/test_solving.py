@@ -95,6 +95,12 @@ def test_several_classes():
     one, two = (quiet(GLMClassifier(method="mle", solver=solver), *blocks(x, labels)) for solver in ("cholesky", "qr"))
     np.testing.assert_allclose(two.estimate_.coef, one.estimate_.coef, rtol=1e-8)
     np.testing.assert_allclose(two.covariance_, one.covariance_, rtol=1e-8, atol=1e-14)
+    for test in ("likelihood_ratio_test", "score_test"):
+        expected = getattr(one, test)(*blocks(x, labels), null=["x1"])
+        found = getattr(two, test)(*blocks(x, labels), null=["x1"])
+        np.testing.assert_allclose(found.statistic, expected.statistic, rtol=1e-7)
+        assert found.df == expected.df
+    np.testing.assert_allclose(two.drop1(*blocks(x, labels)), one.drop1(*blocks(x, labels)), rtol=1e-7)
     aliased = quiet(GLMClassifier(method="mle", solver="qr"), *blocks(np.column_stack([x, x[:, 0]]), labels))
     assert np.isnan(aliased.coef_).tolist() == [[False] * 3 + [True]] * 2
     np.testing.assert_allclose(aliased.coef_[:, :3], two.coef_, rtol=1e-8)

@@ -37,9 +37,9 @@ class DesignFactor(Sums):
     def __add__(self, other: DesignFactor) -> DesignFactor:
         return DesignFactor(_triangle(self.upper, other.upper))
 
-    def without(self, column: int) -> DesignFactor:
-        """Return the factor of the design without one column."""
-        return DesignFactor(np.delete(self.upper, column, axis=1))
+    def without(self, columns: list[int]) -> DesignFactor:
+        """Return the factor of the design without some columns."""
+        return DesignFactor(np.delete(self.upper, columns, axis=1))
 
 
 def _triangle(above: np.ndarray, below: np.ndarray) -> np.ndarray:

@@ -117,15 +117,15 @@ class Basis:
 
         Parameters
         ----------
-        beta : ndarray of shape (d,)
-            Coefficients of the design's own columns; those of columns that were not kept are not read.
+        beta : ndarray of shape (d,) or (C·d,)
+            Coefficients of the design's own columns, class by class; those of columns that were not kept are not read.
 
         Returns
         -------
-        ndarray of shape (r,)
+        ndarray of shape (r,) or (C·r,)
             Coefficients of the orthogonalised columns.
         """
-        return self.directions @ beta[self.kept]
+        return np.ravel(beta.reshape(-1, len(self.kept))[:, self.kept] @ self.directions.T)
 
 
 def _solved_rows(upper: np.ndarray, rows: np.ndarray) -> np.ndarray:

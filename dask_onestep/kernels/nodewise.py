@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -162,7 +163,7 @@ def _row(
 
 
 def row_shares(d: int) -> list[range]:
-    """Return the rows of a whole nodewise lasso, cut into tasks.
+    """Return the rows of a whole nodewise lasso, cut into tasks that differ by one row at the most.
 
     Parameters
     ----------
@@ -178,9 +179,11 @@ def row_shares(d: int) -> list[range]:
     --------
     >>> from dask_onestep.kernels.nodewise import row_shares
     >>> row_shares(70)
-    [range(0, 64), range(64, 70)]
+    [range(0, 35), range(35, 70)]
     """
-    return [range(start, min(start + _ROWS_A_TASK, d)) for start in range(0, d, _ROWS_A_TASK)]
+    tasks = -(-d // _ROWS_A_TASK)
+    ends = [d * task // tasks for task in range(tasks + 1)]
+    return [range(start, stop) for start, stop in pairwise(ends)]
 
 
 def join_rows(*parts: NodewiseRows) -> NodewiseRows:
@@ -221,6 +224,7 @@ def approximate_inverse(nodewise: NodewiseRows) -> np.ndarray:
     [[0.5, -0.0], [-0.0, 0.5]]
     """
     order = np.argsort(nodewise.index)
-    result = -nodewise.rows[order]
-    result[np.arange(len(order)), nodewise.index[order]] = 1.0
-    return result / nodewise.weights[order][:, None]
+    result = nodewise.rows[order]
+    result /= -nodewise.weights[order][:, None]
+    result[np.arange(len(order)), nodewise.index[order]] = 1.0 / nodewise.weights[order]
+    return result

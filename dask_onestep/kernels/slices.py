@@ -19,6 +19,9 @@ from dask_onestep.kernels.split_matrix import SplitMatrix
 __all__ = ["MAX_DENSITY", "Slice", "dense_slices", "slices"]
 
 _SLICE_BYTES = 768 * 1024
+# Of d columns a slice has at least d rows, or so many: with fewer, adding the product X'X would cost more than
+# making it.
+_ENOUGH_ROWS = 1024
 # Above it a dense Gram matrix is faster than a sparse one, whatever the number of columns:
 # `python -m benchmarks.categories --density`.
 MAX_DENSITY = 0.1
@@ -62,9 +65,9 @@ def dense_slices(rows: Rows, model: Model) -> Iterator[DenseSlice]:
     DenseSlice
         The next rows, in buffers that the next slice reuses.
     """
-    first = int(model.has_intercept)
+    first = int(model.has_constant)
     d = first + rows.x.shape[1]
-    length = max(1, min(len(rows), _SLICE_BYTES // (8 * max(d, 1))))
+    length = max(1, min(len(rows), max(_SLICE_BYTES // (8 * max(d, 1)), min(d, _ENOUGH_ROWS))))
     design, scratch = np.empty((length, d)), np.empty((length, model.width))
     design[:, :first] = 1.0
     for at in _spans(len(rows), length):
@@ -79,7 +82,7 @@ def dense_slices(rows: Rows, model: Model) -> Iterator[DenseSlice]:
 
 
 def _split_slices(rows: Rows, x: SplitMatrix, model: Model) -> Iterator[SplitSlice]:
-    first, d = int(model.has_intercept), model.width
+    first, d = int(model.has_constant), model.width
     constant = np.arange(first)
     dense_at, sparse_at = np.concatenate([constant, x.dense_at + first]), x.sparse_at + first
     for at in _spans(len(rows), min(max(d * d // 4, _SPLIT_ROWS[0]), _SPLIT_ROWS[1])):

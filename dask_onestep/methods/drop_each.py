@@ -1,4 +1,4 @@
-"""All models that lack one coefficient, fitted together: many β in one reading of the data."""
+"""All models that lack one covariate, fitted together: many β in one reading of the data."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def each_moments(rows: Rows, model: Model, models: Sequence[Model], coefs: Seque
     return Each(tuple(moments(hold(rows, m), m, coef) for m, coef in zip(models, coefs, strict=True)))
 
 
-def drop_each(problem: Problem, method: Any, estimate: Estimate, names: Sequence[str]) -> np.ndarray:
-    """Return the estimates of all models that lack one coefficient.
+def drop_each(problem: Problem, method: Any, estimate: Estimate, groups: Sequence[Sequence[str]]) -> np.ndarray:
+    """Return the estimates of all models that lack one group of coefficients.
 
     Parameters
     ----------
@@ -74,13 +74,13 @@ def drop_each(problem: Problem, method: Any, estimate: Estimate, names: Sequence
         How they are estimated.
     estimate : Estimate
         The unrestricted estimate.
-    names : sequence of str
-        The coefficients to leave out, one at a time.
+    groups : sequence of sequence of str
+        The coefficients to leave out, one group at a time: one coefficient, or that of each class.
 
     Returns
     -------
     ndarray of shape (m, d)
-        A row for each name, 0 for the coefficient left out.
+        A row for each group, 0 for the coefficients left out.
 
     Raises
     ------
@@ -105,12 +105,10 @@ def drop_each(problem: Problem, method: Any, estimate: Estimate, names: Sequence
     array([[False,  True, False],
            [False, False,  True]])
     """
-    models = tuple(replace(problem.model, fixed=((name, 0.0),)) for name in names)
-    if estimate.solver == "qr":
+    models = tuple(replace(problem.model, fixed=tuple((name, 0.0) for name in group)) for group in groups)
+    if estimate.solver == "qr" and not problem.model.outcomes:
         whole = problem.value(problem.total(design_factor, name="design-qr"))
-        models = tuple(
-            _orthogonal(model, whole.without(problem.model.names.index(model.fixed[0][0]))) for model in models
-        )
+        models = tuple(_orthogonal(model, whole.without(_held(problem.model, model))) for model in models)
     if isinstance(method, OneStep):
         coefs = _one_step(problem, method, models)
     elif isinstance(method, MLE):
@@ -122,9 +120,8 @@ def drop_each(problem: Problem, method: Any, estimate: Estimate, names: Sequence
         )
     out = np.zeros((len(models), problem.d))
     for row, model, coef in zip(out, models, coefs, strict=True):
-        ((left_out, _),) = model.fixed
         beta = coef if model.basis is None else np.nan_to_num(model.basis.coefficients(coef))
-        row[[name != left_out for name in problem.model.names]] = beta
+        row[np.delete(np.arange(problem.d), _held(problem.model, model))] = beta
     return out
 
 
@@ -133,6 +130,7 @@ def _orthogonal(model: Model, factor: DesignFactor) -> Model:
 
 
 def _one_step(problem: Problem, method: OneStep, models: tuple[Model, ...]) -> list[np.ndarray]:
+    problem = replace(problem, classes=None)  # the pilot learns the labels, and must see them as they are
     steps = method.steps if isinstance(method.steps, int) else 2
     sample = problem.pilot_sample(method.pilot_size, method.random_state)
     pilots = problem.settle(problem.apply(_fit_each, sample, models, name="pilot-fit"))
@@ -192,9 +190,15 @@ def _mle(problem: Problem, method: MLE, models: tuple[Model, ...], estimate: Est
 
 
 def _start(full: Model, model: Model, estimate: Estimate) -> np.ndarray:
-    """Return β̂ − C e_j β̂_j / C_jj, without its zero, in the model's columns."""
-    ((name, _),) = model.fixed
-    j = full.names.index(name)
+    """Return β̂ − C_·j C_jj⁻¹ β̂_j, j the coefficients left out, without their zeros, in the model's columns."""
+    out = _held(full, model)
     coef, covariance = np.nan_to_num(estimate.coef), np.nan_to_num(estimate.covariance)
-    start = np.delete(coef - covariance[:, j] * coef[j] / covariance[j, j], j)
+    move = covariance[:, out] @ np.linalg.solve(covariance[np.ix_(out, out)], coef[out])
+    start = np.delete(coef - move, out)
     return start if model.basis is None else model.basis.orthogonal(start)
+
+
+def _held(full: Model, model: Model) -> list[int]:
+    """Return which coefficients of the whole model a restricted one leaves out."""
+    held = dict(model.fixed)
+    return [number for number, name in enumerate(full.names) if name in held]

@@ -58,12 +58,14 @@ def _seek_separation(problem: Problem, estimate: Estimate) -> Estimate:
 
 
 def _separated(problem: Problem, seen: Directed) -> tuple[type[Warning], str]:
+    intercepts = problem.model.by_regressor.get("intercept", ())
     columns = ", ".join(
         name
         for name, move in zip(problem.model.names, seen.columns, strict=True)
-        if move > 0.1 * seen.reach and name != "intercept"
+        if move > 0.1 * seen.reach and name not in intercepts
     )
-    what = "the classes" if problem.model.family.name == "binomial" else "zeros of y"
+    labels = problem.model.family.name in ("binomial", "multinomial")
+    what = "the classes" if labels else "zeros of y"
     return SeparationWarning, (
         f"Over all rows {what} are separated: a combination of {columns or 'the intercept'} predicts them "
         "without fail, so that no finite maximum exists, and these coefficients and their standard errors "

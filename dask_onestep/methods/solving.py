@@ -11,6 +11,7 @@ from dask.delayed import Delayed
 from dask_onestep.exceptions import AliasingWarning
 from dask_onestep.kernels.aliasing import Dependence, DesignFactor, dependences, design_factor, orthogonal_basis
 from dask_onestep.kernels.basis import Basis
+from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.conclusion import aliasing
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
@@ -27,7 +28,9 @@ def solve(problem: Problem, method: Any) -> Estimate:
     "cholesky" leaves the method to its normal equations.  "qr" reads the data once for the R of a QR of
     the design, and hands the method the columns that this makes orthogonal.  "auto" is "cholesky" unless the
     condition number is above `LARGEST_CONDITION` or columns look aliased: then the QR is made, and if it
-    confirms the one or refutes the other, the method estimates again by "qr".
+    confirms the one or refutes the other, the method estimates again by "qr".  A multinomial model with
+    coefficients held at a value, which may be those of some classes only, has no other columns of the same span: it is
+    always "cholesky".
 
     Parameters
     ----------
@@ -46,6 +49,8 @@ def solve(problem: Problem, method: Any) -> Estimate:
     Passes: those of the method; one more for "qr"; for "auto", where it goes over, one more and the method's
     once again.
     """
+    if problem.model.outcomes and problem.model.fixed:
+        return _estimate(problem, method)
     if problem.solver == "qr":
         problem.refuse(solver=_honoured(method))
         return _by_qr(problem, method, _factor(problem))
@@ -56,7 +61,7 @@ def solve(problem: Problem, method: Any) -> Estimate:
     if not aliased and not (switches and estimate.converged and estimate.condition > LARGEST_CONDITION):
         return estimate
     factor = _factor(problem)
-    basis = orthogonal_basis(factor, intercept=problem.model.has_intercept)
+    basis = orthogonal_basis(factor, intercept=problem.model.has_constant)
     more = basis.kept.sum() > _of_design(problem, kept).sum()
     if switches and (more or basis.condition > LARGEST_CONDITION):
         return _with_near(problem, _by_qr(problem, method, factor), factor, kept)
@@ -79,7 +84,7 @@ def orthogonalized(problem: Problem, factor: DesignFactor | None = None) -> Prob
         On the same blocks.
     """
     factor = _factor(problem) if factor is None else factor
-    basis = orthogonal_basis(factor, intercept=problem.model.has_intercept)
+    basis = orthogonal_basis(factor, intercept=problem.model.has_constant)
     return replace(problem, model=replace(problem.model, basis=basis), n_passes=problem.n_passes)
 
 
@@ -104,9 +109,13 @@ def _by_qr(problem: Problem, method: Any, factor: DesignFactor) -> Estimate:
         estimate = _estimate(inner, method).of_columns(basis)
     finally:
         problem.n_passes, problem.classes = inner.n_passes, inner.classes
-    found = dependences(factor, problem.model.free_names, basis.kept, intercept=problem.model.has_intercept)
+    found = dependences(factor, _design_names(problem.model), basis.kept, intercept=problem.model.has_constant)
     said = ((AliasingWarning, _exactly(found)),) if found else ()
     return replace(estimate, warnings=(*estimate.warnings, *said))
+
+
+def _design_names(model: Model) -> tuple[str, ...]:
+    return model.regressors if model.outcomes else model.names
 
 
 def _of_design(problem: Problem, kept: np.ndarray) -> np.ndarray:
@@ -117,7 +126,7 @@ def _of_design(problem: Problem, kept: np.ndarray) -> np.ndarray:
 def _confirmed(problem: Problem, estimate: Estimate, factor: DesignFactor) -> Estimate:
     """Return the estimate with its warning of aliased columns told apart: exactly, or but nearly."""
     model, kept = problem.model, np.isfinite(estimate.coef)
-    found = dependences(factor, model.free_names, _of_design(problem, kept), intercept=model.has_intercept)
+    found = dependences(factor, _design_names(model), _of_design(problem, kept), intercept=model.has_constant)
     others = tuple(each for each in estimate.warnings if each not in aliasing(model, kept))
     said: list[tuple[type[Warning], str]] = []
     for exact, words in ((True, _exactly), (False, _nearly)):
@@ -129,7 +138,7 @@ def _confirmed(problem: Problem, estimate: Estimate, factor: DesignFactor) -> Es
 def _with_near(problem: Problem, estimate: Estimate, factor: DesignFactor, kept: np.ndarray) -> Estimate:
     """Return the estimate by QR with a warning of the columns that normal equations had set aside."""
     model = problem.model
-    found = dependences(factor, model.free_names, _of_design(problem, kept), intercept=model.has_intercept)
+    found = dependences(factor, _design_names(model), _of_design(problem, kept), intercept=model.has_constant)
     near = [each for each in found if not each.exact]
     said = ((AliasingWarning, _kept_all_the_same(near)),) if near else ()
     return replace(estimate, warnings=(*estimate.warnings, *said))
