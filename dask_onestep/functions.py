@@ -209,8 +209,9 @@ def nodewise_lasso(X: Any, alpha: Any, *, weights: Any = None) -> Delayed:
     if hasattr(data.x, "columns"):
         unread = data.x[data.columns[0]]
     else:
-        unread = data.x.map_blocks(_no_response, dtype=float, drop_axis=1, meta=np.empty(0))
-    total = tree_sum(gather(data.x, unread, data.weights), gram_sums, _columns_only(data), name="gram")
+        unread = data.x[:, :1].map_blocks(_no_response, dtype=float, drop_axis=1, meta=np.empty(0))
+    blocks, model = gather(data.x, unread, data.weights), _columns_only(data)
+    total = tree_sum(blocks, gram_sums, model, name="gram", record_bytes=8 * p**2)
     gram = apply(_gram, total, name="gram-mean")
     parts = [apply(nodewise_rows, gram, share, penalty, name="nodewise") for share in row_shares(p)]
     return apply(join_rows, *parts, name="nodewise-rows")

@@ -38,7 +38,7 @@ class MLE(BaseEstimator):
     start : {"pilot", None}, default="pilot"
         Start at the MLE of a pilot sample, which saves two or three passes, or at the family's
         starting means, as R's ``glm``.  Where the pilot's MLE proves worse than no covariates at all, the
-        start is the pilot's mean for every row, a pass more.
+        start is that of None, or the pilot's mean for every row, whichever is better: three passes more.
     max_iter : int, default=25
         Steps at the most.
     tol : float, default=1e-16
@@ -138,7 +138,7 @@ class MLE(BaseEstimator):
         if safe is not None and sums.loglik < start.floor:
             # Rows that the pilot has not seen have means beyond all bounds, which Newton's steps would bring down
             # by a factor e each.
-            coef, sums = safe, problem.value(problem.moments(safe))
+            coef, sums = self._elsewhere(problem, safe)
         if not _inside(sums):
             model = problem.model
             raise ValueError(
@@ -146,6 +146,14 @@ class MLE(BaseEstimator):
                 "have. Choose a link that keeps to its range, such as log, or another start."
             )
         return coef, sums
+
+    def _elsewhere(self, problem: Problem, safe: np.ndarray) -> tuple[np.ndarray, Moments]:
+        """Return the better of the null model and the first weighted least-squares fit, and the sums there."""
+        starts, first = [safe], problem.value(problem.total(initial_moments, name="initial-moments"))
+        if np.isfinite(first.information).all() and np.isfinite(first.score).all():
+            starts.append(factorize(first.information, intercept=problem.model.has_intercept).solve(first.score))
+        reached = [(coef, problem.value(problem.moments(coef))) for coef in starts]
+        return max(reached, key=lambda each: each[1].loglik if _inside(each[1]) else -np.inf)
 
     def _climb(self, problem: Problem, coef: np.ndarray, sums: Moments) -> tuple[np.ndarray, Moments, int, bool]:
         """Step until λ² is small; a step after which ℓ fell is halved, a pass each time."""

@@ -108,7 +108,9 @@ class Problem:
             The sum.
         """
         self.n_passes += 1
-        return tree_sum(self.blocks, kernel, self.model, *arguments, name=name, classes=self.classes)
+        # Of the records that methods add, most hold a matrix of the coefficients.
+        size = 8 * self.d**2
+        return tree_sum(self.blocks, kernel, self.model, *arguments, name=name, classes=self.classes, record_bytes=size)
 
     def first_block(self, kernel: Callable[..., Any], *arguments: Any, name: str) -> Delayed:
         """Return ``kernel(rows, model, *arguments)`` of the first block, which alone is read: no pass.
