@@ -63,7 +63,7 @@ class Summary:
     def __str__(self) -> str:
         width = min(max([9, *(len(name) for name in self.table.index)]), _WIDTH - sum(_WIDTHS))
         bounds = (f"[{(1 - self.level) / 2:.3f}", f"{(1 + self.level) / 2:.3f}]")
-        lines = [self.title, self.verdict, "=" * _WIDTH]
+        lines = [*textwrap.wrap(self.title, _WIDTH), *textwrap.wrap(self.verdict, _WIDTH), "=" * _WIDTH]
         lines += _two_columns(self.facts)
         lines.append("-" * _WIDTH)
         lines.append(
@@ -80,7 +80,8 @@ class Summary:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(h)}</th>" for h in (*_HEADINGS, f"{self.level:.0%} from", "to"))
+        names = (*_HEADINGS, f"{self.level:.0%} from", "to")
+        head = "".join(f"<th style='text-align:right'>{escape(name)}</th>" for name in names)
         body = "".join(
             f"<tr><th style='text-align:left'>{escape(name)}</th>"
             + "".join(f"<td style='text-align:right'>{escape(cell)}</td>" for cell in _cells(row))

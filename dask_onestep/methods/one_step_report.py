@@ -194,7 +194,7 @@ def _advice(pilot: PilotFit, progress: Progress, steps: int | str, tol: float) -
         advice.append((StepWarning, text))
     if not step.decrement <= limit:
         text = (
-            f"The estimate may be {np.sqrt(step.decrement / step.unit):.2g} standard errors from the "
+            f"The estimate may be {step.distance:.2g} standard errors from the "
             f"MLE (decrement_ {step.decrement:.3g}, expected below {limit:.3g}). Take steps=2 or 'auto', or "
             f"a larger pilot than {pilot.n} rows."
         )

@@ -208,7 +208,7 @@ class Problem:
         """
         known = self.blocks.n_rows if self.model.missing == "raise" else None
         # A restricted model has the pilot of the whole one.
-        rule = PilotSize(check_pilot_size(size), len(self.model.all_names) * (self.model.n_classes - 1), known)
+        rule = PilotSize(check_pilot_size(size), len(self.model.all_names), known)
         sample = self.settle(self.total(pilot_rows, rule, seed, name="pilot-sample"))
         if self.model.classify:
             self.classes = self.apply(_classes, sample, self.model.n_classes, name="classes")

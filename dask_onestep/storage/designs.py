@@ -35,7 +35,7 @@ def design_record(design: Design) -> dict[str, Any] | None:
     """
     levels = [(factor, index.tolist()) for factor, index in design.levels]
     plain = all(isinstance(value, _LEVELS) for _, values in levels for value in values)
-    own = all(factor.source is None or factor.source in factor.columns or factor.levels for factor, _ in levels)
+    own = all(factor.source in (None, *factor.columns) for factor, _ in levels)
     if not (plain and own):
         return None
     return {
@@ -84,7 +84,7 @@ def read_design(record: Mapping[str, Any]) -> Design:
 
 def _specification(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], state: dict[str, Any]) -> Any:
     """Specify a formula on made-up rows that show every level, and give it the state of the fit."""
-    known = {factor.columns[0]: index for factor, index in levels if factor.source in (None, *factor.columns)}
+    known = {factor.columns[0]: index for factor, index in levels}
     rows = max(_ROWS, *(len(index) for index in known.values()), 0)
     numbers = np.linspace(1.0, 2.0, rows)
     made = {
