@@ -175,59 +175,76 @@ def coefficient_table(names: Sequence[str], coef: np.ndarray, covariance: np.nda
     return pd.DataFrame(columns, index=pd.Index(names))
 
 
-def parse_null(null: Null, names: Sequence[str]) -> dict[str, float]:
+def parse_null(null: Null, coefficients: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """Return a null hypothesis as name → value.
 
     Parameters
     ----------
     null : str, sequence of str, or mapping from str to float
-        Coefficients that are zero jointly, or have the values given.
-    names : sequence of str
-        Names of the coefficients.
+        Coefficients that are zero jointly, or have the values given; a regressor stands for all of its
+        coefficients, which are several in a multinomial logit.
+    coefficients : mapping from str to sequence of str
+        The coefficients of each regressor, as ``Model.by_regressor`` has them.
 
     Returns
     -------
     dict
-        Name to value, in the order of `names`.
+        Name to value, in the order of the coefficients, class by class.
 
     Raises
     ------
     ValueError
-        If it is empty, a name is not known, or a value is not a finite number.
+        If it is empty, a name is not known, a coefficient is given two values, or a value is not a finite
+        number.
 
     Examples
     --------
     >>> from dask_onestep.inference import parse_null
-    >>> parse_null(["x1", "x0"], ["intercept", "x0", "x1"])
+    >>> parse_null(["x1", "x0"], {"intercept": ["intercept"], "x0": ["x0"], "x1": ["x1"]})
     {'x0': 0.0, 'x1': 0.0}
+    >>> parse_null("x0", {"x0": ["birch:x0", "cedar:x0"]})
+    {'birch:x0': 0.0, 'cedar:x0': 0.0}
     """
     if isinstance(null, str):
         null = [null]
-    values = dict(null) if isinstance(null, Mapping) else dict.fromkeys(null, 0.0)
-    if not values:
+    given = dict(null) if isinstance(null, Mapping) else dict.fromkeys(null, 0.0)
+    if not given:
         raise ValueError("null is empty: name at least one coefficient, such as null=['x1'].")
-    if unknown := [name for name in values if name not in names]:
-        raise ValueError(f"null names {unknown}, which are not coefficients. These are: {', '.join(names)}.")
-    for name, value in values.items():
+    names = [name for of_class in zip(*coefficients.values(), strict=True) for name in of_class]
+    if unknown := [name for name in given if name not in names and name not in coefficients]:
+        whole = "" if set(coefficients) == set(names) else f"; and, for all classes, {', '.join(coefficients)}"
+        raise ValueError(f"null names {unknown}, which are not coefficients. These are: {', '.join(names)}{whole}.")
+    values: dict[str, float] = {}
+    for name, value in given.items():
         if not np.isfinite(value):
             raise ValueError(f"null sets {name} to {value!r}, which is not a finite number.")
-    return {name: float(values[name]) for name in names if name in values}
+        for each in (name,) if name in names else coefficients[name]:
+            if values.setdefault(each, float(value)) != value:
+                raise ValueError(f"null sets {each} to {values[each]:g} and to {value:g}: name it once.")
+    return {name: values[name] for name in names if name in values}
 
 
-def null_text(null: Mapping[str, float]) -> str:
+def null_text(null: Mapping[str, float], coefficients: Mapping[str, Sequence[str]]) -> str:
     """Return a null hypothesis in words.
 
     Parameters
     ----------
     null : mapping from str to float
         Name to value.
+    coefficients : mapping from str to sequence of str
+        The coefficients of each regressor.
 
     Returns
     -------
     str
-        Such as ``x1 = 0, x2 = 1``.
+        Such as ``x1 = 0, x2 = 1``, or ``x1 = 0 in each class`` for all coefficients of a regressor.
     """
-    return ", ".join(f"{name} = {value:g}" for name, value in null.items())
+    left, words = dict(null), []
+    for regressor, names in coefficients.items():
+        if len(names) > 1 and len({left.get(name) for name in names}) == 1 and names[0] in left:
+            words.append(f"{regressor} = {left[names[0]]:g} in each class")
+            left = {name: value for name, value in left.items() if name not in names}
+    return ", ".join([*words, *(f"{name} = {value:g}" for name, value in left.items())])
 
 
 def wald(
@@ -270,16 +287,21 @@ def wald(
     """
     used = (restriction != 0).any(axis=0)
     if np.isnan(coef[used]).any():
-        raise ValueError(f"The hypothesis {text} concerns an aliased coefficient, which has no estimate.")
+        raise ValueError(f"The hypothesis {text} concerns an aliased coefficient, which has no estimate: leave it out.")
     gap = restriction[:, used] @ coef[used] - value
     spread = restriction[:, used] @ covariance[np.ix_(used, used)] @ restriction[:, used].T
     if np.isnan(spread).any():
-        raise ValueError(f"The hypothesis {text} concerns a coefficient that has no standard error.")
+        raise ValueError(
+            f"The hypothesis {text} concerns a coefficient that has no standard error, its covariance being NaN: "
+            "leave it out."
+        )
     scale = np.sqrt(np.diag(spread))
     try:
         lower = linalg.cholesky(spread / np.outer(scale, scale), lower=True)
     except (linalg.LinAlgError, ValueError) as error:
-        raise ValueError(f"The restrictions {text} are not independent of each other.") from error
+        raise ValueError(
+            f"The restrictions {text} are not independent of each other: drop those that follow from the others."
+        ) from error
     half = linalg.solve_triangular(lower, gap / scale, lower=True)
     statistic, s = float(half @ half), len(value)
     return TestResult.of(statistic if np.isnan(df_denom) else statistic / s, s, df_denom, null=text, test="Wald")
@@ -328,7 +350,9 @@ def score_statistic(score: np.ndarray, information: np.ndarray, tested: np.ndarr
     return max(0.0, whole - inner.decrement(score[free]))
 
 
-def restrictions(null: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:
+def restrictions(
+    null: Any, names: Sequence[str], coefficients: Mapping[str, Sequence[str]]
+) -> tuple[np.ndarray, np.ndarray, str]:
     """Return R, r and words for a hypothesis by names, by values, or as a pair (R, r) or matrix R.
 
     Parameters
@@ -337,6 +361,8 @@ def restrictions(null: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarra
         The hypothesis.
     names : sequence of str
         Names of the d coefficients.
+    coefficients : mapping from str to sequence of str
+        The coefficients of each regressor.
 
     Returns
     -------
@@ -355,13 +381,19 @@ def restrictions(null: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarra
     pair = isinstance(null, tuple) and len(null) == 2 and not isinstance(null[0], str)
     if (isinstance(null, np.ndarray) and null.dtype.kind in "fiub") or pair:
         matrix = np.atleast_2d(np.asarray(null[0] if pair else null, dtype=np.float64))
-        value = np.broadcast_to(np.asarray(null[1] if pair else 0.0, dtype=np.float64), len(matrix))
+        told = np.asarray(null[1] if pair else 0.0, dtype=np.float64)
         if matrix.shape[1] != len(names):
-            raise ValueError(f"R has {matrix.shape[1]} columns, and there are {len(names)} coefficients.")
+            raise ValueError(
+                f"R has {matrix.shape[1]} columns, and there are {len(names)} coefficients: give it one for each, in "
+                "the order of coef_table()."
+            )
+        if told.ndim and told.shape != (len(matrix),):
+            raise ValueError(f"R has {len(matrix)} rows, and r has shape {told.shape}: give it one value a row.")
+        value = np.broadcast_to(told, len(matrix))
         return matrix, value, f"R b = r ({len(matrix)} restriction{'s' if len(matrix) > 1 else ''})"
-    values = parse_null(null, names)
+    values = parse_null(null, coefficients)
     return (
         np.eye(len(names))[[list(names).index(name) for name in values]],
         np.array(list(values.values())),
-        null_text(values),
+        null_text(values, coefficients),
     )

@@ -80,7 +80,8 @@ class Summary:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(h)}</th>" for h in (*_HEADINGS, f"{self.level:.0%} from", "to"))
+        names = (*_HEADINGS, f"{self.level:.0%} from", "to")
+        head = "".join(f"<th style='text-align:right'>{escape(name)}</th>" for name in names)
         body = "".join(
             f"<tr><th style='text-align:left'>{escape(name)}</th>"
             + "".join(f"<td style='text-align:right'>{escape(cell)}</td>" for cell in _cells(row))

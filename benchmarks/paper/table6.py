@@ -177,7 +177,9 @@ def main(arguments: list[str] | None = None) -> None:
         command = f"python -m benchmarks.paper.table6 {rows} --pilot-share {options.pilot_share} --seed {options.seed}"
         origin = {"seed": options.seed, "commit": commit(), "command": command}
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        table.assign(pilot_share=options.pilot_share, **origin).to_csv(options.output, index=False, float_format="%.8g")
+        table.assign(pilot_share=options.pilot_share, **origin).to_csv(
+            options.output, index=False, float_format="%.12g"
+        )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.inference import TestResult, null_text, parse_null, score_statistic
 from dask_onestep.kernels.likelihood import log_likelihoods
+from dask_onestep.kernels.rows import Model
 from dask_onestep.methods import Problem, drop_each, resolve_method
 
 __all__ = ["Hypotheses"]
@@ -17,6 +19,8 @@ __all__ = ["Hypotheses"]
 
 class Hypotheses:
     """Likelihood-ratio and score tests."""
+
+    _fitted_model: Model
 
     def likelihood_ratio_test(
         self, X: Any, y: Any = None, null: Any = None, *, sample_weight: Any = None, offset: Any = None
@@ -36,7 +40,8 @@ class Hypotheses:
         X, y, sample_weight, offset
             The data of ``fit``.
         null : str, list of str, or dict
-            Coefficients that are zero jointly, or name → value; "intercept" included.
+            Coefficients that are zero jointly, or name → value; "intercept" included.  Of more than two classes a
+            covariate stands for its coefficients of all classes, and "class:name" for one.
 
         Returns
         -------
@@ -64,7 +69,7 @@ class Hypotheses:
         estimate = self.estimate_  # type: ignore[attr-defined]
         method = self._same_pilot()
         restricted = problem.restricted(values)
-        text = null_text(values)
+        text = null_text(values, problem.model.by_regressor)
         if hasattr(method, "likelihood_ratio"):
             # Methods whose estimates maximise no likelihood of all rows have a ratio of their own.
             statistic, df, df_denom = method.likelihood_ratio(problem, restricted)
@@ -93,7 +98,8 @@ class Hypotheses:
         X, y, sample_weight, offset
             The data of ``fit``.
         null : str, list of str, or dict
-            Coefficients that are zero jointly, or name → value; "intercept" included.
+            Coefficients that are zero jointly, or name → value; "intercept" included.  Of more than two classes a
+            covariate stands for its coefficients of all classes, and "class:name" for one.
 
         Returns
         -------
@@ -128,13 +134,16 @@ class Hypotheses:
         s, df_denom = int(tested.sum()), self._df_denom()  # type: ignore[attr-defined]
         if model.family.has_dispersion:
             statistic = statistic / (s * estimate.dispersion)
-        return TestResult.of(statistic, s, df_denom, null=null_text(values), test="Score", note=note)
+        return TestResult.of(
+            statistic, s, df_denom, null=null_text(values, model.by_regressor), test="Score", note=note
+        )
 
     def drop1(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> pd.DataFrame:
-        """Return the likelihood-ratio test of each coefficient alone, the intercept's excepted.
+        """Return the likelihood-ratio test of each covariate alone: the model against that without it.
 
         All restricted fits share their passes: many β in one reading.  They are by the estimator's own
-        method, on the same pilot rows.
+        method, on the same pilot rows.  Of more than two classes a covariate goes from all of them at once, with
+        C − 1 degrees of freedom.
 
         Passes: 3 for `OneStep` (pilot, step, log-likelihoods), and one for each further step; for `MLE` as
         many as the slowest restricted fit takes, about 4.
@@ -147,8 +156,8 @@ class Hypotheses:
         Returns
         -------
         DataFrame
-            One row a coefficient; columns df, statistic, p_value, loglik and deviance of the model
-            without it.  NaN for aliased coefficients.
+            One row a covariate; columns df, statistic, p_value, loglik and deviance of the model
+            without it.  NaN for aliased ones.
 
         Raises
         ------
@@ -165,31 +174,30 @@ class Hypotheses:
         ['x0', 'x1']
         """
         check_is_fitted(self)
-        self._refuse_classes("drop1")  # type: ignore[attr-defined]
         estimate = self.estimate_  # type: ignore[attr-defined]
         problem = self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
-        names = [name for name in self._names() if name != "intercept"]  # type: ignore[attr-defined]
-        tested = [name for name in names if np.isfinite(self._coefficient(name))]
-        coefs = drop_each(problem, self._same_pilot(), estimate, tested)
+        groups = {name: group for name, group in problem.model.by_regressor.items() if name != "intercept"}
+        tested = {name: group for name, group in groups.items() if not self._aliased(group)}
+        coefs = drop_each(problem, self._same_pilot(), estimate, list(tested.values()))
         sums = problem.value(
             problem.total(log_likelihoods, np.vstack([np.nan_to_num(estimate.coef), coefs]), name="log-likelihoods")
         )
         self._check_rows(sums.n)
         rows = {}
-        for number, name in enumerate(tested, start=1):
-            test = self._ratio(sums.loglik, sums.deviance, number, 1, f"{name} = 0")
+        for number, (name, group) in enumerate(tested.items(), start=1):
+            test = self._ratio(sums.loglik, sums.deviance, number, len(group), f"{name} = 0")
             rows[name] = (test.df, test.statistic, test.p_value, sums.loglik[number], sums.deviance[number])
         columns = ["df", "statistic", "p_value", "loglik", "deviance"]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=columns).reindex(names)
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns).reindex(list(groups))
 
     def _null(self, X: Any, y: Any, null: Any, sample_weight: Any, offset: Any) -> tuple[dict[str, float], Problem]:
         """Return a hypothesis as name → value, and the fitted model beside data."""
         check_is_fitted(self)
-        self._refuse_classes("This test")  # type: ignore[attr-defined]
         if null is None:
             raise ValueError("null is missing: name the coefficients, as in null=['x1'] or null={'x1': 0.5}.")
-        values = parse_null(null, self._names())  # type: ignore[attr-defined]
-        self._refuse_aliased(values)
+        values = parse_null(null, self._fitted_model.by_regressor)
+        if aliased := self._aliased(values):
+            raise ValueError(f"The null names aliased coefficients, which have no estimate: {', '.join(aliased)}.")
         return values, self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
 
     def _ratio(self, loglik: np.ndarray, deviance: np.ndarray, number: int, df: int, text: str) -> TestResult:
@@ -214,13 +222,10 @@ class Hypotheses:
             return method
         return type(method)(**method.get_params(deep=False) | {"random_state": seed})
 
-    def _coefficient(self, name: str) -> float:
-        names, estimate = self._names(), self.estimate_  # type: ignore[attr-defined]
-        return float(estimate.coef[names.index(name)])
-
-    def _refuse_aliased(self, values: dict[str, float]) -> None:
-        if aliased := [name for name in values if np.isnan(self._coefficient(name))]:
-            raise ValueError(f"The null names aliased coefficients, which have no estimate: {', '.join(aliased)}.")
+    def _aliased(self, names: Iterable[str]) -> list[str]:
+        """Return which of some coefficients are aliased."""
+        coef = dict(zip(self._fitted_model.names, self.estimate_.coef, strict=True))  # type: ignore[attr-defined]
+        return [name for name in names if np.isnan(coef[name])]
 
     def _check_rows(self, n: int) -> None:
         fitted = self.n_samples_  # type: ignore[attr-defined]

@@ -78,7 +78,8 @@ class Reporting:
         Parameters
         ----------
         null : str, list of str, dict, or tuple of two arrays
-            Coefficients that are zero jointly, name → value, or (R, r) for R β = r.
+            Coefficients that are zero jointly, name → value, or (R, r) for R β = r; R alone has r = 0.  Of more
+            than two classes a covariate stands for its coefficients of all classes, and "class:name" for one.
 
         Returns
         -------
@@ -97,7 +98,7 @@ class Reporting:
         """
         check_is_fitted(self)
         estimate = self.estimate_  # type: ignore[attr-defined]
-        matrix, value, text = restrictions(null, self._names())
+        matrix, value, text = restrictions(null, self._names(), self._fitted_model.by_regressor)  # type: ignore[attr-defined]
         return wald(estimate.coef, estimate.covariance, matrix, value, self._df_denom(), text)
 
     def summary(

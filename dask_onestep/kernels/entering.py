@@ -157,7 +157,8 @@ def _complete_rows(rows: Rows) -> np.ndarray:
 def _check_values(rows: Rows, model: Model) -> Findings | None:
     """Look at what has one value a row; the cost beside X is small."""
     found = []
-    for name, part in (("y", rows.y), ("sample_weight", rows.weights), ("offset", rows.offset)):
+    parts = {"y": rows.y, "sample_weight": rows.weights, "offset": rows.offset, "groups": rows.groups}
+    for name, part in parts.items():
         if part is None:
             continue
         if (absent := gaps(part)).any():

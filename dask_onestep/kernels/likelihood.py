@@ -260,7 +260,7 @@ def log_likelihoods(rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoo
         Sums over the block's rows, one for each candidate.
     """
     if model.outcomes:
-        at = np.array([multinomial.moments(rows, model, coef).loglik for coef in coefs])
+        at = multinomial.log_likelihoods(rows, model, coefs)
         return LogLikelihoods(len(rows), at, -2.0 * at)
     loglik, deviance = np.zeros(len(coefs)), np.zeros(len(coefs))
     with np.errstate(all="ignore"):

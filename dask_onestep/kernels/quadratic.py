@@ -143,17 +143,23 @@ def penalised_lasso(
     gap : float
         Its duality gap.
     """
-    coef, inside = start, start != 0
+    coef, support = start, np.flatnonzero(start)
+    inside = start != 0
     while True:
         if inside.any():
             coef = _descend(gram, linear, square, l1, coef, np.flatnonzero(inside), tol, max_iter)
-        slope = linear - _product(gram, coef)
-        near = np.abs(slope)
-        near /= l1
-        gap = _duality_gap(coef, slope, linear, square, l1, float(near.max(initial=0.0)))
-        if gap <= tol or not (near[~inside] > 1.0).any():
-            return coef, gap
-        inside |= near > _NEAR
+            support = np.flatnonzero(coef)
+        slope = linear - _product(gram, coef, support) if len(support) else linear
+        near = np.abs(slope) / l1
+        entering = near > _NEAR
+        entering &= ~inside
+        wanting = (near[entering] > 1.0).any()
+        # Where columns want to enter from nothing, the gap is not within any tolerance.
+        if not wanting or len(support):
+            gap = _duality_gap(coef[support], support, slope, linear, square, l1, float(near.max(initial=0.0)))
+            if gap <= tol or not wanting:
+                return coef, gap
+        inside |= entering
 
 
 def _descend(
@@ -193,21 +199,25 @@ def _descend(
     return coef
 
 
-def _product(gram: np.ndarray, coef: np.ndarray) -> np.ndarray:
+def _product(gram: np.ndarray, coef: np.ndarray, support: np.ndarray) -> np.ndarray:
     """Return Gb, from the rows of G where b is not zero."""
-    support = np.flatnonzero(coef)
     return gram @ coef if 2 * len(support) > len(coef) else coef[support] @ gram[support]
 
 
 def _duality_gap(
-    coef: np.ndarray, slope: np.ndarray, linear: np.ndarray, square: float, l1: np.ndarray, excess: float
+    coef: np.ndarray,
+    support: np.ndarray,
+    slope: np.ndarray,
+    linear: np.ndarray,
+    square: float,
+    l1: np.ndarray,
+    excess: float,
 ) -> float:
-    """Return the duality gap at b; `excess` is the largest ratio of a slope to its penalty."""
-    support = np.flatnonzero(coef)
-    fitted = float(coef[support] @ linear[support])
-    residual = max(square - fitted - float(coef[support] @ slope[support]), 0.0)
+    """Return the duality gap at b, given on its support; `excess` is the largest ratio of a slope to its penalty."""
+    fitted = float(coef @ linear[support])
+    residual = max(square - fitted - float(coef @ slope[support]), 0.0)
     shrink = 1.0 / max(excess, 1.0)
-    size = float(l1[support] @ np.abs(coef[support]))
+    size = float(l1[support] @ np.abs(coef))
     return max(0.5 * residual * (1.0 + shrink**2) - shrink * (square - fitted) + size, 0.0)
 
 

@@ -64,8 +64,7 @@ class Model:
     def names(self) -> tuple[str, ...]:
         """Names of the coefficients that are estimated, in order."""
         held = dict(self.fixed)
-        free = tuple(name for name in self.all_names if name not in held) if held else self.all_names
-        return tuple(f"{outcome}:{name}" for outcome in self.outcomes for name in free) if self.outcomes else free
+        return tuple(name for name in self.all_names if name not in held) if held else self.all_names
 
     @property
     def n_classes(self) -> int:
@@ -74,18 +73,45 @@ class Model:
 
     @property
     def width(self) -> int:
-        """Columns of the design: the coefficients, or those of one class."""
-        return len(self.all_names) - len(self.fixed)
+        """Columns of the design: those whose coefficients are estimated, but all of a multinomial logit."""
+        return len(self.regressors) if self.outcomes else len(self.names)
 
     @property
-    def all_names(self) -> tuple[str, ...]:
-        """Names of all coefficients, those held at a value included."""
+    def regressors(self) -> tuple[str, ...]:
+        """Names of the design's columns, the constant first."""
         return ("intercept", *self.columns) if self.fit_intercept else self.columns
 
     @property
+    def all_names(self) -> tuple[str, ...]:
+        """Names of all coefficients, those held at a value included; those of a class are "class:regressor"."""
+        if not self.outcomes:
+            return self.regressors
+        return tuple(f"{outcome}:{name}" for outcome in self.outcomes for name in self.regressors)
+
+    @property
+    def free(self) -> np.ndarray:
+        """Which of the coefficients of the design's columns are estimated: all, unless there are classes."""
+        held = dict(self.fixed)
+        if not (held and self.outcomes):
+            return np.ones(len(self.names), dtype=bool)
+        return np.array([name not in held for name in self.all_names])
+
+    @property
     def has_intercept(self) -> bool:
-        """Whether the first coefficient that is estimated is the intercept."""
-        return self.fit_intercept and "intercept" not in dict(self.fixed)
+        """Whether the first coefficient that is estimated is an intercept."""
+        return self.fit_intercept and self.all_names[0] not in dict(self.fixed)
+
+    @property
+    def has_constant(self) -> bool:
+        """Whether the design starts with a constant."""
+        return self.fit_intercept if self.outcomes else self.has_intercept
+
+    @property
+    def by_regressor(self) -> dict[str, tuple[str, ...]]:
+        """Coefficients of each column of the design, one for each class but the first of a multinomial logit."""
+        if not self.outcomes:
+            return {name: (name,) for name in self.regressors}
+        return {name: tuple(f"{outcome}:{name}" for outcome in self.outcomes) for name in self.regressors}
 
     @property
     def natural(self) -> bool:
@@ -268,6 +294,8 @@ def encode(rows: Rows, classes: np.ndarray | None) -> Rows | Findings:
 def hold(rows: Rows, model: Model) -> Rows:
     """Return the rows with the columns of fixed coefficients moved into the offset.
 
+    A multinomial logit has no offset and keeps the columns, which may be free for some classes.
+
     Parameters
     ----------
     rows : Rows
@@ -280,7 +308,7 @@ def hold(rows: Rows, model: Model) -> Rows:
     Rows
         Rows of the columns that are estimated.
     """
-    if not model.fixed:
+    if not model.fixed or model.outcomes:
         return rows
     held = dict(model.fixed)
     offset = np.full(len(rows), held.get("intercept", 0.0))

@@ -68,7 +68,7 @@ def dense_slices(rows: Rows, model: Model) -> Iterator[DenseSlice]:
     d = model.width
     length = max(1, min(len(rows), max(_SLICE_BYTES // (8 * max(d, 1)), min(d, _ENOUGH_ROWS))))
     design, scratch = np.empty((length, d)), np.empty((length, d))
-    first = int(model.has_intercept)
+    first = int(model.has_constant)
     design[:, :first] = 1.0
     for at in _spans(len(rows), length):
         here = slice(at.stop - at.start)
@@ -81,7 +81,7 @@ def dense_slices(rows: Rows, model: Model) -> Iterator[DenseSlice]:
 
 
 def _split_slices(rows: Rows, x: SplitMatrix, model: Model) -> Iterator[SplitSlice]:
-    first, d = int(model.has_intercept), model.width
+    first, d = int(model.has_constant), model.width
     constant = np.arange(first)
     dense_at, sparse_at = np.concatenate([constant, x.dense_at + first]), x.sparse_at + first
     for at in _spans(len(rows), min(max(d * d // 4, _SPLIT_ROWS[0]), _SPLIT_ROWS[1])):

@@ -1,4 +1,4 @@
-"""All models that lack one coefficient, fitted together: many β in one reading of the data."""
+"""All models that lack one covariate, fitted together: many β in one reading of the data."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def each_moments(rows: Rows, model: Model, models: Sequence[Model], coefs: Seque
     return Each(tuple(moments(hold(rows, m), m, coef) for m, coef in zip(models, coefs, strict=True)))
 
 
-def drop_each(problem: Problem, method: Any, estimate: Estimate, names: Sequence[str]) -> np.ndarray:
-    """Return the estimates of all models that lack one coefficient.
+def drop_each(problem: Problem, method: Any, estimate: Estimate, groups: Sequence[Sequence[str]]) -> np.ndarray:
+    """Return the estimates of all models that lack one group of coefficients.
 
     Parameters
     ----------
@@ -73,13 +73,13 @@ def drop_each(problem: Problem, method: Any, estimate: Estimate, names: Sequence
         How they are estimated.
     estimate : Estimate
         The unrestricted estimate.
-    names : sequence of str
-        The coefficients to leave out, one at a time.
+    groups : sequence of sequence of str
+        The coefficients to leave out, one group at a time: one coefficient, or that of each class.
 
     Returns
     -------
     ndarray of shape (m, d)
-        A row for each name, 0 for the coefficient left out.
+        A row for each group, 0 for the coefficients left out.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def drop_each(problem: Problem, method: Any, estimate: Estimate, names: Sequence
     array([[False,  True, False],
            [False, False,  True]])
     """
-    models = tuple(replace(problem.model, fixed=((name, 0.0),)) for name in names)
+    models = tuple(replace(problem.model, fixed=tuple((name, 0.0) for name in group)) for group in groups)
     if isinstance(method, OneStep):
         coefs = _one_step(problem, method, models)
     elif isinstance(method, MLE):
@@ -121,6 +121,7 @@ def drop_each(problem: Problem, method: Any, estimate: Estimate, names: Sequence
 
 
 def _one_step(problem: Problem, method: OneStep, models: tuple[Model, ...]) -> list[np.ndarray]:
+    problem = replace(problem, classes=None)  # the pilot learns the labels, and must see them as they are
     steps = method.steps if isinstance(method.steps, int) else 2
     sample = problem.pilot_sample(method.pilot_size, method.random_state)
     pilots = problem.settle(problem.apply(_fit_each, sample, models, name="pilot-fit"))
@@ -180,8 +181,9 @@ def _mle(problem: Problem, method: MLE, models: tuple[Model, ...], estimate: Est
 
 
 def _start(full: Model, model: Model, estimate: Estimate) -> np.ndarray:
-    """Return β̂ − C e_j β̂_j / C_jj, without its zero."""
-    ((name, _),) = model.fixed
-    j = full.names.index(name)
+    """Return β̂ − C_·j C_jj⁻¹ β̂_j, j the coefficients left out, without their zeros."""
+    held = dict(model.fixed)
+    out = [number for number, name in enumerate(full.names) if name in held]
     coef, covariance = np.nan_to_num(estimate.coef), np.nan_to_num(estimate.covariance)
-    return np.delete(coef - covariance[:, j] * coef[j] / covariance[j, j], j)
+    move = covariance[:, out] @ np.linalg.solve(covariance[np.ix_(out, out)], coef[out])
+    return np.delete(coef - move, out)

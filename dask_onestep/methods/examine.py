@@ -49,9 +49,8 @@ def _confirm_aliasing(problem: Problem, estimate: Estimate, kept: np.ndarray) ->
     model = problem.model
     factor = problem.value(problem.total(design_factor, name="design-qr"))
     # In a multinomial model a column is aliased for every class, or for none.
-    names = model.all_names if model.outcomes else model.names
     columns = np.all(kept.reshape(-1, model.width), axis=0, keepdims=True)[0]
-    found = dependences(factor, names, columns, intercept=model.has_intercept)
+    found = dependences(factor, model.regressors, columns, intercept=model.has_intercept)
     others = tuple(each for each in estimate.warnings if each not in aliasing(model, kept))
     said: list[tuple[type[Warning], str]] = []
     for exact, words in ((True, _exactly), (False, _nearly)):
@@ -101,12 +100,14 @@ def _seek_separation(problem: Problem, estimate: Estimate) -> Estimate:
 
 
 def _separated(problem: Problem, seen: Directed) -> tuple[type[Warning], str]:
+    intercepts = problem.model.by_regressor.get("intercept", ())
     columns = ", ".join(
         name
         for name, move in zip(problem.model.names, seen.columns, strict=True)
-        if move > 0.1 * seen.reach and name != "intercept"
+        if move > 0.1 * seen.reach and name not in intercepts
     )
-    what = "the classes" if problem.model.family.name == "binomial" else "zeros of y"
+    labels = problem.model.family.name in ("binomial", "multinomial")
+    what = "the classes" if labels else "zeros of y"
     return SeparationWarning, (
         f"Over all rows {what} are separated: a combination of {columns or 'the intercept'} predicts them "
         "without fail, so that no finite maximum exists, and these coefficients and their standard errors "

@@ -110,7 +110,9 @@ class Problem:
             The sum.
         """
         self.n_passes += 1
-        return tree_sum(self.blocks, kernel, self.model, *arguments, name=name, classes=self.classes)
+        # Of the records that methods add, most hold a matrix of the coefficients.
+        size = 8 * self.d**2
+        return tree_sum(self.blocks, kernel, self.model, *arguments, name=name, classes=self.classes, record_bytes=size)
 
     def first_block(self, kernel: Callable[..., Any], *arguments: Any, name: str) -> Delayed:
         """Return ``kernel(rows, model, *arguments)`` of the first block, which alone is read: no pass.
@@ -208,7 +210,7 @@ class Problem:
         """
         known = self.blocks.n_rows if self.model.missing == "raise" else None
         # A restricted model has the pilot of the whole one.
-        rule = PilotSize(check_pilot_size(size), len(self.model.all_names) * (self.model.n_classes - 1), known)
+        rule = PilotSize(check_pilot_size(size), len(self.model.all_names), known)
         sample = self.settle(self.total(pilot_rows, rule, seed, name="pilot-sample"))
         if self.model.classify:
             self.classes = self.apply(_classes, sample, self.model.n_classes, name="classes")

@@ -14,6 +14,7 @@ import numpy as np
 from dask_onestep._version import __version__
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
 from dask_onestep.estimators.base import attach
+from dask_onestep.exceptions import FitWarning
 from dask_onestep.families import FAMILIES, Family, Multinomial
 from dask_onestep.kernels.rows import Model
 from dask_onestep.links import LINKS, resolve_link
@@ -182,6 +183,15 @@ def check_model_path(path: str) -> None:
     ------
     ValueError
         If the suffix is neither ``.json`` nor ``.pkl``.
+
+    Examples
+    --------
+    >>> from dask_onestep.storage import check_model_path
+    >>> check_model_path("model.json")
+    >>> check_model_path("model.txt")
+    Traceback (most recent call last):
+    ...
+    ValueError: model.txt must end in .json...
     """
     if PurePosixPath(path).suffix not in (".json", ".pkl"):
         raise ValueError(f"{path} must end in .json (data, to be read by any program) or .pkl (a pickle).")
@@ -292,13 +302,15 @@ def _estimator(record: dict[str, Any], parts: dict[str, Any]) -> Any:
 
 
 def _estimate(record: dict[str, Any]) -> Estimate:
-    numbers = {name: _number(record[name]) for name in ("dispersion", "df_resid", "decrement", "loglik")}
-    counts = {name: int(record[name]) for name in ("n_samples", "n_missing", "n_passes", "n_iter")}
+    numbers: dict[str, Any] = {
+        name: _number(record[name]) for name in ("dispersion", "df_resid", "decrement", "loglik")
+    }
+    counts: dict[str, Any] = {name: int(record[name]) for name in ("n_samples", "n_missing", "n_passes", "n_iter")}
     return Estimate(
         coef=np.array([_number(row["coef"]) for row in record["coefficients"]]),
         covariance=np.array([[_number(value) for value in row] for row in record["covariance"]]),
         classes=None if record["classes"] is None else np.array(record["classes"]),
-        warnings=tuple((UserWarning, str(text)) for text in record["warnings"]),
+        warnings=tuple((FitWarning, str(text)) for text in record["warnings"]),
         **numbers,
         **counts,
     )
