@@ -15,7 +15,7 @@ from dask_onestep.kernels.table import complete_cases, plain_columns, sorted_lev
 from dask_onestep.kernels.terms import Factor, Terms, is_numeric, parse
 from dask_onestep.kernels.wide import WideFactor, are_wide, sparse_columns
 
-__all__ = ["Design", "make_design", "open_factors"]
+__all__ = ["Design", "make_design", "open_factors", "specify_terms"]
 
 _SLICE_ROWS = 65_536
 _PARTS = ("y", "weights", "offset", "groups")
@@ -234,9 +234,9 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
     known = _column_levels(levels)
     empty = pd.DataFrame({name: _empty(dtypes[name]) for name in terms.columns})
     rows = plain_columns(empty if seen is None else seen.level_rows(), terms.columns, known)
-    spec = _specify(terms, rows)
+    spec = specify_terms(terms, rows)
     if seen is not None and seen.states:
-        state = _specify(terms, plain_columns(seen.state_rows(), terms.columns, known)).transform_state
+        state = specify_terms(terms, plain_columns(seen.state_rows(), terms.columns, known)).transform_state
         spec = spec.update(transform_state=state)
     _check_kinds(spec, {factor.name for factor, _ in levels})
     first = int(terms.fit_intercept)
@@ -293,7 +293,26 @@ def _empty(dtype: Any) -> pd.Series:
     return pd.Series([], dtype=dtype)
 
 
-def _specify(terms: Terms, rows: pd.DataFrame) -> Any:
+def specify_terms(terms: Terms, rows: pd.DataFrame) -> Any:
+    """Return formulaic's specification of a formula.
+
+    Parameters
+    ----------
+    terms : Terms
+        The formula's.
+    rows : DataFrame
+        Rows that show every level.
+
+    Returns
+    -------
+    ModelSpec
+        The specification; the state of transforms is of these rows.
+
+    Raises
+    ------
+    ValueError
+        If the formula does not fit the columns.
+    """
     from formulaic.errors import FormulaicError
 
     assert terms.formula is not None

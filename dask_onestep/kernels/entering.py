@@ -20,6 +20,10 @@ __all__ = ["inspect_columns", "oversized_columns", "usable_rows"]
 
 # Above it a few thousand squares overflow float64; not a Python float, which float32 columns would cast to theirs.
 _SQUARABLE = np.float64(1e152)
+# The products of weights with the squares of scores must stay within float64, at both ends.
+_HEAVIEST, _LIGHTEST = 1e100, 1e-100
+_SMALLEST_SQUARE = 1e-152
+_SCALE = "Divide it by a constant first, or look for values that stand for missing ones."
 
 
 def usable_rows(block: Block, model: Model) -> Rows | Findings:
@@ -67,6 +71,9 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
             label = {"weights": "sample_weight"}.get(name, name)
             return _found(block, f"{label} {array}", len(x), "Convert it to numbers first.")
         parts[name] = array
+    if (weights := parts["weights"]) is not None:
+        # They weigh nothing beside any other, and their squares underflow.
+        parts["weights"] = np.where(np.abs(weights) < _LIGHTEST, 0.0, weights)
     groups = None if block.groups is None else _vector(block.groups, numeric=False)
     rows = Rows(
         x,
@@ -150,13 +157,16 @@ def _complete_rows(rows: Rows) -> np.ndarray:
 def _check_values(rows: Rows, model: Model) -> Findings | None:
     """Look at what has one value a row; the cost beside X is small."""
     found = []
-    for name, part in (("y", rows.y), ("sample_weight", rows.weights), ("offset", rows.offset)):
+    parts = {"y": rows.y, "sample_weight": rows.weights, "offset": rows.offset, "groups": rows.groups}
+    for name, part in parts.items():
         if part is None:
             continue
         if (absent := gaps(part)).any():
             found.append((f"Input {name} contains NaN, infinity or a missing value", int(absent.sum()), DROP))
     if rows.weights is not None and (negative := rows.weights < 0).any():
         found.append(("sample_weight is negative", int(negative.sum()), "Weights must be zero or positive."))
+    if not found:
+        found += _beyond_scale(rows, model)
     if not found and not model.classify:
         outside = ~model.family.in_support(rows.y)
         if outside.any():
@@ -164,6 +174,21 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
             example = rows.y[np.argmax(outside)]
             found.append((f"{what}: {example:g} for one", int(outside.sum()), "Check y, or choose another family."))
     return Findings(tuple(found), (rows.number,)) if found else None
+
+
+def _beyond_scale(rows: Rows, model: Model) -> list[tuple[str, int, str]]:
+    """Return what is too large or too small for the sums of squares to be numbers."""
+    found = []
+    if rows.weights is not None and (heavy := rows.weights > _HEAVIEST).any():
+        found.append((f"sample_weight is above {_HEAVIEST:g}", int(heavy.sum()), _SCALE))
+    if model.classify or not len(rows):
+        return found
+    size = np.abs(rows.y)
+    if (large := _is_oversized(size)).any():
+        found.append(("y has numbers too large to square", int(large.sum()), _SCALE))
+    elif 0 < size.max() < _SMALLEST_SQUARE:
+        found.append(("y has numbers too small to square", int((size > 0).sum()), "Divide it by a constant first."))
+    return found
 
 
 def inspect_columns(rows: Rows, model: Model) -> Findings | None:
@@ -213,9 +238,8 @@ def oversized_columns(rows: Rows, model: Model) -> Findings | None:
         None if every value can be squared and summed.
     """
     counts = count_by_column(rows.x, _is_oversized)
-    cure = "Divide it by a constant first, or look for values that stand for missing ones."
     found = tuple(
-        (f"X has numbers too large to square in column {name}", int(count), cure)
+        (f"X has numbers too large to square in column {name}", int(count), _SCALE)
         for name, count in zip(model.columns, counts, strict=True)
         if count
     )

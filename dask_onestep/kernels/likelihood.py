@@ -147,7 +147,8 @@ def _sum_slices(rows: Rows, model: Model, coef: np.ndarray | None) -> Moments:
             if weights is not None:
                 residual, weight = weights * residual, weights * weight
             score += part.weighted_sum(residual)
-            information += part.gram(weight)
+            # Under the normal law each row weighs as it was given.
+            information += part.gram(weights if model.quadratic else weight)
     total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
     return Moments(len(rows), total, loglik, score, information, pearson, gradient)
 
@@ -259,7 +260,7 @@ def log_likelihoods(rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoo
         Sums over the block's rows, one for each candidate.
     """
     if model.outcomes:
-        at = np.array([multinomial.moments(rows, model, coef).loglik for coef in coefs])
+        at = multinomial.log_likelihoods(rows, model, coefs)
         return LogLikelihoods(len(rows), at, -2.0 * at)
     loglik, deviance = np.zeros(len(coefs)), np.zeros(len(coefs))
     with np.errstate(all="ignore"):

@@ -308,5 +308,5 @@ def survey(sample: PilotSample, most: int = 2) -> Survey:
         dropped = f", {sample.n_missing} were dropped for missing values" if sample.n_missing else ""
         raise ValueError(f"Found array with 0 sample(s): no usable row is left{dropped}.")
     if not sample.has_weight:
-        raise ValueError("sample_weight is zero on every row: at least one must be positive.")
+        raise ValueError("sample_weight is zero on every row, or below 1e-100: at least one must be positive.")
     return Survey(sample.n, sample.n_missing, check_classes(sample.labels, most))
