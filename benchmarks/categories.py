@@ -21,6 +21,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from dask_onestep import GLMClassifier
 from dask_onestep.families import Binomial
@@ -28,7 +29,6 @@ from dask_onestep.kernels.likelihood import moments, working
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.kernels.slices import dense_slices
 from dask_onestep.kernels.split_matrix import SplitMatrix
-from dask_onestep.kernels.threads import one_blas_thread
 from dask_onestep.links import LINKS
 
 RESULTS = Path(__file__).parent / "results" / "categories.csv"
@@ -79,7 +79,7 @@ def compare(rows: int, repeats: int) -> pd.DataFrame:
             return matrix.transpose_matvec(residual), matrix.sandwich(weight)
 
         dense_rows, split_rows = Rows(split.toarray(), y), Rows(split, y)
-        with one_blas_thread():
+        with threadpool_limits(1):  # of BLAS and of tabmat's OpenMP
             at = moments(split_rows, model, coef)
             np.testing.assert_allclose(with_tabmat()[1], at.information, rtol=1e-8, atol=1e-8)
             np.testing.assert_allclose(moments(dense_rows, model, coef).information, at.information, atol=1e-8)
@@ -112,7 +112,7 @@ def densities(repeats: int) -> None:
             def densely(rows=split, model=model, weights=weights):
                 return sum(part.gram(weights[part.rows]) for part in dense_slices(rows, model))
 
-            with one_blas_thread():
+            with threadpool_limits(1):  # of BLAS and of tabmat's OpenMP
                 times = [1e9 * least(function, repeats) / 16_384 for function in (sparsely, densely)]
             print(f"{p} columns, density {density}: sparse {times[0]:.0f}, dense {times[1]:.0f} ns a row", flush=True)
 
@@ -152,7 +152,7 @@ def fit(rows: int, levels: int, method: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=65_536)
+    parser.add_argument("--rows", type=int, default=16_384)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--density", action="store_true")
     parser.add_argument("--fit", type=int, metavar="ROWS")
