@@ -69,6 +69,7 @@ FITS = {
     "poisson, HC1": poisson(method=OneStep(300), cov_type="HC1"),
     "poisson, clusters": poisson(cov_type="cluster"),
     "poisson, weights and offset": poisson(method=OneStep(300), weight_type="frequency"),
+    "poisson, orthogonal columns": poisson(method=OneStep(300), solver="qr"),
     "poisson, rows dropped": poisson(method=OneStep(300), missing="drop"),
     "poisson, in memory": poisson(),
     "multinomial": GLMClassifier(),

@@ -88,7 +88,7 @@ class Slice(ABC):
 
     @abstractmethod
     def greatest(self) -> np.ndarray:
-        """Return max |xᵢ| of each column over rows of positive weight, of shape (d,)."""
+        """Return max ``|xᵢ|`` of each column over rows of positive weight, of shape (d,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class DenseSlice(Slice):
         return np.einsum("ij,ij->i", np.dot(self.design, matrix), self.design)
 
     def greatest(self) -> np.ndarray:
-        """Return max |xᵢ| of each column."""
+        """Return max ``|xᵢ|`` of each column."""
         seen = self.design if self.weights is None else self.design[self.weights > 0]
         return np.abs(seen).max(axis=0, initial=0.0)
 
@@ -216,7 +216,7 @@ class SplitSlice(Slice):
         return out
 
     def greatest(self) -> np.ndarray:
-        """Return max |xᵢ| of each column."""
+        """Return max ``|xᵢ|`` of each column."""
         seen = slice(None) if self.weights is None else np.flatnonzero(self.weights > 0)
         dense, held = np.abs(self.dense[seen]), abs(self.sparse[seen])
         if not len(dense):

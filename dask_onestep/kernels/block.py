@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from dask_onestep.kernels.entering import inspect_columns, oversized_columns, usable_rows
-from dask_onestep.kernels.records import Findings, add
+from dask_onestep.kernels.records import Findings, add_pairwise
 from dask_onestep.kernels.rows import Block, Model, Rows, encode, hold
 from dask_onestep.kernels.threads import one_blas_thread
 
@@ -42,7 +41,7 @@ def run_kernel(
     if getattr(kernel, "takes_blocks", False):
         return kernel(block, model, *arguments)
     if getattr(kernel, "additive", False):
-        return reduce(add, (_run(part, kernel, model, classes, arguments) for part in block.pieces(model)))
+        return add_pairwise(_run(part, kernel, model, classes, arguments) for part in block.pieces(model))
     return _run(block, kernel, model, classes, arguments)
 
 
