@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from support import model_of
 
+from dask_onestep.kernels import slices as slicing
+from dask_onestep.kernels.compiled import CompiledSlice
 from dask_onestep.kernels.rows import Rows
-from dask_onestep.kernels.slices import slices
+from dask_onestep.kernels.slices import DenseSlice, slices
 
 N, P = 20_000, 7  # several slices
 D = P + 1
@@ -28,12 +30,17 @@ def stored(rows, form):
     return rows
 
 
-FORMS = ["dense"]
+FORMS = ["dense", "compiled"]
+
+
+def use(monkeypatch, kind):
+    monkeypatch.setattr(slicing, "_dense_kind", lambda: kind)
 
 
 @pytest.fixture(params=FORMS)
-def case(request):
+def case(request, monkeypatch):
     rows, model = draw(), model_of(columns=P)
+    use(monkeypatch, {"dense": DenseSlice, "compiled": CompiledSlice}[request.param])
     parts = list_of(stored(rows, request.param), model)
     return np.column_stack([np.ones(N), rows.x]), rows, parts
 

@@ -1,8 +1,8 @@
 """The rows of a block as a design matrix, a slice at a time, and the algebra that kernels do with it.
 
-Rows are taken in slices that stay in cache; a slice's design (constant, then covariates, in
-float64) is written into one reused buffer, so no temporary has the size of the block, and float32
-and integer blocks are summed in float64.  A kernel never touches a design itself: it asks the slice for
+Rows are taken in slices that stay in cache; what is made of a slice's covariates is written into
+reused buffers, so no temporary has the size of the block, and float32 and integer blocks are summed in
+float64.  A kernel never touches a design itself: it asks the slice for
 Xβ, X'v or X'WX, so that how the rows are stored is the slice's own affair.
 """
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 from scipy import sparse
@@ -101,65 +103,87 @@ class Slice(ABC):
 
     @abstractmethod
     def dense(self) -> np.ndarray:
-        """Return X as an array of shape (m, d), not to be written to."""
+        """Return X as an array of shape (m, d), not to be written to; in the buffer of `scaled`, maybe."""
 
 
 @dataclass(frozen=True, slots=True)
 class DenseSlice(Slice):
-    """A slice whose design is an array.
+    """A slice whose covariates are an array; the constant is not written out beside them.
 
     Attributes
     ----------
-    design : ndarray of shape (m, d)
-        The constant, if there is one, and the covariates; a buffer that the next slice reuses.
+    covariates : ndarray of shape (m, p)
+        float64: the block's own rows, or a buffer that the next slice reuses.
+    constant : bool
+        Whether a 1 goes before each row, so that d is p + 1.
     scratch : ndarray of shape (m, d)
-        Another, for scaled rows.
+        A buffer for scaled rows.
     """
 
-    design: np.ndarray
+    covariates: np.ndarray
+    constant: bool
     scratch: np.ndarray
 
     def times(self, coef: np.ndarray) -> np.ndarray:
         """Return Xβ."""
-        return np.dot(self.design, coef)
+        if not self.constant:
+            return np.dot(self.covariates, coef)
+        product = np.dot(self.covariates, coef[1:])
+        product += coef[0]
+        return product
 
     def weighted_sum(self, values: np.ndarray) -> np.ndarray:
         """Return X'v."""
-        return np.dot(self.design.T, values)
+        return self._with_constant(values.sum(axis=0), np.dot(self.covariates.T, values))
 
     def _gram(self, weights: np.ndarray | None) -> np.ndarray:
         if weights is None:
-            return np.dot(self.design.T, self.design)
+            weights = np.ones(len(self.y))
         if (weights >= 0).all():
             # A product of a matrix with itself, which BLAS does at half the cost.
             scaled = self.scaled(np.sqrt(weights))
             return np.dot(scaled.T, scaled)
-        return np.dot(self.scaled(weights).T, self.design)
+        scaled = self.scaled(weights)
+        return self._with_constant(scaled.sum(axis=0), np.dot(self.covariates.T, scaled))
 
     def scaled(self, factors: np.ndarray) -> np.ndarray:
         """Return the rows fᵢxᵢ."""
-        return np.multiply(self.design, factors[:, None], out=self.scratch)
+        self.scratch[:, : int(self.constant)] = factors[:, None]
+        np.multiply(self.covariates, factors[:, None], out=self._scratch_covariates())
+        return self.scratch
 
     def group_sums(self, values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
         """Return Σ vᵢxᵢ of each group."""
-        return np.hstack([_indicator(v, codes, count) @ self.design for v in np.atleast_2d(values.T)])
+        design = self.dense()
+        return np.hstack([_indicator(v, codes, count) @ design for v in np.atleast_2d(values.T)])
 
     def weighted_squares(self, weights: np.ndarray) -> np.ndarray:
         """Return Σ wᵢxᵢ² of each column."""
-        return np.dot(weights, np.square(self.design, out=self.scratch))
+        squares = np.square(self.covariates, out=self._scratch_covariates())
+        return self._with_constant(weights.sum(), np.dot(weights, squares))
 
     def quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
         """Return xᵢ'Vxᵢ of each row."""
-        return np.einsum("ij,ij->i", np.dot(self.design, matrix), self.design)
+        design = self.dense()
+        return np.einsum("ij,ij->i", np.dot(design, matrix), design)
 
     def greatest(self) -> np.ndarray:
         """Return max |xᵢ| of each column."""
-        seen = self.design if self.weights is None else self.design[self.weights > 0]
+        seen = self.dense() if self.weights is None else self.dense()[self.weights > 0]
         return np.abs(seen).max(axis=0, initial=0.0)
 
     def dense(self) -> np.ndarray:
-        """Return X."""
-        return self.design
+        """Return X, in the buffer of `scaled`."""
+        self.scratch[:, : int(self.constant)] = 1.0
+        self._scratch_covariates()[...] = self.covariates
+        return self.scratch
+
+    def _scratch_covariates(self) -> np.ndarray:
+        return self.scratch[:, int(self.constant) :]
+
+    def _with_constant(self, constant: np.ndarray, covariates: np.ndarray) -> np.ndarray:
+        """Return what was summed for the covariates, below what was summed for the constant if there is one."""
+        return np.concatenate([np.asarray(constant)[None], covariates]) if self.constant else covariates
 
 
 def _indicator(values: np.ndarray, codes: np.ndarray, count: int) -> sparse.csr_array:
@@ -182,16 +206,28 @@ def slices(rows: Rows, model: Model) -> Iterator[Slice]:
     Slice
         The next rows.
     """
-    d = model.width
+    d, p = model.width, rows.x.shape[1]
     length = max(1, min(len(rows), _SLICE_BYTES // (8 * max(d, 1))))
-    design, scratch = np.empty((length, d)), np.empty((length, d))
-    first = int(model.has_intercept)
-    design[:, :first] = 1.0
+    kind, scratch = _dense_kind(), np.empty((length, d))
+    copies = None if rows.x.dtype == np.float64 else np.empty((length, p))
     for start in range(0, len(rows), length):
         at = slice(start, min(start + length, len(rows)))
         here = slice(at.stop - at.start)
-        design[here, first:] = rows.x[at]
-        yield DenseSlice(*_beside(rows, at), design[here], scratch[here])
+        covariates = rows.x[at]
+        if copies is not None:
+            copies[here] = covariates
+            covariates = copies[here]
+        yield kind(*_beside(rows, at), covariates, model.has_intercept, scratch[here])
+
+
+@cache
+def _dense_kind() -> type[DenseSlice]:
+    """Return the slices with compiled sums where the extra ``accelerate`` is installed, else those of NumPy."""
+    if find_spec("numba") is None:
+        return DenseSlice
+    from dask_onestep.kernels import compiled
+
+    return compiled.CompiledSlice if compiled.enabled() else DenseSlice
 
 
 def _beside(rows: Rows, at: slice) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, slice]:
