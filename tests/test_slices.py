@@ -92,6 +92,14 @@ def test_gram_matrices_with_weights_of_any_sign(case, sign):
     close(sum(ask(lambda part: part.gram())), design.T @ design)
 
 
+def test_sums_and_gram_matrices_together(case):
+    design, _, ask = case
+    values, weights = np.random.default_rng(8).normal(size=(2, N))
+    pairs = ask(lambda part: part.weighted_sum_and_gram(values[part.rows], weights[part.rows]))
+    close(sum(pair[0] for pair in pairs), design.T @ values)
+    close(sum(pair[1] for pair in pairs), design.T @ (weights[:, None] * design))
+
+
 def test_gram_matrices_of_several_outcomes(case):
     design, _, ask = case
     weights = np.random.default_rng(3).normal(size=(N, 2, 2))

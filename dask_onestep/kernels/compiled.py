@@ -1,4 +1,4 @@
-"""X'WX in compiled loops, for which the extra ``accelerate`` (numba) is needed.
+"""X'v and X'WX in compiled loops, for which the extra ``accelerate`` (numba) is needed.
 
 `dask_onestep.kernels.slices` imports this module where numba is installed; its `DenseSlice` is the
 reference.  A tile of rows is turned on its side in L1 cache, once as it is and once weighted, and products
@@ -18,7 +18,7 @@ import numpy as np
 
 from dask_onestep.kernels.slices import DenseSlice
 
-__all__ = ["CompiledSlice", "add_gram", "enabled"]
+__all__ = ["CompiledSlice", "add_sums", "enabled"]
 
 _TILE = 128
 # Above this many columns a tile no longer fits in L2 cache, and BLAS is as fast.
@@ -32,18 +32,22 @@ def enabled() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CompiledSlice(DenseSlice):
-    """A dense slice whose Gram matrix is summed by a compiled loop."""
+    """A dense slice whose sums are made by a compiled loop."""
 
     def _gram(self, weights: np.ndarray | None) -> np.ndarray:
-        d = self.scratch.shape[1]
-        if d > _MOST_COLUMNS:
-            return super(CompiledSlice, self)._gram(weights)
-        if weights is None:
-            weights = np.ones(len(self.y))
-        gram = np.zeros((d, d))
-        tile, scaled = np.empty((2, d, _TILE))
-        add_gram(self.covariates, np.ascontiguousarray(weights), self.constant, tile, scaled, gram)
-        return np.tril(gram) + np.tril(gram, -1).T
+        weights = np.ones(len(self.y)) if weights is None else weights
+        return self.weighted_sum_and_gram(np.zeros(len(self.y)), weights)[1]
+
+    def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return X'v and X'WX, in one reading."""
+        p = self.covariates.shape[1]
+        if p > _MOST_COLUMNS:
+            return self.weighted_sum(values), super(CompiledSlice, self)._gram(weights)
+        sums, gram = np.zeros(p + 1), np.zeros((p + 1, p + 1))
+        tile, scaled = np.empty((2, p, _TILE))
+        add_sums(self.covariates, np.ascontiguousarray(values), np.ascontiguousarray(weights), tile, scaled, sums, gram)
+        first = 1 - int(self.constant)
+        return sums[first:], (np.tril(gram) + np.tril(gram, -1).T)[first:, first:]
 
 
 # Not "fast": that would let the compiler assume that no number is NaN or infinite.
@@ -63,37 +67,45 @@ def _compiled(signature: str):
 
 
 @numba.njit(**_OPTIONS)
-def _fill(x, weights, start, stop, first, tile, scaled):
-    """Turn rows start … stop on their side, as they are and weighted; the rest of the tile is zero."""
+def _fill(x, start, stop, tile):
+    """Turn rows start … stop on their side; the rest of the tile is zero."""
     rows = stop - start
     if rows < _TILE:
         tile[:] = 0.0
-        scaled[:] = 0.0
-    for j in range(first):
-        for i in range(rows):
-            tile[j, i] = 1.0
     # Eight rows at a time, so that whole cache lines are written.
     whole = rows - rows % 8
     for at in range(0, whole, 8):
         for j in range(x.shape[1]):
-            column = tile[first + j]
+            column = tile[j]
             for i in range(8):
                 column[at + i] = x[start + at + i, j]
     for i in range(whole, rows):
         for j in range(x.shape[1]):
-            tile[first + j, i] = x[start + i, j]
-    weight = weights[start:stop]
+            tile[j, i] = x[start + i, j]
+
+
+@numba.njit(**_OPTIONS)
+def _weigh(tile, values, weights, scaled, sums, gram):
+    """Weight a tile's columns, and add their sums: weighted by the values, and the Gram matrix's first column."""
+    sums[0] += values.sum()
+    gram[0, 0] += weights.sum()
     for j in range(tile.shape[0]):
         column, weighted = tile[j], scaled[j]
-        for i in range(rows):
-            weighted[i] = weight[i] * column[i]
+        of_values = of_weights = 0.0
+        for i in range(len(weights)):
+            product = weights[i] * column[i]
+            weighted[i] = product
+            of_weights += product
+            of_values += values[i] * column[i]
+        sums[j + 1] += of_values
+        gram[j + 1, 0] += of_weights
 
 
 @numba.njit(**_OPTIONS)
 def _add_products(tile, scaled, gram):
     """Add the products of a tile's columns with the weighted ones, at and below the diagonal."""
-    d = tile.shape[0]
-    fours = d - d % 4
+    p = tile.shape[0]
+    fours = p - p % 4
     for a in range(0, fours, 4):
         a0, a1, a2, a3 = tile[a], tile[a + 1], tile[a + 2], tile[a + 3]
         for b in range(0, a + 4, 4):
@@ -136,7 +148,7 @@ def _add_products(tile, scaled, gram):
             gram[a + 3, b + 1] += s31
             gram[a + 3, b + 2] += s32
             gram[a + 3, b + 3] += s33
-    for a in range(fours, d):
+    for a in range(fours, p):
         for b in range(a + 1):
             left, right = tile[a], scaled[b]
             total = 0.0
@@ -145,27 +157,34 @@ def _add_products(tile, scaled, gram):
             gram[a, b] += total
 
 
-_ROWS = "Array(float64, 2, 'A', readonly=True), Array(float64, 1, 'C', readonly=True)"
+_VECTOR = "Array(float64, 1, 'C', readonly=True)"
+_BUFFER = "float64[:, ::1]"
 
 
-@_compiled(f"void({_ROWS}, boolean, float64[:, ::1], float64[:, ::1], float64[:, ::1])")
-def add_gram(x, weights, constant, tile, scaled, gram):
-    """Add Σ wᵢxᵢxᵢ' at and below the diagonal of a Gram matrix; above it, what stands is no sum.
+@_compiled(
+    f"void(Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, {_BUFFER}, {_BUFFER}, float64[::1], {_BUFFER})"
+)
+def add_sums(x, values, weights, tile, scaled, sums, gram):
+    """Add Σ vᵢzᵢ and, at and below the diagonal, Σ wᵢzᵢzᵢ', where zᵢ is 1 and then xᵢ.
 
     Parameters
     ----------
     x : ndarray of shape (m, p)
         Covariates, of any layout.
-    weights : ndarray of shape (m,)
-        Of any sign.
-    constant : bool
-        Whether a 1 goes before each row.
-    tile, scaled : ndarray of shape (d, 128)
+    values, weights : ndarray of shape (m,)
+        v and w, of any sign.
+    tile, scaled : ndarray of shape (p, 128)
         Buffers.
-    gram : ndarray of shape (d, d)
-        What is added to.
+    sums : ndarray of shape (p + 1,)
+        What Σ vᵢzᵢ is added to.
+    gram : ndarray of shape (p + 1, p + 1)
+        What Σ wᵢzᵢzᵢ' is added to.
     """
-    m, first = x.shape[0], int(constant)
-    for start in range(0, m, _TILE):
-        _fill(x, weights, start, min(start + _TILE, m), first, tile, scaled)
-        _add_products(tile, scaled, gram)
+    below = gram[1:, 1:]
+    for start in range(0, x.shape[0], _TILE):
+        stop = min(start + _TILE, x.shape[0])
+        _fill(x, start, stop, tile)
+        if stop - start < _TILE:
+            scaled[:] = 0.0
+        _weigh(tile, values[start:stop], weights[start:stop], scaled, sums, gram)
+        _add_products(tile, scaled, below)

@@ -69,6 +69,10 @@ class Slice(ABC):
         blocks = [[self._gram(weights[:, a, b]) if b <= a else None for b in range(c)] for a in range(c)]
         return np.block([[blocks[max(a, b)][min(a, b)] for b in range(c)] for a in range(c)])
 
+    def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return X'v and X'WX, v and w of shape (m,)."""
+        return self.weighted_sum(values), self.gram(weights)
+
     @abstractmethod
     def times(self, coef: np.ndarray) -> np.ndarray:
         """Return Xβ, of shape (m,), or (m, c) for β of shape (d, c)."""
@@ -116,7 +120,7 @@ class DenseSlice(Slice):
         float64: the block's own rows, or a buffer that the next slice reuses.
     constant : bool
         Whether a 1 goes before each row, so that d is p + 1.
-    scratch : ndarray of shape (m, d)
+    scratch : ndarray of shape (≥ m·d,)
         A buffer for scaled rows.
     """
 
@@ -134,23 +138,35 @@ class DenseSlice(Slice):
 
     def weighted_sum(self, values: np.ndarray) -> np.ndarray:
         """Return X'v."""
-        return self._with_constant(values.sum(axis=0), np.dot(self.covariates.T, values))
+        sums = np.dot(self.covariates.T, values)
+        return np.concatenate([values.sum(axis=0)[None], sums]) if self.constant else sums
 
     def _gram(self, weights: np.ndarray | None) -> np.ndarray:
         if weights is None:
             weights = np.ones(len(self.y))
+        gram = self._covariates_gram(weights)
+        if not self.constant:
+            return gram
+        # The constant's row is a border, so that the large product is of contiguous rows.
+        border = np.dot(self.covariates.T, weights)
+        return np.block([[weights.sum(), border[None]], [border[:, None], gram]])
+
+    def _covariates_gram(self, weights: np.ndarray) -> np.ndarray:
+        scaled = self._buffer(self.covariates.shape[1])
         if (weights >= 0).all():
             # A product of a matrix with itself, which BLAS does at half the cost.
-            scaled = self.scaled(np.sqrt(weights))
+            np.multiply(self.covariates, np.sqrt(weights)[:, None], out=scaled)
             return np.dot(scaled.T, scaled)
-        scaled = self.scaled(weights)
-        return self._with_constant(scaled.sum(axis=0), np.dot(self.covariates.T, scaled))
+        np.multiply(self.covariates, weights[:, None], out=scaled)
+        return np.dot(scaled.T, self.covariates)
 
     def scaled(self, factors: np.ndarray) -> np.ndarray:
         """Return the rows fᵢxᵢ."""
-        self.scratch[:, : int(self.constant)] = factors[:, None]
-        np.multiply(self.covariates, factors[:, None], out=self._scratch_covariates())
-        return self.scratch
+        first = int(self.constant)
+        rows = self._buffer(self.covariates.shape[1] + first)
+        rows[:, :first] = factors[:, None]
+        np.multiply(self.covariates, factors[:, None], out=rows[:, first:])
+        return rows
 
     def group_sums(self, values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
         """Return Σ vᵢxᵢ of each group."""
@@ -159,8 +175,9 @@ class DenseSlice(Slice):
 
     def weighted_squares(self, weights: np.ndarray) -> np.ndarray:
         """Return Σ wᵢxᵢ² of each column."""
-        squares = np.square(self.covariates, out=self._scratch_covariates())
-        return self._with_constant(weights.sum(), np.dot(weights, squares))
+        squares = np.square(self.covariates, out=self._buffer(self.covariates.shape[1]))
+        sums = np.dot(weights, squares)
+        return np.concatenate([weights.sum()[None], sums]) if self.constant else sums
 
     def quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
         """Return xᵢ'Vxᵢ of each row."""
@@ -174,16 +191,15 @@ class DenseSlice(Slice):
 
     def dense(self) -> np.ndarray:
         """Return X, in the buffer of `scaled`."""
-        self.scratch[:, : int(self.constant)] = 1.0
-        self._scratch_covariates()[...] = self.covariates
-        return self.scratch
+        first = int(self.constant)
+        rows = self._buffer(self.covariates.shape[1] + first)
+        rows[:, :first] = 1.0
+        rows[:, first:] = self.covariates
+        return rows
 
-    def _scratch_covariates(self) -> np.ndarray:
-        return self.scratch[:, int(self.constant) :]
-
-    def _with_constant(self, constant: np.ndarray, covariates: np.ndarray) -> np.ndarray:
-        """Return what was summed for the covariates, below what was summed for the constant if there is one."""
-        return np.concatenate([np.asarray(constant)[None], covariates]) if self.constant else covariates
+    def _buffer(self, columns: int) -> np.ndarray:
+        """Return the scratch as rows without gaps, which BLAS and NumPy take in less time."""
+        return self.scratch[: len(self.y) * columns].reshape(len(self.y), columns)
 
 
 def _indicator(values: np.ndarray, codes: np.ndarray, count: int) -> sparse.csr_array:
@@ -208,7 +224,7 @@ def slices(rows: Rows, model: Model) -> Iterator[Slice]:
     """
     d, p = model.width, rows.x.shape[1]
     length = max(1, min(len(rows), _SLICE_BYTES // (8 * max(d, 1))))
-    kind, scratch = _dense_kind(), np.empty((length, d))
+    kind, scratch = _dense_kind(), np.empty(length * d)
     copies = None if rows.x.dtype == np.float64 else np.empty((length, p))
     for start in range(0, len(rows), length):
         at = slice(start, min(start + length, len(rows)))
@@ -217,7 +233,7 @@ def slices(rows: Rows, model: Model) -> Iterator[Slice]:
         if copies is not None:
             copies[here] = covariates
             covariates = copies[here]
-        yield kind(*_beside(rows, at), covariates, model.has_intercept, scratch[here])
+        yield kind(*_beside(rows, at), covariates, model.has_intercept, scratch)
 
 
 @cache
