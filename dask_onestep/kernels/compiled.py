@@ -12,6 +12,7 @@ infinities pass through to the sums, on which the kernels that check themselves 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -27,7 +28,7 @@ _MOST_COLUMNS = 300
 
 def enabled() -> bool:
     """Return whether numba compiles: with ``NUMBA_DISABLE_JIT=1`` the loops would run as Python."""
-    return not numba.config.DISABLE_JIT
+    return not getattr(numba.config, "DISABLE_JIT", False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class CompiledSlice(DenseSlice):
 
 
 # Not "fast": that would let the compiler assume that no number is NaN or infinite.
-_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
 
 
 def _compiled(signature: str):
