@@ -58,4 +58,4 @@ docs: $(VENV)/.docs  ## the site, every example executed, in docs/_build/html
 	$(BIN)/python -m sphinx -b html --fail-on-warning --keep-going --nitpicky docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest .venv-peers docs/_build docs/reference/generated dist
+	rm -rf $(VENV) $(VENV)-oldest .venv-peers docs/_build docs/reference/generated docs/_static/generated dist

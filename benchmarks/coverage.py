@@ -85,7 +85,7 @@ def draw_labels(layout: Layout, seed: int) -> tuple[Any, Any, np.ndarray]:
     return *(da.from_array(part, chunks=(layout.chunks, *part.shape[1:])) for part in (x, y)), coef.ravel()
 
 
-def settings(pilot_size: int) -> list[Setting]:
+def settings(pilot_size: int | str) -> list[Setting]:
     """Return the lines of the table: families with and without a dispersion, the sandwich, labels."""
     method = OneStep(pilot_size=pilot_size)
     paper = OneStep(pilot_size=pilot_size, correction=None)
@@ -137,16 +137,17 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=8000)
     parser.add_argument("--features", type=int, default=3)
     parser.add_argument("--blocks", type=int, default=8)
-    parser.add_argument("--pilot-size", type=int, default=1000)
+    parser.add_argument("--pilot-size", type=int, help="rows of the pilot; by default OneStep's own rule")
     parser.add_argument("--output", type=Path, default=RESULTS)
     asked = parser.parse_args()
     layout = Layout(asked.rows, asked.features, asked.blocks)
-    chosen = settings(asked.pilot_size)
+    pilot_size = asked.pilot_size or "auto"
+    chosen = settings(pilot_size)
     tests = sum(len(setting.draw(layout, 0)[2]) for setting in chosen)
     lower, upper = bounds(asked.replications, tests)
     print(
         f"{asked.replications} replications of {asked.rows} rows in {asked.blocks} sorted blocks, pilot of "
-        f"{asked.pilot_size}; {LEVEL:.0%} intervals, sound between {lower} and {upper}"
+        f"{pilot_size}; {LEVEL:.0%} intervals, sound between {lower} and {upper}"
     )
     source = {"commit": commit(), "command": shlex.join(["python", "-m", "benchmarks.coverage", *sys.argv[1:]])}
     lines = []
@@ -158,8 +159,7 @@ def main() -> int:
         found = {"least": hits.min(), "most": hits.max(), "mean": hits.mean() / asked.replications}
         sound = {"lower": lower, "upper": upper, "inside": inside}
         lines.append(
-            {"model": setting.name, "coefficients": len(hits), **found, **sound, **facts, "pilot": asked.pilot_size}
-            | source
+            {"model": setting.name, "coefficients": len(hits), **found, **sound, **facts, "pilot": pilot_size} | source
         )
         asked.output.parent.mkdir(exist_ok=True)
         pd.DataFrame(lines).to_csv(asked.output, index=False, float_format="%.4f")

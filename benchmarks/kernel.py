@@ -17,10 +17,10 @@ import pandas as pd
 from benchmarks.origin import commit, machine
 from dask_onestep.families import resolve_family
 from dask_onestep.kernels import slices as slicing
+from dask_onestep.kernels.algebra import DenseSlice
 from dask_onestep.kernels.compiled import CompiledSlice
 from dask_onestep.kernels.likelihood import log_likelihoods, moments
 from dask_onestep.kernels.rows import Model, Rows
-from dask_onestep.kernels.slices import DenseSlice
 from dask_onestep.kernels.surrogate import scores
 from dask_onestep.kernels.threads import one_blas_thread
 from dask_onestep.links import resolve_link

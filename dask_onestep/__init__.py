@@ -1,5 +1,6 @@
 """Generalized linear models with inference on Dask collections, read twice and not twenty times."""
 
+from dask_onestep._version import __version__ as __version__
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
 from dask_onestep.functions import (
     approximate_inverse_covariance,
@@ -10,7 +11,6 @@ from dask_onestep.functions import (
 )
 from dask_onestep.methods import MLE, Average, AverageLasso, DebiasedLasso, OneStep, Pilot, Surrogate
 
-__version__ = "0.1.0.dev0"
 __all__ = [
     "MLE",
     "Average",

@@ -79,7 +79,7 @@ def fit(
     level: Level = 0.95,
     scheduler: Scheduler = None,
     workers: Workers = None,
-    output: Annotated[str | None, typer.Option(help="Write the model: .json to read, .pkl to predict with.")] = None,
+    output: Annotated[str | None, typer.Option(help="Write the model: .json, or .pkl.")] = None,
     report: Annotated[str | None, typer.Option(help="Write a report as one HTML file; two passes more.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -132,20 +132,21 @@ def likelihood_ratio(
         Console(highlight=False, soft_wrap=True).print(escape(str(result)))
 
 
-@app.command(epilog="Example: dask-onestep predict model.pkl new/*.parquet predictions.csv")
+@app.command(epilog="Example: dask-onestep predict model.json new/*.parquet predictions.csv")
 def predict(
-    model: Annotated[
-        str, typer.Argument(help="A model that fit --output model.pkl wrote; a pickle runs code: read your own only.")
-    ],
+    model: Annotated[str, typer.Argument(help="A model that fit --output wrote.")],
     files: Files,
     output: Annotated[str, typer.Argument(help="Where to write: a .csv file, or a directory for Parquet.")],
     offset: Offset = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Read a .pkl, which can run any code: only your own.")
+    ] = False,
 ) -> None:
     """Write the mean of each row, or the probabilities of its labels."""
     with _one_line_errors(), _cluster(scheduler, workers):
-        glm, table = read_model(model), read_table(files)
+        glm, table = read_model(model, trust_pickle=trust_pickle), read_table(files)
         if isinstance(glm, GLMClassifier):
             predicted = glm.predict_proba(table, offset=offset)
         else:

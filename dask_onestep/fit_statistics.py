@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.multinomial import MultinomialSums
+from dask_onestep.kernels.multinomial_statistics import MultinomialSums
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.statistics import FitSums
 
@@ -78,6 +78,15 @@ class FitStatistics:
         -------
         Series
             One value a statistic.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> glm.fit_statistics(X, y).to_series()["df_resid"]
+        np.float64(1997.0)
         """
         return pd.Series(asdict(self))
 
@@ -100,6 +109,16 @@ def finish(model: Model, sums: FitSums | MultinomialSums, rank: int, dispersion:
     -------
     FitStatistics
         The statistics.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="binomial")
+    >>> glm = GLMClassifier().fit(X, y)
+    >>> fit = glm.fit_statistics(X, y)  # one pass, whose sums are finished so
+    >>> bool(abs(fit.aic - (fit.deviance + 2 * 3)) < 1e-6)
+    True
     """
     n = sums.weight if model.weight_type == "frequency" else float(sums.n)
     null_deviance = sums.null.deviance if sums.offset_null is None else sums.offset_null

@@ -20,6 +20,7 @@ from dask_onestep.kernels.likelihood import moments as moments_of_block
 from dask_onestep.kernels.nodewise import NodewiseRows, approximate_inverse, join_rows, nodewise_rows, row_shares
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.kernels.sampling import PilotSample, PilotSize, sample_rows
+from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.links import LINKS, LinkLike, resolve_link
 from dask_onestep.methods.arguments import check_pilot_size, seed_of
 
@@ -204,10 +205,15 @@ def nodewise_lasso(X: Any, alpha: Any, *, weights: Any = None) -> Delayed:
     penalty = np.full(p, penalty) if penalty.ndim == 0 else penalty
     if penalty.shape != (p,) or not (np.isfinite(penalty) & (penalty >= 0)).all():
         raise ValueError(f"alpha={alpha!r} must be a number ≥ 0, or one for each of the {p} columns of X.")
-    # The kernels want a y; the first column stands in for it and is not read.
-    first = data.x[data.columns[0]] if hasattr(data.x, "columns") else data.x[:, 0]
-    total = tree_sum(gather(data.x, first, data.weights), gram_sums, _columns_only(data), name="gram")
-    parts = [apply(_some_rows, total, penalty, share, name="nodewise") for share in row_shares(p)]
+    # The kernels want a y, which these do not read.
+    if hasattr(data.x, "columns"):
+        unread = data.x[data.columns[0]]
+    else:
+        unread = data.x[:, :1].map_blocks(_no_response, dtype=float, drop_axis=1, meta=np.empty(0))
+    blocks, model = gather(data.x, unread, data.weights), _columns_only(data)
+    total = tree_sum(blocks, gram_sums, model, name="gram", record_bytes=8 * p**2)
+    gram = apply(_gram, total, name="gram-mean")
+    parts = [apply(nodewise_rows, gram, share, penalty, name="nodewise") for share in row_shares(p)]
     return apply(join_rows, *parts, name="nodewise-rows")
 
 
@@ -266,8 +272,12 @@ def _sample(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSample
 
 def _drawn(sample: PilotSample) -> tuple[np.ndarray, np.ndarray]:
     drawn = sample.drawn()
-    return drawn.x, drawn.y
+    return drawn.x.toarray() if isinstance(drawn.x, SplitMatrix) else drawn.x, drawn.y
 
 
-def _some_rows(total: GramSums, alpha: np.ndarray, index: range) -> NodewiseRows:
-    return nodewise_rows(total.gram / total.n, index, alpha)
+def _no_response(x: Any) -> np.ndarray:
+    return np.zeros(x.shape[0])
+
+
+def _gram(total: GramSums) -> np.ndarray:
+    return total.gram / total.n

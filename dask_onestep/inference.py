@@ -13,7 +13,15 @@ from scipy import linalg, stats
 
 from dask_onestep.kernels.linear_algebra import factorize
 
-__all__ = ["TestResult", "coefficient_table", "p_text", "parse_null", "score_statistic", "wald"]
+__all__ = [
+    "TestResult",
+    "coefficient_table",
+    "p_text",
+    "parse_null",
+    "score_statistic",
+    "score_statistic_beside",
+    "wald",
+]
 
 Null = str | Sequence[str] | Mapping[str, float]
 
@@ -76,6 +84,13 @@ class TestResult:
         -------
         TestResult
             The result.
+
+        Examples
+        --------
+        >>> from dask_onestep.inference import TestResult
+        >>> result = TestResult.of(2.5, 3, 100)
+        >>> result.distribution, round(result.p_value, 3)
+        ('F', 0.064)
         """
         if np.isnan(df_denom):
             return cls(statistic, df, df_denom, "chi2", float(stats.chi2.sf(statistic, df)), **words)
@@ -143,6 +158,13 @@ def coefficient_table(names: Sequence[str], coef: np.ndarray, covariance: np.nda
     ------
     ValueError
         If `level` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference import coefficient_table
+    >>> coefficient_table(["intercept", "x0"], np.array([1.0, 2.0]), np.diag([0.25, 1.0]), 0.95)["z"].tolist()
+    [2.0, 2.0]
     """
     if not 0 < level < 1:
         raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
@@ -161,53 +183,76 @@ def coefficient_table(names: Sequence[str], coef: np.ndarray, covariance: np.nda
     return pd.DataFrame(columns, index=pd.Index(names))
 
 
-def parse_null(null: Null, names: Sequence[str]) -> dict[str, float]:
+def parse_null(null: Null, coefficients: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """Return a null hypothesis as name → value.
 
     Parameters
     ----------
     null : str, sequence of str, or mapping from str to float
-        Coefficients that are zero jointly, or have the values given.
-    names : sequence of str
-        Names of the coefficients.
+        Coefficients that are zero jointly, or have the values given; a regressor stands for all of its
+        coefficients, which are several in a multinomial logit.
+    coefficients : mapping from str to sequence of str
+        The coefficients of each regressor, as ``Model.by_regressor`` has them.
 
     Returns
     -------
     dict
-        Name to value, in the order of `names`.
+        Name to value, in the order of the coefficients, class by class.
 
     Raises
     ------
     ValueError
-        If it is empty, a name is not known, or a value is not a finite number.
+        If it is empty, a name is not known, a coefficient is given two values, or a value is not a finite
+        number.
+
+    Examples
+    --------
+    >>> from dask_onestep.inference import parse_null
+    >>> parse_null(["x1", "x0"], {"intercept": ["intercept"], "x0": ["x0"], "x1": ["x1"]})
+    {'x0': 0.0, 'x1': 0.0}
+    >>> parse_null("x0", {"x0": ["birch:x0", "cedar:x0"]})
+    {'birch:x0': 0.0, 'cedar:x0': 0.0}
     """
     if isinstance(null, str):
         null = [null]
-    values = dict(null) if isinstance(null, Mapping) else dict.fromkeys(null, 0.0)
-    if not values:
+    given = dict(null) if isinstance(null, Mapping) else dict.fromkeys(null, 0.0)
+    if not given:
         raise ValueError("null is empty: name at least one coefficient, such as null=['x1'].")
-    if unknown := [name for name in values if name not in names]:
-        raise ValueError(f"null names {unknown}, which are not coefficients. These are: {', '.join(names)}.")
-    for name, value in values.items():
+    names = [name for of_class in zip(*coefficients.values(), strict=True) for name in of_class]
+    if unknown := [name for name in given if name not in names and name not in coefficients]:
+        whole = "" if set(coefficients) == set(names) else f"; and, for all classes, {', '.join(coefficients)}"
+        raise ValueError(f"null names {unknown}, which are not coefficients. These are: {', '.join(names)}{whole}.")
+    values: dict[str, float] = {}
+    for name, value in given.items():
         if not np.isfinite(value):
             raise ValueError(f"null sets {name} to {value!r}, which is not a finite number.")
-    return {name: float(values[name]) for name in names if name in values}
+        for each in (name,) if name in names else coefficients[name]:
+            if values.setdefault(each, float(value)) != value:
+                raise ValueError(f"null sets {each} to {values[each]:g} and to {value:g}: name it once.")
+    return {name: values[name] for name in names if name in values}
 
 
-def null_text(null: Mapping[str, float]) -> str:
+def null_text(null: Mapping[str, float], coefficients: Mapping[str, Sequence[str]]) -> str:
     """Return a null hypothesis in words.
 
     Parameters
     ----------
     null : mapping from str to float
         Name to value.
+    coefficients : mapping from str to sequence of str
+        The coefficients of each regressor.
 
     Returns
     -------
     str
-        Such as ``x1 = 0, x2 = 1``.
+        Such as ``x1 = 0, x2 = 1``, or ``x1 = 0 in each class`` for all coefficients of a regressor.
     """
-    return ", ".join(f"{name} = {value:g}" for name, value in null.items())
+    left, words = dict(null), []
+    for regressor, names in coefficients.items():
+        if len(names) > 1 and len({left.get(name) for name in names}) == 1 and names[0] in left:
+            words.append(f"{regressor} = {left[names[0]]:g} in each class")
+            left = {name: value for name, value in left.items() if name not in names}
+    return ", ".join([*words, *(f"{name} = {value:g}" for name, value in left.items())])
 
 
 def wald(
@@ -239,19 +284,32 @@ def wald(
     ------
     ValueError
         If R has dependent rows, or concerns an aliased coefficient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference import wald
+    >>> coef, covariance = np.array([1.0, 2.0]), np.diag([0.25, 1.0])
+    >>> print(wald(coef, covariance, np.array([[0.0, 1.0]]), np.zeros(1), np.nan, "x0 = 0"))
+    Wald test of x0 = 0: chi2(1) = 4, p = 0.046.
     """
     used = (restriction != 0).any(axis=0)
     if np.isnan(coef[used]).any():
-        raise ValueError(f"The hypothesis {text} concerns an aliased coefficient, which has no estimate.")
+        raise ValueError(f"The hypothesis {text} concerns an aliased coefficient, which has no estimate: leave it out.")
     gap = restriction[:, used] @ coef[used] - value
     spread = restriction[:, used] @ covariance[np.ix_(used, used)] @ restriction[:, used].T
     if np.isnan(spread).any():
-        raise ValueError(f"The hypothesis {text} concerns a coefficient that has no standard error.")
+        raise ValueError(
+            f"The hypothesis {text} concerns a coefficient that has no standard error, its covariance being NaN: "
+            "leave it out."
+        )
     scale = np.sqrt(np.diag(spread))
     try:
         lower = linalg.cholesky(spread / np.outer(scale, scale), lower=True)
     except (linalg.LinAlgError, ValueError) as error:
-        raise ValueError(f"The restrictions {text} are not independent of each other.") from error
+        raise ValueError(
+            f"The restrictions {text} are not independent of each other: drop those that follow from the others."
+        ) from error
     half = linalg.solve_triangular(lower, gap / scale, lower=True)
     statistic, s = float(half @ half), len(value)
     return TestResult.of(statistic if np.isnan(df_denom) else statistic / s, s, df_denom, null=text, test="Wald")
@@ -284,6 +342,13 @@ def score_statistic(score: np.ndarray, information: np.ndarray, tested: np.ndarr
     References
     ----------
     .. [1] Neyman, "Optimal asymptotic tests of composite statistical hypotheses", 1959.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference import score_statistic
+    >>> score_statistic(np.array([0.0, 6.0]), np.diag([4.0, 9.0]), np.array([False, True]))
+    4.0
     """
     whole = factorize(information, intercept=intercept).decrement(score)
     if tested.all():
@@ -293,7 +358,40 @@ def score_statistic(score: np.ndarray, information: np.ndarray, tested: np.ndarr
     return max(0.0, whole - inner.decrement(score[free]))
 
 
-def restrictions(null: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:
+def score_statistic_beside(score: np.ndarray, information: np.ndarray, nuisance: np.ndarray) -> float:
+    """Return the C(α) statistic where the nuisance coefficients are directions of the parameter space.
+
+    Parameters
+    ----------
+    score : ndarray of shape (r,)
+        s at the restricted estimate, at φ = 1.
+    information : ndarray of shape (r, r)
+        I there.
+    nuisance : ndarray of shape (r, k)
+        Along its columns the hypothesis leaves the coefficients free.
+
+    Returns
+    -------
+    float
+        The squared length of the score, in the metric of I⁻¹, across these directions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference import score_statistic_beside
+    >>> score_statistic_beside(np.array([0.0, 6.0]), np.diag([4.0, 9.0]), np.array([[1.0], [0.0]]))
+    4.0
+    """
+    factor = factorize(information)
+    white = factor.whiten(score)
+    free, _ = np.linalg.qr(factor.lower.T @ (factor.scale[:, None] * nuisance)[factor.kept])
+    across = white - free @ (free.T @ white)
+    return float(across @ across)
+
+
+def restrictions(
+    null: Any, names: Sequence[str], coefficients: Mapping[str, Sequence[str]]
+) -> tuple[np.ndarray, np.ndarray, str]:
     """Return R, r and words for a hypothesis by names, by values, or as a pair (R, r) or matrix R.
 
     Parameters
@@ -302,6 +400,8 @@ def restrictions(null: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarra
         The hypothesis.
     names : sequence of str
         Names of the d coefficients.
+    coefficients : mapping from str to sequence of str
+        The coefficients of each regressor.
 
     Returns
     -------
@@ -320,13 +420,19 @@ def restrictions(null: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarra
     pair = isinstance(null, tuple) and len(null) == 2 and not isinstance(null[0], str)
     if (isinstance(null, np.ndarray) and null.dtype.kind in "fiub") or pair:
         matrix = np.atleast_2d(np.asarray(null[0] if pair else null, dtype=np.float64))
-        value = np.broadcast_to(np.asarray(null[1] if pair else 0.0, dtype=np.float64), len(matrix))
+        told = np.asarray(null[1] if pair else 0.0, dtype=np.float64)
         if matrix.shape[1] != len(names):
-            raise ValueError(f"R has {matrix.shape[1]} columns, and there are {len(names)} coefficients.")
+            raise ValueError(
+                f"R has {matrix.shape[1]} columns, and there are {len(names)} coefficients: give it one for each, in "
+                "the order of coef_table()."
+            )
+        if told.ndim and told.shape != (len(matrix),):
+            raise ValueError(f"R has {len(matrix)} rows, and r has shape {told.shape}: give it one value a row.")
+        value = np.broadcast_to(told, len(matrix))
         return matrix, value, f"R b = r ({len(matrix)} restriction{'s' if len(matrix) > 1 else ''})"
-    values = parse_null(null, names)
+    values = parse_null(null, coefficients)
     return (
         np.eye(len(names))[[list(names).index(name) for name in values]],
         np.array(list(values.values())),
-        null_text(values),
+        null_text(values, coefficients),
     )

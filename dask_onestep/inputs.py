@@ -172,7 +172,8 @@ def _cut(x: np.ndarray, parts: dict[str, Any], columns: tuple[str, ...]) -> Data
     for name, part in parts.items():
         array = None if part is None else _local_part(x, part, name)
         lazy[name] = None if array is None else da.from_array(array, chunks=rows, name=False)
-    return Data(da.from_array(x, chunks=(rows, -1), name=False), **lazy, columns=columns, local=True)
+    # asarray=False keeps sparse rows sparse.
+    return Data(da.from_array(x, chunks=(rows, -1), name=False, asarray=False), **lazy, columns=columns, local=True)
 
 
 def _cut_table(x: pd.DataFrame, parts: dict[str, Any], columns: tuple[str, ...]) -> Data:

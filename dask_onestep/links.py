@@ -22,7 +22,26 @@ _EPSILON = np.finfo(np.float64).eps
 
 @runtime_checkable
 class LinkLike(Protocol):
-    """What the kernels need of a link."""
+    """What the kernels need of a link.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> class Softplus:
+    ...     def link(self, mean):
+    ...         return np.log(np.expm1(mean))
+    ...
+    ...     def inverse(self, eta):
+    ...         return np.logaddexp(0.0, eta)
+    ...
+    ...     def inverse_derivative(self, eta):
+    ...         return 1 / (1 + np.exp(-eta))
+    >>> X, y, coef = make_glm(2000, 2, family="poisson", link=Softplus())
+    >>> bool(abs(GLMRegressor("poisson", Softplus()).fit(X, y).coef_ - coef[1:]).max() < 0.3)
+    True
+    """
 
     def link(self, mean: np.ndarray) -> np.ndarray:
         """Return η = g(μ)."""
@@ -196,6 +215,13 @@ def mean_and_derivative(link: LinkLike, eta: np.ndarray) -> tuple[np.ndarray, np
     -------
     mean, derivative : ndarray
         Of the shape of `eta`; not to be written into.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.links import mean_and_derivative, resolve_link
+    >>> mean_and_derivative(resolve_link("logit"), np.zeros(1))
+    (array([0.5]), array([0.25]))
     """
     together = getattr(link, "together", None)
     return (link.inverse(eta), link.inverse_derivative(eta)) if together is None else together(eta)

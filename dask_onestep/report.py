@@ -88,6 +88,17 @@ def compare(glm: Any, X: Any, y: Any = None, *, sample_weight: Any = None, offse
     -------
     tuple of BlockFit
         One a block, in order; blocks without rows too.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="binomial")
+    >>> glm = GLMClassifier().fit(X, y)
+    >>> from dask_onestep.report import compare
+    >>> blocks = compare(glm, X, y)
+    >>> len(blocks), blocks[0].n
+    (8, 250)
     """
     problem = glm._problem(X, y, sample_weight, offset)
     coef = np.nan_to_num(glm.estimate_.coef)
@@ -112,6 +123,17 @@ def report_html(glm: Any, summary: Summary, blocks: Sequence[BlockFit] = (), *, 
     -------
     str
         A document that refers to nothing outside itself.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="binomial")
+    >>> glm = GLMClassifier().fit(X, y)
+    >>> from dask_onestep.report import report_html
+    >>> page = report_html(glm, glm.summary())
+    >>> page.startswith("<!doctype html>"), "http" in page
+    (True, False)
     """
     notes = "".join(f"<p class='warning'>{escape(note)}</p>" for note in summary.notes)
     facts = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in summary.facts)

@@ -35,6 +35,22 @@ class Summary:
         Level of the intervals.
     notes : tuple of str
         Warnings of the fit.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from dask_onestep.summaries import Summary
+    >>> columns = ["coef", "std_err", "z", "p_value", "ci_lower", "ci_upper"]
+    >>> table = pd.DataFrame([[0.5, 0.1, 5.0, 0.0, 0.3, 0.7]], index=["x0"], columns=columns)
+    >>> print(Summary("A model", "Read twice.", (("rows", "1,000"), ("passes", "2")), table, 0.95))
+    A model
+    Read twice.
+    ================================================================================
+    rows:                             1,000  passes:                               2
+    --------------------------------------------------------------------------------
+                      coef   std err          z  P>|z|     [0.025     0.975]
+    x0                 0.5       0.1          5 <0.001        0.3        0.7
+    ================================================================================
     """
 
     title: str
@@ -47,7 +63,7 @@ class Summary:
     def __str__(self) -> str:
         width = min(max([9, *(len(name) for name in self.table.index)]), _WIDTH - sum(_WIDTHS))
         bounds = (f"[{(1 - self.level) / 2:.3f}", f"{(1 + self.level) / 2:.3f}]")
-        lines = [self.title, self.verdict, "=" * _WIDTH]
+        lines = [*textwrap.wrap(self.title, _WIDTH), *textwrap.wrap(self.verdict, _WIDTH), "=" * _WIDTH]
         lines += _two_columns(self.facts)
         lines.append("-" * _WIDTH)
         lines.append(
@@ -64,7 +80,8 @@ class Summary:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(h)}</th>" for h in (*_HEADINGS, f"{self.level:.0%} from", "to"))
+        names = (*_HEADINGS, f"{self.level:.0%} from", "to")
+        head = "".join(f"<th style='text-align:right'>{escape(name)}</th>" for name in names)
         body = "".join(
             f"<tr><th style='text-align:left'>{escape(name)}</th>"
             + "".join(f"<td style='text-align:right'>{escape(cell)}</td>" for cell in _cells(row))

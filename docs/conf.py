@@ -29,9 +29,13 @@ extensions = [
     "sphinxcontrib.bibtex",
 ]
 nitpicky = True
-# A single name in a docstring's backticks may be a parameter's, which is no target.
-nitpick_ignore_regex = [("py:obj", r"\w+")]
-exclude_patterns = ["_build"]
+# A single name in a docstring's backticks may be a parameter's, which is no target; other packages' names are plain,
+# since their inventories would have to be fetched.
+nitpick_ignore_regex = [
+    ("py:obj", r"\w+"),
+    ("py:obj", r"(dask|distributed|numpy|pandas|scipy|sklearn|statsmodels)\..+"),
+]
+exclude_patterns = ["_build", "_scripts"]
 templates_path = ["_templates"]
 bibtex_bibfiles = ["references.bib"]
 default_role = "autolink"  # a name in backticks links where it can, and is plain where not
@@ -46,7 +50,7 @@ myst_heading_anchors = 3
 # Every page is executed anew: a cached output would outlive the code that made it.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_timeout = 600
 nb_merge_streams = True
 
 html_theme = "pydata_sphinx_theme"
@@ -55,13 +59,14 @@ html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 8,
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_prev_next": False,
     "secondary_sidebar_items": ["page-toc"],
 }
-html_sidebars = {"index": [], "start": []}
+html_sidebars = {"index": [], "start": [], "gallery": [], "notebooks/*": []}
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 

@@ -7,7 +7,11 @@ import warnings
 import dask
 import pytest
 from distributed import Client, LocalCluster
+from hypothesis import settings
 from support import Loads
+
+# A search rather than a test: python -m pytest … --hypothesis-profile=search
+settings.register_profile("search", max_examples=5000, deadline=None)
 
 
 @pytest.fixture(scope="session")

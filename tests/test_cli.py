@@ -60,16 +60,17 @@ def test_fit_writes_what_statsmodels_finds(folder):
     assert "origin[T.LGA]" in report.read_text()
 
 
-def test_predict_writes_the_mean_of_each_row(folder):
-    model, predicted = folder / "model.pkl", folder / "predicted.csv"
+@pytest.mark.parametrize(("name", "options"), [("model.json", []), ("model.pkl", ["--trust-pickle"])])
+def test_predict_writes_the_mean_of_each_row(folder, name, options):
+    model, predicted = folder / name, folder / "predicted.csv"
     fitted = run(
         "fit", "delayed ~ distance + origin", folder / "all.csv", "--family", "binomial", "--quiet", "--output", model
     )
     assert fitted.exit_code == 0, fitted.output
     assert fitted.stderr == ""
-    assert run("predict", model, *parts(folder), predicted).exit_code == 0
+    assert run("predict", model, *parts(folder), predicted, *options).exit_code == 0
     frame = pd.read_csv(folder / "all.csv")
-    glm = read_model(str(model))
+    glm = read_model(str(model), trust_pickle=True)
     np.testing.assert_allclose(pd.read_csv(predicted)["mean"], glm.predict(frame), rtol=1e-12)
 
 
@@ -86,7 +87,7 @@ def test_terms_are_tested_by_the_likelihood_ratio(folder):
 
 
 def test_labels_are_classified(folder):
-    model, predicted = folder / "model.pkl", folder / "predicted"
+    model, predicted = folder / "model.json", folder / "predicted"
     words = ["fit", "status ~ distance", *parts(folder), "--family", "binomial", "--output", model, "--pilot-size", 300]
     assert run(*words).exit_code == 0
     assert list(read_model(str(model)).classes_) == ["late", "on time"]
@@ -116,7 +117,10 @@ MISTAKES = [
     (["fit", "delayed ~ distance", "{}/all.csv", "--method", "mle", "--pilot-size", "50"], "means nothing"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--output", "{}/model.txt"], ".json"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--scheduler", "tcp://x:1", "--workers", "1"], "exclude"),
-    (["predict", "{}/all.csv", "{}/all.csv", "{}/out.csv"], "not a .pkl"),
+    (["predict", "{}/all.csv", "{}/all.csv", "{}/out.csv"], "must end in .json"),
+    (["predict", "{}/model.pkl", "{}/all.csv", "{}/out.csv"], "pass --trust-pickle"),
+    (["predict", "{}/none.json", "{}/all.csv", "{}/out.csv"], "No such file"),
+    (["fit", "delayed ~ Q(open('{}/pwned', 'w'))", "{}/all.csv"], "Q is not allowed"),
 ]
 
 

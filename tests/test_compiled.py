@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from support import model_of
 
 from dask_onestep.kernels import slices as slicing
+from dask_onestep.kernels.algebra import DenseSlice
 from dask_onestep.kernels.compiled import CompiledSlice
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.rows import Rows
-from dask_onestep.kernels.slices import DenseSlice
 
 FIELDS = ("loglik", "score", "information", "pearson", "pearson_gradient")
 

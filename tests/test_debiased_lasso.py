@@ -345,13 +345,17 @@ def test_small_blocks_are_warned_of_and_large_ones_not():
 @pytest.mark.parametrize("family", ["gaussian", "binomial"])
 def test_coverage_and_error_by_simulation(family):
     # 40 draws of 5 active and 25 idle coefficients; binomial bounds at four standard deviations.
-    hits, gains = [], []
+    hits, gains, jointly, false = [], [], [], []
     for seed in range(40):
         x, y, coef = sparse_data(2000, 30, family, active=5, seed=seed)
         X, Y, _ = in_blocks(x, y, 4)
         method = DebiasedLasso(nodewise="pooled", nodewise_alpha="auto", steps=2)
         with _small_blocks():
             glm = GLMRegressor(family, method=method).fit(X, Y)
+        together = glm.coef_table(level=0.95 ** (1 / 30)).iloc[1:]
+        jointly.append(bool(((together.ci_lower <= coef) & (together.ci_upper >= coef)).all()))
+        discovered = stats.false_discovery_control(together.p_value) < 0.1
+        false.append(discovered[5:].sum() / max(discovered.sum(), 1))
         bounds = glm.conf_int().iloc[1:]
         hits.append((bounds.ci_lower <= coef) & (bounds.ci_upper >= coef))
         naive = glm.estimate_.average_coef[1:]
@@ -361,6 +365,8 @@ def test_coverage_and_error_by_simulation(family):
         assert stats.binom.cdf(part.sum(), part.size, 0.95) > stats.norm.sf(4)
         assert stats.binom.sf(part.sum() - 1, part.size, 0.95) > stats.norm.sf(4)
     assert min(gains) > 0
+    assert stats.binom.cdf(sum(jointly), 40, 0.95) > stats.norm.sf(4)
+    assert np.mean(false) < 0.1 + 4 * np.std(false) / np.sqrt(40)
 
 
 def _cut(x, y, sizes):

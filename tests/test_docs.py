@@ -1,6 +1,8 @@
 """The reference lists every public name."""
 
+import doctest
 import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -43,3 +45,31 @@ def test_the_reference_lists_every_public_name(suffix):
     if suffix:
         public -= set(importlib.import_module("dask_onestep").__all__)
     assert listed()[module.__name__] == public
+
+
+def public_objects():
+    """Return every public function and class, with the public methods of estimators and displays, by name."""
+    found = {}
+    for suffix in MODULES:
+        module = importlib.import_module(f"dask_onestep{suffix}")
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if not getattr(thing, "__module__", "").startswith("dask_onestep"):
+                continue
+            found[name] = thing
+            if inspect.isclass(thing) and ("fit" in dir(thing) or name.endswith("Display")):
+                found |= {f"{name}.{method}": function for method, function in methods_of(thing)}
+    return found
+
+
+def methods_of(thing):
+    """Return the public methods that this package gives a class, its own and those of its mixins."""
+    for name, function in inspect.getmembers(thing, callable):
+        if not name.startswith("_") and getattr(function, "__module__", "").startswith("dask_onestep"):
+            yield name, function
+
+
+@pytest.mark.parametrize("name", (found := public_objects()))
+def test_every_public_name_has_an_example(name):
+    # The doctests of all modules are collected with the tests, so that what is there runs.
+    assert doctest.DocTestParser().get_examples(inspect.getdoc(found[name]) or ""), f"{name} has no example"

@@ -55,7 +55,7 @@ def expected_failures(estimator):
 # Fifteen rows and thirty columns, alias and separation: the warnings are right, and not what is checked.
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@parametrize_with_checks(CHECKED, expected_failed_checks=expected_failures, xfail_strict=True)
+@parametrize_with_checks(CHECKED, expected_failed_checks=expected_failures)
 def test_scikit_learn_conformance(estimator, check):
     check(estimator)
 

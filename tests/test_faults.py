@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -92,8 +93,8 @@ def undisturbed(tmp_path_factory):
         return bits(estimator().fit(*source(tmp_path_factory.mktemp("undisturbed"))))
 
 
-@pytest.fixture(scope="module")
-def nannies():
+@contextmanager
+def two_nannies():
     """Two worker processes under nannies, which start those that die anew."""
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
@@ -102,10 +103,23 @@ def nannies():
         yield cluster
 
 
+@pytest.fixture(scope="module")
+def nannies():
+    with two_nannies() as cluster:
+        yield cluster
+
+
 @pytest.fixture
 def client(nannies):
+    """A cluster where nobody dies."""
     with Client(nannies) as client:
-        client.wait_for_workers(2, timeout=PATIENCE)
+        yield client
+
+
+@pytest.fixture
+def mortal_client():
+    """A cluster of the test's own: how soon a nanny brings a dead worker back is no concern of the next."""
+    with two_nannies() as cluster, Client(cluster) as client:
         yield client
 
 
@@ -135,13 +149,13 @@ def in_background(client, function):
 
 # One-step with a robust covariance: load 1 is the pilot's, 2 the moments', 3 the score products'.
 @pytest.mark.parametrize("which", [1, 2, 3], ids=["pilot", "moments", "score products"])
-def test_a_worker_killed_in_a_pass(client, tmp_path, undisturbed, which):
+def test_a_worker_killed_in_a_pass(mortal_client, tmp_path, undisturbed, which):
     glm = estimator().fit(*source(tmp_path, {(2, which): "die"}))
     assert bits(glm) == undisturbed
     assert loads_of(tmp_path, 2) > 3
 
 
-def test_a_block_that_kills_every_worker_ends(client, tmp_path):
+def test_a_block_that_kills_every_worker_ends(mortal_client, tmp_path):
     X, y = source(tmp_path, {(4, "always"): "die"})
     with pytest.raises(KilledWorker, match=r"pilot-sample-.*4"):
         estimator().fit(X, y)

@@ -2,6 +2,7 @@
 
 import warnings
 
+import dask.array as da
 import numpy as np
 import pytest
 import statsmodels.api as sm
@@ -84,47 +85,6 @@ def test_families_without_counterpart_raise():
         resolve_family(3)
 
 
-# --- statsmodels' own data sets ---------------------------------------------------------------
-
-
-def test_star98_binomial_counts():
-    data = sm.datasets.star98.load_pandas()
-    counts = data.endog.to_numpy(np.float64)
-    x = data.exog.to_numpy(np.float64)
-    trials = counts.sum(axis=1)
-    # In raw units the information's condition number is 1e21, for them as for us.
-    x = (x - x.mean(axis=0)) / x.std(axis=0)
-    reference = sm.GLM(counts, sm.add_constant(x), sm.families.Binomial()).fit(tol=1e-14)
-    glm = GLMRegressor("binomial", method=MLE()).fit(x, counts[:, 0] / trials, sample_weight=trials)
-    agree(glm, reference, True)
-
-
-def test_cpunish_poisson():
-    data = sm.datasets.cpunish.load_pandas()
-    x = data.exog.copy()
-    x["INCOME"] /= 1000.0
-    reference = sm.GLM(data.endog, sm.add_constant(x), sm.families.Poisson()).fit(tol=1e-14)
-    glm = GLMRegressor("poisson", method=MLE()).fit(x, data.endog)
-    agree(glm, reference, True)
-    assert list(glm.coef_table().index[1:]) == list(x.columns)
-
-
-def test_scotland_gamma():
-    data = sm.datasets.scotland.load_pandas()
-    x = data.exog.to_numpy(np.float64)
-    x = (x - x.mean(axis=0)) / x.std(axis=0)
-    reference = sm_fit(x, data.endog.to_numpy(), "gamma", "inverse")
-    glm = GLMRegressor("gamma", method=MLE()).fit(x, data.endog.to_numpy(np.float64))
-    agree(glm, reference, True)
-
-
-def test_copper_gaussian_in_raw_units():
-    data = sm.datasets.copper.load_pandas()
-    reference = sm.GLM(data.endog, sm.add_constant(data.exog)).fit()
-    glm = GLMRegressor(method=MLE()).fit(data.exog, data.endog)
-    agree(glm, reference, True)
-
-
 # --- robust covariances -----------------------------------------------------------------------
 
 CANONICAL = [
@@ -193,9 +153,62 @@ def test_the_robust_covariance_of_one_step_takes_a_third_pass():
     np.testing.assert_allclose(hc0.covariance_, robust(*local, "poisson", "log", "HC0").covariance_, rtol=0.02)
 
 
+def objects(*labels):
+    out = np.empty(len(labels), dtype=object)
+    out[:] = labels
+    return out
+
+
+LABELS = {
+    "words": np.array(["a", "bb", "ccc", "d", "e"]),
+    "dates": np.array(["2024-01-01", "2024-01-02", "2024-02-01", "2024-03-01", "2025-01-01"], dtype="datetime64[ns]"),
+    "tuples": objects(("a", 1), ("a", 2), ("b", 1), ("b", 2), ("b", 3)),
+    "of all kinds": objects(("a", 1), "1", 1, (2, "c", 3), frozenset([1])),
+}
+
+
+@pytest.mark.parametrize("rows", [None, 130], ids=["one block", "spanning blocks"])
+@pytest.mark.parametrize("kind", LABELS)
+def test_groups_are_any_hashable_labels(kind, rows):
+    x, y, _ = simulate("poisson", "log")
+    codes = np.random.default_rng(3).integers(0, 5, len(y))
+    parts = (x, y, LABELS[kind][codes])
+    if rows:
+        parts = (*blocks(x, y, rows=rows), da.from_array(parts[2], chunks=rows))
+    glm = GLMRegressor("poisson", method=MLE(), cov_type="cluster").fit(*parts[:2], groups=parts[2])
+    reference = sm_fit(x, y, "poisson", "log", cov_type="cluster", cov_kwds={"groups": codes})
+    np.testing.assert_allclose(glm.covariance_, reference.cov_params(), rtol=2e-6, atol=1e-12)
+
+
+def test_blocks_whose_labels_are_of_different_dtypes_keep_them_apart():
+    x, y, _ = simulate("poisson", "log")
+    codes = np.random.default_rng(3).integers(0, 5, len(y))
+    half = len(y) // 2
+    numbers, words = codes[:half], codes[half:].astype(str)
+    groups = da.concatenate([da.from_array(part.astype(object), chunks=half) for part in (numbers, words)])
+    glm = GLMRegressor("poisson", method=MLE(), cov_type="cluster")
+    glm.fit(*(da.from_array(part, chunks=(half, *part.shape[1:])) for part in (x, y)), groups=groups)
+    apart = np.r_[codes[:half], 5 + codes[half:]]
+    reference = sm_fit(x, y, "poisson", "log", cov_type="cluster", cov_kwds={"groups": apart})
+    np.testing.assert_allclose(glm.covariance_, reference.cov_params(), rtol=2e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("labels", [np.arange(5.0), np.array(list("abcde"), dtype=object)], ids=["numbers", "words"])
+def test_a_row_without_group_is_not_left_out_in_silence(labels):
+    x, y, _ = simulate("poisson", "log")
+    groups = labels[np.arange(len(y)) % 5]
+    groups[7] = None
+    with pytest.raises(ValueError, match=r"Input groups contains NaN.* \(1 row\).*missing='drop'"):
+        GLMRegressor("poisson", method=MLE(), cov_type="cluster").fit(x, y, groups=groups)
+    glm = GLMRegressor("poisson", method=MLE(), cov_type="cluster", missing="drop").fit(x, y, groups=groups)
+    there = np.arange(len(y)) != 7
+    expected = robust(x[there], y[there], "poisson", "log", "cluster", (np.arange(len(y)) % 5)[there])
+    np.testing.assert_allclose(glm.covariance_, expected.covariance_, rtol=1e-9)
+
+
 def test_one_cluster_is_refused():
     x, y, _ = simulate("poisson", "log")
-    with pytest.raises(ValueError, match="at least two groups"):
+    with pytest.raises(ValueError, match=r"at least two groups, .* or use cov_type='HC0'"):
         robust(x, y, "poisson", "log", "cluster", np.zeros(len(y)))
 
 

@@ -15,6 +15,7 @@ from support import chunked, model_of
 from dask_onestep.graph import FAN_IN, apply, blocks, gather, tree_sum
 from dask_onestep.graph.fusing import fuse
 from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.records import Moments
 
 MODEL = model_of("binomial", columns=3)
 COEF = np.array([0.1, -0.2, 0.3, 0.4])
@@ -136,3 +137,21 @@ def test_tasks_a_block_do_not_grow_with_the_blocks():
         total = tree_sum(gather(x, x[:, 0]), moments, MODEL, COEF, name="moments")
         counts.append(len(total.__dask_graph__()) / n)
     assert counts[1] <= counts[0] < 0.1
+
+
+def test_large_records_are_added_in_pairs_and_few_are_held_at_a_time():
+    table, sizes = table_of(64), (1,) * 64
+    large = 9 * 2**20
+    pairs = tree_sum(blocks_of(table, sizes), moments, MODEL, COEF, name="moments", record_bytes=large)
+    assert count(pairs, "moments-partial") == 32 + 16 + 8 + 4 + 2
+    plain = tree_sum(blocks_of(table, sizes), moments, MODEL, COEF, name="moments")
+    np.testing.assert_allclose(pairs.compute().information, plain.compute().information, rtol=1e-12)
+    held = []
+    with dask.callbacks.Callback(posttask=lambda key, result, dsk, state, worker: held.append(_records(state))):
+        pairs.compute(scheduler="synchronous")
+    # One partial sum a level, and the pair that is being added.
+    assert max(held) <= 8
+
+
+def _records(state):
+    return sum(isinstance(value, Moments) for value in state["cache"].values())

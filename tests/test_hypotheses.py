@@ -178,6 +178,14 @@ def test_drop1_of_one_step_is_its_likelihood_ratio_test_of_each():
         np.testing.assert_allclose(table.loc[name, "statistic"], test.statistic, rtol=1e-9)
 
 
+@pytest.mark.parametrize("method", [OneStep(600), MLE()], ids=str)
+def test_drop1_of_words_is_that_of_numbers(method):
+    x, y, _, response = data_of("binomial")
+    words = da.from_array(np.where(response == 1, "yes", "no"), chunks=1500)
+    table = GLMClassifier(method=method).fit(x, words).drop1(x, words)
+    np.testing.assert_allclose(table, GLMClassifier(method=method).fit(x, y).drop1(x, y), rtol=1e-9)
+
+
 def test_drop1_reads_the_data_a_constant_number_of_times(tmp_path):
     passes = []
     for number, columns in enumerate((4, 9)):

@@ -11,6 +11,7 @@ from dask_onestep import GLMRegressor
 from dask_onestep.inference import TestResult, coefficient_table, parse_null, restrictions, wald
 
 NAMES = ("intercept", "a", "b")
+ALONE = {name: (name,) for name in NAMES}
 COEF = np.array([12.0, -0.3, 0.0])
 COVARIANCE = np.diag([1.0, 0.04, 0.0])
 
@@ -101,6 +102,15 @@ def test_one_restriction_is_z_squared(fits):
         np.testing.assert_allclose(ours.wald_test(name).statistic, table.loc[name, "z"] ** 2, rtol=1e-10)
 
 
+@pytest.mark.parametrize("df_denom", [np.nan, 5000.0], ids=["chi2", "F"])
+def test_a_p_value_that_underflows_is_small_and_not_zero(df_denom):
+    test = TestResult.of(1e5, 3, df_denom, null="a = 0", test="Wald")
+    assert test.p_value == 0.0
+    assert str(test).endswith("p < 1e-300.")
+    assert "<b>p &lt; 1e-300</b>" in test._repr_html_()
+    assert "p = 1e-250" in str(TestResult(1.0, 1, np.nan, "chi2", 1e-250))
+
+
 def test_a_result_is_a_sentence(fits):
     ours, _ = fits
     text = str(ours.wald_test({"x0": 0.5, "x1": -1}))
@@ -114,29 +124,30 @@ def test_a_result_is_a_sentence(fits):
         ([], "null is empty: name at least one coefficient"),
         ("x9", r"null names \['x9'\], which are not coefficients\. These are: intercept, a, b"),
         ({"a": np.inf}, "null sets a to inf, which is not a finite number"),
-        ((np.eye(2), np.zeros(2)), "R has 2 columns, and there are 3 coefficients"),
+        ((np.eye(2), np.zeros(2)), "R has 2 columns, and there are 3 coefficients: give it one for each"),
+        ((np.eye(3)[:2], np.zeros(3)), r"R has 2 rows, and r has shape \(3,\): give it one value a row"),
     ],
 )
 def test_nulls_that_make_no_sense(null, text):
     with pytest.raises(ValueError, match=text):
-        restrictions(null, NAMES)
+        restrictions(null, NAMES, ALONE)
 
 
 def test_dependent_restrictions_and_aliased_coefficients():
-    matrix, value, text = restrictions((np.array([[0, 1.0, 1.0], [0, 2.0, 2.0]]), np.zeros(2)), NAMES)
+    matrix, value, text = restrictions((np.array([[0, 1.0, 1.0], [0, 2.0, 2.0]]), np.zeros(2)), NAMES, ALONE)
     with pytest.raises(ValueError, match="are not independent of each other"):
         wald(np.ones(3), np.eye(3), matrix, value, np.nan, text)
     coef = np.array([1.0, np.nan, 1.0])
-    matrix, value, text = restrictions("a", NAMES)
+    matrix, value, text = restrictions("a", NAMES, ALONE)
     with pytest.raises(ValueError, match="a = 0 concerns an aliased coefficient, which has no estimate"):
         wald(coef, np.diag([1, np.nan, 1]), matrix, value, np.nan, text)
-    matrix, value, text = restrictions("b", NAMES)
+    matrix, value, text = restrictions("b", NAMES, ALONE)
     assert wald(coef, np.diag([1, np.nan, 0.25]), matrix, value, np.nan, text).statistic == 4.0
 
 
 def test_names_keep_the_order_of_the_coefficients():
-    assert list(parse_null({"b": 1, "intercept": 2}, NAMES)) == ["intercept", "b"]
-    matrix, value, text = restrictions({"b": 1, "intercept": 2}, NAMES)
+    assert list(parse_null({"b": 1, "intercept": 2}, ALONE)) == ["intercept", "b"]
+    matrix, value, text = restrictions({"b": 1, "intercept": 2}, NAMES, ALONE)
     np.testing.assert_array_equal(matrix, np.eye(3)[[0, 2]])
     assert value.tolist() == [2.0, 1.0]
     assert text == "intercept = 2, b = 1"

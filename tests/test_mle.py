@@ -6,7 +6,7 @@ import statsmodels.api as sm
 from sklearn.exceptions import ConvergenceWarning
 from support import chunked, raise_if_dask_computes
 
-from dask_onestep import MLE, GLMClassifier, GLMRegressor
+from dask_onestep import MLE, GLMClassifier, GLMRegressor, Pilot
 from dask_onestep.datasets import make_glm
 
 SIZES = (700, 1, 299, 0, 1000)
@@ -175,3 +175,20 @@ def test_a_level_far_from_zero(threads):
     plain = GLMRegressor(method="mle").fit(x, y)
     assert glm.estimate_.converged
     np.testing.assert_allclose(glm.coef_, plain.coef_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("slope", [3.0, 12.0])
+def test_a_start_that_is_worse_than_no_covariates_is_left(synchronous, slope):
+    """One row that the pilot has not seen has a mean of e^(40·slope) at the pilot's estimate."""
+    rng = np.random.default_rng(4)
+    x = rng.uniform(-1, 1, (12_000, 1))
+    y = rng.poisson(np.exp(slope * x[:, 0] - slope + 1)).astype(float)
+    x[5], y[5] = 40.0, 1.0
+    pilot = GLMRegressor("poisson", method=Pilot()).fit(x, y)
+    assert pilot.coef_[0] > 0.8 * slope
+    glm = GLMRegressor("poisson", method=MLE()).fit(chunked(x, (4000,) * 3), chunked(y, (4000,) * 3))
+    assert glm.decrement_ < 1e-10
+    # The maximum is the only one, so that another library, started there, stays.
+    found = glm.coef_table()["coef"].to_numpy()
+    expected = sm.GLM(y, sm.add_constant(x), family=sm.families.Poisson()).fit(start_params=found, tol=1e-14)
+    np.testing.assert_allclose(found, expected.params, rtol=1e-8)

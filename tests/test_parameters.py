@@ -1,8 +1,10 @@
 """Every public parameter changes what comes out, and scikit-learn routes weights and offsets."""
 
+import inspect
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from oracle import blocks, simulate, weights_for
@@ -10,73 +12,92 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot
-from dask_onestep.datasets import make_glm
+from dask_onestep import (
+    MLE,
+    Average,
+    AverageLasso,
+    DebiasedLasso,
+    GLMClassifier,
+    GLMRegressor,
+    OneStep,
+    Pilot,
+    Surrogate,
+)
 
 X, Y, SHIFT = simulate("poisson", "log", n=1500, offset=True)
 WEIGHTS = weights_for("variance", len(Y))
+COUNTS = weights_for("frequency", len(Y))
+GROUPS = np.arange(len(Y)) // 30
+LABELS = (Y > 1).astype(int)
+FRAME = pd.DataFrame(X, columns=["a", "b", "c"]).assign(y=Y)
+GAP = np.where(np.arange(X.size).reshape(X.shape) == 10, np.nan, X)
 
 
-def outcome(estimator, y=Y, x=X, **data):
-    """Return all that a fit gives, as one vector."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        estimator.fit(*blocks(x, y, rows=400), **{name: blocks(part, rows=400)[0] for name, part in data.items()})
+def outcome(estimator, x=X, y=Y, **data):
+    """Return all that a fit gives and says, as text and numbers."""
+    parts = x if isinstance(x, pd.DataFrame) else blocks(x, rows=400)[0]
+    lazy = {name: blocks(part, rows=400)[0] for name, part in data.items()}
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        try:
+            estimator.fit(parts, y if y is None or isinstance(y, str) else blocks(y, rows=400)[0], **lazy)
+        except ValueError as error:
+            return str(error)
     estimate = estimator.estimate_
-    numbers = [estimate.coef, estimate.covariance.ravel(), [estimate.df_resid, estimate.n_passes, estimate.n_iter]]
-    return np.concatenate(numbers)
+    said = [str(each.message) for each in heard]
+    facts = [estimate.df_resid, estimate.n_passes, estimate.n_iter, estimate.n_missing, len(said)]
+    return np.concatenate([estimate.coef, estimate.covariance.ravel(), facts])
 
 
 def differ(one, two):
-    return len(one) != len(two) or not np.allclose(one, two, rtol=1e-9, atol=0, equal_nan=True)
+    if isinstance(one, str) or isinstance(two, str):
+        return type(one) is not type(two) or one != two
+    one, two = np.asarray(one), np.asarray(two)
+    return one.shape != two.shape or not np.allclose(one, two, rtol=1e-9, atol=0, equal_nan=True)
 
 
-REGRESSOR = {
-    "family": "gaussian",
-    "link": "sqrt",
-    "method": "mle",
-    "fit_intercept": False,
-    "cov_type": "HC0",
+# --- estimators -------------------------------------------------------------------------------
+
+
+def poisson(**options):
+    return GLMRegressor(**{"family": "poisson"} | options)
+
+
+ESTIMATORS = {
+    "family": lambda glm: (outcome(glm()), outcome(GLMRegressor("gaussian"))),
+    "link": lambda glm: (outcome(glm(), y=LABELS), outcome(glm(link="cloglog"), y=LABELS)),
+    "method": lambda glm: (outcome(glm(), y=LABELS), outcome(glm(method="mle"), y=LABELS)),
+    "fit_intercept": lambda glm: (outcome(glm(), y=LABELS), outcome(glm(fit_intercept=False), y=LABELS)),
+    "cov_type": lambda glm: (outcome(glm(), y=LABELS), outcome(glm(cov_type="HC1"), y=LABELS)),
+    "weight_type": lambda glm: (
+        outcome(glm(cov_type="HC0"), y=LABELS, sample_weight=COUNTS),
+        outcome(glm(cov_type="HC0", weight_type="frequency"), y=LABELS, sample_weight=COUNTS),
+    ),
+    # The lasso has no system to be solved by it, and says so.
+    "solver": lambda glm: (
+        outcome(glm(method=AverageLasso(0.05)), y=LABELS),
+        outcome(glm(method=AverageLasso(0.05), solver="cholesky"), y=LABELS),
+    ),
+    "formula": lambda glm: (
+        outcome(glm(), FRAME.assign(y=LABELS), "y"),
+        outcome(glm(formula="y ~ a + b"), FRAME.assign(y=LABELS), None),
+    ),
+    "missing": lambda glm: (outcome(glm(), GAP, LABELS), outcome(glm(missing="drop"), GAP, LABELS)),
 }
 
 
-@pytest.mark.parametrize("name", REGRESSOR)
-def test_parameters_of_the_regressor(name):
-    assert differ(
-        outcome(GLMRegressor("poisson")), outcome(GLMRegressor(**{"family": "poisson", name: REGRESSOR[name]}))
-    )
+def public(kind):
+    """Return the parameters of a class, or of a function."""
+    return [name for name in inspect.signature(kind).parameters if name not in ("self", "X", "y")]
 
 
-CLASSIFIER = {"link": "probit", "method": "mle", "fit_intercept": False, "cov_type": "HC1"}
-
-
-@pytest.mark.parametrize("name", CLASSIFIER)
-def test_parameters_of_the_classifier(name):
-    y = (Y > 1).astype(int)
-    assert differ(outcome(GLMClassifier(), y), outcome(GLMClassifier(**{name: CLASSIFIER[name]}), y))
-
-
-def test_weight_type():
-    weights = weights_for("frequency", len(Y))
-    one, two = (
-        outcome(GLMRegressor("gaussian", weight_type=kind), sample_weight=weights) for kind in ("variance", "frequency")
-    )
-    assert differ(one, two)
-
-
-def test_cov_types_differ_from_each_other():
-    groups = np.arange(len(Y)) // 30
-    found = [outcome(GLMRegressor("poisson", cov_type=kind)) for kind in ("nonrobust", "HC0", "HC1")]
-    found.append(outcome(GLMRegressor("poisson", cov_type="cluster"), groups=groups))
-    assert all(differ(one, two) for i, one in enumerate(found) for two in found[:i])
-
-
-def test_missing():
-    x = X.copy()
-    x[3, 1] = np.nan
-    with pytest.raises(ValueError, match="missing='drop'"):
-        GLMRegressor("poisson").fit(x, Y)
-    assert GLMRegressor("poisson", missing="drop").fit(x, Y).n_missing_ == 1
+@pytest.mark.parametrize(
+    ("glm", "name"),
+    [(poisson, name) for name in public(GLMRegressor) if name != "verbose"]
+    + [(GLMClassifier, name) for name in public(GLMClassifier) if name != "verbose"],
+)
+def test_each_parameter_of_an_estimator_changes_the_outcome(glm, name):
+    assert differ(*ESTIMATORS[name](glm))
 
 
 def test_verbose(capsys):
@@ -86,54 +107,185 @@ def test_verbose(capsys):
     assert "pass 2" in capsys.readouterr().out
 
 
+def test_cov_types_differ_from_each_other():
+    found = [outcome(poisson(cov_type=kind)) for kind in ("nonrobust", "HC0", "HC1")]
+    found.append(outcome(poisson(cov_type="cluster"), groups=GROUPS))
+    assert all(differ(one, two) for i, one in enumerate(found) for two in found[:i])
+
+
 def test_an_unknown_solver_is_refused():
-    with pytest.raises(ValueError, match="solver='qr'"):
-        GLMRegressor("poisson", solver="qr").fit(X, Y)
+    with pytest.raises(ValueError, match="solver='svd' is not known"):
+        GLMRegressor("poisson", solver="svd").fit(X, Y)
 
 
-@pytest.mark.parametrize("data", [{"sample_weight": WEIGHTS}, {"offset": SHIFT}], ids=["sample_weight", "offset"])
-def test_what_comes_with_the_data(data):
-    assert differ(outcome(GLMRegressor("poisson")), outcome(GLMRegressor("poisson"), **data))
+def test_solvers_differ_in_passes_and_in_what_they_say():
+    one, two = (GLMRegressor("poisson", solver=solver).fit(X, Y) for solver in ("cholesky", "qr"))
+    assert (one.estimate_.solver, two.estimate_.solver) == ("cholesky", "qr")
+    assert two.n_passes_ == one.n_passes_ + 1
 
 
-METHODS = [
-    (OneStep(pilot_size=400), OneStep(pilot_size=500)),
-    (OneStep(pilot_size=400), OneStep(pilot_size=400, steps=2)),
-    (OneStep(pilot_size=400), OneStep(pilot_size=400, correction=None)),
-    (OneStep(pilot_size=400), OneStep(pilot_size=400, random_state=1)),
-    (Pilot(400), Pilot(500)),
-    (Pilot(400), Pilot(400, random_state=1)),
-    (MLE(), MLE(start=None)),
-    (MLE(), MLE(max_iter=1)),
-    (MLE(), MLE(tol=10.0)),
-]
+# --- methods ----------------------------------------------------------------------------------
+
+# The last of its blocks is smaller than the others, and two columns are nearly one, which takes many sweeps.
+UNEVEN = (np.column_stack([X, X[:, 0] + 1e-3 * X[::-1, 1]])[:1100], Y[:1100])
+METHODS = {
+    OneStep: [
+        {"pilot_size": 500},
+        {"steps": 2},
+        {"correction": None},
+        {"tol": 1e-9},
+        {"random_state": 1},
+    ],
+    Pilot: [{"pilot_size": 500}, {"random_state": 1}],
+    MLE: [{"start": None}, {"max_iter": 1}, {"tol": 10.0}, {"random_state": 1}],
+    Average: [{"weights": "equal"}],
+    Surrogate: [{"anchor": "pilot"}, {"rounds": 2}, {"pilot_size": 500}, {"random_state": 1}],
+    DebiasedLasso: [
+        {"alpha": 0.2},
+        {"l1_ratio": 0.5},
+        {"nodewise_alpha": 0.3},
+        {"nodewise": "pooled"},
+        {"weights": "equal"},
+        {"threshold": 0.5},
+        {"steps": 2},
+        {"tol": 0.5},
+        {"max_iter": 1},
+    ],
+    AverageLasso: [
+        {"alpha": 0.2},
+        {"l1_ratio": 0.5},
+        {"weights": "equal"},
+        {"threshold": 0.5},
+        {"tol": 0.5},
+        {"max_iter": 1},
+    ],
+}
+# What a change is seen against: the pilot's settings mean something only where one is drawn.
+BESIDE = {
+    OneStep: {"pilot_size": 400},
+    Pilot: {"pilot_size": 400},
+    MLE: {},
+    Average: {},
+    Surrogate: {"pilot_size": 400},
+    DebiasedLasso: {"alpha": 0.05},
+    AverageLasso: {"alpha": 0.05},
+}
+ONLY_WITH = {
+    (Surrogate, "pilot_size"): {"anchor": "pilot"},
+    (Surrogate, "random_state"): {"anchor": "pilot"},
+    (MLE, "random_state"): {"tol": 1.0},
+    (DebiasedLasso, "max_iter"): {"alpha": 1e-4, "nodewise_alpha": 0.1},
+    (AverageLasso, "max_iter"): {"alpha": 1e-4},
+}
+CASES = [(kind, change) for kind, changes in METHODS.items() for change in changes]
 
 
-@pytest.mark.parametrize(("one", "two"), METHODS, ids=lambda method: str(method))
-def test_parameters_of_the_methods(one, two):
-    assert differ(outcome(GLMRegressor("poisson", method=one)), outcome(GLMRegressor("poisson", method=two)))
+@pytest.mark.parametrize(("kind", "change"), CASES, ids=lambda part: getattr(part, "__name__", str(part)))
+def test_each_parameter_of_a_method_changes_the_outcome(kind, change):
+    beside = BESIDE[kind] | ONLY_WITH.get((kind, *change), {})
+    plain, changed = (poisson(method=kind(**options)) for options in (beside, beside | change))
+    assert differ(outcome(plain, *UNEVEN), outcome(changed, *UNEVEN))
 
 
-def test_the_seed_of_an_mle_chooses_its_start():
-    x, y, _ = make_glm(20_000, 3, family="poisson", random_state=0)
-    one, two = (GLMRegressor("poisson", method=MLE(random_state=seed, tol=1.0)).fit(x, y) for seed in (0, 1))
-    assert not np.array_equal(one.coef_, two.coef_)
+def test_no_parameter_of_a_method_is_left_out():
+    for kind, changes in METHODS.items():
+        assert [name for change in changes for name in change] == public(kind)
+
+
+# --- what is called after the fit -------------------------------------------------------------
+
+
+def said(call):
+    """Return what a call gives, as text; what it needs, if it refuses."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found = call()
+        except ValueError as error:
+            return str(error)
+    parts = found if isinstance(found, tuple) else (found,)
+    return " ".join(str(part.tolist()) if isinstance(part, np.ndarray) else str(part) for part in parts)
+
+
+CHANGES = {
+    "return_std": [False, True],
+    "level": [0.95, 0.5],
+    "label": [None, 0],
+    "kind": ["response", "pearson", "deviance", "working"],
+    "null": ["x1", "x2", {"x1": 0.3}],
+    # Another weight or offset than the fit's, so that the fitted coefficients are the same.
+    "sample_weight": [WEIGHTS, WEIGHTS[::-1].copy()],
+    "offset": [SHIFT, SHIFT[::-1].copy()],
+}
+AFTER = {
+    GLMRegressor: [
+        *("predict", "predict_interval", "residuals", "fit_statistics", "score", "summary", "coef_table", "conf_int"),
+        *("wald_test", "likelihood_ratio_test", "score_test", "drop1"),
+    ],
+    GLMClassifier: [
+        *("predict", "predict_proba", "decision_function", "predict_interval", "residuals", "fit_statistics", "score"),
+        *("summary", "coef_table", "conf_int", "wald_test", "likelihood_ratio_test", "score_test", "drop1"),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    regressor = poisson(method="mle").fit(X, Y, sample_weight=WEIGHTS, offset=SHIFT)
+    classifier = GLMClassifier(method="mle").fit(X, LABELS, sample_weight=WEIGHTS, offset=SHIFT)
+    return {GLMRegressor: regressor, GLMClassifier: classifier}
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "name"),
+    [
+        (kind, call, name)
+        for kind, calls in AFTER.items()
+        for call in calls
+        for name in inspect.signature(getattr(kind, call)).parameters
+        if name not in ("self", "X", "y")
+    ],
+)
+def test_each_parameter_of_what_follows_the_fit_changes_the_outcome(fitted, kind, call, name):
+    function = getattr(fitted[kind], call)
+    wanted = inspect.signature(function).parameters
+    data = {"X": X, "y": Y if kind is GLMRegressor else LABELS, "sample_weight": WEIGHTS, "offset": SHIFT, "null": "x1"}
+    given = {key: value for key, value in data.items() if key in wanted}
+    found = [said(lambda value=value: function(**given | {name: value})) for value in CHANGES[name]]
+    assert len(set(found)) == len(found)
+
+
+def test_no_method_of_an_estimator_is_left_out():
+    # Fitting, and what scikit-learn and its routing have of their own.
+    others = ("fit", "fit_delayed", "get_params", "set_params", "get_metadata_routing")
+    for kind, calls in AFTER.items():
+        methods = [name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")]
+        assert {n for n in methods if n not in others and not n.endswith("_request")} == set(calls)
+
+
+@pytest.mark.parametrize(
+    "data", [{"sample_weight": WEIGHTS}, {"offset": SHIFT}, {"groups": GROUPS}], ids=lambda d: next(iter(d))
+)
+@pytest.mark.parametrize("call", ["fit", "fit_delayed"])
+def test_each_parameter_of_fit_changes_the_outcome(call, data):
+    glm = poisson(cov_type="cluster" if "groups" in data else "nonrobust")
+
+    def fit(**given):
+        lazy = {name: blocks(part, rows=400)[0] for name, part in given.items()}
+        fitted = getattr(glm, call)(*blocks(X, Y, rows=400), **lazy)
+        fitted = fitted.compute() if call == "fit_delayed" else fitted
+        return fitted.coef_table().to_string()
+
+    other = {name: np.random.default_rng(0).permutation(part) for name, part in data.items()}
+    assert len({said(lambda: fit()), said(lambda: fit(**data)), said(lambda: fit(**other))}) == 3
 
 
 def test_the_tolerance_of_one_step_decides_what_passes_without_remark():
-    x, y, _ = make_glm(20_000, 3, family="poisson", random_state=0)
     with pytest.warns(UserWarning, match="The estimate may be"):
-        GLMRegressor("poisson", method=OneStep(pilot_size=300, correction=None, tol=1e-9)).fit(x, y)
+        GLMRegressor("poisson", method=OneStep(pilot_size=400, correction=None, tol=1e-9)).fit(X, Y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        GLMRegressor("poisson", method=OneStep(pilot_size=3000, tol=10.0)).fit(x, y)
-
-
-def test_the_level_of_tables_and_summaries():
-    glm = GLMRegressor("poisson").fit(X, Y)
-    wide, narrow = (glm.coef_table(level)["ci_upper"] - glm.coef_table(level)["ci_lower"] for level in (0.99, 0.5))
-    assert (wide > narrow).all()
-    assert str(glm.summary(level=0.9)) != str(glm.summary())
+        GLMRegressor("poisson", method=OneStep(pilot_size=400, tol=10.0)).fit(X, Y)
 
 
 # --- routing ----------------------------------------------------------------------------------

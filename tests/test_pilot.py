@@ -28,6 +28,7 @@ def simulate(family, n, d=2, seed=0, scale=1.0):
         "binomial": lambda: (rng.random(n) < 1 / (1 + np.exp(-eta))).astype(float),
         "poisson": lambda: rng.poisson(np.exp(eta)).astype(float),
         "gaussian": lambda: eta + rng.standard_normal(n),
+        "gamma": lambda: rng.gamma(2.0, np.exp(eta) / 2.0),
     }[family]()
     return Rows(x, y)
 
@@ -194,25 +195,44 @@ def test_a_useless_pilot_is_left_for_the_null_model():
     np.testing.assert_allclose(step.coef, [np.log(y[1:101].mean() + 0.1), 0.0])
 
 
-@pytest.mark.parametrize("family", ["binomial", "poisson"])
+def test_where_no_part_of_a_step_can_be_taken_it_leads_to_the_null_model():
+    model, rows = model_of("gamma", "log"), simulate("gamma", 2000)
+    pilot, sums = pilot_of(rows, model, 100, start=np.array([-200.0, 0.0, 0.0]))  # y/μ is some 1e87
+    assert sums.is_finite()
+    step = take_step(model, pilot, pilot.coef, sums, None)
+    assert step.retreated
+    np.testing.assert_allclose(step.coef, [np.log(rows.y[:100].mean()), 0.0, 0.0])
+
+
+def test_a_dispersion_that_cannot_be_foretold_is_the_pilot_rows_own():
+    model, rows = model_of("gamma", "log"), simulate("gamma", 4000)
+    pilot, sums = pilot_of(rows, model, 400)
+    sums = replace(sums, pearson=-1e6)  # so that no gradient brings it above 0
+    step = take_step(model, pilot, pilot.coef, sums, None)
+    assert step.ahead.pearson == pytest.approx(10 * moments(pilot.rows, model, step.coef).pearson)
+    assert np.isfinite(step.distance)
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson", "gamma"])
 def test_bad_pilots_end_in_an_estimate_and_never_in_a_silent_wild_number(family):
     rng = np.random.default_rng(11)
-    far = 0
+    far, link = 0, "log" if family == "gamma" else None
     for seed in range(60):
         d = int(rng.integers(1, 6))
         x = rng.standard_t(2.5, size=(3000, d)) if seed % 2 else rng.standard_normal((3000, d))
         eta = np.clip((-4.0 if seed % 3 == 0 else 0.2) + x @ rng.normal(0, 0.7, d), -20, 4)
-        y = rng.binomial(1, 1 / (1 + np.exp(-eta))) if family == "binomial" else rng.poisson(np.exp(eta))
-        y = y.astype(float)
+        law = {"binomial": lambda e: rng.binomial(1, 1 / (1 + np.exp(-e))), "poisson": lambda e: rng.poisson(np.exp(e))}
+        y = law.get(family, lambda e: rng.gamma(0.5, 2 * np.exp(e)))(eta).astype(float)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            exact = GLMRegressor(family, method=MLE()).fit(x, y)
+            exact = GLMRegressor(family, link, method=MLE()).fit(x, y)
             before = len(caught)
-            n = int(rng.integers(d + 2, 12 * (d + 1)))
-            glm = GLMRegressor(family, method=OneStep(n, random_state=seed)).fit(x, y)
+            n = int(rng.integers(d + 1, 12 * (d + 1)))
+            glm = GLMRegressor(family, link, method=OneStep(n, random_state=seed)).fit(x, y)
         gap = glm.estimate_.coef - exact.estimate_.coef
         squared = gap @ np.linalg.solve(exact.covariance_, gap)
         assert np.isfinite(squared)
+        assert (np.diag(glm.covariance_) > 0).all()
         if squared > 4 * (d + 1):
             far += 1
             assert len(caught) > before

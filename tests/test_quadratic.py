@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lasso_reference import quadratic_lasso, sparse_data
 
-from dask_onestep.kernels.quadratic import kkt_residual, penalised_lasso, profile_out, solve_lasso
+from dask_onestep.kernels.quadratic import kkt_residual, partial_variances, profile_out, solve_lasso
 
 
 def _solve(x, y, alpha, **options):
@@ -46,17 +46,16 @@ def test_profile_is_the_regression_on_the_free_columns():
     np.testing.assert_allclose(profile.loadings, np.linalg.lstsq(free, rest, rcond=None)[0], atol=1e-12)
 
 
-def test_blank_columns_stay_at_zero():
-    x, y, _ = sparse_data(60, 4)
-    gram, linear = x.T @ x / 60, x.T @ y / 60
-    gram[1] = gram[:, 1] = linear[1] = 0.0
-    coef, _ = penalised_lasso(gram, linear, y @ y / 60, np.full(4, 0.05), np.zeros(4), 1e-12, 1000)
-    expected = quadratic_lasso(x[:, [0, 2, 3]], y, np.full(3, 0.05))
-    np.testing.assert_allclose(coef, np.insert(expected, 1, 0.0), atol=1e-8)
-
-
 def test_kkt_residual_sees_both_kinds_of_violation():
     l1 = np.array([0.1, 0.1, 0.1])
     assert kkt_residual(np.array([0.1, 0.05, -0.1]), np.array([2.0, 0.0, -1.0]), l1) == pytest.approx(0.0, abs=1e-15)
     assert kkt_residual(np.array([0.13, 0.0, -0.1]), np.array([2.0, 0.0, -1.0]), l1) == pytest.approx(0.03)
     assert kkt_residual(np.array([0.1, 0.15, -0.1]), np.array([2.0, 0.0, -1.0]), l1) == pytest.approx(0.05)
+
+
+def test_partial_variances_are_the_diagonal_of_the_profile():
+    x, _, _ = sparse_data(60, 5)
+    free = np.array([True, False, True, False, False])
+    found = partial_variances(x.T @ x, free)
+    np.testing.assert_allclose(found[~free], np.diag(profile_out(x.T @ x, free).gram), rtol=1e-10)
+    assert not found[free].any()

@@ -5,9 +5,10 @@ import pytest
 from support import model_of
 
 from dask_onestep.kernels import slices as slicing
+from dask_onestep.kernels.algebra import DenseSlice
 from dask_onestep.kernels.compiled import CompiledSlice
 from dask_onestep.kernels.rows import Rows
-from dask_onestep.kernels.slices import DenseSlice, slices
+from dask_onestep.kernels.slices import slices
 
 N, P = 20_000, 7  # several slices
 D = P + 1
@@ -125,7 +126,7 @@ def test_rows_one_by_one(case):
     design, rows, ask = case
     factors = np.random.default_rng(6).normal(size=N)
     close(np.concatenate(ask(lambda part: part.scaled(factors[part.rows]).copy())), design * factors[:, None])
-    close(np.concatenate(ask(lambda part: part.dense().copy())), design)
+    close(np.concatenate(ask(lambda part: part.design.copy())), design)
     matrix = np.cov(np.random.default_rng(7).normal(size=(D, 50)))
     close(np.concatenate(ask(lambda part: part.quadratic_forms(matrix))), ((design @ matrix) * design).sum(axis=1))
     close(np.max(ask(lambda part: part.greatest()), axis=0), np.abs(design[rows.weights > 0]).max(axis=0))
@@ -139,6 +140,6 @@ def test_asking_changes_nothing(case):
         part.scaled(rows.y[part.rows])
         part.weighted_squares(rows.weights[part.rows])
         np.testing.assert_array_equal(part.gram(rows.weights[part.rows]), first)
-        return part.dense().copy()
+        return part.design.copy()
 
     close(np.concatenate(ask(twice)), design)

@@ -1,13 +1,19 @@
 """What a real client sees of a fit: names of stages, and a span for each pass within the user's own."""
 
+import re
+from pathlib import Path
+
 import pytest
 from dask.utils import key_split
 from distributed import span
 
-from dask_onestep import Average, GLMClassifier, GLMRegressor, OneStep
+from dask_onestep import Average, DebiasedLasso, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.datasets import make_glm
 
 TREE = ("", "-plan", "-partial", "-aggregate")
+
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "how_to" / "dashboard.md"
 
 
 def data(family="binomial"):
@@ -55,3 +61,26 @@ def test_average_speaks_of_local_fits(stream):
     ran, spanned = stages(stream, lambda: GLMRegressor("poisson", method=Average()).fit(X, y), "average")
     assert ran == {*(f"local-fit{part}" for part in TREE), "average"}
     assert ("dask_onestep", "local-fit") in spanned
+
+
+def test_the_debiased_lasso_speaks_of_lassos_and_their_correction(stream):
+    X, y, _ = make_glm(4000, 3, chunks=1000, random_state=3)
+    method = DebiasedLasso(0.02, nodewise="pooled", nodewise_alpha="auto", steps=2)
+    ran, spanned = stages(stream, lambda: GLMRegressor(method=method).fit(X, y), "sparse")
+    assert {"lasso", "lasso-total", "nodewise", "nodewise-rows", "debias", "moments", "debiased-lasso"} <= ran
+    assert {("dask_onestep", "lasso"), ("dask_onestep", "moments")} <= spanned
+    assert not unexplained(ran)
+
+
+def test_the_page_of_the_dashboard_explains_every_stage(stream):
+    X, y = data()
+    ran, _ = stages(stream, lambda: GLMClassifier(method=OneStep(800), cov_type="HC0").fit(X, y), "explained")
+    assert not unexplained(ran)
+    assert unexplained({"moments-aggregate", "no-such-stage"}) == {"no-such-stage"}
+
+
+def unexplained(ran):
+    """Return the stages that the page's table does not name; a tree's own parts are named with its first."""
+    rows = re.findall(r"^\| (`.+?) \|", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([a-z-]+)`", row)}
+    return {name for name in ran if name not in named and re.sub("-(plan|partial|aggregate)$", "", name) not in named}

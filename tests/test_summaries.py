@@ -10,6 +10,7 @@ from support import chunked
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.datasets import make_glm
+from dask_onestep.exceptions import DistanceWarning
 from dask_onestep.inference import coefficient_table
 from dask_onestep.summaries import Summary
 
@@ -104,9 +105,23 @@ def test_what_a_reader_should_know_first(threads):
     x, y, _ = make_glm(2000, 2, family="poisson", chunks=500)
     assert "at the MLE" in str(GLMRegressor("poisson", method=MLE()).fit(x, y).summary())
     assert "standard errors from the MLE" in str(GLMRegressor("poisson", method=OneStep(800)).fit(x, y).summary())
+    assert "one step was enough" in " ".join(
+        str(GLMRegressor("poisson", method=OneStep(800)).fit(x, y).summary()).split()
+    )
     pilot = str(GLMRegressor("poisson", method="pilot").fit(x, y).summary())
     assert "from the MLE" not in pilot
     assert "unknown" in pilot
+
+
+def test_a_step_that_was_not_enough_is_said_so(threads):
+    x, y, _ = make_glm(20_000, 2, family="binomial", chunks=5000)
+    method = OneStep(150, correction=None, tol=1e-4)
+    with pytest.warns(DistanceWarning):
+        text = str(GLMClassifier(method=method).fit(x, y).summary())
+    assert "one step was not enough" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
+    more = GLMClassifier(method=method.set_params(steps=3)).fit(x, y)
+    assert "3 steps were enough" in " ".join(str(more.summary()).split())
 
 
 def test_dropped_rows_and_warnings_are_shown(threads):
@@ -132,7 +147,7 @@ def test_a_fitted_estimator_shows_its_verdict_above_the_diagram():
     glm = GLMRegressor()
     assert "rows read" not in glm._repr_mimebundle_()["text/html"]
     shown = glm.fit(X, y)._repr_mimebundle_()["text/html"]
-    assert shown.startswith("<p>2,000 rows read twice")
-    assert "GLMRegressor" in shown
+    first = "<p><b>GLMRegressor: gaussian with identity link, by OneStep</b><br>2,000 rows read twice"
+    assert shown.startswith(first)
     with config_context(display="text"):
         assert set(glm._repr_mimebundle_()) == {"text/plain"}

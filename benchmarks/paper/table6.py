@@ -18,6 +18,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.origin import commit
 from dask_onestep import MLE, Average, GLMClassifier, OneStep
 from dask_onestep.datasets import load_airline, load_flights
 
@@ -154,7 +155,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--years-per-block", type=int, default=3)
     parser.add_argument("--pilot-share", type=float, default=0.001)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, help="a CSV to write Table 6 to")
+    parser.add_argument("--output", type=Path, help="a CSV to write Table 6 to, with seed, commit and command")
     options = parser.parse_args(arguments)
     data = flights() if options.flights else airline(options.data, options.years_per_block)
     periods = by_period(data).compute().sort_index()
@@ -172,7 +173,13 @@ def main(arguments: list[str] | None = None) -> None:
         if row.notes:
             print(f"{row.estimator}: {row.notes}")
     if options.output:
-        table.assign(seed=options.seed, pilot_share=options.pilot_share).to_csv(options.output, index=False)
+        rows = "--flights" if options.flights else f"--data {options.data!r}"
+        command = f"python -m benchmarks.paper.table6 {rows} --pilot-share {options.pilot_share} --seed {options.seed}"
+        origin = {"seed": options.seed, "commit": commit(), "command": command}
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        table.assign(pilot_share=options.pilot_share, **origin).to_csv(
+            options.output, index=False, float_format="%.12g"
+        )
 
 
 if __name__ == "__main__":

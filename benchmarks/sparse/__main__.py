@@ -1,12 +1,16 @@
 """Seconds for the same debiased lasso by several libraries: ``python -m benchmarks.sparse --help``.
 
-All run in one process, one after another, on the same rows.  The product X'X of the blocks, on the
-same threads, is the yardstick: no method that looks at all pairs of columns can be faster.
+All run in one process on the same rows, one BLAS thread each.  The product X'X of the blocks, on the
+same threads, is the yardstick: no method that looks at all pairs of columns can be faster.  It and ours
+take turns, and ratios are of one turn; the slow ones run once, right after.  Processor time is what other
+programs on the machine disturb least, so the load is printed beside.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import resource
 import time
 import warnings
 from collections.abc import Callable
@@ -23,6 +27,8 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from dask_onestep import DebiasedLasso, GLMRegressor
+
+OURS, GRAM, STATSMODELS = "dask_onestep", "X'X of the blocks", "statsmodels DistributedModel"
 
 
 @dataclass(frozen=True)
@@ -79,44 +85,70 @@ def hidimstat(x: np.ndarray, y: np.ndarray, design: Design) -> np.ndarray:
     return DesparsifiedLasso(n_jobs=1, random_state=0).fit(x, y).importance()
 
 
-def seconds(function: Callable[[], Any], repeats: int) -> tuple[float, float, Any]:
-    """Return the median wall and processor time of a few runs, after one to warm up if there are several."""
-    result, wall, processor = function() if repeats > 1 else None, [], []
-    for _ in range(repeats):
-        start, busy = time.perf_counter(), time.process_time()
-        result = function()
-        wall.append(time.perf_counter() - start)
-        processor.append(time.process_time() - busy)
-    return float(np.median(wall)), float(np.median(processor)), result
+@dataclass(frozen=True)
+class Cost:
+    """What one run took: seconds by the clock and of the processor, and by how many bytes the peak of memory rose."""
+
+    wall: float
+    processor: float
+    memory: float
+
+
+def measured(function: Callable[[], Any]) -> tuple[Cost, Any]:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, busy = time.perf_counter(), time.process_time()
+    result = function()
+    wall, processor = time.perf_counter() - start, time.process_time() - busy
+    return Cost(wall, processor, 1024.0 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak)), result
+
+
+def in_turns(runs: dict[str, Callable[[], Any]], rounds: int) -> tuple[dict[str, list[Cost]], dict[str, Any]]:
+    """Run all in turn, `rounds` times, after one round to warm up if there are several."""
+    costs: dict[str, list[Cost]] = {name: [] for name in runs}
+    results: dict[str, Any] = {}
+    for turn in range(rounds + (rounds > 1)):
+        for name, run in runs.items():
+            cost, results[name] = measured(run)
+            if turn or rounds == 1:
+                costs[name].append(cost)
+    return costs, results
 
 
 def compare(design: Design, *, threads: int, repeats: int, others: bool) -> pd.DataFrame:
     x, y = design.draw()
-    runs: list[tuple[str, Callable[[], Any], int]] = [
-        ("X'X of the blocks", partial(gram, x, design, threads), repeats),
-        ("dask_onestep", partial(ours, x, y, design), repeats),
-        ("dask_onestep, pooled", partial(ours, x, y, design, nodewise="pooled", weights="size"), repeats),
-    ]
-    if others:
-        runs.append(("statsmodels DistributedModel", partial(statsmodels, x, y, design), 1))
-        if design.family == "gaussian":
-            runs.append(("hidimstat DesparsifiedLasso", partial(hidimstat, x, y, design), 1))
-    rows, coefs = [], {}
+    # The first to run shows its peak of memory.
+    turns = {
+        OURS: partial(ours, x, y, design),
+        "dask_onestep, pooled": partial(ours, x, y, design, nodewise="pooled", weights="size"),
+        GRAM: partial(gram, x, design, threads),
+    }
     with threadpool_limits(1), dask.config.set(scheduler="threads", num_workers=threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name, run, times in runs:
-            wall, processor, coefs[name] = seconds(run, times)
-            rows.append({"family": design.family, "what": name, "wall": wall, "processor": processor})
-    table = pd.DataFrame(rows).set_index("what")
-    # Processor time is what other programs on the machine disturb least.
-    for kind in ("wall", "processor"):
-        for base, word in (("X'X of the blocks", "X'X"), ("dask_onestep", "ours")):
-            table[f"{kind} × {word}"] = table[kind] / table.loc[base, kind]
-    same = coefs.get("statsmodels DistributedModel")
-    if same is not None:
+        costs, coefs = in_turns(turns, repeats)
+        if others:
+            peers = {STATSMODELS: partial(statsmodels, x, y, design)}
+            if design.family == "gaussian":
+                peers["hidimstat DesparsifiedLasso"] = partial(hidimstat, x, y, design)
+            slow, found = in_turns(peers, 1)
+            costs, coefs = costs | slow, coefs | found
+    table = pd.DataFrame([{"family": design.family, "what": name, **_row(name, costs)} for name in costs])
+    table["p² matrices"] = table.pop("memory") / (8 * design.p**2)
+    table["load"] = os.getloadavg()[0]
+    if others:
         table["largest difference"] = np.nan
-        table.loc["dask_onestep", "largest difference"] = np.abs(coefs["dask_onestep"] - same).max()
-    return table.reset_index()
+        table.loc[table.what == OURS, "largest difference"] = np.abs(coefs[OURS] - coefs[STATSMODELS]).max()
+    return table
+
+
+def _row(name: str, costs: dict[str, list[Cost]]) -> dict[str, float]:
+    """Return medians, and medians of the ratios of one turn."""
+    row = {kind: float(np.median([getattr(c, kind) for c in costs[name]])) for kind in ("wall", "processor")}
+    for kind in ("wall", "processor"):
+        for base, word in ((GRAM, "X'X"), (OURS, "ours")):
+            mine = np.array([getattr(c, kind) for c in costs[name]])
+            reference = np.array([getattr(c, kind) for c in costs[base]])
+            row[f"{kind} × {word}"] = float(np.median(mine / (reference if len(mine) > 1 else np.median(reference))))
+    return row | {"memory": max(c.memory for c in costs[name])}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -124,7 +156,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("-N", "--rows", type=int, default=20_000)
     parser.add_argument("-p", "--columns", type=int, default=200)
     parser.add_argument("-K", "--blocks", type=int, default=4)
-    parser.add_argument("--alpha", type=float, default=0.1)
+    parser.add_argument("--alpha", type=float, help="default: √(log p / n), n the rows of a block")
     parser.add_argument("--families", nargs="+", default=["gaussian", "binomial"], choices=["gaussian", "binomial"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=7)
@@ -133,8 +165,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, help="a CSV to write")
     options = parser.parse_args(arguments)
     tables = []
+    alpha = options.alpha
+    if alpha is None:
+        alpha = float(np.sqrt(np.log(options.columns) * options.blocks / options.rows))
     for family in options.families:
-        design = Design(options.rows, options.columns, options.blocks, family, options.alpha, options.seed)
+        design = Design(options.rows, options.columns, options.blocks, family, alpha, options.seed)
         tables.append(compare(design, threads=options.threads, repeats=options.repeats, others=not options.only_ours))
         print(tables[-1].to_string(index=False, float_format=lambda value: f"{value:.4g}"), flush=True)
     if options.output:

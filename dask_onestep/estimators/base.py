@@ -10,6 +10,7 @@ import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
+from dask_onestep._version import __version__
 from dask_onestep.estimators.designing import specify
 from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.hypotheses import Hypotheses
@@ -27,13 +28,14 @@ from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.methods import Estimate, Problem, resolve_method
 from dask_onestep.methods.examine import examine
 from dask_onestep.methods.overdispersion import wants_alpha
+from dask_onestep.methods.solving import solve
 
-__all__ = ["GLMBase"]
+__all__ = ["GLMBase", "attach"]
 
 _CHOICES = {
     "cov_type": COV_TYPES,
     "weight_type": ("variance", "frequency"),
-    "solver": ("auto", "cholesky"),
+    "solver": ("auto", "cholesky", "qr"),
     "missing": ("raise", "drop"),
 }
 
@@ -57,8 +59,10 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
     def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None, groups: Any = None) -> Self:
         """Fit the model; computes, by one ``compute`` a pass.
 
-        Where columns prove aliased, one pass more confirms it by a QR of the rows; where a fit did not
-        converge or its pilot was separated, a few more find out whether all rows are.
+        Where columns look aliased or the normal equations lose more than half of the digits, one pass more
+        makes a QR of the rows, and if that tells the columns apart, the fit begins again with it (see
+        `solver`); where a fit did not converge or its pilot was separated, a few passes more find out whether
+        all rows are.
 
         Parameters
         ----------
@@ -84,18 +88,25 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         ValueError
             If data, parameters or their combination cannot be used; the text says why, where, and the
             cure.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> GLMRegressor("poisson").fit(X, y).n_passes_
+        2
         """
         method, problem = self._prepare(X, y, sample_weight, offset, groups, lazy=False)
         problem, estimate = self._estimate(method, problem)
         estimate = examine(problem, estimate)
-        _attach(self, problem.model, estimate)
+        attach(self, problem.model, estimate)
         for category, text in estimate.warnings:
             warnings.warn(with_pointer(category, text), category, stacklevel=2)
         return self
 
     def _estimate(self, method: Any, problem: Problem) -> tuple[Problem, Estimate]:
-        estimate = method.estimate(problem)
-        return problem, problem.value(estimate) if isinstance(estimate, Delayed) else estimate
+        return problem, solve(problem, method)
 
     def fit_delayed(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None, groups: Any = None
@@ -104,7 +115,7 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
 
         The graph reads the data as often as ``fit`` does, and holds no block from one pass to the next.
         Warnings are not issued: they are in ``estimate_.warnings`` of the result, and its summary shows
-        them.
+        them.  With ``solver="auto"`` it does not go over to a QR, which would have to look between passes.
 
         Parameters
         ----------
@@ -120,12 +131,24 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         ------
         ValueError
             If the method iterates until it has converged, besides the reasons of ``fit``.
+
+        Examples
+        --------
+        >>> import dask
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> lazy = [GLMRegressor("poisson", cov_type=kind).fit_delayed(X, y) for kind in ("nonrobust", "HC0")]
+        >>> [glm.n_passes_ for glm in dask.compute(*lazy)]
+        [2, 3]
         """
         fitted = copy.deepcopy(self)
         method, problem = fitted._prepare(X, y, sample_weight, offset, groups, lazy=True)
         if wants_alpha(problem):
             raise ValueError("fit_delayed: alpha='estimate' must look between passes; use fit, or give alpha.")
-        return apply(_attach, fitted, problem.model, method.estimate(problem), name="fitted")
+        if problem.solver == "qr":
+            raise ValueError("fit_delayed: solver='qr' must look at the columns before the first step; use fit.")
+        return apply(attach, fitted, problem.model, method.estimate(problem), name="fitted")
 
     def _prepare(
         self, X: Any, y: Any, sample_weight: Any, offset: Any, groups: Any, *, lazy: bool
@@ -188,20 +211,56 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         -------
         self
             The estimator.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> GLMRegressor().set_params(method__pilot_size=5000).method
+        OneStep(pilot_size=5000)
         """
         nested = any(name.startswith("method__") for name in params)
         if nested and isinstance(method := params.get("method", self.method), str):
             params = params | {"method": resolve_method(method)}
         return super().set_params(**params)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_pickled_by": __version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        if (wrote := state.pop("_pickled_by", "an unknown version")) != __version__:
+            warnings.warn(
+                f"This {type(self).__name__} was pickled by dask_onestep {wrote} and is read by {__version__}: what "
+                "it says may be wrong. Fit it again, or keep models as JSON (write_model), which versions share.",
+                UserWarning,
+                stacklevel=2,
+            )
+        super().__setstate__(state)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.missing == "drop"
+        tags.input_tags.sparse = True
         return tags
 
 
-def _attach(estimator: Any, model: Model, estimate: Estimate) -> Any:
-    """Set what ``fit`` promises."""
+def attach(estimator: Any, model: Model, estimate: Estimate) -> Any:
+    """Set what ``fit`` promises.
+
+    Parameters
+    ----------
+    estimator : GLMBase
+        The estimator; it is changed.
+    model : Model
+        What was fitted.
+    estimate : Estimate
+        What was found.
+
+    Returns
+    -------
+    GLMBase
+        The same estimator.
+    """
     estimator.estimate_ = estimate
     estimator._fitted_model, estimator.family_ = model, model.family
     first = int(model.fit_intercept)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.base import GLMBase
 from dask_onestep.families import Binomial, Family, Multinomial
@@ -86,12 +88,27 @@ class GLMClassifier(ClassifierMixin, GLMBase):
             return super()._estimate(method, problem)
         except MoreClassesError as found:
             # How many coefficients there are shows only now, after a pass: begin again.
-            logit = getattr(problem.model.link, "name", None) == "logit"
-            if not logit or self._had_offset or not getattr(method, "multinomial", False):
-                raise
+            if cure := self._not_multinomial(method, problem):
+                raise MoreClassesError(found.classes, cure) from None
             outcomes = tuple(str(label) for label in found.classes[1:])
             model = replace(problem.model, family=Multinomial(), outcomes=outcomes)
             return super()._estimate(method, replace(problem, model=model, classes=None))
+
+    def _not_multinomial(self, method: Any, problem: Problem) -> str:
+        """Return what stands in the way of more than two classes, and the cure; nothing if nothing does."""
+        if getattr(problem.model.link, "name", None) != "logit":
+            return f"With more the model is a multinomial logit, and link={self.link!r} has none: use link='logit'."
+        if self._had_offset:
+            return (
+                "A multinomial logit takes no offset, since one value a row cannot say to which classes it belongs: "
+                "drop offset=, or make it a column of X."
+            )
+        if not getattr(method, "multinomial", False):
+            return (
+                f"{type(method).__name__} fits one linear predictor a row: use method='one-step', 'mle' or 'pilot', or "
+                "one class against the rest."
+            )
+        return ""
 
     def decision_function(self, X: Any, *, offset: Any = None) -> Any:
         """Return the linear predictor of each row.
@@ -108,10 +125,19 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         dask Array, dask Series or ndarray of shape (n,), or of shape (n, C) for more than two classes
             Linear predictors; positive where the second class is the likelier, for symmetric links.  Of more
             classes, log odds against the first, whose own are 0.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> glm.decision_function([[0.0, 0.0]]) == glm.intercept_
+        array([ True])
         """
         return self._predict(X, offset, "linear")
 
-    def predict_proba(self, X: Any, *, offset: Any = None) -> Any:
+    def predict_proba(self, X: Any, *, offset: Any = None, return_std: bool = False) -> Any:
         """Return the probability of each class.
 
         Parameters
@@ -120,13 +146,80 @@ class GLMClassifier(ClassifierMixin, GLMBase):
             Covariates.
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
+        return_std : bool, default=False
+            Whether to return the probabilities' standard errors too, by the delta method.
 
         Returns
         -------
-        dask Array, dask DataFrame or ndarray of shape (n, C)
+        probability : dask Array, dask DataFrame or ndarray of shape (n, C)
             Probabilities, in the order of ``classes_``.
+        std : as `probability`
+            Their standard errors, if asked for.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> glm.predict_proba(X)  # lazy
+        dask.array<...shape=(2000, 2)...>
+        >>> glm.predict_proba([[0.0, 0.0]]).sum(axis=1)
+        array([1.])
         """
-        return self._predict(X, offset, "proba")
+        probability = self._predict(X, offset, "proba")
+        if not return_std:
+            return probability
+        return probability, self._predict(X, offset, "proba_std", covariance=self.covariance_)
+
+    def predict_interval(self, X: Any, level: float = 0.95, *, offset: Any = None, label: Any = None) -> Any:
+        """Return a confidence interval of the probability of a class, for each row.
+
+        By the normal law of the linear predictor, taken through the inverse link; of more than two classes, by that
+        of the class's log odds against the rest.  So it keeps between 0 and 1.
+
+        Parameters
+        ----------
+        X : dask Array, dask DataFrame, or array-like of shape (n, p)
+            Covariates.
+        level : float, default=0.95
+            Its level.
+        offset : array-like, Dask collection of shape (n,), or str, optional
+            Required if fit had one.
+        label : object, optional
+            One of ``classes_``; by default the second of two.  Required of more than two.
+
+        Returns
+        -------
+        dask Array, dask DataFrame or ndarray of shape (n, 2)
+            Lower and upper ends; lazy for Dask input, for a frame with its index and the columns
+            ``lower`` and ``upper``.
+
+        Raises
+        ------
+        ValueError
+            If `level` is not between 0 and 1, or `label` is none of the classes.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> interval = glm.predict_interval([[0.0, 0.0]], label=0)
+        >>> bool((interval == 1 - glm.predict_interval([[0.0, 0.0]])[:, ::-1]).all())
+        True
+        """
+        check_is_fitted(self)
+        shown = ", ".join(map(repr, self.classes_.tolist()))
+        if label is None:
+            if len(self.classes_) > 2:
+                raise ValueError(f"label is missing: of more than two classes say whose probability, one of {shown}.")
+            return self._interval(X, level, offset)
+        (codes,) = np.nonzero(self.classes_ == label)
+        if not len(codes):
+            raise ValueError(f"label={label!r} is none of the classes {shown}.")
+        return self._interval(X, level, offset, label=int(codes[0]))
 
     def predict(self, X: Any, *, offset: Any = None) -> Any:
         """Return the likelier label of each row.
@@ -142,6 +235,15 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         -------
         dask Array, dask Series or ndarray of shape (n,)
             Labels.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> glm.predict([[-3.0, 3.0], [3.0, -9.0]])
+        array([0., 1.])
         """
         return self._predict(X, offset, "label")
 
@@ -157,6 +259,15 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         -------
         float
             Accuracy, weighted if there are weights.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> bool(0.5 < glm.score(X, y) < 1)
+        True
         """
         problem = self._problem(X, y, sample_weight, offset)
         problem.classes = None  # a label that fit has not seen is predicted wrong, not an error

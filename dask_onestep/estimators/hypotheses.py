@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from dask_onestep.inference import TestResult, null_text, parse_null, score_statistic
+from dask_onestep.inference import TestResult, null_text, parse_null, score_statistic, score_statistic_beside
 from dask_onestep.kernels.likelihood import log_likelihoods
+from dask_onestep.kernels.rows import Model
 from dask_onestep.methods import Problem, drop_each, resolve_method
+from dask_onestep.methods.solving import orthogonalized, solve
 
 __all__ = ["Hypotheses"]
 
 
 class Hypotheses:
     """Likelihood-ratio and score tests."""
+
+    _fitted_model: Model
 
     def likelihood_ratio_test(
         self, X: Any, y: Any = None, null: Any = None, *, sample_weight: Any = None, offset: Any = None
@@ -36,7 +41,8 @@ class Hypotheses:
         X, y, sample_weight, offset
             The data of ``fit``.
         null : str, list of str, or dict
-            Coefficients that are zero jointly, or name → value; "intercept" included.
+            Coefficients that are zero jointly, or name → value; "intercept" included.  Of more than two classes a
+            covariate stands for its coefficients of all classes, and "class:name" for one.
 
         Returns
         -------
@@ -49,14 +55,26 @@ class Hypotheses:
         ValueError
             If the null names no coefficient, an unknown or an aliased one, or the rows are not as many as
             in ``fit``.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> result = glm.likelihood_ratio_test(X, y, null=["x0", "x1"])
+        >>> result.df, result.distribution, bool(result.p_value < 0.001)
+        (2, 'chi2', True)
         """
         values, problem = self._null(X, y, null, sample_weight, offset)
         estimate = self.estimate_  # type: ignore[attr-defined]
         method = self._same_pilot()
         restricted = problem.restricted(values)
-        text = null_text(values)
+        text = null_text(values, problem.model.by_regressor)
         if hasattr(method, "likelihood_ratio"):
             # Methods whose estimates maximise no likelihood of all rows have a ratio of their own.
+            if estimate.solver == "qr":
+                problem, restricted = orthogonalized(problem), orthogonalized(restricted)
             statistic, df, df_denom = method.likelihood_ratio(problem, restricted)
             return _result(statistic, df, df_denom, text)
         found = self._fit_restricted(method, restricted)
@@ -76,14 +94,15 @@ class Hypotheses:
         takes the score there.  The score of the tested coefficients is freed of the nuisance ones',
         s₁ − I₁₂I₂₂⁻¹s₂, which a one-step fit does not bring to zero.
 
-        Passes: those of the method, and one.
+        Passes: those of the method, and one; one more where ``fit`` solved by QR.
 
         Parameters
         ----------
         X, y, sample_weight, offset
             The data of ``fit``.
         null : str, list of str, or dict
-            Coefficients that are zero jointly, or name → value; "intercept" included.
+            Coefficients that are zero jointly, or name → value; "intercept" included.  Of more than two classes a
+            covariate stands for its coefficients of all classes, and "class:name" for one.
 
         Returns
         -------
@@ -95,29 +114,51 @@ class Hypotheses:
         ------
         ValueError
             As for `likelihood_ratio_test`.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> result = glm.score_test(X, y, null={"x1": -0.5})
+        >>> result.null, bool(result.p_value > 0.01)
+        ('x1 = -0.5', True)
         """
         values, problem = self._null(X, y, null, sample_weight, offset)
         model, estimate = problem.model, self.estimate_  # type: ignore[attr-defined]
         found = self._fit_restricted(self._same_pilot(), problem.restricted(values))
-        sums = problem.value(problem.moments(embed(problem, values, found)))
-        self._check_rows(sums.n)
         tested = np.array([name in values for name in model.names])
-        statistic = score_statistic(sums.score, sums.information, tested, intercept=model.has_intercept)
+        coef, basis = embed(problem, values, found), None
+        if estimate.solver == "qr":
+            problem = orthogonalized(problem)
+            basis = problem.model.basis
+        sums = problem.value(problem.moments(coef if basis is None else basis.orthogonal(coef)))
+        self._check_rows(sums.n)
+        if basis is None:
+            statistic = score_statistic(sums.score, sums.information, tested, intercept=model.has_intercept)
+        else:
+            classes = max(1, len(model.outcomes))
+            nuisance = np.kron(np.eye(classes), basis.directions)[:, ~tested[np.tile(basis.kept, classes)]]
+            statistic = score_statistic_beside(sums.score, sums.information, nuisance)
         robust = self.cov_type != "nonrobust"  # type: ignore[attr-defined]
         note = "By the expected information; wald_test is robust." if robust else ""
         s, df_denom = int(tested.sum()), self._df_denom()  # type: ignore[attr-defined]
         if model.family.has_dispersion:
             statistic = statistic / (s * estimate.dispersion)
-        return TestResult.of(statistic, s, df_denom, null=null_text(values), test="Score", note=note)
+        return TestResult.of(
+            statistic, s, df_denom, null=null_text(values, model.by_regressor), test="Score", note=note
+        )
 
     def drop1(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> pd.DataFrame:
-        """Return the likelihood-ratio test of each coefficient alone, the intercept's excepted.
+        """Return the likelihood-ratio test of each covariate alone: the model against that without it.
 
         All restricted fits share their passes: many β in one reading.  They are by the estimator's own
-        method, on the same pilot rows.
+        method, on the same pilot rows.  Of more than two classes a covariate goes from all of them at once, with
+        C − 1 degrees of freedom.
 
         Passes: 3 for `OneStep` (pilot, step, log-likelihoods), and one for each further step; for `MLE` as
-        many as the slowest restricted fit takes, about 4.
+        many as the slowest restricted fit takes, about 4.  One more where ``fit`` solved by QR.
 
         Parameters
         ----------
@@ -127,40 +168,48 @@ class Hypotheses:
         Returns
         -------
         DataFrame
-            One row a coefficient; columns df, statistic, p_value, loglik and deviance of the model
-            without it.  NaN for aliased coefficients.
+            One row a covariate; columns df, statistic, p_value, loglik and deviance of the model
+            without it.  NaN for aliased ones.
 
         Raises
         ------
         ValueError
             If the estimator's method is neither `OneStep` nor `MLE`.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> glm.drop1(X, y).index.tolist()
+        ['x0', 'x1']
         """
         check_is_fitted(self)
-        self._refuse_classes("drop1")  # type: ignore[attr-defined]
         estimate = self.estimate_  # type: ignore[attr-defined]
         problem = self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
-        names = [name for name in self._names() if name != "intercept"]  # type: ignore[attr-defined]
-        tested = [name for name in names if np.isfinite(self._coefficient(name))]
-        coefs = drop_each(problem, self._same_pilot(), estimate, tested)
+        groups = {name: group for name, group in problem.model.by_regressor.items() if name != "intercept"}
+        tested = {name: group for name, group in groups.items() if not self._aliased(group)}
+        coefs = drop_each(problem, self._same_pilot(), estimate, list(tested.values()))
         sums = problem.value(
             problem.total(log_likelihoods, np.vstack([np.nan_to_num(estimate.coef), coefs]), name="log-likelihoods")
         )
         self._check_rows(sums.n)
         rows = {}
-        for number, name in enumerate(tested, start=1):
-            test = self._ratio(sums.loglik, sums.deviance, number, 1, f"{name} = 0")
+        for number, (name, group) in enumerate(tested.items(), start=1):
+            test = self._ratio(sums.loglik, sums.deviance, number, len(group), f"{name} = 0")
             rows[name] = (test.df, test.statistic, test.p_value, sums.loglik[number], sums.deviance[number])
         columns = ["df", "statistic", "p_value", "loglik", "deviance"]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=columns).reindex(names)
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns).reindex(list(groups))
 
     def _null(self, X: Any, y: Any, null: Any, sample_weight: Any, offset: Any) -> tuple[dict[str, float], Problem]:
         """Return a hypothesis as name → value, and the fitted model beside data."""
         check_is_fitted(self)
-        self._refuse_classes("This test")  # type: ignore[attr-defined]
         if null is None:
             raise ValueError("null is missing: name the coefficients, as in null=['x1'] or null={'x1': 0.5}.")
-        values = parse_null(null, self._names())  # type: ignore[attr-defined]
-        self._refuse_aliased(values)
+        values = parse_null(null, self._fitted_model.by_regressor)
+        if aliased := self._aliased(values):
+            raise ValueError(f"The null names aliased coefficients, which have no estimate: {', '.join(aliased)}.")
         return values, self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
 
     def _ratio(self, loglik: np.ndarray, deviance: np.ndarray, number: int, df: int, text: str) -> TestResult:
@@ -174,8 +223,7 @@ class Hypotheses:
     def _fit_restricted(self, method: Any, restricted: Problem) -> np.ndarray:
         if not restricted.model.names:
             return np.empty(0)
-        estimate = method.estimate(restricted)
-        return (estimate if hasattr(estimate, "coef") else restricted.value(estimate)).coef
+        return solve(restricted, method).coef
 
     def _same_pilot(self) -> Any:
         """Return the method as it was used, with the seed that it drew."""
@@ -185,13 +233,10 @@ class Hypotheses:
             return method
         return type(method)(**method.get_params(deep=False) | {"random_state": seed})
 
-    def _coefficient(self, name: str) -> float:
-        names, estimate = self._names(), self.estimate_  # type: ignore[attr-defined]
-        return float(estimate.coef[names.index(name)])
-
-    def _refuse_aliased(self, values: dict[str, float]) -> None:
-        if aliased := [name for name in values if np.isnan(self._coefficient(name))]:
-            raise ValueError(f"The null names aliased coefficients, which have no estimate: {', '.join(aliased)}.")
+    def _aliased(self, names: Iterable[str]) -> list[str]:
+        """Return which of some coefficients are aliased."""
+        coef = dict(zip(self._fitted_model.names, self.estimate_.coef, strict=True))  # type: ignore[attr-defined]
+        return [name for name in names if np.isnan(coef[name])]
 
     def _check_rows(self, n: int) -> None:
         fitted = self.n_samples_  # type: ignore[attr-defined]

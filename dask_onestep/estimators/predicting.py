@@ -12,7 +12,7 @@ from dask_onestep.graph import map_rows
 from dask_onestep.inputs import Data
 from dask_onestep.kernels.scoring import Predictor, Residuals
 
-__all__ = ["Predicting", "one_column", "predictor_like"]
+__all__ = ["Predicting", "rows_like"]
 
 
 class Predicting(Reading):
@@ -26,7 +26,9 @@ class Predicting(Reading):
         self._require(offset=offset)
         data = self._data(X, {"y": None, "weights": None, "offset": offset, "groups": None}, response=False)
         predictor = Predictor(self._fitted_model, self.estimate_.coef, kind, getattr(self, "classes_", None), **known)
-        return _mapped(predictor, data, predictor_like(predictor, data), f"predict-{kind}")
+        dtype = predictor.classes.dtype if kind == "label" and predictor.classes is not None else np.dtype(np.float64)
+        columns = _COLUMNS.get(kind, predictor.classes)
+        return _mapped(predictor, data, rows_like(predictor.width, columns, data, dtype), f"predict-{kind}")
 
     def _row_residuals(self, X: Any, y: Any, sample_weight: Any, offset: Any, kind: str) -> Any:
         """Return residuals: lazy for Dask input, NumPy otherwise."""
@@ -35,58 +37,38 @@ class Predicting(Reading):
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": None}
         data = self._data(X, parts)
         residuals = Residuals(self._fitted_model, self.estimate_.coef, kind, getattr(self, "classes_", None))
-        like = one_column(data, np.dtype(np.float64))
+        like = rows_like(residuals.width, residuals.classes, data)
         return _mapped(residuals, data, like, f"residuals-{kind}", y=data.y, weights=data.weights)
 
 
 _COLUMNS = {"mean_std": ("mean", "std"), "interval": ("lower", "upper")}
 
 
-def predictor_like(predictor: Predictor, data: Data) -> Any:
-    """Return an empty block of predictions, as `map_rows` wants it.
+def rows_like(width: int, columns: Any, data: Data, dtype: Any = np.float64) -> Any:
+    """Return an empty block of what there is to say of rows, as `map_rows` wants it.
 
     Parameters
     ----------
-    predictor : Predictor
-        What predicts.
+    width : int
+        Values a row; 0 for one, without an axis of its own.
+    columns : sequence or None
+        Their names, for a frame.
     data : Data
-        What is predicted.
+        The rows.
+    dtype : dtype
+        Of the values.
 
     Returns
     -------
     ndarray, Series or DataFrame
         Without rows.
     """
-    classes = predictor.classes
-    dtype = classes.dtype if predictor.kind == "label" and classes is not None else np.dtype(np.float64)
     if not hasattr(data.x, "columns"):
-        return np.empty((0, predictor.width) if predictor.width else 0, dtype=dtype)
+        return np.empty((0, width) if width else 0, dtype=dtype)
     empty = data.x._meta.iloc[:, :0]
-    if predictor.width:
-        # Columns of the classes: for "proba", and for "linear" of more than two.
-        columns = _COLUMNS.get(predictor.kind) or list(classes)  # type: ignore[arg-type]
-        return empty.reindex(columns=list(columns)).astype(np.float64)
-    return one_column(data, dtype)
-
-
-def one_column(data: Data, dtype: Any) -> Any:
-    """Return an empty block with one value a row, as `map_rows` wants it.
-
-    Parameters
-    ----------
-    data : Data
-        What it is made of.
-    dtype : dtype
-        Of the values.
-
-    Returns
-    -------
-    ndarray or Series
-        Without rows.
-    """
-    if not hasattr(data.x, "columns"):
-        return np.empty(0, dtype=dtype)
-    return data.x._meta.iloc[:, :0].assign(prediction=np.empty(0, dtype=dtype))["prediction"].rename(None)
+    if width:
+        return empty.reindex(columns=list(columns)).astype(dtype)
+    return empty.assign(prediction=np.empty(0, dtype=dtype))["prediction"].rename(None)
 
 
 def _mapped(function: Any, data: Data, like: Any, name: str, **others: Any) -> Any:

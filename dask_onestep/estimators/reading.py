@@ -38,7 +38,9 @@ class Reading:
         terms = read_terms(X, self.formula, bool(self.fit_intercept))
         if terms is None and not is_lazy(X):
             least = 0 if self.fit_intercept else 1
-            X = validate_data(self, X, reset=True, ensure_all_finite=False, ensure_min_features=least)
+            X = validate_data(
+                self, X, accept_sparse="csr", reset=True, ensure_all_finite=False, ensure_min_features=least
+            )
             return bring_together(X, parts, named), None
         columns = column_names(X) if terms is None else terms.columns
         if not columns and terms is None and not self.fit_intercept:
@@ -70,7 +72,9 @@ class Reading:
             X, columns = pick_columns(X, wanted, ignored=ignored), tuple(names)
         if design is None and not is_lazy(X):
             least = 0 if self.fit_intercept else 1
-            X = validate_data(self, X, reset=False, ensure_all_finite=False, ensure_min_features=least)
+            X = validate_data(
+                self, X, accept_sparse="csr", reset=False, ensure_all_finite=False, ensure_min_features=least
+            )
         elif design is None and X.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} "

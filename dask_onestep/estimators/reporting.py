@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from dask_onestep.exceptions import with_pointer
+from dask_onestep.exceptions import UnlikePilotWarning, with_pointer
 from dask_onestep.fit_statistics import FitStatistics
 from dask_onestep.inference import TestResult, coefficient_table, restrictions, wald
-from dask_onestep.methods import resolve_method
+from dask_onestep.methods import OneStep, resolve_method
 from dask_onestep.summaries import Summary
 
 __all__ = ["Reporting"]
@@ -33,6 +33,15 @@ class Reporting:
         -------
         DataFrame
             One row a coefficient, "intercept" first; columns coef, std_err, z, p_value, ci_lower, ci_upper.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> glm.coef_table().columns.tolist()
+        ['coef', 'std_err', 'z', 'p_value', 'ci_lower', 'ci_upper']
         """
         check_is_fitted(self)
         estimate = self.estimate_  # type: ignore[attr-defined]
@@ -50,6 +59,16 @@ class Reporting:
         -------
         DataFrame
             One row a coefficient; columns ci_lower, ci_upper.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> narrow, wide = glm.conf_int(0.5), glm.conf_int(0.99)
+        >>> bool((wide["ci_lower"] < narrow["ci_lower"]).all())
+        True
         """
         return self.coef_table(level)[["ci_lower", "ci_upper"]]
 
@@ -59,16 +78,27 @@ class Reporting:
         Parameters
         ----------
         null : str, list of str, dict, or tuple of two arrays
-            Coefficients that are zero jointly, name → value, or (R, r) for R β = r.
+            Coefficients that are zero jointly, name → value, or (R, r) for R β = r; R alone has r = 0.  Of more
+            than two classes a covariate stands for its coefficients of all classes, and "class:name" for one.
 
         Returns
         -------
         TestResult
             χ²(s), or F(s, N − d) for families with a dispersion.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> result = glm.wald_test({"x0": 0.1, "x1": -0.5})
+        >>> result.null, result.df
+        ('x0 = 0.1, x1 = -0.5', 2)
         """
         check_is_fitted(self)
         estimate = self.estimate_  # type: ignore[attr-defined]
-        matrix, value, text = restrictions(null, self._names())
+        matrix, value, text = restrictions(null, self._names(), self._fitted_model.by_regressor)  # type: ignore[attr-defined]
         return wald(estimate.coef, estimate.covariance, matrix, value, self._df_denom(), text)
 
     def summary(
@@ -89,21 +119,34 @@ class Reporting:
         -------
         Summary
             Printed or displayed by itself.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> glm = GLMRegressor("poisson").fit(X, y)
+        >>> text = str(glm.summary())
+        >>> text.splitlines()[0]
+        'GLMRegressor: poisson with log link, by OneStep'
+        >>> max(len(line) for line in text.splitlines())
+        80
         """
         table = self.coef_table(level)
         estimate, model = self.estimate_, self._fitted_model  # type: ignore[attr-defined]
-        link = getattr(model.link, "name", type(model.link).__name__)
         facts = [
             ("rows", f"{estimate.n_samples:,}"),
             ("family", model.family.name),
             ("passes", str(estimate.n_passes)),
-            ("link", link),
+            ("link", self._link_name()),
             ("dispersion", f"{estimate.dispersion:.4g}"),
             ("covariance", self.cov_type),  # type: ignore[attr-defined]
             ("decrement", "unknown" if np.isnan(estimate.decrement) else f"{estimate.decrement:.3g}"),
         ]
         if hasattr(estimate, "pilot_size"):
             facts.append(("pilot rows", f"{estimate.pilot_size:,}"))
+        if estimate.solver == "qr":
+            facts.append(("solver", f"qr (condition {estimate.condition:.1g})"))
         if estimate.n_missing:
             facts.append(("rows dropped", f"{estimate.n_missing:,}"))
         if X is not None:
@@ -112,9 +155,8 @@ class Reporting:
             # Inside the fit φ is 1, so that for other families this is not the log-likelihood.
             facts.append(("log-likelihood", "unknown" if np.isnan(estimate.loglik) else f"{estimate.loglik:.2f}"))
         notes = tuple(with_pointer(category, text) for category, text in estimate.warnings)
-        method = type(self._method()).__name__
         return Summary(
-            f"{type(self).__name__}: {model.family.name} with {link} link, by {method}",
+            self._title(),
             self._verdict(),
             tuple(facts),
             table,
@@ -126,8 +168,18 @@ class Reporting:
         """Return scikit-learn's diagram for a notebook, with the verdict first once fitted."""
         bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
         if "text/html" in bundle and hasattr(self, "estimate_"):
-            bundle["text/html"] = f"<p>{escape(self._verdict())}</p>{bundle['text/html']}"
+            first = f"<b>{escape(self._title())}</b><br>{escape(self._verdict())}"
+            bundle["text/html"] = f"<p>{first}</p>{bundle['text/html']}"
         return bundle
+
+    def _title(self) -> str:
+        family = self._fitted_model.family.name  # type: ignore[attr-defined]
+        method = type(self._method()).__name__
+        return f"{type(self).__name__}: {family} with {self._link_name()} link, by {method}"
+
+    def _link_name(self) -> str:
+        link = self._fitted_model.link  # type: ignore[attr-defined]
+        return getattr(link, "name", type(link).__name__)
 
     def _verdict(self) -> str:
         estimate = self.estimate_  # type: ignore[attr-defined]
@@ -136,9 +188,9 @@ class Reporting:
         read = f"{estimate.n_samples:,} rows read {times}"
         if not np.isfinite(estimate.decrement):
             return f"{read}."
-        errors = np.sqrt(max(estimate.decrement, 0.0) / max(rank * estimate.dispersion, 1e-300))
-        far = "at the MLE" if errors < 1e-6 else f"about {errors:.2g} standard errors from the MLE"
-        return f"{read}; {far}."
+        share = max(estimate.decrement, 0.0) / max(rank * estimate.dispersion, 1e-300)
+        far = "at the MLE" if share < 1e-12 else f"about {np.sqrt(share):.2g} standard errors from the MLE"
+        return f"{read}; {far}{_sufficed(self._method(), estimate, share)}."
 
     def _names(self) -> tuple[str, ...]:
         return self._fitted_model.names  # type: ignore[attr-defined]
@@ -152,6 +204,15 @@ class Reporting:
     def _df_denom(self) -> float:
         family = self._fitted_model.family  # type: ignore[attr-defined]
         return self.estimate_.df_resid if family.has_dispersion else np.nan  # type: ignore[attr-defined]
+
+
+def _sufficed(method: Any, estimate: Any, share: float) -> str:
+    """Return whether the steps of a one-step fit were enough, by the tolerance that its warning goes by."""
+    told = [category for category, _ in estimate.warnings]
+    if not isinstance(method, OneStep) or UnlikePilotWarning in told:  # then the decrement is not to be trusted
+        return ""
+    steps, were = ("one step", "was") if estimate.n_iter == 1 else (f"{estimate.n_iter} steps", "were")
+    return f": {steps} {were} {'enough' if share <= method.tol else 'not enough'}"
 
 
 def _shown(fit: FitStatistics) -> list[tuple[str, str]]:

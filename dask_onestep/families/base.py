@@ -30,6 +30,14 @@ class Family:
         Whether φ is estimated; otherwise it is 1.
     support : str
         The values y may take, in words.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.families import Family, resolve_family
+    >>> family = resolve_family("gamma")
+    >>> isinstance(family, Family), family.default_link, family.variance(np.array([2.0]))
+    (True, 'inverse', array([4.]))
     """
 
     name: ClassVar[str]

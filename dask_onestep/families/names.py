@@ -74,5 +74,12 @@ def is_statsmodels_family(family: Any) -> bool:
     -------
     bool
         Decided without importing statsmodels.
+
+    Examples
+    --------
+    >>> import statsmodels.api as sm
+    >>> from dask_onestep.families import Poisson, is_statsmodels_family
+    >>> is_statsmodels_family(sm.families.Poisson()), is_statsmodels_family(Poisson())
+    (True, False)
     """
     return type(family).__module__.startswith("statsmodels.genmod.families")

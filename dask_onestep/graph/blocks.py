@@ -43,6 +43,15 @@ class Blocks:
         Dask annotations, such as retries, of the collections the blocks came from.
     token : str
         Identifies the data.
+
+    Examples
+    --------
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.graph import gather
+    >>> X, y, coef = make_glm(1000, 2, chunks=250)
+    >>> blocks = gather(X, y)
+    >>> len(blocks), blocks.lengths
+    (4, (250, 250, 250, 250))
     """
 
     keys: tuple[Key, ...]

@@ -45,6 +45,14 @@ def gather(
     -------
     Blocks
         The blocks.
+
+    Examples
+    --------
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.graph import gather
+    >>> X, y, coef = make_glm(1000, 2, chunks=500)
+    >>> len(gather(X, y, weights=y * 0 + 1))
+    2
     """
     given = {name: part for name, part in zip(FIELDS, (x, y, weights, offset, groups), strict=True) if part is not None}
     names = tuple(given)

@@ -30,6 +30,13 @@ def apply(function: Callable[..., Any], *arguments: Any, name: str) -> Delayed:
     -------
     Delayed
         The result.
+
+    Examples
+    --------
+    >>> from operator import add
+    >>> from dask_onestep.graph import apply
+    >>> apply(add, apply(add, 1, 2, name="first"), 3, name="second").compute()
+    6
     """
     key = f"{name}-{tokenize(function, arguments)}"
     task = Task(key, function, *(reference(value) for value in arguments))

@@ -33,6 +33,17 @@ def map_rows(function: Callable[..., np.ndarray], parts: dict[str, Any], like: A
     -------
     dask Array, dask Series or dask DataFrame
         One row, or one value, for each row of ``x``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.graph import map_rows
+    >>> def row_sums(x):
+    ...     return x.sum(axis=1)
+    >>> X, y, coef = make_glm(1000, 2, chunks=250)
+    >>> map_rows(row_sums, {"x": X}, np.empty(0), name="row-sums").compute().shape
+    (1000,)
     """
     given = {key: part for key, part in parts.items() if part is not None}
     names, x = tuple(given), given["x"]

@@ -23,9 +23,17 @@ from dask_onestep.kernels.rows import Block
 
 __all__ = ["tree_sum"]
 
+_LARGE_RECORD = 8 * 2**20
+
 
 def tree_sum(
-    blocks: Blocks, kernel: Callable[..., Any], model: Any, *arguments: Any, name: str, classes: Any = None
+    blocks: Blocks,
+    kernel: Callable[..., Any],
+    model: Any,
+    *arguments: Any,
+    name: str,
+    classes: Any = None,
+    record_bytes: int = 0,
 ) -> Delayed:
     """Return, lazily, the sum over all blocks of what a kernel makes of each: one pass over the data.
 
@@ -45,11 +53,28 @@ def tree_sum(
         Dask's span ``("dask_onestep", name)``.
     classes : ndarray, Delayed or None
         Labels by which the blocks' y is encoded.
+    record_bytes : int
+        Memory of one record.  Large ones, as thousands of columns make them, are added in pairs, so that
+        few are held at a time.
 
     Returns
     -------
     Delayed
         The sum.  Computing it raises `ValueError` if a block has findings.
+
+    Examples
+    --------
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.families import Poisson
+    >>> from dask_onestep.graph import gather, tree_sum
+    >>> from dask_onestep.kernels.likelihood import moments
+    >>> from dask_onestep.kernels.rows import Model
+    >>> from dask_onestep.links import resolve_link
+    >>> X, y, coef = make_glm(1000, 2, family="poisson", chunks=250)
+    >>> model = Model(Poisson(), resolve_link("log"), ("x0", "x1"), True)
+    >>> sums = tree_sum(gather(X, y), moments, model, coef, name="moments")
+    >>> sums.compute().n
+    1000
     """
     lazy = [value for value in (*arguments, classes) if isinstance(value, Delayed)]
     token = tokenize(blocks, kernel, model, arguments, classes, name)
@@ -65,15 +90,17 @@ def tree_sum(
         run = Task(own, _run_block, TaskRef(key), TaskRef(plan), reference(classes), refs, number, start)
         members = (node.substitute(renamed) for node in blocks.owned[number]) if renamed else blocks.owned[number]
         runs.append(naming_block(fuse(*members, run), f"In block {number} of the pass {name!r}."))
-    leaves = _group(runs, f"{name}-group-{token}") if blocks.small else runs
+    fan_in = FAN_IN if record_bytes <= _LARGE_RECORD else 2
+    grouped = blocks.small and fan_in == FAN_IN
+    leaves = _group(runs, f"{name}-group-{token}") if grouped else runs
     tasks |= {task.key: task for task in leaves}
     level: list[Key] = [task.key for task in leaves]
     # Groups are the tree's first partial sums, so that a key means the same rows with and without them.
-    depth = int(blocks.small)
-    while len(level) > FAN_IN:
-        partials: list[Key] = [(f"{name}-partial-{token}", depth, i) for i in range(-(-len(level) // FAN_IN))]
+    depth = int(grouped)
+    while len(level) > fan_in:
+        partials: list[Key] = [(f"{name}-partial-{token}", depth, i) for i in range(-(-len(level) // fan_in))]
         for i, own in enumerate(partials):
-            tasks[own] = Task(own, _add_all, *(TaskRef(key) for key in level[i * FAN_IN : (i + 1) * FAN_IN]))
+            tasks[own] = Task(own, _add_all, *(TaskRef(key) for key in level[i * fan_in : (i + 1) * fan_in]))
         level, depth = partials, depth + 1
     root = f"{name}-aggregate-{token}"
     tasks[root] = Task(root, _finish, *(TaskRef(key) for key in level))

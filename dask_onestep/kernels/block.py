@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from dask_onestep.kernels.entering import inspect_columns, oversized_columns, usable_rows
-from dask_onestep.kernels.records import Findings, add
+from dask_onestep.kernels.records import Findings, add_pairwise
 from dask_onestep.kernels.rows import Block, Model, Rows, encode, hold
 from dask_onestep.kernels.threads import one_blas_thread
 
-__all__ = ["MATRIX_BYTES", "run_kernel"]
-
-MATRIX_BYTES = 64 * 2**20
+__all__ = ["run_kernel"]
 
 
 def run_kernel(
@@ -44,10 +40,8 @@ def run_kernel(
     """
     if getattr(kernel, "takes_blocks", False):
         return kernel(block, model, *arguments)
-    length = max(1, MATRIX_BYTES // (8 * max(len(model.columns), 1)))
-    if isinstance(block.x, pd.DataFrame) and len(block.x) > length and getattr(kernel, "additive", False):
-        # A frame's columns are small beside the matrix they become.
-        return reduce(add, (_run(part, kernel, model, classes, arguments) for part in block.sliced(length)))
+    if getattr(kernel, "additive", False):
+        return add_pairwise(_run(part, kernel, model, classes, arguments) for part in block.pieces(model))
     return _run(block, kernel, model, classes, arguments)
 
 

@@ -1,9 +1,9 @@
 """X'v and X'WX in compiled loops, for which the extra ``accelerate`` (numba) is needed.
 
-`dask_onestep.kernels.slices` imports this module where numba is installed; its `DenseSlice` is the
-reference.  A tile of rows is turned on its side in L1 cache, once as it is and once weighted, and products
-of four columns with four are summed in registers.  On slim matrices that takes half the time of OpenBLAS's
-product of scaled rows.
+`dask_onestep.kernels.slices` imports this module where numba is installed; the `DenseSlice` of
+`dask_onestep.kernels.algebra` is the reference.  A tile of rows is turned on its side in L1 cache, once as
+it is and once weighted, and products of four columns with four are summed in registers.  On slim matrices
+that takes half the time of OpenBLAS's product of scaled rows.
 
 The compiler may reorder sums and fuse multiplications with additions, which changes last bits; NaN and
 infinities pass through to the sums, on which the kernels that check themselves rely.
@@ -17,7 +17,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from dask_onestep.kernels.slices import DenseSlice
+from dask_onestep.kernels.algebra import DenseSlice
 
 __all__ = ["CompiledSlice", "add_sums", "enabled"]
 
@@ -36,11 +36,11 @@ class CompiledSlice(DenseSlice):
     """A dense slice whose sums are made by a compiled loop."""
 
     def _gram(self, weights: np.ndarray | None) -> np.ndarray:
-        weights = np.ones(len(self.y)) if weights is None else weights
         return self.weighted_sum_and_gram(np.zeros(len(self.y)), weights)[1]
 
-    def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Return X'v and X'WX, in one reading."""
+        weights = np.ones(len(self.y)) if weights is None else weights
         p = self.covariates.shape[1]
         if p > _MOST_COLUMNS:
             return self.weighted_sum(values), super(CompiledSlice, self)._gram(weights)

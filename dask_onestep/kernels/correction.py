@@ -120,9 +120,11 @@ def covariance(estimate: Debiased, local: LocalLassos, phi: float) -> np.ndarray
     ndarray of shape (d, d)
         Covariance of β̂.
     """
-    noise = estimate.gram / local.weight if local.noise is None else local.noise / local.share**2
-    spread = estimate.response @ noise @ estimate.response.T
-    return phi * (spread + spread.T) / 2
+    whole = local.noise is None
+    spread = (estimate.response @ (estimate.gram if whole else local.noise)) @ estimate.response.T
+    spread += spread.T
+    spread *= phi / 2 / (local.weight if whole else local.share**2)
+    return spread
 
 
 def expected_coverage(estimate: Debiased, average: np.ndarray, std_err: np.ndarray, level: float = 0.95) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -13,9 +12,59 @@ from dask_onestep.kernels.linear_algebra import Factor
 from dask_onestep.kernels.records import Moments, Sums
 from dask_onestep.kernels.rows import Model, Rows, additive, self_checking
 
-__all__ = ["COV_TYPES", "ScoreProducts", "degrees_of_freedom", "dispersion", "products", "sandwich", "score_products"]
+__all__ = [
+    "COV_TYPES",
+    "Clusters",
+    "ScoreProducts",
+    "degrees_of_freedom",
+    "dispersion",
+    "products",
+    "sandwich",
+    "score_products",
+]
 
 COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster")
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """Σ sᵢ over the rows of each cluster; a cluster may span blocks.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (G,)
+        Any hashable labels, in the order in which they were met; they need not be comparable.
+    sums : ndarray of shape (G, d)
+        Scores, summed.
+    """
+
+    labels: np.ndarray
+    sums: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray, scores: np.ndarray) -> Clusters:
+        """Return the sums of some rows, a label each.
+
+        Parameters
+        ----------
+        labels : ndarray of shape (m,)
+            Labels.
+        scores : ndarray of shape (m, d)
+            Scores.
+
+        Returns
+        -------
+        Clusters
+            Of the labels there are.
+        """
+        codes, found = pd.factorize(labels)
+        return cls(np.asarray(found), pd.DataFrame(scores).groupby(codes).sum().to_numpy())
+
+    def __add__(self, other: Clusters) -> Clusters:
+        alike = self.labels.dtype.kind == other.labels.dtype.kind
+        # Numbers beside words would turn into words.
+        parts = [each.labels if alike else each.labels.astype(object) for each in (self, other)]
+        return Clusters.of(np.concatenate(parts), np.concatenate([self.sums, other.sums]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +77,13 @@ class ScoreProducts(Sums):
         The likelihood's sums.
     meat : ndarray of shape (d, d) or None
         Σ sᵢsᵢ', sᵢ the score of row i.
-    clusters : DataFrame of shape (G, d) or None
-        Σ sᵢ over the rows of each cluster, indexed by its label.
+    clusters : Clusters or None
+        Σ sᵢ over the rows of each cluster.
     """
 
     moments: Moments
     meat: np.ndarray | None
-    clusters: pd.DataFrame | None
-
-    def __add__(self, other: ScoreProducts) -> ScoreProducts:
-        return ScoreProducts(
-            self.moments + other.moments,
-            None if self.meat is None else self.meat + other.meat,
-            None if self.clusters is None else self.clusters.add(cast(pd.DataFrame, other.clusters), fill_value=0.0),
-        )
+    clusters: Clusters | None
 
     def is_finite(self) -> bool:
         """Return whether no sum is NaN or infinite."""
@@ -71,7 +113,7 @@ def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str) ->
     """
     d = len(model.names)
     meat = np.zeros((d, d)) if cov_type != "cluster" else None
-    parts = []
+    clusters = Clusters(np.empty(0), np.empty((0, d))) if meat is None else None
     with np.errstate(all="ignore"):
         for part in slices(rows, model):
             residual = row_residuals(part, model, coef)
@@ -84,10 +126,8 @@ def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str) ->
             else:
                 assert rows.groups is not None
                 codes, labels = pd.factorize(rows.groups[part.rows])
-                parts.append(pd.DataFrame(part.group_sums(residual, codes, len(labels)), index=labels))
-    clusters = None
-    if meat is None:
-        clusters = pd.concat(parts).groupby(level=0).sum() if parts else pd.DataFrame(np.empty((0, d)))
+                here = Clusters(np.asarray(labels), part.group_sums(residual, codes, len(labels)))
+                clusters = clusters + here if clusters is not None and len(clusters.labels) else here
     return ScoreProducts(moments(rows, model, coef), meat, clusters)
 
 
@@ -177,10 +217,13 @@ def sandwich(factor: Factor, products: ScoreProducts, cov_type: str, n: float) -
     share = n / (n - d) if n > d else float("nan")
     if cov_type == "cluster":
         assert products.clusters is not None
-        sums = products.clusters.to_numpy()
+        sums = products.clusters.sums
         count = len(sums)
         if count < 2:
-            raise ValueError("cov_type='cluster' needs at least two groups.")
+            raise ValueError(
+                "cov_type='cluster' needs at least two groups, and groups= has one value: look whether it is the "
+                "column that was meant, or use cov_type='HC0'."
+            )
         meat, correction = sums.T @ sums, count / (count - 1) * (n - 1) / n * share
     else:
         assert products.meat is not None

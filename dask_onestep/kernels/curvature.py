@@ -55,6 +55,11 @@ class Curvature:
             full.pearson_gradient,
         )
 
+    def scaled_pearson(self, step: np.ndarray) -> float:
+        """Return the pilot rows' χ² at β + δ, scaled up; the full one at β where they fit exactly."""
+        there = moments(self.pilot.rows, self.model, self.coef + step)
+        return float(self.pilot.ratio * (there.pearson or 0.0)) or float(self.sums.pearson or 0.0)
+
     def attainable(self) -> float:
         """Return what there is to gain at the most: the pilot's log-likelihood, scaled up, over the full one.
 
@@ -96,7 +101,8 @@ class Curvature:
         model, pilot, coef = self.model, self.pilot, self.coef
         if pilot.n < 2:
             return float("nan")
-        total, square = np.zeros(len(coef)), np.zeros((len(coef), len(coef)))
+        free = model.free
+        total, square = np.zeros(len(free)), np.zeros((len(free), len(free)))
         # Weights count as shares of the largest, whose square could overflow.
         top = 1.0 if pilot.rows.weights is None else float(pilot.rows.weights.max()) or 1.0
         with np.errstate(all="ignore"):
@@ -104,6 +110,7 @@ class Curvature:
                 rest = change / top
                 total += part.weighted_sum(rest).T.ravel()
                 square += part.gram(products(rest))
+        total, square = total[free], square[np.ix_(free, free)]
         n, ratio = pilot.n, pilot.ratio
         spread = (square - np.outer(total, total) / n) * n / (n - 1)
         return float(max(0.0, np.trace(factor.solve(spread)) * top * top * ratio**2 * (1.0 - 1.0 / ratio)))

@@ -28,7 +28,7 @@ class NodewisePlan:
 
     Attributes
     ----------
-    alpha : "auto" or tuple of float
+    alpha : "auto" or ndarray of shape (d,)
         α of every coefficient as a covariate, 0 for the intercept.
     tol : float
         On the duality gap.
@@ -36,7 +36,7 @@ class NodewisePlan:
         Sweeps at the most.
     """
 
-    alpha: str | tuple[float, ...]
+    alpha: str | np.ndarray
     tol: float
     max_iter: int
 
@@ -66,12 +66,12 @@ class NodewisePlan:
         ValueError
             If a column is a combination of the others.
         """
+        scaled = isinstance(self.alpha, str)
         if isinstance(self.alpha, str):
             free = np.arange(len(gram)) < first
             alpha = penalty_level(n, len(gram) - first) * np.sqrt(partial_variances(gram, free))
         else:
-            alpha = np.asarray(self.alpha)
-        scaled = isinstance(self.alpha, str)
+            alpha = self.alpha
         found = nodewise_rows(gram, index, alpha, scaled=scaled, tol=self.tol, max_iter=self.max_iter)
         if (empty := found.weights == 0).any():
             named = ", ".join(names[j] for j in found.index[empty])
@@ -88,7 +88,7 @@ class LassoPlan:
 
     Attributes
     ----------
-    alpha : "auto" or tuple of float
+    alpha : "auto" or ndarray of shape (d,)
         α of every coefficient, 0 for the intercept.
     l1_ratio : float
         Share of the l1 part.
@@ -102,7 +102,7 @@ class LassoPlan:
         First and last + 1 of these rows, for each block.
     """
 
-    alpha: str | tuple[float, ...]
+    alpha: str | np.ndarray
     l1_ratio: float
     weights: str
     tol: float
@@ -216,7 +216,7 @@ def local_lassos(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos | Fin
     if isinstance(plan.alpha, str):
         fit = fit_scaled_lasso(rows, model, plan.l1_ratio, null, tol=plan.tol, max_iter=plan.max_iter)
     else:
-        penalty = Penalty.of(np.asarray(plan.alpha), plan.l1_ratio)
+        penalty = Penalty.of(plan.alpha, plan.l1_ratio)
         fit = fit_lasso(rows, model, penalty, null, tol=plan.tol, max_iter=plan.max_iter)
     if not np.isfinite(fit.coef).all() or not fit.moments.is_finite():
         return _poor(rows, "the lasso ran away to infinity", _LARGER)

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.kernels.table import complete_cases, plain_columns, sorted_levels
 from dask_onestep.kernels.terms import Factor, Terms, is_numeric, parse
+from dask_onestep.kernels.wide import WideFactor, are_wide, sparse_columns
 
-__all__ = ["Design", "make_design", "open_factors"]
+__all__ = ["Design", "make_design", "open_factors", "specify_terms"]
 
 _SLICE_ROWS = 65_536
 _PARTS = ("y", "weights", "offset", "groups")
@@ -33,14 +35,25 @@ class Design:
         The levels of each categorical factor; the first is the reference of treatment coding.
     spec : ModelSpec or None
         formulaic's specification; None without a formula.
+    wide : tuple of WideFactor
+        Factors of so many levels that their columns stay sparse.
     """
 
     terms: Terms
     names: tuple[str, ...]
     levels: tuple[tuple[Factor, pd.Index], ...]
     spec: Any = None
+    wide: tuple[WideFactor, ...] = ()
 
-    def enter(self, block: Any, missing: str) -> tuple[np.ndarray, dict[str, Any], np.ndarray | None] | Findings:
+    @property
+    def row_bytes(self) -> int:
+        """Memory of a row of the matrix, about."""
+        held = sum(len(factor.columns) for factor in self.wide)
+        return 8 * (len(self.names) - held) + 16 * len(self.wide)
+
+    def enter(
+        self, block: Any, missing: str
+    ) -> tuple[np.ndarray | SplitMatrix, dict[str, Any], np.ndarray | None] | Findings:
         """Return a block as matrix and parts.
 
         Parameters
@@ -52,7 +65,7 @@ class Design:
 
         Returns
         -------
-        matrix : ndarray of shape (m, p)
+        matrix : ndarray or SplitMatrix of shape (m, p)
             The covariates.
         parts : dict
             y, weights, offset and groups of the same rows.
@@ -75,12 +88,10 @@ class Design:
         if missing == "drop":
             chosen = {name: None if part is None else part[complete] for name, part in parts.items()}
             return matrix, chosen, np.flatnonzero(complete)
-        spread = np.full((len(complete), len(self.names)), np.nan)
-        spread[complete] = matrix
-        return spread, parts, None
+        return _spread(matrix, complete), parts, None
 
-    def matrix(self, frame: pd.DataFrame) -> np.ndarray:
-        """Return the matrix of complete rows, written slice by slice.
+    def matrix(self, frame: pd.DataFrame) -> np.ndarray | SplitMatrix:
+        """Return the matrix of complete rows.
 
         Parameters
         ----------
@@ -89,18 +100,37 @@ class Design:
 
         Returns
         -------
-        ndarray of shape (m, p)
-            float64, without the constant.
+        ndarray or SplitMatrix of shape (m, p)
+            float64, without the constant; split if there are wide factors.
         """
-        out = np.empty((len(frame), len(self.names)))
+        if not self.wide:
+            return self._dense(frame, self.spec, len(self.names))
+        sparse_at = np.concatenate([factor.columns for factor in self.wide])
+        dense_at = np.setdiff1d(np.arange(len(self.names)), sparse_at)
+        spec = None if self.spec is None else _without(self.spec, self.wide)
+        return SplitMatrix(
+            self._dense(frame, spec, len(dense_at)), sparse_columns(self.wide, frame), dense_at, sparse_at
+        )
+
+    def _dense(self, frame: pd.DataFrame, spec: Any, width: int) -> np.ndarray:
+        """Return the columns that are not sparse, written slice by slice."""
+        out = np.empty((len(frame), width))
+        if not width:
+            return out
         known = _column_levels(self.levels)
+        if spec is None:
+            held = {factor.factor.name for factor in self.wide}
+            columns = tuple(name for name in self.terms.columns if name not in held)
+        else:
+            read = {str(name) for name in spec.required_variables}
+            columns = tuple(name for name in self.terms.columns if name in read)
         for start in range(0, len(frame), _SLICE_ROWS):
-            rows = plain_columns(frame.iloc[start : start + _SLICE_ROWS], self.terms.columns, known)
+            rows = plain_columns(frame.iloc[start : start + _SLICE_ROWS], columns, known)
             target = out[start : start + _SLICE_ROWS]
-            if self.spec is None:
+            if spec is None:
                 _treatment(rows, target)
             else:
-                target[:] = _apply(self.spec, rows)[:, int(self.terms.fit_intercept) :]
+                target[:] = _apply(spec, rows)[:, int(self.terms.fit_intercept) :]
         return out
 
     def columns_of(self, term: str) -> tuple[str, ...]:
@@ -195,16 +225,50 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
         told = _told_levels(factor, dtypes)
         levels.append((factor, sorted_levels(factor.values(looked_at[factor])) if told is None else told))
     if terms.formula is None:
-        return Design(terms, _treatment_names(terms, dict(_column_levels(levels))), tuple(levels))
+        names = _treatment_names(terms, dict(_column_levels(levels)))
+        effects = {
+            factor.name: tuple(i for i, n in enumerate(names) if n.startswith(f"{factor.name}[T."))
+            for factor, _ in levels
+        }
+        return Design(terms, names, tuple(levels), wide=_wide(levels, effects))
     known = _column_levels(levels)
     empty = pd.DataFrame({name: _empty(dtypes[name]) for name in terms.columns})
     rows = plain_columns(empty if seen is None else seen.level_rows(), terms.columns, known)
-    spec = _specify(terms, rows)
+    spec = specify_terms(terms, rows)
     if seen is not None and seen.states:
-        state = _specify(terms, plain_columns(seen.state_rows(), terms.columns, known)).transform_state
+        state = specify_terms(terms, plain_columns(seen.state_rows(), terms.columns, known)).transform_state
         spec = spec.update(transform_state=state)
     _check_kinds(spec, {factor.name for factor, _ in levels})
-    return Design(terms, tuple(spec.column_names[int(terms.fit_intercept) :]), tuple(levels), spec)
+    first = int(terms.fit_intercept)
+    effects = {str(term): tuple(at - first for at in columns) for term, columns in spec.term_indices.items()}
+    return Design(terms, tuple(spec.column_names[first:]), tuple(levels), spec, _wide(levels, effects))
+
+
+def _wide(levels: Any, effects: Mapping[str, tuple[int, ...]]) -> tuple[WideFactor, ...]:
+    """Return the factors whose main effects, by name, are treatment-coded and better sparse."""
+    return are_wide(
+        [
+            WideFactor(factor, index, effects[factor.name])
+            for factor, index in levels
+            # A coding of its own may leave out another level than the first, or fill all columns.
+            if "contr." not in factor.name and 1 < len(index) <= len(effects.get(factor.name, ())) + 1
+        ]
+    )
+
+
+def _without(spec: Any, wide: tuple[WideFactor, ...]) -> Any:
+    """Return a specification without the main effects of some factors."""
+    held = {factor.factor.name for factor in wide}
+    return spec.subset([term for term in spec.terms if str(term) not in held])
+
+
+def _spread(matrix: np.ndarray | SplitMatrix, complete: np.ndarray) -> np.ndarray | SplitMatrix:
+    """Return complete rows in their places, and rows of NaN in those between."""
+    if isinstance(matrix, SplitMatrix):
+        return matrix.spread(complete)
+    spread = np.full((len(complete), matrix.shape[1]), np.nan)
+    spread[complete] = matrix
+    return spread
 
 
 def _categorical(terms: Terms, dtypes: Mapping[str, Any]) -> list[Factor]:
@@ -229,7 +293,26 @@ def _empty(dtype: Any) -> pd.Series:
     return pd.Series([], dtype=dtype)
 
 
-def _specify(terms: Terms, rows: pd.DataFrame) -> Any:
+def specify_terms(terms: Terms, rows: pd.DataFrame) -> Any:
+    """Return formulaic's specification of a formula.
+
+    Parameters
+    ----------
+    terms : Terms
+        The formula's.
+    rows : DataFrame
+        Rows that show every level.
+
+    Returns
+    -------
+    ModelSpec
+        The specification; the state of transforms is of these rows.
+
+    Raises
+    ------
+    ValueError
+        If the formula does not fit the columns.
+    """
     from formulaic.errors import FormulaicError
 
     assert terms.formula is not None

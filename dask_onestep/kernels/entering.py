@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Block, Model, Rows
+from dask_onestep.kernels.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse
 from dask_onestep.kernels.table import DROP, gaps
 from dask_onestep.kernels.threads import aligned
 
@@ -18,6 +20,10 @@ __all__ = ["inspect_columns", "oversized_columns", "usable_rows"]
 
 # Above it a few thousand squares overflow float64; not a Python float, which float32 columns would cast to theirs.
 _SQUARABLE = np.float64(1e152)
+# The products of weights with the squares of scores must stay within float64, at both ends.
+_HEAVIEST, _LIGHTEST = 1e100, 1e-100
+_SMALLEST_SQUARE = 1e-152
+_SCALE = "Divide it by a constant first, or look for values that stand for missing ones."
 
 
 def usable_rows(block: Block, model: Model) -> Rows | Findings:
@@ -39,7 +45,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         The usable rows, or what forbids to use the block.
     """
     lengths = {
-        name: len(part)
+        name: len(part) if isinstance(part, list) else part.shape[0]
         for name in ("x", "y", "weights", "offset", "groups")
         if (part := getattr(block, name)) is not None
     }
@@ -65,6 +71,9 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
             label = {"weights": "sample_weight"}.get(name, name)
             return _found(block, f"{label} {array}", len(x), "Convert it to numbers first.")
         parts[name] = array
+    if (weights := parts["weights"]) is not None:
+        # They weigh nothing beside any other, and their squares underflow.
+        parts["weights"] = np.where(np.abs(weights) < _LIGHTEST, 0.0, weights)
     groups = None if block.groups is None else _vector(block.groups, numeric=False)
     rows = Rows(
         x,
@@ -83,8 +92,10 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     return _check_values(rows, model) or rows
 
 
-def _numeric_matrix(block: Block, model: Model) -> np.ndarray | Findings:
+def _numeric_matrix(block: Block, model: Model) -> np.ndarray | SplitMatrix | Findings:
     x = block.x
+    if sparse.issparse(x):
+        x = split_sparse(x)
     if isinstance(x, pd.DataFrame):
         if compound := [str(c) for c, t in x.dtypes.items() if getattr(t, "kind", "O") == "c"]:
             what = f"Complex data not supported: X is complex in {', '.join(compound)}"
@@ -94,10 +105,12 @@ def _numeric_matrix(block: Block, model: Model) -> np.ndarray | Findings:
         except (TypeError, ValueError) as error:
             what = ", ".join(f"{c} ({t})" for c, t in block.x.dtypes.items() if t.kind not in "biufc")
             return _found(block, f"columns are not numeric: {what or error}", len(block.x), "Encode them first.")
-    x = np.asarray(x)
+    x = x if isinstance(x, SplitMatrix) else np.asarray(x)
     if x.ndim != 2 or x.shape[1] != len(model.columns):
         cure = "Each block must have the columns that the whole declares."
         return _found(block, f"X has shape {x.shape}, not (rows, {len(model.columns)})", 0, cure)
+    if isinstance(x, SplitMatrix):
+        return x
     if x.dtype.kind == "c":
         return _found(block, "Complex data not supported: X is complex", len(x), "Take real parts first.")
     if x.dtype.kind in "mM":
@@ -134,7 +147,7 @@ def _vector(part: Any, *, numeric: bool) -> np.ndarray | str:
 
 
 def _complete_rows(rows: Rows) -> np.ndarray:
-    complete = np.isfinite(rows.x).all(axis=1) if rows.x.dtype.kind == "f" else np.ones(len(rows), bool)
+    complete = finite_rows(rows.x)
     for part in (rows.y, rows.weights, rows.offset, rows.groups):
         if part is not None:
             complete &= ~gaps(part)
@@ -144,13 +157,16 @@ def _complete_rows(rows: Rows) -> np.ndarray:
 def _check_values(rows: Rows, model: Model) -> Findings | None:
     """Look at what has one value a row; the cost beside X is small."""
     found = []
-    for name, part in (("y", rows.y), ("sample_weight", rows.weights), ("offset", rows.offset)):
+    parts = {"y": rows.y, "sample_weight": rows.weights, "offset": rows.offset, "groups": rows.groups}
+    for name, part in parts.items():
         if part is None:
             continue
         if (absent := gaps(part)).any():
             found.append((f"Input {name} contains NaN, infinity or a missing value", int(absent.sum()), DROP))
     if rows.weights is not None and (negative := rows.weights < 0).any():
         found.append(("sample_weight is negative", int(negative.sum()), "Weights must be zero or positive."))
+    if not found:
+        found += _beyond_scale(rows, model)
     if not found and not model.classify:
         outside = ~model.family.in_support(rows.y)
         if outside.any():
@@ -158,6 +174,21 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
             example = rows.y[np.argmax(outside)]
             found.append((f"{what}: {example:g} for one", int(outside.sum()), "Check y, or choose another family."))
     return Findings(tuple(found), (rows.number,)) if found else None
+
+
+def _beyond_scale(rows: Rows, model: Model) -> list[tuple[str, int, str]]:
+    """Return what is too large or too small for the sums of squares to be numbers."""
+    found = []
+    if rows.weights is not None and (heavy := rows.weights > _HEAVIEST).any():
+        found.append((f"sample_weight is above {_HEAVIEST:g}", int(heavy.sum()), _SCALE))
+    if model.classify or not len(rows):
+        return found
+    size = np.abs(rows.y)
+    if (large := _is_oversized(size)).any():
+        found.append(("y has numbers too large to square", int(large.sum()), _SCALE))
+    elif 0 < size.max() < _SMALLEST_SQUARE:
+        found.append(("y has numbers too small to square", int((size > 0).sum()), "Divide it by a constant first."))
+    return found
 
 
 def inspect_columns(rows: Rows, model: Model) -> Findings | None:
@@ -177,11 +208,12 @@ def inspect_columns(rows: Rows, model: Model) -> Findings | None:
     """
     if rows.x.dtype.kind != "f":
         return None
-    with np.errstate(all="ignore"):
-        # A column's sum is finite if its values are; the search below runs only where it is not.
-        if np.isfinite(rows.x.sum(axis=0)).all():
-            return None
-    counts = (~np.isfinite(rows.x)).sum(axis=0)
+    if not isinstance(rows.x, SplitMatrix):
+        with np.errstate(all="ignore"):
+            # A column's sum is finite if its values are; the search below runs only where it is not.
+            if np.isfinite(rows.x.sum(axis=0)).all():
+                return None
+    counts = count_by_column(rows.x, _is_gap)
     found = tuple(
         (f"Input X contains NaN or infinity in column {name}", int(count), DROP)
         for name, count in zip(model.columns, counts, strict=True)
@@ -205,14 +237,21 @@ def oversized_columns(rows: Rows, model: Model) -> Findings | None:
     Findings or None
         None if every value can be squared and summed.
     """
-    counts = (np.abs(rows.x) > _SQUARABLE).sum(axis=0)
-    cure = "Divide it by a constant first, or look for values that stand for missing ones."
+    counts = count_by_column(rows.x, _is_oversized)
     found = tuple(
-        (f"X has numbers too large to square in column {name}", int(count), cure)
+        (f"X has numbers too large to square in column {name}", int(count), _SCALE)
         for name, count in zip(model.columns, counts, strict=True)
         if count
     )
     return Findings(found, (rows.number,)) if found else None
+
+
+def _is_gap(values: np.ndarray) -> np.ndarray:
+    return ~np.isfinite(values)
+
+
+def _is_oversized(values: np.ndarray) -> np.ndarray:
+    return np.abs(values) > _SQUARABLE
 
 
 def _found(block: Block, what: str, count: int, cure: str) -> Findings:

@@ -11,6 +11,7 @@ from dask_onestep.kernels.entering import inspect_columns, usable_rows
 from dask_onestep.kernels.likelihood import slices, working
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows import Block, Model, Rows, self_checking
+from dask_onestep.kernels.slices import dense_slices
 from dask_onestep.kernels.threads import one_blas_thread
 
 __all__ = ["GramSums", "WeightedDesign", "gram_sums"]
@@ -91,7 +92,7 @@ class WeightedDesign:
         ValueError
             If the block holds NaN or infinity, or is not numeric.
         """
-        rows = usable_rows(Block(x, np.zeros(len(x)), offset=offset), self.model)
+        rows = usable_rows(Block(x, np.zeros(x.shape[0]), offset=offset), self.model)
         if isinstance(rows, Rows):
             rows = inspect_columns(rows, self.model) or rows
         if isinstance(rows, Findings):
@@ -99,7 +100,7 @@ class WeightedDesign:
         assert isinstance(rows, Rows)
         result = np.empty((len(rows), len(self.coef)))
         with one_blas_thread():
-            for part in slices(rows, self.model):
+            for part in dense_slices(rows, self.model):
                 # The weight does not depend on y.
                 eta = part.linear_predictor(self.coef)
                 _, _, weight = working(self.model, part.y, eta)

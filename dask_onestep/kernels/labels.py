@@ -12,6 +12,8 @@ __all__ = ["MAX_LABELS", "MoreClassesError", "block_labels", "check_classes"]
 
 MAX_LABELS = 100
 
+_CURE = "For more than two classes use fit, the logit link, no offset, and method='one-step', 'mle' or 'pilot'."
+
 
 def block_labels(rows: Rows) -> np.ndarray | Findings:
     """Return the labels of a block, sorted; the first hundred, where there are more.
@@ -47,18 +49,20 @@ class MoreClassesError(ValueError):
     ----------
     classes : ndarray of shape (C,)
         The labels, sorted.
+    cure : str
+        What stands in the way of a multinomial logit, and what to do.
     """
 
-    def __init__(self, classes: np.ndarray):
-        super().__init__(classes)
+    def __init__(self, classes: np.ndarray, cure: str = _CURE):
+        super().__init__(classes, cure)
         self.classes = classes
+        self.cure = cure
 
     def __str__(self) -> str:
         shown = ", ".join(repr(label) for label in self.classes[:5].tolist())
         return (
             "Only binary classification is supported here. The type of the target is multiclass: y has the labels "
-            f"{shown}{', …' if len(self.classes) > 5 else ''}. For more than two classes use fit, the logit link, no "
-            "offset, and method='one-step', 'mle' or 'pilot'."
+            f"{shown}{', …' if len(self.classes) > 5 else ''}. {self.cure}"
         )
 
 

@@ -142,7 +142,7 @@ def fit_lasso(
         The fit.
     """
     coef, sums = (null.coef, moments(rows, model, null.coef)) if start is None else start
-    if _is_quadratic(model):
+    if model.quadratic:
         return _fit_quadratic(sums, coef, penalty, null, tol, max_iter)
     n, unit = sums.weight, _unit(sums, null)
     for step in range(_MAX_STEPS + 1):
@@ -244,7 +244,7 @@ def remainder(rows: Rows, model: Model, fit: LassoFit) -> np.ndarray:
     ndarray of shape (d,)
         r; zeros where the step cannot be had.
     """
-    if _is_quadratic(model):
+    if model.quadratic:
         return np.zeros(len(fit.coef))
     sums, inside = fit.moments, np.flatnonzero((fit.coef != 0) | (fit.penalty.alpha == 0))
     step = np.zeros(len(fit.coef))
@@ -272,10 +272,6 @@ def _promised(sums: Moments, coef: np.ndarray, target: np.ndarray, penalty: Pena
     move = target - coef
     smooth = (sums.score @ move - 0.5 * move @ (sums.information @ move)) / sums.weight
     return float(smooth + penalty.value(coef) - penalty.value(target))
-
-
-def _is_quadratic(model: Model) -> bool:
-    return model.family.name == "gaussian" and model.natural
 
 
 def _shift(sums: Moments, move: np.ndarray) -> Moments:

@@ -146,7 +146,9 @@ def _sum_slices(rows: Rows, model: Model, coef: np.ndarray | None) -> Moments:
                 gradient += part.weighted_sum(slope if weights is None else weights * slope)
             if weights is not None:
                 residual, weight = weights * residual, weights * weight
-            of_score, of_information = part.weighted_sum_and_gram(residual, weight)
+            # Under the normal law each row weighs as it was given.
+            given = weights if model.quadratic else weight
+            of_score, of_information = part.weighted_sum_and_gram(residual, given)
             score += of_score
             information += of_information
     total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
@@ -260,7 +262,7 @@ def log_likelihoods(rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoo
         Sums over the block's rows, one for each candidate.
     """
     if model.outcomes:
-        at = np.array([multinomial.moments(rows, model, coef).loglik for coef in coefs])
+        at = multinomial.log_likelihoods(rows, model, coefs)
         return LogLikelihoods(len(rows), at, -2.0 * at)
     loglik, deviance = np.zeros(len(coefs)), np.zeros(len(coefs))
     with np.errstate(all="ignore"):

@@ -206,7 +206,8 @@ def fit_block(rows: Rows, model: Model) -> tuple[Rows, Maximum, np.ndarray | Non
             return _poor(rows, f"one class only for a local fit, {labels.tolist()[0]!r}", usable)
         if len(labels) > 2:
             what = "Only binary classification is supported. The type of the target is multiclass: y has the labels "
-            return Findings(((what + ", ".join(map(repr, labels[:5].tolist())), 0, ""),), (rows.number,))
+            cure = "More than two classes are fitted by method='one-step', 'mle' or 'pilot' with the logit link."
+            return Findings(((what + ", ".join(map(repr, labels[:5].tolist())), 0, cure),), (rows.number,))
         encoded = encode(rows, labels)
         assert isinstance(encoded, Rows)
         rows = encoded

@@ -2,24 +2,27 @@
 
 y holds codes 0 … C − 1.  β is (β_1', …, β_{C−1}')', of length (C − 1)·d; the score of a row is
 (1[y = c] − p_c)_c ⊗ x and its information (diag(p) − pp') ⊗ xx', observed and expected alike.
+A hypothesis may hold some of them at a value; sums are then of the others.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from dask_onestep.kernels.records import Moments, Sums
+from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.kernels.slices import Slice, slices
+from dask_onestep.kernels.split_matrix import stack
 
 __all__ = [
-    "ClassWeights",
-    "MultinomialSums",
+    "is_class",
     "linear_predictors",
+    "log_likelihoods",
     "moments",
-    "multinomial_sums",
+    "probabilities",
     "row_log_likelihood",
     "row_remainders",
     "row_residuals",
@@ -36,15 +39,24 @@ def linear_predictors(part: Slice, model: Model, coef: np.ndarray) -> np.ndarray
         Some rows.
     model : Model
         The model, with C − 1 outcomes.
-    coef : ndarray of shape ((C − 1)·d,)
-        β.
+    coef : ndarray of shape ((C − 1)·d,), or fewer
+        β, without what the model holds at a value.
 
     Returns
     -------
     ndarray of shape (m, C − 1)
         Log odds against the first class.
     """
-    return part.times(coef.reshape(len(model.outcomes), model.width).T)
+    return part.times(_by_class(model, coef, dict(model.fixed)).T)
+
+
+def _by_class(model: Model, coef: np.ndarray, held: Mapping[str, float]) -> np.ndarray:
+    """Return all coefficients, a row for each class but the first; those fixed have the values handed in, or 0."""
+    if model.fixed:
+        whole = np.array([held.get(name, 0.0) for name in model.all_names])
+        whole[model.free] = coef
+        coef = whole
+    return coef.reshape(len(model.outcomes), model.width)
 
 
 def probabilities(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +80,21 @@ def probabilities(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return raised / total[:, None], top + np.log(total)
 
 
-def _is_class(y: np.ndarray, model: Model) -> np.ndarray:
+def is_class(y: np.ndarray, model: Model) -> np.ndarray:
+    """Return of each row whether it is of each class but the first.
+
+    Parameters
+    ----------
+    y : ndarray of shape (m,)
+        Codes.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    ndarray of shape (m, C − 1)
+        0.0 or 1.0.
+    """
     return (y[:, None] == np.arange(1, len(model.outcomes) + 1)).astype(np.float64)
 
 
@@ -90,7 +116,7 @@ def row_log_likelihood(part: Slice, model: Model, coef: np.ndarray) -> np.ndarra
         Log-likelihoods.
     """
     eta = linear_predictors(part, model, coef)
-    return (_is_class(part.y, model) * eta).sum(axis=1) - probabilities(eta)[1]
+    return (is_class(part.y, model) * eta).sum(axis=1) - probabilities(eta)[1]
 
 
 def row_residuals(part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
@@ -111,7 +137,7 @@ def row_residuals(part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
         Residuals.
     """
     probability, _ = probabilities(linear_predictors(part, model, coef))
-    return _is_class(part.y, model) - probability
+    return is_class(part.y, model) - probability
 
 
 def row_remainders(part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
@@ -131,11 +157,36 @@ def row_remainders(part: Slice, model: Model, coef: np.ndarray, step: np.ndarray
     ndarray of shape (m, C − 1)
         Remainders: ⊗ x they are sᵢ(β + δ) − sᵢ(β) + Iᵢ(β)δ.
     """
-    eta, ahead = (linear_predictors(part, model, vector) for vector in (coef, step))
+    eta, ahead = linear_predictors(part, model, coef), part.times(_by_class(model, step, {}).T)
     before, _ = probabilities(eta)
     after, _ = probabilities(eta + ahead)
     linear = before * (ahead - (before * ahead).sum(axis=1, keepdims=True))
     return before - after + linear
+
+
+def log_likelihoods(rows: Rows, model: Model, coefs: np.ndarray) -> np.ndarray:
+    """Return the log-likelihood of a block at several β.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block, y as codes.
+    model : Model
+        The model.
+    coefs : ndarray of shape (m, (C − 1)·d)
+        Candidates, one a row.
+
+    Returns
+    -------
+    ndarray of shape (m,)
+        One for each.
+    """
+    total = np.zeros(len(coefs))
+    with np.errstate(all="ignore"):
+        for part in slices(rows, model):
+            weights = np.ones(len(part.y)) if part.weights is None else part.weights
+            total += [np.dot(weights, row_log_likelihood(part, model, coef)) for coef in coefs]
+    return total
 
 
 def moments(rows: Rows, model: Model, coef: np.ndarray) -> Moments:
@@ -163,13 +214,14 @@ def moments(rows: Rows, model: Model, coef: np.ndarray) -> Moments:
             weights = np.ones(len(part.y)) if part.weights is None else part.weights
             eta = linear_predictors(part, model, coef)
             probability, normaliser = probabilities(eta)
-            hit = _is_class(part.y, model)
+            hit = is_class(part.y, model)
             loglik += float(np.dot(weights, (hit * eta).sum(axis=1) - normaliser))
             score += part.weighted_sum(weights[:, None] * (hit - probability))
             curvature = probability[:, :, None] * (np.eye(others) - probability[:, None, :])
             information += part.gram(weights[:, None, None] * curvature)
     total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
-    return Moments(len(rows), total, loglik, score.T.ravel(), information)
+    free = model.free
+    return Moments(len(rows), total, loglik, score.T.ravel()[free], information[np.ix_(free, free)])
 
 
 def with_prior(rows: Rows, model: Model, share: float) -> Rows:
@@ -195,83 +247,8 @@ def with_prior(rows: Rows, model: Model, share: float) -> Rows:
     copies = len(codes) + 1
     return replace(
         rows,
-        x=np.concatenate([rows.x] * copies),
+        x=stack([rows.x] * copies),
         y=np.concatenate([rows.y, np.repeat(codes, len(rows))]),
         weights=np.concatenate([weights, *(share * part * weights for part in counts / counts.sum())]),
         kept=None,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class ClassWeights(Sums):
-    """Weight of each class; its deviance is that of the model with intercepts alone.
-
-    Attributes
-    ----------
-    weights : ndarray of shape (C,)
-        Σ wᵢ over the rows of each class.
-    """
-
-    weights: np.ndarray
-
-    @property
-    def deviance(self) -> float:
-        """−2 Σ W_c log(W_c/W)."""
-        present = self.weights[self.weights > 0]
-        return float(-2.0 * np.dot(present, np.log(present / present.sum())))
-
-
-@dataclass(frozen=True, slots=True)
-class MultinomialSums(Sums):
-    """Sums that statistics of fit are made of, as `FitSums` has them for one response.
-
-    Attributes
-    ----------
-    n : int
-        Usable rows.
-    weight, loglik, deviance, pearson : float
-        Σ wᵢ, ℓ(β̂), −2ℓ(β̂), and Σ wᵢ Σ_c (1[yᵢ = c] − p_c)²/p_c.
-    null : ClassWeights
-        The null model's.
-    """
-
-    n: int
-    weight: float
-    loglik: float
-    deviance: float
-    pearson: float
-    null: ClassWeights
-
-    @property
-    def offset_null(self) -> None:
-        """There is no offset."""
-        return
-
-
-def multinomial_sums(rows: Rows, model: Model, coef: np.ndarray) -> MultinomialSums:
-    """Return the sums behind the statistics of fit of a block.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block, y as codes.
-    model : Model
-        The model.
-    coef : ndarray of shape ((C − 1)·d,)
-        β̂, without NaN.
-
-    Returns
-    -------
-    MultinomialSums
-        Sums over the block's rows.
-    """
-    loglik = pearson = 0.0
-    for part in slices(rows, model):
-        weights = np.ones(len(part.y)) if part.weights is None else part.weights
-        hit = row_log_likelihood(part, model, coef)
-        loglik += float(np.dot(weights, hit))
-        # Σ_c (1[y = c] − p_c)²/p_c = 1/p_y − 1.
-        pearson += float(np.dot(weights, np.expm1(-hit)))
-    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-    counts = np.bincount(rows.y.astype(np.intp), weights, minlength=len(model.outcomes) + 1)
-    return MultinomialSums(len(rows), float(weights.sum()), loglik, -2.0 * loglik, pearson, ClassWeights(counts))

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dask_onestep.families import Family
+from dask_onestep.kernels.basis import Basis
 from dask_onestep.kernels.design import Design
 from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.links import LinkLike
 
-__all__ = ["Block", "Model", "Rows", "additive", "encode", "hold", "self_checking"]
+__all__ = ["MATRIX_BYTES", "Block", "Model", "Rows", "additive", "encode", "hold", "self_checking"]
+
+MATRIX_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,9 @@ class Model:
     outcomes : tuple of str
         The classes of a multinomial logit but for the first, each with coefficients of its own; empty for
         all other models.
+    basis : Basis or None
+        What the kernels take in place of the design's own columns, those held at a value left out; None for
+        these columns themselves.
     """
 
     family: Family
@@ -55,13 +64,16 @@ class Model:
     fixed: tuple[tuple[str, float], ...] = ()
     design: Design | None = None
     outcomes: tuple[str, ...] = ()
+    basis: Basis | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the coefficients that are estimated, in order."""
         held = dict(self.fixed)
-        free = tuple(name for name in self.all_names if name not in held) if held else self.all_names
-        return tuple(f"{outcome}:{name}" for outcome in self.outcomes for name in free) if self.outcomes else free
+        names = tuple(name for name in self.all_names if name not in held) if held else self.all_names
+        if self.basis is None:
+            return names
+        return tuple(compress(names, self.basis.kept.tolist() * max(1, len(self.outcomes))))
 
     @property
     def n_classes(self) -> int:
@@ -70,24 +82,58 @@ class Model:
 
     @property
     def width(self) -> int:
-        """Columns of the design: the coefficients, or those of one class."""
-        return len(self.all_names) - len(self.fixed)
+        """Columns of the design: those whose coefficients are estimated, but all of a multinomial logit."""
+        if self.basis is not None:
+            return len(self.basis.scale)
+        return len(self.regressors) if self.outcomes else len(self.names)
 
     @property
-    def all_names(self) -> tuple[str, ...]:
-        """Names of all coefficients, those held at a value included."""
+    def regressors(self) -> tuple[str, ...]:
+        """Names of the design's columns, the constant first."""
         return ("intercept", *self.columns) if self.fit_intercept else self.columns
 
     @property
+    def all_names(self) -> tuple[str, ...]:
+        """Names of all coefficients, those held at a value included; those of a class are "class:regressor"."""
+        if not self.outcomes:
+            return self.regressors
+        return tuple(f"{outcome}:{name}" for outcome in self.outcomes for name in self.regressors)
+
+    @property
+    def free(self) -> np.ndarray:
+        """Which of the coefficients of the design's columns are estimated: all, unless there are classes."""
+        held = dict(self.fixed)
+        if not (held and self.outcomes):
+            return np.ones(len(self.names), dtype=bool)
+        return np.array([name not in held for name in self.all_names])
+
+    @property
     def has_intercept(self) -> bool:
-        """Whether the first coefficient that is estimated is the intercept."""
-        return self.fit_intercept and "intercept" not in dict(self.fixed)
+        """Whether the first coefficient that is estimated is an intercept."""
+        return self.fit_intercept and self.all_names[0] not in dict(self.fixed)
+
+    @property
+    def has_constant(self) -> bool:
+        """Whether the design starts with a constant."""
+        return self.fit_intercept if self.outcomes else self.has_intercept
+
+    @property
+    def by_regressor(self) -> dict[str, tuple[str, ...]]:
+        """Coefficients of each column of the design, one for each class but the first of a multinomial logit."""
+        if not self.outcomes:
+            return {name: (name,) for name in self.regressors}
+        return {name: tuple(f"{outcome}:{name}" for outcome in self.outcomes) for name in self.regressors}
 
     @property
     def natural(self) -> bool:
         """Whether η is the natural parameter of the family."""
         natural = self.family.natural_link
         return natural is not None and getattr(self.link, "name", None) == natural
+
+    @property
+    def quadratic(self) -> bool:
+        """Whether the log-likelihood is quadratic in β: the normal law with its own link."""
+        return self.family.name == "gaussian" and self.natural
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +142,7 @@ class Block:
 
     Attributes
     ----------
-    x : ndarray or DataFrame of shape (m, p)
+    x : ndarray, sparse array or DataFrame of shape (m, p)
         Covariates.
     y : ndarray or Series of shape (m,), or None
         Response, or labels; None if the model's design takes it from `x`.
@@ -119,8 +165,17 @@ class Block:
     start: int | None = 0
     first: int = 0
 
-    def sliced(self, length: int) -> Iterator[Block]:
-        """Yield the block in slices of so many rows."""
+    def pieces(self, model: Model) -> Iterator[Block]:
+        """Yield the block, in pieces where its matrix is large.
+
+        A frame's columns are small beside the matrix that they become; and a piece's rows are added one slice
+        after the other, which rounds as many times as there are slices.
+        """
+        width = 8 * len(model.columns) if model.design is None else model.design.row_bytes
+        length = max(1, MATRIX_BYTES // max(width, 8))
+        if not isinstance(self.x, (pd.DataFrame, np.ndarray)) or len(self.x) <= length:
+            yield self
+            return
         for begin in range(0, len(self.x), length):
             at = slice(begin, begin + length)
             parts = {name: _rows_at(getattr(self, name), at) for name in ("x", "y", "weights", "offset", "groups")}
@@ -134,7 +189,7 @@ class Rows:
 
     Attributes
     ----------
-    x : ndarray of shape (m, p)
+    x : ndarray or SplitMatrix of shape (m, p)
         Covariates, numeric, aligned, any float or integer dtype, without the constant.
     y : ndarray of shape (m,)
         Response as float64, or labels until they are encoded.
@@ -154,7 +209,7 @@ class Rows:
         Where a slice of a block begins within it.
     """
 
-    x: np.ndarray
+    x: np.ndarray | SplitMatrix
     y: np.ndarray
     weights: np.ndarray | None = None
     offset: np.ndarray | None = None
@@ -254,6 +309,8 @@ def encode(rows: Rows, classes: np.ndarray | None) -> Rows | Findings:
 def hold(rows: Rows, model: Model) -> Rows:
     """Return the rows with the columns of fixed coefficients moved into the offset.
 
+    A multinomial logit has no offset and keeps the columns, which may be free for some classes.
+
     Parameters
     ----------
     rows : Rows
@@ -266,7 +323,7 @@ def hold(rows: Rows, model: Model) -> Rows:
     Rows
         Rows of the columns that are estimated.
     """
-    if not model.fixed:
+    if not model.fixed or model.outcomes:
         return rows
     held = dict(model.fixed)
     offset = np.full(len(rows), held.get("intercept", 0.0))

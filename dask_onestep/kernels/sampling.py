@@ -18,6 +18,7 @@ import numpy as np
 from dask_onestep.kernels.labels import MAX_LABELS, block_labels, check_classes
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Model, Rows, additive, hold
+from dask_onestep.kernels.split_matrix import SplitMatrix, stack
 
 __all__ = ["PilotSample", "PilotSize", "Survey", "pilot_rows", "row_keys", "sample_rows", "survey"]
 
@@ -138,7 +139,7 @@ class PilotSample:
     labels: np.ndarray | None
     keys: np.ndarray
     positions: np.ndarray
-    x: np.ndarray
+    x: np.ndarray | SplitMatrix
     y: np.ndarray
     weights: np.ndarray | None
     offset: np.ndarray | None
@@ -148,7 +149,7 @@ class PilotSample:
     def __add__(self, other: PilotSample) -> PilotSample:
         def joined(name: str) -> Any:
             left, right = getattr(self, name), getattr(other, name)
-            return None if left is None else np.concatenate([left, right])
+            return None if left is None else stack([left, right])
 
         labels = None if self.labels is None else np.unique(joined("labels"))[: MAX_LABELS + 1]
         parts = {name: joined(name) for name in ("keys", "positions", "x", "y", "weights", "offset")}
@@ -307,5 +308,5 @@ def survey(sample: PilotSample, most: int = 2) -> Survey:
         dropped = f", {sample.n_missing} were dropped for missing values" if sample.n_missing else ""
         raise ValueError(f"Found array with 0 sample(s): no usable row is left{dropped}.")
     if not sample.has_weight:
-        raise ValueError("sample_weight is zero on every row: at least one must be positive.")
+        raise ValueError("sample_weight is zero on every row, or below 1e-100: at least one must be positive.")
     return Survey(sample.n, sample.n_missing, check_classes(sample.labels, most))

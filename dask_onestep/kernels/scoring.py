@@ -10,7 +10,12 @@ from scipy.special import softmax
 
 from dask_onestep.kernels.entering import inspect_columns, usable_rows
 from dask_onestep.kernels.likelihood import slices
-from dask_onestep.kernels.multinomial import linear_predictors
+from dask_onestep.kernels.multinomial_scoring import (
+    class_predictors,
+    class_residuals,
+    probability_ends,
+    probability_errors,
+)
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows import Block, Model, Rows, encode
 from dask_onestep.kernels.threads import one_blas_thread
@@ -28,14 +33,16 @@ class Predictor:
         The fitted model.
     coef : ndarray of shape (d,)
         β̂; NaN counts as 0, so that aliased columns are ignored.
-    kind : {"linear", "mean", "label", "proba", "mean_std", "interval"}
+    kind : {"linear", "mean", "label", "proba", "proba_std", "mean_std", "interval"}
         What to predict.
     classes : ndarray of shape (C,) or None
         Labels of a classification.
     covariance : ndarray of shape (d, d) or None
-        Covariance of β̂, for "mean_std" and "interval".
+        Covariance of β̂, for "mean_std", "proba_std" and "interval".
     quantile : float
         Of the normal law, for "interval".
+    label : int
+        Code of the class whose probability "interval" is of.
     """
 
     model: Model
@@ -44,13 +51,16 @@ class Predictor:
     classes: np.ndarray | None = None
     covariance: np.ndarray | None = None
     quantile: float = float("nan")
+    label: int = 1
 
     @property
     def width(self) -> int:
         """Columns of the answer, 0 where it has one value a row."""
-        if self.model.outcomes:
-            return 0 if self.kind == "label" else len(self.model.outcomes) + 1
-        return 2 if self.kind in ("proba", "mean_std", "interval") else 0
+        if self.kind in ("mean_std", "interval"):
+            return 2
+        if self.kind in ("proba", "proba_std") or (self.kind == "linear" and self.model.outcomes):
+            return self.model.n_classes
+        return 0
 
     def __call__(self, x: Any, offset: Any = None) -> np.ndarray:
         """Return the predictions of a block.
@@ -64,8 +74,8 @@ class Predictor:
 
         Returns
         -------
-        ndarray of shape (m,), or (m, 2) for "proba", "mean_std" and "interval"
-            Predictions; of more than two classes (m, C) for "proba" and "linear".
+        ndarray of shape (m,), (m, 2) for "mean_std" and "interval", or (m, C) for "proba" and "proba_std"
+            Predictions; of more than two classes (m, C) for "linear" too.
 
         Raises
         ------
@@ -73,7 +83,10 @@ class Predictor:
             If the block has values that cannot be used, and gaps are not to be passed on.
         """
         # A family is asked only about y, and there is none here.
-        rows = _checked(Block(x, np.zeros(len(x)), offset=offset), _as_predicted(self.model, self.kind))
+        block, model = Block(x, np.zeros(x.shape[0]), offset=offset), _as_predicted(self.model, self.kind)
+        return np.concatenate([self._predicted(_checked(piece, model)) for piece in block.pieces(self.model)])
+
+    def _predicted(self, rows: Rows) -> np.ndarray:
         if self.model.outcomes:
             return self._multinomial(rows)
         eta, spread = self._linear(rows)
@@ -82,23 +95,28 @@ class Predictor:
         link = self.model.link
         if self.kind == "interval":
             ends = link.inverse(np.stack([eta - self.quantile * spread, eta + self.quantile * spread], axis=1))
-            return np.sort(ends, axis=1)  # a link may fall, as inverse does
+            return np.sort(ends if self.label else 1.0 - ends, axis=1)  # a link may fall, as inverse does
         mean = link.inverse(eta)
         if self.kind == "mean":
             return mean
-        if self.kind == "mean_std":
-            return np.column_stack([mean, np.abs(link.inverse_derivative(eta)) * spread])
+        if self.kind in ("mean_std", "proba_std"):
+            error = np.abs(link.inverse_derivative(eta)) * spread
+            return np.column_stack([mean, error] if self.kind == "mean_std" else [error, error])
         if self.kind == "proba":
             return np.column_stack([1.0 - mean, mean])
         assert self.classes is not None
         return self.classes[(mean > 0.5).astype(np.intp)]
 
     def _multinomial(self, rows: Rows) -> np.ndarray:
-        coef = np.nan_to_num(self.coef)
-        eta = np.zeros((len(rows), len(self.model.outcomes) + 1))
+        coef, covariance = np.nan_to_num(self.coef), None
+        if self.covariance is not None:
+            covariance = np.nan_to_num(self.covariance)
         with one_blas_thread():
-            for part in slices(rows, self.model):
-                eta[part.rows, 1:] = linear_predictors(part, self.model, coef)
+            if self.kind == "proba_std" and covariance is not None:
+                return probability_errors(rows, self.model, coef, covariance)
+            if self.kind == "interval" and covariance is not None:
+                return probability_ends(rows, self.model, coef, covariance, self.label, self.quantile)
+            eta = class_predictors(rows, self.model, coef)
         if self.kind == "proba":
             return softmax(eta, axis=1)
         if self.kind == "linear":
@@ -144,7 +162,7 @@ class Residuals:
         β̂; NaN counts as 0.
     kind : {"response", "pearson", "deviance", "working"}
         Which residuals.
-    classes : ndarray of shape (2,) or None
+    classes : ndarray of shape (C,) or None
         Labels of a classification.
     """
 
@@ -152,6 +170,11 @@ class Residuals:
     coef: np.ndarray
     kind: str
     classes: np.ndarray | None = None
+
+    @property
+    def width(self) -> int:
+        """Columns of the answer, 0 where it has one value a row."""
+        return self.model.n_classes if self.model.outcomes and self.kind != "deviance" else 0
 
     def __call__(self, x: Any, y: Any = None, offset: Any = None, weights: Any = None) -> np.ndarray:
         """Return the residuals of a block.
@@ -167,7 +190,7 @@ class Residuals:
 
         Returns
         -------
-        ndarray of shape (m,)
+        ndarray of shape (m,), or (m, C) for "response" and "pearson" of more than two classes
             Residuals; NaN where a value is missing and gaps are to be passed on.
 
         Raises
@@ -175,17 +198,32 @@ class Residuals:
         ValueError
             If the block has values that cannot be used.
         """
-        found = encode(_checked(Block(x, y, weights, offset), self.model), self.classes)
+        return np.concatenate([self._of(piece) for piece in Block(x, y, weights, offset).pieces(self.model)])
+
+    def _of(self, block: Block) -> np.ndarray:
+        found = encode(_checked(block, self.model), self.classes)
         if isinstance(found, Findings):
             found.raise_error()
         assert isinstance(found, Rows)
         if found.kept is None:
             return self._residuals(found)
-        result = np.full(len(x), np.nan)
+        m = block.x.shape[0]
+        result = np.full((m, self.width) if self.width else m, np.nan)
         result[found.kept] = self._residuals(found)
         return result
 
     def _residuals(self, found: Rows) -> np.ndarray:
+        if self.model.outcomes:
+            residual = class_residuals(found, self.model, np.nan_to_num(self.coef), self.kind)
+        else:
+            residual = self._of_one_response(found)
+        # A frequency weight stands for rows, each with this residual.
+        frequency = self.model.weight_type == "frequency"
+        if found.weights is None or frequency or self.kind in ("response", "working"):
+            return residual
+        return (residual.T * np.sqrt(found.weights)).T
+
+    def _of_one_response(self, found: Rows) -> np.ndarray:
         eta, _ = Predictor(self.model, self.coef, "linear")._linear(found)
         family, link, y = self.model.family, self.model.link, found.y
         with np.errstate(all="ignore"):
@@ -196,13 +234,9 @@ class Residuals:
                 case "working":
                     return (y - mean) / link.inverse_derivative(eta)
                 case "pearson":
-                    residual = (y - mean) / np.sqrt(family.variance(mean))
+                    return (y - mean) / np.sqrt(family.variance(mean))
                 case _:
-                    residual = np.sign(y - mean) * np.sqrt(np.maximum(family.deviance(y, mean), 0.0))
-        # A frequency weight stands for rows, each with this residual.
-        if found.weights is None or self.model.weight_type == "frequency":
-            return residual
-        return residual * np.sqrt(found.weights)
+                    return np.sign(y - mean) * np.sqrt(np.maximum(family.deviance(y, mean), 0.0))
 
 
 def _checked(block: Block, model: Model) -> Rows:

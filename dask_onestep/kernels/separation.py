@@ -2,7 +2,8 @@
 
 Albert and Anderson (1984): a binomial model has no finite maximum if some δ has x'δ ≥ 0 wherever
 y = 1 and x'δ ≤ 0 wherever y = 0, and not x'δ = 0 throughout.  With a log link and counts the same
-holds of a δ with x'δ ≤ 0 where y = 0 and x'δ = 0 elsewhere.
+holds of a δ with x'δ ≤ 0 where y = 0 and x'δ = 0 elsewhere; of a multinomial logit with its δ_c, the
+first class's being 0, where x'δ_y ≥ x'δ_c for every row and class.
 """
 
 from __future__ import annotations
@@ -64,8 +65,11 @@ def can_separate(model: Model) -> bool:
     Returns
     -------
     bool
-        True for binomial with a link onto the line, and for counts with zeros and a log link.
+        True for labels of several classes, for binomial with a link onto the line, and for counts with zeros
+        and a log link.
     """
+    if model.outcomes:
+        return True
     link = getattr(model.link, "name", None)
     if model.family.name == "binomial":
         return link in ("logit", "probit", "cloglog")
@@ -90,17 +94,28 @@ def directed(rows: Rows, model: Model, coef: np.ndarray, direction: np.ndarray) 
         Of the rows whose weight is positive.
     """
     reach = against = 0.0
-    columns = np.zeros(len(model.names))
+    by_class = direction.reshape(-1, model.width)
+    columns = np.zeros_like(by_class)
     for part in slices(rows, model):
         seen = slice(None) if part.weights is None else part.weights > 0
-        move, y = part.times(direction)[seen], part.y[seen]
-        if not len(move):
+        moves, y = part.times(by_class.T)[seen], part.y[seen]
+        if not len(moves):
             continue
-        if model.family.name == "binomial":
-            wrong = np.where(y == 1, -move, np.where(y == 0, move, np.abs(move)))
-        else:
-            wrong = np.where(y == 0, move, np.abs(move))
-        reach = max(reach, float(np.abs(move).max()))
-        against = max(against, float(wrong.max()))
-        columns = np.maximum(columns, part.greatest() * np.abs(direction))
-    return Directed(moments(rows, model, coef), reach, against, columns)
+        far, wrong = _classes_moved(y, moves) if model.outcomes else _mean_moved(y, moves[:, 0], model)
+        reach, against = max(reach, float(far.max())), max(against, float(wrong.max()))
+        columns = np.maximum(columns, part.greatest() * np.abs(by_class))
+    return Directed(moments(rows, model, coef), reach, against, columns.ravel())
+
+
+def _mean_moved(y: np.ndarray, move: np.ndarray, model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far each row's linear predictor moves, and how far the wrong way."""
+    if model.family.name == "binomial":
+        return np.abs(move), np.where(y == 1, -move, np.where(y == 0, move, np.abs(move)))
+    return np.abs(move), np.where(y == 0, move, np.abs(move))
+
+
+def _classes_moved(y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same of log odds between a row's class and each other."""
+    moves = np.column_stack([np.zeros(len(y)), moves])
+    ahead = moves[np.arange(len(y)), y.astype(np.intp)][:, None] - moves
+    return np.abs(ahead).max(axis=1), -ahead.min(axis=1)

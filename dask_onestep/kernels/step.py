@@ -39,7 +39,8 @@ class Step:
         Where the step leads, with 0 for aliased columns.
     ahead : Moments
         The full sums at `coef`, as those at `start` and the pilot rows foretell them; the information
-        is that at `start` where the foretold one is not positive definite.
+        is that at `start` where the foretold one is not positive definite, and χ² the pilot rows' own,
+        scaled up, where the foretold one is not positive.
     decrement : float
         λ² at `coef`, estimated from the pilot rows.
     shortened : bool
@@ -65,6 +66,12 @@ class Step:
         """What sampling error makes of a squared distance in information units: d·φ̂."""
         return self.factor.rank * self.ahead.phi
 
+    @property
+    def distance(self) -> float:
+        """How far from the MLE the step is expected to end, in standard errors: √(λ²/(dφ̂))."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.sqrt(np.divide(self.decrement, self.unit)))
+
 
 def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, correction: str | None) -> Step:
     """Return the scoring step from a point where a pass was made.
@@ -75,7 +82,8 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
         R(δ) = ℓ_pil(β + δ) − ℓ_pil(β) − s_pil'δ + ½ δ'I_pil δ,
 
     inside the region δ'Iδ ≤ 10 φ̂d(N/n − 1): R is what the pilot rows know of the likelihood's third
-    and higher order terms.  Either step is halved while J says that it overshoots.
+    and higher order terms.  Either step is halved while J says that it overshoots; where no part of it
+    leads to finite sums, it leads to the null model instead.
 
     Parameters
     ----------
@@ -99,10 +107,12 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
     curvature = Curvature(model, pilot, coef, sums)
     newton = factor.solve(sums.score)
     found = curvature.maximum(factor, newton) if correction == "pilot" else None
+    step = _arrive(curvature, factor, newton if found is None else found)
+    if step is None:
+        return retreat(model, pilot, sums)
     if found is None:
-        step = _arrive(curvature, factor, newton, fell_back=correction == "pilot")
+        step = replace(step, fell_back=correction == "pilot")
     else:
-        step = _arrive(curvature, factor, found)
         step = replace(step, decrement=curvature.sampling_decrement(found, factor))
     if step.decrement <= UNUSABLE * step.unit or (coef != pilot.coef).any():
         return step
@@ -227,8 +237,9 @@ def shorten(model: Model, pilot: PilotFit, step: Step, share: float) -> Step:
         That part, from the same start.
     """
     curvature = Curvature(model, pilot, step.start, step.sums)
-    part = _arrive(curvature, step.factor, share * (step.coef - step.start), fell_back=step.fell_back)
-    return replace(part, shortened=True)
+    part = _arrive(curvature, step.factor, share * (step.coef - step.start))
+    assert part is not None  # the sums at both ends are finite, and so are those between
+    return replace(part, shortened=True, fell_back=step.fell_back)
 
 
 def overshot(step: Step, there: Moments) -> float | None:
@@ -261,18 +272,22 @@ def overshot(step: Step, there: Moments) -> float | None:
     return float(peaks[np.argmax(cubic(peaks))]) if len(peaks) else 0.5
 
 
-def _arrive(curvature: Curvature, factor: Factor, step: np.ndarray, *, fell_back: bool = False) -> Step:
+def _arrive(curvature: Curvature, factor: Factor, step: np.ndarray) -> Step | None:
+    """Return where a step leads once it no longer overshoots; None if no part of it leads to finite sums."""
     ahead, shortened = curvature(step), False
     for _ in range(60):
         if rose(ahead.loglik, curvature.sums.loglik) and ahead.is_finite():
             break
         step, shortened = step / 2, True
         ahead = curvature(step)
+    if not ahead.is_finite():
+        return None
     decrement = factor.decrement(ahead.score)
     sums, intercept = curvature.sums, curvature.model.has_intercept
     information = ahead.information
     if not (factorize(information, intercept=intercept).kept == factor.kept).all():
         information = sums.information
-    pearson = None if ahead.pearson is None else max(ahead.pearson, 0.0)
-    ahead = replace(ahead, information=information, pearson=pearson)
-    return Step(curvature.coef, sums, factor, curvature.coef + step, ahead, decrement, shortened, fell_back)
+    ahead = replace(ahead, information=information)
+    if ahead.pearson is not None and not ahead.pearson > 0:
+        ahead = replace(ahead, pearson=curvature.scaled_pearson(step))
+    return Step(curvature.coef, sums, factor, curvature.coef + step, ahead, decrement, shortened)

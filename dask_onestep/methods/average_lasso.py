@@ -33,6 +33,14 @@ class AverageLassoEstimate(Estimate):
     kkt, gap : float
         The largest violation of a lasso's optimality conditions, and the largest duality gap over the
         null deviance, of any block.
+
+    Examples
+    --------
+    >>> from dask_onestep import AverageLasso, GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2)
+    >>> GLMRegressor(method=AverageLasso(0.1)).fit(X, y).estimate_.alpha  # the intercept has no penalty
+    array([0. , 0.1, 0.1])
     """
 
     average_coef: np.ndarray

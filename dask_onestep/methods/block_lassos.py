@@ -66,7 +66,7 @@ def lasso_plan(
     return LassoPlan(alpha, method.l1_ratio, method.weights, method.tol, method.max_iter, nodewise, shares)
 
 
-def resolve_alpha(alpha: Any, problem: Problem, label: str) -> str | tuple[float, ...]:
+def resolve_alpha(alpha: Any, problem: Problem, label: str) -> str | np.ndarray:
     """Return a penalty as one number for each coefficient, 0 for the intercept.
 
     Parameters
@@ -80,7 +80,7 @@ def resolve_alpha(alpha: Any, problem: Problem, label: str) -> str | tuple[float
 
     Returns
     -------
-    "auto" or tuple of float
+    "auto" or ndarray of shape (d,)
         The penalties.
 
     Raises
@@ -100,7 +100,7 @@ def resolve_alpha(alpha: Any, problem: Problem, label: str) -> str | tuple[float
         raise ValueError(f"{label} has shape {values.shape}; one number a column is ({p},). The intercept has none.")
     if not (np.isfinite(values) & (values >= 0)).all():
         raise ValueError(f"{label} must be finite and not negative, and {values.min()} is its smallest value.")
-    return (0.0,) * (problem.d - p) + tuple(values.tolist())
+    return np.concatenate([np.zeros(problem.d - p), values])
 
 
 def check_lasso(method: Any, problem: Problem) -> None:

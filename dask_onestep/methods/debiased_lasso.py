@@ -56,6 +56,16 @@ class DebiasedLassoEstimate(Estimate):
     expected_coverage : float
         What share of the clearly nonzero coefficients 95% intervals may be expected to cover, by an
         estimate of the bias that is left; NaN where none is clearly nonzero.
+
+    Examples
+    --------
+    >>> from dask_onestep import DebiasedLasso, GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(8000, 2, chunks=4000)
+    >>> estimate = GLMRegressor(method=DebiasedLasso(0.02)).fit(X, y).estimate_
+    >>> step = estimate.inverse_covariance @ estimate.gradient
+    >>> bool(abs(estimate.average_coef + step - estimate.debiased_coef).max() < 1e-12)
+    True
     """
 
     average_coef: np.ndarray
@@ -84,7 +94,8 @@ class DebiasedLasso(BaseEstimator):
     alpha : "auto", float or array-like of shape (p,), default="auto"
         Penalty: a number, one for each column, or λ₀√(φ̂ Q_jj) in each block: the scaled lasso of [2]_, φ̂
         the dispersion and Q_jj the information of the column per row at the block's own fit, at the
-        quantile level of [3]_, λ₀ = L√(2/n_k) with pΦ(−L) = L⁴ + 2L², about two thirds of √(2 log p/n_k).
+        quantile level of [3]_, λ₀ = L√(2/n_k) with pΦ(−L) = L⁴ + 2L², the default of R's scalreg too: about
+        two thirds of √(2 log p/n_k), so that a handful of noise columns enter, and 2pΦ(−√2L) on average.
     l1_ratio : float, default=1.0
         ρ: 1 is the lasso, 0 ridge regression.
     nodewise_alpha : "auto", float, array-like of shape (p,) or None, default=None
@@ -116,15 +127,15 @@ class DebiasedLasso(BaseEstimator):
     log p · √N.  ``estimate_.expected_coverage`` judges that from the data, and a warning says where it is
     below 0.90; ``nodewise="pooled", nodewise_alpha="auto", steps=2`` is the cure.
 
-    For many coefficients at once, hand the table's p-values to scipy, as
-    ``scipy.stats.false_discovery_control(glm.coef_table().p_value)``, or take simultaneous bounds by
-    Bonferroni's level, ``glm.conf_int(1 - 0.05 / p)``.
+    For many coefficients at once, hand the table's p-values to `scipy.stats.false_discovery_control` or to
+    statsmodels' ``multipletests``; simultaneous intervals for p coefficients are those of
+    Bonferroni's level, ``coef_table(level=1 - 0.05 / p)``, or of Šidák's, ``0.95 ** (1 / p)``.
 
     References
     ----------
     .. [1] Lee, Liu, Sun, Taylor, arXiv 1503.04337.
     .. [2] Sun, Zhang, "Scaled sparse linear regression", arXiv 1104.4595.
-    .. [3] Sun, Zhang, "Sparse matrix inversion with scaled lasso", arXiv 1202.2723.
+    .. [3] Sun, Zhang, "Sparse matrix inversion with scaled lasso", JMLR 14 (2013), arXiv 1202.2723.
 
     Examples
     --------
@@ -134,6 +145,15 @@ class DebiasedLasso(BaseEstimator):
     >>> glm = GLMRegressor(method=DebiasedLasso(alpha=0.05)).fit(X, y)
     >>> bool(abs(glm.coef_[0] - 1.0) < 4 * glm.coef_table().std_err["x0"]), glm.n_passes_
     (True, 1)
+
+    Which are not zero, at a false-discovery rate of 0.05, and all their intervals at once:
+
+    >>> from scipy.stats import false_discovery_control
+    >>> table = glm.coef_table(level=1 - 0.05 / 20).drop("intercept")
+    >>> table.index[false_discovery_control(table.p_value) < 0.05].tolist()
+    ['x0']
+    >>> bool((table.ci_lower["x0"] < 1.0) & (table.ci_upper["x0"] > 1.0))
+    True
     """
 
     def __init__(
@@ -196,8 +216,9 @@ class DebiasedLasso(BaseEstimator):
     def _nodewise_rows(self, problem: Problem, local: Delayed, plan: NodewisePlan) -> Delayed:
         if self.nodewise == "partition":
             return problem.apply(_rows_of_blocks, local, name="nodewise-rows")
+        gram = problem.apply(_gram, local, name="gram")
         parts = [
-            problem.apply(_pooled_rows, local, problem.model, plan, share, name="nodewise")
+            problem.apply(_pooled_rows, gram, problem.model, plan, share, name="nodewise")
             for share in row_shares(problem.d)
         ]
         return problem.apply(join_rows, *parts, name="nodewise-rows")
@@ -222,22 +243,27 @@ def _rows_of_blocks(local: LocalLassos) -> NodewiseRows | None:
     return local.nodewise
 
 
-def _pooled_rows(local: LocalLassos, model: Model, plan: NodewisePlan, index: range) -> NodewiseRows:
-    gram = local.information / local.weight
-    return plan.rows(gram, local.n, index, model.names, int(model.has_intercept))
+def _gram(local: LocalLassos) -> tuple[np.ndarray, int]:
+    return local.information / local.weight, local.n
+
+
+def _pooled_rows(gram: tuple[np.ndarray, int], model: Model, plan: NodewisePlan, index: range) -> NodewiseRows:
+    return plan.rows(*gram, index, model.names, int(model.has_intercept))
 
 
 @dataclass(frozen=True)
 class _Rounds:
-    """What the blocks gave, and the estimate so far."""
+    """What the blocks gave, and the estimate so far: Θ̂ is in it, the rows it was made of are let go."""
 
     local: LocalLassos
-    rows: NodewiseRows
+    nodewise_weights: np.ndarray
+    nodewise_gaps: np.ndarray
     estimate: Debiased
 
 
 def _first_round(local: LocalLassos, rows: NodewiseRows) -> _Rounds:
-    return _Rounds(local, rows, debias(local, rows))
+    weights = rows.weights[np.argsort(rows.index)]
+    return _Rounds(replace(local, nodewise=None), weights, rows.gaps, debias(local, rows))
 
 
 def _next_round(rounds: _Rounds, sums: Moments) -> _Rounds:
@@ -255,14 +281,14 @@ def _report(
     classes: np.ndarray | None,
     n_passes: int,
 ) -> DebiasedLassoEstimate:
-    local, rows, estimate = rounds.local, rounds.rows, rounds.estimate
+    local, estimate = rounds.local, rounds.estimate
     fields = lasso_fields(model, local, classes)
     spread = covariance(estimate, local, fields["dispersion"])
     average = local.coef / local.share
     coverage = expected_coverage(estimate, average, np.sqrt(np.diag(spread)))
     cut = np.abs(estimate.coef) < method.threshold
     spread[cut] = spread[:, cut] = np.nan
-    fields["warnings"] += _advice(method, local, rows, estimate, coverage)
+    fields["warnings"] += _advice(method, rounds, coverage)
     return DebiasedLassoEstimate(
         **fields,
         coef=np.where(cut, 0.0, estimate.coef),
@@ -272,7 +298,7 @@ def _report(
         average_coef=average,
         gradient=local.gradient / local.share,
         inverse_covariance=estimate.theta,
-        nodewise_weights=rows.weights[np.argsort(rows.index)],
+        nodewise_weights=rounds.nodewise_weights,
         debiased_coef=estimate.coef,
         alpha=local.alpha / local.share,
         n_blocks=local.n_blocks,
@@ -282,9 +308,8 @@ def _report(
     )
 
 
-def _advice(
-    method: DebiasedLasso, local: LocalLassos, rows: NodewiseRows, estimate: Debiased, coverage: float
-) -> tuple[tuple[type[Warning], str], ...]:
+def _advice(method: DebiasedLasso, rounds: _Rounds, coverage: float) -> tuple[tuple[type[Warning], str], ...]:
+    local, estimate = rounds.local, rounds.estimate
     advice: list[tuple[type[Warning], str]] = []
     if coverage < _HONEST:
         text = (
@@ -300,7 +325,7 @@ def _advice(
             "the inverse covariance is too rough for steps > 1. Use a smaller nodewise_alpha."
         )
         advice.append((RoughInverseWarning, text))
-    if rough := int((rows.gaps > 10 * method.tol).sum()):
+    if rough := int((rounds.nodewise_gaps > 10 * method.tol).sum()):
         text = f"{rough} nodewise lassos stopped before their tolerance; raise max_iter."
         advice.append((NotConvergedWarning, text))
     return tuple(advice)

@@ -1,4 +1,4 @@
-"""All models that lack one coefficient, fitted together: many β in one reading of the data."""
+"""All models that lack one covariate, fitted together: many β in one reading of the data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dask_onestep.kernels.aliasing import DesignFactor, design_factor, orthogonal_basis
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.newton import arrived, rose
@@ -62,8 +63,8 @@ def each_moments(rows: Rows, model: Model, models: Sequence[Model], coefs: Seque
     return Each(tuple(moments(hold(rows, m), m, coef) for m, coef in zip(models, coefs, strict=True)))
 
 
-def drop_each(problem: Problem, method: Any, estimate: Estimate, names: Sequence[str]) -> np.ndarray:
-    """Return the estimates of all models that lack one coefficient.
+def drop_each(problem: Problem, method: Any, estimate: Estimate, groups: Sequence[Sequence[str]]) -> np.ndarray:
+    """Return the estimates of all models that lack one group of coefficients.
 
     Parameters
     ----------
@@ -73,20 +74,41 @@ def drop_each(problem: Problem, method: Any, estimate: Estimate, names: Sequence
         How they are estimated.
     estimate : Estimate
         The unrestricted estimate.
-    names : sequence of str
-        The coefficients to leave out, one at a time.
+    groups : sequence of sequence of str
+        The coefficients to leave out, one group at a time: one coefficient, or that of each class.
 
     Returns
     -------
     ndarray of shape (m, d)
-        A row for each name, 0 for the coefficient left out.
+        A row for each group, 0 for the coefficients left out.
 
     Raises
     ------
     ValueError
         If `method` is neither `OneStep` nor `MLE`.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.methods import drop_each, resolve_method
+    >>> class Dropping:
+    ...     def estimate(self, problem):
+    ...         method = resolve_method("mle")
+    ...         estimate = method.estimate(problem)
+    ...         self.coefs = drop_each(problem, method, estimate, ["x0", "x1"])
+    ...         return estimate
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> method = Dropping()
+    >>> glm = GLMRegressor("poisson", method=method).fit(X, y)
+    >>> method.coefs.round(1) == 0  # a row for each model, its own coefficient 0
+    array([[False,  True, False],
+           [False, False,  True]])
     """
-    models = tuple(replace(problem.model, fixed=((name, 0.0),)) for name in names)
+    models = tuple(replace(problem.model, fixed=tuple((name, 0.0) for name in group)) for group in groups)
+    if estimate.solver == "qr" and not problem.model.outcomes:
+        whole = problem.value(problem.total(design_factor, name="design-qr"))
+        models = tuple(_orthogonal(model, whole.without(_held(problem.model, model))) for model in models)
     if isinstance(method, OneStep):
         coefs = _one_step(problem, method, models)
     elif isinstance(method, MLE):
@@ -98,11 +120,17 @@ def drop_each(problem: Problem, method: Any, estimate: Estimate, names: Sequence
         )
     out = np.zeros((len(models), problem.d))
     for row, model, coef in zip(out, models, coefs, strict=True):
-        row[[name in model.names for name in problem.model.names]] = coef
+        beta = coef if model.basis is None else np.nan_to_num(model.basis.coefficients(coef))
+        row[np.delete(np.arange(problem.d), _held(problem.model, model))] = beta
     return out
 
 
+def _orthogonal(model: Model, factor: DesignFactor) -> Model:
+    return replace(model, basis=orthogonal_basis(factor, intercept=model.has_intercept))
+
+
 def _one_step(problem: Problem, method: OneStep, models: tuple[Model, ...]) -> list[np.ndarray]:
+    problem = replace(problem, classes=None)  # the pilot learns the labels, and must see them as they are
     steps = method.steps if isinstance(method.steps, int) else 2
     sample = problem.pilot_sample(method.pilot_size, method.random_state)
     pilots = problem.settle(problem.apply(_fit_each, sample, models, name="pilot-fit"))
@@ -162,8 +190,15 @@ def _mle(problem: Problem, method: MLE, models: tuple[Model, ...], estimate: Est
 
 
 def _start(full: Model, model: Model, estimate: Estimate) -> np.ndarray:
-    """Return β̂ − C e_j β̂_j / C_jj, without its zero."""
-    ((name, _),) = model.fixed
-    j = full.names.index(name)
+    """Return β̂ − C_·j C_jj⁻¹ β̂_j, j the coefficients left out, without their zeros, in the model's columns."""
+    out = _held(full, model)
     coef, covariance = np.nan_to_num(estimate.coef), np.nan_to_num(estimate.covariance)
-    return np.delete(coef - covariance[:, j] * coef[j] / covariance[j, j], j)
+    move = covariance[:, out] @ np.linalg.solve(covariance[np.ix_(out, out)], coef[out])
+    start = np.delete(coef - move, out)
+    return start if model.basis is None else model.basis.orthogonal(start)
+
+
+def _held(full: Model, model: Model) -> list[int]:
+    """Return which coefficients of the whole model a restricted one leaves out."""
+    held = dict(model.fixed)
+    return [number for number, name in enumerate(full.names) if name in held]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 from dask_onestep.exceptions import NotConvergedWarning
 from dask_onestep.kernels.covariance import COV_TYPES
-from dask_onestep.kernels.likelihood import initial_moments
+from dask_onestep.kernels.likelihood import initial_moments, row_log_likelihoods
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.newton import MAX_HALVINGS, arrived, rose, safe_start
 from dask_onestep.kernels.pilot import PilotFit
@@ -36,7 +37,8 @@ class MLE(BaseEstimator):
     ----------
     start : {"pilot", None}, default="pilot"
         Start at the MLE of a pilot sample, which saves two or three passes, or at the family's
-        starting means, as R's ``glm``.
+        starting means, as R's ``glm``.  Where the pilot's MLE proves worse than no covariates at all, the
+        start is that of None, or the pilot's mean for every row, whichever is better: three passes more.
     max_iter : int, default=25
         Steps at the most.
     tol : float, default=1e-16
@@ -60,6 +62,7 @@ class MLE(BaseEstimator):
     """
 
     multinomial = True  # whether it can fit more than two classes
+    equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
 
     def __init__(self, start: str | None = "pilot", *, max_iter: int = 25, tol: float = 1e-16, random_state: Any = 0):
         self.start = start
@@ -85,12 +88,12 @@ class MLE(BaseEstimator):
         ValueError
             If the problem is lazy.
         """
-        problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky"))
+        problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky", "qr"))
         check_choice("start", self.start, "pilot", None)
         check_positive(max_iter=self.max_iter, tol=self.tol)
         seed = seed_of(self.random_state) if self.start == "pilot" else None
-        coef, safe, known = self._start(problem, seed)
-        coef, sums, n_iter, converged = self._climb(problem, *self._enter(problem, coef, safe))
+        start = self._start(problem, seed)
+        coef, sums, n_iter, converged = self._climb(problem, *self._enter(problem, start))
         products = problem.value(problem.score_products(coef)) if problem.cov_type != "nonrobust" else None
         factor = factorize(sums.information, intercept=problem.model.has_intercept)
         fields = conclude(
@@ -105,13 +108,13 @@ class MLE(BaseEstimator):
             **fields,
             n_iter=n_iter,
             n_passes=problem.n_passes,
-            classes=known.classes,
-            n_missing=known.n_missing,
+            classes=start.known.classes,
+            n_missing=start.known.n_missing,
             converged=converged,
             random_state=seed,
         )
 
-    def _start(self, problem: Problem, seed: int | None) -> tuple[np.ndarray, np.ndarray | None, Survey]:
+    def _start(self, problem: Problem, seed: int | None) -> _Start:
         if seed is not None:
             pilot = problem.pilot("auto", seed)
             return problem.value(problem.apply(_begin, problem.model, pilot, name="coefficients"))
@@ -122,16 +125,21 @@ class MLE(BaseEstimator):
                 "MLE(start=None) starts at a mean near each y, and the link has no linear predictor for some of them, "
                 "such as for negative y under the log link. Use start='pilot'."
             )
-        return factorize(sums.information, intercept=problem.model.has_intercept).solve(sums.score), None, known
+        return _Start(factorize(sums.information, intercept=problem.model.has_intercept).solve(sums.score), known)
 
-    def _enter(self, problem: Problem, coef: np.ndarray, safe: np.ndarray | None) -> tuple[np.ndarray, Moments]:
+    def _enter(self, problem: Problem, start: _Start) -> tuple[np.ndarray, Moments]:
         """Return a start at which every row has a mean that the family can have, and the sums there."""
+        coef, safe = start.coef, start.safe
         sums = problem.value(problem.moments(coef))
         for _ in range(MAX_HALVINGS if safe is not None else 0):
             if _inside(sums):
                 break
             coef = (coef + safe) / 2
             sums = problem.value(problem.moments(coef))
+        if safe is not None and sums.loglik < start.floor:
+            # Rows that the pilot has not seen have means beyond all bounds, which Newton's steps would bring down
+            # by a factor e each.
+            coef, sums = self._elsewhere(problem, safe)
         if not _inside(sums):
             model = problem.model
             raise ValueError(
@@ -139,6 +147,14 @@ class MLE(BaseEstimator):
                 "have. Choose a link that keeps to its range, such as log, or another start."
             )
         return coef, sums
+
+    def _elsewhere(self, problem: Problem, safe: np.ndarray) -> tuple[np.ndarray, Moments]:
+        """Return the better of the null model and the first weighted least-squares fit, and the sums there."""
+        starts, first = [safe], problem.value(problem.total(initial_moments, name="initial-moments"))
+        if np.isfinite(first.information).all() and np.isfinite(first.score).all():
+            starts.append(factorize(first.information, intercept=problem.model.has_intercept).solve(first.score))
+        reached = [(coef, problem.value(problem.moments(coef))) for coef in starts]
+        return max(reached, key=lambda each: each[1].loglik if _inside(each[1]) else -np.inf)
 
     def _climb(self, problem: Problem, coef: np.ndarray, sums: Moments) -> tuple[np.ndarray, Moments, int, bool]:
         """Step until λ² is small; a step after which ℓ fell is halved, a pass each time."""
@@ -162,8 +178,29 @@ class MLE(BaseEstimator):
         return coef, sums, n_iter, False
 
 
-def _begin(model: Model, pilot: PilotFit) -> tuple[np.ndarray, np.ndarray | None, Survey]:
-    return pilot.coef, safe_start(pilot.rows, model), pilot.survey
+@dataclass(frozen=True)
+class _Start:
+    """Where to start, what is known of the rows, and a start without covariates that is always possible.
+
+    No start should have a log-likelihood below `floor`: that of the safe one as the pilot rows, scaled up, tell it,
+    less four of its standard errors.
+    """
+
+    coef: np.ndarray
+    known: Survey
+    safe: np.ndarray | None = None
+    floor: float = -np.inf
+
+
+def _begin(model: Model, pilot: PilotFit) -> _Start:
+    safe = safe_start(pilot.rows, model)
+    if safe is None:
+        return _Start(pilot.coef, pilot.survey)
+    logliks = row_log_likelihoods(pilot.rows, model, safe)
+    logliks = logliks if pilot.rows.weights is None else pilot.rows.weights * logliks
+    with np.errstate(all="ignore"):  # where there is no log-likelihood there is no floor
+        floor = pilot.ratio * (logliks.sum() - 4.0 * np.sqrt(pilot.n) * logliks.std())
+    return _Start(pilot.coef, pilot.survey, safe, float(floor) if np.isfinite(floor) else -np.inf)
 
 
 def _inside(sums: Moments) -> bool:

@@ -42,6 +42,15 @@ class OneStepEstimate(Estimate):
         Whether the pilot had no MLE and was given a weak prior.
     shortened : bool
         Whether the last step was shortened, since it overshot.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor, OneStep
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> estimate = GLMRegressor("poisson", method=OneStep(500)).fit(X, y).estimate_
+    >>> estimate.pilot_size, estimate.pilot_separated, bool(estimate.decrement < estimate.pilot_decrement)
+    (500, False, True)
     """
 
     pilot_size: int
@@ -51,6 +60,8 @@ class OneStepEstimate(Estimate):
     pilot_representation: tuple[float, float]
     pilot_separated: bool
     shortened: bool
+
+    _coefficients = ("coef", "pilot_coef")
 
 
 def report(
@@ -185,7 +196,7 @@ def _advice(pilot: PilotFit, progress: Progress, steps: int | str, tol: float) -
         advice.append((StepWarning, text))
     if not step.decrement <= limit:
         text = (
-            f"The estimate may be {np.sqrt(step.decrement / step.unit):.2g} standard errors from the "
+            f"The estimate may be {step.distance:.2g} standard errors from the "
             f"MLE (decrement_ {step.decrement:.3g}, expected below {limit:.3g}). Take steps=2 or 'auto', or "
             f"a larger pilot than {pilot.n} rows."
         )

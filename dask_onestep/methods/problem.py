@@ -53,6 +53,26 @@ class Problem:
         Whether to show a progress bar.
     n_passes : int
         Passes so far.
+
+    Examples
+    --------
+    One scoring step from zero, as a method of one's own:
+
+    >>> import numpy as np
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.methods import Estimate
+    >>> class FromZero:
+    ...     def estimate(self, problem):
+    ...         sums = problem.value(problem.moments(np.zeros(problem.d)))
+    ...         inverse = np.linalg.inv(sums.information)
+    ...         return Estimate(
+    ...             coef=inverse @ sums.score, covariance=inverse, n_samples=sums.n, n_passes=problem.n_passes
+    ...         )
+    >>> X, y, coef = make_glm(2000, 2, family="binomial")
+    >>> glm = GLMRegressor("binomial", method=FromZero()).fit(X, y)
+    >>> glm.n_samples_, glm.n_passes_
+    (2000, 1)
     """
 
     model: Model
@@ -88,7 +108,9 @@ class Problem:
             The sum.
         """
         self.n_passes += 1
-        return tree_sum(self.blocks, kernel, self.model, *arguments, name=name, classes=self.classes)
+        # Of the records that methods add, most hold a matrix of the coefficients.
+        size = 8 * self.d**2
+        return tree_sum(self.blocks, kernel, self.model, *arguments, name=name, classes=self.classes, record_bytes=size)
 
     def first_block(self, kernel: Callable[..., Any], *arguments: Any, name: str) -> Delayed:
         """Return ``kernel(rows, model, *arguments)`` of the first block, which alone is read: no pass.
@@ -186,7 +208,7 @@ class Problem:
         """
         known = self.blocks.n_rows if self.model.missing == "raise" else None
         # A restricted model has the pilot of the whole one.
-        rule = PilotSize(check_pilot_size(size), len(self.model.all_names) * (self.model.n_classes - 1), known)
+        rule = PilotSize(check_pilot_size(size), len(self.model.all_names), known)
         sample = self.settle(self.total(pilot_rows, rule, seed, name="pilot-sample"))
         if self.model.classify:
             self.classes = self.apply(_classes, sample, self.model.n_classes, name="classes")

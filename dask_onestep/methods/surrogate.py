@@ -39,11 +39,21 @@ class SurrogateEstimate(Estimate):
         The anchor's own estimate, where the first score was taken.
     anchor_separated : bool
         Whether the pilot had no MLE and was given a weak prior.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor, Surrogate
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> GLMRegressor("poisson", method=Surrogate("pilot", pilot_size=400)).fit(X, y).estimate_.anchor_size
+    400
     """
 
     anchor_size: int
     anchor_coef: np.ndarray
     anchor_separated: bool
+
+    _coefficients = ("coef", "anchor_coef")
 
 
 class Surrogate(BaseEstimator):
@@ -94,6 +104,8 @@ class Surrogate(BaseEstimator):
     >>> GLMClassifier(method=Surrogate("pilot", pilot_size=1000, rounds=2)).fit(X, y).n_passes_
     3
     """
+
+    equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
 
     def __init__(
         self,
@@ -150,7 +162,7 @@ class Surrogate(BaseEstimator):
         return anchor
 
     def _check(self, problem: Problem) -> None:
-        problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky"))
+        problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky", "qr"))
         check_choice("anchor", self.anchor, "block", "pilot")
         check_count("rounds", self.rounds)
 

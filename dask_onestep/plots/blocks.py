@@ -90,6 +90,16 @@ class BlocksDisplay:
         ------
         ValueError
             If `kind` is neither, or the model is a multinomial logit.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> from dask_onestep.plots import BlocksDisplay
+        >>> BlocksDisplay.from_estimator(glm, X, y).values.shape
+        (8, 3)
         """
         check_is_fitted(estimator)
         if kind not in ("score", "mean"):
@@ -121,6 +131,14 @@ class BlocksDisplay:
         -------
         self
             With ``ax_`` and ``figure_``.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from dask_onestep.plots import BlocksDisplay
+        >>> values = pd.DataFrame({"x0": [0.1, -0.3], "x1": [2.0, -2.0]})
+        >>> BlocksDisplay(values, "mean").plot().ax_.get_xlabel()
+        'block'
         """
         # What has no score in any block, such as a level that is a block of its own, is left out.
         known = self.values.loc[:, self.values.notna().any()]

@@ -74,6 +74,16 @@ class CoefficientDisplay:
         ------
         ValueError
             If a name is not a coefficient of any fit.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> from dask_onestep.plots import CoefficientDisplay
+        >>> CoefficientDisplay.from_estimator(glm, level=0.9).ax_.get_xlabel()
+        'coefficient, with 90% interval'
         """
         fits = estimator if isinstance(estimator, Mapping) else {"": estimator}
         tables = {name: glm.coef_table(level) for name, glm in fits.items()}
@@ -93,6 +103,17 @@ class CoefficientDisplay:
         -------
         self
             With ``ax_`` and ``figure_``.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> from dask_onestep.plots import CoefficientDisplay
+        >>> display = CoefficientDisplay({"ours": glm.coef_table()}, 0.95).plot(names=["x1"])
+        >>> [label.get_text() for label in display.ax_.get_yticklabels()]
+        ['x1']
         """
         known = list(dict.fromkeys(name for table in self.tables.values() for name in table.index))
         if names is not None and (unknown := [name for name in names if name not in known]):

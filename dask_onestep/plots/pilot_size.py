@@ -87,6 +87,17 @@ class PilotSizeDisplay:
         -------
         PilotSizeDisplay
             What was drawn.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> from dask_onestep.plots import PilotSizeDisplay
+        >>> display = PilotSizeDisplay.from_estimator(glm, X, y, pilot_sizes=[400], repeats=2)
+        >>> display.distances["random_state"].tolist()
+        [0, 1]
         """
         data = {"sample_weight": sample_weight, "offset": offset}
         best = clone(estimator).set_params(method="mle").fit(X, y, **data).estimate_
@@ -111,6 +122,14 @@ class PilotSizeDisplay:
         -------
         self
             With ``ax_`` and ``figure_``.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from dask_onestep.plots import PilotSizeDisplay
+        >>> distances = pd.DataFrame({"pilot_size": [100, 400], "pilot": [9.0, 5.0], "estimate": [0.9, 0.2]})
+        >>> PilotSizeDisplay(distances, "OneStep", 10_000).plot().ax_.get_yscale()
+        'log'
         """
         ax = axes_for(ax, (6.4, 4.2))
         sizes = np.sort(self.distances["pilot_size"].unique())

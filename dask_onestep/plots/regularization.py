@@ -111,6 +111,17 @@ class RegularizationDisplay:
         ------
         ValueError
             If the method has no penalty, a penalty is not a positive number, or a name is not a coefficient.
+
+        Examples
+        --------
+        >>> from dask_onestep import AverageLasso, GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> from dask_onestep.plots import RegularizationDisplay
+        >>> X, y, coef = make_glm(2000, 2)
+        >>> glm = GLMRegressor(method=AverageLasso())
+        >>> display = RegularizationDisplay.from_estimator(glm, X, y, alphas=[0.01, 0.1])
+        >>> display.coefficients["alpha"].unique().tolist()
+        [0.01, 0.1]
         """
         own = clone(estimator).set_params(method=clone(resolve_method(estimator.method)))
         if not hasattr(own.method, "alpha"):
@@ -145,6 +156,15 @@ class RegularizationDisplay:
         -------
         self
             With ``ax_`` and ``figure_``.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from dask_onestep.plots import RegularizationDisplay
+        >>> path = pd.DataFrame({"alpha": [0.1, 1.0], "name": "x0", "average": [0.8, 0.0], "coef": [0.8, 0.0]})
+        >>> path = path.assign(ci_lower=float("nan"), ci_upper=float("nan"))
+        >>> RegularizationDisplay(path, "AverageLasso", 0.95).plot().ax_.get_xlabel()
+        'penalty α'
         """
         wide = self.coefficients.set_index(["alpha", "name"]).unstack()  # noqa: PD010
         chosen = self._chosen(names)

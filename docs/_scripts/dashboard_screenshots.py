@@ -77,10 +77,10 @@ async def ask(tab: str, method: str, **params: Any) -> dict[str, Any]:
             return message["result"]
 
 
-async def photograph(tab: str, name: str) -> None:
-    """Write what a tab shows to ``name``.png."""
+async def photograph(tab: str, name: str, height: int = HEIGHT) -> None:
+    """Write what a tab shows, down to a height, to ``name``.png."""
     await ask(tab, "Page.bringToFront")
-    size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
+    size = {"width": WIDTH, "height": height, "deviceScaleFactor": 1, "mobile": False}
     await ask(tab, "Emulation.setDeviceMetricsOverride", **size)
     await asyncio.sleep(1.5)
     picture = await ask(tab, "Page.captureScreenshot", format="png")
@@ -130,10 +130,10 @@ def main() -> None:
         fitting.join()
         time.sleep(3)
         asyncio.run(photograph(stream, "task-stream"))
-        asyncio.run(photograph(metrics, "fine-performance-metrics"))
+        asyncio.run(photograph(metrics, "fine-performance-metrics", 450))
         kept = open_tab(address, report.as_uri())
         time.sleep(5)
-        asyncio.run(photograph(kept, "performance-report"))
+        asyncio.run(photograph(kept, "performance-report", 620))
     print(f"{model._verdict()} Pictures in {FOLDER}")
 
 

@@ -156,6 +156,13 @@ case(
 
 # Weights.
 some = np.where(AT % 4 == 0, 0.0, 1.0 + AT % 3)
+
+
+def _as_if_zero(model):
+    fit = reference(T.rows(AT % 4 != 0))
+    np.testing.assert_allclose([model.intercept_, *model.coef_], fit.params, rtol=1e-8)
+
+
 kept = T.with_(weights=some).rows(some > 0)
 
 
@@ -179,8 +186,22 @@ case(
     T.with_(weights=np.where(AT == 60, -1.0, 1.0)),
     refused("sample_weight is negative (1 row)", "zero or positive", block=1),
 )
-case("weights", "very large", T.with_(weights=1e200 * (1.0 + AT % 3)), like(T.with_(weights=1e200 * (1.0 + AT % 3))))
-case("weights", "very small", T.with_(weights=1e-200 * (1.0 + AT % 3)), like(T.with_(weights=1e-200 * (1.0 + AT % 3))))
+for power in (90, -90):
+    scaled = T.with_(weights=10.0**power * (1.0 + AT % 3))
+    case("weights", f"of 1e{power}", scaled, like(scaled))
+case(
+    "weights",
+    "of 1e200",
+    T.with_(weights=1e200 * (1.0 + AT % 3)),
+    refused("sample_weight is above 1e+100 (120 rows)", "Divide it by a constant"),
+)
+case("weights", "of 1e-200", T.with_(weights=1e-200 * (1.0 + AT % 3)), refused("sample_weight is zero", "below 1e-100"))
+case(
+    "weights",
+    "of 1e-200 beside one",
+    T.with_(weights=np.where(AT % 4 == 0, 1e-200, 1.0)),
+    answered(lambda m: _as_if_zero(m)),
+)
 case(
     "weights", "of all magnitudes", T.with_(weights=10.0 ** (AT % 13 - 6)), like(T.with_(weights=10.0 ** (AT % 13 - 6)))
 )

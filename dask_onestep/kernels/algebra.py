@@ -1,0 +1,278 @@
+"""What kernels do with some rows of a design: Xβ, X'v, X'WX and their kin.
+
+A kernel never touches a design itself, so how the rows are stored is the slice's own affair.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+__all__ = ["DenseSlice", "Slice", "SplitSlice"]
+
+# Rows times columns that a product with a full matrix may have at a time.
+_PRODUCT = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(ABC):
+    """Some consecutive rows of a block: m rows of a design X with d columns.
+
+    Attributes
+    ----------
+    y : ndarray of shape (m,)
+        Response.
+    weights, offset : ndarray of shape (m,) or None
+        As in the block.
+    rows : slice
+        Which rows of the block.
+    """
+
+    y: np.ndarray
+    weights: np.ndarray | None
+    offset: np.ndarray | None
+    rows: slice
+
+    def linear_predictor(self, coef: np.ndarray) -> np.ndarray:
+        """Return η = Xβ + offset, of shape (m,), or (m, c) for β of shape (d, c)."""
+        eta = self.times(coef)
+        if self.offset is not None:
+            eta += self.offset if eta.ndim == 1 else self.offset[:, None]
+        return eta
+
+    def gram(self, weights: np.ndarray | None = None) -> np.ndarray:
+        """Return Σ wᵢxᵢxᵢ', or Σ Wᵢ ⊗ xᵢxᵢ' for a symmetric matrix of weights a row.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (m,) or (m, c, c), or None
+            Of any sign; None for ones.
+
+        Returns
+        -------
+        ndarray of shape (d, d) or (c·d, c·d)
+            The weighted Gram matrix.
+        """
+        if weights is None or weights.ndim == 1:
+            return self._gram(weights)
+        c = weights.shape[1]
+        blocks = [[self._gram(weights[:, a, b]) if b <= a else None for b in range(c)] for a in range(c)]
+        return np.block([[blocks[max(a, b)][min(a, b)] for b in range(c)] for a in range(c)])
+
+    def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return X'v and X'WX, v and w of shape (m,), or None for weights of one."""
+        return self.weighted_sum(values), self.gram(weights)
+
+    @abstractmethod
+    def times(self, coef: np.ndarray) -> np.ndarray:
+        """Return Xβ, of shape (m,), or (m, c) for β of shape (d, c)."""
+
+    @abstractmethod
+    def weighted_sum(self, values: np.ndarray) -> np.ndarray:
+        """Return X'v, of shape (d,), or (d, c) for v of shape (m, c)."""
+
+    @abstractmethod
+    def _gram(self, weights: np.ndarray | None) -> np.ndarray:
+        """Return X'WX, W diagonal and of any sign."""
+
+    @abstractmethod
+    def group_sums(self, values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+        """Return Σ vᵢxᵢ over the rows of each of `count` groups, of shape (count, d), or (count, c·d)."""
+
+    @abstractmethod
+    def weighted_squares(self, weights: np.ndarray) -> np.ndarray:
+        """Return Σ wᵢxᵢ² of each column, of shape (d,)."""
+
+    @abstractmethod
+    def quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
+        """Return xᵢ'Vxᵢ of each row, of shape (m,)."""
+
+    @abstractmethod
+    def greatest(self) -> np.ndarray:
+        """Return max ``|xᵢ|`` of each column over rows of positive weight, of shape (d,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DenseSlice(Slice):
+    """A slice whose covariates are an array; the constant is not written out beside them.
+
+    Attributes
+    ----------
+    covariates : ndarray of shape (m, p)
+        float64: the block's own rows, or a buffer that the next slice reuses.
+    constant : bool
+        Whether a 1 goes before each row, so that d is p + 1.
+    scratch : ndarray of shape (≥ m·d,)
+        A buffer for scaled rows.
+    """
+
+    covariates: np.ndarray
+    constant: bool
+    scratch: np.ndarray
+
+    def times(self, coef: np.ndarray) -> np.ndarray:
+        """Return Xβ."""
+        if not self.constant:
+            return np.dot(self.covariates, coef)
+        product = np.dot(self.covariates, coef[1:])
+        product += coef[0]
+        return product
+
+    def weighted_sum(self, values: np.ndarray) -> np.ndarray:
+        """Return X'v."""
+        sums = np.dot(self.covariates.T, values)
+        return np.concatenate([values.sum(axis=0)[None], sums]) if self.constant else sums
+
+    def _gram(self, weights: np.ndarray | None) -> np.ndarray:
+        if weights is None:
+            weights = np.ones(len(self.y))
+        gram = self._covariates_gram(weights)
+        if not self.constant:
+            return gram
+        # The constant's row is a border, so that the large product is of contiguous rows.
+        border = np.dot(self.covariates.T, weights)
+        return np.block([[weights.sum(), border[None]], [border[:, None], gram]])
+
+    def _covariates_gram(self, weights: np.ndarray) -> np.ndarray:
+        scaled = self._buffer(self.covariates.shape[1])
+        if (weights >= 0).all():
+            # A product of a matrix with itself, which BLAS does at half the cost.
+            np.multiply(self.covariates, np.sqrt(weights)[:, None], out=scaled)
+            return np.dot(scaled.T, scaled)
+        np.multiply(self.covariates, weights[:, None], out=scaled)
+        return np.dot(scaled.T, self.covariates)
+
+    def scaled(self, factors: np.ndarray) -> np.ndarray:
+        """Return the rows fᵢxᵢ."""
+        first = int(self.constant)
+        rows = self._buffer(self.covariates.shape[1] + first)
+        rows[:, :first] = factors[:, None]
+        np.multiply(self.covariates, factors[:, None], out=rows[:, first:])
+        return rows
+
+    def group_sums(self, values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+        """Return Σ vᵢxᵢ of each group."""
+        design = self.design
+        return np.hstack([_indicator(v, codes, count) @ design for v in np.atleast_2d(values.T)])
+
+    def weighted_squares(self, weights: np.ndarray) -> np.ndarray:
+        """Return Σ wᵢxᵢ² of each column."""
+        squares = np.square(self.covariates, out=self._buffer(self.covariates.shape[1]))
+        sums = np.dot(weights, squares)
+        return np.concatenate([weights.sum()[None], sums]) if self.constant else sums
+
+    def quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
+        """Return xᵢ'Vxᵢ of each row."""
+        design = self.design
+        return np.einsum("ij,ij->i", np.dot(design, matrix), design)
+
+    def greatest(self) -> np.ndarray:
+        """Return max |xᵢ| of each column."""
+        seen = self.design if self.weights is None else self.design[self.weights > 0]
+        return np.abs(seen).max(axis=0, initial=0.0)
+
+    @property
+    def design(self) -> np.ndarray:
+        """X, of shape (m, d), in the buffer of `scaled`."""
+        first = int(self.constant)
+        rows = self._buffer(self.covariates.shape[1] + first)
+        rows[:, :first] = 1.0
+        rows[:, first:] = self.covariates
+        return rows
+
+    def _buffer(self, columns: int) -> np.ndarray:
+        """Return the scratch as rows without gaps, which BLAS and NumPy take in less time."""
+        return self.scratch[: len(self.y) * columns].reshape(len(self.y), columns)
+
+
+def _indicator(values: np.ndarray, codes: np.ndarray, count: int) -> sparse.csr_array:
+    """Return the matrix that sums rows by group, each multiplied by its value."""
+    return sparse.csr_array((values, (codes, np.arange(len(codes)))), shape=(count, len(codes)))
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSlice(Slice):
+    """A slice some columns of whose design are dense and the others sparse.
+
+    Attributes
+    ----------
+    dense : ndarray of shape (m, a)
+        The constant, if there is one, and the dense columns.
+    sparse : csr_array of shape (m, b)
+        The sparse columns.
+    dense_at, sparse_at : ndarray of shape (a,) and (b,) of int
+        Which columns of the design these are.
+    """
+
+    dense: np.ndarray
+    sparse: sparse.csr_array
+    dense_at: np.ndarray
+    sparse_at: np.ndarray
+
+    def times(self, coef: np.ndarray) -> np.ndarray:
+        """Return Xβ."""
+        return np.dot(self.dense, coef[self.dense_at]) + self.sparse @ coef[self.sparse_at]
+
+    def weighted_sum(self, values: np.ndarray) -> np.ndarray:
+        """Return X'v."""
+        return self._joined(np.dot(self.dense.T, values), self.sparse.T @ values)
+
+    def _gram(self, weights: np.ndarray | None) -> np.ndarray:
+        d = len(self.dense_at) + len(self.sparse_at)
+        weighted = self.sparse if weights is None else _scaled_rows(self.sparse, weights)
+        out = np.zeros((d, d))
+        scaled = self.dense if weights is None else self.dense * weights[:, None]
+        out[np.ix_(self.dense_at, self.dense_at)] = np.dot(scaled.T, self.dense)
+        mixed = weighted.T @ self.dense
+        out[np.ix_(self.sparse_at, self.dense_at)] = mixed
+        out[np.ix_(self.dense_at, self.sparse_at)] = mixed.T
+        # Of categories most products are 0; the rest are put where they belong, without a dense copy.
+        product = (self.sparse.T @ weighted).tocoo()
+        out[self.sparse_at[product.row], self.sparse_at[product.col]] = product.data
+        return out
+
+    def group_sums(self, values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+        """Return Σ vᵢxᵢ of each group."""
+        sums = []
+        for column in np.atleast_2d(values.T):
+            indicator = _indicator(column, codes, count)
+            sums.append(self._joined((indicator @ self.dense).T, (indicator @ self.sparse).toarray().T).T)
+        return np.hstack(sums)
+
+    def weighted_squares(self, weights: np.ndarray) -> np.ndarray:
+        """Return Σ wᵢxᵢ² of each column."""
+        return self._joined(np.dot(weights, np.square(self.dense)), self.sparse.power(2).T @ weights)
+
+    def quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
+        """Return xᵢ'Vxᵢ of each row."""
+        m, length = len(self.y), max(1, _PRODUCT // len(matrix))
+        out = np.empty(m)
+        for start in range(0, m, length):
+            at = slice(start, start + length)
+            dense, held = self.dense[at], self.sparse[at]
+            product = np.dot(dense, matrix[self.dense_at]) + held @ matrix[self.sparse_at]
+            out[at] = np.einsum("ij,ij->i", product[:, self.dense_at], dense)
+            out[at] += held.multiply(product[:, self.sparse_at]).sum(axis=1)
+        return out
+
+    def greatest(self) -> np.ndarray:
+        """Return max ``|xᵢ|`` of each column."""
+        seen = slice(None) if self.weights is None else np.flatnonzero(self.weights > 0)
+        dense, held = np.abs(self.dense[seen]), abs(self.sparse[seen])
+        if not len(dense):
+            return np.zeros(len(self.dense_at) + len(self.sparse_at))
+        return self._joined(dense.max(axis=0), held.max(axis=0).toarray())
+
+    def _joined(self, dense: np.ndarray, held: np.ndarray) -> np.ndarray:
+        """Return what belongs to the dense and to the sparse columns in the order of the design."""
+        out = np.empty((len(dense) + len(held), *dense.shape[1:]))
+        out[self.dense_at], out[self.sparse_at] = dense, held
+        return out
+
+
+def _scaled_rows(rows: sparse.csr_array, factors: np.ndarray) -> sparse.csr_array:
+    data = rows.data * np.repeat(factors, np.diff(rows.indptr))
+    return sparse.csr_array((data, rows.indices, rows.indptr), shape=rows.shape)

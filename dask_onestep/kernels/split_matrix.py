@@ -1,0 +1,196 @@
+"""Covariates some columns of which are dense and the others sparse, as categories of many levels make them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+__all__ = ["SplitMatrix", "count_by_column", "finite_rows", "split_sparse", "stack"]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitMatrix:
+    """A matrix of m rows and p columns, part dense and part sparse; rows and columns are taken as of an array.
+
+    Attributes
+    ----------
+    dense : ndarray of shape (m, a)
+        The dense columns, float64.
+    sparse : csr_array of shape (m, b)
+        The sparse columns, float64, a + b = p.
+    dense_at, sparse_at : ndarray of shape (a,) and (b,) of int
+        Which columns of the whole these are, increasing.
+    """
+
+    dense: np.ndarray
+    sparse: sparse.csr_array
+    dense_at: np.ndarray
+    sparse_at: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self.dense), len(self.dense_at) + len(self.sparse_at)
+
+    @property
+    def ndim(self) -> int:
+        """Two."""
+        return 2
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float64."""
+        return self.dense.dtype
+
+    @property
+    def density(self) -> float:
+        """The share of the sparse columns' elements that are stored."""
+        size = self.sparse.shape[0] * self.sparse.shape[1]
+        return self.sparse.nnz / size if size else 0.0
+
+    def __len__(self) -> int:
+        return len(self.dense)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return rows, or with two indices columns: a number gives one as an array."""
+        if not isinstance(index, tuple):
+            return replace(self, dense=self.dense[index], sparse=self.sparse[index])
+        rows, columns = index
+        if isinstance(columns, (int, np.integer)):
+            return self._column(int(columns))[rows]
+        return self[rows]._columns(np.arange(self.shape[1])[columns])
+
+    def _column(self, number: int) -> np.ndarray:
+        if (at := np.flatnonzero(self.dense_at == number)).size:
+            return self.dense[:, at[0]]
+        return self.sparse[:, np.flatnonzero(self.sparse_at == number)].toarray()[:, 0]
+
+    def _columns(self, wanted: np.ndarray) -> SplitMatrix:
+        place = np.full(self.shape[1], -1)
+        place[wanted] = np.arange(len(wanted))
+        dense, held = place[self.dense_at] >= 0, place[self.sparse_at] >= 0
+        return SplitMatrix(
+            self.dense[:, dense],
+            self.sparse[:, np.flatnonzero(held)],
+            place[self.dense_at[dense]],
+            place[self.sparse_at[held]],
+        )
+
+    def spread(self, complete: np.ndarray) -> SplitMatrix:
+        """Return the rows in the places that are True, and between them rows with NaN."""
+        dense = np.full((len(complete), self.dense.shape[1]), np.nan)
+        dense[complete] = self.dense
+        # Where there is no dense column, a sparse one holds the NaN.
+        stored = np.full(len(complete), int(not self.dense.shape[1]))
+        stored[complete] = np.diff(self.sparse.indptr)
+        starts = np.concatenate([[0], np.cumsum(stored)])
+        own = np.repeat(complete, stored)
+        indices, data = np.zeros(len(own), dtype=self.sparse.indices.dtype), np.full(len(own), np.nan)
+        indices[own], data[own] = self.sparse.indices, self.sparse.data
+        shape = (len(complete), self.sparse.shape[1])
+        return replace(self, dense=dense, sparse=sparse.csr_array((data, indices, starts), shape=shape))
+
+    def write(self, out: np.ndarray) -> None:
+        """Write all columns into an array of shape (m, p)."""
+        out[:, self.sparse_at] = self.sparse.toarray()
+        out[:, self.dense_at] = self.dense
+
+    def toarray(self) -> np.ndarray:
+        """Return the matrix as an array of shape (m, p)."""
+        out = np.empty(self.shape)
+        self.write(out)
+        return out
+
+
+def split_sparse(x: Any) -> SplitMatrix | np.ndarray:
+    """Return a sparse matrix or array of numbers, all columns sparse.
+
+    Parameters
+    ----------
+    x : sparse array or matrix of shape (m, p)
+        Of scipy, in any format.
+
+    Returns
+    -------
+    SplitMatrix or ndarray
+        Without dense columns; an array if these are not numbers.
+    """
+    if x.dtype.kind not in "biuf":
+        return x.toarray()
+    rows = sparse.csr_array(x)
+    if rows.dtype != np.float64:
+        rows = rows.astype(np.float64)
+    if not rows.has_canonical_format:
+        rows = rows.copy()  # the caller's is not changed
+        rows.sum_duplicates()
+    columns = np.arange(rows.shape[1])
+    return SplitMatrix(np.empty((rows.shape[0], 0)), rows, columns[:0], columns)
+
+
+def stack(parts: Sequence[Any]) -> Any:
+    """Return matrices one below the other, all arrays or all split alike.
+
+    Parameters
+    ----------
+    parts : sequence of ndarray or SplitMatrix
+        With the same columns.
+
+    Returns
+    -------
+    ndarray or SplitMatrix
+        All their rows.
+    """
+    if not isinstance(parts[0], SplitMatrix):
+        return np.concatenate(parts)
+    return replace(
+        parts[0],
+        dense=np.concatenate([part.dense for part in parts]),
+        sparse=sparse.vstack([part.sparse for part in parts], format="csr"),
+    )
+
+
+def count_by_column(x: np.ndarray | SplitMatrix, test: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Return how many elements of each column pass a test that 0 does not pass.
+
+    Parameters
+    ----------
+    x : ndarray or SplitMatrix of shape (m, p)
+        A matrix.
+    test : callable
+        Elements to booleans.
+
+    Returns
+    -------
+    ndarray of shape (p,) of int
+        Counts.
+    """
+    if not isinstance(x, SplitMatrix):
+        return test(x).sum(axis=0)
+    counts = np.zeros(x.shape[1], dtype=np.intp)
+    counts[x.dense_at] = test(x.dense).sum(axis=0)
+    counts[x.sparse_at] = np.bincount(x.sparse.indices[test(x.sparse.data)], minlength=len(x.sparse_at))
+    return counts
+
+
+def finite_rows(x: np.ndarray | SplitMatrix) -> np.ndarray:
+    """Return which rows are finite in all columns.
+
+    Parameters
+    ----------
+    x : ndarray or SplitMatrix of shape (m, p)
+        A matrix.
+
+    Returns
+    -------
+    ndarray of shape (m,) of bool
+        False for rows with NaN or infinity.
+    """
+    if not isinstance(x, SplitMatrix):
+        return np.isfinite(x).all(axis=1) if x.dtype.kind == "f" else np.ones(len(x), bool)
+    finite = np.isfinite(x.dense).all(axis=1)
+    finite[x.sparse.tocoo().coords[0][~np.isfinite(x.sparse.data)]] = False
+    return finite

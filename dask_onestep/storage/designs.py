@@ -1,0 +1,143 @@
+"""Designs as plain values, so that a model can be kept without a pickle and without a row of its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.design import Design, specify_terms
+from dask_onestep.kernels.table import plain_columns
+from dask_onestep.kernels.terms import Factor, Terms, column_terms, formula_terms
+
+__all__ = ["design_record", "read_design"]
+
+_LEVELS = (bool, int, float, str)
+# Distinct values for polynomials and knots; a formula that needs more cannot be kept.
+_ROWS = 200
+
+
+def design_record(design: Design) -> dict[str, Any] | None:
+    """Return a design as values that JSON knows, None if it cannot be.
+
+    Parameters
+    ----------
+    design : Design
+        Of a fitted model.
+
+    Returns
+    -------
+    dict or None
+        What `read_design` needs.  None where levels are neither words, numbers nor booleans, and where
+        a factor's levels are of an expression, such as ``C(g // 2)``, which cannot be told from its columns.
+    """
+    levels = [(factor, index.tolist()) for factor, index in design.levels]
+    plain = all(isinstance(value, _LEVELS) for _, values in levels for value in values)
+    own = all(factor.source in (None, *factor.columns) for factor, _ in levels)
+    if not (plain and own):
+        return None
+    return {
+        "formula": design.terms.formula,
+        "fit_intercept": design.terms.fit_intercept,
+        "columns": list(design.terms.columns),
+        "levels": [values for _, values in levels],
+        "factors": [factor.name for factor, _ in levels],
+        "names": list(design.names),
+        "state": None if design.spec is None else encode_state(dict(design.spec.transform_state)),
+    }
+
+
+def read_design(record: Mapping[str, Any]) -> Design:
+    """Return the design that `design_record` wrote.
+
+    Parameters
+    ----------
+    record : mapping
+        The record; its formula is checked as any other.
+
+    Returns
+    -------
+    Design
+        A design that gives the same matrix of the same table.
+
+    Raises
+    ------
+    ValueError
+        If the formula is not one, or does not give the columns that the record names.
+    """
+    intercept = bool(record["fit_intercept"])
+    if record["formula"] is None:
+        terms = column_terms(tuple(record["columns"]), intercept)
+    else:
+        terms = formula_terms(record["formula"], intercept)
+    by_name = {factor.name: factor for factor in terms.factors}
+    levels = tuple(
+        (by_name[name], pd.Index(values)) for name, values in zip(record["factors"], record["levels"], strict=True)
+    )
+    spec = None if record["state"] is None else _specification(terms, levels, decode_state(record["state"]))
+    if spec is not None and tuple(spec.column_names[int(terms.fit_intercept) :]) != tuple(record["names"]):
+        raise ValueError(f"formula={terms.formula!r} does not give the columns {record['names']}.")
+    return Design(terms, tuple(record["names"]), levels, spec)
+
+
+def _specification(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], state: dict[str, Any]) -> Any:
+    """Specify a formula on made-up rows that show every level, and give it the state of the fit."""
+    known = {factor.columns[0]: index for factor, index in levels}
+    rows = max(_ROWS, *(len(index) for index in known.values()), 0)
+    numbers = np.linspace(1.0, 2.0, rows)
+    made = {
+        name: known[name][np.arange(rows) % len(known[name])] if name in known else numbers for name in terms.columns
+    }
+    return specify_terms(terms, plain_columns(pd.DataFrame(made), terms.columns, known)).update(transform_state=state)
+
+
+def encode_state(value: Any) -> Any:
+    """Return the state of a transform as values that JSON knows.
+
+    Parameters
+    ----------
+    value : object
+        Numbers, words, lists, arrays, and dicts of these with keys of any kind.
+
+    Returns
+    -------
+    object
+        The same, dicts as pairs and arrays marked.
+
+    Raises
+    ------
+    TypeError
+        If there is anything else.
+    """
+    if isinstance(value, Mapping):
+        return {"pairs": [[encode_state(key), encode_state(part)] for key, part in value.items()]}
+    if isinstance(value, np.ndarray):
+        return {"array": value.tolist()}
+    if isinstance(value, (list, tuple)):
+        return [encode_state(part) for part in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, (bool, int, float, str, type(None))):
+        return value
+    raise TypeError(f"a transform keeps a {type(value).__name__}, which JSON does not know.")
+
+
+def decode_state(value: Any) -> Any:
+    """Return what `encode_state` wrote.
+
+    Parameters
+    ----------
+    value : object
+        Of JSON.
+
+    Returns
+    -------
+    object
+        The state.
+    """
+    if isinstance(value, Mapping):
+        if "array" in value:
+            return np.asarray(value["array"])
+        return {decode_state(key): decode_state(part) for key, part in value["pairs"]}
+    return [decode_state(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,322 @@
+"""Fitted models as files: JSON, which is data alone, or a pickle, which runs code when it is read."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from dataclasses import asdict
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from dask_onestep._version import __version__
+from dask_onestep.estimators import GLMClassifier, GLMRegressor
+from dask_onestep.estimators.base import attach
+from dask_onestep.exceptions import FitWarning
+from dask_onestep.families import FAMILIES, Family, Multinomial
+from dask_onestep.kernels.rows import Model
+from dask_onestep.links import LINKS, resolve_link
+from dask_onestep.methods import METHODS, Estimate
+from dask_onestep.storage.designs import design_record, read_design
+
+__all__ = ["SCHEMA", "check_model_path", "model_record", "read_model", "write_model"]
+
+SCHEMA = "dask_onestep.model/1"
+
+
+def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
+    """Return a fitted model as plain values; ``model.schema.json`` of the package documents them.
+
+    Parameters
+    ----------
+    glm : GLMRegressor or GLMClassifier
+        A fitted estimator.
+    level : float, default=0.95
+        Level of the intervals.
+
+    Returns
+    -------
+    dict
+        Values that JSON knows; a number that is not finite is None.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="binomial")
+    >>> glm = GLMClassifier().fit(X, y)
+    >>> from dask_onestep.storage import model_record
+    >>> record = model_record(glm)
+    >>> record["family"], [each["name"] for each in record["coefficients"]]
+    ('binomial', ['intercept', 'x0', 'x1'])
+    """
+    estimate, model = glm.estimate_, glm._fitted_model
+    design = model.design
+    table = glm.coef_table(level)
+    record = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "formula": glm.formula,
+        "family": model.family.name,
+        "link": getattr(model.link, "name", type(model.link).__name__),
+        "method": type(glm._method()).__name__,
+        "cov_type": glm.cov_type,
+        "missing": glm.missing,
+        "level": level,
+        "n_samples": estimate.n_samples,
+        "n_missing": estimate.n_missing,
+        "n_iter": estimate.n_iter,
+        "n_passes": estimate.n_passes,
+        "df_resid": estimate.df_resid,
+        "dispersion": estimate.dispersion,
+        "decrement": estimate.decrement,
+        "loglik": estimate.loglik,
+        "solver": estimate.solver,
+        "condition": estimate.condition,
+        "pilot_size": getattr(estimate, "pilot_size", None),
+        "classes": None if estimate.classes is None else estimate.classes.tolist(),
+        "columns": list(getattr(glm, "feature_names_in_", model.columns)),
+        "levels": {} if design is None else {factor.name: list(index) for factor, index in design.levels},
+        "coefficients": [{"name": name, **row} for name, row in table.to_dict("index").items()],
+        "covariance": estimate.covariance.tolist(),
+        "warnings": [text for _, text in estimate.warnings],
+        "predictor": _predictor(glm),
+    }
+    return _plain(record)
+
+
+def _predictor(glm: Any) -> dict[str, Any] | None:
+    """Return what predicting needs, None if a part of the model is not the package's own."""
+    model: Model = glm._fitted_model
+    family, classes = model.family, glm.estimate_.classes
+    own_family = isinstance(family, Multinomial) or type(family) is FAMILIES.get(family.name)
+    own_link = LINKS.get(getattr(model.link, "name", "")) == model.link
+    design = None if model.design is None else design_record(model.design)
+    plain = classes is None or classes.dtype.kind in "biufU" or all(isinstance(label, str) for label in classes)
+    if not (own_family and own_link and plain and (design is None) == (model.design is None) and _method_name(glm)):
+        return None
+    names = getattr(glm, "feature_names_in_", None)
+    return {
+        "estimator": type(glm).__name__,
+        "family_parameters": asdict(family),
+        "fit_intercept": model.fit_intercept,
+        "weight_type": model.weight_type,
+        "solver": glm.solver,
+        "columns": list(model.columns),
+        "outcomes": list(model.outcomes),
+        "n_features": glm.n_features_in_,
+        "feature_names": None if names is None else list(names),
+        "parts_in_frame": list(glm._taken),
+        "had_weight": glm._had_weight,
+        "had_offset": glm._had_offset,
+        "design": design,
+    }
+
+
+def _method_name(glm: Any) -> str | None:
+    return next((name for name, method in METHODS.items() if type(glm._method()) is method), None)
+
+
+def _plain(value: Any) -> Any:
+    """Return numbers, strings, lists and dicts of JSON."""
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, (bool, int, str, type(None))) else str(value)
+
+
+def write_model(glm: Any, path: str, level: float = 0.95) -> None:
+    """Write a fitted model: as data (``.json``), or as a pickle (``.pkl``).
+
+    JSON can be read by any program, holds no code and no row of the data, and predicts what the model
+    does, unless a part of the model is not the package's own or a level is neither word nor number: then
+    its ``predictor`` is null, and a pickle it must be.
+
+    Parameters
+    ----------
+    glm : GLMRegressor or GLMClassifier
+        A fitted estimator.
+    path : str
+        Where to; the suffix says which.
+    level : float, default=0.95
+        Level of the intervals in JSON.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is neither.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="binomial")
+    >>> glm = GLMClassifier().fit(X, y)
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from dask_onestep.storage import write_model
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_model(glm, f"{folder}/model.json")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['model.json']
+    """
+    check_model_path(path)
+    if path.endswith(".json"):
+        Path(path).write_text(json.dumps(model_record(glm, level), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    else:
+        Path(path).write_bytes(pickle.dumps(glm))
+
+
+def check_model_path(path: str) -> None:
+    """Raise if a model cannot be written so.
+
+    Parameters
+    ----------
+    path : str
+        Where to.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is neither ``.json`` nor ``.pkl``.
+
+    Examples
+    --------
+    >>> from dask_onestep.storage import check_model_path
+    >>> check_model_path("model.json")
+    >>> check_model_path("model.txt")
+    Traceback (most recent call last):
+    ...
+    ValueError: model.txt must end in .json...
+    """
+    if PurePosixPath(path).suffix not in (".json", ".pkl"):
+        raise ValueError(f"{path} must end in .json (data, to be read by any program) or .pkl (a pickle).")
+
+
+def read_model(path: str, *, trust_pickle: bool = False) -> Any:
+    """Return a model that `write_model` wrote.
+
+    Parameters
+    ----------
+    path : str
+        The file: ``.json``, of which nothing is run, or ``.pkl``.
+    trust_pickle : bool, default=False
+        Whether to read a pickle.  It can run any code: only read what you wrote yourself.
+
+    Returns
+    -------
+    GLMRegressor or GLMClassifier
+        The fitted estimator.  One of JSON predicts and has its table, its Wald tests and its summary; its
+        ``estimate_`` holds what all methods share.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file, or a pickle that is not trusted.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.storage import read_model, write_model
+    >>> X, y, _ = make_glm(1000, 2, family="poisson")
+    >>> glm = GLMRegressor("poisson").fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_model(glm, f"{folder}/model.json")
+    ...     kept = read_model(f"{folder}/model.json")
+    >>> bool((kept.predict(X) == glm.predict(X)).all().compute())
+    True
+    """
+    check_model_path(path)
+    if path.endswith(".json"):
+        return _read_json(path)
+    if not trust_pickle:
+        raise ValueError(
+            f"{path} is a pickle, which can run any code when it is read. If you wrote it yourself, pass "
+            "--trust-pickle (in Python, trust_pickle=True); a model kept as .json is data alone and predicts too."
+        )
+    try:
+        glm = pickle.loads(Path(path).read_bytes())
+    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
+        raise ValueError(f"{path} holds no model that can be read: {error}") from error
+    if not hasattr(glm, "estimate_"):
+        raise ValueError(f"{path} holds a {type(glm).__name__}, not a fitted model.")
+    return glm
+
+
+def _read_json(path: str) -> Any:
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        raise ValueError(f"{path} holds no model of the schema {SCHEMA}, which this version reads.")
+    if record.get("predictor") is None:
+        raise ValueError(
+            f"{path} can be read but not predict: its family, link or method is not the package's own, or a level is "
+            "neither word nor number. Write the model as .pkl."
+        )
+    try:
+        return _estimator(record, record["predictor"])
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise ValueError(f"{path} holds no model that can be read: {error!r}") from error
+
+
+def _estimator(record: dict[str, Any], parts: dict[str, Any]) -> Any:
+    """Return the estimator that a record is of."""
+    (method,) = (name for name, method in METHODS.items() if method.__name__ == record["method"])
+    shared = {name: record[name] for name in ("formula", "cov_type", "missing")}
+    shared |= {name: parts[name] for name in ("weight_type", "solver", "fit_intercept")}
+    classify = {"GLMClassifier": True, "GLMRegressor": False}[parts["estimator"]]
+    family: Family = Multinomial() if parts["outcomes"] else FAMILIES[record["family"]](**parts["family_parameters"])
+    if classify:
+        glm: Any = GLMClassifier(record["link"], method=method, **shared)
+    else:
+        glm = GLMRegressor(
+            family if parts["family_parameters"] else family.name, record["link"], method=method, **shared
+        )
+    model = Model(
+        family,
+        resolve_link(record["link"]),
+        tuple(parts["columns"]),
+        parts["fit_intercept"],
+        classify,
+        record["missing"],
+        parts["weight_type"],
+        design=None if parts["design"] is None else read_design(parts["design"]),
+        outcomes=tuple(parts["outcomes"]),
+    )
+    estimate = _estimate(record)
+    if len(estimate.coef) != len(model.names) or estimate.covariance.shape != (len(model.names),) * 2:
+        raise ValueError(f"{len(estimate.coef)} coefficients, and the columns want {len(model.names)}")
+    glm.n_features_in_, glm._taken = parts["n_features"], tuple(parts["parts_in_frame"])
+    glm._had_weight, glm._had_offset = parts["had_weight"], parts["had_offset"]
+    if parts["feature_names"] is not None:
+        glm.feature_names_in_ = np.array(parts["feature_names"], dtype=object)
+    return attach(glm, model, estimate)
+
+
+def _estimate(record: dict[str, Any]) -> Estimate:
+    fields: dict[str, Any] = {
+        name: _number(record[name]) for name in ("dispersion", "df_resid", "decrement", "loglik", "condition")
+    }
+    fields |= {name: int(record[name]) for name in ("n_samples", "n_missing", "n_passes", "n_iter")}
+    return Estimate(
+        coef=np.array([_number(row["coef"]) for row in record["coefficients"]]),
+        covariance=np.array([[_number(value) for value in row] for row in record["covariance"]]),
+        classes=None if record["classes"] is None else np.array(record["classes"]),
+        warnings=tuple((FitWarning, str(text)) for text in record["warnings"]),
+        solver=record["solver"],
+        **fields,
+    )
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,186 @@
+"""Models as files: JSON predicts what the model does and runs nothing; pickles say whose they are."""
+
+import json
+import pickle
+from importlib.resources import files
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+
+from dask_onestep import MLE, GLMClassifier, GLMRegressor
+from dask_onestep.families import NegativeBinomial, Tweedie
+from dask_onestep.storage import read_model, write_model
+
+pytestmark = pytest.mark.usefixtures("threads")
+
+
+def table(n=400, seed=0):
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"x": rng.normal(size=n), "z": rng.gamma(2.0, 2.0, n)})
+    frame["g"] = rng.choice(["a", "b", "<c>"], n)
+    frame["month"] = rng.integers(1, 5, n)
+    frame["flag"] = rng.random(n) < 0.3
+    frame["size"] = pd.Categorical(rng.choice(["L", "M", "S"], n), categories=["S", "M", "L"])
+    frame["y"] = rng.poisson(np.exp(0.3 * frame["x"] + 0.2 * (frame["g"] == "b"))).astype(float)
+    frame["word"] = np.where(frame["y"] > 1, "many", "few")
+    return frame
+
+
+COLUMNS = ["x", "z", "g", "month", "flag", "size"]
+MODELS = {
+    "columns": (GLMRegressor("poisson"), "y"),
+    "formula": (GLMRegressor("poisson", formula="y ~ x * g + C(month) + flag + size"), None),
+    "splines": (GLMRegressor("poisson", formula="y ~ bs(np.log(z), df=5) + cr(x, df=4) + scale(month)"), None),
+    "polynomials": (GLMRegressor("poisson", formula="y ~ 0 + poly(x, degree=3) + {z > 2} + C(g, contr.sum)"), None),
+    "levels told": (GLMRegressor("poisson", formula="y ~ C(month, levels=[4, 3, 2, 1]) + center(x)"), None),
+    "classes": (GLMClassifier("probit", cov_type="HC1"), "word"),
+    "true and false": (GLMClassifier(method=MLE()), "flag"),
+    "many classes": (GLMClassifier(), "month"),
+    "a family's parameter": (GLMRegressor(NegativeBinomial(alpha=0.5), fit_intercept=False), "y"),
+    "a link": (GLMRegressor(Tweedie(power=1.4), "sqrt"), "y"),
+    "aliased": (GLMRegressor(formula="y ~ x + I(2 * x)"), None),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", MODELS)
+def test_json_predicts_what_the_model_does(tmp_path, name):
+    estimator, y = MODELS[name]
+    path = str(tmp_path / "model.json")
+    taken = [y] if y else ["y"]
+    glm = estimator.fit(table()[[*(c for c in COLUMNS if c != y), *taken]], y)
+    write_model(glm, path)
+    record = json.loads((tmp_path / "model.json").read_text())
+    jsonschema.validate(record, json.loads(files("dask_onestep").joinpath("model.schema.json").read_text()))
+    kept = read_model(path)
+    later = table(50, seed=1)[[c for c in COLUMNS if c != y]]
+    for predict in ("predict", "predict_proba", "decision_function"):
+        if hasattr(glm, predict):
+            np.testing.assert_array_equal(getattr(kept, predict)(later), getattr(glm, predict)(later))
+    pd.testing.assert_frame_equal(kept.coef_table(), glm.coef_table())
+    assert kept.wald_test([glm.coef_table().index[1]]).statistic == pytest.approx(
+        glm.wald_test([glm.coef_table().index[1]]).statistic, nan_ok=True
+    )
+    assert kept.summary().verdict == glm.summary().verdict
+    write_model(kept, str(tmp_path / "again.json"))
+    again = json.loads((tmp_path / "again.json").read_text())
+    assert again["predictor"] == record["predictor"]
+
+
+def test_json_of_an_array_predicts(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    glm = GLMRegressor().fit(X, X @ [1.0, 2.0, 3.0] + rng.normal(size=200), offset=np.ones(200))
+    write_model(glm, str(tmp_path / "model.json"))
+    kept = read_model(str(tmp_path / "model.json"))
+    np.testing.assert_array_equal(kept.predict(X, offset=np.zeros(200)), glm.predict(X, offset=np.zeros(200)))
+    with pytest.raises(ValueError, match="fit had offset="):
+        kept.predict(X)
+
+
+@pytest.mark.parametrize(
+    "formula", ["y ~ C(month // 2)", "y ~ when"], ids=["levels of an expression", "levels that are dates"]
+)
+def test_what_json_cannot_hold_is_said(tmp_path, formula):
+    frame = table()
+    frame["when"] = pd.Categorical(pd.to_datetime("2020-01-01") + pd.to_timedelta(frame["month"], unit="D"))
+    glm = GLMRegressor(formula=formula).fit(frame)
+    write_model(glm, str(tmp_path / "model.json"))
+    with pytest.raises(ValueError, match=r"can be read but not predict.*Write the model as \.pkl"):
+        read_model(str(tmp_path / "model.json"))
+
+
+def test_no_row_of_the_data_is_kept(tmp_path):
+    frame = table()
+    write_model(GLMRegressor(formula="y ~ bs(z, df=5) + g").fit(frame), str(tmp_path / "model.json"))
+    text = (tmp_path / "model.json").read_text()
+    # Knots are quantiles and the range; no more of z is there.
+    assert sum(repr(value) in text for value in frame["z"]) <= 4
+
+
+def _spoilt(record, **changes):
+    record["predictor"]["design"] |= changes
+    return record
+
+
+HOSTILE = {
+    "a formula that writes": lambda r: _spoilt(r, formula="y ~ x + Q(open('canary', 'w'))"),
+    "a response that writes": lambda r: _spoilt(r, formula="Q(open('canary', 'w')) ~ x"),
+    "another formula": lambda r: _spoilt(r, formula="y ~ z"),
+    "a formula of another type": lambda r: _spoilt(r, formula=["y ~ x"]),
+    "levels of nothing": lambda r: _spoilt(r, factors=["h"], levels=[["a"]]),
+    "a state that is none": lambda r: _spoilt(r, state={"pairs": [1]}),
+    "another estimator": lambda r: r | {"predictor": r["predictor"] | {"estimator": "os.system"}},
+    "another family": lambda r: r | {"family": "os.system"},
+    "a parameter too many": lambda r: r | {"predictor": r["predictor"] | {"family_parameters": {"exec": 1}}},
+    "another link": lambda r: r | {"link": "__class__"},
+    "another method": lambda r: r | {"method": "open"},
+    "fewer coefficients": lambda r: r | {"coefficients": r["coefficients"][:1]},
+    "a ragged covariance": lambda r: r | {"covariance": [[1.0], [1.0, 2.0]]},
+    "words for numbers": lambda r: r | {"dispersion": "open('canary', 'w')"},
+    "nothing to predict with": lambda r: r | {"predictor": {}},
+    "another schema": lambda r: r | {"schema": "dask_onestep.model/2"},
+    "a list": lambda r: [r],
+}
+
+
+@pytest.mark.parametrize("spoil", HOSTILE.values(), ids=HOSTILE)
+def test_json_runs_nothing_and_is_checked(tmp_path, monkeypatch, spoil):
+    monkeypatch.chdir(tmp_path)
+    write_model(GLMRegressor(formula="y ~ x + g").fit(table()), "model.json")
+    record = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps(spoil(record)))
+    with pytest.raises(ValueError, match=r"model\.json holds no model"):
+        read_model("model.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "\x00", "NaN"])
+def test_what_is_not_json_is_said(tmp_path, text):
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(ValueError, match=r"model\.json (is not JSON|holds no model)"):
+        read_model(str(tmp_path / "model.json"))
+
+
+class Bomb:
+    def __reduce__(self):
+        return open, ("canary", "w")
+
+
+def test_pickles_are_read_on_request_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(ValueError, match=r"can run any code.*--trust-pickle"):
+        read_model("model.pkl")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pkl"]
+    (tmp_path / "model.pkl").write_bytes(b"no pickle")
+    with pytest.raises(ValueError, match="holds no model that can be read"):
+        read_model("model.pkl", trust_pickle=True)
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps({}))
+    with pytest.raises(ValueError, match="holds a dict, not a fitted model"):
+        read_model("model.pkl", trust_pickle=True)
+
+
+def test_a_pickle_of_another_version_says_so(tmp_path, monkeypatch):
+    glm = GLMRegressor(formula="y ~ x").fit(table())
+    with monkeypatch.context() as patch:
+        patch.setattr("dask_onestep.estimators.base.__version__", "0.0.1")
+        write_model(glm, str(tmp_path / "model.pkl"))
+    with pytest.warns(UserWarning, match=r"pickled by dask_onestep 0\.0\.1 and is read by .*Fit it again, or keep"):
+        read_model(str(tmp_path / "model.pkl"), trust_pickle=True)
+    # Its own are read without a word, and the mark is not left on the estimator.
+    write_model(glm, str(tmp_path / "model.pkl"))
+    kept = read_model(str(tmp_path / "model.pkl"), trust_pickle=True)
+    assert vars(kept).keys() == vars(glm).keys()
+
+
+def test_a_pickle_from_before_versions_were_written_says_so():
+    glm = GLMRegressor().fit(np.arange(20.0)[:, None], np.arange(20.0) % 3)
+    state = glm.__getstate__()
+    del state["_pickled_by"]
+    old = GLMRegressor()
+    with pytest.warns(UserWarning, match="pickled by dask_onestep an unknown version"):
+        old.__setstate__(state)
+    assert old.coef_ == glm.coef_
