@@ -70,7 +70,7 @@ def simulate(n_blocks: int, block_rows: float, workers: int, costs: Costs) -> di
     Returns
     -------
     dict
-        ``seconds``, ``scheduler`` and ``workers``.
+        ``seconds``, ``scheduler_busy`` and ``workers_busy``.
     """
     sizes = [n_blocks]
     while sizes[-1] > FAN_IN:
@@ -104,8 +104,8 @@ def simulate(n_blocks: int, block_rows: float, workers: int, costs: Costs) -> di
             free += 1
     return {
         "seconds": clock,
-        "scheduler": handled * costs.task_seconds / clock,
-        "workers": busy / (workers * clock),
+        "scheduler_busy": handled * costs.task_seconds / clock,
+        "workers_busy": busy / (workers * clock),
     }
 
 

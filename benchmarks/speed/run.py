@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 
 from benchmarks.speed.exact import distance, exact_mle
 from benchmarks.speed.libraries import LIBRARIES
@@ -40,8 +40,6 @@ class Worker:
             bufsize=0,
             cwd=_ROOT,
             env=os.environ | threads | dict(LIBRARIES[library].environ) | {"PYTHONPATH": str(_ROOT)},
-            # Its own group, so that a library's server ends with it.
-            start_new_session=True,
         )
         self._read()
 
@@ -72,7 +70,10 @@ class Worker:
             self._end()
 
     def _end(self) -> None:
-        os.killpg(self._process.pid, signal.SIGKILL)
+        # A library's server may be in a group of its own, and would outlive its client.
+        process = psutil.Process(self._process.pid)
+        for each in (*process.children(recursive=True), process):
+            each.kill()
         self._process.wait()
 
 
