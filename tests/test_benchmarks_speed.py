@@ -39,3 +39,8 @@ def test_a_run_says_how_far_each_library_is_and_what_failed(tmp_path, monkeypatc
     assert table.loc["OneStep", "times"] == 1.0
     assert "absent on gaussian-20: no_such_module is not installed" in markdown(fits)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_library_that_takes_too_long_is_ended(tmp_path):
+    (fits,) = run([PROBLEMS["gaussian-20"].at_most(2000)], ["scikit-learn lbfgs"], 1, 1, 0, tmp_path, limit=0.01)
+    assert list(fits["error"]) == ["no answer within 0.01 seconds"]

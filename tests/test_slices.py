@@ -7,7 +7,9 @@ import pytest
 from scipy import sparse
 from support import model_of
 
-from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
+from dask_onestep.kernels import slices as slicing
+from dask_onestep.kernels.algebra import DenseSlice
+from dask_onestep.kernels.compiled import CompiledSlice
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.slices import dense_slices, slices
 from dask_onestep.kernels.split_matrix import SplitMatrix, split_sparse
@@ -30,7 +32,7 @@ def draw():
 
 def stored(x, form):
     """Return the same covariates in another form; "split" keeps the two full columns dense."""
-    if form == "dense":
+    if form in ("dense", "compiled"):
         return x
     whole = sparse.csr_array(x)
     if form == "sparse":
@@ -39,9 +41,17 @@ def stored(x, form):
     return SplitMatrix(x[:, [0, 3]], whole[:, held], np.array([0, 3]), held)
 
 
-@pytest.fixture(params=["dense", "split", "sparse"])
+FORMS = ["dense", "compiled", "split", "sparse"]
+
+
+def use(monkeypatch, kind):
+    monkeypatch.setattr(slicing, "_dense_kind", lambda: kind)
+
+
+@pytest.fixture(params=FORMS)
 def case(request, monkeypatch):
-    monkeypatch.setattr("dask_onestep.kernels.slices.MAX_DENSITY", 0.5)
+    monkeypatch.setattr(slicing, "MAX_DENSITY", 0.5)
+    use(monkeypatch, CompiledSlice if request.param == "compiled" else DenseSlice)
     rows, model = draw(), model_of(columns=P)
     parts = list_of(replace(rows, x=stored(rows.x, request.param)), model)
     return np.column_stack([np.ones(N), rows.x]), rows, parts
@@ -92,6 +102,14 @@ def test_gram_matrices_with_weights_of_any_sign(case, sign):
     weights = sign * np.abs(weights) if sign else weights
     close(sum(ask(lambda part: part.gram(weights[part.rows]))), design.T @ (weights[:, None] * design))
     close(sum(ask(lambda part: part.gram())), design.T @ design)
+
+
+def test_sums_and_gram_matrices_together(case):
+    design, _, ask = case
+    values, weights = np.random.default_rng(8).normal(size=(2, N))
+    pairs = ask(lambda part: part.weighted_sum_and_gram(values[part.rows], weights[part.rows]))
+    close(sum(pair[0] for pair in pairs), design.T @ values)
+    close(sum(pair[1] for pair in pairs), design.T @ (weights[:, None] * design))
 
 
 def test_gram_matrices_of_several_outcomes(case):
@@ -147,8 +165,8 @@ def test_sparse_columns_that_are_full_are_taken_as_dense():
     kinds = {}
     for density in (0.05, 0.5):
         x = np.where(np.random.default_rng(8).random((N, P)) < density, 1.0, 0.0)
-        kinds[density] = {type(part) for part in slices(replace(rows, x=stored(x, "sparse")), model)}
-    assert kinds == {0.05: {SplitSlice}, 0.5: {DenseSlice}}
+        kinds[density] = {isinstance(part, DenseSlice) for part in slices(replace(rows, x=stored(x, "sparse")), model)}
+    assert kinds == {0.05: {False}, 0.5: {True}}
 
 
 def test_slices_without_rows_of_positive_weight():

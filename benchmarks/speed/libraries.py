@@ -23,7 +23,8 @@ Fit = Callable[[], np.ndarray]
 class Library:
     """A library, or one of its solvers: how to fit with it, the module it needs, the families it has.
 
-    One with a `server` works in a process of its own, whose memory is not measured.
+    One with a `server` works in a process of its own, whose memory is not measured; `environ` holds
+    environment variables of its process.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Library:
     module: str
     families: tuple[str, ...] = ("binomial", "poisson", "gaussian")
     server: bool = False
+    environ: tuple[tuple[str, str], ...] = ()
 
 
 def _onestep(X, y, problem, *, method: str, options: dict[str, Any]) -> Fit:
@@ -90,6 +92,21 @@ def _statsmodels(X, y, problem) -> Fit:
     family = {"binomial": sm.families.Binomial, "poisson": sm.families.Poisson, "gaussian": sm.families.Gaussian}
     design = sm.add_constant(X)
     return lambda: sm.GLM(y, design, family=family[problem["family"]]()).fit().params
+
+
+def _distributed_model(X, y, problem) -> Fit:
+    import statsmodels.api as sm
+    from statsmodels.base.distributed_estimation import DistributedModel
+
+    family = {"binomial": sm.families.Binomial, "poisson": sm.families.Poisson, "gaussian": sm.families.Gaussian}
+    design, K = sm.add_constant(X), problem["n_blocks"]
+
+    def fit():
+        model = DistributedModel(K, model_class=sm.GLM, init_kwds={"family": family[problem["family"]]()})
+        blocks = zip(np.array_split(y, K), np.array_split(design, K), strict=True)
+        return model.fit(blocks, fit_kwds={"alpha": 0.0}).params
+
+    return fit
 
 
 def _dask_ml(X, y, problem, *, solver: str) -> Fit:
@@ -170,8 +187,11 @@ def _h2o(X, y, problem) -> Fit:
     return fit
 
 
-def _ours(name: str, method: str, **options: Any) -> Library:
-    return Library(name, partial(_onestep, method=method, options=options), "dask_onestep")
+def _ours(name: str, method: str, environ: tuple[tuple[str, str], ...] = (), **options: Any) -> Library:
+    return Library(name, partial(_onestep, method=method, options=options), "dask_onestep", environ=environ)
+
+
+_WITHOUT_COMPILER = (("NUMBA_DISABLE_JIT", "1"),)
 
 
 LIBRARIES = {
@@ -179,7 +199,9 @@ LIBRARIES = {
     for library in (
         _ours("OneStep", "OneStep"),
         _ours("OneStep(correction=None)", "OneStep", correction=None),
+        _ours("OneStep, without accelerate", "OneStep", _WITHOUT_COMPILER),
         _ours("MLE", "MLE"),
+        _ours("MLE, without accelerate", "MLE", _WITHOUT_COMPILER),
         _ours("Surrogate(anchor='pilot')", "Surrogate", anchor="pilot"),
         Library("scikit-learn lbfgs", partial(_sklearn, solver="lbfgs"), "sklearn"),
         Library(
@@ -190,6 +212,7 @@ LIBRARIES = {
         ),
         Library("glum", _glum, "glum"),
         Library("statsmodels GLM", _statsmodels, "statsmodels"),
+        Library("statsmodels DistributedModel", _distributed_model, "statsmodels"),
         Library("dask-ml newton", partial(_dask_ml, solver="newton"), "dask_ml"),
         Library("dask-ml lbfgs", partial(_dask_ml, solver="lbfgs"), "dask_ml"),
         Library("Spark LogisticRegression", partial(_spark, solver="lbfgs"), "pyspark", ("binomial",), server=True),

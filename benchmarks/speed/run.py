@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 
 from benchmarks.speed.exact import distance, exact_mle
 from benchmarks.speed.libraries import LIBRARIES
@@ -25,19 +27,19 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA
 
 
 class Worker:
-    """A library's process for one problem."""
+    """A library's process for one problem, ended if it does not answer in time."""
 
-    def __init__(self, library: str, problem: dict[str, Any], python: str):
+    def __init__(self, library: str, problem: dict[str, Any], python: str, limit: float):
         threads = dict.fromkeys(_THREADS, str(problem["threads"]))
-        self.library, self.error = library, ""
+        self.library, self.error, self._limit = library, "", limit
         self._process = subprocess.Popen(
             [python, "-m", "benchmarks.speed.worker", library, json.dumps(problem)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
+            bufsize=0,
             cwd=_ROOT,
-            env=os.environ | threads | {"PYTHONPATH": str(_ROOT)},
+            env=os.environ | threads | dict(LIBRARIES[library].environ) | {"PYTHONPATH": str(_ROOT)},
         )
         self._read()
 
@@ -45,11 +47,16 @@ class Worker:
         """Return one fit's answer, or None if the library has failed, now or before."""
         if self.error:
             return None
-        self._process.stdin.write("fit\n")
-        self._process.stdin.flush()
+        self._process.stdin.write(b"fit\n")
         return self._read()
 
     def _read(self) -> dict[str, Any] | None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            if not selector.select(self._limit):
+                self._end()
+                self.error = f"no answer within {self._limit:g} seconds"
+                return None
         line = self._process.stdout.readline()
         answer = json.loads(line) if line else {"error": f"the process ended with code {self._process.wait()}"}
         self.error = answer.get("error", "")
@@ -57,13 +64,32 @@ class Worker:
 
     def close(self) -> None:
         self._process.stdin.close()
+        try:
+            self._process.wait(self._limit)
+        except subprocess.TimeoutExpired:
+            self._end()
+
+    def _end(self) -> None:
+        # A library's server may be in a group of its own, and would outlive its client.
+        process = psutil.Process(self._process.pid)
+        for each in (*process.children(recursive=True), process):
+            each.kill()
         self._process.wait()
 
 
 def run(
-    problems: Sequence[Problem], libraries: Sequence[str], repetitions: int, threads: int, seed: int, directory: Path
+    problems: Sequence[Problem],
+    libraries: Sequence[str],
+    repetitions: int,
+    threads: int,
+    seed: int,
+    directory: Path,
+    limit: float = 300.0,
 ) -> Iterator[pd.DataFrame]:
-    """Yield a tidy frame for each problem: a row a fit, or one a library that failed."""
+    """Yield a tidy frame for each problem: a row a fit, or one a library that failed.
+
+    A library that does not bring its data in, or fit, within `limit` seconds is ended and has failed.
+    """
     pythons = _interpreters(libraries)
     for problem in problems:
         described = write(problem, seed, directory) | {"threads": threads}
@@ -80,7 +106,7 @@ def run(
                 if name not in pythons:
                     rows.append(about | {"library": name, "error": f"{LIBRARIES[name].module} is not installed"})
                     continue
-                workers.append(Worker(name, described, pythons[name]))
+                workers.append(Worker(name, described, pythons[name], limit))
                 stack.callback(workers[-1].close)
             # The first fit warms up: its time does not count, and its memory does, since what a process
             # has once been given it tends to keep.

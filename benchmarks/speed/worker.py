@@ -31,9 +31,14 @@ def main() -> None:
         fit = library.prepare(np.load(problem["x"]), np.load(problem["y"]), problem)
         _answer(answers, ready=True)
         for _ in sys.stdin:
-            _answer(answers, **_measure(fit) | ({"peak_mb": float("nan")} if library.server else {}))
+            measured = _measure(fit) | {"version": _version(library.module)}
+            _answer(answers, **measured | ({"peak_mb": float("nan")} if library.server else {}))
     except Exception as error:  # a library that cannot is a row of the table, not the end of the run
         _answer(answers, error=f"{type(error).__name__}: {error}".splitlines()[0][:200])
+
+
+def _version(module: str) -> str:
+    return str(getattr(sys.modules[module], "__version__", "unknown"))
 
 
 def _measure(fit: Any) -> dict[str, Any]:

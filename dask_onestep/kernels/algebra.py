@@ -62,6 +62,10 @@ class Slice(ABC):
         blocks = [[self._gram(weights[:, a, b]) if b <= a else None for b in range(c)] for a in range(c)]
         return np.block([[blocks[max(a, b)][min(a, b)] for b in range(c)] for a in range(c)])
 
+    def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return X'v and X'WX, v and w of shape (m,), or None for weights of one."""
+        return self.weighted_sum(values), self.gram(weights)
+
     @abstractmethod
     def times(self, coef: np.ndarray) -> np.ndarray:
         """Return Xβ, of shape (m,), or (m, c) for β of shape (d, c)."""
@@ -93,56 +97,95 @@ class Slice(ABC):
 
 @dataclass(frozen=True, slots=True)
 class DenseSlice(Slice):
-    """A slice whose design is an array.
+    """A slice whose covariates are an array; the constant is not written out beside them.
 
     Attributes
     ----------
-    design : ndarray of shape (m, d)
-        The constant, if there is one, and the covariates; a buffer that the next slice reuses.
-    scratch : ndarray of shape (m, d)
-        Another, for scaled rows.
+    covariates : ndarray of shape (m, p)
+        float64: the block's own rows, or a buffer that the next slice reuses.
+    constant : bool
+        Whether a 1 goes before each row, so that d is p + 1.
+    scratch : ndarray of shape (≥ m·d,)
+        A buffer for scaled rows.
     """
 
-    design: np.ndarray
+    covariates: np.ndarray
+    constant: bool
     scratch: np.ndarray
 
     def times(self, coef: np.ndarray) -> np.ndarray:
         """Return Xβ."""
-        return np.dot(self.design, coef)
+        if not self.constant:
+            return np.dot(self.covariates, coef)
+        product = np.dot(self.covariates, coef[1:])
+        product += coef[0]
+        return product
 
     def weighted_sum(self, values: np.ndarray) -> np.ndarray:
         """Return X'v."""
-        return np.dot(self.design.T, values)
+        sums = np.dot(self.covariates.T, values)
+        return np.concatenate([values.sum(axis=0)[None], sums]) if self.constant else sums
 
     def _gram(self, weights: np.ndarray | None) -> np.ndarray:
         if weights is None:
-            return np.dot(self.design.T, self.design)
+            weights = np.ones(len(self.y))
+        gram = self._covariates_gram(weights)
+        if not self.constant:
+            return gram
+        # The constant's row is a border, so that the large product is of contiguous rows.
+        border = np.dot(self.covariates.T, weights)
+        return np.block([[weights.sum(), border[None]], [border[:, None], gram]])
+
+    def _covariates_gram(self, weights: np.ndarray) -> np.ndarray:
+        scaled = self._buffer(self.covariates.shape[1])
         if (weights >= 0).all():
             # A product of a matrix with itself, which BLAS does at half the cost.
-            scaled = self.scaled(np.sqrt(weights))
+            np.multiply(self.covariates, np.sqrt(weights)[:, None], out=scaled)
             return np.dot(scaled.T, scaled)
-        return np.dot(self.scaled(weights).T, self.design)
+        np.multiply(self.covariates, weights[:, None], out=scaled)
+        return np.dot(scaled.T, self.covariates)
 
     def scaled(self, factors: np.ndarray) -> np.ndarray:
-        """Return the rows fᵢxᵢ, of shape (m, d), in the buffer that the next call reuses."""
-        return np.multiply(self.design, factors[:, None], out=self.scratch)
+        """Return the rows fᵢxᵢ."""
+        first = int(self.constant)
+        rows = self._buffer(self.covariates.shape[1] + first)
+        rows[:, :first] = factors[:, None]
+        np.multiply(self.covariates, factors[:, None], out=rows[:, first:])
+        return rows
 
     def group_sums(self, values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
         """Return Σ vᵢxᵢ of each group."""
-        return np.hstack([_indicator(v, codes, count) @ self.design for v in np.atleast_2d(values.T)])
+        design = self.design
+        return np.hstack([_indicator(v, codes, count) @ design for v in np.atleast_2d(values.T)])
 
     def weighted_squares(self, weights: np.ndarray) -> np.ndarray:
         """Return Σ wᵢxᵢ² of each column."""
-        return np.dot(weights, np.square(self.design, out=self.scratch))
+        squares = np.square(self.covariates, out=self._buffer(self.covariates.shape[1]))
+        sums = np.dot(weights, squares)
+        return np.concatenate([weights.sum()[None], sums]) if self.constant else sums
 
     def quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
         """Return xᵢ'Vxᵢ of each row."""
-        return np.einsum("ij,ij->i", np.dot(self.design, matrix), self.design)
+        design = self.design
+        return np.einsum("ij,ij->i", np.dot(design, matrix), design)
 
     def greatest(self) -> np.ndarray:
-        """Return max ``|xᵢ|`` of each column."""
+        """Return max |xᵢ| of each column."""
         seen = self.design if self.weights is None else self.design[self.weights > 0]
         return np.abs(seen).max(axis=0, initial=0.0)
+
+    @property
+    def design(self) -> np.ndarray:
+        """X, of shape (m, d), in the buffer of `scaled`."""
+        first = int(self.constant)
+        rows = self._buffer(self.covariates.shape[1] + first)
+        rows[:, :first] = 1.0
+        rows[:, first:] = self.covariates
+        return rows
+
+    def _buffer(self, columns: int) -> np.ndarray:
+        """Return the scratch as rows without gaps, which BLAS and NumPy take in less time."""
+        return self.scratch[: len(self.y) * columns].reshape(len(self.y), columns)
 
 
 def _indicator(values: np.ndarray, codes: np.ndarray, count: int) -> sparse.csr_array:

@@ -146,9 +146,11 @@ def _sum_slices(rows: Rows, model: Model, coef: np.ndarray | None) -> Moments:
                 gradient += part.weighted_sum(slope if weights is None else weights * slope)
             if weights is not None:
                 residual, weight = weights * residual, weights * weight
-            score += part.weighted_sum(residual)
             # Under the normal law each row weighs as it was given.
-            information += part.gram(weights if model.quadratic else weight)
+            given = weights if model.quadratic else weight
+            of_score, of_information = part.weighted_sum_and_gram(residual, given)
+            score += of_score
+            information += of_information
     total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
     return Moments(len(rows), total, loglik, score, information, pearson, gradient)
 

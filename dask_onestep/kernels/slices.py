@@ -1,14 +1,16 @@
 """The rows of a block as a design matrix, a slice at a time.
 
-Rows are taken in slices that stay in cache; a slice's design (constant, then covariates, in
-float64) is written into one reused buffer, so no temporary has the size of the block, and float32
-and integer blocks are summed in float64.  Rows of which most columns are sparse stay so, in longer slices,
+Rows are taken in slices that stay in cache; what is made of a slice's covariates is written into
+reused buffers, so no temporary has the size of the block, and float32 and integer blocks are summed in
+float64.  Rows of which most columns are sparse stay so, in longer slices,
 unless they prove too dense for that to pay, or the model's basis mixes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -63,22 +65,40 @@ def dense_slices(rows: Rows, model: Model) -> Iterator[DenseSlice]:
     Yields
     ------
     DenseSlice
-        The next rows, in buffers that the next slice reuses.
+        The next rows, as they lie in the block or in buffers that the next slice reuses.
     """
-    first = int(model.has_constant)
-    d = first + rows.x.shape[1]
+    constant, p = model.has_constant, rows.x.shape[1]
+    d = p + int(constant)
     length = max(1, min(len(rows), max(_SLICE_BYTES // (8 * max(d, 1)), min(d, _ENOUGH_ROWS))))
-    design, scratch = np.empty((length, d)), np.empty((length, model.width))
-    design[:, :first] = 1.0
+    kind, scratch = _dense_kind(), np.empty(length * max(d, model.width))
+    for at, x in _dense_covariates(rows, length):
+        if model.basis is not None:
+            x, constant = model.basis.columns(np.column_stack([np.ones((len(x), d - p)), x])), False
+        yield kind(*_beside(rows, at), x, constant, scratch)
+
+
+def _dense_covariates(rows: Rows, length: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield covariates in float64: a block's own rows if they are, else in a buffer that the next slice reuses."""
+    buffer = np.empty((length, rows.x.shape[1]))
     for at in _spans(len(rows), length):
-        here = slice(at.stop - at.start)
-        part = rows.x[at]
+        part, here = rows.x[at], buffer[: at.stop - at.start]
         if isinstance(part, SplitMatrix):
-            part.write(design[here, first:])
+            part.write(here)
+        elif part.dtype == np.float64:
+            here = part
         else:
-            design[here, first:] = part
-        taken = design[here] if model.basis is None else model.basis.columns(design[here])
-        yield DenseSlice(*_beside(rows, at), taken, scratch[here])
+            here[...] = part
+        yield at, here
+
+
+@cache
+def _dense_kind() -> type[DenseSlice]:
+    """Return the slices with compiled sums where the extra ``accelerate`` is installed, else those of NumPy."""
+    if find_spec("numba") is None:
+        return DenseSlice
+    from dask_onestep.kernels import compiled
+
+    return compiled.CompiledSlice if compiled.enabled() else DenseSlice
 
 
 def _split_slices(rows: Rows, x: SplitMatrix, model: Model) -> Iterator[SplitSlice]:

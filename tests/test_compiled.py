@@ -1,0 +1,118 @@
+"""The compiled sums against NumPy's, which are the reference, for any rows."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import model_of
+
+from dask_onestep.kernels import slices as slicing
+from dask_onestep.kernels.algebra import DenseSlice
+from dask_onestep.kernels.compiled import CompiledSlice
+from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.rows import Rows
+
+FIELDS = ("loglik", "score", "information", "pearson", "pearson_gradient")
+
+
+def sums_by(kind, rows, model, coef):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slicing, "_dense_kind", lambda: kind)
+        return moments(rows, model, coef)
+
+
+def drawn(seed, shape, dtype, layout):
+    x = np.random.default_rng(seed).integers(-8, 9, shape) / 8
+    x = np.asarray(x * 8 if np.dtype(dtype).kind in "iu" else x, dtype=dtype)
+    stored = {
+        "C": np.ascontiguousarray,
+        "F": np.asfortranarray,
+        "columns of more": lambda a: np.column_stack([a, a])[:, : shape[1]],
+        "every other row": lambda a: np.repeat(a, 2, axis=0)[::2],
+        "backwards": lambda a: a[::-1].copy()[::-1],
+    }
+    x = stored[layout](x)
+    x.flags.writeable = False  # as blocks from the wire are
+    return x
+
+
+# Rows around one tile of 128, and columns around the four that go together.
+@settings(max_examples=150, deadline=None)
+@given(
+    rows=st.sampled_from([0, 1, 7, 8, 127, 128, 129, 300]),
+    columns=st.integers(1, 9),
+    dtype=st.sampled_from(["float64", "float32", "int8"]),
+    layout=st.sampled_from(["C", "F", "columns of more", "every other row", "backwards"]),
+    family=st.sampled_from(["binomial", "poisson", "gaussian", "gamma", "negative-binomial"]),
+    intercept=st.booleans(),
+    weighted=st.booleans(),
+    offset=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_sums_are_those_of_the_reference(rows, columns, dtype, layout, family, intercept, weighted, offset, seed):
+    rng = np.random.default_rng(seed)
+    part = Rows(
+        drawn(seed, (rows, columns), dtype, layout),
+        rng.integers(0, 2, rows) + 1.0 * (family == "gamma"),
+        rng.integers(0, 3, rows) / 2 if weighted else None,
+        rng.uniform(-0.1, 0.1, rows) if offset else None,
+    )
+    model = model_of(family, "log" if family == "gamma" else None, columns=columns, fit_intercept=intercept)
+    coef = rng.uniform(-0.2, 0.2, len(model.names))
+    reference, compiled = (sums_by(kind, part, model, coef) for kind in (DenseSlice, CompiledSlice))
+    assert (compiled.n, compiled.weight) == (reference.n, reference.weight)
+    for name in FIELDS:
+        if (wanted := getattr(reference, name)) is None:
+            assert getattr(compiled, name) is None
+        else:
+            np.testing.assert_allclose(getattr(compiled, name), wanted, rtol=1e-11, atol=1e-9, err_msg=name)
+    np.testing.assert_array_equal(compiled.information, compiled.information.T)
+
+
+@pytest.mark.parametrize("at", [0, 130, 299])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_what_is_not_finite_reaches_the_sums(at, value, weight):
+    # Kernels that check themselves look at the sums alone, also for rows of weight zero.
+    x = np.random.default_rng(0).normal(size=(300, 5))
+    x[at, 3] = value
+    weights = np.ones(300)
+    weights[at] = weight
+    model = model_of(columns=5)
+    for kind in (DenseSlice, CompiledSlice):
+        assert not sums_by(kind, Rows(x, np.zeros(300), weights), model, np.full(6, 0.1)).is_finite()
+
+
+def test_designs_wider_than_a_tile_go_to_blas():
+    rng = np.random.default_rng(1)
+    rows, model = Rows(rng.normal(size=(40, 301)), rng.normal(size=40)), model_of(columns=301)
+    coef = rng.normal(size=302) / 50
+    wide, reference = (sums_by(kind, rows, model, coef) for kind in (CompiledSlice, DenseSlice))
+    np.testing.assert_array_equal(wide.information, reference.information)
+
+
+def test_repeated_sums_have_the_same_bits():
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(3000, 11)), rng.integers(0, 2, 3000).astype(float)
+    model = model_of("binomial", columns=11)
+    first = sums_by(CompiledSlice, Rows(x, y), model, np.full(12, 0.1))
+    # Another address and another layout of the same numbers.
+    again = sums_by(CompiledSlice, Rows(np.pad(x, ((1, 0), (3, 0)))[1:, 3:], y), model, np.full(12, 0.1))
+    np.testing.assert_array_equal(again.information, first.information)
+
+
+KIND = "from dask_onestep.kernels.slices import _dense_kind; print(_dense_kind().__name__)"
+WITHOUT = "import importlib.util as u; find = u.find_spec; u.find_spec = lambda n: None if n == 'numba' else find(n); "
+
+
+@pytest.mark.parametrize(
+    ("code", "switch", "kind"),
+    [(KIND, "0", "CompiledSlice"), (KIND, "1", "DenseSlice"), (WITHOUT + KIND, "0", "DenseSlice")],
+)
+def test_compiled_sums_need_numba_and_its_compiler(code, switch, kind, monkeypatch):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", switch)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == kind
