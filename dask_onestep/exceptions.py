@@ -114,7 +114,9 @@ class DistanceWarning(FitWarning):
 
 
 class AliasingWarning(FitWarning):
-    """Columns are linear combinations of those before them; their coefficients are NaN.
+    """Columns are linear combinations of those before them, exactly, or so nearly that it took a QR to tell.
+
+    The coefficients are NaN of columns that are exact combinations, or that the solver could not tell from them.
 
     Examples
     --------

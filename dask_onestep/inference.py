@@ -13,7 +13,15 @@ from scipy import linalg, stats
 
 from dask_onestep.kernels.linear_algebra import factorize
 
-__all__ = ["TestResult", "coefficient_table", "p_text", "parse_null", "score_statistic", "wald"]
+__all__ = [
+    "TestResult",
+    "coefficient_table",
+    "p_text",
+    "parse_null",
+    "score_statistic",
+    "score_statistic_beside",
+    "wald",
+]
 
 Null = str | Sequence[str] | Mapping[str, float]
 
@@ -348,6 +356,37 @@ def score_statistic(score: np.ndarray, information: np.ndarray, tested: np.ndarr
     free = ~tested
     inner = factorize(information[np.ix_(free, free)], intercept=intercept and bool(free[0]))
     return max(0.0, whole - inner.decrement(score[free]))
+
+
+def score_statistic_beside(score: np.ndarray, information: np.ndarray, nuisance: np.ndarray) -> float:
+    """Return the C(α) statistic where the nuisance coefficients are directions of the parameter space.
+
+    Parameters
+    ----------
+    score : ndarray of shape (r,)
+        s at the restricted estimate, at φ = 1.
+    information : ndarray of shape (r, r)
+        I there.
+    nuisance : ndarray of shape (r, k)
+        Along its columns the hypothesis leaves the coefficients free.
+
+    Returns
+    -------
+    float
+        The squared length of the score, in the metric of I⁻¹, across these directions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference import score_statistic_beside
+    >>> score_statistic_beside(np.array([0.0, 6.0]), np.diag([4.0, 9.0]), np.array([[1.0], [0.0]]))
+    4.0
+    """
+    factor = factorize(information)
+    white = factor.whiten(score)
+    free, _ = np.linalg.qr(factor.lower.T @ (factor.scale[:, None] * nuisance)[factor.kept])
+    across = white - free @ (free.T @ white)
+    return float(across @ across)
 
 
 def restrictions(

@@ -44,12 +44,19 @@ def test_a_combination_is_named_with_its_parts(method):
 
 def test_a_near_alias_is_told_from_an_exact_one():
     x, y, _ = simulate("gaussian", "identity")
-    near = x[:, 0] + 1e-7 * np.random.default_rng(0).normal(size=len(y))
-    _, heard = fit_and_listen(GLMRegressor(method="mle"), *blocks(np.column_stack([x, near]), y))
+    near = np.column_stack([x, x[:, 0] + 1e-7 * np.random.default_rng(0).normal(size=len(y))])
+    _, heard = fit_and_listen(GLMRegressor(method="mle", solver="cholesky"), *blocks(near, y))
     (text,) = [each for each in heard if "Aliased" in each]
     assert "not exactly" in text
+    assert "solver='qr'" in text
+    glm, heard = fit_and_listen(GLMRegressor(method="mle"), *blocks(near, y))
+    (text,) = heard
+    assert text.startswith("Nearly aliased columns: x3. By QR of all rows, all but 2e-07 of x3 is 1·x0.")
+    assert glm.estimate_.solver == "qr"
+    assert np.isfinite(glm.coef_).all()
     _, heard = fit_and_listen(GLMRegressor(method="mle"), *blocks(np.column_stack([x, x[:, 0]]), y))
-    (text,) = [each for each in heard if "Aliased" in each]
+    (text,) = heard
+    assert "Aliased columns get NaN: x3." in text
     assert "x3 = 1·x0." in text
 
 

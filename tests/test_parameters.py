@@ -114,8 +114,14 @@ def test_cov_types_differ_from_each_other():
 
 
 def test_an_unknown_solver_is_refused():
-    with pytest.raises(ValueError, match="solver='newton'"):
-        GLMRegressor("poisson", solver="newton").fit(X, Y)
+    with pytest.raises(ValueError, match="solver='svd' is not known"):
+        GLMRegressor("poisson", solver="svd").fit(X, Y)
+
+
+def test_solvers_differ_in_passes_and_in_what_they_say():
+    one, two = (GLMRegressor("poisson", solver=solver).fit(X, Y) for solver in ("cholesky", "qr"))
+    assert (one.estimate_.solver, two.estimate_.solver) == ("cholesky", "qr")
+    assert two.n_passes_ == one.n_passes_ + 1
 
 
 # --- methods ----------------------------------------------------------------------------------

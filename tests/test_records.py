@@ -1,9 +1,15 @@
 """Findings merge and win; records add part by part."""
 
-import numpy as np
-from support import text_of
+import math
 
-from dask_onestep.kernels.records import Findings, LogLikelihoods, Moments, add
+import numpy as np
+import pytest
+from support import model_of, text_of
+
+from dask_onestep.kernels.block import run_kernel
+from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.records import Findings, LogLikelihoods, Moments, add, add_pairwise
+from dask_onestep.kernels.rows import Block
 
 
 def test_findings_merge_and_win_over_sums():
@@ -32,3 +38,38 @@ def test_records_without_a_part_add():
     assert total.n == 4
     np.testing.assert_array_equal(total.loglik, 2)
     assert not LogLikelihoods(2, np.array([np.nan]), np.zeros(1)).is_finite()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 64, 1000])
+def test_pairs_add_each_record_once(count):
+    numbers = np.random.default_rng(count).integers(0, 1000, count)
+    assert add_pairwise(numbers.tolist()) == numbers.sum()
+    parts = [LogLikelihoods(int(n), np.array([float(n)]), np.zeros(1)) for n in numbers]
+    assert add_pairwise(parts).n == numbers.sum()
+
+
+def test_pairs_do_not_lose_what_a_running_sum_does():
+    values = [1e6 + 0.1] * 100_000
+    right = math.fsum(values)
+    # NumPy's cumulative sum is a running one; Python's sum compensates from 3.12 on.
+    assert abs(np.cumsum(values)[-1] / right - 1) > 1e-13
+    assert abs(add_pairwise(values) / right - 1) < 4 * np.finfo(float).eps
+
+
+def test_findings_win_in_pairs_too():
+    finding = Findings((("x is missing", 1, ""),), (2,))
+    sums = LogLikelihoods(1, np.zeros(1), np.zeros(1))
+    assert add_pairwise([sums, sums, finding, sums, finding]).counts == (("x is missing", 2, ""),)
+
+
+def test_a_large_block_is_added_in_pairs(monkeypatch):
+    monkeypatch.setattr("dask_onestep.kernels.rows.MATRIX_BYTES", 8 * 4)
+    rng = np.random.default_rng(0)
+    block = Block(rng.normal(size=(6000, 1)), np.full(6000, 1e6 + 0.1))
+    found = run_kernel(block, moments, model_of(columns=1), None, (np.zeros(2),))
+    eps = np.finfo(float).eps
+    np.testing.assert_allclose(found.score[0], math.fsum(block.y), rtol=4 * eps)
+    np.testing.assert_allclose(found.pearson, math.fsum(y * y for y in block.y), rtol=8 * eps)
+    size = math.fsum(np.abs(block.x[:, 0] * block.y))
+    assert abs(found.score[1] - math.fsum(block.x[:, 0] * block.y)) < 16 * eps * size
+    assert found.n == 6000

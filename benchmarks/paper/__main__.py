@@ -10,6 +10,7 @@ import pandas as pd
 from rich.progress import track
 
 from benchmarks.origin import commit
+from benchmarks.paper.cells import grid
 from benchmarks.paper.report import show
 from benchmarks.paper.tables import TABLES, run
 
@@ -19,6 +20,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("-B", "--replicates", type=int, default=500)
     parser.add_argument("--tables", type=int, nargs="+", default=[1, 2, 3, 4], choices=list(TABLES))
     parser.add_argument("-N", "--rows", type=int, nargs="+", default=[10_000, 100_000])
+    names = sorted({cell.estimator for cell in grid()} - {"global"})
+    parser.add_argument("--estimators", nargs="+", choices=names, help="these beside the global one; by default all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--output",
@@ -29,6 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     numbers = " ".join(map(str, options.tables))
     rows = " ".join(map(str, options.rows))
     command = f"python -m benchmarks.paper -B {options.replicates} --tables {numbers} -N {rows} --seed {options.seed}"
+    command += f" --estimators {' '.join(options.estimators)}" if options.estimators else ""
     origin = {"seed": options.seed, "commit": commit(), "command": command}
     done = _read(options.output)
     # The shorter runs first, and the file written after each: a long run can be ended and taken up again.
@@ -36,7 +40,13 @@ def main(arguments: list[str] | None = None) -> None:
         for number in options.tables:
             if _has(done, number, n, options.replicates, options.seed):
                 continue
-            part = run(TABLES[number], n, options.replicates, options.seed, track=partial(track, update_period=1.0))
+            cells = [
+                cell
+                for cell in grid(tests=TABLES[number].tests)
+                if not options.estimators or cell.estimator in ("global", *options.estimators)
+            ]
+            shown = partial(track, update_period=1.0)
+            part = run(TABLES[number], n, options.replicates, options.seed, cells=cells, track=shown)
             show(part)
             part = part.assign(**origin)
             done = part if done.empty else pd.concat([done, part], ignore_index=True)

@@ -28,13 +28,14 @@ from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.methods import Estimate, Problem, resolve_method
 from dask_onestep.methods.examine import examine
 from dask_onestep.methods.overdispersion import wants_alpha
+from dask_onestep.methods.solving import solve
 
 __all__ = ["GLMBase", "attach"]
 
 _CHOICES = {
     "cov_type": COV_TYPES,
     "weight_type": ("variance", "frequency"),
-    "solver": ("auto", "cholesky"),
+    "solver": ("auto", "cholesky", "qr"),
     "missing": ("raise", "drop"),
 }
 
@@ -58,8 +59,10 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
     def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None, groups: Any = None) -> Self:
         """Fit the model; computes, by one ``compute`` a pass.
 
-        Where columns prove aliased, one pass more confirms it by a QR of the rows; where a fit did not
-        converge or its pilot was separated, a few more find out whether all rows are.
+        Where columns look aliased or the normal equations lose more than half of the digits, one pass more
+        makes a QR of the rows, and if that tells the columns apart, the fit begins again with it (see
+        `solver`); where a fit did not converge or its pilot was separated, a few passes more find out whether
+        all rows are.
 
         Parameters
         ----------
@@ -95,16 +98,16 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         2
         """
         method, problem = self._prepare(X, y, sample_weight, offset, groups, lazy=False)
-        problem, estimate = self._estimate(method, problem)
-        estimate = examine(problem, estimate)
+        with np.errstate(all="ignore"):  # as in the tasks
+            problem, estimate = self._estimate(method, problem)
+            estimate = examine(problem, estimate)
         attach(self, problem.model, estimate)
         for category, text in estimate.warnings:
             warnings.warn(with_pointer(category, text), category, stacklevel=2)
         return self
 
     def _estimate(self, method: Any, problem: Problem) -> tuple[Problem, Estimate]:
-        estimate = method.estimate(problem)
-        return problem, problem.value(estimate) if isinstance(estimate, Delayed) else estimate
+        return problem, solve(problem, method)
 
     def fit_delayed(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None, groups: Any = None
@@ -113,7 +116,7 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
 
         The graph reads the data as often as ``fit`` does, and holds no block from one pass to the next.
         Warnings are not issued: they are in ``estimate_.warnings`` of the result, and its summary shows
-        them.
+        them.  With ``solver="auto"`` it does not go over to a QR, which would have to look between passes.
 
         Parameters
         ----------
@@ -144,6 +147,8 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         method, problem = fitted._prepare(X, y, sample_weight, offset, groups, lazy=True)
         if wants_alpha(problem):
             raise ValueError("fit_delayed: alpha='estimate' must look between passes; use fit, or give alpha.")
+        if problem.solver == "qr":
+            raise ValueError("fit_delayed: solver='qr' must look at the columns before the first step; use fit.")
         return apply(attach, fitted, problem.model, method.estimate(problem), name="fitted")
 
     def _prepare(

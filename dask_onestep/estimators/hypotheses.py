@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from dask_onestep.inference import TestResult, null_text, parse_null, score_statistic
+from dask_onestep.inference import TestResult, null_text, parse_null, score_statistic, score_statistic_beside
 from dask_onestep.kernels.likelihood import log_likelihoods
 from dask_onestep.kernels.rows import Model
 from dask_onestep.methods import Problem, drop_each, resolve_method
+from dask_onestep.methods.solving import orthogonalized, solve
 
 __all__ = ["Hypotheses"]
 
@@ -72,6 +73,8 @@ class Hypotheses:
         text = null_text(values, problem.model.by_regressor)
         if hasattr(method, "likelihood_ratio"):
             # Methods whose estimates maximise no likelihood of all rows have a ratio of their own.
+            if estimate.solver == "qr":
+                problem, restricted = orthogonalized(problem), orthogonalized(restricted)
             statistic, df, df_denom = method.likelihood_ratio(problem, restricted)
             return _result(statistic, df, df_denom, text)
         found = self._fit_restricted(method, restricted)
@@ -91,7 +94,7 @@ class Hypotheses:
         takes the score there.  The score of the tested coefficients is freed of the nuisance ones',
         s₁ − I₁₂I₂₂⁻¹s₂, which a one-step fit does not bring to zero.
 
-        Passes: those of the method, and one.
+        Passes: those of the method, and one; one more where ``fit`` solved by QR.
 
         Parameters
         ----------
@@ -125,10 +128,19 @@ class Hypotheses:
         values, problem = self._null(X, y, null, sample_weight, offset)
         model, estimate = problem.model, self.estimate_  # type: ignore[attr-defined]
         found = self._fit_restricted(self._same_pilot(), problem.restricted(values))
-        sums = problem.value(problem.moments(embed(problem, values, found)))
-        self._check_rows(sums.n)
         tested = np.array([name in values for name in model.names])
-        statistic = score_statistic(sums.score, sums.information, tested, intercept=model.has_intercept)
+        coef, basis = embed(problem, values, found), None
+        if estimate.solver == "qr":
+            problem = orthogonalized(problem)
+            basis = problem.model.basis
+        sums = problem.value(problem.moments(coef if basis is None else basis.orthogonal(coef)))
+        self._check_rows(sums.n)
+        if basis is None:
+            statistic = score_statistic(sums.score, sums.information, tested, intercept=model.has_intercept)
+        else:
+            classes = max(1, len(model.outcomes))
+            nuisance = np.kron(np.eye(classes), basis.directions)[:, ~tested[np.tile(basis.kept, classes)]]
+            statistic = score_statistic_beside(sums.score, sums.information, nuisance)
         robust = self.cov_type != "nonrobust"  # type: ignore[attr-defined]
         note = "By the expected information; wald_test is robust." if robust else ""
         s, df_denom = int(tested.sum()), self._df_denom()  # type: ignore[attr-defined]
@@ -146,7 +158,7 @@ class Hypotheses:
         C − 1 degrees of freedom.
 
         Passes: 3 for `OneStep` (pilot, step, log-likelihoods), and one for each further step; for `MLE` as
-        many as the slowest restricted fit takes, about 4.
+        many as the slowest restricted fit takes, about 4.  One more where ``fit`` solved by QR.
 
         Parameters
         ----------
@@ -211,8 +223,7 @@ class Hypotheses:
     def _fit_restricted(self, method: Any, restricted: Problem) -> np.ndarray:
         if not restricted.model.names:
             return np.empty(0)
-        estimate = method.estimate(restricted)
-        return (estimate if hasattr(estimate, "coef") else restricted.value(estimate)).coef
+        return solve(restricted, method).coef
 
     def _same_pilot(self) -> Any:
         """Return the method as it was used, with the seed that it drew."""

@@ -37,8 +37,12 @@ class GLMRegressor(RegressorMixin, GLMBase):
         Covariance of the coefficients; the robust ones take one pass more.
     weight_type : {"variance", "frequency"}, default="variance"
         Whether a weight counts as precision, or as so many equal rows.
-    solver : {"auto", "cholesky"}, default="auto"
-        How the scoring equations are solved.
+    solver : {"auto", "cholesky", "qr"}, default="auto"
+        How the scoring equations are solved.  "cholesky": normal equations, which lose as many digits as the
+        condition number of the information has.  "qr": columns made orthogonal by a QR of the design, which
+        loses half as many, for one pass more and about twice the arithmetic in each pass.  "auto": "cholesky", but
+        "qr" where that would lose more than half of the digits or set a column aside that is no exact
+        combination; the method then begins again, and ``estimate_.solver`` says "qr".
     formula : str or None, default=None
         A model formula for DataFrames, such as ``"y ~ x + C(g) + bs(z, df=4)"``; see the notes.
     missing : {"raise", "drop"}, default="raise"

@@ -145,6 +145,8 @@ class Reporting:
         ]
         if hasattr(estimate, "pilot_size"):
             facts.append(("pilot rows", f"{estimate.pilot_size:,}"))
+        if estimate.solver == "qr":
+            facts.append(("solver", f"qr (condition {estimate.condition:.1g})"))
         if estimate.n_missing:
             facts.append(("rows dropped", f"{estimate.n_missing:,}"))
         if X is not None:

@@ -1,4 +1,9 @@
-"""Linear dependence of columns, decided on the R of a QR of all rows and not on its square."""
+"""Linear dependence of columns, decided on the R of a QR of all rows and not on its square.
+
+The QR is a tall and skinny one: a block's R comes from its slices, and two blocks join by a QR of one R
+above the other (Demmel, Grigori, Hoemmen and Langou, "Communication-optimal parallel and sequential QR and
+LU factorizations", SIAM Journal on Scientific Computing 34, 2012).
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dask_onestep.kernels.basis import Basis
 from dask_onestep.kernels.records import Sums
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.kernels.slices import dense_slices
 
-__all__ = ["Dependence", "DesignFactor", "dependences", "design_factor"]
+__all__ = ["Dependence", "DesignFactor", "dependences", "design_factor", "orthogonal_basis"]
 
 # Householder QR leaves an exact combination a residual of some d·1e-16 of the column's length.
 EXACT = 1e-12
@@ -23,13 +29,17 @@ class DesignFactor(Sums):
     Attributes
     ----------
     upper : ndarray of shape (min(m, d), d)
-        R, with R'R = Σ x_i x_i' over the rows of positive weight.
+        R, with R'R = Σ wᵢ xᵢxᵢ'; upper triangular unless a column was left out.
     """
 
     upper: np.ndarray
 
     def __add__(self, other: DesignFactor) -> DesignFactor:
         return DesignFactor(_triangle(self.upper, other.upper))
+
+    def without(self, columns: list[int]) -> DesignFactor:
+        """Return the factor of the design without some columns."""
+        return DesignFactor(np.delete(self.upper, columns, axis=1))
 
 
 def _triangle(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -49,12 +59,61 @@ def design_factor(rows: Rows, model: Model) -> DesignFactor:
     Returns
     -------
     DesignFactor
-        Of the rows whose weight is positive.
+        Of its rows, each times the root of its weight.
     """
     upper = np.empty((0, model.width))
     for part in dense_slices(rows, model):
-        upper = _triangle(upper, part.design if part.weights is None else part.design[part.weights > 0])
+        root = part.design if part.weights is None else part.design * np.sqrt(part.weights)[:, None]
+        upper = _triangle(upper, root)
     return DesignFactor(upper)
+
+
+def orthogonal_basis(factor: DesignFactor, *, intercept: bool) -> Basis:
+    """Return the columns that are not combinations of earlier ones, each orthogonal to those before it.
+
+    Parameters
+    ----------
+    factor : DesignFactor
+        R of all rows.
+    intercept : bool
+        Whether the first column is the intercept.
+
+    Returns
+    -------
+    Basis
+        Of r columns; the later of two aliased ones is left out, as in R.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.kernels.aliasing import DesignFactor, orthogonal_basis
+    >>> orthogonal_basis(DesignFactor(np.array([[1.0, 1.0], [0.0, 0.0]])), intercept=True).kept.tolist()
+    [True, False]
+    """
+    lengths = np.linalg.norm(factor.upper, axis=0)
+    kept = lengths > 0
+    scale = np.ones(len(lengths))
+    # A power of two scales without rounding; the intercept stays 1, as kernels take it to be.
+    unit = lengths[0] if intercept and kept[:1].all() else 1.0
+    scale[kept] = np.exp2(np.round(np.log2(lengths[kept]) - np.log2(unit)))
+    scaled = factor.upper / scale
+    # R's first row is the intercept's: the rest of a column is its deviation from its mean.
+    yardstick = np.linalg.norm(scaled[int(intercept) :], axis=0)
+    yardstick[: int(intercept)] = lengths[: int(intercept)]
+    floor = np.maximum(EXACT * yardstick, _rounding(len(lengths)) * lengths / scale)
+    while True:
+        columns = np.flatnonzero(kept)
+        upper = np.linalg.qr(scaled[:, columns], mode="r")
+        rest = np.zeros(len(columns))
+        rest[: len(upper)] = np.abs(np.diag(upper))
+        weak = np.flatnonzero(rest <= floor[columns])
+        if not len(weak):
+            break
+        kept[columns[weak[0]]] = False
+    values = np.linalg.svd(upper / np.linalg.norm(upper, axis=0), compute_uv=False)
+    condition = float((values[0] / values[-1]) ** 2) if len(values) else 1.0
+    unit_upper = np.asfortranarray(upper / np.diag(upper)[:, None])
+    return Basis(kept, scale[kept], unit_upper, condition, intercept and bool(kept[:1].all()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +178,11 @@ def dependences(
             if abs(weight) > 1e-8
         )
         # Beside a mean that is far from 0, rounding is all that can be left of a small rest.
-        share = rest / about_mean if rest > 8 * len(names) * np.finfo(np.float64).eps else 0.0
+        share = rest / about_mean if rest > _rounding(len(names)) else 0.0
         found.append(Dependence(names[column], share, parts))
     return tuple(found)
+
+
+def _rounding(d: int) -> float:
+    """Return the share of a column's length that rounding alone can leave of a combination of d columns."""
+    return 8 * d * float(np.finfo(np.float64).eps)

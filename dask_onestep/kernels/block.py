@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from dask_onestep.kernels.entering import inspect_columns, oversized_columns, usable_rows
-from dask_onestep.kernels.records import Findings, add
+from dask_onestep.kernels.records import Findings, add_pairwise
 from dask_onestep.kernels.rows import Block, Model, Rows, encode, hold
 from dask_onestep.kernels.threads import one_blas_thread
 
@@ -42,7 +41,7 @@ def run_kernel(
     if getattr(kernel, "takes_blocks", False):
         return kernel(block, model, *arguments)
     if getattr(kernel, "additive", False):
-        return reduce(add, (_run(part, kernel, model, classes, arguments) for part in block.pieces(model)))
+        return add_pairwise(_run(part, kernel, model, classes, arguments) for part in block.pieces(model))
     return _run(block, kernel, model, classes, arguments)
 
 
@@ -55,7 +54,8 @@ def _run(block: Block, kernel: Callable[..., Any], model: Model, classes: np.nda
     checks_itself = getattr(kernel, "self_checking", False)
     if not checks_itself and (found := inspect_columns(rows, model)):
         return found
-    with one_blas_thread():
+    # What overflows in single rows shows in the sums, where it is acted on; NumPy's warnings say neither where nor why.
+    with one_blas_thread(), np.errstate(all="ignore"):
         result = kernel(hold(rows, model), model, *arguments)
     if checks_itself and not result.is_finite():
         # Sums over all rows have shown that something is amiss; now it is worth a search.

@@ -26,16 +26,27 @@ class Factor:
         Columns that are not aliased with earlier ones.
     lower : ndarray of shape (r, r)
         L with LL' the information of the kept columns over the outer product of their scales.
+    norm : float
+        1-norm of LL'.
     """
 
     scale: np.ndarray
     kept: np.ndarray
     lower: np.ndarray
+    norm: float
 
     @property
     def rank(self) -> int:
         """The rank, d in the formulas of inference."""
         return int(self.kept.sum())
+
+    @property
+    def condition(self) -> float:
+        """Condition number, in the 1-norm and as LAPACK estimates it, of the scaled information."""
+        if not self.rank:
+            return 1.0
+        reciprocal, _ = linalg.lapack.dpocon(self.lower, self.norm, uplo="L")
+        return 1.0 / reciprocal if reciprocal > 0 else float("inf")
 
     def solve(self, score: np.ndarray) -> np.ndarray:
         """Return I⁻¹s, with 0 for aliased columns; `score` of shape (d,) or (d, m)."""
@@ -45,9 +56,13 @@ class Factor:
         result[self.kept] = linalg.cho_solve((self.lower, True), score[self.kept] / scale) / scale
         return result
 
+    def whiten(self, score: np.ndarray) -> np.ndarray:
+        """Return the vector of shape (r,) whose squared length is s'I⁻¹s."""
+        return linalg.solve_triangular(self.lower, score[self.kept] / self.scale[self.kept], lower=True)
+
     def decrement(self, score: np.ndarray) -> float:
         """Return λ² = s'I⁻¹s."""
-        half = linalg.solve_triangular(self.lower, score[self.kept] / self.scale[self.kept], lower=True)
+        half = self.whiten(score)
         with np.errstate(over="ignore"):  # infinitely far is far
             return float(half @ half)
 
@@ -117,4 +132,5 @@ def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor:
         elif failed:
             kept[columns[good]] = False
         else:
-            return Factor(scale, kept, lower)
+            norm = float(np.abs(scaled[np.ix_(columns, columns)]).sum(axis=0).max(initial=0.0))
+            return Factor(scale, kept, lower, norm)

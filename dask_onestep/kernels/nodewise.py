@@ -14,13 +14,16 @@ from itertools import pairwise
 
 import numpy as np
 
+from dask_onestep.kernels.descent import penalised_lasso, sweep_together
 from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.quadratic import penalised_lasso, profile_out
+from dask_onestep.kernels.quadratic import profile_out
 from dask_onestep.kernels.records import Sums
 
 __all__ = ["NodewiseRows", "approximate_inverse", "join_rows", "nodewise_rows", "row_shares"]
 
 _MAX_RESCALINGS = 20
+# Of more columns the products of all with all cost more than each row's own few neighbours.
+_MOST_TOGETHER = 400
 # Rows in one task, where all come from one Gram matrix: many tasks a worker, so that their work evens out.
 _ROWS_A_TASK = 64
 # A column of which the others leave less than this share has no row of its own.
@@ -101,9 +104,10 @@ def nodewise_rows(
         profile = profile_out(gram, free)
         # An unpenalised column that is itself the target is no covariate of its row.
         l1 = np.where(never, np.inf, alpha)[profile.rest]
-        for place in places:
-            target = int(np.searchsorted(profile.rest, index[place]))
-            gamma, weight, gap = _row(profile.gram, target, l1, scaled, tol, max_iter)
+        targets = np.searchsorted(profile.rest, index[places])
+        known = {} if scaled else _rows_together(profile.gram, targets, l1, tol)
+        for place, target in zip(places, targets.tolist(), strict=True):
+            gamma, weight, gap = known.get(target) or _row(profile.gram, target, l1, scaled, tol, max_iter)
             found.rows[place, profile.rest] = gamma
             if len(profile.free):
                 found.rows[place, profile.free] = profile.loadings[:, target] - profile.loadings @ gamma
@@ -132,6 +136,21 @@ def _by_unpenalised(never: np.ndarray, index: np.ndarray) -> Iterator[tuple[np.n
         free = never.copy()
         free[index[place]] = False
         yield free, np.array([place])
+
+
+def _rows_together(
+    gram: np.ndarray, targets: np.ndarray, l1: np.ndarray, tol: float
+) -> dict[int, tuple[np.ndarray, float, float]]:
+    """Return γ, τ² and the gap of the rows that sweeps over all columns at once solve."""
+    if len(gram) > _MOST_TOGETHER or not (np.diag(gram) > 0).all():
+        return {}
+    linear, own = gram[targets], np.arange(len(targets))
+    square, penalty = linear[own, targets], np.tile(l1, (len(targets), 1))
+    penalty[own, targets] = np.inf
+    gammas, gaps = sweep_together(gram, linear, square, penalty, tol)
+    weights = square - np.einsum("ij,ij->i", gammas, linear)
+    solved = np.flatnonzero(gaps <= tol * square / 2)
+    return {int(targets[at]): (gammas[at], float(weights[at]), float(2.0 * gaps[at] / square[at])) for at in solved}
 
 
 def _row(

@@ -1,10 +1,7 @@
 """The lasso of a quadratic: all that a block's rows say is in its Gram matrix.
 
 The objective is ½ b'Gb − c'b + Σ l1_j|b_j|, a ridge part being in G.  Columns with l1 = 0 are not
-penalised: they are minimised out first.  The rest is solved by scikit-learn's coordinate descent on
-working sets, the few columns that may enter, each column's penalty become its scale, since that
-descent has one for all.  The duality gap is that of all columns; no row of the block is copied or
-read again.
+penalised: they are minimised out first.
 """
 
 from __future__ import annotations
@@ -12,16 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn import config_context
-from sklearn.linear_model import enet_path
 
+from dask_onestep.kernels.descent import penalised_lasso
 from dask_onestep.kernels.linear_algebra import Factor, factorize
 
-__all__ = ["Profile", "kkt_residual", "partial_variances", "penalised_lasso", "profile_out", "solve_lasso"]
+__all__ = ["Profile", "kkt_residual", "partial_variances", "profile_out", "solve_lasso"]
 
-# Columns whose slope is beyond this share of their penalty join the working set: most of those that will be
-# wanted enter at once, and a few idle ones cost little.
-_NEAR = 0.7
 # Rows of a matrix that are changed at a time, so that no temporary has its size.
 _ROWS_AT_ONCE = 256
 
@@ -112,113 +105,6 @@ def partial_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
         left -= (cross * factorize(cross[:, free], intercept=False).solve(cross)).sum(axis=0)
     left[free] = 0.0
     return np.maximum(left, 0.0)
-
-
-def penalised_lasso(
-    gram: np.ndarray, linear: np.ndarray, square: float, l1: np.ndarray, start: np.ndarray, tol: float, max_iter: int
-) -> tuple[np.ndarray, float]:
-    """Return the minimiser of ½ b'Gb − c'b + Σ l1_j|b_j|, every l1_j > 0, and its duality gap.
-
-    Parameters
-    ----------
-    gram : ndarray of shape (m, m)
-        G, in rows; columns of zeros get coefficient 0.
-    linear : ndarray of shape (m,)
-        c.
-    square : float
-        The squared norm of the response that belongs to c.
-    l1 : ndarray of shape (m,)
-        Penalties; infinity leaves a column out.
-    start : ndarray of shape (m,)
-        Where to start.
-    tol : float
-        The duality gap to stop at.
-    max_iter : int
-        Sweeps of coordinate descent at the most, for each working set.
-
-    Returns
-    -------
-    coef : ndarray of shape (m,)
-        b.
-    gap : float
-        Its duality gap.
-    """
-    coef, support = start, np.flatnonzero(start)
-    inside = start != 0
-    while True:
-        if inside.any():
-            coef = _descend(gram, linear, square, l1, coef, np.flatnonzero(inside), tol, max_iter)
-            support = np.flatnonzero(coef)
-        slope = linear - _product(gram, coef, support) if len(support) else linear
-        near = np.abs(slope) / l1
-        entering = near > _NEAR
-        entering &= ~inside
-        wanting = (near[entering] > 1.0).any()
-        # Where columns want to enter from nothing, the gap is not within any tolerance.
-        if not wanting or len(support):
-            gap = _duality_gap(coef[support], support, slope, linear, square, l1, float(near.max(initial=0.0)))
-            if gap <= tol or not wanting:
-                return coef, gap
-        inside |= entering
-
-
-def _descend(
-    gram: np.ndarray,
-    linear: np.ndarray,
-    square: float,
-    l1: np.ndarray,
-    start: np.ndarray,
-    inside: np.ndarray,
-    tol: float,
-    max_iter: int,
-) -> np.ndarray:
-    """Return the minimiser over some columns, all others at 0, by scikit-learn."""
-    scale = l1[inside]
-    shape = gram[np.ix_(inside, inside)]
-    shape /= scale[:, None]
-    shape /= scale
-    square = max(square, np.finfo(np.float64).tiny)
-    # With a Gram matrix scikit-learn takes from X its shape alone, and from y its norm: one row will do.
-    with config_context(skip_parameter_validation=True):
-        _, coefs, _ = enet_path(
-            np.zeros((1, len(inside))),
-            np.array([np.sqrt(square)]),
-            l1_ratio=1.0,
-            alphas=np.ones(1),
-            precompute=shape,
-            Xy=linear[inside] / scale,
-            coef_init=start[inside] * scale,
-            copy_X=False,
-            check_input=False,
-            # Half of what is asked for, so that rounding does not decide.
-            tol=tol / square / 2,
-            max_iter=max_iter,
-        )
-    coef = np.zeros(len(linear))
-    coef[inside] = coefs[:, 0] / scale
-    return coef
-
-
-def _product(gram: np.ndarray, coef: np.ndarray, support: np.ndarray) -> np.ndarray:
-    """Return Gb, from the rows of G where b is not zero."""
-    return gram @ coef if 2 * len(support) > len(coef) else coef[support] @ gram[support]
-
-
-def _duality_gap(
-    coef: np.ndarray,
-    support: np.ndarray,
-    slope: np.ndarray,
-    linear: np.ndarray,
-    square: float,
-    l1: np.ndarray,
-    excess: float,
-) -> float:
-    """Return the duality gap at b, given on its support; `excess` is the largest ratio of a slope to its penalty."""
-    fitted = float(coef @ linear[support])
-    residual = max(square - fitted - float(coef @ slope[support]), 0.0)
-    shrink = 1.0 / max(excess, 1.0)
-    size = float(l1[support] @ np.abs(coef))
-    return max(0.5 * residual * (1.0 + shrink**2) - shrink * (square - fitted) + size, 0.0)
 
 
 def solve_lasso(

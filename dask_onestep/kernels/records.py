@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
 
-__all__ = ["Findings", "LogLikelihoods", "Moments", "Sums", "add"]
+__all__ = ["Findings", "LogLikelihoods", "Moments", "Sums", "add", "add_pairwise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +159,37 @@ def add(left: Any, right: Any) -> Any:
         Their sum.
     """
     return right if isinstance(right, Findings) and not isinstance(left, Findings) else left + right
+
+
+def add_pairwise(records: Iterable[Any]) -> Any:
+    """Return the sum of records, added in pairs, pairs of pairs, and so on.
+
+    The rounding of n records added one after the other grows with n, that of pairs with log n (Higham,
+    "Accuracy and Stability of Numerical Algorithms", section 4.2).  As many sums are held as log₂ n has.
+
+    Parameters
+    ----------
+    records : iterable of Sums or Findings
+        At least one, in a fixed order.
+
+    Returns
+    -------
+    Sums or Findings
+        Their sum.
+
+    Examples
+    --------
+    >>> from dask_onestep.kernels.records import add_pairwise
+    >>> add_pairwise([0.1] * 10), sum([0.1] * 10)
+    (1.0, 0.9999999999999999)
+    """
+    waiting: list[tuple[int, Any]] = []
+    for record in records:
+        depth = 0
+        while waiting and waiting[-1][0] == depth:
+            record, depth = add(waiting.pop()[1], record), depth + 1
+        waiting.append((depth, record))
+    total = waiting.pop()[1]
+    while waiting:
+        total = add(waiting.pop()[1], total)
+    return total

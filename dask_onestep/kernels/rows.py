@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dask_onestep.families import Family
+from dask_onestep.kernels.basis import Basis
 from dask_onestep.kernels.design import Design
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.split_matrix import SplitMatrix
@@ -47,6 +49,9 @@ class Model:
     outcomes : tuple of str
         The classes of a multinomial logit but for the first, each with coefficients of its own; empty for
         all other models.
+    basis : Basis or None
+        What the kernels take in place of the design's own columns, those held at a value left out; None for
+        these columns themselves.
     """
 
     family: Family
@@ -59,12 +64,16 @@ class Model:
     fixed: tuple[tuple[str, float], ...] = ()
     design: Design | None = None
     outcomes: tuple[str, ...] = ()
+    basis: Basis | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the coefficients that are estimated, in order."""
         held = dict(self.fixed)
-        return tuple(name for name in self.all_names if name not in held) if held else self.all_names
+        names = tuple(name for name in self.all_names if name not in held) if held else self.all_names
+        if self.basis is None:
+            return names
+        return tuple(compress(names, self.basis.kept.tolist() * max(1, len(self.outcomes))))
 
     @property
     def n_classes(self) -> int:
@@ -74,6 +83,8 @@ class Model:
     @property
     def width(self) -> int:
         """Columns of the design: those whose coefficients are estimated, but all of a multinomial logit."""
+        if self.basis is not None:
+            return len(self.basis.scale)
         return len(self.regressors) if self.outcomes else len(self.names)
 
     @property
@@ -155,10 +166,14 @@ class Block:
     first: int = 0
 
     def pieces(self, model: Model) -> Iterator[Block]:
-        """Yield the block itself, or a frame in pieces, since its columns are small beside the matrix they become."""
+        """Yield the block, in pieces where its matrix is large.
+
+        A frame's columns are small beside the matrix that they become; and a piece's rows are added one slice
+        after the other, which rounds as many times as there are slices.
+        """
         width = 8 * len(model.columns) if model.design is None else model.design.row_bytes
         length = max(1, MATRIX_BYTES // max(width, 8))
-        if not isinstance(self.x, pd.DataFrame) or len(self.x) <= length:
+        if not isinstance(self.x, (pd.DataFrame, np.ndarray)) or len(self.x) <= length:
             yield self
             return
         for begin in range(0, len(self.x), length):

@@ -3,7 +3,7 @@
 Rows are taken in slices that stay in cache; a slice's design (constant, then covariates, in
 float64) is written into one reused buffer, so no temporary has the size of the block, and float32
 and integer blocks are summed in float64.  Rows of which most columns are sparse stay so, in longer slices,
-unless they prove too dense for that to pay.
+unless they prove too dense for that to pay, or the model's basis mixes them.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def slices(rows: Rows, model: Model) -> Iterator[Slice]:
     rows : Rows
         A block.
     model : Model
-        The model, for the constant.
+        The model, for the constant and the basis.
 
     Yields
     ------
     Slice
         The next rows; what a dense one holds is overwritten by the next.
     """
-    if isinstance(rows.x, SplitMatrix) and rows.x.density <= MAX_DENSITY:
+    if model.basis is None and isinstance(rows.x, SplitMatrix) and rows.x.density <= MAX_DENSITY:
         yield from _split_slices(rows, rows.x, model)
     else:
         yield from dense_slices(rows, model)
@@ -58,17 +58,17 @@ def dense_slices(rows: Rows, model: Model) -> Iterator[DenseSlice]:
     rows : Rows
         A block.
     model : Model
-        The model, for the constant.
+        The model, for the constant and the basis.
 
     Yields
     ------
     DenseSlice
         The next rows, in buffers that the next slice reuses.
     """
-    d = model.width
-    length = max(1, min(len(rows), max(_SLICE_BYTES // (8 * max(d, 1)), min(d, _ENOUGH_ROWS))))
-    design, scratch = np.empty((length, d)), np.empty((length, d))
     first = int(model.has_constant)
+    d = first + rows.x.shape[1]
+    length = max(1, min(len(rows), max(_SLICE_BYTES // (8 * max(d, 1)), min(d, _ENOUGH_ROWS))))
+    design, scratch = np.empty((length, d)), np.empty((length, model.width))
     design[:, :first] = 1.0
     for at in _spans(len(rows), length):
         here = slice(at.stop - at.start)
@@ -77,7 +77,8 @@ def dense_slices(rows: Rows, model: Model) -> Iterator[DenseSlice]:
             part.write(design[here, first:])
         else:
             design[here, first:] = part
-        yield DenseSlice(*_beside(rows, at), design[here], scratch[here])
+        taken = design[here] if model.basis is None else model.basis.columns(design[here])
+        yield DenseSlice(*_beside(rows, at), taken, scratch[here])
 
 
 def _split_slices(rows: Rows, x: SplitMatrix, model: Model) -> Iterator[SplitSlice]:

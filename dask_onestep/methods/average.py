@@ -55,6 +55,9 @@ class AverageEstimate(Estimate):
     block_dispersion: np.ndarray
     block_loglik: np.ndarray
 
+    _coefficients = ("coef", "block_coef")
+    _covariances = ("covariance", "block_covariance")
+
 
 class Average(BaseEstimator):
     """One-shot estimator: every block's own MLE β̂ₖ, averaged.
@@ -93,6 +96,8 @@ class Average(BaseEstimator):
     (1, (8, 4))
     """
 
+    equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
+
     def __init__(self, weights: str = "size"):
         self.weights = weights
 
@@ -114,7 +119,7 @@ class Average(BaseEstimator):
         ValueError
             If a block has no local fit; the text names it.
         """
-        problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky"))
+        problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky", "qr"))
         check_choice("weights", self.weights, "size", "equal")
         fits = problem.total(local_fit, name="local-fit")
         record = problem.apply(_report, problem.model, fits, self.weights, problem.n_passes, name="average")
@@ -151,7 +156,8 @@ def _report(model: Model, fits: LocalFits, weights: str, n_passes: int) -> Avera
         dropped = f", {fits.n_missing} were dropped for missing values" if fits.n_missing else ""
         raise ValueError(f"Found array with 0 sample(s): no usable row is left{dropped}.")
     classes = check_classes(fits.labels)
-    kept = _kept(model, fits)
+    whole = factorize(fits.information.sum(axis=0), intercept=model.has_intercept)
+    kept = _kept(model, fits, whole.kept)
     share = fits.n / fits.n.sum() if weights == "size" else np.full(count, 1 / count)
     within = fits.dispersion[:, None, None] * np.array(
         [factorize(information, intercept=model.has_intercept).inverse() for information in fits.information]
@@ -168,6 +174,8 @@ def _report(model: Model, fits: LocalFits, weights: str, n_passes: int) -> Avera
         classes=classes,
         n_missing=fits.n_missing,
         warnings=aliasing(model, kept),
+        solver="cholesky",
+        condition=whole.condition,
         n_blocks=count,
         block_size=fits.n,
         block_coef=np.where(kept, fits.coef, np.nan),
@@ -177,9 +185,8 @@ def _report(model: Model, fits: LocalFits, weights: str, n_passes: int) -> Avera
     )
 
 
-def _kept(model: Model, fits: LocalFits) -> np.ndarray:
+def _kept(model: Model, fits: LocalFits, kept: np.ndarray) -> np.ndarray:
     """Return the columns that have a coefficient: those of the whole, which every block must have too."""
-    kept = factorize(fits.information.sum(axis=0), intercept=model.has_intercept).kept
     short = fits.kept != kept
     if short.any():
         names = ", ".join(name for name, some in zip(model.names, short.any(axis=0), strict=True) if some)

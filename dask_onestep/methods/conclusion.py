@@ -72,7 +72,12 @@ def conclude(
             "are not known. Use more rows, or fewer columns."
         )
         advice = (*advice, (DegreesOfFreedomWarning, text))
-    defaults = {"n_samples": sums.n, "loglik": float(sums.loglik)}
+    defaults = {
+        "n_samples": sums.n,
+        "loglik": float(sums.loglik),
+        "solver": "cholesky",
+        "condition": factor.condition,
+    }
     return {
         **defaults,
         **known,

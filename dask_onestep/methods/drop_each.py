@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dask_onestep.kernels.aliasing import DesignFactor, design_factor, orthogonal_basis
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.newton import arrived, rose
@@ -95,7 +96,7 @@ def drop_each(problem: Problem, method: Any, estimate: Estimate, groups: Sequenc
     ...     def estimate(self, problem):
     ...         method = resolve_method("mle")
     ...         estimate = method.estimate(problem)
-    ...         self.coefs = drop_each(problem, method, estimate, ["x0", "x1"])
+    ...         self.coefs = drop_each(problem, method, estimate, [["x0"], ["x1"]])
     ...         return estimate
     >>> X, y, coef = make_glm(2000, 2, family="poisson")
     >>> method = Dropping()
@@ -105,6 +106,9 @@ def drop_each(problem: Problem, method: Any, estimate: Estimate, groups: Sequenc
            [False, False,  True]])
     """
     models = tuple(replace(problem.model, fixed=tuple((name, 0.0) for name in group)) for group in groups)
+    if estimate.solver == "qr" and not problem.model.outcomes:
+        whole = problem.value(problem.total(design_factor, name="design-qr"))
+        models = tuple(_orthogonal(model, whole.without(_held(problem.model, model))) for model in models)
     if isinstance(method, OneStep):
         coefs = _one_step(problem, method, models)
     elif isinstance(method, MLE):
@@ -116,8 +120,13 @@ def drop_each(problem: Problem, method: Any, estimate: Estimate, groups: Sequenc
         )
     out = np.zeros((len(models), problem.d))
     for row, model, coef in zip(out, models, coefs, strict=True):
-        row[[name in model.names for name in problem.model.names]] = coef
+        beta = coef if model.basis is None else np.nan_to_num(model.basis.coefficients(coef))
+        row[np.delete(np.arange(problem.d), _held(problem.model, model))] = beta
     return out
+
+
+def _orthogonal(model: Model, factor: DesignFactor) -> Model:
+    return replace(model, basis=orthogonal_basis(factor, intercept=model.has_intercept))
 
 
 def _one_step(problem: Problem, method: OneStep, models: tuple[Model, ...]) -> list[np.ndarray]:
@@ -181,9 +190,15 @@ def _mle(problem: Problem, method: MLE, models: tuple[Model, ...], estimate: Est
 
 
 def _start(full: Model, model: Model, estimate: Estimate) -> np.ndarray:
-    """Return β̂ − C_·j C_jj⁻¹ β̂_j, j the coefficients left out, without their zeros."""
-    held = dict(model.fixed)
-    out = [number for number, name in enumerate(full.names) if name in held]
+    """Return β̂ − C_·j C_jj⁻¹ β̂_j, j the coefficients left out, without their zeros, in the model's columns."""
+    out = _held(full, model)
     coef, covariance = np.nan_to_num(estimate.coef), np.nan_to_num(estimate.covariance)
     move = covariance[:, out] @ np.linalg.solve(covariance[np.ix_(out, out)], coef[out])
-    return np.delete(coef - move, out)
+    start = np.delete(coef - move, out)
+    return start if model.basis is None else model.basis.orthogonal(start)
+
+
+def _held(full: Model, model: Model) -> list[int]:
+    """Return which coefficients of the whole model a restricted one leaves out."""
+    held = dict(model.fixed)
+    return [number for number, name in enumerate(full.names) if name in held]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
+
+from dask_onestep.kernels.basis import Basis
 
 __all__ = ["Estimate"]
 
@@ -43,6 +46,12 @@ class Estimate:
         The seed of the pilot, if one was drawn.
     warnings : tuple of (type, str)
         Warnings for the client to issue: category and text.
+    solver : str or None
+        How the coefficients were solved for: "cholesky" of the normal equations, or "qr" of the design; None
+        for methods that solve no such system.
+    condition : float
+        Condition number of the information at β̂, scaled to a unit diagonal, that the normal equations had; for
+        "qr", that of X'X, its columns of one length.  NaN where it is not known.
 
     Examples
     --------
@@ -53,6 +62,9 @@ class Estimate:
     >>> estimate.n_samples, estimate.converged, estimate.warnings
     (2000, True, ())
     """
+
+    _coefficients: ClassVar[tuple[str, ...]] = ("coef",)
+    _covariances: ClassVar[tuple[str, ...]] = ("covariance",)
 
     coef: np.ndarray
     covariance: np.ndarray
@@ -68,3 +80,22 @@ class Estimate:
     converged: bool = True
     random_state: int | None = None
     warnings: tuple[tuple[type[Warning], str], ...] = ()
+    solver: str | None = None
+    condition: float = float("nan")
+
+    def of_columns(self, basis: Basis) -> Self:
+        """Return the estimate of the design's own columns from that of orthogonalised ones.
+
+        Parameters
+        ----------
+        basis : Basis
+            The columns that the estimate is of.
+
+        Returns
+        -------
+        Estimate
+            With coefficients and covariances transformed; all else does not depend on the columns.
+        """
+        changed: dict[str, Any] = {name: basis.coefficients(getattr(self, name)) for name in self._coefficients}
+        changed |= {name: basis.covariance(getattr(self, name)) for name in self._covariances}
+        return replace(self, **changed, solver="qr", condition=basis.condition)

@@ -6,11 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from dask_onestep.exceptions import AliasingWarning, SeparationWarning
-from dask_onestep.kernels.aliasing import Dependence, dependences, design_factor
+from dask_onestep.exceptions import SeparationWarning
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.separation import Directed, can_separate, directed
-from dask_onestep.methods.conclusion import aliasing
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
 
@@ -20,7 +18,7 @@ _MAX_STEPS = 15
 
 
 def examine(problem: Problem, estimate: Estimate) -> Estimate:
-    """Return the estimate with aliasing confirmed and separation recognised; no pass for sound data.
+    """Return the estimate with separation recognised; no pass for sound data.
 
     Parameters
     ----------
@@ -34,50 +32,10 @@ def examine(problem: Problem, estimate: Estimate) -> Estimate:
     Estimate
         The same coefficients, with what was found as warnings, and the passes made counted.
     """
-    kept = np.isfinite(estimate.coef)
-    if len(kept) == problem.d:
-        said = aliasing(problem.model, kept)
-        if said and said[0] in estimate.warnings:
-            estimate = _confirm_aliasing(problem, estimate, kept)
-        suspect = not estimate.converged or getattr(estimate, "pilot_separated", False)
-        if suspect and can_separate(problem.model):
-            estimate = _seek_separation(problem, estimate)
+    suspect = not estimate.converged or getattr(estimate, "pilot_separated", False)
+    if suspect and len(estimate.coef) == problem.d and can_separate(problem.model):
+        estimate = _seek_separation(problem, estimate)
     return estimate
-
-
-def _confirm_aliasing(problem: Problem, estimate: Estimate, kept: np.ndarray) -> Estimate:
-    model = problem.model
-    factor = problem.value(problem.total(design_factor, name="design-qr"))
-    # In a multinomial model a column is aliased for every class, or for none.
-    columns = np.all(kept.reshape(-1, model.width), axis=0, keepdims=True)[0]
-    found = dependences(factor, model.regressors, columns, intercept=model.has_intercept)
-    others = tuple(each for each in estimate.warnings if each not in aliasing(model, kept))
-    said: list[tuple[type[Warning], str]] = []
-    for exact, words in ((True, _exactly), (False, _nearly)):
-        if group := [each for each in found if each.exact is exact]:
-            listed = ", ".join(each.name for each in group)
-            said.append((AliasingWarning, f"Aliased columns get NaN: {listed}. {words(group)}"))
-    return replace(estimate, warnings=(*others, *said), n_passes=problem.n_passes)
-
-
-def _exactly(found: list[Dependence]) -> str:
-    made = "; ".join(f"{each.name} = {_sum(each)}" for each in found)
-    return f"By QR of all rows, {made}. Leave them out, or ignore it: predictions do."
-
-
-def _nearly(found: list[Dependence]) -> str:
-    made = "; ".join(f"all but {each.share:.1g} of {each.name} is {_sum(each)}" for each in found)
-    return (
-        f"By QR of all rows, {made}: not exactly, but too nearly for an information matrix to tell. Use the "
-        "difference as a column instead, or centre the columns."
-    )
-
-
-def _sum(each: Dependence) -> str:
-    if not each.combination:
-        return "0, or too small to square"
-    shown = " + ".join(f"{value:.3g}·{name}" for name, value in each.combination[:4])
-    return shown + (" + …" if len(each.combination) > 4 else "")
 
 
 def _seek_separation(problem: Problem, estimate: Estimate) -> Estimate:

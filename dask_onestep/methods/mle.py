@@ -62,6 +62,7 @@ class MLE(BaseEstimator):
     """
 
     multinomial = True  # whether it can fit more than two classes
+    equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
 
     def __init__(self, start: str | None = "pilot", *, max_iter: int = 25, tol: float = 1e-16, random_state: Any = 0):
         self.start = start
@@ -87,7 +88,7 @@ class MLE(BaseEstimator):
         ValueError
             If the problem is lazy.
         """
-        problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky"))
+        problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky", "qr"))
         check_choice("start", self.start, "pilot", None)
         check_positive(max_iter=self.max_iter, tol=self.tol)
         seed = seed_of(self.random_state) if self.start == "pilot" else None

@@ -67,6 +67,7 @@ class OneStep(BaseEstimator):
     """
 
     multinomial = True  # whether it can fit more than two classes
+    equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
 
     def __init__(
         self,
@@ -132,7 +133,7 @@ class OneStep(BaseEstimator):
         return problem.settle(step)
 
     def _check(self, problem: Problem) -> int:
-        problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky"))
+        problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky", "qr"))
         check_choice("correction", self.correction, None, "pilot")
         check_positive(tol=self.tol)
         if self.steps == "auto":

@@ -61,6 +61,8 @@ class OneStepEstimate(Estimate):
     pilot_separated: bool
     shortened: bool
 
+    _coefficients = ("coef", "pilot_coef")
+
 
 def report(
     model: Model,

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from dask.delayed import Delayed
 
 from dask_onestep.exceptions import OverdispersionWarning
 from dask_onestep.kernels.linear_algebra import factorize
@@ -15,6 +14,7 @@ from dask_onestep.methods.arguments import seed_of
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.mle import MLE
 from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.solving import solve
 
 __all__ = ["estimate_alpha", "wants_alpha"]
 
@@ -69,8 +69,7 @@ def estimate_alpha(method: Any, problem: Problem) -> tuple[Problem, Estimate]:
         if gain <= getattr(method, "tol", 0.0) * (factor.rank + 1) or t in BOUNDS:
             break
     found = replace(problem, model=with_alpha(problem.model, t), n_passes=problem.n_passes)
-    estimate = method.estimate(found)
-    estimate = found.value(estimate) if isinstance(estimate, Delayed) else estimate
+    estimate = solve(found, method)
     if t in BOUNDS:
         text = "alpha ended at the edge of its range: y is not overdispersed; use family='poisson'."
         estimate = replace(estimate, warnings=(*estimate.warnings, (OverdispersionWarning, text)))

@@ -48,6 +48,7 @@ class Pilot(BaseEstimator):
     """
 
     multinomial = True  # whether it can fit more than two classes
+    equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
 
     def __init__(self, pilot_size: str | int | float = "auto", *, random_state: Any = 0):
         self.pilot_size = pilot_size
@@ -66,10 +67,10 @@ class Pilot(BaseEstimator):
         Estimate or Delayed
             The estimate, lazy if the problem is.
         """
-        problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky"))
+        problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky", "qr"))
         seed = seed_of(self.random_state)
         pilot = problem.pilot(self.pilot_size, seed)
-        record = problem.apply(_report, problem.model, pilot, seed, name="pilot")
+        record = problem.apply(_report, problem.model, pilot, seed, problem.n_passes, name="pilot")
         return record if problem.lazy else problem.value(record)
 
     def likelihood_ratio(self, problem: Problem, restricted: Problem) -> tuple[float, float, float]:
@@ -110,7 +111,7 @@ def _ratio(sample: PilotSample, model: Model, restricted: Model) -> tuple[float,
     return float(held_sums.deviance[0] - sums.deviance[0]) / (lost * phi), lost, df_resid
 
 
-def _report(model: Model, pilot: PilotFit, seed: int) -> Estimate:
+def _report(model: Model, pilot: PilotFit, seed: int, n_passes: int) -> Estimate:
     advice: tuple[tuple[type[Warning], str], ...] = ()
     if pilot.separated:
         text = (
@@ -129,4 +130,4 @@ def _report(model: Model, pilot: PilotFit, seed: int) -> Estimate:
         warnings=advice,
     )
     known = pilot.survey
-    return Estimate(**fields, n_passes=1, classes=known.classes, n_missing=known.n_missing, random_state=seed)
+    return Estimate(**fields, n_passes=n_passes, classes=known.classes, n_missing=known.n_missing, random_state=seed)

@@ -53,6 +53,8 @@ class SurrogateEstimate(Estimate):
     anchor_coef: np.ndarray
     anchor_separated: bool
 
+    _coefficients = ("coef", "anchor_coef")
+
 
 class Surrogate(BaseEstimator):
     """Surrogate-likelihood estimator (CSL).
@@ -102,6 +104,8 @@ class Surrogate(BaseEstimator):
     >>> GLMClassifier(method=Surrogate("pilot", pilot_size=1000, rounds=2)).fit(X, y).n_passes_
     3
     """
+
+    equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
 
     def __init__(
         self,
@@ -158,7 +162,7 @@ class Surrogate(BaseEstimator):
         return anchor
 
     def _check(self, problem: Problem) -> None:
-        problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky"))
+        problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky", "qr"))
         check_choice("anchor", self.anchor, "block", "pilot")
         check_count("rounds", self.rounds)
 

@@ -73,6 +73,8 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
         "dispersion": estimate.dispersion,
         "decrement": estimate.decrement,
         "loglik": estimate.loglik,
+        "solver": estimate.solver,
+        "condition": estimate.condition,
         "pilot_size": getattr(estimate, "pilot_size", None),
         "classes": None if estimate.classes is None else estimate.classes.tolist(),
         "columns": list(getattr(glm, "feature_names_in_", model.columns)),
@@ -302,17 +304,17 @@ def _estimator(record: dict[str, Any], parts: dict[str, Any]) -> Any:
 
 
 def _estimate(record: dict[str, Any]) -> Estimate:
-    numbers: dict[str, Any] = {
-        name: _number(record[name]) for name in ("dispersion", "df_resid", "decrement", "loglik")
+    fields: dict[str, Any] = {
+        name: _number(record[name]) for name in ("dispersion", "df_resid", "decrement", "loglik", "condition")
     }
-    counts: dict[str, Any] = {name: int(record[name]) for name in ("n_samples", "n_missing", "n_passes", "n_iter")}
+    fields |= {name: int(record[name]) for name in ("n_samples", "n_missing", "n_passes", "n_iter")}
     return Estimate(
         coef=np.array([_number(row["coef"]) for row in record["coefficients"]]),
         covariance=np.array([[_number(value) for value in row] for row in record["covariance"]]),
         classes=None if record["classes"] is None else np.array(record["classes"]),
         warnings=tuple((FitWarning, str(text)) for text in record["warnings"]),
-        **numbers,
-        **counts,
+        solver=record["solver"],
+        **fields,
     )
 
 

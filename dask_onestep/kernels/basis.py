@@ -1,0 +1,134 @@
+"""Columns that are orthogonal to those before them, in which normal equations lose no digits.
+
+With X = QDR, D the lengths and R unit upper triangular, column j of X R⁻¹ is what the columns before j
+leave of column j: successive orthogonalisation (Golub and Van Loan, "Matrix Computations", section 5.2.8;
+Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", algorithm 3.1).  A generalized
+linear model in these columns has coefficients γ = Rβ and the same maximum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+__all__ = ["Basis"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Basis:
+    """The columns of a design, each less its regression on those before it.
+
+    Attributes
+    ----------
+    kept : ndarray of shape (d,) of bool
+        The columns that are not combinations of earlier ones; r of them.
+    scale : ndarray of shape (r,)
+        Powers of two by which the kept columns are divided first, exactly; 1 for the intercept.
+    upper : ndarray of shape (r, r)
+        R, unit upper triangular, in Fortran order.
+    condition : float
+        Condition number of X'X, its columns scaled to one length.
+    intercept : bool
+        Whether the first column is the intercept.
+    """
+
+    kept: np.ndarray
+    scale: np.ndarray
+    upper: np.ndarray
+    condition: float
+    intercept: bool
+
+    def columns(self, design: np.ndarray) -> np.ndarray:
+        """Return the orthogonalised columns of some rows.
+
+        A triangular system is solved for each row, which is backward stable; a product with R⁻¹ is not.  Means
+        are taken off first, so that they do not hide what follows in their rounding.
+
+        Parameters
+        ----------
+        design : ndarray of shape (m, d)
+            Rows of the design, in C order; overwritten.
+
+        Returns
+        -------
+        ndarray of shape (m, r)
+            Rows of X R⁻¹.
+        """
+        if not self.kept.all():
+            design = design[:, self.kept]
+        design /= self.scale
+        if not self.intercept:
+            return _solved_rows(self.upper, design)
+        design[:, 1:] -= self.upper[0, 1:]
+        upper = self.upper.copy(order="F")
+        upper[0, 1:] = 0.0
+        return _solved_rows(upper, design)
+
+    def coefficients(self, gamma: np.ndarray) -> np.ndarray:
+        """Return β = R⁻¹γ, with NaN for the columns that were not kept and for those without γ.
+
+        Parameters
+        ----------
+        gamma : ndarray of shape (..., r) or (..., C·r)
+            Coefficients of the orthogonalised columns, class by class; NaN for those not estimated, whose β is 0
+            in the equations of the others.
+
+        Returns
+        -------
+        ndarray of shape (..., d) or (..., C·d)
+            Coefficients of the design's own columns.
+        """
+        rows = gamma.reshape(-1, len(self.scale))
+        known = np.isfinite(rows)
+        beta = np.full((len(rows), len(self.kept)), np.nan)
+        # The rows of a covariance may lack different coefficients, but seldom lack any.
+        for present in np.unique(known, axis=0):
+            at = (known == present).all(axis=1)
+            upper, scale = self.upper[np.ix_(present, present)], self.scale[present]
+            solved = linalg.solve_triangular(upper, rows[np.ix_(at, present)].T, unit_diagonal=True)
+            beta[np.ix_(at, np.flatnonzero(self.kept)[present])] = solved.T / scale
+        return beta.reshape(*gamma.shape[:-1], -1)
+
+    def covariance(self, gamma: np.ndarray) -> np.ndarray:
+        """Return the covariance of β from that of γ.
+
+        Parameters
+        ----------
+        gamma : ndarray of shape (..., C·r, C·r)
+            Covariances of γ.
+
+        Returns
+        -------
+        ndarray of shape (..., C·d, C·d)
+            R⁻¹ Cov(γ) R⁻ᵀ, NaN for the columns that were not kept.
+        """
+        half = self.coefficients(gamma)
+        return self.coefficients(half.swapaxes(-1, -2))
+
+    @property
+    def directions(self) -> np.ndarray:
+        """R of the kept columns as they are: γ as a linear function of β, of shape (r, r)."""
+        return self.upper * self.scale
+
+    def orthogonal(self, beta: np.ndarray) -> np.ndarray:
+        """Return γ = Rβ.
+
+        Parameters
+        ----------
+        beta : ndarray of shape (d,) or (C·d,)
+            Coefficients of the design's own columns, class by class; those of columns that were not kept are not read.
+
+        Returns
+        -------
+        ndarray of shape (r,) or (C·r,)
+            Coefficients of the orthogonalised columns.
+        """
+        return np.ravel(beta.reshape(-1, len(self.kept))[:, self.kept] @ self.directions.T)
+
+
+def _solved_rows(upper: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the rows times the inverse of a unit upper triangular matrix."""
+    # Rows that follow each other in memory are the columns that BLAS works on, in place.
+    return linalg.blas.dtrsm(1.0, upper, rows.T, lower=0, trans_a=1, diag=1, overwrite_b=1).T

@@ -1,0 +1,187 @@
+"""Lassos on a Gram matrix, every column penalised: ½ b'Gb − c'b + Σ l1_j|b_j|, l1_j > 0.
+
+One lasso is solved by scikit-learn's coordinate descent on working sets, the few columns that may
+enter, each column's penalty become its scale, since that descent has one for all.  Several lassos
+that share G may be swept together first.  The duality gap is that of all columns, so that it says
+for either what is left to gain; no row of a block is copied or read again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn import config_context
+from sklearn.linear_model import enet_path
+
+__all__ = ["penalised_lasso", "sweep_together"]
+
+# Columns whose slope is beyond this share of their penalty join the working set: most of those that will be
+# wanted enter at once, and a few idle ones cost little.
+_NEAR = 0.7
+# The error of β goes with the root of the gap, and a few sweeps more cost little.
+_SURE = 1e-3
+# Sweeps of all columns at once, at the most.
+_MAX_SWEEPS = 25
+
+
+def penalised_lasso(
+    gram: np.ndarray, linear: np.ndarray, square: float, l1: np.ndarray, start: np.ndarray, tol: float, max_iter: int
+) -> tuple[np.ndarray, float]:
+    """Return the minimiser of ½ b'Gb − c'b + Σ l1_j|b_j|, every l1_j > 0, and its duality gap.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (m, m)
+        G, in rows; columns of zeros get coefficient 0.
+    linear : ndarray of shape (m,)
+        c.
+    square : float
+        The squared norm of the response that belongs to c.
+    l1 : ndarray of shape (m,)
+        Penalties; infinity leaves a column out.
+    start : ndarray of shape (m,)
+        Where to start.
+    tol : float
+        The duality gap to stop at.
+    max_iter : int
+        Sweeps of coordinate descent at the most, for each working set.
+
+    Returns
+    -------
+    coef : ndarray of shape (m,)
+        b.
+    gap : float
+        Its duality gap.
+    """
+    coef, support = start, np.flatnonzero(start)
+    inside = start != 0
+    while True:
+        if inside.any():
+            coef = _descend(gram, linear, square, l1, coef, np.flatnonzero(inside), tol, max_iter)
+            support = np.flatnonzero(coef)
+        slope = linear - _product(gram, coef, support) if len(support) else linear
+        near = np.abs(slope) / l1
+        entering = near > _NEAR
+        entering &= ~inside
+        wanting = (near[entering] > 1.0).any()
+        # Where columns want to enter from nothing, the gap is not within any tolerance.
+        if not wanting or len(support):
+            gap = _duality_gap(coef[support], support, slope, linear, square, l1, float(near.max(initial=0.0)))
+            if gap <= tol or not wanting:
+                return coef, gap
+        inside |= entering
+
+
+def sweep_together(
+    gram: np.ndarray, linear: np.ndarray, square: np.ndarray, l1: np.ndarray, tol: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a few sweeps over all columns at once make of several lassos that share a Gram matrix.
+
+    Every sweep moves each column as if the others stood still, which one product of matrices does for
+    all lassos.  Where columns are nearly uncorrelated that is soon within the tolerance; where it does
+    not come nearer the sweeps end, and the gaps say which lassos are still to be solved.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (m, m)
+        G, its diagonal positive.
+    linear : ndarray of shape (r, m)
+        c of each lasso.
+    square : ndarray of shape (r,)
+        The squared norm of each response.
+    l1 : ndarray of shape (r, m)
+        Penalties; infinity leaves a column out.
+    tol : float
+        The duality gap wanted, as a share of ``square / 2``; the sweeps stop well below it.
+
+    Returns
+    -------
+    coef : ndarray of shape (r, m)
+        Where the sweeps ended.
+    gap : ndarray of shape (r,)
+        The duality gaps there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.kernels.descent import sweep_together
+    >>> c = np.array([[2.0, 0.3], [0.1, -3.0]])
+    >>> sweep_together(np.eye(2), c, np.array([5.0, 10.0]), np.ones((2, 2)), 1e-10)[0].tolist()
+    [[1.0, 0.0], [0.0, -2.0]]
+    """
+    scale, coef, slope, worst = np.diag(gram), np.zeros_like(linear), linear, np.inf
+    finite = np.where(np.isfinite(l1), l1, 0.0)
+    for _ in range(_MAX_SWEEPS):
+        excess = (np.abs(slope) / l1).max(axis=1)
+        fitted = np.einsum("ij,ij->i", coef, linear)
+        residual = np.maximum(square - fitted - np.einsum("ij,ij->i", coef, slope), 0.0)
+        shrink = 1.0 / np.maximum(excess, 1.0)
+        size = np.einsum("ij,ij->i", np.abs(coef), finite)
+        gap = np.maximum(0.5 * residual * (1.0 + shrink**2) - shrink * (square - fitted) + size, 0.0)
+        last, worst = worst, float((gap / square).max(initial=0.0))
+        if worst <= _SURE * tol / 2 or not worst < last:
+            break
+        ahead = coef * scale + slope
+        coef = np.maximum(np.abs(ahead) - l1, 0.0)
+        coef *= np.sign(ahead)
+        coef /= scale
+        slope = linear - coef @ gram
+    return coef, gap
+
+
+def _descend(
+    gram: np.ndarray,
+    linear: np.ndarray,
+    square: float,
+    l1: np.ndarray,
+    start: np.ndarray,
+    inside: np.ndarray,
+    tol: float,
+    max_iter: int,
+) -> np.ndarray:
+    """Return the minimiser over some columns, all others at 0, by scikit-learn."""
+    scale = l1[inside]
+    shape = gram[np.ix_(inside, inside)]
+    shape /= scale[:, None]
+    shape /= scale
+    square = max(square, np.finfo(np.float64).tiny)
+    # With a Gram matrix scikit-learn takes from X its shape alone, and from y its norm: one row will do.
+    with config_context(skip_parameter_validation=True):
+        _, coefs, _ = enet_path(
+            np.zeros((1, len(inside))),
+            np.array([np.sqrt(square)]),
+            l1_ratio=1.0,
+            alphas=np.ones(1),
+            precompute=shape,
+            Xy=linear[inside] / scale,
+            coef_init=start[inside] * scale,
+            copy_X=False,
+            check_input=False,
+            # Half of what is asked for, so that rounding does not decide.
+            tol=tol / square / 2,
+            max_iter=max_iter,
+        )
+    coef = np.zeros(len(linear))
+    coef[inside] = coefs[:, 0] / scale
+    return coef
+
+
+def _product(gram: np.ndarray, coef: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """Return Gb, from the rows of G where b is not zero."""
+    return gram @ coef if 2 * len(support) > len(coef) else coef[support] @ gram[support]
+
+
+def _duality_gap(
+    coef: np.ndarray,
+    support: np.ndarray,
+    slope: np.ndarray,
+    linear: np.ndarray,
+    square: float,
+    l1: np.ndarray,
+    excess: float,
+) -> float:
+    """Return the duality gap at b, given on its support; `excess` is the largest ratio of a slope to its penalty."""
+    fitted = float(coef @ linear[support])
+    residual = max(square - fitted - float(coef @ slope[support]), 0.0)
+    shrink = 1.0 / max(excess, 1.0)
+    size = float(l1[support] @ np.abs(coef))
+    return max(0.5 * residual * (1.0 + shrink**2) - shrink * (square - fitted) + size, 0.0)

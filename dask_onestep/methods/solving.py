@@ -1,0 +1,181 @@
+"""How a method's equations are solved: normal equations, or a QR of the design where these lose too many digits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from dask.delayed import Delayed
+
+from dask_onestep.exceptions import AliasingWarning
+from dask_onestep.kernels.aliasing import Dependence, DesignFactor, dependences, design_factor, orthogonal_basis
+from dask_onestep.kernels.basis import Basis
+from dask_onestep.kernels.rows import Model
+from dask_onestep.methods.conclusion import aliasing
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
+
+__all__ = ["LARGEST_CONDITION", "orthogonalized", "solve"]
+
+# Normal equations lose as many digits as their condition number has: from here on, half of float64's sixteen.
+LARGEST_CONDITION = 1e8
+
+
+def solve(problem: Problem, method: Any) -> Estimate:
+    """Return a method's estimate, by the solver that the problem asks for.
+
+    "cholesky" leaves the method to its normal equations.  "qr" reads the data once for the R of a QR of
+    the design, and hands the method the columns that this makes orthogonal.  "auto" is "cholesky" unless the
+    condition number is above `LARGEST_CONDITION` or columns look aliased: then the QR is made, and if it
+    confirms the one or refutes the other, the method estimates again by "qr".  A multinomial model with
+    coefficients held at a value, which may be those of some classes only, has no other columns of the same span: it is
+    always "cholesky".
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem, not lazy.
+    method : object
+        The method; "auto" goes over to "qr" only if it is ``equivariant``.
+
+    Returns
+    -------
+    Estimate
+        Of the design's own columns.
+
+    Notes
+    -----
+    Passes: those of the method; one more for "qr"; for "auto", where it goes over, one more and the method's
+    once again.
+    """
+    if problem.model.outcomes and problem.model.fixed:
+        return _estimate(problem, method)
+    if problem.solver == "qr":
+        problem.refuse(solver=_honoured(method))
+        return _by_qr(problem, method, _factor(problem))
+    estimate = _estimate(problem, method)
+    kept = np.isfinite(estimate.coef)
+    aliased = len(kept) == problem.d and bool(set(aliasing(problem.model, kept)) & set(estimate.warnings))
+    switches = problem.solver == "auto" and "qr" in _honoured(method)
+    if not aliased and not (switches and estimate.converged and estimate.condition > LARGEST_CONDITION):
+        return estimate
+    factor = _factor(problem)
+    basis = orthogonal_basis(factor, intercept=problem.model.has_constant)
+    more = basis.kept.sum() > _of_design(problem, kept).sum()
+    if switches and (more or basis.condition > LARGEST_CONDITION):
+        return _with_near(problem, _by_qr(problem, method, factor), factor, kept)
+    return _confirmed(problem, estimate, factor) if aliased else replace(estimate, n_passes=problem.n_passes)
+
+
+def orthogonalized(problem: Problem, factor: DesignFactor | None = None) -> Problem:
+    """Return the problem in columns that are orthogonal to those before them.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    factor : DesignFactor or None
+        The R of its design; None to make it, in one pass.
+
+    Returns
+    -------
+    Problem
+        On the same blocks.
+    """
+    factor = _factor(problem) if factor is None else factor
+    basis = orthogonal_basis(factor, intercept=problem.model.has_constant)
+    return replace(problem, model=replace(problem.model, basis=basis), n_passes=problem.n_passes)
+
+
+def _honoured(method: Any) -> tuple[str, ...]:
+    return ("auto", "cholesky", "qr") if getattr(method, "equivariant", False) else ("auto", "cholesky")
+
+
+def _factor(problem: Problem) -> DesignFactor:
+    return problem.value(problem.total(design_factor, name="design-qr"))
+
+
+def _estimate(problem: Problem, method: Any) -> Estimate:
+    estimate = method.estimate(problem)
+    return problem.value(estimate) if isinstance(estimate, Delayed) else estimate
+
+
+def _by_qr(problem: Problem, method: Any, factor: DesignFactor) -> Estimate:
+    inner = orthogonalized(problem, factor)
+    basis = inner.model.basis
+    assert isinstance(basis, Basis)
+    try:
+        estimate = _estimate(inner, method).of_columns(basis)
+    finally:
+        problem.n_passes, problem.classes = inner.n_passes, inner.classes
+    found = dependences(factor, _design_names(problem.model), basis.kept, intercept=problem.model.has_constant)
+    said = ((AliasingWarning, _exactly(found)),) if found else ()
+    return replace(estimate, warnings=(*estimate.warnings, *said))
+
+
+def _design_names(model: Model) -> tuple[str, ...]:
+    return model.regressors if model.outcomes else model.names
+
+
+def _of_design(problem: Problem, kept: np.ndarray) -> np.ndarray:
+    """Return which columns of the design have coefficients: in a multinomial model, for every class or for none."""
+    return np.asarray(kept.reshape(-1, problem.model.width).all(axis=0))
+
+
+def _confirmed(problem: Problem, estimate: Estimate, factor: DesignFactor) -> Estimate:
+    """Return the estimate with its warning of aliased columns told apart: exactly, or but nearly."""
+    model, kept = problem.model, np.isfinite(estimate.coef)
+    found = dependences(factor, _design_names(model), _of_design(problem, kept), intercept=model.has_constant)
+    others = tuple(each for each in estimate.warnings if each not in aliasing(model, kept))
+    said: list[tuple[type[Warning], str]] = []
+    for exact, words in ((True, _exactly), (False, _nearly)):
+        if group := [each for each in found if each.exact is exact]:
+            said.append((AliasingWarning, words(group)))
+    return replace(estimate, warnings=(*others, *said), n_passes=problem.n_passes)
+
+
+def _with_near(problem: Problem, estimate: Estimate, factor: DesignFactor, kept: np.ndarray) -> Estimate:
+    """Return the estimate by QR with a warning of the columns that normal equations had set aside."""
+    model = problem.model
+    found = dependences(factor, _design_names(model), _of_design(problem, kept), intercept=model.has_constant)
+    near = [each for each in found if not each.exact]
+    said = ((AliasingWarning, _kept_all_the_same(near)),) if near else ()
+    return replace(estimate, warnings=(*estimate.warnings, *said))
+
+
+def _kept_all_the_same(found: list[Dependence]) -> str:
+    return (
+        f"Nearly aliased columns: {', '.join(each.name for each in found)}. {_shares(found)}. Normal equations cannot "
+        "tell, so a QR of the design was solved, for further passes. If the rest is no more than rounding, as of "
+        "columns that were float32 once, leave them out."
+    )
+
+
+def _exactly(found: tuple[Dependence, ...] | list[Dependence]) -> str:
+    made = "; ".join(f"{each.name} = {_sum(each)}" for each in found)
+    return f"{_named(found)} By QR of all rows, {made}. Leave them out, or ignore it: predictions do."
+
+
+def _nearly(found: list[Dependence]) -> str:
+    return (
+        f"{_named(found)} {_shares(found)}: not exactly, but too nearly for normal equations to tell. Take solver='qr' "
+        "with a method that honours it, such as 'one-step' or 'mle', use the difference as a column instead, or "
+        "centre the columns."
+    )
+
+
+def _shares(found: list[Dependence]) -> str:
+    made = "; ".join(f"all but {each.share:.1g} of {each.name} is {_sum(each)}" for each in found)
+    return f"By QR of all rows, {made}"
+
+
+def _named(found: tuple[Dependence, ...] | list[Dependence]) -> str:
+    return f"Aliased columns get NaN: {', '.join(each.name for each in found)}."
+
+
+def _sum(each: Dependence) -> str:
+    if not each.combination:
+        return "0, or too small to square"
+    shown = " + ".join(f"{value:.3g}·{name}" for name, value in each.combination[:4])
+    return shown + (" + …" if len(each.combination) > 4 else "")

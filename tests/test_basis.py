@@ -1,0 +1,119 @@
+"""Columns made orthogonal: beside NumPy's QR, exact arithmetic, and the columns that they came from."""
+
+import numpy as np
+import pytest
+from support import model_of
+
+from dask_onestep.kernels.aliasing import DesignFactor, design_factor, orthogonal_basis
+from dask_onestep.kernels.likelihood import moments, slices
+from dask_onestep.kernels.rows import Rows
+
+
+def basis_of(x, *, intercept=True, weights=None):
+    model = model_of(columns=x.shape[1], fit_intercept=intercept)
+    return orthogonal_basis(design_factor(Rows(x, np.zeros(len(x)), weights), model), intercept=intercept)
+
+
+def in_basis(x, *, intercept=True):
+    """Return the orthogonalised columns as the kernels see them."""
+    model = model_of(columns=x.shape[1], fit_intercept=intercept, basis=basis_of(x, intercept=intercept))
+    return np.concatenate([part.design.copy() for part in slices(Rows(x, np.zeros(len(x))), model)])
+
+
+@pytest.fixture
+def x():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 4)) @ rng.normal(size=(4, 4)) + [0, 5, -30, 1e4]
+    return x * [1.0, 1e-8, 1e6, 1.0]
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_columns_are_what_those_before_leave(x, intercept):
+    found = in_basis(x, intercept=intercept)
+    design = np.column_stack([np.ones(300), x]) if intercept else x
+    q, r = np.linalg.qr(design)
+    expected = q * np.diag(r)
+    scale = basis_of(x, intercept=intercept).scale
+    np.testing.assert_allclose(found * scale, expected, atol=1e-9 * np.abs(expected).max(axis=0).min(initial=1.0))
+    lengths = np.linalg.norm(found, axis=0)
+    np.testing.assert_allclose(found.T @ found / np.outer(lengths, lengths), np.eye(len(lengths)), atol=1e-10)
+    if intercept:
+        assert (found[:, 0] == 1.0).all()
+
+
+def test_scales_are_powers_of_two(x):
+    scale = basis_of(x).scale
+    assert (np.frexp(scale)[0] == 0.5).all()
+    assert scale[0] == 1.0
+
+
+def test_coefficients_go_there_and_back(x):
+    basis, beta = basis_of(x), np.array([3.0, -1.0, 2e7, 1e-6, 0.5])
+    gamma = basis.orthogonal(beta)
+    np.testing.assert_allclose(in_basis(x) @ gamma, np.column_stack([np.ones(300), x]) @ beta, rtol=1e-9)
+    np.testing.assert_allclose(basis.coefficients(gamma), beta, rtol=1e-9)
+
+
+def test_covariances_go_with_coefficients(x):
+    basis = basis_of(x)
+    draws = np.random.default_rng(1).normal(size=(50, 5))
+    np.testing.assert_allclose(basis.covariance(np.cov(draws.T)), np.cov(basis.coefficients(draws).T), rtol=1e-9)
+
+
+def test_classes_are_transformed_one_by_one(x):
+    basis = basis_of(x)
+    one, two = np.random.default_rng(1).normal(size=(2, 5))
+    both = basis.coefficients(np.r_[one, two])
+    np.testing.assert_allclose(basis.orthogonal(both), np.r_[one, two], rtol=1e-9)
+    np.testing.assert_allclose(both, np.r_[basis.coefficients(one), basis.coefficients(two)], rtol=1e-12)
+    covariance = np.cov(np.random.default_rng(2).normal(size=(40, 10)).T)
+    found = basis.covariance(covariance)
+    np.testing.assert_allclose(found[:5, :5], basis.covariance(covariance[:5, :5]), rtol=1e-12)
+    np.testing.assert_allclose(found, found.T, rtol=1e-9)
+
+
+def test_the_later_of_exact_combinations_is_left_out(x):
+    more = np.column_stack([x[:, :2], x[:, 0] + 1e8 * x[:, 1], np.full(300, 2013.0), x[:, 2:], np.zeros(300)])
+    basis = basis_of(more)
+    assert basis.kept.tolist() == [True, True, True, False, False, True, True, False]
+    assert np.isnan(basis.coefficients(np.ones(5))).tolist() == (~basis.kept).tolist()
+    assert np.isnan(basis.covariance(np.eye(5))).sum() == 64 - 25
+    alone = basis_of(x)
+    np.testing.assert_allclose(basis.coefficients(np.ones(5))[basis.kept], alone.coefficients(np.ones(5)), rtol=1e-8)
+
+
+@pytest.mark.parametrize("share", [1e-6, 1e-8, 1e-10])
+def test_near_combinations_are_kept(x, share):
+    rng = np.random.default_rng(3)
+    near = x[:, 0] + share * x[:, 0].std() * rng.normal(size=300)
+    basis = basis_of(np.column_stack([x[:, 0], near]))
+    assert basis.kept.all()
+    assert 0.1 / share**2 < basis.condition < 10 / share**2
+
+
+def test_fewer_rows_than_columns():
+    assert basis_of(np.random.default_rng(0).normal(size=(3, 6))).kept.tolist() == [True] * 3 + [False] * 4
+
+
+def test_no_rows():
+    basis = orthogonal_basis(DesignFactor(np.empty((0, 3))), intercept=True)
+    assert not basis.kept.any()
+
+
+def test_weights_count(x):
+    weights = np.random.default_rng(1).integers(0, 4, 300)
+    repeated, weighted = basis_of(np.repeat(x, weights, axis=0)), basis_of(x, weights=weights.astype(float))
+    np.testing.assert_allclose(weighted.directions, repeated.directions, rtol=1e-7)
+
+
+def test_the_likelihood_does_not_depend_on_the_columns(x):
+    rng = np.random.default_rng(5)
+    rows = Rows(x, rng.poisson(2.0, 300).astype(float))
+    model, basis = model_of("poisson", columns=4), basis_of(x)
+    beta = np.array([0.3, 0.1, 1e6, 1e-9, -1e-5])
+    plain = moments(rows, model, beta)
+    other = moments(rows, model_of("poisson", columns=4, basis=basis), basis.orthogonal(beta))
+    np.testing.assert_allclose(other.loglik, plain.loglik, rtol=1e-12)
+    np.testing.assert_allclose(basis.directions.T @ other.score, plain.score, rtol=1e-7)
+    expected = basis.directions.T @ other.information @ basis.directions
+    np.testing.assert_allclose(expected, plain.information, rtol=1e-8)
