@@ -37,9 +37,9 @@ def load_flights(
         Return the model of the examples instead: dep_time/100, sched_arr_time/100, air_time and
         distance/100 as `X`, ``delayed`` as `y`, incomplete rows dropped (327,346 are left).
     out_of_core : bool, default=False
-        Read from Parquet files, one a month in row groups of 10,000 flights, each in the task that uses it and only
-        the columns that it uses.  The first call writes them, for which it holds the whole table; later ones
-        read no row.
+        Read from Parquet files, one a month in row groups of 10,000 flights, in the tasks that use them and only
+        the columns that are used (where these are few, Dask reads several months a task).  The first call
+        writes the files, for which it holds the whole table; later ones read no row.
     data_home : str or path, optional
         Where these files are, with `out_of_core` only; by default ``$DASK_ONESTEP_DATA/flights``, or
         ``~/dask_onestep_data/flights``.
@@ -111,7 +111,9 @@ def _write_months(folder: Path, names: Sequence[str]) -> None:
     """Write a file a month, each under its name only once it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     if others := sorted(file.name for file in folder.iterdir() if file.name not in names and file.suffix != ".part"):
-        raise ValueError(f"{folder} holds other files, such as {others[0]}: give data_home= a directory for the flights.")
+        raise ValueError(
+            f"{folder} holds other files, such as {others[0]}: give data_home= a directory for the flights."
+        )
     for name, (_, month) in zip(names, _table().groupby("month"), strict=True):
         with NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as part:
             month.to_parquet(part, row_group_size=_ROW_GROUP)
