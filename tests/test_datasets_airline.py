@@ -228,6 +228,15 @@ def test_a_damaged_file_is_not_kept(files, tmp_path):
         assert asked[-1][1] is None
 
 
+@pytest.mark.parametrize("name", ["../1987.csv.bz2", "/etc/1987.csv.bz2", "..", "a\\..\\1987.csv.bz2", "a\n", ""])
+def test_names_that_are_paths_are_refused(files, tmp_path, name):
+    with dataverse({name: b"evil", **files}) as (server, asked):
+        with pytest.raises(OSError, match="names are not plain"):
+            fetch_airline(1987, tmp_path / "home", server=server, progress=False)
+        assert asked == []
+    assert [path.name for path in tmp_path.rglob("*")] == ["home"]
+
+
 def test_a_server_need_not_publish_sizes(files, tmp_path):
     with dataverse(files, key="storageIdentifier") as (server, _):
         (path,) = fetch_airline(1987, tmp_path, server=server)

@@ -258,6 +258,47 @@ def test_memory_pressure_with_spilling():
         assert sum(client.run(bytes_on_disk).values()) > 20e6
 
 
+class LockedLink:
+    """The identity; its lock cannot be sent anywhere."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def __repr__(self):
+        return "LockedLink()"
+
+    def link(self, mean):
+        return mean
+
+    def inverse(self, eta):
+        return eta
+
+    def inverse_derivative(self, eta):
+        return np.ones_like(eta)
+
+
+@pytest.mark.parametrize("where", ["processes", "distributed"])
+@pytest.mark.parametrize("part", ["link", "load"])
+def test_what_cannot_be_sent_is_named(request, tmp_path, where, part):
+    client = request.getfixturevalue("client") if where == "distributed" else None
+    X, y = source(tmp_path)
+    lock = threading.Lock()
+    if part == "load":
+        X = X.map_blocks(lambda block: block if lock else None, dtype=float)
+    glm = GLMRegressor(link=LockedLink() if part == "link" else None)
+    named = r"link=LockedLink\(\)" if part == "link" else "the data's own graph"
+    text = rf"{named}.* cannot be sent to other processes.*without locks.*scheduler='threads'"
+    with dask.config.set({} if client else {"scheduler": where}), pytest.raises(TypeError, match=text):
+        glm.fit(X, y)
+    with dask.config.set(scheduler="threads"):
+        assert np.isfinite(glm.fit(X, y).coef_).all()
+
+
+def test_functions_without_a_name_are_sent(client, tmp_path, undisturbed):
+    X, y = source(tmp_path)
+    assert bits(estimator().fit(X.map_blocks(lambda block: block, dtype=float), y)) == undisturbed
+
+
 def start(*command):
     here = Path(__file__).parent
     return subprocess.Popen(

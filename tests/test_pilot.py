@@ -14,7 +14,7 @@ from dask_onestep.kernels.curvature import Curvature
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.newton import fit_rows
-from dask_onestep.kernels.pilot import PilotFit
+from dask_onestep.kernels.pilot import PilotFit, leverages
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.sampling import Survey
 from dask_onestep.kernels.step import is_usable, overshot, retreat, shorten, take_step
@@ -317,3 +317,19 @@ def test_a_drawn_seed_is_kept():
     glm = GLMClassifier(method=OneStep(300, random_state=None)).fit(rows.x, rows.y)
     again = GLMClassifier(method=OneStep(300, random_state=glm.estimate_.random_state)).fit(rows.x, rows.y)
     np.testing.assert_array_equal(glm.coef_, again.coef_)
+
+
+def test_pseudo_observations_are_statsmodels_leverages():
+    rng = np.random.default_rng(4)
+    group = np.where(np.arange(500) < 4, 1.0, 0.0)
+    x, weights = np.column_stack([group, rng.standard_normal(500)]), rng.random(500) + 0.5
+    design, model = sm.add_constant(x), model_of("binomial")
+    peer = sm.OLS(np.zeros(500), design).fit().get_influence().hat_matrix_diag
+    np.testing.assert_allclose(leverages(Rows(x, np.zeros(500)), model), peer, rtol=1e-10)
+    # A level of four rows has one pseudo-observation, as all levels have.
+    assert leverages(Rows(x[:, :1], np.zeros(500)), model_of("binomial", columns=1))[:4].sum() == pytest.approx(1.0)
+    weighted = Rows(x, np.zeros(500), weights=weights)
+    assert weights @ leverages(weighted, model) == pytest.approx(3 * weights.mean())
+    np.testing.assert_allclose(
+        leverages(weighted, model), leverages(replace(weighted, weights=7 * weights), model), rtol=1e-10
+    )

@@ -34,6 +34,28 @@ def test_the_report_says_what_the_table_says(tmp_path):
     assert not re.search(r"(src|href)=|https?://|<script", text)
 
 
+SCRIPT = "<script>alert(1)</script>"
+
+
+def test_names_labels_and_formulas_are_escaped_wherever_html_is_written(tmp_path):
+    frame = table()
+    frame[SCRIPT] = np.where(frame["x"] > 0, f"{SCRIPT}&'\"", "b")
+    frame["word"] = np.where(frame["y"] == 1, f"</td>{SCRIPT}", f"<img src=x onerror={SCRIPT}>")
+    data = dd.from_pandas(frame[["x", "g", SCRIPT, "word"]], npartitions=2)
+    formula = f"word ~ x + `{SCRIPT}`"
+    shown = []
+    for glm in (GLMClassifier().fit(data, "word"), GLMClassifier(formula=formula).fit(data)):
+        y = None if glm.formula else "word"
+        write_report(glm, str(tmp_path / "report.html"), data, y, call=SCRIPT)
+        shown += [(tmp_path / "report.html").read_text(), glm.summary()._repr_html_(), glm._repr_html_()]
+        name = next(name for name in glm.coef_table().index if "script" in name)
+        shown.append(glm.wald_test([name])._repr_html_())
+    for html in shown:
+        assert SCRIPT not in html
+        assert "onerror=" not in html.replace("onerror=&lt;", "")
+    assert all("&lt;script&gt;" in html for html in shown[:2])
+
+
 def test_blocks_are_observed_beside_expected():
     frame = table()
     frame["label"] = np.where(frame["y"] == 1, "yes", "no")

@@ -56,7 +56,7 @@ def verdicts(results: pd.DataFrame) -> pd.DataFrame:
     """
     found = results[results["estimator"].isin(["global", "corrected"]) | _large_pilot(results)]
     tests = found["table"] > 2
-    sizes = found[tests & (found["hypothesis"] == "H0")]
+    sizes = found[tests & (found["hypothesis"] == "H0")] if tests.any() else found[tests]
     errors = found[~tests]
     theory = [efficient_armse(TABLES[t].design, n) for t, n in zip(errors["table"], errors["N"], strict=True)]
     parts = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -59,7 +60,7 @@ def remote_files(server: str, dataset: str) -> dict[str, Remote]:
     Raises
     ------
     OSError
-        If the server cannot be reached, or does not answer as a Dataverse does.
+        If the server cannot be reached, does not answer as a Dataverse does, or lists a file whose name is a path.
     """
     query = urlencode({"persistentId": dataset})
     address = f"{server.rstrip('/')}/api/datasets/:persistentId/versions/:latest-published?{query}"
@@ -67,15 +68,18 @@ def remote_files(server: str, dataset: str) -> dict[str, Remote]:
         body = answer.read()
     try:
         listed = [entry["dataFile"] for entry in json.loads(body)["data"]["files"]]
-        return {file["filename"]: _remote(server, file) for file in listed}
+        files = {file["filename"]: _remote(server, file) for file in listed}
     except (ValueError, KeyError, TypeError) as error:
         raise OSError(f"{address} did not answer as a Dataverse does: {error!r}.") from error
+    if strange := [name for name in files if not re.fullmatch(r"\w[\w .()+-]*", name)]:
+        raise OSError(f"{address} lists files whose names are not plain: {strange}. Nothing was downloaded.")
+    return files
 
 
 def _remote(server: str, file: dict[str, Any]) -> Remote:
     checksum = file.get("checksum", {})
     md5 = file.get("md5") or (checksum.get("value") if checksum.get("type") == "MD5" else None)
-    url = f"{server.rstrip('/')}/api/access/datafile/{file['id']}"
+    url = f"{server.rstrip('/')}/api/access/datafile/{int(file['id'])}"
     return Remote(file["filename"], url, file.get("filesize"), md5)
 
 

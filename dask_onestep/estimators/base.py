@@ -98,8 +98,9 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         2
         """
         method, problem = self._prepare(X, y, sample_weight, offset, groups, lazy=False)
-        problem, estimate = self._estimate(method, problem)
-        estimate = examine(problem, estimate)
+        with np.errstate(all="ignore"):  # as in the tasks
+            problem, estimate = self._estimate(method, problem)
+            estimate = examine(problem, estimate)
         attach(self, problem.model, estimate)
         for category, text in estimate.warnings:
             warnings.warn(with_pointer(category, text), category, stacklevel=2)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import dask
+import numpy as np
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import Task, TaskRef
@@ -39,7 +40,7 @@ def apply(function: Callable[..., Any], *arguments: Any, name: str) -> Delayed:
     6
     """
     key = f"{name}-{tokenize(function, arguments)}"
-    task = Task(key, function, *(reference(value) for value in arguments))
+    task = Task(key, _quietly, function, *(reference(value) for value in arguments))
     return delayed(key, {key: task}, [value for value in arguments if isinstance(value, Delayed)], {})
 
 
@@ -81,3 +82,9 @@ def reference(value: Any) -> Any:
         What goes into a `Task`.
     """
     return TaskRef(value.key) if isinstance(value, Delayed) else value
+
+
+def _quietly(function: Callable[..., Any], *arguments: Any) -> Any:
+    # As in the kernels of blocks: what overflows is acted on, and NumPy's warnings say neither where nor why.
+    with np.errstate(all="ignore"):
+        return function(*arguments)

@@ -54,7 +54,8 @@ def _run(block: Block, kernel: Callable[..., Any], model: Model, classes: np.nda
     checks_itself = getattr(kernel, "self_checking", False)
     if not checks_itself and (found := inspect_columns(rows, model)):
         return found
-    with one_blas_thread():
+    # What overflows in single rows shows in the sums, where it is acted on; NumPy's warnings say neither where nor why.
+    with one_blas_thread(), np.errstate(all="ignore"):
         result = kernel(hold(rows, model), model, *arguments)
     if checks_itself and not result.is_finite():
         # Sums over all rows have shown that something is amiss; now it is worth a search.

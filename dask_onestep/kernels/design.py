@@ -11,11 +11,11 @@ import pandas as pd
 
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.split_matrix import SplitMatrix
-from dask_onestep.kernels.table import complete_cases, plain_columns, sorted_levels
+from dask_onestep.kernels.table import MAX_LEVELS, TOO_MANY_LEVELS, complete_cases, plain_columns, sorted_levels
 from dask_onestep.kernels.terms import Factor, Terms, is_numeric, parse
 from dask_onestep.kernels.wide import WideFactor, are_wide, sparse_columns
 
-__all__ = ["Design", "make_design", "open_factors", "specify_terms"]
+__all__ = ["Design", "assemble", "make_design", "open_factors", "specify_terms"]
 
 _SLICE_ROWS = 65_536
 _PARTS = ("y", "weights", "offset", "groups")
@@ -223,14 +223,11 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
     levels: list[tuple[Factor, pd.Index]] = []
     for factor in _categorical(terms, dtypes):
         told = _told_levels(factor, dtypes)
+        if told is not None and len(told) > MAX_LEVELS:
+            raise ValueError(f"{factor.name} has {len(told):,} categories, more than {MAX_LEVELS:,}. {TOO_MANY_LEVELS}")
         levels.append((factor, sorted_levels(factor.values(looked_at[factor])) if told is None else told))
     if terms.formula is None:
-        names = _treatment_names(terms, dict(_column_levels(levels)))
-        effects = {
-            factor.name: tuple(i for i, n in enumerate(names) if n.startswith(f"{factor.name}[T."))
-            for factor, _ in levels
-        }
-        return Design(terms, names, tuple(levels), wide=_wide(levels, effects))
+        return assemble(terms, tuple(levels), None)
     known = _column_levels(levels)
     empty = pd.DataFrame({name: _empty(dtypes[name]) for name in terms.columns})
     rows = plain_columns(empty if seen is None else seen.level_rows(), terms.columns, known)
@@ -239,9 +236,36 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
         state = specify_terms(terms, plain_columns(seen.state_rows(), terms.columns, known)).transform_state
         spec = spec.update(transform_state=state)
     _check_kinds(spec, {factor.name for factor, _ in levels})
+    return assemble(terms, tuple(levels), spec)
+
+
+def assemble(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], spec: Any) -> Design:
+    """Return a design of its parts.
+
+    Parameters
+    ----------
+    terms : Terms
+        What the model reads.
+    levels : tuple of (Factor, Index)
+        The levels of each categorical factor.
+    spec : ModelSpec or None
+        formulaic's specification; None without a formula.
+
+    Returns
+    -------
+    Design
+        The design, its columns named.
+    """
+    if spec is None:
+        names = _treatment_names(terms, dict(_column_levels(levels)))
+        effects = {
+            factor.name: tuple(i for i, n in enumerate(names) if n.startswith(f"{factor.name}[T."))
+            for factor, _ in levels
+        }
+        return Design(terms, names, levels, wide=_wide(levels, effects))
     first = int(terms.fit_intercept)
     effects = {str(term): tuple(at - first for at in columns) for term, columns in spec.term_indices.items()}
-    return Design(terms, tuple(spec.column_names[first:]), tuple(levels), spec, _wide(levels, effects))
+    return Design(terms, tuple(spec.column_names[first:]), levels, spec, _wide(levels, effects))
 
 
 def _wide(levels: Any, effects: Mapping[str, tuple[int, ...]]) -> tuple[WideFactor, ...]:

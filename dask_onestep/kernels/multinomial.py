@@ -224,7 +224,7 @@ def moments(rows: Rows, model: Model, coef: np.ndarray) -> Moments:
     return Moments(len(rows), total, loglik, score.T.ravel()[free], information[np.ix_(free, free)])
 
 
-def with_prior(rows: Rows, model: Model, share: float) -> Rows:
+def with_prior(rows: Rows, model: Model, share: np.ndarray) -> Rows:
     """Return rows with the weak prior of Clogg et al.: each also has every class, by its frequency.
 
     Parameters
@@ -233,7 +233,7 @@ def with_prior(rows: Rows, model: Model, share: float) -> Rows:
         The rows.
     model : Model
         The model.
-    share : float
+    share : ndarray of shape (m,)
         Pseudo-observations for each row.
 
     Returns

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dask_onestep.kernels.entering import oversized_columns
-from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.likelihood import moments, slices
 from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.multinomial import with_prior
 from dask_onestep.kernels.newton import fit_rows
@@ -70,8 +70,9 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
     """Return the MLE of the pilot rows; of a separated pilot, its penalised fit.
 
     A pilot without an MLE (separated, all zero, one class) is given the weak prior of Clogg, Rubin,
-    Schenker, Schultz and Weidman (1991): d pseudo-observations, spread over the rows, whose response
-    is the pilot's mean.
+    Schenker, Schultz and Weidman (1991): d pseudo-observations whose response is the pilot's mean. They are
+    spread over the rows by leverage, as Firth's (1993) penalty spreads them, so that each level of a factor,
+    common or rare, has about one.
 
     Parameters
     ----------
@@ -111,8 +112,31 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
 
 def _with_prior(rows: Rows, model: Model) -> Rows:
     weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-    share = len(model.names) / len(rows)
+    share = leverages(rows, model)
     if model.outcomes:
         return with_prior(rows, model, share)
     mean = (np.dot(weights, rows.y) + 0.5) / (weights.sum() + 1.0)
     return replace(rows, y=(rows.y + share * mean) / (1.0 + share), weights=weights * (1.0 + share))
+
+
+def leverages(rows: Rows, model: Model) -> np.ndarray:
+    """Return the pseudo-observations of each row, xᵢ'(Σ wⱼxⱼxⱼ'/w̄)⁻¹xᵢ: its leverage where all weights are 1.
+
+    Parameters
+    ----------
+    rows : Rows
+        The rows.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Not negative; Σ wᵢhᵢ/w̄ is the rank of the rows.
+    """
+    gram = np.zeros((model.width, model.width))
+    mean = 1.0 if rows.weights is None else float(rows.weights.mean())
+    for part in slices(rows, model):
+        gram += part.gram(None if part.weights is None else part.weights / mean)
+    inverse = np.nan_to_num(factorize(gram, intercept=model.has_intercept).inverse())
+    return np.concatenate([part.quadratic_forms(inverse) for part in slices(rows, model)])

@@ -16,12 +16,11 @@ import pandas as pd
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Block, Model, Rows
 from dask_onestep.kernels.sampling import row_keys
-from dask_onestep.kernels.table import complete_cases, plain_columns
+from dask_onestep.kernels.table import MAX_LEVELS, TOO_MANY_LEVELS, complete_cases, plain_columns
 from dask_onestep.kernels.terms import Factor, Terms, evaluate
 
-__all__ = ["MAX_LEVELS", "STATE_ROWS", "Profile", "profile"]
+__all__ = ["STATE_ROWS", "Profile", "profile"]
 
-MAX_LEVELS = 10_000
 STATE_ROWS = 100_000
 
 
@@ -158,7 +157,7 @@ def _too_many(factors: tuple[Factor, ...], levels: tuple[pd.DataFrame, ...], blo
         (
             f"{factor.name} has more than {MAX_LEVELS:,} levels",
             0,
-            "Is it an identifier? Leave it out, group its levels, or convert it to a number.",
+            TOO_MANY_LEVELS,
         )
         for factor, rows in zip(factors, levels, strict=True)
         if len(rows) > MAX_LEVELS

@@ -11,8 +11,10 @@ import pandas as pd
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.terms import Terms, is_numeric
 
-__all__ = ["DROP", "complete_cases", "gaps", "plain_columns", "sorted_levels"]
+__all__ = ["DROP", "MAX_LEVELS", "TOO_MANY_LEVELS", "complete_cases", "gaps", "plain_columns", "sorted_levels"]
 
+MAX_LEVELS = 10_000
+TOO_MANY_LEVELS = "Is it an identifier? Leave it out, group its levels, or convert it to a number."
 DROP = "Pass missing='drop' to leave such rows out, or mend them first."
 
 

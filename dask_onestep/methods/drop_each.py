@@ -96,7 +96,7 @@ def drop_each(problem: Problem, method: Any, estimate: Estimate, groups: Sequenc
     ...     def estimate(self, problem):
     ...         method = resolve_method("mle")
     ...         estimate = method.estimate(problem)
-    ...         self.coefs = drop_each(problem, method, estimate, ["x0", "x1"])
+    ...         self.coefs = drop_each(problem, method, estimate, [["x0"], ["x1"]])
     ...         return estimate
     >>> X, y, coef = make_glm(2000, 2, family="poisson")
     >>> method = Dropping()

@@ -7,11 +7,13 @@ in ``fit`` and build a lazy graph in ``fit_delayed``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import cloudpickle
 import dask
 import distributed
 import numpy as np
@@ -285,7 +287,8 @@ class Problem:
         if self.lazy:
             return value
         with self._progress():
-            (settled,) = dask.persist(value, **self._options)
+            with _saying_what_cannot_be_sent(self.model):
+                (settled,) = dask.persist(value, **self._options)
             self._watch(settled)
         return settled
 
@@ -306,6 +309,8 @@ class Problem:
         ------
         ValueError
             If the fit is lazy.
+        TypeError
+            If a part of the model or of the data's graph cannot be sent to other processes.
         """
         if self.lazy:
             raise ValueError(
@@ -316,7 +321,8 @@ class Problem:
             if self.verbose and self._on_cluster:
                 (value,) = dask.persist(value, **self._options)
                 self._watch(value)
-            return value.compute(**self._options)
+            with _saying_what_cannot_be_sent(self.model):
+                return value.compute(**self._options)
 
     def refuse(self, **honoured: tuple[str, ...]) -> None:
         """Raise if `cov_type` or `solver` is one that the calling method cannot honour.
@@ -364,3 +370,28 @@ def _classes(sample: PilotSample, most: int) -> np.ndarray | None:
 
 def _labels(known: Survey) -> np.ndarray | None:
     return known.classes
+
+
+@contextmanager
+def _saying_what_cannot_be_sent(model: Model) -> Iterator[None]:
+    """Turn an error of pickling into one that says whose it is."""
+    try:
+        yield
+    except (TypeError, pickle.PicklingError) as error:
+        if not any(word in str(error) for word in ("pickle", "serialize")):
+            raise
+        parts = {"family=": model.family, "link=": model.link}
+        guilty = [f"{name}{part!r}" for name, part in parts.items() if not _travels(part)]
+        what = " and ".join(guilty) or "A function or an object in the data's own graph"
+        raise TypeError(
+            f"{what} cannot be sent to other processes ({error}). Make it an object that pickles, without locks, open "
+            "files or connections, or compute in this process: dask.config.set(scheduler='threads')."
+        ) from error
+
+
+def _travels(part: Any) -> bool:
+    try:
+        cloudpickle.dumps(part)
+    except (TypeError, pickle.PicklingError):
+        return False
+    return True

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.design import Design, specify_terms
+from dask_onestep.kernels.design import Design, assemble, specify_terms
 from dask_onestep.kernels.table import plain_columns
 from dask_onestep.kernels.terms import Factor, Terms, column_terms, formula_terms
 
@@ -77,9 +77,10 @@ def read_design(record: Mapping[str, Any]) -> Design:
         (by_name[name], pd.Index(values)) for name, values in zip(record["factors"], record["levels"], strict=True)
     )
     spec = None if record["state"] is None else _specification(terms, levels, decode_state(record["state"]))
-    if spec is not None and tuple(spec.column_names[int(terms.fit_intercept) :]) != tuple(record["names"]):
+    design = assemble(terms, levels, spec)
+    if design.names != tuple(record["names"]):
         raise ValueError(f"formula={terms.formula!r} does not give the columns {record['names']}.")
-    return Design(terms, tuple(record["names"]), levels, spec)
+    return design
 
 
 def _specification(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], state: dict[str, Any]) -> Any:

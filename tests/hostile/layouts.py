@@ -13,6 +13,7 @@ from catalogue import (
     case,
     like,
     partitions,
+    reference,
     refused,
 )
 
@@ -305,6 +306,10 @@ def named(columns):
     return T.with_(x=pd.DataFrame(T.x, columns=columns))
 
 
+def _slope(model):
+    np.testing.assert_allclose(model.coef_, reference(T.with_(x=T.x[:, :1])).params[1:], rtol=1e-8)
+
+
 for name, columns in names.items():
     case("names", name, named(columns), both, forms=(FRAME,))
 case("names", "of an array in memory", T, both, forms=(ARRAY, NUMPY))
@@ -313,6 +318,29 @@ case(
     "intercept",
     named(["intercept", "x1"]),
     refused("X has a column named 'intercept'", "Rename it"),
+    forms=(FRAME, NUMPY),
+)
+MANY = refused("id has", "10,000", "Is it an identifier? Leave it out, group its levels")
+identifiers = Table(pd.DataFrame({"id": np.arange(12_000).astype(str)}), np.arange(12_000.0), sizes=(6000, 6000))
+case("levels", "a row each", identifiers, MANY, forms=(FRAME, NUMPY))
+million = pd.Categorical.from_codes(AT, np.arange(1_000_000).astype(str))
+case("levels", "a million categories", T.with_(x=pd.DataFrame({"id": million})), MANY, forms=(FRAME, NUMPY))
+case(
+    "levels",
+    "a row each, in a formula",
+    T.with_(x=pd.DataFrame({"id": million, "y": T.y})),
+    MANY,
+    lambda: GLMRegressor(formula="y ~ id"),
+    forms=(FRAME, NUMPY),
+    act=lambda model, X, y: model.fit(X),
+)
+words = T.with_(x=T.x.astype(str).astype(object) + "!")
+case("levels", "words in an array", words, refused("does not convert", "Encode"), forms=(ARRAY,))
+case(
+    "levels",
+    "one",
+    T.with_(x=pd.DataFrame({"x0": T.x[:, 0], "id": "a"})),
+    answered(lambda m: _slope(m)),
     forms=(FRAME, NUMPY),
 )
 case("names", "twice the same", named(["a", "a"]), refused("two columns named 'a'", "Rename"), forms=(FRAME, NUMPY))

@@ -126,7 +126,7 @@ case(
     "labels",
     "three classes with a probit link",
     B.with_(y=AT % 3),
-    refused("multiclass", "y has the labels 0, 1, 2", "logit link"),
+    refused("multiclass", "y has the labels 0, 1, 2", "use link='logit'"),
     lambda: GLMClassifier(link="probit"),
 )
 case(

@@ -1,0 +1,29 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.sparse.recovery import ACTIVE, METHODS, RESULTS, Cell, fit, summarise
+
+
+def test_the_table_says_of_each_row_what_the_docs_say():
+    table = pd.read_csv(RESULTS)
+    assert len(table) == 36
+    assert (table["l2"] < table["l2 naive"]).all()
+    unwarned = table[table.warned == 0]
+    assert len(unwarned) >= 10
+    assert ((unwarned["from"] <= 0.95) & (unwarned["to"] >= 0.95)).all()
+    assert table["coverage idle"].between(0.93, 0.98).all()
+    # Whoever is far off has been warned in most draws.
+    assert (table.loc[table["to"] < 0.90, "warned"] > 0.5).all()
+
+
+def test_a_cell_is_summed_up():
+    cell = Cell("gaussian", 8, 100)
+    draws = [fit(cell, seed, name, method) for seed in range(2) for name, method in METHODS.items()]
+    table = summarise(pd.DataFrame(draws))
+    assert table["method"].tolist() == list(METHODS)
+    assert (table["draws"] == 2).all()
+    one = [draw for draw in draws if draw["method"] == "default"]
+    held = sum(draw["active held"] for draw in one) / (2 * ACTIVE)
+    assert table.loc[0, "coverage active"] == pytest.approx(held)
+    assert table.loc[0, "l2"] == pytest.approx(np.mean([draw["l2"] for draw in one]))
