@@ -2,13 +2,16 @@
 
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import dask.array as da
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from support import finite_difference, model_of
 
+from benchmarks.one_step import poor
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot
 from dask_onestep.kernels.curvature import Curvature
 from dask_onestep.kernels.likelihood import moments
@@ -211,6 +214,23 @@ def test_a_dispersion_that_cannot_be_foretold_is_the_pilot_rows_own():
     step = take_step(model, pilot, pilot.coef, sums, None)
     assert step.ahead.pearson == pytest.approx(10 * moments(pilot.rows, model, step.coef).pearson)
     assert np.isfinite(step.distance)
+
+
+@pytest.mark.parametrize("design", poor.DESIGNS, ids=lambda design: f"{design.family}, {design.name}")
+def test_a_poor_pilot_is_never_far_and_silent(design):
+    """One of the thousand of ``python -m benchmarks.one_step.poor``, on other rows."""
+    found = poor.fit_poorly(design, seed=1000)
+    assert found["error"] == ""
+    assert np.isfinite(found["distance"])
+    assert found["warned"] or found["distance"] < poor.FAR
+
+
+def test_the_thousand_poor_pilots_end_in_estimates():
+    tally = pd.read_csv(Path(__file__).parents[1] / "benchmarks" / "one_step" / "results" / "poor.csv")
+    assert len(tally) == len(poor.DESIGNS)
+    assert tally["pilots"].sum() >= 1000
+    assert not tally[["raised", "not_finite", "far_silent"]].any(axis=None)
+    assert tally["far"].sum() > 100  # they are poor
 
 
 @pytest.mark.parametrize("family", ["binomial", "poisson", "gamma"])

@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 from support import model_of
 
+from dask_onestep.kernels import slices as slicing
 from dask_onestep.kernels.algebra import DenseSlice
 from dask_onestep.kernels.compiled import CompiledSlice
 from dask_onestep.kernels.rows import Rows
@@ -40,11 +41,17 @@ def stored(x, form):
     return SplitMatrix(x[:, [0, 3]], whole[:, held], np.array([0, 3]), held)
 
 
-@pytest.fixture(params=["dense", "compiled", "split", "sparse"])
+FORMS = ["dense", "compiled", "split", "sparse"]
+
+
+def use(monkeypatch, kind):
+    monkeypatch.setattr(slicing, "_dense_kind", lambda: kind)
+
+
+@pytest.fixture(params=FORMS)
 def case(request, monkeypatch):
-    kind = CompiledSlice if request.param == "compiled" else DenseSlice
-    monkeypatch.setattr("dask_onestep.kernels.slices._dense_kind", lambda: kind)
-    monkeypatch.setattr("dask_onestep.kernels.slices.MAX_DENSITY", 0.5)
+    monkeypatch.setattr(slicing, "MAX_DENSITY", 0.5)
+    use(monkeypatch, CompiledSlice if request.param == "compiled" else DenseSlice)
     rows, model = draw(), model_of(columns=P)
     parts = list_of(replace(rows, x=stored(rows.x, request.param)), model)
     return np.column_stack([np.ones(N), rows.x]), rows, parts
@@ -97,6 +104,14 @@ def test_gram_matrices_with_weights_of_any_sign(case, sign):
     close(sum(ask(lambda part: part.gram())), design.T @ design)
 
 
+def test_sums_and_gram_matrices_together(case):
+    design, _, ask = case
+    values, weights = np.random.default_rng(8).normal(size=(2, N))
+    pairs = ask(lambda part: part.weighted_sum_and_gram(values[part.rows], weights[part.rows]))
+    close(sum(pair[0] for pair in pairs), design.T @ values)
+    close(sum(pair[1] for pair in pairs), design.T @ (weights[:, None] * design))
+
+
 def test_gram_matrices_of_several_outcomes(case):
     design, _, ask = case
     weights = np.random.default_rng(3).normal(size=(N, 2, 2))
@@ -105,14 +120,6 @@ def test_gram_matrices_of_several_outcomes(case):
         sum(ask(lambda part: part.gram(weights[part.rows]))),
         np.einsum("nab,ni,nj->aibj", weights, design, design).reshape(2 * D, 2 * D),
     )
-
-
-def test_sums_and_gram_matrices_together(case):
-    design, _, ask = case
-    values, weights = np.random.default_rng(8).normal(size=(2, N))
-    pairs = ask(lambda part: part.weighted_sum_and_gram(values[part.rows], weights[part.rows]))
-    close(sum(pair[0] for pair in pairs), design.T @ values)
-    close(sum(pair[1] for pair in pairs), design.T @ (weights[:, None] * design))
 
 
 @pytest.mark.parametrize("shape", [N, (N, 2)])
@@ -158,8 +165,7 @@ def test_sparse_columns_that_are_full_are_taken_as_dense():
     kinds = {}
     for density in (0.05, 0.5):
         x = np.where(np.random.default_rng(8).random((N, P)) < density, 1.0, 0.0)
-        parts = slices(replace(rows, x=stored(x, "sparse")), model)
-        kinds[density] = {isinstance(part, DenseSlice) for part in parts}
+        kinds[density] = {isinstance(part, DenseSlice) for part in slices(replace(rows, x=stored(x, "sparse")), model)}
     assert kinds == {0.05: {False}, 0.5: {True}}
 
 

@@ -218,13 +218,9 @@ def safe_start(rows: Rows, model: Model) -> np.ndarray | None:
         return np.zeros(len(model.names))
     weights = np.ones(len(rows)) if rows.weights is None or not rows.weights.any() else rows.weights
     target = model.link.link(model.family.initial_mean(np.atleast_1d(np.average(rows.y, weights=weights)), np.ones(1)))
-    # The least-squares fit to ones; the first column itself, if that is the constant.
-    d = len(model.names)
-    gram, total = np.zeros((d, d)), np.zeros(d)
-    for part in slices(rows, model):
-        gram += part.gram()
-        total += part.weighted_sum(np.ones(len(part.y)))
-    level = factorize(gram, intercept=model.has_intercept).solve(total)
+    level = _constant(rows, model)
+    if level is None:
+        return None
     offset = np.zeros(1) if rows.offset is None else rows.offset
     for shift in (offset.mean(), offset.max(), offset.min()):
         coef = (target - shift) * level
@@ -233,3 +229,16 @@ def safe_start(rows: Rows, model: Model) -> np.ndarray | None:
             if all(model.family.valid_mean(mean).all() for mean in means):
                 return coef
     return None
+
+
+def _constant(rows: Rows, model: Model) -> np.ndarray | None:
+    """Return coefficients that give every row about 1: the constant's, or the least-squares fit; None on overflow."""
+    d = len(model.names)
+    if model.has_intercept:
+        return np.eye(1, d)[0]
+    gram, total = np.zeros((d, d)), np.zeros(d)
+    with np.errstate(all="ignore"):
+        for part in slices(rows, model):
+            gram += part.gram()
+            total += part.weighted_sum(np.ones(len(part.y)))
+    return factorize(gram, intercept=False).solve(total) if np.isfinite(gram).all() else None
