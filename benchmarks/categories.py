@@ -38,6 +38,7 @@ from dask_onestep.links import LINKS
 RESULTS = Path(__file__).parent / "results" / "categories.csv"
 CASES = ((10, 1), (20, 1), (50, 1), (100, 1), (100, 2), (300, 1), (1000, 1))
 NUMERIC = 5
+Kinds = tuple[type[DenseSlice], type[SplitSlice]]
 COMPILED, NUMPY = (CompiledSlice, CompiledSplitSlice), (DenseSlice, SplitSlice)
 
 
@@ -50,22 +51,18 @@ def least(function: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
-def in_turns(functions: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
+def in_turns(passes: dict[str, tuple[Kinds, Callable[[], object]]], seconds: float) -> dict[str, float]:
     """Return the least seconds of each, timed in turns for so long, so that other load meets all of them."""
     rounds, stop = [], time.perf_counter() + seconds
     while len(rounds) < 3 or time.perf_counter() < stop:
-        rounds.append({name: least(function, 1) for name, function in functions.items()})
-    return {name: min(times[name] for times in rounds) for name in functions}
+        rounds.append({name: summed_by(kinds, function, 1) for name, (kinds, function) in passes.items()})
+    return {name: min(times[name] for times in rounds) for name in passes}
 
 
-def summed_by(kinds: tuple[type[DenseSlice], type[SplitSlice]], function: Callable[[], object]) -> Callable[[], object]:
-    """Return the function, its slices being of these kinds."""
-
-    def timed():
-        with mock.patch.object(slicing, "_kinds", return_value=kinds):
-            return function()
-
-    return timed
+def summed_by(kinds: Kinds, function: Callable[[], object], repeats: int) -> float:
+    """Return the least seconds of a function whose slices are of these kinds."""
+    with mock.patch.object(slicing, "_kinds", return_value=kinds):
+        return least(function, repeats)
 
 
 def codes_of(rng: np.random.Generator, rows: int, levels: int) -> np.ndarray:
@@ -103,19 +100,20 @@ def compare(rows: int, allowed: float) -> pd.DataFrame:
             loglik = row_log_likelihood(model, y, eta, mean).sum()
             return loglik, matrix.transpose_matvec(residual), matrix.sandwich(weight)
 
-        def by_slices(kinds, rows, model=model, coef=coef):
-            return summed_by(kinds, lambda: moments(rows, model, coef))
+        def summed(rows, model=model, coef=coef):
+            return lambda: moments(rows, model, coef)
 
+        dense_rows, split_rows = Rows(split.toarray(), y), Rows(split, y)
         passes = {
-            "dense": by_slices(COMPILED, Rows(split.toarray(), y)),
-            "split": by_slices(COMPILED, Rows(split, y)),
-            "scipy": by_slices(NUMPY, Rows(split, y)),
-            "tabmat": with_tabmat,
+            "dense": (COMPILED, summed(dense_rows)),
+            "split": (COMPILED, summed(split_rows)),
+            "scipy": (NUMPY, summed(split_rows)),
+            "tabmat": (COMPILED, with_tabmat),
         }
         with threadpool_limits(1):  # of BLAS and of tabmat's OpenMP
             wanted = with_tabmat()[2]
-            for name in ("dense", "split", "scipy"):
-                np.testing.assert_allclose(passes[name]().information, wanted, rtol=1e-8, atol=1e-8)
+            for function in (summed(dense_rows), summed(split_rows)):
+                np.testing.assert_allclose(function().information, wanted, rtol=1e-8, atol=1e-8)
             seconds = in_turns(passes, allowed)
         found.append({"levels": levels, "factors": factors, "columns": p + 1, "rows": rows, **seconds})
         print(pd.DataFrame(found[-1:]).to_string(index=False, header=len(found) == 1), flush=True)
@@ -144,7 +142,7 @@ def densities(repeats: int) -> None:
                 for name, kinds in (("compiled", COMPILED), ("NumPy", NUMPY)):
                     for form, most in (("sparse", 1.0), ("dense", 0.0)):
                         with mock.patch.object(slicing, "MAX_DENSITY", most):
-                            times[f"{form} {name}"] = 1e9 * least(summed_by(kinds, gram), repeats) / 16_384
+                            times[f"{form} {name}"] = 1e9 * summed_by(kinds, gram, repeats) / 16_384
             told = ", ".join(f"{name} {nanoseconds:.0f}" for name, nanoseconds in times.items())
             print(f"{p} columns, density {density}: {told} ns a row", flush=True)
 
