@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.datasets.download import Remote, download, remote_files
+from dask_onestep.datasets.home import data_folder
 
 __all__ = ["fetch_airline", "load_airline"]
 
@@ -189,16 +190,10 @@ def fetch_airline(
     wanted = [int(years)] if isinstance(years, (int, np.integer)) else [int(year) for year in years]
     if strange := [year for year in wanted if not FIRST_YEAR <= year <= LAST_YEAR]:
         raise ValueError(f"years={strange} are not in the data: it has {FIRST_YEAR} to {LAST_YEAR}.")
-    home = _home(data_home)
+    home = data_folder(data_home, "airline")
     home.mkdir(parents=True, exist_ok=True)
     published = remote_files(server, _DATASET)
     if absent := [year for year in wanted if f"{year}.csv.bz2" not in published]:
         raise ValueError(f"{server} has no files of the years {absent} in {_DATASET}.")
     remotes: list[Remote] = [published[f"{year}.csv.bz2"] for year in wanted]
     return [download(remote, home / remote.name, progress=progress) for remote in remotes]
-
-
-def _home(data_home: str | os.PathLike | None) -> Path:
-    if data_home is not None:
-        return Path(data_home).expanduser()
-    return Path(os.environ.get("DASK_ONESTEP_DATA", "~/dask_onestep_data")).expanduser() / "airline"
