@@ -1,10 +1,10 @@
 """Categories of many levels: representations beside each other, and a fit of 1,000 levels.
 
-    python -m benchmarks.categories            # one pass over the same rows: dense, split, tabmat
+    python -m benchmarks.categories            # one pass over the same rows: dense, split (compiled, SciPy), tabmat
     python -m benchmarks.categories --density  # from which density on a dense Gram matrix is faster
     python -m benchmarks.categories --fit 10000000 [--levels 1000] [--method mle]
 
-tabmat (of glum) is needed for the first alone.  The levels' frequencies fall as 1/(k + 10).
+tabmat (of glum) is needed for the first alone, numba for all but the fit.  The levels' frequencies fall as 1/(k + 10).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import dask
 import dask.dataframe as dd
@@ -23,17 +24,22 @@ import pandas as pd
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from benchmarks.origin import commit
 from dask_onestep import GLMClassifier
 from dask_onestep.families import Binomial
-from dask_onestep.kernels.likelihood import moments, working
+from dask_onestep.kernels import slices as slicing
+from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
+from dask_onestep.kernels.compiled import CompiledSlice, CompiledSplitSlice
+from dask_onestep.kernels.likelihood import moments, row_log_likelihood, working
 from dask_onestep.kernels.rows import Model, Rows
-from dask_onestep.kernels.slices import dense_slices
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.links import LINKS
 
 RESULTS = Path(__file__).parent / "results" / "categories.csv"
 CASES = ((10, 1), (20, 1), (50, 1), (100, 1), (100, 2), (300, 1), (1000, 1))
 NUMERIC = 5
+Kinds = tuple[type[DenseSlice], type[SplitSlice]]
+COMPILED, NUMPY = (CompiledSlice, CompiledSplitSlice), (DenseSlice, SplitSlice)
 
 
 def least(function: Callable[[], object], repeats: int) -> float:
@@ -43,6 +49,20 @@ def least(function: Callable[[], object], repeats: int) -> float:
         function()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def in_turns(passes: dict[str, tuple[Kinds, Callable[[], object]]], seconds: float) -> dict[str, float]:
+    """Return the least seconds of each, timed in turns for so long, so that other load meets all of them."""
+    rounds, stop = [], time.perf_counter() + seconds
+    while len(rounds) < 3 or time.perf_counter() < stop:
+        rounds.append({name: summed_by(kinds, function, 1) for name, (kinds, function) in passes.items()})
+    return {name: min(times[name] for times in rounds) for name in passes}
+
+
+def summed_by(kinds: Kinds, function: Callable[[], object], repeats: int) -> float:
+    """Return the least seconds of a function whose slices are of these kinds."""
+    with mock.patch.object(slicing, "_kinds", return_value=kinds):
+        return least(function, repeats)
 
 
 def codes_of(rng: np.random.Generator, rows: int, levels: int) -> np.ndarray:
@@ -55,8 +75,8 @@ def one_hot(codes: np.ndarray, levels: int) -> sparse.csr_array:
     return whole[:, 1:]
 
 
-def compare(rows: int, repeats: int) -> pd.DataFrame:
-    """Return seconds of a pass, score and information of a logistic model, by representation."""
+def compare(rows: int, allowed: float) -> pd.DataFrame:
+    """Return seconds of a pass, log-likelihood, score and information of a logistic model, by representation."""
     import tabmat
 
     found = []
@@ -75,46 +95,56 @@ def compare(rows: int, repeats: int) -> pd.DataFrame:
         )
 
         def with_tabmat(matrix=by_tabmat, y=y, coef=coef, model=model):
-            _, residual, weight = working(model, y, matrix.matvec(coef))
-            return matrix.transpose_matvec(residual), matrix.sandwich(weight)
+            eta = matrix.matvec(coef)
+            mean, residual, weight = working(model, y, eta)
+            loglik = row_log_likelihood(model, y, eta, mean).sum()
+            return loglik, matrix.transpose_matvec(residual), matrix.sandwich(weight)
+
+        def summed(rows, model=model, coef=coef):
+            return lambda: moments(rows, model, coef)
 
         dense_rows, split_rows = Rows(split.toarray(), y), Rows(split, y)
+        passes = {
+            "dense": (COMPILED, summed(dense_rows)),
+            "split": (COMPILED, summed(split_rows)),
+            "scipy": (NUMPY, summed(split_rows)),
+            "tabmat": (COMPILED, with_tabmat),
+        }
         with threadpool_limits(1):  # of BLAS and of tabmat's OpenMP
-            at = moments(split_rows, model, coef)
-            np.testing.assert_allclose(with_tabmat()[1], at.information, rtol=1e-8, atol=1e-8)
-            np.testing.assert_allclose(moments(dense_rows, model, coef).information, at.information, atol=1e-8)
-            seconds = {
-                "dense": least(lambda a=dense_rows, m=model, c=coef: moments(a, m, c), repeats),
-                "split": least(lambda a=split_rows, m=model, c=coef: moments(a, m, c), repeats),
-                "tabmat": least(with_tabmat, repeats),
-            }
+            wanted = with_tabmat()[2]
+            for function in (summed(dense_rows), summed(split_rows)):
+                np.testing.assert_allclose(function().information, wanted, rtol=1e-8, atol=1e-8)
+            seconds = in_turns(passes, allowed)
         found.append({"levels": levels, "factors": factors, "columns": p + 1, "rows": rows, **seconds})
         print(pd.DataFrame(found[-1:]).to_string(index=False, header=len(found) == 1), flush=True)
     table = pd.DataFrame(found)
-    table["dense/split"], table["tabmat/split"] = table["dense"] / table["split"], table["tabmat"] / table["split"]
-    return table
+    for name in ("dense", "scipy", "tabmat"):
+        table[f"{name}/split"] = table[name] / table["split"]
+    return table.assign(commit=commit(), command="python -m benchmarks.categories")
 
 
 def densities(repeats: int) -> None:
-    """Print nanoseconds a row of a sparse and of a densified Gram matrix."""
+    """Print nanoseconds a row of a sparse and of a densified Gram matrix, compiled and by NumPy and SciPy."""
     rng = np.random.default_rng(0)
     for p in (30, 100, 300):
         model = Model(Binomial(), LINKS["logit"], tuple(f"x{i}" for i in range(p)))
-        for density in (0.01, 0.03, 0.1, 0.2, 0.3):
+        for density in (0.01, 0.03, 0.1, 0.2, 0.3, 0.5):
             held = sparse.random_array((16_384, p), density=density, format="csr", rng=rng)
             columns = np.arange(p)
-            split = Rows(SplitMatrix(np.empty((16_384, 0)), held, columns[:0], columns), np.ones(16_384))
+            rows = Rows(SplitMatrix(np.empty((16_384, 0)), held, columns[:0], columns), np.ones(16_384))
             weights = rng.random(16_384)
 
-            def sparsely(held=held, weights=weights):
-                return (held.T @ held.multiply(weights[:, None]).tocsr()).toarray()
+            def gram(rows=rows, model=model, weights=weights):
+                return sum(part.gram(weights[part.rows]) for part in slicing.slices(rows, model))
 
-            def densely(rows=split, model=model, weights=weights):
-                return sum(part.gram(weights[part.rows]) for part in dense_slices(rows, model))
-
-            with threadpool_limits(1):  # of BLAS and of tabmat's OpenMP
-                times = [1e9 * least(function, repeats) / 16_384 for function in (sparsely, densely)]
-            print(f"{p} columns, density {density}: sparse {times[0]:.0f}, dense {times[1]:.0f} ns a row", flush=True)
+            times = {}
+            with threadpool_limits(1):
+                for name, kinds in (("compiled", COMPILED), ("NumPy", NUMPY)):
+                    for form, most in (("sparse", 1.0), ("dense", 0.0)):
+                        with mock.patch.object(kinds[1], "max_density", most):
+                            times[f"{form} {name}"] = 1e9 * summed_by(kinds, gram, repeats) / 16_384
+            told = ", ".join(f"{name} {nanoseconds:.0f}" for name, nanoseconds in times.items())
+            print(f"{p} columns, density {density}: {told} ns a row", flush=True)
 
 
 def partition(number: int, rows: int, levels: int) -> pd.DataFrame:
@@ -153,7 +183,8 @@ def fit(rows: int, levels: int, method: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=16_384)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=8, help="how long the passes of a case take turns")
+    parser.add_argument("--repeats", type=int, default=20, help="of a Gram matrix, of which the fastest is told")
     parser.add_argument("--density", action="store_true")
     parser.add_argument("--fit", type=int, metavar="ROWS")
     parser.add_argument("--levels", type=int, default=1000)
@@ -164,10 +195,10 @@ def main() -> None:
     elif options.fit:
         fit(options.fit, options.levels, options.method)
     else:
-        table = compare(options.rows, options.repeats)
+        table = compare(options.rows, options.seconds)
         RESULTS.parent.mkdir(exist_ok=True)
         table.to_csv(RESULTS, index=False, float_format="%.4g")
-        print(table.to_string(index=False, float_format="%.3g"))
+        print(table.drop(columns=["commit", "command"]).to_string(index=False, float_format="%.3g"))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ rows drawn from all of them; the rest is `OneStep()` as it is, which takes the p
 Printed by layout, m and sample:
 
 - read: bytes of the row groups that hold the pilot, as a share of the file's.
-- pilot: median squared distance from the pilot's estimate to the MLE, (b − β̂)'I(β̂)(b − β̂), over what it is on average
-  for a simple random sample, d(N/n − 1).
-- step, step_95: median and 95 % quantile of the same distance from the one-step estimate, over d; 0.1 is the default tol.
+- pilot: median squared distance from the pilot's estimate to the MLE, (b − β̂)'I(β̂)(b − β̂), over what it is on
+  average for a simple random sample, d(N/n − 1).
+- step, step_95: median and 95 % quantile of the same distance from the one-step estimate, over d; 0.1 is `tol`.
 - std_err: median over draws of how far the worst standard error is from the MLE's.
 - warned: share of draws that warn; unsaid: share whose step is further than 0.1 and does not warn.
 - passes: mean number, the pilot's pass left out.

@@ -30,7 +30,8 @@ th:first-child,td:first-child{text-align:left}thead th{border-bottom:2px solid #
 @media print{body{font-size:10px;max-width:none;margin:0;padding:0}@page{size:A4 landscape}}
 .small{color:#5b6773;font-size:.85rem}code{background:#f3f5f8;padding:.1rem .3rem}td.plot{padding:0;width:190px}
 td.plot svg{vertical-align:middle}
-.facts{columns:2 18rem;column-gap:3rem;margin:0}.facts div{display:flex;justify-content:space-between;break-inside:avoid}
+.facts{columns:2 18rem;column-gap:3rem;margin:0}
+.facts div{display:flex;justify-content:space-between;break-inside:avoid}
 .facts div{padding:.2rem .6rem;border-bottom:1px solid #dde3ea}.facts dd{margin:0}
 """
 

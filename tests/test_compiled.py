@@ -7,20 +7,26 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from support import model_of
 
 from dask_onestep.kernels import slices as slicing
-from dask_onestep.kernels.algebra import DenseSlice
-from dask_onestep.kernels.compiled import CompiledSlice
+from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
+from dask_onestep.kernels.compiled import CompiledSlice, CompiledSplitSlice
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.split_matrix import SplitMatrix
 
 FIELDS = ("loglik", "score", "information", "pearson", "pearson_gradient")
 
 
-def sums_by(kind, rows, model, coef):
+NUMPY, COMPILED = (DenseSlice, SplitSlice), (CompiledSlice, CompiledSplitSlice)
+
+
+def sums_by(kinds, rows, model, coef):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slicing, "_dense_kind", lambda: kind)
+        patch.setattr(slicing, "_kinds", lambda: kinds)
+        patch.setattr(kinds[1], "max_density", 1.0)  # what is sparse stays so
         return moments(rows, model, coef)
 
 
@@ -61,8 +67,11 @@ def test_sums_are_those_of_the_reference(rows, columns, dtype, layout, family, i
         rng.uniform(-0.1, 0.1, rows) if offset else None,
     )
     model = model_of(family, "log" if family == "gamma" else None, columns=columns, fit_intercept=intercept)
-    coef = rng.uniform(-0.2, 0.2, len(model.names))
-    reference, compiled = (sums_by(kind, part, model, coef) for kind in (DenseSlice, CompiledSlice))
+    assert_sums_agree(part, model, rng.uniform(-0.2, 0.2, len(model.names)))
+
+
+def assert_sums_agree(part, model, coef):
+    reference, compiled = (sums_by(kind, part, model, coef) for kind in (NUMPY, COMPILED))
     assert (compiled.n, compiled.weight) == (reference.n, reference.weight)
     for name in FIELDS:
         if (wanted := getattr(reference, name)) is None:
@@ -70,6 +79,64 @@ def test_sums_are_those_of_the_reference(rows, columns, dtype, layout, family, i
         else:
             np.testing.assert_allclose(getattr(compiled, name), wanted, rtol=1e-11, atol=1e-9, err_msg=name)
     np.testing.assert_array_equal(compiled.information, compiled.information.T)
+
+
+def split_of(x, dense, index=np.int32):
+    """Return a matrix whose columns of these numbers are dense and whose others are sparse."""
+    among = np.isin(np.arange(x.shape[1]), dense)
+    held = sparse.csr_array(x[:, ~among])
+    held = sparse.csr_array((held.data, held.indices.astype(index), held.indptr.astype(index)), shape=held.shape)
+    for part in (held.data, held.indices, held.indptr):
+        part.flags.writeable = False
+    return SplitMatrix(x[:, among], held, np.flatnonzero(among), np.flatnonzero(~among))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    rows=st.sampled_from([0, 1, 129, 300]),
+    columns=st.integers(1, 12),
+    dense=st.sets(st.integers(0, 11)),
+    density=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    index=st.sampled_from([np.int32, np.int64]),
+    family=st.sampled_from(["binomial", "gaussian", "negative-binomial"]),
+    intercept=st.booleans(),
+    weighted=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_sparse_sums_are_those_of_the_reference(
+    rows, columns, dense, density, index, family, intercept, weighted, seed
+):
+    rng = np.random.default_rng(seed)
+    x = np.where(rng.random((rows, columns)) < density, rng.normal(size=(rows, columns)), 0.0)
+    weights = rng.integers(0, 3, rows) / 2 if weighted else None
+    part = Rows(split_of(x, sorted(dense), index), rng.integers(0, 2, rows).astype(float), weights)
+    model = model_of(family, columns=columns, fit_intercept=intercept)
+    assert_sums_agree(part, model, rng.uniform(-0.2, 0.2, len(model.names)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+@pytest.mark.parametrize("column", [0, 3])
+def test_what_is_not_finite_reaches_the_sparse_sums(value, weight, column):
+    x = np.eye(5)[np.arange(300) % 5]
+    x[130, column] = value
+    weights = np.ones(300)
+    weights[130] = weight
+    rows, model = Rows(split_of(x, [0]), np.zeros(300), weights), model_of(columns=5)
+    for kind in (NUMPY, COMPILED):
+        assert not sums_by(kind, rows, model, np.full(6, 0.1)).is_finite()
+
+
+def test_repeated_sparse_sums_have_the_same_bits():
+    rng = np.random.default_rng(3)
+    x = np.where(rng.random((3000, 40)) < 0.1, rng.normal(size=(3000, 40)), 0.0)
+    y, model = rng.integers(0, 2, 3000).astype(float), model_of("binomial", columns=40)
+    first, again = (
+        sums_by(COMPILED, Rows(split_of(x, [0, 7], index), y), model, np.full(41, 0.1))
+        for index in (np.int32, np.int64)  # which of them depends on who made the block
+    )
+    np.testing.assert_array_equal(again.information, first.information)
+    np.testing.assert_array_equal(again.score, first.score)
 
 
 @pytest.mark.parametrize("at", [0, 130, 299])
@@ -82,7 +149,7 @@ def test_what_is_not_finite_reaches_the_sums(at, value, weight):
     weights = np.ones(300)
     weights[at] = weight
     model = model_of(columns=5)
-    for kind in (DenseSlice, CompiledSlice):
+    for kind in (NUMPY, COMPILED):
         assert not sums_by(kind, Rows(x, np.zeros(300), weights), model, np.full(6, 0.1)).is_finite()
 
 
@@ -90,7 +157,7 @@ def test_designs_wider_than_a_tile_go_to_blas():
     rng = np.random.default_rng(1)
     rows, model = Rows(rng.normal(size=(40, 301)), rng.normal(size=40)), model_of(columns=301)
     coef = rng.normal(size=302) / 50
-    wide, reference = (sums_by(kind, rows, model, coef) for kind in (CompiledSlice, DenseSlice))
+    wide, reference = (sums_by(kind, rows, model, coef) for kind in (COMPILED, NUMPY))
     np.testing.assert_array_equal(wide.information, reference.information)
 
 
@@ -98,19 +165,23 @@ def test_repeated_sums_have_the_same_bits():
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(3000, 11)), rng.integers(0, 2, 3000).astype(float)
     model = model_of("binomial", columns=11)
-    first = sums_by(CompiledSlice, Rows(x, y), model, np.full(12, 0.1))
+    first = sums_by(COMPILED, Rows(x, y), model, np.full(12, 0.1))
     # Another address and another layout of the same numbers.
-    again = sums_by(CompiledSlice, Rows(np.pad(x, ((1, 0), (3, 0)))[1:, 3:], y), model, np.full(12, 0.1))
+    again = sums_by(COMPILED, Rows(np.pad(x, ((1, 0), (3, 0)))[1:, 3:], y), model, np.full(12, 0.1))
     np.testing.assert_array_equal(again.information, first.information)
 
 
-KIND = "from dask_onestep.kernels.slices import _dense_kind; print(_dense_kind().__name__)"
+KIND = "from dask_onestep.kernels.slices import _kinds; print(*(kind.__name__ for kind in _kinds()))"
 WITHOUT = "import importlib.util as u; find = u.find_spec; u.find_spec = lambda n: None if n == 'numba' else find(n); "
 
 
 @pytest.mark.parametrize(
     ("code", "switch", "kind"),
-    [(KIND, "0", "CompiledSlice"), (KIND, "1", "DenseSlice"), (WITHOUT + KIND, "0", "DenseSlice")],
+    [
+        (KIND, "0", "CompiledSlice CompiledSplitSlice"),
+        (KIND, "1", "DenseSlice SplitSlice"),
+        (WITHOUT + KIND, "0", "DenseSlice SplitSlice"),
+    ],
 )
 def test_compiled_sums_need_numba_and_its_compiler(code, switch, kind, monkeypatch):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", switch)

@@ -54,3 +54,12 @@ def test_sweeps_together_say_which_lassos_they_solved(correlation, all_solved):
             for b in (coef[j], quadratic_lasso(x, responses[:, j], l1[0]))
         )
         assert -1e-12 <= left - exact <= gap[j] + 1e-12
+
+
+def test_sweeps_from_the_solution_end_there():
+    x, y, _ = sparse_data(400, 12, correlation=0.0)
+    gram, linear, square, l1 = x.T @ x / 400, (x.T @ y / 400)[None], np.array([y @ y / 400]), np.full((1, 12), 0.03)
+    exact = quadratic_lasso(x, y, l1[0])[None]
+    coef, gap = sweep_together(gram, linear, square, l1, 1e-8, exact)
+    np.testing.assert_array_equal(coef, exact)
+    assert gap[0] <= 1e-11 * square[0]

@@ -14,9 +14,11 @@ from dask.delayed import Delayed
 from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_selection import SelectKBest
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import d2_tweedie_score, r2_score
-from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from support import chunked, raise_if_dask_computes
@@ -112,6 +114,22 @@ def test_pipeline_and_cross_validation():
     frame = pd.DataFrame(x, columns=list("abcde"))
     fitted = pipe.set_output(transform="pandas").fit(frame, y)
     assert fitted[-1].coef_table().index.tolist() == ["intercept", *"abcde"]
+
+
+def test_pipelines_of_numpy_arrays_score_as_scikit_learns_own():
+    x, y = make_classification(400, 5, n_redundant=0, random_state=0)
+    searches, scores = [], []
+    for model in (GLMClassifier(method="mle"), LogisticRegression(C=np.inf, tol=1e-10)):
+        pipeline = Pipeline([("scaled", StandardScaler()), ("best", SelectKBest()), ("model", model)])
+        grid = {"best__k": [1, 3, 5], "model__fit_intercept": [True, False]}
+        searches.append(GridSearchCV(pipeline, grid, cv=4, scoring="neg_log_loss", error_score="raise").fit(x, y))
+        scores.append(cross_val_score(searches[-1].best_estimator_, x, y, cv=KFold(5), scoring="neg_log_loss"))
+    ours, theirs = searches
+    assert ours.best_params_ == theirs.best_params_
+    np.testing.assert_allclose(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], rtol=1e-6)
+    np.testing.assert_allclose(*scores, rtol=1e-6)
+    assert type(ours.predict_proba(x)) is np.ndarray
+    np.testing.assert_allclose(ours.predict_proba(x), theirs.predict_proba(x), atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["one-step", "mle", "pilot"])

@@ -24,9 +24,17 @@ from support import draw_table
 from dask_onestep import GLMClassifier, GLMRegressor, OneStep
 
 ROWS = (40, 70, 55, 35, 50, 60)
-PATIENCE = 100
+PATIENCE = 300
 
-pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.usefixtures("quiet", "unhurried"), pytest.mark.timeout(1200)]
+
+
+@pytest.fixture(scope="module")
+def unhurried():
+    """On a machine with much else to do, a process can take longer to start than Dask's half a minute."""
+    times = {"distributed.comm.timeouts.connect": f"{PATIENCE}s", "distributed.comm.timeouts.tcp": f"{PATIENCE}s"}
+    with dask.config.set(times):
+        yield
 
 
 @pytest.fixture
@@ -104,7 +112,7 @@ def two_nannies():
 
 
 @pytest.fixture(scope="module")
-def nannies():
+def nannies(unhurried):
     with two_nannies() as cluster:
         yield cluster
 
@@ -117,7 +125,7 @@ def client(nannies):
 
 
 @pytest.fixture
-def mortal_client():
+def mortal_client(unhurried):
     """A cluster of the test's own: how soon a nanny brings a dead worker back is no concern of the next."""
     with two_nannies() as cluster, Client(cluster) as client:
         yield client

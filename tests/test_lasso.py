@@ -4,6 +4,7 @@ import pytest
 from lasso_reference import glm_lasso, sparse_data, with_constant
 
 from dask_onestep.families import resolve_family
+from dask_onestep.kernels import lasso, proximal_newton
 from dask_onestep.kernels.lasso import fit_lasso, fit_null, fit_scaled_lasso, remainder
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.newton import fit_rows
@@ -37,6 +38,32 @@ def test_equals_reweighted_lassos_on_the_rows(family, intercept):
     assert fit.converged
     assert fit.kkt < 1e-8
     assert (fit.coef == 0).any()
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+@pytest.mark.parametrize("intercept", [True, False])
+def test_steps_on_few_columns_reach_the_lasso_of_all(family, intercept, monkeypatch):
+    x, y, _ = sparse_data(400, 40, family)
+    widths = []
+
+    def counted(rows, model, coef):
+        widths.append(len(coef))
+        return moments(rows, model, coef)
+
+    monkeypatch.setattr(lasso, "moments", counted)
+    monkeypatch.setattr(proximal_newton, "moments", counted)
+    fit, rows, model = _fit(x, y, 0.08, family, intercept=intercept)
+    # The Gram matrix of all columns is taken once, at the solution.
+    assert widths.count(40 + intercept) == 1
+    assert len(widths) > 1
+    design = with_constant(x) if intercept else x
+    alpha = np.full(design.shape[1], 0.08)
+    alpha[: int(intercept)] = 0.0
+    np.testing.assert_allclose(fit.coef, glm_lasso(design, y, alpha, family), atol=1e-7)
+    assert fit.converged
+    # It goes with the root of the gap, here of 1e-15.
+    assert fit.kkt < 1e-7
+    np.testing.assert_array_equal(fit.moments.information, moments(rows, model, fit.coef).information)
 
 
 @pytest.mark.parametrize("family", ["gaussian", "binomial", "poisson", "gamma"])

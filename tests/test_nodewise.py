@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from lasso_reference import nodewise_row, sparse_data, with_constant
+from lasso_reference import nodewise_row, quadratic_lasso, sparse_data, with_constant
 from statsmodels.stats.regularized_covariance import _calc_approx_inv_cov, _calc_nodewise_row, _calc_nodewise_weight
 
-from dask_onestep.kernels.nodewise import approximate_inverse, nodewise_rows
+from dask_onestep.kernels import nodewise
+from dask_onestep.kernels.nodewise import _row, approximate_inverse, nodewise_rows
 
 
 def _theta(x, alpha, **options):
@@ -67,16 +68,30 @@ def test_the_inverse_misses_the_identity_by_at_most_alpha():
     assert (miss <= 0.2 / found.weights[:, None] + 1e-8).all()
 
 
-def test_scaled_rows_are_a_fixed_point_of_their_noise():
-    x, _, _ = sparse_data(200, 6)
-    x = x * np.array([1.0, 10.0, 0.1, 1.0, 3.0, 1.0])
-    gram, level = x.T @ x / 200, 0.15
-    found = nodewise_rows(gram, range(6), level * np.sqrt(np.diag(gram)), scaled=True)
+# Sweeps over all columns at once solve the rows of uncorrelated columns, coordinate descent the others.
+@pytest.mark.parametrize(("correlation", "together"), [(0.0, True), (0.9, False)])
+def test_scaled_rows_are_a_fixed_point_of_their_noise(correlation, together, monkeypatch):
+    x, _, _ = sparse_data(400, 8, correlation=correlation)
+    x = x * np.array([1.0, 10.0, 0.1, 1.0, 3.0, 1.0, 1.0, 1.0])
+    gram, level, alone = x.T @ x / 400, 0.04, []
+
+    def counted(*arguments):
+        alone.append(arguments[1])
+        return _row(*arguments)
+
+    monkeypatch.setattr(nodewise, "_row", counted)
+    found = nodewise_rows(gram, range(8), level * np.sqrt(np.diag(gram)), scaled=True)
+    assert (not alone) == together
     for j, gamma in enumerate(found.rows):
         noise = np.sqrt(np.mean((x[:, j] - x @ gamma) ** 2))
-        again = nodewise_rows(gram, [j], level * np.sqrt(np.diag(gram)) * noise)
-        np.testing.assert_allclose(gamma, again.rows[0], atol=2e-3 * np.abs(gamma).max())
-        assert np.abs(gamma).max() > 0
+        others = np.arange(8) != j
+        alpha = level * noise * np.sqrt(np.diag(gram))[others]
+        expected = quadratic_lasso(x[:, others], x[:, j], alpha)
+        np.testing.assert_allclose(gamma[others], expected, atol=2e-3 * np.abs(expected).max())
+        assert gamma[j] == 0
+        weight = noise**2 + alpha @ np.abs(gamma[others])
+        assert found.weights[j] == pytest.approx(weight, rel=1e-3)
+    assert np.count_nonzero(found.rows) > 4
 
 
 def test_rows_join_in_any_order_and_the_gram_matrix_is_left_alone():

@@ -86,9 +86,13 @@ def test_a_pilot_of_all_rows_foretells_exactly():
     np.testing.assert_allclose(step.ahead.loglik, exact.llf, rtol=1e-10)
 
 
-@pytest.mark.parametrize("family", ["binomial", "poisson"])
-def test_the_correction_brings_the_estimate_nearer_to_the_mle(family):
-    model, plain, corrected = model_of(family), [], []
+# The logarithm is not the canonical link of gamma; of binomial, neither of the other two is, and neither is true.
+CASES = [("binomial", "logit"), ("poisson", "log"), ("gamma", "log"), ("binomial", "probit"), ("binomial", "cloglog")]
+
+
+@pytest.mark.parametrize(("family", "link"), CASES)
+def test_the_correction_brings_the_estimate_nearer_to_the_mle(family, link):
+    model, plain, corrected = model_of(family, link), [], []
     for seed in range(20):
         rows = simulate(family, 20_000, seed=seed)
         pilot, sums = pilot_of(rows, model, 400)
@@ -97,11 +101,14 @@ def test_the_correction_brings_the_estimate_nearer_to_the_mle(family):
     assert np.median(corrected) < np.median(plain) / 5
 
 
-@pytest.mark.parametrize("correction", [None, "pilot"])
-def test_the_decrement_foretells_the_distance_to_the_mle(correction):
-    model, told, true = model_of("binomial"), [], []
+@pytest.mark.parametrize(
+    ("family", "link", "correction"),
+    [("binomial", "logit", None), ("binomial", "logit", "pilot"), ("gamma", "log", "pilot")],
+)
+def test_the_decrement_foretells_the_distance_to_the_mle(family, link, correction):
+    model, told, true = model_of(family, link), [], []
     for seed in range(30):
-        rows = simulate("binomial", 10_000, seed=seed)
+        rows = simulate(family, 10_000, seed=seed)
         pilot, sums = pilot_of(rows, model, 150)
         step = take_step(model, pilot, pilot.coef, sums, correction)
         told.append(step.decrement)

@@ -11,8 +11,16 @@ CORE = (
     " or (test_one_step and (test_any_chunking or one_frame or one_array or unknown_chunk) and not distributed)"
     " or (test_estimators and (predictions_on or all_kinds or unequal_chunks or fit_delayed_computes_nothing))"
     " or (test_mle and raw_columns)"
+    " or (test_average and (local_fits or without_rows))"
+    " or (test_surrogate and (of_the_first_block or of_the_pilot or dropped_rows))"
+    " or (test_debiased_lasso and (tiny_blocks or pooled_rows))"
+    " or (test_multinomial and (probabilities or mnlogit))"
+    " or (test_frames and (coded_by_hand or keep_the_index or complete_cases or placed))"
 )
-FILES = ["test_graph.py", "test_one_step.py", "test_estimators.py", "test_mle.py"]
+FILES = [
+    *("test_graph.py", "test_one_step.py", "test_estimators.py", "test_mle.py", "test_average.py"),
+    *("test_surrogate.py", "test_debiased_lasso.py", "test_multinomial.py", "test_frames.py"),
+]
 
 
 def test_a_core_under_query_planning():

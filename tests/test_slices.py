@@ -8,8 +8,8 @@ from scipy import sparse
 from support import model_of
 
 from dask_onestep.kernels import slices as slicing
-from dask_onestep.kernels.algebra import DenseSlice
-from dask_onestep.kernels.compiled import CompiledSlice
+from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
+from dask_onestep.kernels.compiled import CompiledSlice, CompiledSplitSlice
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.slices import dense_slices, slices
 from dask_onestep.kernels.split_matrix import SplitMatrix, split_sparse
@@ -32,7 +32,8 @@ def draw():
 
 def stored(x, form):
     """Return the same covariates in another form; "split" keeps the two full columns dense."""
-    if form in ("dense", "compiled"):
+    form = form.removeprefix("compiled ")
+    if form == "dense":
         return x
     whole = sparse.csr_array(x)
     if form == "sparse":
@@ -41,17 +42,15 @@ def stored(x, form):
     return SplitMatrix(x[:, [0, 3]], whole[:, held], np.array([0, 3]), held)
 
 
-FORMS = ["dense", "compiled", "split", "sparse"]
-
-
-def use(monkeypatch, kind):
-    monkeypatch.setattr(slicing, "_dense_kind", lambda: kind)
+FORMS = ["dense", "split", "sparse", "compiled dense", "compiled split", "compiled sparse"]
+KINDS = {False: (DenseSlice, SplitSlice), True: (CompiledSlice, CompiledSplitSlice)}
 
 
 @pytest.fixture(params=FORMS)
 def case(request, monkeypatch):
-    monkeypatch.setattr(slicing, "MAX_DENSITY", 0.5)
-    use(monkeypatch, CompiledSlice if request.param == "compiled" else DenseSlice)
+    kinds = KINDS[request.param.startswith("compiled")]
+    monkeypatch.setattr(slicing, "_kinds", lambda: kinds)
+    monkeypatch.setattr(kinds[1], "max_density", 0.5)
     rows, model = draw(), model_of(columns=P)
     parts = list_of(replace(rows, x=stored(rows.x, request.param)), model)
     return np.column_stack([np.ones(N), rows.x]), rows, parts
@@ -160,13 +159,15 @@ def test_dense_slices_whatever_the_form(form):
     close(scaled, np.column_stack([np.ones(N), rows.x]) * factors[:, None])
 
 
-def test_sparse_columns_that_are_full_are_taken_as_dense():
+@pytest.mark.parametrize(("compiled", "of_some"), [(False, True), (True, False)])
+def test_sparse_columns_that_are_full_are_taken_as_dense(compiled, of_some, monkeypatch):
+    monkeypatch.setattr(slicing, "_kinds", lambda: KINDS[compiled])
     rows, model = draw(), model_of(columns=P)
     kinds = {}
-    for density in (0.05, 0.5):
+    for density in (0.05, 0.15, 0.5):
         x = np.where(np.random.default_rng(8).random((N, P)) < density, 1.0, 0.0)
         kinds[density] = {isinstance(part, DenseSlice) for part in slices(replace(rows, x=stored(x, "sparse")), model)}
-    assert kinds == {0.05: {False}, 0.5: {True}}
+    assert kinds == {0.05: {False}, 0.15: {of_some}, 0.5: {True}}
 
 
 def test_slices_without_rows_of_positive_weight():

@@ -98,6 +98,32 @@ def test_its_covariance_is_the_anchors(family):
     assert glm.estimate_.df_resid == N - 4
 
 
+@pytest.mark.parametrize("anchor", ["block", "pilot"])
+@pytest.mark.parametrize("family", MEAN)
+def test_one_information_pass_gives_the_covariance_of_all_rows(family, anchor):
+    x, y = draw(family)
+    cheap, whole = (
+        GLMRegressor(family, method=Surrogate(anchor, pilot_size=700, information=rows)).fit(*in_blocks(x, y))
+        for rows in ("anchor", "all")
+    )
+    np.testing.assert_array_equal(whole.coef_, cheap.coef_)
+    assert whole.n_passes_ == cheap.n_passes_ + 1
+    design, beta = sm.add_constant(x), np.r_[whole.intercept_, whole.coef_]
+    phi = np.square(y - design @ beta).sum() / (N - 4) if family == "gaussian" else 1.0
+    at = information(design, beta, family)
+    np.testing.assert_allclose(whole.covariance_, phi * np.linalg.inv(at), rtol=1e-8)
+    assert whole.dispersion_ == pytest.approx(phi, rel=1e-10)
+    score = design.T @ (y - MEAN[family](design @ beta))
+    assert whole.decrement_ == pytest.approx(score @ np.linalg.solve(at, score), rel=1e-6)
+    exact = sm.GLM(y, design, family=LAWS[family]).fit()
+    gap = beta - exact.params
+    assert whole.decrement_ / phi == pytest.approx(gap @ np.linalg.solve(exact.cov_params(), gap), rel=0.1)
+    np.testing.assert_allclose(np.sqrt(np.diag(whole.covariance_)), exact.bse, rtol=0.02)
+    if family != "gaussian":  # whose likelihood is taken at another σ²
+        expected = LAWS[family].loglike(y, MEAN[family](design @ beta))
+        assert whole.estimate_.loglik == pytest.approx(expected, rel=1e-10)
+
+
 def test_weights_scale_the_anchor_as_repeated_rows_do():
     x, y = draw("poisson")
     weight = np.random.default_rng(1).integers(1, 4, N)
@@ -162,14 +188,20 @@ def test_labels_and_passes():
         pilot = GLMClassifier(method=Surrogate("pilot", pilot_size=500)).fit(X, Y)
     assert sorted(reads) == [0, 0, 1, 1, 2, 2]
     assert pilot.n_passes_ == 2
+    reads.clear()
+    with dask.config.set(scheduler="synchronous"):
+        whole = GLMClassifier(method=Surrogate("pilot", pilot_size=500, information="all")).fit(X, Y)
+    assert sorted(reads) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert whole.n_passes_ == 3
     numeric = GLMRegressor("binomial", method=Surrogate(rounds=2)).fit(*in_blocks(x, y))
     np.testing.assert_allclose(glm.coef_[0], numeric.coef_, rtol=1e-12)
 
 
 @pytest.mark.parametrize("anchor", ["block", "pilot"])
-def test_lazy_fits_are_the_same(anchor):
+@pytest.mark.parametrize("rows", ["anchor", "all"])
+def test_lazy_fits_are_the_same(anchor, rows):
     x, y = draw("binomial")
-    glm = GLMClassifier(method=Surrogate(anchor, rounds=2, pilot_size=500))
+    glm = GLMClassifier(method=Surrogate(anchor, rounds=2, information=rows, pilot_size=500))
     lazy = glm.fit_delayed(*in_blocks(x, y)).compute()
     np.testing.assert_array_equal(lazy.covariance_, glm.fit(*in_blocks(x, y)).covariance_)
 
@@ -256,7 +288,11 @@ def test_the_likelihood_ratio_is_of_both_surrogate_fits(anchor):
 
 def test_options_are_checked():
     X, y = in_blocks(*draw("gaussian"))
-    for method, text in ((Surrogate("worker"), "anchor='worker'"), (Surrogate(rounds=0), "rounds=0 must be")):
+    for method, text in (
+        (Surrogate("worker"), "anchor='worker'"),
+        (Surrogate(rounds=0), "rounds=0 must be"),
+        (Surrogate(information="none"), "information='none'"),
+    ):
         with pytest.raises(ValueError, match=text):
             GLMRegressor(method=method).fit(X, y)
     with pytest.raises(ValueError, match="cov_type='HC1' is not available"):

@@ -172,9 +172,9 @@ def main(arguments: list[str] | None = None) -> None:
         design = Design(options.rows, options.columns, options.blocks, family, alpha, options.seed)
         tables.append(compare(design, threads=options.threads, repeats=options.repeats, others=not options.only_ours))
         print(tables[-1].to_string(index=False, float_format=lambda value: f"{value:.4g}"), flush=True)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        pd.concat(tables).to_csv(options.output, index=False)
+        if options.output:
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            pd.concat(tables).to_csv(options.output, index=False)
 
 
 if __name__ == "__main__":

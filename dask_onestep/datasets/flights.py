@@ -111,9 +111,7 @@ def _write_months(folder: Path, names: Sequence[str]) -> None:
     """Write a file a month, each under its name only once it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     if others := sorted(file.name for file in folder.iterdir() if file.name not in names and file.suffix != ".part"):
-        raise ValueError(
-            f"{folder} holds other files, such as {others[0]}: give data_home= a directory for the flights."
-        )
+        raise ValueError(f"{folder} holds other files, such as {others[0]}: give data_home= a directory of its own.")
     for name, (_, month) in zip(names, _table().groupby("month"), strict=True):
         with NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as part:
             month.to_parquet(part, row_group_size=_ROW_GROUP)

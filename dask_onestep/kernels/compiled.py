@@ -1,9 +1,10 @@
 """X'v and X'WX in compiled loops, for which the extra ``accelerate`` (numba) is needed.
 
-`dask_onestep.kernels.slices` imports this module where numba is installed; the `DenseSlice` of
-`dask_onestep.kernels.algebra` is the reference.  A tile of rows is turned on its side in L1 cache, once as
-it is and once weighted, and products of four columns with four are summed in registers.  On slim matrices
-that takes half the time of OpenBLAS's product of scaled rows.
+`dask_onestep.kernels.slices` imports this module where numba is installed; the slices of
+`dask_onestep.kernels.algebra` are the reference.  Of dense columns a tile of rows is turned on its side in L1
+cache, once as it is and once weighted, and products of four columns with four are summed in registers.  On
+slim matrices that takes half the time of OpenBLAS's product of scaled rows.  Of sparse columns the products
+that a row has are added where they belong: of categories these are a few a row.
 
 The compiler may reorder sums and fuse multiplications with additions, which changes last bits; NaN and
 infinities pass through to the sums, on which the kernels that check themselves rely.
@@ -12,14 +13,14 @@ infinities pass through to the sums, on which the kernels that check themselves 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numba
 import numpy as np
 
-from dask_onestep.kernels.algebra import DenseSlice
+from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 
-__all__ = ["CompiledSlice", "add_sums", "enabled"]
+__all__ = ["CompiledSlice", "CompiledSplitSlice", "add_sparse_sums", "add_sums", "enabled"]
 
 _TILE = 128
 # Above this many columns a tile no longer fits in L2 cache, and BLAS is as fast.
@@ -48,14 +49,45 @@ class CompiledSlice(DenseSlice):
         tile, scaled = np.empty((2, p, _TILE))
         add_sums(self.covariates, np.ascontiguousarray(values), np.ascontiguousarray(weights), tile, scaled, sums, gram)
         first = 1 - int(self.constant)
-        return sums[first:], (np.tril(gram) + np.tril(gram, -1).T)[first:, first:]
+        below = gram[first:, first:]
+        return sums[first:], np.tril(below) + np.tril(below, -1).T
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledSplitSlice(SplitSlice):
+    """A slice of dense and sparse columns whose sums are made by compiled loops."""
+
+    max_density: ClassVar[float] = 0.2
+
+    def _gram(self, weights: np.ndarray | None) -> np.ndarray:
+        return self.weighted_sum_and_gram(np.zeros(len(self.y)), weights)[1]
+
+    def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return X'v and X'WX, in one reading."""
+        values, dense = np.ascontiguousarray(values), np.ascontiguousarray(self.dense)
+        weights = np.ones(len(self.y)) if weights is None else np.ascontiguousarray(weights)
+        beside = CompiledSlice(self.y, None, None, self.rows, dense, False, np.empty(dense.size))
+        of_dense, among_dense = beside.weighted_sum_and_gram(values, weights)
+        a, b = len(self.dense_at), len(self.sparse_at)
+        of_sparse, mixed, gram = np.zeros(b), np.zeros((b, a)), np.zeros((a + b, a + b))
+        add_sparse_sums(*self._stored(), dense, values, weights, self.sparse_at, of_sparse, mixed, gram)
+        gram[np.ix_(self.dense_at, self.dense_at)] = among_dense
+        gram[np.ix_(self.sparse_at, self.dense_at)] = mixed
+        gram[np.ix_(self.dense_at, self.sparse_at)] = mixed.T
+        return self._joined(of_dense, of_sparse), gram
+
+    def _stored(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the sparse columns' elements, their columns and where rows start, the latter two of one type."""
+        held = self.sparse
+        starts = held.indptr.astype(held.indices.dtype, copy=False)
+        return np.ascontiguousarray(held.data), np.ascontiguousarray(held.indices), starts
 
 
 # Not "fast": that would let the compiler assume that no number is NaN or infinite.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
 
 
-def _compiled(signature: str):
+def _compiled(signature: str | list[str]):
     """Return a decorator that compiles on import, or finds on disk what an earlier import has compiled."""
 
     def decorate(function):
@@ -189,3 +221,63 @@ def add_sums(x, values, weights, tile, scaled, sums, gram):
             scaled[:] = 0.0
         _weigh(tile, values[start:stop], weights[start:stop], scaled, sums, gram)
         _add_products(tile, scaled, below)
+
+
+@numba.njit(**_OPTIONS)
+def _mirror(gram, places, first):
+    """Write what is below the diagonal above it; the i-th of the places has nothing before the first[i]-th."""
+    for i in range(len(places)):
+        for j in range(first[i], i):
+            gram[places[j], places[i]] = gram[places[i], places[j]]
+
+
+def _of_sparse(index: str) -> str:
+    indices = f"Array({index}, 1, 'C', readonly=True)"
+    rows = "Array(float64, 2, 'C', readonly=True)"
+    places = "Array(int64, 1, 'C', readonly=True)"
+    return (
+        f"void({_VECTOR}, {indices}, {indices}, {rows}, {_VECTOR}, {_VECTOR}, {places}, "
+        f"float64[::1], {_BUFFER}, {_BUFFER})"
+    )
+
+
+@_compiled([_of_sparse("int32"), _of_sparse("int64")])
+def add_sparse_sums(data, indices, starts, dense, values, weights, places, sums, mixed, gram):
+    """Add Σ vᵢsᵢ, Σ wᵢsᵢzᵢ' and Σ wᵢsᵢsᵢ', where sᵢ are a row's sparse columns and zᵢ its dense ones.
+
+    Parameters
+    ----------
+    data : ndarray of shape (nnz,)
+        Elements of m sparse rows of b columns, row by row.
+    indices : ndarray of shape (nnz,) of int
+        Their columns, increasing in each row.
+    starts : ndarray of shape (m + 1,) of int
+        Where each row starts, and where the last ends.
+    dense : ndarray of shape (m, a)
+        The dense columns.
+    values, weights : ndarray of shape (m,)
+        v and w, of any sign.
+    places : ndarray of shape (b,) of int
+        Which columns of the design the sparse ones are, increasing.
+    sums : ndarray of shape (b,)
+        What Σ vᵢsᵢ is added to.
+    mixed : ndarray of shape (b, a)
+        What Σ wᵢsᵢzᵢ' is added to.
+    gram : ndarray of shape (a + b, a + b)
+        What Σ wᵢsᵢsᵢ' is added to, in the sparse columns' places; symmetric.
+    """
+    first = np.arange(len(places))
+    for i in range(len(values)):
+        v, w = values[i], weights[i]
+        for j in range(starts[i], starts[i + 1]):
+            column, x = indices[j], data[j]
+            weighted = w * x
+            sums[column] += v * x
+            row = mixed[column]
+            for k in range(dense.shape[1]):
+                row[k] += weighted * dense[i, k]
+            first[column] = min(first[column], indices[starts[i]])
+            row = gram[places[column]]
+            for k in range(starts[i], j + 1):
+                row[places[indices[k]]] += weighted * data[k]
+    _mirror(gram, places, first)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Self
+
 import numpy as np
 
 from dask_onestep.kernels.covariance import products
@@ -11,6 +14,7 @@ from dask_onestep.kernels.newton import maximize, rose
 from dask_onestep.kernels.pilot import PilotFit
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
+from dask_onestep.kernels.slices import slices
 
 __all__ = ["Curvature"]
 
@@ -28,22 +32,45 @@ class Curvature:
         β, where the pass was made.
     sums : Moments
         The full sums there.
+    responses : ndarray of shape (n,) or None
+        What stands for the pilot's y in R(δ); by default its own.
     """
 
-    def __init__(self, model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments):
+    def __init__(
+        self,
+        model: Model,
+        pilot: PilotFit,
+        coef: np.ndarray,
+        sums: Moments,
+        responses: np.ndarray | None = None,
+    ):
         self.model, self.pilot, self.coef, self.sums = model, pilot, coef, sums
-        self.here = moments(pilot.rows, model, coef)
+        self.rows = pilot.rows if responses is None else replace(pilot.rows, y=responses)
+        self.here = moments(self.rows, model, coef)
+
+    def expecting(self, coef: np.ndarray) -> Self:
+        """Return the same with means at β in the place of the pilot's responses.
+
+        Unless η is the natural parameter, where y cancels, R(δ) holds the pilot's observed information less the
+        expected one, Σ(yᵢ − μᵢ)hᵢxᵢxᵢ'.  Scaled up, its noise is as large as what R(δ) is to tell, and it is
+        correlated with the pilot's estimate; over all rows it is next to nothing.  Means have no such noise.
+        """
+        if self.model.natural or self.model.outcomes:
+            return self
+        with np.errstate(all="ignore"):
+            means = [self.model.link.inverse(part.linear_predictor(coef)) for part in slices(self.rows, self.model)]
+        return type(self)(self.model, self.pilot, self.coef, self.sums, np.concatenate(means))
 
     def __call__(self, step: np.ndarray) -> Moments:
         """Return the sums that are foretold of β + δ."""
         full, here, ratio = self.sums, self.here, self.pilot.ratio
-        there = moments(self.pilot.rows, self.model, self.coef + step)
+        there = moments(self.rows, self.model, self.coef + step)
         ahead, ahead_here = full.information @ step, here.information @ step
         rest = there.loglik - here.loglik - here.score @ step + 0.5 * step @ ahead_here
         pearson = None
         if full.pearson is not None:
             # The pilot rows tell what is left of χ² after its gradient and, as for gaussian, 2I.
-            left = there.pearson - here.pearson - here.pearson_gradient @ step - step @ ahead_here  # type: ignore[operator]
+            left = self._pearson_remainder(step) - step @ ahead_here
             pearson = full.pearson + full.pearson_gradient @ step + step @ ahead + ratio * left  # type: ignore[operator]
         return Moments(
             full.n,
@@ -54,6 +81,11 @@ class Curvature:
             pearson,
             full.pearson_gradient,
         )
+
+    def _pearson_remainder(self, step: np.ndarray) -> float:
+        """Return what the pilot rows' own χ² leaves of its linear extrapolation."""
+        here, there = (moments(self.pilot.rows, self.model, coef) for coef in (self.coef, self.coef + step))
+        return float(there.pearson - here.pearson - here.pearson_gradient @ step)  # type: ignore[operator]
 
     def scaled_pearson(self, step: np.ndarray) -> float:
         """Return the pilot rows' χ² at β + δ, scaled up; the full one at β where they fit exactly."""
@@ -71,7 +103,7 @@ class Curvature:
         logliks = row_log_likelihoods(rows, self.model, self.coef)
         with np.errstate(over="ignore"):  # an infinite error foretells nothing
             error = ratio * np.sqrt(len(rows)) * np.std(weights * logliks)
-        gain = float(ratio * self.here.loglik - self.sums.loglik)
+        gain = float(ratio * np.dot(weights, logliks) - self.sums.loglik)
         return gain if gain > error else np.inf
 
     def maximum(self, factor: Factor, newton: np.ndarray) -> np.ndarray | None:
@@ -106,7 +138,7 @@ class Curvature:
         # Weights count as shares of the largest, whose square could overflow.
         top = 1.0 if pilot.rows.weights is None else float(pilot.rows.weights.max()) or 1.0
         with np.errstate(all="ignore"):
-            for part, change in remainders(pilot.rows, model, coef, step):
+            for part, change in remainders(self.rows, model, coef, step):
                 rest = change / top
                 total += part.weighted_sum(rest).T.ravel()
                 square += part.gram(products(rest))

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.lasso import LassoFit, fit_lasso, fit_null, fit_scaled_lasso, remainder
+from dask_onestep.kernels.lasso import fit_lasso, fit_null, fit_scaled_lasso, remainder
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.nodewise import NodewiseRows, nodewise_rows
 from dask_onestep.kernels.penalty import Penalty, penalty_level
+from dask_onestep.kernels.proximal_newton import LassoFit
 from dask_onestep.kernels.quadratic import partial_variances
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows import Model, Rows

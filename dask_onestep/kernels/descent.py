@@ -72,7 +72,12 @@ def penalised_lasso(
 
 
 def sweep_together(
-    gram: np.ndarray, linear: np.ndarray, square: np.ndarray, l1: np.ndarray, tol: float
+    gram: np.ndarray,
+    linear: np.ndarray,
+    square: np.ndarray,
+    l1: np.ndarray,
+    tol: float,
+    start: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what a few sweeps over all columns at once make of several lassos that share a Gram matrix.
 
@@ -92,6 +97,8 @@ def sweep_together(
         Penalties; infinity leaves a column out.
     tol : float
         The duality gap wanted, as a share of ``square / 2``; the sweeps stop well below it.
+    start : ndarray of shape (r, m) or None
+        Where to start; None for zeros.
 
     Returns
     -------
@@ -108,7 +115,8 @@ def sweep_together(
     >>> sweep_together(np.eye(2), c, np.array([5.0, 10.0]), np.ones((2, 2)), 1e-10)[0].tolist()
     [[1.0, 0.0], [0.0, -2.0]]
     """
-    scale, coef, slope, worst = np.diag(gram), np.zeros_like(linear), linear, np.inf
+    scale, worst = np.diag(gram), np.inf
+    coef, slope = (np.zeros_like(linear), linear) if start is None else (start, linear - start @ gram)
     finite = np.where(np.isfinite(l1), l1, 0.0)
     for _ in range(_MAX_SWEEPS):
         excess = (np.abs(slope) / l1).max(axis=1)

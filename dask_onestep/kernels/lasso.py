@@ -1,8 +1,8 @@
 """The lasso of a block: −ℓ(β)/n + Σ α_j {ρ|β_j| + (1 − ρ)β_j²/2}, ρ the l1 ratio, n = Σ wᵢ.
 
-Proximal Newton: the log-likelihood's quadratic at β, whose Gram matrix is the information over n, is
-solved by coordinate descent, and the step is halved where the objective did not fall.  For the normal
-law the quadratic is the log-likelihood itself, so that one reading of the rows serves.
+For the normal law the log-likelihood is a quadratic, and one reading of the rows for its sums serves.  For
+others proximal Newton on the few columns that may enter finds the fit, and the sums over all columns, which
+the nodewise lassos want there in any case, confirm it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 
 from dask_onestep.kernels.likelihood import log_likelihoods, moments
 from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.newton import MAX_HALVINGS, fit_rows, rose
+from dask_onestep.kernels.newton import fit_rows
 from dask_onestep.kernels.penalty import Penalty, noise_alpha
-from dask_onestep.kernels.quadratic import kkt_residual, solve_lasso
+from dask_onestep.kernels.proximal_newton import LassoFit, Tolerance, newton_lasso, quadratic_lasso, solve_on_few
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.surrogate import scores
 
 __all__ = [
-    "LassoFit",
     "NullFit",
     "fit_lasso",
     "fit_null",
@@ -28,40 +28,7 @@ __all__ = [
     "remainder",
 ]
 
-_MAX_STEPS = 50
 _MAX_RESCALINGS = 20
-# A step that promises so little of the tolerance is not worth a reading: near the minimum the error of β
-# goes with the root of the gap.
-_STEP_SHARE = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class LassoFit:
-    """A block's lasso.
-
-    Attributes
-    ----------
-    coef : ndarray of shape (d,)
-        b.
-    moments : Moments
-        The likelihood's sums at b.
-    penalty : Penalty
-        The penalty.
-    gap : float
-        What the quadratic at b still promises to gain, its solution's duality gap included, as a
-        share of the null deviance over 2n.
-    kkt : float
-        The largest violation of the optimality conditions.
-    converged : bool
-        Whether both parts of the gap are within the tolerance.
-    """
-
-    coef: np.ndarray
-    moments: Moments
-    penalty: Penalty
-    gap: float
-    kkt: float
-    converged: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,48 +108,15 @@ def fit_lasso(
     LassoFit
         The fit.
     """
-    coef, sums = (null.coef, moments(rows, model, null.coef)) if start is None else start
+    within = Tolerance(tol, null.deviance, max_iter)
     if model.quadratic:
-        return _fit_quadratic(sums, coef, penalty, null, tol, max_iter)
-    n, unit = sums.weight, _unit(sums, null)
-    for step in range(_MAX_STEPS + 1):
-        target, inner = _newton_target(sums, coef, penalty, unit, tol, max_iter)
-        promised = _promised(sums, coef, target, penalty)
-        done = promised <= _STEP_SHARE * tol * unit and inner <= tol * unit
-        if done or step == _MAX_STEPS:
-            break
-        direction, before = target - coef, sums.loglik / n - penalty.value(coef)
-        for _ in range(MAX_HALVINGS):
-            reached = moments(rows, model, coef + direction)
-            after = reached.loglik / n - penalty.value(coef + direction)
-            if reached.is_finite() and rose(after, before):
-                break
-            direction = direction / 2
-        else:
-            break
-        # Where the whole step was taken, zeros stay exact zeros.
-        coef = target if np.array_equal(direction, target - coef) else coef + direction
-        sums = reached
-    return _fitted(sums, coef, penalty, (promised + inner) / unit, done)
-
-
-def _fit_quadratic(
-    sums: Moments, coef: np.ndarray, penalty: Penalty, null: NullFit, tol: float, max_iter: int
-) -> LassoFit:
-    """Return the lasso of a quadratic log-likelihood: its sums anywhere say all, and one solution is the fit."""
-    unit = _unit(sums, null)
-    target, gap = _newton_target(sums, coef, penalty, unit, tol, max_iter)
-    return _fitted(_shift(sums, target - coef), target, penalty, gap / unit, gap <= tol * unit)
-
-
-def _fitted(sums: Moments, coef: np.ndarray, penalty: Penalty, gap: float, converged: bool) -> LassoFit:
-    slope = sums.score / sums.weight - penalty.l2 * coef
-    return LassoFit(coef, sums, penalty, gap, kkt_residual(slope, coef, penalty.l1), bool(converged))
-
-
-def _unit(sums: Moments, null: NullFit) -> float:
-    """Return the null deviance over 2n, of which the tolerance is a share."""
-    return max(null.deviance / sums.weight / 2, float(np.finfo(np.float64).tiny))
+        coef, sums = (null.coef, moments(rows, model, null.coef)) if start is None else start
+        return quadratic_lasso(sums, coef, penalty, within)
+    coef, known = (null.coef, scores(rows, model, null.coef)) if start is None else start
+    near = solve_on_few(rows, model, penalty, coef, known.score / known.weight, within)
+    if start is None or not np.array_equal(near, coef):
+        return newton_lasso(rows, model, penalty, (near, moments(rows, model, near)), within)
+    return newton_lasso(rows, model, penalty, start, within)
 
 
 def fit_scaled_lasso(
@@ -228,7 +162,7 @@ def remainder(rows: Rows, model: Model, fit: LassoFit) -> np.ndarray:
     """Return what of the score the quadratic at b misses on the way to the unshrunk coefficients.
 
     One scoring step on the columns in the model, δ, undoes the shrinkage; r = s(b + δ) − s(b) + I(b)δ.
-    It costs one more reading of the rows, none for the normal law.
+    It costs one more reading of the rows, for the score alone; none for the normal law.
 
     Parameters
     ----------
@@ -249,40 +183,7 @@ def remainder(rows: Rows, model: Model, fit: LassoFit) -> np.ndarray:
     sums, inside = fit.moments, np.flatnonzero((fit.coef != 0) | (fit.penalty.alpha == 0))
     step = np.zeros(len(fit.coef))
     step[inside] = factorize(sums.information[np.ix_(inside, inside)], intercept=False).solve(sums.score[inside])
-    reached = moments(rows, model, fit.coef + step)
+    reached = scores(rows, model, fit.coef + step)
     if not reached.is_finite():
         return np.zeros(len(fit.coef))
     return reached.score - sums.score + sums.information @ step
-
-
-def _newton_target(
-    sums: Moments, coef: np.ndarray, penalty: Penalty, unit: float, tol: float, max_iter: int
-) -> tuple[np.ndarray, float]:
-    """Return where the quadratic at β, penalty added, has its minimum, and its duality gap."""
-    gram = sums.information / sums.weight
-    linear = gram @ coef + sums.score / sums.weight
-    # The squared working response, up to a constant that leaves it positive.
-    square = float(coef @ linear + coef @ sums.score / sums.weight) + 2 * unit
-    gram[np.diag_indices_from(gram)] += penalty.l2
-    return solve_lasso(gram, linear, square, penalty.l1, coef, tol * unit, max_iter)
-
-
-def _promised(sums: Moments, coef: np.ndarray, target: np.ndarray, penalty: Penalty) -> float:
-    """Return what the quadratic at β gains from β to the target."""
-    move = target - coef
-    smooth = (sums.score @ move - 0.5 * move @ (sums.information @ move)) / sums.weight
-    return float(smooth + penalty.value(coef) - penalty.value(target))
-
-
-def _shift(sums: Moments, move: np.ndarray) -> Moments:
-    """Return the sums of a quadratic log-likelihood at β + δ: its Taylor series, which is exact."""
-    change = sums.information @ move
-    assert sums.pearson is not None
-    assert sums.pearson_gradient is not None
-    return replace(
-        sums,
-        loglik=sums.loglik + float(sums.score @ move - 0.5 * move @ change),
-        score=sums.score - change,
-        pearson=sums.pearson + float(sums.pearson_gradient @ move + move @ change),
-        pearson_gradient=sums.pearson_gradient + 2.0 * change,
-    )

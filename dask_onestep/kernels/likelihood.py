@@ -122,7 +122,7 @@ def initial_moments(rows: Rows, model: Model) -> Moments:
 def _sum_slices(rows: Rows, model: Model, coef: np.ndarray | None) -> Moments:
     d = len(model.names)
     family = model.family
-    score, information, loglik = np.zeros(d), np.zeros((d, d)), 0.0
+    score, information, loglik = np.zeros(d), None, 0.0
     pearson, gradient = (0.0, np.zeros(d)) if family.has_dispersion else (None, None)
     with np.errstate(all="ignore"):  # what is not finite shows in the sums
         for part in slices(rows, model):
@@ -150,8 +150,13 @@ def _sum_slices(rows: Rows, model: Model, coef: np.ndarray | None) -> Moments:
             given = weights if model.quadratic else weight
             of_score, of_information = part.weighted_sum_and_gram(residual, given)
             score += of_score
-            information += of_information
+            # The first slice's matrix becomes the sum: of 1,000 columns a second one costs more than the rows.
+            if information is None:
+                information = of_information
+            else:
+                information += of_information
     total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
+    information = np.zeros((d, d)) if information is None else information
     return Moments(len(rows), total, loglik, score, information, pearson, gradient)
 
 

@@ -22,6 +22,8 @@ from dask_onestep.kernels.records import Sums
 __all__ = ["NodewiseRows", "approximate_inverse", "join_rows", "nodewise_rows", "row_shares"]
 
 _MAX_RESCALINGS = 20
+# A change of the noise so small, as a share of it, is the last.
+_SETTLED = 1e-4
 # Of more columns the products of all with all cost more than each row's own few neighbours.
 _MOST_TOGETHER = 400
 # Rows in one task, where all come from one Gram matrix: many tasks a worker, so that their work evens out.
@@ -105,7 +107,7 @@ def nodewise_rows(
         # An unpenalised column that is itself the target is no covariate of its row.
         l1 = np.where(never, np.inf, alpha)[profile.rest]
         targets = np.searchsorted(profile.rest, index[places])
-        known = {} if scaled else _rows_together(profile.gram, targets, l1, tol)
+        known = _rows_together(profile.gram, targets, l1, scaled, tol)
         for place, target in zip(places, targets.tolist(), strict=True):
             gamma, weight, gap = known.get(target) or _row(profile.gram, target, l1, scaled, tol, max_iter)
             found.rows[place, profile.rest] = gamma
@@ -139,7 +141,7 @@ def _by_unpenalised(never: np.ndarray, index: np.ndarray) -> Iterator[tuple[np.n
 
 
 def _rows_together(
-    gram: np.ndarray, targets: np.ndarray, l1: np.ndarray, tol: float
+    gram: np.ndarray, targets: np.ndarray, l1: np.ndarray, scaled: bool, tol: float
 ) -> dict[int, tuple[np.ndarray, float, float]]:
     """Return γ, τ² and the gap of the rows that sweeps over all columns at once solve."""
     if len(gram) > _MOST_TOGETHER or not (np.diag(gram) > 0).all():
@@ -147,7 +149,23 @@ def _rows_together(
     linear, own = gram[targets], np.arange(len(targets))
     square, penalty = linear[own, targets], np.tile(l1, (len(targets), 1))
     penalty[own, targets] = np.inf
-    gammas, gaps = sweep_together(gram, linear, square, penalty, tol)
+    finite = np.where(np.isfinite(penalty), penalty, 0.0)
+    noise = np.sqrt(square) if scaled else np.ones(len(targets))
+    gammas, gaps, going = np.zeros_like(linear), np.full(len(targets), np.inf), own
+    for _ in range(_MAX_RESCALINGS if scaled else 1):
+        level = noise[going]
+        coef, gap = sweep_together(
+            gram, linear[going], square[going], penalty[going] * level[:, None], tol, gammas[going]
+        )
+        gammas[going], gaps[going] = coef, gap
+        # As for one row.
+        size = level * np.einsum("ij,ij->i", finite[going], np.abs(coef))
+        left = square[going] - np.einsum("ij,ij->i", coef, linear[going]) - size
+        noise[going] = np.sqrt(np.maximum(left, _ALIASED * square[going]))
+        unsettled = np.abs(noise[going] - level) > _SETTLED * level
+        going = going[unsettled & (gap <= tol * square[going] / 2)]
+        if not len(going):
+            break
     weights = square - np.einsum("ij,ij->i", gammas, linear)
     solved = np.flatnonzero(gaps <= tol * square / 2)
     return {int(targets[at]): (gammas[at], float(weights[at]), float(2.0 * gaps[at] / square[at])) for at in solved}
@@ -176,7 +194,7 @@ def _row(
         fitted = float(linear[support] @ gamma[support])
         size = float(penalty[support] @ np.abs(gamma[support]))
         last, noise = noise, float(np.sqrt(max(square - fitted - size, 0.0)))
-        if not scaled or abs(noise - last) <= 1e-4 * last:
+        if not scaled or abs(noise - last) <= _SETTLED * last:
             break
     return gamma, square - fitted, 2.0 * gap / square
 

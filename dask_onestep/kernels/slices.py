@@ -18,15 +18,12 @@ from dask_onestep.kernels.algebra import DenseSlice, Slice, SplitSlice
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.kernels.split_matrix import SplitMatrix
 
-__all__ = ["MAX_DENSITY", "Slice", "dense_slices", "slices"]
+__all__ = ["Slice", "dense_slices", "slices"]
 
 _SLICE_BYTES = 768 * 1024
 # Of d columns a slice has at least d rows, or so many: with fewer, adding the product X'X would cost more than
 # making it.
 _ENOUGH_ROWS = 1024
-# Above it a dense Gram matrix is faster than a sparse one, whatever the number of columns:
-# `python -m benchmarks.categories --density`.
-MAX_DENSITY = 0.1
 # A slice's Gram matrix has d² elements to fill and to add, whatever its rows.
 _SPLIT_ROWS = (2**14, 2**18)
 
@@ -46,7 +43,7 @@ def slices(rows: Rows, model: Model) -> Iterator[Slice]:
     Slice
         The next rows; what a dense one holds is overwritten by the next.
     """
-    if model.basis is None and isinstance(rows.x, SplitMatrix) and rows.x.density <= MAX_DENSITY:
+    if model.basis is None and isinstance(rows.x, SplitMatrix) and rows.x.density <= _kinds()[1].max_density:
         yield from _split_slices(rows, rows.x, model)
     else:
         yield from dense_slices(rows, model)
@@ -70,7 +67,7 @@ def dense_slices(rows: Rows, model: Model) -> Iterator[DenseSlice]:
     constant, p = model.has_constant, rows.x.shape[1]
     d = p + int(constant)
     length = max(1, min(len(rows), max(_SLICE_BYTES // (8 * max(d, 1)), min(d, _ENOUGH_ROWS))))
-    kind, scratch = _dense_kind(), np.empty(length * max(d, model.width))
+    kind, scratch = _kinds()[0], np.empty(length * max(d, model.width))
     for at, x in _dense_covariates(rows, length):
         if model.basis is not None:
             x, constant = model.basis.columns(np.column_stack([np.ones((len(x), d - p)), x])), False
@@ -92,23 +89,25 @@ def _dense_covariates(rows: Rows, length: int) -> Iterator[tuple[slice, np.ndarr
 
 
 @cache
-def _dense_kind() -> type[DenseSlice]:
-    """Return the slices with compiled sums where the extra ``accelerate`` is installed, else those of NumPy."""
+def _kinds() -> tuple[type[DenseSlice], type[SplitSlice]]:
+    """Return the slices, compiled where the extra ``accelerate`` is installed, else those of NumPy and SciPy."""
     if find_spec("numba") is None:
-        return DenseSlice
+        return DenseSlice, SplitSlice
     from dask_onestep.kernels import compiled
 
-    return compiled.CompiledSlice if compiled.enabled() else DenseSlice
+    if not compiled.enabled():
+        return DenseSlice, SplitSlice
+    return compiled.CompiledSlice, compiled.CompiledSplitSlice
 
 
 def _split_slices(rows: Rows, x: SplitMatrix, model: Model) -> Iterator[SplitSlice]:
-    first, d = int(model.has_constant), model.width
+    kind, first, d = _kinds()[1], int(model.has_constant), model.width
     constant = np.arange(first)
     dense_at, sparse_at = np.concatenate([constant, x.dense_at + first]), x.sparse_at + first
     for at in _spans(len(rows), min(max(d * d // 4, _SPLIT_ROWS[0]), _SPLIT_ROWS[1])):
         part = x[at]
         dense = np.column_stack([np.ones((len(part), first)), part.dense])
-        yield SplitSlice(*_beside(rows, at), dense, part.sparse, dense_at, sparse_at)
+        yield kind(*_beside(rows, at), dense, part.sparse, dense_at, sparse_at)
 
 
 def _spans(total: int, length: int) -> Iterator[slice]:

@@ -21,7 +21,7 @@ class SplitMatrix:
     dense : ndarray of shape (m, a)
         The dense columns, float64.
     sparse : csr_array of shape (m, b)
-        The sparse columns, float64, a + b = p.
+        The sparse columns, float64, a + b = p; in each row increasing, none twice.
     dense_at, sparse_at : ndarray of shape (a,) and (b,) of int
         Which columns of the whole these are, increasing.
     """

@@ -21,6 +21,9 @@ __all__ = ["UNUSABLE", "Step", "is_usable", "overshot", "representation", "retre
 # λ² per coefficient from which on an estimate is of no use for inference, being two standard errors
 # from the MLE.
 UNUSABLE = 4.0
+# How often means are taken anew where the corrected step leads; each time what they lack falls by the order of
+# the pilot's error.
+_REFINEMENTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,10 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
     factor = factorize(sums.information, intercept=model.has_intercept)
     curvature = Curvature(model, pilot, coef, sums)
     newton = factor.solve(sums.score)
-    found = curvature.maximum(factor, newton) if correction == "pilot" else None
+    found = None
+    if correction == "pilot":
+        corrected, found = _maximum(curvature, factor, newton)
+        curvature = curvature if found is None else corrected
     step = _arrive(curvature, factor, newton if found is None else found)
     if step is None:
         return retreat(model, pilot, sums)
@@ -118,6 +124,18 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
         return step
     attainable, promised = curvature.attainable(), float(sums.score @ (step.coef - coef))
     return shorten(model, pilot, step, attainable / promised) if 0 < attainable < promised else step
+
+
+def _maximum(curvature: Curvature, factor: Factor, newton: np.ndarray) -> tuple[Curvature, np.ndarray | None]:
+    """Return the corrected step with the curvature that it maximises, means taken where it leads."""
+    found: np.ndarray | None = np.zeros_like(newton)
+    for _ in range(_REFINEMENTS):
+        assert found is not None
+        expected = curvature.expecting(curvature.coef + found)
+        found = expected.maximum(factor, newton)
+        if found is None or expected is curvature:
+            return expected, found
+    return expected, found
 
 
 def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:

@@ -15,8 +15,10 @@ from sklearn.base import BaseEstimator
 
 from dask_onestep.exceptions import PilotWarning, UnlikePilotWarning
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
+from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.newton import Maximum
 from dask_onestep.kernels.pilot import TRUST, PilotFit
+from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.surrogate import Scores, anchor_block, maximize_surrogate, scores
 from dask_onestep.methods.arguments import check_choice, check_count, seed_of
@@ -78,6 +80,9 @@ class Surrogate(BaseEstimator):
         What stands in the place of machine 1: the first block, as in the paper, or a pilot sample.
     rounds : int, default=1
         Rounds, a pass each.
+    information : {"anchor", "all"}, default="anchor"
+        Whose information the standard errors come from: the anchor's rows, scaled up, or all rows, for
+        one more pass, at β̂.
     pilot_size : "auto", int or float, default="auto"
         For ``anchor="pilot"``: rows of the pilot, as for `OneStep`.
     random_state : int, RandomState or None, default=0
@@ -87,8 +92,9 @@ class Surrogate(BaseEstimator):
     -----
     Passes: `rounds`, and 1 more for ``anchor="pilot"``; the first block is read once more for
     ``anchor="block"``.  Only the score is summed, not the information: for many columns a pass costs a
-    fraction of one of `OneStep`.  The covariance is (n/N) φ̂ I₁⁻¹ at β̂, φ̂ the anchor's.
-    The log-likelihood at β̂ and ``decrement_`` would take another pass, and are NaN.
+    fraction of one of `OneStep`.  The covariance is (n/N) φ̂ I₁⁻¹ at β̂, φ̂ the anchor's; the
+    log-likelihood at β̂ and ``decrement_`` are NaN.  ``information="all"`` makes 1 pass more, which gives
+    φ̂ I(β̂)⁻¹, φ̂, the log-likelihood and ``decrement_`` of all rows.
 
     References
     ----------
@@ -103,6 +109,8 @@ class Surrogate(BaseEstimator):
     1
     >>> GLMClassifier(method=Surrogate("pilot", pilot_size=1000, rounds=2)).fit(X, y).n_passes_
     3
+    >>> GLMClassifier(method=Surrogate("pilot", pilot_size=1000, information="all")).fit(X, y).n_passes_
+    3
     """
 
     equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
@@ -112,11 +120,13 @@ class Surrogate(BaseEstimator):
         anchor: str = "block",
         *,
         rounds: int = 1,
+        information: str = "anchor",
         pilot_size: str | int | float = "auto",
         random_state: Any = 0,
     ):
         self.anchor = anchor
         self.rounds = rounds
+        self.information = information
         self.pilot_size = pilot_size
         self.random_state = random_state
 
@@ -148,8 +158,11 @@ class Surrogate(BaseEstimator):
             last = problem.settle(
                 problem.apply(_climb, problem.model, anchor, coef, total, number, name="surrogate-fit")
             )
+        sums = None
+        if self.information == "all":
+            sums = problem.moments(problem.apply(coefficients, last, name="coefficients"))
         record = problem.apply(
-            _report, problem.model, anchor, last, self.rounds, seed, problem.n_passes, name="surrogate"
+            _report, problem.model, anchor, last, sums, self.rounds, seed, problem.n_passes, name="surrogate"
         )
         return record if problem.lazy else problem.value(record)
 
@@ -164,6 +177,7 @@ class Surrogate(BaseEstimator):
     def _check(self, problem: Problem) -> None:
         problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky", "qr"))
         check_choice("anchor", self.anchor, "block", "pilot")
+        check_choice("information", self.information, "anchor", "all")
         check_count("rounds", self.rounds)
 
 
@@ -195,24 +209,15 @@ def _climb(model: Model, anchor: PilotFit, coef: np.ndarray, total: Scores, numb
 
 
 def _report(
-    model: Model, anchor: PilotFit, last: _Round, rounds: int, seed: int | None, n_passes: int
+    model: Model, anchor: PilotFit, last: _Round, sums: Moments | None, rounds: int, seed: int | None, n_passes: int
 ) -> SurrogateEstimate:
-    found, total = last.found, last.total
-    # The surrogate's moments have the scale of all rows; n, Pearson χ² and so φ̂ are the anchor's.
-    rank = found.factor.rank
-    sums = replace(found.moments, n=total.n, weight=total.weight)
-    if sums.pearson is not None:
-        phi = dispersion(sums.pearson, degrees_of_freedom(found.moments, model, rank))
-        sums = replace(sums, pearson=phi * degrees_of_freedom(sums, model, rank))
-    fields = conclude(
-        model,
-        "nonrobust",
-        found.coef,
-        sums,
-        decrement=float("nan"),
-        loglik=float("nan"),
-        warnings=_advice(anchor, last),
-    )
+    total, coef, advice = last.total, last.coef, _advice(anchor, last)
+    if sums is None:
+        known = {"decrement": np.nan, "loglik": np.nan}
+        fields = conclude(model, "nonrobust", coef, _of_anchor(model, last), warnings=advice, **known)
+    else:
+        decrement = factorize(sums.information, intercept=model.has_intercept).decrement(sums.score)
+        fields = conclude(model, "nonrobust", coef, sums, warnings=advice, decrement=decrement)
     return SurrogateEstimate(
         **fields,
         n_iter=rounds,
@@ -224,6 +229,17 @@ def _report(
         anchor_separated=anchor.separated,
         random_state=seed,
     )
+
+
+def _of_anchor(model: Model, last: _Round) -> Moments:
+    """Return the surrogate's moments, which have the scale of all rows, with φ̂ and so Pearson χ² by the anchor's."""
+    found, total = last.found, last.total
+    sums = replace(found.moments, n=total.n, weight=total.weight)
+    if sums.pearson is None:
+        return sums
+    rank = found.factor.rank
+    phi = dispersion(sums.pearson, degrees_of_freedom(found.moments, model, rank))
+    return replace(sums, pearson=phi * degrees_of_freedom(sums, model, rank))
 
 
 def _advice(anchor: PilotFit, last: _Round) -> tuple[tuple[type[Warning], str], ...]:
