@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 CORE = (
     "(test_graph and synchronous)"
@@ -23,6 +25,7 @@ FILES = [
 ]
 
 
+@pytest.mark.timeout(1200)
 def test_a_core_under_query_planning():
     environment = os.environ | {"DASK_ARRAY__QUERY_PLANNING": "True"}
     # The option is honoured: these are the other arrays.
