@@ -6,7 +6,7 @@ cache, once as it is and once weighted, and products of four columns with four a
 slim matrices that takes half the time of OpenBLAS's product of scaled rows.  Of sparse columns the products
 that a row has are added where they belong: of categories these are a few a row.
 
-The compiler may reorder sums and fuse multiplications with additions, which changes last bits; NaN and
+The compiler may reorder sums, which changes last bits; NaN and
 infinities pass through to the sums, on which the kernels that check themselves rely.
 """
 
@@ -83,8 +83,9 @@ class CompiledSplitSlice(SplitSlice):
         return np.ascontiguousarray(held.data), np.ascontiguousarray(held.indices), starts
 
 
-# Not "fast": that would let the compiler assume that no number is NaN or infinite.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
+# Not "fast": that would let the compiler assume that no number is NaN or infinite. Not "contract" either: then a
+# process that compiles has other last bits than one that reads the result from disk.
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc"}}
 
 
 def _compiled(signature: str | list[str]):
