@@ -141,7 +141,7 @@ def densities(repeats: int) -> None:
             with threadpool_limits(1):
                 for name, kinds in (("compiled", COMPILED), ("NumPy", NUMPY)):
                     for form, most in (("sparse", 1.0), ("dense", 0.0)):
-                        with mock.patch.object(slicing, "MAX_DENSITY", most):
+                        with mock.patch.object(kinds[1], "max_density", most):
                             times[f"{form} {name}"] = 1e9 * summed_by(kinds, gram, repeats) / 16_384
             told = ", ".join(f"{name} {nanoseconds:.0f}" for name, nanoseconds in times.items())
             print(f"{p} columns, density {density}: {told} ns a row", flush=True)

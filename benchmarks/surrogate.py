@@ -39,15 +39,14 @@ def main(arguments: list[str] | None = None) -> None:
             for b in range(options.replicates)
             for each in replicate(family, columns, options.rows, options.pilot_rows, options.seed + b)
         ]
-        found.append(summarise(pd.DataFrame(draws)).assign(family=family, columns=columns, N=options.rows))
+        command = f"python -m benchmarks.surrogate -B {options.replicates} --columns {columns} --rows {options.rows}"
+        about = {"family": family, "columns": columns, "N": options.rows, "command": command}
+        found.append(summarise(pd.DataFrame(draws)).assign(**about))
         table = pd.concat(found, ignore_index=True)
         if options.output:
-            command = f"python -m benchmarks.surrogate -B {options.replicates} --rows {options.rows}"
             options.output.parent.mkdir(parents=True, exist_ok=True)
-            table.assign(seed=options.seed, commit=commit(), command=command).to_csv(
-                options.output, index=False, float_format="%.4g"
-            )
-    print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+            table.assign(seed=options.seed, commit=commit()).to_csv(options.output, index=False, float_format="%.4g")
+    print(table.drop(columns="command").to_string(index=False, float_format=lambda value: f"{value:.4g}"))
 
 
 def replicate(family: str, columns: int, rows: int, pilot_rows: list[int], seed: int) -> list[dict]:

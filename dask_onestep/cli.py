@@ -6,6 +6,7 @@ line cannot be read.
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 import warnings
@@ -15,7 +16,8 @@ from typing import Annotated, Any
 
 import dask.dataframe as dd
 import typer
-from distributed import Client, LocalCluster
+from dask.diagnostics import ProgressBar
+from distributed import Client, KilledWorker, LocalCluster
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -143,6 +145,7 @@ def predict(
     trust_pickle: Annotated[
         bool, typer.Option("--trust-pickle", help="Read a .pkl, which can run any code: only your own.")
     ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write the mean of each row, or the probabilities of its labels."""
     with _one_line_errors(), _cluster(scheduler, workers):
@@ -151,7 +154,9 @@ def predict(
             predicted = glm.predict_proba(table, offset=offset)
         else:
             predicted = glm.predict(table, offset=offset).to_frame(name="mean")
-        write_predictions(predicted, output)
+        local = scheduler is None and workers is None
+        with _to_stderr(not quiet), ProgressBar() if local and not quiet else nullcontext():
+            write_predictions(predicted, output)
 
 
 @app.command(epilog="Example: dask-onestep demo")
@@ -173,9 +178,19 @@ def _one_line_errors() -> Iterator[None]:
     """Say a user's mistake in a line, and end with exit code 1."""
     try:
         yield
-    except _MISTAKES as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]error:[/] {escape(_one_line(error))}")
+    except KeyError as error:
+        _say_error(f"a name was not found, as where a file lacks a column of the others: {_one_line(error)}")
         raise typer.Exit(1) from error
+    except KilledWorker as error:
+        _say_error(f"workers died, as they do for want of memory; start fewer by --workers. {_one_line(error)}")
+        raise typer.Exit(1) from error
+    except _MISTAKES as error:
+        _say_error(_one_line(error))
+        raise typer.Exit(1) from error
+
+
+def _say_error(text: str) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]error:[/] {escape(text)}")
 
 
 def _one_line(error: BaseException | str) -> str:
@@ -191,7 +206,13 @@ def _cluster(scheduler: str | None, workers: int | None) -> Iterator[None]:
         with Client(scheduler, timeout="10s"):
             yield
     elif workers is not None:
-        with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster):
+        # What fails in a worker is said here, in a line; its log would say it again with a traceback.
+        with (
+            LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
+            ) as cluster,
+            Client(cluster),
+        ):
             yield
     else:
         yield

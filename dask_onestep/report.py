@@ -29,6 +29,10 @@ th:first-child,td:first-child{text-align:left}thead th{border-bottom:2px solid #
 .wide{overflow-x:auto}.wide td:first-child{white-space:nowrap}
 @media print{body{font-size:10px;max-width:none;margin:0;padding:0}@page{size:A4 landscape}}
 .small{color:#5b6773;font-size:.85rem}code{background:#f3f5f8;padding:.1rem .3rem}td.plot{padding:0;width:190px}
+td.plot svg{vertical-align:middle}
+.facts{columns:2 18rem;column-gap:3rem;margin:0}
+.facts div{display:flex;justify-content:space-between;break-inside:avoid}
+.facts div{padding:.2rem .6rem;border-bottom:1px solid #dde3ea}.facts dd{margin:0}
 """
 
 
@@ -136,7 +140,7 @@ def report_html(glm: Any, summary: Summary, blocks: Sequence[BlockFit] = (), *, 
     (True, False)
     """
     notes = "".join(f"<p class='warning'>{escape(note)}</p>" for note in summary.notes)
-    facts = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in summary.facts)
+    facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in summary.facts)
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     formula = f"<p>Formula: <code>{escape(glm.formula)}</code></p>" if glm.formula else ""
@@ -145,7 +149,7 @@ def report_html(glm: Any, summary: Summary, blocks: Sequence[BlockFit] = (), *, 
         f"<style>{_STYLE}</style></head><body><h1>{escape(summary.title)}</h1>{formula}"
         f"<p class='verdict'>{escape(summary.verdict)} {escape(verdict(glm))}</p>{notes}"
         f"<h2>Coefficients</h2>{_coefficients(summary.table, summary.level)}"
-        f"<h2>The fit</h2><table><tbody>{facts}</tbody></table>"
+        f"<h2>The fit</h2><dl class='facts'>{facts}</dl>"
         f"{_block_section(blocks, glm.dispersion_)}"
         f"<h2>Made with</h2><p class='small'><code>{escape(call or repr(glm))}</code><br>"
         f"{escape(packages)}, Python {platform.python_version()}, {escape(platform.system())}; {stamp}.</p>"

@@ -1,7 +1,11 @@
 """The command line: its examples run, mistakes are one line, and files say what the fit says."""
 
 import json
+import os
+import shlex
+from glob import glob
 from importlib.resources import files
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -101,6 +105,36 @@ def test_workers_are_started_and_give_the_same(folder):
     assert run(*words, folder / "a.json").exit_code == 0
     assert run(*words, folder / "b.json", "--workers", 1).exit_code == 0
     assert (folder / "a.json").read_text() == (folder / "b.json").read_text()
+
+
+def example_of(command):
+    """Return the example in a command's help, as a list of words."""
+    shown = " ".join(run(command, "--help").output.split())
+    return shlex.split(shown.split("Example: dask-onestep ", 1)[1])
+
+
+def test_the_examples_of_the_help_run(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    frame = pd.read_csv("all.csv").rename(columns={"origin": "carrier"})
+    for place in ("flights", "new"):
+        Path(place).mkdir()
+        frame.to_parquet(f"{place}/0.parquet")
+    for command in ("fit", "test", "predict"):
+        words = example_of(command)
+        assert words[0] == command
+        # A shell expands the globs.
+        words = [found for word in words for found in (glob(word) or [word])]
+        result = run(*words)
+        assert result.exit_code == 0, result.output
+    assert {"model.json", "report.html", "predictions.csv"} <= set(os.listdir())
+    assert example_of("demo") == ["demo"]  # run below
+
+
+def test_a_file_that_lacks_columns_is_one_line(folder):
+    pd.DataFrame({"other": [1.0]}).to_csv(folder / "bad.csv", index=False)
+    result = run("fit", "delayed ~ distance", folder / "all.csv", folder / "bad.csv", "--quiet")
+    assert result.exit_code == 1
+    assert "error: a name was not found, as where a file lacks a column" in result.stderr
 
 
 MISTAKES = [

@@ -26,7 +26,7 @@ NUMPY, COMPILED = (DenseSlice, SplitSlice), (CompiledSlice, CompiledSplitSlice)
 def sums_by(kinds, rows, model, coef):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slicing, "_kinds", lambda: kinds)
-        patch.setattr(slicing, "MAX_DENSITY", 1.0)  # what is sparse stays so
+        patch.setattr(kinds[1], "max_density", 1.0)  # what is sparse stays so
         return moments(rows, model, coef)
 
 

@@ -70,22 +70,47 @@ def test_a_formula_gives_what_formulaic_and_statsmodels_give_of_the_whole(formul
     np.testing.assert_allclose(local.coef_, glm.coef_, rtol=1e-7, atol=1e-9)
 
 
-def test_flights_with_a_spline_categories_and_gaps_equal_statsmodels():
-    flights = load_flights()
-    formula = "delayed ~ bs(dep_time, df=4) + carrier + origin + distance"
-    glm = GLMClassifier(formula=formula, missing="drop", method=EXACT).fit(flights)
-    used = ["delayed", "dep_time", "carrier", "origin", "distance"]
-    whole = flights[used].compute().dropna().astype({"carrier": object, "origin": object})
-    assert glm.n_missing_ == len(flights) - len(whole)
+@pytest.fixture(scope="module")
+def flights():
+    return load_flights().compute()
+
+
+FLIGHTS = "delayed ~ bs(dep_time, df=4) + carrier + origin + hour:origin"
+
+
+def check_flights(glm, frame):
+    """Hold a fit of the flights against statsmodels on formulaic's matrix of the complete cases."""
+    used = ["delayed", "dep_time", "carrier", "origin", "hour"]
+    whole = frame[used].dropna().astype({"carrier": object, "origin": object})
+    assert glm.n_missing_ == len(frame) - len(whole)
     # Knots come from a sample of so many rows; given them, the matrix is formulaic's own.
     knots = glm._fitted_model.design.spec.transform_state["bs(dep_time, df=4)"]
     assert (knots["lower_bound"], knots["upper_bound"]) == (whole["dep_time"].min(), whole["dep_time"].max())
     inner = [float(knot) for knot in knots["knots"][4:-4]]
     assert abs(np.mean(whole["dep_time"] <= inner[0]) - 0.5) < 0.01
-    matrix = formulaic.model_matrix(formula.replace("df=4", f"knots={inner}"), whole)
-    expected = sm.GLM(whole["delayed"].to_numpy(), np.asarray(matrix.rhs), sm.families.Binomial()).fit(tol=1e-14)
+    matrix = formulaic.model_matrix(FLIGHTS.replace("df=4", f"knots={inner}"), whole).rhs
+    names = [name.replace(f"knots={inner}", "df=4") for name in matrix.columns]
+    assert list(glm.coef_table().index) == ["intercept", *names[1:]]
+    expected = sm.GLM(whole["delayed"].to_numpy(), np.asarray(matrix), sm.families.Binomial()).fit(tol=1e-14)
     np.testing.assert_allclose(glm.coef_table()["coef"], expected.params, rtol=1e-7)
     np.testing.assert_allclose(glm.coef_table()["std_err"], expected.bse, rtol=1e-7)
+
+
+def test_flights_with_a_spline_categories_and_gaps_equal_statsmodels(flights):
+    glm = GLMClassifier(formula=FLIGHTS, missing="drop", method=EXACT).fit(load_flights())
+    check_flights(glm, flights)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_flights_by_carrier_equal_statsmodels_although_no_partition_nor_the_pilot_has_each_level(flights, tmp_path):
+    frame = flights.sort_values("carrier", kind="stable")[["delayed", "dep_time", "carrier", "origin", "hour"]]
+    frame.to_parquet(tmp_path / "all.parquet", row_group_size=len(frame) // 8)
+    data = dd.read_parquet(tmp_path, split_row_groups=True)
+    assert data["carrier"].partitions[0].nunique().compute() < 4
+    glm = GLMClassifier(formula=FLIGHTS, missing="drop", method=OneStep(1500, steps=9)).fit(data)
+    names = list(glm.coef_table().index)
+    assert glm.estimate_.pilot_coef[names.index("carrier[T.OO]")] == 0.0
+    check_flights(glm, frame)
 
 
 @pytest.mark.filterwarnings("ignore:A pilot of 60 rows")

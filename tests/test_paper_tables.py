@@ -17,7 +17,6 @@ from benchmarks.paper.tables import TABLES, accuracy, armse, error, power, run
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "paper" / "results"
 RESULTS = pd.read_csv(FOLDER / "tables.csv")
 RATIOS = pd.read_csv(FOLDER / "ratios.csv")
-LARGE = pd.read_csv(FOLDER / "large.csv")
 ARMSE = RESULTS[RESULTS["table"] <= 2]
 GLOBAL = Cell("global", "random", 5)
 
@@ -98,11 +97,7 @@ def test_the_corrected_one_step_is_as_good_as_the_global_estimator():
     assert len(corrected) >= 12
     assert (corrected["ratio"] < 1.02).all()
     assert (corrected["failed"] == 0).all()
-    large = LARGE[LARGE["estimator"] == "corrected"]
-    assert len(large) == 12
-    assert (large["N"] == 100_000).all()
-    assert (large["ratio"] < 1.02).all()
-    assert theory.verdicts(LARGE)["agrees"].all()
+    assert set(corrected["N"]) == {10_000, 100_000}
 
 
 def test_the_plain_one_step_loses_what_a_small_pilot_costs():

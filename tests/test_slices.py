@@ -48,8 +48,9 @@ KINDS = {False: (DenseSlice, SplitSlice), True: (CompiledSlice, CompiledSplitSli
 
 @pytest.fixture(params=FORMS)
 def case(request, monkeypatch):
-    monkeypatch.setattr(slicing, "MAX_DENSITY", 0.5)
-    monkeypatch.setattr(slicing, "_kinds", lambda: KINDS[request.param.startswith("compiled")])
+    kinds = KINDS[request.param.startswith("compiled")]
+    monkeypatch.setattr(slicing, "_kinds", lambda: kinds)
+    monkeypatch.setattr(kinds[1], "max_density", 0.5)
     rows, model = draw(), model_of(columns=P)
     parts = list_of(replace(rows, x=stored(rows.x, request.param)), model)
     return np.column_stack([np.ones(N), rows.x]), rows, parts
@@ -158,13 +159,15 @@ def test_dense_slices_whatever_the_form(form):
     close(scaled, np.column_stack([np.ones(N), rows.x]) * factors[:, None])
 
 
-def test_sparse_columns_that_are_full_are_taken_as_dense():
+@pytest.mark.parametrize(("compiled", "of_some"), [(False, True), (True, False)])
+def test_sparse_columns_that_are_full_are_taken_as_dense(compiled, of_some, monkeypatch):
+    monkeypatch.setattr(slicing, "_kinds", lambda: KINDS[compiled])
     rows, model = draw(), model_of(columns=P)
     kinds = {}
-    for density in (0.05, 0.5):
+    for density in (0.05, 0.15, 0.5):
         x = np.where(np.random.default_rng(8).random((N, P)) < density, 1.0, 0.0)
         kinds[density] = {isinstance(part, DenseSlice) for part in slices(replace(rows, x=stored(x, "sparse")), model)}
-    assert kinds == {0.05: {False}, 0.5: {True}}
+    assert kinds == {0.05: {False}, 0.15: {of_some}, 0.5: {True}}
 
 
 def test_slices_without_rows_of_positive_weight():

@@ -32,6 +32,7 @@ class Design:
     intercept: float = 0.0
     tails: float = np.inf
     size: float = 1.0
+    link: str | None = None
 
     def draw(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng((seed, self.n_samples, self.d))
@@ -40,7 +41,8 @@ class Design:
         eta = self.intercept + x @ (self.size * np.linspace(1.0, -0.5, self.d) / np.sqrt(self.d))
         if self.family == "binomial":
             return x, (rng.random(self.n_samples) < 1 / (1 + np.exp(-eta))).astype(float)
-        return x, rng.poisson(np.exp(np.minimum(eta, 6.0))).astype(float)
+        mean = np.exp(np.minimum(eta, 6.0))
+        return x, rng.gamma(2.0, mean / 2.0) if self.family == "gamma" else rng.poisson(mean).astype(float)
 
 
 DESIGNS = [
@@ -54,6 +56,10 @@ DESIGNS = [
     Design("Poisson, tiny pilot", "poisson", 100_000, 3, 60),
     Design("Poisson, heavy tails", "poisson", 100_000, 3, 1000, tails=5.0, size=0.5),
     Design("Poisson, d = 10", "poisson", 100_000, 10, 1000),
+    Design("gamma, log link", "gamma", 100_000, 3, 1000, link="log"),
+    Design("gamma, log link, tiny pilot", "gamma", 100_000, 3, 60, link="log"),
+    Design("binomial, probit link", "binomial", 100_000, 3, 1000, link="probit"),
+    Design("binomial, cloglog link", "binomial", 100_000, 3, 1000, link="cloglog"),
     *(
         Design(f"automatic pilot, N = {n:,}, d = {d}", "binomial", n, d, "auto", size=2.0)
         for n in (10_000, 100_000, 500_000)
@@ -68,12 +74,12 @@ def distances(design: Design, seed: int) -> list[dict]:
     found = []
     with warnings.catch_warnings(record=True) as caught, dask.config.set(scheduler="synchronous"):
         warnings.simplefilter("always")
-        exact = GLMRegressor(design.family, method=MLE()).fit(x, y)
+        exact = GLMRegressor(design.family, design.link, method=MLE()).fit(x, y)
         information = np.linalg.inv(exact.covariance_)
         for correction in (None, "pilot"):
             before = len(caught)
             method = OneStep(design.pilot, correction=correction, random_state=seed)
-            glm = GLMRegressor(design.family, method=method).fit(x, y)
+            glm = GLMRegressor(design.family, design.link, method=method).fit(x, y)
             gap = glm.estimate_.coef - exact.estimate_.coef
             share = np.abs(np.sqrt(np.diag(glm.covariance_) / np.diag(exact.covariance_)) - 1).max()
             found.append(
@@ -81,7 +87,7 @@ def distances(design: Design, seed: int) -> list[dict]:
                     "correction": correction or "none",
                     "pilot": glm.estimate_.pilot_size,
                     "distance": gap @ information @ gap / len(gap),
-                    "told": glm.decrement_ / len(gap),
+                    "told": glm.decrement_ / (len(gap) * glm.dispersion_),
                     "std_err": share,
                     "warned": len(caught) > before,
                     "passes": glm.n_passes_,
@@ -116,17 +122,24 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("-B", "--replicates", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="a CSV to write, with seed, commit and command")
+    parser.add_argument("--design", help="only designs whose name holds this; others stay in the CSV as they are")
     options = parser.parse_args(arguments)
     command = f"python -m benchmarks.one_step -B {options.replicates} --seed {options.seed}"
+    chosen = [design for design in DESIGNS if (options.design or "") in design.name]
     done = []
-    for design in track(DESIGNS, "designs"):
+    if options.design:
+        command += f" --design '{options.design}'"
+        if options.output and options.output.exists():
+            before = pd.read_csv(options.output, keep_default_na=False)
+            done.append(before[~before["design"].isin([design.name for design in chosen])])
+    for design in track(chosen, "designs"):
         draws = [row for b in range(options.replicates) for row in distances(design, options.seed + b)]
-        done.append(summarise(design, pd.DataFrame(draws)))
+        origin = {"seed": options.seed, "commit": commit(), "command": command}
+        done.append(summarise(design, pd.DataFrame(draws)).assign(**origin))
         table = pd.concat(done, ignore_index=True)
         if options.output:
             options.output.parent.mkdir(parents=True, exist_ok=True)
-            origin = {"seed": options.seed, "commit": commit(), "command": command}
-            table.assign(**origin).to_csv(options.output, index=False, float_format="%.4g")
+            table.to_csv(options.output, index=False, float_format="%.4g")
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
 
 

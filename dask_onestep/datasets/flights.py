@@ -37,9 +37,9 @@ def load_flights(
         Return the model of the examples instead: dep_time/100, sched_arr_time/100, air_time and
         distance/100 as `X`, ``delayed`` as `y`, incomplete rows dropped (327,346 are left).
     out_of_core : bool, default=False
-        Read from Parquet files, one a month in row groups of 10,000 flights, each in the task that uses it and only
-        the columns that it uses.  The first call writes them, for which it holds the whole table; later ones
-        read no row.
+        Read from Parquet files, one a month in row groups of 10,000 flights, in the tasks that use them and only
+        the columns that are used (where these are few, Dask reads several months a task).  The first call
+        writes the files, for which it holds the whole table; later ones read no row.
     data_home : str or path, optional
         Where these files are, with `out_of_core` only; by default ``$DASK_ONESTEP_DATA/flights``, or
         ``~/dask_onestep_data/flights``.

@@ -16,6 +16,9 @@ from dask_onestep.graph.blocks import FAN_IN, Blocks
 from dask_onestep.graph.gathering import gather
 from dask_onestep.graph.lazy import apply
 from dask_onestep.graph.mapping import map_rows
+from dask_onestep.graph.sizes import register_sizes
 from dask_onestep.graph.tree import tree_sum
 
 __all__ = ["FAN_IN", "Blocks", "apply", "gather", "map_rows", "tree_sum"]
+
+register_sizes()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -205,8 +206,12 @@ class SplitSlice(Slice):
         The sparse columns.
     dense_at, sparse_at : ndarray of shape (a,) and (b,) of int
         Which columns of the design these are.
+    max_density : float
+        The share of stored elements above which a dense Gram matrix is faster, whatever the number of columns:
+        ``python -m benchmarks.categories --density``.
     """
 
+    max_density: ClassVar[float] = 0.1
     dense: np.ndarray
     sparse: sparse.csr_array
     dense_at: np.ndarray

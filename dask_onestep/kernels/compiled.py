@@ -13,7 +13,7 @@ infinities pass through to the sums, on which the kernels that check themselves 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numba
 import numpy as np
@@ -56,6 +56,8 @@ class CompiledSlice(DenseSlice):
 @dataclass(frozen=True, slots=True)
 class CompiledSplitSlice(SplitSlice):
     """A slice of dense and sparse columns whose sums are made by compiled loops."""
+
+    max_density: ClassVar[float] = 0.2
 
     def _gram(self, weights: np.ndarray | None) -> np.ndarray:
         return self.weighted_sum_and_gram(np.zeros(len(self.y)), weights)[1]

@@ -18,15 +18,12 @@ from dask_onestep.kernels.algebra import DenseSlice, Slice, SplitSlice
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.kernels.split_matrix import SplitMatrix
 
-__all__ = ["MAX_DENSITY", "Slice", "dense_slices", "slices"]
+__all__ = ["Slice", "dense_slices", "slices"]
 
 _SLICE_BYTES = 768 * 1024
 # Of d columns a slice has at least d rows, or so many: with fewer, adding the product X'X would cost more than
 # making it.
 _ENOUGH_ROWS = 1024
-# Above it a dense Gram matrix is faster than a sparse one, whatever the number of columns:
-# `python -m benchmarks.categories --density`.
-MAX_DENSITY = 0.1
 # A slice's Gram matrix has d² elements to fill and to add, whatever its rows.
 _SPLIT_ROWS = (2**14, 2**18)
 
@@ -46,7 +43,7 @@ def slices(rows: Rows, model: Model) -> Iterator[Slice]:
     Slice
         The next rows; what a dense one holds is overwritten by the next.
     """
-    if model.basis is None and isinstance(rows.x, SplitMatrix) and rows.x.density <= MAX_DENSITY:
+    if model.basis is None and isinstance(rows.x, SplitMatrix) and rows.x.density <= _kinds()[1].max_density:
         yield from _split_slices(rows, rows.x, model)
     else:
         yield from dense_slices(rows, model)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,7 +52,7 @@ class Problem:
     scheduler : str or None
         Dask scheduler for data that lives in this process; None for Dask's own choice.
     verbose : bool
-        Whether to show a progress bar.
+        Whether to show a progress bar for each pass.
     n_passes : int
         Passes so far.
 
@@ -86,6 +86,7 @@ class Problem:
     verbose: bool = False
     n_passes: int = 0
     classes: Delayed | np.ndarray | None = field(default=None, repr=False)
+    _ahead: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def d(self) -> int:
@@ -110,6 +111,7 @@ class Problem:
             The sum.
         """
         self.n_passes += 1
+        self._ahead.append(f"pass {self.n_passes}: {name}")
         # Of the records that methods add, most hold a matrix of the coefficients.
         size = 8 * self.d**2
         return tree_sum(self.blocks, kernel, self.model, *arguments, name=name, classes=self.classes, record_bytes=size)
@@ -286,10 +288,11 @@ class Problem:
         """
         if self.lazy:
             return value
-        with self._progress():
+        with self._progress() as shown:
             with _saying_what_cannot_be_sent(self.model):
                 (settled,) = dask.persist(value, **self._options)
-            self._watch(settled)
+            if shown:
+                self._watch(settled)
         return settled
 
     def value(self, value: Delayed) -> Any:
@@ -317,8 +320,8 @@ class Problem:
                 "fit_delayed: this method iterates until it has converged, so it cannot be one lazy graph. "
                 "Use fit, or a method of a fixed number of passes such as OneStep(steps=2)."
             )
-        with self._progress():
-            if self.verbose and self._on_cluster:
+        with self._progress() as shown:
+            if shown and self._on_cluster:
                 (value,) = dask.persist(value, **self._options)
                 self._watch(value)
             with _saying_what_cannot_be_sent(self.model):
@@ -348,14 +351,19 @@ class Problem:
     def _on_cluster(self) -> bool:
         return self.scheduler is None and dask.config.get("scheduler", None) == "dask.distributed"
 
-    def _progress(self) -> AbstractContextManager:
-        if not self.verbose:
-            return nullcontext()
-        print(f"pass {self.n_passes}", flush=True)
-        return nullcontext() if self._on_cluster else ProgressBar()
+    @contextmanager
+    def _progress(self) -> Iterator[bool]:
+        """Show a bar if a pass is to be made, none for what is computed of its sum; return whether."""
+        ahead, self._ahead = self._ahead, []
+        if not (self.verbose and ahead):
+            yield False
+            return
+        print(", ".join(ahead), flush=True)
+        with nullcontext() if self._on_cluster else ProgressBar():
+            yield True
 
     def _watch(self, value: Delayed) -> None:
-        if self.verbose and self._on_cluster:
+        if self._on_cluster:
             distributed.progress(value, notebook=False)
             print(flush=True)
 

@@ -1,0 +1,74 @@
+"""What a pass moves on a cluster: sums of the coefficients' size, whatever the rows."""
+
+import pickle
+from dataclasses import fields
+
+import dask.array as da
+import numpy as np
+import pytest
+from dask.sizeof import sizeof
+
+from dask_onestep.families import Binomial
+from dask_onestep.graph import gather, tree_sum
+from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.pilot import fit_pilot
+from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.sampling import PilotSize, pilot_rows
+from dask_onestep.kernels.surrogate import scores
+from dask_onestep.links import resolve_link
+
+BLOCKS = 40
+
+
+def model_of(d):
+    return Model(Binomial(), resolve_link("logit"), tuple(f"x{number}" for number in range(d - 1)))
+
+
+def draw(rows, d, block_id=None):
+    table = np.random.default_rng(block_id[0]).standard_normal((rows, d))
+    table[:, 0] = table[:, 0] > 0
+    return table
+
+
+def one_pass(kernel, rows, d):
+    table = da.map_blocks(draw, rows, d, chunks=((rows,) * BLOCKS, (d,)), dtype=float, meta=np.empty((0, 0)))
+    return tree_sum(gather(table[:, 1:], table[:, 0]), kernel, model_of(d), np.zeros(d), name="pass")
+
+
+def bytes_sent(client):
+    return sum(client.run(lambda dask_worker: dask_worker.transfer_outgoing_bytes_total).values())
+
+
+@pytest.mark.parametrize("rows", [200, 2000])
+@pytest.mark.parametrize(("kernel", "numbers"), [(moments, 50**2 + 50), (scores, 50)], ids=["moments", "scores"])
+def test_a_pass_moves_at_most_one_record_a_block(client, kernel, numbers, rows):
+    before = bytes_sent(client)
+    total = one_pass(kernel, rows, 50).compute()
+    moved = bytes_sent(client) - before
+    assert total.n == BLOCKS * rows
+    # Each record and each partial sum once at most: an object's few hundred bytes beside its numbers.
+    assert moved <= (BLOCKS + 3) * (8 * numbers + 700)
+    assert 8 * numbers + 700 < rows * 50 * 8  # a block that moved would show
+
+
+@pytest.mark.parametrize("d", [5, 20, 100])
+def test_records_are_of_the_size_of_the_coefficients(d):
+    x, y = np.zeros((1000, d - 1)), np.arange(1000) % 2.0
+    for kernel, numbers in ((moments, d**2 + d), (scores, d)):
+        record = kernel(Rows(x, y), model_of(d), np.zeros(d))
+        sent = len(pickle.dumps(record, protocol=5))
+        assert 8 * numbers < sent < 8 * numbers + 700
+        assert 8 * numbers < sizeof(record) < 8 * numbers + 700
+
+
+def test_dask_knows_what_a_pilot_weighs():
+    rng = np.random.default_rng(0)
+    rows = Rows(rng.standard_normal((3000, 4)), rng.integers(0, 2, 3000).astype(float))
+    sample = pilot_rows(rows, model_of(5), PilotSize(1000, 5), 0)
+    held = sum(
+        getattr(sample, f.name).nbytes for f in fields(sample) if isinstance(getattr(sample, f.name), np.ndarray)
+    )
+    assert held >= 1000 * 5 * 8
+    assert held < sizeof(sample) < held + 2000
+    fit = fit_pilot(sample, model_of(5))
+    assert 1000 * 5 * 8 < sizeof(fit) < 1000 * 5 * 8 + 20_000
