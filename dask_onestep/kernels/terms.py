@@ -136,7 +136,7 @@ def formula_terms(formula: str, fit_intercept: bool) -> Terms:
     """
     parsed = parse(formula, fit_intercept)
     left, right = (parsed.lhs, parsed.rhs) if hasattr(parsed, "rhs") else ((), parsed)
-    if not hasattr(right, "required_variables") or isinstance(right, tuple):
+    if not hasattr(type(right), "required_variables") or isinstance(right, tuple):
         raise ValueError(f"formula={formula!r} has several parts; a GLM has one right-hand side.")
     factors = {
         factor.expr: _factor(factor)
