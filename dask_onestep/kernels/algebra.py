@@ -171,7 +171,7 @@ class DenseSlice(Slice):
         return np.einsum("ij,ij->i", np.dot(design, matrix), design)
 
     def greatest(self) -> np.ndarray:
-        """Return max |xᵢ| of each column."""
+        """Return the greatest absolute value of each column."""
         seen = self.design if self.weights is None else self.design[self.weights > 0]
         return np.abs(seen).max(axis=0, initial=0.0)
 
