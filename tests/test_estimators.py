@@ -25,6 +25,7 @@ from support import chunked, raise_if_dask_computes
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot
 from dask_onestep.datasets import make_glm
+from dask_onestep.exceptions import AliasingWarning
 from dask_onestep.families import NegativeBinomial
 
 CHECKED = [
@@ -304,7 +305,7 @@ def test_fit_delayed_leaves_warnings_in_the_estimate(threads):
     lazy = GLMRegressor().fit_delayed(x, y)
     fitted = lazy.compute()
     ((category, text),) = fitted.estimate_.warnings
-    assert category is UserWarning
+    assert category is AliasingWarning
     assert text.startswith("Aliased columns get NaN: x2.")
     assert "Warning: Aliased columns" in str(fitted.summary())
     with pytest.warns(UserWarning, match=r"Aliased columns get NaN: x2\."):
