@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 from dask.delayed import Delayed
 
-from dask_onestep.exceptions import AliasingWarning
+from dask_onestep.exceptions import AliasingWarning, DistanceWarning, StepWarning
 from dask_onestep.kernels.aliasing import Dependence, DesignFactor, dependences, design_factor, orthogonal_basis
 from dask_onestep.kernels.basis import Basis
 from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.conclusion import aliasing
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.mle import MLE
+from dask_onestep.methods.one_step import OneStep
 from dask_onestep.methods.problem import Problem
 
 __all__ = ["LARGEST_CONDITION", "orthogonalized", "solve"]
 
 # Normal equations lose as many digits as their condition number has: from here on, half of float64's sixteen.
 LARGEST_CONDITION = 1e8
+# A column of which more is left than this share is not what misled the normal equations: the weights were.
+_NEARLY = 1e-3
 
 
 def solve(problem: Problem, method: Any) -> Estimate:
@@ -106,12 +110,31 @@ def _by_qr(problem: Problem, method: Any, factor: DesignFactor) -> Estimate:
     basis = inner.model.basis
     assert isinstance(basis, Basis)
     try:
-        estimate = _estimate(inner, method).of_columns(basis)
+        estimate = _estimate(inner, method)
+        if isinstance(method, OneStep) and not np.isfinite(estimate.coef).all():
+            estimate = _converged(inner, estimate)
+        estimate = estimate.of_columns(basis)
     finally:
         problem.n_passes, problem.classes = inner.n_passes, inner.classes
     found = dependences(factor, _design_names(problem.model), basis.kept, intercept=problem.model.has_constant)
     said = ((AliasingWarning, _exactly(found)),) if found else ()
     return replace(estimate, warnings=(*estimate.warnings, *said))
+
+
+def _converged(problem: Problem, estimate: Estimate) -> Estimate:
+    """Return the MLE in the place of steps that ended where orthogonal columns look aliased.
+
+    No column is; so far from the maximum a few rows outweigh all others.
+    """
+    found = _estimate(problem, MLE())
+    names = {field.name for field in fields(Estimate)} - {"warnings"}
+    text = (
+        "The steps from the pilot ended where a few rows outweigh all others, so the model was fitted to convergence. "
+        "Draw a larger pilot, or rein in the largest covariates."
+    )
+    said = tuple(each for each in estimate.warnings if each[0] not in (AliasingWarning, DistanceWarning))
+    known = {name: getattr(found, name) for name in names}
+    return replace(estimate, **known, warnings=(*said, *found.warnings, (StepWarning, text)))
 
 
 def _design_names(model: Model) -> tuple[str, ...]:
@@ -139,7 +162,7 @@ def _with_near(problem: Problem, estimate: Estimate, factor: DesignFactor, kept:
     """Return the estimate by QR with a warning of the columns that normal equations had set aside."""
     model = problem.model
     found = dependences(factor, _design_names(model), _of_design(problem, kept), intercept=model.has_constant)
-    near = [each for each in found if not each.exact]
+    near = [each for each in found if not each.exact and each.share < _NEARLY]
     said = ((AliasingWarning, _kept_all_the_same(near)),) if near else ()
     return replace(estimate, warnings=(*estimate.warnings, *said))
 
