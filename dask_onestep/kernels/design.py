@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ __all__ = ["Design", "assemble", "make_design", "open_factors", "specify_terms"]
 
 _SLICE_ROWS = 65_536
 _PARTS = ("y", "weights", "offset", "groups")
+# formulaic parses its terms at every block, and Python 3.11's parser, where two threads use it at once, can raise
+# "SystemError: AST constructor recursion depth mismatch".
+_PARSING = Lock()
 
 
 @dataclass(frozen=True)
@@ -342,14 +346,17 @@ def specify_terms(terms: Terms, rows: pd.DataFrame) -> Any:
     assert terms.formula is not None
     formula = parse(terms.formula, terms.fit_intercept)
     try:
-        matrix = getattr(formula, "rhs", formula).get_model_matrix(rows, context={}, na_action="ignore", output="numpy")
+        with _PARSING:
+            whole = getattr(formula, "rhs", formula)
+            matrix = whole.get_model_matrix(rows, context={}, na_action="ignore", output="numpy")
     except (FormulaicError, TypeError, ValueError) as error:
         raise ValueError(f"formula={terms.formula!r} does not fit the columns: {str(error).splitlines()[0]}") from error
     return matrix.model_spec
 
 
 def _apply(spec: Any, rows: pd.DataFrame) -> np.ndarray:
-    return np.asarray(spec.get_model_matrix(rows, context={}), dtype=np.float64)
+    with _PARSING:
+        return np.asarray(spec.get_model_matrix(rows, context={}), dtype=np.float64)
 
 
 def _check_kinds(spec: Any, categorical: set[str]) -> None:
