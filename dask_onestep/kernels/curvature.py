@@ -47,6 +47,7 @@ class Curvature:
         self.model, self.pilot, self.coef, self.sums = model, pilot, coef, sums
         self.rows = pilot.rows if responses is None else replace(pilot.rows, y=responses)
         self.here = moments(self.rows, model, coef)
+        self.own = self.here if responses is None else moments(pilot.rows, model, coef)
 
     def expecting(self, coef: np.ndarray) -> Self:
         """Return the same with means at β in the place of the pilot's responses.
@@ -70,7 +71,7 @@ class Curvature:
         pearson = None
         if full.pearson is not None:
             # The pilot rows tell what is left of χ² after its gradient and, as for gaussian, 2I.
-            left = self._pearson_remainder(step) - step @ ahead_here
+            left = self._pearson_remainder(step, there) - step @ ahead_here
             pearson = full.pearson + full.pearson_gradient @ step + step @ ahead + ratio * left  # type: ignore[operator]
         return Moments(
             full.n,
@@ -82,9 +83,11 @@ class Curvature:
             full.pearson_gradient,
         )
 
-    def _pearson_remainder(self, step: np.ndarray) -> float:
+    def _pearson_remainder(self, step: np.ndarray, there: Moments) -> float:
         """Return what the pilot rows' own χ² leaves of its linear extrapolation."""
-        here, there = (moments(self.pilot.rows, self.model, coef) for coef in (self.coef, self.coef + step))
+        here = self.own
+        if self.rows is not self.pilot.rows:
+            there = moments(self.pilot.rows, self.model, self.coef + step)
         return float(there.pearson - here.pearson - here.pearson_gradient @ step)  # type: ignore[operator]
 
     def scaled_pearson(self, step: np.ndarray) -> float:
