@@ -126,10 +126,11 @@ class DenseSlice(Slice):
     scratch : ndarray of shape (≥ m·d,)
         A buffer for scaled rows.
     size : int
-        Bytes of a slice's rows, of which all that is made of them should stay in cache.
+        Bytes of a slice's rows: few enough for the cache that cores share, and enough that threads seldom wait for
+        the interpreter's lock, which each operation on a slice gives up and takes back.
     """
 
-    size: ClassVar[int] = 768 * 1024
+    size: ClassVar[int] = 3 * 2**20
 
     covariates: np.ndarray
     constant: bool

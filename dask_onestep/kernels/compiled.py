@@ -44,9 +44,6 @@ def enabled() -> bool:
 class CompiledSlice(DenseSlice):
     """A dense slice whose sums are made by a compiled loop."""
 
-    # Threads take turns between slices; what a slice needs of cache is no more than a tile.
-    size: ClassVar[int] = 3 * 2**20
-
     def natural_sums(self, family: str, coef: np.ndarray) -> tuple[float, np.ndarray, np.ndarray] | None:
         """Return Σ wᵢ(yᵢηᵢ − b(ηᵢ)), the score and the information; None for families without a loop."""
         p = self.covariates.shape[1]
