@@ -46,8 +46,9 @@ class Curvature:
     ):
         self.model, self.pilot, self.coef, self.sums = model, pilot, coef, sums
         self.rows = pilot.rows if responses is None else replace(pilot.rows, y=responses)
-        self.here = moments(self.rows, model, coef)
-        self.own = self.here if responses is None else moments(pilot.rows, model, coef)
+        self.own = pilot.moments if (coef == pilot.coef).all() else moments(pilot.rows, model, coef)
+        self.here = self.own if responses is None else moments(self.rows, model, coef)
+        self._last: tuple[bytes, Moments] | None = None
 
     def expecting(self, coef: np.ndarray) -> Self:
         """Return the same with means at β in the place of the pilot's responses.
@@ -64,6 +65,12 @@ class Curvature:
 
     def __call__(self, step: np.ndarray) -> Moments:
         """Return the sums that are foretold of β + δ."""
+        # Where one search ends the next often begins.
+        if self._last is None or self._last[0] != step.tobytes():
+            self._last = step.tobytes(), self._foretell(step)
+        return self._last[1]
+
+    def _foretell(self, step: np.ndarray) -> Moments:
         full, here, ratio = self.sums, self.here, self.pilot.ratio
         there = moments(self.rows, self.model, self.coef + step)
         ahead, ahead_here = full.information @ step, here.information @ step

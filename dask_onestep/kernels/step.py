@@ -161,8 +161,11 @@ def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:
     if not sums.is_finite():
         return False
     intercept = model.has_intercept
+    kept = factorize(sums.information, intercept=intercept).kept
+    if kept.all():
+        return True
     apart = factorize(moments(pilot.rows, model, _null(model, pilot)).information, intercept=intercept).kept
-    return bool((apart <= factorize(sums.information, intercept=intercept).kept).all())
+    return bool((apart <= kept).all())
 
 
 def _null(model: Model, pilot: PilotFit) -> np.ndarray:
