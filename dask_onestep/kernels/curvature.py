@@ -116,7 +116,7 @@ class Curvature:
         gain = float(ratio * np.dot(weights, logliks) - self.sums.loglik)
         return gain if gain > error else np.inf
 
-    def maximum(self, factor: Factor, newton: np.ndarray) -> np.ndarray | None:
+    def maximum(self, factor: Factor, newton: np.ndarray, tol: float) -> np.ndarray | None:
         """Return where J is greatest inside the trust region; None on its boundary or where J curves up."""
         reach, information = self.pilot.reach * self.sums.phi, self.sums.information
 
@@ -127,7 +127,7 @@ class Curvature:
         if inside(newton) and rose(self(newton).loglik, self.sums.loglik):
             start = newton
         try:
-            found = maximize(self, start, intercept=self.model.has_intercept, tol=1e-12, inside=inside)
+            found = maximize(self, start, intercept=self.model.has_intercept, tol=tol, inside=inside)
         except ValueError:
             return None
         honest = found.converged and bool((found.factor.kept == factor.kept).all())
