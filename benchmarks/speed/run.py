@@ -7,6 +7,7 @@ import os
 import selectors
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,14 +29,16 @@ _THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 # What a process holds beside its rows, twice at most; and what a server is allowed besides.
 _HELD, _SERVER = 0.4e9, 6e9
+# Seconds before each fit, in which a server's threads and what it freed come to rest.
+_PAUSE = 0.2
 
 
 @dataclass(frozen=True)
 class Plan:
     """How a run is made.
 
-    A library whose first fit, which warms up and does not count, takes more than `slow_seconds` is repeated
-    `slow_repetitions` times only.  One that does not bring its data in, or fit, within `limit` seconds is
+    A library whose fit takes more than `slow_seconds` is repeated `slow_repetitions` times only; the very first fit,
+    which warms up, does not count.  One that does not bring its data in, or fit, within `limit` seconds is
     ended and has failed.  The libraries of a group are held in memory together, in `memory` bytes at most.
     """
 
@@ -170,11 +173,15 @@ def _in_turn(
         # The first fit warms up: its time does not count, and its memory does, since what a process
         # has once been given it tends to keep.
         first = {worker.setting: worker.fit() for worker in workers}
-        slow = {setting for setting, answer in first.items() if answer and answer["seconds"] > plan.slow_seconds}
-        for repetition in range(max(plan.repetitions, plan.slow_repetitions)):
+        wanted = dict.fromkeys(first, plan.repetitions)
+        for repetition in range(plan.repetitions):
             for worker in workers:
-                wanted = plan.slow_repetitions if worker.setting in slow else plan.repetitions
-                if repetition < wanted and (answer := worker.fit()) is not None:
+                if repetition >= wanted[worker.setting]:
+                    continue
+                time.sleep(_PAUSE)
+                if (answer := worker.fit()) is not None:
+                    if answer["seconds"] > plan.slow_seconds:
+                        wanted[worker.setting] = plan.slow_repetitions
                     answer["peak_mb"] = first[worker.setting]["peak_mb"]
                     fits.append(worker.setting.about | {"repetition": repetition} | answer)
         fits += [worker.setting.about | {"error": worker.error} for worker in workers if worker.error]
