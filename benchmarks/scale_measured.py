@@ -22,9 +22,8 @@ import numpy as np
 import pandas as pd
 from dask.delayed import Delayed
 
-from benchmarks import graph
 from benchmarks.record import Record
-from benchmarks.scale import Costs, measure_row, simulate
+from benchmarks.scale import Costs, measure_row, simulate, task_seconds
 from dask_onestep.families import Binomial
 from dask_onestep.graph import FAN_IN, gather, tree_sum
 from dask_onestep.kernels.likelihood import moments
@@ -45,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resume", action="store_true", help="keep what the CSV has, and add what it has not")
     options = parser.parse_args(arguments)
     record = Record(options.output, resume=options.resume)
-    task = _task_seconds()
+    task = task_seconds("threads", 2_000)
     cells = []
     for d, n in product(options.columns, map(int, options.rows)):
         block_rows = min(n, max(1, int(options.block_megabytes * 1e6 / (8 * (d + 1)))))
@@ -145,13 +144,6 @@ def _costs(d: int, block_rows: int, task: float) -> Costs:
         rows.copy()
         times.append(time.thread_time() - start)
     return Costs(measure_row(d), 8.0 * (d + 1), rows.nbytes / min(times), task, 1e-5)
-
-
-def _task_seconds() -> float:
-    """Return what a task takes besides its kernel: a pass over 2,000 blocks of next to no rows."""
-    about = {"scheduler": "threads", "source": "lazy", "d": 4, "n_blocks": 2_000, "fan_in": FAN_IN, "singly": True}
-    costs = [graph.measure(**about) for _ in range(2)][-1]
-    return 1e-3 * sum(costs[part] for part in ("gather", "tree", "run")) / (1 + 1 / FAN_IN)
 
 
 if __name__ == "__main__":
