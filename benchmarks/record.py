@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.origin import commit, machine
@@ -39,7 +40,11 @@ class Record:
         """Return whether there is a measurement of these conditions."""
         if self.table.empty:
             return False
-        return bool((self.table[list(about)] == pd.Series(about)).all(axis=1).any())
+        same = [
+            np.isclose(self.table[name], value) if isinstance(value, float) else self.table[name] == value
+            for name, value in about.items()
+        ]
+        return bool(np.logical_and.reduce(same).any())
 
     def add(self, about: dict[str, Any], measured: dict[str, Any]) -> None:
         """Add a measurement and write the CSV."""
@@ -47,4 +52,4 @@ class Record:
         self.table = row if self.table.empty else pd.concat([self.table, row], ignore_index=True)
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self.table.to_csv(self._path, index=False, float_format="%.6g")
+            self.table.to_csv(self._path, index=False, float_format="%.8g")
