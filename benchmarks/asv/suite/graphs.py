@@ -25,6 +25,7 @@ class Pass:
 
     params = (100, 3_000)
     param_names = ("blocks",)
+    repeat = (3, 10, 2.0)
 
     def track_tasks_a_block(self, blocks: int) -> float:
         return len(_pass(blocks).__dask_graph__()) / blocks
@@ -45,6 +46,8 @@ class Pass:
 
 class Fit:
     """One-step of 16 blocks in memory."""
+
+    repeat = (3, 10, 2.0)
 
     def setup(self) -> None:
         rng = np.random.default_rng(0)
