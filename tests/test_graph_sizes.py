@@ -10,12 +10,14 @@ from dask.sizeof import sizeof
 
 from dask_onestep.families import Binomial
 from dask_onestep.graph import gather, tree_sum
+from dask_onestep.kernels.covariance import score_products
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.pilot import fit_pilot
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.kernels.sampling import PilotSize, pilot_rows
 from dask_onestep.kernels.surrogate import scores
 from dask_onestep.links import resolve_link
+from dask_onestep.methods.drop_each import each_moments
 
 BLOCKS = 40
 
@@ -72,3 +74,12 @@ def test_dask_knows_what_a_pilot_weighs():
     assert held < sizeof(sample) < held + 2000
     fit = fit_pilot(sample, model_of(5))
     assert 1000 * 5 * 8 < sizeof(fit) < 1000 * 5 * 8 + 20_000
+
+
+def test_dask_weighs_records_of_several_models_and_of_clusters():
+    x, y = np.zeros((1000, 48)), np.arange(1000) % 2.0
+    model, groups = model_of(49), np.arange(1000) % 500
+    each = each_moments(Rows(x, y), model, (model, model), [np.zeros(49)] * 2)
+    clustered = score_products(Rows(x, y, groups=groups), model, np.zeros(49), "cluster")
+    for record in (each, clustered):
+        assert 0.9 < sizeof(record) / len(pickle.dumps(record, protocol=5)) < 1.2

@@ -11,13 +11,7 @@ from typing import Any
 
 from dask.sizeof import sizeof
 
-from dask_onestep.kernels.linear_algebra import Factor
-from dask_onestep.kernels.local_fit import LocalFits
-from dask_onestep.kernels.pilot import PilotFit
-from dask_onestep.kernels.records import Sums
-from dask_onestep.kernels.rows import Block, Rows
-from dask_onestep.kernels.sampling import PilotSample
-from dask_onestep.kernels.split_matrix import SplitMatrix
+from dask_onestep.kernels.records import Record
 
 __all__ = ["register_sizes"]
 
@@ -37,8 +31,7 @@ def register_sizes() -> None:
     >>> sizeof(Rows(np.zeros((1000, 10)), np.zeros(1000))) > 88_000
     True
     """
-    for kind in (Sums, PilotSample, PilotFit, LocalFits, Factor, Rows, Block, SplitMatrix):
-        sizeof.register(kind, _size_of_fields)
+    sizeof.register(Record, _size_of_fields)
 
 
 def _size_of_fields(record: Any) -> int:

@@ -8,13 +8,14 @@ import numpy as np
 
 from dask_onestep.kernels.likelihood import moments, slices
 from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.rows import Model, Rows
 
 __all__ = ["BlockSums", "block_sums"]
 
 
 @dataclass(frozen=True, slots=True)
-class BlockSums:
+class BlockSums(Record):
     """The sums of K blocks, side by side; ``+`` joins.
 
     Attributes

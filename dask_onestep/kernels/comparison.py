@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from dask_onestep.kernels.likelihood import slices
+from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.rows import Model, Rows
 
 __all__ = ["BlockFit", "BlockFits", "compare_blocks"]
 
 
 @dataclass(frozen=True, slots=True)
-class BlockFit:
+class BlockFit(Record):
     """A block beside the model.
 
     Attributes
@@ -45,7 +46,7 @@ class BlockFit:
 
 
 @dataclass(frozen=True, slots=True)
-class BlockFits:
+class BlockFits(Record):
     """The blocks, in order; ``+`` joins.
 
     Attributes

@@ -10,13 +10,13 @@ from scipy.stats import norm
 from dask_onestep.kernels.debiasing import LocalLassos
 from dask_onestep.kernels.newton import MAX_HALVINGS
 from dask_onestep.kernels.nodewise import NodewiseRows, approximate_inverse
-from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.records import Moments, Record
 
 __all__ = ["Debiased", "covariance", "debias", "debias_again", "expected_coverage"]
 
 
 @dataclass(frozen=True, slots=True)
-class Debiased:
+class Debiased(Record):
     """A debiased estimate.
 
     Attributes

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dask_onestep.kernels.likelihood import moments, row_residuals, slices
 from dask_onestep.kernels.linear_algebra import Factor
-from dask_onestep.kernels.records import Moments, Sums
+from dask_onestep.kernels.records import Moments, Record, Sums
 from dask_onestep.kernels.rows import Model, Rows, additive, self_checking
 
 __all__ = [
@@ -27,7 +27,7 @@ COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster")
 
 
 @dataclass(frozen=True, slots=True)
-class Clusters:
+class Clusters(Record):
     """Σ sᵢ over the rows of each cluster; a cluster may span blocks.
 
     Attributes

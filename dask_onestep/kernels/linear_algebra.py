@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from dask_onestep.kernels.records import Record
+
 __all__ = ["Factor", "factorize"]
 
 # A column is aliased when the columns before it leave less than this share of its variance.  An
@@ -15,7 +17,7 @@ ALIAS_TOLERANCE = 1e-11
 
 
 @dataclass(frozen=True, slots=True)
-class Factor:
+class Factor(Record):
     """Cholesky factor of the scaled information of the columns that are not aliased.
 
     Attributes

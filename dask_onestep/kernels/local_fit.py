@@ -11,7 +11,7 @@ from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.labels import block_labels
 from dask_onestep.kernels.likelihood import log_likelihoods
 from dask_onestep.kernels.newton import Maximum, fit_rows
-from dask_onestep.kernels.records import Findings, Sums
+from dask_onestep.kernels.records import Findings, Record, Sums
 from dask_onestep.kernels.rows import Model, Rows, encode, hold
 
 __all__ = ["LocalFits", "LocalRatios", "fit_block", "local_fit", "local_ratio"]
@@ -23,7 +23,7 @@ _CURE = (
 
 
 @dataclass(frozen=True, slots=True)
-class LocalFits:
+class LocalFits(Record):
     """The local fits of K blocks, O(d²) numbers each; ``+`` puts them side by side.
 
     Attributes

@@ -11,7 +11,7 @@ from dask_onestep.kernels.likelihood import moments, slices
 from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.multinomial import with_prior
 from dask_onestep.kernels.newton import fit_rows
-from dask_onestep.kernels.records import Findings, Moments
+from dask_onestep.kernels.records import Findings, Moments, Record
 from dask_onestep.kernels.rows import Model, Rows, encode
 from dask_onestep.kernels.sampling import PilotSample, Survey, survey
 
@@ -23,7 +23,7 @@ TRUST = 10.0
 
 
 @dataclass(frozen=True)
-class PilotFit:
+class PilotFit(Record):
     """The pilot's maximum-likelihood fit, and the rows it came from.
 
     Attributes

@@ -13,7 +13,7 @@ import pandas as pd
 from dask_onestep.families import Family
 from dask_onestep.kernels.basis import Basis
 from dask_onestep.kernels.design import Design
-from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.links import LinkLike
 
@@ -137,7 +137,7 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Block(Record):
     """A row block as it arrives, one part per argument of ``fit``.
 
     Attributes
@@ -184,7 +184,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(Record):
     """The usable rows of a block, ready for the kernels.
 
     Attributes

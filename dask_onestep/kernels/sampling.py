@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.labels import MAX_LABELS, block_labels, check_classes
-from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.rows import Model, Rows, additive, hold
 from dask_onestep.kernels.split_matrix import SplitMatrix, stack
 
@@ -112,7 +112,7 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
-class PilotSample:
+class PilotSample(Record):
     """The rows with the smallest keys of all that were seen, and what else the first pass learns.
 
     Rows are in the order of the data, as long as samples are added in it.

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from dask_onestep.kernels.records import Record
+
 __all__ = ["SplitMatrix", "count_by_column", "finite_rows", "split_sparse", "stack"]
 
 
 @dataclass(frozen=True, slots=True)
-class SplitMatrix:
+class SplitMatrix(Record):
     """A matrix of m rows and p columns, part dense and part sparse; rows and columns are taken as of an array.
 
     Attributes

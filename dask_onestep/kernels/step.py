@@ -13,7 +13,7 @@ from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.newton import ROUNDING, rose
 from dask_onestep.kernels.pilot import PilotFit
-from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.rows import Model
 
 __all__ = [
@@ -37,7 +37,7 @@ _REFINEMENTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Step(Record):
     """A step from a point where a pass was made.
 
     Attributes

@@ -17,7 +17,7 @@ from dask_onestep.exceptions import CoverageWarning, NotConvergedWarning, RoughI
 from dask_onestep.kernels.correction import Debiased, covariance, debias, debias_again, expected_coverage
 from dask_onestep.kernels.debiasing import LocalLassos, NodewisePlan, nodewise_share
 from dask_onestep.kernels.nodewise import NodewiseRows, join_rows, row_shares
-from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.arguments import check_choice, check_count
 from dask_onestep.methods.block_lassos import check_lasso, lasso_fields, lasso_plan, lasso_totals, resolve_alpha
@@ -253,7 +253,7 @@ def _pooled_rows(gram: tuple[np.ndarray, int], model: Model, plan: NodewisePlan,
 
 
 @dataclass(frozen=True)
-class _Rounds:
+class _Rounds(Record):
     """What the blocks gave, and the estimate so far: Θ̂ is in it, the rows it was made of are let go."""
 
     local: LocalLassos

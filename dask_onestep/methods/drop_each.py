@@ -13,7 +13,7 @@ from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.newton import arrived, rose
 from dask_onestep.kernels.pilot import PilotFit, fit_pilot
-from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.rows import Model, Rows, hold
 from dask_onestep.kernels.sampling import PilotSample
 from dask_onestep.methods.estimate import Estimate
@@ -26,7 +26,7 @@ __all__ = ["drop_each"]
 
 
 @dataclass(frozen=True, slots=True)
-class Each:
+class Each(Record):
     """One record for each of several models.
 
     Attributes

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dask_onestep.kernels.pilot import PilotFit
-from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.step import Step, is_usable, overshot, retreat, shorten, take_step
 
@@ -15,7 +15,7 @@ __all__ = ["Progress", "advance", "wants_more"]
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progress(Record):
     """How far a fit has come.
 
     Attributes

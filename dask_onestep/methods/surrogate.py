@@ -18,7 +18,7 @@ from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.newton import Maximum
 from dask_onestep.kernels.pilot import TRUST, PilotFit
-from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.surrogate import Scores, anchor_block, maximize_surrogate, scores
 from dask_onestep.methods.arguments import check_choice, check_count, seed_of
@@ -186,7 +186,7 @@ def _classes(anchor: PilotFit) -> np.ndarray | None:
 
 
 @dataclass(frozen=True)
-class _Round:
+class _Round(Record):
     """Where a round ended, and the sums it began with."""
 
     found: Maximum
