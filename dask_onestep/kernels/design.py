@@ -13,7 +13,7 @@ import pandas as pd
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.kernels.table import MAX_LEVELS, TOO_MANY_LEVELS, complete_cases, plain_columns, sorted_levels
-from dask_onestep.kernels.terms import Factor, Terms, is_numeric, parse
+from dask_onestep.kernels.terms import Factor, Terms, is_numeric, parse, plain_integers
 from dask_onestep.kernels.wide import WideFactor, are_wide, sparse_columns
 
 __all__ = ["Design", "assemble", "make_design", "open_factors", "specify_terms"]
@@ -129,7 +129,7 @@ class Design:
             read = {str(name) for name in spec.required_variables}
             columns = tuple(name for name in self.terms.columns if name in read)
         for start in range(0, len(frame), _SLICE_ROWS):
-            rows = plain_columns(frame.iloc[start : start + _SLICE_ROWS], columns, known)
+            rows = _plain_rows(frame.iloc[start : start + _SLICE_ROWS], columns, known)
             target = out[start : start + _SLICE_ROWS]
             if spec is None:
                 _treatment(rows, target)
@@ -234,12 +234,12 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
         return assemble(terms, tuple(levels), None)
     known = _column_levels(levels)
     empty = pd.DataFrame({name: _empty(dtypes[name]) for name in terms.columns})
-    rows = plain_columns(empty if seen is None else seen.level_rows(), terms.columns, known)
+    rows = _plain_rows(empty if seen is None else seen.level_rows(), terms.columns, known)
     spec = specify_terms(terms, rows)
     if seen is not None and seen.states:
-        state = specify_terms(terms, plain_columns(seen.state_rows(), terms.columns, known)).transform_state
+        state = specify_terms(terms, _plain_rows(seen.state_rows(), terms.columns, known)).transform_state
         spec = spec.update(transform_state=state)
-    _check_kinds(spec, {factor.name for factor, _ in levels})
+    _check_kinds(spec, {factor.name for factor, _ in levels}, terms, dtypes)
     return assemble(terms, tuple(levels), spec)
 
 
@@ -317,6 +317,10 @@ def _column_levels(levels: Any) -> dict[str, pd.Index]:
     return coded | {factor.name: index for factor, index in levels if factor.source is None}
 
 
+def _plain_rows(frame: pd.DataFrame, columns: tuple[str, ...], levels: Mapping[str, pd.Index]) -> pd.DataFrame:
+    return plain_columns(plain_integers(frame, levels), columns, levels)
+
+
 def _empty(dtype: Any) -> pd.Series:
     return pd.Series([], dtype=dtype)
 
@@ -359,11 +363,17 @@ def _apply(spec: Any, rows: pd.DataFrame) -> np.ndarray:
         return np.asarray(spec.get_model_matrix(rows, context={}), dtype=np.float64)
 
 
-def _check_kinds(spec: Any, categorical: set[str]) -> None:
-    for name, (kind, _) in spec.encoder_state.items():
-        if kind.value == "categorical" and name not in categorical:
+def _check_kinds(spec: Any, categorical: set[str], terms: Terms, dtypes: Mapping[str, Any]) -> None:
+    for factor in terms.factors:
+        kind, _ = spec.encoder_state.get(factor.name, (None, None))
+        if kind is not None and kind.value == "categorical" and factor.name not in categorical:
+            words = [name for name in factor.columns if not is_numeric(dtypes[name])]
+            if not words:
+                columns = ", ".join(factor.columns)
+                raise ValueError(f"Blocks differ in {columns}: numbers by its dtype, words in a block. Mend them.")
             raise ValueError(
-                f"{name!r} in the formula is categorical: write C({name}), so that its levels are counted."
+                f"{factor.name!r} in the formula gives no numbers, and {words} are not numeric columns. Where its "
+                f"values are meant as categories, write C({factor.name}), so that its levels are counted."
             )
 
 
