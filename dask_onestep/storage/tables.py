@@ -97,7 +97,7 @@ def _found(path: str) -> tuple[Any, list[str]]:
         raise ImportError(f"{path} cannot be read here: {error}") from error
     names = [name for name in names if files.exists(name)]
     if not names:
-        raise FileNotFoundError(f"there is no file {path}")
+        raise FileNotFoundError(f"there is no file {path}{', or no server that answers' if '://' in path else ''}")
     return files, names
 
 
@@ -115,7 +115,7 @@ def _opened(read: Callable[..., dd.DataFrame], kind: str, paths: Any, **options:
     """Return a lazy table; an error says which files it is about, once."""
     try:
         return read(paths, **options)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         # Dask's wrapper of an error repeats what it wraps.
         raise ValueError(f"{paths} cannot be read as {kind}: {error.__cause__ or error}") from error
 
