@@ -201,3 +201,38 @@ def test_columns_are_picked_lazily_and_cut_without_a_copy():
     assert lengths == (4, 4, 2)
     pd.testing.assert_frame_equal(cut.compute(), frame, check_dtype=False)
     assert read_terms(frame[["x", "flag"]], None, True) is None
+
+
+def test_complex_columns_are_refused_with_and_without_a_formula():
+    frame = dd.from_pandas(pd.DataFrame({"x": [1j, 2.0, 3j, 1.0] * 5, "y": range(20)}), npartitions=2)
+    for glm, y in ((GLMRegressor(), "y"), (GLMRegressor(formula="y ~ x"), None), (GLMRegressor(formula="x ~ y"), None)):
+        with pytest.raises(ValueError, match=r"Complex data not supported: columns \['x'\].*X\['x'\].real"):
+            glm.fit(frame, y)
+
+
+def test_lists_are_no_categories(threads):
+    lists = pd.DataFrame({"x": pd.Series([[1], [2]] * 10, dtype=object), "y": range(20)})
+    frame = dd.from_map(lambda part: part, [lists], meta=lists.iloc[:0])
+    with pytest.raises(ValueError, match="x holds lists or records, which are no categories"):
+        GLMRegressor(formula="y ~ x").fit(frame)
+
+
+def test_with_a_formula_a_column_may_be_weight_and_covariate_at_once(threads):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"w": rng.uniform(1, 2, 200), "x": rng.normal(size=200)})
+    table["y"] = rng.poisson(table["w"])
+    glm = GLMRegressor("poisson", method="mle", formula="y ~ w + x")
+    both = glm.fit(dd.from_pandas(table, npartitions=2), sample_weight="w", offset="x")
+    expected = GLMRegressor("poisson", method="mle", formula="y ~ w + x").fit(
+        table, sample_weight=table["w"], offset=table["x"]
+    )
+    np.testing.assert_allclose(both.coef_, expected.coef_, rtol=1e-12)
+    np.testing.assert_allclose(both.predict(table, offset="x"), expected.predict(table, offset=table["x"]))
+
+
+def test_a_prediction_says_a_cure_that_it_knows():
+    table = pd.DataFrame({"x": np.arange(40.0), "y": [0, 1] * 20})
+    for missing in ("raise", "drop"):
+        glm = GLMClassifier(formula="y ~ x", missing=missing).fit(table)
+        with pytest.raises(ValueError, match=r"column x \(1 row\)\. Leave such rows out, as by X.dropna\(\)"):
+            glm.predict(table.assign(x=table["x"].where(table["x"] > 0)))

@@ -128,7 +128,12 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _one_row_a_level(factor: Factor, frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[~factor.values(frame).duplicated().to_numpy()]
+    try:
+        return frame[~factor.values(frame).duplicated().to_numpy()]
+    except TypeError as error:  # what cannot be hashed
+        raise ValueError(
+            f"{factor.name} holds lists or records, which are no categories: make columns of what the model needs of them."
+        ) from error
 
 
 def _at_extremes(states: tuple[str, ...], frame: pd.DataFrame) -> pd.DataFrame:
