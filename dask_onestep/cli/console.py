@@ -113,9 +113,7 @@ def _one_line(error: BaseException | str) -> str:
     if text.startswith(_OTHER_VALUES):
         text = _mismatch(text)
     if "support range requests" in text:
-        text = (
-            "a server of these files gives none in parts. Write simplecache:: before the URL, to download files whole."
-        )
+        text = "the server gives no parts of files. Write simplecache:: before the URL, to download files whole."
     return " ".join(_in_options(text).split())
 
 

@@ -132,7 +132,7 @@ def _one_row_a_level(factor: Factor, frame: pd.DataFrame) -> pd.DataFrame:
         return frame[~factor.values(frame).duplicated().to_numpy()]
     except TypeError as error:  # what cannot be hashed
         raise ValueError(
-            f"{factor.name} holds lists or records, which are no categories: make columns of what the model needs of them."
+            f"{factor.name} holds lists or records, which are no categories: make columns of what is needed of them."
         ) from error
 
 
