@@ -214,8 +214,8 @@ def _coefficients(table: Any, level: float) -> str:
         body += f"<td class='plot'>{_interval(coef, lower, upper, reaches[_term(name)])}</td></tr>"
     return (
         f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        f"<p class='small'>At the right, the {level:.0%} intervals; the vertical line is zero. Columns of one term, such "
-        "as the levels of a factor, share a scale; each term has its own. Grey where zero is within.</p>"
+        f"<p class='small'>At the right, the {level:.0%} intervals; the vertical line is zero. Columns of one term, "
+        "such as the levels of a factor, share a scale; each term has its own. Grey where zero is within.</p>"
     )
 
 

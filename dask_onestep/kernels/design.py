@@ -13,7 +13,7 @@ import pandas as pd
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.kernels.table import MAX_LEVELS, TOO_MANY_LEVELS, complete_cases, plain_columns, sorted_levels
-from dask_onestep.kernels.terms import Factor, Terms, is_numeric, parse, plain_integers
+from dask_onestep.kernels.terms import Factor, Terms, is_numeric, parse, plain_integers, refusing_records
 from dask_onestep.kernels.wide import WideFactor, are_wide, sparse_columns
 
 __all__ = ["Design", "assemble", "make_design", "open_factors", "specify_terms"]
@@ -229,7 +229,8 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
         told = _told_levels(factor, dtypes)
         if told is not None and len(told) > MAX_LEVELS:
             raise ValueError(f"{factor.name} has {len(told):,} categories, more than {MAX_LEVELS:,}. {TOO_MANY_LEVELS}")
-        levels.append((factor, sorted_levels(factor.values(looked_at[factor])) if told is None else told))
+        with refusing_records(factor):
+            levels.append((factor, sorted_levels(factor.values(looked_at[factor])) if told is None else told))
     if terms.formula is None:
         return assemble(terms, tuple(levels), None)
     known = _column_levels(levels)

@@ -17,7 +17,7 @@ from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Block, Model, Rows
 from dask_onestep.kernels.sampling import row_keys
 from dask_onestep.kernels.table import MAX_LEVELS, TOO_MANY_LEVELS, complete_cases, plain_columns
-from dask_onestep.kernels.terms import Factor, Terms, evaluate, plain_integers
+from dask_onestep.kernels.terms import Factor, Terms, evaluate, plain_integers, refusing_records
 
 __all__ = ["STATE_ROWS", "Profile", "profile"]
 
@@ -128,12 +128,8 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _one_row_a_level(factor: Factor, frame: pd.DataFrame) -> pd.DataFrame:
-    try:
+    with refusing_records(factor):
         return frame[~factor.values(frame).duplicated().to_numpy()]
-    except TypeError as error:  # what cannot be hashed
-        raise ValueError(
-            f"{factor.name} holds lists or records, which are no categories: make columns of what is needed of them."
-        ) from error
 
 
 def _at_extremes(states: tuple[str, ...], frame: pd.DataFrame) -> pd.DataFrame:

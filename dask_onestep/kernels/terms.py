@@ -8,7 +8,8 @@ not those of the whole, and are refused: see `grammar`.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import pandas as pd
 
 from dask_onestep.kernels.grammar import FUNCTIONS, STATEFUL, called, checked, columns_read
 
-__all__ = ["Factor", "Terms", "column_terms", "formula_terms", "is_numeric", "plain_integers"]
+__all__ = ["Factor", "Terms", "column_terms", "formula_terms", "is_numeric", "plain_integers", "refusing_records"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,19 @@ def is_numeric(dtype: Any) -> bool:
     return bool(pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)) and not isinstance(
         dtype, pd.CategoricalDtype
     )
+
+
+@contextmanager
+def refusing_records(factor: Factor) -> Iterator[None]:
+    """Name a factor whose values cannot be told apart, since they are lists or records."""
+    try:
+        yield
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        raise ValueError(
+            f"{factor.name} holds lists or records, which are no categories: make columns of what is needed of them."
+        ) from error
 
 
 def plain_integers(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
