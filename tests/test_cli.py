@@ -1,8 +1,9 @@
 """The command line: its examples run, mistakes are one line, and files say what the fit says."""
 
 import json
-import os
+import re
 import shlex
+from functools import partial
 from glob import glob
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from dask_onestep.cli import app
@@ -108,26 +110,53 @@ def test_workers_are_started_and_give_the_same(folder):
 
 
 def example_of(command):
-    """Return the example in a command's help, as a list of words."""
+    """Return the example in a command's help, as a line."""
     shown = " ".join(run(command, "--help").output.split())
-    return shlex.split(shown.split("Example: dask-onestep ", 1)[1])
+    return f"dask-onestep {shown.split('Example: dask-onestep ', 1)[1]}"
 
 
-def test_the_examples_of_the_help_run(folder, monkeypatch):
+def of_help():
+    return [example_of(command) for command in ("fit", "test", "predict", "demo")]
+
+
+def of_page(name):
+    """Return the examples of a page of the documentation, in order."""
+    text = (Path(__file__).resolve().parent.parent / name).read_text()
+    return re.findall(r"^dask-onestep .*$", text, re.MULTILINE)
+
+
+EXAMPLES = {
+    "help": of_help,
+    "README": partial(of_page, "README.md"),
+    "command_line": partial(of_page, "docs/how_to/command_line.md"),
+    "saving": partial(of_page, "docs/how_to/saving.md"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # Dask's own, of pandas 3.1
+@pytest.mark.parametrize("where", EXAMPLES)
+def test_every_example_runs(folder, monkeypatch, where):
     monkeypatch.chdir(folder)
-    frame = pd.read_csv("all.csv").rename(columns={"origin": "carrier"})
+    frame = pd.read_csv("all.csv").assign(carrier=lambda f: f["origin"].str[0], air_time=lambda f: 8 * f["distance"])
     for place in ("flights", "new"):
         Path(place).mkdir()
         frame.to_parquet(f"{place}/0.parquet")
-    for command in ("fit", "test", "predict"):
-        words = example_of(command)
-        assert words[0] == command
+    examples = EXAMPLES[where]()
+    assert examples
+    for example in examples:
+        words = shlex.split(example)[1:]
         # A shell expands the globs.
-        words = [found for word in words for found in (glob(word) or [word])]
-        result = run(*words)
-        assert result.exit_code == 0, result.output
-    assert {"model.json", "report.html", "predictions.csv"} <= set(os.listdir())
-    assert example_of("demo") == ["demo"]  # run below
+        result = run(*(found for word in words for found in (glob(word) or [word])))
+        assert result.exit_code == 0, f"{example}\n{result.output}"
+        for option in ("--output", "--report"):
+            assert option not in words or Path(words[words.index(option) + 1]).stat().st_size > 1000
+        if words[0] == "predict":
+            written = pd.read_csv if words[3].endswith(".csv") else pd.read_parquet
+            assert len(written(words[3])) == len(frame)
+
+
+def test_every_command_has_an_example():
+    assert set(get_command(app).commands) == {example.split()[1] for example in of_help()}
 
 
 def errors_of(result):
@@ -225,12 +254,6 @@ def test_mistakes_are_one_line_and_exit_code_one(folder, words, said):
 def test_a_command_line_that_cannot_be_read_is_exit_code_two():
     assert run("fit", "--nothing").exit_code == 2
     assert run("fit").exit_code == 2
-
-
-def test_demo_fits_the_flights():
-    result = run("demo", "--quiet")
-    assert result.exit_code == 0
-    assert "carrier[T.UA]" in result.stdout
 
 
 def test_tables_are_lazy_and_of_any_kind(folder):

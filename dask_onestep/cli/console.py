@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dask_onestep.storage import unlike_file
+from dask_onestep.storage.tables import unlike_file
 
 __all__ = ["one_line_errors", "one_line_warnings", "same_columns", "show_model", "show_text", "show_warning"]
 
