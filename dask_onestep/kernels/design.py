@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -40,7 +40,7 @@ class Design:
     spec : ModelSpec or None
         formulaic's specification; None without a formula.
     wide : tuple of WideFactor
-        Factors of so many levels that their columns stay sparse.
+        Factors of so many levels that their columns stay sparse, and their products with numbers.
     """
 
     terms: Terms
@@ -263,31 +263,51 @@ def assemble(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], spec: An
     """
     if spec is None:
         names = _treatment_names(terms, dict(_column_levels(levels)))
-        effects = {
-            factor.name: tuple(i for i, n in enumerate(names) if n.startswith(f"{factor.name}[T."))
-            for factor, _ in levels
-        }
-        return Design(terms, names, levels, wide=_wide(levels, effects))
-    first = int(terms.fit_intercept)
-    effects = {str(term): tuple(at - first for at in columns) for term, columns in spec.term_indices.items()}
-    return Design(terms, tuple(spec.column_names[first:]), levels, spec, _wide(levels, effects))
+        effects = [
+            WideFactor(
+                factor, index, tuple(i for i, n in enumerate(names) if n.startswith(f"{factor.name}[T.")), factor.name
+            )
+            for factor, index in levels
+        ]
+        return Design(terms, names, levels, wide=_wide(effects))
+    names = tuple(spec.column_names[int(terms.fit_intercept) :])
+    return Design(terms, names, levels, spec, _wide(_effects(terms, dict(levels), spec)))
 
 
-def _wide(levels: Any, effects: Mapping[str, tuple[int, ...]]) -> tuple[WideFactor, ...]:
-    """Return the factors whose main effects, by name, are treatment-coded and better sparse."""
+def _effects(terms: Terms, levels: Mapping[Factor, pd.Index], spec: Any) -> list[WideFactor]:
+    """Return a formula's terms of one category each: its main effect, or its product with numbers."""
+    known = {factor.name: factor for factor in terms.factors}
+    kinds = {name: kind.value for name, (kind, _) in spec.encoder_state.items()}
+    effects = []
+    for term, columns in spec.term_indices.items():
+        parts = [known.get(part.expr) for part in term.factors]
+        categories = [part for part in parts if part and part in levels]
+        # A transform with a state may have several columns, and is formulaic's to evaluate.
+        slopes = [part for part in parts if part and not part.states and kinds.get(part.name) == "numerical"]
+        if len(categories) == 1 and len(slopes) == len(parts) - 1:
+            (factor,) = categories
+            at = tuple(column - int(terms.fit_intercept) for column in columns)
+            effects.append(WideFactor(factor, levels[factor], at, str(term), tuple(slopes)))
+    return effects
+
+
+def _wide(effects: Sequence[WideFactor]) -> tuple[WideFactor, ...]:
+    """Return the effects that are treatment-coded and better sparse."""
     return are_wide(
         [
-            WideFactor(factor, index, effects[factor.name])
-            for factor, index in levels
+            effect
+            for effect in effects
             # A coding of its own may leave out another level than the first, or fill all columns.
-            if "contr." not in factor.name and 1 < len(index) <= len(effects.get(factor.name, ())) + 1
+            if "contr." not in effect.factor.name
+            and len(effect.levels) > 1
+            and len(effect.columns) in (len(effect.levels) - 1, len(effect.levels))
         ]
     )
 
 
 def _without(spec: Any, wide: tuple[WideFactor, ...]) -> Any:
-    """Return a specification without the main effects of some factors."""
-    held = {factor.factor.name for factor in wide}
+    """Return a specification without the terms that are held sparse."""
+    held = {effect.term for effect in wide}
     return spec.subset([term for term in spec.terms if str(term) not in held])
 
 
