@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dask_onestep.cli import app
+
+MAIN = "from dask_onestep.cli import main; main()"
 
 
 def run(*words):
@@ -27,19 +30,26 @@ def ended(process):
     process.wait(30)
 
 
-@pytest.fixture(scope="module")
-def scheduler(tmp_path_factory):
-    """The address of a scheduler without workers."""
-    file = tmp_path_factory.mktemp("scheduler") / "scheduler.json"
+@contextmanager
+def scheduler_in(folder):
+    """Start a scheduler; yield its process and its address."""
+    file = folder / "scheduler.json"
     process = started("scheduler", "--port", "0", "--dashboard-address", ":0", "--scheduler-file", str(file))
     try:
         for _ in range(600):
             if file.exists() and file.read_text():
                 break
             time.sleep(0.1)
-        yield json.loads(file.read_text())["address"]
+        yield process, json.loads(file.read_text())["address"]
     finally:
         ended(process)
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """The address of a scheduler without workers."""
+    with scheduler_in(tmp_path_factory.mktemp("scheduler")) as (_, address):
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +99,21 @@ def test_a_mistake_that_a_worker_meets_is_one_line(worker, folder):
     assert result.exit_code == 1
     assert result.stderr.startswith("error: Input X contains NaN")
     assert "--missing drop" in result.stderr
+
+
+def test_a_scheduler_that_is_lost_is_one_line(tmp_path, folder):
+    with scheduler_in(tmp_path) as (process, address):
+        # Without workers the fit waits, so it is met in its midst.
+        words = ["fit", "late ~ x", str(folder / "0.parquet"), "--scheduler", address]
+        fit = subprocess.Popen([sys.executable, "-c", MAIN, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert b"has no workers yet" in fit.stderr.readline()
+        time.sleep(2)
+        process.kill()
+        out, err = fit.communicate(timeout=100)
+    assert (fit.returncode, out) == (1, b"")
+    *_, line = err.decode().splitlines()
+    assert line.startswith("error: the scheduler was lost")
+    assert "Traceback" not in err.decode()
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere", "tcp://no.such.host.example:8786"])

@@ -232,12 +232,11 @@ def _cluster(scheduler: str | None, workers: int | None) -> Iterator[None]:
             client = Client(scheduler, timeout="10s")
         except (OSError, ValueError) as error:
             raise ValueError(f"--scheduler {scheduler}: {error}. Is a Dask scheduler running there?") from error
-        with client:
+        with _silent_logs(), client:
             if not client.scheduler_info()["workers"]:
                 show_warning(f"--scheduler {scheduler} has no workers yet; what is asked of it waits for the first.")
             yield
     elif workers is not None:
-        # What fails in a worker is said here, in a line; its log would say it again with a traceback.
         with (
             LocalCluster(
                 n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
@@ -247,6 +246,20 @@ def _cluster(scheduler: str | None, workers: int | None) -> Iterator[None]:
             yield
     else:
         yield
+
+
+@contextmanager
+def _silent_logs() -> Iterator[None]:
+    """Keep a client from logging, with tracebacks, what is said here in a line."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _estimator(

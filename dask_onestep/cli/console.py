@@ -6,12 +6,14 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any
 
 import dask.dataframe as dd
 import typer
 from distributed import KilledWorker
+from distributed.comm import CommClosedError
 from pyarrow import ArrowException
 from rich.console import Console
 from rich.markup import escape
@@ -36,6 +38,9 @@ def one_line_errors() -> Iterator[None]:
         yield
     except KilledWorker as error:
         _say("error", f"workers died, as they do for want of memory; start fewer by --workers. {_one_line(error)}")
+        raise typer.Exit(1) from error
+    except (CommClosedError, CancelledError) as error:
+        _say("error", f"the scheduler was lost, or has cancelled what it was asked for: {_one_line(error)}")
         raise typer.Exit(1) from error
     except _MISTAKES as error:
         _say("error", _one_line(error))
