@@ -102,6 +102,26 @@ def test_labels_are_classified(folder):
     np.testing.assert_allclose(shares["late"] + shares["on time"], 1.0)
 
 
+def test_what_cannot_be_predicted_to_its_end_leaves_nothing(folder):
+    model, written = folder / "model.json", folder / "predicted.csv"
+    assert run("fit", "delayed ~ origin", folder / "all.csv", "--quiet", "--output", model).exit_code == 0
+    written.write_text("mine")
+    frame = pd.read_csv(folder / "all.csv")
+    frame.loc[899, "origin"] = "SFO"
+    frame.iloc[:450].to_parquet(folder / "new0.pq")
+    frame.iloc[450:].to_parquet(folder / "new1.pq")
+    text = errors_of(run("predict", model, folder / "new0.pq", folder / "new1.pq", written, "--quiet"))
+    assert "origin has a level that fit did not see, 'SFO' (1 row)" in text
+    assert written.read_text() == "mine"
+    assert errors_of(run("predict", model, folder / "new1.pq", folder / "out", "--quiet"))
+    assert not list(folder.glob("*out*")) + list(folder.glob("*.part"))
+
+
+def test_a_pilot_size_may_be_written_as_a_power_of_ten(folder):
+    words = ["fit", "delayed ~ distance", folder / "all.csv", "--quiet", "--pilot-size", "5e2"]
+    assert "pilot rows 500" in run(*words).stdout
+
+
 def test_workers_are_started_and_give_the_same(folder):
     words = ["fit", "delayed ~ distance", *parts(folder), "--family", "binomial", "--quiet", "--output"]
     assert run(*words, folder / "a.json").exit_code == 0
@@ -239,7 +259,19 @@ MISTAKES = [
     (["fit", "delayed ~ distance", "{}/all.csv", "--method", "mle", "--pilot-size", "50"], "means nothing"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--output", "{}/model.txt"], ".json"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--scheduler", "tcp://x:1", "--workers", "1"], "exclude"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--output", "{}/none/model.json"], "there is no directory"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--report", "{}/none/report.html"], "there is no directory"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--weights", "none"], "--weights none is not a column"),
+    (
+        ["fit", "delayed ~ distance", "{}/all.csv", "--cov-type", "cluster"],
+        "--groups and --cov-type cluster go together",
+    ),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--missing", "remove"], "--missing remove is not known"),
+    (["fit", "status ~ distance", "{}/all.csv"], "status holds labels, not numbers: --family binomial"),
+    (["fit", "delayed ~ np.log(origin)", "{}/all.csv"], "['origin'] are not numeric columns"),
     (["predict", "{}/all.csv", "{}/all.csv", "{}/out.csv"], "must end in .json"),
+    (["predict", "{}/model.json", "{}/all.csv", "{}/out.json"], "must end in .csv, or name a directory"),
+    (["predict", "{}/model.json", "{}/all.csv", "{}"], "is there and not an empty directory"),
     (["predict", "{}/model.pkl", "{}/all.csv", "{}/out.csv"], "pass --trust-pickle"),
     (["predict", "{}/none.json", "{}/all.csv", "{}/out.csv"], "No such file"),
     (["fit", "delayed ~ Q(open('{}/pwned', 'w'))", "{}/all.csv"], "Q is not allowed"),

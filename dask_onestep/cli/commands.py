@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import dask.dataframe as dd
@@ -77,7 +78,7 @@ Weights = Annotated[str | None, typer.Option(help="Column of weights.")]
 Offset = Annotated[str | None, typer.Option(help="Column of offsets.")]
 Groups = Annotated[str | None, typer.Option(help="Column of cluster labels.")]
 Missing = Annotated[str, typer.Option(help="raise, or drop: what to do with rows that have gaps.")]
-Level = Annotated[float, typer.Option(help="Level of the intervals.")]
+Level = Annotated[float, typer.Option(help="Level of the intervals.", min=0.0, max=1.0)]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786.")]
 Workers = Annotated[int | None, typer.Option(help="Start so many local worker processes; else threads.", min=1)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
@@ -109,8 +110,12 @@ def fit(
 ) -> None:
     """Fit a model and print its table."""
     with one_line_errors(), _cluster(scheduler, workers):
+        # Before anything is read, rather than after the last pass.
         if output is not None:
             check_model_path(output)
+        for place in (output, report):
+            if place is not None and not Path(place).parent.is_dir():
+                raise FileNotFoundError(f"there is no directory {Path(place).parent} to write {place} to")
         terms = _terms(formula)
         columns = _columns(terms, weights, offset, groups)
         table = read_table(files, columns=columns, categories=_categories(terms))
@@ -302,7 +307,8 @@ def _pilot_size(text: str | None) -> int | float | None:
     if text is None:
         return None
     try:
-        return int(text) if text.isdigit() else float(text)
+        size = float(text)
+        return int(size) if size > 1 and size.is_integer() else int(text) if text.isdigit() else size
     except ValueError:
         raise ValueError(f"--pilot-size {text} is neither a number of rows nor a share.") from None
 

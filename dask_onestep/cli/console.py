@@ -123,8 +123,18 @@ def _one_line(error: BaseException | str) -> str:
 
 
 def _in_options(text: str) -> str:
-    """Return a text of the library with its cure as the command line has it."""
-    return text.replace("missing='drop'", "--missing drop")
+    """Return a text of the library with its parameters as the options that they are here."""
+
+    def option(found: re.Match[str]) -> str:
+        name = found[1].replace("sample_weight", "weights").replace("_", "-")
+        return f"--{name} {found[2]}".rstrip()
+
+    # Not within a call, such as OneStep(pilot_size=...).
+    return re.sub(
+        r"(?<![(\w])(cov_type|family|groups|link|method|missing|offset|pilot_size|sample_weight)='?([\w.-]*)'?",
+        option,
+        text,
+    )
 
 
 def _mismatch(text: str) -> str:
