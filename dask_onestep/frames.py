@@ -55,7 +55,10 @@ def read_terms(x: Any, formula: str | None, fit_intercept: bool) -> Terms | None
         If the formula names columns that are not there, or a column holds times.
     """
     if formula is None:
-        if not is_frame(x) or all(map(is_numeric, x.dtypes)):
+        if not is_frame(x):
+            return None
+        _refuse_complex({str(name): dtype for name, dtype in x.dtypes.items()}, map(str, x.columns))
+        if all(map(is_numeric, x.dtypes)):
             return None
         terms = column_terms(tuple(map(str, x.columns)), fit_intercept)
     else:
@@ -70,6 +73,7 @@ def read_terms(x: Any, formula: str | None, fit_intercept: bool) -> Terms | None
         raise ValueError(f"formula={formula!r} names {missing}, which are not columns. These are: {sorted(names)}.")
     dtypes = {str(name): dtype for name, dtype in x.dtypes.items()}
     _refuse_times(dtypes, terms.columns)
+    _refuse_complex(dtypes, (*terms.columns, *response))
     for factor in terms.factors:
         if factor.states and (words := [name for name in factor.columns if not is_numeric(dtypes[name])]):
             raise ValueError(f"{factor.name!r} in the formula is of numbers, and {words} are not numeric columns.")
@@ -84,6 +88,14 @@ def _refuse_times(dtypes: dict[str, Any], columns: Iterable[str]) -> None:
         raise ValueError(
             f"Columns {times} hold dates or durations, which are not numbers. Turn them into numbers, such as "
             f"X[{name!r}].dt.dayofyear or (X[{name!r}] - start).dt.total_seconds(), or into categories."
+        )
+
+
+def _refuse_complex(dtypes: dict[str, Any], columns: Iterable[str]) -> None:
+    if found := [name for name in columns if getattr(dtypes[name], "kind", "O") == "c"]:
+        name = found[0]
+        raise ValueError(
+            f"Complex data not supported: columns {found}. Make columns of their parts, such as X[{name!r}].real."
         )
 
 

@@ -65,7 +65,7 @@ def is_lazy(x: Any) -> bool:
     return isinstance(x, (da.Array, dd.DataFrame, dd.Series))
 
 
-def split_columns(x: Any, parts: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def split_columns(x: Any, parts: dict[str, Any], *, keep: bool = False) -> tuple[Any, dict[str, Any]]:
     """Take the parts that are given as column names out of a frame.
 
     Parameters
@@ -74,6 +74,8 @@ def split_columns(x: Any, parts: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         Covariates; a frame, if any part is a name.
     parts : dict
         y, weights, offset, groups; a string names a column of `x`.
+    keep : bool, default=False
+        Leave the columns in the frame too, for a formula, which says itself what it reads.
 
     Returns
     -------
@@ -98,7 +100,8 @@ def split_columns(x: Any, parts: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     for name, part in named.items():
         if part not in x.columns:
             raise ValueError(f"{_LABELS[name]}={part!r} is not a column of X.")
-    return x.drop(columns=list(named.values())), parts | {name: x[part] for name, part in named.items()}
+    rest = x if keep else x.drop(columns=list(named.values()))
+    return rest, parts | {name: x[part] for name, part in named.items()}
 
 
 def bring_together(x: Any, parts: dict[str, Any], columns: tuple[str, ...] | None = None) -> Data:

@@ -149,12 +149,28 @@ def report_html(glm: Any, summary: Summary, blocks: Sequence[BlockFit] = (), *, 
         f"<style>{_STYLE}</style></head><body><h1>{escape(summary.title)}</h1>{formula}"
         f"<p class='verdict'>{escape(summary.verdict)} {escape(verdict(glm))}</p>{notes}"
         f"<h2>Coefficients</h2>{_coefficients(summary.table, summary.level)}"
-        f"<h2>The fit</h2><dl class='facts'>{facts}</dl>"
+        f"<h2>The fit</h2><dl class='facts'>{facts}</dl><p class='small'>{_glossary(summary)}</p>"
         f"{_block_section(blocks, glm.dispersion_)}"
         f"<h2>Made with</h2><p class='small'><code>{escape(call or repr(glm))}</code><br>"
         f"{escape(packages)}, Python {platform.python_version()}, {escape(platform.system())}; {stamp}.</p>"
         "</body></html>\n"
     )
+
+
+_WORDS = {
+    "passes": "how often all rows were read",
+    "pilot rows": "rows drawn at random from all of them, whose estimate the step over all rows starts from",
+    "decrement": "about twice the log-likelihood that further passes could gain, an estimate of it if no pass was made "
+    "at these coefficients",
+    "dispersion": "variance beyond what the family has by itself",
+}
+
+
+def _glossary(summary: Summary) -> str:
+    """Return what the words of the facts mean, for those who do not know the method."""
+    names = {name for name, _ in summary.facts}
+    said = [f"<b>{escape(name)}</b>: {escape(meaning)}" for name, meaning in _WORDS.items() if name in names]
+    return f"{'; '.join(said)}." if said else ""
 
 
 def verdict(glm: Any) -> str:
@@ -189,26 +205,41 @@ def _coefficients(table: Any, level: float) -> str:
     head = "".join(
         f"<th>{escape(h)}</th>" for h in ("", "coef", "std err", "z", "P>|z|", f"{level:.0%} from", "to", "")
     )
-    body = ""
+    body, reaches = "", _reaches(table)
     for name, row in zip(table.index, table.to_numpy(), strict=True):
         coef, std_err, z, p_value, lower, upper = row
         shown = "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
         cells = [f"{coef:.6g}", f"{std_err:.4g}", f"{z:.4g}", shown, f"{lower:.4g}", f"{upper:.4g}"]
         body += f"<tr><td>{escape(str(name))}</td>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        body += f"<td class='plot'>{_interval(coef, lower, upper)}</td></tr>"
+        body += f"<td class='plot'>{_interval(coef, lower, upper, reaches[_term(name)])}</td></tr>"
     return (
         f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        "<p class='small'>At the right, each "
-        "interval on a scale of its own; the vertical line is zero.</p>"
+        f"<p class='small'>At the right, the {level:.0%} intervals; the vertical line is zero. Columns of one term, "
+        "such as the levels of a factor, share a scale; each term has its own. Grey where zero is within.</p>"
     )
 
 
-def _interval(coef: float, lower: float, upper: float) -> str:
-    """Return an interval as SVG, zero in the middle."""
+def _term(name: Any) -> str:
+    """Return what the columns of one term have in common: the name up to a level's brackets."""
+    return str(name).rpartition("[")[0] or str(name)
+
+
+def _reaches(table: Any) -> dict[str, float]:
+    """Return, for each term, the end of its intervals that is farthest from zero."""
+    reaches: dict[str, float] = {}
+    for name, ends in zip(table.index, table[["ci_lower", "ci_upper"]].to_numpy(), strict=True):
+        farthest = float(np.abs(ends).max())
+        if np.isfinite(farthest):
+            reaches[_term(name)] = max(reaches.get(_term(name), 0.0), farthest)
+        reaches.setdefault(_term(name), 0.0)
+    return reaches
+
+
+def _interval(coef: float, lower: float, upper: float, reach: float) -> str:
+    """Return an interval as SVG, zero in the middle and `reach` at either side."""
     if not np.isfinite([coef, lower, upper]).all():
         return "<span class='small'>aliased</span>"
-    reach = max(abs(lower), abs(upper)) or 1.0
-    a, c, b = (95 + 85 * value / reach for value in (lower, coef, upper))
+    a, c, b = (95 + 85 * value / (reach or 1.0) for value in (lower, coef, upper))
     colour = "#8a97a6" if lower <= 0 <= upper else "#3569a8"
     return (
         "<svg width='190' height='20' role='img'><line x1='95' y1='0' x2='95' y2='20' stroke='#c3ccd6'/>"

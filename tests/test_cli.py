@@ -1,8 +1,9 @@
 """The command line: its examples run, mistakes are one line, and files say what the fit says."""
 
 import json
-import os
+import re
 import shlex
+from functools import partial
 from glob import glob
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from dask_onestep.cli import app
@@ -100,6 +102,26 @@ def test_labels_are_classified(folder):
     np.testing.assert_allclose(shares["late"] + shares["on time"], 1.0)
 
 
+def test_what_cannot_be_predicted_to_its_end_leaves_nothing(folder):
+    model, written = folder / "model.json", folder / "predicted.csv"
+    assert run("fit", "delayed ~ origin", folder / "all.csv", "--quiet", "--output", model).exit_code == 0
+    written.write_text("mine")
+    frame = pd.read_csv(folder / "all.csv")
+    frame.loc[899, "origin"] = "SFO"
+    frame.iloc[:450].to_parquet(folder / "new0.pq")
+    frame.iloc[450:].to_parquet(folder / "new1.pq")
+    text = errors_of(run("predict", model, folder / "new0.pq", folder / "new1.pq", written, "--quiet"))
+    assert "origin has a level that fit did not see, 'SFO' (1 row)" in text
+    assert written.read_text() == "mine"
+    assert errors_of(run("predict", model, folder / "new1.pq", folder / "out", "--quiet"))
+    assert not list(folder.glob("*out*")) + list(folder.glob("*.part"))
+
+
+def test_a_pilot_size_may_be_written_as_a_power_of_ten(folder):
+    words = ["fit", "delayed ~ distance", folder / "all.csv", "--quiet", "--pilot-size", "5e2"]
+    assert "pilot rows 500" in run(*words).stdout
+
+
 def test_workers_are_started_and_give_the_same(folder):
     words = ["fit", "delayed ~ distance", *parts(folder), "--family", "binomial", "--quiet", "--output"]
     assert run(*words, folder / "a.json").exit_code == 0
@@ -108,33 +130,119 @@ def test_workers_are_started_and_give_the_same(folder):
 
 
 def example_of(command):
-    """Return the example in a command's help, as a list of words."""
+    """Return the example in a command's help, as a line."""
     shown = " ".join(run(command, "--help").output.split())
-    return shlex.split(shown.split("Example: dask-onestep ", 1)[1])
+    return f"dask-onestep {shown.split('Example: dask-onestep ', 1)[1]}"
 
 
-def test_the_examples_of_the_help_run(folder, monkeypatch):
+def of_help():
+    return [example_of(command) for command in ("fit", "test", "predict", "demo")]
+
+
+def of_page(name):
+    """Return the examples of a page of the documentation, in order."""
+    text = (Path(__file__).resolve().parent.parent / name).read_text()
+    return re.findall(r"^dask-onestep .*$", text, re.MULTILINE)
+
+
+EXAMPLES = {
+    "help": of_help,
+    "README": partial(of_page, "README.md"),
+    "command_line": partial(of_page, "docs/how_to/command_line.md"),
+    "saving": partial(of_page, "docs/how_to/saving.md"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # Dask's own, of pandas 3.1
+@pytest.mark.parametrize("where", EXAMPLES)
+def test_every_example_runs(folder, monkeypatch, where):
     monkeypatch.chdir(folder)
-    frame = pd.read_csv("all.csv").rename(columns={"origin": "carrier"})
+    frame = pd.read_csv("all.csv").assign(carrier=lambda f: f["origin"].str[0], air_time=lambda f: 8 * f["distance"])
     for place in ("flights", "new"):
         Path(place).mkdir()
         frame.to_parquet(f"{place}/0.parquet")
-    for command in ("fit", "test", "predict"):
-        words = example_of(command)
-        assert words[0] == command
+    examples = EXAMPLES[where]()
+    assert examples
+    for example in examples:
+        words = shlex.split(example)[1:]
         # A shell expands the globs.
-        words = [found for word in words for found in (glob(word) or [word])]
-        result = run(*words)
-        assert result.exit_code == 0, result.output
-    assert {"model.json", "report.html", "predictions.csv"} <= set(os.listdir())
-    assert example_of("demo") == ["demo"]  # run below
+        result = run(*(found for word in words for found in (glob(word) or [word])))
+        assert result.exit_code == 0, f"{example}\n{result.output}"
+        for option in ("--output", "--report"):
+            assert option not in words or Path(words[words.index(option) + 1]).stat().st_size > 1000
+        if words[0] == "predict":
+            written = pd.read_csv if words[3].endswith(".csv") else pd.read_parquet
+            assert len(written(words[3])) == len(frame)
 
 
-def test_a_file_that_lacks_columns_is_one_line(folder):
-    pd.DataFrame({"other": [1.0]}).to_csv(folder / "bad.csv", index=False)
-    result = run("fit", "delayed ~ distance", folder / "all.csv", folder / "bad.csv", "--quiet")
+def test_every_command_has_an_example():
+    assert set(get_command(app).commands) == {example.split()[1] for example in of_help()}
+
+
+def errors_of(result):
+    """Return the one line of a user's mistake."""
     assert result.exit_code == 1
-    assert "error: a name was not found, as where a file lacks a column" in result.stderr
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert result.stderr.splitlines()[-1] == line
+    return line
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_file_unlike_the_others_is_named_with_its_column(folder, kind):
+    frame = pd.read_csv(folder / "all.csv").dropna()
+    for name, table in {
+        "whole": frame,
+        "lacks": frame.drop(columns="distance"),
+        "words": frame.assign(distance=frame["distance"].map("{:.1f} miles".format)),
+    }.items():
+        getattr(table, f"to_{kind}")(folder / f"{name}.{kind}")
+    whole, lacks, words = (folder / f"{name}.{kind}" for name in ("whole", "lacks", "words"))
+    fit = ["fit", "delayed ~ distance + origin", "--family", "binomial", "--quiet"]
+    text = errors_of(run(*fit, whole, lacks))
+    assert f"{lacks} has no column 'distance', which {whole} has" in text
+    assert "column 'distance' is float64 in" in errors_of(run(*fit, whole, words))
+    # Columns that the model does not read are nobody's business.
+    assert run("fit", "delayed ~ dep_time", whole, lacks, "--quiet").exit_code == 0
+
+
+def test_words_far_down_a_csv_file_are_one_line(folder):
+    x = np.arange(100_000.0).astype(str)
+    x[-1] = "many"
+    pd.DataFrame({"x": x, "y": 1.0}).to_csv(folder / "long.csv", index=False)
+    text = errors_of(run("fit", "y ~ x", folder / "long.csv", "--quiet"))
+    assert "column x holds str where its head has float64; could not convert string to float: 'many'" in text
+    assert "mend the file" in text
+
+
+def test_gaps_and_fractions_far_down_a_csv_file_are_read(folder):
+    n = 100_000
+    late = np.where(np.arange(n) % 3 == 0, "True", "False").astype(object)
+    late[-1] = None
+    month = pd.Series(np.arange(n) % 3 + 1, dtype="Int64")
+    month.iloc[-2] = pd.NA
+    count = (np.arange(n) % 7).astype(str)
+    count[-3] = "2.5"
+    pd.DataFrame({"late": late, "month": month, "count": count, "unread": "a"}).to_csv(folder / "l.csv", index=False)
+    output = folder / "model.json"
+    words = ["--family", "binomial", "--missing", "drop", "--quiet", "--output", output]
+    result = run("fit", "late ~ C(month) + count", folder / "l.csv", *words)
+    assert result.exit_code == 0, result.output
+    model = json.loads(output.read_text())
+    assert (model["n_samples"], model["n_missing"]) == (n - 2, 2)
+    assert [row["name"] for row in model["coefficients"]] == ["intercept", "C(month)[T.2]", "C(month)[T.3]", "count"]
+
+
+def test_a_fault_of_the_package_keeps_its_traceback(folder, monkeypatch):
+    def fail(*arguments, **options):
+        raise KeyError("a name of ours")
+
+    monkeypatch.setattr("dask_onestep.cli.commands.show_model", fail)
+    result = run("fit", "delayed ~ distance", *parts(folder), "--quiet")
+    assert isinstance(result.exception, KeyError)
+    assert "please report it" in result.exception.__notes__[0]
+    assert "error:" not in result.stderr
 
 
 MISTAKES = [
@@ -151,7 +259,19 @@ MISTAKES = [
     (["fit", "delayed ~ distance", "{}/all.csv", "--method", "mle", "--pilot-size", "50"], "means nothing"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--output", "{}/model.txt"], ".json"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--scheduler", "tcp://x:1", "--workers", "1"], "exclude"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--output", "{}/none/model.json"], "there is no directory"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--report", "{}/none/report.html"], "there is no directory"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--weights", "none"], "--weights none is not a column"),
+    (
+        ["fit", "delayed ~ distance", "{}/all.csv", "--cov-type", "cluster"],
+        "--groups and --cov-type cluster go together",
+    ),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--missing", "remove"], "--missing remove is not known"),
+    (["fit", "status ~ distance", "{}/all.csv"], "status holds labels, not numbers: --family binomial"),
+    (["fit", "delayed ~ np.log(origin)", "{}/all.csv"], "['origin'] are not numeric columns"),
     (["predict", "{}/all.csv", "{}/all.csv", "{}/out.csv"], "must end in .json"),
+    (["predict", "{}/model.json", "{}/all.csv", "{}/out.json"], "must end in .csv, or name a directory"),
+    (["predict", "{}/model.json", "{}/all.csv", "{}"], "is there and not an empty directory"),
     (["predict", "{}/model.pkl", "{}/all.csv", "{}/out.csv"], "pass --trust-pickle"),
     (["predict", "{}/none.json", "{}/all.csv", "{}/out.csv"], "No such file"),
     (["fit", "delayed ~ Q(open('{}/pwned', 'w'))", "{}/all.csv"], "Q is not allowed"),
@@ -160,23 +280,12 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("words", "said"), MISTAKES)
 def test_mistakes_are_one_line_and_exit_code_one(folder, words, said):
-    result = run(*(word.format(folder) for word in words))
-    assert result.exit_code == 1
-    errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
-    assert len(errors) == 1
-    assert said in errors[0]
-    assert "Traceback" not in result.output
+    assert said in errors_of(run(*(word.format(folder) for word in words)))
 
 
 def test_a_command_line_that_cannot_be_read_is_exit_code_two():
     assert run("fit", "--nothing").exit_code == 2
     assert run("fit").exit_code == 2
-
-
-def test_demo_fits_the_flights():
-    result = run("demo", "--quiet")
-    assert result.exit_code == 0
-    assert "carrier[T.UA]" in result.stdout
 
 
 def test_tables_are_lazy_and_of_any_kind(folder):

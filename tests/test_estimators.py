@@ -508,14 +508,6 @@ def mean_of_pilots(first, second, n_passes):
     return Estimate(coef=coef, covariance=covariance, n_samples=first.survey.n, n_passes=n_passes)
 
 
-def test_progress_is_shown_on_demand(counts, capsys):
-    x, y, _ = counts
-    GLMRegressor("poisson").fit(x, y)
-    assert capsys.readouterr().out == ""
-    GLMRegressor("poisson", verbose=True).fit(x, y)
-    assert "pass 2" in capsys.readouterr().out
-
-
 def test_no_client_is_kept(client):
     x, y, _ = make_glm(400, 2, chunks=100)
     glm = GLMRegressor().fit(x, y)

@@ -1,5 +1,9 @@
 """Frames as people have them: dtypes, names, order, gaps; no formula."""
 
+import pickle
+import subprocess
+import sys
+
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
@@ -201,3 +205,68 @@ def test_columns_are_picked_lazily_and_cut_without_a_copy():
     assert lengths == (4, 4, 2)
     pd.testing.assert_frame_equal(cut.compute(), frame, check_dtype=False)
     assert read_terms(frame[["x", "flag"]], None, True) is None
+
+
+def test_complex_columns_are_refused_with_and_without_a_formula():
+    frame = dd.from_pandas(pd.DataFrame({"x": [1j, 2.0, 3j, 1.0] * 5, "y": range(20)}), npartitions=2)
+    for glm, y in ((GLMRegressor(), "y"), (GLMRegressor(formula="y ~ x"), None), (GLMRegressor(formula="x ~ y"), None)):
+        with pytest.raises(ValueError, match=r"Complex data not supported: columns \['x'\].*X\['x'\].real"):
+            glm.fit(frame, y)
+
+
+def test_lists_are_no_categories(threads, tmp_path):
+    pd.DataFrame({"x": [[1], [2]] * 10, "y": range(20)}).to_parquet(tmp_path / "lists.parquet")
+    frame = dd.read_parquet(tmp_path / "lists.parquet")
+    with pytest.raises(ValueError, match="x holds lists or records, which are no categories"):
+        GLMRegressor(formula="y ~ x").fit(frame)
+
+
+def test_with_a_formula_a_column_may_be_weight_and_covariate_at_once(threads):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"w": rng.uniform(1, 2, 200), "x": rng.normal(size=200)})
+    table["y"] = rng.poisson(table["w"])
+    glm = GLMRegressor("poisson", method="mle", formula="y ~ w + x")
+    both = glm.fit(dd.from_pandas(table, npartitions=2), sample_weight="w", offset="x")
+    expected = GLMRegressor("poisson", method="mle", formula="y ~ w + x").fit(
+        table, sample_weight=table["w"], offset=table["x"]
+    )
+    np.testing.assert_allclose(both.coef_, expected.coef_, rtol=1e-12)
+    np.testing.assert_allclose(both.predict(table, offset="x"), expected.predict(table, offset=table["x"]))
+
+
+def test_a_prediction_says_a_cure_that_it_knows():
+    table = pd.DataFrame({"x": np.arange(40.0), "y": [0, 1] * 20})
+    for missing in ("raise", "drop"):
+        glm = GLMClassifier(formula="y ~ x", missing=missing).fit(table)
+        with pytest.raises(ValueError, match=r"column x \(1 row\)\. Leave such rows out, as by X.dropna\(\)"):
+            glm.predict(table.assign(x=table["x"].where(table["x"] > 0)))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "Int64", "int16[pyarrow]", "UInt8"])
+def test_levels_of_integers_are_named_as_integers(dtype):
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"month": pd.Series(rng.integers(1, 5, 300)).astype(dtype), "x": rng.normal(size=300)})
+    frame["y"] = rng.poisson(1.0, 300)
+    if dtype != "int64":
+        frame.loc[::50, "month"] = pd.NA
+    glm = GLMRegressor("poisson", formula="y ~ C(month) + x", missing="drop").fit(dd.from_pandas(frame, npartitions=3))
+    assert list(glm.coef_table().index) == ["intercept", "C(month)[T.2]", "C(month)[T.3]", "C(month)[T.4]", "x"]
+    # The same months as other numbers are the same levels.
+    whole = frame.dropna()
+    for kind in ("float64", "int32"):
+        np.testing.assert_array_equal(glm.predict(whole.astype({"month": kind})), glm.predict(whole))
+
+
+def test_a_formula_predicts_after_unpickling_in_another_process(tmp_path):
+    frame = table()
+    glm = GLMRegressor("poisson", formula="y ~ bs(x, df=4) + site + C(count)").fit(dd.from_pandas(frame, npartitions=3))
+    new = frame.iloc[::-7][["count", "site", "x"]]  # other rows, order, columns and index
+    (tmp_path / "glm.pkl").write_bytes(pickle.dumps(glm))
+    new.to_pickle(tmp_path / "new.pkl")
+    script = "import pandas, pickle, sys; glm, new = (pickle.load(open(f, 'rb')) for f in sys.argv[1:3]); "
+    script += "pandas.Series(glm.predict(new)).to_pickle(sys.argv[3])"
+    paths = [str(tmp_path / name) for name in ("glm.pkl", "new.pkl", "out.pkl")]
+    subprocess.run([sys.executable, "-c", script, *paths], check=True)
+    np.testing.assert_array_equal(pd.read_pickle(paths[2]), glm.predict(new))
+    lazy = glm.predict(dd.from_pandas(new, npartitions=2, sort=False)).compute()
+    assert lazy.index.equals(new.index)

@@ -92,3 +92,18 @@ def test_the_verdict_follows_the_decrement():
     assert "further steps" in verdict(glm)
     object.__setattr__(glm.estimate_, "decrement", float("nan"))
     assert "not known" in verdict(glm)
+
+
+def test_levels_of_a_factor_share_a_scale():
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"x": rng.normal(size=3000), "g": rng.choice(list("abc"), 3000)})
+    frame["y"] = 100 * frame["x"] + frame["g"].map({"a": 0.0, "b": 1.0, "c": 4.0}) + rng.normal(size=3000)
+    glm = GLMRegressor(formula="y ~ x + g", method=MLE()).fit(frame)
+    text = report_html(glm, glm.summary())
+    centres = dict(re.findall(r"<tr><td>([^<]*)</td>.*?<circle cx='([\d.]+)'", text))
+    reach = {name: float(centre) - 95 for name, centre in centres.items()}
+    ratio = glm.coef_[1] / glm.coef_[2]
+    assert reach["g[T.b]"] / reach["g[T.c]"] == pytest.approx(ratio, abs=0.01)
+    assert reach["x"] > 80  # on a scale of its own
+    assert "<b>pilot rows</b>" not in text
+    assert "<b>passes</b>: how often all rows were read" in text

@@ -27,7 +27,10 @@ def table(levels=LEVELS, seed=0):
     return frame
 
 
-FORMULAS = ["y ~ a + g", "y ~ 0 + g + a", "y ~ g * a + C(h)", "y ~ bs(a, df=4) + C(g) + C(h)", "y ~ g"]
+FORMULAS = [
+    *("y ~ a + g", "y ~ 0 + g + a", "y ~ g * a + C(h)", "y ~ bs(a, df=4) + C(g) + C(h)", "y ~ g"),
+    *("y ~ g:a", "y ~ a + a:g:w", "y ~ 0 + g + g:np.log(w)", "y ~ g:I(h == 2) + bs(a, df=4):C(h)", "y ~ g:a + g:C(h)"),
+]
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
@@ -40,6 +43,40 @@ def test_the_matrix_is_formulaics(formula):
     wanted = formulaic.model_matrix(formula, frame).rhs
     np.testing.assert_allclose(matrix.toarray(), wanted.drop(columns="Intercept", errors="ignore"), atol=1e-12)
     assert list(design.names) == [name for name in wanted.columns if name != "Intercept"]
+
+
+@pytest.mark.parametrize(
+    ("formula", "terms"),
+    [
+        ("y ~ g * a", ["g", "g:a"]),
+        ("y ~ w:g:a - 1", ["w:g:a"]),
+        ("y ~ g + g:C(h) + C(h):a", ["g"]),
+        ("y ~ g:center(a)", []),
+        ("y ~ a + C(g, contr.sum):a", []),
+    ],
+)
+def test_interactions_with_numbers_stay_sparse(formula, terms):
+    frame = table()
+    glm = GLMRegressor("poisson", formula=formula, method="pilot").fit(dd.from_pandas(frame, npartitions=3))
+    assert [effect.term for effect in glm._fitted_model.design.wide] == terms
+    if terms:
+        matrix = glm._fitted_model.design.matrix(frame)
+        assert matrix.sparse.nnz <= len(terms) * len(frame)
+
+
+def test_interactions_take_nullable_numbers_and_gaps():
+    frame = table().astype({"h": "Int64", "a": "Float64"})
+    frame.loc[::7, "h"] = pd.NA
+    data = dd.from_pandas(frame, npartitions=3)
+    glm = GLMRegressor("poisson", formula="y ~ g:h + a", missing="drop", method=MLE(tol=1e-14)).fit(data)
+    assert [effect.term for effect in glm._fitted_model.design.wide] == ["g:h"]
+    whole = frame.dropna().astype({"h": float, "a": float})
+    matrix = formulaic.model_matrix("y ~ g:h + a", whole)
+    assert glm.n_missing_ == len(frame) - len(whole)
+    peer = sm.GLM(whole["y"], np.asarray(matrix.rhs), family=sm.families.Poisson()).fit(tol=1e-14)
+    np.testing.assert_allclose(glm.coef_table()["coef"], peer.params, rtol=1e-7, atol=1e-7)
+    predicted = glm.predict(data).compute()
+    assert predicted.isna().equals(frame["h"].isna())
 
 
 def test_few_levels_stay_dense():

@@ -32,7 +32,7 @@ class Reading:
 
     def _read(self, X: Any, parts: dict[str, Any]) -> tuple[Data, Terms | None]:
         """Bring the data of ``fit`` together, and set the number and the names of its columns."""
-        X, parts = split_columns(X, parts)
+        X, parts = split_columns(X, parts, keep=self.formula is not None)
         named = column_names(X) if is_frame(X) or is_lazy(X) else None
         X = X.infer_objects() if isinstance(X, pd.DataFrame) else X
         terms = read_terms(X, self.formula, bool(self.fit_intercept))
@@ -57,7 +57,7 @@ class Reading:
 
     def _data(self, X: Any, parts: dict[str, Any], *, response: bool = True) -> Data:
         """Bring later data together, its columns as ``fit`` had them; `response` is whether y is wanted."""
-        X, parts = split_columns(X, parts)
+        X, parts = split_columns(X, parts, keep=self.formula is not None)
         design, names = self._fitted_model.design, getattr(self, "feature_names_in_", ())
         if design is not None and not is_frame(X):
             raise TypeError(

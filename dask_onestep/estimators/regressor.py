@@ -48,7 +48,7 @@ class GLMRegressor(RegressorMixin, GLMBase):
     missing : {"raise", "drop"}, default="raise"
         What to do with rows that hold NaN or infinity.
     verbose : bool, default=False
-        Whether to show a progress bar for each pass.
+        Whether to show on stderr how far each pass has come: a bar on a terminal if rich is installed, else a line.
 
     Attributes
     ----------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.kernels.table import MAX_LEVELS, TOO_MANY_LEVELS, complete_cases, plain_columns, sorted_levels
-from dask_onestep.kernels.terms import Factor, Terms, is_numeric, parse
+from dask_onestep.kernels.terms import Factor, Terms, is_numeric, parse, plain_integers, refusing_records
 from dask_onestep.kernels.wide import WideFactor, are_wide, sparse_columns
 
 __all__ = ["Design", "assemble", "make_design", "open_factors", "specify_terms"]
@@ -40,7 +40,7 @@ class Design:
     spec : ModelSpec or None
         formulaic's specification; None without a formula.
     wide : tuple of WideFactor
-        Factors of so many levels that their columns stay sparse.
+        Factors of so many levels that their columns stay sparse, and their products with numbers.
     """
 
     terms: Terms
@@ -129,7 +129,7 @@ class Design:
             read = {str(name) for name in spec.required_variables}
             columns = tuple(name for name in self.terms.columns if name in read)
         for start in range(0, len(frame), _SLICE_ROWS):
-            rows = plain_columns(frame.iloc[start : start + _SLICE_ROWS], columns, known)
+            rows = _plain_rows(frame.iloc[start : start + _SLICE_ROWS], columns, known)
             target = out[start : start + _SLICE_ROWS]
             if spec is None:
                 _treatment(rows, target)
@@ -229,17 +229,18 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
         told = _told_levels(factor, dtypes)
         if told is not None and len(told) > MAX_LEVELS:
             raise ValueError(f"{factor.name} has {len(told):,} categories, more than {MAX_LEVELS:,}. {TOO_MANY_LEVELS}")
-        levels.append((factor, sorted_levels(factor.values(looked_at[factor])) if told is None else told))
+        with refusing_records(factor):
+            levels.append((factor, sorted_levels(factor.values(looked_at[factor])) if told is None else told))
     if terms.formula is None:
         return assemble(terms, tuple(levels), None)
     known = _column_levels(levels)
     empty = pd.DataFrame({name: _empty(dtypes[name]) for name in terms.columns})
-    rows = plain_columns(empty if seen is None else seen.level_rows(), terms.columns, known)
+    rows = _plain_rows(empty if seen is None else seen.level_rows(), terms.columns, known)
     spec = specify_terms(terms, rows)
     if seen is not None and seen.states:
-        state = specify_terms(terms, plain_columns(seen.state_rows(), terms.columns, known)).transform_state
+        state = specify_terms(terms, _plain_rows(seen.state_rows(), terms.columns, known)).transform_state
         spec = spec.update(transform_state=state)
-    _check_kinds(spec, {factor.name for factor, _ in levels})
+    _check_kinds(spec, {factor.name for factor, _ in levels}, terms, dtypes)
     return assemble(terms, tuple(levels), spec)
 
 
@@ -262,31 +263,51 @@ def assemble(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], spec: An
     """
     if spec is None:
         names = _treatment_names(terms, dict(_column_levels(levels)))
-        effects = {
-            factor.name: tuple(i for i, n in enumerate(names) if n.startswith(f"{factor.name}[T."))
-            for factor, _ in levels
-        }
-        return Design(terms, names, levels, wide=_wide(levels, effects))
-    first = int(terms.fit_intercept)
-    effects = {str(term): tuple(at - first for at in columns) for term, columns in spec.term_indices.items()}
-    return Design(terms, tuple(spec.column_names[first:]), levels, spec, _wide(levels, effects))
+        effects = [
+            WideFactor(
+                factor, index, tuple(i for i, n in enumerate(names) if n.startswith(f"{factor.name}[T.")), factor.name
+            )
+            for factor, index in levels
+        ]
+        return Design(terms, names, levels, wide=_wide(effects))
+    names = tuple(spec.column_names[int(terms.fit_intercept) :])
+    return Design(terms, names, levels, spec, _wide(_effects(terms, dict(levels), spec)))
 
 
-def _wide(levels: Any, effects: Mapping[str, tuple[int, ...]]) -> tuple[WideFactor, ...]:
-    """Return the factors whose main effects, by name, are treatment-coded and better sparse."""
+def _effects(terms: Terms, levels: Mapping[Factor, pd.Index], spec: Any) -> list[WideFactor]:
+    """Return a formula's terms of one category each: its main effect, or its product with numbers."""
+    known = {factor.name: factor for factor in terms.factors}
+    kinds = {name: kind.value for name, (kind, _) in spec.encoder_state.items()}
+    effects = []
+    for term, columns in spec.term_indices.items():
+        parts = [known.get(part.expr) for part in term.factors]
+        categories = [part for part in parts if part and part in levels]
+        # A transform with a state may have several columns, and is formulaic's to evaluate.
+        slopes = [part for part in parts if part and not part.states and kinds.get(part.name) == "numerical"]
+        if len(categories) == 1 and len(slopes) == len(parts) - 1:
+            (factor,) = categories
+            at = tuple(column - int(terms.fit_intercept) for column in columns)
+            effects.append(WideFactor(factor, levels[factor], at, str(term), tuple(slopes)))
+    return effects
+
+
+def _wide(effects: Sequence[WideFactor]) -> tuple[WideFactor, ...]:
+    """Return the effects that are treatment-coded and better sparse."""
     return are_wide(
         [
-            WideFactor(factor, index, effects[factor.name])
-            for factor, index in levels
+            effect
+            for effect in effects
             # A coding of its own may leave out another level than the first, or fill all columns.
-            if "contr." not in factor.name and 1 < len(index) <= len(effects.get(factor.name, ())) + 1
+            if "contr." not in effect.factor.name
+            and len(effect.levels) > 1
+            and len(effect.columns) in (len(effect.levels) - 1, len(effect.levels))
         ]
     )
 
 
 def _without(spec: Any, wide: tuple[WideFactor, ...]) -> Any:
-    """Return a specification without the main effects of some factors."""
-    held = {factor.factor.name for factor in wide}
+    """Return a specification without the terms that are held sparse."""
+    held = {effect.term for effect in wide}
     return spec.subset([term for term in spec.terms if str(term) not in held])
 
 
@@ -315,6 +336,10 @@ def _column_levels(levels: Any) -> dict[str, pd.Index]:
     """Return the levels of columns that are factors as they are, or within ``C(...)``."""
     coded = {factor.source: index for factor, index in levels if factor.source in factor.columns}
     return coded | {factor.name: index for factor, index in levels if factor.source is None}
+
+
+def _plain_rows(frame: pd.DataFrame, columns: tuple[str, ...], levels: Mapping[str, pd.Index]) -> pd.DataFrame:
+    return plain_columns(plain_integers(frame, levels), columns, levels)
 
 
 def _empty(dtype: Any) -> pd.Series:
@@ -359,11 +384,17 @@ def _apply(spec: Any, rows: pd.DataFrame) -> np.ndarray:
         return np.asarray(spec.get_model_matrix(rows, context={}), dtype=np.float64)
 
 
-def _check_kinds(spec: Any, categorical: set[str]) -> None:
-    for name, (kind, _) in spec.encoder_state.items():
-        if kind.value == "categorical" and name not in categorical:
+def _check_kinds(spec: Any, categorical: set[str], terms: Terms, dtypes: Mapping[str, Any]) -> None:
+    for factor in terms.factors:
+        kind, _ = spec.encoder_state.get(factor.name, (None, None))
+        if kind is not None and kind.value == "categorical" and factor.name not in categorical:
+            words = [name for name in factor.columns if not is_numeric(dtypes[name])]
+            if not words:
+                columns = ", ".join(factor.columns)
+                raise ValueError(f"Blocks differ in {columns}: numbers by its dtype, words in a block. Mend them.")
             raise ValueError(
-                f"{name!r} in the formula is categorical: write C({name}), so that its levels are counted."
+                f"{factor.name!r} in the formula gives no numbers, and {words} are not numeric columns. Where its "
+                f"values are meant as categories, write C({factor.name}), so that its levels are counted."
             )
 
 

@@ -17,7 +17,7 @@ from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Block, Model, Rows
 from dask_onestep.kernels.sampling import row_keys
 from dask_onestep.kernels.table import MAX_LEVELS, TOO_MANY_LEVELS, complete_cases, plain_columns
-from dask_onestep.kernels.terms import Factor, Terms, evaluate
+from dask_onestep.kernels.terms import Factor, Terms, evaluate, plain_integers, refusing_records
 
 __all__ = ["STATE_ROWS", "Profile", "profile"]
 
@@ -104,6 +104,7 @@ def profile(block: Block, model: Model, terms: Terms, factors: tuple[Factor, ...
     here = 0 if block.start is not None else block.number
     frame = frame.set_axis(pd.MultiIndex.from_arrays([np.full(len(frame), here), numbers]), axis=0)
     frame, kept = frame[complete], np.flatnonzero(complete)
+    frame = plain_integers(frame, [name for factor in factors if factor.coded for name in factor.columns])
     levels = tuple(_plain(_one_row_a_level(factor, frame)) for factor in factors)
     if found := _too_many(factors, levels, block.number):
         return found
@@ -127,7 +128,8 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _one_row_a_level(factor: Factor, frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[~factor.values(frame).duplicated().to_numpy()]
+    with refusing_records(factor):
+        return frame[~factor.values(frame).duplicated().to_numpy()]
 
 
 def _at_extremes(states: tuple[str, ...], frame: pd.DataFrame) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from dask_onestep.kernels.multinomial_scoring import (
 )
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows import Block, Model, Rows, encode
+from dask_onestep.kernels.table import DROP
 from dask_onestep.kernels.threads import one_blas_thread
 
 __all__ = ["RESIDUALS", "Hits", "Predictor", "Residuals", "hits"]
@@ -147,6 +148,7 @@ def _as_predicted(model: Model, kind: str) -> Model:
     return replace(model, classify=True, missing="keep" if keeps else "raise", fixed=())
 
 
+_LEAVE_OUT = "Leave such rows out, as by X.dropna(), or mend them first."
 RESIDUALS = ("response", "pearson", "deviance", "working")
 
 
@@ -244,8 +246,9 @@ def _checked(block: Block, model: Model) -> Rows:
     if isinstance(rows, Rows) and model.missing == "raise":
         rows = inspect_columns(rows, model) or rows
     if isinstance(rows, Findings):
-        # Which of the blocks this one is, a prediction does not know.
-        Findings(rows.counts, ()).raise_error()
+        # Which of the blocks this one is, a prediction does not know; and it is too late for missing='drop'.
+        counts = tuple((what, count, _LEAVE_OUT if cure == DROP else cure) for what, count, cure in rows.counts)
+        Findings(counts, ()).raise_error()
     assert isinstance(rows, Rows)
     return rows
 

@@ -8,6 +8,8 @@ not those of the whole, and are refused: see `grammar`.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,7 @@ import pandas as pd
 
 from dask_onestep.kernels.grammar import FUNCTIONS, STATEFUL, called, checked, columns_read
 
-__all__ = ["Factor", "Terms", "column_terms", "formula_terms", "is_numeric"]
+__all__ = ["Factor", "Terms", "column_terms", "formula_terms", "is_numeric", "plain_integers", "refusing_records"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,43 @@ def is_numeric(dtype: Any) -> bool:
     return bool(pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)) and not isinstance(
         dtype, pd.CategoricalDtype
     )
+
+
+@contextmanager
+def refusing_records(factor: Factor) -> Iterator[None]:
+    """Name a factor whose values cannot be told apart, since they are lists or records."""
+    try:
+        yield
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        raise ValueError(
+            f"{factor.name} holds lists or records, which are no categories: make columns of what is needed of them."
+        ) from error
+
+
+def plain_integers(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """Return a table whose nullable integers are NumPy's: as categories their levels are 9 and 10, not 9.0 and 10.0.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A block, or some of its rows.
+    names : iterable of str
+        The columns that are categories; others, and those with gaps, stay as they are.
+
+    Returns
+    -------
+    DataFrame
+        The same rows.
+    """
+    kinds = {name: frame.dtypes[name] for name in names if name in frame.columns}
+    integers = {
+        name: np.int64
+        for name, kind in kinds.items()
+        if pd.api.types.is_integer_dtype(kind) and not isinstance(kind, np.dtype) and not frame[name].isna().any()
+    }
+    return frame.astype(integers) if integers else frame
 
 
 def column_terms(columns: tuple[str, ...], fit_intercept: bool) -> Terms:

@@ -1,4 +1,4 @@
-"""Categories of many levels as sparse columns: codes go straight into them, and no row of zeros is written."""
+"""Categories of many levels, and their products with numbers, as sparse columns: no row of zeros is written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from dask_onestep.kernels.table import plain_columns
 from dask_onestep.kernels.terms import Factor
 
 __all__ = ["WideFactor", "are_wide", "sparse_columns"]
@@ -22,7 +23,7 @@ _MIN_COLUMNS = 32
 
 @dataclass(frozen=True)
 class WideFactor:
-    """A treatment-coded main effect whose columns stay sparse.
+    """A treatment-coded main effect, or an interaction of one with numbers, whose columns stay sparse.
 
     Attributes
     ----------
@@ -31,12 +32,18 @@ class WideFactor:
     levels : Index of length K
         Its levels.
     columns : tuple of int
-        Which columns of the matrix are its own, in the order of the levels.
+        Which columns of the matrix are its own, in the order of the levels: of all, or of all but the first.
+    term : str
+        The formula's term, or the column.
+    slopes : tuple of Factor
+        The numbers that it is multiplied with, each without a state; none for a main effect.
     """
 
     factor: Factor
     levels: pd.Index
     columns: tuple[int, ...]
+    term: str
+    slopes: tuple[Factor, ...] = ()
 
     def codes(self, frame: pd.DataFrame) -> np.ndarray:
         """Return, for each row, which of the factor's columns is 1; negative for the reference level.
@@ -58,6 +65,25 @@ class WideFactor:
             codes = self.levels.get_indexer(pd.Index(values)).astype(np.int32)
         return codes - (len(self.levels) - len(self.columns))
 
+    def values(self, frame: pd.DataFrame) -> np.ndarray | float:
+        """Return, for each row, what is in that column.
+
+        Parameters
+        ----------
+        frame : DataFrame of shape (m, …)
+            Rows without gaps.
+
+        Returns
+        -------
+        ndarray of shape (m,) or float
+            The product of the numbers; 1 for a main effect.
+        """
+        product: np.ndarray | float = 1.0
+        for slope in self.slopes:
+            # As formulaic is handed them.
+            product = product * slope.values(plain_columns(frame, slope.columns, {})).to_numpy(np.float64)
+        return product
+
 
 def are_wide(candidates: Sequence[WideFactor]) -> tuple[WideFactor, ...]:
     """Return the factors whose columns are better sparse.
@@ -65,7 +91,7 @@ def are_wide(candidates: Sequence[WideFactor]) -> tuple[WideFactor, ...]:
     Parameters
     ----------
     candidates : sequence of WideFactor
-        All treatment-coded main effects of a design.
+        All treatment-coded main effects of a design, and their interactions with numbers.
 
     Returns
     -------
@@ -77,7 +103,7 @@ def are_wide(candidates: Sequence[WideFactor]) -> tuple[WideFactor, ...]:
 
 
 def sparse_columns(wide: Sequence[WideFactor], frame: pd.DataFrame) -> sparse.csr_array:
-    """Return the columns of wide factors, side by side.
+    """Return the columns of wide factors and interactions, side by side.
 
     Parameters
     ----------
@@ -89,16 +115,17 @@ def sparse_columns(wide: Sequence[WideFactor], frame: pd.DataFrame) -> sparse.cs
     Returns
     -------
     csr_array of shape (m, b)
-        Ones, at most one a row and factor.
+        At most one element a row and factor: 1, or the product of the numbers.
     """
     m, at = len(frame), 0
     index, present = np.empty((m, len(wide)), dtype=np.int32), np.empty((m, len(wide)), dtype=bool)
+    values = np.empty((m, len(wide)))
     for number, factor in enumerate(wide):
         codes = factor.codes(frame)
         present[:, number] = codes >= 0
         index[:, number] = codes + at
+        values[:, number] = factor.values(frame)
         at += len(factor.columns)
     starts = np.zeros(m + 1, dtype=np.int32)
     np.cumsum(present.sum(axis=1), out=starts[1:])
-    held = index[present]
-    return sparse.csr_array((np.ones(len(held)), held, starts), shape=(m, at))
+    return sparse.csr_array((values[present], index[present], starts), shape=(m, at))

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cloudpickle
 import dask
-import distributed
 import numpy as np
 from dask.delayed import Delayed
-from dask.diagnostics import ProgressBar
 
 from dask_onestep.graph import Blocks, apply, tree_sum
 from dask_onestep.kernels.covariance import score_products
@@ -27,6 +25,7 @@ from dask_onestep.kernels.pilot import PilotFit, fit_pilot
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.sampling import PilotSample, PilotSize, Survey, pilot_rows, survey
 from dask_onestep.methods.arguments import check_pilot_size
+from dask_onestep.progress import persist_shown
 
 __all__ = ["Problem"]
 
@@ -52,7 +51,7 @@ class Problem:
     scheduler : str or None
         Dask scheduler for data that lives in this process; None for Dask's own choice.
     verbose : bool
-        Whether to show a progress bar for each pass.
+        Whether to show the progress of each pass, on stderr.
     n_passes : int
         Passes so far.
 
@@ -293,11 +292,12 @@ class Problem:
         """
         if self.lazy:
             return value
-        with self._progress() as shown:
-            with _saying_what_cannot_be_sent(self.model):
-                (settled,) = dask.persist(value, **self._options)
-            if shown:
-                self._watch(settled)
+        ahead, self._ahead = self._ahead, []
+        with _saying_what_cannot_be_sent(self.model):
+            # Of what is computed of a pass's sum, and reads no data, nothing is shown.
+            if self.verbose and ahead:
+                return persist_shown(value, ", ".join(ahead), **self._options)
+            (settled,) = dask.persist(value, **self._options)
         return settled
 
     def value(self, value: Delayed) -> Any:
@@ -325,12 +325,9 @@ class Problem:
                 "fit_delayed: this method iterates until it has converged, so it cannot be one lazy graph. "
                 "Use fit, or a method of a fixed number of passes such as OneStep(steps=2)."
             )
-        with self._progress() as shown:
-            if shown and self._on_cluster:
-                (value,) = dask.persist(value, **self._options)
-                self._watch(value)
-            with _saying_what_cannot_be_sent(self.model):
-                return value.compute(**self._options)
+        settled = self.settle(value) if self.verbose else value
+        with _saying_what_cannot_be_sent(self.model):
+            return settled.compute(**self._options)
 
     def refuse(self, **honoured: tuple[str, ...]) -> None:
         """Raise if `cov_type` or `solver` is one that the calling method cannot honour.
@@ -351,26 +348,6 @@ class Problem:
                     f"{option}={asked!r} is not available with this method: it honours "
                     f"{', '.join(map(repr, values))}. Choose one of these, or method='one-step' or 'mle'."
                 )
-
-    @property
-    def _on_cluster(self) -> bool:
-        return self.scheduler is None and dask.config.get("scheduler", None) == "dask.distributed"
-
-    @contextmanager
-    def _progress(self) -> Iterator[bool]:
-        """Show a bar if a pass is to be made, none for what is computed of its sum; return whether."""
-        ahead, self._ahead = self._ahead, []
-        if not (self.verbose and ahead):
-            yield False
-            return
-        print(", ".join(ahead), flush=True)
-        with nullcontext() if self._on_cluster else ProgressBar():
-            yield True
-
-    def _watch(self, value: Delayed) -> None:
-        if self._on_cluster:
-            distributed.progress(value, notebook=False)
-            print(flush=True)
 
     @property
     def _options(self) -> dict[str, Any]:

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import dask.dataframe as dd
 import fsspec
+import pandas as pd
+from fsspec.utils import infer_compression
 
-__all__ = ["read_table", "write_predictions"]
+from dask_onestep.kernels.terms import is_numeric
+from dask_onestep.progress import persist_shown
 
-_CSV = (".csv", ".csv.gz", ".tsv", ".txt")
+__all__ = ["check_predictions_path", "read_table", "unlike_file", "write_predictions"]
+
+_CSV = {".csv": ",", ".txt": ",", ".tsv": "\t"}
 
 
-def read_table(paths: Sequence[str]) -> dd.DataFrame:
+def read_table(
+    paths: Sequence[str], *, columns: Iterable[str] | None = None, categories: Iterable[str] = ()
+) -> dd.DataFrame:
     """Return Parquet or CSV files as one lazy table.
+
+    What the columns of CSV files are is told from the head of the first.  What is an integer there is read as a
+    floating-point number, since there may be gaps further down, and true and false as a nullable boolean.
 
     Parameters
     ----------
     paths : sequence of str
         Files, a directory of Parquet, or globs; local, or any URL that fsspec knows.
+    columns : iterable of str, optional
+        Columns that are wanted: of CSV files no others are parsed.  Those that are not there are no error here.
+    categories : iterable of str, optional
+        Columns of CSV files whose integers are names, as in ``C(month)``: they stay integers, gaps or not.
 
     Returns
     -------
@@ -30,8 +47,10 @@ def read_table(paths: Sequence[str]) -> dd.DataFrame:
     ------
     FileNotFoundError
         If there is no such file.
+    ImportError
+        If a URL needs a package that is not installed.
     ValueError
-        If the files are of several kinds.
+        If the files are of several kinds, or the first cannot be read.
 
     Examples
     --------
@@ -43,29 +62,167 @@ def read_table(paths: Sequence[str]) -> dd.DataFrame:
     ...     len(read_table([f"{folder}/a.csv"]))
     2
     """
-    for path in paths:
-        files, _, found = fsspec.get_fs_token_paths(path)
-        if not found or not any(files.exists(name) for name in found):
-            raise FileNotFoundError(f"there is no file {path}")
-    kinds = {any(path.endswith(suffix) for suffix in _CSV) for path in paths}
+    found = [_found(path)[1][0] for path in paths]
+    kinds = {_suffix(name) in _CSV for name in found}
     if len(kinds) > 1:
         raise ValueError("the files are of several kinds: give either Parquet or CSV.")
     if not kinds.pop():
-        return dd.read_parquet(list(paths) if len(paths) > 1 else paths[0])
-    zipped = any(path.endswith(".gz") for path in paths)
-    options: dict[str, Any] = {"blocksize": None, "compression": "gzip"} if zipped else {}
-    return dd.read_csv(list(paths), sep="\t" if paths[0].endswith(".tsv") else ",", **options)
+        return _opened(dd.read_parquet, "Parquet", list(paths) if len(paths) > 1 else paths[0])
+    options: dict[str, Any] = {"sep": _CSV[_suffix(found[0])], "compression": infer_compression(_name(found[0]))}
+    if options["compression"] is not None:
+        options["blocksize"] = None  # what is compressed cannot be entered in its midst
+    head = _opened(dd.read_csv, "CSV", list(paths), **options).dtypes
+    wanted = set(head.index if columns is None else columns).intersection(head.index)
+    # Without a column there would be no rows; whoever wants none that is here will say so.
+    names = [name for name in head.index if name in wanted] or list(head.index)
+    kinds_of = {name: _kind(head[name], name in set(categories)) for name in names}
+    dtypes = {name: kind for name, kind in kinds_of.items() if kind is not None}
+    return dd.read_csv(list(paths), **options, usecols=names, dtype=dtypes)
 
 
-def write_predictions(predicted: Any, path: str) -> None:
-    """Write predictions, partition by partition.
+def _kind(dtype: Any, is_category: bool) -> str | None:
+    """Return the dtype of a CSV column in which there may be gaps; None where there is one already."""
+    if pd.api.types.is_bool_dtype(dtype):
+        return "boolean"
+    if pd.api.types.is_integer_dtype(dtype):
+        return "Int64" if is_category else "float64"
+    return None
+
+
+def _found(path: str) -> tuple[Any, list[str]]:
+    """Return the file system of a path, and the files or the directory that it names, at least one."""
+    try:
+        files, _, names = fsspec.get_fs_token_paths(path)
+    except ImportError as error:
+        raise ImportError(f"{path} cannot be read here: {error}") from error
+    names = [name for name in names if files.exists(name)]
+    if not names:
+        raise FileNotFoundError(f"there is no file {path}{', or no server that answers' if '://' in path else ''}")
+    return files, names
+
+
+def _name(path: str) -> str:
+    """Return the last part of a path or URL, what a URL asks besides left out."""
+    return PurePosixPath(urlsplit(path).path if "://" in path else path).name
+
+
+def _suffix(path: str) -> str:
+    name = PurePosixPath(_name(path))
+    return PurePosixPath(name.stem).suffix if infer_compression(str(name)) else name.suffix
+
+
+def _opened(read: Callable[..., dd.DataFrame], kind: str, paths: Any, **options: Any) -> dd.DataFrame:
+    """Return a lazy table; an error says which files it is about, once."""
+    try:
+        return read(paths, **options)
+    except (ValueError, OSError) as error:
+        # Dask's wrapper of an error repeats what it wraps.
+        raise ValueError(f"{paths} cannot be read as {kind}: {error.__cause__ or error}") from error
+
+
+def unlike_file(paths: Sequence[str], columns: Iterable[str]) -> str | None:
+    """Return what tells one of several files from the first, to explain why they cannot be read as one table.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        As for `read_table`.
+    columns : iterable of str
+        The columns that matter.
+
+    Returns
+    -------
+    str or None
+        The file, and the column that it lacks or that holds words there and numbers elsewhere; None if there is no
+        such file.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot be read; the text names it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from dask_onestep.storage.tables import unlike_file
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame({"x": [1, 3], "y": [2, 4]}).to_csv(f"{folder}/a.csv", index=False)
+    ...     pd.DataFrame({"x": [1, 3]}).to_csv(f"{folder}/b.csv", index=False)
+    ...     unlike_file([f"{folder}/*.csv"], ["x", "y"]).replace(folder, "")
+    "/b.csv has no column 'y', which /a.csv has"
+    """
+    columns = tuple(columns)
+    first, *others = chain.from_iterable(map(_each_file, paths))
+    known = read_table([first]).dtypes
+    for path in others:
+        dtypes = read_table([path]).dtypes
+        for name in columns:
+            if (name in known) != (name in dtypes):
+                has, lacks = (first, path) if name in known else (path, first)
+                return f"{lacks} has no column {name!r}, which {has} has"
+            if name in known and is_numeric(known[name]) != is_numeric(dtypes[name]):
+                return f"column {name!r} is {known[name]} in {first} and {dtypes[name]} in {path}"
+    return None
+
+
+def _each_file(path: str) -> Iterator[str]:
+    if "::" in path:
+        yield path
+        return
+    files, names = _found(path)
+    for name in chain.from_iterable(sorted(files.find(name)) if files.isdir(name) else [name] for name in names):
+        if not _name(name).startswith(("_", ".")):  # of Parquet's own book-keeping
+            yield files.unstrip_protocol(name) if "://" in path else name
+
+
+def check_predictions_path(path: str) -> None:
+    """Raise if predictions cannot be written so.
+
+    Parameters
+    ----------
+    path : str
+        Where to.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a ``.csv`` nor a directory that is new or empty.
+
+    Examples
+    --------
+    >>> from dask_onestep.storage import check_predictions_path
+    >>> check_predictions_path("scores.csv")
+    >>> check_predictions_path("scores.json")
+    Traceback (most recent call last):
+    ...
+    ValueError: scores.json must end in .csv, or name a directory for Parquet files.
+    """
+    if path.endswith(".csv"):
+        return
+    if PurePosixPath(path).suffix not in ("", ".parquet"):
+        raise ValueError(f"{path} must end in .csv, or name a directory for Parquet files.")
+    files, place = fsspec.url_to_fs(path)
+    if files.exists(place) and (not files.isdir(place) or files.find(place)):
+        raise ValueError(f"{path} is there and not an empty directory: remove it, or name another one.")
+
+
+def write_predictions(predicted: Any, path: str, *, verbose: bool = False) -> None:
+    """Write predictions, partition by partition; what could not be written to its end is not there.
 
     Parameters
     ----------
     predicted : dask DataFrame
         Predictions, with the index of the rows.
     path : str
-        A directory for Parquet, or one file ending in ``.csv``.
+        A directory for Parquet, new or empty, or one file ending in ``.csv``.
+    verbose : bool, default=False
+        Whether to show progress, on stderr.
+
+    Raises
+    ------
+    ValueError
+        If `path` is neither.
 
     Examples
     --------
@@ -79,7 +236,19 @@ def write_predictions(predicted: Any, path: str) -> None:
     ...     pd.read_csv(f"{folder}/scores.csv", index_col=0).columns.tolist()
     ['0', '1']
     """
+    check_predictions_path(path)
+    part = f"{path.rstrip('/')}.part"
     if path.endswith(".csv"):
-        predicted.to_csv(path, single_file=True)
-        return
-    predicted.rename(columns=str).to_parquet(path)
+        (written,) = predicted.to_csv(part, single_file=True, compute=False)
+    else:
+        written = predicted.rename(columns=str).to_parquet(part, compute=False)
+    files, place = fsspec.url_to_fs(path)
+    unfinished = f"{place.rstrip('/')}.part"
+    try:
+        (persist_shown(written, "predict") if verbose else written).compute()
+        if files.isdir(place):  # empty
+            files.rmdir(place)
+        files.mv(unfinished, place, recursive=True)
+    finally:
+        if files.exists(unfinished):
+            files.rm(unfinished, recursive=True)

@@ -1,38 +1,45 @@
-"""``dask-onestep``: fit, test and predict from a shell.
-
-Exit codes: 0 done; 1 the data or the model cannot be used, said in one line on stderr; 2 the command
-line cannot be read.
-"""
+"""The commands, their options and examples."""
 
 from __future__ import annotations
 
 import logging
 import shlex
 import sys
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import dask.dataframe as dd
 import typer
-from dask.diagnostics import ProgressBar
-from distributed import Client, KilledWorker, LocalCluster
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from distributed import Client, LocalCluster
 from sklearn.base import clone
 
+from dask_onestep._version import __version__
+from dask_onestep.cli.console import (
+    one_line_errors,
+    one_line_warnings,
+    same_columns,
+    show_model,
+    show_text,
+    show_warning,
+)
 from dask_onestep.datasets import load_flights
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
-from dask_onestep.kernels.terms import formula_terms, is_numeric
+from dask_onestep.kernels.terms import Factor, Terms, formula_terms, is_numeric
 from dask_onestep.methods import resolve_method
 from dask_onestep.report import write_report
-from dask_onestep.storage import check_model_path, read_model, read_table, write_model, write_predictions
+from dask_onestep.storage import (
+    check_model_path,
+    check_predictions_path,
+    read_model,
+    read_table,
+    write_model,
+    write_predictions,
+)
 
 __all__ = ["app", "main"]
 
-_MISTAKES = (ValueError, TypeError, OSError, ImportError)
 _FLIGHTS = "delayed ~ bs(dep_time, df=4) + carrier + origin + distance"
 
 app = typer.Typer(
@@ -42,6 +49,22 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Generalized linear models with inference, in two passes over Parquet or CSV files of any size.",
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dask-onestep {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Hold what is said before a command."""
+
 
 Formula = Annotated[str, typer.Argument(help="Such as 'delayed ~ dep_time + C(carrier) + bs(distance, df=4)'.")]
 Files = Annotated[list[str], typer.Argument(help="Parquet or CSV files, globs or URLs.")]
@@ -55,7 +78,7 @@ Weights = Annotated[str | None, typer.Option(help="Column of weights.")]
 Offset = Annotated[str | None, typer.Option(help="Column of offsets.")]
 Groups = Annotated[str | None, typer.Option(help="Column of cluster labels.")]
 Missing = Annotated[str, typer.Option(help="raise, or drop: what to do with rows that have gaps.")]
-Level = Annotated[float, typer.Option(help="Level of the intervals.")]
+Level = Annotated[float, typer.Option(help="Level of the intervals.", min=0.0, max=1.0)]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786.")]
 Workers = Annotated[int | None, typer.Option(help="Start so many local worker processes; else threads.", min=1)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
@@ -86,19 +109,27 @@ def fit(
     quiet: Quiet = False,
 ) -> None:
     """Fit a model and print its table."""
-    with _one_line_errors(), _cluster(scheduler, workers):
+    with one_line_errors(), _cluster(scheduler, workers):
+        # Before anything is read, rather than after the last pass.
         if output is not None:
             check_model_path(output)
-        table = read_table(files)
-        glm = _estimator(table, formula, family, link, method, pilot_size, seed, cov_type, missing, not quiet)
-        _fit(glm, table, weights, offset, groups)
-        _show(glm, level)
-        if output is not None:
-            write_model(glm, output, level)
-        if report is not None:
-            call = f"dask-onestep {shlex.join(sys.argv[1:])}"
-            with _to_stderr(glm.verbose):
-                write_report(glm, report, table, sample_weight=weights, offset=offset, level=level, call=call)
+        for place in (output, report):
+            if place is not None and not Path(place).parent.is_dir():
+                raise FileNotFoundError(f"there is no directory {Path(place).parent} to write {place} to")
+        terms = _terms(formula)
+        columns = _columns(terms, weights, offset, groups)
+        table = read_table(files, columns=columns, categories=_categories(terms))
+        glm = _estimator(table, terms, family, link, method, pilot_size, seed, cov_type, missing, not quiet)
+        with same_columns(table, files, columns):
+            with one_line_warnings():
+                glm.fit(table, sample_weight=weights, offset=offset, groups=groups)
+            show_model(glm, level)
+            if output is not None:
+                write_model(glm, output, level)
+            if report is not None:
+                call = f"dask-onestep {shlex.join(sys.argv[1:])}"
+                with one_line_warnings():
+                    write_report(glm, report, table, sample_weight=weights, offset=offset, level=level, call=call)
 
 
 @app.command(
@@ -123,15 +154,17 @@ def likelihood_ratio(
     quiet: Quiet = False,
 ) -> None:
     """Test by the likelihood ratio whether the coefficients of terms are zero jointly."""
-    with _one_line_errors(), _cluster(scheduler, workers):
-        table = read_table(files)
-        glm = _estimator(table, formula, family, link, method, pilot_size, seed, "nonrobust", missing, not quiet)
-        with _to_stderr(glm.verbose):
+    with one_line_errors(), _cluster(scheduler, workers):
+        terms = _terms(formula)
+        columns = _columns(terms, weights, offset)
+        table = read_table(files, columns=columns, categories=_categories(terms))
+        glm = _estimator(table, terms, family, link, method, pilot_size, seed, "nonrobust", missing, not quiet)
+        with same_columns(table, files, columns), one_line_warnings():
             glm.fit(table, sample_weight=weights, offset=offset)
             design = glm._fitted_model.design
             null = [name for part in term for name in (["intercept"] if part == "1" else design.columns_of(part))]
             result = glm.likelihood_ratio_test(table, null=null, sample_weight=weights, offset=offset)
-        Console(highlight=False, soft_wrap=True).print(escape(str(result)))
+        show_text(str(result))
 
 
 @app.command(epilog="Example: dask-onestep predict model.json new/*.parquet predictions.csv")
@@ -148,24 +181,28 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Write the mean of each row, or the probabilities of its labels."""
-    with _one_line_errors(), _cluster(scheduler, workers):
-        glm, table = read_model(model, trust_pickle=trust_pickle), read_table(files)
-        if isinstance(glm, GLMClassifier):
-            predicted = glm.predict_proba(table, offset=offset)
-        else:
-            predicted = glm.predict(table, offset=offset).to_frame(name="mean")
-        local = scheduler is None and workers is None
-        with _to_stderr(not quiet), ProgressBar() if local and not quiet else nullcontext():
-            write_predictions(predicted, output)
+    with one_line_errors(), _cluster(scheduler, workers):
+        check_predictions_path(output)
+        glm = read_model(model, trust_pickle=trust_pickle)
+        design = glm._fitted_model.design
+        columns = [*getattr(glm, "feature_names_in_", ()), *([] if offset is None else [offset])]
+        table = read_table(files, columns=columns, categories=() if design is None else _categories(design.terms))
+        with same_columns(table, files, columns), one_line_warnings():
+            if isinstance(glm, GLMClassifier):
+                predicted = glm.predict_proba(table, offset=offset)
+            else:
+                predicted = glm.predict(table, offset=offset).to_frame(name="mean")
+            write_predictions(predicted, output, verbose=not quiet)
 
 
 @app.command(epilog="Example: dask-onestep demo")
 def demo(quiet: Quiet = False) -> None:
     """Fit the delays of the flights that left New York in 2013; needs the extras demo and formula."""
-    with _one_line_errors():
+    with one_line_errors():
         glm = GLMClassifier(formula=_FLIGHTS, missing="drop", verbose=not quiet)
-        _fit(glm, load_flights(), None, None, None)
-        _show(glm, 0.95)
+        with one_line_warnings():
+            glm.fit(load_flights())
+        show_model(glm, 0.95)
 
 
 def main() -> None:
@@ -173,29 +210,22 @@ def main() -> None:
     app()
 
 
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Say a user's mistake in a line, and end with exit code 1."""
-    try:
-        yield
-    except KeyError as error:
-        _say_error(f"a name was not found, as where a file lacks a column of the others: {_one_line(error)}")
-        raise typer.Exit(1) from error
-    except KilledWorker as error:
-        _say_error(f"workers died, as they do for want of memory; start fewer by --workers. {_one_line(error)}")
-        raise typer.Exit(1) from error
-    except _MISTAKES as error:
-        _say_error(_one_line(error))
-        raise typer.Exit(1) from error
+def _terms(formula: str) -> Terms:
+    terms = formula_terms(formula, fit_intercept=True)
+    if terms.response is None:
+        raise ValueError(f"the formula {formula!r} has no left-hand side: write 'y ~ ...'.")
+    return terms
 
 
-def _say_error(text: str) -> None:
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]error:[/] {escape(text)}")
+def _columns(terms: Terms, *others: str | None) -> list[str]:
+    """Return the columns that a formula and the options read."""
+    response = () if terms.response is None else terms.response.columns
+    return [*terms.columns, *response, *(name for name in others if name is not None)]
 
 
-def _one_line(error: BaseException | str) -> str:
-    text = " ".join(str(error).split())
-    return text or type(error).__name__
+def _categories(terms: Terms) -> list[str]:
+    """Return the columns that a formula reads as categories by C(...)."""
+    return [name for factor in terms.factors if factor.coded for name in factor.columns]
 
 
 @contextmanager
@@ -203,10 +233,15 @@ def _cluster(scheduler: str | None, workers: int | None) -> Iterator[None]:
     if scheduler is not None and workers is not None:
         raise ValueError("--scheduler and --workers exclude each other.")
     if scheduler is not None:
-        with Client(scheduler, timeout="10s"):
+        try:
+            client = Client(scheduler, timeout="10s")
+        except (OSError, ValueError) as error:
+            raise ValueError(f"--scheduler {scheduler}: {error}. Is a Dask scheduler running there?") from error
+        with _silent_logs(), client:
+            if not client.scheduler_info()["workers"]:
+                show_warning(f"--scheduler {scheduler} has no workers yet; what is asked of it waits for the first.")
             yield
     elif workers is not None:
-        # What fails in a worker is said here, in a line; its log would say it again with a traceback.
         with (
             LocalCluster(
                 n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
@@ -218,9 +253,23 @@ def _cluster(scheduler: str | None, workers: int | None) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _silent_logs() -> Iterator[None]:
+    """Keep a client from logging, with tracebacks, what is said here in a line."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 def _estimator(
     table: dd.DataFrame,
-    formula: str,
+    terms: Terms,
     family: str,
     link: str | None,
     method: str,
@@ -241,12 +290,15 @@ def _estimator(
             chosen.set_params(**{name: value})
     options: dict[str, Any] = {
         "method": chosen,
-        "formula": formula,
+        "formula": terms.formula,
         "cov_type": cov_type,
         "missing": missing,
         "verbose": verbose,
     }
-    if _has_labels(table, formula) and family == "binomial":
+    response = terms.response
+    if response is not None and _has_labels(table, response):
+        if family != "binomial":
+            raise ValueError(f"{response.name} holds labels, not numbers: --family binomial tells them apart.")
         return GLMClassifier(link or "logit", **options)
     return GLMRegressor(family, link, **options)
 
@@ -255,47 +307,15 @@ def _pilot_size(text: str | None) -> int | float | None:
     if text is None:
         return None
     try:
-        return int(text) if text.isdigit() else float(text)
+        size = float(text)
+        return int(size) if size > 1 and size.is_integer() else int(text) if text.isdigit() else size
     except ValueError:
         raise ValueError(f"--pilot-size {text} is neither a number of rows nor a share.") from None
 
 
-def _has_labels(table: dd.DataFrame, formula: str) -> bool:
+def _has_labels(table: dd.DataFrame, response: Factor) -> bool:
     """Return whether the response is a column of words, to be classified; numbers are 0, 1 or shares."""
-    response = formula_terms(formula, fit_intercept=True).response
-    if response is None:
-        raise ValueError(f"the formula {formula!r} has no left-hand side: write 'y ~ ...'.")
-    return response.source is None and response.name in table.columns and not is_numeric(table.dtypes[response.name])
-
-
-def _fit(glm: Any, table: dd.DataFrame, weights: str | None, offset: str | None, groups: str | None) -> None:
-    with _to_stderr(glm.verbose):
-        glm.fit(table, sample_weight=weights, offset=offset, groups=groups)
-
-
-@contextmanager
-def _to_stderr(progress: bool) -> Iterator[None]:
-    """Send warnings, a line each, and progress to stderr: stdout is for the result alone."""
-    with warnings.catch_warnings(record=True) as met, redirect_stdout(sys.stderr) if progress else nullcontext():
-        warnings.simplefilter("always", UserWarning)
-        yield
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    for text in dict.fromkeys(str(w.message) for w in met if issubclass(w.category, UserWarning)):
-        console.print(f"[yellow]warning:[/] {escape(_one_line(text))}")
-
-
-def _show(glm: Any, level: float) -> None:
-    summary = glm.summary(level=level)
-    # A pipe has no width; a narrow terminal folds names and leaves numbers whole.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    console.print(f"[bold]{escape(summary.title)}[/]", escape(summary.verdict), sep="\n", soft_wrap=True)
-    table = Table(box=None, header_style="bold")
-    table.add_column("", overflow="fold")
-    for head in ("coef", "std err", "z", "P>|z|", f"{level:.0%} from", "to"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for name, row in summary.table.iterrows():
-        p_value = "<0.001" if row["p_value"] < 0.001 else f"{row['p_value']:.3f}"
-        numbers = [f"{row[c]:.4g}" for c in ("coef", "std_err", "z", "ci_lower", "ci_upper")]
-        table.add_row(escape(str(name)), *numbers[:3], p_value, *numbers[3:])
-    console.print(table)
-    console.print(" · ".join(f"{escape(name)} {escape(value)}" for name, value in summary.facts), soft_wrap=True)
+    if response.source is not None or response.name not in table.columns:
+        return False
+    dtype = table.dtypes[response.name]
+    return not is_numeric(dtype) and getattr(dtype, "kind", "O") not in "mM"

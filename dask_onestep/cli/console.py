@@ -1,0 +1,148 @@
+"""What the command line writes: results on stdout; warnings and errors, a line each, on stderr."""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from typing import Any
+
+import dask.dataframe as dd
+import typer
+from distributed import KilledWorker
+from distributed.comm import CommClosedError
+from pyarrow import ArrowException
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dask_onestep.storage.tables import unlike_file
+
+__all__ = ["one_line_errors", "one_line_warnings", "same_columns", "show_model", "show_text", "show_warning"]
+
+# What the library, and what reads files, raise of data and models that cannot be used.  Anything else is a
+# fault of the package and keeps its traceback.
+_MISTAKES = (ValueError, OSError, ImportError, ArrowException)
+# How Dask, pandas and this package begin what they say of a file that is unlike the first.
+_OTHER_VALUES = "Mismatched dtypes found"
+_UNLIKE = (_OTHER_VALUES, "Usecols do not match columns", "Blocks differ")
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Say a user's mistake in a line, and end with exit code 1."""
+    try:
+        yield
+    except KilledWorker as error:
+        _say("error", f"workers died, as they do for want of memory; start fewer by --workers. {_one_line(error)}")
+        raise typer.Exit(1) from error
+    except (CommClosedError, CancelledError) as error:
+        _say("error", f"the scheduler was lost, or has cancelled what it was asked for: {_one_line(error)}")
+        raise typer.Exit(1) from error
+    except _MISTAKES as error:
+        _say("error", _one_line(error))
+        raise typer.Exit(1) from error
+    except typer.Exit:
+        raise
+    except Exception as error:
+        error.add_note("This is a fault of dask_onestep, not yours: please report it, with these lines.")
+        raise
+
+
+@contextmanager
+def same_columns(table: dd.DataFrame, files: Sequence[str], columns: Sequence[str]) -> Iterator[None]:
+    """Explain an error by the file that lacks a column, or has other values in it, if there is one."""
+    try:
+        yield
+    except Exception as error:
+        of_files = (
+            isinstance(error, ArrowException)
+            or str(error).startswith(_UNLIKE)
+            or any(name not in table.columns for name in columns)
+        )
+        if isinstance(error, _MISTAKES) and not of_files:
+            raise
+        if (unlike := unlike_file(files, columns)) is None:
+            raise
+        raise ValueError(f"{unlike}. Mend the file, or leave it out.") from error
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Say each warning in a line, once: stdout is for the result alone."""
+    with warnings.catch_warnings(record=True) as met:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for text in dict.fromkeys(str(w.message) for w in met if issubclass(w.category, UserWarning)):
+        show_warning(_in_options(text))
+
+
+def show_model(glm: Any, level: float) -> None:
+    """Print a fitted model's table and what to know of the fit."""
+    summary = glm.summary(level=level)
+    # A pipe has no width; a narrow terminal folds names and leaves numbers whole.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console.print(f"[bold]{escape(summary.title)}[/]", escape(summary.verdict), sep="\n", soft_wrap=True)
+    table = Table(box=None, header_style="bold")
+    table.add_column("", overflow="fold")
+    for head in ("coef", "std err", "z", "P>|z|", f"{level:.0%} from", "to"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for name, row in summary.table.iterrows():
+        p_value = "<0.001" if row["p_value"] < 0.001 else f"{row['p_value']:.3f}"
+        numbers = [f"{row[c]:.4g}" for c in ("coef", "std_err", "z", "ci_lower", "ci_upper")]
+        table.add_row(escape(str(name)), *numbers[:3], p_value, *numbers[3:])
+    console.print(table)
+    console.print(" · ".join(f"{escape(name)} {escape(value)}" for name, value in summary.facts), soft_wrap=True)
+
+
+def show_text(text: str) -> None:
+    """Print a result."""
+    Console(highlight=False, soft_wrap=True).print(escape(text))
+
+
+def show_warning(text: str) -> None:
+    """Say a warning in a line."""
+    _say("warning", " ".join(text.split()))
+
+
+def _say(kind: str, text: str) -> None:
+    colour = {"error": "red", "warning": "yellow"}[kind]
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[{colour}]{kind}:[/] {escape(text)}")
+
+
+def _one_line(error: BaseException | str) -> str:
+    text = str(error) or type(error).__name__
+    if text.startswith(_OTHER_VALUES):
+        text = _mismatch(text)
+    if "support range requests" in text:
+        text = "the server gives no parts of files. Write simplecache:: before the URL, to download files whole."
+    return " ".join(_in_options(text).split())
+
+
+def _in_options(text: str) -> str:
+    """Return a text of the library with its parameters as the options that they are here."""
+
+    def option(found: re.Match[str]) -> str:
+        name = found[1].replace("sample_weight", "weights").replace("_", "-")
+        return f"--{name} {found[2]}".rstrip()
+
+    # Not within a call, such as OneStep(pilot_size=...).
+    return re.sub(
+        r"(?<![(\w])(cov_type|family|groups|link|method|missing|offset|pilot_size|sample_weight)='?([\w.-]*)'?",
+        option,
+        text,
+    )
+
+
+def _mismatch(text: str) -> str:
+    """Return what Dask says of a CSV column without its cure, an argument of a reader that nobody here calls."""
+    rows = re.findall(r"^\|\s*(.+?)\s*\|\s*(.+?)\s*\|\s*(.+?)\s*\|$", text, re.MULTILINE)[1:]
+    reasons = re.findall(r"could not convert.*: '.*'", text)
+    found = ", ".join(f"column {name} holds {found} where its head has {head}" for name, found, head in rows)
+    return (
+        f"of a CSV file, {'; '.join([found, *reasons])}. "
+        "A column that begins with numbers must go on with numbers or gaps: mend the file."
+    )

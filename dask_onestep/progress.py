@@ -1,0 +1,118 @@
+"""Progress of what is computed: a bar a pass on a terminal, else a line a pass, always on stderr.
+
+Tasks are counted by Dask's callbacks where they run in this process or are sent out from it, and by the scheduler
+where they run on a cluster.  The bar is rich's (extra ``cli``); without rich there is a line a pass.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import dask
+from dask.callbacks import Callback
+from distributed import futures_of
+from distributed.diagnostics.progressbar import ProgressBar
+
+__all__ = ["persist_shown"]
+
+Draw = Callable[[int, int], None]
+
+
+def persist_shown(value: Any, title: str, **options: Any) -> Any:
+    """Compute a Dask collection where it lies, and show on stderr how far it has come.
+
+    Parameters
+    ----------
+    value : Dask collection
+        What is computed.
+    title : str
+        What to call it.
+    **options : object
+        Of `dask.persist`.
+
+    Returns
+    -------
+    Dask collection
+        The same, persisted.  An error that ended it is raised here, on a cluster too.
+    """
+    with _drawn(title) as draw:
+        with _counted(draw):
+            (settled,) = dask.persist(value, **options)
+        # On a cluster that was a promise.
+        if futures := futures_of(settled):
+            followed = _Followed(futures, draw)
+            futures[0].client.sync(followed.listen)
+            if followed.status == "error":
+                dask.compute(settled, **options)
+    return settled
+
+
+def _counted(draw: Draw) -> Callback:
+    """Return Dask's callback that tells, task by task, how many are done of how many."""
+    done = total = 0
+
+    def begin(graph: Any, state: Any) -> None:
+        nonlocal total
+        total += sum(len(state[kind]) for kind in ("ready", "waiting", "running"))
+        draw(done, total)
+
+    def step(key: Any, result: Any, graph: Any, state: Any, worker: Any) -> None:
+        nonlocal done
+        done += 1
+        draw(done, total)
+
+    return Callback(start_state=begin, posttask=step)
+
+
+class _Followed(ProgressBar):
+    """The scheduler's own count of what some futures need."""
+
+    def __init__(self, futures: Any, draw: Draw) -> None:
+        super().__init__(futures, scheduler=futures[0].client.scheduler.address)
+        self._draw = draw
+
+    def _draw_bar(self, remaining: int, all: int, **response: Any) -> None:
+        self._draw(all - remaining, all)
+
+
+@contextmanager
+def _drawn(title: str) -> Iterator[Draw]:
+    """Yield what draws progress, given the number of tasks done and of all."""
+    if (bars := _bars()) is None:
+        print(title, end="", file=sys.stderr, flush=True)
+        start = time.perf_counter()
+        try:
+            yield _draw_nothing
+        except BaseException:
+            print(file=sys.stderr, flush=True)
+            raise
+        print(f": {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
+        return
+    with bars:
+        bar = bars.add_task(title, total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
+
+
+def _draw_nothing(done: int, total: int) -> None:
+    pass
+
+
+def _bars() -> Any:
+    """Return rich's bars, None if they cannot be drawn: no rich, a pipe, a notebook without widgets."""
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    except ImportError:
+        return None
+    console = Console(stderr=True)
+    drawable = find_spec("ipywidgets") is not None if console.is_jupyter else sys.stderr.isatty()
+    if not drawable or console.is_dumb_terminal:
+        return None
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+    )
