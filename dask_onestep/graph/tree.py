@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
 from typing import Any
 
 import dask
@@ -18,7 +17,7 @@ from dask_onestep.graph.blocks import FAN_IN, FIELDS, Blocks
 from dask_onestep.graph.fusing import fuse, naming_block
 from dask_onestep.graph.lazy import delayed, reference
 from dask_onestep.kernels.block import run_kernel
-from dask_onestep.kernels.records import Findings, add
+from dask_onestep.kernels.records import Findings, add_all
 from dask_onestep.kernels.rows import Block
 
 __all__ = ["tree_sum"]
@@ -155,11 +154,11 @@ def _run_block(block: Any, plan: tuple, classes: Any, arguments: Sequence[Any], 
 
 
 def _add_all(*records: Any) -> Any:
-    return reduce(add, records)
+    return add_all(records)
 
 
 def _finish(*records: Any) -> Any:
-    total = reduce(add, records)
+    total = add_all(records)
     if isinstance(total, Findings):
         total.raise_error()
     return total

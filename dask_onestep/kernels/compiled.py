@@ -46,11 +46,9 @@ class CompiledSlice(DenseSlice):
         if p > _MOST_COLUMNS:
             return self.weighted_sum(values), super(CompiledSlice, self)._gram(weights)
         sums, gram = np.zeros(p + 1), np.zeros((p + 1, p + 1))
-        tile, scaled = np.empty((2, p, _TILE))
-        add_sums(self.covariates, np.ascontiguousarray(values), np.ascontiguousarray(weights), tile, scaled, sums, gram)
+        add_sums(self.covariates, np.ascontiguousarray(values), np.ascontiguousarray(weights), sums, gram)
         first = 1 - int(self.constant)
-        below = gram[first:, first:]
-        return sums[first:], np.tril(below) + np.tril(below, -1).T
+        return sums[first:], gram[first:, first:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +194,10 @@ _BUFFER = "float64[:, ::1]"
 
 
 @_compiled(
-    f"void(Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, {_BUFFER}, {_BUFFER}, float64[::1], {_BUFFER})"
+    f"void(Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, float64[::1], {_BUFFER})"
 )
-def add_sums(x, values, weights, tile, scaled, sums, gram):
-    """Add Σ vᵢzᵢ and, at and below the diagonal, Σ wᵢzᵢzᵢ', where zᵢ is 1 and then xᵢ.
+def add_sums(x, values, weights, sums, gram):
+    """Add Σ vᵢzᵢ and Σ wᵢzᵢzᵢ', where zᵢ is 1 and then xᵢ.
 
     Parameters
     ----------
@@ -207,13 +205,12 @@ def add_sums(x, values, weights, tile, scaled, sums, gram):
         Covariates, of any layout.
     values, weights : ndarray of shape (m,)
         v and w, of any sign.
-    tile, scaled : ndarray of shape (p, 128)
-        Buffers.
     sums : ndarray of shape (p + 1,)
         What Σ vᵢzᵢ is added to.
     gram : ndarray of shape (p + 1, p + 1)
-        What Σ wᵢzᵢzᵢ' is added to.
+        What Σ wᵢzᵢzᵢ' is added to; symmetric.
     """
+    tile, scaled = np.empty((x.shape[1], _TILE)), np.empty((x.shape[1], _TILE))
     below = gram[1:, 1:]
     for start in range(0, x.shape[0], _TILE):
         stop = min(start + _TILE, x.shape[0])
@@ -222,6 +219,9 @@ def add_sums(x, values, weights, tile, scaled, sums, gram):
             scaled[:] = 0.0
         _weigh(tile, values[start:stop], weights[start:stop], scaled, sums, gram)
         _add_products(tile, scaled, below)
+    for i in range(len(gram)):
+        for j in range(i):
+            gram[j, i] = gram[i, j]
 
 
 @numba.njit(**_OPTIONS)

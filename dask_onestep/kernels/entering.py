@@ -210,8 +210,8 @@ def inspect_columns(rows: Rows, model: Model) -> Findings | None:
         return None
     if not isinstance(rows.x, SplitMatrix):
         with np.errstate(all="ignore"):
-            # A column's sum is finite if its values are; the search below runs only where it is not.
-            if np.isfinite(rows.x.sum(axis=0)).all():
+            # A sum is finite only if its terms are; the search below runs where it is not.
+            if np.isfinite(rows.x.sum()):
                 return None
     counts = count_by_column(rows.x, _is_gap)
     found = tuple(

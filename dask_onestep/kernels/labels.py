@@ -11,6 +11,7 @@ from dask_onestep.kernels.rows import Rows
 __all__ = ["MAX_LABELS", "MoreClassesError", "block_labels", "check_classes"]
 
 MAX_LABELS = 100
+_FIRST = 128
 
 _CURE = "For more than two classes use fit, the logit link, no offset, and method='one-step', 'mle' or 'pilot'."
 
@@ -29,7 +30,7 @@ def block_labels(rows: Rows) -> np.ndarray | Findings:
         The labels, or that they are numbers that are not class-like.
     """
     try:
-        labels = np.unique(rows.y)[: MAX_LABELS + 1]
+        labels = _distinct(rows.y)[: MAX_LABELS + 1]
     except TypeError:
         types = ", ".join(sorted({type(label).__name__ for label in rows.y.tolist()}))
         what = f"y has labels of types that have no order among them: {types}"
@@ -40,6 +41,13 @@ def block_labels(rows: Rows) -> np.ndarray | Findings:
         cure = "A classifier takes labels; for a proportion or a count use GLMRegressor."
         return Findings(((what, 0, cure),), (rows.number,))
     return labels
+
+
+def _distinct(y: np.ndarray) -> np.ndarray:
+    """Return the sorted distinct values; the first rows most often show them all, and comparing beats sorting."""
+    shown = np.unique(y[:_FIRST])
+    others = y[_FIRST:][~np.isin(y[_FIRST:], shown)] if len(shown) <= 4 else y[_FIRST:]
+    return np.union1d(shown, others) if len(others) else shown
 
 
 class MoreClassesError(ValueError):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import reduce
 from typing import Any, Self
 
 import numpy as np
 
-__all__ = ["Findings", "LogLikelihoods", "Moments", "Sums", "add", "add_pairwise"]
+__all__ = ["Findings", "LogLikelihoods", "Moments", "Sums", "add", "add_all", "add_pairwise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,25 @@ def add(left: Any, right: Any) -> Any:
         Their sum.
     """
     return right if isinstance(right, Findings) and not isinstance(left, Findings) else left + right
+
+
+def add_all(records: Sequence[Any]) -> Any:
+    """Return the sum of records in their order, by ``join`` where they can all be joined at once.
+
+    Parameters
+    ----------
+    records : sequence of Sums or Findings
+        At least one.
+
+    Returns
+    -------
+    Sums or Findings
+        Their sum.
+    """
+    first = records[0]
+    if hasattr(first, "join") and not any(isinstance(record, Findings) for record in records):
+        return first.join(*records[1:])
+    return reduce(add, records)
 
 
 def add_pairwise(records: Iterable[Any]) -> Any:

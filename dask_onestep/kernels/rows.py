@@ -223,9 +223,9 @@ class Rows:
     def __len__(self) -> int:
         return len(self.x)
 
-    def take(self, index: Any) -> Rows:
+    def take(self, index: np.ndarray) -> Rows:
         """Return the rows that an index or a mask selects."""
-        kept = np.arange(len(self)) if self.kept is None else self.kept
+        where = np.flatnonzero(index) if index.dtype == bool else index
         return replace(
             self,
             x=self.x[index],
@@ -233,7 +233,7 @@ class Rows:
             weights=None if self.weights is None else self.weights[index],
             offset=None if self.offset is None else self.offset[index],
             groups=None if self.groups is None else self.groups[index],
-            kept=kept[index],
+            kept=where if self.kept is None else self.kept[where],
         )
 
 

@@ -10,6 +10,7 @@ chunking, though not on the scheduler.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,9 @@ from dask_onestep.kernels.split_matrix import SplitMatrix, stack
 __all__ = ["PilotSample", "PilotSize", "Survey", "pilot_rows", "row_keys", "sample_rows", "survey"]
 
 _ALL = np.iinfo(np.uint64).max
+_OF_EACH_ROW = ("keys", "positions", "x", "y", "weights", "offset")
+# Rows held beyond those that may be needed, as a share, from which on they are let go: it copies the others.
+_WORTH_LETTING_GO = 1.25
 
 
 def row_keys(seed: int, rows: Rows) -> np.ndarray:
@@ -111,6 +115,8 @@ class Survey:
 class PilotSample:
     """The rows with the smallest keys of all that were seen, and what else the first pass learns.
 
+    Rows are in the order of the data, as long as samples are added in it.
+
     Attributes
     ----------
     size : PilotSize
@@ -147,43 +153,49 @@ class PilotSample:
     has_weight: bool = True
 
     def __add__(self, other: PilotSample) -> PilotSample:
-        def joined(name: str) -> Any:
-            left, right = getattr(self, name), getattr(other, name)
-            return None if left is None else stack([left, right])
+        return self.join(other)
 
-        labels = None if self.labels is None else np.unique(joined("labels"))[: MAX_LABELS + 1]
-        parts = {name: joined(name) for name in ("keys", "positions", "x", "y", "weights", "offset")}
-        merged = PilotSample(
-            self.size,
-            self.n + other.n,
-            self.n_missing + other.n_missing,
-            labels,
-            cutoff=min(self.cutoff, other.cutoff),
-            has_weight=self.has_weight or other.has_weight,
-            **parts,
-        )
-        return merged._smallest(self.size.enough(merged.n))
+    def join(self, *others: PilotSample) -> PilotSample:
+        """Return the sample of the rows of several, in their order; what is let go is never copied.
 
-    def _take(self, index: np.ndarray, cutoff: int) -> PilotSample:
-        parts: dict[str, Any] = {
-            name: None if (part := getattr(self, name)) is None else part[index]
-            for name in ("keys", "positions", "x", "y", "weights", "offset")
-        }
-        return replace(self, cutoff=cutoff, **parts)
-
-    def _smallest(self, count: int) -> PilotSample:
-        if len(self.keys) <= count:
-            return self
-        order = np.argpartition(self.keys, count)
-        return self._take(order[:count], min(self.cutoff, int(self.keys[order[count]])))
-
-    def drawn(self) -> PilotSample:
-        """Return exactly the pilot's rows, in the order of the data.
+        Parameters
+        ----------
+        *others : PilotSample
+            Of the rows that follow, in order.
 
         Returns
         -------
         PilotSample
-            The n smallest keys, ordered by position.
+            The sum.
+        """
+        parts = (self, *others)
+        n = sum(part.n for part in parts)
+        enough, held = self.size.enough(n), sum(len(part.keys) for part in parts)
+        if held > _WORTH_LETTING_GO * enough:
+            bound = np.partition(np.concatenate([part.keys for part in parts]), enough)[enough]
+            parts = tuple(part._take(np.flatnonzero(part.keys < bound), min(part.cutoff, int(bound))) for part in parts)
+        labels = None if self.labels is None else np.unique(_stacked(parts, "labels"))[: MAX_LABELS + 1]
+        return PilotSample(
+            self.size,
+            n,
+            sum(part.n_missing for part in parts),
+            labels,
+            cutoff=min(part.cutoff for part in parts),
+            has_weight=any(part.has_weight for part in parts),
+            **{name: _stacked(parts, name) for name in _OF_EACH_ROW},
+        )
+
+    def _take(self, index: np.ndarray, cutoff: int) -> PilotSample:
+        parts = {name: None if (part := getattr(self, name)) is None else part[index] for name in _OF_EACH_ROW}
+        return replace(self, cutoff=cutoff, **parts)
+
+    def drawn(self) -> PilotSample:
+        """Return exactly the pilot's rows.
+
+        Returns
+        -------
+        PilotSample
+            The n smallest keys.
 
         Raises
         ------
@@ -192,14 +204,15 @@ class PilotSample:
             silent.
         """
         count = self.size.rows(self.n)
-        # Ties between keys, one in 1e19, are decided by position.
-        order = np.lexsort((self.positions[:, 1], self.positions[:, 0], self.keys))[:count]
-        if count and (len(order) < count or int(self.keys[order[-1]]) > self.cutoff):
+        if not count:
+            return self._take(np.arange(0), self.cutoff)
+        greatest = np.partition(self.keys, count - 1)[count - 1] if len(self.keys) >= count else _ALL
+        if len(self.keys) < count or int(greatest) > self.cutoff:
             raise RuntimeError(
                 "A block let go of a row that belongs to the pilot; fit again with another random_state."
             )
-        chosen = self.positions[order]
-        return self._take(order[np.lexsort((chosen[:, 1], chosen[:, 0]))], self.cutoff)
+        # Two equal keys, one chance in 1e19, would be a row too many.
+        return self._take(np.flatnonzero(self.keys <= greatest)[:count], self.cutoff)
 
     def rows(self) -> Rows:
         """Return the rows held as one block."""
@@ -257,11 +270,7 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
         The candidates.
     """
     keys = row_keys(seed, rows)
-    count, cutoff = size.enough(len(rows)), int(_ALL)
-    index = np.arange(len(rows))
-    if count < len(rows):
-        order = np.argpartition(keys, count)
-        index, cutoff = np.sort(order[:count]), int(keys[order[count]])
+    index, cutoff = _smallest(keys, size.enough(len(rows)))
     local = index if rows.kept is None else rows.kept[index]
     positions = np.empty((len(index), 2), dtype=np.int64)
     positions[:, 0] = 0 if rows.start is not None else rows.number
@@ -281,6 +290,23 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
         cutoff,
         rows.weights is None or bool(rows.weights.any()),
     )
+
+
+def _smallest(keys: np.ndarray, count: int) -> tuple[np.ndarray, int]:
+    """Return where the `count` smallest keys are, in order, and the smallest of the others."""
+    if count >= len(keys):
+        return np.arange(len(keys)), int(_ALL)
+    # Keys are uniform, so that a bound is known below which all of these lie, and few others to look through.
+    share = (count + 10 * math.sqrt(count) + 10) / len(keys)
+    likely = np.flatnonzero(keys < np.uint64(min(share * 2.0**64, float(_ALL - 2**11))))
+    if len(likely) <= count:
+        likely = np.arange(len(keys))
+    cutoff = np.partition(keys[likely], count)[count]
+    return likely[keys[likely] < cutoff], int(cutoff)
+
+
+def _stacked(parts: Sequence[PilotSample], name: str) -> Any:
+    return None if getattr(parts[0], name) is None else stack([getattr(part, name) for part in parts])
 
 
 def survey(sample: PilotSample, most: int = 2) -> Survey:
