@@ -68,8 +68,8 @@ def unmasked(part: Any) -> Any:
     if not np.ma.is_masked(part):
         return part.data
     if part.dtype.kind in "biuf":
-        return part.astype(np.result_type(part.dtype, np.float16)).filled(np.nan)
-    return part.astype(object).filled(None)
+        return np.ma.filled(part.astype(np.result_type(part.dtype, np.float16)), np.nan)
+    return np.ma.filled(part.astype(object), None)
 
 
 def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findings:

@@ -1,7 +1,7 @@
 """Columns that say the same, outcomes that are certain, and numbers near the ends of the range."""
 
 import numpy as np
-from catalogue import agrees, answered, base, case, like, reference, refused
+from catalogue import Table, agrees, answered, base, case, like, reference, refused
 
 from dask_onestep import MLE, GLMRegressor, OneStep
 
@@ -201,6 +201,24 @@ case(
     B.with_(offset=np.where(AT % 2, 300.0, -300.0)),
     answered(_some, *(("",) * 4)),
     "binomial",
+)
+draw = np.random.default_rng(9)
+vast = Table(
+    np.c_[draw.normal(size=35), np.zeros(35), 2013.0 + draw.integers(0, 2, 35)], draw.random(35) < 0.5, sizes=(35,)
+)
+case(
+    "scale",
+    "offsets beyond all bounds",
+    vast.with_(y=vast.y.astype(float), offset=800.0 * draw.normal(size=35)),
+    answered(
+        lambda m: None,
+        "A pilot of 12 rows is small",
+        "beyond what the pilot can foretell",
+        "MLE stopped after",
+        "x1 = 0, or too small to square",
+        *("",) * 2,
+    ),
+    lambda: GLMRegressor("binomial", method=OneStep(12), cov_type="HC1"),
 )
 outlier = P.with_(x=np.where((AT == 7)[:, None], [40.0, 0.0], P.x)).put("y", 7, 0.0)
 case(
