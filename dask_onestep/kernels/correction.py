@@ -35,6 +35,8 @@ class Debiased:
         Corrections made.
     halvings : int
         How often a correction was halved.
+    overflowed : bool
+        Whether some row's mean at `coef` is beyond all bounds, so that no further round could be made.
     """
 
     coef: np.ndarray
@@ -44,6 +46,7 @@ class Debiased:
     missed: np.ndarray
     rounds: int = 1
     halvings: int = 0
+    overflowed: bool = False
 
 
 def debias(local: LocalLassos, nodewise: NodewiseRows) -> Debiased:
@@ -83,8 +86,10 @@ def debias_again(last: Debiased, sums: Moments) -> Debiased:
     Returns
     -------
     Debiased
-        The estimate after the round.
+        The estimate after the round; as it was, where the sums overflow.
     """
+    if not (np.isfinite(sums.information).all() and np.isfinite(sums.score).all()):
+        return replace(last, overflowed=True)
     gram, gradient = sums.information / sums.weight, sums.score / sums.weight
     move = last.theta @ gradient
     rise, bend = float(gradient @ move), float(move @ gram @ move)

@@ -3,7 +3,7 @@
 import numpy as np
 from catalogue import Table, agrees, answered, base, case, like, reference, refused
 
-from dask_onestep import MLE, GLMRegressor, OneStep
+from dask_onestep import MLE, DebiasedLasso, GLMRegressor, OneStep
 
 T, P, B = base(), base("poisson"), base("binomial")
 AT = np.arange(120)
@@ -156,6 +156,23 @@ case(
     "a column of 1e-200",
     T.with_(x=T.x * [1e-200, 1.0]),
     answered(_without_x0, "x0 = 0, or too small to square"),
+)
+years = P.rows(AT < 3).with_(
+    x=np.array(
+        [
+            [0.125730221, 0.104900117, 1.30400005, -1.26542147, 2013.0],
+            [-0.132104863, -0.535669373, 0.947080963, -0.623274463, 2014.0],
+            [0.64042265, 0.361595055, -0.703735236, 0.0413259793, 2014.0],
+        ]
+    ),
+    y=np.array([1.0, 2.0, 1.0]),
+)
+case(
+    "scale",
+    "means beyond all bounds after a lasso's first round",
+    years,
+    answered(_some, "After round 1 some rows have a mean beyond all bounds"),
+    lambda: GLMRegressor("poisson", method=DebiasedLasso(0.1, nodewise="pooled", steps=2)),
 )
 dollars = columns(1e7 * a + 3e7, 1e-3 * b)
 case("scale", "dollars beside shares", dollars, like(dollars))

@@ -309,6 +309,21 @@ case(
     answered(_known_but_for_errors, "No degree of freedom is left: 2 rows have 2 coefficients"),
     lambda: GLMRegressor("poisson", method="mle", cov_type="HC1"),
 )
+pair = T.rows(AT < 2).with_(x=np.array([[0.12], [-0.13]]), y=np.array([0.75, -0.01]))
+
+
+def _without_errors(model):
+    assert np.isfinite(model.coef_).all()
+    assert np.isnan(model.covariance_).all()
+
+
+case(
+    "blocks",
+    "as many rows as coefficients, debiased lasso",
+    pair,
+    answered(_without_errors, "No degree of freedom is left: 2 rows have 2 nonzero coefficients in all blocks' lassos"),
+    lambda: GLMRegressor(method=DebiasedLasso()),
+)
 wide = Table(np.random.default_rng(3).standard_normal((5, 9)), np.arange(5.0), sizes=(3, 2))
 case(
     "blocks",
