@@ -10,6 +10,7 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ import pandas as pd
 from benchmarks.origin import commit, machine
 from dask_onestep.families import resolve_family
 from dask_onestep.kernels import slices as slicing
-from dask_onestep.kernels.algebra import DenseSlice
+from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled import CompiledSlice
 from dask_onestep.kernels.likelihood import log_likelihoods, moments
 from dask_onestep.kernels.rows import Model, Rows
@@ -92,8 +93,8 @@ def measure(columns: int, layout: str, family: str, repetitions: int) -> list[di
 
 def _by(kind: type[DenseSlice], kernel: Callable[[], object]) -> Callable[[], None]:
     def run() -> None:
-        slicing._dense_kind = lambda: kind  # type: ignore[assignment]
-        kernel()
+        with mock.patch.object(slicing, "_kinds", return_value=(kind, SplitSlice)):
+            kernel()
 
     return run
 

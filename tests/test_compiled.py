@@ -142,15 +142,39 @@ def test_repeated_sparse_sums_have_the_same_bits():
 @pytest.mark.parametrize("at", [0, 130, 299])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("weight", [0.0, 1.0])
-def test_what_is_not_finite_reaches_the_sums(at, value, weight):
+@pytest.mark.parametrize("family", ["gaussian", "binomial", "poisson"])
+def test_what_is_not_finite_reaches_the_sums(at, value, weight, family):
     # Kernels that check themselves look at the sums alone, also for rows of weight zero.
     x = np.random.default_rng(0).normal(size=(300, 5))
     x[at, 3] = value
     weights = np.ones(300)
     weights[at] = weight
-    model = model_of(columns=5)
+    model = model_of(family, columns=5)
     for kind in (NUMPY, COMPILED):
         assert not sums_by(kind, Rows(x, np.zeros(300), weights), model, np.full(6, 0.1)).is_finite()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+def test_far_tails_have_all_their_digits(family, weighted):
+    eta = np.linspace(-700.0, 700.0, 1401)
+    y = np.resize([0.0, 1.0, 0.25], len(eta)) if family == "binomial" else np.arange(len(eta)) % 5.0
+    model = model_of(family, columns=1)
+    for row in range(len(eta)):  # a sum would hide small ones behind large ones
+        rows = Rows(eta[row : row + 1, None], y[row : row + 1], np.full(1, 0.5) if weighted else None)
+        reference, compiled = (sums_by(kind, rows, model, np.array([0.0, 1.0])) for kind in (NUMPY, COMPILED))
+        for name in ("loglik", "score", "information"):
+            np.testing.assert_allclose(getattr(compiled, name), getattr(reference, name), rtol=1e-13, err_msg=name)
+
+
+def test_natural_links_of_these_families_have_a_loop_of_their_own():
+    rows = Rows(np.ones((3, 1)), np.ones(3))
+    for family, there in (("binomial", True), ("poisson", True), ("gaussian", False)):
+        model = model_of(family, columns=1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(slicing, "_kinds", lambda: COMPILED)
+            (found,) = (part.natural_sums(model.family.name, np.zeros(2)) for part in slicing.slices(rows, model))
+        assert (found is not None) is there
 
 
 def test_designs_wider_than_a_tile_go_to_blas():

@@ -7,6 +7,7 @@ from statsmodels.genmod.families import links as sm_links
 from support import finite_difference, model_of
 
 from dask_onestep.kernels import slices as slicing
+from dask_onestep.kernels.algebra import DenseSlice
 from dask_onestep.kernels.likelihood import initial_moments, log_likelihoods, moments, working
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.rows import Rows
@@ -154,7 +155,7 @@ def test_log_likelihoods_are_those_of_moments_and_statsmodels(family, link):
 def test_slices_give_the_whole(monkeypatch, family, weighted):
     model, rows = draw(family, "log" if family == "gamma" else None, weights=weighted, offset=weighted, rows=101)
     whole = moments(rows, model, COEF), initial_moments(rows, model), log_likelihoods(rows, model, COEF[None])
-    monkeypatch.setattr(slicing, "_SLICE_BYTES", 8 * 3 * 10)
+    monkeypatch.setattr(DenseSlice, "size", 8 * 3 * 10)
     assert len(list(slicing.slices(rows, model))) == 11
     sliced = moments(rows, model, COEF), initial_moments(rows, model), log_likelihoods(rows, model, COEF[None])
     for left, right in zip(whole, sliced, strict=True):

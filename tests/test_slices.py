@@ -50,6 +50,7 @@ KINDS = {False: (DenseSlice, SplitSlice), True: (CompiledSlice, CompiledSplitSli
 def case(request, monkeypatch):
     kinds = KINDS[request.param.startswith("compiled")]
     monkeypatch.setattr(slicing, "_kinds", lambda: kinds)
+    monkeypatch.setattr(DenseSlice, "size", 2**19)
     monkeypatch.setattr(kinds[1], "max_density", 0.5)
     rows, model = draw(), model_of(columns=P)
     parts = list_of(replace(rows, x=stored(rows.x, request.param)), model)

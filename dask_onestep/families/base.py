@@ -62,6 +62,10 @@ class Family:
         """Return log p(y; μ) from η of the natural link, finite however large or small η is."""
         return self.log_likelihood(y, mean)
 
+    def log_base_measure(self, y: np.ndarray) -> np.ndarray | None:
+        """Return c(y) of log p(y; μ) = yη − b(η) + c(y), η natural; None where it is 0."""
+        raise NotImplementedError
+
     def weighted_log_likelihood(self, y, mean, weights, dispersion=1.0):
         """Return the log-likelihood of rows whose weight is a precision: φ/w in place of φ."""
         if not self.has_dispersion:

@@ -51,6 +51,9 @@ class Binomial(Family):
         # log(1 + exp(η)) with the exponential of a number that is not positive; np.logaddexp takes ten times as long.
         return y * eta - np.maximum(eta, 0.0) - np.log1p(np.exp(-np.abs(eta)))
 
+    def log_base_measure(self, y):
+        return None
+
     def deviance(self, y, mean):
         return 2.0 * (special.rel_entr(y, mean) + special.rel_entr(1.0 - y, 1.0 - mean))
 
@@ -91,7 +94,10 @@ class Poisson(Family):
         return special.xlogy(y, mean) - mean - _log_factorial(y)
 
     def natural_log_likelihood(self, y, eta, mean):
-        return y * eta - mean - _log_factorial(y)
+        return y * eta - mean + self.log_base_measure(y)
+
+    def log_base_measure(self, y):
+        return -_log_factorial(y)
 
     def deviance(self, y, mean):
         return 2.0 * (special.rel_entr(y, mean) - (y - mean))

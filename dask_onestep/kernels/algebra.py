@@ -63,6 +63,23 @@ class Slice(ABC):
         blocks = [[self._gram(weights[:, a, b]) if b <= a else None for b in range(c)] for a in range(c)]
         return np.block([[blocks[max(a, b)][min(a, b)] for b in range(c)] for a in range(c)])
 
+    def natural_sums(self, family: str, coef: np.ndarray) -> tuple[float, np.ndarray, np.ndarray] | None:
+        """Return Σ wᵢ(yᵢηᵢ − b(ηᵢ)), the score and the information, η being natural; None where there is no such loop.
+
+        Parameters
+        ----------
+        family : str
+            The family's name.
+        coef : ndarray of shape (d,)
+            β.
+
+        Returns
+        -------
+        tuple of (float, ndarray of shape (d,), ndarray of shape (d, d)), or None
+            The log-likelihood but for c(y), the score and the information.
+        """
+        return None
+
     def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Return X'v and X'WX, v and w of shape (m,), or None for weights of one."""
         return self.weighted_sum(values), self.gram(weights)
@@ -108,7 +125,12 @@ class DenseSlice(Slice):
         Whether a 1 goes before each row, so that d is p + 1.
     scratch : ndarray of shape (≥ m·d,)
         A buffer for scaled rows.
+    size : int
+        Bytes of a slice's rows: few enough for the cache that cores share, and enough that threads seldom wait for
+        the interpreter's lock, which each operation on a slice gives up and takes back.
     """
+
+    size: ClassVar[int] = 3 * 2**20
 
     covariates: np.ndarray
     constant: bool

@@ -46,8 +46,9 @@ class Curvature:
     ):
         self.model, self.pilot, self.coef, self.sums = model, pilot, coef, sums
         self.rows = pilot.rows if responses is None else replace(pilot.rows, y=responses)
-        self.here = moments(self.rows, model, coef)
-        self.own = self.here if responses is None else moments(pilot.rows, model, coef)
+        self.own = pilot.moments if (coef == pilot.coef).all() else moments(pilot.rows, model, coef)
+        self.here = self.own if responses is None else moments(self.rows, model, coef)
+        self._last: tuple[bytes, Moments] | None = None
 
     def expecting(self, coef: np.ndarray) -> Self:
         """Return the same with means at β in the place of the pilot's responses.
@@ -64,6 +65,12 @@ class Curvature:
 
     def __call__(self, step: np.ndarray) -> Moments:
         """Return the sums that are foretold of β + δ."""
+        # Where one search ends the next often begins.
+        if self._last is None or self._last[0] != step.tobytes():
+            self._last = step.tobytes(), self._foretell(step)
+        return self._last[1]
+
+    def _foretell(self, step: np.ndarray) -> Moments:
         full, here, ratio = self.sums, self.here, self.pilot.ratio
         there = moments(self.rows, self.model, self.coef + step)
         ahead, ahead_here = full.information @ step, here.information @ step
@@ -109,7 +116,7 @@ class Curvature:
         gain = float(ratio * np.dot(weights, logliks) - self.sums.loglik)
         return gain if gain > error else np.inf
 
-    def maximum(self, factor: Factor, newton: np.ndarray) -> np.ndarray | None:
+    def maximum(self, factor: Factor, newton: np.ndarray, tol: float) -> np.ndarray | None:
         """Return where J is greatest inside the trust region; None on its boundary or where J curves up."""
         reach, information = self.pilot.reach * self.sums.phi, self.sums.information
 
@@ -120,7 +127,7 @@ class Curvature:
         if inside(newton) and rose(self(newton).loglik, self.sums.loglik):
             start = newton
         try:
-            found = maximize(self, start, intercept=self.model.has_intercept, tol=1e-12, inside=inside)
+            found = maximize(self, start, intercept=self.model.has_intercept, tol=tol, inside=inside)
         except ValueError:
             return None
         honest = found.converged and bool((found.factor.kept == factor.kept).all())

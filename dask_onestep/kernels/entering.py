@@ -183,11 +183,12 @@ def _beyond_scale(rows: Rows, model: Model) -> list[tuple[str, int, str]]:
         found.append((f"sample_weight is above {_HEAVIEST:g}", int(heavy.sum()), _SCALE))
     if model.classify or not len(rows):
         return found
-    size = np.abs(rows.y)
-    if (large := _is_oversized(size)).any():
-        found.append(("y has numbers too large to square", int(large.sum()), _SCALE))
-    elif 0 < size.max() < _SMALLEST_SQUARE:
-        found.append(("y has numbers too small to square", int((size > 0).sum()), "Divide it by a constant first."))
+    # Its extremes tell, and no array of the block's length is made.
+    greatest = max(rows.y.max(), -rows.y.min())
+    if _is_oversized(greatest):
+        found.append(("y has numbers too large to square", int(_is_oversized(rows.y).sum()), _SCALE))
+    elif 0 < greatest < _SMALLEST_SQUARE:
+        found.append(("y has numbers too small to square", int((rows.y != 0).sum()), "Divide it by a constant first."))
     return found
 
 

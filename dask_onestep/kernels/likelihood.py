@@ -121,43 +121,55 @@ def initial_moments(rows: Rows, model: Model) -> Moments:
 
 def _sum_slices(rows: Rows, model: Model, coef: np.ndarray | None) -> Moments:
     d = len(model.names)
-    family = model.family
-    score, information, loglik = np.zeros(d), None, 0.0
-    pearson, gradient = (0.0, np.zeros(d)) if family.has_dispersion else (None, None)
+    chi2: tuple = (0.0, np.zeros(d)) if model.family.has_dispersion else (None, None)
+    sums: list | None = None
     with np.errstate(all="ignore"):  # what is not finite shows in the sums
         for part in slices(rows, model):
-            y, weights = part.y, part.weights
-            if coef is None:
-                start = family.initial_mean(y, np.ones_like(y) if weights is None else weights)
-                eta = model.link.link(start)
-            else:
-                eta = part.linear_predictor(coef)
-            mean, residual, weight = working(model, y, eta)
-            if coef is None:
-                residual = residual + weight * (eta if part.offset is None else eta - part.offset)
-                loglik = -np.inf
-            else:
-                row_loglik = row_log_likelihood(model, y, eta, mean)
-                loglik += float(row_loglik.sum() if weights is None else np.dot(weights, row_loglik))
-            if pearson is not None:
-                unit = np.square(y - mean) / family.variance(mean)
-                slope = _pearson_slope(model, y, eta, mean, residual, unit)
-                pearson += float(unit.sum() if weights is None else np.dot(weights, unit))
-                gradient += part.weighted_sum(slope if weights is None else weights * slope)
-            if weights is not None:
-                residual, weight = weights * residual, weights * weight
-            # Under the normal law each row weighs as it was given.
-            given = weights if model.quadratic else weight
-            of_score, of_information = part.weighted_sum_and_gram(residual, given)
-            score += of_score
-            # The first slice's matrix becomes the sum: of 1,000 columns a second one costs more than the rows.
-            if information is None:
-                information = of_information
-            else:
-                information += of_information
+            found = _slice_sums(part, model, coef)
+            # The first slice's become the whole's: of 1,000 columns a second matrix costs more than the rows.
+            sums = list(found) if sums is None else [_added(a, b) for a, b in zip(sums, found, strict=True)]
     total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
-    information = np.zeros((d, d)) if information is None else information
-    return Moments(len(rows), total, loglik, score, information, pearson, gradient)
+    return Moments(len(rows), total, *(sums or (0.0, np.zeros(d), np.zeros((d, d)), *chi2)))
+
+
+def _added(total, part):
+    if total is not None:
+        total += part
+    return total
+
+
+def _slice_sums(part: Slice, model: Model, coef: np.ndarray | None) -> tuple:
+    """Return log-likelihood, score, information, Pearson χ² and its gradient of a slice, the latter two or None."""
+    y, weights, family = part.y, part.weights, model.family
+    if coef is not None and model.natural and (summed := part.natural_sums(family.name, coef)) is not None:
+        constant = family.log_base_measure(y)
+        return summed[0] + (0.0 if constant is None else _weighted_sum(constant, weights)), *summed[1:], None, None
+    if coef is None:
+        start = family.initial_mean(y, np.ones_like(y) if weights is None else weights)
+        eta = model.link.link(start)
+    else:
+        eta = part.linear_predictor(coef)
+    mean, residual, weight = working(model, y, eta)
+    if coef is None:
+        residual = residual + weight * (eta if part.offset is None else eta - part.offset)
+        loglik = -np.inf
+    else:
+        loglik = _weighted_sum(row_log_likelihood(model, y, eta, mean), weights)
+    pearson, gradient = None, None
+    if family.has_dispersion:
+        unit = np.square(y - mean) / family.variance(mean)
+        slope = _pearson_slope(model, y, eta, mean, residual, unit)
+        pearson = _weighted_sum(unit, weights)
+        gradient = part.weighted_sum(slope if weights is None else weights * slope)
+    if weights is not None:
+        residual, weight = weights * residual, weights * weight
+    # Under the normal law each row weighs as it was given.
+    score, information = part.weighted_sum_and_gram(residual, weights if model.quadratic else weight)
+    return loglik, score, information, pearson, gradient
+
+
+def _weighted_sum(values: np.ndarray, weights: np.ndarray | None) -> float:
+    return float(values.sum() if weights is None else np.dot(weights, values))
 
 
 def _pearson_slope(model, y, eta, mean, residual, unit):

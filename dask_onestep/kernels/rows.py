@@ -19,7 +19,7 @@ from dask_onestep.links import LinkLike
 
 __all__ = ["MATRIX_BYTES", "Block", "Model", "Rows", "additive", "encode", "hold", "self_checking"]
 
-MATRIX_BYTES = 64 * 2**20
+MATRIX_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,9 @@ class PilotSample:
         )
 
     def _take(self, index: np.ndarray, cutoff: int) -> PilotSample:
-        parts = {name: None if (part := getattr(self, name)) is None else part[index] for name in _OF_EACH_ROW}
+        parts: dict[str, Any] = {
+            name: None if (part := getattr(self, name)) is None else part[index] for name in _OF_EACH_ROW
+        }
         return replace(self, cutoff=cutoff, **parts)
 
     def drawn(self) -> PilotSample:

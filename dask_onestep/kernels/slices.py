@@ -20,7 +20,6 @@ from dask_onestep.kernels.split_matrix import SplitMatrix
 
 __all__ = ["Slice", "dense_slices", "slices"]
 
-_SLICE_BYTES = 768 * 1024
 # Of d columns a slice has at least d rows, or so many: with fewer, adding the product X'X would cost more than
 # making it.
 _ENOUGH_ROWS = 1024
@@ -66,8 +65,9 @@ def dense_slices(rows: Rows, model: Model) -> Iterator[DenseSlice]:
     """
     constant, p = model.has_constant, rows.x.shape[1]
     d = p + int(constant)
-    length = max(1, min(len(rows), max(_SLICE_BYTES // (8 * max(d, 1)), min(d, _ENOUGH_ROWS))))
-    kind, scratch = _kinds()[0], np.empty(length * max(d, model.width))
+    kind = _kinds()[0]
+    length = max(1, min(len(rows), max(kind.size // (8 * max(d, 1)), min(d, _ENOUGH_ROWS))))
+    scratch = np.empty(length * max(d, model.width))
     for at, x in _dense_covariates(rows, length):
         if model.basis is not None:
             x, constant = model.basis.columns(np.column_stack([np.ones((len(x), d - p)), x])), False

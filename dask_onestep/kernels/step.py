@@ -16,7 +16,17 @@ from dask_onestep.kernels.pilot import PilotFit
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 
-__all__ = ["UNUSABLE", "Step", "is_usable", "overshot", "representation", "retreat", "shorten", "take_step"]
+__all__ = [
+    "UNUSABLE",
+    "Step",
+    "direction",
+    "is_usable",
+    "overshot",
+    "representation",
+    "retreat",
+    "shorten",
+    "take_step",
+]
 
 # λ² per coefficient from which on an estimate is of no use for inference, being two standard errors
 # from the MLE.
@@ -126,13 +136,43 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
     return shorten(model, pilot, step, attainable / promised) if 0 < attainable < promised else step
 
 
-def _maximum(curvature: Curvature, factor: Factor, newton: np.ndarray) -> tuple[Curvature, np.ndarray | None]:
+def direction(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments) -> np.ndarray:
+    """Return the step from a point where a pass was made, as `take_step` corrects it, or else the scoring step.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    pilot : PilotFit
+        The pilot.
+    coef : ndarray of shape (d,)
+        β, where the pass was made.
+    sums : Moments
+        The full sums at β.
+
+    Returns
+    -------
+    ndarray of shape (d,)
+        δ.
+    """
+    factor = factorize(sums.information, intercept=model.has_intercept)
+    newton = factor.solve(sums.score)
+    if pilot.separated:
+        return newton  # longer steps towards infinity would look like an arrival
+    # Near the end a step is tiny, and what it leaves is to be smaller still.
+    found = _maximum(Curvature(model, pilot, coef, sums), factor, newton, tol=1e-22)[1]
+    return newton if found is None else found
+
+
+def _maximum(
+    curvature: Curvature, factor: Factor, newton: np.ndarray, tol: float = 1e-12
+) -> tuple[Curvature, np.ndarray | None]:
     """Return the corrected step with the curvature that it maximises, means taken where it leads."""
     found: np.ndarray | None = np.zeros_like(newton)
     for _ in range(_REFINEMENTS):
         assert found is not None
         expected = curvature.expecting(curvature.coef + found)
-        found = expected.maximum(factor, newton)
+        found = expected.maximum(factor, newton, tol)
         if found is None or expected is curvature:
             return expected, found
     return expected, found
@@ -161,8 +201,11 @@ def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:
     if not sums.is_finite():
         return False
     intercept = model.has_intercept
+    kept = factorize(sums.information, intercept=intercept).kept
+    if kept.all():
+        return True
     apart = factorize(moments(pilot.rows, model, _null(model, pilot)).information, intercept=intercept).kept
-    return bool((apart <= factorize(sums.information, intercept=intercept).kept).all())
+    return bool((apart <= kept).all())
 
 
 def _null(model: Model, pilot: PilotFit) -> np.ndarray:

@@ -18,6 +18,7 @@ from dask_onestep.kernels.pilot import PilotFit
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.sampling import Survey
+from dask_onestep.kernels.step import direction
 from dask_onestep.methods.arguments import check_choice, check_positive, seed_of
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
@@ -30,7 +31,8 @@ class MLE(BaseEstimator):
     """The global maximum-likelihood estimator.
 
     Each iteration reads the data once, for log-likelihood, score and information at β, and takes a
-    scoring step, halved if the log-likelihood fell.  It ends where λ² ≤ `tol`·d·φ̂, so that log-likelihood,
+    scoring step, halved if the log-likelihood fell.  What the pilot rows know of the likelihood's third and
+    higher order terms makes each step as good as two.  It ends where λ² ≤ `tol`·d·φ̂, so that log-likelihood,
     covariance and ``decrement_`` are those of the returned coefficients.
 
     Parameters
@@ -49,7 +51,7 @@ class MLE(BaseEstimator):
     Notes
     -----
     Passes: 1 for the start (with ``start=None`` one more for the labels of a classification), 1 for
-    each step and 1 to see that the last was enough; 1 more for robust covariances.  About 6 in all.
+    each step and 1 to see that the last was enough; 1 more for robust covariances.  About 5 in all.
 
     Examples
     --------
@@ -92,8 +94,8 @@ class MLE(BaseEstimator):
         check_choice("start", self.start, "pilot", None)
         check_positive(max_iter=self.max_iter, tol=self.tol)
         seed = seed_of(self.random_state) if self.start == "pilot" else None
-        start = self._start(problem, seed)
-        coef, sums, n_iter, converged = self._climb(problem, *self._enter(problem, start))
+        start, pilot = self._start(problem, seed)
+        coef, sums, n_iter, converged = self._climb(problem, pilot, *self._enter(problem, start))
         products = problem.value(problem.score_products(coef)) if problem.cov_type != "nonrobust" else None
         factor = factorize(sums.information, intercept=problem.model.has_intercept)
         fields = conclude(
@@ -114,10 +116,10 @@ class MLE(BaseEstimator):
             random_state=seed,
         )
 
-    def _start(self, problem: Problem, seed: int | None) -> _Start:
+    def _start(self, problem: Problem, seed: int | None) -> tuple[_Start, Delayed | None]:
         if seed is not None:
             pilot = problem.pilot("auto", seed)
-            return problem.value(problem.apply(_begin, problem.model, pilot, name="coefficients"))
+            return problem.value(problem.apply(_begin, problem.model, pilot, name="coefficients")), pilot
         known = problem.value(problem.survey())
         sums = problem.value(problem.total(initial_moments, name="initial-moments"))
         if not np.isfinite(sums.information).all():
@@ -125,7 +127,7 @@ class MLE(BaseEstimator):
                 "MLE(start=None) starts at a mean near each y, and the link has no linear predictor for some of them, "
                 "such as for negative y under the log link. Use start='pilot'."
             )
-        return _Start(factorize(sums.information, intercept=problem.model.has_intercept).solve(sums.score), known)
+        return _Start(factorize(sums.information, intercept=problem.model.has_intercept).solve(sums.score), known), None
 
     def _enter(self, problem: Problem, start: _Start) -> tuple[np.ndarray, Moments]:
         """Return a start at which every row has a mean that the family can have, and the sums there."""
@@ -156,7 +158,9 @@ class MLE(BaseEstimator):
         reached = [(coef, problem.value(problem.moments(coef))) for coef in starts]
         return max(reached, key=lambda each: each[1].loglik if _inside(each[1]) else -np.inf)
 
-    def _climb(self, problem: Problem, coef: np.ndarray, sums: Moments) -> tuple[np.ndarray, Moments, int, bool]:
+    def _climb(
+        self, problem: Problem, pilot: Delayed | None, coef: np.ndarray, sums: Moments
+    ) -> tuple[np.ndarray, Moments, int, bool]:
         """Step until λ² is small; a step after which ℓ fell is halved, a pass each time."""
         intercept, last = problem.model.has_intercept, np.inf
         for n_iter in range(self.max_iter + 1):
@@ -166,7 +170,10 @@ class MLE(BaseEstimator):
                 return coef, sums, n_iter, True
             if n_iter == self.max_iter:
                 break
-            step = factor.solve(sums.score)
+            if pilot is None:
+                step = factor.solve(sums.score)
+            else:
+                step = problem.value(problem.apply(direction, problem.model, pilot, coef, sums, name="newton-step"))
             for _ in range(MAX_HALVINGS):
                 reached = problem.value(problem.moments(coef + step))
                 if rose(reached.loglik, sums.loglik) and reached.is_finite():

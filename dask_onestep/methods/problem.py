@@ -23,7 +23,7 @@ from dask.diagnostics import ProgressBar
 from dask_onestep.graph import Blocks, apply, tree_sum
 from dask_onestep.kernels.covariance import score_products
 from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.pilot import fit_pilot
+from dask_onestep.kernels.pilot import PilotFit, fit_pilot
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.sampling import PilotSample, PilotSize, Survey, pilot_rows, survey
 from dask_onestep.methods.arguments import check_pilot_size
@@ -187,8 +187,10 @@ class Problem:
         ValueError
             If `size` is not one of these.
         """
-        sample = self.pilot_sample(size, seed)
-        return self.settle(self.apply(fit_pilot, sample, self.model, name="pilot-fit"))
+        pilot = self.settle(self.apply(fit_pilot, self._sample(size, seed), self.model, name="pilot-fit"))
+        if self.model.classify:
+            self.classes = self.apply(_classes_of_fit, pilot, name="classes")
+        return pilot
 
     def pilot_sample(self, size: str | int | float, seed: int) -> Delayed:
         """Return a simple random sample of all usable rows: one pass.
@@ -210,13 +212,16 @@ class Problem:
         ValueError
             If `size` is not one of these.
         """
-        known = self.blocks.n_rows if self.model.missing == "raise" else None
-        # A restricted model has the pilot of the whole one.
-        rule = PilotSize(check_pilot_size(size), len(self.model.all_names), known)
-        sample = self.settle(self.total(pilot_rows, rule, seed, name="pilot-sample"))
+        sample = self.settle(self._sample(size, seed))
         if self.model.classify:
             self.classes = self.apply(_classes, sample, self.model.n_classes, name="classes")
         return sample
+
+    def _sample(self, size: str | int | float, seed: int) -> Delayed:
+        known = self.blocks.n_rows if self.model.missing == "raise" else None
+        # A restricted model has the pilot of the whole one.
+        rule = PilotSize(check_pilot_size(size), len(self.model.all_names), known)
+        return self.total(pilot_rows, rule, seed, name="pilot-sample")
 
     def restricted(self, values: dict[str, float]) -> Problem:
         """Return the problem with coefficients held at values, as a null hypothesis holds them.
@@ -374,6 +379,10 @@ class Problem:
 
 def _classes(sample: PilotSample, most: int) -> np.ndarray | None:
     return survey(sample, most).classes
+
+
+def _classes_of_fit(pilot: PilotFit) -> np.ndarray | None:
+    return pilot.survey.classes
 
 
 def _labels(known: Survey) -> np.ndarray | None:
