@@ -88,15 +88,18 @@ def debias_again(last: Debiased, sums: Moments) -> Debiased:
     Debiased
         The estimate after the round; as it was, where the sums overflow.
     """
-    if not (np.isfinite(sums.information).all() and np.isfinite(sums.score).all()):
-        return replace(last, overflowed=True)
     gram, gradient = sums.information / sums.weight, sums.score / sums.weight
+    with np.errstate(all="ignore"):
+        spread = last.theta @ (gram @ last.response)
+        within = np.isfinite(gradient).all() and np.isfinite(np.square(spread)).all()  # squares make the covariance
+    if not within:
+        return replace(last, overflowed=True)
     move = last.theta @ gradient
     rise, bend = float(gradient @ move), float(move @ gram @ move)
     length, halvings = 1.0, 0
     while rise * length < 0.5 * bend * length**2 and halvings < MAX_HALVINGS:
         length, halvings = length / 2, halvings + 1
-    response = last.response + length * (last.theta - last.theta @ (gram @ last.response))
+    response = last.response + length * (last.theta - spread)
     return replace(
         last,
         coef=last.coef + length * move,
