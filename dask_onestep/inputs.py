@@ -12,6 +12,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 from dask import is_dask_collection
+from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from dask_onestep.frames import cut_frame
@@ -22,7 +23,7 @@ __all__ = ["Data", "bring_together", "column_names", "in_memory", "is_lazy", "sp
 # NumPy data is cut into blocks of this size whatever the machine, so that the sums' order is fixed.
 _LOCAL_BLOCK_BYTES = 16 * 2**20
 # One of these is what NumPy needs to see more than a single object.
-_ARRAY_LIKE = ("__array__", "__len__", "__array_interface__")
+_ARRAY_LIKE = ("shape", "__array__", "__len__")
 _LABELS = {"y": "y", "weights": "sample_weight", "offset": "offset", "groups": "groups"}
 
 
@@ -90,6 +91,8 @@ def in_memory(part: Any, label: str = "X") -> Any:
     TypeError
         If it is a generator, a dict, None, a file's name, or a Dask collection of another kind.
     """
+    if isinstance(part, np.ndarray) or sparse.issparse(part):  # a sparse matrix may be a dict too
+        return unmasked(part)
     lazy = is_dask_collection(part)
     if lazy or isinstance(part, (str, bytes, Mapping)) or not any(hasattr(part, name) for name in _ARRAY_LIKE):
         cure = (
@@ -101,7 +104,7 @@ def in_memory(part: Any, label: str = "X") -> Any:
         raise TypeError(
             f"{label} is {what}, not a Dask array or DataFrame, NumPy array, pandas object or list. {cure}."
         )
-    return unmasked(part)
+    return part
 
 
 def split_columns(x: Any, parts: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
