@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-oldest lint docs bench bench-peers paper clean
+.PHONY: demo test test-oldest lint docs bench bench-peers bench-regressions paper clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -46,12 +46,17 @@ paper: $(VENV)/.bench  ## the article's simulation tables, few replicates, and i
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.paper --replicates $(or $(B),20) --rows 10000
 	$(BIN)/python -m benchmarks.paper.table6 --flights --pilot-share 0.01
 
-bench: $(VENV)/.bench  ## methods, problems and peers on the same rows; QUICK=1 in minutes
-	$(BIN)/python -m benchmarks.speed $(if $(QUICK),--quick)
+bench: $(VENV)/.bench  ## methods, problems and peers on the same rows; QUICK=1 in minutes, RESUME=1 goes on where it ended
+	$(BIN)/python -m benchmarks.speed $(if $(QUICK),--quick) $(if $(RESUME),--resume)
 
-bench-peers:  ## Spark, H2O and dask-ml for `make bench`, each in an environment of its own; Java is needed
-	for peer in pyspark h2o dask_ml; do \
-	  $(PYTHON) -m venv .venv-peers/$$peer && .venv-peers/$$peer/bin/pip install --quiet $$peer numpy pandas pyarrow || exit 1; \
+bench-regressions: $(VENV)/.bench  ## kernels and task counts of HEAD beside those of BASE (default HEAD~1); fails if one is worse by a fifth
+	$(BIN)/asv --config benchmarks/asv/asv.conf.json machine --yes
+	$(BIN)/asv --config benchmarks/asv/asv.conf.json continuous --factor 1.2 --split $(or $(BASE),HEAD~1) HEAD
+
+# duckreg 0.4 asks duckdb, by ibis, for a function that duckdb 2 no longer has.
+bench-peers:  ## Spark, H2O, dask-ml and duckreg for `make bench`, each in an environment of its own; Java is needed
+	for peer in pyspark h2o dask_ml duckreg; do \
+	  $(PYTHON) -m venv .venv-peers/$$peer && .venv-peers/$$peer/bin/pip install --quiet $$peer 'duckdb<2' numpy pandas pyarrow || exit 1; \
 	done
 
 docs: $(VENV)/.docs  ## the site, every example executed, in docs/_build/html

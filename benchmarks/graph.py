@@ -12,7 +12,8 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -20,10 +21,9 @@ from unittest import mock
 import dask
 import dask.array as da
 import numpy as np
-import pandas as pd
 from distributed import Client, LocalCluster
 
-from benchmarks.origin import commit, machine
+from benchmarks.record import Record
 from dask_onestep.families import Binomial
 from dask_onestep.graph import FAN_IN, gather, tree_sum
 from dask_onestep.graph import blocks as blocks_module
@@ -32,8 +32,7 @@ from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.rows import Model
 from dask_onestep.links import LINKS
 
-_ROWS, _D = 20, 4
-_MODEL = Model(Binomial(), LINKS["logit"], tuple(f"x{number}" for number in range(_D - 1)))
+_ROWS = 20
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -43,44 +42,50 @@ def main(arguments: list[str] | None = None) -> None:
         "--schedulers", nargs="+", default=["synchronous"], choices=["synchronous", "threads", "distributed"]
     )
     parser.add_argument("--sources", nargs="+", default=["lazy"], choices=["lazy", "memory"])
+    parser.add_argument("--columns", type=int, nargs="+", default=[4], help="coefficients d")
     parser.add_argument("--fan-in", type=int, nargs="+", default=[FAN_IN])
     parser.add_argument("--singly", action="store_true", help="never several blocks a task")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--output", type=Path, help="a CSV to write")
+    parser.add_argument("--resume", action="store_true", help="keep what the CSV has, and add what it has not")
     options = parser.parse_args(arguments)
-    fits = [
-        measure(n, scheduler, source, fan_in, options.singly) | {"repetition": repetition}
-        for repetition in range(options.repetitions)
-        for scheduler in options.schedulers
-        for source in options.sources
-        for n in options.blocks
-        for fan_in in options.fan_in
-    ]
-    table = pd.DataFrame(fits).assign(commit=commit(), **machine())
-    of_each = table.groupby(["scheduler", "source", "singly", "n_blocks", "fan_in"])[list(_SHOWN)]
+    record = Record(options.output, resume=options.resume)
+    names = ("repetition", "scheduler", "source", "d", "n_blocks", "fan_in")
+    conditions = product(
+        range(options.repetitions),
+        options.schedulers,
+        options.sources,
+        options.columns,
+        options.blocks,
+        options.fan_in,
+    )
+    with ExitStack() as stack:
+        if "distributed" in options.schedulers:
+            cluster = stack.enter_context(LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0"))
+            stack.enter_context(Client(cluster))
+        for values in conditions:
+            about = dict(zip(names, values, strict=True)) | {"singly": options.singly}
+            if not record.has(about):
+                record.add(about, measure(**about))
+    of_each = record.table.groupby(["scheduler", "source", "singly", "d", "n_blocks", "fan_in"])[list(_SHOWN)]
     print(of_each.median().rename(columns=_SHOWN).round(3).to_string())
-    if options.output:
-        table.to_csv(options.output, index=False, float_format="%.6g")
 
 
 _SHOWN = {
     "gather": "gather, ms a block",
     "tree": "tree_sum, ms a block",
     "run": "compute, ms a block",
+    "wall": "all, ms a block by the clock",
     "tasks": "tasks a block",
     "kb": "client memory, kB a block",
 }
 
 
-def measure(n_blocks: int, scheduler: str, source: str, fan_in: int, singly: bool) -> dict[str, Any]:
+def measure(*, scheduler: str, source: str, d: int, n_blocks: int, fan_in: int, singly: bool, **_: Any) -> dict:
     """Return the costs of one pass, in milliseconds of this process's processor time a block: client and scheduler."""
-    about = {"scheduler": scheduler, "source": source, "singly": singly, "n_blocks": n_blocks, "fan_in": fan_in}
-    with _tree_of(fan_in, singly):
-        if scheduler == "distributed":
-            with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
-                return about | _measure(n_blocks, source)
-        with dask.config.set(scheduler=scheduler):
-            return about | _measure(n_blocks, source)
+    chosen = "dask.distributed" if scheduler == "distributed" else scheduler
+    with _tree_of(fan_in, singly), dask.config.set(scheduler=chosen):
+        return _measure(n_blocks, source, d)
 
 
 @contextmanager
@@ -93,42 +98,47 @@ def _tree_of(fan_in: int, singly: bool) -> Iterator[None]:
         yield
 
 
-def _measure(n_blocks: int, source: str) -> dict[str, float]:
-    table = _table(n_blocks, source)
-    times = [time.process_time()]
+def _measure(n_blocks: int, source: str, d: int) -> dict[str, float]:
+    table, model = _table(n_blocks, source, d), _model(d)
+    began, times = time.perf_counter(), [time.process_time()]
     blocks = gather(table[:, 1:], table[:, 0])
     times.append(time.process_time())
-    total = tree_sum(blocks, moments, _MODEL, np.zeros(_D), name="moments")
+    total = tree_sum(blocks, moments, model, np.zeros(d), name="moments")
     times.append(time.process_time())
     record = total.compute()
     times.append(time.process_time())
+    wall = (time.perf_counter() - began) / n_blocks * 1e3
     if record.n != n_blocks * _ROWS:
         raise RuntimeError(f"{record.n} rows were read, not {n_blocks * _ROWS}: {sys.argv}")
     gathered, treed, ran = np.diff(times) / n_blocks * 1e3
     tasks = len(total.__dask_graph__()) / n_blocks
-    memory = _client_memory(min(n_blocks, 2_000), source)
-    return {"gather": gathered, "tree": treed, "run": ran, "tasks": tasks, "kb": memory}
+    memory = _client_memory(min(n_blocks, 2_000), source, d)
+    return {"gather": gathered, "tree": treed, "run": ran, "wall": wall, "tasks": tasks, "kb": memory}
 
 
-def _table(n_blocks: int, source: str) -> da.Array:
-    table = da.map_blocks(_draw, chunks=((_ROWS,) * n_blocks, (_D,)), dtype=float, meta=np.empty((0, 0)))
+def _model(d: int) -> Model:
+    return Model(Binomial(), LINKS["logit"], tuple(f"x{number}" for number in range(d - 1)))
+
+
+def _table(n_blocks: int, source: str, d: int) -> da.Array:
+    table = da.map_blocks(_draw, d, chunks=((_ROWS,) * n_blocks, (d,)), dtype=float, meta=np.empty((0, 0)))
     return table if source == "lazy" else table.persist(scheduler="synchronous")
 
 
-def _client_memory(n_blocks: int, source: str) -> float:
+def _client_memory(n_blocks: int, source: str, d: int) -> float:
     """Return the kB that the client holds for each block of a pass; traced apart, since tracing is slow."""
     tracemalloc.start()
-    table = _table(n_blocks, source)
-    total = tree_sum(gather(table[:, 1:], table[:, 0]), moments, _MODEL, np.zeros(_D), name="moments")
+    table = _table(n_blocks, source, d)
+    total = tree_sum(gather(table[:, 1:], table[:, 0]), moments, _model(d), np.zeros(d), name="moments")
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert total is not None
     return held / n_blocks / 1024
 
 
-def _draw(block_id: Any = None) -> np.ndarray:
+def _draw(d: int, block_id: Any = None) -> np.ndarray:
     rng = np.random.default_rng(block_id[0])
-    table = rng.standard_normal((_ROWS, _D))
+    table = rng.standard_normal((_ROWS, d))
     table[:, 0] = table[:, 0] > 0
     return table
 

@@ -2,8 +2,8 @@
 
 A pass is a task for each block, then a tree of fan-in 16.  The scheduler sends a task when it is ready and a
 worker is free, and handles one message at a time; a worker reads its block, then sums it.  What a kernel costs
-a row is measured here and now; what the scheduler costs a task and how fast a worker reads are arguments, the
-former from ``python -m benchmarks.graph --schedulers distributed``.
+a row and the scheduler a task are measured here and now, the latter on a cluster of two workers; how fast a worker
+reads is an argument.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from distributed import Client, LocalCluster
 
+from benchmarks import graph
 from benchmarks.origin import commit, machine
 from dask_onestep.families import Binomial
 from dask_onestep.graph import FAN_IN
@@ -133,20 +135,34 @@ def measure_row(d: int, elements: int = 10_000_000, repetitions: int = 5) -> flo
     return min(times) / len(X)
 
 
+def measure_task(n_blocks: int = 3_000) -> float:
+    """Return the scheduler's and the client's seconds of processor time for a task, on a cluster of two workers."""
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster):
+        return task_seconds("distributed", n_blocks)
+
+
+def task_seconds(scheduler: str, n_blocks: int) -> float:
+    """Return this process's seconds for a task: of a pass over blocks of next to no rows."""
+    about = {"scheduler": scheduler, "source": "lazy", "d": 4, "n_blocks": n_blocks, "fan_in": FAN_IN, "singly": True}
+    costs = [graph.measure(**about) for _ in range(2)][-1]
+    return 1e-3 * sum(costs[part] for part in ("gather", "tree", "run")) / (1 + 1 / FAN_IN)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.add_argument("--rows", type=float, nargs="+", default=[1e8, 1e9, 1e10, 1e11])
     parser.add_argument("--columns", type=int, nargs="+", default=[5, 20, 100, 500])
     parser.add_argument("--block-megabytes", type=float, nargs="+", default=[1, 16, 128, 1024])
     parser.add_argument("--workers", type=int, default=100, help="workers of one thread")
-    parser.add_argument("--task-ms", type=float, default=1.0, help="the scheduler's time for a task")
+    parser.add_argument("--task-ms", type=float, help="the scheduler's time for a task; default: measured")
     parser.add_argument("--read-megabytes", type=float, default=200.0, help="what a worker reads in a second")
     parser.add_argument("--most-blocks", type=int, default=2_000_000, help="larger graphs are not simulated")
     parser.add_argument("--output", type=Path, help="a CSV to write")
     options = parser.parse_args(arguments)
     lines = []
+    task = measure_task() if options.task_ms is None else options.task_ms / 1e3
     for d in options.columns:
-        costs = Costs(measure_row(d), 8.0 * (d + 1), options.read_megabytes * 1e6, options.task_ms / 1e3, 1e-3)
+        costs = Costs(measure_row(d), 8.0 * (d + 1), options.read_megabytes * 1e6, task, 1e-3)
         for n in options.rows:
             for megabytes in options.block_megabytes:
                 block_rows = megabytes * 1e6 / costs.row_bytes
@@ -162,7 +178,7 @@ def main(arguments: list[str] | None = None) -> None:
     table = pd.DataFrame(lines)
     print(table.round(3).to_string(index=False))
     if options.output:
-        about = {"workers": options.workers, "task_ms": options.task_ms, "read_mb": options.read_megabytes}
+        about = {"workers": options.workers, "task_ms": task * 1e3, "read_mb": options.read_megabytes}
         table.assign(**about, commit=commit(), **machine()).to_csv(options.output, index=False, float_format="%.6g")
 
 

@@ -35,7 +35,7 @@ nitpick_ignore_regex = [
     ("py:obj", r"\w+"),
     ("py:obj", r"(dask|distributed|numpy|pandas|scipy|sklearn|statsmodels)\..+"),
 ]
-exclude_patterns = ["_build", "_scripts", "benchmarks/speed.md"]
+exclude_patterns = ["_build", "_scripts"]
 templates_path = ["_templates"]
 bibtex_bibfiles = ["references.bib"]
 default_role = "autolink"  # a name in backticks links where it can, and is plain where not

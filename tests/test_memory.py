@@ -61,3 +61,27 @@ def test_a_worker_that_holds_the_blocks_is_killed(small_worker):
     x, _ = blocks_larger_in_sum_than_the_worker()
     with pytest.raises(KilledWorker):
         (x - x.mean(axis=0)).sum().compute()
+
+
+@pytest.mark.timeout(100)
+def test_a_block_that_no_worker_can_hold_says_how_to_cut_it(small_worker):
+    rows = 5_000_000
+    table = da.map_blocks(
+        partial(load_block, rows, COLUMNS), chunks=((rows,), (COLUMNS,)), dtype=float, meta=np.empty((0, 0))
+    )
+    assert table.nbytes > LIMIT
+    with pytest.raises(KilledWorker) as raised:
+        GLMRegressor().fit(table[:, 1:], table[:, 0])
+    (note,) = raised.value.__notes__
+    assert "640 MB of covariates" in note
+    assert "da.from_zarr(..., chunks=...)" in note
+
+
+def test_a_load_that_cannot_be_allocated_says_so_too():
+    def fail(block):
+        raise MemoryError("Unable to allocate 4 GiB")
+
+    x = da.ones((8, 2), chunks=4).map_blocks(fail, meta=np.empty((0, 0)))
+    with pytest.raises(MemoryError, match="allocate") as raised, dask.config.set(scheduler="synchronous"):
+        GLMRegressor().fit(x, da.ones(8, chunks=4))
+    assert "chunks=" in raised.value.__notes__[-1]

@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from benchmarks.record import Record
 from dask_onestep import DebiasedLasso, GLMRegressor
 
 OURS, GRAM, STATSMODELS = "dask_onestep", "X'X of the blocks", "statsmodels DistributedModel"
@@ -131,7 +132,7 @@ def compare(design: Design, *, threads: int, repeats: int, others: bool) -> pd.D
                 peers["hidimstat DesparsifiedLasso"] = partial(hidimstat, x, y, design)
             slow, found = in_turns(peers, 1)
             costs, coefs = costs | slow, coefs | found
-    table = pd.DataFrame([{"family": design.family, "what": name, **_row(name, costs)} for name in costs])
+    table = pd.DataFrame([{"what": name, **_row(name, costs)} for name in costs])
     table["p² matrices"] = table.pop("memory") / (8 * design.p**2)
     table["load"] = os.getloadavg()[0]
     if others:
@@ -148,6 +149,7 @@ def _row(name: str, costs: dict[str, list[Cost]]) -> dict[str, float]:
             mine = np.array([getattr(c, kind) for c in costs[name]])
             reference = np.array([getattr(c, kind) for c in costs[base]])
             row[f"{kind} × {word}"] = float(np.median(mine / (reference if len(mine) > 1 else np.median(reference))))
+    row["processor seconds"] = row.pop("processor")
     return row | {"memory": max(c.memory for c in costs[name])}
 
 
@@ -163,18 +165,25 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only-ours", action="store_true", help="leave statsmodels and hidimstat out")
     parser.add_argument("--output", type=Path, help="a CSV to write")
+    parser.add_argument("--resume", action="store_true", help="keep what the CSV has, and add what it has not")
     options = parser.parse_args(arguments)
-    tables = []
+    record = Record(options.output, resume=options.resume)
     alpha = options.alpha
     if alpha is None:
         alpha = float(np.sqrt(np.log(options.columns) * options.blocks / options.rows))
     for family in options.families:
         design = Design(options.rows, options.columns, options.blocks, family, alpha, options.seed)
-        tables.append(compare(design, threads=options.threads, repeats=options.repeats, others=not options.only_ours))
-        print(tables[-1].to_string(index=False, float_format=lambda value: f"{value:.4g}"), flush=True)
-        if options.output:
-            options.output.parent.mkdir(parents=True, exist_ok=True)
-            pd.concat(tables).to_csv(options.output, index=False)
+        about = asdict(design) | {
+            "threads": options.threads,
+            "repeats": options.repeats,
+            "only_ours": options.only_ours,
+        }
+        if record.has(about):
+            continue
+        table = compare(design, threads=options.threads, repeats=options.repeats, others=not options.only_ours)
+        print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"), flush=True)
+        for row in table.to_dict("records"):
+            record.add(about, row)
 
 
 if __name__ == "__main__":

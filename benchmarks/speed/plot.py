@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks.speed.report import summarise
 
-__all__ = ["plot"]
+__all__ = ["draw"]
 
 _LEAST = 1e-12
 
 
-def plot(fits: pd.DataFrame, path: Path) -> None:
-    """Draw the median time of each library against its distance to the MLE; both axes are logarithmic."""
-    table = summarise(fits)
+def draw(fits: pd.DataFrame) -> Figure:
+    """Return the median time of each library against its distance to the MLE; both axes are logarithmic."""
+    table = summarise(fits).dropna(subset="distance")
     groups = list(table.groupby("problem", sort=False))
     figure = Figure(figsize=(6.5, 4.0 * len(groups)), layout="constrained")
     for axes, (problem, rows) in zip(figure.subplots(len(groups), squeeze=False)[:, 0], groups, strict=True):
@@ -27,4 +25,4 @@ def plot(fits: pd.DataFrame, path: Path) -> None:
         axes.axhline(0.1, linestyle=":", color="grey")
         axes.set(title=problem, xlabel="seconds (median)", ylabel="distance to the MLE (standard errors)")
         axes.margins(x=0.25)
-    figure.savefig(path, metadata={"Date": None})
+    return figure

@@ -7,8 +7,10 @@ import os
 import selectors
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +19,54 @@ import pandas as pd
 import psutil
 
 from benchmarks.speed.exact import distance, exact_mle
-from benchmarks.speed.libraries import LIBRARIES
+from benchmarks.speed.libraries import LIBRARIES, YARDSTICK, Setting, settings
 from benchmarks.speed.problems import Problem, write
 
-__all__ = ["run"]
+__all__ = ["Plan", "grouped", "run"]
 
 _ROOT = Path(__file__).parents[2]
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
+# What a process holds beside its rows, twice at most; and what a server is allowed besides.
+_HELD, _SERVER = 0.4e9, 6e9
+# Seconds before each fit, in which a server's threads and what it freed come to rest.
+_PAUSE = 0.2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is made.
+
+    A library whose fit takes more than `slow_seconds` is repeated `slow_repetitions` times only; the very first fit,
+    which warms up, does not count.  One that does not bring its data in, or fit, within `limit` seconds is
+    ended and has failed.  The libraries of a group are held in memory together, in `memory` bytes at most.
+    """
+
+    repetitions: int
+    slow_repetitions: int
+    threads: int
+    seed: int = 0
+    slow_seconds: float = 10.0
+    limit: float = 300.0
+    memory: float = 16e9
 
 
 class Worker:
-    """A library's process for one problem, ended if it does not answer in time."""
+    """A setting's process for one problem, ended if it does not answer in time."""
 
-    def __init__(self, library: str, problem: dict[str, Any], python: str, limit: float):
-        threads = dict.fromkeys(_THREADS, str(problem["threads"]))
-        self.library, self.error, self._limit = library, "", limit
+    def __init__(self, setting: Setting, problem: dict[str, Any], python: str, limit: float):
+        threads, library = str(problem["threads"]), LIBRARIES[setting.library]
+        environ = dict.fromkeys(_THREADS, threads) | dict.fromkeys(_BLAS_THREADS, str(setting.blas_threads or threads))
+        problem = problem | {"blas_threads": setting.blas_threads}
+        self.setting, self.error, self._limit = setting, "", limit
         self._process = subprocess.Popen(
-            [python, "-m", "benchmarks.speed.worker", library, json.dumps(problem)],
+            [python, "-m", "benchmarks.speed.worker", library.name, json.dumps(problem)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
             cwd=_ROOT,
-            env=os.environ | threads | dict(LIBRARIES[library].environ) | {"PYTHONPATH": str(_ROOT)},
+            env=os.environ | environ | dict(library.environ) | {"PYTHONPATH": str(_ROOT)},
         )
         self._read()
 
@@ -80,48 +107,85 @@ class Worker:
 def run(
     problems: Sequence[Problem],
     libraries: Sequence[str],
-    repetitions: int,
-    threads: int,
-    seed: int,
+    plan: Plan,
     directory: Path,
-    limit: float = 300.0,
+    known: Collection[tuple[str, Setting]] = (),
 ) -> Iterator[pd.DataFrame]:
-    """Yield a tidy frame for each problem: a row a fit, or one a library that failed.
+    """Yield a tidy frame for each group of libraries: a row a fit, or one a library that failed.
 
-    A library that does not bring its data in, or fit, within `limit` seconds is ended and has failed.
+    The settings of a problem that are `known` are left out.  One-step fits in every group, so that times of
+    different groups have one yardstick.
     """
     pythons = _interpreters(libraries)
     for problem in problems:
-        described = write(problem, seed, directory) | {"threads": threads}
-        exact, information = exact_mle(
-            np.load(described["x"], mmap_mode="r"), np.load(described["y"], mmap_mode="r"), problem.family
-        )
-        rows: list[dict[str, Any]] = []
+        wanted = [s for s in settings(list(libraries), problem.family, plan.threads) if (problem.name, s) not in known]
+        if not wanted:
+            continue
         about = {"problem": problem.name, "n_samples": problem.n_samples, "n_features": problem.n_features}
-        with ExitStack() as stack:
-            workers = []
-            for name in libraries:
-                if problem.family not in LIBRARIES[name].families:
-                    continue
-                if name not in pythons:
-                    rows.append(about | {"library": name, "error": f"{LIBRARIES[name].module} is not installed"})
-                    continue
-                workers.append(Worker(name, described, pythons[name], limit))
-                stack.callback(workers[-1].close)
-            # The first fit warms up: its time does not count, and its memory does, since what a process
-            # has once been given it tends to keep.
-            first = {worker.library: worker.fit() for worker in workers}
-            for repetition in range(repetitions):
-                for worker in workers:
-                    if (answer := worker.fit()) is not None:
-                        answer["peak_mb"] = first[worker.library]["peak_mb"]
-                        off = distance(answer.pop("coef"), exact, information)
-                        row = {"library": worker.library, "repetition": repetition, "distance": off}
-                        rows.append(about | row | answer)
-            rows += [about | {"library": worker.library, "error": worker.error} for worker in workers if worker.error]
-        for path in directory.glob(f"{problem.name}-*.npy"):
+        absent = [setting for setting in wanted if setting.library not in pythons]
+        if absent:
+            said = [s.about | {"error": f"{LIBRARIES[s.library].module} is not installed"} for s in absent]
+            yield pd.DataFrame(said).assign(**about)
+        if not (there := [setting for setting in wanted if setting not in absent]):
+            continue
+        described = write(problem, plan.seed, directory) | {"threads": plan.threads}
+        rows, response = (np.load(described[name], mmap_mode="r") for name in "xy")
+        exact, information = exact_mle(rows, response, problem.family)
+        yardstick = Setting(YARDSTICK, None) if YARDSTICK in pythons else None
+        for group in grouped(there, rows.nbytes + response.nbytes, plan.memory, yardstick):
+            fits = _in_turn(group, described, pythons, plan)
+            for fit in fits:
+                coef = fit.pop("coef", None)
+                fit["distance"] = float("nan") if coef is None else distance(coef, exact, information)
+            # Groups of a run that was taken up again are told apart by the process they are from.
+            yield pd.DataFrame(fits).assign(**about, group=f"{os.getpid()}-{there.index(group[-1])}")
+        for path in directory.glob(f"{problem.name}-*"):
             path.unlink()
-        yield pd.DataFrame(rows)
+
+
+def grouped(wanted: Sequence[Setting], rows: float, memory: float, yardstick: Setting | None) -> list[list[Setting]]:
+    """Return the settings in groups that hold rows of so many bytes in a memory, each with the yardstick first."""
+    found: list[list[Setting]] = []
+    free = 0.0
+    for setting in (each for each in wanted if each != yardstick):
+        held = _held(setting, rows)
+        if not found or held > free:
+            found.append([] if yardstick is None else [yardstick])
+            free = memory - sum(_held(each, rows) for each in found[-1])
+        found[-1].append(setting)
+        free -= held
+    return found or [[yardstick]] if yardstick in wanted else found
+
+
+def _held(setting: Setting, rows: float) -> float:
+    return _HELD + 2 * rows + _SERVER * LIBRARIES[setting.library].server
+
+
+def _in_turn(
+    group: Sequence[Setting], problem: dict[str, Any], pythons: dict[str, str], plan: Plan
+) -> list[dict[str, Any]]:
+    fits: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        workers = []
+        for setting in group:
+            workers.append(Worker(setting, problem, pythons[setting.library], plan.limit))
+            stack.callback(workers[-1].close)
+        # The first fit warms up: its time does not count, and its memory does, since what a process
+        # has once been given it tends to keep.
+        first = {worker.setting: worker.fit() for worker in workers}
+        wanted = dict.fromkeys(first, plan.repetitions)
+        for repetition in range(plan.repetitions):
+            for worker in workers:
+                if repetition >= wanted[worker.setting]:
+                    continue
+                time.sleep(_PAUSE)
+                if (answer := worker.fit()) is not None:
+                    if answer["seconds"] > plan.slow_seconds:
+                        wanted[worker.setting] = plan.slow_repetitions
+                    answer["peak_mb"] = first[worker.setting]["peak_mb"]
+                    fits.append(worker.setting.about | {"repetition": repetition} | answer)
+        fits += [worker.setting.about | {"error": worker.error} for worker in workers if worker.error]
+    return fits
 
 
 def _interpreters(libraries: Sequence[str]) -> dict[str, str]:
@@ -129,15 +193,12 @@ def _interpreters(libraries: Sequence[str]) -> dict[str, str]:
 
     `make bench-peers` puts those under .venv-peers, one for each module.
     """
-    found: dict[str, str] = {}
-    for name in libraries:
-        module = LIBRARIES[name].module
+    of_module: dict[str, str] = {}
+    for module in dict.fromkeys(LIBRARIES[name].module for name in libraries):
         own = _ROOT / ".venv-peers" / module / "bin" / "python"
+        find = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
         for python in (sys.executable, str(own)):
-            if Path(python).exists() and not subprocess.call(
-                [python, "-c", f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"],
-                cwd=_ROOT,
-            ):
-                found[name] = python
+            if Path(python).exists() and not subprocess.call([python, "-c", find], cwd=_ROOT):
+                of_module[module] = python
                 break
-    return found
+    return {name: of_module[LIBRARIES[name].module] for name in libraries if LIBRARIES[name].module in of_module}

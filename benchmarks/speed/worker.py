@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import warnings
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,17 @@ def main() -> None:
     try:
         fit = library.prepare(np.load(problem["x"]), np.load(problem["y"]), problem)
         _answer(answers, ready=True)
+        said = {"version": _version(library.module)} | ({"peak_mb": float("nan")} if library.server else {})
         for _ in sys.stdin:
-            measured = _measure(fit) | {"version": _version(library.module)}
-            _answer(answers, **measured | ({"peak_mb": float("nan")} if library.server else {}))
+            _answer(answers, **_measure(fit) | said)
     except Exception as error:  # a library that cannot is a row of the table, not the end of the run
         _answer(answers, error=f"{type(error).__name__}: {error}".splitlines()[0][:200])
 
 
 def _version(module: str) -> str:
-    return str(getattr(sys.modules[module], "__version__", "unknown"))
+    if told := getattr(sys.modules[module], "__version__", None):
+        return str(told)
+    return version(packages_distributions()[module][0])
 
 
 def _measure(fit: Any) -> dict[str, Any]:
@@ -46,7 +49,8 @@ def _measure(fit: Any) -> dict[str, Any]:
     start = time.perf_counter()
     coef = fit()
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, "peak_mb": _read("VmHWM") - before, "coef": np.asarray(coef, float).tolist()}
+    told = None if coef is None else np.asarray(coef, float).tolist()
+    return {"seconds": seconds, "peak_mb": _read("VmHWM") - before, "coef": told}
 
 
 def _reset_peak() -> float:

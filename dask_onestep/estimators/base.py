@@ -14,6 +14,7 @@ from dask_onestep._version import __version__
 from dask_onestep.estimators.designing import specify
 from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.hypotheses import Hypotheses
+from dask_onestep.estimators.memory import saying_how_to_rechunk
 from dask_onestep.estimators.predicting import Predicting
 from dask_onestep.estimators.reading import scheduler_of
 from dask_onestep.estimators.reporting import Reporting
@@ -98,7 +99,7 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         2
         """
         method, problem = self._prepare(X, y, sample_weight, offset, groups, lazy=False)
-        with np.errstate(all="ignore"):  # as in the tasks
+        with np.errstate(all="ignore"), saying_how_to_rechunk(problem.blocks):  # warnings of NumPy as in the tasks
             problem, estimate = self._estimate(method, problem)
             estimate = examine(problem, estimate)
         attach(self, problem.model, estimate)

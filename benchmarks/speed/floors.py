@@ -1,0 +1,115 @@
+"""What our own fits are measured from: the same kernels, X'X and the reading of X, without Dask.
+
+Blocks are those of the problem, taken in turn by as many plain threads as Dask has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial, reduce
+from typing import Any
+
+import numpy as np
+
+from dask_onestep import OneStep
+from dask_onestep.families import resolve_family
+from dask_onestep.graph import FAN_IN
+from dask_onestep.kernels.block import run_kernel
+from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.records import add
+from dask_onestep.kernels.rows import Block, Model
+from dask_onestep.kernels.threads import one_blas_thread
+from dask_onestep.links import resolve_link
+from dask_onestep.methods import Problem
+
+__all__ = ["full_pass", "gram", "one_step", "reading"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Blocks that lie in memory, in the place of tasks that yield them."""
+
+    blocks: tuple[Block, ...]
+
+    @property
+    def n_rows(self) -> int:
+        return sum(len(block.y) for block in self.blocks)
+
+
+@dataclass
+class InThreads(Problem):
+    """A problem without Dask: its passes run in a pool of threads, all else where it is called."""
+
+    pool: Executor = field(kw_only=True)
+
+    def total(self, kernel: Callable[..., Any], *arguments: Any, name: str) -> Any:
+        self.n_passes += 1
+        run = partial(run_kernel, kernel=kernel, model=self.model, classes=self.classes, arguments=arguments)
+        level = list(self.pool.map(run, self.blocks.blocks))
+        while len(level) > 1:
+            level = [reduce(add, level[at : at + FAN_IN]) for at in range(0, len(level), FAN_IN)]
+        return level[0]
+
+    def apply(self, function: Callable[..., Any], *arguments: Any, name: str) -> Any:
+        return function(*arguments)
+
+    def settle(self, value: Any) -> Any:
+        return value
+
+    def value(self, value: Any) -> Any:
+        return value
+
+
+def one_step(X, y, problem) -> Callable[[], np.ndarray]:
+    """Return the one-step fit: the package's own method and kernels, its sums added as Dask's tree adds them."""
+    pool, model, blocks = ThreadPoolExecutor(problem["threads"]), _model(X, problem), _blocks(X, y, problem)
+    return lambda: OneStep().estimate(InThreads(model, Parts(blocks), pool=pool)).coef
+
+
+def full_pass(X, y, problem) -> Callable[[], None]:
+    """Return one pass for log-likelihood, score and information, at coefficients near those of the problem."""
+    pool, model, blocks = ThreadPoolExecutor(problem["threads"]), _model(X, problem), _blocks(X, y, problem)
+    classes = np.array([0.0, 1.0]) if model.classify else None
+    coef = np.r_[0.5, np.full(X.shape[1], 0.1)]
+
+    def fit():
+        InThreads(model, Parts(blocks), pool=pool, classes=classes).total(moments, coef, name="moments")
+
+    return fit
+
+
+def gram(X, y, problem) -> Callable[[], None]:
+    return _over_slices(X, problem, lambda rows: np.dot(rows.T, rows))
+
+
+def reading(X, y, problem) -> Callable[[], None]:
+    return _over_slices(X, problem, np.sum)
+
+
+def _over_slices(X, problem, task: Callable[[np.ndarray], Any]) -> Callable[[], None]:
+    pool, chunks = ThreadPoolExecutor(problem["threads"]), [X[at] for at in _slices(len(X), problem["chunks"])]
+
+    def fit():
+        with one_blas_thread():
+            reduce(np.add, pool.map(task, chunks))
+
+    return fit
+
+
+def _model(X, problem) -> Model:
+    family = resolve_family(problem["family"])
+    names = tuple(f"x{number}" for number in range(X.shape[1]))
+    return Model(family, resolve_link(family.default_link), names, classify=problem["family"] == "binomial")
+
+
+def _blocks(X, y, problem) -> tuple[Block, ...]:
+    found = []
+    for number, at in enumerate(_slices(len(X), problem["chunks"])):
+        found.append(Block(X[at], y[at], None, None, None, number=number, start=at.start))
+    return tuple(found)
+
+
+def _slices(rows: int, chunks: int) -> Iterator[slice]:
+    return (slice(start, start + chunks) for start in range(0, rows, chunks))

@@ -1,0 +1,35 @@
+"""What an error says where a block was larger than memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from distributed import KilledWorker
+
+from dask_onestep.graph import Blocks
+
+__all__ = ["saying_how_to_rechunk"]
+
+
+@contextmanager
+def saying_how_to_rechunk(blocks: Blocks) -> Iterator[None]:
+    """Add to an error for want of memory how large the blocks are, and how to cut them.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        The data.
+    """
+    try:
+        yield
+    except (KilledWorker, MemoryError) as error:
+        size = ""
+        if blocks.lengths:
+            size = f" The largest here has {max(blocks.lengths) * blocks.row_bytes / 1e6:,.0f} MB of covariates."
+        error.add_note(
+            f"Workers die, and allocations fail, for want of memory: each block is loaded whole.{size} If that is too "
+            "much, cut the blocks before the load, by da.from_zarr(..., chunks=...), da.from_array(memmap, chunks=...) "
+            "or dd.read_parquet(..., split_row_groups=True): X.rechunk(...) after the load reads the large block first."
+        )
+        raise
