@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +11,19 @@ import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+from dask import is_dask_collection
+from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from dask_onestep.frames import cut_frame
+from dask_onestep.kernels.table import unmasked
 
-__all__ = ["Data", "bring_together", "column_names", "is_lazy", "split_columns"]
+__all__ = ["Data", "bring_together", "column_names", "in_memory", "is_lazy", "split_columns"]
 
 # NumPy data is cut into blocks of this size whatever the machine, so that the sums' order is fixed.
 _LOCAL_BLOCK_BYTES = 16 * 2**20
+# One of these is what NumPy needs to see more than a single object.
+_ARRAY_LIKE = ("shape", "__array__", "__len__")
 _LABELS = {"y": "y", "weights": "sample_weight", "offset": "offset", "groups": "groups"}
 
 
@@ -63,6 +69,42 @@ def is_lazy(x: Any) -> bool:
         False for NumPy, pandas and lists.
     """
     return isinstance(x, (da.Array, dd.DataFrame, dd.Series))
+
+
+def in_memory(part: Any, label: str = "X") -> Any:
+    """Return what is not a Dask array or frame as scikit-learn takes it: without masks, and of a kind that has rows.
+
+    Parameters
+    ----------
+    part : object
+        What a user handed in.
+    label : str
+        What it was handed in as.
+
+    Returns
+    -------
+    object
+        An array, a sparse matrix, a frame, a series or a list.
+
+    Raises
+    ------
+    TypeError
+        If it is a generator, a dict, None, a file's name, or a Dask collection of another kind.
+    """
+    if isinstance(part, np.ndarray) or sparse.issparse(part):  # a sparse matrix may be a dict too
+        return unmasked(part)
+    lazy = is_dask_collection(part)
+    if lazy or isinstance(part, (str, bytes, Mapping)) or not any(hasattr(part, name) for name in _ARRAY_LIKE):
+        cure = (
+            "Make it one, with dask.array.from_delayed or dask.dataframe.from_delayed"
+            if lazy
+            else "Read a file by dask.dataframe.read_parquet, collect a generator by list, a dict by pandas.DataFrame"
+        )
+        what = "None" if part is None else f"a {type(part).__name__}"
+        raise TypeError(
+            f"{label} is {what}, not a Dask array or DataFrame, NumPy array, pandas object or list. {cure}."
+        )
+    return part
 
 
 def split_columns(x: Any, parts: dict[str, Any], *, keep: bool = False) -> tuple[Any, dict[str, Any]]:
@@ -197,7 +239,9 @@ def _block_rows(x: Any) -> int:
 def _local_part(x: Any, part: Any, name: str) -> np.ndarray:
     if isinstance(part, (da.Array, dd.Series)):
         raise TypeError(f"X is in memory and {_LABELS[name]} is a Dask collection: compute it, or make X one too.")
-    part = part.to_numpy() if isinstance(part, (pd.Series, pd.DataFrame)) else np.asarray(part)
+    part = (
+        part.to_numpy() if isinstance(part, (pd.Series, pd.DataFrame)) else np.asarray(in_memory(part, _LABELS[name]))
+    )
     # scikit-learn warns of a column vector where one value a row is meant.
     part = column_or_1d(part, warn=True) if name == "y" else part
     if part.ndim != 1:
@@ -222,7 +266,7 @@ def _beside_array(x: da.Array, part: Any, label: str) -> da.Array | None:
                 f"X has unknown chunk sizes, so {label}, which is in memory, cannot be cut to match. "
                 f"Make {label} a Dask array in the same chunks."
             )
-        part = _one_dimensional(np.asarray(part), label)
+        part = _one_dimensional(np.asarray(in_memory(part, label)), label)
         if len(part) != x.shape[0]:
             raise ValueError(f"X has {x.shape[0]} rows and {label} has {len(part)}.")
         return da.from_array(part, chunks=(x.chunks[0],), name=False)

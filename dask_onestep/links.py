@@ -266,6 +266,28 @@ def _counterpart(link: Any) -> str | None:
     return _POWERS.get(float(link.power)) if name == "Power" else _FROM_STATSMODELS.get(name)
 
 
+def _consistent(link: LinkLike) -> LinkLike:
+    """Return a user's link whose functions fit together where it is defined; a wrong one gives wrong answers."""
+    with np.errstate(all="ignore"):
+        means = np.array([0.25, 0.5, 0.75])  # in the range of every family
+        eta = np.asarray(link.link(means), dtype=np.float64)
+        inside = np.isfinite(eta) if eta.shape == means.shape else slice(None)
+        means, eta = means[inside], eta[inside]
+        apart = 1e-5 * (1.0 + np.abs(eta))
+        slope = (np.asarray(link.inverse(eta + apart)) - np.asarray(link.inverse(eta - apart))) / (2.0 * apart)
+        for said, found, wanted in (
+            ("inverse(link(mean))", np.asarray(link.inverse(eta)), means),
+            ("inverse_derivative(link(mean))", np.asarray(link.inverse_derivative(eta)), slope),
+        ):
+            if np.shape(found) != np.shape(wanted) or not np.allclose(found, wanted, rtol=1e-3, atol=1e-9):
+                raise ValueError(
+                    f"link={link!r} contradicts itself: {said} is {np.round(found, 6).tolist()} for the means "
+                    f"{means.tolist()}, and should be {np.round(wanted, 6).tolist()}. Mend its functions, which take "
+                    "and return arrays of one shape."
+                )
+    return link
+
+
 def resolve_link(link: Any) -> LinkLike:
     """Return the link that a name or an object stands for.
 
@@ -283,9 +305,10 @@ def resolve_link(link: Any) -> LinkLike:
     Raises
     ------
     ValueError
-        If the name is not known.
+        If the name is not known, or if an object's ``inverse`` is not that of ``link``, or
+        ``inverse_derivative`` not its derivative, at means from 0.25 to 0.75.
     TypeError
-        If an object lacks one of the three functions.
+        If an object lacks one of the three functions, or is a class.
 
     Examples
     --------
@@ -297,8 +320,10 @@ def resolve_link(link: Any) -> LinkLike:
         if link not in LINKS:
             raise ValueError(f"link={link!r} is not known. Choose one of {', '.join(sorted(LINKS))}.")
         return LINKS[link]
+    if isinstance(link, type):
+        raise TypeError(f"link={link!r} is a class: pass an object of it, {link.__name__}().")
     if isinstance(link, LinkLike):
-        return link
+        return link if isinstance(link, Link) else _consistent(link)
     if type(link).__module__.startswith("statsmodels.genmod.families") and (ours := _counterpart(link)):
         return LINKS[ours]
     if callable(link) and hasattr(link, "inverse") and hasattr(link, "inverse_deriv"):

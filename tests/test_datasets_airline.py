@@ -47,7 +47,8 @@ def content(year, **options):
 def numbers(*years):
     """The six columns of several years, by pandas alone."""
     table = pd.concat([make_year(year) for year in years], ignore_index=True)
-    return table[[name for name in COLUMNS if name not in ("Month", "UniqueCarrier")]].replace("NA", np.nan)
+    table = table[[name for name in COLUMNS if name not in ("Month", "UniqueCarrier")]]
+    return table.where(table != "NA")
 
 
 @pytest.fixture

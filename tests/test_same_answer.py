@@ -147,30 +147,24 @@ def test_threads(expected, workers):
         assert_same(all_bits(), expected)
 
 
-def by_so_many(workers):
-    """Return the fits that so many processes make: each is made by four, and by one or two."""
-    return list(FITS)[{1: slice(0, None, 2), 2: slice(1, None, 2), 4: slice(None)}[workers]]
-
-
-def test_processes(expected):
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_processes(expected, workers):
     # One pool for many: each of Dask's own would start Python anew at every pass.
-    for workers in (1, 2, 4):
-        with (
-            ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool,
-            dask.config.set(scheduler="processes", pool=pool),
-        ):
-            assert_same(all_bits(by_so_many(workers)), expected)
-
-
-def test_one_two_and_four_workers(expected):
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
+        ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool,
+        dask.config.set(scheduler="processes", pool=pool),
+    ):
+        assert_same(all_bits(), expected)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_worker_processes_of_a_cluster(expected, workers):
+    with (
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
-        for workers in (1, 2, 4):
-            cluster.scale(workers)
-            client.wait_for_workers(workers, timeout=200)
-            assert_same(all_bits(by_so_many(workers)), expected)
+        assert len(client.scheduler_info(n_workers=-1)["workers"]) == workers
+        assert_same(all_bits(), expected)
 
 
 def test_the_one_graph(expected, threads):

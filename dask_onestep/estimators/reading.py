@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dask_onestep.frames import is_frame, pick_columns, read_terms
 from dask_onestep.graph import gather
-from dask_onestep.inputs import Data, bring_together, column_names, is_lazy, split_columns
+from dask_onestep.inputs import Data, bring_together, column_names, in_memory, is_lazy, split_columns
 from dask_onestep.kernels.terms import Terms
 from dask_onestep.methods import Problem
 
@@ -39,7 +39,7 @@ class Reading:
         if terms is None and not is_lazy(X):
             least = 0 if self.fit_intercept else 1
             X = validate_data(
-                self, X, accept_sparse="csr", reset=True, ensure_all_finite=False, ensure_min_features=least
+                self, in_memory(X), accept_sparse="csr", reset=True, ensure_all_finite=False, ensure_min_features=least
             )
             return bring_together(X, parts, named), None
         columns = column_names(X) if terms is None else terms.columns
@@ -73,7 +73,7 @@ class Reading:
         if design is None and not is_lazy(X):
             least = 0 if self.fit_intercept else 1
             X = validate_data(
-                self, X, accept_sparse="csr", reset=False, ensure_all_finite=False, ensure_min_features=least
+                self, in_memory(X), accept_sparse="csr", reset=False, ensure_all_finite=False, ensure_min_features=least
             )
         elif design is None and X.shape[1] != self.n_features_in_:
             raise ValueError(

@@ -18,6 +18,7 @@ from dask.typing import Key
 
 from dask_onestep.graph.blocks import FIELDS, Blocks
 from dask_onestep.kernels.rows import Block
+from dask_onestep.kernels.table import unmasked
 
 __all__ = ["gather"]
 
@@ -93,7 +94,7 @@ def _gather_arrays(names: tuple[str, ...], parts: list[da.Array]) -> da.Array:
 
 def _array_block(*parts: Any, names: tuple[str, ...]) -> np.ndarray:
     out = np.empty((1, 1), dtype=object)
-    out[0, 0] = Block(**dict(zip(names, parts, strict=True)))
+    out[0, 0] = Block(**dict(zip(names, map(unmasked, parts), strict=True)))
     return out
 
 

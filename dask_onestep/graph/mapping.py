@@ -11,6 +11,8 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.table import unmasked
+
 __all__ = ["map_rows"]
 
 
@@ -70,7 +72,7 @@ def map_rows(function: Callable[..., np.ndarray], parts: dict[str, Any], like: A
 
 
 def _map_block(*parts: Any, function: Callable[..., np.ndarray], names: tuple[str, ...]) -> np.ndarray:
-    return function(**dict(zip(names, parts, strict=True)))
+    return function(**dict(zip(names, map(unmasked, parts), strict=True)))
 
 
 def _map_frame(*parts: Any, task: Callable[..., np.ndarray], like: Any) -> Any:

@@ -170,8 +170,9 @@ def dependences(
         before = np.flatnonzero(kept[:column])
         weights, _, _, _ = np.linalg.lstsq(scaled[:, before], scaled[:, column], rcond=None)
         rest = float(np.linalg.norm(scaled[:, column] - scaled[:, before] @ weights))
-        # R's first row is the intercept's: the rest of a column is its deviation from its mean.
-        about_mean = float(np.linalg.norm(scaled[first:, column]))
+        # R's first row is the intercept's: the rest of a column is its deviation from its mean. The intercept,
+        # which is set aside where no row has any weight left, is nothing beside its own.
+        about_mean = float(np.linalg.norm(scaled[min(first, column) :, column]))
         parts = tuple(
             (names[i], float(weight * scale[column] / scale[i]))
             for i, weight in zip(before, weights, strict=True)

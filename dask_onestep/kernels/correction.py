@@ -35,6 +35,8 @@ class Debiased(Record):
         Corrections made.
     halvings : int
         How often a correction was halved.
+    overflowed : bool
+        Whether some row's mean at `coef` is beyond all bounds, so that no further round could be made.
     """
 
     coef: np.ndarray
@@ -44,6 +46,7 @@ class Debiased(Record):
     missed: np.ndarray
     rounds: int = 1
     halvings: int = 0
+    overflowed: bool = False
 
 
 def debias(local: LocalLassos, nodewise: NodewiseRows) -> Debiased:
@@ -83,15 +86,20 @@ def debias_again(last: Debiased, sums: Moments) -> Debiased:
     Returns
     -------
     Debiased
-        The estimate after the round.
+        The estimate after the round; as it was, where the sums overflow.
     """
     gram, gradient = sums.information / sums.weight, sums.score / sums.weight
+    with np.errstate(all="ignore"):
+        spread = last.theta @ (gram @ last.response)
+        within = np.isfinite(gradient).all() and np.isfinite(np.square(spread)).all()  # squares make the covariance
+    if not within:
+        return replace(last, overflowed=True)
     move = last.theta @ gradient
     rise, bend = float(gradient @ move), float(move @ gram @ move)
     length, halvings = 1.0, 0
     while rise * length < 0.5 * bend * length**2 and halvings < MAX_HALVINGS:
         length, halvings = length / 2, halvings + 1
-    response = last.response + length * (last.theta - last.theta @ (gram @ last.response))
+    response = last.response + length * (last.theta - spread)
     return replace(
         last,
         coef=last.coef + length * move,

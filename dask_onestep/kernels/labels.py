@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
@@ -35,6 +37,8 @@ def block_labels(rows: Rows) -> np.ndarray | Findings:
         types = ", ".join(sorted({type(label).__name__ for label in rows.y.tolist()}))
         what = f"y has labels of types that have no order among them: {types}"
         return Findings(((what, 0, "Make them one type, such as y.astype(str)."),), (rows.number,))
+    if labels.dtype == object and all(isinstance(label, Real) for label in labels):
+        labels = np.array(labels.tolist())  # scikit-learn takes objects for labels only where they are strings
     if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
         example = labels[labels != np.floor(labels)][0]
         what = f"Unknown label type: continuous. y has numbers that are not whole: {example:g} for one"

@@ -11,7 +11,16 @@ import pandas as pd
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.terms import Terms, is_numeric
 
-__all__ = ["DROP", "MAX_LEVELS", "TOO_MANY_LEVELS", "complete_cases", "gaps", "plain_columns", "sorted_levels"]
+__all__ = [
+    "DROP",
+    "MAX_LEVELS",
+    "TOO_MANY_LEVELS",
+    "complete_cases",
+    "gaps",
+    "plain_columns",
+    "sorted_levels",
+    "unmasked",
+]
 
 MAX_LEVELS = 10_000
 TOO_MANY_LEVELS = "Is it an identifier? Leave it out, group its levels, or convert it to a number."
@@ -39,6 +48,28 @@ def gaps(part: Any) -> np.ndarray:
         values = part.to_numpy(np.float64, na_value=np.nan) if isinstance(part, pd.Series) else part
         missing = missing | ~np.isfinite(values)
     return missing
+
+
+def unmasked(part: Any) -> Any:
+    """Return data with gaps where a NumPy mask hides values, which NumPy and scikit-learn would uncover.
+
+    Parameters
+    ----------
+    part : object
+        Data of any kind.
+
+    Returns
+    -------
+    object
+        A masked array as an ndarray, NaN, or None among objects, where it is masked; all else as it is.
+    """
+    if not isinstance(part, np.ma.MaskedArray):
+        return part
+    if not np.ma.is_masked(part):
+        return part.data
+    if part.dtype.kind in "biuf":
+        return np.ma.filled(part.astype(np.result_type(part.dtype, np.float16)), np.nan)
+    return np.ma.filled(part.astype(object), None)
 
 
 def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findings:

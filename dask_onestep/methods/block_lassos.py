@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from dask.delayed import Delayed
 
-from dask_onestep.exceptions import NotConvergedWarning
+from dask_onestep.exceptions import DegreesOfFreedomWarning, NotConvergedWarning
 from dask_onestep.kernels.covariance import dispersion
 from dask_onestep.kernels.debiasing import LassoPlan, LocalLassos, NodewisePlan, local_lassos
 from dask_onestep.kernels.rows import Model
@@ -159,8 +159,15 @@ def lasso_fields(model: Model, local: LocalLassos, classes: np.ndarray | None) -
             "null deviance. Raise max_iter or alpha; without a penalty the classes may be separated."
         )
         advice = ((NotConvergedWarning, text),)
+    phi = dispersion(local.pearson, df_resid)
+    if np.isnan(phi):
+        text = (
+            f"No degree of freedom is left: {local.n} rows have {local.nonzeros} nonzero coefficients in all blocks' "
+            "lassos, so neither a dispersion nor standard errors are known. Use more rows, or a larger alpha."
+        )
+        advice = (*advice, (DegreesOfFreedomWarning, text))
     return {
-        "dispersion": dispersion(local.pearson, df_resid),
+        "dispersion": phi,
         "n_samples": local.n,
         "n_missing": local.n_missing,
         "df_resid": df_resid,

@@ -66,7 +66,8 @@ def conclude(
     else:
         covariance = phi * factor.inverse()
     advice = (*known.pop("warnings", ()), *aliasing(model, factor.kept))
-    if np.isnan(phi):
+    # The factor N/(N − d) needs one even where no dispersion is estimated.
+    if np.isnan(phi) or (df_resid <= 0 and cov_type in ("HC1", "cluster")):
         text = (
             f"No degree of freedom is left: {sums.n} rows have {factor.rank} coefficients, so standard errors "
             "are not known. Use more rows, or fewer columns."

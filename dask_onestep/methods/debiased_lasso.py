@@ -326,6 +326,12 @@ def _advice(method: DebiasedLasso, rounds: _Rounds, coverage: float) -> tuple[tu
             "the inverse covariance is too rough for steps > 1. Use a smaller nodewise_alpha."
         )
         advice.append((RoughInverseWarning, text))
+    if estimate.overflowed:
+        text = (
+            f"After round {estimate.rounds} some rows have a mean beyond all bounds, so no further round was made: the "
+            "inverse covariance is too rough for steps > 1. Use a smaller nodewise_alpha."
+        )
+        advice.append((RoughInverseWarning, text))
     if rough := int((rounds.nodewise_gaps > 10 * method.tol).sum()):
         text = f"{rough} nodewise lassos stopped before their tolerance; raise max_iter."
         advice.append((NotConvergedWarning, text))

@@ -140,7 +140,7 @@ class Refused:
     def run(self, act: Callable[[], Any], form: str) -> None:
         with pytest.raises(self.error) as caught:
             act()
-        said = str(caught.value)
+        said = "\n".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
         for text in self.says:
             assert text in said, said
         if self.block is not None:

@@ -1,6 +1,8 @@
 """Shapes, blocks, names and indexes that do not fit, or hardly."""
 
+import dask
 import dask.array as da
+import dask.bag as db
 import numpy as np
 import pandas as pd
 from catalogue import (
@@ -17,7 +19,7 @@ from catalogue import (
     refused,
 )
 
-from dask_onestep import GLMRegressor
+from dask_onestep import DebiasedLasso, GLMRegressor, OneStep
 
 T, B = base(), base("binomial")
 AT = np.arange(120)
@@ -156,37 +158,27 @@ case(
     act=handing(lambda X, y: (X["x0"], y)),
 )
 case("shapes", "X a list of lists", T, both, forms=(NUMPY,), act=handing(lambda X, y: (X.tolist(), y.tolist())))
+
+for name, made, what, cure in (
+    ("a generator", lambda part: (row for row in part), "is a generator", "collect a generator by list"),
+    ("a dict", lambda part: {"x0": part}, "is a dict", "a dict by pandas.DataFrame"),
+    ("None", lambda part: None, "is None", "Read a file by dask.dataframe.read_parquet"),
+    ("a file name", lambda part: "flights.csv", "is a str", "Read a file by dask.dataframe.read_parquet"),
+    ("a delayed array", dask.delayed, "is a Delayed", "from_delayed"),
+    ("a bag", lambda part: db.from_sequence(np.asarray(part).tolist(), npartitions=2), "is a Bag", "from_delayed"),
+):
+    ends = refused("X " + what, cure, error=TypeError)
+    case("shapes", f"X {name}", T, ends, forms=(NUMPY,), act=handing(lambda X, y, made=made: (made(X), y)))
+    if name not in ("None", "a file name"):  # there is a case for y None, and a name is a column's
+        ends = refused("y " + what, cure, error=TypeError)
+        case("shapes", f"y {name}", T, ends, forms=(ARRAY, NUMPY), act=handing(lambda X, y, made=made: (X, made(T.y))))
 case(
     "shapes",
-    "X a generator",
+    "weights a generator",
     T,
-    refused("array", error=(TypeError, ValueError)),
-    forms=(NUMPY,),
-    act=handing(lambda X, y: ((row for row in X), y)),
-)
-case(
-    "shapes",
-    "X a dict",
-    T,
-    refused("array", error=(TypeError, ValueError)),
-    forms=(NUMPY,),
-    act=handing(lambda X, y: ({"x0": X[:, 0]}, y)),
-)
-case(
-    "shapes",
-    "X None",
-    T,
-    refused("array", error=(TypeError, ValueError)),
-    forms=(NUMPY,),
-    act=handing(lambda X, y: (None, y)),
-)
-case(
-    "shapes",
-    "X a file name",
-    T,
-    refused("array", error=(TypeError, ValueError)),
-    forms=(NUMPY,),
-    act=handing(lambda X, y: ("flights.csv", y)),
+    refused("sample_weight is a generator", "by list", error=TypeError),
+    forms=(ARRAY, NUMPY),
+    act=lambda model, X, y: model.fit(X, y, sample_weight=(1.0 for _ in range(120))),
 )
 case("shapes", "y None", T, refused("requires y to be passed"), act=handing(lambda X, y: (X, None)))
 case(
@@ -277,6 +269,61 @@ def _saturated(model):
     assert np.isnan(model.covariance_).all()
 
 
+few = T.with_(sizes=(2,) * 60)
+for name, method in (("average", "average"), ("surrogate", "surrogate")):
+    case(
+        "blocks",
+        f"fewer rows than coefficients, {name}",
+        few,
+        refused("too few rows for a local fit of 3 coefficients", "Make the blocks larger", "method='one-step'"),
+        lambda method=method: GLMRegressor(method=method),
+        forms=LAZY,
+    )
+case(
+    "blocks",
+    "fewer rows than coefficients, debiased lasso",
+    base("binomial").with_(sizes=(2,) * 60),
+    refused("there is no local fit", "Use larger blocks"),
+    lambda: GLMRegressor("binomial", method=DebiasedLasso(0.1)),
+    forms=LAZY,
+)
+case(
+    "blocks",
+    "fewer rows in the pilot than coefficients",
+    T,
+    like(T, warns=("A pilot of 2 rows is small for 3 coefficients; pilot_size='auto'",)),
+    lambda: GLMRegressor(method=OneStep(pilot_size=2)),
+)
+two = base("poisson").rows(AT < 2).with_(x=np.array([[0.6], [0.1]]), y=np.array([4.0, 2.0]))
+
+
+def _known_but_for_errors(model):
+    np.testing.assert_allclose(np.exp(model.intercept_ + two.x @ model.coef_), two.y, rtol=1e-6)
+    assert np.isnan(model.covariance_).all()
+
+
+case(
+    "blocks",
+    "as many rows as coefficients, HC1",
+    two,
+    answered(_known_but_for_errors, "No degree of freedom is left: 2 rows have 2 coefficients"),
+    lambda: GLMRegressor("poisson", method="mle", cov_type="HC1"),
+)
+pair = T.rows(AT < 2).with_(x=np.array([[0.12], [-0.13]]), y=np.array([0.75, -0.01]))
+
+
+def _without_errors(model):
+    assert np.isfinite(model.coef_).all()
+    assert np.isnan(model.covariance_).all()
+
+
+case(
+    "blocks",
+    "as many rows as coefficients, debiased lasso",
+    pair,
+    answered(_without_errors, "No degree of freedom is left: 2 rows have 2 nonzero coefficients in all blocks' lassos"),
+    lambda: GLMRegressor(method=DebiasedLasso()),
+)
 wide = Table(np.random.default_rng(3).standard_normal((5, 9)), np.arange(5.0), sizes=(3, 2))
 case(
     "blocks",

@@ -88,6 +88,11 @@ for name, y, classes in (
     ("large integers", B.y.astype(int) + 2**40, [2**40, 2**40 + 1]),
 ):
     case("labels", name, B.with_(y=y), _labelled(classes), "labels")
+for name, y, classes in (
+    ("booleans as objects", (B.y == 1).astype(object), [False, True]),
+    ("integers as objects", B.y.astype(int).astype(object), [0, 1]),
+):  # in a frame Dask takes objects for strings
+    case("labels", name, B.with_(y=y), _labelled(classes), "labels", forms=(ARRAY, NUMPY))
 case("labels", "categories", B.with_(y=pd.Categorical(words)), _labelled(["no", "yes"]), "labels", forms=(FRAME, NUMPY))
 case(
     "labels",

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import callables  # noqa: F401
 import dask
 import designs  # noqa: F401  each module enters its cases
 import layouts  # noqa: F401

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 from catalogue import ARRAY, FRAME, NUMPY, agrees, answered, base, case, like, reference, refused
@@ -9,6 +10,7 @@ from catalogue import ARRAY, FRAME, NUMPY, agrees, answered, base, case, like, r
 from dask_onestep import GLMRegressor
 
 T = base()
+AT = np.arange(120)
 P = base("poisson")
 B = base("binomial")
 GAP = "Input X contains NaN or infinity in column "
@@ -118,6 +120,48 @@ case(
     refused("'x0'", "dates or durations", "Turn them into numbers"),
     forms=(FRAME, NUMPY),
 )
+
+hidden = T.x[:, 0] > 1.0
+
+
+def _masked_block(part):
+    return np.ma.masked_greater(part, 1.0) if part.ndim == 2 else np.ma.masked_invalid(part)
+
+
+def _mask(part):
+    # As a source of masked blocks does, the Dask array declares plain ones.
+    return (
+        part.map_blocks(_masked_block, dtype=float, meta=np.empty((0, 0)))
+        if hasattr(part, "dask")
+        else _masked_block(part)
+    )
+
+
+masks = {"forms": (ARRAY, NUMPY), "act": lambda model, X, y: model.fit(_mask(X), y)}
+one = T.with_(x=np.column_stack([T.x[:, 0], np.minimum(T.x[:, 1], 0.0)]))
+case("gaps", "masked values in X", one, refused(GAP + f"x0 ({hidden.sum()} rows)", CURE), **masks)
+case(
+    "gaps",
+    "masked values dropped on request",
+    one,
+    _dropped(one.rows(~hidden), int(hidden.sum())),
+    drop,
+    **masks,
+)
+case(
+    "gaps",
+    "masked values in y",
+    T,
+    refused("Input y contains NaN", "(1 row)", CURE, block=1),
+    forms=(ARRAY, NUMPY),
+    act=lambda model, X, y: model.fit(X, _hide_row_60(y)),
+)
+
+
+def _hide_row_60(y):
+    masked = np.ma.masked_array(T.y, AT == 60)
+    return masked if isinstance(y, np.ndarray) else da.from_array(masked, chunks=y.chunks, asarray=False)
+
 
 # Dtypes.
 I = T.with_(x=np.random.default_rng(1).integers(0, 100, (120, 2)))
