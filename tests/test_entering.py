@@ -132,3 +132,12 @@ def test_the_kernel_shows_gaps_without_a_search_first():
     x[0, 0] = np.nan
     found = run_kernel(Block(x, Y, number=1), moments, model_of(), None, (np.zeros(3),))
     assert "column x0 (1 row). In block 1." in text_of(found)
+
+
+@pytest.mark.parametrize("loaded", [None, 3.0, "words"])
+@pytest.mark.parametrize("family", ["gaussian", "binomial"])
+def test_what_loads_without_rows_is_named(loaded, family):
+    model = model_of(family, columns=2, classify=family == "binomial")
+    found = usable_rows(Block(np.zeros((5, 2)), loaded, number=7), model)
+    with pytest.raises(ValueError, match=rf"y was loaded as .*{type(loaded).__name__[:3]}.*In block 7.*return an array"):
+        found.raise_error()

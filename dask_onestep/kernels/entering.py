@@ -23,6 +23,7 @@ _SQUARABLE = np.float64(1e152)
 # The products of weights with the squares of scores must stay within float64, at both ends.
 _HEAVIEST, _LIGHTEST = 1e100, 1e-100
 _SMALLEST_SQUARE = 1e-152
+_LOAD = "Make the function that loads a block return an array or a frame of its rows."
 _SCALE = "Divide it by a constant first, or look for values that stand for missing ones."
 
 
@@ -44,11 +45,13 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     Rows or Findings
         The usable rows, or what forbids to use the block.
     """
-    lengths = {
-        name: len(part) if isinstance(part, list) else part.shape[0]
-        for name in ("x", "y", "weights", "offset", "groups")
-        if (part := getattr(block, name)) is not None
+    given = {
+        name: part for name in ("x", "y", "weights", "offset", "groups") if (part := getattr(block, name)) is not None
     }
+    for name, part in given.items():
+        if not isinstance(part, list) and not getattr(part, "shape", ()):
+            return _found(block, f"{name} was loaded as a {type(part).__name__}, without rows", 0, _LOAD)
+    lengths = {name: len(part) if isinstance(part, list) else part.shape[0] for name, part in given.items()}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} has {length} rows" for name, length in lengths.items())
         return _found(block, f"the parts of one block differ in length: {said}", 0, "Align them first.")
@@ -89,6 +92,8 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         complete = _complete_rows(rows)
         if not complete.all():
             rows = replace(rows.take(complete), n_missing=n_missing + int((~complete).sum()))
+    if rows.y is None:
+        return _found(block, "y was loaded as None", len(x), _LOAD)
     return _check_values(rows, model) or rows
 
 
