@@ -139,5 +139,7 @@ def test_the_kernel_shows_gaps_without_a_search_first():
 def test_what_loads_without_rows_is_named(loaded, family):
     model = model_of(family, columns=2, classify=family == "binomial")
     found = usable_rows(Block(np.zeros((5, 2)), loaded, number=7), model)
-    with pytest.raises(ValueError, match=rf"y was loaded as .*{type(loaded).__name__[:3]}.*In block 7.*return an array"):
+    with pytest.raises(
+        ValueError, match=rf"y was loaded as .*{type(loaded).__name__[:3]}.*In block 7.*return an array"
+    ):
         found.raise_error()

@@ -102,9 +102,9 @@ def test_each_parameter_of_an_estimator_changes_the_outcome(glm, name):
 
 def test_verbose(capsys):
     GLMRegressor("poisson").fit(X, Y)
-    assert not capsys.readouterr().out
+    assert not capsys.readouterr().err
     GLMRegressor("poisson", verbose=True).fit(X, Y)
-    assert "pass 2" in capsys.readouterr().out
+    assert "pass 2" in capsys.readouterr().err
 
 
 def test_cov_types_differ_from_each_other():

@@ -26,14 +26,18 @@ from dask_onestep.methods.problem import Problem
 
 __all__ = ["MLE"]
 
+# An honest pilot leads to the maximum in so many steps; of another, what it foretells holds steps back.
+_CORRECTED = 3
+
 
 class MLE(BaseEstimator):
     """The global maximum-likelihood estimator.
 
     Each iteration reads the data once, for log-likelihood, score and information at β, and takes a
     scoring step, halved if the log-likelihood fell.  What the pilot rows know of the likelihood's third and
-    higher order terms makes each step as good as two.  It ends where λ² ≤ `tol`·d·φ̂, so that log-likelihood,
-    covariance and ``decrement_`` are those of the returned coefficients.
+    higher order terms makes each of the first three as good as two.  It ends where λ² ≤ `tol`·d·φ̂:
+    log-likelihood, covariance and ``decrement_`` are from there, one last step of that length before the
+    returned coefficients.
 
     Parameters
     ----------
@@ -95,7 +99,10 @@ class MLE(BaseEstimator):
         check_positive(max_iter=self.max_iter, tol=self.tol)
         seed = seed_of(self.random_state) if self.start == "pilot" else None
         start, pilot = self._start(problem, seed)
-        coef, sums, n_iter, converged = self._climb(problem, pilot, *self._enter(problem, start))
+        coef, sums = self._enter(problem, start)
+        if coef is not start.coef:
+            pilot = None  # it is far off, and what it foretells as well
+        coef, sums, n_iter, converged = self._climb(problem, pilot, coef, sums)
         products = problem.value(problem.score_products(coef)) if problem.cov_type != "nonrobust" else None
         factor = factorize(sums.information, intercept=problem.model.has_intercept)
         fields = conclude(
@@ -167,7 +174,8 @@ class MLE(BaseEstimator):
             factor = factorize(sums.information, intercept=intercept)
             decrement = factor.decrement(sums.score)
             if arrived(sums, decrement, factor.rank, self.tol, last):
-                return coef, sums, n_iter, True
+                # The score that shows the arrival tells the rest of the way, which changes no sum's digits.
+                return coef + factor.solve(sums.score), sums, n_iter, True
             if n_iter == self.max_iter:
                 break
             if pilot is None:
@@ -178,9 +186,11 @@ class MLE(BaseEstimator):
                 reached = problem.value(problem.moments(coef + step))
                 if rose(reached.loglik, sums.loglik) and reached.is_finite():
                     break
-                step = step / 2
+                step, pilot = step / 2, None
             else:
                 break
+            if n_iter + 1 == _CORRECTED:
+                pilot = None
             coef, sums, last = coef + step, reached, decrement
         return coef, sums, n_iter, False
 
