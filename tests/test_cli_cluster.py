@@ -112,7 +112,8 @@ def test_a_scheduler_that_is_lost_is_one_line(tmp_path, folder):
         out, err = fit.communicate(timeout=100)
     assert (fit.returncode, out) == (1, b"")
     *_, line = err.decode().splitlines()
-    assert line.startswith("error: the scheduler was lost")
+    # Which of them it is depends on what the client was about to do.
+    assert line.startswith(("error: the scheduler was lost", "error: Timed out trying to connect to tcp://"))
     assert "Traceback" not in err.decode()
 
 
