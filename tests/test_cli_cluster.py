@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import contextmanager
 
+import dask
 import numpy as np
 import pandas as pd
 import pytest
@@ -126,3 +127,6 @@ def test_an_address_without_a_scheduler_is_one_line_in_bounded_time(folder, addr
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"error: --scheduler {address}: ")
     assert line.endswith("Is a Dask scheduler running there?")
+    # The traceback in `result` keeps the client that never connected: it must not be what computes from now on.
+    assert dask.base.get_scheduler() is None
+    assert run("fit", "late ~ x", folder / "0.parquet", "--quiet").exit_code == 0

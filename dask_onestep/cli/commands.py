@@ -234,10 +234,12 @@ def _cluster(scheduler: str | None, workers: int | None) -> Iterator[None]:
         raise ValueError("--scheduler and --workers exclude each other.")
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout="10s")
+            # Not as the default: a client that never connected would stay that until it is collected, and whatever
+            # is computed meanwhile in this process would wait for it without end.
+            client = Client(scheduler, timeout="10s", set_as_default=False)
         except (OSError, ValueError) as error:
             raise ValueError(f"--scheduler {scheduler}: {error}. Is a Dask scheduler running there?") from error
-        with _silent_logs(), client:
+        with _silent_logs(), client, client.as_current():
             if not client.scheduler_info()["workers"]:
                 show_warning(f"--scheduler {scheduler} has no workers yet; what is asked of it waits for the first.")
             yield
