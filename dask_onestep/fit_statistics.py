@@ -125,7 +125,7 @@ def finish(model: Model, sums: FitSums | MultinomialSums, rank: int, dispersion:
     # ℓ(μ, φ) + D(μ)/2φ is the same for every μ.
     null = sums.loglik + (sums.deviance - null_deviance) / (2.0 * dispersion)
     llf = sums.loglik
-    if model.family.name == "gaussian" and getattr(model.link, "name", None) == "identity":
+    if model.quadratic:
         llf += sums.deviance / (2.0 * dispersion) - n / 2.0 * (1.0 + np.log(sums.deviance / (n * dispersion)))
     cox_snell = float(-np.expm1(2.0 * (null - llf) / n))
     return FitStatistics(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from support import model_of
 
+from dask_onestep.families import Poisson
 from dask_onestep.kernels import slices as slicing
 from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled import CompiledSlice, CompiledSplitSlice
@@ -173,8 +175,22 @@ def test_natural_links_of_these_families_have_a_loop_of_their_own():
         model = model_of(family, columns=1)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(slicing, "_kinds", lambda: COMPILED)
-            (found,) = (part.natural_sums(model.family.name, np.zeros(2)) for part in slicing.slices(rows, model))
+            (found,) = (part.natural_sums(model.family, np.zeros(2)) for part in slicing.slices(rows, model))
         assert (found is not None) is there
+
+
+def test_a_family_of_ones_own_is_not_taken_for_another_of_its_name():
+    @dataclass(frozen=True)
+    class HalfAsLikely(Poisson):
+        def variance(self, mean):
+            return 2.0 * mean
+
+    rows = Rows(np.ones((3, 1)), np.ones(3))
+    model = replace(model_of("poisson", columns=1), family=HalfAsLikely())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slicing, "_kinds", lambda: COMPILED)
+        (found,) = (part.natural_sums(model.family, np.zeros(2)) for part in slicing.slices(rows, model))
+    assert found is None
 
 
 def test_designs_wider_than_a_tile_go_to_blas():

@@ -102,6 +102,13 @@ classic = pytest.mark.skipif(
     bool(dask.config.get("array.query-planning", False)),
     reason="Dask's array.query-planning has no boolean index, from_delayed, to_dask_array or annotations",
 )
+def from_lagged_rows(loads):
+    """Rows that two blocks share, by way of nodes that are neither tasks nor data: each is another's name."""
+    table = loads.array()
+    lagged = da.concatenate([table[-20:], table[:-20]]).rechunk((50, 4))
+    return lagged[:, 1:], lagged[:, 0]
+
+
 SOURCES = [
     from_one_array,
     from_one_frame,

@@ -12,14 +12,14 @@ import statsmodels.api as sm
 from support import finite_difference, model_of
 
 from benchmarks.one_step import poor
-from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot
+from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot, Surrogate
 from dask_onestep.kernels.curvature import Curvature
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.newton import fit_rows
 from dask_onestep.kernels.pilot import PilotFit, leverages
 from dask_onestep.kernels.rows import Rows
-from dask_onestep.kernels.sampling import Survey
+from dask_onestep.kernels.sampling import Survey, row_keys
 from dask_onestep.kernels.step import is_usable, overshot, retreat, shorten, take_step
 
 
@@ -264,6 +264,30 @@ def test_bad_pilots_end_in_an_estimate_and_never_in_a_silent_wild_number(family)
             far += 1
             assert len(caught) > before
     assert far > 0
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("gaps", ["few", "many", "all"])
+@pytest.mark.parametrize("family", ["binomial", "gamma"])
+@pytest.mark.parametrize("method", [OneStep(300), Surrogate("pilot", pilot_size=300), Pilot(300), "mle"])
+def test_gaps_are_counted_wherever_they_are_though_the_pilot_reads_few_rows(method, family, gaps, lazy):
+    if lazy and method == "mle":
+        method = OneStep(300, correction=None)
+    rows = simulate(family, 4000, d=3)
+    rng, x = np.random.default_rng(1), rows.x.copy()
+    if gaps == "few":
+        # One row is in the pilot of these, one is not.
+        keys = np.argsort(row_keys(0, rows))
+        x[keys[[0, 3000]], [1, 2]] = np.nan, np.inf
+    else:
+        x[rng.random(4000) < (1.0 if gaps == "all" else 0.5), 1] = np.nan
+    X, y = da.from_array(x, chunks=(1000, 3)), da.from_array(rows.y, chunks=1000)
+    counts = (~np.isfinite(x)).sum(axis=0)
+    said = "; ".join(f"Input X contains NaN or infinity in column x{j} ({n} row" for j, n in enumerate(counts) if n)
+    glm = GLMRegressor(family, link="log" if family == "gamma" else None, method=method)
+    with pytest.raises(ValueError, match="NaN") as error:
+        glm.fit_delayed(X, y).compute() if lazy else glm.fit(X, y)
+    assert str(error.value).replace("rows)", "row").replace("row)", "row").startswith(said)
 
 
 def test_one_class_in_the_pilot_is_a_warning_and_not_an_error():

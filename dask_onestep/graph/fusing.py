@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dask.task_spec import List, Task, TaskRef
+from dask.task_spec import GraphNode, List, Task, TaskRef
 from dask.typing import Key
 
-__all__ = ["fuse", "naming_block"]
+__all__ = ["fuse", "is_task", "naming_block"]
 
 
 def fuse(*steps: Any) -> Task:
@@ -43,6 +43,22 @@ def _run_steps(steps: tuple[Task, ...], inputs: tuple[Key, ...], values: list) -
             if last_use[key] == number:
                 del known[key]
     return known[steps[-1].key]
+
+
+def is_task(node: Any) -> bool:
+    """Return whether a node of a graph runs, or stands for one that does: not so data in memory, which needs nothing.
+
+    Parameters
+    ----------
+    node : object
+        A node.
+
+    Returns
+    -------
+    bool
+        True for tasks and for aliases.
+    """
+    return isinstance(node, Task) or (isinstance(node, GraphNode) and bool(node.dependencies))
 
 
 def naming_block(task: Task, where: str) -> Task:

@@ -17,6 +17,7 @@ from dask.tokenize import tokenize
 from dask.typing import Key
 
 from dask_onestep.graph.blocks import FIELDS, Blocks
+from dask_onestep.graph.fusing import is_task
 from dask_onestep.kernels.rows import Block
 from dask_onestep.kernels.table import unmasked
 
@@ -156,8 +157,7 @@ def _split_by_owner(
         node = graph[key]
         owners = {block_of[key]} if key in block_of else users[key]
         (owner,) = owners if len(owners) == 1 else (None,)
-        # Aliases have inputs and serve one block as tasks do; data in memory has none.
-        if owner is not None and (isinstance(node, Task) or needs[key]):
+        if owner is not None and is_task(node):
             owned[owner].append(node)
         else:
             shared[key] = node

@@ -12,6 +12,8 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import Task, TaskRef
 from dask.tokenize import tokenize
 
+from dask_onestep.kernels.threads import one_blas_thread
+
 __all__ = ["apply", "delayed", "reference"]
 
 
@@ -85,6 +87,7 @@ def reference(value: Any) -> Any:
 
 
 def _quietly(function: Callable[..., Any], *arguments: Any) -> Any:
-    # As in the kernels of blocks: what overflows is acted on, and NumPy's warnings say neither where nor why.
-    with np.errstate(all="ignore"):
+    # As in the kernels of blocks: one BLAS thread, without which even small triangular systems wait for a second one
+    # and have other bits; what overflows is acted on, and NumPy's warnings say neither where nor why.
+    with one_blas_thread(), np.errstate(all="ignore"):
         return function(*arguments)

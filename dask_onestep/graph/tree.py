@@ -14,7 +14,7 @@ from dask.typing import Key
 from distributed import span
 
 from dask_onestep.graph.blocks import FAN_IN, FIELDS, Blocks
-from dask_onestep.graph.fusing import fuse, naming_block
+from dask_onestep.graph.fusing import fuse, is_task, naming_block
 from dask_onestep.graph.lazy import delayed, reference
 from dask_onestep.kernels.block import run_kernel
 from dask_onestep.kernels.records import Findings, add_all
@@ -127,7 +127,7 @@ def _second_reading(blocks: Blocks, lazy: Sequence[Delayed], token: str) -> tupl
     Were they common to both passes, they would be held from the first to the second.  The copies'
     first tasks wait for what the pass waits for.  Data in memory stays as it is.
     """
-    mine = {key: node for key, node in blocks.shared.items() if isinstance(node, Task)}
+    mine = {key: node for key, node in blocks.shared.items() if is_task(node)}
     if not lazy or not mine:
         return blocks.shared, {}
     names: dict[Key, Any] = {key: (f"reload-{token}", number) for number, key in enumerate(mine)}

@@ -12,6 +12,8 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
+from dask_onestep.families import Family
+
 __all__ = ["DenseSlice", "Slice", "SplitSlice"]
 
 # Rows times columns that a product with a full matrix may have at a time.
@@ -63,13 +65,13 @@ class Slice(ABC):
         blocks = [[self._gram(weights[:, a, b]) if b <= a else None for b in range(c)] for a in range(c)]
         return np.block([[blocks[max(a, b)][min(a, b)] for b in range(c)] for a in range(c)])
 
-    def natural_sums(self, family: str, coef: np.ndarray) -> tuple[float, np.ndarray, np.ndarray] | None:
+    def natural_sums(self, family: Family, coef: np.ndarray) -> tuple[float, np.ndarray, np.ndarray] | None:
         """Return Σ wᵢ(yᵢηᵢ − b(ηᵢ)), the score and the information, η being natural; None where there is no such loop.
 
         Parameters
         ----------
-        family : str
-            The family's name.
+        family : Family
+            The family.
         coef : ndarray of shape (d,)
             β.
 

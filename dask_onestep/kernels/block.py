@@ -52,7 +52,8 @@ def _run(block: Block, kernel: Callable[..., Any], model: Model, classes: np.nda
     if isinstance(rows, Findings):
         return rows
     checks_itself = getattr(kernel, "self_checking", False)
-    if not checks_itself and (found := inspect_columns(rows, model)):
+    searched = not (checks_itself or getattr(kernel, "unsearched", False))
+    if searched and (found := inspect_columns(rows, model)):
         return found
     # What overflows in single rows shows in the sums, where it is acted on; NumPy's warnings say neither where nor why.
     with one_blas_thread(), np.errstate(all="ignore"):

@@ -141,7 +141,7 @@ def _added(total, part):
 def _slice_sums(part: Slice, model: Model, coef: np.ndarray | None) -> tuple:
     """Return log-likelihood, score, information, Pearson χ² and its gradient of a slice, the latter two or None."""
     y, weights, family = part.y, part.weights, model.family
-    if coef is not None and model.natural and (summed := part.natural_sums(family.name, coef)) is not None:
+    if coef is not None and model.natural and (summed := part.natural_sums(family, coef)) is not None:
         constant = family.log_base_measure(y)
         return summed[0] + (0.0 if constant is None else _weighted_sum(constant, weights)), *summed[1:], None, None
     if coef is None:

@@ -1,7 +1,7 @@
 """The compiled loops behind `dask_onestep.kernels.compiled`.
 
 A tile of rows is turned on its side in L1 cache, once as it is and once weighted, and products of four columns
-with four are summed in registers.
+with two are summed in registers.
 
 All loops are in this one file, since numba finds by the file's date whether what it has on disk is of today.
 """
@@ -38,24 +38,28 @@ def _compiled(signature: str | list[str]):
 @numba.njit(**_OPTIONS)
 def _fill(x, start, stop, tile):
     """Turn rows start … stop on their side; the rest of the tile is zero."""
-    rows = stop - start
+    rows, p = stop - start, x.shape[1]
     if rows < _TILE:
         tile[:] = 0.0
-    if x.strides[1] == x.itemsize:
-        # One number of each cache line in the order of memory, which the processor then reads ahead; what is written
-        # here is overwritten below.
-        for i in range(rows):
-            for j in range(0, x.shape[1], 8):
-                tile[j // 8, i] = x[start + i, j]
-    # Eight rows at a time, so that whole cache lines are written.
-    whole = rows - rows % 8
-    for at in range(0, whole, 8):
-        for j in range(x.shape[1]):
+    fours, whole = p - p % 4, rows - rows % 4
+    # Four rows by four columns at a time go through registers, and rows are read in the order of memory.
+    for at in range(0, whole, 4):
+        r0, r1, r2, r3 = x[start + at], x[start + at + 1], x[start + at + 2], x[start + at + 3]
+        for j in range(0, fours, 4):
+            x00, x01, x02, x03 = r0[j], r0[j + 1], r0[j + 2], r0[j + 3]
+            x10, x11, x12, x13 = r1[j], r1[j + 1], r1[j + 2], r1[j + 3]
+            x20, x21, x22, x23 = r2[j], r2[j + 1], r2[j + 2], r2[j + 3]
+            x30, x31, x32, x33 = r3[j], r3[j + 1], r3[j + 2], r3[j + 3]
+            c0, c1, c2, c3 = tile[j], tile[j + 1], tile[j + 2], tile[j + 3]
+            c0[at], c0[at + 1], c0[at + 2], c0[at + 3] = x00, x10, x20, x30
+            c1[at], c1[at + 1], c1[at + 2], c1[at + 3] = x01, x11, x21, x31
+            c2[at], c2[at + 1], c2[at + 2], c2[at + 3] = x02, x12, x22, x32
+            c3[at], c3[at + 1], c3[at + 2], c3[at + 3] = x03, x13, x23, x33
+        for j in range(fours, p):
             column = tile[j]
-            for i in range(8):
-                column[at + i] = x[start + at + i, j]
+            column[at], column[at + 1], column[at + 2], column[at + 3] = r0[j], r1[j], r2[j], r3[j]
     for i in range(whole, rows):
-        for j in range(x.shape[1]):
+        for j in range(p):
             tile[j, i] = x[start + i, j]
 
 
@@ -83,46 +87,29 @@ def _add_products(tile, scaled, gram):
     fours = p - p % 4
     for a in range(0, fours, 4):
         a0, a1, a2, a3 = tile[a], tile[a + 1], tile[a + 2], tile[a + 3]
-        for b in range(0, a + 4, 4):
-            b0, b1, b2, b3 = scaled[b], scaled[b + 1], scaled[b + 2], scaled[b + 3]
-            # Scalars, since only they are kept in registers.
-            s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = 0.0
-            s20 = s21 = s22 = s23 = s30 = s31 = s32 = s33 = 0.0
+        for b in range(0, a + 4, 2):
+            b0, b1 = scaled[b], scaled[b + 1]
+            # Eight scalars: only they are kept in registers, and sixteen would not all be.
+            s00 = s01 = s10 = s11 = s20 = s21 = s30 = s31 = 0.0
             for i in range(_TILE):
                 x0, x1, x2, x3 = a0[i], a1[i], a2[i], a3[i]
-                y0, y1, y2, y3 = b0[i], b1[i], b2[i], b3[i]
+                y0, y1 = b0[i], b1[i]
                 s00 += x0 * y0
                 s01 += x0 * y1
-                s02 += x0 * y2
-                s03 += x0 * y3
                 s10 += x1 * y0
                 s11 += x1 * y1
-                s12 += x1 * y2
-                s13 += x1 * y3
                 s20 += x2 * y0
                 s21 += x2 * y1
-                s22 += x2 * y2
-                s23 += x2 * y3
                 s30 += x3 * y0
                 s31 += x3 * y1
-                s32 += x3 * y2
-                s33 += x3 * y3
             gram[a, b] += s00
             gram[a, b + 1] += s01
-            gram[a, b + 2] += s02
-            gram[a, b + 3] += s03
             gram[a + 1, b] += s10
             gram[a + 1, b + 1] += s11
-            gram[a + 1, b + 2] += s12
-            gram[a + 1, b + 3] += s13
             gram[a + 2, b] += s20
             gram[a + 2, b + 1] += s21
-            gram[a + 2, b + 2] += s22
-            gram[a + 2, b + 3] += s23
             gram[a + 3, b] += s30
             gram[a + 3, b + 1] += s31
-            gram[a + 3, b + 2] += s32
-            gram[a + 3, b + 3] += s33
     for a in range(fours, p):
         for b in range(a + 1):
             left, right = tile[a], scaled[b]

@@ -12,12 +12,14 @@ from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model, Rows
 
-__all__ = ["Maximum", "arrived", "fit_rows", "maximize", "rose", "safe_start"]
+__all__ = ["Maximum", "arrived", "ascended", "fit_rows", "maximize", "rose", "safe_start"]
 
 MAX_HALVINGS = 30
 
 # The share of a log-likelihood of many rows that its last digits may be wrong by.
 ROUNDING = 1e-11
+# The same where rows' log-likelihoods cancel, as those of counts of 1e13 do.
+_CANCELLED = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,35 @@ def rose(new: float, old: float) -> bool:
         False for NaN.
     """
     return bool(new >= old - ROUNDING * abs(old)) if np.isfinite(old) else not np.isnan(new) and new >= old
+
+
+def ascended(step: np.ndarray, before: Moments, after: Moments) -> bool:
+    """Return whether a step was well taken: the log-likelihood did not fall, or its slope says that it rose.
+
+    Where counts are huge their log-likelihood is a small difference of large numbers, with fewer digits than a last
+    step gains; the score has them all.  A concave function whose slope along the step ends within half of what it began
+    with has not fallen by more than that half, and rose where the step is short.
+
+    Parameters
+    ----------
+    step : ndarray of shape (d,)
+        δ.
+    before, after : Moments
+        The sums at β and at β + δ.
+
+    Returns
+    -------
+    bool
+        False where a sum at β + δ is not finite.
+    """
+    if not after.is_finite():
+        return False
+    rise = float(before.score @ step)
+    if rose(after.loglik, before.loglik):
+        return True
+    return abs(float(after.score @ step)) <= 0.5 * rise and before.loglik - after.loglik <= _CANCELLED * abs(
+        before.loglik
+    )
 
 
 def arrived(sums: Moments, decrement: float, rank: int, tol: float, last: float = np.inf) -> bool:
@@ -148,7 +179,7 @@ def maximize(
             trial = coef + step
             if inside is None or inside(trial):
                 reached = objective(trial)
-                if rose(reached.loglik, current.loglik) and reached.is_finite():
+                if ascended(step, current, reached):
                     break
             step = step / 2
         else:
@@ -216,6 +247,8 @@ def safe_start(rows: Rows, model: Model) -> np.ndarray | None:
     """
     if model.outcomes:
         return np.zeros(len(model.names))
+    if not len(rows):
+        return None
     weights = np.ones(len(rows)) if rows.weights is None or not rows.weights.any() else rows.weights
     target = model.link.link(model.family.initial_mean(np.atleast_1d(np.average(rows.y, weights=weights)), np.ones(1)))
     level = _constant(rows, model)

@@ -14,6 +14,7 @@ from dask_onestep.kernels.newton import fit_rows
 from dask_onestep.kernels.records import Findings, Moments, Record
 from dask_onestep.kernels.rows import Model, Rows, encode
 from dask_onestep.kernels.sampling import PilotSample, Survey, survey
+from dask_onestep.kernels.split_matrix import finite_rows
 
 __all__ = ["TRUST", "PilotFit", "fit_pilot"]
 
@@ -69,6 +70,9 @@ class PilotFit(Record):
 def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
     """Return the MLE of the pilot rows; of a separated pilot, its penalised fit.
 
+    A pilot with gaps in its covariates is not fitted: it leaves the coefficients at 0, and the pass that follows says
+    in which columns and blocks all of them are.
+
     A pilot without an MLE (separated, all zero, one class) is given the weak prior of Clogg, Rubin,
     Schenker, Schultz and Weidman (1991): d pseudo-observations whose response is the pilot's mean. They are
     spread over the rows by leverage, as Firth's (1993) penalty spreads them, so that each level of a factor,
@@ -96,6 +100,8 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
     if isinstance(rows, Findings):
         rows.raise_error()
     assert isinstance(rows, Rows)
+    if not (complete := _complete(rows)).all():
+        return _unfitted(rows.take(complete), model, known)
     try:
         fit = fit_rows(rows, model)
     except ValueError:
@@ -108,6 +114,18 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
         sums = moments(rows, model, fit.coef)
         fit = replace(fit, moments=sums, factor=factorize(sums.information, intercept=model.has_intercept))
     return PilotFit(fit.coef, rows, fit.moments, fit.factor, known, separated)
+
+
+def _complete(rows: Rows) -> np.ndarray:
+    """Return which rows are finite; an offset has the gaps of columns that are held at a value."""
+    complete = finite_rows(rows.x)
+    return complete if rows.offset is None else complete & np.isfinite(rows.offset)
+
+
+def _unfitted(rows: Rows, model: Model, known: Survey) -> PilotFit:
+    coef = np.zeros(len(model.names))
+    sums = moments(rows, model, coef)
+    return PilotFit(coef, rows, sums, factorize(sums.information, intercept=model.has_intercept), known)
 
 
 def _with_prior(rows: Rows, model: Model) -> Rows:

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.families import Family
+from dask_onestep.families import Family, Gaussian
 from dask_onestep.kernels.basis import Basis
 from dask_onestep.kernels.design import Design
 from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.links import LinkLike
 
-__all__ = ["MATRIX_BYTES", "Block", "Model", "Rows", "additive", "encode", "hold", "self_checking"]
+__all__ = ["MATRIX_BYTES", "Block", "Model", "Rows", "additive", "encode", "hold", "self_checking", "unsearched"]
 
 MATRIX_BYTES = 16 * 2**20
 
@@ -133,7 +133,7 @@ class Model:
     @property
     def quadratic(self) -> bool:
         """Whether the log-likelihood is quadratic in β: the normal law with its own link."""
-        return self.family.name == "gaussian" and self.natural
+        return type(self.family) is Gaussian and self.natural
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +272,23 @@ def self_checking(kernel: Callable[..., Any]) -> Callable[..., Any]:
         The same.
     """
     kernel.self_checking = True  # type: ignore[attr-defined]
+    return kernel
+
+
+def unsearched(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a kernel before which covariates are not searched for NaN, as a pass that follows shows them at no cost.
+
+    Parameters
+    ----------
+    kernel : callable
+        A kernel that takes a few rows and reads no others.
+
+    Returns
+    -------
+    callable
+        The same.
+    """
+    kernel.unsearched = True  # type: ignore[attr-defined]
     return kernel
 
 

@@ -18,10 +18,19 @@ import numpy as np
 
 from dask_onestep.kernels.labels import MAX_LABELS, block_labels, check_classes
 from dask_onestep.kernels.records import Findings, Record
-from dask_onestep.kernels.rows import Model, Rows, additive, hold
+from dask_onestep.kernels.rows import Model, Rows, additive, hold, unsearched
 from dask_onestep.kernels.split_matrix import SplitMatrix, stack
 
-__all__ = ["PilotSample", "PilotSize", "Survey", "pilot_rows", "row_keys", "sample_rows", "survey"]
+__all__ = [
+    "PilotSample",
+    "PilotSize",
+    "Survey",
+    "pilot_rows",
+    "row_keys",
+    "sample_rows",
+    "survey",
+    "unsearched_pilot_rows",
+]
 
 _ALL = np.iinfo(np.uint64).max
 _OF_EACH_ROW = ("keys", "positions", "x", "y", "weights", "offset")
@@ -250,6 +259,30 @@ def pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSam
     if isinstance(labels, Findings):
         return labels
     return sample_rows(rows, size, seed, labels)
+
+
+@additive
+@unsearched
+def unsearched_pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSample | Findings:
+    """Return what `pilot_rows` does of a block whose other covariates are not read: they may have gaps.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    size : PilotSize
+        The rule for the size.
+    seed : int
+        The seed.
+
+    Returns
+    -------
+    PilotSample or Findings
+        The candidates, those with gaps among them, or what is wrong with labels.
+    """
+    return pilot_rows(rows, model, size, seed)
 
 
 def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | None = None) -> PilotSample:

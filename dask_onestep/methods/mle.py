@@ -13,7 +13,7 @@ from dask_onestep.exceptions import NotConvergedWarning
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.likelihood import initial_moments, row_log_likelihoods
 from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.newton import MAX_HALVINGS, arrived, rose, safe_start
+from dask_onestep.kernels.newton import MAX_HALVINGS, arrived, ascended, safe_start
 from dask_onestep.kernels.pilot import PilotFit
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
@@ -125,7 +125,7 @@ class MLE(BaseEstimator):
 
     def _start(self, problem: Problem, seed: int | None) -> tuple[_Start, Delayed | None]:
         if seed is not None:
-            pilot = problem.pilot("auto", seed)
+            pilot = problem.pilot("auto", seed, searched=False)
             return problem.value(problem.apply(_begin, problem.model, pilot, name="coefficients")), pilot
         known = problem.value(problem.survey())
         sums = problem.value(problem.total(initial_moments, name="initial-moments"))
@@ -184,7 +184,7 @@ class MLE(BaseEstimator):
                 step = problem.value(problem.apply(direction, problem.model, pilot, coef, sums, name="newton-step"))
             for _ in range(MAX_HALVINGS):
                 reached = problem.value(problem.moments(coef + step))
-                if rose(reached.loglik, sums.loglik) and reached.is_finite():
+                if ascended(step, sums, reached):
                     break
                 step, pilot = step / 2, None
             else:

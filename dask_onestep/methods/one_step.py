@@ -99,7 +99,7 @@ class OneStep(BaseEstimator):
         """
         steps = self._check(problem)
         seed = seed_of(self.random_state)
-        pilot = problem.pilot(self.pilot_size, seed)
+        pilot = problem.pilot(self.pilot_size, seed, searched=False)
         step = self._step(problem, pilot, None)
         for _ in range(steps - 1):
             step = self._step(problem, pilot, step)

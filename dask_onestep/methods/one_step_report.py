@@ -103,7 +103,7 @@ def report(
     OneStepEstimate
         The estimate.
     """
-    step = progress.step
+    step, shares = progress.step, representation(pilot, progress.first)
     fields = conclude(
         model,
         cov_type,
@@ -111,7 +111,7 @@ def report(
         step.ahead if products is None else products,
         n_samples=pilot.survey.n,
         decrement=step.decrement,
-        warnings=_advice(pilot, progress, steps, tol),
+        warnings=_advice(pilot, progress, shares, steps, tol),
     )
     return OneStepEstimate(
         **fields,
@@ -123,7 +123,7 @@ def report(
         pilot_coef=pilot.coef,
         pilot_decrement=_pilot_decrement(progress.first),
         pilot_distance=_pilot_distance(pilot, progress.first, np.nan_to_num(fields["coef"])),
-        pilot_representation=representation(pilot, progress.first),
+        pilot_representation=shares,
         pilot_separated=pilot.separated,
         random_state=seed,
         shortened=step.shortened,
@@ -143,19 +143,21 @@ def _pilot_distance(pilot: PilotFit, first: Step, coef: np.ndarray) -> float:
     return float(moved @ first.sums.information @ moved) / spread
 
 
-def _unlike(pilot: PilotFit, first: Step) -> float | None:
+def _unlike(pilot: PilotFit, first: Step, shares: tuple[float, float]) -> float | None:
     """Return by how much the pilot's information is off where that is beyond chance, else None.
 
     For n honest rows the eigenvalues lie within (1 ± √(d/n))², the edges of the Marchenko–Pastur law.
     """
     edge = np.sqrt(first.factor.rank / pilot.n)
-    least, greatest = representation(pilot, first)
+    least, greatest = shares
     if pilot.ratio > 1 and greatest > _SLACK * (1 + edge) ** 2:
         return greatest
     return least if pilot.ratio > 1 and least < max(1 - edge, 0) ** 2 / _SLACK else None
 
 
-def _advice(pilot: PilotFit, progress: Progress, steps: int | str, tol: float) -> tuple[tuple[type[Warning], str], ...]:
+def _advice(
+    pilot: PilotFit, progress: Progress, shares: tuple[float, float], steps: int | str, tol: float
+) -> tuple[tuple[type[Warning], str], ...]:
     step = progress.step
     advice: list[tuple[type[Warning], str]] = []
     limit = tol * step.unit
@@ -178,7 +180,7 @@ def _advice(pilot: PilotFit, progress: Progress, steps: int | str, tol: float) -
             "model instead. Draw a larger pilot, use method='mle', or rein in the largest covariates."
         )
         advice.append((StepWarning, text))
-    if (off := _unlike(pilot, progress.first)) is not None:
+    if (off := _unlike(pilot, progress.first, shares)) is not None:
         text = (
             f"The pilot is unlike the whole: along some direction all rows hold {off:.2g} times the information "
             "that it promises, so a few rows decide there, and the estimate may be far from the MLE whatever "

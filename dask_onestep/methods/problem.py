@@ -23,7 +23,7 @@ from dask_onestep.kernels.covariance import score_products
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.pilot import PilotFit, fit_pilot
 from dask_onestep.kernels.rows import Model
-from dask_onestep.kernels.sampling import PilotSample, PilotSize, Survey, pilot_rows, survey
+from dask_onestep.kernels.sampling import PilotSample, PilotSize, Survey, pilot_rows, survey, unsearched_pilot_rows
 from dask_onestep.methods.arguments import check_pilot_size
 from dask_onestep.progress import persist_shown
 
@@ -164,7 +164,7 @@ class Problem:
         """
         return self.total(score_products, coef, self.cov_type, name="score-products")
 
-    def pilot(self, size: str | int | float, seed: int) -> Delayed:
+    def pilot(self, size: str | int | float, seed: int, *, searched: bool = True) -> Delayed:
         """Return the MLE of a simple random sample of all usable rows: one pass.
 
         The labels of a classification are learned on the way.
@@ -175,6 +175,9 @@ class Problem:
             Rows, or share of all rows.
         seed : int
             Seed of the sample.
+        searched : bool, default=True
+            Whether the pass searches all covariates for NaN and infinity.  If not it reads those of the sample alone,
+            and a pass such as `moments` has to follow, whose sums show them.
 
         Returns
         -------
@@ -186,7 +189,7 @@ class Problem:
         ValueError
             If `size` is not one of these.
         """
-        pilot = self.settle(self.apply(fit_pilot, self._sample(size, seed), self.model, name="pilot-fit"))
+        pilot = self.settle(self.apply(fit_pilot, self._sample(size, seed, searched), self.model, name="pilot-fit"))
         if self.model.classify:
             self.classes = self.apply(_classes_of_fit, pilot, name="classes")
         return pilot
@@ -211,16 +214,17 @@ class Problem:
         ValueError
             If `size` is not one of these.
         """
-        sample = self.settle(self._sample(size, seed))
+        sample = self.settle(self._sample(size, seed, True))
         if self.model.classify:
             self.classes = self.apply(_classes, sample, self.model.n_classes, name="classes")
         return sample
 
-    def _sample(self, size: str | int | float, seed: int) -> Delayed:
+    def _sample(self, size: str | int | float, seed: int, searched: bool) -> Delayed:
         known = self.blocks.n_rows if self.model.missing == "raise" else None
         # A restricted model has the pilot of the whole one.
         rule = PilotSize(check_pilot_size(size), len(self.model.all_names), known)
-        return self.total(pilot_rows, rule, seed, name="pilot-sample")
+        kernel = pilot_rows if searched else unsearched_pilot_rows
+        return self.total(kernel, rule, seed, name="pilot-sample")
 
     def restricted(self, values: dict[str, float]) -> Problem:
         """Return the problem with coefficients held at values, as a null hypothesis holds them.

@@ -168,7 +168,7 @@ class Surrogate(BaseEstimator):
 
     def _anchor(self, problem: Problem, seed: int | None) -> Delayed:
         if seed is not None:
-            return problem.pilot(self.pilot_size, seed)
+            return problem.pilot(self.pilot_size, seed, searched=False)
         anchor = problem.settle(problem.first_block(anchor_block, name="anchor-fit"))
         if problem.model.classify:
             problem.classes = problem.apply(_classes, anchor, name="classes")
