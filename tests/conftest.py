@@ -10,6 +10,8 @@ from distributed import Client, LocalCluster
 from hypothesis import settings
 from support import Loads
 
+from dask_onestep.datasets import make_glm
+
 # A search rather than a test: python -m pytest … --hypothesis-profile=search
 settings.register_profile("search", max_examples=5000, deadline=None)
 
@@ -48,6 +50,18 @@ def scheduler(request):
     """Run the test on each scheduler."""
     request.getfixturevalue("client" if request.param == "distributed" else request.param)
     return request.param
+
+
+@pytest.fixture
+def binary(threads):
+    """X, y and coefficients of a logistic model."""
+    return make_glm(2000, 3, family="binomial", chunks=300, random_state=1)
+
+
+@pytest.fixture
+def counts(threads):
+    """X, y and coefficients of a Poisson model."""
+    return make_glm(2000, 3, family="poisson", chunks=300, random_state=1)
 
 
 @pytest.fixture

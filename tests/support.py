@@ -46,6 +46,12 @@ def chunked(array, sizes):
     return da.from_array(array, chunks=(tuple(sizes), *array.shape[1:]))
 
 
+def frame_of(x, y, parts=4):
+    """Return the covariates a, b, c and the response y as one frame."""
+    table = pd.DataFrame(x.compute(), columns=["a", "b", "c"]).assign(y=y.compute())
+    return dd.from_pandas(table, npartitions=parts)
+
+
 def draw_table(seed, rows, columns):
     """Return rows of y in {0, 1} and covariates."""
     rng = np.random.default_rng((7, seed))

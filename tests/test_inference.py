@@ -8,7 +8,8 @@ from scipy import special, stats
 from support import chunked
 
 from dask_onestep import GLMRegressor
-from dask_onestep.inference import TestResult, coefficient_table, parse_null, restrictions, wald
+from dask_onestep.inference import TestResult, coefficient_table, parse_null, wald
+from dask_onestep.inference.hypotheses import restrictions
 
 NAMES = ("intercept", "a", "b")
 ALONE = {name: (name,) for name in NAMES}

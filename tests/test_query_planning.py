@@ -11,7 +11,8 @@ ROOT = Path(__file__).parent.parent
 CORE = (
     "(test_graph and synchronous)"
     " or (test_one_step and (test_any_chunking or one_frame or one_array or unknown_chunk) and not distributed)"
-    " or (test_estimators and (predictions_on or all_kinds or unequal_chunks or fit_delayed_computes_nothing))"
+    " or (test_predicting and predictions_on) or (test_reading and all_kinds)"
+    " or (test_errors and unequal_chunks) or (test_fit_delayed and computes_nothing)"
     " or (test_mle and raw_columns)"
     " or (test_average and (local_fits or without_rows))"
     " or (test_surrogate and (of_the_first_block or of_the_pilot or dropped_rows))"
@@ -20,7 +21,8 @@ CORE = (
     " or (test_frames and (coded_by_hand or keep_the_index or complete_cases or placed))"
 )
 FILES = [
-    *("test_graph.py", "test_one_step.py", "test_estimators.py", "test_mle.py", "test_average.py"),
+    *("test_graph.py", "test_one_step.py", "test_mle.py", "test_average.py"),
+    *("test_predicting.py", "test_reading.py", "test_errors.py", "test_fit_delayed.py"),
     *("test_surrogate.py", "test_debiased_lasso.py", "test_multinomial.py", "test_frames.py"),
 ]
 

@@ -11,7 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.exceptions import UnlikePilotWarning, with_pointer
 from dask_onestep.fit_statistics import FitStatistics
-from dask_onestep.inference import TestResult, coefficient_table, restrictions, wald
+from dask_onestep.inference import TestResult, coefficient_table, wald
+from dask_onestep.inference.hypotheses import restrictions
 from dask_onestep.methods import OneStep, resolve_method
 from dask_onestep.summaries import Summary
 

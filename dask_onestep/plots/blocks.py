@@ -9,12 +9,12 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.kernels.block_sums import block_sums
-from dask_onestep.plots.canvas import axes_for, finished
+from dask_onestep.plots.canvas import Display
 
 __all__ = ["BlocksDisplay"]
 
 
-class BlocksDisplay:
+class BlocksDisplay(Display):
     """Blocks against the whole: which of them differ, and in what.
 
     Build it with `from_estimator`.
@@ -144,7 +144,7 @@ class BlocksDisplay:
         known = self.values.loc[:, self.values.notna().any()]
         known = known if known.shape[1] else self.values
         blocks, names = known.shape
-        ax = axes_for(ax, (min(12.0, 3.0 + 0.3 * blocks), 1.6 + 0.35 * names))
+        ax = self._axes(ax, (min(12.0, 3.0 + 0.3 * blocks), 1.6 + 0.35 * names))
         shown = known.to_numpy().T
         # At the least 3, so that what chance gives stays pale.
         reach = max(3.0 if self.kind == "score" else 1.0, np.nanmax(np.abs(shown), initial=0.0))
@@ -155,4 +155,4 @@ class BlocksDisplay:
         ax.set_xlabel("block")
         words = {"score": "score, in s.d.", "mean": "mean, in s.d."}
         ax.figure.colorbar(image, ax=ax, label=words[self.kind])
-        return finished(self, ax)
+        return self

@@ -2,59 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["COLOURS", "MARKS", "axes_for", "finished"]
+__all__ = ["COLOURS", "MARKS", "Display", "checked_names", "style"]
 
 # Okabe and Ito's colours, told apart by the colour-blind; the marks differ besides.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
 
-def axes_for(ax: Any, size: tuple[float, float]) -> Any:
-    """Return the axes given, or those of a new figure.
+class Display:
+    """What knows where it was drawn.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        What was drawn on.
+    figure_ : matplotlib Figure
+        Its figure.
+    """
+
+    ax_: Any
+    figure_: Any
+
+    def _axes(self, ax: Any, size: tuple[float, float]) -> Any:
+        """Return the axes to draw on, the box around them opened, and keep them and their figure.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None
+            Where to draw, if the user said; else a new figure is made.
+        size : tuple of (float, float)
+            Width and height of a new figure in inches.
+
+        Returns
+        -------
+        matplotlib Axes
+            Where to draw.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is missing.
+        """
+        if ax is None:
+            try:
+                import matplotlib.pyplot as plt
+            except ImportError as error:
+                raise ImportError("Plots need matplotlib: pip install 'dask_onestep[plots]'.") from error
+            ax = plt.subplots(figsize=size, layout="constrained")[1]
+        ax.spines[["top", "right"]].set_visible(False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return ax
+
+
+def style(number: int) -> dict[str, str]:
+    """Return the colour and the mark of one among several things drawn; they come round again.
 
     Parameters
     ----------
-    ax : matplotlib Axes or None
-        Where to draw, if the user said.
-    size : tuple of (float, float)
-        Width and height of a new figure in inches.
+    number : int
+        Which of them, from 0.
 
     Returns
     -------
-    matplotlib Axes
-        Where to draw.
+    dict
+        ``color`` and ``marker``, as matplotlib calls them.
+    """
+    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKS[number % len(MARKS)]}
+
+
+def checked_names(names: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return the names of coefficients that a user chose.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The names chosen.
+    known : sequence of str
+        Names of the coefficients that can be drawn.
+
+    Returns
+    -------
+    list of str
+        The names chosen, in their order.
 
     Raises
     ------
-    ImportError
-        If matplotlib is missing.
+    ValueError
+        If one is not known.
     """
-    if ax is not None:
-        return ax
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError("Plots need matplotlib: pip install 'dask_onestep[plots]'.") from error
-    return plt.subplots(figsize=size, layout="constrained")[1]
-
-
-def finished(display: Any, ax: Any) -> Any:
-    """Return the display with ``ax_`` and ``figure_``, the box around the plot opened.
-
-    Parameters
-    ----------
-    display : object
-        What was drawn.
-    ax : matplotlib Axes
-        Where.
-
-    Returns
-    -------
-    object
-        The display.
-    """
-    ax.spines[["top", "right"]].set_visible(False)
-    display.ax_, display.figure_ = ax, ax.figure
-    return display
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"names has {unknown}, which are not coefficients. These are: {', '.join(known)}.")
+    return list(names)

@@ -8,12 +8,12 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from dask_onestep.plots.canvas import COLOURS, MARKS, axes_for, finished
+from dask_onestep.plots.canvas import Display, checked_names, style
 
 __all__ = ["CoefficientDisplay"]
 
 
-class CoefficientDisplay:
+class CoefficientDisplay(Display):
     """Coefficients with their intervals, of one fit or of several side by side.
 
     Build it with `from_estimator`.
@@ -116,21 +116,19 @@ class CoefficientDisplay:
         ['x1']
         """
         known = list(dict.fromkeys(name for table in self.tables.values() for name in table.index))
-        if names is not None and (unknown := [name for name in names if name not in known]):
-            raise ValueError(f"names has {unknown}, which are not coefficients. These are: {', '.join(known)}.")
-        shown = [name for name in known if name != "intercept"] if names is None else list(names)
+        shown = [name for name in known if name != "intercept"] if names is None else checked_names(names, known)
         step = 0.7 / len(self.tables)
-        ax = axes_for(ax, (6.4, 1.2 + len(shown) * max(0.35, 0.2 * len(self.tables))))
+        ax = self._axes(ax, (6.4, 1.2 + len(shown) * max(0.35, 0.2 * len(self.tables))))
         ax.axvline(0.0, color="0.6", linewidth=1, zorder=0)
         for number, (fit, table) in enumerate(self.tables.items()):
             rows = table.reindex(shown)
             where = np.arange(len(shown)) + step * (number - (len(self.tables) - 1) / 2)
             arms = np.abs(rows[["ci_lower", "ci_upper"]].to_numpy().T - rows["coef"].to_numpy())
-            style = {"color": COLOURS[number % len(COLOURS)], "fmt": MARKS[number % len(MARKS)]}
-            ax.errorbar(rows["coef"], where, xerr=arms, label=fit, capsize=2, markersize=5, **style)
+            points = {"linestyle": "none", "capsize": 2, "markersize": 5, **style(number)}
+            ax.errorbar(rows["coef"], where, xerr=arms, label=fit, **points)
         ax.set_yticks(np.arange(len(shown)), labels=shown)
         ax.set_ylim(len(shown) - 0.5, -0.5)
         ax.set_xlabel(f"coefficient, with {self.level:.0%} interval")
         if list(self.tables) != [""]:
             ax.legend(frameon=False)
-        return finished(self, ax)
+        return self

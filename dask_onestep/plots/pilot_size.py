@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from dask_onestep.plots.canvas import COLOURS, MARKS, axes_for, finished
+from dask_onestep.plots.canvas import Display, style
 
 __all__ = ["PilotSizeDisplay"]
 
 
-class PilotSizeDisplay:
+class PilotSizeDisplay(Display):
     """Distance to the maximum-likelihood estimate against the size of the pilot.
 
     Build it with `from_estimator`.
@@ -131,13 +131,12 @@ class PilotSizeDisplay:
         >>> PilotSizeDisplay(distances, "OneStep", 10_000).plot().ax_.get_yscale()
         'log'
         """
-        ax = axes_for(ax, (6.4, 4.2))
+        ax = self._axes(ax, (6.4, 4.2))
         sizes = np.sort(self.distances["pilot_size"].unique())
         for number, (column, label) in enumerate((("pilot", "the pilot's own estimate"), ("estimate", self.method))):
-            style = {"color": COLOURS[number], "marker": MARKS[number]}
-            ax.scatter(self.distances["pilot_size"], self.distances[column], alpha=0.5, s=22, **style)
+            ax.scatter(self.distances["pilot_size"], self.distances[column], alpha=0.5, s=22, **style(number))
             middle = self.distances.groupby("pilot_size")[column].median()
-            ax.plot(middle.index, middle, label=label, markersize=6, **style)
+            ax.plot(middle.index, middle, label=label, markersize=6, **style(number))
         expected = np.sqrt(np.maximum(self.n_samples / sizes - 1.0, 0.0))
         ax.plot(sizes, expected, color="0.4", linestyle=":", label="expected of a pilot, √(N/n − 1)")
         ax.axhline(1.0, color="0.7", linewidth=1, zorder=0)
@@ -148,7 +147,7 @@ class PilotSizeDisplay:
         ax.set_xlabel("rows of the pilot, n")
         ax.set_ylabel("distance to the MLE, in standard errors")
         ax.legend(frameon=False)
-        return finished(self, ax)
+        return self
 
 
 def _distance(coef: np.ndarray, best: Any) -> float:

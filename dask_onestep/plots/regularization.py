@@ -12,14 +12,14 @@ from sklearn.base import clone
 
 from dask_onestep.exceptions import CoverageWarning
 from dask_onestep.methods import resolve_method
-from dask_onestep.plots.canvas import COLOURS, axes_for, finished
+from dask_onestep.plots.canvas import COLOURS, Display, checked_names, style
 
 __all__ = ["RegularizationDisplay"]
 
 _SHOWN = len(COLOURS) - 1  # as many as have a colour of their own, black being the debiased method's
 
 
-class RegularizationDisplay:
+class RegularizationDisplay(Display):
     """Coefficients of a sparse method against its penalty α, with the lasso beneath and intervals.
 
     Build it with `from_estimator`.
@@ -168,13 +168,13 @@ class RegularizationDisplay:
         """
         wide = self.coefficients.set_index(["alpha", "name"]).unstack()  # noqa: PD010
         chosen = self._chosen(names)
-        ax = axes_for(ax, (7.0, 4.4))
+        ax = self._axes(ax, (7.0, 4.4))
         debiased = bool(np.isfinite(wide["ci_lower"].to_numpy()).any())
         ax.axhline(0.0, color="0.6", linewidth=1, zorder=0)
         for name in wide["coef"].columns.difference([*chosen, "intercept"]):
             ax.plot(wide.index, wide["coef"][name], color="0.8", linewidth=0.8, zorder=0)
         for number, name in enumerate(chosen):
-            colour = COLOURS[number % len(COLOURS)]
+            colour = style(number)["color"]
             ax.plot(wide.index, wide["coef"][name], color=colour, label=name)
             if debiased:
                 ax.plot(wide.index, wide["average"][name], color=colour, linestyle="--", linewidth=1)
@@ -191,14 +191,12 @@ class RegularizationDisplay:
         ax.set_ylabel("coefficient")
         # Beside the lines, which fill the axes from edge to edge.
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        return finished(self, ax)
+        return self
 
     def _chosen(self, names: Sequence[str] | None) -> list[str]:
         known = [name for name in self.coefficients["name"].unique() if name != "intercept"]
         if names is not None:
-            if unknown := [name for name in names if name not in known]:
-                raise ValueError(f"names has {unknown}, which are not coefficients. These are: {', '.join(known)}.")
-            return list(names)
+            return checked_names(names, known)
         sizes = self.coefficients.assign(size=self.coefficients["average"].abs()).groupby("name")["size"].max()
         largest = set(sizes.drop("intercept", errors="ignore").nlargest(_SHOWN).index)
         return [name for name in known if name in largest]

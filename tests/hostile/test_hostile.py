@@ -2,12 +2,14 @@
 
 from collections import Counter
 
+import blocks  # noqa: F401  each module enters its cases
 import callables  # noqa: F401
 import dask
-import designs  # noqa: F401  each module enters its cases
-import layouts  # noqa: F401
+import designs  # noqa: F401
+import names  # noqa: F401
 import pytest
 import responses  # noqa: F401
+import shapes  # noqa: F401
 import usage  # noqa: F401
 import values  # noqa: F401
 from catalogue import CASES, FORMS

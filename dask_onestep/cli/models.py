@@ -1,0 +1,154 @@
+"""What a command's words ask for: the formula, the columns to read for it, and the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dask.dataframe as dd
+from sklearn.base import clone
+
+from dask_onestep.estimators import GLMClassifier, GLMRegressor
+from dask_onestep.kernels.terms import Factor, Terms, formula_terms, is_numeric
+from dask_onestep.methods import resolve_method
+
+__all__ = ["categories_of", "columns_of", "estimator_for", "parse_formula"]
+
+
+def parse_formula(formula: str) -> Terms:
+    """Return the terms of a formula, which must have a response.
+
+    Parameters
+    ----------
+    formula : str
+        Such as ``"y ~ a + C(b)"``.
+
+    Returns
+    -------
+    Terms
+        Its terms.
+
+    Raises
+    ------
+    ValueError
+        If it has no left-hand side, or cannot be read.
+    """
+    terms = formula_terms(formula, fit_intercept=True)
+    if terms.response is None:
+        raise ValueError(f"the formula {formula!r} has no left-hand side: write 'y ~ ...'.")
+    return terms
+
+
+def columns_of(terms: Terms, *others: str | None) -> list[str]:
+    """Return the columns that a formula and the options read.
+
+    Parameters
+    ----------
+    terms : Terms
+        The formula's.
+    *others : str or None
+        Columns that options name, such as weights.
+
+    Returns
+    -------
+    list of str
+        Their names.
+    """
+    response = () if terms.response is None else terms.response.columns
+    return [*terms.columns, *response, *(name for name in others if name is not None)]
+
+
+def categories_of(terms: Terms) -> list[str]:
+    """Return the columns that a formula reads as categories by C(...).
+
+    Parameters
+    ----------
+    terms : Terms
+        The formula's.
+
+    Returns
+    -------
+    list of str
+        Their names.
+    """
+    return [name for factor in terms.factors if factor.coded for name in factor.columns]
+
+
+def estimator_for(
+    table: dd.DataFrame,
+    terms: Terms,
+    family: str,
+    link: str | None,
+    method: str,
+    pilot_size: str | None,
+    seed: int | None,
+    cov_type: str,
+    missing: str,
+    verbose: bool,
+) -> GLMRegressor | GLMClassifier:
+    """Return the estimator that a command asks for: a classifier where the response is a column of words.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What it is to be fitted on; nothing of it is computed.
+    terms : Terms
+        The formula's.
+    family, link, method, cov_type, missing : str
+        As the estimators have them; `link` may be None.
+    pilot_size : str or None
+        Rows, or share of all rows, as they were typed.
+    seed : int or None
+        Seed of the pilot.
+    verbose : bool
+        Whether to show progress.
+
+    Returns
+    -------
+    GLMRegressor or GLMClassifier
+        Not fitted.
+
+    Raises
+    ------
+    ValueError
+        If an option means nothing to the method or is not a number, or labels meet another family than binomial.
+    """
+    chosen = clone(resolve_method(method))
+    given = {"pilot_size": _pilot_size(pilot_size), "random_state": seed}
+    for name, value in given.items():
+        if value is not None:
+            if name not in chosen.get_params():
+                raise ValueError(
+                    f"--{'seed' if name == 'random_state' else 'pilot-size'} means nothing to --method {method}."
+                )
+            chosen.set_params(**{name: value})
+    options: dict[str, Any] = {
+        "method": chosen,
+        "formula": terms.formula,
+        "cov_type": cov_type,
+        "missing": missing,
+        "verbose": verbose,
+    }
+    response = terms.response
+    if response is not None and _has_labels(table, response):
+        if family != "binomial":
+            raise ValueError(f"{response.name} holds labels, not numbers: --family binomial tells them apart.")
+        return GLMClassifier(link or "logit", **options)
+    return GLMRegressor(family, link, **options)
+
+
+def _pilot_size(text: str | None) -> int | float | None:
+    if text is None:
+        return None
+    try:
+        size = float(text)
+        return int(size) if size > 1 and size.is_integer() else int(text) if text.isdigit() else size
+    except ValueError:
+        raise ValueError(f"--pilot-size {text} is neither a number of rows nor a share.") from None
+
+
+def _has_labels(table: dd.DataFrame, response: Factor) -> bool:
+    """Return whether the response is a column of words, to be classified; numbers are 0, 1 or shares."""
+    if response.source is not None or response.name not in table.columns:
+        return False
+    dtype = table.dtypes[response.name]
+    return not is_numeric(dtype) and getattr(dtype, "kind", "O") not in "mM"

@@ -1,0 +1,16 @@
+"""Tables, intervals and tests from coefficients and their covariance."""
+
+from dask_onestep.inference.hypotheses import parse_null
+from dask_onestep.inference.results import TestResult, p_text
+from dask_onestep.inference.statistics import score_statistic, score_statistic_beside, wald
+from dask_onestep.inference.tables import coefficient_table
+
+__all__ = [
+    "TestResult",
+    "coefficient_table",
+    "p_text",
+    "parse_null",
+    "score_statistic",
+    "score_statistic_beside",
+    "wald",
+]

@@ -1,0 +1,145 @@
+"""Wald and score statistics."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import linalg
+
+from dask_onestep.inference.results import TestResult
+from dask_onestep.kernels.linear_algebra import factorize
+
+__all__ = ["score_statistic", "score_statistic_beside", "wald"]
+
+
+def wald(
+    coef: np.ndarray, covariance: np.ndarray, restriction: np.ndarray, value: np.ndarray, df_denom: float, text: str
+) -> TestResult:
+    """Return the Wald test of R β = r.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (d,)
+        β̂.
+    covariance : ndarray of shape (d, d)
+        Its covariance.
+    restriction : ndarray of shape (s, d)
+        R.
+    value : ndarray of shape (s,)
+        r.
+    df_denom : float
+        N − d for the F test of a family with a dispersion; NaN for χ².
+    text : str
+        The hypothesis in words.
+
+    Returns
+    -------
+    TestResult
+        (Rβ̂ − r)'(R C R')⁻¹(Rβ̂ − r), over s for F.
+
+    Raises
+    ------
+    ValueError
+        If R has dependent rows, or concerns an aliased coefficient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference import wald
+    >>> coef, covariance = np.array([1.0, 2.0]), np.diag([0.25, 1.0])
+    >>> print(wald(coef, covariance, np.array([[0.0, 1.0]]), np.zeros(1), np.nan, "x0 = 0"))
+    Wald test of x0 = 0: chi2(1) = 4, p = 0.046.
+    """
+    used = (restriction != 0).any(axis=0)
+    if np.isnan(coef[used]).any():
+        raise ValueError(f"The hypothesis {text} concerns an aliased coefficient, which has no estimate: leave it out.")
+    gap = restriction[:, used] @ coef[used] - value
+    spread = restriction[:, used] @ covariance[np.ix_(used, used)] @ restriction[:, used].T
+    if np.isnan(spread).any():
+        raise ValueError(
+            f"The hypothesis {text} concerns a coefficient that has no standard error, its covariance being NaN: "
+            "leave it out."
+        )
+    scale = np.sqrt(np.diag(spread))
+    try:
+        lower = linalg.cholesky(spread / np.outer(scale, scale), lower=True)
+    except (linalg.LinAlgError, ValueError) as error:
+        raise ValueError(
+            f"The restrictions {text} are not independent of each other: drop those that follow from the others."
+        ) from error
+    half = linalg.solve_triangular(lower, gap / scale, lower=True)
+    statistic, s = float(half @ half), len(value)
+    return TestResult.of(statistic if np.isnan(df_denom) else statistic / s, s, df_denom, null=text, test="Wald")
+
+
+def score_statistic(score: np.ndarray, information: np.ndarray, tested: np.ndarray, *, intercept: bool = True) -> float:
+    """Return the C(α) statistic (s₁ − I₁₂I₂₂⁻¹s₂)'(I₁₁ − I₁₂I₂₂⁻¹I₂₁)⁻¹(s₁ − I₁₂I₂₂⁻¹s₂).
+
+    Parameters
+    ----------
+    score : ndarray of shape (d,)
+        s at the restricted estimate, at φ = 1.
+    information : ndarray of shape (d, d)
+        I there.
+    tested : ndarray of shape (d,) of bool
+        The coefficients that the hypothesis sets.
+    intercept : bool
+        Whether the first coefficient is the intercept.
+
+    Returns
+    -------
+    float
+        The statistic; aliased columns count neither way.
+
+    Notes
+    -----
+    It is s'I⁻¹s − s₂'I₂₂⁻¹s₂, the gain of a scoring step less that of a step in the nuisance
+    coefficients alone [1]_.
+
+    References
+    ----------
+    .. [1] Neyman, "Optimal asymptotic tests of composite statistical hypotheses", 1959.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference import score_statistic
+    >>> score_statistic(np.array([0.0, 6.0]), np.diag([4.0, 9.0]), np.array([False, True]))
+    4.0
+    """
+    whole = factorize(information, intercept=intercept).decrement(score)
+    if tested.all():
+        return whole
+    free = ~tested
+    inner = factorize(information[np.ix_(free, free)], intercept=intercept and bool(free[0]))
+    return max(0.0, whole - inner.decrement(score[free]))
+
+
+def score_statistic_beside(score: np.ndarray, information: np.ndarray, nuisance: np.ndarray) -> float:
+    """Return the C(α) statistic where the nuisance coefficients are directions of the parameter space.
+
+    Parameters
+    ----------
+    score : ndarray of shape (r,)
+        s at the restricted estimate, at φ = 1.
+    information : ndarray of shape (r, r)
+        I there.
+    nuisance : ndarray of shape (r, k)
+        Along its columns the hypothesis leaves the coefficients free.
+
+    Returns
+    -------
+    float
+        The squared length of the score, in the metric of I⁻¹, across these directions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference import score_statistic_beside
+    >>> score_statistic_beside(np.array([0.0, 6.0]), np.diag([4.0, 9.0]), np.array([[1.0], [0.0]]))
+    4.0
+    """
+    factor = factorize(information)
+    white = factor.whiten(score)
+    free, _ = np.linalg.qr(factor.lower.T @ (factor.scale[:, None] * nuisance)[factor.kept])
+    across = white - free @ (free.T @ white)
+    return float(across @ across)

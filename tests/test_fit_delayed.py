@@ -1,0 +1,60 @@
+"""Lazy fits: nothing is computed, and what comes of them is what a fit gives."""
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from dask.delayed import Delayed
+from sklearn.base import clone
+from support import raise_if_dask_computes
+
+from dask_onestep import GLMClassifier, GLMRegressor, OneStep, Pilot
+from dask_onestep.datasets import make_glm
+from dask_onestep.exceptions import AliasingWarning
+
+
+@pytest.mark.parametrize("estimator", [GLMRegressor("poisson"), GLMClassifier(method=Pilot(500))], ids=str)
+def test_fit_delayed_computes_nothing_and_gives_fit(counts, estimator):
+    x, y, _ = counts
+    y = y if isinstance(estimator, GLMRegressor) else y > 1
+    with raise_if_dask_computes():
+        lazy = estimator.fit_delayed(x, y)
+    assert isinstance(lazy, Delayed)
+    assert not hasattr(estimator, "coef_")
+    fitted, direct = lazy.compute(), clone(estimator).fit(x, y)
+    assert type(fitted) is type(estimator)
+    for name in ("coef_", "intercept_", "covariance_", "n_passes_", "n_samples_", "decrement_"):
+        np.testing.assert_array_equal(getattr(fitted, name), getattr(direct, name), err_msg=name)
+    assert str(fitted.summary()) == str(direct.summary())
+    np.testing.assert_array_equal(fitted.predict(x).compute(), direct.predict(x).compute())
+
+
+def test_several_fits_share_one_compute(counts, scheduler):
+    x, y, _ = counts
+    grid = [GLMRegressor("poisson", method=OneStep(size)) for size in (300, 600)]
+    grid.append(GLMRegressor("poisson", cov_type="HC1", method=OneStep(300, steps=2)))
+    fits = dask.compute(*(glm.fit_delayed(x, y) for glm in grid))
+    assert [fit.estimate_.pilot_size for fit in fits] == [300, 600, 300]
+    assert [fit.n_passes_ for fit in fits] == [2, 2, 4]
+    for glm, fit in zip(grid, fits, strict=True):
+        np.testing.assert_array_equal(glm.fit(x, y).covariance_, fit.covariance_)
+
+
+def test_fit_delayed_leaves_warnings_in_the_estimate(threads):
+    x, y, _ = make_glm(400, 2, chunks=100)
+    x = da.concatenate([x, x[:, :1]], axis=1)
+    lazy = GLMRegressor().fit_delayed(x, y)
+    fitted = lazy.compute()
+    ((category, text),) = fitted.estimate_.warnings
+    assert category is AliasingWarning
+    assert text.startswith("Aliased columns get NaN: x2.")
+    assert "Warning: Aliased columns" in str(fitted.summary())
+    with pytest.warns(UserWarning, match=r"Aliased columns get NaN: x2\."):
+        GLMRegressor().fit(x, y)
+
+
+@pytest.mark.parametrize("method", ["mle", OneStep(steps="auto")])
+def test_methods_that_iterate_have_no_one_graph(counts, method):
+    x, y, _ = counts
+    with pytest.raises(ValueError, match="fit_delayed: "):
+        GLMRegressor("poisson", method=method).fit_delayed(x, y)
