@@ -102,6 +102,8 @@ classic = pytest.mark.skipif(
     bool(dask.config.get("array.query-planning", False)),
     reason="Dask's array.query-planning has no boolean index, from_delayed, to_dask_array or annotations",
 )
+
+
 def from_lagged_rows(loads):
     """Rows that two blocks share, by way of nodes that are neither tasks nor data: each is another's name."""
     table = loads.array()

@@ -30,7 +30,8 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
         R(δ) = ℓ_pil(β + δ) − ℓ_pil(β) − s_pil'δ + ½ δ'I_pil δ,
 
     inside the region δ'Iδ ≤ 10 φ̂d(N/n − 1): R is what the pilot rows know of the likelihood's third
-    and higher order terms.  Either step is halved while J says that it overshoots; where no part of it
+    and higher order terms.  Under links that are not canonical means at β + δ stand for the pilot's responses in R (see
+    `Curvature.expecting`).  Either step is halved while J says that it overshoots; where no part of it
     leads to finite sums, it leads to the null model instead.
 
     Parameters
@@ -63,7 +64,7 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
         return retreat(model, pilot, sums)
     if found is None:
         step = replace(step, fell_back=correction == "pilot")
-    else:
+    elif not step.shortened:
         step = replace(step, decrement=curvature.sampling_decrement(found, factor))
     if step.decrement <= UNUSABLE * step.unit or (coef != pilot.coef).any():
         return step

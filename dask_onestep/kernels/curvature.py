@@ -133,12 +133,18 @@ class Curvature:
         honest = found.converged and bool((found.factor.kept == factor.kept).all())
         return found.coef if honest else None
 
+    def foretold_decrement(self, step: np.ndarray, factor: Factor) -> float:
+        """Return the expected λ² at a step that does not zero the foretold score, means standing for responses."""
+        expected = self.expecting(self.coef + step)
+        return factor.decrement(expected(step).score) + expected._noise_decrement(step, factor)
+
     def sampling_decrement(self, step: np.ndarray, factor: Factor) -> float:
         """Return the expected λ² at the corrected step, from the spread of the pilot rows' corrections.
 
         The corrected step zeroes the score as the pilot extrapolates it, so that estimate would be 0 by
         construction.  What is left is the sampling error of (N/n)Σrᵢ, rᵢ the part of row i's score that
-        is not linear in δ: E λ² = tr(I⁻¹ Var), with the finite-population factor 1 − n/N.
+        is not linear in δ: E λ² = tr(I⁻¹ Var), with the finite-population factor 1 − n/N.  Where means stand for
+        responses, rᵢ is their part alone, and that of the noise of all rows is added.
         """
         model, pilot, coef = self.model, self.pilot, self.coef
         if pilot.n < 2:
@@ -155,4 +161,22 @@ class Curvature:
         total, square = total[free], square[np.ix_(free, free)]
         n, ratio = pilot.n, pilot.ratio
         spread = (square - np.outer(total, total) / n) * n / (n - 1)
-        return float(max(0.0, np.trace(factor.solve(spread)) * top * top * ratio**2 * (1.0 - 1.0 / ratio)))
+        sampled = max(0.0, float(np.trace(factor.solve(spread))) * top * top * ratio**2 * (1.0 - 1.0 / ratio))
+        return sampled + self._noise_decrement(step, factor)
+
+    def _noise_decrement(self, step: np.ndarray, factor: Factor) -> float:
+        """Return what the noise of all rows' responses adds to E λ² where means stand for the pilot's.
+
+        Σᵢ (yᵢ − μᵢ)Δqᵢxᵢ, q = μ'/V, has mean 0 over all rows and variance (N/n)Σ((yᵢ − μᵢ)Δqᵢ)²xᵢxᵢ' of the pilot's.
+        """
+        if self.rows is self.pilot.rows:
+            return 0.0
+        top = 1.0 if self.rows.weights is None else float(self.rows.weights.max()) or 1.0
+        square = np.zeros((len(factor.kept), len(factor.kept)))
+        with np.errstate(all="ignore"):
+            found = zip(
+                *(remainders(rows, self.model, self.coef, step) for rows in (self.pilot.rows, self.rows)), strict=True
+            )
+            for (part, observed), (_, expected) in found:
+                square += part.gram(np.square((observed - expected) / top))
+        return float(max(0.0, np.trace(factor.solve(square)) * top * top * self.pilot.ratio))

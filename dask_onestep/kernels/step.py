@@ -96,7 +96,7 @@ def arrive(curvature: Curvature, factor: Factor, step: np.ndarray) -> Step | Non
         ahead = curvature(step)
     if not ahead.is_finite():
         return None
-    decrement = factor.decrement(ahead.score)
+    decrement = curvature.foretold_decrement(step, factor)
     sums, intercept = curvature.sums, curvature.model.has_intercept
     information = ahead.information
     if not (factorize(information, intercept=intercept).kept == factor.kept).all():
