@@ -1,0 +1,156 @@
+"""From what a model reads of a table, and a pass over it, to its design."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from dask_onestep.kernels.design import Design, column_levels, plain_rows, treatment_names
+from dask_onestep.kernels.specification import check_kinds, specify_terms
+from dask_onestep.kernels.table import MAX_LEVELS, TOO_MANY_LEVELS, sorted_levels
+from dask_onestep.kernels.terms import Factor, Terms, is_numeric, refusing_records
+from dask_onestep.kernels.wide import WideFactor, are_wide
+
+__all__ = ["assemble", "make_design", "open_factors"]
+
+
+def open_factors(terms: Terms, dtypes: Mapping[str, Any]) -> tuple[Factor, ...]:
+    """Return the categorical factors whose levels the dtypes do not tell.
+
+    Parameters
+    ----------
+    terms : Terms
+        What the model reads.
+    dtypes : mapping of str to dtype
+        Dtypes of the columns; categorical only where the categories are known.
+
+    Returns
+    -------
+    tuple of Factor
+        Those that a pass must look at.
+    """
+    return tuple(factor for factor in _categorical(terms, dtypes) if _told_levels(factor, dtypes) is None)
+
+
+def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
+    """Return the design of a table.
+
+    Parameters
+    ----------
+    terms : Terms
+        What the model reads.
+    dtypes : mapping of str to dtype
+        Dtypes of the columns.
+    seen : Profile or None
+        What a pass has shown; None if none was needed.
+
+    Returns
+    -------
+    Design
+        The design.
+
+    Raises
+    ------
+    ValueError
+        If no row is complete, or the formula does not fit the columns.
+    """
+    if seen is not None and seen.n == 0:
+        raise ValueError("Found array with 0 sample(s): no row has all that the formula uses.")
+    looked_at = {} if seen is None else dict(zip(seen.factors, seen.levels, strict=True))
+    levels: list[tuple[Factor, pd.Index]] = []
+    for factor in _categorical(terms, dtypes):
+        told = _told_levels(factor, dtypes)
+        if told is not None and len(told) > MAX_LEVELS:
+            raise ValueError(f"{factor.name} has {len(told):,} categories, more than {MAX_LEVELS:,}. {TOO_MANY_LEVELS}")
+        with refusing_records(factor):
+            levels.append((factor, sorted_levels(factor.values(looked_at[factor])) if told is None else told))
+    if terms.formula is None:
+        return assemble(terms, tuple(levels), None)
+    known = column_levels(levels)
+    empty = pd.DataFrame({name: _empty(dtypes[name]) for name in terms.columns})
+    rows = plain_rows(empty if seen is None else seen.level_rows(), terms.columns, known)
+    spec = specify_terms(terms, rows)
+    if seen is not None and seen.states:
+        state = specify_terms(terms, plain_rows(seen.state_rows(), terms.columns, known)).transform_state
+        spec = spec.update(transform_state=state)
+    check_kinds(spec, {factor.name for factor, _ in levels}, terms, dtypes)
+    return assemble(terms, tuple(levels), spec)
+
+
+def assemble(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], spec: Any) -> Design:
+    """Return a design of its parts.
+
+    Parameters
+    ----------
+    terms : Terms
+        What the model reads.
+    levels : tuple of (Factor, Index)
+        The levels of each categorical factor.
+    spec : ModelSpec or None
+        formulaic's specification; None without a formula.
+
+    Returns
+    -------
+    Design
+        The design, its columns named.
+    """
+    if spec is None:
+        names = treatment_names(terms, column_levels(levels))
+        effects = [
+            WideFactor(
+                factor, index, tuple(i for i, n in enumerate(names) if n.startswith(f"{factor.name}[T.")), factor.name
+            )
+            for factor, index in levels
+        ]
+        return Design(terms, names, levels, wide=_wide(effects))
+    names = tuple(spec.column_names[int(terms.fit_intercept) :])
+    return Design(terms, names, levels, spec, _wide(_effects(terms, dict(levels), spec)))
+
+
+def _effects(terms: Terms, levels: Mapping[Factor, pd.Index], spec: Any) -> list[WideFactor]:
+    """Return a formula's terms of one category each: its main effect, or its product with numbers."""
+    known = {factor.name: factor for factor in terms.factors}
+    kinds = {name: kind.value for name, (kind, _) in spec.encoder_state.items()}
+    effects = []
+    for term, columns in spec.term_indices.items():
+        parts = [known.get(part.expr) for part in term.factors]
+        categories = [part for part in parts if part and part in levels]
+        # A transform with a state may have several columns, and is formulaic's to evaluate.
+        slopes = [part for part in parts if part and not part.states and kinds.get(part.name) == "numerical"]
+        if len(categories) == 1 and len(slopes) == len(parts) - 1:
+            (factor,) = categories
+            at = tuple(column - int(terms.fit_intercept) for column in columns)
+            effects.append(WideFactor(factor, levels[factor], at, str(term), tuple(slopes)))
+    return effects
+
+
+def _wide(effects: Sequence[WideFactor]) -> tuple[WideFactor, ...]:
+    """Return the effects that are treatment-coded and better sparse."""
+    return are_wide(
+        [
+            effect
+            for effect in effects
+            # A coding of its own may leave out another level than the first, or fill all columns.
+            if "contr." not in effect.factor.name
+            and len(effect.levels) > 1
+            and len(effect.columns) in (len(effect.levels) - 1, len(effect.levels))
+        ]
+    )
+
+
+def _categorical(terms: Terms, dtypes: Mapping[str, Any]) -> list[Factor]:
+    return [f for f in terms.factors if f.coded or (f.source is None and not is_numeric(dtypes[f.name]))]
+
+
+def _told_levels(factor: Factor, dtypes: Mapping[str, Any]) -> pd.Index | None:
+    if factor.levels is not None:
+        return pd.Index(factor.levels)
+    column = factor.name if factor.source is None else factor.source
+    dtype = dtypes.get(column)
+    return dtype.categories if isinstance(dtype, pd.CategoricalDtype) else None
+
+
+def _empty(dtype: Any) -> pd.Series:
+    return pd.Series([], dtype=dtype)
