@@ -3,8 +3,10 @@
     python -m benchmarks.categories            # one pass over the same rows: dense, split (compiled, SciPy), tabmat
     python -m benchmarks.categories --density  # from which density on a dense Gram matrix is faster
     python -m benchmarks.categories --fit 10000000 [--levels 1000] [--method mle]
+    python -m benchmarks.categories --fit 200000 --formula "y ~ a + g*h" [--dense]  # h is of three categories
 
 tabmat (of glum) is needed for the first alone, numba for all but the fit.  The levels' frequencies fall as 1/(k + 10).
+--dense writes all columns in full, to see what that would take.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import resource
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from unittest import mock
 
@@ -27,6 +30,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.origin import commit
 from dask_onestep import GLMClassifier
 from dask_onestep.families import Binomial
+from dask_onestep.kernels import assembly
 from dask_onestep.kernels import slices as slicing
 from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled import CompiledSlice, CompiledSplitSlice
@@ -154,26 +158,29 @@ def partition(number: int, rows: int, levels: int) -> pd.DataFrame:
     eta = -1.5 + 0.5 * frame["a"] - 0.3 * frame["b"] + effects[code]
     frame["y"] = (rng.random(rows) < 1 / (1 + np.exp(-eta))).astype(np.int8)
     frame["g"] = pd.Categorical.from_codes(code.astype(np.int16), [f"L{i:04d}" for i in range(levels)])
+    frame["h"] = pd.Categorical.from_codes(rng.integers(0, 3, rows).astype(np.int8), ["p", "q", "r"])
     return frame
 
 
-def fit(rows: int, levels: int, method: str) -> None:
+def fit(rows: int, levels: int, method: str, formula: str) -> None:
     """Fit a lazily generated table on two threads; print time and peak memory."""
     share = min(rows, 500_000)
     data = dd.from_map(partition, range(rows // share), rows=share, levels=levels, meta=partition(0, 10, levels))
-    glm = GLMClassifier(formula="y ~ a + b + g", method=method)
-    start = time.perf_counter()
+    glm = GLMClassifier(formula=formula, method=method)
+    start, worked = time.perf_counter(), time.process_time()
     with dask.config.set(scheduler="threads", num_workers=2), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         glm.fit(data)
-    seconds = time.perf_counter() - start
+    seconds, worked = time.perf_counter() - start, time.process_time() - worked
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{method}: {glm.n_samples_:,} rows, {len(glm.coef_table())} coefficients, {glm.n_passes_} passes, "
-        f"{seconds:.0f} s, peak {peak:.0f} MB; a dense matrix would take {8e-9 * rows * len(glm.coef_table()):.0f} GB"
+        f"{seconds:.0f} s, {worked:.0f} s of processors, "
+        f"peak {peak:.0f} MB; a dense matrix would take {8e-9 * rows * len(glm.coef_table()):.0f} GB"
     )
     effects = 0.7 * np.random.default_rng(9).normal(size=levels)
-    table = glm.coef_table().iloc[3:]
+    table = glm.coef_table()
+    table = table[table.index.str.startswith("g[T.") & ~table.index.str.contains(":")]
     z = (table["coef"] - (effects[1:] - effects[0])) / table["std_err"]
     print(f"levels' effects, (estimate − truth)/standard error: mean {z.mean():.2f}, standard deviation {z.std():.2f}")
     for warning in caught:
@@ -189,11 +196,14 @@ def main() -> None:
     parser.add_argument("--fit", type=int, metavar="ROWS")
     parser.add_argument("--levels", type=int, default=1000)
     parser.add_argument("--method", default="one-step")
+    parser.add_argument("--formula", default="y ~ a + b + g", help="of the fit, with the levels' main effects g")
+    parser.add_argument("--dense", action="store_true", help="fit with all columns written in full")
     options = parser.parse_args()
     if options.density:
         densities(options.repeats)
     elif options.fit:
-        fit(options.fit, options.levels, options.method)
+        with mock.patch.object(assembly, "are_wide", return_value=()) if options.dense else nullcontext():
+            fit(options.fit, options.levels, options.method, options.formula)
     else:
         table = compare(options.rows, options.seconds)
         RESULTS.parent.mkdir(exist_ok=True)

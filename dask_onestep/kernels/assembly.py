@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from dask_onestep.kernels.design import Design, column_levels, plain_rows, treatment_names
-from dask_onestep.kernels.specification import check_kinds, specify_terms
+from dask_onestep.kernels.specification import check_kinds, specify_terms, treatment_products
 from dask_onestep.kernels.table import MAX_LEVELS, TOO_MANY_LEVELS, sorted_levels
 from dask_onestep.kernels.terms import Factor, Terms, is_numeric, refusing_records
-from dask_onestep.kernels.wide import WideFactor, are_wide
+from dask_onestep.kernels.wide import Coding, WideProduct, are_wide
 
 __all__ = ["assemble", "make_design", "open_factors"]
 
@@ -98,46 +98,20 @@ def assemble(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], spec: An
     """
     if spec is None:
         names = treatment_names(terms, column_levels(levels))
-        effects = [
-            WideFactor(
-                factor, index, tuple(i for i, n in enumerate(names) if n.startswith(f"{factor.name}[T.")), factor.name
-            )
-            for factor, index in levels
-        ]
-        return Design(terms, names, levels, wide=_wide(effects))
+        return Design(terms, names, levels, wide=are_wide(_main_effects(terms, levels)))
     names = tuple(spec.column_names[int(terms.fit_intercept) :])
-    return Design(terms, names, levels, spec, _wide(_effects(terms, dict(levels), spec)))
+    return Design(terms, names, levels, spec, are_wide(treatment_products(spec, terms, dict(levels))))
 
 
-def _effects(terms: Terms, levels: Mapping[Factor, pd.Index], spec: Any) -> list[WideFactor]:
-    """Return a formula's terms of one category each: its main effect, or its product with numbers."""
-    known = {factor.name: factor for factor in terms.factors}
-    kinds = {name: kind.value for name, (kind, _) in spec.encoder_state.items()}
-    effects = []
-    for term, columns in spec.term_indices.items():
-        parts = [known.get(part.expr) for part in term.factors]
-        categories = [part for part in parts if part and part in levels]
-        # A transform with a state may have several columns, and is formulaic's to evaluate.
-        slopes = [part for part in parts if part and not part.states and kinds.get(part.name) == "numerical"]
-        if len(categories) == 1 and len(slopes) == len(parts) - 1:
-            (factor,) = categories
-            at = tuple(column - int(terms.fit_intercept) for column in columns)
-            effects.append(WideFactor(factor, levels[factor], at, str(term), tuple(slopes)))
+def _main_effects(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...]) -> list[WideProduct]:
+    """Return the categories of a table each of whose columns is a covariate."""
+    codings = {factor.name: Coding(factor, index, 0) for factor, index in levels}
+    effects, at = [], 0
+    for column in terms.columns:
+        if column in codings:
+            effects.append(WideProduct((codings[column],), at, column))
+        at += codings[column].width if column in codings else 1
     return effects
-
-
-def _wide(effects: Sequence[WideFactor]) -> tuple[WideFactor, ...]:
-    """Return the effects that are treatment-coded and better sparse."""
-    return are_wide(
-        [
-            effect
-            for effect in effects
-            # A coding of its own may leave out another level than the first, or fill all columns.
-            if "contr." not in effect.factor.name
-            and len(effect.levels) > 1
-            and len(effect.columns) in (len(effect.levels) - 1, len(effect.levels))
-        ]
-    )
 
 
 def _categorical(terms: Terms, dtypes: Mapping[str, Any]) -> list[Factor]:

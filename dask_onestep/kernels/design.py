@@ -14,7 +14,7 @@ from dask_onestep.kernels.specification import specified_columns, without_terms
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.kernels.table import complete_cases, plain_columns
 from dask_onestep.kernels.terms import Factor, Terms, plain_integers
-from dask_onestep.kernels.wide import WideFactor, sparse_columns
+from dask_onestep.kernels.wide import WideProduct, sparse_columns
 
 __all__ = ["Design", "column_levels", "plain_rows", "treatment_names"]
 
@@ -36,20 +36,20 @@ class Design:
         The levels of each categorical factor; the first is the reference of treatment coding.
     spec : ModelSpec or None
         formulaic's specification; None without a formula.
-    wide : tuple of WideFactor
-        Factors of so many levels that their columns stay sparse, and their products with numbers.
+    wide : tuple of WideProduct
+        Categories, and products of these and of numbers, of so many columns that they stay sparse; in their order.
     """
 
     terms: Terms
     names: tuple[str, ...]
     levels: tuple[tuple[Factor, pd.Index], ...]
     spec: Any = None
-    wide: tuple[WideFactor, ...] = ()
+    wide: tuple[WideProduct, ...] = ()
 
     @property
     def row_bytes(self) -> int:
         """Memory of a row of the matrix, about."""
-        held = sum(len(factor.columns) for factor in self.wide)
+        held = sum(product.width for product in self.wide)
         return 8 * (len(self.names) - held) + 16 * len(self.wide)
 
     def enter(
@@ -102,13 +102,13 @@ class Design:
         Returns
         -------
         ndarray or SplitMatrix of shape (m, p)
-            float64, without the constant; split if there are wide factors.
+            float64, without the constant; split if there are wide products.
         """
         if not self.wide:
             return self._dense(frame, self.spec, len(self.names))
-        sparse_at = np.concatenate([factor.columns for factor in self.wide])
+        sparse_at = np.concatenate([product.columns for product in self.wide])
         dense_at = np.setdiff1d(np.arange(len(self.names)), sparse_at)
-        spec = None if self.spec is None else without_terms(self.spec, {factor.term for factor in self.wide})
+        spec = None if self.spec is None else without_terms(self.spec, {product.term for product in self.wide})
         return SplitMatrix(
             self._dense(frame, spec, len(dense_at)), sparse_columns(self.wide, frame), dense_at, sparse_at
         )
@@ -120,7 +120,7 @@ class Design:
             return out
         known = column_levels(self.levels)
         if spec is None:
-            held = {factor.factor.name for factor in self.wide}
+            held = {product.term for product in self.wide}
             columns = tuple(name for name in self.terms.columns if name not in held)
         else:
             read = {str(name) for name in spec.required_variables}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
+from itertools import accumulate
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.terms import Terms, is_numeric, parse
+from dask_onestep.kernels.terms import Factor, Terms, is_numeric, parse
+from dask_onestep.kernels.wide import Coding, WideProduct
 
-__all__ = ["check_kinds", "specified_columns", "specify_terms", "without_terms"]
+__all__ = ["check_kinds", "specified_columns", "specify_terms", "treatment_products", "without_terms"]
 
 # formulaic parses its terms at every block, and Python 3.11's parser, where two threads use it at once, can raise
 # "SystemError: AST constructor recursion depth mismatch".
@@ -118,3 +121,61 @@ def check_kinds(spec: Any, categorical: set[str], terms: Terms, dtypes: Mapping[
                 f"{factor.name!r} in the formula gives no numbers, and {words} are not numeric columns. Where its "
                 f"values are meant as categories, write C({factor.name}), so that its levels are counted."
             )
+
+
+def treatment_products(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index]) -> list[WideProduct]:
+    """Return the terms that are made of treatment-coded categories, alone or with numbers, as products.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The specification.
+    terms : Terms
+        The formula's.
+    levels : mapping of Factor to Index
+        The levels of each categorical factor.
+
+    Returns
+    -------
+    list of WideProduct
+        In the order of the columns.  Terms with a coding of another kind, with a transform that keeps a state, or
+        with a number written in the formula are not among them: their columns are formulaic's to evaluate.
+    """
+    parts = _parts(spec, terms, levels)
+    found, at = [], -int(terms.fit_intercept)
+    for structure in spec.structure:
+        products = [_product(scoped, parts, str(structure.term)) for scoped in structure.scoped_terms]
+        whole = [product for product in products if product is not None]
+        # Columns of the same name, as levels named "b" and "T.b" may give, are one in formulaic.
+        if len(whole) == len(products) and sum(product.width for product in whole) == len(structure.columns):
+            starts = accumulate((product.width for product in whole), initial=at)
+            found += [replace(product, first=start) for product, start in zip(whole, starts, strict=False)]
+        at += len(structure.columns)
+    return found
+
+
+def _parts(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index]) -> dict[str, Coding | Factor]:
+    """Return by name what a product can be of: categories, the level given that coding leaves out, and numbers."""
+    from formulaic.transforms.contrasts import TreatmentContrasts
+
+    parts: dict[str, Coding | Factor] = {}
+    for factor in terms.factors:
+        kind, state = spec.encoder_state.get(factor.name, (None, {}))
+        if factor in levels and "contrasts" in state:
+            contrasts, known = state["contrasts"].contrasts, list(state["categories"])
+            if type(contrasts) is TreatmentContrasts and known and known == list(levels[factor]):
+                base = contrasts.get_drop_field(known, reduced_rank=False)
+                parts[factor.name] = Coding(factor, levels[factor], known.index(base))
+        elif kind is not None and kind.value == "numerical" and not factor.states:
+            parts[factor.name] = factor
+    return parts
+
+
+def _product(scoped: Any, parts: Mapping[str, Coding | Factor], term: str) -> WideProduct | None:
+    """Return one of the products that formulaic makes a term of, None if it is of anything else."""
+    held = [(parts.get(part.factor.expr), part.reduced) for part in scoped.factors]
+    codings = [part if reduced else replace(part, reference=None) for part, reduced in held if isinstance(part, Coding)]
+    slopes = [part for part, _ in held if isinstance(part, Factor)]
+    if not codings or len(codings) + len(slopes) < len(held) or scoped.scale != 1:
+        return None
+    return WideProduct(tuple(codings), 0, term, tuple(slopes))
