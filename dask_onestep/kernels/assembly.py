@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dask_onestep.kernels.design import Design, column_levels, plain_rows, treatment_names
-from dask_onestep.kernels.specification import check_kinds, specify_terms, treatment_products
+from dask_onestep.kernels.specification import check_kinds, specify_terms, transform_state, treatment_products
 from dask_onestep.kernels.table import MAX_LEVELS, TOO_MANY_LEVELS, sorted_levels
 from dask_onestep.kernels.terms import Factor, Terms, is_numeric, refusing_records
 from dask_onestep.kernels.wide import Coding, WideProduct, are_wide
@@ -71,10 +71,10 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
     known = column_levels(levels)
     empty = pd.DataFrame({name: _empty(dtypes[name]) for name in terms.columns})
     rows = plain_rows(empty if seen is None else seen.level_rows(), terms.columns, known)
-    spec = specify_terms(terms, rows)
+    state = None
     if seen is not None and seen.states:
-        state = specify_terms(terms, plain_rows(seen.state_rows(), terms.columns, known)).transform_state
-        spec = spec.update(transform_state=state)
+        state = transform_state(terms, plain_rows(seen.state_rows(), terms.columns, known))
+    spec = specify_terms(terms, rows, state)
     check_kinds(spec, {factor.name for factor, _ in levels}, terms, dtypes)
     return assemble(terms, tuple(levels), spec)
 

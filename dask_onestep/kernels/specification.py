@@ -14,14 +14,21 @@ import pandas as pd
 from dask_onestep.kernels.terms import Factor, Terms, is_numeric, parse
 from dask_onestep.kernels.wide import Coding, WideProduct
 
-__all__ = ["check_kinds", "specified_columns", "specify_terms", "treatment_products", "without_terms"]
+__all__ = [
+    "check_kinds",
+    "specified_columns",
+    "specify_terms",
+    "transform_state",
+    "treatment_products",
+    "without_terms",
+]
 
 # formulaic parses its terms at every block, and Python 3.11's parser, where two threads use it at once, can raise
 # "SystemError: AST constructor recursion depth mismatch".
 _PARSING = Lock()
 
 
-def specify_terms(terms: Terms, rows: pd.DataFrame) -> Any:
+def specify_terms(terms: Terms, rows: pd.DataFrame, state: Mapping[str, Any] | None = None) -> Any:
     """Return formulaic's specification of a formula.
 
     Parameters
@@ -30,25 +37,65 @@ def specify_terms(terms: Terms, rows: pd.DataFrame) -> Any:
         The formula's.
     rows : DataFrame
         Rows that show every level.
+    state : mapping of str to object, optional
+        The state of transforms, of `transform_state`; of these rows if it is not given.
 
     Returns
     -------
     ModelSpec
-        The specification; the state of transforms is of these rows.
+        The specification.
 
     Raises
     ------
     ValueError
         If the formula does not fit the columns.
     """
-    from formulaic.errors import FormulaicError
+    return _specified(_right_side(terms), terms, rows, dict(state or {}))
 
+
+def transform_state(terms: Terms, rows: pd.DataFrame) -> dict[str, Any]:
+    """Return the state of a formula's transforms, without the columns of its categories.
+
+    Parameters
+    ----------
+    terms : Terms
+        The formula's.
+    rows : DataFrame
+        Rows to gather it from.
+
+    Returns
+    -------
+    dict of str to object
+        By transform.
+
+    Raises
+    ------
+    ValueError
+        If the formula does not fit the columns.
+    """
+    from formulaic import Formula
+    from formulaic.parser.types import Term
+
+    names = {factor.name for factor in terms.factors if factor.states}
+    factors = {factor.expr: factor for term in _right_side(terms) for factor in term.factors if factor.expr in names}
+    formula = Formula([Term([factor]) for factor in factors.values()])
+    return dict(_specified(formula, terms, rows, {}).transform_state)
+
+
+def _right_side(terms: Terms) -> Any:
     assert terms.formula is not None
     formula = parse(terms.formula, terms.fit_intercept)
+    return getattr(formula, "rhs", formula)
+
+
+def _specified(formula: Any, terms: Terms, rows: pd.DataFrame, state: dict[str, Any]) -> Any:
+    from formulaic.errors import FormulaicError
+
     try:
         with _PARSING:
-            whole = getattr(formula, "rhs", formula)
-            matrix = whole.get_model_matrix(rows, context={}, na_action="ignore", output="numpy")
+            matrix = formula.get_model_matrix(
+                rows, context={}, na_action="ignore", output="numpy", transform_state=state
+            )
     except (FormulaicError, TypeError, ValueError) as error:
         raise ValueError(f"formula={terms.formula!r} does not fit the columns: {str(error).splitlines()[0]}") from error
     return matrix.model_spec
