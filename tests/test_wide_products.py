@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dask_onestep import MLE, GLMRegressor
+from dask_onestep.exceptions import AliasingWarning
 from dask_onestep.kernels.assembly import make_design
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.kernels.terms import formula_terms
@@ -87,6 +88,16 @@ def test_levels_whose_names_collide_stay_formulaics():
         np.testing.assert_array_equal(matrix.toarray() if design.wide else matrix, wanted.drop(columns="Intercept"))
 
 
+def test_a_coding_by_a_list_is_no_treatment_coding():
+    frame = table()
+    frame["d"] = pd.Categorical(np.arange(len(frame)) % 12)
+    coding = np.random.default_rng(5).integers(0, 9, (12, 11)).tolist()
+    design = make_design(formula_terms(f"C(d, {coding}) + a", True), frame.dtypes.to_dict(), None)
+    assert [product.term for product in design.wide] == ["a"]
+    wanted = formulaic.model_matrix(f"C(d, {coding}) + a", frame).drop(columns="Intercept")
+    np.testing.assert_array_equal(design.matrix(frame).toarray(), wanted)
+
+
 @pytest.mark.parametrize("formula", ["y ~ a*b", "y ~ a:b + w", "y ~ 0 + a:b:x + C(a):C(b)"])
 def test_the_fit_is_statsmodels(formula):
     # Words and numbers in place of categories known beforehand, and partitions that have few of the levels.
@@ -118,3 +129,18 @@ def test_later_rows_have_gaps_and_new_levels():
         np.testing.assert_allclose(mean[frame["c"].notna()], peer.fittedvalues, rtol=1e-7)
     with pytest.raises(ValueError, match=r"C\(c\) has a level that fit did not see, 12"):
         glm.predict(frame.fillna({"c": 12}))
+
+
+def test_combinations_that_no_row_has_are_aliased():
+    frame = table(6_000)
+    frame = frame[~((frame["a"] == "A03") & (frame["b"] == "q"))]
+    frame = frame[(frame["a"] != "A05") | (frame["b"] == "p")]
+    glm = GLMRegressor("poisson", formula="y ~ a*b", method=MLE(tol=1e-14))
+    with pytest.warns(AliasingWarning, match=r"a\[T.A05\]:b\[T.p\] = 1·a\[T.A05\]"):
+        glm.fit(dd.from_pandas(frame, npartitions=3))
+    coef = glm.coef_table()["coef"]
+    aliased = ["a[T.A05]:b[T.p]", "a[T.A03]:b[T.q]", "a[T.A05]:b[T.q]"]
+    assert coef.index[coef.isna()].tolist() == aliased
+    matrix = formulaic.model_matrix("y ~ a*b", frame).rhs.drop(columns=aliased)
+    peer = sm.GLM(frame["y"], np.asarray(matrix), family=sm.families.Poisson()).fit(tol=1e-14)
+    np.testing.assert_allclose(coef.dropna(), peer.params, rtol=1e-7, atol=1e-7)
