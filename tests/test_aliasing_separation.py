@@ -80,6 +80,27 @@ def test_a_constant_and_an_empty_column():
     assert np.isnan(glm.coef_[[0, 4]]).all()
 
 
+@pytest.mark.parametrize("value", [1.0, 2013.7])
+@pytest.mark.parametrize(("n", "rows"), [(4000, 1000), (60_000, 60_000), (60_000, 5000)])
+def test_a_constant_of_ones_own_takes_the_passes_of_any_alias(n, rows, value):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n, 1))
+    y = x[:, 0] + rng.standard_normal(n)
+    glm, heard = fit_and_listen(GLMRegressor(), *blocks(np.column_stack([x, np.full(n, value)]), y, rows=rows))
+    (text,) = heard
+    assert f"Aliased columns get NaN: x1. By QR of all rows, x1 = {value:.3g}·intercept." in text
+    assert glm.n_passes_ == 3
+
+
+def test_the_rounding_of_the_factor_does_not_grow_with_the_rows():
+    rng, epsilon = np.random.default_rng(0), np.finfo(float).eps
+    model = Model(Gaussian(), LINKS["identity"], ("a", "b"))
+    for n in (2_000, 1_000_000):
+        x = np.column_stack([rng.standard_normal(n), np.full(n, 2013.7)])
+        upper = design_factor(Rows(x, np.zeros(n)), model).upper
+        assert np.linalg.norm(upper[1:, 2]) < 50 * epsilon * np.linalg.norm(upper[:, 2])
+
+
 def test_rows_without_weight_do_not_tell_columns_apart():
     x, y, _ = simulate("gaussian", "identity")
     twin = x[:, 0].copy()
@@ -131,6 +152,47 @@ def test_separation_of_all_rows_is_said(kind, method):
     (text,) = [each for each in heard if "Over all rows" in each]
     named = text.split("a combination of ")[1].split(" predicts")[0].split(", ")
     assert ("x0" in named and "x1" in named) if kind == "complete" else named == ["x2"]
+
+
+@pytest.mark.parametrize("coding", ["reference", "sum"])
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+@pytest.mark.parametrize(
+    "method", ["mle", MLE(start=None), "one-step", OneStep(steps="auto"), OneStep(steps=4)], ids=str
+)
+def test_a_level_of_one_outcome_is_no_alias_however_it_is_coded(method, family, coding):
+    rng = np.random.default_rng(0)
+    level = rng.choice(4, 3000, p=[0.2, 0.3, 0.2, 0.3])
+    y = rng.poisson(2.0, 3000) * 1.0 if family == "poisson" else (rng.random(3000) < 0.4) * 1.0
+    y[level == 0] = 0.0
+    dummies = np.eye(4)[level]
+    # Every direction in which the likelihood rises for ever has the intercept in it.
+    x = dummies[:, 1:] - (dummies[:, :1] if coding == "sum" else 0.0)
+    glm, heard = fit_and_listen(GLMRegressor(family, method=method), *blocks(x, y, rows=700))
+    assert any("Over all rows" in text and "a combination of x0, x1, x2" in text for text in heard)
+    assert not any("Aliased" in text for text in heard)
+    means = [y[level == number].mean() for number in range(4)]
+    seen = glm.predict(x)
+    np.testing.assert_allclose([seen[level == number][0] for number in range(4)], means, atol=0.01)
+    # The supremum of the likelihood is approached, so that the ratio is as good as the exact one.
+    share = y.mean()
+    exact = sm.GLM(y, dummies, family=getattr(sm.families, family.capitalize())()).fit(maxiter=40).llf
+    null = sm.GLM(y, np.ones(3000), family=getattr(sm.families, family.capitalize())()).fit().llf
+    assert 0 < share < 1 or family == "poisson"
+    _, heard = fit_and_listen(glm, *blocks(x, y, rows=700))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        test = glm.likelihood_ratio_test(*blocks(x, y, rows=700), null=["x0", "x1", "x2"])
+    np.testing.assert_allclose(test.statistic, 2 * (exact - null), rtol=0.02)
+
+
+@pytest.mark.parametrize("method", ["average", "surrogate"])
+def test_a_block_that_is_separated_at_the_reference_level_is_named_so(method):
+    rng = np.random.default_rng(0)
+    level = rng.choice(3, 900)
+    y = (rng.random(900) < 0.4) * 1.0
+    y[level == 0] = 0.0
+    with pytest.raises(ValueError, match="the rows are separated"):
+        GLMClassifier(method=method).fit(*blocks(np.eye(3)[level][:, 1:], y, rows=300))
 
 
 def test_zero_counts_of_a_level_are_separation_too():

@@ -14,6 +14,8 @@ __all__ = ["Factor", "factorize"]
 # A column is aliased when the columns before it leave less than this share of its variance.  An
 # exact copy leaves about d·1e-16; a correlation of 0.999999 leaves 2e-6.
 ALIAS_TOLERANCE = 1e-11
+# What sums over many rows may leave of an exact copy, in epsilons: 200 of a constant over a million rows.
+_ROUNDING = 512
 _BLOCK = 64
 
 
@@ -124,7 +126,7 @@ def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor:
     yardstick = np.ones(d)
     if intercept and d and kept[0]:
         yardstick[1:] = 1.0 - scaled[0, 1:] ** 2
-    floor = np.maximum(ALIAS_TOLERANCE * yardstick, 8 * d * np.finfo(np.float64).eps)
+    floor = np.maximum(ALIAS_TOLERANCE * yardstick, max(8 * d, _ROUNDING) * np.finfo(np.float64).eps)
     while True:
         columns = np.flatnonzero(kept)
         lower, weak = _pivoted(scaled[np.ix_(columns, columns)], floor[columns])

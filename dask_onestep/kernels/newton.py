@@ -12,7 +12,7 @@ from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model, Rows
 
-__all__ = ["Maximum", "arrived", "ascended", "fit_rows", "maximize", "rose", "safe_start"]
+__all__ = ["Maximum", "arrived", "ascended", "fit_rows", "maximize", "ran_away", "rose", "safe_start"]
 
 MAX_HALVINGS = 30
 
@@ -20,6 +20,54 @@ MAX_HALVINGS = 30
 ROUNDING = 1e-11
 # The same where rows' log-likelihoods cancel, as those of counts of 1e13 do.
 _CANCELLED = 1e-5
+# The share of a combination's information below which it cannot be told from an alias, with room for near ones.
+_TOLD_APART = 1e-8
+# What is left of that share once the rows that held it have lost their weight.
+_LEFT = 1e-2
+
+
+def ran_away(before: np.ndarray, now: np.ndarray, factor: Factor) -> bool:
+    """Return whether a column is set aside only since the rows that tell it apart have lost their weight.
+
+    Separated rows do, as coefficients grow without bound; what is set aside then is no alias, and where the ascent
+    stands is no maximum.
+
+    Parameters
+    ----------
+    before : ndarray of shape (d, d)
+        The information where the ascent began.
+    now : ndarray of shape (d, d)
+        The information where it stands.
+    factor : Factor
+        Of `now`.
+
+    Returns
+    -------
+    bool
+        Whether what kept columns leave of one set aside had its share of information at the start.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.kernels.linear_algebra import factorize
+    >>> from dask_onestep.kernels.newton import ran_away
+    >>> before, now = np.array([[2.0, 1.0], [1.0, 1.0]]), np.array([[1.0, 1.0], [1.0, 1.0]])
+    >>> ran_away(before, now, factorize(now)), ran_away(now, now, factorize(now))
+    (True, False)
+    """
+    if factor.kept.all():
+        return False
+    aside = np.flatnonzero(~factor.kept)
+    rest = -factor.solve(now[:, aside])
+    rest[aside, np.arange(len(aside))] = 1.0
+
+    def share(information: np.ndarray) -> np.ndarray:
+        lengths = np.diag(information) @ np.square(rest)
+        held = np.einsum("ij,ij->j", rest, information @ rest)
+        return np.maximum(held, 0.0) / np.where(lengths > 0, lengths, 1.0)
+
+    first = share(before)
+    return bool(((first > _TOLD_APART) & (share(now) < _LEFT * first)).any())
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +212,8 @@ def maximize(
     [1.0]
     """
     coef, current = start, objective(start) if first is None else first
-    factor = factorize(current.information, intercept=intercept)
+    beginning = current.information
+    factor = factorize(beginning, intercept=intercept)
     last = np.inf
     for n_iter in range(max_iter + 1):
         decrement = factor.decrement(current.score)
@@ -184,8 +233,10 @@ def maximize(
             step = step / 2
         else:
             break
-        coef, current, last = trial, reached, decrement
-        factor = factorize(current.information, intercept=intercept)
+        ahead = factorize(reached.information, intercept=intercept)
+        if ran_away(beginning, reached.information, ahead):
+            break
+        coef, current, last, factor = trial, reached, decrement, ahead
     return Maximum(coef, current, factor, False, n_iter)
 
 

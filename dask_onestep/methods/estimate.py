@@ -33,9 +33,11 @@ class Estimate:
     n_passes : int
         Times the data was read.
     decrement : float
-        λ² at `coef`; NaN where it is not known.
+        λ² at `coef`; NaN where it is not known.  `MLE` has the λ² of its last pass, which the step after it makes
+        smaller still, unless a robust covariance took a pass at `coef` itself.
     loglik : float
-        ℓ(β̂) at φ = 1; exact where a pass was made at β̂, else foretold; NaN where it is not known.
+        ℓ(β̂) at φ = 1; exact where a pass was made at β̂, else foretold; NaN where it is not known.  For `MLE` that of
+        its last pass, at most half the decrement from the maximum.
     classes : ndarray of shape (2,) or None
         The labels of a classification.
     n_missing : int

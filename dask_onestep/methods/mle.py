@@ -14,7 +14,7 @@ from dask_onestep.kernels.corrected_step import direction
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.likelihood import initial_moments, row_log_likelihoods
 from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.newton import MAX_HALVINGS, arrived, ascended, safe_start
+from dask_onestep.kernels.newton import MAX_HALVINGS, arrived, ascended, ran_away, safe_start
 from dask_onestep.kernels.pilot import PilotFit
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
@@ -169,9 +169,9 @@ class MLE(BaseEstimator):
         self, problem: Problem, pilot: Delayed | None, coef: np.ndarray, sums: Moments
     ) -> tuple[np.ndarray, Moments, int, bool]:
         """Step until λ² is small; a step after which ℓ fell is halved, a pass each time."""
-        intercept, last = problem.model.has_intercept, np.inf
+        intercept, last, beginning = problem.model.has_intercept, np.inf, sums.information
+        factor = factorize(beginning, intercept=intercept)
         for n_iter in range(self.max_iter + 1):
-            factor = factorize(sums.information, intercept=intercept)
             decrement = factor.decrement(sums.score)
             if arrived(sums, decrement, factor.rank, self.tol, last):
                 # The score that shows the arrival tells the rest of the way, which changes no sum's digits.
@@ -191,7 +191,10 @@ class MLE(BaseEstimator):
                 break
             if n_iter + 1 == _CORRECTED:
                 pilot = None
-            coef, sums, last = coef + step, reached, decrement
+            ahead = factorize(reached.information, intercept=intercept)
+            if ran_away(beginning, reached.information, ahead):
+                break
+            coef, sums, last, factor = coef + step, reached, decrement, ahead
         return coef, sums, n_iter, False
 
 
