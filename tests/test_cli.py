@@ -283,6 +283,19 @@ def test_mistakes_are_one_line_and_exit_code_one(folder, words, said):
     assert said in errors_of(run(*(word.format(folder) for word in words)))
 
 
+def test_predicting_beyond_a_splines_range_is_one_line(folder):
+    model, later, written = folder / "model.json", folder / "later.parquet", folder / "predicted.csv"
+    words = ["fit", "delayed ~ bs(distance, df=4)", folder / "all.csv", "--quiet", "--output", model]
+    assert run(*words).exit_code == 0
+    frame = pd.read_csv(folder / "all.csv")
+    frame.loc[[3, 5], "distance"] = [-1.0, 900.0]
+    frame.to_parquet(later)
+    said = errors_of(run("predict", model, later, written, "--quiet"))
+    assert "distance has values beyond 0." in said
+    assert "the range of bs(distance, df=4) (2 rows). Leave such rows out, or fit with lower_bound=" in said
+    assert not written.exists()
+
+
 def test_a_command_line_that_cannot_be_read_is_exit_code_two():
     assert run("fit", "--nothing").exit_code == 2
     assert run("fit").exit_code == 2

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.evaluation import EvaluationError, evaluating, what_is_wrong
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.kernels.table import MAX_LEVELS, TOO_MANY_LEVELS, complete_cases, plain_columns, sorted_levels
@@ -83,7 +84,10 @@ class Design:
         frame = block.x if whole else block.x[complete]
         if found := self._unseen(frame, block.number):
             return found
-        matrix = self.matrix(frame)
+        try:
+            matrix = self.matrix(frame)
+        except EvaluationError as error:
+            return what_is_wrong(error, self.terms, frame, self.spec.transform_state, (block.number,))
         parts = {name: getattr(block, name) for name in _PARTS}
         if block.y is None and self.terms.response is not None:
             parts["y"] = self.terms.response.values(block.x)
@@ -366,21 +370,20 @@ def specify_terms(terms: Terms, rows: pd.DataFrame) -> Any:
     ValueError
         If the formula does not fit the columns.
     """
-    from formulaic.errors import FormulaicError
-
     assert terms.formula is not None
     formula = parse(terms.formula, terms.fit_intercept)
     try:
-        with _PARSING:
+        with _PARSING, evaluating():
             whole = getattr(formula, "rhs", formula)
             matrix = whole.get_model_matrix(rows, context={}, na_action="ignore", output="numpy")
-    except (FormulaicError, TypeError, ValueError) as error:
-        raise ValueError(f"formula={terms.formula!r} does not fit the columns: {str(error).splitlines()[0]}") from error
+    except EvaluationError as error:
+        found = what_is_wrong(error, terms, rows, {}, ())
+        raise ValueError(f"formula={terms.formula!r} does not fit the columns: {found.text()}") from error
     return matrix.model_spec
 
 
 def _apply(spec: Any, rows: pd.DataFrame) -> np.ndarray:
-    with _PARSING:
+    with _PARSING, evaluating():
         return np.asarray(spec.get_model_matrix(rows, context={}), dtype=np.float64)
 
 

@@ -258,11 +258,19 @@ def evaluate(source: str, frame: pd.DataFrame) -> pd.Series:
     -------
     Series
         One value a row.
+
+    Raises
+    ------
+    ValueError
+        If the columns are not what it takes, such as words where it computes.
     """
     tree = checked(source, source)
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     known = {**FUNCTIONS, "np": np} | {name: frame[name] for name in names if name in frame.columns}
-    value = eval(compile(tree, "<formula>", "eval"), {"__builtins__": {}}, known)
+    try:
+        value = eval(compile(tree, "<formula>", "eval"), {"__builtins__": {}}, known)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source!r} in the formula cannot be evaluated: {error}. Mend the column.") from error
     return pd.Series(value, index=frame.index)
 
 
