@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.evaluation import EvaluationError, evaluating, what_is_wrong
+from dask_onestep.kernels.parsing import parse
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.kernels.table import MAX_LEVELS, TOO_MANY_LEVELS, complete_cases, plain_columns, sorted_levels
-from dask_onestep.kernels.terms import Factor, Terms, is_numeric, parse, plain_integers, refusing_records
+from dask_onestep.kernels.terms import Factor, Terms, is_numeric, plain_integers, refusing_records
 from dask_onestep.kernels.wide import WideFactor, are_wide, sparse_columns
 
 __all__ = ["Design", "assemble", "make_design", "open_factors", "specify_terms"]
