@@ -89,12 +89,18 @@ def same_columns(table: dd.DataFrame, files: Sequence[str], columns: Sequence[st
 
 @contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Say each warning in a line, once: stdout is for the result alone."""
-    with warnings.catch_warnings(record=True) as met:
+    """Say each warning in a line, once, when it is met: stdout is for the result alone."""
+    said: set[str] = set()
+
+    def say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        if issubclass(category, UserWarning) and str(message) not in said:
+            said.add(str(message))
+            show_warning(in_options(str(message)))
+
+    with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = say
         yield
-    for text in dict.fromkeys(str(w.message) for w in met if issubclass(w.category, UserWarning)):
-        show_warning(in_options(text))
 
 
 def show_model(glm: Any, level: float) -> None:

@@ -80,7 +80,7 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
         "condition": estimate.condition,
         "pilot_size": getattr(estimate, "pilot_size", None),
         "classes": None if estimate.classes is None else estimate.classes.tolist(),
-        "columns": list(getattr(glm, "feature_names_in_", model.columns)),
+        "columns": list(getattr(glm, "feature_names_in_", model.columns if design is None else design.terms.columns)),
         "levels": {} if design is None else {factor.name: list(index) for factor, index in design.levels},
         "coefficients": [{"name": name, **row} for name, row in table.to_dict("index").items()],
         "covariance": estimate.covariance.tolist(),
