@@ -168,10 +168,10 @@ def pick_columns(x: Any, wanted: Sequence[str], *, ignored: Iterable[str] | None
             f"X has {len(wanted) + len(others)} features, but the fit had {len(wanted)}: {others} are not known. "
             f"Use X[{list(wanted)}]."
         )
-    if list(x.columns) == list(wanted):
-        return x
-    x = x if list(x.columns) == names else x.rename(columns=dict(zip(x.columns, names, strict=True)))
-    return x[list(wanted)]
+    if list(x.columns) != names:
+        x = x.copy(deep=False) if isinstance(x, pd.DataFrame) else x.copy()
+        x.columns = names
+    return x if names == list(wanted) else x[list(wanted)]
 
 
 def cut_frame(x: pd.DataFrame | pd.Series, rows: int) -> tuple[Any, tuple[int, ...]]:
