@@ -3,8 +3,11 @@
     python -m benchmarks.categories            # one pass over the same rows: dense, split (compiled, SciPy), tabmat
     python -m benchmarks.categories --density  # from which density on a dense Gram matrix is faster
     python -m benchmarks.categories --fit 10000000 [--levels 1000] [--method mle]
+    python -m benchmarks.categories --products 200000  # a pass of g*h, h of three categories: before and after
+    python -m benchmarks.categories --fit 200000 --formula "y ~ a + g*h" [--dense]
 
 tabmat (of glum) is needed for the first alone, numba for all but the fit.  The levels' frequencies fall as 1/(k + 10).
+--dense writes all columns in full, to see what that would take.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ import argparse
 import resource
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from unittest import mock
 
@@ -27,12 +31,16 @@ from threadpoolctl import threadpool_limits
 from benchmarks.origin import commit
 from dask_onestep import GLMClassifier
 from dask_onestep.families import Binomial
+from dask_onestep.kernels import assembly
 from dask_onestep.kernels import slices as slicing
 from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled import CompiledSlice, CompiledSplitSlice
+from dask_onestep.kernels.entering import usable_rows
 from dask_onestep.kernels.likelihood import moments, row_log_likelihood, working
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Block, Model, Rows
 from dask_onestep.kernels.split_matrix import SplitMatrix
+from dask_onestep.kernels.terms import formula_terms
+from dask_onestep.kernels.wide import WideProduct, are_wide
 from dask_onestep.links import LINKS
 
 RESULTS = Path(__file__).parent / "results" / "categories.csv"
@@ -154,26 +162,57 @@ def partition(number: int, rows: int, levels: int) -> pd.DataFrame:
     eta = -1.5 + 0.5 * frame["a"] - 0.3 * frame["b"] + effects[code]
     frame["y"] = (rng.random(rows) < 1 / (1 + np.exp(-eta))).astype(np.int8)
     frame["g"] = pd.Categorical.from_codes(code.astype(np.int16), [f"L{i:04d}" for i in range(levels)])
+    frame["h"] = pd.Categorical.from_codes(rng.integers(0, 3, rows).astype(np.int8), ["p", "q", "r"])
     return frame
 
 
-def fit(rows: int, levels: int, method: str) -> None:
+def main_effects_alone(candidates: Sequence[WideProduct]) -> tuple[WideProduct, ...]:
+    return are_wide([product for product in candidates if len(product.categories) == 1])
+
+
+def products(rows: int, levels: int) -> None:
+    """Print what a pass from a frame to its moments takes, with g:h sparse and written out, and peak memory."""
+    frame = partition(0, rows, levels)
+    terms, block = formula_terms("y ~ a + g*h", True), Block(frame.drop(columns="y"), frame["y"])
+    for name, rule in (("sparse", are_wide), ("written out", main_effects_alone)):
+        with mock.patch.object(assembly, "are_wide", rule):
+            design = assembly.make_design(terms, frame.dtypes.to_dict(), None)
+        model = Model(Binomial(), LINKS["logit"], design.names, design=design)
+        coef, total = np.zeros(len(design.names) + 1), None
+        for piece in Block(block.x[:1000], block.y[:1000]).pieces(model):
+            moments(usable_rows(piece, model), model, coef)  # compiles
+        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+        with threadpool_limits(1):
+            for piece in block.pieces(model):
+                part = moments(usable_rows(piece, model), model, coef)
+                total = part if total is None else total + part
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(
+            f"{name}: {time.process_time() - start:.2f} s of the processor, peak {peak / 1024:.0f} MB, "
+            f"{(peak - before) / 1024:.0f} MB more than before; sum of variances {np.trace(total.information):.6f}",
+            flush=True,
+        )
+
+
+def fit(rows: int, levels: int, method: str, formula: str) -> None:
     """Fit a lazily generated table on two threads; print time and peak memory."""
     share = min(rows, 500_000)
     data = dd.from_map(partition, range(rows // share), rows=share, levels=levels, meta=partition(0, 10, levels))
-    glm = GLMClassifier(formula="y ~ a + b + g", method=method)
-    start = time.perf_counter()
+    glm = GLMClassifier(formula=formula, method=method)
+    start, worked = time.perf_counter(), time.process_time()
     with dask.config.set(scheduler="threads", num_workers=2), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         glm.fit(data)
-    seconds = time.perf_counter() - start
+    seconds, worked = time.perf_counter() - start, time.process_time() - worked
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{method}: {glm.n_samples_:,} rows, {len(glm.coef_table())} coefficients, {glm.n_passes_} passes, "
-        f"{seconds:.0f} s, peak {peak:.0f} MB; a dense matrix would take {8e-9 * rows * len(glm.coef_table()):.0f} GB"
+        f"{seconds:.0f} s, {worked:.0f} s of processors, "
+        f"peak {peak:.0f} MB; a dense matrix would take {8e-9 * rows * len(glm.coef_table()):.0f} GB"
     )
     effects = 0.7 * np.random.default_rng(9).normal(size=levels)
-    table = glm.coef_table().iloc[3:]
+    table = glm.coef_table()
+    table = table[table.index.str.startswith("g[T.") & ~table.index.str.contains(":")]
     z = (table["coef"] - (effects[1:] - effects[0])) / table["std_err"]
     print(f"levels' effects, (estimate − truth)/standard error: mean {z.mean():.2f}, standard deviation {z.std():.2f}")
     for warning in caught:
@@ -186,14 +225,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8, help="how long the passes of a case take turns")
     parser.add_argument("--repeats", type=int, default=20, help="of a Gram matrix, of which the fastest is told")
     parser.add_argument("--density", action="store_true")
+    parser.add_argument("--products", type=int, metavar="ROWS")
     parser.add_argument("--fit", type=int, metavar="ROWS")
     parser.add_argument("--levels", type=int, default=1000)
     parser.add_argument("--method", default="one-step")
+    parser.add_argument("--formula", default="y ~ a + b + g", help="of the fit, with the levels' main effects g")
+    parser.add_argument("--dense", action="store_true", help="fit with all columns written in full")
     options = parser.parse_args()
     if options.density:
         densities(options.repeats)
+    elif options.products:
+        products(options.products, options.levels)
     elif options.fit:
-        fit(options.fit, options.levels, options.method)
+        with mock.patch.object(assembly, "are_wide", return_value=()) if options.dense else nullcontext():
+            fit(options.fit, options.levels, options.method, options.formula)
     else:
         table = compare(options.rows, options.seconds)
         RESULTS.parent.mkdir(exist_ok=True)

@@ -274,3 +274,23 @@ def test_what_does_not_fit_together():
         GLMRegressor("poisson", formula="y ~ x").fit(da.ones((5, 2)), da.ones(5))
     with pytest.raises(ValueError, match=r"is of numbers, and \['site'\] are not"):
         GLMRegressor("poisson", formula="y ~ bs(site, df=4)").fit(data)
+
+
+def test_a_design_is_specified_on_few_rows_and_its_states_on_many(monkeypatch):
+    from dask_onestep.kernels import specification
+
+    frame, seen = table(3000), []
+    specified = specification._specified
+
+    def counted(formula, terms, rows, state):
+        spec = specified(formula, terms, rows, state)
+        seen.append((len(rows), len(spec.column_names)))
+        return spec
+
+    monkeypatch.setattr(specification, "_specified", counted)
+    formula = "y ~ bs(x, df=4) + site * C(month)"
+    glm = GLMRegressor("poisson", formula=formula, method="pilot").fit(dd.from_pandas(frame, npartitions=3))
+    assert seen == [(3000, 4), (4 + 12 + 1, 1 + 4 + 4 * 12 - 1)]
+    wanted = formulaic.model_matrix(formula, frame).rhs
+    matrix = glm._fitted_model.design.matrix(frame).toarray()
+    np.testing.assert_allclose(matrix, wanted.drop(columns="Intercept"), atol=1e-12)

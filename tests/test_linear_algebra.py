@@ -93,3 +93,22 @@ def test_nothing_is_left_of_a_matrix_of_zeros():
 def test_a_matrix_that_is_not_finite_is_refused(bad):
     with pytest.raises(ValueError, match="holds NaN or infinity: for some rows the linear predictor overflowed"):
         factorize(np.diag([1.0, bad]))
+
+
+def test_many_aliased_columns_are_those_that_add_no_rank():
+    rng = np.random.default_rng(4)
+    n, levels = 300, 45
+    g, h = rng.integers(0, levels, n), rng.integers(0, 4, n)
+    first, second = (g[:, None] == np.arange(1, levels)), (h[:, None] == np.arange(1, 4))
+    cells = (second[:, :, None] & first[:, None, :]).reshape(n, -1)
+    design = np.c_[np.ones(n), rng.normal(size=n), first, second, cells].astype(float)
+    factor = factorize(information_of(design))
+    ranks = [0, *(np.linalg.matrix_rank(design[:, :stop]) for stop in range(1, design.shape[1] + 1))]
+    np.testing.assert_array_equal(factor.kept, np.diff(ranks) > 0)
+    assert (~factor.kept).sum() > 10
+    assert factor.rank > 2 * 64  # blocks of columns
+    np.testing.assert_allclose(
+        factor.lower @ factor.lower.T,
+        (information_of(design) / np.outer(factor.scale, factor.scale))[np.ix_(factor.kept, factor.kept)],
+        atol=1e-12,
+    )

@@ -50,7 +50,7 @@ def test_the_matrix_is_formulaics(formula):
     [
         ("y ~ g * a", ["g", "g:a"]),
         ("y ~ w:g:a - 1", ["w:g:a"]),
-        ("y ~ g + g:C(h) + C(h):a", ["g"]),
+        ("y ~ g + g:C(h) + C(h):a", ["g", "g:C(h)"]),
         ("y ~ g:center(a)", []),
         ("y ~ a + C(g, contr.sum):a", []),
     ],

@@ -14,6 +14,7 @@ __all__ = ["Factor", "factorize"]
 # A column is aliased when the columns before it leave less than this share of its variance.  An
 # exact copy leaves about d·1e-16; a correlation of 0.999999 leaves 2e-6.
 ALIAS_TOLERANCE = 1e-11
+_BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +127,42 @@ def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor:
     floor = np.maximum(ALIAS_TOLERANCE * yardstick, 8 * d * np.finfo(np.float64).eps)
     while True:
         columns = np.flatnonzero(kept)
-        lower, failed = linalg.lapack.dpotrf(scaled[np.ix_(columns, columns)], lower=1, clean=1)
-        good = len(columns) if failed == 0 else failed - 1
-        weak = np.flatnonzero(np.diag(lower)[:good] ** 2 < floor[columns[:good]])
-        if len(weak):
-            kept[columns[weak[0]]] = False
-        elif failed:
-            kept[columns[good]] = False
-        else:
+        lower, weak = _pivoted(scaled[np.ix_(columns, columns)], floor[columns])
+        if weak is None:
             norm = float(np.abs(scaled[np.ix_(columns, columns)]).sum(axis=0).max(initial=0.0))
             return Factor(scale, kept, lower, norm)
+        strong = _strong(scaled[np.ix_(columns, columns)], floor[columns])
+        strong[weak] &= not strong.all()  # where rounding alone differs
+        kept[columns] = strong
+
+
+def _pivoted(matrix: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, int | None]:
+    """Return the Cholesky factor, and the first column whose pivot is below its floor, if there is one."""
+    lower, failed = linalg.lapack.dpotrf(matrix, lower=1, clean=1)
+    good = len(matrix) if failed == 0 else failed - 1
+    weak = np.flatnonzero(np.diag(lower)[:good] ** 2 < floor[:good])
+    if len(weak):
+        return lower, int(weak[0])
+    return lower, good if failed else None
+
+
+def _strong(matrix: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """Return which columns those before them do not explain.
+
+    Categories times categories alias hundreds of columns, as many as have no rows of their own: a block of columns is
+    factored anew for each that is set aside, not the whole matrix.
+    """
+    strong = np.ones(len(matrix), dtype=bool)
+    lower, done = np.zeros_like(matrix), 0
+    for begin in range(0, len(matrix), _BLOCK):
+        at = np.arange(begin, min(begin + _BLOCK, len(matrix)))
+        rest = matrix[begin:, at] - lower[begin:, :done] @ lower[at, :done].T
+        weak: int | None = 0
+        while weak is not None:
+            held = np.flatnonzero(strong[at])
+            inner, weak = _pivoted(rest[np.ix_(held, held)], floor[at[held]])
+            if weak is not None:
+                strong[at[held[weak]]] = False
+        lower[begin:, done : done + len(held)] = linalg.solve_triangular(inner, rest[:, held].T, lower=True).T
+        done += len(held)
+    return strong

@@ -73,8 +73,8 @@ class Profile:
         return rows[~rows.index.duplicated()].sort_index()
 
     def level_rows(self) -> pd.DataFrame:
-        """Return rows that show every level of every factor."""
-        return pd.concat([*self.levels, self.sample], ignore_index=True)
+        """Return rows that show every level of every factor, one at least: there are not many more than levels."""
+        return pd.concat([*self.levels, self.sample.iloc[:1]], ignore_index=True)
 
 
 def profile(block: Block, model: Model, terms: Terms, factors: tuple[Factor, ...]) -> Profile | Findings:

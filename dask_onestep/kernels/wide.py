@@ -1,9 +1,10 @@
-"""Categories of many levels, and their products with numbers, as sparse columns: no row of zeros is written."""
+"""Products of categories, and of these with numbers, as sparse columns: no row of zeros is written."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import pandas as pd
@@ -12,41 +13,40 @@ from scipy import sparse
 from dask_onestep.kernels.table import plain_columns
 from dask_onestep.kernels.terms import Factor
 
-__all__ = ["WideFactor", "are_wide", "sparse_columns"]
+__all__ = ["Coding", "WideProduct", "are_wide", "sparse_columns"]
 
-# Treatment-coded, a factor of K levels fills 1/K of its columns, and sparse sums win from 1/10 down; but a
-# few dozen columns are dense soon enough that a compiled kernel over them is as good
-# (`python -m benchmarks.categories`).
-_MIN_LEVELS = 10
+# A row has at most one element in the columns of a product, and sparse sums win where one in ten is stored: at the
+# nine columns of ten levels but for the reference.  A few dozen columns are dense soon enough that a compiled kernel
+# over them is as good (`python -m benchmarks.categories`).
+_MIN_WIDTH = 9
 _MIN_COLUMNS = 32
 
 
 @dataclass(frozen=True)
-class WideFactor:
-    """A treatment-coded main effect, or an interaction of one with numbers, whose columns stay sparse.
+class Coding:
+    """Treatment coding of a category within a term.
 
     Attributes
     ----------
     factor : Factor
-        The factor.
+        The category.
     levels : Index of length K
         Its levels.
-    columns : tuple of int
-        Which columns of the matrix are its own, in the order of the levels: of all, or of all but the first.
-    term : str
-        The formula's term, or the column.
-    slopes : tuple of Factor
-        The numbers that it is multiplied with, each without a state; none for a main effect.
+    reference : int or None
+        Which of them is left out; None where each has a column.
     """
 
     factor: Factor
     levels: pd.Index
-    columns: tuple[int, ...]
-    term: str
-    slopes: tuple[Factor, ...] = ()
+    reference: int | None
+
+    @property
+    def width(self) -> int:
+        """How many columns it has: K, or K − 1."""
+        return max(len(self.levels) - (self.reference is not None), 0)
 
     def codes(self, frame: pd.DataFrame) -> np.ndarray:
-        """Return, for each row, which of the factor's columns is 1; negative for the reference level.
+        """Return which of the levels each row has.
 
         Parameters
         ----------
@@ -55,15 +55,88 @@ class WideFactor:
 
         Returns
         -------
-        ndarray of shape (m,) of int
-            Numbers within `columns`.
+        ndarray of shape (m,) of int32
+            From 0 to K − 1.
         """
         values = self.factor.values(frame)
         if isinstance(values.dtype, pd.CategoricalDtype) and values.cat.categories.equals(self.levels):
-            codes = values.cat.codes.to_numpy(np.int32)
-        else:
-            codes = self.levels.get_indexer(pd.Index(values)).astype(np.int32)
-        return codes - (len(self.levels) - len(self.columns))
+            return values.cat.codes.to_numpy(np.int32)
+        return self.levels.get_indexer(pd.Index(values)).astype(np.int32)
+
+    def places(self, codes: np.ndarray) -> np.ndarray:
+        """Return which of its columns is 1.
+
+        Parameters
+        ----------
+        codes : ndarray of shape (m,) of int32
+            The rows' levels.
+
+        Returns
+        -------
+        ndarray of shape (m,) of int32
+            From 0 to its width − 1, and −1 for the reference.
+        """
+        if self.reference is None:
+            return codes
+        return np.where(codes == self.reference, np.int32(-1), codes - (codes > self.reference))
+
+
+@dataclass(frozen=True)
+class WideProduct:
+    """A product of categories and numbers, whose columns stay sparse: a term of a formula, or a part of one.
+
+    formulaic keeps a matrix of full rank, so that a term may be the columns of several products, of which some have
+    fewer categories: ``a:b`` without main effects is ``b``, but for its first level, and then ``a:b``, but for the
+    first level of ``a``.
+
+    Attributes
+    ----------
+    categories : tuple of Coding
+        The categories, one at least.  The product has a column for each combination of their columns, those of the
+        first category next to each other.
+    first : int
+        Which column of the matrix is its first.
+    term : str
+        The formula's term, or the column.
+    slopes : tuple of Factor
+        The numbers that it is multiplied with, each without a state.
+    """
+
+    categories: tuple[Coding, ...]
+    first: int
+    term: str
+    slopes: tuple[Factor, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """How many columns it has."""
+        return prod(coding.width for coding in self.categories)
+
+    @property
+    def columns(self) -> np.ndarray:
+        """Which columns of the matrix are its own."""
+        return np.arange(self.first, self.first + self.width)
+
+    def places(self, codes: Mapping[Factor, np.ndarray]) -> np.ndarray:
+        """Return in which of its columns a row has a number.
+
+        Parameters
+        ----------
+        codes : mapping of Factor to ndarray of shape (m,) of int32
+            The rows' levels.
+
+        Returns
+        -------
+        ndarray of shape (m,) of int32
+            From 0 to its width − 1, and −1 where a category is at its reference.
+        """
+        first, *others = self.categories
+        place, stride = first.places(codes[first.factor]), first.width
+        for coding in others:
+            own = coding.places(codes[coding.factor])
+            place = np.where((place < 0) | (own < 0), np.int32(-1), place + np.int32(stride) * own)
+            stride *= coding.width
+        return place
 
     def values(self, frame: pd.DataFrame) -> np.ndarray | float:
         """Return, for each row, what is in that column.
@@ -76,7 +149,7 @@ class WideFactor:
         Returns
         -------
         ndarray of shape (m,) or float
-            The product of the numbers; 1 for a main effect.
+            The product of the numbers; 1 if there are none.
         """
         product: np.ndarray | float = 1.0
         for slope in self.slopes:
@@ -85,47 +158,57 @@ class WideFactor:
         return product
 
 
-def are_wide(candidates: Sequence[WideFactor]) -> tuple[WideFactor, ...]:
-    """Return the factors whose columns are better sparse.
+def are_wide(candidates: Sequence[WideProduct]) -> tuple[WideProduct, ...]:
+    """Return the products whose columns are better sparse, all of a term or none.
 
     Parameters
     ----------
-    candidates : sequence of WideFactor
-        All treatment-coded main effects of a design, and their interactions with numbers.
+    candidates : sequence of WideProduct
+        All whose columns could be.
 
     Returns
     -------
-    tuple of WideFactor
-        Those of many levels, if they have many columns together.
+    tuple of WideProduct
+        Those of terms with many columns, if these are many together.
     """
-    wide = tuple(factor for factor in candidates if len(factor.levels) >= _MIN_LEVELS)
-    return wide if sum(len(factor.columns) for factor in wide) >= _MIN_COLUMNS else ()
+    terms: dict[str, list[WideProduct]] = {}
+    for product in candidates:
+        terms.setdefault(product.term, []).append(product)
+    wide = tuple(
+        product
+        for products in terms.values()
+        if sum(part.width for part in products) >= _MIN_WIDTH * len(products)
+        for product in products
+    )
+    return wide if sum(product.width for product in wide) >= _MIN_COLUMNS else ()
 
 
-def sparse_columns(wide: Sequence[WideFactor], frame: pd.DataFrame) -> sparse.csr_array:
-    """Return the columns of wide factors and interactions, side by side.
+def sparse_columns(wide: Sequence[WideProduct], frame: pd.DataFrame) -> sparse.csr_array:
+    """Return the columns of wide products, side by side.
 
     Parameters
     ----------
-    wide : sequence of WideFactor
-        The factors.
+    wide : sequence of WideProduct
+        The products.
     frame : DataFrame of shape (m, …)
         Rows without gaps or unseen levels.
 
     Returns
     -------
     csr_array of shape (m, b)
-        At most one element a row and factor: 1, or the product of the numbers.
+        At most one element a row and product: 1, or the product of the numbers.
     """
     m, at = len(frame), 0
     index, present = np.empty((m, len(wide)), dtype=np.int32), np.empty((m, len(wide)), dtype=bool)
     values = np.empty((m, len(wide)))
-    for number, factor in enumerate(wide):
-        codes = factor.codes(frame)
-        present[:, number] = codes >= 0
-        index[:, number] = codes + at
-        values[:, number] = factor.values(frame)
-        at += len(factor.columns)
+    codings = {coding.factor: coding for product in wide for coding in product.categories}
+    codes = {factor: coding.codes(frame) for factor, coding in codings.items()}
+    for number, product in enumerate(wide):
+        places = product.places(codes)
+        present[:, number] = places >= 0
+        index[:, number] = places + at
+        values[:, number] = product.values(frame)
+        at += product.width
     starts = np.zeros(m + 1, dtype=np.int32)
     np.cumsum(present.sum(axis=1), out=starts[1:])
     return sparse.csr_array((values[present], index[present], starts), shape=(m, at))

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.design import Design, assemble, specify_terms
+from dask_onestep.kernels.assembly import assemble
+from dask_onestep.kernels.design import Design
+from dask_onestep.kernels.specification import specify_terms
 from dask_onestep.kernels.table import plain_columns
 from dask_onestep.kernels.terms import Factor, Terms, column_terms, formula_terms
 
@@ -88,9 +90,11 @@ def _specification(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], st
     known = {factor.columns[0]: index for factor, index in levels}
     rows = max(_ROWS, *(len(index) for index in known.values()), 0)
     numbers = np.linspace(1.0, 2.0, rows)
-    made = {
+    made: dict[str, Any] = {
         name: known[name][np.arange(rows) % len(known[name])] if name in known else numbers for name in terms.columns
     }
+    # Numbers are categories by their dtype alone, unless within C(...).
+    made |= {f.name: pd.Categorical(made[f.name], categories=index) for f, index in levels if f.source is None}
     return specify_terms(terms, plain_columns(pd.DataFrame(made), terms.columns, known)).update(transform_state=state)
 
 

@@ -1,0 +1,130 @@
+"""From what a model reads of a table, and a pass over it, to its design."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from dask_onestep.kernels.design import Design, column_levels, plain_rows, treatment_names
+from dask_onestep.kernels.specification import check_kinds, specify_terms, transform_state, treatment_products
+from dask_onestep.kernels.table import MAX_LEVELS, TOO_MANY_LEVELS, sorted_levels
+from dask_onestep.kernels.terms import Factor, Terms, is_numeric, refusing_records
+from dask_onestep.kernels.wide import Coding, WideProduct, are_wide
+
+__all__ = ["assemble", "make_design", "open_factors"]
+
+
+def open_factors(terms: Terms, dtypes: Mapping[str, Any]) -> tuple[Factor, ...]:
+    """Return the categorical factors whose levels the dtypes do not tell.
+
+    Parameters
+    ----------
+    terms : Terms
+        What the model reads.
+    dtypes : mapping of str to dtype
+        Dtypes of the columns; categorical only where the categories are known.
+
+    Returns
+    -------
+    tuple of Factor
+        Those that a pass must look at.
+    """
+    return tuple(factor for factor in _categorical(terms, dtypes) if _told_levels(factor, dtypes) is None)
+
+
+def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
+    """Return the design of a table.
+
+    Parameters
+    ----------
+    terms : Terms
+        What the model reads.
+    dtypes : mapping of str to dtype
+        Dtypes of the columns.
+    seen : Profile or None
+        What a pass has shown; None if none was needed.
+
+    Returns
+    -------
+    Design
+        The design.
+
+    Raises
+    ------
+    ValueError
+        If no row is complete, or the formula does not fit the columns.
+    """
+    if seen is not None and seen.n == 0:
+        raise ValueError("Found array with 0 sample(s): no row has all that the formula uses.")
+    looked_at = {} if seen is None else dict(zip(seen.factors, seen.levels, strict=True))
+    levels: list[tuple[Factor, pd.Index]] = []
+    for factor in _categorical(terms, dtypes):
+        told = _told_levels(factor, dtypes)
+        if told is not None and len(told) > MAX_LEVELS:
+            raise ValueError(f"{factor.name} has {len(told):,} categories, more than {MAX_LEVELS:,}. {TOO_MANY_LEVELS}")
+        with refusing_records(factor):
+            levels.append((factor, sorted_levels(factor.values(looked_at[factor])) if told is None else told))
+    if terms.formula is None:
+        return assemble(terms, tuple(levels), None)
+    known = column_levels(levels)
+    empty = pd.DataFrame({name: _empty(dtypes[name]) for name in terms.columns})
+    rows = plain_rows(empty if seen is None else seen.level_rows(), terms.columns, known)
+    state = None
+    if seen is not None and seen.states:
+        state = transform_state(terms, plain_rows(seen.state_rows(), terms.columns, known))
+    spec = specify_terms(terms, rows, state)
+    check_kinds(spec, {factor.name for factor, _ in levels}, terms, dtypes)
+    return assemble(terms, tuple(levels), spec)
+
+
+def assemble(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], spec: Any) -> Design:
+    """Return a design of its parts.
+
+    Parameters
+    ----------
+    terms : Terms
+        What the model reads.
+    levels : tuple of (Factor, Index)
+        The levels of each categorical factor.
+    spec : ModelSpec or None
+        formulaic's specification; None without a formula.
+
+    Returns
+    -------
+    Design
+        The design, its columns named.
+    """
+    if spec is None:
+        names = treatment_names(terms, column_levels(levels))
+        return Design(terms, names, levels, wide=are_wide(_main_effects(terms, levels)))
+    names = tuple(spec.column_names[int(terms.fit_intercept) :])
+    return Design(terms, names, levels, spec, are_wide(treatment_products(spec, terms, dict(levels))))
+
+
+def _main_effects(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...]) -> list[WideProduct]:
+    """Return the categories of a table each of whose columns is a covariate."""
+    codings = {factor.name: Coding(factor, index, 0) for factor, index in levels}
+    effects, at = [], 0
+    for column in terms.columns:
+        if column in codings:
+            effects.append(WideProduct((codings[column],), at, column))
+        at += codings[column].width if column in codings else 1
+    return effects
+
+
+def _categorical(terms: Terms, dtypes: Mapping[str, Any]) -> list[Factor]:
+    return [f for f in terms.factors if f.coded or (f.source is None and not is_numeric(dtypes[f.name]))]
+
+
+def _told_levels(factor: Factor, dtypes: Mapping[str, Any]) -> pd.Index | None:
+    if factor.levels is not None:
+        return pd.Index(factor.levels)
+    column = factor.name if factor.source is None else factor.source
+    dtype = dtypes.get(column)
+    return dtype.categories if isinstance(dtype, pd.CategoricalDtype) else None
+
+
+def _empty(dtype: Any) -> pd.Series:
+    return pd.Series([], dtype=dtype)

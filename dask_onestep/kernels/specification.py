@@ -1,0 +1,229 @@
+"""formulaic's specification of a formula: made of rows that show every level, and applied to others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from itertools import accumulate
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.evaluation import EvaluationError, evaluating, what_is_wrong
+from dask_onestep.kernels.parsing import parse
+from dask_onestep.kernels.terms import Factor, Terms, is_numeric
+from dask_onestep.kernels.wide import Coding, WideProduct
+
+__all__ = [
+    "check_kinds",
+    "specified_columns",
+    "specify_terms",
+    "transform_state",
+    "treatment_products",
+    "without_terms",
+]
+
+# formulaic parses its terms at every block, and Python 3.11's parser, where two threads use it at once, can raise
+# "SystemError: AST constructor recursion depth mismatch".
+_PARSING = Lock()
+
+
+def specify_terms(terms: Terms, rows: pd.DataFrame, state: Mapping[str, Any] | None = None) -> Any:
+    """Return formulaic's specification of a formula.
+
+    Parameters
+    ----------
+    terms : Terms
+        The formula's.
+    rows : DataFrame
+        Rows that show every level.
+    state : mapping of str to object, optional
+        The state of transforms, of `transform_state`; of these rows if it is not given.
+
+    Returns
+    -------
+    ModelSpec
+        The specification.
+
+    Raises
+    ------
+    ValueError
+        If the formula does not fit the columns.
+    """
+    return _specified(_right_side(terms), terms, rows, dict(state or {}))
+
+
+def transform_state(terms: Terms, rows: pd.DataFrame) -> dict[str, Any]:
+    """Return the state of a formula's transforms, without the columns of its categories.
+
+    Parameters
+    ----------
+    terms : Terms
+        The formula's.
+    rows : DataFrame
+        Rows to gather it from.
+
+    Returns
+    -------
+    dict of str to object
+        By transform.
+
+    Raises
+    ------
+    ValueError
+        If the formula does not fit the columns.
+    """
+    from formulaic import Formula
+    from formulaic.parser.types import Term
+
+    names = {factor.name for factor in terms.factors if factor.states}
+    factors = {factor.expr: factor for term in _right_side(terms) for factor in term.factors if factor.expr in names}
+    formula = Formula([Term([factor]) for factor in factors.values()])
+    return dict(_specified(formula, terms, rows, {}).transform_state)
+
+
+def _right_side(terms: Terms) -> Any:
+    assert terms.formula is not None
+    formula = parse(terms.formula, terms.fit_intercept)
+    return getattr(formula, "rhs", formula)
+
+
+def _specified(formula: Any, terms: Terms, rows: pd.DataFrame, state: dict[str, Any]) -> Any:
+    try:
+        with _PARSING, evaluating():
+            matrix = formula.get_model_matrix(
+                rows, context={}, na_action="ignore", output="numpy", transform_state=state
+            )
+    except EvaluationError as error:
+        found = what_is_wrong(error, terms, rows, state, ())
+        raise ValueError(f"formula={terms.formula!r} does not fit the columns: {found.text()}") from error
+    return matrix.model_spec
+
+
+def specified_columns(spec: Any, rows: pd.DataFrame) -> np.ndarray:
+    """Return the matrix of rows.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The specification.
+    rows : DataFrame of shape (m, …)
+        Rows without gaps or unseen levels.
+
+    Returns
+    -------
+    ndarray of shape (m, p)
+        float64, the constant included if there is one.
+    """
+    with _PARSING, evaluating():
+        return np.asarray(spec.get_model_matrix(rows, context={}), dtype=np.float64)
+
+
+def without_terms(spec: Any, terms: Collection[str]) -> Any:
+    """Return a specification without some of its terms.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The specification.
+    terms : collection of str
+        The terms to leave out.
+
+    Returns
+    -------
+    ModelSpec
+        The columns of the others, coded as before.
+    """
+    return spec.subset([term for term in spec.terms if str(term) not in terms])
+
+
+def check_kinds(spec: Any, categorical: set[str], terms: Terms, dtypes: Mapping[str, Any]) -> None:
+    """Raise if formulaic takes what was not known to be a category for one.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The specification.
+    categorical : set of str
+        The factors whose levels are known.
+    terms : Terms
+        The formula's.
+    dtypes : mapping of str to dtype
+        Dtypes of the columns.
+
+    Raises
+    ------
+    ValueError
+        Where blocks differ, or a factor's values are no numbers.
+    """
+    for factor in terms.factors:
+        kind, _ = spec.encoder_state.get(factor.name, (None, None))
+        if kind is not None and kind.value == "categorical" and factor.name not in categorical:
+            words = [name for name in factor.columns if not is_numeric(dtypes[name])]
+            if not words:
+                columns = ", ".join(factor.columns)
+                raise ValueError(f"Blocks differ in {columns}: numbers by its dtype, words in a block. Mend them.")
+            raise ValueError(
+                f"{factor.name!r} in the formula gives no numbers, and {words} are not numeric columns. Where its "
+                f"values are meant as categories, write C({factor.name}), so that its levels are counted."
+            )
+
+
+def treatment_products(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index]) -> list[WideProduct]:
+    """Return the terms that are made of treatment-coded categories, alone or with numbers, as products.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The specification.
+    terms : Terms
+        The formula's.
+    levels : mapping of Factor to Index
+        The levels of each categorical factor.
+
+    Returns
+    -------
+    list of WideProduct
+        In the order of the columns.  Terms with a coding of another kind, with a transform that keeps a state, or
+        with a number written in the formula are not among them: their columns are formulaic's to evaluate.
+    """
+    parts = _parts(spec, terms, levels)
+    found, at = [], -int(terms.fit_intercept)
+    for structure in spec.structure:
+        products = [_product(scoped, parts, str(structure.term)) for scoped in structure.scoped_terms]
+        whole = [product for product in products if product is not None]
+        # Columns of the same name, as levels named "b" and "T.b" may give, are one in formulaic.
+        if len(whole) == len(products) and sum(product.width for product in whole) == len(structure.columns):
+            starts = accumulate((product.width for product in whole), initial=at)
+            found += [replace(product, first=start) for product, start in zip(whole, starts, strict=False)]
+        at += len(structure.columns)
+    return found
+
+
+def _parts(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index]) -> dict[str, Coding | Factor]:
+    """Return by name what a product can be of: categories, the level given that coding leaves out, and numbers."""
+    from formulaic.transforms.contrasts import TreatmentContrasts
+
+    parts: dict[str, Coding | Factor] = {}
+    for factor in terms.factors:
+        kind, state = spec.encoder_state.get(factor.name, (None, {}))
+        if factor in levels and "contrasts" in state:
+            contrasts, known = state["contrasts"].contrasts, list(state["categories"])
+            if type(contrasts) is TreatmentContrasts and known and known == list(levels[factor]):
+                base = contrasts.get_drop_field(known, reduced_rank=False)
+                parts[factor.name] = Coding(factor, levels[factor], known.index(base))
+        elif kind is not None and kind.value == "numerical" and not factor.states:
+            parts[factor.name] = factor
+    return parts
+
+
+def _product(scoped: Any, parts: Mapping[str, Coding | Factor], term: str) -> WideProduct | None:
+    """Return one of the products that formulaic makes a term of, None if it is of anything else."""
+    held = [(parts.get(part.factor.expr), part.reduced) for part in scoped.factors]
+    codings = [part if reduced else replace(part, reference=None) for part, reduced in held if isinstance(part, Coding)]
+    slopes = [part for part, _ in held if isinstance(part, Factor)]
+    if not codings or len(codings) + len(slopes) < len(held) or scoped.scale != 1:
+        return None
+    return WideProduct(tuple(codings), 0, term, tuple(slopes))
