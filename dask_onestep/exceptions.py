@@ -13,6 +13,7 @@ __all__ = [
     "DegreesOfFreedomWarning",
     "DistanceWarning",
     "FitWarning",
+    "ManyLevelsWarning",
     "NotConvergedWarning",
     "OverdispersionWarning",
     "PilotWarning",
@@ -133,6 +134,19 @@ class AliasingWarning(FitWarning):
     """
 
     anchor = "aliased-columns"
+
+
+class ManyLevelsWarning(FitWarning):
+    """A column of words has so many different values that it may be no category.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import ManyLevelsWarning
+    >>> ManyLevelsWarning.anchor
+    'many-levels'
+    """
+
+    anchor = "many-levels"
 
 
 class DegreesOfFreedomWarning(FitWarning):

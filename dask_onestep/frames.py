@@ -8,10 +8,13 @@ from typing import Any
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_object_dtype
 
 from dask_onestep.kernels.terms import Terms, column_terms, formula_terms, is_numeric
 
 __all__ = ["cut_frame", "frame_dtypes", "is_frame", "pick_columns", "read_terms"]
+
+_LOOKED_AT = 1000  # rows, from the first, that tell what a column of objects holds
 
 
 def is_frame(x: Any) -> bool:
@@ -72,8 +75,12 @@ def read_terms(x: Any, formula: str | None, fit_intercept: bool) -> Terms | None
     if missing := [name for name in (*terms.columns, *response) if name not in names]:
         raise ValueError(f"formula={formula!r} names {missing}, which are not columns. These are: {sorted(names)}.")
     dtypes = {str(name): dtype for name, dtype in x.dtypes.items()}
-    _refuse_times(dtypes, terms.columns)
+    coded = {factor.source for factor in terms.factors if factor.coded}
+    others = {name for factor in terms.factors if not factor.coded for name in factor.columns}
+    _refuse_times(dtypes, [name for name in terms.columns if name not in coded or name in others])
     _refuse_complex(dtypes, (*terms.columns, *response))
+    if isinstance(x, pd.DataFrame):
+        _refuse_records(x, terms.columns)
     for factor in terms.factors:
         if factor.states and (words := [name for name in factor.columns if not is_numeric(dtypes[name])]):
             raise ValueError(f"{factor.name!r} in the formula is of numbers, and {words} are not numeric columns.")
@@ -87,8 +94,19 @@ def _refuse_times(dtypes: dict[str, Any], columns: Iterable[str]) -> None:
         name = times[0]
         raise ValueError(
             f"Columns {times} hold dates or durations, which are not numbers. Turn them into numbers, such as "
-            f"X[{name!r}].dt.dayofyear or (X[{name!r}] - start).dt.total_seconds(), or into categories."
+            f"X[{name!r}].dt.dayofyear or (X[{name!r}] - start).dt.total_seconds(), or have them as categories: "
+            f"C({name}) in a formula, X[{name!r}].astype('category') without."
         )
+
+
+def _refuse_records(x: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Raise if a column holds lists or records, which Dask would turn into words."""
+    objects = [(name, x[name]) for name in x.columns if str(name) in columns and is_object_dtype(x.dtypes[name])]
+    for name, column in objects:
+        if any(isinstance(value, (list, dict, set, tuple, np.ndarray)) for value in column.iloc[:_LOOKED_AT]):
+            raise ValueError(
+                f"{name} holds lists or records, which are no categories: make columns of what is needed of them."
+            )
 
 
 def _refuse_complex(dtypes: dict[str, Any], columns: Iterable[str]) -> None:
@@ -150,10 +168,10 @@ def pick_columns(x: Any, wanted: Sequence[str], *, ignored: Iterable[str] | None
             f"X has {len(wanted) + len(others)} features, but the fit had {len(wanted)}: {others} are not known. "
             f"Use X[{list(wanted)}]."
         )
-    if names == list(wanted):
-        return x
-    x = x if list(x.columns) == names else x.rename(columns=dict(zip(x.columns, names, strict=True)))
-    return x[list(wanted)]
+    if list(x.columns) != names:
+        x = x.copy(deep=False) if isinstance(x, pd.DataFrame) else x.copy()
+        x.columns = names
+    return x if names == list(wanted) else x[list(wanted)]
 
 
 def cut_frame(x: pd.DataFrame | pd.Series, rows: int) -> tuple[Any, tuple[int, ...]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from html import escape
 from importlib.metadata import version
@@ -26,7 +27,8 @@ table{border-collapse:collapse;width:100%}td,th{padding:.2rem .6rem;border-botto
 th:first-child,td:first-child{text-align:left}thead th{border-bottom:2px solid #8a97a6}
 .verdict{background:#eef4fb;border-left:4px solid #3569a8;padding:.6rem 1rem}
 .warning{background:#fdf3e3;border-left:4px solid #c98a1b;padding:.4rem 1rem;margin:.4rem 0}
-.wide{overflow-x:auto}.wide td:first-child{white-space:nowrap}
+.wide{overflow-x:auto}.wide td,.wide th{padding:.2rem .4rem}.wide td:not(:first-child),.option{white-space:nowrap}
+.wide td:first-child{min-width:9rem;max-width:22rem}h1,p,code,dd,td:first-child{overflow-wrap:anywhere}
 @media print{body{font-size:10px;max-width:none;margin:0;padding:0}@page{size:A4 landscape}}
 .small{color:#5b6773;font-size:.85rem}code{background:#f3f5f8;padding:.1rem .3rem}td.plot{padding:0;width:190px}
 td.plot svg{vertical-align:middle}
@@ -46,6 +48,7 @@ def write_report(
     offset: Any = None,
     level: float = 0.95,
     call: str = "",
+    wording: Callable[[str], str] = str,
 ) -> None:
     """Write a fitted model as one self-contained HTML file; two passes if `X` is given, none without.
 
@@ -61,6 +64,8 @@ def write_report(
         Level of the intervals.
     call : str, default=""
         What was called, to be shown; by default the estimator's own ``repr``.
+    wording : callable, default=str
+        Says a text of the fit, which names parameters as Python has them, as the reader has them.
 
     Examples
     --------
@@ -75,7 +80,8 @@ def write_report(
     data = {"sample_weight": sample_weight, "offset": offset}
     blocks = () if X is None else compare(glm, X, y, **data)
     summary = glm.summary(X, y, **data, level=level)
-    Path(path).write_text(report_html(glm, summary, blocks, call=call), encoding="utf-8")
+    page = report_html(glm, summary, blocks, call=call, wording=wording)
+    Path(path).write_text(page, encoding="utf-8")
 
 
 def compare(glm: Any, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> tuple[BlockFit, ...]:
@@ -109,7 +115,14 @@ def compare(glm: Any, X: Any, y: Any = None, *, sample_weight: Any = None, offse
     return problem.value(problem.total(compare_blocks, coef, name="compare-blocks")).blocks
 
 
-def report_html(glm: Any, summary: Summary, blocks: Sequence[BlockFit] = (), *, call: str = "") -> str:
+def report_html(
+    glm: Any,
+    summary: Summary,
+    blocks: Sequence[BlockFit] = (),
+    *,
+    call: str = "",
+    wording: Callable[[str], str] = str,
+) -> str:
     """Return the report's HTML.
 
     Parameters
@@ -122,6 +135,8 @@ def report_html(glm: Any, summary: Summary, blocks: Sequence[BlockFit] = (), *, 
         Of `compare`.
     call : str, default=""
         What was called.
+    wording : callable, default=str
+        As for `write_report`.
 
     Returns
     -------
@@ -139,7 +154,7 @@ def report_html(glm: Any, summary: Summary, blocks: Sequence[BlockFit] = (), *, 
     >>> page.startswith("<!doctype html>"), "http" in page
     (True, False)
     """
-    notes = "".join(f"<p class='warning'>{escape(note)}</p>" for note in summary.notes)
+    notes = "".join(_note(wording(text), category) for category, text in glm.estimate_.warnings)
     facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in summary.facts)
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -147,7 +162,7 @@ def report_html(glm: Any, summary: Summary, blocks: Sequence[BlockFit] = (), *, 
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(summary.title)}</title>"
         f"<style>{_STYLE}</style></head><body><h1>{escape(summary.title)}</h1>{formula}"
-        f"<p class='verdict'>{escape(summary.verdict)} {escape(verdict(glm))}</p>{notes}"
+        f"<p class='verdict'>{escape(summary.verdict)} {escape(wording(verdict(glm)))}</p>{notes}"
         f"<h2>Coefficients</h2>{_coefficients(summary.table, summary.level)}"
         f"<h2>The fit</h2><dl class='facts'>{facts}</dl><p class='small'>{_glossary(summary)}</p>"
         f"{_block_section(blocks, glm.dispersion_)}"
@@ -160,6 +175,7 @@ def report_html(glm: Any, summary: Summary, blocks: Sequence[BlockFit] = (), *, 
 _WORDS = {
     "passes": "how often all rows were read",
     "pilot rows": "rows drawn at random from all of them, whose estimate the step over all rows starts from",
+    "log-likelihood (estimated)": "as the pilot rows foretell it, since no pass was made at these coefficients",
     "decrement": "about twice the log-likelihood that further passes could gain, an estimate of it if no pass was made "
     "at these coefficients",
     "dispersion": "variance beyond what the family has by itself",
@@ -171,6 +187,14 @@ def _glossary(summary: Summary) -> str:
     names = {name for name, _ in summary.facts}
     said = [f"<b>{escape(name)}</b>: {escape(meaning)}" for name, meaning in _WORDS.items() if name in names]
     return f"{'; '.join(said)}." if said else ""
+
+
+def _note(text: str, category: type[Warning]) -> str:
+    """Return a warning as HTML, with where the documentation speaks of it."""
+    anchor = getattr(category, "anchor", "")
+    where = f"Documentation, page “Warnings and errors”, section “{anchor.replace('-', ' ').capitalize()}”"
+    said = re.sub(r"--[\w-]+", r"<span class='option'>\g<0></span>", escape(text))
+    return f"<p class='warning'>{said}{f'<br><span class=small>{escape(where)}</span>' if anchor else ''}</p>"
 
 
 def verdict(glm: Any) -> str:
@@ -191,6 +215,8 @@ def verdict(glm: Any) -> str:
     if not np.isfinite(estimate.decrement):
         return "How far the estimate is from the maximum of the likelihood is not known for this method."
     share = max(estimate.decrement, 0.0) / rank
+    if estimate.in_doubt and share <= 0.1:
+        return "The warnings say why it may be far from the maximum, and what to do before relying on the intervals."
     if share <= 0.01:
         return "Further reading of the data would not change a digit that matters: the error left is sampling error."
     if share <= 0.1:

@@ -283,6 +283,38 @@ def test_mistakes_are_one_line_and_exit_code_one(folder, words, said):
     assert said in errors_of(run(*(word.format(folder) for word in words)))
 
 
+def test_predicting_beyond_a_splines_range_is_one_line(folder):
+    model, later, written = folder / "model.json", folder / "later.parquet", folder / "predicted.csv"
+    words = ["fit", "delayed ~ bs(distance, df=4)", folder / "all.csv", "--quiet", "--output", model]
+    assert run(*words).exit_code == 0
+    frame = pd.read_csv(folder / "all.csv")
+    frame.loc[[3, 5], "distance"] = [-1.0, 900.0]
+    frame.to_parquet(later)
+    said = errors_of(run("predict", model, later, written, "--quiet"))
+    assert "distance has values beyond 0." in said
+    assert "the range of bs(distance, df=4) (2 rows). Leave such rows out, or fit with lower_bound=" in said
+    assert not written.exists()
+
+
+def test_what_a_fit_says_speaks_in_options(folder):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"tail": rng.standard_t(1.1, 20_000)})
+    frame["delayed"] = (rng.random(20_000) < 1 / (1 + np.exp(-0.3 * np.clip(frame["tail"], -8, 8)))).astype(float)
+    frame.to_parquet(folder / "tail.parquet")
+    report, output = folder / "report.html", folder / "model.json"
+    options = ["--family", "binomial", "--pilot-size", "300", "--quiet", "--report", report, "--output", output]
+    result = run("fit", "delayed ~ tail", folder / "tail.parquet", *options)
+    assert result.exit_code == 0, result.output
+    # What a browser shows.
+    page = re.sub(r"<style>.*?</style>|<code>.*?</code>|<[^>]*>", "", report.read_text())
+    for text in (result.stderr, page):
+        assert "--pilot-size" in text
+        assert "--method mle" in text
+        assert not re.search(r"pilot_size|steps=|method='|decrement_", text)
+    assert "log-likelihood (estimated) -" in result.stdout
+    assert json.loads(output.read_text())["loglik_estimated"] is True
+
+
 def test_a_command_line_that_cannot_be_read_is_exit_code_two():
     assert run("fit", "--nothing").exit_code == 2
     assert run("fit").exit_code == 2

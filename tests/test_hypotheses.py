@@ -1,6 +1,7 @@
 """Likelihood-ratio tests and drop1, beside statsmodels' fits of both models."""
 
 import warnings
+from functools import partial
 
 import dask.array as da
 import numpy as np
@@ -135,12 +136,29 @@ def test_average_sums_the_blocks_own_statistics():
         ([], "null is empty"),
         (None, "null is missing"),
         ({"x1": np.nan}, "sets x1 to nan"),
+        ({"x1": "a"}, "null sets x1 to 'a', which is not a finite number"),
+        ({"x1": None}, "null sets x1 to None, which is not a finite number"),
+        ({"x1": [0, 1]}, r"null sets x1 to \[0, 1\], which is not a finite number"),
+        (3, "null=3 is neither names nor name → value: name the coefficients, as in null="),
     ],
 )
 def test_a_null_that_cannot_be_says_so(null, text):
     x, y, _, _ = data_of("binomial")
-    with pytest.raises(ValueError, match=text):
-        GLMClassifier(method=MLE()).fit(x, y).likelihood_ratio_test(x, y, null=null)
+    glm = GLMClassifier(method=MLE()).fit(x, y)
+    for test in (
+        glm.wald_test,
+        partial(glm.likelihood_ratio_test, x, y),
+        partial(glm.score_test, x, y),
+    ):
+        with pytest.raises(TypeError if null == 3 else ValueError, match=text):
+            test(null=null)
+
+
+@pytest.mark.parametrize(("r", "text"), [("a", "must hold numbers"), (None, "holds NaN or infinity")])
+def test_restrictions_that_are_no_numbers_say_so(r, text):
+    x, y, _, _ = data_of("binomial")
+    with pytest.raises(ValueError, match=rf"null=\(R, r\) {text}"):
+        GLMClassifier(method=MLE()).fit(x, y).wald_test((np.eye(4), r))
 
 
 def test_other_data_and_aliased_coefficients_are_refused():

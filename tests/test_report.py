@@ -1,14 +1,19 @@
 """The report: it says what the table says, and refers to nothing outside itself."""
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
 
-from dask_onestep import MLE, GLMClassifier, GLMRegressor
+from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, exceptions
+from dask_onestep.datasets import make_glm
+from dask_onestep.exceptions import AliasingWarning, DistanceWarning, PilotWarning, StepWarning, UnlikePilotWarning
 from dask_onestep.report import compare, report_html, verdict, write_report
+from dask_onestep.storage import model_record, read_model, write_model
 
 
 def table(n=800):
@@ -92,6 +97,82 @@ def test_the_verdict_follows_the_decrement():
     assert "further steps" in verdict(glm)
     object.__setattr__(glm.estimate_, "decrement", float("nan"))
     assert "not known" in verdict(glm)
+
+
+def unlike(seed=0, n=20_000):
+    """Return rows of which a few decide, with a pilot that has not seen them and foretells that nothing is left."""
+    rng = np.random.default_rng(seed)
+    x = np.c_[rng.standard_t(2, n), rng.normal(size=n)]
+    return x, (rng.random(n) < 1 / (1 + np.exp(-0.5 * x[:, 1]))).astype(float)
+
+
+def test_the_verdict_yields_to_warnings_that_contradict_it(tmp_path):
+    x, y = unlike()
+    with pytest.warns(UnlikePilotWarning, match="far from the MLE whatever"):
+        glm = GLMClassifier(method=OneStep(600)).fit(x, y)
+    assert glm.decrement_ < 0.01
+    assert glm.summary().verdict == "20,000 rows read twice; how far from the MLE is in doubt: see the warnings."
+    write_report(glm, str(tmp_path / "report.html"), x, y)
+    page = (tmp_path / "report.html").read_text()
+    assert "would not change a digit" not in page
+    assert "in doubt: see the warnings. The warnings say why it may be far" in page
+    write_model(glm, str(tmp_path / "model.json"))
+    kept = read_model(str(tmp_path / "model.json"))
+    assert (kept.summary().verdict, verdict(kept)) == (glm.summary().verdict, verdict(glm))
+
+
+@pytest.mark.parametrize("category", [DistanceWarning, PilotWarning, StepWarning, UnlikePilotWarning])
+def test_each_of_these_warnings_takes_the_verdict_back(category):
+    x, y, _ = make_glm(4000, 2, family="poisson")
+    glm = GLMRegressor("poisson").fit(x, y)
+    assert "would not change a digit" in verdict(glm) or "small beside the sampling error" in verdict(glm)
+    glm.estimate_ = replace(glm.estimate_, warnings=((category, "But."),))
+    assert verdict(glm).startswith("The warnings say why")
+    assert "in doubt" in glm.summary().verdict
+    glm.estimate_ = replace(glm.estimate_, warnings=((AliasingWarning, "Some."),))
+    assert "in doubt" not in glm.summary().verdict
+
+
+def test_the_report_has_the_exact_log_likelihood_and_a_fit_its_estimate(tmp_path):
+    x, y, _ = make_glm(4000, 3, family="poisson", chunks=1000)
+    exact = {"HC0": ("one-step", False), "nonrobust": ("one-step", True)}
+    for cov_type, (method, estimated) in exact.items():
+        glm = GLMRegressor("poisson", method=method, cov_type=cov_type).fit(x, y)
+        facts, llf = dict(glm.summary().facts), glm.fit_statistics(x, y).llf
+        assert glm.estimate_.loglik_estimated is estimated
+        assert ("log-likelihood (estimated)" in facts, "log-likelihood" in facts) == (estimated, not estimated)
+        assert (f"{llf:.2f}" == facts.get("log-likelihood")) is not estimated
+        assert max(map(len, str(glm.summary()).splitlines())) <= 80
+        assert model_record(glm)["loglik_estimated"] is estimated
+        write_model(glm, str(tmp_path / "model.json"))
+        assert read_model(str(tmp_path / "model.json")).estimate_.loglik_estimated is estimated
+        page = report_html(glm, glm.summary(x, y))
+        assert f"<dt>log-likelihood</dt><dd>{llf:.6g}</dd>" in page
+        assert "estimated" not in page
+        assert ("as the pilot rows foretell it" in report_html(glm, glm.summary())) is estimated
+    for glm in (GLMRegressor("poisson", method="mle").fit(x, y), GLMRegressor().fit(x, y)):
+        assert not glm.estimate_.loglik_estimated
+
+
+def test_a_warning_says_in_words_where_the_documentation_speaks_of_it():
+    x, y = unlike()
+    with pytest.warns(UnlikePilotWarning):
+        glm = GLMClassifier(method=OneStep(600)).fit(x, y)
+    page = report_html(glm, glm.summary())
+    assert "Documentation, page “Warnings and errors”, section “Pilot unlike the whole”" in page
+    assert "warnings#" not in page
+    headings = (Path(__file__).parents[1] / "docs/reference/warnings.md").read_text()
+    for name in exceptions.__all__:
+        if anchor := getattr(getattr(exceptions, name), "anchor", ""):
+            assert f"\n## {anchor.replace('-', ' ').capitalize()}\n".lower() in headings.lower()
+
+
+def test_long_names_are_wrapped():
+    frame = table().rename(columns={"x": "a_name_as_long_as_those_that_databases_give_" * 2})
+    glm = GLMClassifier().fit(frame, "y")
+    page = report_html(glm, glm.summary())
+    assert "td:first-child{overflow-wrap:anywhere}" in page
+    assert ".wide td:first-child{white-space:nowrap}" not in page
 
 
 def test_levels_of_a_factor_share_a_scale():

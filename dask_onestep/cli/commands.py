@@ -11,7 +11,14 @@ import typer
 
 from dask_onestep._version import __version__
 from dask_onestep.cli.clusters import computing_on
-from dask_onestep.cli.console import one_line_errors, one_line_warnings, same_columns, show_model, show_text
+from dask_onestep.cli.console import (
+    in_options,
+    one_line_errors,
+    one_line_warnings,
+    same_columns,
+    show_model,
+    show_text,
+)
 from dask_onestep.cli.models import categories_of, columns_of, estimator_for, parse_formula
 from dask_onestep.datasets import load_flights
 from dask_onestep.estimators import GLMClassifier
@@ -116,7 +123,8 @@ def fit(
             if report is not None:
                 call = f"dask-onestep {shlex.join(sys.argv[1:])}"
                 with one_line_warnings():
-                    write_report(glm, report, table, sample_weight=weights, offset=offset, level=level, call=call)
+                    data = {"sample_weight": weights, "offset": offset}
+                    write_report(glm, report, table, **data, level=level, call=call, wording=in_options)
 
 
 @app.command(

@@ -21,7 +21,15 @@ from rich.table import Table
 
 from dask_onestep.storage.tables import unlike_file
 
-__all__ = ["one_line_errors", "one_line_warnings", "same_columns", "show_model", "show_text", "show_warning"]
+__all__ = [
+    "in_options",
+    "one_line_errors",
+    "one_line_warnings",
+    "same_columns",
+    "show_model",
+    "show_text",
+    "show_warning",
+]
 
 # What the library, and what reads files, raise of data and models that cannot be used.  Anything else is a
 # fault of the package and keeps its traceback.
@@ -29,6 +37,15 @@ _MISTAKES = (ValueError, OSError, ImportError, ArrowException)
 # How Dask, pandas and this package begin what they say of a file that is unlike the first.
 _OTHER_VALUES = "Mismatched dtypes found"
 _UNLIKE = (_OTHER_VALUES, "Usecols do not match columns", "Blocks differ")
+
+# What Python's arguments are here where they are no option of the same name.
+_WORDS = {
+    r"OneStep\(pilot_size=\.\.\.\)": "--pilot-size",
+    r"Take steps=2 or 'auto', or a larger pilot than (\d+) rows": r"Take --pilot-size above \1, or --method mle",
+    "Draw a larger pilot, or take steps='auto'": "Take a larger --pilot-size, or --method mle",
+    "take further steps, or a larger pilot": "take a larger --pilot-size, or --method mle",
+    r"\bdecrement_": "decrement",
+}
 
 
 @contextmanager
@@ -72,12 +89,18 @@ def same_columns(table: dd.DataFrame, files: Sequence[str], columns: Sequence[st
 
 @contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Say each warning in a line, once: stdout is for the result alone."""
-    with warnings.catch_warnings(record=True) as met:
+    """Say each warning in a line, once, when it is met: stdout is for the result alone."""
+    said: set[str] = set()
+
+    def say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        if issubclass(category, UserWarning) and str(message) not in said:
+            said.add(str(message))
+            show_warning(in_options(str(message)))
+
+    with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = say
         yield
-    for text in dict.fromkeys(str(w.message) for w in met if issubclass(w.category, UserWarning)):
-        show_warning(_in_options(text))
 
 
 def show_model(glm: Any, level: float) -> None:
@@ -119,19 +142,32 @@ def _one_line(error: BaseException | str) -> str:
         text = _mismatch(text)
     if "support range requests" in text:
         text = "the server gives no parts of files. Write simplecache:: before the URL, to download files whole."
-    return " ".join(_in_options(text).split())
+    return " ".join(in_options(text).split())
 
 
-def _in_options(text: str) -> str:
-    """Return a text of the library with its parameters as the options that they are here."""
+def in_options(text: str) -> str:
+    """Return a text of the library with its parameters as the options that they are here.
+
+    Parameters
+    ----------
+    text : str
+        A warning or an error.
+
+    Returns
+    -------
+    str
+        The same for whoever types commands.
+    """
 
     def option(found: re.Match[str]) -> str:
         name = found[1].replace("sample_weight", "weights").replace("_", "-")
         return f"--{name} {found[2]}".rstrip()
 
-    # Not within a call, such as OneStep(pilot_size=...).
+    for words, here in _WORDS.items():
+        text = re.sub(words, here, text)
+    # Not within a call, such as Surrogate(pilot_size=...).
     return re.sub(
-        r"(?<![(\w])(cov_type|family|groups|link|method|missing|offset|pilot_size|sample_weight)='?([\w.-]*)'?",
+        r"(?<![(\w-])(cov_type|family|groups|link|method|missing|offset|pilot_size|sample_weight)='?([\w.-]*)'?",
         option,
         text,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -99,10 +100,14 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         2
         """
         method, problem = self._prepare(X, y, sample_weight, offset, groups, lazy=False)
+        # At once: with thousands of levels the passes to come take long.
+        for category, text in problem.remarks:
+            warnings.warn(with_pointer(category, text), category, stacklevel=2)
+        said = problem.remarks
         with np.errstate(all="ignore"), saying_how_to_rechunk(problem.blocks):  # warnings of NumPy as in the tasks
             problem, estimate = self._estimate(method, problem)
             estimate = examine(problem, estimate)
-        attach(self, problem.model, estimate)
+        _attach_with(self, problem.model, estimate, said)
         for category, text in estimate.warnings:
             warnings.warn(with_pointer(category, text), category, stacklevel=2)
         return self
@@ -150,7 +155,7 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
             raise ValueError("fit_delayed: alpha='estimate' must look between passes; use fit, or give alpha.")
         if problem.solver == "qr":
             raise ValueError("fit_delayed: solver='qr' must look at the columns before the first step; use fit.")
-        return apply(attach, fitted, problem.model, method.estimate(problem), name="fitted")
+        return apply(_attach_with, fitted, problem.model, method.estimate(problem), problem.remarks, name="fitted")
 
     def _prepare(
         self, X: Any, y: Any, sample_weight: Any, offset: Any, groups: Any, *, lazy: bool
@@ -244,6 +249,11 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         tags.input_tags.allow_nan = self.missing == "drop"
         tags.input_tags.sparse = True
         return tags
+
+
+def _attach_with(estimator: Any, model: Model, estimate: Estimate, remarks: tuple) -> Any:
+    """Set what ``fit`` promises, what was said before the method began among the warnings."""
+    return attach(estimator, model, replace(estimate, warnings=(*remarks, *estimate.warnings)) if remarks else estimate)
 
 
 def attach(estimator: Any, model: Model, estimate: Estimate) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dask_onestep.estimators.remarks import remarks
 from dask_onestep.kernels.assembly import make_design, open_factors
 from dask_onestep.kernels.design import Design
 from dask_onestep.kernels.profile import profile
@@ -15,7 +16,7 @@ __all__ = ["specify"]
 
 
 def specify(problem: Problem, terms: Terms, dtypes: Mapping[str, Any]) -> Design:
-    """Return the design of a table; one pass, or none if dtypes and formula tell all.
+    """Return the design of a table, and leave `Problem.remarks`; one pass, or none if dtypes and formula tell all.
 
     Parameters
     ----------
@@ -39,10 +40,15 @@ def specify(problem: Problem, terms: Terms, dtypes: Mapping[str, Any]) -> Design
     factors = open_factors(terms, dtypes)
     stateful = [factor.name for factor in terms.factors if factor.states]
     if not factors and not stateful:
-        return make_design(terms, dtypes, None)
+        design = make_design(terms, dtypes, None)
+        problem.remarks = remarks(design, (), 0)
+        return design
     if problem.lazy:
         raise ValueError(
             f"fit_delayed computes nothing, and {', '.join([f.name for f in factors] + stateful)} must be looked at "
             "first. Make columns known categories, X.categorize([...]), or give C(x, levels=[...]); or use fit."
         )
-    return make_design(terms, dtypes, problem.value(problem.total(profile, terms, factors, name="levels")))
+    seen = problem.value(problem.total(profile, terms, factors, name="levels"))
+    design = make_design(terms, dtypes, seen)
+    problem.remarks = remarks(design, factors, seen.n)
+    return design

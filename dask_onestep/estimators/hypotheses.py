@@ -206,8 +206,6 @@ class Hypotheses:
     def _null(self, X: Any, y: Any, null: Any, sample_weight: Any, offset: Any) -> tuple[dict[str, float], Problem]:
         """Return a hypothesis as name → value, and the fitted model beside data."""
         check_is_fitted(self)
-        if null is None:
-            raise ValueError("null is missing: name the coefficients, as in null=['x1'] or null={'x1': 0.5}.")
         values = parse_null(null, self._fitted_model.by_regressor)
         if aliased := self._aliased(values):
             raise ValueError(f"The null names aliased coefficients, which have no estimate: {', '.join(aliased)}.")

@@ -21,6 +21,7 @@ __all__ = ["Reading", "scheduler_of"]
 class Reading:
     """Data of ``fit``, whose columns set the model's, and later data, brought to the same columns."""
 
+    feature_names_in_: np.ndarray
     fit_intercept: bool
     formula: str | None
     solver: str
@@ -48,17 +49,19 @@ class Reading:
                 "Found array with 0 feature(s), and there is no intercept: pass columns, or fit_intercept=True."
             )
         self.n_features_in_ = len(columns)
-        if is_frame(X):
-            self.feature_names_in_ = np.array(columns, dtype=object)
-            X = pick_columns(X, _columns_read(terms, columns, parts["y"]), ignored=None)
-        elif hasattr(self, "feature_names_in_"):
+        if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
+        if is_frame(X):
+            if all(isinstance(name, str) for name in X.columns):  # as scikit-learn has them
+                self.feature_names_in_ = np.array(columns, dtype=object)
+            X = pick_columns(X, _columns_read(terms, columns, parts["y"]), ignored=None)
         return bring_together(X, parts, columns), terms
 
     def _data(self, X: Any, parts: dict[str, Any], *, response: bool = True) -> Data:
         """Bring later data together, its columns as ``fit`` had them; `response` is whether y is wanted."""
         X, parts = split_columns(X, parts, keep=self.formula is not None)
-        design, names = self._fitted_model.design, getattr(self, "feature_names_in_", ())
+        design = self._fitted_model.design
+        names = getattr(self, "feature_names_in_", () if design is None else design.terms.columns)
         if design is not None and not is_frame(X):
             raise TypeError(
                 f"fit had a DataFrame with columns {list(names)}, and X is {type(X).__name__}: pass a frame."

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from dask_onestep.exceptions import UnlikePilotWarning, with_pointer
+from dask_onestep.exceptions import with_pointer
 from dask_onestep.fit_statistics import FitStatistics
 from dask_onestep.inference import TestResult, coefficient_table, wald
 from dask_onestep.inference.hypotheses import restrictions
@@ -154,7 +154,7 @@ class Reporting:
             facts += _shown(self.fit_statistics(X, y, sample_weight=sample_weight, offset=offset))  # type: ignore[attr-defined]
         elif not model.family.has_dispersion:
             # Inside the fit φ is 1, so that for other families this is not the log-likelihood.
-            facts.append(("log-likelihood", "unknown" if np.isnan(estimate.loglik) else f"{estimate.loglik:.2f}"))
+            facts.append(_loglik(estimate))
         notes = tuple(with_pointer(category, text) for category, text in estimate.warnings)
         return Summary(
             self._title(),
@@ -190,8 +190,11 @@ class Reporting:
         if not np.isfinite(estimate.decrement):
             return f"{read}."
         share = max(estimate.decrement, 0.0) / max(rank * estimate.dispersion, 1e-300)
+        method = self._method()
+        if estimate.in_doubt and share <= getattr(method, "tol", np.inf):
+            return f"{read}; how far from the MLE is in doubt: see the warnings."
         far = "at the MLE" if share < 1e-12 else f"about {np.sqrt(share):.2g} standard errors from the MLE"
-        return f"{read}; {far}{_sufficed(self._method(), estimate, share)}."
+        return f"{read}; {far}{_sufficed(method, estimate, share)}."
 
     def _names(self) -> tuple[str, ...]:
         return self._fitted_model.names  # type: ignore[attr-defined]
@@ -209,11 +212,18 @@ class Reporting:
 
 def _sufficed(method: Any, estimate: Any, share: float) -> str:
     """Return whether the steps of a one-step fit were enough, by the tolerance that its warning goes by."""
-    told = [category for category, _ in estimate.warnings]
-    if not isinstance(method, OneStep) or UnlikePilotWarning in told:  # then the decrement is not to be trusted
+    if not isinstance(method, OneStep):
         return ""
     steps, were = ("one step", "was") if estimate.n_iter == 1 else (f"{estimate.n_iter} steps", "were")
     return f": {steps} {were} {'enough' if share <= method.tol else 'not enough'}"
+
+
+def _loglik(estimate: Any) -> tuple[str, str]:
+    """Return the log-likelihood that a fit left, and whether it is an estimate."""
+    name = "log-likelihood (estimated)" if estimate.loglik_estimated else "log-likelihood"
+    if np.isnan(estimate.loglik):
+        return name, "unknown"
+    return name, f"{estimate.loglik:.2f}" if abs(estimate.loglik) < 1e7 else f"{estimate.loglik:.9g}"
 
 
 def _shown(fit: FitStatistics) -> list[tuple[str, str]]:

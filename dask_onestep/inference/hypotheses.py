@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 __all__ = ["null_text", "parse_null", "restrictions"]
+
+_AS_IN = "name the coefficients, as in null=['x1'] or null={'x1': 0.5}"
 
 Null = str | Sequence[str] | Mapping[str, float]
 
@@ -31,8 +34,10 @@ def parse_null(null: Null, coefficients: Mapping[str, Sequence[str]]) -> dict[st
     Raises
     ------
     ValueError
-        If it is empty, a name is not known, a coefficient is given two values, or a value is not a finite
-        number.
+        If it is None or empty, a name is not known, a coefficient is given two values, or a value is not a
+        finite number.
+    TypeError
+        If it is none of these.
 
     Examples
     --------
@@ -42,8 +47,12 @@ def parse_null(null: Null, coefficients: Mapping[str, Sequence[str]]) -> dict[st
     >>> parse_null("x0", {"x0": ["birch:x0", "cedar:x0"]})
     {'birch:x0': 0.0, 'cedar:x0': 0.0}
     """
+    if null is None:
+        raise ValueError(f"null is missing: {_AS_IN}.")
     if isinstance(null, str):
         null = [null]
+    if not isinstance(null, (Mapping, Iterable)) or any(isinstance(name, np.ndarray) for name in null):
+        raise TypeError(f"null={null!r} is neither names nor name → value: {_AS_IN}.")
     given = dict(null) if isinstance(null, Mapping) else dict.fromkeys(null, 0.0)
     if not given:
         raise ValueError("null is empty: name at least one coefficient, such as null=['x1'].")
@@ -53,7 +62,7 @@ def parse_null(null: Null, coefficients: Mapping[str, Sequence[str]]) -> dict[st
         raise ValueError(f"null names {unknown}, which are not coefficients. These are: {', '.join(names)}{whole}.")
     values: dict[str, float] = {}
     for name, value in given.items():
-        if not np.isfinite(value):
+        if not isinstance(value, Real) or not np.isfinite(value):
             raise ValueError(f"null sets {name} to {value!r}, which is not a finite number.")
         for each in (name,) if name in names else coefficients[name]:
             if values.setdefault(each, float(value)) != value:
@@ -114,8 +123,13 @@ def restrictions(
     """
     pair = isinstance(null, tuple) and len(null) == 2 and not isinstance(null[0], str)
     if (isinstance(null, np.ndarray) and null.dtype.kind in "fiub") or pair:
-        matrix = np.atleast_2d(np.asarray(null[0] if pair else null, dtype=np.float64))
-        told = np.asarray(null[1] if pair else 0.0, dtype=np.float64)
+        try:
+            matrix = np.atleast_2d(np.asarray(null[0] if pair else null, dtype=np.float64))
+            told = np.asarray(null[1] if pair else 0.0, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"null=(R, r) must hold numbers: {error}.") from error
+        if not (np.isfinite(matrix).all() and np.isfinite(told).all()):
+            raise ValueError("null=(R, r) holds NaN or infinity; give r a value for each row of R.")
         if matrix.shape[1] != len(names):
             raise ValueError(
                 f"R has {matrix.shape[1]} columns, and there are {len(names)} coefficients: give it one for each, in "

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.evaluation import EvaluationError, what_is_wrong
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.specification import specified_columns, without_terms
 from dask_onestep.kernels.split_matrix import SplitMatrix
@@ -80,7 +81,10 @@ class Design:
         frame = block.x if whole else block.x[complete]
         if found := self._unseen(frame, block.number):
             return found
-        matrix = self.matrix(frame)
+        try:
+            matrix = self.matrix(frame)
+        except EvaluationError as error:
+            return what_is_wrong(error, self.terms, frame, self.spec.transform_state, (block.number,))
         parts = {name: getattr(block, name) for name in _PARTS}
         if block.y is None and self.terms.response is not None:
             parts["y"] = self.terms.response.values(block.x)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["FUNCTIONS", "STATEFUL", "called", "checked", "columns_read"]
+__all__ = ["FUNCTIONS", "STATEFUL", "called", "checked", "columns_made", "columns_read"]
 
 STATEFUL = ("bs", "cc", "center", "cr", "cs", "poly", "scale", "standardize")
 FUNCTIONS: dict[str, Any] = {name: getattr(np, name) for name in ("log", "log2", "log10", "exp", "exp2")} | {
@@ -28,6 +28,14 @@ _GRAMMAR = (
 )
 _CONSTANTS = (bool, int, float, str, type(None))
 _LARGEST_EXPONENT = 64
+# Transforms of several columns, and what their arguments after the first are.
+_SPLINES = {
+    "bs": ("df", "knots", "degree"),
+    "poly": ("degree",),
+    **dict.fromkeys(("cc", "cr", "cs"), ("df", "knots")),
+}
+_LARGEST = {"df": 200, "degree": 25}
+_MOST_KNOTS = 200
 _LONGEST = 1000
 
 
@@ -89,6 +97,31 @@ def columns_read(body: ast.AST) -> tuple[str, ...]:
     return tuple(dict.fromkeys(node.id for node in names if id(node) not in functions | modules))
 
 
+def columns_made(source: str) -> int:
+    """Return about how many columns an expression of the grammar makes by its splines and polynomials.
+
+    Parameters
+    ----------
+    source : str
+        The expression.
+
+    Returns
+    -------
+    int
+        1 if it has none.
+    """
+    calls = [node for node in ast.walk(ast.parse(source, mode="eval")) if called(node) in _SPLINES]
+    return max([1, *map(_width, calls)])
+
+
+def _width(call: Any) -> int:
+    given = {option: value for option, value in _options(call) if not _is_none(value)}
+    if "df" in given:
+        return int(ast.literal_eval(given["df"]))
+    degree = int(ast.literal_eval(given["degree"])) if "degree" in given else 3
+    return degree + (_constants(given["knots"]) if "knots" in given else 0)
+
+
 def _check_attribute(node: ast.Attribute, name: str, *, is_called: bool) -> None:
     module = node.value.id if isinstance(node.value, ast.Name) else None
     if module == "contr" and node.attr in _CODINGS:
@@ -123,10 +156,52 @@ def _check_call(node: ast.Call, name: str) -> None:
         )
     elif called(node) != "C" and any(not _plain_word(inner) for inner in ast.walk(node)):
         raise ValueError(f"{name!r} in the formula: words given to {called(node)} must be of letters and digits.")
+    elif called(node) in STATEFUL:
+        _check_transform(node, name)
     inputs = getattr(function, "nin", 1)
     # More would be `out`, which writes into a column, or `where`, which leaves rows undefined.
     if function is not None and (node.keywords or len(node.args) != inputs):
         raise ValueError(f"{name!r} in the formula: {ast.unparse(node.func)} takes {inputs} argument(s), no options.")
+
+
+def _check_transform(node: ast.Call, name: str) -> None:
+    """Raise if a transform's options are not numbers and words, or ask for more columns than a formula needs."""
+    inside = {called(inner) for argument in node.args[:1] for inner in ast.walk(argument)}
+    if called(node) in _SPLINES and inside & _SPLINES.keys():
+        raise ValueError(f"{name!r} in the formula: a spline or polynomial of another. Take one of the column.")
+    for option, value in _options(node):
+        if columns_read(value):
+            raise ValueError(
+                f"{name!r} in the formula: {option} of {called(node)} must be numbers or words, not columns."
+            )
+        if option == "knots" and _constants(value) > _MOST_KNOTS:
+            raise ValueError(
+                f"{name!r} in the formula: more than {_MOST_KNOTS} knots. Take fewer; a spline that bends as often "
+                "as the data does shows its noise."
+            )
+        most = _LARGEST.get(option)
+        if most is None or _is_none(value):
+            continue
+        if not isinstance(value, ast.Constant) or type(value.value) is not int or not 0 <= value.value <= most:
+            raise ValueError(
+                f"{name!r} in the formula: {option} of {called(node)} must be a whole number up to {most}, as in "
+                f"{called(node)}(x, {option}=4)."
+            )
+
+
+def _options(node: ast.Call) -> list[tuple[str, ast.expr]]:
+    """Return what a transform is given besides its values, by name."""
+    names = _SPLINES.get(str(called(node)), ())
+    unnamed = [*names, *["an option"] * len(node.args)]
+    return [*zip(unnamed, node.args[1:], strict=False), *((str(k.arg), k.value) for k in node.keywords)]
+
+
+def _constants(node: ast.AST) -> int:
+    return sum(isinstance(inner, ast.Constant) for inner in ast.walk(node))
+
+
+def _is_none(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _plain_word(node: ast.AST) -> bool:

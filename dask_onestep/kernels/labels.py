@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
 
 import numpy as np
@@ -10,11 +11,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Rows
 
-__all__ = ["MAX_LABELS", "MoreClassesError", "block_labels", "check_classes"]
+__all__ = ["MAX_LABELS", "MoreClassesError", "block_labels", "check_classes", "joined_labels"]
 
 MAX_LABELS = 100
 _FIRST = 128
 
+_ONE_TYPE = "Make them one type, such as y.astype(str)."
 _CURE = "For more than two classes use fit, the logit link, no offset, and method='one-step', 'mle' or 'pilot'."
 
 
@@ -36,7 +38,7 @@ def block_labels(rows: Rows) -> np.ndarray | Findings:
     except TypeError:
         types = ", ".join(sorted({type(label).__name__ for label in rows.y.tolist()}))
         what = f"y has labels of types that have no order among them: {types}"
-        return Findings(((what, 0, "Make them one type, such as y.astype(str)."),), (rows.number,))
+        return Findings(((what, 0, _ONE_TYPE),), (rows.number,))
     if labels.dtype == object and all(isinstance(label, Real) for label in labels):
         labels = np.array(labels.tolist())  # scikit-learn takes objects for labels only where they are strings
     if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
@@ -45,6 +47,30 @@ def block_labels(rows: Rows) -> np.ndarray | Findings:
         cure = "A classifier takes labels; for a proportion or a count use GLMRegressor."
         return Findings(((what, 0, cure),), (rows.number,))
     return labels
+
+
+def joined_labels(parts: Sequence[np.ndarray]) -> np.ndarray | Findings:
+    """Return the labels of several blocks, sorted; the first hundred, where there are more.
+
+    Parameters
+    ----------
+    parts : sequence of ndarray
+        Of `block_labels`.
+
+    Returns
+    -------
+    ndarray or Findings
+        The labels, or that blocks have numbers and words, which have no order among them.
+    """
+    seen = [part for part in parts if len(part)] or list(parts[:1])
+    try:
+        if len({part.dtype.kind in "biuf" for part in seen}) > 1:
+            raise TypeError("numbers and words")
+        return np.unique(np.concatenate(seen))[: MAX_LABELS + 1]
+    except TypeError:
+        types = ", ".join(sorted({type(label).__name__ for part in seen for label in part.tolist()}))
+        what = f"y has labels of types that have no order among them: {types}"
+        return Findings(((what, 0, _ONE_TYPE),), ())
 
 
 def _distinct(y: np.ndarray) -> np.ndarray:
@@ -101,7 +127,10 @@ def check_classes(labels: np.ndarray | None, most: int = 2) -> np.ndarray | None
     if labels is None:
         return None
     if len(labels) == 1:
-        raise ValueError(f"y has one class only, {labels.tolist()[0]!r}: a classifier needs samples of two classes.")
+        raise ValueError(
+            f"y has one class only, {labels.tolist()[0]!r}: a classifier needs samples of two classes. "
+            "Look for a filter that left the others out, or for a column that is not the response."
+        )
     if len(labels) > MAX_LABELS:
         raise ValueError(f"y has more than {MAX_LABELS} different labels: these are no classes. Use GLMRegressor.")
     if len(labels) > most:

@@ -138,13 +138,17 @@ class Findings:
         ValueError
             Always.
         """
+        raise ValueError(self.text())
+
+    def text(self) -> str:
+        """Return what is wrong, where, and the cure."""
         lines = [
             f"{what} ({count} row{'s' if count != 1 else ''})" if count else what for what, count, _ in self.counts
         ]
         cures = dict.fromkeys(cure for _, _, cure in self.counts if cure)
         several = len(self.blocks) > 1 or self.more
         where = f"In block{'s' if several else ''} {', '.join(map(str, self.blocks))}{', …' if self.more else ''}."
-        raise ValueError(" ".join([f"{'; '.join(lines)}.", *([where] if self.blocks else []), *cures]))
+        return " ".join([f"{'; '.join(lines)}.", *([where] if self.blocks else []), *cures])
 
 
 def _without_example(what: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.labels import MAX_LABELS, block_labels, check_classes
+from dask_onestep.kernels.labels import block_labels, check_classes, joined_labels
 from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.rows import Model, Rows, additive, hold, unsearched
 from dask_onestep.kernels.split_matrix import SplitMatrix, stack
@@ -161,10 +161,10 @@ class PilotSample(Record):
     cutoff: int = int(_ALL)
     has_weight: bool = True
 
-    def __add__(self, other: PilotSample) -> PilotSample:
+    def __add__(self, other: PilotSample) -> PilotSample | Findings:
         return self.join(other)
 
-    def join(self, *others: PilotSample) -> PilotSample:
+    def join(self, *others: PilotSample) -> PilotSample | Findings:
         """Return the sample of the rows of several, in their order; what is let go is never copied.
 
         Parameters
@@ -174,8 +174,8 @@ class PilotSample(Record):
 
         Returns
         -------
-        PilotSample
-            The sum.
+        PilotSample or Findings
+            The sum, or that labels of blocks have no order among them.
         """
         parts = (self, *others)
         n = sum(part.n for part in parts)
@@ -183,7 +183,10 @@ class PilotSample(Record):
         if held > _WORTH_LETTING_GO * enough:
             bound = np.partition(np.concatenate([part.keys for part in parts]), enough)[enough]
             parts = tuple(part._take(np.flatnonzero(part.keys < bound), min(part.cutoff, int(bound))) for part in parts)
-        labels = None if self.labels is None else np.unique(_stacked(parts, "labels"))[: MAX_LABELS + 1]
+        shown = [part.labels for part in parts if part.labels is not None]
+        labels = joined_labels(shown) if shown else None
+        if isinstance(labels, Findings):
+            return labels
         return PilotSample(
             self.size,
             n,

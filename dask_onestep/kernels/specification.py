@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.terms import Factor, Terms, is_numeric, parse
+from dask_onestep.kernels.evaluation import EvaluationError, evaluating, what_is_wrong
+from dask_onestep.kernels.parsing import parse
+from dask_onestep.kernels.terms import Factor, Terms, is_numeric
 from dask_onestep.kernels.wide import Coding, WideProduct
 
 __all__ = [
@@ -89,15 +91,14 @@ def _right_side(terms: Terms) -> Any:
 
 
 def _specified(formula: Any, terms: Terms, rows: pd.DataFrame, state: dict[str, Any]) -> Any:
-    from formulaic.errors import FormulaicError
-
     try:
-        with _PARSING:
+        with _PARSING, evaluating():
             matrix = formula.get_model_matrix(
                 rows, context={}, na_action="ignore", output="numpy", transform_state=state
             )
-    except (FormulaicError, TypeError, ValueError) as error:
-        raise ValueError(f"formula={terms.formula!r} does not fit the columns: {str(error).splitlines()[0]}") from error
+    except EvaluationError as error:
+        found = what_is_wrong(error, terms, rows, state, ())
+        raise ValueError(f"formula={terms.formula!r} does not fit the columns: {found.text()}") from error
     return matrix.model_spec
 
 
@@ -116,7 +117,7 @@ def specified_columns(spec: Any, rows: pd.DataFrame) -> np.ndarray:
     ndarray of shape (m, p)
         float64, the constant included if there is one.
     """
-    with _PARSING:
+    with _PARSING, evaluating():
         return np.asarray(spec.get_model_matrix(rows, context={}), dtype=np.float64)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.grammar import FUNCTIONS, STATEFUL, called, checked, columns_read
+from dask_onestep.kernels.parsing import parse
 
 __all__ = ["Factor", "Terms", "column_terms", "formula_terms", "is_numeric", "plain_integers", "refusing_records"]
 
@@ -199,51 +200,6 @@ def formula_terms(formula: str, fit_intercept: bool) -> Terms:
     )
 
 
-def parse(formula: str, fit_intercept: bool) -> Any:
-    """Return formulaic's `Formula`.
-
-    Parameters
-    ----------
-    formula : str
-        The formula.
-    fit_intercept : bool
-        Whether it has an intercept where it says nothing of one.
-
-    Returns
-    -------
-    Formula
-        Terms, not yet tied to data.
-
-    Raises
-    ------
-    ImportError
-        If formulaic is not installed.
-    ValueError
-        If the formula cannot be read.
-    """
-    try:
-        from formulaic import Formula
-        from formulaic.errors import FormulaicError
-        from formulaic.parser import DefaultFormulaParser
-        from formulaic.parser.algos.tokenize import tokenize
-    except ImportError as error:
-        raise ImportError("formula= needs the package formulaic: pip install 'dask_onestep[formula]'.") from error
-    if not isinstance(formula, str):
-        raise TypeError(f"formula={formula!r} must be a string, such as 'y ~ x + C(g)'.")
-    try:
-        # Before formulaic parses it: to know which columns are needed, it evaluates arguments of transforms.
-        for token in tokenize(formula):
-            if token.kind is token.Kind.PYTHON:
-                checked(token.token, token.token)
-        return Formula.from_spec(formula, parser=DefaultFormulaParser(include_intercept=fit_intercept))
-    except RecursionError as error:
-        raise ValueError("The formula is nested too deeply to be read.") from error
-    except (FormulaicError, SyntaxError) as error:
-        raise ValueError(f"formula={formula!r} cannot be read: {str(error).splitlines()[0]}") from error
-    except KeyError as error:
-        raise ValueError(f"formula={formula!r} cannot be read: '.' is not known, name the columns.") from error
-
-
 def evaluate(source: str, frame: pd.DataFrame) -> pd.Series:
     """Return an expression of columns, row by row.
 
@@ -258,11 +214,19 @@ def evaluate(source: str, frame: pd.DataFrame) -> pd.Series:
     -------
     Series
         One value a row.
+
+    Raises
+    ------
+    ValueError
+        If the columns are not what it takes, such as words where it computes.
     """
     tree = checked(source, source)
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     known = {**FUNCTIONS, "np": np} | {name: frame[name] for name in names if name in frame.columns}
-    value = eval(compile(tree, "<formula>", "eval"), {"__builtins__": {}}, known)
+    try:
+        value = eval(compile(tree, "<formula>", "eval"), {"__builtins__": {}}, known)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source!r} in the formula cannot be evaluated: {error}. Mend the column.") from error
     return pd.Series(value, index=frame.index)
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from dask_onestep.exceptions import DistanceWarning, PilotWarning, StepWarning, UnlikePilotWarning
 from dask_onestep.kernels.basis import Basis
 
 __all__ = ["Estimate"]
@@ -36,8 +37,10 @@ class Estimate:
         λ² at `coef`; NaN where it is not known.  `MLE` has the λ² of its last pass, which the step after it makes
         smaller still, unless a robust covariance took a pass at `coef` itself.
     loglik : float
-        ℓ(β̂) at φ = 1; exact where a pass was made at β̂, else foretold; NaN where it is not known.  For `MLE` that of
-        its last pass, at most half the decrement from the maximum.
+        ℓ(β̂) at φ = 1; NaN where it is not known.  For `MLE` that of its last pass, at most half the decrement from the
+        maximum.
+    loglik_estimated : bool
+        Whether ℓ(β̂) is foretold by the pilot rows, since no pass was made at β̂; else it is exact.
     classes : ndarray of shape (2,) or None
         The labels of a classification.
     n_missing : int
@@ -77,6 +80,7 @@ class Estimate:
     n_passes: int = 0
     decrement: float = float("nan")
     loglik: float = float("nan")
+    loglik_estimated: bool = False
     classes: np.ndarray | None = None
     n_missing: int = 0
     converged: bool = True
@@ -84,6 +88,14 @@ class Estimate:
     warnings: tuple[tuple[type[Warning], str], ...] = ()
     solver: str | None = None
     condition: float = float("nan")
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a warning says that `coef` may be farther from the MLE than `decrement` tells."""
+        doubts: set[type[Warning]] = {DistanceWarning, PilotWarning, UnlikePilotWarning}
+        # Where a pass was made at β̂, it shows what became of a step that was not to be trusted.
+        doubts |= {StepWarning} if self.loglik_estimated else set()
+        return any(category in doubts for category, _ in self.warnings)
 
     def of_columns(self, basis: Basis) -> Self:
         """Return the estimate of the design's own columns from that of orthogonalised ones.

@@ -228,7 +228,8 @@ def _inside(sums: Moments) -> bool:
 
 
 def _complaint(problem: Problem, n_iter: int, decrement: float) -> tuple[type[Warning], str]:
-    text = f"MLE stopped after {n_iter} steps, with λ² = {decrement:.3g} still to gain; raise max_iter."
+    steps = "1 step" if n_iter == 1 else f"{n_iter} steps"
+    text = f"MLE stopped after {steps}, with λ² = {decrement:.3g} still to gain; raise max_iter."
     if problem.model.family.name in ("binomial", "multinomial"):
         text += (
             " If coefficients and standard errors are very large, the classes are separated: some"

@@ -112,6 +112,7 @@ def report(
         step.ahead if products is None else products,
         n_samples=pilot.survey.n,
         decrement=step.decrement,
+        loglik_estimated=products is None and not model.quadratic,
         warnings=_advice(pilot, progress, shares, steps, tol),
     )
     return OneStepEstimate(

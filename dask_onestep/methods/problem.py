@@ -54,6 +54,8 @@ class Problem:
         Whether to show the progress of each pass, on stderr.
     n_passes : int
         Passes so far.
+    remarks : tuple of (type, str)
+        Warnings of the table's categories.
 
     Examples
     --------
@@ -84,6 +86,7 @@ class Problem:
     scheduler: str | None = None
     verbose: bool = False
     n_passes: int = 0
+    remarks: tuple[tuple[type[Warning], str], ...] = ()
     classes: Delayed | np.ndarray | None = field(default=None, repr=False)
     _ahead: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 

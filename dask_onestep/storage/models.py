@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from dask_onestep import exceptions
 from dask_onestep._version import __version__
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
 from dask_onestep.estimators.base import attach
-from dask_onestep.exceptions import FitWarning
 from dask_onestep.families import FAMILIES, Family, Multinomial
 from dask_onestep.kernels.rows import Model
 from dask_onestep.links import LINKS, resolve_link
@@ -73,15 +75,17 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
         "dispersion": estimate.dispersion,
         "decrement": estimate.decrement,
         "loglik": estimate.loglik,
+        "loglik_estimated": estimate.loglik_estimated,
         "solver": estimate.solver,
         "condition": estimate.condition,
         "pilot_size": getattr(estimate, "pilot_size", None),
         "classes": None if estimate.classes is None else estimate.classes.tolist(),
-        "columns": list(getattr(glm, "feature_names_in_", model.columns)),
+        "columns": list(getattr(glm, "feature_names_in_", model.columns if design is None else design.terms.columns)),
         "levels": {} if design is None else {factor.name: list(index) for factor, index in design.levels},
         "coefficients": [{"name": name, **row} for name, row in table.to_dict("index").items()],
         "covariance": estimate.covariance.tolist(),
         "warnings": [text for _, text in estimate.warnings],
+        "warning_categories": [category.__name__ for category, _ in estimate.warnings],
         "predictor": _predictor(glm),
     }
     return _plain(record)
@@ -312,10 +316,18 @@ def _estimate(record: dict[str, Any]) -> Estimate:
         coef=np.array([_number(row["coef"]) for row in record["coefficients"]]),
         covariance=np.array([[_number(value) for value in row] for row in record["covariance"]]),
         classes=None if record["classes"] is None else np.array(record["classes"]),
-        warnings=tuple((FitWarning, str(text)) for text in record["warnings"]),
+        warnings=_warnings(record["warnings"], record.get("warning_categories", ())),
         solver=record["solver"],
+        loglik_estimated=bool(record.get("loglik_estimated", False)),
         **fields,
     )
+
+
+def _warnings(texts: list[Any], names: Sequence[Any]) -> tuple[tuple[type[Warning], str], ...]:
+    """Return warnings with their categories, or with that of all where a file does not say which."""
+    known = {name: getattr(exceptions, name) for name in exceptions.__all__ if name.endswith("Warning")}
+    pairs = zip_longest(texts, names[: len(texts)], fillvalue="")
+    return tuple((known.get(str(name), exceptions.FitWarning), str(text)) for text, name in pairs)
 
 
 def _number(value: Any) -> float:

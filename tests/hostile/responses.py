@@ -114,7 +114,7 @@ case(
     "labels",
     "one class",
     B.with_(y=np.full(120, "yes")),
-    refused("y has one class only, 'yes'", "two classes"),
+    refused("y has one class only, 'yes'", "two classes", "Look for a filter"),
     "labels",
 )
 
@@ -146,6 +146,16 @@ case(
     "labels",
     "words beside numbers",
     B.with_(y=np.where(B.y == 1, "yes", None).astype(object)).put("y", AT[B.y == 0], 0),
+    refused("labels of types that have no order among them: int, str", "y.astype(str)"),
+    "labels",
+    forms=(ARRAY, NUMPY),
+)
+case(
+    "labels",
+    "words in the blocks after those of numbers",
+    B.rows(np.argsort(B.y, kind="stable"))
+    .with_(y=np.where(np.sort(B.y) == 1, "yes", None).astype(object), sizes=(int(120 - B.y.sum()), int(B.y.sum())))
+    .put("y", np.sort(B.y) == 0, 0),
     refused("labels of types that have no order among them: int, str", "y.astype(str)"),
     "labels",
     forms=(ARRAY, NUMPY),

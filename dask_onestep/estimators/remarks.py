@@ -1,0 +1,56 @@
+"""What is to be said of a table's categories before the model is fitted: one level only, or very many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dask_onestep.exceptions import AliasingWarning, ManyLevelsWarning
+from dask_onestep.kernels.design import Design
+from dask_onestep.kernels.terms import Factor
+
+__all__ = ["remarks"]
+
+# Levels of a column of words that nobody has called a category, from which on it may be something else.
+_MANY, _SEVERAL, _SHARE = 1_000, 50, 0.1
+
+
+def remarks(design: Design, words: Sequence[Factor], n: int) -> tuple[tuple[type[Warning], str], ...]:
+    """Return warnings of a design's categories.
+
+    Parameters
+    ----------
+    design : Design
+        The design.
+    words : sequence of Factor
+        Factors whose levels a pass has looked for.
+    n : int
+        The rows of that pass.
+
+    Returns
+    -------
+    tuple of (type, str)
+        Category and text, for `Estimate.warnings`.
+    """
+    said: list[tuple[type[Warning], str]] = []
+    for factor, levels in design.levels:
+        if len(levels) == 1 and _without_column(design, factor):
+            text = f"{factor.name} has one level only, {levels.tolist()[0]!r}, and so no coefficient. Leave it out."
+            said.append((AliasingWarning, text))
+        unnamed = factor in words and not factor.coded
+        if unnamed and (len(levels) > _MANY or len(levels) > max(_SEVERAL, _SHARE * n)):
+            text = (
+                f"{factor.name} is a column of words with {len(levels):,} different values in {n:,} rows, and each is "
+                "a level with a coefficient of its own. Convert it if they are times or numbers, leave it out if they "
+                f"are identifiers; if they are categories, say so by C({factor.name}) in a formula, or by "
+                f"X[{factor.name!r}].astype('category')."
+            )
+            said.append((ManyLevelsWarning, text))
+    return tuple(said)
+
+
+def _without_column(design: Design, factor: Factor) -> bool:
+    """Return whether a factor has a term that makes no column of the matrix."""
+    if design.spec is None:
+        return True
+    terms = design.spec.term_indices.items()
+    return any(not at and factor.name in {part.expr for part in term.factors} for term, at in terms)

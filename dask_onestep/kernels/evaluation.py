@@ -1,0 +1,102 @@
+"""Why formulaic cannot evaluate a formula on some rows: which column, on how many rows, and the cure."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.grammar import STATEFUL, called, checked
+from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.terms import Terms, evaluate
+
+__all__ = ["EvaluationError", "evaluating", "what_is_wrong"]
+
+# What each spline does beyond its bounds unless it is told.
+_EXTRAPOLATION = {"bs": "raise", "cc": "extend", "cr": "extend", "cs": "extend"}
+
+
+class EvaluationError(ValueError):
+    """formulaic cannot evaluate a formula on some rows; the text is the first line of its own."""
+
+
+@contextmanager
+def evaluating() -> Iterator[None]:
+    """Turn what formulaic raises of a formula and its rows into an `EvaluationError`."""
+    from formulaic.errors import FormulaicError
+
+    try:
+        yield
+    except (FormulaicError, TypeError, ValueError) as error:
+        raise EvaluationError((str(error) or type(error).__name__).splitlines()[0]) from error
+
+
+def what_is_wrong(
+    error: EvaluationError, terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any], blocks: tuple[int, ...]
+) -> Findings:
+    """Return why a formula could not be evaluated on some rows.
+
+    Parameters
+    ----------
+    error : EvaluationError
+        What formulaic said.
+    terms : Terms
+        What the model reads.
+    frame : DataFrame
+        The rows, as they arrived.
+    states : mapping of str to dict
+        State of the transforms, by their calls, as formulaic keeps it; empty before a fit.
+    blocks : tuple of int
+        Where the rows are from.
+
+    Returns
+    -------
+    Findings
+        The splines whose bounds rows lie beyond, with their number, or else formulaic's reason.
+    """
+    known = {ast.dump(ast.parse(call, mode="eval").body): state for call, state in states.items()}
+    found = []
+    for node in _refusing_splines(terms):
+        low, high = _bounds(node, known.get(ast.dump(node), {}))
+        values = evaluate(ast.unparse(node.args[0]), frame).to_numpy(np.float64, na_value=np.nan)
+        if count := int(((values < low) | (values > high)).sum()):
+            known_range = np.isfinite([low, high]).all()
+            where = f"beyond {low:.10g} to {high:.10g}, the range" if known_range else "beyond a bound"
+            cure = (
+                f"Leave such rows out, or fit with lower_bound= and upper_bound= of {called(node)} that hold them, or "
+                "with extrapolation='clip' or 'extend'."
+            )
+            found.append((f"{ast.unparse(node.args[0])} has values {where} of {ast.unparse(node)}", count, cure))
+    return Findings(tuple(found or [(str(error).rstrip("."), 0, "Mend the rows, or the formula.")]), blocks)
+
+
+def _refusing_splines(terms: Terms) -> Iterator[ast.Call]:
+    """Yield the splines that refuse what is beyond their bounds, of what has no state of its own."""
+    for factor in terms.factors:
+        if not factor.states:
+            continue
+        for node in ast.walk(checked(factor.name, factor.name)):
+            if isinstance(node, ast.Call) and node.args and called(node) in _EXTRAPOLATION:
+                does = _given(node, "extrapolation", _EXTRAPOLATION[str(called(node))])
+                if does == "raise" and not any(called(inner) in STATEFUL for inner in ast.walk(node.args[0])):
+                    yield node
+
+
+def _bounds(node: ast.Call, state: Mapping[str, Any]) -> tuple[float, float]:
+    low, high = _given(node, "lower_bound", -np.inf), _given(node, "upper_bound", np.inf)
+    return float(state.get("lower_bound", low)), float(state.get("upper_bound", high))
+
+
+def _given(node: ast.Call, option: str, default: Any) -> Any:
+    """Return what a call gives for an option, if it is a plain word or number."""
+    for keyword in node.keywords:
+        if keyword.arg == option:
+            try:
+                return ast.literal_eval(keyword.value)
+            except ValueError:
+                return default
+    return default

@@ -1,0 +1,86 @@
+"""Rows on which a formula cannot be evaluated: which column, how many, where, and the cure."""
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest.importorskip("formulaic")
+
+from dask_onestep import GLMClassifier, GLMRegressor
+
+N = 600
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame({"x": rng.uniform(0, 10, N), "g": rng.choice(list("abc"), N)})
+    return table.assign(y=table.x + rng.standard_normal(N), label=rng.choice(["no", "yes"], N))
+
+
+def beyond(table, numbers=(1, 3, 17)):
+    later = table.head(20).copy()
+    later.loc[list(numbers), "x"] = 25.0
+    return later
+
+
+FITTED = (
+    ("y ~ bs(x, df=4)", "x", "bs(x, df=4)"),
+    ("y ~ bs(x, df=4):g", "x", "bs(x, df=4)"),
+    ("y ~ g + bs(2*x - 1, df=4)", "2 * x - 1", "bs(2 * x - 1, df=4)"),
+    ("y ~ cr(x, df=4, extrapolation='raise') - 1", "x", "cr(x, df=4, extrapolation='raise')"),
+)
+
+
+@pytest.mark.parametrize(("formula", "values", "call"), FITTED)
+@pytest.mark.parametrize("lazy", [False, True])
+def test_predicting_beyond_a_splines_range_names_column_rows_range_and_cure(table, formula, values, call, lazy):
+    glm = GLMRegressor(formula=formula).fit(table)
+    seen = table.eval(values)
+    later = dd.from_pandas(beyond(table), npartitions=1) if lazy else beyond(table)
+    with pytest.raises(ValueError, match="extrapolation='clip'") as raised:
+        np.asarray(glm.predict(later))
+    seen_range = f"beyond {seen.min():.10g} to {seen.max():.10g}, the range of {call} (3 rows)"
+    assert str(raised.value).startswith(f"{values} has values {seen_range}. Leave such rows out")
+
+
+def test_a_pass_adds_the_rows_of_all_blocks_and_says_which(table):
+    glm = GLMRegressor(formula="y ~ bs(x, df=4)").fit(table)
+    later = dd.from_pandas(beyond(table), npartitions=4)
+    with pytest.raises(ValueError, match=r"\(3 rows\)\. In blocks 0, 3\. Leave such rows out"):
+        glm.fit_statistics(later)
+
+
+@pytest.mark.parametrize("missing", ["raise", "drop"])
+def test_labels_and_residuals_say_it_too(table, missing):
+    glm = GLMClassifier(formula="label ~ bs(x, df=4)", missing=missing).fit(table)
+    for function in (glm.predict, glm.predict_proba, glm.residuals):
+        with pytest.raises(ValueError, match=r"^x has values beyond .* \(3 rows\)"):
+            function(beyond(table))
+
+
+def test_bounds_and_extrapolation_are_cures_that_work(table):
+    later = beyond(table)
+    for options in ("lower_bound=0, upper_bound=30", "extrapolation='clip'", "extrapolation='extend'"):
+        glm = GLMRegressor(formula=f"y ~ bs(x, df=5, {options})").fit(table)
+        assert np.isfinite(glm.predict(later)).all()
+
+
+def test_bounds_that_do_not_hold_the_rows_of_the_fit(table):
+    with pytest.raises(ValueError, match=r"x has values beyond 1 to 9, the range of bs.* \(\d+ rows\)"):
+        GLMRegressor(formula="y ~ bs(x, df=4, lower_bound=1, upper_bound=9)").fit(table)
+    with pytest.raises(ValueError, match="x has values beyond a bound of bs"):
+        GLMRegressor(formula="y ~ bs(x, df=4, lower_bound=1)").fit(table)
+
+
+def test_a_spline_of_a_transform_gives_formulaics_reason(table):
+    glm = GLMRegressor(formula="y ~ bs(center(x), df=4)").fit(table)
+    with pytest.raises(ValueError, match=r"bs\(center\(x\), df=4\).*extrapolation.*Mend the rows, or the formula"):
+        glm.predict(beyond(table))
+
+
+@pytest.mark.parametrize("formula", ["y ~ C(g * x)", "y ~ C(g + x)", "log(g) ~ x"])
+def test_words_that_are_computed_with_are_an_error_of_the_formula(table, formula):
+    with pytest.raises(ValueError, match="in the formula cannot be evaluated: "):
+        GLMRegressor(formula=formula).fit(table)

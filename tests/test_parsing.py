@@ -1,0 +1,95 @@
+"""What a formula may ask for: bounds that hold before formulaic multiplies out terms or evaluates transforms."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest.importorskip("formulaic")
+
+import formulaic
+
+from dask_onestep.kernels.grammar import columns_made
+from dask_onestep.kernels.terms import formula_terms
+
+NAMES = [f"a{number}" for number in range(13_000)]
+
+# Each took minutes, or more memory than machines have.
+TOO_MUCH = (
+    ("y ~ bs(x, df=1000000000)", "df of bs must be a whole number up to 200, as in bs"),
+    ("y ~ bs(x, 10**9)", "df of bs must be a whole number up to 200"),
+    ("y ~ cr(x, df=100000)", "df of cr must be a whole number up to 200"),
+    ("y ~ cc(x, 100000)", "df of cc must be a whole number up to 200"),
+    ("y ~ poly(x, 100000)", "degree of poly must be a whole number up to 25"),
+    ("y ~ poly(x, degree=True)", "degree of poly must be a whole number up to 25"),
+    ("y ~ bs(x, degree=100000, df=100001)", "degree of bs must be a whole number up to 25"),
+    ("y ~ bs(x, 4, None, 100000)", "degree of bs must be a whole number up to 25"),
+    ("y ~ bs(x, knots=z)", "knots of bs must be numbers or words, not columns"),
+    ("y ~ cs(x, df=z)", "df of cs must be numbers or words, not columns"),
+    ("y ~ bs(x, lower_bound=z)", "lower_bound of bs must be numbers or words, not columns"),
+    ("y ~ bs(x, knots=[" + "1," * 201 + "])", "more than 200 knots. Take fewer"),
+    ("y ~ bs(bs(x, df=200), df=200)", "a spline or polynomial of another"),
+    ("y ~ bs(x, df=200):bs(z, df=200)", "asks for 40,000 columns of splines and polynomials, more than 2,000. Take a"),
+    ("y ~ bs(x, df=50)*poly(z, 25)*g", "asks for 2,650 columns of splines"),
+    ("y ~ (a+b+c+d+e+f+g)**7**7", "** of terms takes a whole number from 1 to 64"),
+    ("y ~ x**99999999999", "** of terms takes a whole number from 1 to 64"),
+    ("y ~ (a+b+c+d+e+f+g)**7", "asks for 823,543 terms, more than 10,000"),
+    ("(a+b)**40 ~ x", "terms, more than 10,000"),
+    ("y ~ " + "*".join(NAMES[:14]), "asks for 16,383 terms, more than 10,000"),
+    ("y ~ " + "+".join(NAMES), "asks for 10,001 terms, more than 10,000"),
+    ("y ~ " + ":".join(NAMES[:3000]), "an interaction of 65 factors, more than 64"),
+    ("y ~ " + "/".join(NAMES[:3000]), "an interaction of 65 factors, more than 64"),
+)
+
+
+@pytest.mark.parametrize(("formula", "said"), TOO_MUCH, ids=[formula[:40] for formula, _ in TOO_MUCH])
+def test_what_a_formula_may_not_ask_for(formula, said, monkeypatch):
+    def never(*args, **kwargs):
+        raise AssertionError("formulaic was handed the formula")
+
+    monkeypatch.setattr(formulaic.Formula, "from_spec", never)
+    if "columns of splines" in said:  # known when the terms are, and before any is evaluated
+        monkeypatch.undo()
+    with pytest.raises(ValueError, match="formula") as raised:
+        formula_terms(formula, True)
+    assert said in str(raised.value)
+    assert len(str(raised.value)) < 1200
+
+
+@pytest.mark.parametrize(
+    ("formula", "columns"),
+    [
+        ("y ~ bs(x, df=200)", 1),
+        ("y ~ bs(x, df=None, knots=[1, 2], degree=25)", 1),
+        ("y ~ cr(x, 4) + poly(z, 3):g", 3),
+        ("y ~ bs(x, df=30):bs(z, df=30)", 2),
+        ("y ~ bs(center(x), df=4) + scale(z, ddof=0)", 2),
+        ("y ~ (a + b + c + d + e + f)**5", 6),
+        ("y ~ (" + "+".join(NAMES[:60]) + ")**2", 60),
+        ("y ~ " + "*".join(NAMES[:10]), 10),
+        ("y ~ a/b/c/d/e/f", 6),
+        ("y ~ a %in% b + b", 2),
+        ("y ~ x**2", 1),
+        ("y ~ 1", 0),
+    ],
+)
+def test_what_it_may(formula, columns):
+    assert len(formula_terms(formula, True).columns) == columns
+
+
+def test_a_dot_is_told_what_to_write():
+    for formula in ("y ~ .", "y ~ . - x", "y ~ x + (.)**2"):
+        with pytest.raises(ValueError, match=r"'\.' is not known here.*write the columns' names, as in") as raised:
+            formula_terms(formula, True)
+        assert "context" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        *("bs(x, df=7)", "bs(x, knots=[2, 5, 7])", "bs(x, degree=2, knots=[5])", "bs(x, 7, degree=5)", "bs(x)"),
+        *("poly(x, 3)", "poly(x, degree=4)", "cr(x, df=7)", "cc(x, 5)", "center(x)", "log(x + 1)"),
+    ],
+)
+def test_columns_made_are_those_of_formulaic(call):
+    rows = pd.DataFrame({"x": np.linspace(0, 10, 50)})
+    assert columns_made(call) == formulaic.Formula(f"0 + {call}").get_model_matrix(rows).shape[1]
