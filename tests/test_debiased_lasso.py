@@ -5,7 +5,9 @@ from contextlib import contextmanager
 
 import dask
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from lasso_reference import MEAN, debiased, sparse_data, with_constant
@@ -16,7 +18,7 @@ from statsmodels.stats.regularized_covariance import _calc_nodewise_row
 from support import Loads, raise_if_dask_computes
 from support_sparse import in_blocks
 
-from dask_onestep import DebiasedLasso, GLMClassifier, GLMRegressor
+from dask_onestep import AverageLasso, DebiasedLasso, GLMClassifier, GLMRegressor
 
 STATSMODELS = {
     "gaussian": (sm.OLS, {}, {"score_kwds": {"scale": 1.0}}),
@@ -280,9 +282,53 @@ def test_poor_blocks_are_named():
         _fit(x, y, "binomial", 2, DebiasedLasso(0.1))
     x, y, _ = sparse_data(200, 3)
     x[100:, 1] = 4.0
-    with pytest.raises(ValueError, match=r"can be had for x1: .*In block 1.*pooled"):
+    with pytest.raises(ValueError, match=r"can be had for x1: it has one value.*In block 1.*pooled"):
         _fit(x, y, "gaussian", 2, DebiasedLasso(0.1))
     assert np.isfinite(_fit(x, y, "gaussian", 2, DebiasedLasso(0.1, nodewise="pooled")).coef_).all()
+
+
+def _missing_level(block, kind="regression"):
+    """Return a frame of four blocks, of which one has no row of the level "d"."""
+    rng = np.random.default_rng(0)
+    g = rng.choice(list("abcd"), 4000)
+    inside = slice(1000 * block, 1000 * (block + 1))
+    g[inside] = rng.choice(list("abc"), 1000)
+    frame = pd.DataFrame({"x": rng.normal(size=4000), "g": g})
+    frame["y"] = frame.x + (frame.g == "d") + rng.normal(size=4000)
+    if kind == "classification":
+        frame["y"] = (frame.y > 0).astype(int)
+    return dd.from_pandas(frame, npartitions=4, sort=False)
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_a_level_that_a_block_lacks_has_coefficient_zero_there(kind):
+    cls = {"regression": GLMRegressor, "classification": GLMClassifier}[kind]
+    frame, exact = _missing_level(0, kind), cls(method="mle", formula="y ~ x + g").fit(_missing_level(0, kind))
+    with _small_blocks():
+        plain = cls(method=AverageLasso(), formula="y ~ x + g").fit(frame).estimate_
+        glm = cls(method=DebiasedLasso(nodewise="pooled", steps=2), formula="y ~ x + g").fit(frame)
+    alone = cls(method=AverageLasso(), formula="y ~ x + g").fit(frame.partitions[1:]).estimate_
+    assert plain.average_coef[-1] == pytest.approx(alone.average_coef[-1] * 3 / 4, rel=1e-12)
+    assert (plain.alpha[1:] > 0).all()
+    off = (glm.estimate_.coef - exact.estimate_.coef) / np.sqrt(np.diag(exact.covariance_))
+    assert np.abs(off).max() < 0.25
+
+
+def test_a_block_without_a_level_has_no_row_for_it():
+    with pytest.raises(ValueError, match=r"for g\[T.d\]: it has one value.*In block 2.*nodewise='pooled'"):
+        GLMRegressor(method=DebiasedLasso(), formula="y ~ x + g").fit(_missing_level(2))
+    with _small_blocks():
+        GLMRegressor(method=DebiasedLasso(nodewise="pooled"), formula="y ~ x + g").fit(_missing_level(2))
+
+
+@pytest.mark.parametrize("nodewise", ["partition", "pooled"])
+@pytest.mark.parametrize("alpha", [0.1, "auto"])
+def test_a_constant_column_is_to_be_left_out(nodewise, alpha):
+    x, y, _ = sparse_data(200, 3)
+    x[:, 1] = 4.0
+    with pytest.raises(ValueError, match=r"can be had for x1: it has one value.*leave it out"):
+        _fit(x, y, "gaussian", 2, DebiasedLasso(alpha, nodewise=nodewise))
+    assert _fit(x, y, "gaussian", 2, AverageLasso(alpha)).coef_[1] == 0
 
 
 def test_an_unfinished_lasso_is_named():

@@ -95,7 +95,8 @@ class DebiasedLasso(BaseEstimator):
         Penalty: a number, one for each column, or λ₀√(φ̂ Q_jj) in each block: the scaled lasso of [2]_, φ̂
         the dispersion and Q_jj the information of the column per row at the block's own fit, at the
         quantile level of [3]_, λ₀ = L√(2/n_k) with pΦ(−L) = L⁴ + 2L², the default of R's scalreg too: about
-        two thirds of √(2 log p/n_k), so that a handful of noise columns enter, and 2pΦ(−√2L) on average.
+        two thirds of √(2 log p/n_k), so that a handful of noise columns enter, and 2pΦ(−√2L) on average.  A
+        column of one value in a block, such as a level it lacks, has coefficient 0 there.
     l1_ratio : float, default=1.0
         ρ: 1 is the lasso, 0 ridge regression.
     nodewise_alpha : "auto", float, array-like of shape (p,) or None, default=None
@@ -249,7 +250,10 @@ def _gram(local: LocalLassos) -> tuple[np.ndarray, int]:
 
 
 def _pooled_rows(gram: tuple[np.ndarray, int], model: Model, plan: NodewisePlan, index: range) -> NodewiseRows:
-    return plan.rows(*gram, index, model.names, int(model.has_intercept))
+    try:
+        return plan.rows(*gram, index, model.names, int(model.has_intercept))
+    except ValueError as error:
+        raise ValueError(f"{error}. All blocks are pooled already: leave it out.") from error
 
 
 @dataclass(frozen=True)
