@@ -337,6 +337,40 @@ def test_an_unfinished_lasso_is_named():
         _fit(x, y, "gaussian", 2, DebiasedLasso(1e-4, nodewise_alpha=50.0, max_iter=1))
 
 
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
+def test_sweeps_that_run_out_are_ours_to_tell(scheduler):
+    x, y, _ = sparse_data(2000, 8, correlation=0.9)
+    X, Y, _ = in_blocks(x, y, 4)
+    filters = list(warnings.filters)
+    with dask.config.set(scheduler=scheduler), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        glm = GLMRegressor(method=DebiasedLasso(0.01, max_iter=1)).fit(X, Y)
+        GLMClassifier(method=DebiasedLasso(0.01, max_iter=1)).fit(X, (Y > 0).astype(int))
+    assert {warning.category.__module__ for warning in said} == {"dask_onestep.exceptions"}
+    assert any("lasso of block 0, 1, 2, 3 stopped" in text for _, text in glm.estimate_.warnings)
+    assert glm.estimate_.gap > 1e-10
+    assert warnings.filters == filters
+
+
+@pytest.mark.parametrize("method", [AverageLasso(0.1), AverageLasso(), DebiasedLasso(0.1), DebiasedLasso()], ids=str)
+def test_a_response_far_from_zero_moves_the_intercept_alone(method):
+    x, y, _ = sparse_data(2000, 5)
+    # The response itself keeps seven digits behind its point there.
+    near, far = (_fit(x, y + shift, "gaussian", 4, method).estimate_.coef for shift in (0.0, 1.7e9))
+    np.testing.assert_allclose(far - [1.7e9, 0, 0, 0, 0, 0], near, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("family", "value"), [("gaussian", 3.0), ("gaussian", 1e-24), ("gamma", 0.3), ("poisson", 3.0)]
+)
+@pytest.mark.parametrize("alpha", [0.01, "auto"])
+def test_a_constant_response_is_solved(family, value, alpha):
+    x, _, _ = sparse_data(400, 4)
+    glm = _fit(x, np.full(400, value), family, 2, AverageLasso(alpha))
+    assert glm.estimate_.converged
+    np.testing.assert_allclose(glm.coef_, 0, atol=1e-15 * value)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
