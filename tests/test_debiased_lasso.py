@@ -374,13 +374,17 @@ def test_a_constant_response_is_solved(family, value, alpha):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"alpha": -0.1}, "not negative"),
-        ({"alpha": [0.1, 0.2]}, "one number a column"),
-        ({"alpha": "cv"}, "'auto'"),
+        ({"alpha": -0.1}, "^alpha must be finite and not negative"),
+        ({"alpha": [0.1, 0.2]}, "^alpha has shape .* one number a column"),
+        ({"alpha": "cv"}, "^alpha='cv' must be 'auto'"),
+        ({"alpha": None}, "^alpha=None must be 'auto'"),
         ({"nodewise_alpha": np.nan}, "nodewise_alpha must be finite"),
         ({"nodewise": "global"}, "'partition' or 'pooled'"),
         ({"weights": "rows"}, "'size' or 'equal'"),
         ({"l1_ratio": 1.5}, "l1_ratio"),
+        ({"l1_ratio": "a"}, "l1_ratio='a' must be a number"),
+        ({"threshold": "a"}, "threshold='a' must be a number"),
+        ({"tol": "a"}, "tol='a' must be a number"),
         ({"threshold": -1.0}, "threshold"),
         ({"steps": 0}, "steps"),
         ({"steps": 2, "weights": "equal"}, "steps=1"),
@@ -420,6 +424,13 @@ def test_small_blocks_are_warned_of_and_large_ones_not():
     assert glm.estimate_.expected_coverage < 0.9
     X, Y, _ = in_blocks(x[:, :6], y, 2)
     assert GLMRegressor(method=DebiasedLasso(0.01)).fit(X, Y).estimate_.expected_coverage > 0.9
+
+
+def test_a_coverage_that_is_warned_of_is_not_rounded_to_one_that_is_not(monkeypatch):
+    x, y, _ = sparse_data(200, 3)
+    monkeypatch.setattr("dask_onestep.methods.debiased_lasso.expected_coverage", lambda *_: 0.8996)
+    with pytest.warns(UserWarning, match="may cover 89% of"):
+        GLMRegressor(method=DebiasedLasso(0.1)).fit(x, y)
 
 
 @pytest.mark.parametrize("family", ["gaussian", "binomial"])

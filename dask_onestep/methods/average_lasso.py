@@ -85,6 +85,8 @@ class AverageLasso(BaseEstimator):
     array([0.6, 0. , 0. , 0. , 0. ])
     """
 
+    solvers = ("auto",)  # a lasso is no solution of normal equations, and its penalty is of the columns as they are
+
     def __init__(
         self,
         alpha: Any = "auto",

@@ -7,6 +7,7 @@ Lee, Liu, Sun and Taylor, "Communication-efficient sparse regression: a one-shot
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -158,6 +159,8 @@ class DebiasedLasso(BaseEstimator):
     True
     """
 
+    solvers = ("auto",)  # a lasso is no solution of normal equations, and its penalty is of the columns as they are
+
     def __init__(
         self,
         alpha: Any = "auto",
@@ -200,8 +203,11 @@ class DebiasedLasso(BaseEstimator):
             If an option cannot be used.
         """
         self._check(problem)
-        given = self.alpha if self.nodewise_alpha is None else self.nodewise_alpha
-        nodewise_plan = NodewisePlan(resolve_alpha(given, problem, "nodewise_alpha"), self.tol, self.max_iter)
+        # In this order: what is wrong with `alpha` is not blamed on an option that was not given.
+        alpha = resolve_alpha(self.alpha, problem, "alpha")
+        if self.nodewise_alpha is not None:
+            alpha = resolve_alpha(self.nodewise_alpha, problem, "nodewise_alpha")
+        nodewise_plan = NodewisePlan(alpha, self.tol, self.max_iter)
         share = nodewise_plan if self.nodewise == "partition" else None
         local = lasso_totals(problem, lasso_plan(self, problem, share, _shares(problem)))
         rows = self._nodewise_rows(problem, local, nodewise_plan)
@@ -318,7 +324,7 @@ def _advice(method: DebiasedLasso, rounds: _Rounds, coverage: float) -> tuple[tu
     advice: list[tuple[type[Warning], str]] = []
     if coverage < _HONEST:
         text = (
-            f"The blocks are small for so few corrections: 95% intervals may cover {coverage:.0%} of the "
+            f"The blocks are small for so few corrections: 95% intervals may cover {floor(100 * coverage)}% of the "
             f"clearly nonzero coefficients, or fewer (smallest block {local.smallest} rows, "
             f"{len(estimate.coef)} coefficients). Use larger blocks, or "
             f"DebiasedLasso(nodewise='pooled', nodewise_alpha='auto', steps={method.steps + 1})."
