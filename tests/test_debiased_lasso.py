@@ -426,6 +426,36 @@ def test_small_blocks_are_warned_of_and_large_ones_not():
     assert GLMRegressor(method=DebiasedLasso(0.01)).fit(X, Y).estimate_.expected_coverage > 0.9
 
 
+@pytest.mark.parametrize("method", [AverageLasso(0.1, threshold=0.3), DebiasedLasso(0.1, threshold=0.3)], ids=str)
+def test_the_threshold_cuts_the_intercept_too(method):
+    x, y, _ = sparse_data(400, 3)
+    glm, before = _fit(x, y + 0.2, "gaussian", 2, method), method.set_params(threshold=0.0)
+    assert glm.intercept_ == 0 != _fit(x, y + 0.2, "gaussian", 2, before).intercept_
+
+
+def test_covariance_of_equal_weights_sums_squared_shares():
+    x, y, _ = sparse_data(900, 4)
+    sizes = (100, 600, 200)
+    X, Y = da.from_array(x, chunks=(sizes, (4,))), da.from_array(y, chunks=(sizes,))
+    with _small_blocks():
+        glm = GLMRegressor(method=DebiasedLasso(0.1, weights="equal")).fit(X, Y)
+    design, theta = with_constant(x), glm.estimate_.inverse_covariance
+    parts = np.split(design, np.cumsum(sizes)[:-1])
+    meat = sum((1 / 3) ** 2 * part.T @ part / len(part) ** 2 for part in parts)
+    np.testing.assert_allclose(glm.covariance_, glm.dispersion_ * theta @ meat @ theta.T, rtol=1e-9, atol=1e-15)
+
+
+def test_centred_columns_change_the_intercepts_honesty_and_no_other_coefficient():
+    x, y, _ = sparse_data(2000, 4)
+    near, far = (_fit(x + mean, y, "gaussian", 4, DebiasedLasso(0.1)) for mean in (0.0, 10.0))
+    np.testing.assert_allclose(far.coef_, near.coef_, rtol=1e-9)
+    np.testing.assert_allclose(np.diag(far.covariance_)[1:], np.diag(near.covariance_)[1:], rtol=1e-9)
+    exact = GLMRegressor(method="mle").fit(x, y).predict(x)
+    off_near, off_far = abs(near.predict(x) - exact).mean(), abs(far.predict(x + 10.0) - exact).mean()
+    assert off_near < np.sqrt(5 / 2000)  # a standard error of the mean of five coefficients
+    assert off_far > 10 * off_near
+
+
 def test_a_coverage_that_is_warned_of_is_not_rounded_to_one_that_is_not(monkeypatch):
     x, y, _ = sparse_data(200, 3)
     monkeypatch.setattr("dask_onestep.methods.debiased_lasso.expected_coverage", lambda *_: 0.8996)

@@ -76,6 +76,9 @@ class AverageLasso(BaseEstimator):
     -----
     Passes: 1, plus 1 for the labels of a classification.
 
+    ``threshold`` cuts the intercept too, as statsmodels' ``_join_naive`` cuts every parameter;
+    ``estimate_.average_coef`` has the averages from before.
+
     Examples
     --------
     >>> from dask_onestep import AverageLasso, GLMRegressor

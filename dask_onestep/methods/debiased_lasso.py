@@ -124,7 +124,16 @@ class DebiasedLasso(BaseEstimator):
     -----
     Passes: ``steps``, plus 1 for the labels of a classification.
 
-    The covariance is φ̂ Θ̂Σ̂Θ̂'/N, φ̂ = Σχ²_k(b_k)/(N − Σ nonzeros of b_k).  It does not know of the bias
+    ``threshold`` cuts the intercept too, as statsmodels' ``_join_naive`` cuts every parameter;
+    ``estimate_.debiased_coef`` has the coefficients from before.
+
+    The intercept is not penalised, but its row of Θ̂ is: it is the lasso of the constant on all columns.  A
+    column whose mean is far from 0 leaves bias in the intercept by it, and in predictions, so centre the columns
+    where predictions are to be honest; after one correction the other coefficients do not depend on it.
+
+    The covariance is φ̂ Θ̂Σ̂Θ̂'/N, φ̂ = Σχ²_k(b_k)/(N − Σ nonzeros of b_k); with ``weights="equal"`` it is
+    φ̂ Θ̂(Σ_k I_k/n_k²)Θ̂'/K², the squares of the shares 1/K that the blocks' scores have in ḡ, which for blocks of one
+    size is the same and for others more.  It does not know of the bias
     that small blocks leave: the intervals are honest where n_k is large beside (number of nonzeros) ·
     log p · √N.  ``estimate_.expected_coverage`` judges that from the data, and a warning says where it is
     below 0.90; ``nodewise="pooled", nodewise_alpha="auto", steps=2`` is the cure.
