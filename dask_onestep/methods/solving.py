@@ -111,7 +111,10 @@ def _estimate(problem: Problem, method: Any) -> Estimate:
         )
     if problem.model.classify and estimate.classes is None:
         problem.learn_labels()
-        estimate = replace(estimate, classes=problem.value(problem.classes), n_passes=problem.n_passes)
+        classes: Any = problem.classes
+        if isinstance(classes, Delayed):
+            classes = problem.value(classes)
+        estimate = replace(estimate, classes=classes, n_passes=problem.n_passes)
     return estimate
 
 
