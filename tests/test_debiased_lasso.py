@@ -5,7 +5,9 @@ from contextlib import contextmanager
 
 import dask
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from lasso_reference import MEAN, debiased, sparse_data, with_constant
@@ -16,7 +18,7 @@ from statsmodels.stats.regularized_covariance import _calc_nodewise_row
 from support import Loads, raise_if_dask_computes
 from support_sparse import in_blocks
 
-from dask_onestep import DebiasedLasso, GLMClassifier, GLMRegressor
+from dask_onestep import AverageLasso, DebiasedLasso, GLMClassifier, GLMRegressor
 
 STATSMODELS = {
     "gaussian": (sm.OLS, {}, {"score_kwds": {"scale": 1.0}}),
@@ -280,27 +282,109 @@ def test_poor_blocks_are_named():
         _fit(x, y, "binomial", 2, DebiasedLasso(0.1))
     x, y, _ = sparse_data(200, 3)
     x[100:, 1] = 4.0
-    with pytest.raises(ValueError, match=r"can be had for x1: .*In block 1.*pooled"):
+    with pytest.raises(ValueError, match=r"can be had for x1: it has one value.*In block 1.*pooled"):
         _fit(x, y, "gaussian", 2, DebiasedLasso(0.1))
     assert np.isfinite(_fit(x, y, "gaussian", 2, DebiasedLasso(0.1, nodewise="pooled")).coef_).all()
 
 
+def _missing_level(block, kind="regression"):
+    """Return a frame of four blocks, of which one has no row of the level "d"."""
+    rng = np.random.default_rng(0)
+    g = rng.choice(list("abcd"), 4000)
+    inside = slice(1000 * block, 1000 * (block + 1))
+    g[inside] = rng.choice(list("abc"), 1000)
+    frame = pd.DataFrame({"x": rng.normal(size=4000), "g": g})
+    frame["y"] = frame.x + (frame.g == "d") + rng.normal(size=4000)
+    if kind == "classification":
+        frame["y"] = (frame.y > 0).astype(int)
+    return dd.from_pandas(frame, npartitions=4, sort=False)
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_a_level_that_a_block_lacks_has_coefficient_zero_there(kind):
+    cls = {"regression": GLMRegressor, "classification": GLMClassifier}[kind]
+    frame, exact = _missing_level(0, kind), cls(method="mle", formula="y ~ x + g").fit(_missing_level(0, kind))
+    with _small_blocks():
+        plain = cls(method=AverageLasso(), formula="y ~ x + g").fit(frame).estimate_
+        glm = cls(method=DebiasedLasso(nodewise="pooled", steps=2), formula="y ~ x + g").fit(frame)
+    alone = cls(method=AverageLasso(), formula="y ~ x + g").fit(frame.partitions[1:]).estimate_
+    assert plain.average_coef[-1] == pytest.approx(alone.average_coef[-1] * 3 / 4, rel=1e-12)
+    assert (plain.alpha[1:] > 0).all()
+    off = (glm.estimate_.coef - exact.estimate_.coef) / np.sqrt(np.diag(exact.covariance_))
+    assert np.abs(off).max() < 0.25
+
+
+def test_a_block_without_a_level_has_no_row_for_it():
+    with pytest.raises(ValueError, match=r"for g\[T.d\]: it has one value.*In block 2.*nodewise='pooled'"):
+        GLMRegressor(method=DebiasedLasso(), formula="y ~ x + g").fit(_missing_level(2))
+    with _small_blocks():
+        GLMRegressor(method=DebiasedLasso(nodewise="pooled"), formula="y ~ x + g").fit(_missing_level(2))
+
+
+@pytest.mark.parametrize("nodewise", ["partition", "pooled"])
+@pytest.mark.parametrize("alpha", [0.1, "auto"])
+def test_a_constant_column_is_to_be_left_out(nodewise, alpha):
+    x, y, _ = sparse_data(200, 3)
+    x[:, 1] = 4.0
+    with pytest.raises(ValueError, match=r"can be had for x1: it has one value.*leave it out"):
+        _fit(x, y, "gaussian", 2, DebiasedLasso(alpha, nodewise=nodewise))
+    assert _fit(x, y, "gaussian", 2, AverageLasso(alpha)).coef_[1] == 0
+
+
 def test_an_unfinished_lasso_is_named():
     x, y, _ = sparse_data(100, 30, correlation=0.95)
-    with pytest.warns(match="did not converge"), pytest.warns(ConvergenceWarning, match="lasso of block 0, 1 stopped"):
+    with pytest.warns(ConvergenceWarning, match="lasso of block 0, 1 stopped"):
         _fit(x, y, "gaussian", 2, DebiasedLasso(1e-4, nodewise_alpha=50.0, max_iter=1))
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
+def test_sweeps_that_run_out_are_ours_to_tell(scheduler):
+    x, y, _ = sparse_data(2000, 8, correlation=0.9)
+    X, Y, _ = in_blocks(x, y, 4)
+    filters = list(warnings.filters)
+    with dask.config.set(scheduler=scheduler), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        glm = GLMRegressor(method=DebiasedLasso(0.01, max_iter=1)).fit(X, Y)
+        GLMClassifier(method=DebiasedLasso(0.01, max_iter=1)).fit(X, (Y > 0).astype(int))
+    assert {warning.category.__module__ for warning in said} == {"dask_onestep.exceptions"}
+    assert any("lasso of block 0, 1, 2, 3 stopped" in text for _, text in glm.estimate_.warnings)
+    assert glm.estimate_.gap > 1e-10
+    assert warnings.filters == filters
+
+
+@pytest.mark.parametrize("method", [AverageLasso(0.1), AverageLasso(), DebiasedLasso(0.1), DebiasedLasso()], ids=str)
+def test_a_response_far_from_zero_moves_the_intercept_alone(method):
+    x, y, _ = sparse_data(2000, 5)
+    # The response itself keeps seven digits behind its point there.
+    near, far = (_fit(x, y + shift, "gaussian", 4, method).estimate_.coef for shift in (0.0, 1.7e9))
+    np.testing.assert_allclose(far - [1.7e9, 0, 0, 0, 0, 0], near, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("family", "value"), [("gaussian", 3.0), ("gaussian", 1e-24), ("gamma", 0.3), ("poisson", 3.0)]
+)
+@pytest.mark.parametrize("alpha", [0.01, "auto"])
+def test_a_constant_response_is_solved(family, value, alpha):
+    x, _, _ = sparse_data(400, 4)
+    glm = _fit(x, np.full(400, value), family, 2, AverageLasso(alpha))
+    assert glm.estimate_.converged
+    np.testing.assert_allclose(glm.coef_, 0, atol=1e-15 * value)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"alpha": -0.1}, "not negative"),
-        ({"alpha": [0.1, 0.2]}, "one number a column"),
-        ({"alpha": "cv"}, "'auto'"),
+        ({"alpha": -0.1}, "^alpha must be finite and not negative"),
+        ({"alpha": [0.1, 0.2]}, "^alpha has shape .* one number a column"),
+        ({"alpha": "cv"}, "^alpha='cv' must be 'auto'"),
+        ({"alpha": None}, "^alpha=None must be 'auto'"),
         ({"nodewise_alpha": np.nan}, "nodewise_alpha must be finite"),
         ({"nodewise": "global"}, "'partition' or 'pooled'"),
         ({"weights": "rows"}, "'size' or 'equal'"),
         ({"l1_ratio": 1.5}, "l1_ratio"),
+        ({"l1_ratio": "a"}, "l1_ratio='a' must be a number"),
+        ({"threshold": "a"}, "threshold='a' must be a number"),
+        ({"tol": "a"}, "tol='a' must be a number"),
         ({"threshold": -1.0}, "threshold"),
         ({"steps": 0}, "steps"),
         ({"steps": 2, "weights": "equal"}, "steps=1"),
@@ -340,6 +424,43 @@ def test_small_blocks_are_warned_of_and_large_ones_not():
     assert glm.estimate_.expected_coverage < 0.9
     X, Y, _ = in_blocks(x[:, :6], y, 2)
     assert GLMRegressor(method=DebiasedLasso(0.01)).fit(X, Y).estimate_.expected_coverage > 0.9
+
+
+@pytest.mark.parametrize("method", [AverageLasso(0.1, threshold=0.3), DebiasedLasso(0.1, threshold=0.3)], ids=str)
+def test_the_threshold_cuts_the_intercept_too(method):
+    x, y, _ = sparse_data(400, 3)
+    glm, before = _fit(x, y + 0.2, "gaussian", 2, method), method.set_params(threshold=0.0)
+    assert glm.intercept_ == 0 != _fit(x, y + 0.2, "gaussian", 2, before).intercept_
+
+
+def test_covariance_of_equal_weights_sums_squared_shares():
+    x, y, _ = sparse_data(900, 4)
+    sizes = (100, 600, 200)
+    X, Y = da.from_array(x, chunks=(sizes, (4,))), da.from_array(y, chunks=(sizes,))
+    with _small_blocks():
+        glm = GLMRegressor(method=DebiasedLasso(0.1, weights="equal")).fit(X, Y)
+    design, theta = with_constant(x), glm.estimate_.inverse_covariance
+    parts = np.split(design, np.cumsum(sizes)[:-1])
+    meat = sum((1 / 3) ** 2 * part.T @ part / len(part) ** 2 for part in parts)
+    np.testing.assert_allclose(glm.covariance_, glm.dispersion_ * theta @ meat @ theta.T, rtol=1e-9, atol=1e-15)
+
+
+def test_centred_columns_change_the_intercepts_honesty_and_no_other_coefficient():
+    x, y, _ = sparse_data(2000, 4)
+    near, far = (_fit(x + mean, y, "gaussian", 4, DebiasedLasso(0.1)) for mean in (0.0, 10.0))
+    np.testing.assert_allclose(far.coef_, near.coef_, rtol=1e-9)
+    np.testing.assert_allclose(np.diag(far.covariance_)[1:], np.diag(near.covariance_)[1:], rtol=1e-9)
+    exact = GLMRegressor(method="mle").fit(x, y).predict(x)
+    off_near, off_far = abs(near.predict(x) - exact).mean(), abs(far.predict(x + 10.0) - exact).mean()
+    assert off_near < np.sqrt(5 / 2000)  # a standard error of the mean of five coefficients
+    assert off_far > 10 * off_near
+
+
+def test_a_coverage_that_is_warned_of_is_not_rounded_to_one_that_is_not(monkeypatch):
+    x, y, _ = sparse_data(200, 3)
+    monkeypatch.setattr("dask_onestep.methods.debiased_lasso.expected_coverage", lambda *_: 0.8996)
+    with pytest.warns(UserWarning, match="may cover 89% of"):
+        GLMRegressor(method=DebiasedLasso(0.1)).fit(x, y)
 
 
 @pytest.mark.parametrize("family", ["gaussian", "binomial"])

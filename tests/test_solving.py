@@ -172,8 +172,9 @@ def test_large_means_alone_make_auto_go_over():
 def test_methods_that_cannot_honour_it_say_so():
     x, y, _ = simulate("gaussian", "identity")
     for method in (DebiasedLasso(alpha=0.1), "average-lasso"):
-        with pytest.raises(ValueError, match=r"solver='qr' is not available with this method: it honours 'auto'"):
-            GLMRegressor(method=method, solver="qr").fit(*blocks(x, y))
+        for solver in ("qr", "cholesky"):
+            with pytest.raises(ValueError, match=rf"solver='{solver}' is not available .*: it honours 'auto'\. Choose"):
+                GLMRegressor(method=method, solver=solver).fit(*blocks(x, y))
     with pytest.raises(ValueError, match="fit_delayed: solver='qr' must look at the columns"):
         GLMRegressor(solver="qr").fit_delayed(*blocks(x, y))
 

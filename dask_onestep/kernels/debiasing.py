@@ -14,9 +14,8 @@ import numpy as np
 from dask_onestep.kernels.lasso import fit_lasso, fit_null, fit_scaled_lasso, remainder
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.nodewise import NodewiseRows, nodewise_rows
-from dask_onestep.kernels.penalty import Penalty, penalty_level
+from dask_onestep.kernels.penalty import Penalty, penalised_variances, penalty_level
 from dask_onestep.kernels.proximal_newton import LassoFit
-from dask_onestep.kernels.quadratic import partial_variances
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows import Model, Rows
 
@@ -70,15 +69,15 @@ class NodewisePlan:
         scaled = isinstance(self.alpha, str)
         if isinstance(self.alpha, str):
             free = np.arange(len(gram)) < first
-            alpha = penalty_level(n, len(gram) - first) * np.sqrt(partial_variances(gram, free))
+            alpha = penalty_level(n, len(gram) - first) * np.sqrt(penalised_variances(gram, free))
         else:
             alpha = self.alpha
         found = nodewise_rows(gram, index, alpha, scaled=scaled, tol=self.tol, max_iter=self.max_iter)
         if (empty := found.weights == 0).any():
             named = ", ".join(names[j] for j in found.index[empty])
             raise ValueError(
-                f"no row of the inverse covariance can be had for {named}: zero, constant, or a combination of "
-                "columns that are not penalised"
+                f"no row of the inverse covariance can be had for {named}: it has one value in these rows, or is a "
+                "combination of columns that are not penalised"
             )
         return found
 
@@ -229,10 +228,14 @@ def local_lassos(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos | Fin
         try:
             found = plan.nodewise.rows(gram, len(rows), range(start, stop), model.names, first)
         except ValueError as error:
-            return _poor(rows, str(error), "Leave the column out, or use DebiasedLasso(nodewise='pooled').")
+            return _poor(rows, str(error), _POOLED)
     return _as_sums(rows, model, fit, plan, found)
 
 
+_POOLED = (
+    "Use DebiasedLasso(nodewise='pooled'), which needs the column to vary in one block only, or shuffle the rows over "
+    "the blocks; where it is the same in every block, leave it out."
+)
 _LARGER = "Use larger blocks (rechunk or repartition the rows), or a larger alpha."
 
 

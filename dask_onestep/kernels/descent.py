@@ -8,8 +8,14 @@ for either what is left to gain; no row of a block is copied or read again.
 
 from __future__ import annotations
 
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from sklearn import config_context
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import enet_path
 
 __all__ = ["penalised_lasso", "sweep_together"]
@@ -136,6 +142,37 @@ def sweep_together(
     return coef, gap
 
 
+class _Unheard:
+    """Silence about sweeps that ran out, on whichever thread: the gap says so, and the Estimate with the block.
+
+    Filters belong to the process and not to a thread, so the first thread to come in sets them, and the last
+    to leave sets them back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._filters = warnings.catch_warnings()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if not self._inside:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore", ConvergenceWarning)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    self._filters.__exit__(None, None, None)
+
+
+_UNHEARD = _Unheard()
+
+
 def _descend(
     gram: np.ndarray,
     linear: np.ndarray,
@@ -153,7 +190,7 @@ def _descend(
     shape /= scale
     square = max(square, np.finfo(np.float64).tiny)
     # With a Gram matrix scikit-learn takes from X its shape alone, and from y its norm: one row will do.
-    with config_context(skip_parameter_validation=True):
+    with config_context(skip_parameter_validation=True), _UNHEARD():
         _, coefs, _ = enet_path(
             np.zeros((1, len(inside))),
             np.array([np.sqrt(square)]),

@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _MAX_RESCALINGS = 20
+_EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class NullFit:
     coef : ndarray of shape (d,)
         Zeros, but for the intercept.
     deviance : float
-        Its deviance at φ = 1.
+        Its deviance at φ = 1, or what rounding alone would leave of it if that is more, as where y is constant.
     """
 
     coef: np.ndarray
@@ -62,7 +63,7 @@ def fit_null(rows: Rows, model: Model) -> NullFit | None:
     NullFit or None
         None where every y is at the same end of its range.
     """
-    coef = np.zeros(len(model.names))
+    coef, least = np.zeros(len(model.names)), 0.0
     rows, first = replace(rows, x=rows.x[:, :0]), int(model.has_intercept)
     # What is held at a value is in the offset already.
     empty = replace(model, columns=(), fit_intercept=model.has_intercept, fixed=())
@@ -71,7 +72,11 @@ def fit_null(rows: Rows, model: Model) -> NullFit | None:
         if not fit.converged:
             return None
         coef[:1] = fit.coef
-    return NullFit(coef, float(log_likelihoods(rows, empty, coef[None, :first]).deviance[0]))
+        # Of the normal law y has a unit, and the intercept is its size.  Of others η has none, and a step
+        # promises a rounding's square, which is to be a small share.
+        size = (_EPS * coef[0]) ** 2 if model.quadratic else _EPS * (1.0 + coef[0] ** 2)
+        least = float(fit.moments.information[0, 0] * size)
+    return NullFit(coef, max(least, float(log_likelihoods(rows, empty, coef[None, :first]).deviance[0])))
 
 
 def fit_lasso(

@@ -12,7 +12,12 @@ from dask_onestep.kernels.quadratic import partial_variances
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 
-__all__ = ["Penalty", "noise_alpha", "penalty_level"]
+__all__ = ["Penalty", "noise_alpha", "penalised_variances", "penalty_level"]
+
+# What rounding may leave of the variance of a column that has one value, as a share of its square.
+_ROUNDING = 512 * np.finfo(np.float64).eps
+# Keeps penalties above 0, which is read as "not penalised", where a fit leaves no noise at all.
+_LEAST_NOISE = float(np.sqrt(np.finfo(np.float64).tiny))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,39 @@ def _quantile_excess(level: float, p: int) -> float:
     return p * norm.sf(level) - level**4 - 2 * level**2
 
 
+def penalised_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Return what the unpenalised columns leave of each, as the scale of its penalty: above 0 for all others.
+
+    A column that has one value in the block, such as a level that it lacks, has no scale of its own.  Any
+    penalty keeps its coefficient at 0, and none would leave it unpenalised; it gets the largest of the
+    others' scales.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (d, d)
+        G.
+    free : ndarray of shape (d,) of bool
+        The unpenalised columns.
+
+    Returns
+    -------
+    ndarray of shape (d,)
+        Variances, 0 for the unpenalised columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.kernels.penalty import penalised_variances
+    >>> penalised_variances(np.diag([1.0, 0.0, 4.0]), np.array([True, False, False])).tolist()
+    [0.0, 4.0, 4.0]
+    """
+    left = partial_variances(gram, free)
+    empty = left <= _ROUNDING * np.diag(gram)
+    left[empty] = left.max(where=~empty, initial=0.0) or 1.0
+    left[free] = 0.0
+    return left
+
+
 def noise_alpha(sums: Moments, model: Model, rows: int) -> np.ndarray:
     """Return α_j = λ₀ √(φ̂ Q_jj), as `fit_scaled_lasso` explains it.
 
@@ -92,13 +130,11 @@ def noise_alpha(sums: Moments, model: Model, rows: int) -> np.ndarray:
     Returns
     -------
     ndarray of shape (d,)
-        Penalties, 0 for the intercept.
+        Penalties, 0 for the intercept alone.
     """
     d = len(model.names)
     free = np.zeros(d, dtype=bool)
     free[: int(model.has_intercept)] = True
-    noise = 1.0 if sums.pearson is None else sums.pearson / sums.weight
-    alpha = np.zeros(d)
-    information = partial_variances(sums.information, free)[~free] / sums.weight
-    alpha[~free] = penalty_level(rows, d - int(free.sum())) * np.sqrt(noise * information)
-    return alpha
+    noise = 1.0 if sums.pearson is None else max(sums.pearson / sums.weight, _LEAST_NOISE)
+    information = penalised_variances(sums.information, free) / sums.weight
+    return penalty_level(rows, d - int(free.sum())) * np.sqrt(noise * information)

@@ -211,11 +211,15 @@ def _newton_target(sums: Moments, coef: np.ndarray, penalty: Penalty, within: To
     """Return where the quadratic at β, penalty added, has its minimum, and its duality gap."""
     unit = within.unit(sums.weight)
     gram = sums.information / sums.weight
-    linear = gram @ coef + sums.score / sums.weight
+    # Unpenalised columns may start anywhere: from where they are, a response far from 0 costs no digits.
+    anchor = np.where(penalty.alpha == 0, coef, 0.0)
+    beyond = coef - anchor
+    linear = gram @ beyond + sums.score / sums.weight
     # The squared working response, up to a constant that leaves it positive.
-    square = float(coef @ linear + coef @ sums.score / sums.weight) + 2 * unit
+    square = float(beyond @ linear + beyond @ sums.score / sums.weight) + 2 * unit
     gram[np.diag_indices_from(gram)] += penalty.l2
-    return solve_lasso(gram, linear, square, penalty.l1, coef, within.gap * unit, within.max_iter)
+    target, gap = solve_lasso(gram, linear, square, penalty.l1, beyond, within.gap * unit, within.max_iter)
+    return anchor + target, gap
 
 
 def _promised(sums: Moments, coef: np.ndarray, target: np.ndarray, penalty: Penalty) -> float:

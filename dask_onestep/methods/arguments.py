@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-__all__ = ["check_choice", "check_count", "check_pilot_size", "check_positive", "seed_of"]
+__all__ = ["check_choice", "check_count", "check_number", "check_pilot_size", "check_positive", "seed_of"]
 
 
 def seed_of(random_state: Any) -> int:
@@ -118,6 +119,29 @@ def check_count(option: str, value: Any, otherwise: str = "") -> None:
         raise ValueError(f"{option}={value!r} must be an integer ≥ 1{otherwise}.")
 
 
+def check_number(**options: Any) -> None:
+    """Raise unless all options are numbers.
+
+    Parameters
+    ----------
+    **options : object
+        By name, as the user gave them.
+
+    Raises
+    ------
+    ValueError
+        If one is not.
+
+    Examples
+    --------
+    >>> from dask_onestep.methods.arguments import check_number
+    >>> check_number(threshold=0.1)
+    """
+    for option, value in options.items():
+        if not isinstance(value, Real) or isinstance(value, bool):
+            raise ValueError(f"{option}={value!r} must be a number.")
+
+
 def check_positive(**options: Any) -> None:
     """Raise unless all options are numbers above 0.
 
@@ -136,6 +160,7 @@ def check_positive(**options: Any) -> None:
     >>> from dask_onestep.methods.arguments import check_positive
     >>> check_positive(tol=1e-8, max_iter=10)
     """
+    check_number(**options)
     for option, value in options.items():
         if not value > 0:
             raise ValueError(f"{option}={value!r} must be positive.")

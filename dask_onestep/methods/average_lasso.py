@@ -76,6 +76,9 @@ class AverageLasso(BaseEstimator):
     -----
     Passes: 1, plus 1 for the labels of a classification.
 
+    ``threshold`` cuts the intercept too, as statsmodels' ``_join_naive`` cuts every parameter;
+    ``estimate_.average_coef`` has the averages from before.
+
     Examples
     --------
     >>> from dask_onestep import AverageLasso, GLMRegressor
@@ -84,6 +87,8 @@ class AverageLasso(BaseEstimator):
     >>> GLMRegressor(method=AverageLasso(alpha=0.1)).fit(X, y).coef_.round(1)
     array([0.6, 0. , 0. , 0. , 0. ])
     """
+
+    solvers = ("auto",)  # a lasso is no solution of normal equations, and its penalty is of the columns as they are
 
     def __init__(
         self,

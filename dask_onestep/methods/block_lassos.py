@@ -11,7 +11,7 @@ from dask_onestep.exceptions import DegreesOfFreedomWarning, NotConvergedWarning
 from dask_onestep.kernels.covariance import dispersion
 from dask_onestep.kernels.debiasing import LassoPlan, LocalLassos, NodewisePlan, local_lassos
 from dask_onestep.kernels.rows import Model
-from dask_onestep.methods.arguments import check_choice, check_positive
+from dask_onestep.methods.arguments import check_choice, check_number, check_positive
 from dask_onestep.methods.problem import Problem
 
 __all__ = ["check_lasso", "lasso_fields", "lasso_plan", "lasso_totals", "resolve_alpha"]
@@ -92,6 +92,8 @@ def resolve_alpha(alpha: Any, problem: Problem, label: str) -> str | np.ndarray:
         return alpha
     p = problem.d - int(problem.model.has_intercept)
     try:
+        if alpha is None:  # NumPy takes it for NaN
+            raise TypeError("None is no number.")
         values = np.asarray(alpha, dtype=np.float64)
         values = np.broadcast_to(values, p) if values.ndim == 0 else values
     except (TypeError, ValueError) as error:
@@ -118,12 +120,13 @@ def check_lasso(method: Any, problem: Problem) -> None:
     ValueError
         If one cannot.
     """
-    problem.refuse(cov_type=("nonrobust",), solver=("auto",))
+    problem.refuse(cov_type=("nonrobust",), solver=method.solvers)
     if problem.model.fixed:
         raise ValueError(
             f"{type(method).__name__} maximises no likelihood, so there is neither a likelihood-ratio nor a score "
             "test: use wald_test after DebiasedLasso."
         )
+    check_number(l1_ratio=method.l1_ratio, threshold=method.threshold)
     if not 0 <= method.l1_ratio <= 1:
         raise ValueError(f"l1_ratio={method.l1_ratio!r} must lie between 0 (ridge) and 1 (lasso).")
     check_choice("weights", method.weights, "size", "equal")

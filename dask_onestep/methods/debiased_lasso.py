@@ -7,6 +7,7 @@ Lee, Liu, Sun and Taylor, "Communication-efficient sparse regression: a one-shot
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,8 @@ class DebiasedLasso(BaseEstimator):
         Penalty: a number, one for each column, or λ₀√(φ̂ Q_jj) in each block: the scaled lasso of [2]_, φ̂
         the dispersion and Q_jj the information of the column per row at the block's own fit, at the
         quantile level of [3]_, λ₀ = L√(2/n_k) with pΦ(−L) = L⁴ + 2L², the default of R's scalreg too: about
-        two thirds of √(2 log p/n_k), so that a handful of noise columns enter, and 2pΦ(−√2L) on average.
+        two thirds of √(2 log p/n_k), so that a handful of noise columns enter, and 2pΦ(−√2L) on average.  A
+        column of one value in a block, such as a level it lacks, has coefficient 0 there.
     l1_ratio : float, default=1.0
         ρ: 1 is the lasso, 0 ridge regression.
     nodewise_alpha : "auto", float, array-like of shape (p,) or None, default=None
@@ -122,7 +124,16 @@ class DebiasedLasso(BaseEstimator):
     -----
     Passes: ``steps``, plus 1 for the labels of a classification.
 
-    The covariance is φ̂ Θ̂Σ̂Θ̂'/N, φ̂ = Σχ²_k(b_k)/(N − Σ nonzeros of b_k).  It does not know of the bias
+    ``threshold`` cuts the intercept too, as statsmodels' ``_join_naive`` cuts every parameter;
+    ``estimate_.debiased_coef`` has the coefficients from before.
+
+    The intercept is not penalised, but its row of Θ̂ is: it is the lasso of the constant on all columns.  A
+    column whose mean is far from 0 leaves bias in the intercept by it, and in predictions, so centre the columns
+    where predictions are to be honest; after one correction the other coefficients do not depend on it.
+
+    The covariance is φ̂ Θ̂Σ̂Θ̂'/N, φ̂ = Σχ²_k(b_k)/(N − Σ nonzeros of b_k); with ``weights="equal"`` it is
+    φ̂ Θ̂(Σ_k I_k/n_k²)Θ̂'/K², the squares of the shares 1/K that the blocks' scores have in ḡ, which for blocks of one
+    size is the same and for others more.  It does not know of the bias
     that small blocks leave: the intervals are honest where n_k is large beside (number of nonzeros) ·
     log p · √N.  ``estimate_.expected_coverage`` judges that from the data, and a warning says where it is
     below 0.90; ``nodewise="pooled", nodewise_alpha="auto", steps=2`` is the cure.
@@ -156,6 +167,8 @@ class DebiasedLasso(BaseEstimator):
     >>> bool((table.ci_lower["x0"] < 1.0) & (table.ci_upper["x0"] > 1.0))
     True
     """
+
+    solvers = ("auto",)  # a lasso is no solution of normal equations, and its penalty is of the columns as they are
 
     def __init__(
         self,
@@ -199,8 +212,11 @@ class DebiasedLasso(BaseEstimator):
             If an option cannot be used.
         """
         self._check(problem)
-        given = self.alpha if self.nodewise_alpha is None else self.nodewise_alpha
-        nodewise_plan = NodewisePlan(resolve_alpha(given, problem, "nodewise_alpha"), self.tol, self.max_iter)
+        # In this order: what is wrong with `alpha` is not blamed on an option that was not given.
+        alpha = resolve_alpha(self.alpha, problem, "alpha")
+        if self.nodewise_alpha is not None:
+            alpha = resolve_alpha(self.nodewise_alpha, problem, "nodewise_alpha")
+        nodewise_plan = NodewisePlan(alpha, self.tol, self.max_iter)
         share = nodewise_plan if self.nodewise == "partition" else None
         local = lasso_totals(problem, lasso_plan(self, problem, share, _shares(problem)))
         rows = self._nodewise_rows(problem, local, nodewise_plan)
@@ -249,7 +265,10 @@ def _gram(local: LocalLassos) -> tuple[np.ndarray, int]:
 
 
 def _pooled_rows(gram: tuple[np.ndarray, int], model: Model, plan: NodewisePlan, index: range) -> NodewiseRows:
-    return plan.rows(*gram, index, model.names, int(model.has_intercept))
+    try:
+        return plan.rows(*gram, index, model.names, int(model.has_intercept))
+    except ValueError as error:
+        raise ValueError(f"{error}. All blocks are pooled already: leave it out.") from error
 
 
 @dataclass(frozen=True)
@@ -314,7 +333,7 @@ def _advice(method: DebiasedLasso, rounds: _Rounds, coverage: float) -> tuple[tu
     advice: list[tuple[type[Warning], str]] = []
     if coverage < _HONEST:
         text = (
-            f"The blocks are small for so few corrections: 95% intervals may cover {coverage:.0%} of the "
+            f"The blocks are small for so few corrections: 95% intervals may cover {floor(100 * coverage)}% of the "
             f"clearly nonzero coefficients, or fewer (smallest block {local.smallest} rows, "
             f"{len(estimate.coef)} coefficients). Use larger blocks, or "
             f"DebiasedLasso(nodewise='pooled', nodewise_alpha='auto', steps={method.steps + 1})."

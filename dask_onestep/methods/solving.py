@@ -93,7 +93,9 @@ def orthogonalized(problem: Problem, factor: DesignFactor | None = None) -> Prob
 
 
 def _honoured(method: Any) -> tuple[str, ...]:
-    return ("auto", "cholesky", "qr") if getattr(method, "equivariant", False) else ("auto", "cholesky")
+    if getattr(method, "equivariant", False):
+        return ("auto", "cholesky", "qr")
+    return getattr(method, "solvers", ("auto", "cholesky"))
 
 
 def _factor(problem: Problem) -> DesignFactor:
