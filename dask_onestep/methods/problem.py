@@ -21,9 +21,16 @@ from dask.delayed import Delayed
 from dask_onestep.graph import Blocks, apply, tree_sum
 from dask_onestep.kernels.covariance import score_products
 from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.pilot import PilotFit, fit_pilot
+from dask_onestep.kernels.pilots.pilot import PilotFit, fit_pilot
+from dask_onestep.kernels.pilots.sampling import (
+    PilotSample,
+    PilotSize,
+    Survey,
+    pilot_rows,
+    survey,
+    unsearched_pilot_rows,
+)
 from dask_onestep.kernels.rows import Model
-from dask_onestep.kernels.sampling import PilotSample, PilotSize, Survey, pilot_rows, survey, unsearched_pilot_rows
 from dask_onestep.methods.arguments import check_pilot_size
 from dask_onestep.progress import persist_shown
 
@@ -140,6 +147,8 @@ class Problem:
     def moments(self, coef: np.ndarray | Delayed) -> Delayed:
         """Return log-likelihood, score and information of all rows at β: one pass.
 
+        The labels of a classification are learned first, by one pass more, unless a pilot or a survey has.
+
         Parameters
         ----------
         coef : ndarray of shape (d,) or Delayed
@@ -150,6 +159,7 @@ class Problem:
         Delayed
             `Moments`.
         """
+        self.learn_labels()
         return self.total(moments, coef, name="moments")
 
     def score_products(self, coef: np.ndarray | Delayed) -> Delayed:
@@ -165,7 +175,13 @@ class Problem:
         Delayed
             `ScoreProducts`.
         """
+        self.learn_labels()
         return self.total(score_products, coef, self.cov_type, name="score-products")
+
+    def learn_labels(self) -> None:
+        """Learn the labels of a classification, by a pass, unless one has."""
+        if self.model.classify and self.classes is None:
+            self.survey()
 
     def pilot(self, size: str | int | float, seed: int, *, searched: bool = True) -> Delayed:
         """Return the MLE of a simple random sample of all usable rows: one pass.

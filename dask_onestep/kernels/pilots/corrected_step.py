@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from dask_onestep.kernels.curvature import Curvature
 from dask_onestep.kernels.linear_algebra import Factor, factorize
-from dask_onestep.kernels.pilot import PilotFit
-from dask_onestep.kernels.poor_pilot import retreat
+from dask_onestep.kernels.pilots.curvature import Curvature
+from dask_onestep.kernels.pilots.pilot import PilotFit
+from dask_onestep.kernels.pilots.poor_pilot import retreat
+from dask_onestep.kernels.pilots.step import UNUSABLE, Step, arrive, shorten
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
-from dask_onestep.kernels.step import UNUSABLE, Step, arrive, shorten
 
 __all__ = ["direction", "take_step"]
 
@@ -31,7 +31,7 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
 
     inside the region δ'Iδ ≤ 10 φ̂d(N/n − 1): R is what the pilot rows know of the likelihood's third
     and higher order terms.  Under links that are not canonical means at β + δ stand for the pilot's responses in R (see
-    `Curvature.expecting`).  Either step is halved while J says that it overshoots; where no part of it
+    ``Curvature.expecting``).  Either step is halved while J says that it overshoots; where no part of it
     leads to finite sums, it leads to the null model instead.
 
     Parameters
