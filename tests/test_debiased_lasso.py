@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from lasso_reference import MEAN, debiased, sparse_data, with_constant
+from lasso_reference import MEAN, debiased, nodewise_row, sparse_data, with_constant
 from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 from statsmodels.base.distributed_estimation import DistributedModel
@@ -273,6 +273,31 @@ def test_empty_blocks_have_no_share_of_the_rows():
         glm = GLMRegressor(method=DebiasedLasso(0.1)).fit(X, Y)
     np.testing.assert_array_equal(glm.estimate_.coef, _fit(x, y, "gaussian", 2, DebiasedLasso(0.1)).estimate_.coef)
     assert glm.estimate_.n_blocks == 2
+
+
+@pytest.mark.parametrize("empty", [0, 1, 3])
+@pytest.mark.parametrize("kind", ["frame", "weights"])
+def test_rows_of_partitions_that_prove_empty_come_from_the_pool(empty, kind):
+    x, y, _ = sparse_data(400, 5)
+    inside = np.arange(400) // 100 != empty
+    pooled, parted = DebiasedLasso(0.1, nodewise="pooled"), DebiasedLasso(0.1)
+    with _small_blocks():
+        if kind == "frame":
+            frame = pd.DataFrame(x, columns=list("abcde")).assign(y=y, block=np.arange(400) // 100)
+            frame = dd.from_pandas(frame, npartitions=4)
+            frame = frame[frame.block != empty].drop(columns="block")
+            found, whole = (GLMRegressor(method=m).fit(frame, "y").estimate_ for m in (parted, pooled))
+        else:
+            X, Y, parts = in_blocks(x, y, 4, sample_weight=inside.astype(float))
+            found, whole = (GLMRegressor(method=m).fit(X, Y, **parts).estimate_ for m in (parted, pooled))
+    # Of six rows every block has two, and the last none.
+    own = np.arange(6) // 2 != empty
+    np.testing.assert_allclose(found.inverse_covariance[~own], whole.inverse_covariance[~own], rtol=1e-12)
+    blocks = [(with_constant(x[100 * k : 100 * k + 100]), y[100 * k : 100 * k + 100]) for k in range(4)]
+    for j in np.flatnonzero(own):
+        expected = nodewise_row(blocks[j // 2][0], j, np.r_[0.0, np.full(5, 0.1)])
+        np.testing.assert_allclose(found.inverse_covariance[j], expected, atol=1e-6)
+    assert found.n_blocks == 3
 
 
 def test_poor_blocks_are_named():

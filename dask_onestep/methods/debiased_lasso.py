@@ -17,14 +17,15 @@ from sklearn.base import BaseEstimator
 from dask_onestep.exceptions import CoverageWarning, NotConvergedWarning, RoughInverseWarning
 from dask_onestep.kernels.lassos.centering import moments_about
 from dask_onestep.kernels.lassos.correction import Debiased, covariance, debias, debias_again, expected_coverage
-from dask_onestep.kernels.lassos.debiasing import LocalLassos, nodewise_share
-from dask_onestep.kernels.lassos.nodewise import NodewiseRows, join_rows, row_shares
+from dask_onestep.kernels.lassos.debiasing import LocalLassos
+from dask_onestep.kernels.lassos.nodewise import NodewiseRows
 from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.arguments import check_choice, check_count
 from dask_onestep.methods.block_lassos import check_lasso, lasso_fields, lasso_plan, lasso_totals, resolve_alpha
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.inverse_rows import pooled_rows, rows_of_blocks, shares_of_blocks
 from dask_onestep.methods.problem import Problem
 
 __all__ = ["DebiasedLasso", "DebiasedLassoEstimate"]
@@ -108,7 +109,8 @@ class DebiasedLasso(BaseEstimator):
         all N.
     nodewise : {"partition", "pooled"}, default="partition"
         Row j of Θ̂ from one block, ⌈p/K⌉ rows a block, as in the paper; or all rows from the sum of the
-        blocks' Gram matrices (p² numbers each), spread over the workers.
+        blocks' Gram matrices (p² numbers each), spread over the workers.  The rows of a partition that proves to be
+        empty, as those of a filtered frame may, are taken from that sum.
     weights : {"size", "equal"}, default="size"
         Whether a block counts by its rows, or as one (the paper; statsmodels).
     threshold : float, default=0.0
@@ -220,8 +222,9 @@ class DebiasedLasso(BaseEstimator):
             alpha = resolve_alpha(self.nodewise_alpha, problem, "nodewise_alpha")
         nodewise_plan = NodewisePlan(alpha, self.tol, self.max_iter)
         share = nodewise_plan if self.nodewise == "partition" else None
-        local = lasso_totals(problem, lasso_plan(self, problem, share, _shares(problem)))
-        rows = self._nodewise_rows(problem, local, nodewise_plan)
+        local = lasso_totals(problem, lasso_plan(self, problem, share, shares_of_blocks(problem)))
+        find = rows_of_blocks if self.nodewise == "partition" else pooled_rows
+        rows = find(problem, local, nodewise_plan)
         rounds = problem.apply(_first_round, local, rows, name="debias")
         for _ in range(self.steps - 1):
             rounds = problem.settle(rounds)
@@ -233,47 +236,12 @@ class DebiasedLasso(BaseEstimator):
         )
         return record if problem.lazy else problem.value(record)
 
-    def _nodewise_rows(self, problem: Problem, local: Delayed, plan: NodewisePlan) -> Delayed:
-        if self.nodewise == "partition":
-            return problem.apply(_rows_of_blocks, local, name="nodewise-rows")
-        gram = problem.apply(_gram, local, name="gram")
-        parts = [
-            problem.apply(_pooled_rows, gram, problem.model, plan, share, name="nodewise")
-            for share in row_shares(problem.d)
-        ]
-        return problem.apply(join_rows, *parts, name="nodewise-rows")
-
     def _check(self, problem: Problem) -> None:
         check_lasso(self, problem)
         check_choice("nodewise", self.nodewise, "partition", "pooled")
         check_count("steps", self.steps)
         if self.steps > 1 and self.weights == "equal":
             raise ValueError("weights='equal' goes with steps=1: further rounds weigh blocks by their rows.")
-
-
-def _shares(problem: Problem) -> tuple[tuple[int, int], ...]:
-    """Return each block's share of the rows of Θ̂; blocks known to be empty have none."""
-    lengths = problem.blocks.lengths
-    filled = [k for k in range(len(problem.blocks)) if lengths is None or lengths[k]]
-    shares = {k: nodewise_share(place, len(filled), problem.d) for place, k in enumerate(filled)}
-    return tuple(shares.get(k, (0, 0)) for k in range(len(problem.blocks)))
-
-
-def _rows_of_blocks(local: LocalLassos) -> NodewiseRows | None:
-    return local.nodewise
-
-
-def _gram(local: LocalLassos) -> tuple[np.ndarray, int, np.ndarray]:
-    return local.information / local.weight, local.n, local.shift
-
-
-def _pooled_rows(
-    gram: tuple[np.ndarray, int, np.ndarray], model: Model, plan: NodewisePlan, index: range
-) -> NodewiseRows:
-    try:
-        return plan.rows(*gram, index, model.names, int(model.has_intercept))
-    except ValueError as error:
-        raise ValueError(f"{error}. All blocks are pooled already: leave it out.") from error
 
 
 @dataclass(frozen=True)
@@ -287,8 +255,8 @@ class _Rounds(Record):
 
 
 def _first_round(local: LocalLassos, rows: NodewiseRows) -> _Rounds:
-    weights = rows.weights[np.argsort(rows.index)]
-    return _Rounds(replace(local, nodewise=None), weights, rows.gaps, debias(local, rows))
+    order = np.argsort(rows.index)
+    return _Rounds(replace(local, nodewise=None), rows.weights[order], rows.gaps[order], debias(local, rows))
 
 
 def _next_round(rounds: _Rounds, sums: Moments) -> _Rounds:
@@ -360,7 +328,12 @@ def _advice(
             "inverse covariance is too rough for steps > 1. Use a smaller nodewise_alpha."
         )
         advice.append((RoughInverseWarning, text))
-    if rough := int((rounds.nodewise_gaps > 10 * method.tol).sum()):
-        text = f"{rough} nodewise lassos stopped before their tolerance; raise max_iter."
+    if len(rough := np.flatnonzero(rounds.nodewise_gaps > 10 * method.tol)):
+        named = ", ".join(model.names[j] for j in rough[:5]) + (", …" if len(rough) > 5 else "")
+        gap = rounds.nodewise_gaps.max()
+        text = (
+            f"{len(rough)} nodewise lassos stopped before their tolerance, at a duality gap of up to {gap:.2g} of the "
+            f"column's variance: {named}. Raise max_iter or nodewise_alpha."
+        )
         advice.append((NotConvergedWarning, text))
     return tuple(advice)

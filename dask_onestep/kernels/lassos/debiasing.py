@@ -170,12 +170,10 @@ def local_lassos(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos | Fin
     LocalLassos or Findings
         The block's sums, or why it has no lasso.
     """
-    start, stop = plan.shares[rows.number] if plan.nodewise else (0, 0)
     if not len(rows) or (rows.weights is not None and not rows.weights.any()):
-        if stop > start:
-            what = f"no rows, and rows {start} to {stop - 1} of the inverse covariance are this block's share"
-            return _poor(rows, what, "Repartition, or use DebiasedLasso(nodewise='pooled').")
+        # What rows of Θ̂ were its share are taken from the pool.
         return _empty(rows, model, plan)
+    start, stop = plan.shares[rows.number] if plan.nodewise else (0, 0)
     shift = column_shift(rows, model)
     rows = rows_about(rows, shift)
     null = fit_null(rows, model)

@@ -1,0 +1,103 @@
+"""Where the rows of Θ̂ come from: a share of them from each block, or all from the pool of their Gram matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+from dask.delayed import Delayed
+
+from dask_onestep.kernels.lassos.debiasing import LocalLassos, nodewise_share
+from dask_onestep.kernels.lassos.nodewise import NodewiseRows, join_rows, row_shares
+from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
+from dask_onestep.kernels.rows import Model
+from dask_onestep.methods.problem import Problem
+
+__all__ = ["pooled_rows", "rows_of_blocks", "shares_of_blocks"]
+
+
+def shares_of_blocks(problem: Problem) -> tuple[tuple[int, int], ...]:
+    """Return each block's share of the rows of Θ̂; blocks known to be empty have none.
+
+    Parameters
+    ----------
+    problem : Problem
+        Model and data.
+
+    Returns
+    -------
+    tuple of tuple of int
+        First and last + 1, for each block.
+    """
+    lengths = problem.blocks.lengths
+    filled = [k for k in range(len(problem.blocks)) if lengths is None or lengths[k]]
+    shares = {k: nodewise_share(place, len(filled), problem.d) for place, k in enumerate(filled)}
+    return tuple(shares.get(k, (0, 0)) for k in range(len(problem.blocks)))
+
+
+def rows_of_blocks(problem: Problem, local: Delayed, plan: NodewisePlan) -> Delayed:
+    """Return the rows that the blocks have estimated.
+
+    Those of blocks that prove to be empty, as partitions of unknown length may, are taken from the pool.
+
+    Parameters
+    ----------
+    problem : Problem
+        Model and data.
+    local : Delayed
+        `LocalLassos` of all blocks.
+    plan : NodewisePlan
+        How rows are estimated.
+
+    Returns
+    -------
+    Delayed
+        `NodewiseRows`, all of them.
+    """
+    return problem.apply(_completed, local, problem.model, plan, name="nodewise-rows")
+
+
+def pooled_rows(problem: Problem, local: Delayed, plan: NodewisePlan) -> Delayed:
+    """Return the rows of Θ̂ from the sum of the blocks' Gram matrices, in tasks for all workers.
+
+    Parameters
+    ----------
+    problem : Problem
+        Model and data.
+    local : Delayed
+        `LocalLassos` of all blocks.
+    plan : NodewisePlan
+        How rows are estimated.
+
+    Returns
+    -------
+    Delayed
+        `NodewiseRows`, all of them.
+    """
+    gram = problem.apply(_gram, local, name="gram")
+    parts = [
+        problem.apply(_rows_of_pool, gram, problem.model, plan, share, name="nodewise")
+        for share in row_shares(problem.d)
+    ]
+    return problem.apply(join_rows, *parts, name="nodewise-rows")
+
+
+def _completed(local: LocalLassos, model: Model, plan: NodewisePlan) -> NodewiseRows:
+    d, found = len(model.names), local.nodewise
+    missing = [j for j in range(d) if found is None or j not in found.index]
+    if not missing:
+        assert found is not None
+        return found
+    rest = _rows_of_pool(_gram(local), model, plan, missing)
+    return rest if found is None else found + rest
+
+
+def _gram(local: LocalLassos) -> tuple[np.ndarray, int, np.ndarray]:
+    return local.information / local.weight, local.n, local.shift
+
+
+def _rows_of_pool(
+    gram: tuple[np.ndarray, int, np.ndarray], model: Model, plan: NodewisePlan, index: range | list[int]
+) -> NodewiseRows:
+    try:
+        return plan.rows(*gram, index, model.names, int(model.has_intercept))
+    except ValueError as error:
+        raise ValueError(f"{error}. All blocks are pooled already: leave it out.") from error
