@@ -189,7 +189,8 @@ def nodewise_lasso(X: Any, alpha: Any, *, weights: Any = None) -> Delayed:
     Raises
     ------
     ValueError
-        If `alpha` is negative or of another length.
+        If `alpha` is negative, no number, or of another length.  When computed, if a column is zero, or a combination
+        of columns that are not penalised: it has no row.
 
     Examples
     --------
@@ -201,10 +202,7 @@ def nodewise_lasso(X: Any, alpha: Any, *, weights: Any = None) -> Delayed:
     """
     data = _data(X, weights=weights)
     p = len(data.columns)
-    penalty = np.asarray(alpha, dtype=np.float64)
-    penalty = np.full(p, penalty) if penalty.ndim == 0 else penalty
-    if penalty.shape != (p,) or not (np.isfinite(penalty) & (penalty >= 0)).all():
-        raise ValueError(f"alpha={alpha!r} must be a number ≥ 0, or one for each of the {p} columns of X.")
+    penalty = _penalties(alpha, p)
     # The kernels want a y, which these do not read.
     if hasattr(data.x, "columns"):
         unread = data.x[data.columns[0]]
@@ -213,7 +211,7 @@ def nodewise_lasso(X: Any, alpha: Any, *, weights: Any = None) -> Delayed:
     blocks, model = gather(data.x, unread, data.weights), _columns_only(data)
     total = tree_sum(blocks, gram_sums, model, name="gram", record_bytes=8 * p**2)
     gram = apply(_gram, total, name="gram-mean")
-    parts = [apply(nodewise_rows, gram, share, penalty, name="nodewise") for share in row_shares(p)]
+    parts = [apply(_rows, gram, share, penalty, data.columns, name="nodewise") for share in row_shares(p)]
     return apply(join_rows, *parts, name="nodewise-rows")
 
 
@@ -229,6 +227,11 @@ def approximate_inverse_covariance(nodewise: NodewiseRows | Delayed) -> Any:
     -------
     ndarray of shape (p, p), or Delayed
         The approximate inverse of X'X/n.
+
+    Raises
+    ------
+    ValueError
+        If a nodewise weight is 0.
 
     Examples
     --------
@@ -253,11 +256,31 @@ def _data(X: Any, **parts: Any) -> Data:
     return bring_together(X, given)
 
 
+def _penalties(alpha: Any, p: int) -> np.ndarray:
+    try:
+        penalty = np.asarray(alpha, dtype=np.float64)
+        penalty = np.full(p, penalty) if penalty.ndim == 0 else penalty
+        usable = penalty.shape == (p,) and bool((np.isfinite(penalty) & (penalty >= 0)).all())
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        hint = " 'auto' is an option of DebiasedLasso." if isinstance(alpha, str) and alpha == "auto" else ""
+        raise ValueError(f"alpha={alpha!r} must be a number ≥ 0, or one for each of the {p} columns of X.{hint}")
+    return penalty
+
+
 def _model(data: Data, coef: Any, family: str | Family, link: str | LinkLike | None) -> tuple[Model, np.ndarray]:
     law, p = resolve_family(family), len(data.columns)
     coef = np.asarray(coef, dtype=np.float64)
     if coef.shape not in ((p,), (p + 1,)):
         raise ValueError(f"coef has shape {coef.shape}; X has {p} columns, so ({p},), or ({p + 1},) with an intercept.")
+    if not np.isfinite(coef).all():
+        names = data.columns if len(coef) == p else ("intercept", *data.columns)
+        bad = ", ".join(name for name, value in zip(names, coef, strict=True) if not np.isfinite(value))
+        raise ValueError(
+            f"coef holds NaN or infinity: {bad}. Coefficients of aliased columns are NaN: leave the columns out of X, "
+            "or put 0 in their place."
+        )
     return Model(law, resolve_link(law.default_link if link is None else link), data.columns, len(coef) == p + 1), coef
 
 
@@ -277,6 +300,16 @@ def _drawn(sample: PilotSample) -> tuple[np.ndarray, np.ndarray]:
 
 def _no_response(x: Any) -> np.ndarray:
     return np.zeros(x.shape[0])
+
+
+def _rows(gram: np.ndarray, share: range, penalty: np.ndarray, names: tuple[str, ...]) -> NodewiseRows:
+    found = nodewise_rows(gram, share, penalty)
+    if (empty := found.weights == 0).any():
+        raise ValueError(
+            f"No row of the nodewise lasso can be had of {', '.join(names[j] for j in found.index[empty])}: zero, or a "
+            "combination of columns whose alpha is 0. Leave it out, or give the others an alpha."
+        )
+    return found
 
 
 def _gram(total: GramSums) -> np.ndarray:

@@ -17,6 +17,7 @@ from dask_onestep import (
     pilot_sample,
     weighted_design,
 )
+from dask_onestep.kernels.lassos.nodewise import nodewise_rows
 
 
 @pytest.fixture
@@ -110,6 +111,39 @@ def test_nodewise_lasso_and_its_inverse_are_those_of_the_formulas(binary):
     np.testing.assert_allclose(chained.rows, nodewise.compute().rows, atol=1e-9)
     with pytest.raises(ValueError, match="alpha"):
         nodewise_lasso(X, [-0.1, 0.1, 0.1])
+
+
+@pytest.mark.parametrize("alpha", ["auto", "x", [0.1, "a"], None, [0.1], -1.0, np.nan])
+def test_penalties_that_are_none_are_refused(binary, alpha):
+    X = binary[2]
+    with pytest.raises(ValueError, match="must be a number ≥ 0, or one for each of the"):
+        nodewise_lasso(X, alpha)
+    if isinstance(alpha, str) and alpha == "auto":
+        with pytest.raises(ValueError, match="option of DebiasedLasso"):
+            nodewise_lasso(X, alpha)
+
+
+@pytest.mark.parametrize("kind", ["zero", "twice"])
+def test_a_column_without_a_row_is_named(kind):
+    x = np.random.default_rng(0).normal(size=(100, 3))
+    x[:, 1] = 0.0 if kind == "zero" else 2 * x[:, 0]
+    alpha = [0.1, 0.1, 0.1] if kind == "zero" else [0.0, 0.1, 0.1]
+    with pytest.raises(ValueError, match=r"No row of the nodewise lasso can be had of x1: .* Leave it out"):
+        nodewise_lasso(x, alpha).compute()
+    rows = nodewise_rows(x.T @ x / 100, range(3), np.array(alpha))
+    with pytest.raises(ValueError, match="nodewise weight is 0: columns 1"):
+        approximate_inverse_covariance(rows)
+
+
+def test_coefficients_that_are_nan_are_named(binary):
+    _, _, X, y = binary
+    p = X.shape[1]
+    coef = np.zeros(p + 1)
+    coef[[0, p]] = np.nan, np.inf
+    with pytest.raises(ValueError, match=rf"coef holds NaN or infinity: intercept, x{p - 1}\. .*put 0"):
+        moments(X, y, coef, family="binomial")
+    with pytest.raises(ValueError, match="coef holds NaN"):
+        weighted_design(X, coef, family="binomial")
 
 
 def test_gaps_in_the_data_are_named(binary):

@@ -267,6 +267,11 @@ def approximate_inverse(nodewise: NodewiseRows) -> np.ndarray:
     ndarray of shape (r, d)
         Row j is τ_j⁻² (1 at j, −γ_j elsewhere).
 
+    Raises
+    ------
+    ValueError
+        If a weight is not positive.
+
     Examples
     --------
     >>> import numpy as np
@@ -274,6 +279,9 @@ def approximate_inverse(nodewise: NodewiseRows) -> np.ndarray:
     >>> approximate_inverse(nodewise_rows(2.0 * np.eye(2), [0, 1], np.ones(2))).tolist()
     [[0.5, -0.0], [-0.0, 0.5]]
     """
+    if not (nodewise.weights > 0).all():
+        bad = ", ".join(map(str, nodewise.index[~(nodewise.weights > 0)]))
+        raise ValueError(f"There is no row where a nodewise weight is 0: columns {bad}. Leave them out of the design.")
     order = np.argsort(nodewise.index)
     result = nodewise.rows[order]
     result /= -nodewise.weights[order][:, None]
