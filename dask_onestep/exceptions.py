@@ -223,7 +223,7 @@ class CoverageWarning(FitWarning):
 
 
 class RoughInverseWarning(FitWarning):
-    """A further round of a debiased lasso was halved: its approximate inverse is too rough.
+    """A debiased lasso's approximate inverse is too rough: for a further round, or for the intercept.
 
     Examples
     --------

@@ -10,7 +10,7 @@ from scipy import sparse
 from support_sparse import in_blocks
 
 from dask_onestep import AverageLasso, DebiasedLasso, GLMRegressor
-from dask_onestep.exceptions import CoverageWarning, PrecisionWarning
+from dask_onestep.exceptions import CoverageWarning, PrecisionWarning, RoughInverseWarning
 from dask_onestep.families import Gaussian
 from dask_onestep.kernels.lassos.centering import coefficients_about, column_shift, gram_about, rows_about, score_about
 from dask_onestep.kernels.lassos.constant_row import constant_row
@@ -28,6 +28,7 @@ def _fit(x, y, family, K, method, **parts):
 def _of(X, Y, family, method, **parts):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CoverageWarning)
+        warnings.simplefilter("ignore", RoughInverseWarning)
         return GLMRegressor(family, method=method).fit(X, Y, **parts)
 
 
@@ -143,8 +144,16 @@ def test_columns_without_digits_left_are_named():
 def test_the_intercept_of_columns_far_from_zero_is_warned_of():
     x, y, _ = sparse_data(8000, 3)
     X, Y, _ = in_blocks(x + np.array([0, 1e6, 0]), y, 4)
-    with pytest.warns(CoverageWarning, match=r"make the intercept's correction rough: centre x1"):
-        GLMRegressor(method=DebiasedLasso()).fit(X, Y)
+    with pytest.warns(RoughInverseWarning, match=r"predictions moved by .* in the midst of the data\. Centre x1\."):
+        far = GLMRegressor(method=DebiasedLasso()).fit(X, Y)
+    # What it says of the others is what it says near 0.
+    X, Y, _ = in_blocks(x, y, 4)
+    near = GLMRegressor(method=DebiasedLasso()).fit(X, Y)
+    assert near.estimate_.expected_coverage > 0.9
+    assert far.estimate_.expected_coverage > 0.9
+    moved = np.mean(far.predict(x + np.array([0, 1e6, 0])) - near.predict(x))
+    told = float(far.estimate_.warnings[0][1].split("moved by ")[1].split()[0])
+    assert abs(moved) == pytest.approx(told, rel=0.1)
 
 
 @pytest.mark.parametrize("free", [0, 1, 3])

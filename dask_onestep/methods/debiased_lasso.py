@@ -7,14 +7,12 @@ Lee, Liu, Sun and Taylor, "Communication-efficient sparse regression: a one-shot
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import floor
 from typing import Any
 
 import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
-from dask_onestep.exceptions import CoverageWarning, NotConvergedWarning, RoughInverseWarning
 from dask_onestep.kernels.lassos.centering import moments_about
 from dask_onestep.kernels.lassos.correction import Debiased, covariance, debias, debias_again, expected_coverage
 from dask_onestep.kernels.lassos.debiasing import LocalLassos
@@ -26,12 +24,10 @@ from dask_onestep.methods.arguments import check_choice, check_count
 from dask_onestep.methods.block_lassos import check_lasso, lasso_fields, lasso_plan, lasso_totals, resolve_alpha
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.inverse_rows import pooled_rows, rows_of_blocks, shares_of_blocks
+from dask_onestep.methods.lasso_advice import sparse_advice
 from dask_onestep.methods.problem import Problem
 
 __all__ = ["DebiasedLasso", "DebiasedLassoEstimate"]
-
-# Below this the intervals are called dishonest; they are meant to cover .95.
-_HONEST = 0.90
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,7 +277,7 @@ def _report(
     coverage = expected_coverage(estimate, average, np.sqrt(np.diag(spread)))
     cut = np.abs(estimate.coef) < method.threshold
     spread[cut] = spread[:, cut] = np.nan
-    fields["warnings"] += _advice(model, method, rounds, coverage)
+    fields["warnings"] += sparse_advice(model, method, local, estimate, rounds.nodewise_gaps, coverage)
     return DebiasedLassoEstimate(
         **fields,
         coef=np.where(cut, 0.0, estimate.coef),
@@ -299,41 +295,3 @@ def _report(
         gap=local.gap,
         expected_coverage=coverage,
     )
-
-
-def _advice(
-    model: Model, method: DebiasedLasso, rounds: _Rounds, coverage: float
-) -> tuple[tuple[type[Warning], str], ...]:
-    local, estimate = rounds.local, rounds.estimate
-    advice: list[tuple[type[Warning], str]] = []
-    if coverage < _HONEST:
-        text = (
-            f"The blocks are small for so few corrections: 95% intervals may cover {floor(100 * coverage)}% of the "
-            f"clearly nonzero coefficients, or fewer (smallest block {local.smallest} rows, "
-            f"{len(estimate.coef)} coefficients). Use larger blocks, or "
-            f"DebiasedLasso(nodewise='pooled', nodewise_alpha='auto', steps={method.steps + 1})."
-        )
-        if far := ", ".join(model.names[j] for j in np.flatnonzero(local.shift)[:5]):
-            text += f" Columns far from 0 make the intercept's correction rough: centre {far}."
-        advice.append((CoverageWarning, text))
-    if estimate.halvings:
-        text = (
-            f"A further round would have lowered the log-likelihood and was halved {estimate.halvings} times: "
-            "the inverse covariance is too rough for steps > 1. Use a smaller nodewise_alpha."
-        )
-        advice.append((RoughInverseWarning, text))
-    if estimate.overflowed:
-        text = (
-            f"After round {estimate.rounds} some rows have a mean beyond all bounds, so no further round was made: the "
-            "inverse covariance is too rough for steps > 1. Use a smaller nodewise_alpha."
-        )
-        advice.append((RoughInverseWarning, text))
-    if len(rough := np.flatnonzero(rounds.nodewise_gaps > 10 * method.tol)):
-        named = ", ".join(model.names[j] for j in rough[:5]) + (", …" if len(rough) > 5 else "")
-        gap = rounds.nodewise_gaps.max()
-        text = (
-            f"{len(rough)} nodewise lassos stopped before their tolerance, at a duality gap of up to {gap:.2g} of the "
-            f"column's variance: {named}. Raise max_iter or nodewise_alpha."
-        )
-        advice.append((NotConvergedWarning, text))
-    return tuple(advice)

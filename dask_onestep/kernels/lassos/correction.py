@@ -13,7 +13,7 @@ from dask_onestep.kernels.lassos.nodewise import NodewiseRows, approximate_inver
 from dask_onestep.kernels.newton import MAX_HALVINGS
 from dask_onestep.kernels.records import Moments, Record
 
-__all__ = ["Debiased", "covariance", "debias", "debias_again", "expected_coverage"]
+__all__ = ["Debiased", "covariance", "debias", "debias_again", "expected_coverage", "moved_intercept"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,26 @@ def covariance(estimate: Debiased, local: LocalLassos, phi: float) -> np.ndarray
     return spread
 
 
+def moved_intercept(estimate: Debiased, average: np.ndarray) -> float:
+    """Return how far the correction moved the intercept of columns about their means, where some lie far from 0.
+
+    Parameters
+    ----------
+    estimate : Debiased
+        The estimate.
+    average : ndarray of shape (d,)
+        b̄.
+
+    Returns
+    -------
+    float
+        How far predictions in the midst of the data were moved; 0 where no column is far from 0.
+    """
+    if not estimate.shift.any():
+        return 0.0
+    return abs(float(coefficients_about(estimate.coef - average, estimate.shift)[0]))
+
+
 def expected_coverage(estimate: Debiased, average: np.ndarray, std_err: np.ndarray, level: float = 0.95) -> float:
     """Return what share of the clearly nonzero coefficients the intervals may be expected to cover.
 
@@ -183,6 +203,9 @@ def expected_coverage(estimate: Debiased, average: np.ndarray, std_err: np.ndarr
     if not clear.any():
         return float("nan")
     shrinkage = np.where(clear, average - estimate.coef, 0.0)
+    if estimate.shift.any():
+        # About their means the constant is not shrunk; as they are it has made up for the others.
+        shrinkage[0] = -estimate.shift @ shrinkage
     bias = shrinkage - estimate.response @ estimate.through_gram(shrinkage) - estimate.missed
     off, z = np.abs(bias[clear]) / std_err[clear], norm.isf((1 - level) / 2)
     return float(np.mean(norm.cdf(z - off) - norm.cdf(-z - off)))
