@@ -61,8 +61,8 @@ def sparse_advice(
     if (off := moved_intercept(estimate, local.coef / local.share)) > _ROUGH * _spread(model, local):
         far = ", ".join(model.names[j] for j in np.flatnonzero(local.shift)[:5])
         text = (
-            f"Columns far from 0 make the correction of the intercept rough: predictions moved by {off:.2g} in the midst "
-            f"of the data. Centre {far}."
+            f"Columns far from 0 make the correction of the intercept rough: predictions moved by {off:.2g} in the "
+            f"midst of the data. Centre {far}."
         )
         advice.append((RoughInverseWarning, text))
     if estimate.halvings:
