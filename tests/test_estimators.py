@@ -92,6 +92,42 @@ class TwoPilots(BaseEstimator):
         return problem.apply(mean_of_pilots, *pilots, problem.n_passes, name="mean")
 
 
+class Scoring(BaseEstimator):
+    """Steps from zero, which know nothing of labels."""
+
+    def estimate(self, problem):
+        from dask_onestep.methods import Estimate
+
+        coef = np.zeros(problem.d)
+        for _ in range(6):
+            sums = problem.value(problem.moments(coef))
+            inverse = np.linalg.inv(sums.information)
+            coef = coef + inverse @ sums.score
+        return Estimate(coef=coef, covariance=inverse, n_samples=sums.n, n_passes=problem.n_passes)
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [2.0, 1.0], ["no", "yes"]])
+def test_a_method_of_ones_own_need_know_nothing_of_labels(labels):
+    x, y, _ = make_glm(2000, 2, family="binomial", chunks=500)
+    labels = np.array(labels)
+    y = y.map_blocks(lambda block: labels[block.astype(int)], dtype=labels.dtype)
+    glm, exact = (GLMClassifier(method=method).fit(x, y) for method in (Scoring(), "mle"))
+    np.testing.assert_allclose(glm.coef_, exact.coef_, rtol=1e-7)
+    assert glm.classes_.tolist() == exact.classes_.tolist()
+    assert set(glm.predict(x).compute()) == set(labels)
+    assert glm.n_passes_ == 7  # one for the labels
+
+
+def test_a_method_that_returns_something_else_is_told():
+    class Wrong(BaseEstimator):
+        def estimate(self, problem):
+            return 3
+
+    x, y, _ = make_glm(400, 2)
+    with pytest.raises(TypeError, match=r"Wrong.estimate\(problem\) returned 'int': a method returns"):
+        GLMRegressor(method=Wrong()).fit(x, y)
+
+
 def mean_of_pilots(first, second, n_passes):
     from dask_onestep.methods import Estimate
 

@@ -292,6 +292,25 @@ def test_gaps_are_counted_wherever_they_are_though_the_pilot_reads_few_rows(meth
     assert str(error.value).replace("rows)", "row").replace("row)", "row").startswith(said)
 
 
+def test_an_estimate_too_far_from_its_pilot_is_not_silent():
+    """Lognormal covariates: what a pilot lacks of their tail decides, and its information does not show it."""
+    said = []
+    for seed in (12, 5, 7):
+        rng = np.random.default_rng(seed)
+        x = np.exp(1.5 * rng.standard_normal((2000, 2)))
+        y = (rng.random(2000) < 1 / (1 + np.exp(-0.3 * np.tanh(x[:, 0])))) * 1.0
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            glm = GLMRegressor("binomial").fit(da.from_array(x, chunks=(500, 2)), da.from_array(y, chunks=500))
+            exact = GLMRegressor("binomial", method="mle").fit(x, y)
+        gap = glm.estimate_.coef - exact.estimate_.coef
+        far = gap @ np.linalg.solve(exact.covariance_, gap) / len(gap)
+        said.append((far, any("unlike the whole" in str(each.message) for each in caught)))
+    assert max(said)[0] > 1.0
+    assert all(told for far, told in said if far > 0.4), said
+    assert not all(told for _, told in said)
+
+
 def test_one_class_in_the_pilot_is_a_warning_and_not_an_error():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((4000, 1))

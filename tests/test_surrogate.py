@@ -217,6 +217,21 @@ def test_a_first_block_without_a_fit_is_named():
         GLMClassifier(method=Surrogate()).fit(*in_blocks(x, y))
 
 
+def test_the_anchor_is_the_first_block_that_has_rows():
+    x, y = draw("binomial")
+    reference = GLMClassifier(method=Surrogate()).fit(*in_blocks(x, y))
+    X, Y = in_blocks(x, y)
+    sizes = (0, 0, *X.chunks[0])
+    glm = GLMClassifier(method=Surrogate()).fit(X.rechunk((sizes, -1)), Y.rechunk((sizes,)))
+    np.testing.assert_array_equal(glm.coef_, reference.coef_)
+    y[: X.chunks[0][0]] = 0.0
+    with pytest.raises(ValueError, match=r"one class only for a local fit.*In block 2\."):
+        GLMClassifier(method=Surrogate()).fit(X.rechunk((sizes, -1)), da.from_array(y, chunks=(sizes,)))
+    frame = dd.from_pandas(pd.DataFrame({"row": np.arange(len(y)), "x": x[:, 0], "y": y}), npartitions=3, sort=False)
+    with pytest.raises(ValueError, match=r"no rows for a local fit.*In block 0\. Drop empty blocks, or take anchor"):
+        GLMClassifier(method=Surrogate()).fit(frame[frame["row"] > len(y) / 2], "y")
+
+
 def test_a_surrogate_without_a_maximum_says_so():
     # The anchor's means are small; the score of the rest, many times larger, cannot be matched by its likelihood.
     rng = np.random.default_rng(0)

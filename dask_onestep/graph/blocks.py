@@ -43,6 +43,8 @@ class Blocks:
         Dask annotations, such as retries, of the collections the blocks came from.
     token : str
         Identifies the data.
+    first_number : int
+        The number of the first of these blocks among all of the data.
 
     Examples
     --------
@@ -61,6 +63,7 @@ class Blocks:
     row_bytes: int
     annotations: dict[str, Any]
     token: str
+    first_number: int = 0
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -93,10 +96,17 @@ class Blocks:
         return max(totals) * self.row_bytes <= _GROUP_BYTES
 
     def first(self) -> Blocks:
-        """Return the first block alone."""
-        lengths = None if self.lengths is None else self.lengths[:1]
+        """Return the first block alone; where lengths are known, the first that has rows."""
+        lengths = self.lengths or ()
+        number = next((number for number, rows in enumerate(lengths) if rows), 0)
+        at = slice(number, number + 1)
         return replace(
-            self, keys=self.keys[:1], owned=self.owned[:1], lengths=lengths, token=tokenize(self.token, "first")
+            self,
+            keys=self.keys[at],
+            owned=self.owned[at],
+            lengths=None if self.lengths is None else lengths[at],
+            token=tokenize(self.token, "first"),
+            first_number=self.first_number + number,
         )
 
     def __dask_tokenize__(self) -> str:

@@ -84,10 +84,11 @@ def tree_sum(
     tasks[plan] = Task(plan, _plan, kernel, model)
     refs = List(*(reference(value) for value in arguments))
     runs: list[Task] = []
-    for number, (key, start) in enumerate(zip(blocks.keys, blocks.starts, strict=True)):
+    for at, (key, start) in enumerate(zip(blocks.keys, blocks.starts, strict=True)):
+        number = blocks.first_number + at
         own = (f"{name}-{token}", number)
         run = Task(own, _run_block, TaskRef(key), TaskRef(plan), reference(classes), refs, number, start)
-        members = (node.substitute(renamed) for node in blocks.owned[number]) if renamed else blocks.owned[number]
+        members = (node.substitute(renamed) for node in blocks.owned[at]) if renamed else blocks.owned[at]
         runs.append(naming_block(fuse(*members, run), f"In block {number} of the pass {name!r}."))
     fan_in = FAN_IN if record_bytes <= _LARGE_RECORD else 2
     grouped = blocks.small and fan_in == FAN_IN

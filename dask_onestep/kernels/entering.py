@@ -12,7 +12,7 @@ from scipy import sparse
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Block, Model, Rows
 from dask_onestep.kernels.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse
-from dask_onestep.kernels.table import DROP, gaps
+from dask_onestep.kernels.table import DROP, gaps, is_finite
 from dask_onestep.kernels.threads import aligned
 
 __all__ = ["inspect_columns", "oversized_columns", "usable_rows"]
@@ -164,7 +164,7 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
     found = []
     parts = {"y": rows.y, "sample_weight": rows.weights, "offset": rows.offset, "groups": rows.groups}
     for name, part in parts.items():
-        if part is None or _sums_up(part):
+        if part is None or is_finite(part):
             continue
         if (absent := gaps(part)).any():
             found.append((f"Input {name} contains NaN, infinity or a missing value", int(absent.sum()), DROP))
@@ -179,14 +179,6 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
             example = rows.y[np.argmax(outside)]
             found.append((f"{what}: {example:g} for one", int(outside.sum()), "Check y, or choose another family."))
     return Findings(tuple(found), (rows.number,)) if found else None
-
-
-def _sums_up(part: Any) -> bool:
-    """Return whether values are finite, as their sum shows; one that overflows leaves it open."""
-    if not isinstance(part, np.ndarray) or part.dtype.kind != "f":
-        return False
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(part.sum()))
 
 
 def _beyond_scale(rows: Rows, model: Model) -> list[tuple[str, int, str]]:
@@ -222,7 +214,7 @@ def inspect_columns(rows: Rows, model: Model) -> Findings | None:
     """
     if rows.x.dtype.kind != "f":
         return None
-    if _sums_up(rows.x):
+    if is_finite(rows.x):
         return None
     counts = count_by_column(rows.x, _is_gap)
     found = tuple(

@@ -195,6 +195,9 @@ def fit_block(rows: Rows, model: Model) -> tuple[Rows, Maximum, np.ndarray | Non
     """
     d = len(model.names)
     usable = len(rows) if rows.weights is None else int(np.count_nonzero(rows.weights))
+    if not len(rows):
+        cure = "Drop empty blocks, or take anchor='pilot'."
+        return Findings((("no rows for a local fit", 0, cure),), (rows.number,))
     if usable <= d:
         return _poor(rows, f"too few rows for a local fit of {d} coefficients", usable)
     labels: Any = None

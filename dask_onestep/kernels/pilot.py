@@ -15,6 +15,7 @@ from dask_onestep.kernels.records import Findings, Moments, Record
 from dask_onestep.kernels.rows import Model, Rows, encode
 from dask_onestep.kernels.sampling import PilotSample, Survey, survey
 from dask_onestep.kernels.split_matrix import finite_rows
+from dask_onestep.kernels.table import is_finite
 
 __all__ = ["TRUST", "PilotFit", "fit_pilot"]
 
@@ -118,7 +119,7 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
 
 def _complete(rows: Rows) -> np.ndarray:
     """Return which rows are finite; an offset has the gaps of columns that are held at a value."""
-    complete = finite_rows(rows.x)
+    complete = np.ones(len(rows), bool) if is_finite(rows.x) else finite_rows(rows.x)
     return complete if rows.offset is None else complete & np.isfinite(rows.offset)
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "TOO_MANY_LEVELS",
     "complete_cases",
     "gaps",
+    "is_finite",
     "plain_columns",
     "sorted_levels",
     "unmasked",
@@ -48,6 +49,25 @@ def gaps(part: Any) -> np.ndarray:
         values = part.to_numpy(np.float64, na_value=np.nan) if isinstance(part, pd.Series) else part
         missing = missing | ~np.isfinite(values)
     return missing
+
+
+def is_finite(part: Any) -> bool:
+    """Return whether an array of floats is finite, as its sum shows; a sum that overflows leaves it open.
+
+    Parameters
+    ----------
+    part : Series or ndarray
+        Values of any dtype.
+
+    Returns
+    -------
+    bool
+        False where it takes a search to know.
+    """
+    if not isinstance(part, np.ndarray) or part.dtype.kind != "f":
+        return False
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(part.sum()))
 
 
 def unmasked(part: Any) -> Any:

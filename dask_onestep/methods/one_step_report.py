@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from dask_onestep.exceptions import DistanceWarning, PilotWarning, SmallPilotWarning, StepWarning, UnlikePilotWarning
 from dask_onestep.kernels.covariance import ScoreProducts
@@ -19,6 +20,8 @@ from dask_onestep.methods.stepping import Progress
 __all__ = ["OneStepEstimate", "report"]
 
 _SLACK = 1.25  # beyond chance, by which the pilot's information may be off without remark
+# What an honest pilot exceeds by chance, as few as it lies so far off.
+_CHANCE = 3e-4
 _SMALL = 20  # rows a coefficient below which a pilot's estimate may be anywhere
 
 
@@ -105,6 +108,7 @@ def report(
         The estimate.
     """
     step, shares = progress.step, representation(pilot, progress.first)
+    distance = _pilot_distance(pilot, progress.first, np.nan_to_num(step.coef))
     fields = conclude(
         model,
         cov_type,
@@ -113,7 +117,7 @@ def report(
         n_samples=pilot.survey.n,
         decrement=step.decrement,
         loglik_estimated=products is None and not model.quadratic,
-        warnings=_advice(pilot, progress, shares, steps, tol),
+        warnings=_advice(pilot, progress, shares, distance, steps, tol),
     )
     return OneStepEstimate(
         **fields,
@@ -124,7 +128,7 @@ def report(
         pilot_size=pilot.n,
         pilot_coef=pilot.coef,
         pilot_decrement=_pilot_decrement(progress.first),
-        pilot_distance=_pilot_distance(pilot, progress.first, np.nan_to_num(fields["coef"])),
+        pilot_distance=distance,
         pilot_representation=shares,
         pilot_separated=pilot.separated,
         random_state=seed,
@@ -158,7 +162,12 @@ def _unlike(pilot: PilotFit, first: Step, shares: tuple[float, float]) -> float 
 
 
 def _advice(
-    pilot: PilotFit, progress: Progress, shares: tuple[float, float], steps: int | str, tol: float
+    pilot: PilotFit,
+    progress: Progress,
+    shares: tuple[float, float],
+    distance: float,
+    steps: int | str,
+    tol: float,
 ) -> tuple[tuple[type[Warning], str], ...]:
     step = progress.step
     advice: list[tuple[type[Warning], str]] = []
@@ -186,6 +195,13 @@ def _advice(
         text = (
             f"The pilot is unlike the whole: along some direction all rows hold {off:.2g} times the information "
             "that it promises, so a few rows decide there, and the estimate may be far from the MLE whatever "
+            "decrement_ says. Use method='mle', a larger pilot, or rein in the largest covariates."
+        )
+        advice.append((UnlikePilotWarning, text))
+    elif not pilot.separated and stats.chi2.sf(distance * step.factor.rank, step.factor.rank) < _CHANCE:
+        text = (
+            f"The pilot is unlike the whole: its estimate is {np.sqrt(distance):.2g} times as far from this one as "
+            "sampling makes it, so a few rows that it lacks decide, and the estimate may be far from the MLE whatever "
             "decrement_ says. Use method='mle', a larger pilot, or rein in the largest covariates."
         )
         advice.append((UnlikePilotWarning, text))

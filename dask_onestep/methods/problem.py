@@ -140,6 +140,8 @@ class Problem:
     def moments(self, coef: np.ndarray | Delayed) -> Delayed:
         """Return log-likelihood, score and information of all rows at β: one pass.
 
+        The labels of a classification are learned first, by one pass more, unless a pilot or a survey has.
+
         Parameters
         ----------
         coef : ndarray of shape (d,) or Delayed
@@ -150,6 +152,7 @@ class Problem:
         Delayed
             `Moments`.
         """
+        self.learn_labels()
         return self.total(moments, coef, name="moments")
 
     def score_products(self, coef: np.ndarray | Delayed) -> Delayed:
@@ -165,7 +168,13 @@ class Problem:
         Delayed
             `ScoreProducts`.
         """
+        self.learn_labels()
         return self.total(score_products, coef, self.cov_type, name="score-products")
+
+    def learn_labels(self) -> None:
+        """Learn the labels of a classification, by a pass, unless one has."""
+        if self.model.classify and self.classes is None:
+            self.survey()
 
     def pilot(self, size: str | int | float, seed: int, *, searched: bool = True) -> Delayed:
         """Return the MLE of a simple random sample of all usable rows: one pass.

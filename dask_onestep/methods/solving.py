@@ -104,7 +104,20 @@ def _factor(problem: Problem) -> DesignFactor:
 
 def _estimate(problem: Problem, method: Any) -> Estimate:
     estimate = method.estimate(problem)
-    return problem.value(estimate) if isinstance(estimate, Delayed) else estimate
+    if isinstance(estimate, Delayed):
+        estimate = problem.value(estimate)
+    if not isinstance(estimate, Estimate):
+        raise TypeError(
+            f"{type(method).__name__}.estimate(problem) returned {type(estimate).__name__!r}: a method returns a "
+            "dask_onestep.methods.Estimate, or a dask.delayed of one."
+        )
+    if problem.model.classify and estimate.classes is None:
+        problem.learn_labels()
+        classes: Any = problem.classes
+        if isinstance(classes, Delayed):
+            classes = problem.value(classes)
+        estimate = replace(estimate, classes=classes, n_passes=problem.n_passes)
+    return estimate
 
 
 def _by_qr(problem: Problem, method: Any, factor: DesignFactor) -> Estimate:

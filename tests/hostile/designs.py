@@ -229,10 +229,11 @@ case(
         lambda m: None,
         "A pilot of 12 rows is small",
         "beyond what the pilot can foretell",
-        "MLE stopped after",
         "x1 = 0, or too small to square",
         "2 were taken",
-        "so the model was fitted to convergence",
+        # The pilot of a frame has other rows; of either two texts more say what to do.
+        "Draw a larger",
+        "pilot",
     ),
     lambda: GLMRegressor("binomial", method=OneStep(12), cov_type="HC1"),
 )
