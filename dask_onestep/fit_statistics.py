@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.multinomial_statistics import MultinomialSums
+from dask_onestep.kernels.classes.multinomial_statistics import MultinomialSums
 from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.statistics import FitSums
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_object_dtype
 
-from dask_onestep.kernels.terms import Terms, column_terms, formula_terms, is_numeric
+from dask_onestep.kernels.designs.terms import Terms, column_terms, formula_terms, is_numeric
 
 __all__ = ["cut_frame", "frame_dtypes", "is_frame", "pick_columns", "read_terms"]
 

@@ -15,11 +15,11 @@ from dask.delayed import Delayed
 from dask_onestep.families import Binomial, Family, resolve_family
 from dask_onestep.graph import apply, gather, map_rows, tree_sum
 from dask_onestep.inputs import Data, bring_together, split_columns
-from dask_onestep.kernels.gram import GramSums, WeightedDesign, gram_sums
+from dask_onestep.kernels.lassos.gram import GramSums, WeightedDesign, gram_sums
+from dask_onestep.kernels.lassos.nodewise import NodewiseRows, approximate_inverse, join_rows, nodewise_rows, row_shares
 from dask_onestep.kernels.likelihood import moments as moments_of_block
-from dask_onestep.kernels.nodewise import NodewiseRows, approximate_inverse, join_rows, nodewise_rows, row_shares
+from dask_onestep.kernels.pilots.sampling import PilotSample, PilotSize, sample_rows
 from dask_onestep.kernels.rows import Model, Rows
-from dask_onestep.kernels.sampling import PilotSample, PilotSize, sample_rows
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.links import LINKS, LinkLike, resolve_link
 from dask_onestep.methods.arguments import check_pilot_size, seed_of
@@ -183,7 +183,7 @@ def nodewise_lasso(X: Any, alpha: Any, *, weights: Any = None) -> Delayed:
     Returns
     -------
     Delayed
-        `dask_onestep.kernels.nodewise.NodewiseRows`, with `rows` of shape (p, p) and `weights`, τ_j², of
+        `dask_onestep.kernels.lassos.nodewise.NodewiseRows`, with `rows` of shape (p, p) and `weights`, τ_j², of
         shape (p,).
 
     Raises

@@ -16,7 +16,7 @@ from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from dask_onestep.frames import cut_frame
-from dask_onestep.kernels.table import unmasked
+from dask_onestep.kernels.designs.table import unmasked
 
 __all__ = ["Data", "bring_together", "column_names", "in_memory", "is_lazy", "split_columns"]
 

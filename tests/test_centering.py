@@ -12,8 +12,8 @@ from support_sparse import in_blocks
 from dask_onestep import AverageLasso, DebiasedLasso, GLMRegressor
 from dask_onestep.exceptions import CoverageWarning, PrecisionWarning
 from dask_onestep.families import Gaussian
-from dask_onestep.kernels.centering import coefficients_about, column_shift, gram_about, rows_about, score_about
-from dask_onestep.kernels.constant_row import constant_row
+from dask_onestep.kernels.lassos.centering import coefficients_about, column_shift, gram_about, rows_about, score_about
+from dask_onestep.kernels.lassos.constant_row import constant_row
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.links import resolve_link
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lasso_reference import quadratic_lasso, sparse_data
 
-from dask_onestep.kernels.descent import penalised_lasso, sweep_together
+from dask_onestep.kernels.lassos.descent import penalised_lasso, sweep_together
 
 
 def test_blank_columns_stay_at_zero():

@@ -277,7 +277,7 @@ def test_what_does_not_fit_together():
 
 
 def test_a_design_is_specified_on_few_rows_and_its_states_on_many(monkeypatch):
-    from dask_onestep.kernels import specification
+    from dask_onestep.kernels.designs import specification
 
     frame, seen = table(3000), []
     specified = specification._specified

@@ -4,11 +4,11 @@ import pytest
 from lasso_reference import glm_lasso, sparse_data, with_constant
 
 from dask_onestep.families import resolve_family
-from dask_onestep.kernels import lasso, proximal_newton
-from dask_onestep.kernels.lasso import fit_lasso, fit_null, fit_scaled_lasso, remainder
+from dask_onestep.kernels.lassos import lasso, proximal_newton
+from dask_onestep.kernels.lassos.lasso import fit_lasso, fit_null, fit_scaled_lasso, remainder
+from dask_onestep.kernels.lassos.penalty import Penalty, penalty_level
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.newton import fit_rows
-from dask_onestep.kernels.penalty import Penalty, penalty_level
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.links import resolve_link
 

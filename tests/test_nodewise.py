@@ -3,8 +3,8 @@ import pytest
 from lasso_reference import nodewise_row, quadratic_lasso, sparse_data, with_constant
 from statsmodels.stats.regularized_covariance import _calc_approx_inv_cov, _calc_nodewise_row, _calc_nodewise_weight
 
-from dask_onestep.kernels import nodewise
-from dask_onestep.kernels.nodewise import _row, approximate_inverse, nodewise_rows
+from dask_onestep.kernels.lassos import nodewise
+from dask_onestep.kernels.lassos.nodewise import _row, approximate_inverse, nodewise_rows
 
 
 def _theta(x, alpha, **options):

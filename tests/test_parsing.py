@@ -8,8 +8,8 @@ pytest.importorskip("formulaic")
 
 import formulaic
 
-from dask_onestep.kernels.grammar import columns_made
-from dask_onestep.kernels.terms import formula_terms
+from dask_onestep.kernels.designs.grammar import columns_made
+from dask_onestep.kernels.designs.terms import formula_terms
 
 NAMES = [f"a{number}" for number in range(13_000)]
 

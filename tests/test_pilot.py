@@ -13,16 +13,16 @@ from support import finite_difference, model_of
 
 from benchmarks.one_step import poor
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot, Surrogate
-from dask_onestep.kernels.corrected_step import take_step
-from dask_onestep.kernels.curvature import Curvature
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.newton import fit_rows
-from dask_onestep.kernels.pilot import PilotFit, leverages
-from dask_onestep.kernels.poor_pilot import is_usable, retreat
+from dask_onestep.kernels.pilots.corrected_step import take_step
+from dask_onestep.kernels.pilots.curvature import Curvature
+from dask_onestep.kernels.pilots.pilot import PilotFit, leverages
+from dask_onestep.kernels.pilots.poor_pilot import is_usable, retreat
+from dask_onestep.kernels.pilots.sampling import Survey, row_keys
+from dask_onestep.kernels.pilots.step import overshot, shorten
 from dask_onestep.kernels.rows import Rows
-from dask_onestep.kernels.sampling import Survey, row_keys
-from dask_onestep.kernels.step import overshot, shorten
 
 
 def simulate(family, n, d=2, seed=0, scale=1.0):

@@ -3,9 +3,9 @@ import pytest
 from lasso_reference import glm_lasso, sparse_data
 
 from dask_onestep.families import Binomial
-from dask_onestep.kernels.lasso import fit_null
-from dask_onestep.kernels.penalty import Penalty
-from dask_onestep.kernels.proximal_newton import Tolerance, solve_on_few
+from dask_onestep.kernels.lassos.lasso import fit_null
+from dask_onestep.kernels.lassos.penalty import Penalty
+from dask_onestep.kernels.lassos.proximal_newton import Tolerance, solve_on_few
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.kernels.surrogate import scores
 from dask_onestep.links import resolve_link

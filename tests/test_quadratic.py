@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lasso_reference import quadratic_lasso, sparse_data
 
-from dask_onestep.kernels.quadratic import kkt_residual, partial_variances, profile_out, solve_lasso
+from dask_onestep.kernels.lassos.quadratic import kkt_residual, partial_variances, profile_out, solve_lasso
 
 
 def _solve(x, y, alpha, **options):

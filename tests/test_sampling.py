@@ -14,9 +14,9 @@ from support import blocks_of, chunked, model_of
 
 from dask_onestep.graph import gather, tree_sum
 from dask_onestep.kernels.entering import usable_rows
+from dask_onestep.kernels.pilots.sampling import PilotSize, pilot_rows, row_keys, sample_rows, survey
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Block, Rows
-from dask_onestep.kernels.sampling import PilotSize, pilot_rows, row_keys, sample_rows, survey
 
 MODEL = model_of(columns=1)
 

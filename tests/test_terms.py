@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dask_onestep.kernels.terms import column_terms, formula_terms
+from dask_onestep.kernels.designs.terms import column_terms, formula_terms
 
 pytest.importorskip("formulaic")
 

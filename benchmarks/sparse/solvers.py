@@ -21,7 +21,7 @@ import pandas as pd
 from sklearn.linear_model import Lasso
 from threadpoolctl import threadpool_limits
 
-from dask_onestep.kernels.descent import penalised_lasso
+from dask_onestep.kernels.lassos.descent import penalised_lasso
 
 Solver = Callable[[np.ndarray, np.ndarray, float, float], np.ndarray]
 OURS, GIVEN = "dask_onestep: Gram matrix, then scikit-learn", "dask_onestep, where the Gram matrix is there"

@@ -8,7 +8,7 @@ import dask.dataframe as dd
 from sklearn.base import clone
 
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
-from dask_onestep.kernels.terms import Factor, Terms, formula_terms, is_numeric
+from dask_onestep.kernels.designs.terms import Factor, Terms, formula_terms, is_numeric
 from dask_onestep.methods import resolve_method
 
 __all__ = ["categories_of", "columns_of", "estimator_for", "parse_formula"]

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.base import GLMBase
 from dask_onestep.families import Binomial, Family, Multinomial
-from dask_onestep.kernels.labels import MoreClassesError
+from dask_onestep.kernels.classes.labels import MoreClassesError
 from dask_onestep.kernels.scoring import Predictor, hits
 from dask_onestep.methods import Estimate, Problem
 

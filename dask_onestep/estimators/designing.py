@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from dask_onestep.estimators.remarks import remarks
-from dask_onestep.kernels.assembly import make_design, open_factors
-from dask_onestep.kernels.design import Design
-from dask_onestep.kernels.profile import profile
-from dask_onestep.kernels.terms import Terms
+from dask_onestep.kernels.designs.assembly import make_design, open_factors
+from dask_onestep.kernels.designs.design import Design
+from dask_onestep.kernels.designs.profile import profile
+from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.methods import Problem
 
 __all__ = ["specify"]

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.fit_statistics import FitStatistics, finish
-from dask_onestep.kernels.multinomial_statistics import multinomial_sums
+from dask_onestep.kernels.classes.multinomial_statistics import multinomial_sums
 from dask_onestep.kernels.scoring import RESIDUALS
 from dask_onestep.kernels.statistics import fit_sums
 from dask_onestep.methods import MLE, Problem

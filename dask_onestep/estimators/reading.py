@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from dask_onestep.frames import is_frame, pick_columns, read_terms
 from dask_onestep.graph import gather
 from dask_onestep.inputs import Data, bring_together, column_names, in_memory, is_lazy, split_columns
-from dask_onestep.kernels.terms import Terms
+from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.methods import Problem
 
 __all__ = ["Reading", "scheduler_of"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dask_onestep.exceptions import AliasingWarning, ManyLevelsWarning
-from dask_onestep.kernels.design import Design
-from dask_onestep.kernels.terms import Factor
+from dask_onestep.kernels.designs.design import Design
+from dask_onestep.kernels.designs.terms import Factor
 
 __all__ = ["remarks"]
 

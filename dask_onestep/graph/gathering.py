@@ -18,8 +18,8 @@ from dask.typing import Key
 
 from dask_onestep.graph.blocks import FIELDS, Blocks
 from dask_onestep.graph.fusing import is_task
+from dask_onestep.kernels.designs.table import unmasked
 from dask_onestep.kernels.rows import Block
-from dask_onestep.kernels.table import unmasked
 
 __all__ = ["gather"]
 

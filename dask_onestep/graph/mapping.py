@@ -11,7 +11,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.table import unmasked
+from dask_onestep.kernels.designs.table import unmasked
 
 __all__ = ["map_rows"]
 

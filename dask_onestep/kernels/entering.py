@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from dask_onestep.kernels.designs.table import DROP, gaps, is_finite
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Block, Model, Rows
 from dask_onestep.kernels.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse
-from dask_onestep.kernels.table import DROP, gaps, is_finite
 from dask_onestep.kernels.threads import aligned
 
 __all__ = ["inspect_columns", "oversized_columns", "usable_rows"]

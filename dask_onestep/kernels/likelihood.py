@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dask_onestep.kernels import multinomial
+from dask_onestep.kernels.classes import multinomial
 from dask_onestep.kernels.records import LogLikelihoods, Moments
 from dask_onestep.kernels.rows import Model, Rows, additive, self_checking
 from dask_onestep.kernels.slices import Slice, slices

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from dask_onestep.kernels.classes.labels import block_labels
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
-from dask_onestep.kernels.labels import block_labels
 from dask_onestep.kernels.likelihood import log_likelihoods
 from dask_onestep.kernels.newton import Maximum, fit_rows
 from dask_onestep.kernels.records import Findings, Record, Sums

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dask_onestep.families import Family, Gaussian
 from dask_onestep.kernels.basis import Basis
-from dask_onestep.kernels.design import Design
+from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.links import LinkLike

@@ -9,10 +9,10 @@ import numpy as np
 from dask_onestep.kernels.likelihood import moments, row_residuals, slices
 from dask_onestep.kernels.local_fit import fit_block
 from dask_onestep.kernels.newton import Maximum, maximize
-from dask_onestep.kernels.pilot import PilotFit
+from dask_onestep.kernels.pilots.pilot import PilotFit
+from dask_onestep.kernels.pilots.sampling import Survey
 from dask_onestep.kernels.records import Findings, Moments, Sums
 from dask_onestep.kernels.rows import Model, Rows, self_checking
-from dask_onestep.kernels.sampling import Survey
 
 __all__ = ["Scores", "anchor_block", "maximize_surrogate", "scores"]
 

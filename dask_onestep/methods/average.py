@@ -8,7 +8,7 @@ import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
-from dask_onestep.kernels.labels import check_classes
+from dask_onestep.kernels.classes.labels import check_classes
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.local_fit import LocalFits, LocalRatios, local_fit, local_ratio
 from dask_onestep.kernels.rows import Model

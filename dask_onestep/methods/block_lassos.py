@@ -9,8 +9,8 @@ from dask.delayed import Delayed
 
 from dask_onestep.exceptions import DegreesOfFreedomWarning, NotConvergedWarning, PrecisionWarning
 from dask_onestep.kernels.covariance import dispersion
-from dask_onestep.kernels.debiasing import LassoPlan, LocalLassos, local_lassos
-from dask_onestep.kernels.nodewise_plan import NodewisePlan
+from dask_onestep.kernels.lassos.debiasing import LassoPlan, LocalLassos, local_lassos
+from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
 from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.arguments import check_choice, check_number, check_positive
 from dask_onestep.methods.problem import Problem

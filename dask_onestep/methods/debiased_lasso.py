@@ -15,11 +15,11 @@ from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
 from dask_onestep.exceptions import CoverageWarning, NotConvergedWarning, RoughInverseWarning
-from dask_onestep.kernels.centering import moments_about
-from dask_onestep.kernels.correction import Debiased, covariance, debias, debias_again, expected_coverage
-from dask_onestep.kernels.debiasing import LocalLassos, nodewise_share
-from dask_onestep.kernels.nodewise import NodewiseRows, join_rows, row_shares
-from dask_onestep.kernels.nodewise_plan import NodewisePlan
+from dask_onestep.kernels.lassos.centering import moments_about
+from dask_onestep.kernels.lassos.correction import Debiased, covariance, debias, debias_again, expected_coverage
+from dask_onestep.kernels.lassos.debiasing import LocalLassos, nodewise_share
+from dask_onestep.kernels.lassos.nodewise import NodewiseRows, join_rows, row_shares
+from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.arguments import check_choice, check_count

@@ -12,7 +12,7 @@ from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
 from dask_onestep.kernels.covariance import COV_TYPES
-from dask_onestep.kernels.step import UNUSABLE
+from dask_onestep.kernels.pilots.step import UNUSABLE
 from dask_onestep.methods.arguments import check_choice, check_count, check_positive, seed_of
 from dask_onestep.methods.conclusion import coefficients
 from dask_onestep.methods.estimate import Estimate

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.assembly import assemble
-from dask_onestep.kernels.design import Design
-from dask_onestep.kernels.specification import specify_terms
-from dask_onestep.kernels.table import plain_columns
-from dask_onestep.kernels.terms import Factor, Terms, column_terms, formula_terms
+from dask_onestep.kernels.designs.assembly import assemble
+from dask_onestep.kernels.designs.design import Design
+from dask_onestep.kernels.designs.specification import specify_terms
+from dask_onestep.kernels.designs.table import plain_columns
+from dask_onestep.kernels.designs.terms import Factor, Terms, column_terms, formula_terms
 
 __all__ = ["design_record", "read_design"]
 

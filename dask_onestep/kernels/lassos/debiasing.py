@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.centering import coefficients_about, column_shift, gram_about, rows_about, score_about
-from dask_onestep.kernels.lasso import fit_lasso, fit_null, fit_scaled_lasso, remainder
+from dask_onestep.kernels.lassos.centering import coefficients_about, column_shift, gram_about, rows_about, score_about
+from dask_onestep.kernels.lassos.lasso import fit_lasso, fit_null, fit_scaled_lasso, remainder
+from dask_onestep.kernels.lassos.nodewise import NodewiseRows
+from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
+from dask_onestep.kernels.lassos.penalty import Penalty
+from dask_onestep.kernels.lassos.proximal_newton import LassoFit
 from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.nodewise import NodewiseRows
-from dask_onestep.kernels.nodewise_plan import NodewisePlan
-from dask_onestep.kernels.penalty import Penalty
-from dask_onestep.kernels.proximal_newton import LassoFit
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows import Model, Rows
 
@@ -274,7 +274,7 @@ def nodewise_share(number: int, n_blocks: int, d: int) -> tuple[int, int]:
 
     Examples
     --------
-    >>> from dask_onestep.kernels.debiasing import nodewise_share
+    >>> from dask_onestep.kernels.lassos.debiasing import nodewise_share
     >>> [nodewise_share(k, 4, 5) for k in range(4)]
     [(0, 2), (2, 4), (4, 5), (5, 5)]
     """

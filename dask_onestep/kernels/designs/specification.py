@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.evaluation import EvaluationError, evaluating, what_is_wrong
-from dask_onestep.kernels.parsing import parse
-from dask_onestep.kernels.terms import Factor, Terms, is_numeric
-from dask_onestep.kernels.wide import Coding, WideProduct
+from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating, what_is_wrong
+from dask_onestep.kernels.designs.parsing import parse
+from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric
+from dask_onestep.kernels.designs.wide import Coding, WideProduct
 
 __all__ = [
     "check_kinds",

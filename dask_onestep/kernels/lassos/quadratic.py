@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dask_onestep.kernels.descent import penalised_lasso
+from dask_onestep.kernels.lassos.descent import penalised_lasso
 from dask_onestep.kernels.linear_algebra import Factor, factorize
 
 __all__ = ["Profile", "kkt_residual", "partial_variances", "profile_out", "solve_lasso"]
@@ -60,7 +60,7 @@ def profile_out(gram: np.ndarray, free: np.ndarray) -> Profile:
     Examples
     --------
     >>> import numpy as np
-    >>> from dask_onestep.kernels.quadratic import profile_out
+    >>> from dask_onestep.kernels.lassos.quadratic import profile_out
     >>> profile_out(np.array([[1.0, 0.5], [0.5, 1.0]]), np.array([True, False])).gram.tolist()
     [[0.75]]
     """
@@ -95,7 +95,7 @@ def partial_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from dask_onestep.kernels.quadratic import partial_variances
+    >>> from dask_onestep.kernels.lassos.quadratic import partial_variances
     >>> partial_variances(np.array([[1.0, 0.5], [0.5, 1.0]]), np.array([True, False])).tolist()
     [0.0, 0.75]
     """
@@ -143,7 +143,7 @@ def solve_lasso(
     Examples
     --------
     >>> import numpy as np
-    >>> from dask_onestep.kernels.quadratic import solve_lasso
+    >>> from dask_onestep.kernels.lassos.quadratic import solve_lasso
     >>> coef, gap = solve_lasso(np.eye(2), np.array([2.0, 0.3]), 5.0, np.ones(2), np.zeros(2), 1e-10, 100)
     >>> coef.tolist()
     [1.0, 0.0]

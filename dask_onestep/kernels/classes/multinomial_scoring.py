@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import expit, logsumexp, softmax
 
-from dask_onestep.kernels.multinomial import is_class, linear_predictors
+from dask_onestep.kernels.classes.multinomial import is_class, linear_predictors
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.kernels.slices import Slice, slices
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dask_onestep.kernels.grammar import checked, columns_made
+from dask_onestep.kernels.designs.grammar import checked, columns_made
 
 __all__ = ["parse"]
 

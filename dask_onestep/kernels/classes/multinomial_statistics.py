@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dask_onestep.kernels.multinomial import row_log_likelihood
+from dask_onestep.kernels.classes.multinomial import row_log_likelihood
 from dask_onestep.kernels.records import Sums
 from dask_onestep.kernels.rows import Model, Rows, additive
 from dask_onestep.kernels.slices import slices

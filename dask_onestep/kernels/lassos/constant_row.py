@@ -17,8 +17,8 @@ import numpy as np
 from scipy.optimize import brentq
 from sklearn.linear_model import lars_path_gram
 
-from dask_onestep.kernels.descent import UNHEARD
-from dask_onestep.kernels.quadratic import profile_out
+from dask_onestep.kernels.lassos.descent import UNHEARD
+from dask_onestep.kernels.lassos.quadratic import profile_out
 
 __all__ = ["ConstantRow", "constant_row"]
 
@@ -104,7 +104,7 @@ def constant_row(gram: np.ndarray, shift: np.ndarray, alpha: np.ndarray, *, scal
     Examples
     --------
     >>> import numpy as np
-    >>> from dask_onestep.kernels.constant_row import constant_row
+    >>> from dask_onestep.kernels.lassos.constant_row import constant_row
     >>> row = constant_row(np.eye(2), np.array([0.0, 3.0]), np.zeros(2), scaled=False)
     >>> round(row.weight, 12), row.gamma.round(12).tolist()
     (0.1, [0.0, 0.3])

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.grammar import STATEFUL, called, checked
+from dask_onestep.kernels.designs.grammar import STATEFUL, called, checked
+from dask_onestep.kernels.designs.terms import Terms, evaluate
 from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.terms import Terms, evaluate
 
 __all__ = ["EvaluationError", "evaluating", "what_is_wrong"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import norm
 
-from dask_onestep.kernels.centering import coefficients_about, score_about
-from dask_onestep.kernels.debiasing import LocalLassos
+from dask_onestep.kernels.lassos.centering import coefficients_about, score_about
+from dask_onestep.kernels.lassos.debiasing import LocalLassos
+from dask_onestep.kernels.lassos.nodewise import NodewiseRows, approximate_inverse
 from dask_onestep.kernels.newton import MAX_HALVINGS
-from dask_onestep.kernels.nodewise import NodewiseRows, approximate_inverse
 from dask_onestep.kernels.records import Moments, Record
 
 __all__ = ["Debiased", "covariance", "debias", "debias_again", "expected_coverage"]

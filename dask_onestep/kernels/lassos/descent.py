@@ -116,7 +116,7 @@ def sweep_together(
     Examples
     --------
     >>> import numpy as np
-    >>> from dask_onestep.kernels.descent import sweep_together
+    >>> from dask_onestep.kernels.lassos.descent import sweep_together
     >>> c = np.array([[2.0, 0.3], [0.1, -3.0]])
     >>> sweep_together(np.eye(2), c, np.array([5.0, 10.0]), np.ones((2, 2)), 1e-10)[0].tolist()
     [[1.0, 0.0], [0.0, -2.0]]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.labels import block_labels, check_classes, joined_labels
+from dask_onestep.kernels.classes.labels import block_labels, check_classes, joined_labels
 from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.rows import Model, Rows, additive, hold, unsearched
 from dask_onestep.kernels.split_matrix import SplitMatrix, stack

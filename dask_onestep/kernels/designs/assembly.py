@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from dask_onestep.kernels.design import Design, column_levels, plain_rows, treatment_names
-from dask_onestep.kernels.specification import check_kinds, specify_terms, transform_state, treatment_products
-from dask_onestep.kernels.table import MAX_LEVELS, TOO_MANY_LEVELS, sorted_levels
-from dask_onestep.kernels.terms import Factor, Terms, is_numeric, refusing_records
-from dask_onestep.kernels.wide import Coding, WideProduct, are_wide
+from dask_onestep.kernels.designs.design import Design, column_levels, plain_rows, treatment_names
+from dask_onestep.kernels.designs.specification import check_kinds, specify_terms, transform_state, treatment_products
+from dask_onestep.kernels.designs.table import MAX_LEVELS, TOO_MANY_LEVELS, sorted_levels
+from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric, refusing_records
+from dask_onestep.kernels.designs.wide import Coding, WideProduct, are_wide
 
 __all__ = ["assemble", "make_design", "open_factors"]
 

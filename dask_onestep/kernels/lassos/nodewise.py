@@ -14,9 +14,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from dask_onestep.kernels.descent import penalised_lasso, sweep_together
+from dask_onestep.kernels.lassos.descent import penalised_lasso, sweep_together
+from dask_onestep.kernels.lassos.quadratic import profile_out
 from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.quadratic import profile_out
 from dask_onestep.kernels.records import Sums
 
 __all__ = ["NodewiseRows", "approximate_inverse", "join_rows", "nodewise_rows", "row_shares"]
@@ -106,7 +106,7 @@ def nodewise_rows(
     Examples
     --------
     >>> import numpy as np
-    >>> from dask_onestep.kernels.nodewise import nodewise_rows
+    >>> from dask_onestep.kernels.lassos.nodewise import nodewise_rows
     >>> nodewise_rows(np.array([[1.0, 0.5], [0.5, 1.0]]), [0], np.full(2, 0.1)).rows.tolist()
     [[0.0, 0.4]]
     """
@@ -228,7 +228,7 @@ def row_shares(d: int) -> list[range]:
 
     Examples
     --------
-    >>> from dask_onestep.kernels.nodewise import row_shares
+    >>> from dask_onestep.kernels.lassos.nodewise import row_shares
     >>> row_shares(70)
     [range(0, 35), range(35, 70)]
     """
@@ -270,7 +270,7 @@ def approximate_inverse(nodewise: NodewiseRows) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from dask_onestep.kernels.nodewise import approximate_inverse, nodewise_rows
+    >>> from dask_onestep.kernels.lassos.nodewise import approximate_inverse, nodewise_rows
     >>> approximate_inverse(nodewise_rows(2.0 * np.eye(2), [0, 1], np.ones(2))).tolist()
     [[0.5, -0.0], [-0.0, 0.5]]
     """

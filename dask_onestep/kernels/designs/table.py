@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.designs.terms import Terms, is_numeric
 from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.terms import Terms, is_numeric
 
 __all__ = [
     "DROP",

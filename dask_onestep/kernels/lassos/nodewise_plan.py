@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dask_onestep.kernels.constant_row import constant_row
-from dask_onestep.kernels.nodewise import NodewiseRows, nodewise_rows
-from dask_onestep.kernels.penalty import penalised_variances, penalty_level
+from dask_onestep.kernels.lassos.constant_row import constant_row
+from dask_onestep.kernels.lassos.nodewise import NodewiseRows, nodewise_rows
+from dask_onestep.kernels.lassos.penalty import penalised_variances, penalty_level
 
 __all__ = ["NodewisePlan"]
 

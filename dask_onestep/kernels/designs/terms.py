@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.grammar import FUNCTIONS, STATEFUL, called, checked, columns_read
-from dask_onestep.kernels.parsing import parse
+from dask_onestep.kernels.designs.grammar import FUNCTIONS, STATEFUL, called, checked, columns_read
+from dask_onestep.kernels.designs.parsing import parse
 
 __all__ = ["Factor", "Terms", "column_terms", "formula_terms", "is_numeric", "plain_integers", "refusing_records"]
 

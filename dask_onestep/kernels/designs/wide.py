@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from dask_onestep.kernels.table import plain_columns
-from dask_onestep.kernels.terms import Factor
+from dask_onestep.kernels.designs.table import plain_columns
+from dask_onestep.kernels.designs.terms import Factor
 
 __all__ = ["Coding", "WideProduct", "are_wide", "sparse_columns"]
 

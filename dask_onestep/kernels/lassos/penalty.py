@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from dask_onestep.kernels.quadratic import partial_variances
+from dask_onestep.kernels.lassos.quadratic import partial_variances
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model
 
@@ -70,7 +70,7 @@ def penalty_level(n: float, p: int) -> float:
 
     Examples
     --------
-    >>> from dask_onestep.kernels.penalty import penalty_level
+    >>> from dask_onestep.kernels.lassos.penalty import penalty_level
     >>> round(penalty_level(1000, 200), 3)
     0.071
     """
@@ -104,7 +104,7 @@ def penalised_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from dask_onestep.kernels.penalty import penalised_variances
+    >>> from dask_onestep.kernels.lassos.penalty import penalised_variances
     >>> penalised_variances(np.diag([1.0, 0.0, 4.0]), np.array([True, False, False])).tolist()
     [0.0, 4.0, 4.0]
     """

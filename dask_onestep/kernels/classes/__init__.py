@@ -1,0 +1,1 @@
+"""Labels of a classification, and the multinomial logit of more than two."""
