@@ -17,6 +17,7 @@ __all__ = [
     "NotConvergedWarning",
     "OverdispersionWarning",
     "PilotWarning",
+    "PrecisionWarning",
     "RoughInverseWarning",
     "SeparationWarning",
     "SmallPilotWarning",
@@ -193,6 +194,19 @@ class NotConvergedWarning(FitWarning, ConvergenceWarning):
     """
 
     anchor = "not-converged"
+
+
+class PrecisionWarning(FitWarning):
+    """Columns lie so far from 0 that the intercept and their terms keep few digits of a prediction.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import PrecisionWarning
+    >>> PrecisionWarning.anchor
+    'few-digits-left'
+    """
+
+    anchor = "few-digits-left"
 
 
 class CoverageWarning(FitWarning):

@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 from dask.delayed import Delayed
 
-from dask_onestep.exceptions import DegreesOfFreedomWarning, NotConvergedWarning
+from dask_onestep.exceptions import DegreesOfFreedomWarning, NotConvergedWarning, PrecisionWarning
 from dask_onestep.kernels.covariance import dispersion
-from dask_onestep.kernels.lassos.debiasing import LassoPlan, LocalLassos, NodewisePlan, local_lassos
+from dask_onestep.kernels.lassos.debiasing import LassoPlan, LocalLassos, local_lassos
+from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
 from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.arguments import check_choice, check_number, check_positive
 from dask_onestep.methods.problem import Problem
 
 __all__ = ["check_lasso", "lasso_fields", "lasso_plan", "lasso_totals", "resolve_alpha"]
+
+# Rounding beyond this share of the spread of y is said.
+_FEW_DIGITS = 1e-3
 
 
 def lasso_totals(problem: Problem, plan: LassoPlan) -> Delayed:
@@ -169,6 +173,7 @@ def lasso_fields(model: Model, local: LocalLassos, classes: np.ndarray | None) -
             "lassos, so neither a dispersion nor standard errors are known. Use more rows, or a larger alpha."
         )
         advice = (*advice, (DegreesOfFreedomWarning, text))
+    advice = (*advice, *_digits(model, local, phi))
     return {
         "dispersion": phi,
         "n_samples": local.n,
@@ -178,6 +183,22 @@ def lasso_fields(model: Model, local: LocalLassos, classes: np.ndarray | None) -
         "converged": not local.unconverged,
         "warnings": advice,
     }
+
+
+def _digits(model: Model, local: LocalLassos, phi: float) -> tuple[tuple[type[Warning], str], ...]:
+    """Return what to say where columns are so far from 0 that their terms' rounding shows in a prediction."""
+    coef = local.coef / local.share
+    off = np.finfo(np.float64).eps * np.abs(local.shift * coef)
+    moves = np.where(np.arange(len(coef)) < int(model.has_intercept), 0.0, coef)
+    spread = float(moves @ local.information @ moves) / local.weight + phi
+    if not off.sum() > _FEW_DIGITS * np.sqrt(spread):
+        return ()
+    named = ", ".join(f"{model.names[j]} (about {local.shift[j]:.2g})" for j in np.flatnonzero(off > off.max() / 10))
+    text = (
+        f"Columns are so far from 0 that predictions are off by {off.sum():.1g} for rounding alone: {named}. Take a "
+        "value in their midst off before the fit."
+    )
+    return ((PrecisionWarning, text),)
 
 
 def _not_empty(local: LocalLassos) -> LocalLassos:

@@ -15,9 +15,11 @@ from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
 from dask_onestep.exceptions import CoverageWarning, NotConvergedWarning, RoughInverseWarning
+from dask_onestep.kernels.lassos.centering import moments_about
 from dask_onestep.kernels.lassos.correction import Debiased, covariance, debias, debias_again, expected_coverage
-from dask_onestep.kernels.lassos.debiasing import LocalLassos, NodewisePlan, nodewise_share
+from dask_onestep.kernels.lassos.debiasing import LocalLassos, nodewise_share
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, join_rows, row_shares
+from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.arguments import check_choice, check_count
@@ -223,7 +225,8 @@ class DebiasedLasso(BaseEstimator):
         rounds = problem.apply(_first_round, local, rows, name="debias")
         for _ in range(self.steps - 1):
             rounds = problem.settle(rounds)
-            sums = problem.moments(problem.apply(_coefficients, rounds, name="coefficients"))
+            point = problem.apply(_point, rounds, name="coefficients")
+            sums = problem.total(moments_about, point, name="moments")
             rounds = problem.apply(_next_round, rounds, sums, name="debias")
         record = problem.apply(
             *(_report, problem.model, self, rounds, problem.classes, problem.n_passes), name="debiased-lasso"
@@ -260,11 +263,13 @@ def _rows_of_blocks(local: LocalLassos) -> NodewiseRows | None:
     return local.nodewise
 
 
-def _gram(local: LocalLassos) -> tuple[np.ndarray, int]:
-    return local.information / local.weight, local.n
+def _gram(local: LocalLassos) -> tuple[np.ndarray, int, np.ndarray]:
+    return local.information / local.weight, local.n, local.shift
 
 
-def _pooled_rows(gram: tuple[np.ndarray, int], model: Model, plan: NodewisePlan, index: range) -> NodewiseRows:
+def _pooled_rows(
+    gram: tuple[np.ndarray, int, np.ndarray], model: Model, plan: NodewisePlan, index: range
+) -> NodewiseRows:
     try:
         return plan.rows(*gram, index, model.names, int(model.has_intercept))
     except ValueError as error:
@@ -290,8 +295,8 @@ def _next_round(rounds: _Rounds, sums: Moments) -> _Rounds:
     return replace(rounds, estimate=debias_again(rounds.estimate, sums))
 
 
-def _coefficients(rounds: _Rounds) -> np.ndarray:
-    return rounds.estimate.coef
+def _point(rounds: _Rounds) -> tuple[np.ndarray, np.ndarray]:
+    return rounds.estimate.coef, rounds.estimate.shift
 
 
 def _report(
@@ -308,7 +313,7 @@ def _report(
     coverage = expected_coverage(estimate, average, np.sqrt(np.diag(spread)))
     cut = np.abs(estimate.coef) < method.threshold
     spread[cut] = spread[:, cut] = np.nan
-    fields["warnings"] += _advice(method, rounds, coverage)
+    fields["warnings"] += _advice(model, method, rounds, coverage)
     return DebiasedLassoEstimate(
         **fields,
         coef=np.where(cut, 0.0, estimate.coef),
@@ -317,7 +322,7 @@ def _report(
         n_passes=n_passes,
         average_coef=average,
         gradient=local.gradient / local.share,
-        inverse_covariance=estimate.theta,
+        inverse_covariance=estimate.inverse_covariance,
         nodewise_weights=rounds.nodewise_weights,
         debiased_coef=estimate.coef,
         alpha=local.alpha / local.share,
@@ -328,7 +333,9 @@ def _report(
     )
 
 
-def _advice(method: DebiasedLasso, rounds: _Rounds, coverage: float) -> tuple[tuple[type[Warning], str], ...]:
+def _advice(
+    model: Model, method: DebiasedLasso, rounds: _Rounds, coverage: float
+) -> tuple[tuple[type[Warning], str], ...]:
     local, estimate = rounds.local, rounds.estimate
     advice: list[tuple[type[Warning], str]] = []
     if coverage < _HONEST:
@@ -338,6 +345,8 @@ def _advice(method: DebiasedLasso, rounds: _Rounds, coverage: float) -> tuple[tu
             f"{len(estimate.coef)} coefficients). Use larger blocks, or "
             f"DebiasedLasso(nodewise='pooled', nodewise_alpha='auto', steps={method.steps + 1})."
         )
+        if far := ", ".join(model.names[j] for j in np.flatnonzero(local.shift)[:5]):
+            text += f" Columns far from 0 make the intercept's correction rough: centre {far}."
         advice.append((CoverageWarning, text))
     if estimate.halvings:
         text = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import norm
 
+from dask_onestep.kernels.lassos.centering import coefficients_about, score_about
 from dask_onestep.kernels.lassos.debiasing import LocalLassos
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, approximate_inverse
 from dask_onestep.kernels.newton import MAX_HALVINGS
@@ -19,6 +20,9 @@ __all__ = ["Debiased", "covariance", "debias", "debias_again", "expected_coverag
 class Debiased(Record):
     """A debiased estimate.
 
+    The estimate is of the columns as they are, and so are the rows of the matrices Θ̂ and R that make it; the scores
+    they take, and Σ̂, are of the columns about m, which says the same and keeps its digits.
+
     Attributes
     ----------
     coef : ndarray of shape (d,)
@@ -27,6 +31,8 @@ class Debiased(Record):
         Θ̂.
     response : ndarray of shape (d, d)
         ∂β̂ over the noise of the score per row: Θ̂ after one round, Θ̂ + (I − Θ̂Σ̂)Θ̂ after two.
+    shift : ndarray of shape (d,)
+        m, as in `LocalLassos`.
     gram : ndarray of shape (d, d)
         Σ̂, the information per row, where it was last read.
     missed : ndarray of shape (d,)
@@ -42,11 +48,25 @@ class Debiased(Record):
     coef: np.ndarray
     theta: np.ndarray
     response: np.ndarray
+    shift: np.ndarray
     gram: np.ndarray
     missed: np.ndarray
     rounds: int = 1
     halvings: int = 0
     overflowed: bool = False
+
+    @property
+    def inverse_covariance(self) -> np.ndarray:
+        """Θ̂ for scores of the columns as they are."""
+        if not self.shift.any():
+            return self.theta
+        theta = self.theta.copy()
+        theta[:, 0] -= self.theta @ self.shift
+        return theta
+
+    def through_gram(self, values: np.ndarray) -> np.ndarray:
+        """Return Σ̂ times coefficients of the columns as they are, of shape (d,) or (d, k)."""
+        return self.gram @ coefficients_about(values, self.shift)
 
 
 def debias(local: LocalLassos, nodewise: NodewiseRows) -> Debiased:
@@ -65,9 +85,9 @@ def debias(local: LocalLassos, nodewise: NodewiseRows) -> Debiased:
         The estimate.
     """
     theta = approximate_inverse(nodewise)
-    coef = (local.coef + theta @ local.gradient) / local.share
-    missed = theta @ local.remainder / local.share
-    return Debiased(coef, theta, theta, local.information / local.weight, missed)
+    coef = (local.coef + theta @ score_about(local.gradient, local.shift)) / local.share
+    missed = theta @ score_about(local.remainder, local.shift) / local.share
+    return Debiased(coef, theta, theta, local.shift, local.information / local.weight, missed)
 
 
 def debias_again(last: Debiased, sums: Moments) -> Debiased:
@@ -81,30 +101,30 @@ def debias_again(last: Debiased, sums: Moments) -> Debiased:
     last : Debiased
         The estimate so far.
     sums : Moments
-        Sums over all rows at its `coef`.
+        Sums over all rows at its `coef`, of columns about its `shift`.
 
     Returns
     -------
     Debiased
         The estimate after the round; as it was, where the sums overflow.
     """
-    gram, gradient = sums.information / sums.weight, sums.score / sums.weight
+    here, gradient = replace(last, gram=sums.information / sums.weight), sums.score / sums.weight
     with np.errstate(all="ignore"):
-        spread = last.theta @ (gram @ last.response)
+        spread = last.theta @ here.through_gram(last.response)
         within = np.isfinite(gradient).all() and np.isfinite(np.square(spread)).all()  # squares make the covariance
     if not within:
         return replace(last, overflowed=True)
     move = last.theta @ gradient
-    rise, bend = float(gradient @ move), float(move @ gram @ move)
+    ahead = coefficients_about(move, last.shift)
+    rise, bend = float(gradient @ ahead), float(ahead @ here.gram @ ahead)
     length, halvings = 1.0, 0
     while rise * length < 0.5 * bend * length**2 and halvings < MAX_HALVINGS:
         length, halvings = length / 2, halvings + 1
     response = last.response + length * (last.theta - spread)
     return replace(
-        last,
+        here,
         coef=last.coef + length * move,
         response=response,
-        gram=gram,
         missed=np.zeros_like(move),
         rounds=last.rounds + 1,
         halvings=last.halvings + halvings,
@@ -163,6 +183,6 @@ def expected_coverage(estimate: Debiased, average: np.ndarray, std_err: np.ndarr
     if not clear.any():
         return float("nan")
     shrinkage = np.where(clear, average - estimate.coef, 0.0)
-    bias = shrinkage - estimate.response @ (estimate.gram @ shrinkage) - estimate.missed
+    bias = shrinkage - estimate.response @ estimate.through_gram(shrinkage) - estimate.missed
     off, z = np.abs(bias[clear]) / std_err[clear], norm.isf((1 - level) / 2)
     return float(np.mean(norm.cdf(z - off) - norm.cdf(-z - off)))

@@ -6,80 +6,22 @@ Lee, Liu, Sun and Taylor, "Communication-efficient sparse regression: a one-shot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from dask_onestep.kernels.lassos.centering import coefficients_about, column_shift, gram_about, rows_about, score_about
 from dask_onestep.kernels.lassos.lasso import fit_lasso, fit_null, fit_scaled_lasso, remainder
-from dask_onestep.kernels.lassos.nodewise import NodewiseRows, nodewise_rows
-from dask_onestep.kernels.lassos.penalty import Penalty, penalised_variances, penalty_level
+from dask_onestep.kernels.lassos.nodewise import NodewiseRows
+from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
+from dask_onestep.kernels.lassos.penalty import Penalty
 from dask_onestep.kernels.lassos.proximal_newton import LassoFit
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows import Model, Rows
 
-__all__ = ["LassoPlan", "LocalLassos", "NodewisePlan", "local_lassos", "nodewise_share"]
-
-
-@dataclass(frozen=True, slots=True)
-class NodewisePlan:
-    """How the rows of Θ̂ are estimated.
-
-    Attributes
-    ----------
-    alpha : "auto" or ndarray of shape (d,)
-        α of every coefficient as a covariate, 0 for the intercept.
-    tol : float
-        On the duality gap.
-    max_iter : int
-        Sweeps at the most.
-    """
-
-    alpha: str | np.ndarray
-    tol: float
-    max_iter: int
-
-    def rows(self, gram: np.ndarray, n: float, index: Any, names: tuple[str, ...], first: int) -> NodewiseRows:
-        """Return rows of the nodewise lasso on a Gram matrix of n rows.
-
-        Parameters
-        ----------
-        gram : ndarray of shape (d, d)
-            Information over n.
-        n : float
-            Rows.
-        index : sequence of int
-            The columns to regress on the others.
-        names : tuple of str
-            Names of the coefficients.
-        first : int
-            1 if the first is an intercept, which is never penalised.
-
-        Returns
-        -------
-        NodewiseRows
-            The rows.
-
-        Raises
-        ------
-        ValueError
-            If a column is a combination of the others.
-        """
-        scaled = isinstance(self.alpha, str)
-        if isinstance(self.alpha, str):
-            free = np.arange(len(gram)) < first
-            alpha = penalty_level(n, len(gram) - first) * np.sqrt(penalised_variances(gram, free))
-        else:
-            alpha = self.alpha
-        found = nodewise_rows(gram, index, alpha, scaled=scaled, tol=self.tol, max_iter=self.max_iter)
-        if (empty := found.weights == 0).any():
-            named = ", ".join(names[j] for j in found.index[empty])
-            raise ValueError(
-                f"no row of the inverse covariance can be had for {named}: it has one value in these rows, or is a "
-                "combination of columns that are not penalised"
-            )
-        return found
+__all__ = ["LassoPlan", "LocalLassos", "local_lassos", "nodewise_share"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +73,9 @@ class LocalLassos(Sums):
         Σ ω_k r_k/n_k, r_k what the quadratic at b_k misses of the score.
     alpha : ndarray of shape (d,)
         Σ ω_k α_k.
+    shift : ndarray of shape (d,)
+        m, near the means of columns that lie far from 0, about which matrices and rows are taken, as `centering`
+        explains; zeros where none does.  Vectors belong to the columns as they are.
     information : ndarray of shape (d, d)
         Σ I_k(b_k).
     noise : ndarray of shape (d, d) or None
@@ -158,6 +103,7 @@ class LocalLassos(Sums):
     gradient: np.ndarray
     remainder: np.ndarray
     alpha: np.ndarray
+    shift: np.ndarray
     information: np.ndarray
     noise: np.ndarray | None
     pearson: float | None
@@ -168,13 +114,33 @@ class LocalLassos(Sums):
     unconverged: tuple[int, ...]
     nodewise: NodewiseRows | None
 
+    def about(self, shift: np.ndarray) -> LocalLassos:
+        """Return the same sums about another m."""
+        change = shift - self.shift
+        if not change.any():
+            return self
+        return replace(
+            self,
+            shift=shift,
+            information=gram_about(self.information, change),
+            noise=None if self.noise is None else gram_about(self.noise, change),
+            nodewise=None if self.nodewise is None else self.nodewise.about(change),
+        )
+
     def __add__(self, other: LocalLassos) -> LocalLassos:
+        weight = self.weight + other.weight
+        shift = self.shift
+        if weight and not np.array_equal(shift, other.shift):
+            shift = (self.weight / weight) * shift + (other.weight / weight) * other.shift
+        first, second = self.about(shift), other.about(shift)
+
         def total(name: str) -> Any:
-            left, right = getattr(self, name), getattr(other, name)
+            left, right = getattr(first, name), getattr(second, name)
             return right if left is None else left if right is None else left + right
 
         return LocalLassos(
             **{name: total(name) for name in _ADDED},
+            shift=shift,
             smallest=min(self.smallest, other.smallest),
             kkt=max(self.kkt, other.kkt),
             gap=max(self.gap, other.gap),
@@ -210,6 +176,8 @@ def local_lassos(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos | Fin
             what = f"no rows, and rows {start} to {stop - 1} of the inverse covariance are this block's share"
             return _poor(rows, what, "Repartition, or use DebiasedLasso(nodewise='pooled').")
         return _empty(rows, model, plan)
+    shift = column_shift(rows, model)
+    rows = rows_about(rows, shift)
     null = fit_null(rows, model)
     if null is None:
         return _poor(rows, "every y has the same value at an end of its range, so there is no local fit", _LARGER)
@@ -226,10 +194,10 @@ def local_lassos(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos | Fin
     if plan.nodewise and stop > start:
         gram, first = fit.moments.information / fit.moments.weight, int(model.has_intercept)
         try:
-            found = plan.nodewise.rows(gram, len(rows), range(start, stop), model.names, first)
+            found = plan.nodewise.rows(gram, len(rows), shift, range(start, stop), model.names, first)
         except ValueError as error:
             return _poor(rows, str(error), _POOLED)
-    return _as_sums(rows, model, fit, plan, found)
+    return _as_sums(rows, model, fit, plan, shift, found)
 
 
 _POOLED = (
@@ -239,7 +207,9 @@ _POOLED = (
 _LARGER = "Use larger blocks (rechunk or repartition the rows), or a larger alpha."
 
 
-def _as_sums(rows: Rows, model: Model, fit: LassoFit, plan: LassoPlan, nodewise: NodewiseRows | None) -> LocalLassos:
+def _as_sums(
+    rows: Rows, model: Model, fit: LassoFit, plan: LassoPlan, shift: np.ndarray, nodewise: NodewiseRows | None
+) -> LocalLassos:
     sums = fit.moments
     share = sums.weight if plan.weights == "size" else 1.0
     return LocalLassos(
@@ -248,10 +218,11 @@ def _as_sums(rows: Rows, model: Model, fit: LassoFit, plan: LassoPlan, nodewise:
         n_blocks=1,
         weight=sums.weight,
         share=share,
-        coef=share * fit.coef,
-        gradient=(share / sums.weight) * sums.score,
-        remainder=(share / sums.weight) * remainder(rows, model, fit),
+        coef=share * coefficients_about(fit.coef, -shift),
+        gradient=(share / sums.weight) * score_about(sums.score, -shift),
+        remainder=(share / sums.weight) * score_about(remainder(rows, model, fit), -shift),
         alpha=share * fit.penalty.alpha,
+        shift=shift,
         information=sums.information,
         noise=None if plan.weights == "size" else sums.information / sums.weight**2,
         pearson=sums.pearson,
@@ -269,7 +240,7 @@ def _empty(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos:
     nothing, none = np.zeros(d), np.zeros((d, d))
     equal, pearson = plan.weights == "equal", 0.0 if model.family.has_dispersion else None
     return LocalLassos(
-        *(0, rows.n_missing, 0, 0.0, 0.0, nothing, nothing, nothing, nothing, none, none if equal else None),
+        *(0, rows.n_missing, 0, 0.0, 0.0, nothing, nothing, nothing, nothing, nothing, none, none if equal else None),
         *(pearson, 0, np.iinfo(np.int64).max, 0.0, 0.0, (), None),
     )
 

@@ -18,7 +18,7 @@ from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import enet_path
 
-__all__ = ["penalised_lasso", "sweep_together"]
+__all__ = ["UNHEARD", "penalised_lasso", "sweep_together"]
 
 # Columns whose slope is beyond this share of their penalty join the working set: most of those that will be
 # wanted enter at once, and a few idle ones cost little.
@@ -170,7 +170,7 @@ class _Unheard:
                     self._filters.__exit__(None, None, None)
 
 
-_UNHEARD = _Unheard()
+UNHEARD = _Unheard()
 
 
 def _descend(
@@ -190,7 +190,7 @@ def _descend(
     shape /= scale
     square = max(square, np.finfo(np.float64).tiny)
     # With a Gram matrix scikit-learn takes from X its shape alone, and from y its norm: one row will do.
-    with config_context(skip_parameter_validation=True), _UNHEARD():
+    with config_context(skip_parameter_validation=True), UNHEARD():
         _, coefs, _ = enet_path(
             np.zeros((1, len(inside))),
             np.array([np.sqrt(square)]),

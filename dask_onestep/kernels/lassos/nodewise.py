@@ -9,7 +9,7 @@ matrix X'X/n: no column is copied out of X.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -46,15 +46,28 @@ class NodewiseRows(Sums):
         τ_j²; statsmodels' nodewise weight is its square root.
     gaps : ndarray of shape (r,)
         Duality gaps as shares of ‖x_j‖²/(2n), what the unpenalised columns explain left out.
+    own : ndarray of shape (r,)
+        What stands at j itself in the row of Θ̂, times τ_j²: 1, but in the constant's row where other columns are about
+        a shift.
     """
 
     index: np.ndarray
     rows: np.ndarray
     weights: np.ndarray
     gaps: np.ndarray
+    own: np.ndarray
 
     def __add__(self, other: NodewiseRows) -> NodewiseRows:
         return join_rows(self, other)
+
+    def about(self, change: np.ndarray) -> NodewiseRows:
+        """Return the rows of columns from which `change`, of shape (d,) with 0 for the constant, was taken too."""
+        if not change.any():
+            return self
+        rows, moved = self.rows.copy(), self.rows @ change
+        constant = self.index == 0
+        rows[:, 0] += np.where(constant, 0.0, moved - change[self.index])
+        return replace(self, rows=rows, own=self.own - np.where(constant, moved, 0.0))
 
 
 def nodewise_rows(
@@ -101,7 +114,8 @@ def nodewise_rows(
     never = alpha == 0
     if never.all():
         return _without_penalty(gram, index)
-    found = NodewiseRows(index, np.zeros((len(index), len(gram))), np.zeros(len(index)), np.zeros(len(index)))
+    r = len(index)
+    found = NodewiseRows(index, np.zeros((r, len(gram))), np.zeros(r), np.zeros(r), np.ones(r))
     for free, places in _by_unpenalised(never, index):
         profile = profile_out(gram, free)
         # An unpenalised column that is itself the target is no covariate of its row.
@@ -127,7 +141,7 @@ def _without_penalty(gram: np.ndarray, index: np.ndarray) -> NodewiseRows:
     np.divide(1.0, own, out=weights, where=own > 0)
     rows = -inverse * weights[:, None]
     rows[np.arange(len(index)), index] = 0.0
-    return NodewiseRows(index, rows, weights, np.zeros(len(index)))
+    return NodewiseRows(index, rows, weights, np.zeros(len(index)), np.ones(len(index)))
 
 
 def _by_unpenalised(never: np.ndarray, index: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -236,7 +250,7 @@ def join_rows(*parts: NodewiseRows) -> NodewiseRows:
     NodewiseRows
         All of them.
     """
-    fields = ("index", "rows", "weights", "gaps")
+    fields = ("index", "rows", "weights", "gaps", "own")
     return NodewiseRows(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
 
 
@@ -263,5 +277,5 @@ def approximate_inverse(nodewise: NodewiseRows) -> np.ndarray:
     order = np.argsort(nodewise.index)
     result = nodewise.rows[order]
     result /= -nodewise.weights[order][:, None]
-    result[np.arange(len(order)), nodewise.index[order]] = 1.0 / nodewise.weights[order]
+    result[np.arange(len(order)), nodewise.index[order]] = nodewise.own[order] / nodewise.weights[order]
     return result
