@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-oldest lint docs bench bench-peers bench-regressions paper clean
+.PHONY: demo test test-oldest search lint docs bench bench-peers bench-regressions paper clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +35,9 @@ test-oldest: tests/oldest.txt  ## all tests with the oldest dependencies that ar
 	$(PYTHON) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable '.[dev]'
 	$(VENV)-oldest/bin/python -m pytest
+
+search: $(VENV)/.dev  ## thousands of random fits of hostile data, others each time
+	$(BIN)/python -m pytest tests/hostile/test_search.py --hypothesis-profile=search --timeout=0
 
 lint: $(VENV)/.dev  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -225,6 +225,14 @@ def test_a_dispersion_that_cannot_be_foretold_is_the_pilot_rows_own():
     assert np.isfinite(step.distance)
 
 
+@pytest.mark.parametrize("intercept", [-400.0, -800.0])  # q = 1/μ, whose square overflows, or which does itself
+def test_where_the_pilot_rows_overflow_the_distance_is_infinite_and_not_an_error(intercept):
+    model, rows = model_of("gamma", "log"), simulate("gamma", 2000)
+    pilot, sums = pilot_of(rows, model, 100)
+    curvature, step = Curvature(model, pilot, pilot.coef, sums), np.array([intercept, 0.0, 0.0])
+    assert curvature.foretold_decrement(step, factorize(sums.information)) == np.inf
+
+
 @pytest.mark.parametrize("design", poor.DESIGNS, ids=lambda design: f"{design.family}, {design.name}")
 def test_a_poor_pilot_is_never_far_and_silent(design):
     """One of the thousand of ``python -m benchmarks.one_step.poor``, on other rows."""

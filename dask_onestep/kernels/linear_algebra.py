@@ -71,6 +71,12 @@ class Factor(Record):
         with np.errstate(over="ignore"):  # infinitely far is far
             return float(half @ half)
 
+    def expected_decrement(self, variance: np.ndarray) -> float:
+        """Return E λ² = tr(I⁻¹V) for a score of mean 0 and variance V, infinite where V is not finite."""
+        if not np.isfinite(variance).all():
+            return float("inf")
+        return max(0.0, float(np.trace(self.solve(variance))))
+
     def inverse(self) -> np.ndarray:
         """Return I⁻¹, with NaN in the rows and columns of aliased coefficients."""
         result = np.full((len(self.scale), len(self.scale)), np.nan)

@@ -1,9 +1,8 @@
 """A search for hostile input that the catalogue does not have, on data and chunkings.
 
 Whatever is drawn ends in the right answer, or in an error or a warning of the package's own: never in a
-`LinAlgError`, an `IndexError`, NumPy's warnings, or a NaN that nobody speaks of.  A longer search::
-
-    python -m pytest tests/hostile/test_search.py --hypothesis-profile=search
+`LinAlgError`, an `IndexError`, NumPy's warnings, or a NaN that nobody speaks of.  As a test it draws the same
+each time; ``make search`` draws thousands of others.
 """
 
 import re

@@ -136,7 +136,10 @@ class Curvature:
     def foretold_decrement(self, step: np.ndarray, factor: Factor) -> float:
         """Return the expected λ² at a step that does not zero the foretold score, means standing for responses."""
         expected = self.expecting(self.coef + step)
-        return factor.decrement(expected(step).score) + expected._noise_decrement(step, factor)
+        score = expected(step).score
+        if not np.isfinite(score).all():  # some mean overflowed: infinitely far is far
+            return float("inf")
+        return factor.decrement(score) + expected._noise_decrement(step, factor)
 
     def sampling_decrement(self, step: np.ndarray, factor: Factor) -> float:
         """Return the expected λ² at the corrected step, from the spread of the pilot rows' corrections.
@@ -161,7 +164,7 @@ class Curvature:
         total, square = total[free], square[np.ix_(free, free)]
         n, ratio = pilot.n, pilot.ratio
         spread = (square - np.outer(total, total) / n) * n / (n - 1)
-        sampled = max(0.0, float(np.trace(factor.solve(spread))) * top * top * ratio**2 * (1.0 - 1.0 / ratio))
+        sampled = factor.expected_decrement(spread) * top * top * ratio**2 * (1.0 - 1.0 / ratio)
         return sampled + self._noise_decrement(step, factor)
 
     def _noise_decrement(self, step: np.ndarray, factor: Factor) -> float:
@@ -179,4 +182,4 @@ class Curvature:
             )
             for (part, observed), (_, expected) in found:
                 square += part.gram(np.square((observed - expected) / top))
-        return float(max(0.0, np.trace(factor.solve(square)) * top * top * self.pilot.ratio))
+        return factor.expected_decrement(square) * top * top * self.pilot.ratio
