@@ -63,7 +63,7 @@ bench-peers:  ## Spark, H2O, dask-ml and duckreg for `make bench`, each in an en
 	done
 
 docs: $(VENV)/.docs  ## the site, every example executed, in docs/_build/html
-	$(BIN)/python -m sphinx -b html --fail-on-warning --keep-going --nitpicky docs docs/_build/html
+	$(BIN)/python -m sphinx -b html --jobs auto --fail-on-warning --keep-going --nitpicky docs docs/_build/html
 
 clean:
 	rm -rf $(VENV) $(VENV)-oldest .venv-peers docs/_build docs/reference/generated docs/_static/generated dist

@@ -77,5 +77,7 @@ def skip(app, what, name, obj, skip, options):
 
 
 def setup(app):
-    """Connect the hook."""
+    """Connect the hook, and let pages be executed side by side."""
     app.connect("autodoc-skip-member", skip)
+    # It copies files once the build has ended and reads none, but does not say so; without it pages are read in turn.
+    app.extensions["sphinx-mathjax-offline"].parallel_read_safe = True

@@ -5,8 +5,9 @@ import pytest
 from support import model_of
 
 from dask_onestep.kernels.aliasing import DesignFactor, design_factor, orthogonal_basis
-from dask_onestep.kernels.likelihood import moments, slices
+from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.slices import slices
 
 
 def basis_of(x, *, intercept=True, weights=None):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dask_onestep.kernels.likelihood import slices
 from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.slices import slices
 
 __all__ = ["BlockFit", "BlockFits", "compare_blocks"]
 

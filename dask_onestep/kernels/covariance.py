@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.likelihood import moments, row_residuals, slices
+from dask_onestep.kernels.likelihood import moments, row_residuals
 from dask_onestep.kernels.linear_algebra import Factor
 from dask_onestep.kernels.records import Moments, Record, Sums
 from dask_onestep.kernels.rows import Model, Rows, additive, self_checking
+from dask_onestep.kernels.slices import slices
 
 __all__ = [
     "COV_TYPES",

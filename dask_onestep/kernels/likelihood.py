@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.classes import multinomial
 from dask_onestep.kernels.records import LogLikelihoods, Moments
 from dask_onestep.kernels.rows import Model, Rows, additive, self_checking
-from dask_onestep.kernels.slices import Slice, slices
+from dask_onestep.kernels.slices import slices
 from dask_onestep.links import mean_and_derivative
 
 __all__ = [
-    "Slice",
     "initial_moments",
     "log_likelihoods",
     "moments",
@@ -21,7 +21,6 @@ __all__ = [
     "row_log_likelihood",
     "row_log_likelihoods",
     "row_residuals",
-    "slices",
     "working",
 ]
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dask_onestep.kernels.likelihood import initial_moments, moments, slices
+from dask_onestep.kernels.likelihood import initial_moments, moments
 from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.slices import slices
 
 __all__ = ["Maximum", "arrived", "ascended", "fit_rows", "maximize", "ran_away", "rose", "safe_start"]
 

@@ -18,7 +18,7 @@ from dask_onestep.kernels.algebra import DenseSlice, Slice, SplitSlice
 from dask_onestep.kernels.rows import Model, Rows
 from dask_onestep.kernels.split_matrix import SplitMatrix
 
-__all__ = ["Slice", "dense_slices", "slices"]
+__all__ = ["dense_slices", "slices"]
 
 # Of d columns a slice has at least d rows, or so many: with fewer, adding the product X'X would cost more than
 # making it.
