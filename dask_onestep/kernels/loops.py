@@ -1,7 +1,7 @@
 """The compiled loops behind `dask_onestep.kernels.compiled`.
 
 A tile of rows is turned on its side in L1 cache, once as it is and once weighted, and products of four columns
-with two are summed in registers.
+with two are summed in registers.  Meanwhile the rows of the next tile are on their way from memory.
 
 All loops are in this one file, since numba finds by the file's date whether what it has on disk is of today.
 """
@@ -13,10 +13,14 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 __all__ = ["add_natural_sums", "add_sparse_sums", "add_sums"]
 
 _TILE = 128
+_LINE = 64  # bytes that memory hands over at a time
 
 # Not "fast": that would let the compiler assume that no number is NaN or infinite. Not "contract" either: then a
 # process that compiles has other last bits than one that reads the result from disk.
@@ -33,6 +37,30 @@ def _compiled(signature: str | list[str]):
             return numba.njit(signature, **_OPTIONS)(function)
 
     return decorate
+
+
+@intrinsic
+def _prefetch(typing, address):
+    """Ask for a line of memory, of an address that need not exist; nothing waits for it."""
+
+    def generate(context, builder, signature, arguments):
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        form = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], form)
+        to_read, into_l2, data = flag(0), flag(2), flag(1)
+        builder.call(function, [builder.inttoptr(arguments[0], byte), to_read, into_l2, data])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), generate
+
+
+@numba.njit(**_OPTIONS)
+def _addresses(x, start, stop):
+    """Return where in memory rows start … stop begin and end; nowhere if they do not lie one after the other."""
+    row = x.shape[1] * x.itemsize
+    if x.strides[1] != x.itemsize or x.strides[0] != row:
+        return 0, 0
+    return x.ctypes.data + start * row, x.ctypes.data + min(stop, x.shape[0]) * row
 
 
 @numba.njit(**_OPTIONS)
@@ -81,13 +109,21 @@ def _weigh(tile, values, weights, scaled, sums, gram):
 
 
 @numba.njit(**_OPTIONS)
-def _add_products(tile, scaled, gram):
-    """Add the products of a tile's columns with the weighted ones, at and below the diagonal."""
+def _add_products(tile, scaled, gram, ahead, until):
+    """Add the products of a tile's columns with the weighted ones, at and below the diagonal.
+
+    Between the products memory from the address `ahead` on is asked for, a few lines at a time, since more cannot be
+    under way.
+    """
     p = tile.shape[0]
     fours = p - p % 4
+    lines = 1 + (until - ahead) // (_LINE * max(1, p // 4 * (p // 4 + 1)))
     for a in range(0, fours, 4):
         a0, a1, a2, a3 = tile[a], tile[a + 1], tile[a + 2], tile[a + 3]
         for b in range(0, a + 4, 2):
+            for address in range(ahead, min(ahead + _LINE * lines, until), _LINE):
+                _prefetch(address)  # type: ignore[call-arg]  # its first argument is the compiler's
+            ahead += _LINE * lines
             b0, b1 = scaled[b], scaled[b + 1]
             # Eight scalars: only they are kept in registers, and sixteen would not all be.
             s00 = s01 = s10 = s11 = s20 = s21 = s30 = s31 = 0.0
@@ -146,7 +182,7 @@ def add_sums(x, values, weights, sums, gram):
         if stop - start < _TILE:
             scaled[:] = 0.0
         _weigh(tile, values[start:stop], weights[start:stop], scaled, sums, gram)
-        _add_products(tile, scaled, below)
+        _add_products(tile, scaled, below, 0, 0)  # who has η has read all rows
     for i in range(len(gram)):
         for j in range(i):
             gram[j, i] = gram[i, j]
@@ -256,7 +292,8 @@ def add_natural_sums(law, x, y, weights, offset, level, slopes, score, informati
                 residual[i] *= weights[start + i]
                 weight[i] *= weights[start + i]
         _weigh(tile, residual[:m], weight[:m], scaled, score, information)
-        _add_products(tile, scaled, below)
+        ahead, until = _addresses(x, stop, stop + _TILE)
+        _add_products(tile, scaled, below, ahead, until)
     for i in range(len(information)):
         for j in range(i):
             information[j, i] = information[i, j]
