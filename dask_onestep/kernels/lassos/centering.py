@@ -23,7 +23,7 @@ __all__ = ["coefficients_about", "column_shift", "gram_about", "moments_about", 
 # Of a column whose mean is so many standard deviations from 0, the Gram matrix has lost two digits.
 _FAR = 10.0
 # Rows that say where a column lies: any value in its midst will do.
-_LOOKED_AT = 1024
+_LOOKED_AT = 256
 
 
 def column_shift(rows: Rows, model: Model) -> np.ndarray:
