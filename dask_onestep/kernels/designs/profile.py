@@ -74,7 +74,9 @@ class Profile:
 
     def level_rows(self) -> pd.DataFrame:
         """Return rows that show every level of every factor, one at least: there are not many more than levels."""
-        return pd.concat([*self.levels, self.sample.iloc[:1]], ignore_index=True)
+        parts = [*self.levels, self.sample.iloc[:1]]
+        # Without rows a part would still have a say in the dtypes.
+        return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
 
 
 def profile(block: Block, model: Model, terms: Terms, factors: tuple[Factor, ...]) -> Profile | Findings:

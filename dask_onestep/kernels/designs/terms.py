@@ -225,7 +225,7 @@ def evaluate(source: str, frame: pd.DataFrame) -> pd.Series:
     known = {**FUNCTIONS, "np": np} | {name: frame[name] for name in names if name in frame.columns}
     try:
         value = eval(compile(tree, "<formula>", "eval"), {"__builtins__": {}}, known)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, NotImplementedError) as error:  # Arrow has not every sum of words and numbers
         raise ValueError(f"{source!r} in the formula cannot be evaluated: {error}. Mend the column.") from error
     return pd.Series(value, index=frame.index)
 
