@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Files of tests run side by side, each file in one process, so that two do not draw on one cluster.
+PYTEST_JOBS ?= 2
+PYTEST := -m pytest --numprocesses=$(PYTEST_JOBS) --dist=loadfile
 
 .PHONY: demo test test-oldest search lint docs bench bench-peers bench-regressions paper clean
 
@@ -29,12 +32,12 @@ demo: $(VENV)/.demo  ## flight delays on a local cluster, beside the global MLE
 	$(BIN)/python -m dask_onestep.demo
 
 test: $(VENV)/.dev  ## all tests and doctests
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-oldest: tests/oldest.txt  ## all tests with the oldest dependencies that are supported
 	$(PYTHON) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable '.[dev]'
-	$(VENV)-oldest/bin/python -m pytest
+	$(VENV)-oldest/bin/python $(PYTEST)
 
 search: $(VENV)/.dev  ## thousands of random fits of hostile data, others each time
 	$(BIN)/python -m pytest tests/hostile/test_search.py --hypothesis-profile=search --timeout=0
