@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = [
     "TOO_MANY_LEVELS",
     "complete_cases",
     "gaps",
+    "indexed",
     "is_finite",
     "plain_columns",
     "sorted_levels",
@@ -26,6 +28,7 @@ __all__ = [
 MAX_LEVELS = 10_000
 TOO_MANY_LEVELS = "Is it an identifier? Leave it out, group its levels, or convert it to a number."
 DROP = "Pass missing='drop' to leave such rows out, or mend them first."
+_ONE_AT_A_TIME = Lock()
 
 
 def gaps(part: Any) -> np.ndarray:
@@ -149,6 +152,27 @@ def plain_columns(frame: pd.DataFrame, columns: tuple[str, ...], levels: Mapping
     return pd.DataFrame({name: _plain(frame[name], levels.get(name)) for name in columns}, index=frame.index)
 
 
+def indexed(levels: pd.Index) -> pd.Index:
+    """Return levels in which several threads may look up values at a time.
+
+    An index fills its table of places at the first look.  Before pandas 3.1 another thread may look into that table
+    meanwhile, finds nothing, and takes the value for none of the levels.
+
+    Parameters
+    ----------
+    levels : Index of length K
+        Levels, which other threads may hold as well.
+
+    Returns
+    -------
+    Index
+        The same, its table filled.
+    """
+    with _ONE_AT_A_TIME:
+        levels.get_indexer(levels[:1])
+    return levels
+
+
 def sorted_levels(values: Any) -> pd.Index:
     """Return distinct values as an index, sorted where they have an order.
 
@@ -173,7 +197,9 @@ def _plain(column: pd.Series, levels: pd.Index | None) -> Any:
     if not is_numeric(column.dtype):
         if levels is None:
             return column.astype(object)
-        return column.astype(object).astype(pd.CategoricalDtype(levels)) if _foreign(column, levels) else column
+        return (
+            column.astype(object).astype(pd.CategoricalDtype(indexed(levels))) if _foreign(column, levels) else column
+        )
     if isinstance(column.dtype, np.dtype):
         return column
     if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():

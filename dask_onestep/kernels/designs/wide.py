@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from dask_onestep.kernels.designs.table import plain_columns
+from dask_onestep.kernels.designs.table import indexed, plain_columns
 from dask_onestep.kernels.designs.terms import Factor
 
 __all__ = ["Coding", "WideProduct", "are_wide", "sparse_columns"]
@@ -61,7 +61,7 @@ class Coding:
         values = self.factor.values(frame)
         if isinstance(values.dtype, pd.CategoricalDtype) and values.cat.categories.equals(self.levels):
             return values.cat.codes.to_numpy(np.int32)
-        return self.levels.get_indexer(pd.Index(values)).astype(np.int32)
+        return indexed(self.levels).get_indexer(pd.Index(values)).astype(np.int32)
 
     def places(self, codes: np.ndarray) -> np.ndarray:
         """Return which of its columns is 1.
