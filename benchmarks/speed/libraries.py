@@ -49,7 +49,10 @@ class Setting:
 
     @property
     def about(self) -> dict[str, Any]:
-        return {"library": self.library, "blas_threads": self.blas_threads}
+        return {
+            "library": self.library,
+            "blas_threads": float("nan") if self.blas_threads is None else self.blas_threads,
+        }
 
 
 def settings(libraries: list[str], family: str, threads: int) -> list[Setting]:
