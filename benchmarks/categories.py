@@ -105,7 +105,7 @@ def compare(rows: int, allowed: float) -> pd.DataFrame:
         def with_tabmat(matrix=by_tabmat, y=y, coef=coef, model=model):
             eta = matrix.matvec(coef)
             mean, residual, weight = working(model, y, eta)
-            loglik = row_log_likelihood(model, y, eta, mean).sum()
+            loglik = row_log_likelihood(model, y, eta, mean, weight).sum()
             return loglik, matrix.transpose_matvec(residual), matrix.sandwich(weight)
 
         def summed(rows, model=model, coef=coef):

@@ -58,8 +58,8 @@ class Family:
         """Return log p(y; μ, φ), constants included, for rows of weight 1."""
         raise NotImplementedError
 
-    def natural_log_likelihood(self, y, eta, mean):
-        """Return log p(y; μ) from η of the natural link, finite however large or small η is."""
+    def natural_log_likelihood(self, y, eta, mean, variance):
+        """Return log p(y; μ) from η of the natural link, μ and V(μ) = dμ/dη, finite however large or small η is."""
         return self.log_likelihood(y, mean)
 
     def log_base_measure(self, y: np.ndarray) -> np.ndarray | None:

@@ -47,9 +47,11 @@ class Binomial(Family):
         ways = special.gammaln(weights + 1.0) - special.gammaln(hits + 1.0) - special.gammaln(misses + 1.0)
         return ways + weights * self.log_likelihood(y, mean)
 
-    def natural_log_likelihood(self, y, eta, mean):
-        # log(1 + exp(η)) with the exponential of a number that is not positive; np.logaddexp takes ten times as long.
-        return y * eta - np.maximum(eta, 0.0) - np.log1p(np.exp(-np.abs(eta)))
+    def natural_log_likelihood(self, y, eta, mean, variance):
+        # log(1 + exp(η)) is max(η, 0) − log(1 − p), p = V / max(μ, 1 − μ) being the chance of the rarer outcome, to all
+        # its digits and without a second exponential.
+        rarer = variance / np.maximum(mean, 1.0 - mean)
+        return y * eta - np.maximum(eta, 0.0) + np.log1p(-rarer)
 
     def log_base_measure(self, y):
         return None
@@ -93,7 +95,7 @@ class Poisson(Family):
     def log_likelihood(self, y, mean, dispersion=1.0):
         return special.xlogy(y, mean) - mean - _log_factorial(y)
 
-    def natural_log_likelihood(self, y, eta, mean):
+    def natural_log_likelihood(self, y, eta, mean, variance):
         return y * eta - mean + self.log_base_measure(y)
 
     def log_base_measure(self, y):

@@ -47,7 +47,9 @@ def working(model: Model, y: np.ndarray, eta: np.ndarray) -> tuple[np.ndarray, n
     return mean, (y - mean) * quotient, derivative * quotient
 
 
-def row_log_likelihood(model: Model, y: np.ndarray, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def row_log_likelihood(
+    model: Model, y: np.ndarray, eta: np.ndarray, mean: np.ndarray, information: np.ndarray
+) -> np.ndarray:
     """Return log p(y; μ) at φ = 1 for rows of weight 1; −inf where μ is not a mean of the family.
 
     Parameters
@@ -56,6 +58,8 @@ def row_log_likelihood(model: Model, y: np.ndarray, eta: np.ndarray, mean: np.nd
         Family and link.
     y, eta, mean : ndarray
         Response, linear predictor and mean, of shapes that broadcast.
+    information : ndarray
+        The expected information in η, which where η is the natural parameter is dμ/dη; not used elsewhere.
 
     Returns
     -------
@@ -63,7 +67,7 @@ def row_log_likelihood(model: Model, y: np.ndarray, eta: np.ndarray, mean: np.nd
         Log-likelihoods.
     """
     if model.natural:
-        return model.family.natural_log_likelihood(y, eta, mean)
+        return model.family.natural_log_likelihood(y, eta, mean, information)
     valid = model.family.valid_mean(mean)
     if valid.all():
         return model.family.log_likelihood(y, mean)
@@ -153,7 +157,7 @@ def _slice_sums(part: Slice, model: Model, coef: np.ndarray | None) -> tuple:
         residual = residual + weight * (eta if part.offset is None else eta - part.offset)
         loglik = -np.inf
     else:
-        loglik = _weighted_sum(row_log_likelihood(model, y, eta, mean), weights)
+        loglik = _weighted_sum(row_log_likelihood(model, y, eta, mean, weight), weights)
     pearson, gradient = None, None
     if family.has_dispersion:
         unit = np.square(y - mean) / family.variance(mean)
@@ -202,7 +206,7 @@ def row_log_likelihoods(rows: Rows, model: Model, coef: np.ndarray) -> np.ndarra
                 parts.append(multinomial.row_log_likelihood(part, model, coef))
             else:
                 eta = part.linear_predictor(coef)
-                parts.append(row_log_likelihood(model, part.y, eta, model.link.inverse(eta)))
+                parts.append(row_log_likelihood(model, part.y, eta, *mean_and_derivative(model.link, eta)))
     return np.concatenate(parts)
 
 
@@ -284,9 +288,9 @@ def log_likelihoods(rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoo
     with np.errstate(all="ignore"):
         for part in slices(rows, model):
             eta = part.linear_predictor(coefs.T)
-            mean = model.link.inverse(eta)
+            mean, derivative = mean_and_derivative(model.link, eta)
             y = part.y[:, None]
             weights = np.ones(len(y)) if part.weights is None else part.weights
-            loglik += np.dot(weights, row_log_likelihood(model, y, eta, mean))
+            loglik += np.dot(weights, row_log_likelihood(model, y, eta, mean, derivative))
             deviance += np.dot(weights, model.family.deviance(y, mean))
     return LogLikelihoods(len(rows), loglik, deviance)

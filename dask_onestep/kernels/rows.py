@@ -226,15 +226,15 @@ class Rows(Record):
     def take(self, index: np.ndarray) -> Rows:
         """Return the rows that an index or a mask selects."""
         where = np.flatnonzero(index) if index.dtype == bool else index
-        return replace(
-            self,
-            x=self.x[index],
-            y=self.y[index],
-            weights=None if self.weights is None else self.weights[index],
-            offset=None if self.offset is None else self.offset[index],
-            groups=None if self.groups is None else self.groups[index],
-            kept=where if self.kept is None else self.kept[where],
-        )
+        parts = {name: _taken(getattr(self, name), where) for name in ("x", "y", "weights", "offset", "groups")}
+        return replace(self, kept=where if self.kept is None else self.kept[where], **parts)
+
+
+def _taken(part: Any, index: np.ndarray) -> Any:
+    # ndarray.take moves whole rows, in half the time of indexing; of another layout it would first copy all.
+    if isinstance(part, np.ndarray) and part.flags.c_contiguous:
+        return part.take(index, axis=0)
+    return None if part is None else part[index]
 
 
 def _rows_at(part: Any, at: slice) -> Any:
