@@ -39,7 +39,8 @@ from dask_onestep.kernels.designs.terms import formula_terms
 from dask_onestep.kernels.designs.wide import WideProduct, are_wide
 from dask_onestep.kernels.entering import usable_rows
 from dask_onestep.kernels.likelihood import moments, row_log_likelihood, working
-from dask_onestep.kernels.rows import Block, Model, Rows
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.rows import Block, Rows
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.links import LINKS
 

@@ -29,7 +29,7 @@ from dask_onestep.graph import FAN_IN, gather, tree_sum
 from dask_onestep.graph import blocks as blocks_module
 from dask_onestep.graph import tree as tree_module
 from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.rows import Model
+from dask_onestep.kernels.model import Model
 from dask_onestep.links import LINKS
 
 _ROWS = 20

@@ -21,7 +21,8 @@ from dask_onestep.kernels import slices as slicing
 from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled import CompiledSlice
 from dask_onestep.kernels.likelihood import log_likelihoods, moments
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.surrogate import scores
 from dask_onestep.kernels.threads import one_blas_thread
 from dask_onestep.links import resolve_link

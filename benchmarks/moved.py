@@ -23,9 +23,10 @@ from dask_onestep.graph import gather, tree_sum
 from dask_onestep.kernels.covariance import score_products
 from dask_onestep.kernels.lassos.gram import gram_sums
 from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.pilots.sampling import PilotSample, PilotSize, pilot_rows
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
+from dask_onestep.kernels.pilots.sampling import pilot_rows
 from dask_onestep.kernels.records import Sums
-from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.surrogate import scores
 from dask_onestep.links import LINKS
 from dask_onestep.methods.drop_each import Each, each_moments

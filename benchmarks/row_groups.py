@@ -34,9 +34,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dask_onestep import MLE, GLMRegressor, OneStep
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit, fit_pilot
-from dask_onestep.kernels.pilots.sampling import PilotSize, Survey, sample_rows
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.pilots.sample import PilotSize, Survey
+from dask_onestep.kernels.pilots.sampling import sample_rows
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.methods.problem import Problem
 
 GROUPS, ROWS = 100, 1_000

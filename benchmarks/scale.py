@@ -23,7 +23,8 @@ from benchmarks.origin import commit, machine
 from dask_onestep.families import Binomial
 from dask_onestep.graph import FAN_IN
 from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.threads import one_blas_thread
 from dask_onestep.links import LINKS
 

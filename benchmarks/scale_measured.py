@@ -27,7 +27,7 @@ from benchmarks.scale import Costs, measure_row, simulate, task_seconds
 from dask_onestep.families import Binomial
 from dask_onestep.graph import FAN_IN, gather, tree_sum
 from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.rows import Model
+from dask_onestep.kernels.model import Model
 from dask_onestep.links import LINKS
 
 _REPETITIONS, _ENOUGH = 3, 10.0  # a pass is repeated so often, unless all together took so many seconds

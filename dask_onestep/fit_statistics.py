@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.classes.multinomial_statistics import MultinomialSums
-from dask_onestep.kernels.rows import Model
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.statistics import FitSums
 
 __all__ = ["FitStatistics", "finish"]

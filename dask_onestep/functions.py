@@ -18,8 +18,10 @@ from dask_onestep.inputs import Data, bring_together, split_columns
 from dask_onestep.kernels.lassos.gram import GramSums, WeightedDesign, gram_sums
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, approximate_inverse, join_rows, nodewise_rows, row_shares
 from dask_onestep.kernels.likelihood import moments as moments_of_block
-from dask_onestep.kernels.pilots.sampling import PilotSample, PilotSize, sample_rows
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
+from dask_onestep.kernels.pilots.sampling import sample_rows
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.links import LINKS, LinkLike, resolve_link
 from dask_onestep.methods.arguments import check_pilot_size, seed_of

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 
 from dask_onestep.families import resolve_family
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.rows import Model
 from dask_onestep.links import resolve_link
 
 

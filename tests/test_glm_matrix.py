@@ -10,7 +10,7 @@ from oracle import FAMILIES, LINKS, blocks, simulate, sm_family, sm_fit, weights
 
 from dask_onestep import MLE, GLMRegressor, OneStep
 from dask_onestep.families import resolve_family
-from dask_onestep.kernels.pilots.sampling import PilotSize
+from dask_onestep.kernels.pilots.sample import PilotSize
 
 PAIRS = [(family, link) for family, links in LINKS.items() for link in links]
 

@@ -12,9 +12,11 @@ from dask_onestep.families import Binomial
 from dask_onestep.graph import gather, tree_sum
 from dask_onestep.kernels.covariance import score_products
 from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import fit_pilot
-from dask_onestep.kernels.pilots.sampling import PilotSize, pilot_rows
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.pilots.sample import PilotSize
+from dask_onestep.kernels.pilots.sampling import pilot_rows
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.surrogate import scores
 from dask_onestep.links import resolve_link
 from dask_onestep.methods.drop_each import each_moments

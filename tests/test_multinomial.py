@@ -15,7 +15,8 @@ from dask_onestep import MLE, GLMClassifier, OneStep
 from dask_onestep.families import Binomial, Multinomial
 from dask_onestep.kernels.classes import multinomial
 from dask_onestep.kernels.likelihood import moments, remainders, row_residuals
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.slices import slices
 from dask_onestep.links import LINKS
 

@@ -16,7 +16,8 @@ from test_multinomial import LABELS, mnlogit, simulate
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.families import Multinomial
 from dask_onestep.kernels.likelihood import moments, remainders
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.links import LINKS
 
 X, Y, CODES, _ = simulate()

@@ -20,7 +20,8 @@ from dask_onestep.kernels.pilots.corrected_step import take_step
 from dask_onestep.kernels.pilots.curvature import Curvature
 from dask_onestep.kernels.pilots.pilot import PilotFit, leverages
 from dask_onestep.kernels.pilots.poor_pilot import is_usable, retreat
-from dask_onestep.kernels.pilots.sampling import Survey, row_keys
+from dask_onestep.kernels.pilots.sample import Survey
+from dask_onestep.kernels.pilots.sampling import row_keys
 from dask_onestep.kernels.pilots.step import overshot, shorten
 from dask_onestep.kernels.rows import Rows
 

@@ -1,4 +1,4 @@
-"""The pilot sample: size, uniformity, and independence of the chunking."""
+"""The pilot sample: uniformity, and independence of the chunking."""
 
 import functools
 import operator
@@ -14,7 +14,8 @@ from support import blocks_of, chunked, model_of
 
 from dask_onestep.graph import gather, tree_sum
 from dask_onestep.kernels.entering import usable_rows
-from dask_onestep.kernels.pilots.sampling import PilotSize, pilot_rows, row_keys, sample_rows, survey
+from dask_onestep.kernels.pilots.sample import PilotSize
+from dask_onestep.kernels.pilots.sampling import pilot_rows, row_keys, sample_rows, survey
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Block, Rows
 
@@ -125,25 +126,6 @@ def test_pairs_of_rows_are_drawn_independently():
     assert stats.binomtest(together, draws, n * (n - 1) / (20 * 19)).pvalue > 1e-4
 
 
-@pytest.mark.parametrize(
-    ("rule", "n", "d", "rows"),
-    [
-        ("auto", 1_000_000, 5, 20_000),
-        ("auto", 10_000, 100, 5_000),
-        ("auto", 300, 5, 300),
-        (500, 10_000, 5, 500),
-        (500, 100, 5, 100),
-        (0.25, 1000, 5, 250),
-        (0.001, 100, 5, 1),
-        (1.0, 77, 5, 77),
-        (0.07, 100, 1, 7),
-        (0.29, 100, 1, 29),
-    ],
-)
-def test_pilot_size(rule, n, d, rows):
-    assert PilotSize(rule, d).rows(n) == rows
-
-
 @pytest.mark.parametrize("rule", ["auto", 300, 0.01])
 @pytest.mark.parametrize("known", [True, False])
 def test_blocks_hold_no_more_than_a_pilot_or_so(rule, known):
@@ -152,20 +134,6 @@ def test_blocks_hold_no_more_than_a_pilot_or_so(rule, known):
     held = sample_rows(rows, size, 0)
     assert len(held.keys) <= size.rows(200_000) + 10 * np.sqrt(size.rows(200_000)) + 51
     assert held.cutoff >= held.keys.max()
-
-
-def test_a_row_let_go_too_early_is_never_silent():
-    # A rule that believes in more rows than come holds too few.
-    size = PilotSize(100, 1, 1_000_000)
-    sample = sample_rows(Rows(ROWS, ROWS[:, 0]), size, 0)
-    with pytest.raises(RuntimeError, match="fit again with another random_state"):
-        sample.drawn()
-
-
-def test_a_sample_s_pickle_does_not_hold_the_block():
-    rows = Rows(np.zeros((100_000, 1)), np.zeros(100_000))
-    sample = sample_rows(rows, PilotSize(10, 1, 100_000), 0)
-    assert sample.x.base is None or sample.x.base.size < 1000
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from dask_onestep.families import resolve_family
 from dask_onestep.graph import FAN_IN
 from dask_onestep.kernels.block import run_kernel
 from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import add
-from dask_onestep.kernels.rows import Block, Model
+from dask_onestep.kernels.rows import Block
 from dask_onestep.kernels.threads import one_blas_thread
 from dask_onestep.links import resolve_link
 from dask_onestep.methods import Problem

@@ -25,7 +25,7 @@ from dask_onestep.frames import frame_dtypes
 from dask_onestep.graph import apply, gather
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.designs.design import Design
-from dask_onestep.kernels.rows import Model
+from dask_onestep.kernels.model import Model
 from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.methods import Estimate, Problem, resolve_method
 from dask_onestep.methods.examine import examine

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from dask_onestep.inference import TestResult, parse_null, score_statistic, score_statistic_beside
 from dask_onestep.inference.hypotheses import null_text
 from dask_onestep.kernels.likelihood import log_likelihoods
-from dask_onestep.kernels.rows import Model
+from dask_onestep.kernels.model import Model
 from dask_onestep.methods import Problem, drop_each, resolve_method
 from dask_onestep.methods.solving import orthogonalized, solve
 

@@ -67,7 +67,7 @@ def tree_sum(
     >>> from dask_onestep.families import Poisson
     >>> from dask_onestep.graph import gather, tree_sum
     >>> from dask_onestep.kernels.likelihood import moments
-    >>> from dask_onestep.kernels.rows import Model
+    >>> from dask_onestep.kernels.model import Model
     >>> from dask_onestep.links import resolve_link
     >>> X, y, coef = make_glm(1000, 2, family="poisson", chunks=250)
     >>> model = Model(Poisson(), resolve_link("log"), ("x0", "x1"), True)

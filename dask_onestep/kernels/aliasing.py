@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dask_onestep.kernels.basis import Basis
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Sums, add_pairwise
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.slices import dense_slices
 
 __all__ = ["Dependence", "DesignFactor", "dependences", "design_factor", "orthogonal_basis"]

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.entering import inspect_columns, oversized_columns, usable_rows
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings, add_pairwise
-from dask_onestep.kernels.rows import Block, Model, Rows, encode, hold
+from dask_onestep.kernels.rows import Block, Rows, encode, hold
 from dask_onestep.kernels.threads import one_blas_thread
 
 __all__ = ["run_kernel"]

@@ -8,8 +8,9 @@ import numpy as np
 
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Record
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.slices import slices
 
 __all__ = ["BlockSums", "block_sums"]

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Record
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.slices import slices
 
 __all__ = ["BlockFit", "BlockFits", "compare_blocks"]

@@ -9,8 +9,9 @@ import pandas as pd
 
 from dask_onestep.kernels.likelihood import moments, row_residuals
 from dask_onestep.kernels.linear_algebra import Factor
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments, Record, Sums
-from dask_onestep.kernels.rows import Model, Rows, additive, self_checking
+from dask_onestep.kernels.rows import Rows, additive, self_checking
 from dask_onestep.kernels.slices import slices
 
 __all__ = [

@@ -10,8 +10,9 @@ import pandas as pd
 from scipy import sparse
 
 from dask_onestep.kernels.designs.table import DROP, gaps, is_finite
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.rows import Block, Model, Rows
+from dask_onestep.kernels.rows import Block, Rows
 from dask_onestep.kernels.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse
 from dask_onestep.kernels.threads import aligned
 

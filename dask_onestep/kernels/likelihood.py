@@ -8,8 +8,9 @@ import numpy as np
 
 from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.classes import multinomial
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import LogLikelihoods, Moments
-from dask_onestep.kernels.rows import Model, Rows, additive, self_checking
+from dask_onestep.kernels.rows import Rows, additive, self_checking
 from dask_onestep.kernels.slices import slices
 from dask_onestep.links import mean_and_derivative
 

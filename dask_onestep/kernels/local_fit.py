@@ -10,9 +10,10 @@ import numpy as np
 from dask_onestep.kernels.classes.labels import block_labels
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.likelihood import log_likelihoods
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.newton import Maximum, fit_rows
 from dask_onestep.kernels.records import Findings, Record, Sums
-from dask_onestep.kernels.rows import Model, Rows, encode, hold
+from dask_onestep.kernels.rows import Rows, encode, hold
 
 __all__ = ["LocalFits", "LocalRatios", "fit_block", "local_fit", "local_ratio"]
 

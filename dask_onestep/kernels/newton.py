@@ -9,8 +9,9 @@ import numpy as np
 
 from dask_onestep.kernels.likelihood import initial_moments, moments
 from dask_onestep.kernels.linear_algebra import Factor, factorize
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.slices import slices
 
 __all__ = ["Maximum", "arrived", "ascended", "fit_rows", "maximize", "ran_away", "rose", "safe_start"]

@@ -15,10 +15,12 @@ from scipy import special
 
 from dask_onestep.families import NegativeBinomial, Poisson
 from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.newton import fit_rows
-from dask_onestep.kernels.pilots.sampling import PilotSample, survey
+from dask_onestep.kernels.pilots.sample import PilotSample
+from dask_onestep.kernels.pilots.sampling import survey
 from dask_onestep.kernels.records import Moments, Sums
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.slices import slices
 
 __all__ = ["AlphaSums", "alpha_sums", "pilot_alpha", "with_alpha"]

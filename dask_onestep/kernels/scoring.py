@@ -16,8 +16,9 @@ from dask_onestep.kernels.classes.multinomial_scoring import (
 )
 from dask_onestep.kernels.designs.table import DROP
 from dask_onestep.kernels.entering import inspect_columns, usable_rows
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings, Sums
-from dask_onestep.kernels.rows import Block, Model, Rows, encode
+from dask_onestep.kernels.rows import Block, Rows, encode
 from dask_onestep.kernels.slices import slices
 from dask_onestep.kernels.threads import one_blas_thread
 

@@ -15,7 +15,8 @@ from importlib.util import find_spec
 import numpy as np
 
 from dask_onestep.kernels.algebra import DenseSlice, Slice, SplitSlice
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.split_matrix import SplitMatrix
 
 __all__ = ["dense_slices", "slices"]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dask_onestep.families import Family
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Sums
-from dask_onestep.kernels.rows import Model, Rows, additive
+from dask_onestep.kernels.rows import Rows, additive
 from dask_onestep.kernels.slices import slices
 
 __all__ = ["DevianceSums", "FitSums", "NullDeviance", "deviance_sums", "fit_sums"]

@@ -8,11 +8,12 @@ import numpy as np
 
 from dask_onestep.kernels.likelihood import moments, row_residuals
 from dask_onestep.kernels.local_fit import fit_block
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.newton import Maximum, maximize
 from dask_onestep.kernels.pilots.pilot import PilotFit
-from dask_onestep.kernels.pilots.sampling import Survey
+from dask_onestep.kernels.pilots.sample import Survey
 from dask_onestep.kernels.records import Findings, Moments, Sums
-from dask_onestep.kernels.rows import Model, Rows, self_checking
+from dask_onestep.kernels.rows import Rows, self_checking
 from dask_onestep.kernels.slices import slices
 
 __all__ = ["Scores", "anchor_block", "maximize_surrogate", "scores"]

@@ -10,7 +10,7 @@ from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
 from dask_onestep.kernels.lassos.debiasing import LocalLassos
-from dask_onestep.kernels.rows import Model
+from dask_onestep.kernels.model import Model
 from dask_onestep.methods.block_lassos import check_lasso, lasso_fields, lasso_plan, lasso_totals
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem

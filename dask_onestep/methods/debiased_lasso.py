@@ -18,8 +18,8 @@ from dask_onestep.kernels.lassos.correction import Debiased, covariance, debias,
 from dask_onestep.kernels.lassos.debiasing import LocalLassos
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows
 from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments, Record
-from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.arguments import check_choice, check_count
 from dask_onestep.methods.block_lassos import check_lasso, lasso_fields, lasso_plan, lasso_totals, resolve_alpha
 from dask_onestep.methods.estimate import Estimate

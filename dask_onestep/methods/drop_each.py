@@ -11,11 +11,12 @@ import numpy as np
 from dask_onestep.kernels.aliasing import DesignFactor, design_factor, orthogonal_basis
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.newton import arrived, rose
 from dask_onestep.kernels.pilots.pilot import PilotFit, fit_pilot
-from dask_onestep.kernels.pilots.sampling import PilotSample
+from dask_onestep.kernels.pilots.sample import PilotSample
 from dask_onestep.kernels.records import Moments, Record
-from dask_onestep.kernels.rows import Model, Rows, hold
+from dask_onestep.kernels.rows import Rows, hold
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.mle import MLE
 from dask_onestep.methods.one_step import OneStep

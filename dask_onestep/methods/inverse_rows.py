@@ -8,7 +8,7 @@ from dask.delayed import Delayed
 from dask_onestep.kernels.lassos.debiasing import LocalLassos, nodewise_share
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, join_rows, row_shares
 from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
-from dask_onestep.kernels.rows import Model
+from dask_onestep.kernels.model import Model
 from dask_onestep.methods.problem import Problem
 
 __all__ = ["pooled_rows", "rows_of_blocks", "shares_of_blocks"]

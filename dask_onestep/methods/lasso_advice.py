@@ -10,7 +10,7 @@ import numpy as np
 from dask_onestep.exceptions import CoverageWarning, NotConvergedWarning, PrecisionWarning, RoughInverseWarning
 from dask_onestep.kernels.lassos.correction import Debiased, moved_intercept
 from dask_onestep.kernels.lassos.debiasing import LocalLassos
-from dask_onestep.kernels.rows import Model
+from dask_onestep.kernels.model import Model
 
 __all__ = ["few_digits", "sparse_advice"]
 

@@ -13,12 +13,12 @@ from dask_onestep.exceptions import NotConvergedWarning
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.likelihood import initial_moments, row_log_likelihoods
 from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.newton import MAX_HALVINGS, arrived, ascended, ran_away, safe_start
 from dask_onestep.kernels.pilots.corrected_step import direction
 from dask_onestep.kernels.pilots.pilot import PilotFit
-from dask_onestep.kernels.pilots.sampling import Survey
+from dask_onestep.kernels.pilots.sample import Survey
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.arguments import check_choice, check_positive, seed_of
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate

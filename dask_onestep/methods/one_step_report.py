@@ -9,10 +9,10 @@ from scipy import stats
 
 from dask_onestep.exceptions import DistanceWarning, PilotWarning, SmallPilotWarning, StepWarning, UnlikePilotWarning
 from dask_onestep.kernels.covariance import ScoreProducts
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.poor_pilot import representation
 from dask_onestep.kernels.pilots.step import Step
-from dask_onestep.kernels.rows import Model
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.stepping import Progress

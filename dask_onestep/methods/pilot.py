@@ -11,9 +11,10 @@ from sklearn.base import BaseEstimator
 from dask_onestep.exceptions import PilotWarning
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.likelihood import log_likelihoods
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit, fit_pilot
-from dask_onestep.kernels.pilots.sampling import PilotSample
-from dask_onestep.kernels.rows import Model, Rows, encode
+from dask_onestep.kernels.pilots.sample import PilotSample
+from dask_onestep.kernels.rows import Rows, encode
 from dask_onestep.methods.arguments import seed_of
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate

@@ -21,16 +21,10 @@ from dask.delayed import Delayed
 from dask_onestep.graph import Blocks, apply, tree_sum
 from dask_onestep.kernels.covariance import score_products
 from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit, fit_pilot
-from dask_onestep.kernels.pilots.sampling import (
-    PilotSample,
-    PilotSize,
-    Survey,
-    pilot_rows,
-    survey,
-    unsearched_pilot_rows,
-)
-from dask_onestep.kernels.rows import Model
+from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize, Survey
+from dask_onestep.kernels.pilots.sampling import pilot_rows, survey, unsearched_pilot_rows
 from dask_onestep.methods.arguments import check_pilot_size
 from dask_onestep.progress import persist_shown
 

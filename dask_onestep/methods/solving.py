@@ -11,7 +11,7 @@ from dask.delayed import Delayed
 from dask_onestep.exceptions import AliasingWarning, DistanceWarning, StepWarning
 from dask_onestep.kernels.aliasing import Dependence, DesignFactor, dependences, design_factor, orthogonal_basis
 from dask_onestep.kernels.basis import Basis
-from dask_onestep.kernels.rows import Model
+from dask_onestep.kernels.model import Model
 from dask_onestep.methods.conclusion import aliasing
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.mle import MLE

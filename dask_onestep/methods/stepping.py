@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.corrected_step import take_step
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.poor_pilot import is_usable, retreat
 from dask_onestep.kernels.pilots.step import Step, overshot, shorten
 from dask_onestep.kernels.records import Moments, Record
-from dask_onestep.kernels.rows import Model
 
 __all__ = ["Progress", "advance", "wants_more"]
 

@@ -16,10 +16,10 @@ from sklearn.base import BaseEstimator
 from dask_onestep.exceptions import PilotWarning, UnlikePilotWarning
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.newton import Maximum
 from dask_onestep.kernels.pilots.pilot import TRUST, PilotFit
 from dask_onestep.kernels.records import Moments, Record
-from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.surrogate import Scores, anchor_block, maximize_surrogate, scores
 from dask_onestep.methods.arguments import check_choice, check_count, seed_of
 from dask_onestep.methods.conclusion import coefficients, conclude

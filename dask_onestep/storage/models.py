@@ -18,7 +18,7 @@ from dask_onestep._version import __version__
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
 from dask_onestep.estimators.base import attach
 from dask_onestep.families import FAMILIES, Family, Multinomial
-from dask_onestep.kernels.rows import Model
+from dask_onestep.kernels.model import Model
 from dask_onestep.links import LINKS, resolve_link
 from dask_onestep.methods import METHODS, Estimate
 from dask_onestep.storage.designs import design_record, read_design

@@ -13,8 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from dask_onestep.kernels.algebra import Slice
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.slices import slices
 from dask_onestep.kernels.split_matrix import stack
 

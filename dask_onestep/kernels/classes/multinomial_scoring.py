@@ -9,7 +9,8 @@ from scipy.special import expit, logsumexp, softmax
 
 from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.classes.multinomial import is_class, linear_predictors
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.slices import slices
 
 __all__ = ["class_predictors", "class_residuals", "probability_ends", "probability_errors"]

@@ -14,8 +14,9 @@ from dataclasses import replace
 import numpy as np
 
 from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.rows import Model, Rows, additive, self_checking
+from dask_onestep.kernels.rows import Rows, additive, self_checking
 from dask_onestep.kernels.split_matrix import SplitMatrix
 
 __all__ = ["coefficients_about", "column_shift", "gram_about", "moments_about", "rows_about", "score_about"]

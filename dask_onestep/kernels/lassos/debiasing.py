@@ -18,8 +18,9 @@ from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
 from dask_onestep.kernels.lassos.penalty import Penalty
 from dask_onestep.kernels.lassos.proximal_newton import LassoFit
 from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings, Sums
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Rows
 
 __all__ = ["LassoPlan", "LocalLassos", "local_lassos", "nodewise_share"]
 

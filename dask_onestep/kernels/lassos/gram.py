@@ -9,8 +9,9 @@ import numpy as np
 
 from dask_onestep.kernels.entering import inspect_columns, usable_rows
 from dask_onestep.kernels.likelihood import working
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings, Sums
-from dask_onestep.kernels.rows import Block, Model, Rows, self_checking
+from dask_onestep.kernels.rows import Block, Rows, self_checking
 from dask_onestep.kernels.slices import dense_slices, slices
 from dask_onestep.kernels.threads import one_blas_thread
 

@@ -15,9 +15,10 @@ from dask_onestep.kernels.lassos.penalty import Penalty, noise_alpha
 from dask_onestep.kernels.lassos.proximal_newton import LassoFit, Tolerance, newton_lasso, quadratic_lasso, solve_on_few
 from dask_onestep.kernels.likelihood import log_likelihoods, moments
 from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.newton import fit_rows
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.surrogate import scores
 
 __all__ = [

@@ -9,8 +9,8 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from dask_onestep.kernels.lassos.quadratic import partial_variances
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.rows import Model
 
 __all__ = ["Penalty", "noise_alpha", "penalised_variances", "penalty_level"]
 

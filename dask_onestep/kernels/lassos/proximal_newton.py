@@ -15,9 +15,10 @@ import numpy as np
 from dask_onestep.kernels.lassos.penalty import Penalty
 from dask_onestep.kernels.lassos.quadratic import kkt_residual, solve_lasso
 from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.newton import MAX_HALVINGS, rose
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.rows import Model, Rows
+from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.surrogate import scores
 
 __all__ = ["LassoFit", "Tolerance", "newton_lasso", "quadratic_lasso", "solve_on_few"]

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from dask_onestep.kernels.linear_algebra import Factor, factorize
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.curvature import Curvature
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.poor_pilot import retreat
 from dask_onestep.kernels.pilots.step import UNUSABLE, Step, arrive, shorten
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.rows import Model
 
 __all__ = ["direction", "take_step"]
 

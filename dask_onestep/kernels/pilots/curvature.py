@@ -10,10 +10,10 @@ import numpy as np
 from dask_onestep.kernels.covariance import products
 from dask_onestep.kernels.likelihood import moments, remainders, row_log_likelihoods
 from dask_onestep.kernels.linear_algebra import Factor
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.newton import maximize, rose
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.rows import Model
 from dask_onestep.kernels.slices import slices
 
 __all__ = ["Curvature"]

@@ -11,10 +11,12 @@ from dask_onestep.kernels.designs.table import is_finite
 from dask_onestep.kernels.entering import oversized_columns
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import Factor, factorize
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.newton import fit_rows
-from dask_onestep.kernels.pilots.sampling import PilotSample, Survey, survey
+from dask_onestep.kernels.pilots.sample import PilotSample, Survey
+from dask_onestep.kernels.pilots.sampling import survey
 from dask_onestep.kernels.records import Findings, Moments, Record
-from dask_onestep.kernels.rows import Model, Rows, encode
+from dask_onestep.kernels.rows import Rows, encode
 from dask_onestep.kernels.slices import slices
 from dask_onestep.kernels.split_matrix import finite_rows
 

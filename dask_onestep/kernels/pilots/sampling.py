@@ -10,32 +10,22 @@ chunking, though not on the scheduler.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.classes.labels import block_labels, check_classes, joined_labels
-from dask_onestep.kernels.records import Findings, Record
-from dask_onestep.kernels.rows import Model, Rows, additive, hold, unsearched
-from dask_onestep.kernels.split_matrix import SplitMatrix, stack
+from dask_onestep.kernels.classes.labels import block_labels, check_classes
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSample, PilotSize, Survey
+from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.rows import Rows, additive, unsearched
 
 __all__ = [
-    "PilotSample",
-    "PilotSize",
-    "Survey",
     "pilot_rows",
     "row_keys",
     "sample_rows",
     "survey",
     "unsearched_pilot_rows",
 ]
-
-_ALL = np.iinfo(np.uint64).max
-_OF_EACH_ROW = ("keys", "positions", "x", "y", "weights", "offset")
-# Rows held beyond those that may be needed, as a share, from which on they are let go: it copies the others.
-_WORTH_LETTING_GO = 1.25
 
 
 def row_keys(seed: int, rows: Rows) -> np.ndarray:
@@ -60,182 +50,6 @@ def row_keys(seed: int, rows: Rows) -> np.ndarray:
     generator = np.random.Philox(key=key, counter=count)
     keys = generator.random_raw(length + skipped)[skipped:]
     return keys if rows.kept is None else keys[rows.kept]
-
-
-@dataclass(frozen=True, slots=True)
-class PilotSize:
-    """How many rows the pilot has, as a function of N.
-
-    Attributes
-    ----------
-    rule : "auto", int or float
-        The rule for automatic sizes, a number of rows, or a share of N.
-    d : int
-        Number of coefficients.
-    total : int or None
-        N, where it is known beforehand and no row can be dropped.
-    """
-
-    rule: str | int | float
-    d: int
-    total: int | None = None
-
-    def rows(self, n: int) -> int:
-        """Return the pilot's size for n usable rows."""
-        if isinstance(self.rule, str):
-            size = max(20 * math.sqrt(n), 50 * self.d)
-        elif isinstance(self.rule, int):
-            size = self.rule
-        else:
-            # 0.07 of 100 rows is 7.000000000000001 in floats, and 7 rows.
-            size = round(self.rule * n, 6)
-        return min(n, math.ceil(size))
-
-    def enough(self, n: int) -> int:
-        """Return how many of n rows to hold so that none of the pilot's is lost.
-
-        Of n rows among N, the pilot takes pilot(N)·n/N on average, at most pilot(n) for the rules
-        above; ten standard deviations more are held, and `PilotSample.drawn` checks.
-        """
-        expected = self.rows(n) if self.total is None else self.rows(self.total) * n / max(self.total, 1)
-        return min(n, math.ceil(expected + 10 * math.sqrt(expected) + 50))
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What the first pass learns of the whole.
-
-    Attributes
-    ----------
-    n : int
-        N, the usable rows.
-    n_missing : int
-        Rows dropped for missing values.
-    classes : ndarray of shape (C,) or None
-        The labels of a classification, sorted.
-    """
-
-    n: int
-    n_missing: int = 0
-    classes: np.ndarray | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PilotSample(Record):
-    """The rows with the smallest keys of all that were seen, and what else the first pass learns.
-
-    Rows are in the order of the data, as long as samples are added in it.
-
-    Attributes
-    ----------
-    size : PilotSize
-        The rule for the size.
-    n : int
-        Usable rows seen.
-    n_missing : int
-        Rows dropped for missing values.
-    labels : ndarray or None
-        The labels seen, sorted, of a classification.
-    keys : ndarray of shape (m,) of uint64
-        Keys of the rows held.
-    positions : ndarray of shape (m, 2) of int64
-        (0, global row number) of the rows held, or (block, row in block) if sizes are unknown.
-    x, y, weights, offset : ndarray or None
-        The rows held, as in `Rows`.
-    cutoff : int
-        No row seen with a key below it was let go.
-    has_weight : bool
-        Whether any row seen has a weight that is not zero.
-    """
-
-    size: PilotSize
-    n: int
-    n_missing: int
-    labels: np.ndarray | None
-    keys: np.ndarray
-    positions: np.ndarray
-    x: np.ndarray | SplitMatrix
-    y: np.ndarray
-    weights: np.ndarray | None
-    offset: np.ndarray | None
-    cutoff: int = int(_ALL)
-    has_weight: bool = True
-
-    def __add__(self, other: PilotSample) -> PilotSample | Findings:
-        return self.join(other)
-
-    def join(self, *others: PilotSample) -> PilotSample | Findings:
-        """Return the sample of the rows of several, in their order; what is let go is never copied.
-
-        Parameters
-        ----------
-        *others : PilotSample
-            Of the rows that follow, in order.
-
-        Returns
-        -------
-        PilotSample or Findings
-            The sum, or that labels of blocks have no order among them.
-        """
-        parts = (self, *others)
-        n = sum(part.n for part in parts)
-        enough, held = self.size.enough(n), sum(len(part.keys) for part in parts)
-        if held > _WORTH_LETTING_GO * enough:
-            bound = np.partition(np.concatenate([part.keys for part in parts]), enough)[enough]
-            parts = tuple(part._take(np.flatnonzero(part.keys < bound), min(part.cutoff, int(bound))) for part in parts)
-        shown = [part.labels for part in parts if part.labels is not None]
-        labels = joined_labels(shown) if shown else None
-        if isinstance(labels, Findings):
-            return labels
-        return PilotSample(
-            self.size,
-            n,
-            sum(part.n_missing for part in parts),
-            labels,
-            cutoff=min(part.cutoff for part in parts),
-            has_weight=any(part.has_weight for part in parts),
-            **{name: _stacked(parts, name) for name in _OF_EACH_ROW},
-        )
-
-    def _take(self, index: np.ndarray, cutoff: int) -> PilotSample:
-        parts: dict[str, Any] = {
-            name: None if (part := getattr(self, name)) is None else part[index] for name in _OF_EACH_ROW
-        }
-        return replace(self, cutoff=cutoff, **parts)
-
-    def drawn(self) -> PilotSample:
-        """Return exactly the pilot's rows.
-
-        Returns
-        -------
-        PilotSample
-            The n smallest keys.
-
-        Raises
-        ------
-        RuntimeError
-            If a block let go of a row that belongs to the pilot: less likely than 1e-20, and never
-            silent.
-        """
-        count = self.size.rows(self.n)
-        if not count:
-            return self._take(np.arange(0), self.cutoff)
-        greatest = np.partition(self.keys, count - 1)[count - 1] if len(self.keys) >= count else _ALL
-        if len(self.keys) < count or int(greatest) > self.cutoff:
-            raise RuntimeError(
-                "A block let go of a row that belongs to the pilot; fit again with another random_state."
-            )
-        # Two equal keys, one chance in 1e19, would be a row too many.
-        return self._take(np.flatnonzero(self.keys <= greatest)[:count], self.cutoff)
-
-    def rows(self) -> Rows:
-        """Return the rows held as one block."""
-        return Rows(self.x, self.y, self.weights, self.offset)
-
-    def held(self, model: Model) -> PilotSample:
-        """Return the sample as a restricted model sees it, its fixed columns moved into the offset."""
-        rows = hold(self.rows(), model)
-        return replace(self, x=rows.x, offset=rows.offset)
 
 
 @additive
@@ -333,18 +147,14 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
 def _smallest(keys: np.ndarray, count: int) -> tuple[np.ndarray, int]:
     """Return where the `count` smallest keys are, in order, and the smallest of the others."""
     if count >= len(keys):
-        return np.arange(len(keys)), int(_ALL)
+        return np.arange(len(keys)), int(ALL_KEYS)
     # Keys are uniform, so that a bound is known below which all of these lie, and few others to look through.
     share = (count + 10 * math.sqrt(count) + 10) / len(keys)
-    likely = np.flatnonzero(keys < np.uint64(min(share * 2.0**64, float(_ALL - 2**11))))
+    likely = np.flatnonzero(keys < np.uint64(min(share * 2.0**64, float(ALL_KEYS - 2**11))))
     if len(likely) <= count:
         likely = np.arange(len(keys))
     cutoff = np.partition(keys[likely], count)[count]
     return likely[keys[likely] < cutoff], int(cutoff)
-
-
-def _stacked(parts: Sequence[PilotSample], name: str) -> Any:
-    return None if getattr(parts[0], name) is None else stack([getattr(part, name) for part in parts])
 
 
 def survey(sample: PilotSample, most: int = 2) -> Survey:

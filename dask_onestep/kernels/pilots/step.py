@@ -8,11 +8,11 @@ import numpy as np
 from scipy.interpolate import CubicHermiteSpline
 
 from dask_onestep.kernels.linear_algebra import Factor, factorize
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.newton import ROUNDING, rose
 from dask_onestep.kernels.pilots.curvature import Curvature
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.records import Moments, Record
-from dask_onestep.kernels.rows import Model
 
 __all__ = ["UNUSABLE", "Step", "arrive", "overshot", "shorten"]
 
