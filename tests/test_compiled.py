@@ -157,7 +157,7 @@ def test_what_is_not_finite_reaches_the_sums(at, value, weight, family):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("family", ["binomial", "poisson"])
+@pytest.mark.parametrize("family", ["binomial", "poisson", "gaussian"])
 def test_far_tails_have_all_their_digits(family, weighted):
     eta = np.linspace(-700.0, 700.0, 1401)
     y = np.resize([0.0, 1.0, 0.25], len(eta)) if family == "binomial" else np.arange(len(eta)) % 5.0
@@ -171,7 +171,7 @@ def test_far_tails_have_all_their_digits(family, weighted):
 
 def test_natural_links_of_these_families_have_a_loop_of_their_own():
     rows = Rows(np.ones((3, 1)), np.ones(3))
-    for family, there in (("binomial", True), ("poisson", True), ("gaussian", False)):
+    for family, there in (("binomial", True), ("poisson", True), ("gaussian", True), ("gamma", False)):
         model = model_of(family, columns=1)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(slicing, "_kinds", lambda: COMPILED)

@@ -63,7 +63,7 @@ class Family:
         return self.log_likelihood(y, mean)
 
     def log_base_measure(self, y: np.ndarray) -> np.ndarray | None:
-        """Return c(y) of log p(y; μ) = yη − b(η) + c(y), η natural; None where it is 0."""
+        """Return the terms of log p(y; μ) that depend on y alone, η being natural; None where there are none."""
         raise NotImplementedError
 
     def weighted_log_likelihood(self, y, mean, weights, dispersion=1.0):

@@ -40,6 +40,10 @@ class Gaussian(Family):
     def log_likelihood(self, y, mean, dispersion=1.0):
         return -0.5 * (np.square(y - mean) / dispersion + _LOG_2PI + np.log(dispersion))
 
+    def log_base_measure(self, y):
+        # Not −y²/2, which stays in (y − η)²: apart they would lose digits.
+        return np.full(len(y), -0.5 * _LOG_2PI)
+
     def deviance(self, y, mean):
         return np.square(y - mean)
 

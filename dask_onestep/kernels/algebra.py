@@ -66,7 +66,7 @@ class Slice(ABC):
         return np.block([[blocks[max(a, b)][min(a, b)] for b in range(c)] for a in range(c)])
 
     def natural_sums(self, family: Family, coef: np.ndarray) -> tuple[float, np.ndarray, np.ndarray] | None:
-        """Return Σ wᵢ(yᵢηᵢ − b(ηᵢ)), the score and the information, η being natural; None where there is no such loop.
+        """Return log-likelihood, score and information, η being natural; None where there is no loop for them.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class Slice(ABC):
         Returns
         -------
         tuple of (float, ndarray of shape (d,), ndarray of shape (d, d)), or None
-            The log-likelihood but for c(y), the score and the information.
+            The log-likelihood without the family's ``log_base_measure``, the score and the information.
         """
         return None
 

@@ -5,7 +5,7 @@
 (`dask_onestep.kernels.loops`), which on slim matrices takes half the time of OpenBLAS's product of scaled rows.
 Of sparse columns the products that a row has are added where they belong: of categories these are a few a row.
 
-The binomial and the Poisson likelihood with their natural links are summed in one loop, from Xβ on.  Step by
+The binomial, Poisson and normal likelihoods with their natural links are summed in one loop, from Xβ on.  Step by
 step in NumPy their means take as long on two threads as on one, since threads hand the interpreter's lock to
 and fro for each short operation.
 
@@ -21,7 +21,7 @@ from typing import ClassVar
 import numba
 import numpy as np
 
-from dask_onestep.families import Binomial, Family, Poisson
+from dask_onestep.families import Binomial, Family, Gaussian, Poisson
 from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.loops import add_natural_sums, add_sparse_sums, add_sums
 
@@ -32,7 +32,7 @@ _MOST_COLUMNS = 300
 
 
 # What there is a loop for: by type, so that a family of one's own is never taken for another by its name.
-_LAWS: dict[type[Family], int] = {Binomial: 0, Poisson: 1}
+_LAWS: dict[type[Family], int] = {Binomial: 0, Poisson: 1, Gaussian: 2}
 _NONE = np.empty(0)
 
 
@@ -46,7 +46,7 @@ class CompiledSlice(DenseSlice):
     """A dense slice whose sums are made by a compiled loop."""
 
     def natural_sums(self, family: Family, coef: np.ndarray) -> tuple[float, np.ndarray, np.ndarray] | None:
-        """Return Σ wᵢ(yᵢηᵢ − b(ηᵢ)), the score and the information; None for families without a loop."""
+        """Return log-likelihood, score and information; None for families without a loop."""
         p = self.covariates.shape[1]
         if type(family) not in _LAWS or p > _MOST_COLUMNS:
             return None

@@ -146,8 +146,13 @@ def _slice_sums(part: Slice, model: Model, coef: np.ndarray | None) -> tuple:
     """Return log-likelihood, score, information, Pearson χ² and its gradient of a slice, the latter two or None."""
     y, weights, family = part.y, part.weights, model.family
     if coef is not None and model.natural and (summed := part.natural_sums(family, coef)) is not None:
+        loglik, score, information = summed
+        # Under the normal law χ² is Σ w(y − η)², the log-likelihood times −2.
+        pearson, gradient = (-2.0 * loglik, -2.0 * score) if model.quadratic else (None, None)
         constant = family.log_base_measure(y)
-        return summed[0] + (0.0 if constant is None else _weighted_sum(constant, weights)), *summed[1:], None, None
+        if constant is not None:
+            loglik += _weighted_sum(constant, weights)
+        return loglik, score, information, pearson, gradient
     if coef is None:
         start = family.initial_mean(y, np.ones_like(y) if weights is None else weights)
         eta = model.link.link(start)
@@ -159,24 +164,31 @@ def _slice_sums(part: Slice, model: Model, coef: np.ndarray | None) -> tuple:
         loglik = -np.inf
     else:
         loglik = _weighted_sum(row_log_likelihood(model, y, eta, mean, weight), weights)
+    # Under the normal law each row weighs as it was given.
+    score, information = part.weighted_sum_and_gram(
+        _weighted(residual, weights), weights if model.quadratic else _weighted(weight, weights)
+    )
     pearson, gradient = None, None
     if family.has_dispersion:
         unit = np.square(y - mean) / family.variance(mean)
-        slope = _pearson_slope(model, y, eta, mean, residual, unit)
         pearson = _weighted_sum(unit, weights)
-        gradient = part.weighted_sum(slope if weights is None else weights * slope)
-    if weights is not None:
-        residual, weight = weights * residual, weights * weight
-    # Under the normal law each row weighs as it was given.
-    score, information = part.weighted_sum_and_gram(residual, weights if model.quadratic else weight)
+        if model.quadratic:
+            gradient = -2.0 * score
+        else:
+            slope = _pearson_slope(model, eta, mean, residual, unit)
+            gradient = part.weighted_sum(_weighted(slope, weights))
     return loglik, score, information, pearson, gradient
+
+
+def _weighted(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    return values if weights is None else weights * values
 
 
 def _weighted_sum(values: np.ndarray, weights: np.ndarray | None) -> float:
     return float(values.sum() if weights is None else np.dot(weights, values))
 
 
-def _pearson_slope(model, y, eta, mean, residual, unit):
+def _pearson_slope(model, eta, mean, residual, unit):
     """Return the derivative of (y − μ)²/V(μ) in η: −2(y − μ)μ'/V − (y − μ)²V'μ'/V²."""
     family = model.family
     change = family.variance_derivative(mean) / family.variance(mean) * model.link.inverse_derivative(eta)

@@ -242,17 +242,30 @@ def _poisson(y, weights, eta, residual, weight):
     return loglik
 
 
+@numba.njit(**_OPTIONS)
+def _normal(y, weights, eta, residual, weight):
+    """Write the residuals and weights of normal rows, and return −Σ wᵢ(yᵢ − ηᵢ)²/2."""
+    squares = 0.0
+    for i in range(len(y)):
+        weight[i] = 1.0
+        residual[i] = y[i] - eta[i]
+    for i in range(len(y)):
+        square = residual[i] * residual[i]
+        squares += weights[i] * square if len(weights) else square
+    return -0.5 * squares
+
+
 @_compiled(
     f"float64(int64, Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, {_VECTOR}, float64, {_VECTOR}, "
     f"float64[::1], {_BUFFER})"
 )
 def add_natural_sums(law, x, y, weights, offset, level, slopes, score, information):
-    """Add score and information of rows whose η is the family's natural parameter, and return Σ wᵢ(yᵢηᵢ − b(ηᵢ)).
+    """Add score and information of rows whose η is the family's natural parameter, and return the log-likelihood.
 
     Parameters
     ----------
     law : int
-        0 for binomial, 1 for Poisson.
+        0 for binomial, 1 for Poisson, 2 for normal.
     x : ndarray of shape (m, p)
         Covariates, of any layout.
     y : ndarray of shape (m,)
@@ -271,7 +284,7 @@ def add_natural_sums(law, x, y, weights, offset, level, slopes, score, informati
     Returns
     -------
     float
-        The log-likelihood but for what no coefficient changes.
+        The log-likelihood without the family's ``log_base_measure``.
     """
     tile, scaled = np.empty((x.shape[1], _TILE)), np.empty((x.shape[1], _TILE))
     eta, residual, weight = np.empty(_TILE), np.empty(_TILE), np.empty(_TILE)
@@ -285,8 +298,10 @@ def add_natural_sums(law, x, y, weights, offset, level, slopes, score, informati
         _linear_predictor(tile, level, slopes, offset[start:stop], eta[:m])
         if law == 0:
             loglik += _logistic(y[start:stop], weights[start:stop], eta[:m], residual[:m], weight[:m])
-        else:
+        elif law == 1:
             loglik += _poisson(y[start:stop], weights[start:stop], eta[:m], residual[:m], weight[:m])
+        else:
+            loglik += _normal(y[start:stop], weights[start:stop], eta[:m], residual[:m], weight[:m])
         if len(weights):
             for i in range(m):
                 residual[i] *= weights[start + i]
