@@ -1,8 +1,11 @@
 """The benchmark's own arithmetic: its exact MLE against statsmodels, its distance, a run of two libraries."""
 
+import sys
+
 import dask
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import statsmodels.api as sm
 
@@ -10,10 +13,10 @@ from benchmarks.speed import floors
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.exact import distance, exact_mle
 from benchmarks.speed.goals import against_goals
-from benchmarks.speed.libraries import LIBRARIES, Library, settings
-from benchmarks.speed.problems import PROBLEMS
+from benchmarks.speed.libraries import LIBRARIES, Library, Setting, settings
+from benchmarks.speed.problems import PROBLEMS, write
 from benchmarks.speed.report import markdown, summarise
-from benchmarks.speed.run import Plan, grouped, run
+from benchmarks.speed.run import Plan, Worker, grouped, run
 from dask_onestep import GLMClassifier
 from dask_onestep.datasets import make_glm
 
@@ -59,6 +62,19 @@ def test_a_run_says_how_far_each_library_is_and_what_failed(tmp_path, monkeypatc
 def test_a_library_that_takes_too_long_is_ended(tmp_path):
     fits = run_all(["scikit-learn lbfgs"], tmp_path, n=2000, threads=1, limit=0.01)
     assert list(fits["error"]) == ["no answer within 0.01 seconds"]
+
+
+def test_a_library_whose_process_was_ended_is_said_to_have_failed(tmp_path):
+    # As the system ends one when memory is short.
+    described = write(PROBLEMS["gaussian-20"].at_most(2000), 0, tmp_path) | {"threads": 1}
+    worker = Worker(Setting("reading in plain threads", None), described, sys.executable, limit=60.0)
+    assert worker.fit() is not None
+    (process,) = (each for each in psutil.Process().children() if "benchmarks.speed.worker" in each.cmdline())
+    process.kill()
+    while worker.fit() is not None:
+        pass
+    assert worker.error == "the process ended with code -9"
+    worker.close()
 
 
 def test_a_slow_library_is_repeated_less(tmp_path):

@@ -28,7 +28,8 @@ class Library:
 
     One with a `server` works in a process of its own, whose memory is not measured; `environ` holds
     environment variables of its process.  With `blas`, its answer takes time that depends on BLAS's threads,
-    which are then a setting; kernels of this package hold them at one.
+    which are then a setting; kernels of this package hold them at one.  It holds the memory of so many `copies` of
+    the rows.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Library:
     module: str
     families: tuple[str, ...] = ("binomial", "poisson", "gaussian")
     server: bool = False
+    copies: int = 2
     blas: bool = False
     environ: tuple[tuple[str, str], ...] = ()
 
@@ -129,8 +131,8 @@ LIBRARIES = {
             blas=True,
         ),
         Library("glum", peers.glum, "glum", blas=True),
-        Library("statsmodels GLM", peers.statsmodels, "statsmodels", blas=True),
-        Library("statsmodels DistributedModel", peers.distributed_model, "statsmodels", blas=True),
+        Library("statsmodels GLM", peers.statsmodels, "statsmodels", copies=16, blas=True),
+        Library("statsmodels DistributedModel", peers.distributed_model, "statsmodels", copies=4, blas=True),
         Library("dask-ml newton", partial(peers.dask_ml, solver="newton"), "dask_ml", blas=True),
         Library("dask-ml lbfgs", partial(peers.dask_ml, solver="lbfgs"), "dask_ml", blas=True),
         Library("duckreg", partial(peers.duckreg, method="one_step"), "duckreg", blas=True),

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,8 @@ class Worker:
         """Return one fit's answer, or None if the library has failed, now or before."""
         if self.error:
             return None
-        self._process.stdin.write(b"fit\n")
+        with suppress(BrokenPipeError):  # it has ended since, as where memory was short: reading says how
+            self._process.stdin.write(b"fit\n")
         return self._read()
 
     def _read(self) -> dict[str, Any] | None:
@@ -158,7 +159,8 @@ def grouped(wanted: Sequence[Setting], rows: float, memory: float, yardstick: Se
 
 
 def _held(setting: Setting, rows: float) -> float:
-    return _HELD + 2 * rows + _SERVER * LIBRARIES[setting.library].server
+    library = LIBRARIES[setting.library]
+    return _HELD + library.copies * rows + _SERVER * library.server
 
 
 def _in_turn(
