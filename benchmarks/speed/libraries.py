@@ -132,7 +132,7 @@ LIBRARIES = {
         ),
         Library("glum", peers.glum, "glum", blas=True),
         Library("statsmodels GLM", peers.statsmodels, "statsmodels", copies=16, blas=True),
-        Library("statsmodels DistributedModel", peers.distributed_model, "statsmodels", copies=4, blas=True),
+        Library("statsmodels DistributedModel", peers.distributed_model, "statsmodels", copies=8, blas=True),
         Library("dask-ml newton", partial(peers.dask_ml, solver="newton"), "dask_ml", blas=True),
         Library("dask-ml lbfgs", partial(peers.dask_ml, solver="lbfgs"), "dask_ml", blas=True),
         Library("duckreg", partial(peers.duckreg, method="one_step"), "duckreg", blas=True),
