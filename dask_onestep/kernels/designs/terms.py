@@ -270,11 +270,16 @@ def _given_levels(call: ast.Call) -> tuple[Any, ...] | None:
     for keyword in call.keywords:
         if keyword.arg == "levels":
             try:
-                return tuple(ast.literal_eval(keyword.value))
+                levels = tuple(ast.literal_eval(keyword.value))
             except (ValueError, TypeError) as error:
                 raise ValueError(
                     f"{ast.unparse(call)!r} in the formula: levels must be a list of words and numbers."
                 ) from error
+            if twice := [level for number, level in enumerate(levels) if level in levels[:number]]:
+                raise ValueError(
+                    f"{ast.unparse(call)!r} in the formula: level {twice[0]!r} stands there twice; name each once."
+                )
+            return levels
     return None
 
 
