@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Files of tests run side by side, each file in one process, so that two do not draw on one cluster.
+# Files of tests run side by side, each file whole in one process, which has a cluster of its own.
 PYTEST_JOBS ?= 2
 PYTEST := -m pytest --numprocesses=$(PYTEST_JOBS) --dist=loadfile
 

@@ -197,9 +197,9 @@ def _plain(column: pd.Series, levels: pd.Index | None) -> Any:
     if not is_numeric(column.dtype):
         if levels is None:
             return column.astype(object)
-        return (
-            column.astype(object).astype(pd.CategoricalDtype(indexed(levels))) if _foreign(column, levels) else column
-        )
+        if not _foreign(column, levels):
+            return column
+        return column.astype(object).astype(pd.CategoricalDtype(indexed(levels)))
     if isinstance(column.dtype, np.dtype):
         return column
     if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():
