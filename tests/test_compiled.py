@@ -47,11 +47,11 @@ def drawn(seed, shape, dtype, layout):
     return x
 
 
-# Rows around one tile of 128, and columns around the four that go together.
+# Rows around one tile of 48, and columns up to more than two groups of three panels of four.
 @settings(max_examples=150, deadline=None)
 @given(
-    rows=st.sampled_from([0, 1, 7, 8, 127, 128, 129, 300]),
-    columns=st.integers(1, 9),
+    rows=st.sampled_from([0, 1, 7, 8, 47, 48, 49, 96, 300]),
+    columns=st.integers(1, 30),
     dtype=st.sampled_from(["float64", "float32", "int8"]),
     layout=st.sampled_from(["C", "F", "columns of more", "every other row", "backwards"]),
     family=st.sampled_from(["binomial", "poisson", "gaussian", "gamma", "negative-binomial"]),
@@ -195,8 +195,8 @@ def test_a_family_of_ones_own_is_not_taken_for_another_of_its_name():
 
 def test_designs_wider_than_a_tile_go_to_blas():
     rng = np.random.default_rng(1)
-    rows, model = Rows(rng.normal(size=(40, 301)), rng.normal(size=40)), model_of(columns=301)
-    coef = rng.normal(size=302) / 50
+    rows, model = Rows(rng.normal(size=(40, 501)), rng.normal(size=40)), model_of(columns=501)
+    coef = rng.normal(size=502) / 50
     wide, reference = (sums_by(kind, rows, model, coef) for kind in (COMPILED, NUMPY))
     np.testing.assert_array_equal(wide.information, reference.information)
 

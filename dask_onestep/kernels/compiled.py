@@ -28,7 +28,7 @@ from dask_onestep.kernels.loops import add_natural_sums, add_sparse_sums, add_su
 __all__ = ["CompiledSlice", "CompiledSplitSlice", "enabled"]
 
 # Above this many columns a tile no longer fits in L2 cache, and BLAS is as fast.
-_MOST_COLUMNS = 300
+_MOST_COLUMNS = 500
 
 
 # What there is a loop for: by type, so that a family of one's own is never taken for another by its name.

@@ -1,7 +1,9 @@
 """The compiled loops behind `dask_onestep.kernels.compiled`.
 
-A tile of rows is turned on its side in L1 cache, once as it is and once weighted, and products of four columns
-with two are summed in registers.  Meanwhile the rows of the next tile are on their way from memory.
+Rows are taken in tiles that stay in L1 cache.  A tile holds columns in panels of four: a panel's rows lie one after the
+other, four numbers each, and rows and columns that are not there are zeros.  Once as it is and once weighted, a panel
+with up to three others gives 48 products, whose sums over a tile's rows stay in registers.  Meanwhile the rows of the
+next tile are on their way from memory.
 
 All loops are in this one file, since numba finds by the file's date whether what it has on disk is of today.
 """
@@ -13,13 +15,23 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+
+from dask_onestep.kernels.instructions import (
+    add,
+    exponential,
+    load,
+    multiply,
+    multiply_add,
+    prefetch,
+    same,
+    store,
+    totals,
+)
 
 __all__ = ["add_natural_sums", "add_sparse_sums", "add_sums"]
 
-_TILE = 128
+# Rows of a tile, a multiple of 8. With a power of two the same rows of all panels would share a set of L1 cache.
+_TILE = 48
 _LINE = 64  # bytes that memory hands over at a time
 
 # Not "fast": that would let the compiler assume that no number is NaN or infinite. Not "contract" either: then a
@@ -39,21 +51,6 @@ def _compiled(signature: str | list[str]):
     return decorate
 
 
-@intrinsic
-def _prefetch(typing, address):
-    """Ask for a line of memory, of an address that need not exist; nothing waits for it."""
-
-    def generate(context, builder, signature, arguments):
-        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
-        form = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], form)
-        to_read, into_l2, data = flag(0), flag(2), flag(1)
-        builder.call(function, [builder.inttoptr(arguments[0], byte), to_read, into_l2, data])
-        return context.get_dummy_value()
-
-    return types.void(types.intp), generate
-
-
 @numba.njit(**_OPTIONS)
 def _addresses(x, start, stop):
     """Return where in memory rows start … stop begin and end; nowhere if they do not lie one after the other."""
@@ -65,94 +62,147 @@ def _addresses(x, start, stop):
 
 @numba.njit(**_OPTIONS)
 def _fill(x, start, stop, tile):
-    """Turn rows start … stop on their side; the rest of the tile is zero."""
+    """Write rows start … stop into a tile."""
     rows, p = stop - start, x.shape[1]
-    if rows < _TILE:
-        tile[:] = 0.0
-    fours, whole = p - p % 4, rows - rows % 4
-    # Four rows by four columns at a time go through registers, and rows are read in the order of memory.
-    for at in range(0, whole, 4):
-        r0, r1, r2, r3 = x[start + at], x[start + at + 1], x[start + at + 2], x[start + at + 3]
-        for j in range(0, fours, 4):
-            x00, x01, x02, x03 = r0[j], r0[j + 1], r0[j + 2], r0[j + 3]
-            x10, x11, x12, x13 = r1[j], r1[j + 1], r1[j + 2], r1[j + 3]
-            x20, x21, x22, x23 = r2[j], r2[j + 1], r2[j + 2], r2[j + 3]
-            x30, x31, x32, x33 = r3[j], r3[j + 1], r3[j + 2], r3[j + 3]
-            c0, c1, c2, c3 = tile[j], tile[j + 1], tile[j + 2], tile[j + 3]
-            c0[at], c0[at + 1], c0[at + 2], c0[at + 3] = x00, x10, x20, x30
-            c1[at], c1[at + 1], c1[at + 2], c1[at + 3] = x01, x11, x21, x31
-            c2[at], c2[at + 1], c2[at + 2], c2[at + 3] = x02, x12, x22, x32
-            c3[at], c3[at + 1], c3[at + 2], c3[at + 3] = x03, x13, x23, x33
-        for j in range(fours, p):
-            column = tile[j]
-            column[at], column[at + 1], column[at + 2], column[at + 3] = r0[j], r1[j], r2[j], r3[j]
-    for i in range(whole, rows):
-        for j in range(p):
-            tile[j, i] = x[start + i, j]
+    whole = p - p % 4 if rows == _TILE and x.strides[1] == x.itemsize else 0
+    for near in range(0, _TILE if whole else 0, 8):  # rows are read about in the order of memory
+        for j in range(0, whole, 4):
+            for i in range(near, near + 8):
+                store(tile, _TILE * j + 4 * i, load(x[start + i], j))
+    for j in range(whole, p):
+        at = _TILE * (j - j % 4) + j % 4
+        for i in range(rows):
+            tile[at + 4 * i] = x[start + i, j]
+        for i in range(rows, _TILE):
+            tile[at + 4 * i] = 0.0
 
 
 @numba.njit(**_OPTIONS)
-def _weigh(tile, values, weights, scaled, sums, gram):
-    """Weight a tile's columns, and add their sums: weighted by the values, and the Gram matrix's first column."""
-    sums[0] += values.sum()
-    gram[0, 0] += weights.sum()
-    for j in range(tile.shape[0]):
-        column, weighted = tile[j], scaled[j]
-        of_values = of_weights = 0.0
-        for i in range(len(weights)):
-            product = weights[i] * column[i]
-            weighted[i] = product
-            of_weights += product
-            of_values += values[i] * column[i]
-        sums[j + 1] += of_values
-        gram[j + 1, 0] += of_weights
+def _weigh(tile, values, weights, scaled, of_values, of_weights):
+    """Weight a tile's rows, and add the sums of their columns: times the values, and times the weights."""
+    for panel in range(0, len(tile), 4 * _TILE):
+        v0 = v1 = v2 = v3 = w0 = w1 = w2 = w3 = same(0.0)  # sums wait for one another, but not for those of other rows
+        for i in range(0, _TILE, 4):
+            at = panel + 4 * i
+            x0, x1, x2, x3 = load(tile, at), load(tile, at + 4), load(tile, at + 8), load(tile, at + 12)
+            y0, y1 = multiply(x0, same(weights[i])), multiply(x1, same(weights[i + 1]))
+            y2, y3 = multiply(x2, same(weights[i + 2])), multiply(x3, same(weights[i + 3]))
+            store(scaled, at, y0)
+            store(scaled, at + 4, y1)
+            store(scaled, at + 8, y2)
+            store(scaled, at + 12, y3)
+            w0, w1, w2, w3 = add(w0, y0), add(w1, y1), add(w2, y2), add(w3, y3)
+            v0, v1 = multiply_add(x0, same(values[i]), v0), multiply_add(x1, same(values[i + 1]), v1)
+            v2, v3 = multiply_add(x2, same(values[i + 2]), v2), multiply_add(x3, same(values[i + 3]), v3)
+        first = panel // _TILE
+        _add_to(of_values, first, add(add(v0, v1), add(v2, v3)))
+        _add_to(of_weights, first, add(add(w0, w1), add(w2, w3)))
+
+
+@numba.njit(**_OPTIONS)
+def _add_to(total, at, value):
+    store(total, at, add(load(total, at), value))
+
+
+@numba.njit(**_OPTIONS)
+def _add_block(gram, at, width, s0, s1, s2, s3):
+    """Add four rows of four to a matrix whose rows have this width."""
+    _add_to(gram, at, s0)
+    _add_to(gram, at + width, s1)
+    _add_to(gram, at + 2 * width, s2)
+    _add_to(gram, at + 3 * width, s3)
+
+
+@numba.njit(**_OPTIONS)
+def _add_one(x, y, gram, at, width):
+    """Add the products of a panel's four columns with those of a weighted one."""
+    s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = same(0.0)  # of even rows, and of odd ones
+    for i in range(0, 4 * _TILE, 8):
+        a, b = load(y, i), load(y, i + 4)
+        s0, t0 = multiply_add(same(x[i]), a, s0), multiply_add(same(x[i + 4]), b, t0)
+        s1, t1 = multiply_add(same(x[i + 1]), a, s1), multiply_add(same(x[i + 5]), b, t1)
+        s2, t2 = multiply_add(same(x[i + 2]), a, s2), multiply_add(same(x[i + 6]), b, t2)
+        s3, t3 = multiply_add(same(x[i + 3]), a, s3), multiply_add(same(x[i + 7]), b, t3)
+    _add_block(gram, at, width, add(s0, t0), add(s1, t1), add(s2, t2), add(s3, t3))
+
+
+@numba.njit(**_OPTIONS)
+def _add_two(x, y, gram, at, width):
+    """Add the products of a panel's four columns with those of two weighted ones that follow one another."""
+    s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = same(0.0)
+    for i in range(0, 4 * _TILE, 4):
+        a, b = load(y, i), load(y, i + 4 * _TILE)
+        z = same(x[i])
+        s0, t0 = multiply_add(z, a, s0), multiply_add(z, b, t0)
+        z = same(x[i + 1])
+        s1, t1 = multiply_add(z, a, s1), multiply_add(z, b, t1)
+        z = same(x[i + 2])
+        s2, t2 = multiply_add(z, a, s2), multiply_add(z, b, t2)
+        z = same(x[i + 3])
+        s3, t3 = multiply_add(z, a, s3), multiply_add(z, b, t3)
+    _add_block(gram, at, width, s0, s1, s2, s3)
+    _add_block(gram, at + 4, width, t0, t1, t2, t3)
+
+
+@numba.njit(**_OPTIONS)
+def _add_three(x, y, gram, at, width):
+    """Add the products of a panel's four columns with those of three weighted ones that follow one another.
+
+    With three of weights and one column there are sixteen registers, which is what processors have.
+    """
+    s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = u0 = u1 = u2 = u3 = same(0.0)
+    for i in range(0, 4 * _TILE, 4):
+        a, b, c = load(y, i), load(y, i + 4 * _TILE), load(y, i + 8 * _TILE)
+        z = same(x[i])
+        s0, t0, u0 = multiply_add(z, a, s0), multiply_add(z, b, t0), multiply_add(z, c, u0)
+        z = same(x[i + 1])
+        s1, t1, u1 = multiply_add(z, a, s1), multiply_add(z, b, t1), multiply_add(z, c, u1)
+        z = same(x[i + 2])
+        s2, t2, u2 = multiply_add(z, a, s2), multiply_add(z, b, t2), multiply_add(z, c, u2)
+        z = same(x[i + 3])
+        s3, t3, u3 = multiply_add(z, a, s3), multiply_add(z, b, t3), multiply_add(z, c, u3)
+    _add_block(gram, at, width, s0, s1, s2, s3)
+    _add_block(gram, at + 4, width, t0, t1, t2, t3)
+    _add_block(gram, at + 8, width, u0, u1, u2, u3)
 
 
 @numba.njit(**_OPTIONS)
 def _add_products(tile, scaled, gram, ahead, until):
-    """Add the products of a tile's columns with the weighted ones, at and below the diagonal.
+    """Add the products of a tile's columns with the weighted ones, in the blocks at and below the diagonal.
 
-    Between the products memory from the address `ahead` on is asked for, a few lines at a time, since more cannot be
+    Between the blocks memory from the address `ahead` on is asked for, a few lines at a time, since more cannot be
     under way.
     """
-    p = tile.shape[0]
-    fours = p - p % 4
-    lines = 1 + (until - ahead) // (_LINE * max(1, p // 4 * (p // 4 + 1)))
-    for a in range(0, fours, 4):
-        a0, a1, a2, a3 = tile[a], tile[a + 1], tile[a + 2], tile[a + 3]
-        for b in range(0, a + 4, 2):
+    panel = 4 * _TILE
+    panels = len(tile) // panel
+    width = 4 * panels
+    lines = 1 + (until - ahead) // (_LINE * max(1, panels * (panels + 1) // 6))
+    for b in range(0, panels, 3):  # three weighted panels stay in cache, and all others pass by
+        for a in range(b, panels):
             for address in range(ahead, min(ahead + _LINE * lines, until), _LINE):
-                _prefetch(address)  # type: ignore[call-arg]  # its first argument is the compiler's
+                prefetch(address)
             ahead += _LINE * lines
-            b0, b1 = scaled[b], scaled[b + 1]
-            # Eight scalars: only they are kept in registers, and sixteen would not all be.
-            s00 = s01 = s10 = s11 = s20 = s21 = s30 = s31 = 0.0
-            for i in range(_TILE):
-                x0, x1, x2, x3 = a0[i], a1[i], a2[i], a3[i]
-                y0, y1 = b0[i], b1[i]
-                s00 += x0 * y0
-                s01 += x0 * y1
-                s10 += x1 * y0
-                s11 += x1 * y1
-                s20 += x2 * y0
-                s21 += x2 * y1
-                s30 += x3 * y0
-                s31 += x3 * y1
-            gram[a, b] += s00
-            gram[a, b + 1] += s01
-            gram[a + 1, b] += s10
-            gram[a + 1, b + 1] += s11
-            gram[a + 2, b] += s20
-            gram[a + 2, b + 1] += s21
-            gram[a + 3, b] += s30
-            gram[a + 3, b + 1] += s31
-    for a in range(fours, p):
-        for b in range(a + 1):
-            left, right = tile[a], scaled[b]
-            total = 0.0
-            for i in range(_TILE):
-                total += left[i] * right[i]
-            gram[a, b] += total
+            x, y, at = tile[a * panel :], scaled[b * panel :], 4 * (a * width + b)
+            if a == b:
+                _add_one(x, y, gram, at, width)
+            elif a == b + 1:
+                _add_two(x, y, gram, at, width)
+            else:
+                _add_three(x, y, gram, at, width)
+
+
+@numba.njit(**_OPTIONS)
+def _add_sums_of_panels(of_values, of_weights, of_products, sums, gram):
+    """Add what was summed in panels to X'v and X'WX, whose first rows are the constant's."""
+    p, width = len(sums) - 1, len(of_values)
+    for i in range(p):
+        sums[i + 1] += of_values[i]
+        gram[i + 1, 0] += of_weights[i]
+        for j in range(i + 1):
+            gram[i + 1, j + 1] += of_products[i * width + j]
+    for i in range(p + 1):
+        for j in range(i):
+            gram[j, i] = gram[i, j]
 
 
 _VECTOR = "Array(float64, 1, 'C', readonly=True)"
@@ -174,41 +224,51 @@ def add_sums(x, values, weights, sums, gram):
     gram : ndarray of shape (p + 1, p + 1)
         What Σ wᵢzᵢzᵢ' is added to; symmetric.
     """
-    tile, scaled = np.empty((x.shape[1], _TILE)), np.empty((x.shape[1], _TILE))
-    below = gram[1:, 1:]
+    width = 4 * ((x.shape[1] + 3) // 4)
+    tile, scaled = np.zeros(width * _TILE), np.zeros(width * _TILE)
+    value, weight = np.zeros(_TILE), np.zeros(_TILE)
+    of_values, of_weights, of_products = np.zeros(width), np.zeros(width), np.zeros(width * width)
     for start in range(0, x.shape[0], _TILE):
         stop = min(start + _TILE, x.shape[0])
         _fill(x, start, stop, tile)
-        if stop - start < _TILE:
-            scaled[:] = 0.0
-        _weigh(tile, values[start:stop], weights[start:stop], scaled, sums, gram)
-        _add_products(tile, scaled, below, 0, 0)  # who has η has read all rows
-    for i in range(len(gram)):
-        for j in range(i):
-            gram[j, i] = gram[i, j]
+        for i in range(_TILE):
+            there = start + i < stop
+            value[i], weight[i] = values[start + i] if there else 0.0, weights[start + i] if there else 0.0
+        sums[0] += value.sum()
+        gram[0, 0] += weight.sum()
+        _weigh(tile, value, weight, scaled, of_values, of_weights)
+        _add_products(tile, scaled, of_products, 0, 0)  # who has η has read all rows
+    _add_sums_of_panels(of_values, of_weights, of_products, sums, gram)
 
 
 @numba.njit(**_OPTIONS)
 def _linear_predictor(tile, level, slopes, offset, eta):
     """Write η of a tile's rows; an offset without elements is none."""
-    m = len(eta)
-    for i in range(m):
-        eta[i] = level
-    for j in range(tile.shape[0]):
-        column, slope = tile[j], slopes[j]
-        for i in range(m):
-            eta[i] += slope * column[i]
+    for i in range(0, _TILE, 4):
+        e0 = e1 = e2 = e3 = same(0.0)
+        for j in range(0, len(slopes), 4):
+            slope, at = load(slopes, j), _TILE * j + 4 * i
+            e0, e1 = multiply_add(load(tile, at), slope, e0), multiply_add(load(tile, at + 4), slope, e1)
+            e2, e3 = multiply_add(load(tile, at + 8), slope, e2), multiply_add(load(tile, at + 12), slope, e3)
+        store(eta, i, add(totals(e0, e1, e2, e3), same(level)))
     for i in range(len(offset)):
         eta[i] += offset[i]
+
+
+@numba.njit(**_OPTIONS)
+def _exponentiate(numbers):
+    """Put exponentials in the place of a tile's numbers."""
+    for i in range(0, _TILE, 4):
+        store(numbers, i, exponential(load(numbers, i)))
 
 
 @numba.njit(**_OPTIONS)
 def _logistic(y, weights, eta, residual, weight):
     """Write the residuals and weights of Bernoulli rows, and return Σ wᵢ(yᵢηᵢ − log(1 + exp ηᵢ))."""
     m, loglik, product = len(y), 0.0, 1.0
-    for i in range(m):
-        # One exponential, of a number that is not positive: both tails keep all their digits.
-        weight[i] = math.exp(-abs(eta[i]))
+    for i in range(_TILE):
+        weight[i] = -abs(eta[i])
+    _exponentiate(weight)  # one of a number that is not positive: both tails keep all their digits
     for i in range(m):
         product *= 1.0 + weight[i]
     # A tile's product of numbers from 1 to 2 does not overflow, and one logarithm does for all; of a product near 1
@@ -233,8 +293,10 @@ def _logistic(y, weights, eta, residual, weight):
 def _poisson(y, weights, eta, residual, weight):
     """Write the residuals and weights of Poisson rows, and return Σ wᵢ(yᵢηᵢ − exp ηᵢ)."""
     loglik = 0.0
+    for i in range(_TILE):
+        weight[i] = eta[i]
+    _exponentiate(weight)
     for i in range(len(y)):
-        weight[i] = math.exp(eta[i])
         residual[i] = y[i] - weight[i]
     for i in range(len(y)):
         row = y[i] * eta[i] - weight[i]
@@ -286,32 +348,36 @@ def add_natural_sums(law, x, y, weights, offset, level, slopes, score, informati
     float
         The log-likelihood without the family's ``log_base_measure``.
     """
-    tile, scaled = np.empty((x.shape[1], _TILE)), np.empty((x.shape[1], _TILE))
-    eta, residual, weight = np.empty(_TILE), np.empty(_TILE), np.empty(_TILE)
-    loglik, below = 0.0, information[1:, 1:]
+    p = x.shape[1]
+    width = 4 * ((p + 3) // 4)
+    tile, scaled = np.zeros(width * _TILE), np.zeros(width * _TILE)
+    eta, residual, weight = np.zeros(_TILE), np.zeros(_TILE), np.zeros(_TILE)
+    of_values, of_weights, of_products = np.zeros(width), np.zeros(width), np.zeros(width * width)
+    loglik, all_slopes = 0.0, np.zeros(width)
+    for j in range(p):  # an assignment of slices would compile, for seconds, what it says of shapes that differ
+        all_slopes[j] = slopes[j]
     for start in range(0, x.shape[0], _TILE):
         stop = min(start + _TILE, x.shape[0])
         m = stop - start
         _fill(x, start, stop, tile)
-        if m < _TILE:
-            scaled[:] = 0.0
-        _linear_predictor(tile, level, slopes, offset[start:stop], eta[:m])
+        _linear_predictor(tile, level, all_slopes, offset[start:stop], eta)
         if law == 0:
-            loglik += _logistic(y[start:stop], weights[start:stop], eta[:m], residual[:m], weight[:m])
+            loglik += _logistic(y[start:stop], weights[start:stop], eta, residual, weight)
         elif law == 1:
-            loglik += _poisson(y[start:stop], weights[start:stop], eta[:m], residual[:m], weight[:m])
+            loglik += _poisson(y[start:stop], weights[start:stop], eta, residual, weight)
         else:
-            loglik += _normal(y[start:stop], weights[start:stop], eta[:m], residual[:m], weight[:m])
+            loglik += _normal(y[start:stop], weights[start:stop], eta, residual, weight)
         if len(weights):
             for i in range(m):
                 residual[i] *= weights[start + i]
                 weight[i] *= weights[start + i]
-        _weigh(tile, residual[:m], weight[:m], scaled, score, information)
+        residual[m:], weight[m:] = 0.0, 0.0
+        score[0] += residual.sum()
+        information[0, 0] += weight.sum()
+        _weigh(tile, residual, weight, scaled, of_values, of_weights)
         ahead, until = _addresses(x, stop, stop + _TILE)
-        _add_products(tile, scaled, below, ahead, until)
-    for i in range(len(information)):
-        for j in range(i):
-            information[j, i] = information[i, j]
+        _add_products(tile, scaled, of_products, ahead, until)
+    _add_sums_of_panels(of_values, of_weights, of_products, score, information)
     return loglik
 
 
