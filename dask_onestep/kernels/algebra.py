@@ -83,7 +83,7 @@ class Slice(ABC):
         return None
 
     def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return X'v and X'WX, v and w of shape (m,), or None for weights of one."""
+        """Return X'v and X'WX, v as in `weighted_sum` and w as in `gram`."""
         return self.weighted_sum(values), self.gram(weights)
 
     @abstractmethod

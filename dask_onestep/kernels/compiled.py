@@ -73,7 +73,9 @@ class CompiledSlice(DenseSlice):
         return self.weighted_sum_and_gram(np.zeros(len(self.y)), weights)[1]
 
     def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return X'v and X'WX, in one reading."""
+        """Return X'v and X'WX, in one reading where v and w have one value a row."""
+        if values.ndim > 1:
+            return self.weighted_sum(values), self.gram(weights)
         weights = np.ones(len(self.y)) if weights is None else weights
         p = self.covariates.shape[1]
         if p > _MOST_COLUMNS:
@@ -94,7 +96,9 @@ class CompiledSplitSlice(SplitSlice):
         return self.weighted_sum_and_gram(np.zeros(len(self.y)), weights)[1]
 
     def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return X'v and X'WX, in one reading."""
+        """Return X'v and X'WX, in one reading where v and w have one value a row."""
+        if values.ndim > 1:
+            return self.weighted_sum(values), self.gram(weights)
         values, dense = np.ascontiguousarray(values), np.ascontiguousarray(self.dense)
         weights = np.ones(len(self.y)) if weights is None else np.ascontiguousarray(weights)
         beside = CompiledSlice(self.y, None, None, self.rows, dense, False, np.empty(dense.size))

@@ -13,9 +13,10 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.split_matrix import SplitMatrix
 
-__all__ = ["MATRIX_BYTES", "Block", "Rows", "additive", "encode", "hold", "self_checking", "unsearched"]
+__all__ = ["ARRAY_BYTES", "MATRIX_BYTES", "Block", "Rows", "additive", "encode", "hold", "self_checking", "unsearched"]
 
-MATRIX_BYTES = 16 * 2**20
+# A piece's rows: of a matrix that a frame becomes, and of one that is there already.
+MATRIX_BYTES, ARRAY_BYTES = 16 * 2**20, 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class Block(Record):
         after the other, which rounds as many times as there are slices.
         """
         width = 8 * len(model.columns) if model.design is None else model.design.row_bytes
-        length = max(1, MATRIX_BYTES // max(width, 8))
+        most = MATRIX_BYTES if isinstance(self.x, pd.DataFrame) else ARRAY_BYTES
+        length = max(1, most // max(width, 8))
         if not isinstance(self.x, (pd.DataFrame, np.ndarray)) or len(self.x) <= length:
             yield self
             return
@@ -193,16 +195,17 @@ def encode(rows: Rows, classes: np.ndarray | None) -> Rows | Findings:
         return rows
     if len(classes) > 2:
         codes = np.minimum(np.searchsorted(classes, rows.y), len(classes) - 1)
-        strange, code = classes[codes] != rows.y, codes.astype(np.float64)
+        known = classes[codes] == rows.y
     else:
-        second = rows.y == classes[1]
-        strange, code = ~(second | (rows.y == classes[0])), second.astype(np.float64)
-    if strange.any():
+        codes = rows.y == classes[1]
+        known = codes | (rows.y == classes[0])
+    if not known.all():
+        strange = ~known
         example = rows.y[np.argmax(strange) : np.argmax(strange) + 1].tolist()[0]
         what = f"y has labels that are none of the classes {classes.tolist()}: {example!r} for one"
         cure = "Leave these rows out, or fit again with them."
         return Findings(((what, int(strange.sum()), cure),), (rows.number,))
-    return replace(rows, y=code)
+    return replace(rows, y=codes.astype(np.float64))
 
 
 def hold(rows: Rows, model: Model) -> Rows:

@@ -103,16 +103,25 @@ class OneStep(BaseEstimator):
         step = self._step(problem, pilot, None)
         for _ in range(steps - 1):
             step = self._step(problem, pilot, step)
-        if not problem.lazy:
-            most, limit = (_MAX_STEPS, self.tol) if self.steps == "auto" else (steps + 1, max(self.tol, UNUSABLE))
-            while (steps := steps + 1) <= most and problem.value(
-                problem.apply(wants_more, step, limit, name="decrement")
-            ):
-                step = self._step(problem, pilot, step)
+        if problem.lazy:
+            return self._report(problem, pilot, step, seed)
+        found = None
+        most, limit = (_MAX_STEPS, self.tol) if self.steps == "auto" else (steps + 1, max(self.tol, UNUSABLE))
+        while (steps := steps + 1) <= most:
+            wanted = problem.apply(wants_more, step, limit, name="decrement")
+            # One look shows both, unless the report takes a pass.
+            ready = None if problem.cov_type != "nonrobust" else self._report(problem, pilot, step, seed)
+            more, found = problem.value(problem.apply(_together, wanted, ready, name="decrement"))
+            if not more:
+                break
+            step, found = self._step(problem, pilot, step), None
+        return found or problem.value(self._report(problem, pilot, step, seed))
+
+    def _report(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int) -> Delayed:
         products = None
         if problem.cov_type != "nonrobust":
             products = problem.score_products(problem.apply(coefficients, step, name="coefficients"))
-        record = problem.apply(
+        return problem.apply(
             report,
             problem.model,
             problem.cov_type,
@@ -125,7 +134,6 @@ class OneStep(BaseEstimator):
             problem.n_passes,
             name="one-step",
         )
-        return record if problem.lazy else problem.value(record)
 
     def _step(self, problem: Problem, pilot: Delayed, last: Delayed | None) -> Delayed:
         sums = problem.moments(problem.apply(coefficients, pilot if last is None else last, name="coefficients"))
@@ -142,3 +150,7 @@ class OneStep(BaseEstimator):
             return 1
         check_count("steps", self.steps, ", or 'auto'")
         return int(self.steps)
+
+
+def _together(*values: Any) -> tuple:
+    return values

@@ -159,8 +159,9 @@ class Curvature:
         with np.errstate(all="ignore"):
             for part, change in remainders(self.rows, model, coef, step):
                 rest = change / top
-                total += part.weighted_sum(rest).T.ravel()
-                square += part.gram(products(rest))
+                sums, gram = part.weighted_sum_and_gram(rest, products(rest))
+                total += sums.T.ravel()
+                square += gram
         total, square = total[free], square[np.ix_(free, free)]
         n, ratio = pilot.n, pilot.ratio
         spread = (square - np.outer(total, total) / n) * n / (n - 1)

@@ -24,6 +24,11 @@ _OF_EACH_ROW = ("keys", "positions", "x", "y", "weights", "offset")
 _WORTH_LETTING_GO = 1.25
 
 
+def _surely(expected: float) -> int:
+    """Return a count that one of this expectation passes by chance less than once in 1e20."""
+    return math.ceil(expected + 10 * math.sqrt(expected) + 50)
+
+
 @dataclass(frozen=True, slots=True)
 class PilotSize:
     """How many rows the pilot has, as a function of N.
@@ -60,7 +65,15 @@ class PilotSize:
         above; ten standard deviations more are held, and `PilotSample.drawn` checks.
         """
         expected = self.rows(n) if self.total is None else self.rows(self.total) * n / max(self.total, 1)
-        return min(n, math.ceil(expected + 10 * math.sqrt(expected) + 50))
+        return min(n, _surely(expected))
+
+    def bound(self) -> int | None:
+        """Return a key above all of the pilot's, as `PilotSample.drawn` checks; None if N is not known."""
+        if self.total is None:
+            return None
+        # Keys are uniform, so that of N rows so many are expected below it.
+        wanted = _surely(self.rows(self.total))
+        return int(ALL_KEYS) if wanted >= self.total else wanted * 2**64 // self.total
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,8 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
         The candidates.
     """
     keys = row_keys(seed, rows)
-    index, cutoff = _smallest(keys, size.enough(len(rows)))
+    bound = size.bound()
+    index, cutoff = _smallest(keys, size.enough(len(rows))) if bound is None else _below(keys, bound)
     local = index if rows.kept is None else rows.kept[index]
     positions = np.empty((len(index), 2), dtype=np.int64)
     positions[:, 0] = 0 if rows.start is not None else rows.number
@@ -142,6 +143,13 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
         cutoff,
         rows.weights is None or bool(rows.weights.any()),
     )
+
+
+def _below(keys: np.ndarray, bound: int) -> tuple[np.ndarray, int]:
+    """Return where the keys below a bound are, in order, and the bound; no key is above the greatest."""
+    if bound == ALL_KEYS:
+        return np.arange(len(keys)), bound
+    return np.flatnonzero(keys < np.uint64(bound)), bound
 
 
 def _smallest(keys: np.ndarray, count: int) -> tuple[np.ndarray, int]:
