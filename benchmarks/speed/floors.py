@@ -19,7 +19,7 @@ from dask_onestep.graph import FAN_IN
 from dask_onestep.kernels.block import run_kernel
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.records import add
+from dask_onestep.kernels.records import add_all
 from dask_onestep.kernels.rows import Block
 from dask_onestep.kernels.threads import one_blas_thread
 from dask_onestep.links import resolve_link
@@ -50,7 +50,7 @@ class InThreads(Problem):
         run = partial(run_kernel, kernel=kernel, model=self.model, classes=self.classes, arguments=arguments)
         level = list(self.pool.map(run, self.blocks.blocks))
         while len(level) > 1:
-            level = [reduce(add, level[at : at + FAN_IN]) for at in range(0, len(level), FAN_IN)]
+            level = [add_all(level[at : at + FAN_IN]) for at in range(0, len(level), FAN_IN)]
         return level[0]
 
     def apply(self, function: Callable[..., Any], *arguments: Any, name: str) -> Any:

@@ -13,7 +13,18 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.split_matrix import SplitMatrix
 
-__all__ = ["ARRAY_BYTES", "MATRIX_BYTES", "Block", "Rows", "additive", "encode", "hold", "self_checking", "unsearched"]
+__all__ = [
+    "ARRAY_BYTES",
+    "MATRIX_BYTES",
+    "Block",
+    "Rows",
+    "additive",
+    "encode",
+    "hold",
+    "self_checking",
+    "taken",
+    "unsearched",
+]
 
 # A piece's rows: of a matrix that a frame becomes, and of one that is there already.
 MATRIX_BYTES, ARRAY_BYTES = 16 * 2**20, 64 * 2**20
@@ -110,11 +121,25 @@ class Rows(Record):
     def take(self, index: np.ndarray) -> Rows:
         """Return the rows that an index or a mask selects."""
         where = np.flatnonzero(index) if index.dtype == bool else index
-        parts = {name: _taken(getattr(self, name), where) for name in ("x", "y", "weights", "offset", "groups")}
+        parts = {name: taken(getattr(self, name), where) for name in ("x", "y", "weights", "offset", "groups")}
         return replace(self, kept=where if self.kept is None else self.kept[where], **parts)
 
 
-def _taken(part: Any, index: np.ndarray) -> Any:
+def taken(part: Any, index: np.ndarray) -> Any:
+    """Return the rows of an array that an index has; None of None.
+
+    Parameters
+    ----------
+    part : ndarray, SplitMatrix or None
+        With one row, or one element, for each row of a block.
+    index : ndarray of int
+        Numbers of rows.
+
+    Returns
+    -------
+    ndarray, SplitMatrix or None
+        These rows, in the index's order.
+    """
     # ndarray.take moves whole rows, in half the time of indexing; of another layout it would first copy all.
     if isinstance(part, np.ndarray) and part.flags.c_contiguous:
         return part.take(index, axis=0)

@@ -18,7 +18,7 @@ from dask_onestep.methods.conclusion import coefficients
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.one_step_report import report
 from dask_onestep.methods.problem import Problem
-from dask_onestep.methods.stepping import advance, wants_more
+from dask_onestep.methods.stepping import Progress, advance, wants_more
 
 __all__ = ["OneStep"]
 
@@ -102,20 +102,29 @@ class OneStep(BaseEstimator):
         pilot = problem.pilot(self.pilot_size, seed, searched=False)
         step = self._step(problem, pilot, None)
         for _ in range(steps - 1):
-            step = self._step(problem, pilot, step)
+            step = self._step(problem, pilot, problem.settle(step))
         if problem.lazy:
             return self._report(problem, pilot, step, seed)
-        found = None
         most, limit = (_MAX_STEPS, self.tol) if self.steps == "auto" else (steps + 1, max(self.tol, UNUSABLE))
-        while (steps := steps + 1) <= most:
-            wanted = problem.apply(wants_more, step, limit, name="decrement")
-            # One look shows both, unless the report takes a pass.
-            ready = None if problem.cov_type != "nonrobust" else self._report(problem, pilot, step, seed)
-            more, found = problem.value(problem.apply(_together, wanted, ready, name="decrement"))
-            if not more:
-                break
-            step, found = self._step(problem, pilot, step), None
-        return found or problem.value(self._report(problem, pilot, step, seed))
+        for _ in range(steps, most):
+            found, last = self._look(problem, pilot, step, seed, limit)
+            if found is not None:
+                return found
+            step = self._step(problem, pilot, last)
+        return problem.value(self._report(problem, pilot, step, seed))
+
+    def _look(
+        self, problem: Problem, pilot: Delayed, step: Delayed, seed: int, limit: float
+    ) -> tuple[Estimate | None, Delayed | Progress]:
+        """Return the estimate; where one step more is wanted none, and the step from which to take it."""
+        if problem.cov_type == "nonrobust":
+            # With the step, so that it costs no computation of its own.
+            ready = self._report(problem, pilot, step, seed)
+            return problem.value(problem.apply(_judge, ready, step, limit, name="decrement"))
+        step = problem.settle(step)  # the report takes a pass, and is not made before it is wanted
+        if problem.value(problem.apply(wants_more, step, limit, name="decrement")):
+            return None, step
+        return problem.value(self._report(problem, pilot, step, seed)), step
 
     def _report(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int) -> Delayed:
         products = None
@@ -135,10 +144,9 @@ class OneStep(BaseEstimator):
             name="one-step",
         )
 
-    def _step(self, problem: Problem, pilot: Delayed, last: Delayed | None) -> Delayed:
+    def _step(self, problem: Problem, pilot: Delayed, last: Delayed | Progress | None) -> Delayed:
         sums = problem.moments(problem.apply(coefficients, pilot if last is None else last, name="coefficients"))
-        step = problem.apply(advance, problem.model, pilot, last, sums, self.correction, name="newton-step")
-        return problem.settle(step)
+        return problem.apply(advance, problem.model, pilot, last, sums, self.correction, name="newton-step")
 
     def _check(self, problem: Problem) -> int:
         problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky", "qr"))
@@ -152,5 +160,5 @@ class OneStep(BaseEstimator):
         return int(self.steps)
 
 
-def _together(*values: Any) -> tuple:
-    return values
+def _judge(estimate: Estimate, step: Progress, limit: float) -> tuple[Estimate | None, Progress | None]:
+    return (None, step) if wants_more(step, limit) else (estimate, None)

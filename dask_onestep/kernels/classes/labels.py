@@ -76,7 +76,10 @@ def joined_labels(parts: Sequence[np.ndarray]) -> np.ndarray | Findings:
 def _distinct(y: np.ndarray) -> np.ndarray:
     """Return the sorted distinct values; the first rows most often show them all, and comparing beats sorting."""
     shown = np.unique(y[:_FIRST])
-    others = y[_FIRST:][~np.isin(y[_FIRST:], shown)] if len(shown) <= 4 else y[_FIRST:]
+    others = y[_FIRST:]
+    if len(shown) <= 4:
+        known = np.isin(others, shown)
+        others = others[:0] if known.all() else others[~known]
     return np.union1d(shown, others) if len(others) else shown
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from dask_onestep.kernels.classes.labels import joined_labels
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings, Record
-from dask_onestep.kernels.rows import Rows, hold
+from dask_onestep.kernels.rows import Rows, hold, taken
 from dask_onestep.kernels.split_matrix import SplitMatrix, stack
 
 __all__ = ["ALL_KEYS", "PilotSample", "PilotSize", "Survey"]
@@ -173,9 +173,7 @@ class PilotSample(Record):
         )
 
     def _take(self, index: np.ndarray, cutoff: int) -> PilotSample:
-        parts: dict[str, Any] = {
-            name: None if (part := getattr(self, name)) is None else part[index] for name in _OF_EACH_ROW
-        }
+        parts: dict[str, Any] = {name: taken(getattr(self, name), index) for name in _OF_EACH_ROW}
         return replace(self, cutoff=cutoff, **parts)
 
     def drawn(self) -> PilotSample:
