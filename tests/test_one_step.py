@@ -4,6 +4,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from dask.callbacks import Callback
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import chunked, raise_if_dask_computes
@@ -179,6 +180,18 @@ def test_loads_of_each_block(loads, scheduler, source, options, passes, lazy):
         glm.fit(x, y)
     assert glm.n_passes_ == passes
     assert loads.per_block() == [passes] * 4
+
+
+@pytest.mark.parametrize(
+    ("steps", "cov_type", "computations"),
+    [(1, "nonrobust", 2), (2, "nonrobust", 3), (1, "HC0", 4)],
+)
+def test_how_often_a_fit_asks_the_scheduler(threads, steps, cov_type, computations):
+    x, y = (chunked(part, (1000,) * 4) for part in TABLES["binomial"])
+    started = []
+    with Callback(start=started.append):
+        glm = GLMClassifier(method=OneStep(800, steps=steps), cov_type=cov_type).fit(x, y)
+    assert (len(started), glm.n_passes_) == (computations, 1 + steps + (cov_type != "nonrobust"))
 
 
 def test_a_frame_and_the_names_of_its_columns(loads, threads):

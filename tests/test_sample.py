@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dask_onestep.kernels.pilots.sample import PilotSize
+from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSize
 from dask_onestep.kernels.pilots.sampling import sample_rows
 from dask_onestep.kernels.rows import Rows
 
@@ -41,3 +41,17 @@ def test_a_sample_s_pickle_does_not_hold_the_block():
     rows = Rows(np.zeros((100_000, 1)), np.zeros(100_000))
     sample = sample_rows(rows, PilotSize(10, 1, 100_000), 0)
     assert sample.x.base is None or sample.x.base.size < 1000
+
+
+@pytest.mark.parametrize("rule", [1, 37, 2000, 0.3, "auto"])
+def test_rows_below_the_bound_are_few_and_hold_the_pilot(rule):
+    size, rows = PilotSize(rule, 1, 4000), Rows(np.zeros((4000, 1)), np.zeros(4000))
+    wanted = size.rows(4000)
+    for seed in range(50):
+        held = len(sample_rows(rows, size, seed).keys)
+        assert wanted <= held <= wanted + 20 * np.sqrt(wanted) + 110
+
+
+def test_a_bound_needs_the_number_of_rows():
+    assert PilotSize(10, 1).bound() is None
+    assert PilotSize(10, 1, 10).bound() == ALL_KEYS
