@@ -18,10 +18,10 @@ from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.newton import fit_rows
 from dask_onestep.kernels.pilots.corrected_step import take_step
 from dask_onestep.kernels.pilots.curvature import Curvature
+from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.pilots.pilot import PilotFit, leverages
 from dask_onestep.kernels.pilots.poor_pilot import is_usable, retreat
 from dask_onestep.kernels.pilots.sample import Survey
-from dask_onestep.kernels.pilots.sampling import row_keys
 from dask_onestep.kernels.pilots.step import overshot, shorten
 from dask_onestep.kernels.rows import Rows
 

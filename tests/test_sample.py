@@ -1,11 +1,15 @@
 """The pilot's rows and their number."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from scipy import sparse
 
 from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSize
 from dask_onestep.kernels.pilots.sampling import sample_rows
 from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.split_matrix import split_sparse
 
 ROWS = np.arange(400.0)[:, None]
 
@@ -50,6 +54,24 @@ def test_rows_below_the_bound_are_few_and_hold_the_pilot(rule):
     for seed in range(50):
         held = len(sample_rows(rows, size, seed).keys)
         assert wanted <= held <= wanted + 20 * np.sqrt(wanted) + 110
+
+
+@pytest.mark.parametrize("split", [False, True], ids=["arrays", "sparse columns"])
+def test_samples_of_all_rows_hold_the_pilot_and_no_row_more(split):
+    x = np.column_stack([np.arange(4000.0), np.arange(4000) % 7 == 0])
+    x = split_sparse(sparse.csr_array(x)) if split else x
+    y = np.array(["a"] * 2000 + ["long"] * 2000)  # whose blocks have types of different widths
+    size, cuts = PilotSize(300, 2, 4000), [0, 1000, 1000, 2500, 4000]
+    parts = []
+    for start, stop in pairwise(cuts):
+        labels = y[start:stop] if stop > 2000 else y[start:stop].astype("U1")
+        parts.append(sample_rows(Rows(x[start:stop], labels, start=start), size, 3))
+    whole, joined = sample_rows(Rows(x, y), size, 3).drawn(), parts[0].join(*parts[1:])
+    assert len(joined.keys) == 300
+    assert joined.drawn() is joined
+    for name in ("keys", "positions", "y"):
+        np.testing.assert_array_equal(getattr(joined, name), getattr(whole, name))
+    np.testing.assert_array_equal(*(s.x.toarray() if split else s.x for s in (joined, whole)))
 
 
 def test_a_bound_needs_the_number_of_rows():

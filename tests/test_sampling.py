@@ -14,8 +14,9 @@ from support import blocks_of, chunked, model_of
 
 from dask_onestep.graph import gather, tree_sum
 from dask_onestep.kernels.entering import usable_rows
+from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.pilots.sample import PilotSize
-from dask_onestep.kernels.pilots.sampling import pilot_rows, row_keys, sample_rows, survey
+from dask_onestep.kernels.pilots.sampling import pilot_rows, sample_rows, survey
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Block, Rows
 
@@ -81,20 +82,6 @@ def test_unknown_sizes_draw_exactly_as_many_rows(sizes, seed):
     # The order of the blocks' records does not matter beyond their positions.
     starts = np.array([0, *accumulate(sizes)])
     np.testing.assert_array_equal(found.x[:, 0], starts[found.positions[:, 0]] + found.positions[:, 1])
-
-
-def test_keys_are_one_sequence_whatever_the_block():
-    whole = row_keys(9, Rows(ROWS, ROWS[:, 0]))
-    assert len(np.unique(whole)) == 400
-    for start in range(30):
-        part = row_keys(9, Rows(ROWS[start : start + 7], ROWS[:7, 0], start=start))
-        np.testing.assert_array_equal(part, whole[start : start + 7])
-    assert not np.isin(row_keys(10, Rows(ROWS, ROWS[:, 0])), whole).any()
-
-
-def test_blocks_of_unknown_start_have_keys_of_their_own():
-    keys = [row_keys(9, Rows(ROWS, ROWS[:, 0], number=number, start=None)) for number in range(4)]
-    assert len(np.unique(keys)) == 1600
 
 
 @pytest.mark.parametrize("known", [True, False])

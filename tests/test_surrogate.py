@@ -16,7 +16,7 @@ from dask_onestep import MLE, GLMClassifier, GLMRegressor, Surrogate
 from dask_onestep.datasets import make_glm
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.sampling import row_keys
+from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.surrogate import scores
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from graphlib import TopologicalSorter
 from typing import Any
 
-import dask
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
@@ -117,10 +116,12 @@ def _materialise(collection: Any) -> tuple[dict[Key, Any], tuple[Key, ...]]:
     original = collection.__dask_graph__()
     if hasattr(collection, "optimize"):
         collection = collection.optimize()
+        keys = list(flatten(collection.__dask_keys__()))
+        graph = dict(Delayed.__dask_optimize__(collection.__dask_graph__(), keys))
     else:
-        (collection,) = dask.optimize(collection)
-    keys = list(flatten(collection.__dask_keys__()))
-    graph = dict(Delayed.__dask_optimize__(collection.__dask_graph__(), keys))
+        # By itself: `dask.optimize` would make an expression and a collection of it.
+        keys = list(flatten(collection.__dask_keys__()))
+        graph = dict(collection.__dask_optimize__(original, keys))
     nodes = {key: _as_node(key, value, graph) for key, value in graph.items()}
     # Persisted blocks on a cluster are futures, which optimisation leaves out of the graph.
     futures = {key: original[key] for node in nodes.values() for key in _dependencies(node) if key not in nodes}

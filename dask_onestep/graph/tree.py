@@ -8,7 +8,7 @@ from typing import Any
 import dask
 import numpy as np
 from dask.delayed import Delayed
-from dask.task_spec import List, Task, TaskRef
+from dask.task_spec import DataNode, List, Task, TaskRef
 from dask.tokenize import tokenize
 from dask.typing import Key
 from distributed import span
@@ -81,7 +81,7 @@ def tree_sum(
     tasks: dict[Key, Any] = dict(shared)
     own: Key
     plan = (f"{name}-plan-{token}",)
-    tasks[plan] = Task(plan, _plan, kernel, model)
+    tasks[plan] = DataNode(plan, (kernel, model))
     refs = List(*(reference(value) for value in arguments))
     runs: list[Task] = []
     for at, (key, start) in enumerate(zip(blocks.keys, blocks.starts, strict=True)):
@@ -137,10 +137,6 @@ def _second_reading(blocks: Blocks, lazy: Sequence[Delayed], token: str) -> tupl
         copy = node.substitute(names, key=names[key])
         tasks[names[key]] = copy if copy.dependencies else Task(names[key], _after, TaskRef(lazy[0].key), copy)
     return tasks, names
-
-
-def _plan(kernel: Callable[..., Any], model: Any) -> tuple:
-    return kernel, model
 
 
 def _after(_: Any, value: Any) -> Any:

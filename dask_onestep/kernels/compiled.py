@@ -18,14 +18,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numba
 import numpy as np
 
 from dask_onestep.families import Binomial, Family, Gaussian, Poisson
 from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.loops import add_natural_sums, add_sparse_sums, add_sums
 
-__all__ = ["CompiledSlice", "CompiledSplitSlice", "enabled"]
+__all__ = ["CompiledSlice", "CompiledSplitSlice"]
 
 # Above this many columns a tile no longer fits in L2 cache, and BLAS is as fast.
 _MOST_COLUMNS = 500
@@ -34,11 +33,6 @@ _MOST_COLUMNS = 500
 # What there is a loop for: by type, so that a family of one's own is never taken for another by its name.
 _LAWS: dict[type[Family], int] = {Binomial: 0, Poisson: 1, Gaussian: 2}
 _NONE = np.empty(0)
-
-
-def enabled() -> bool:
-    """Return whether numba compiles: with ``NUMBA_DISABLE_JIT=1`` the loops would run as Python."""
-    return not getattr(numba.config, "DISABLE_JIT", False)
 
 
 @dataclass(frozen=True, slots=True)

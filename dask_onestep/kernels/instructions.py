@@ -4,8 +4,8 @@
 Numba's own loops become instructions on several numbers too, but only where these lie one after the other in one
 loop; sums that stay in registers over all rows of a loop have to be said.  So has memory that is to be read ahead.
 
-What is here is compiled into `dask_onestep.kernels.loops`.  Numba looks only at the date of that file: after a change
-here, touch it.
+What is here is compiled into `dask_onestep.kernels.loops` and `dask_onestep.kernels.pilots.philox`.  Numba looks only
+at the date of these files: after a change here, touch them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-__all__ = ["add", "exponential", "load", "multiply", "multiply_add", "prefetch", "same", "store", "totals"]
+__all__ = ["add", "exponential", "halves", "load", "multiply", "multiply_add", "prefetch", "same", "store", "totals"]
 
 _FOUR = ir.VectorType(ir.DoubleType(), 4)
 _BITS = ir.VectorType(ir.IntType(64), 4)
@@ -110,6 +110,20 @@ def _prefetch(typing, address):
     return types.void(types.intp), generate
 
 
+def _halves(typing, a, b):
+    """Return the upper and the lower 64 of the 128 bits of ab."""
+    pair = types.UniTuple(types.uint64, 2)
+
+    def generate(context, builder, signature, given):
+        wide, half = ir.IntType(128), ir.IntType(64)
+        product = builder.mul(*(builder.zext(value, wide) for value in given))
+        parts = builder.trunc(builder.lshr(product, wide(64)), half), builder.trunc(product, half)
+        return context.make_tuple(builder, pair, parts)
+
+    return pair(types.uint64, types.uint64), generate
+
+
+halves: Any = intrinsic(_halves)
 load: Any = intrinsic(_load)
 store: Any = intrinsic(_store)
 same: Any = intrinsic(_same)

@@ -42,10 +42,14 @@ def working(model: Model, y: np.ndarray, eta: np.ndarray) -> tuple[np.ndarray, n
         The mean; the derivative of the log-likelihood in η; the expected information in η.
     """
     mean, derivative = mean_and_derivative(model.link, eta)
+    return mean, *_residual_and_weight(model, y, mean, derivative)
+
+
+def _residual_and_weight(model, y, mean, derivative):
     if model.natural:
-        return mean, y - mean, derivative
+        return y - mean, derivative
     quotient = derivative / model.family.variance(mean)
-    return mean, (y - mean) * quotient, derivative * quotient
+    return (y - mean) * quotient, derivative * quotient
 
 
 def row_log_likelihood(
@@ -154,11 +158,14 @@ def _slice_sums(part: Slice, model: Model, coef: np.ndarray | None) -> tuple:
             loglik += _weighted_sum(constant, weights)
         return loglik, score, information, pearson, gradient
     if coef is None:
-        start = family.initial_mean(y, np.ones_like(y) if weights is None else weights)
-        eta = model.link.link(start)
+        mean = family.initial_mean(y, np.ones_like(y) if weights is None else weights)
+        eta = model.link.link(mean)
+        # Under natural links μ' is V(μ), which takes no exponential.
+        derivative = family.variance(mean) if model.natural else model.link.inverse_derivative(eta)
     else:
         eta = part.linear_predictor(coef)
-    mean, residual, weight = working(model, y, eta)
+        mean, derivative = mean_and_derivative(model.link, eta)
+    residual, weight = _residual_and_weight(model, y, mean, derivative)
     if coef is None:
         residual = residual + weight * (eta if part.offset is None else eta - part.offset)
         loglik = -np.inf

@@ -11,11 +11,11 @@ All loops are in this one file, since numba finds by the file's date whether wha
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numba
 import numpy as np
 
+from dask_onestep.kernels.accelerate import OPTIONS, compiled
 from dask_onestep.kernels.instructions import (
     add,
     exponential,
@@ -34,24 +34,8 @@ __all__ = ["add_natural_sums", "add_sparse_sums", "add_sums"]
 _TILE = 48
 _LINE = 64  # bytes that memory hands over at a time
 
-# Not "fast": that would let the compiler assume that no number is NaN or infinite. Not "contract" either: then a
-# process that compiles has other last bits than one that reads the result from disk.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc"}}
 
-
-def _compiled(signature: str | list[str]):
-    """Return a decorator that compiles on import, or finds on disk what an earlier import has compiled."""
-
-    def decorate(function):
-        try:
-            return numba.njit(signature, cache=True, **_OPTIONS)(function)
-        except RuntimeError:  # nowhere to write: numba has found no directory for its cache
-            return numba.njit(signature, **_OPTIONS)(function)
-
-    return decorate
-
-
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _addresses(x, start, stop):
     """Return where in memory rows start … stop begin and end; nowhere if they do not lie one after the other."""
     row = x.shape[1] * x.itemsize
@@ -60,7 +44,7 @@ def _addresses(x, start, stop):
     return x.ctypes.data + start * row, x.ctypes.data + min(stop, x.shape[0]) * row
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _fill(x, start, stop, tile):
     """Write rows start … stop into a tile."""
     rows, p = stop - start, x.shape[1]
@@ -77,7 +61,7 @@ def _fill(x, start, stop, tile):
             tile[at + 4 * i] = 0.0
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _weigh(tile, values, weights, scaled, of_values, of_weights):
     """Weight a tile's rows, and add the sums of their columns: times the values, and times the weights."""
     for panel in range(0, len(tile), 4 * _TILE):
@@ -99,12 +83,12 @@ def _weigh(tile, values, weights, scaled, of_values, of_weights):
         _add_to(of_weights, first, add(add(w0, w1), add(w2, w3)))
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _add_to(total, at, value):
     store(total, at, add(load(total, at), value))
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _add_block(gram, at, width, s0, s1, s2, s3):
     """Add four rows of four to a matrix whose rows have this width."""
     _add_to(gram, at, s0)
@@ -113,7 +97,7 @@ def _add_block(gram, at, width, s0, s1, s2, s3):
     _add_to(gram, at + 3 * width, s3)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _add_one(x, y, gram, at, width):
     """Add the products of a panel's four columns with those of a weighted one."""
     s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = same(0.0)  # of even rows, and of odd ones
@@ -126,7 +110,7 @@ def _add_one(x, y, gram, at, width):
     _add_block(gram, at, width, add(s0, t0), add(s1, t1), add(s2, t2), add(s3, t3))
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _add_two(x, y, gram, at, width):
     """Add the products of a panel's four columns with those of two weighted ones that follow one another."""
     s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = same(0.0)
@@ -144,7 +128,7 @@ def _add_two(x, y, gram, at, width):
     _add_block(gram, at + 4, width, t0, t1, t2, t3)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _add_three(x, y, gram, at, width):
     """Add the products of a panel's four columns with those of three weighted ones that follow one another.
 
@@ -166,7 +150,7 @@ def _add_three(x, y, gram, at, width):
     _add_block(gram, at + 8, width, u0, u1, u2, u3)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _add_products(tile, scaled, gram, ahead, until):
     """Add the products of a tile's columns with the weighted ones, in the blocks at and below the diagonal.
 
@@ -191,7 +175,7 @@ def _add_products(tile, scaled, gram, ahead, until):
                 _add_three(x, y, gram, at, width)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _add_sums_of_panels(of_values, of_weights, of_products, sums, gram):
     """Add what was summed in panels to X'v and X'WX, whose first rows are the constant's."""
     p, width = len(sums) - 1, len(of_values)
@@ -209,7 +193,7 @@ _VECTOR = "Array(float64, 1, 'C', readonly=True)"
 _BUFFER = "float64[:, ::1]"
 
 
-@_compiled(f"void(Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, float64[::1], {_BUFFER})")
+@compiled(f"void(Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, float64[::1], {_BUFFER})")
 def add_sums(x, values, weights, sums, gram):
     """Add Σ vᵢzᵢ and Σ wᵢzᵢzᵢ', where zᵢ is 1 and then xᵢ.
 
@@ -241,7 +225,7 @@ def add_sums(x, values, weights, sums, gram):
     _add_sums_of_panels(of_values, of_weights, of_products, sums, gram)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _linear_predictor(tile, level, slopes, offset, eta):
     """Write η of a tile's rows; an offset without elements is none."""
     for i in range(0, _TILE, 4):
@@ -255,14 +239,14 @@ def _linear_predictor(tile, level, slopes, offset, eta):
         eta[i] += offset[i]
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _exponentiate(numbers):
     """Put exponentials in the place of a tile's numbers."""
     for i in range(0, _TILE, 4):
         store(numbers, i, exponential(load(numbers, i)))
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _logistic(y, weights, eta, residual, weight):
     """Write the residuals and weights of Bernoulli rows, and return Σ wᵢ(yᵢηᵢ − log(1 + exp ηᵢ))."""
     m, loglik, product = len(y), 0.0, 1.0
@@ -289,7 +273,7 @@ def _logistic(y, weights, eta, residual, weight):
     return loglik
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _poisson(y, weights, eta, residual, weight):
     """Write the residuals and weights of Poisson rows, and return Σ wᵢ(yᵢηᵢ − exp ηᵢ)."""
     loglik = 0.0
@@ -304,7 +288,7 @@ def _poisson(y, weights, eta, residual, weight):
     return loglik
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _normal(y, weights, eta, residual, weight):
     """Write the residuals and weights of normal rows, and return −Σ wᵢ(yᵢ − ηᵢ)²/2."""
     squares = 0.0
@@ -317,7 +301,7 @@ def _normal(y, weights, eta, residual, weight):
     return -0.5 * squares
 
 
-@_compiled(
+@compiled(
     f"float64(int64, Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, {_VECTOR}, float64, {_VECTOR}, "
     f"float64[::1], {_BUFFER})"
 )
@@ -381,7 +365,7 @@ def add_natural_sums(law, x, y, weights, offset, level, slopes, score, informati
     return loglik
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OPTIONS)
 def _mirror(gram, places, first):
     """Write what is below the diagonal above it; the i-th of the places has nothing before the first[i]-th."""
     for i in range(len(places)):
@@ -399,7 +383,7 @@ def _of_sparse(index: str) -> str:
     )
 
 
-@_compiled([_of_sparse("int32"), _of_sparse("int64")])
+@compiled([_of_sparse("int32"), _of_sparse("int64")])
 def add_sparse_sums(data, indices, starts, dense, values, weights, places, sums, mixed, gram):
     """Add Σ vᵢsᵢ, Σ wᵢsᵢzᵢ' and Σ wᵢsᵢsᵢ', where sᵢ are a row's sparse columns and zᵢ its dense ones.
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from importlib.util import find_spec
 
 import numpy as np
 
+from dask_onestep.kernels.accelerate import accelerated
 from dask_onestep.kernels.algebra import DenseSlice, Slice, SplitSlice
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows import Rows
@@ -92,12 +92,10 @@ def _dense_covariates(rows: Rows, length: int) -> Iterator[tuple[slice, np.ndarr
 @cache
 def _kinds() -> tuple[type[DenseSlice], type[SplitSlice]]:
     """Return the slices, compiled where the extra ``accelerate`` is installed, else those of NumPy and SciPy."""
-    if find_spec("numba") is None:
+    if not accelerated():
         return DenseSlice, SplitSlice
     from dask_onestep.kernels import compiled
 
-    if not compiled.enabled():
-        return DenseSlice, SplitSlice
     return compiled.CompiledSlice, compiled.CompiledSplitSlice
 
 

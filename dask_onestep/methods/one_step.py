@@ -12,6 +12,8 @@ from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
 from dask_onestep.kernels.covariance import COV_TYPES
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.step import UNUSABLE
 from dask_onestep.methods.arguments import check_choice, check_count, check_positive, seed_of
 from dask_onestep.methods.conclusion import coefficients
@@ -119,30 +121,22 @@ class OneStep(BaseEstimator):
         """Return the estimate; where one step more is wanted none, and the step from which to take it."""
         if problem.cov_type == "nonrobust":
             # With the step, so that it costs no computation of its own.
-            ready = self._report(problem, pilot, step, seed)
-            return problem.value(problem.apply(_judge, ready, step, limit, name="decrement"))
+            arguments = self._reported(problem, pilot, step, seed)
+            return problem.value(problem.apply(_report_or_step, limit, *arguments, name="one-step"))
         step = problem.settle(step)  # the report takes a pass, and is not made before it is wanted
         if problem.value(problem.apply(wants_more, step, limit, name="decrement")):
             return None, step
         return problem.value(self._report(problem, pilot, step, seed)), step
 
     def _report(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int) -> Delayed:
+        return problem.apply(report, *self._reported(problem, pilot, step, seed), name="one-step")
+
+    def _reported(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int) -> tuple:
         products = None
         if problem.cov_type != "nonrobust":
             products = problem.score_products(problem.apply(coefficients, step, name="coefficients"))
-        return problem.apply(
-            report,
-            problem.model,
-            problem.cov_type,
-            pilot,
-            step,
-            products,
-            self.steps,
-            self.tol,
-            seed,
-            problem.n_passes,
-            name="one-step",
-        )
+        passes = problem.n_passes
+        return problem.model, problem.cov_type, pilot, step, products, self.steps, self.tol, seed, passes
 
     def _step(self, problem: Problem, pilot: Delayed, last: Delayed | Progress | None) -> Delayed:
         sums = problem.moments(problem.apply(coefficients, pilot if last is None else last, name="coefficients"))
@@ -160,5 +154,7 @@ class OneStep(BaseEstimator):
         return int(self.steps)
 
 
-def _judge(estimate: Estimate, step: Progress, limit: float) -> tuple[Estimate | None, Progress | None]:
-    return (None, step) if wants_more(step, limit) else (estimate, None)
+def _report_or_step(
+    limit: float, model: Model, cov_type: str, pilot: PilotFit, step: Progress, *others: Any
+) -> tuple[Estimate | None, Progress | None]:
+    return (None, step) if wants_more(step, limit) else (report(model, cov_type, pilot, step, *others), None)

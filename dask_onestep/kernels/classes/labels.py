@@ -78,8 +78,9 @@ def _distinct(y: np.ndarray) -> np.ndarray:
     shown = np.unique(y[:_FIRST])
     others = y[_FIRST:]
     if len(shown) <= 4:
-        known = np.isin(others, shown)
-        others = others[:0] if known.all() else others[~known]
+        # Counting takes no array but the comparisons.
+        known = sum(np.count_nonzero(others == label) for label in shown)
+        others = others[:0] if known == len(others) else others[~np.isin(others, shown)]
     return np.union1d(shown, others) if len(others) else shown
 
 
@@ -138,6 +139,7 @@ def check_classes(labels: np.ndarray | None, most: int = 2) -> np.ndarray | None
         raise ValueError(f"y has more than {MAX_LABELS} different labels: these are no classes. Use GLMRegressor.")
     if len(labels) > most:
         raise MoreClassesError(labels)
-    # Two tell the type; more would look like a regression, each label being there but once.
-    check_classification_targets(labels[:2])
+    if labels.dtype.kind == "O":  # of numbers `block_labels` has seen that they are whole
+        # Two tell the type; more would look like a regression, each label being there but once.
+        check_classification_targets(labels[:2])
     return labels

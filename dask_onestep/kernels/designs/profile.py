@@ -16,7 +16,7 @@ import pandas as pd
 from dask_onestep.kernels.designs.table import MAX_LEVELS, TOO_MANY_LEVELS, complete_cases, plain_columns
 from dask_onestep.kernels.designs.terms import Factor, Terms, evaluate, plain_integers, refusing_records
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.sampling import row_keys
+from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Block, Rows
 

@@ -62,8 +62,10 @@ class PilotSize:
         """Return how many of n rows to hold so that none of the pilot's is lost.
 
         Of n rows among N, the pilot takes pilot(N)·n/N on average, at most pilot(n) for the rules
-        above; ten standard deviations more are held, and `PilotSample.drawn` checks.
+        above; ten standard deviations more are held, and `PilotSample.drawn` checks.  Of all rows those of the pilot.
         """
+        if n == self.total:
+            return self.rows(n)
         expected = self.rows(n) if self.total is None else self.rows(self.total) * n / max(self.total, 1)
         return min(n, _surely(expected))
 
@@ -154,10 +156,11 @@ class PilotSample(Record):
         """
         parts = (self, *others)
         n = sum(part.n for part in parts)
+        cutoff, chosen = min(part.cutoff for part in parts), None
         enough, held = self.size.enough(n), sum(len(part.keys) for part in parts)
-        if held > _WORTH_LETTING_GO * enough:
+        if held > (enough if n == self.size.total else _WORTH_LETTING_GO * enough):
             bound = np.partition(np.concatenate([part.keys for part in parts]), enough)[enough]
-            parts = tuple(part._take(np.flatnonzero(part.keys < bound), min(part.cutoff, int(bound))) for part in parts)
+            cutoff, chosen = min(cutoff, int(bound)), [np.flatnonzero(part.keys < bound) for part in parts]
         shown = [part.labels for part in parts if part.labels is not None]
         labels = joined_labels(shown) if shown else None
         if isinstance(labels, Findings):
@@ -167,9 +170,9 @@ class PilotSample(Record):
             n,
             sum(part.n_missing for part in parts),
             labels,
-            cutoff=min(part.cutoff for part in parts),
+            cutoff=cutoff,
             has_weight=any(part.has_weight for part in parts),
-            **{name: _stacked(parts, name) for name in _OF_EACH_ROW},
+            **{name: _joined([getattr(part, name) for part in parts], chosen) for name in _OF_EACH_ROW},
         )
 
     def _take(self, index: np.ndarray, cutoff: int) -> PilotSample:
@@ -198,6 +201,8 @@ class PilotSample(Record):
             raise RuntimeError(
                 "A block let go of a row that belongs to the pilot; fit again with another random_state."
             )
+        if len(self.keys) == count:
+            return self
         # Two equal keys, one chance in 1e19, would be a row too many.
         return self._take(np.flatnonzero(self.keys <= greatest)[:count], self.cutoff)
 
@@ -211,5 +216,16 @@ class PilotSample(Record):
         return replace(self, x=rows.x, offset=rows.offset)
 
 
-def _stacked(parts: Sequence[PilotSample], name: str) -> Any:
-    return None if getattr(parts[0], name) is None else stack([getattr(part, name) for part in parts])
+def _joined(parts: Sequence[Any], chosen: Sequence[np.ndarray] | None) -> Any:
+    """Return the rows of several parts one after the other, of each those chosen, or all; each is copied once."""
+    if parts[0] is None:
+        return None
+    if chosen is None:
+        return stack(parts)
+    if not all(isinstance(part, np.ndarray) and part.dtype == parts[0].dtype for part in parts):
+        return stack([taken(part, index) for part, index in zip(parts, chosen, strict=True)])
+    ends = np.cumsum([len(index) for index in chosen])
+    out = np.empty((ends[-1], *parts[0].shape[1:]), parts[0].dtype)
+    for part, index, end in zip(parts, chosen, ends, strict=True):
+        np.take(part, index, axis=0, out=out[end - len(index) : end], mode="clip")  # "raise" would copy once more
+    return out

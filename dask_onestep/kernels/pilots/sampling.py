@@ -1,55 +1,26 @@
 """The pilot: a simple random sample without replacement, drawn inside the blocks.
 
-Every row has a key, a 64-bit value of a counter-based generator (Philox) at (seed, global row
-number); the pilot of n rows is the n smallest keys.  The key knows neither block nor worker, so any
-chunking of the same rows draws the same pilot.  Where chunk sizes are unknown the counter starts
-anew in every block, with the block's number in the generator's key: then the pilot depends on the
-chunking, though not on the scheduler.
+Every row has a key (`dask_onestep.kernels.pilots.keys`); the pilot of n rows is the n smallest.  Any chunking of the
+same rows draws the same pilot.  Where chunk sizes are unknown it depends on the chunking, though not on the scheduler.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from dask_onestep.kernels.classes.labels import block_labels, check_classes
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSample, PilotSize, Survey
+from dask_onestep.kernels.pilots.keys import keys_below, smallest_keys
+from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize, Survey
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows import Rows, additive, unsearched
 
 __all__ = [
     "pilot_rows",
-    "row_keys",
     "sample_rows",
     "survey",
     "unsearched_pilot_rows",
 ]
-
-
-def row_keys(seed: int, rows: Rows) -> np.ndarray:
-    """Return the 64-bit keys of a block's usable rows.
-
-    Parameters
-    ----------
-    seed : int
-        The seed, from 0 to 2**63.
-    rows : Rows
-        The block.
-
-    Returns
-    -------
-    ndarray of shape (m,) of uint64
-        Keys; a row's key depends on `seed` and on its global number alone, if that is known.
-    """
-    length = len(rows) + rows.n_missing
-    key, begin = (seed, rows.start) if rows.start is not None else (seed + ((rows.number + 1) << 64), rows.first)
-    # Philox yields four values for each count.
-    count, skipped = divmod(begin, 4)
-    generator = np.random.Philox(key=key, counter=count)
-    keys = generator.random_raw(length + skipped)[skipped:]
-    return keys if rows.kept is None else keys[rows.kept]
 
 
 @additive
@@ -121,9 +92,11 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
     PilotSample
         The candidates.
     """
-    keys = row_keys(seed, rows)
     bound = size.bound()
-    index, cutoff = _smallest(keys, size.enough(len(rows))) if bound is None else _below(keys, bound)
+    if bound is None:
+        index, keys, cutoff = smallest_keys(seed, rows, size.enough(len(rows)))
+    else:
+        (index, keys), cutoff = keys_below(seed, rows, bound), bound
     local = index if rows.kept is None else rows.kept[index]
     positions = np.empty((len(index), 2), dtype=np.int64)
     positions[:, 0] = 0 if rows.start is not None else rows.number
@@ -134,7 +107,7 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
         len(rows),
         rows.n_missing,
         labels,
-        keys[index],
+        keys,
         positions,
         taken.x,
         taken.y,
@@ -143,26 +116,6 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
         cutoff,
         rows.weights is None or bool(rows.weights.any()),
     )
-
-
-def _below(keys: np.ndarray, bound: int) -> tuple[np.ndarray, int]:
-    """Return where the keys below a bound are, in order, and the bound; no key is above the greatest."""
-    if bound == ALL_KEYS:
-        return np.arange(len(keys)), bound
-    return np.flatnonzero(keys < np.uint64(bound)), bound
-
-
-def _smallest(keys: np.ndarray, count: int) -> tuple[np.ndarray, int]:
-    """Return where the `count` smallest keys are, in order, and the smallest of the others."""
-    if count >= len(keys):
-        return np.arange(len(keys)), int(ALL_KEYS)
-    # Keys are uniform, so that a bound is known below which all of these lie, and few others to look through.
-    share = (count + 10 * math.sqrt(count) + 10) / len(keys)
-    likely = np.flatnonzero(keys < np.uint64(min(share * 2.0**64, float(ALL_KEYS - 2**11))))
-    if len(likely) <= count:
-        likely = np.arange(len(keys))
-    cutoff = np.partition(keys[likely], count)[count]
-    return likely[keys[likely] < cutoff], int(cutoff)
 
 
 def survey(sample: PilotSample, most: int = 2) -> Survey:

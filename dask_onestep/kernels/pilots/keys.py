@@ -1,0 +1,125 @@
+"""Keys of rows: 64-bit values of a counter-based generator, Philox, at (seed, global row number).
+
+A key knows neither block nor worker.  Where chunk sizes are unknown the counter starts anew in every block, with the
+block's number in the generator's key.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dask_onestep.kernels.accelerate import accelerated
+from dask_onestep.kernels.pilots.sample import ALL_KEYS
+from dask_onestep.kernels.rows import Rows
+
+__all__ = ["keys_below", "row_keys", "smallest_keys"]
+
+
+def row_keys(seed: int, rows: Rows) -> np.ndarray:
+    """Return the 64-bit keys of a block's usable rows.
+
+    Parameters
+    ----------
+    seed : int
+        The seed, from 0 to 2**63.
+    rows : Rows
+        The block.
+
+    Returns
+    -------
+    ndarray of shape (m,) of uint64
+        Keys; a row's key depends on `seed` and on its global number alone, if that is known.
+    """
+    key, begin, length = _sequence(seed, rows)
+    # Philox yields four values for each count.
+    count, skipped = divmod(begin, 4)
+    generator = np.random.Philox(key=key, counter=count)
+    keys = generator.random_raw(length + skipped)[skipped:]
+    return keys if rows.kept is None else keys[rows.kept]
+
+
+def keys_below(seed: int, rows: Rows, bound: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the usable rows of a block whose keys are below a bound, in order; all, if it is the greatest key.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+    rows : Rows
+        The block.
+    bound : int
+        The bound.
+
+    Returns
+    -------
+    index : ndarray of shape (k,) of int
+        Which rows these are.
+    keys : ndarray of shape (k,) of uint64
+        Their keys, as `row_keys` gives them.
+    """
+    if bound < ALL_KEYS and accelerated():
+        return _compiled_below(seed, rows, bound)
+    keys = row_keys(seed, rows)
+    if bound == ALL_KEYS:
+        return np.arange(len(keys)), keys
+    index = np.flatnonzero(keys < np.uint64(bound))
+    return index, keys[index]
+
+
+def smallest_keys(seed: int, rows: Rows, count: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the usable rows of a block with the smallest keys, in order.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+    rows : Rows
+        The block.
+    count : int
+        How many rows.
+
+    Returns
+    -------
+    index : ndarray of shape (k,) of int
+        Which rows these are, `count` or all there are.
+    keys : ndarray of shape (k,) of uint64
+        Their keys.
+    cutoff : int
+        No key of the others is below it.
+    """
+    everything = int(ALL_KEYS)
+    if count >= len(rows):
+        return *keys_below(seed, rows, everything), everything
+    # Keys are uniform, so that a bound is known below which all of these lie, and few others to look through.
+    share = (count + 10 * math.sqrt(count) + 10) / len(rows)
+    index, keys = keys_below(seed, rows, int(min(share * 2.0**64, float(everything - 2**11))))
+    if len(index) <= count:
+        index, keys = keys_below(seed, rows, everything)
+    cutoff = np.partition(keys, count)[count]
+    smaller = keys < cutoff
+    return index[smaller], keys[smaller], int(cutoff)
+
+
+def _sequence(seed: int, rows: Rows) -> tuple[int, int, int]:
+    """Return the generator's key for a block, the number of the first row's value, and the count of all its rows."""
+    length = len(rows) + rows.n_missing
+    if rows.start is None:
+        return seed + ((rows.number + 1) << 64), rows.first, length
+    return seed, rows.start, length
+
+
+def _compiled_below(seed: int, rows: Rows, bound: int) -> tuple[np.ndarray, np.ndarray]:
+    from dask_onestep.kernels.pilots.philox import values_below
+
+    key, begin, length = _sequence(seed, rows)
+    high, low = divmod(key, 2**64)
+    # What is not written to takes no memory.
+    places, keys = np.empty(length, dtype=np.int64), np.empty(length, dtype=np.uint64)
+    found = values_below(np.uint64(low), np.uint64(high), np.uint64(begin), length, np.uint64(bound), places, keys)
+    places, keys = places[:found].copy(), keys[:found].copy()
+    if rows.kept is None:
+        return places, keys
+    usable = np.isin(places, rows.kept, assume_unique=True)
+    return np.searchsorted(rows.kept, places[usable]), keys[usable]
