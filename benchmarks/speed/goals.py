@@ -69,7 +69,7 @@ GOALS = (
     Goal("statsmodels DistributedModel", YARDSTICK, least=80.0),
     Goal(
         "scikit-learn lbfgs",
-        (YARDSTICK, MLE, "Surrogate(anchor='pilot')", "Surrogate(anchor='pilot', rounds=2)"),
+        (YARDSTICK, "OneStep(steps=2)", MLE, "Surrogate(anchor='pilot')", "Surrogate(anchor='pilot', rounds=2)"),
         least=4.0,
         problem="logistic-100",
     ),

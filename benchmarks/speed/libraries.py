@@ -116,6 +116,7 @@ LIBRARIES = {
         _floor("X'X in plain threads", "gram"),
         _floor("reading in plain threads", "reading"),
         _ours("OneStep(correction=None)", "OneStep", correction=None),
+        _ours("OneStep(steps=2)", "OneStep", steps=2),
         _ours("OneStep, without accelerate", "OneStep", _WITHOUT_COMPILER),
         _floor("a full pass in plain threads, without accelerate", "full_pass", _WITHOUT_COMPILER),
         _ours(MLE, "MLE"),
