@@ -18,6 +18,7 @@ from dask_onestep.kernels.compiled import CompiledSlice, CompiledSplitSlice
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.split_matrix import SplitMatrix
+from dask_onestep.kernels.surrogate import scores
 
 FIELDS = ("loglik", "score", "information", "pearson", "pearson_gradient")
 
@@ -25,11 +26,11 @@ FIELDS = ("loglik", "score", "information", "pearson", "pearson_gradient")
 NUMPY, COMPILED = (DenseSlice, SplitSlice), (CompiledSlice, CompiledSplitSlice)
 
 
-def sums_by(kinds, rows, model, coef):
+def sums_by(kinds, rows, model, coef, kernel=moments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slicing, "_kinds", lambda: kinds)
         patch.setattr(kinds[1], "max_density", 1.0)  # what is sparse stays so
-        return moments(rows, model, coef)
+        return kernel(rows, model, coef)
 
 
 def drawn(seed, shape, dtype, layout):
@@ -81,6 +82,8 @@ def assert_sums_agree(part, model, coef):
         else:
             np.testing.assert_allclose(getattr(compiled, name), wanted, rtol=1e-11, atol=1e-9, err_msg=name)
     np.testing.assert_array_equal(compiled.information, compiled.information.T)
+    alone = sums_by(COMPILED, part, model, coef, scores)
+    np.testing.assert_allclose(alone.score, reference.score, rtol=1e-11, atol=1e-9)
 
 
 def split_of(x, dense, index=np.int32):

@@ -65,7 +65,9 @@ class Slice(ABC):
         blocks = [[self._gram(weights[:, a, b]) if b <= a else None for b in range(c)] for a in range(c)]
         return np.block([[blocks[max(a, b)][min(a, b)] for b in range(c)] for a in range(c)])
 
-    def natural_sums(self, family: Family, coef: np.ndarray) -> tuple[float, np.ndarray, np.ndarray] | None:
+    def natural_sums(
+        self, family: Family, coef: np.ndarray, *, informed: bool = True
+    ) -> tuple[float, np.ndarray, np.ndarray] | None:
         """Return log-likelihood, score and information, η being natural; None where there is no loop for them.
 
         Parameters
@@ -74,10 +76,12 @@ class Slice(ABC):
             The family.
         coef : ndarray of shape (d,)
             β.
+        informed : bool, default=True
+            Whether the information is wanted.
 
         Returns
         -------
-        tuple of (float, ndarray of shape (d,), ndarray of shape (d, d)), or None
+        tuple of (float, ndarray of shape (d,), ndarray of shape (d, d) or (0, 0)), or None
             The log-likelihood without the family's ``log_base_measure``, the score and the information.
         """
         return None

@@ -39,7 +39,9 @@ _NONE = np.empty(0)
 class CompiledSlice(DenseSlice):
     """A dense slice whose sums are made by a compiled loop."""
 
-    def natural_sums(self, family: Family, coef: np.ndarray) -> tuple[float, np.ndarray, np.ndarray] | None:
+    def natural_sums(
+        self, family: Family, coef: np.ndarray, *, informed: bool = True
+    ) -> tuple[float, np.ndarray, np.ndarray] | None:
         """Return log-likelihood, score and information; None for families without a loop."""
         p = self.covariates.shape[1]
         if type(family) not in _LAWS or p > _MOST_COLUMNS:
@@ -49,7 +51,7 @@ class CompiledSlice(DenseSlice):
         weights, offset = (
             _NONE if part is None else np.ascontiguousarray(part) for part in (self.weights, self.offset)
         )
-        score, information = np.zeros(p + 1), np.zeros((p + 1, p + 1))
+        score, information = np.zeros(p + 1), np.zeros((p + 1, p + 1) if informed else (0, 0))
         loglik = add_natural_sums(
             _LAWS[type(family)],
             self.covariates,

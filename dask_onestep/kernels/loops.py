@@ -84,6 +84,24 @@ def _weigh(tile, values, weights, scaled, of_values, of_weights):
 
 
 @numba.njit(**OPTIONS)
+def _add_values(tile, values, of_values):
+    """Add the sums of a tile's columns times the values."""
+    for panel in range(0, len(tile), 4 * _TILE):
+        v0 = v1 = v2 = v3 = same(0.0)
+        for i in range(0, _TILE, 4):
+            at = panel + 4 * i
+            v0, v1 = (
+                multiply_add(load(tile, at), same(values[i]), v0),
+                multiply_add(load(tile, at + 4), same(values[i + 1]), v1),
+            )
+            v2, v3 = (
+                multiply_add(load(tile, at + 8), same(values[i + 2]), v2),
+                multiply_add(load(tile, at + 12), same(values[i + 3]), v3),
+            )
+        _add_to(of_values, panel // _TILE, add(add(v0, v1), add(v2, v3)))
+
+
+@numba.njit(**OPTIONS)
 def _add_to(total, at, value):
     store(total, at, add(load(total, at), value))
 
@@ -177,10 +195,13 @@ def _add_products(tile, scaled, gram, ahead, until):
 
 @numba.njit(**OPTIONS)
 def _add_sums_of_panels(of_values, of_weights, of_products, sums, gram):
-    """Add what was summed in panels to X'v and X'WX, whose first rows are the constant's."""
+    """Add what was summed in panels to X'v and, if there is room for it, X'WX, whose first rows are the constant's."""
     p, width = len(sums) - 1, len(of_values)
     for i in range(p):
         sums[i + 1] += of_values[i]
+    if len(gram) == 0:
+        return
+    for i in range(p):
         gram[i + 1, 0] += of_weights[i]
         for j in range(i + 1):
             gram[i + 1, j + 1] += of_products[i * width + j]
@@ -324,8 +345,8 @@ def add_natural_sums(law, x, y, weights, offset, level, slopes, score, informati
         The covariates' coefficients.
     score : ndarray of shape (p + 1,)
         What is added to, the constant first.
-    information : ndarray of shape (p + 1, p + 1)
-        What is added to; symmetric.
+    information : ndarray of shape (p + 1, p + 1) or (0, 0)
+        What is added to; symmetric.  Without elements where none is wanted.
 
     Returns
     -------
@@ -357,9 +378,14 @@ def add_natural_sums(law, x, y, weights, offset, level, slopes, score, informati
                 weight[i] *= weights[start + i]
         residual[m:], weight[m:] = 0.0, 0.0
         score[0] += residual.sum()
+        ahead, until = _addresses(x, stop, stop + _TILE)
+        if len(information) == 0:
+            for address in range(ahead, until, _LINE):
+                prefetch(address)
+            _add_values(tile, residual, of_values)
+            continue
         information[0, 0] += weight.sum()
         _weigh(tile, residual, weight, scaled, of_values, of_weights)
-        ahead, until = _addresses(x, stop, stop + _TILE)
         _add_products(tile, scaled, of_products, ahead, until)
     _add_sums_of_panels(of_values, of_weights, of_products, score, information)
     return loglik

@@ -60,6 +60,10 @@ def scores(rows: Rows, model: Model, coef: np.ndarray) -> Scores:
     score = np.zeros(len(model.names))
     with np.errstate(all="ignore"):
         for part in slices(rows, model):
+            summed = part.natural_sums(model.family, coef, informed=False) if model.natural else None
+            if summed is not None:
+                score += summed[1]
+                continue
             residual = row_residuals(part, model, coef)
             score += part.weighted_sum(residual if part.weights is None else part.weights * residual)
     total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
