@@ -139,7 +139,7 @@ def check_classes(labels: np.ndarray | None, most: int = 2) -> np.ndarray | None
         raise ValueError(f"y has more than {MAX_LABELS} different labels: these are no classes. Use GLMRegressor.")
     if len(labels) > most:
         raise MoreClassesError(labels)
-    if labels.dtype.kind == "O":  # of numbers `block_labels` has seen that they are whole
+    if labels.dtype.kind not in "biufU":  # of numbers `block_labels` has seen that they are whole
         # Two tell the type; more would look like a regression, each label being there but once.
         check_classification_targets(labels[:2])
     return labels
