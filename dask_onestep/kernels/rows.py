@@ -220,20 +220,18 @@ def encode(rows: Rows, classes: np.ndarray | None) -> Rows | Findings:
         return rows
     if len(classes) > 2:
         codes = np.minimum(np.searchsorted(classes, rows.y), len(classes) - 1)
-        strange = classes[codes] != rows.y
-        n_strange = np.count_nonzero(strange)
+        known = classes[codes] == rows.y
     else:
-        # Counted, so that of good labels no more arrays are made.
         codes = rows.y == classes[1]
-        n_strange = len(rows) - np.count_nonzero(codes) - np.count_nonzero(rows.y == classes[0])
-        strange = ~(codes | (rows.y == classes[0])) if n_strange else np.empty(0, bool)
-    if n_strange:
+        known = codes | (rows.y == classes[0])
+    if not known.all():
+        strange = ~known
         example = rows.y[np.argmax(strange) : np.argmax(strange) + 1].tolist()[0]
         what = f"y has labels that are none of the classes {classes.tolist()}: {example!r} for one"
         cure = "Leave these rows out, or fit again with them."
-        return Findings(((what, int(n_strange), cure),), (rows.number,))
+        return Findings(((what, int(strange.sum()), cure),), (rows.number,))
     if rows.y.dtype == np.float64 and classes.tolist() == [0, 1]:
-        return rows
+        return rows  # they are their own codes
     return replace(rows, y=codes.astype(np.float64))
 
 
