@@ -23,6 +23,17 @@ def test_labels_become_zero_and_one():
     assert "(1 row). In block 4." in said
 
 
+def test_labels_that_are_their_own_codes_are_aligned():
+    held = np.zeros(8 * 4 + 1, np.uint8)
+    labels = held[1:].view(np.float64)
+    labels[:] = [0, 1, 1, 0]
+    assert not labels.flags.aligned
+    rows = encode(Rows(X, labels), np.array([0, 1]))
+    assert rows.y.flags.aligned
+    model = model_of("binomial", columns=2, classify=True)
+    assert moments(rows, model, np.zeros(3)).loglik == moments(Rows(X, labels.copy()), model, np.zeros(3)).loglik
+
+
 def test_fixed_coefficients_move_into_the_offset():
     model = model_of(columns=2, fixed=(("intercept", 2.0), ("x1", -1.0)))
     assert model.names == ("x0",)

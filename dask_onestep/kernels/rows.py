@@ -12,6 +12,7 @@ import pandas as pd
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.split_matrix import SplitMatrix
+from dask_onestep.kernels.threads import aligned
 
 __all__ = [
     "ARRAY_BYTES",
@@ -231,7 +232,7 @@ def encode(rows: Rows, classes: np.ndarray | None) -> Rows | Findings:
         cure = "Leave these rows out, or fit again with them."
         return Findings(((what, int(strange.sum()), cure),), (rows.number,))
     if rows.y.dtype == np.float64 and classes.tolist() == [0, 1]:
-        return rows  # they are their own codes
+        return replace(rows, y=aligned(rows.y))  # they are their own codes
     return replace(rows, y=codes.astype(np.float64))
 
 
