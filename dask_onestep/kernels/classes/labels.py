@@ -78,9 +78,8 @@ def _distinct(y: np.ndarray) -> np.ndarray:
     shown = np.unique(y[:_FIRST])
     others = y[_FIRST:]
     if len(shown) <= 4:
-        # Counting takes no array but the comparisons.
-        known = sum(np.count_nonzero(others == label) for label in shown)
-        others = others[:0] if known == len(others) else others[~np.isin(others, shown)]
+        known = np.isin(others, shown)
+        others = others[:0] if known.all() else others[~known]
     return np.union1d(shown, others) if len(others) else shown
 
 
