@@ -12,7 +12,7 @@ import statsmodels.api as sm
 from benchmarks.speed import floors
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.exact import distance, exact_mle
-from benchmarks.speed.goals import against_goals
+from benchmarks.speed.goals import FLOORS, against_goals
 from benchmarks.speed.libraries import LIBRARIES, Library, Setting, settings
 from benchmarks.speed.problems import PROBLEMS, write
 from benchmarks.speed.report import markdown, summarise
@@ -109,11 +109,12 @@ def test_a_run_that_was_ended_is_taken_up_again(tmp_path):
     assert more.groupby("group")["library"].nunique().tolist() == [2, 2]
 
 
-def test_plain_threads_give_the_bits_of_dask():
+@pytest.mark.parametrize("floor", [floors.one_step, floors.one_step_in_graphs])
+def test_floors_give_the_bits_of_the_package(floor):
     problem = {"family": "binomial", "threads": 2, "chunks": 250}
     X, y = make_glm(5000, 3, family="binomial", chunks=250)[:2]
     ours = np.r_[(fitted := GLMClassifier().fit(X, y)).intercept_, fitted.coef_.ravel()]
-    found = floors.one_step(*dask.compute(X, y), problem)()
+    found = floor(*dask.compute(X, y), problem)()
     np.testing.assert_array_equal(found, ours)
 
 
@@ -144,12 +145,23 @@ def test_a_goal_counts_the_fastest_of_ours_that_is_as_near():
     assert line["measured"] == pytest.approx(7.5)
 
 
-def test_the_bound_of_a_goal_is_a_full_pass():
-    names = {"OneStep": 2.0, "a full pass in plain threads": 1.5, "reading in plain threads": 0.5, "glum": 9.0}
+def test_a_goal_is_shown_at_our_floors_too():
+    names = {
+        "OneStep": 2.0,
+        "OneStep in bare graphs": 1.8,
+        "OneStep in plain threads": 1.6,
+        "a full pass in plain threads": 1.5,
+        "reading in plain threads": 0.5,
+        "glum": 9.0,
+    }
     table = against_goals(fits_of(names, 0.1).assign(problem="logistic-20")).set_index("ratio")
-    assert table.loc["glum / OneStep", ["measured", "bound"]].tolist() == [4.5, 6.0]
-    assert np.isnan(table.loc["glum / OneStep, without accelerate", "bound"])
-    assert np.isnan(table.loc["a full pass in plain threads / reading in plain threads", "bound"])
+    glum = table.loc["glum / OneStep"]
+    assert glum[["measured", *FLOORS]].tolist() == pytest.approx([4.5, 5.0, 5.625, 6.0])
+    assert np.isnan(table.loc["glum / OneStep, without accelerate", "one pass alone"])
+    dask = table.loc["OneStep / OneStep in plain threads"]
+    assert dask[["measured", "in bare graphs"]].tolist() == pytest.approx([1.25, 1.125])
+    assert np.isnan(dask["in plain threads"])
+    assert table.loc["a full pass in plain threads / reading in plain threads", [*FLOORS]].isna().all()
 
 
 def test_a_library_counts_at_its_fastest_setting_and_by_its_own_group():

@@ -6,12 +6,14 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+from dask.core import flatten
 from dask.delayed import Delayed
 from dask.utils import key_split
-from distributed import wait
+from distributed import Future, wait
 from support import Loads, chunked, model_of, raise_if_dask_computes
 
 from dask_onestep.graph import FAN_IN, apply, gather, map_rows, tree_sum
+from dask_onestep.graph.fusing import is_task
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.records import LogLikelihoods, Moments
 from dask_onestep.kernels.rows import Rows
@@ -180,6 +182,47 @@ def test_persisted_source_with_work_after_it(loads, client):
     found = tree_sum(blocks, moments, MODEL, COEF / [1, 2, 2, 2], name="moments").compute()
     np.testing.assert_allclose(found.loglik, expected_moments(loads.table()).loglik, rtol=1e-12)
     assert loads.per_block() == [1] * 4
+
+
+def in_one_chunk(table):
+    return da.from_array(table, chunks=(-1, -1), name=False).persist(scheduler="threads").rechunk({0: 10})
+
+
+def in_chunks(table):
+    return chunked(table, (10,) * 4)
+
+
+def computed(table):
+    return in_chunks(table).map_blocks(np.copy).persist(scheduler="threads")
+
+
+@pytest.mark.parametrize("source", [in_chunks, computed])
+def test_blocks_in_memory_lie_in_their_own_tasks(scheduler, source):
+    # Each a key of its own, they would be looked through by Dask's local schedulers with every task.
+    table = np.c_[np.tile([0.0, 1.0], 20), np.random.default_rng(0).normal(size=(40, 3))]
+    array = source(table)
+    total = tree_sum(gather(array[:, 1:], array[:, 0]), moments, MODEL, COEF, name="moments")
+    names = [key_split(key) for key in total.__dask_graph__()]
+    assert sorted(names) == ["moments"] * 4 + ["moments-aggregate", "moments-plan"]
+    assert_same(total.compute(), expected_moments(table))
+
+
+def test_data_in_memory_that_several_blocks_need_is_in_the_graph_once(scheduler):
+    table = np.c_[np.tile([0.0, 1.0], 20), np.random.default_rng(0).normal(size=(40, 3))]
+    array = in_one_chunk(table)
+    blocks = gather(array[:, 1:], array[:, 0])
+    assert sum(not is_task(node) for node in blocks.shared.values()) == 1
+    assert_same(tree_sum(blocks, moments, MODEL, COEF, name="moments").compute(), expected_moments(table))
+
+
+def test_blocks_on_workers_stay_there(client):
+    table = np.c_[np.tile([0.0, 1.0], 20), np.random.default_rng(0).normal(size=(40, 3))]
+    array = in_chunks(table).persist()
+    wait(array)
+    blocks = gather(array[:, 1:], array[:, 0])
+    held = {key for key, node in blocks.shared.items() if isinstance(node, Future)}
+    assert held == set(flatten(array.__dask_keys__()))
+    assert_same(tree_sum(blocks, moments, MODEL, COEF, name="moments").compute(), expected_moments(table))
 
 
 def test_several_passes_in_one_compute(loads, scheduler):

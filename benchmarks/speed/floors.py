@@ -1,6 +1,6 @@
-"""What our own fits are measured from: the same kernels, X'X and the reading of X, without Dask.
+"""What our own fits are measured from: the same kernels in plain threads and in bare graphs, X'X and the reading of X.
 
-Blocks are those of the problem, taken in turn by as many plain threads as Dask has.
+Blocks are those of the problem, taken in turn by as many threads as Dask has.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial, reduce
+from itertools import count
 from typing import Any
 
 import numpy as np
+from dask.task_spec import DataNode, GraphNode, Task, TaskRef
+from dask.threaded import get
 
 from dask_onestep import OneStep
 from dask_onestep.families import resolve_family
@@ -21,11 +24,12 @@ from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import add_all
 from dask_onestep.kernels.rows import Block
+from dask_onestep.kernels.surrogate import scores
 from dask_onestep.kernels.threads import one_blas_thread
 from dask_onestep.links import resolve_link
 from dask_onestep.methods import Problem
 
-__all__ = ["full_pass", "gram", "one_step", "reading"]
+__all__ = ["full_pass", "gram", "one_step", "one_step_in_graphs", "reading", "score_pass"]
 
 
 @dataclass(frozen=True)
@@ -63,20 +67,82 @@ class InThreads(Problem):
         return value
 
 
+@dataclass(frozen=True)
+class Node:
+    """The result of a task, by its key, and the tasks that lead to it."""
+
+    key: Any
+    tasks: dict[Any, GraphNode]
+
+
+@dataclass
+class InGraphs(Problem):
+    """A problem whose tasks are handed to Dask's threads as they are: no collection, no names that tell data apart."""
+
+    threads: int = field(kw_only=True)
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def total(self, kernel: Callable[..., Any], *arguments: Any, name: str) -> Node:
+        self.n_passes += 1
+        level = [
+            self.apply(_run_block, block, kernel, self.model, self.classes, *arguments, name=name)
+            for block in self.blocks.blocks
+        ]
+        while len(level) > 1:
+            level = [self.apply(_add_all, *level[at : at + FAN_IN], name=name) for at in range(0, len(level), FAN_IN)]
+        return level[0]
+
+    def apply(self, function: Callable[..., Any], *arguments: Any, name: str) -> Node:
+        key, tasks = (name, next(self.numbers)), {}
+        for value in arguments:
+            tasks |= value.tasks if isinstance(value, Node) else {}
+        refs = (TaskRef(value.key) if isinstance(value, Node) else value for value in arguments)
+        return Node(key, tasks | {key: Task(key, function, *refs)})
+
+    def settle(self, value: Node) -> Node:
+        return Node(value.key, {value.key: DataNode(value.key, self.value(value))})
+
+    def value(self, value: Node) -> Any:
+        return get(value.tasks, value.key, num_workers=self.threads)
+
+
+def _run_block(block: Block, kernel: Callable[..., Any], model: Model, classes: Any, *arguments: Any) -> Any:
+    return run_kernel(block, kernel, model, classes, arguments)
+
+
+def _add_all(*records: Any) -> Any:
+    return add_all(records)
+
+
 def one_step(X, y, problem) -> Callable[[], np.ndarray]:
     """Return the one-step fit: the package's own method and kernels, its sums added as Dask's tree adds them."""
     pool, model, blocks = ThreadPoolExecutor(problem["threads"]), _model(X, problem), _blocks(X, y, problem)
     return lambda: OneStep().estimate(InThreads(model, Parts(blocks), pool=pool)).coef
 
 
+def one_step_in_graphs(X, y, problem) -> Callable[[], np.ndarray]:
+    """Return the same fit with its tasks in Dask's threads: what is not the package's own."""
+    model, blocks = _model(X, problem), _blocks(X, y, problem)
+    return lambda: OneStep().estimate(InGraphs(model, Parts(blocks), threads=problem["threads"])).coef
+
+
 def full_pass(X, y, problem) -> Callable[[], None]:
     """Return one pass for log-likelihood, score and information, at coefficients near those of the problem."""
+    return _pass(X, y, problem, moments)
+
+
+def score_pass(X, y, problem) -> Callable[[], None]:
+    """Return one pass for the score alone, at the same coefficients."""
+    return _pass(X, y, problem, scores)
+
+
+def _pass(X, y, problem, kernel: Callable[..., Any]) -> Callable[[], None]:
     pool, model, blocks = ThreadPoolExecutor(problem["threads"]), _model(X, problem), _blocks(X, y, problem)
     classes = np.array([0.0, 1.0]) if model.classify else None
     coef = np.r_[0.5, np.full(X.shape[1], 0.1)]
 
     def fit():
-        InThreads(model, Parts(blocks), pool=pool, classes=classes).total(moments, coef, name="moments")
+        InThreads(model, Parts(blocks), pool=pool, classes=classes).total(kernel, coef, name="pass")
 
     return fit
 

@@ -32,9 +32,10 @@ class Blocks:
     keys : tuple
         The key of each block's task.
     owned : tuple of tuple of GraphNode
-        For each block, the tasks that serve it alone: its load and what follows, down to the block.
+        For each block, the tasks that serve it alone: its load, or its data where they are in memory, and what
+        follows, down to the block.
     shared : dict
-        Tasks and data that several blocks need, and data already in memory.
+        Tasks and data that several blocks need, and data on a cluster's workers.
     lengths : tuple of int or None
         Rows in each block, if known.
     row_bytes : int

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from dask.core import flatten, get, get_dependencies, istask
 from dask.delayed import Delayed
-from dask.task_spec import Alias, GraphNode, List, Task, TaskRef
+from dask.task_spec import Alias, DataNode, GraphNode, List, Task, TaskRef
 from dask.tokenize import tokenize
 from dask.typing import Key
+from distributed import Future
 
 from dask_onestep.graph.blocks import FIELDS, Blocks
-from dask_onestep.graph.fusing import is_task
 from dask_onestep.kernels.designs.table import unmasked
 from dask_onestep.kernels.rows import Block
 
@@ -147,7 +147,10 @@ def _run_tuple(task: tuple, keys: tuple, values: list) -> Any:
 def _split_by_owner(
     graph: dict[Key, Any], keys: tuple[Key, ...]
 ) -> tuple[tuple[tuple[GraphNode, ...], ...], dict[Key, Any]]:
-    """Give each task to the block that alone needs it; the rest, and data in memory, is shared."""
+    """Give each task, and data in memory, to the block that alone needs it; the rest, and futures, is shared.
+
+    Dask's local schedulers look through all data that has a key, whenever a task begins.
+    """
     needs = {key: _dependencies(node) for key, node in graph.items()}
     users: dict[Key, set] = {key: set() for key in graph}
     block_of = {key: number for number, key in enumerate(keys)}
@@ -158,8 +161,8 @@ def _split_by_owner(
         node = graph[key]
         owners = {block_of[key]} if key in block_of else users[key]
         (owner,) = owners if len(owners) == 1 else (None,)
-        if owner is not None and is_task(node):
-            owned[owner].append(node)
+        if owner is not None and not isinstance(node, Future):
+            owned[owner].append(node if isinstance(node, GraphNode) else DataNode(key, node))
         else:
             shared[key] = node
             owners = {None}
