@@ -52,6 +52,8 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True
+# Tables, such as those of the benchmarks, are not in the default, CommonMark.
+nb_render_markdown_format = "myst"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "dask_onestep"
