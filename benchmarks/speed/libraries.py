@@ -29,7 +29,7 @@ class Library:
     One with a `server` works in a process of its own, whose memory is not measured; `environ` holds
     environment variables of its process.  With `blas`, its answer takes time that depends on BLAS's threads,
     which are then a setting; kernels of this package hold them at one.  It holds the memory of so many `copies` of
-    the rows.
+    the rows.  A `floor` is no library, but what ours are measured from.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Library:
     copies: int = 2
     blas: bool = False
     environ: tuple[tuple[str, str], ...] = ()
+    floor: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _ours(name: str, method: str, environ: tuple[tuple[str, str], ...] = (), **o
 
 
 def _floor(name: str, kind: str, environ: tuple[tuple[str, str], ...] = ()) -> Library:
-    return Library(name, partial(_plain, kind=kind), "dask_onestep", environ=environ)
+    return Library(name, partial(_plain, kind=kind), "dask_onestep", environ=environ, floor=True)
 
 
 def _plain(X, y, problem, *, kind: str) -> Fit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmarks.speed.libraries import LIBRARIES
 from benchmarks.speed.report import summarise
 
 __all__ = ["draw"]
@@ -14,14 +15,17 @@ _LEAST = 1e-12
 
 def draw(fits: pd.DataFrame) -> Figure:
     """Return the median time of each library against its distance to the MLE; both axes are logarithmic."""
-    table = summarise(fits).dropna(subset="distance")
+    floors = [library.name for library in LIBRARIES.values() if library.floor]
+    table = summarise(fits[~fits["library"].isin(floors)]).dropna(subset="distance")
     groups = list(table.groupby("problem", sort=False))
-    figure = Figure(figsize=(6.5, 4.0 * len(groups)), layout="constrained")
+    figure = Figure(figsize=(8.0, 4.0 * len(groups)), layout="constrained")
     for axes, (problem, rows) in zip(figure.subplots(len(groups), squeeze=False)[:, 0], groups, strict=True):
+        rows = rows.sort_values("seconds")
         distance = rows["distance"].clip(lower=_LEAST)
         axes.loglog(rows["seconds"], distance, "o")
-        for name, x, y in zip(rows["library"], rows["seconds"], distance, strict=True):
-            axes.annotate(name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+        for number, (name, x, y) in enumerate(zip(rows["library"], rows["seconds"], distance, strict=True)):
+            # In turn above and below, so that neighbours of like accuracy do not cover each other.
+            axes.annotate(name, (x, y), xytext=(4, -9 if number % 2 else 4), textcoords="offset points", fontsize=7)
         axes.axhline(0.1, linestyle=":", color="grey")
         axes.set(title=problem, xlabel="seconds (median)", ylabel="distance to the MLE (standard errors)")
         axes.margins(x=0.25)
