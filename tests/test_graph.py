@@ -184,6 +184,9 @@ def test_persisted_source_with_work_after_it(loads, client):
     assert loads.per_block() == [1] * 4
 
 
+TABLE = np.c_[np.tile([0.0, 1.0], 20), np.random.default_rng(0).normal(size=(40, 3))]
+
+
 def in_one_chunk(table):
     return da.from_array(table, chunks=(-1, -1), name=False).persist(scheduler="threads").rechunk({0: 10})
 
@@ -198,31 +201,28 @@ def computed(table):
 
 @pytest.mark.parametrize("source", [in_chunks, computed])
 def test_blocks_in_memory_lie_in_their_own_tasks(scheduler, source):
-    # Each a key of its own, they would be looked through by Dask's local schedulers with every task.
-    table = np.c_[np.tile([0.0, 1.0], 20), np.random.default_rng(0).normal(size=(40, 3))]
-    array = source(table)
+    # Dask's local schedulers go through all data that has a key once for each task.
+    array = source(TABLE)
     total = tree_sum(gather(array[:, 1:], array[:, 0]), moments, MODEL, COEF, name="moments")
     names = [key_split(key) for key in total.__dask_graph__()]
     assert sorted(names) == ["moments"] * 4 + ["moments-aggregate", "moments-plan"]
-    assert_same(total.compute(), expected_moments(table))
+    assert_same(total.compute(), expected_moments(TABLE))
 
 
 def test_data_in_memory_that_several_blocks_need_is_in_the_graph_once(scheduler):
-    table = np.c_[np.tile([0.0, 1.0], 20), np.random.default_rng(0).normal(size=(40, 3))]
-    array = in_one_chunk(table)
+    array = in_one_chunk(TABLE)
     blocks = gather(array[:, 1:], array[:, 0])
     assert sum(not is_task(node) for node in blocks.shared.values()) == 1
-    assert_same(tree_sum(blocks, moments, MODEL, COEF, name="moments").compute(), expected_moments(table))
+    assert_same(tree_sum(blocks, moments, MODEL, COEF, name="moments").compute(), expected_moments(TABLE))
 
 
 def test_blocks_on_workers_stay_there(client):
-    table = np.c_[np.tile([0.0, 1.0], 20), np.random.default_rng(0).normal(size=(40, 3))]
-    array = in_chunks(table).persist()
+    array = in_chunks(TABLE).persist()
     wait(array)
     blocks = gather(array[:, 1:], array[:, 0])
     held = {key for key, node in blocks.shared.items() if isinstance(node, Future)}
     assert held == set(flatten(array.__dask_keys__()))
-    assert_same(tree_sum(blocks, moments, MODEL, COEF, name="moments").compute(), expected_moments(table))
+    assert_same(tree_sum(blocks, moments, MODEL, COEF, name="moments").compute(), expected_moments(TABLE))
 
 
 def test_several_passes_in_one_compute(loads, scheduler):

@@ -149,7 +149,7 @@ def _split_by_owner(
 ) -> tuple[tuple[tuple[GraphNode, ...], ...], dict[Key, Any]]:
     """Give each task, and data in memory, to the block that alone needs it; the rest, and futures, is shared.
 
-    Dask's local schedulers look through all data that has a key, whenever a task begins.
+    Dask's local schedulers go through all data that has a key once for each task.
     """
     needs = {key: _dependencies(node) for key, node in graph.items()}
     users: dict[Key, set] = {key: set() for key in graph}
