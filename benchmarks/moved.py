@@ -20,16 +20,16 @@ from distributed import Client, LocalCluster
 from benchmarks.record import Record
 from dask_onestep.families import Binomial
 from dask_onestep.graph import gather, tree_sum
+from dask_onestep.kernels.block import Joint
 from dask_onestep.kernels.covariance import score_products
 from dask_onestep.kernels.lassos.gram import gram_sums
-from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.likelihood import embedded_moments, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
 from dask_onestep.kernels.pilots.sampling import pilot_rows
-from dask_onestep.kernels.records import Sums
+from dask_onestep.kernels.records import Joined, Sums
 from dask_onestep.kernels.surrogate import scores
 from dask_onestep.links import LINKS
-from dask_onestep.methods.drop_each import Each, each_moments
 
 _GROUPS, _CLASSES, _PILOT = 50, 3, 200
 
@@ -72,7 +72,7 @@ def _weigh_as_sent() -> None:
     """Let a worker count a record as its pickle: Dask counts what it sends by `sizeof`, which is an estimate."""
     from dask.sizeof import sizeof  # the worker's own; one from here would be sent as a copy
 
-    for kind in (Sums, PilotSample, Each):
+    for kind in (Sums, PilotSample, Joined):
         sizeof.register(kind, _pickled)
 
 
@@ -112,10 +112,12 @@ def _multinomial(x: da.Array, y: da.Array, groups: da.Array, model: Model) -> fl
 
 
 def _each_column(x: da.Array, y: da.Array, groups: da.Array, model: Model) -> float:
-    models = tuple(replace(model, fixed=((name, 0.0),)) for name in model.columns)
-    d = len(models)
-    tree_sum(gather(x, y), each_moments, model, models, [np.zeros(d)] * d, name="moments").compute()
-    return d * (d**2 + d)
+    d = len(model.columns)
+    # Each with the classes of its labels, which there are none of.
+    joint = Joint(tuple((embedded_moments, replace(model, fixed=((name, 0.0),)), 1) for name in model.columns))
+    arguments, held = (np.zeros(d), None) * d, d * (d**2 + d)
+    tree_sum(gather(x, y), joint, model, *arguments, name="moments", record_bytes=8 * held).compute()
+    return held
 
 
 def _gram(x: da.Array, y: da.Array, groups: da.Array, model: Model) -> float:

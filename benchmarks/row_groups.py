@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,11 +35,10 @@ import pyarrow.parquet as pq
 
 from dask_onestep import MLE, GLMRegressor, OneStep
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.pilot import PilotFit, fit_pilot
-from dask_onestep.kernels.pilots.sample import PilotSize, Survey
+from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
 from dask_onestep.kernels.pilots.sampling import sample_rows
 from dask_onestep.kernels.rows import Rows
-from dask_onestep.methods.problem import Problem
+from dask_onestep.methods import Plan, Problem
 
 GROUPS, ROWS = 100, 1_000
 N = GROUPS * ROWS
@@ -47,19 +46,9 @@ LAYOUTS = ("random", "sorted", "baselines")
 RESULTS = Path(__file__).parent / "results" / "row_groups.csv"
 
 
-@dataclass
-class WithPilot(Problem):
-    """A problem whose pilot rows are given."""
-
-    rows: Rows | None = field(default=None, repr=False)
-
-    def pilot(self, size: str | int | float, seed: int) -> Any:
-        return self.settle(self.apply(fit_given, self.rows, self.model, seed, name="pilot-fit"))
-
-
-def fit_given(rows: Rows, model: Model, seed: int) -> PilotFit:
-    fit = fit_pilot(sample_rows(rows, PilotSize(len(rows), len(model.all_names)), seed), model)
-    return replace(fit, survey=Survey(N))
+def given(rows: Rows, model: Model) -> PilotSample:
+    """Return rows as the sample of all."""
+    return replace(sample_rows(rows, PilotSize(len(rows), len(model.all_names)), 0), n=N)
 
 
 class OneStepFrom(OneStep):
@@ -69,9 +58,16 @@ class OneStepFrom(OneStep):
         super().__init__()
         self.rows = rows
 
-    def estimate(self, problem: Problem) -> Any:
-        given = {part.name: getattr(problem, part.name) for part in fields(problem) if part.init}
-        return super().estimate(WithPilot(**given, rows=self.rows))
+    def plan(self, problem: Problem) -> Plan:
+        plan = super().plan(problem)
+        next(plan)  # the pass that draws a pilot, which is not made
+        answer = problem.apply(given, self.rows, problem.model, name="pilot-sample")
+        while True:
+            try:
+                request = plan.send(answer)
+            except StopIteration as end:
+                return end.value
+            answer = yield request
 
 
 def draw_table(layout: str, rng: np.random.Generator) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -23,12 +23,12 @@ __all__ = ["persist_shown"]
 Draw = Callable[[int, int], None]
 
 
-def persist_shown(value: Any, title: str, **options: Any) -> Any:
-    """Compute a Dask collection where it lies, and show on stderr how far it has come.
+def persist_shown(values: Sequence[Any], title: str, **options: Any) -> tuple[Any, ...]:
+    """Compute Dask collections where their data are, and show the progress on stderr.
 
     Parameters
     ----------
-    value : Dask collection
+    values : sequence of Dask collections
         What is computed.
     title : str
         What to call it.
@@ -37,18 +37,18 @@ def persist_shown(value: Any, title: str, **options: Any) -> Any:
 
     Returns
     -------
-    Dask collection
-        The same, persisted.  An error that ended it is raised here, on a cluster too.
+    tuple of Dask collections
+        The same, persisted.  An error that ended them is raised here, on a cluster too.
     """
     with _drawn(title) as draw:
         with _counted(draw):
-            (settled,) = dask.persist(value, **options)
+            settled = dask.persist(*values, **options)
         # On a cluster that was a promise.
-        if futures := futures_of(settled):
+        if futures := futures_of(list(settled)):
             followed = _Followed(futures, draw)
             futures[0].client.sync(followed.listen)
             if followed.status == "error":
-                dask.compute(settled, **options)
+                dask.compute(*settled, **options)
     return settled
 
 

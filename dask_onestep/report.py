@@ -110,9 +110,9 @@ def compare(glm: Any, X: Any, y: Any = None, *, sample_weight: Any = None, offse
     >>> len(blocks), blocks[0].n
     (8, 250)
     """
-    problem = glm._problem(X, y, sample_weight, offset)
-    coef = np.nan_to_num(glm.estimate_.coef)
-    return problem.value(problem.total(compare_blocks, coef, name="compare-blocks")).blocks
+    data = {"sample_weight": sample_weight, "offset": offset}
+    coef = np.nan_to_num(glm.record_.coef)
+    return glm.total(compare_blocks, X, y, arguments=(coef,), name="compare-blocks", **data).blocks
 
 
 def report_html(
@@ -154,7 +154,7 @@ def report_html(
     >>> page.startswith("<!doctype html>"), "http" in page
     (True, False)
     """
-    notes = "".join(_note(wording(text), category) for category, text in glm.estimate_.warnings)
+    notes = "".join(_note(wording(text), category) for category, text in glm.record_.notes)
     facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in summary.facts)
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -165,7 +165,7 @@ def report_html(
         f"<p class='verdict'>{escape(summary.verdict)} {escape(wording(verdict(glm)))}</p>{notes}"
         f"<h2>Coefficients</h2>{_coefficients(summary.table, summary.level)}"
         f"<h2>The fit</h2><dl class='facts'>{facts}</dl><p class='small'>{_glossary(summary)}</p>"
-        f"{_block_section(blocks, glm.dispersion_)}"
+        f"{_block_section(blocks, glm.record_.estimate.dispersion)}"
         f"<h2>Made with</h2><p class='small'><code>{escape(call or repr(glm))}</code><br>"
         f"{escape(packages)}, Python {platform.python_version()}, {escape(platform.system())}; {stamp}.</p>"
         "</body></html>\n"
@@ -210,8 +210,7 @@ def verdict(glm: Any) -> str:
     str
         Two sentences.
     """
-    estimate = glm.estimate_
-    rank = max(int(np.isfinite(estimate.coef).sum()), 1)
+    estimate, rank = glm.record_.estimate, max(glm.record_.rank, 1)
     if not np.isfinite(estimate.decrement):
         return "How far the estimate is from the maximum of the likelihood is not known for this method."
     share = max(estimate.decrement, 0.0) / rank

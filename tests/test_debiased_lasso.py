@@ -161,9 +161,9 @@ def test_rounds_without_a_penalty_are_newtons_method():
     np.testing.assert_allclose(np.sqrt(np.diag(glm.covariance_)), np.sqrt(np.diag(mle.covariance_)), rtol=0.02)
 
 
-def test_a_round_that_overshoots_is_halved_and_said():
+def test_a_round_that_overshoots_is_shortened_and_said():
     x, y, _ = sparse_data(200, 30, correlation=0.97)
-    with pytest.warns(UserWarning, match="was halved"):
+    with pytest.warns(UserWarning, match="would have lowered the log-likelihood and were shortened"):
         _fit(x, y, "gaussian", 2, DebiasedLasso(0.1, nodewise_alpha=50.0, steps=3))
 
 

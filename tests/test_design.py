@@ -84,7 +84,7 @@ def check_flights(glm, frame):
     whole = frame[used].dropna().astype({"carrier": object, "origin": object})
     assert glm.n_missing_ == len(frame) - len(whole)
     # Knots come from a sample of so many rows; given them, the matrix is formulaic's own.
-    knots = glm._fitted_model.design.spec.transform_state["bs(dep_time, df=4)"]
+    knots = glm.record_.model.design.spec.transform_state["bs(dep_time, df=4)"]
     assert (knots["lower_bound"], knots["upper_bound"]) == (whole["dep_time"].min(), whole["dep_time"].max())
     inner = [float(knot) for knot in knots["knots"][4:-4]]
     assert abs(np.mean(whole["dep_time"] <= inner[0]) - 0.5) < 0.01
@@ -225,7 +225,7 @@ def test_tests_and_residuals_go_by_the_formula():
     frame = table()
     data = dd.from_pandas(frame, npartitions=4)
     glm = GLMRegressor("poisson", formula="y ~ x + site", method=EXACT).fit(data)
-    sites = glm._fitted_model.design.columns_of("site")
+    sites = glm.record_.model.design.columns_of("site")
     assert sites == ("site[T.b]", "site[T.c]", "site[T.d]")
     small, large = (by_statsmodels(f, frame, sm.families.Poisson())[1] for f in ("y ~ x", "y ~ x + site"))
     ratio = glm.likelihood_ratio_test(data, null=sites)
@@ -234,7 +234,7 @@ def test_tests_and_residuals_go_by_the_formula():
     np.testing.assert_allclose(glm.residuals(data, kind="pearson").compute(), large.resid_pearson, rtol=1e-6)
     assert glm.fit_statistics(data).llf == pytest.approx(large.llf, rel=1e-9)
     with pytest.raises(ValueError, match=r"'x2' is neither a term .* nor a coefficient"):
-        glm._fitted_model.design.columns_of("x2")
+        glm.record_.model.design.columns_of("x2")
 
 
 @pytest.mark.parametrize("lazy", [True, False])
@@ -292,5 +292,5 @@ def test_a_design_is_specified_on_few_rows_and_its_states_on_many(monkeypatch):
     glm = GLMRegressor("poisson", formula=formula, method="pilot").fit(dd.from_pandas(frame, npartitions=3))
     assert seen == [(3000, 4), (4 + 12 + 1, 1 + 4 + 4 * 12 - 1)]
     wanted = formulaic.model_matrix(formula, frame).rhs
-    matrix = glm._fitted_model.design.matrix(frame).toarray()
+    matrix = glm.record_.model.design.matrix(frame).toarray()
     np.testing.assert_allclose(matrix, wanted.drop(columns="Intercept"), atol=1e-12)

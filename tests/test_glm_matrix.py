@@ -35,7 +35,7 @@ def test_mle_is_that_of_statsmodels(family, link, kind, offset, intercept):
     reference = sm_fit(x, y, family, link, offset=shift, weights=weights, kind=kind, intercept=intercept, start=start)
     agree(glm, reference, intercept)
     assert glm.estimate_.df_resid == reference.df_resid
-    if glm._fitted_model.family.has_dispersion:
+    if glm.record_.model.family.has_dispersion:
         np.testing.assert_allclose(glm.dispersion_, reference.scale, rtol=1e-7)
 
 
@@ -45,7 +45,7 @@ def test_statsmodels_families_and_links_are_accepted(family, link):
     ours = GLMRegressor(FAMILIES[family], link, method=MLE()).fit(x, y)
     theirs = GLMRegressor(sm_family(family, link), method=MLE()).fit(x, y)
     assert np.array_equal(ours.coef_, theirs.coef_)
-    assert ours._fitted_model == theirs._fitted_model
+    assert ours.record_.model == theirs.record_.model
 
 
 def test_a_statsmodels_link_without_counterpart_is_wrapped():

@@ -1,7 +1,7 @@
 """What a pass moves on a cluster: sums of the coefficients' size, whatever the rows."""
 
 import pickle
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import dask.array as da
 import numpy as np
@@ -10,16 +10,16 @@ from dask.sizeof import sizeof
 
 from dask_onestep.families import Binomial
 from dask_onestep.graph import gather, tree_sum
+from dask_onestep.kernels.block import Joint, run_kernel
 from dask_onestep.kernels.covariance import score_products
-from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.likelihood import embedded_moments, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import fit_pilot
 from dask_onestep.kernels.pilots.sample import PilotSize
 from dask_onestep.kernels.pilots.sampling import pilot_rows
-from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.rows import Block, Rows
 from dask_onestep.kernels.surrogate import scores
 from dask_onestep.links import resolve_link
-from dask_onestep.methods.drop_each import each_moments
 
 BLOCKS = 40
 
@@ -75,13 +75,16 @@ def test_dask_knows_what_a_pilot_weighs():
     assert held >= 1000 * 5 * 8
     assert held < sizeof(sample) < held + 2000
     fit = fit_pilot(sample, model_of(5))
-    assert 1000 * 5 * 8 < sizeof(fit) < 1000 * 5 * 8 + 20_000
+    # A row has its covariates and response once, its key and its position.
+    assert 1000 * 8 * 8 < sizeof(fit) < 1000 * 8 * 8 + 20_000
 
 
 def test_dask_weighs_records_of_several_models_and_of_clusters():
     x, y = np.zeros((1000, 48)), np.arange(1000) % 2.0
     model, groups = model_of(49), np.arange(1000) % 500
-    each = each_moments(Rows(x, y), model, (model, model), [np.zeros(49)] * 2)
+    joint = Joint(tuple((embedded_moments, replace(model, fixed=((name, 0.0),)), 1) for name in ("x0", "x1")))
+    each = run_kernel(Block(x, y, None, None, None), joint, model, None, (np.zeros(48), None) * 2)
+    assert [part.n for part in each.parts] == [1000, 1000]
     clustered = score_products(Rows(x, y, groups=groups), model, np.zeros(49), "cluster")
     for record in (each, clustered):
         assert 0.9 < sizeof(record) / len(pickle.dumps(record, protocol=5)) < 1.2

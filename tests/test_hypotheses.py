@@ -1,5 +1,6 @@
 """Likelihood-ratio tests and drop1, beside statsmodels' fits of both models."""
 
+import re
 import warnings
 from functools import partial
 
@@ -10,8 +11,9 @@ import statsmodels.api as sm
 from scipy import stats
 from support import Loads
 
-from dask_onestep import MLE, Average, GLMClassifier, GLMRegressor, OneStep, Pilot
+from dask_onestep import MLE, Average, DebiasedLasso, GLMClassifier, GLMRegressor, OneStep, Pilot
 from dask_onestep.datasets import make_glm
+from dask_onestep.exceptions import DistanceWarning
 
 FAMILIES = {"gaussian": sm.families.Gaussian, "binomial": sm.families.Binomial, "poisson": sm.families.Poisson}
 
@@ -96,14 +98,20 @@ def test_a_negative_statistic_is_zero_and_says_so():
     for seed in range(40):
         x = rng.standard_normal((1500, 2)) * 2
         y = (rng.random(1500) < 1 / (1 + np.exp(-x[:, 0]))).astype(int)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             glm = GLMClassifier(method=OneStep(60, correction=None, random_state=seed)).fit(x, y)
-            found.append(glm.likelihood_ratio_test(x, y, null=["x1"]))
-    assert all(test.statistic >= 0 for test in found)
-    clipped = [test for test in found if test.note]
+            caught.clear()
+            test = glm.likelihood_ratio_test(x, y, null=["x1"])
+        said = [str(each.message) for each in caught if each.category is DistanceWarning]
+        found.append((test, any("Negative statistic" in text for text in said)))
+    assert all(test.statistic >= 0 for test, _ in found)
+    assert all((test.statistic == 0) == told for test, told in found)
+    clipped = [test for test, told in found if told]
     assert clipped
-    assert all(test.statistic == 0 and test.p_value == 1 and "was set to 0" in str(test) for test in clipped)
+    text = r"Negative statistic \(-.*\), because the fits are not fully converged; set to 0\."
+    assert all(test.p_value == 1 and re.search(text, str(test)) for test in clipped)
+    assert not any("Negative" in str(test) for test, told in found if not told)
 
 
 def test_the_pilots_ratio_is_of_its_own_rows():
@@ -200,8 +208,9 @@ def test_drop1_of_one_step_is_its_likelihood_ratio_test_of_each():
 def test_drop1_of_words_is_that_of_numbers(method):
     x, y, _, response = data_of("binomial")
     words = da.from_array(np.where(response == 1, "yes", "no"), chunks=1500)
-    table = GLMClassifier(method=method).fit(x, words).drop1(x, words)
-    np.testing.assert_allclose(table, GLMClassifier(method=method).fit(x, y).drop1(x, y), rtol=1e-9)
+    table, plain = (GLMClassifier(method=method).fit(x, labels).drop1(x, labels) for labels in (words, y))
+    np.testing.assert_allclose(table.drop(columns="note"), plain.drop(columns="note"), rtol=1e-9)
+    assert table["note"].tolist() == plain["note"].tolist()
 
 
 def test_drop1_reads_the_data_a_constant_number_of_times(tmp_path):
@@ -224,12 +233,29 @@ def test_drop1_leaves_out_aliased_columns():
     with pytest.warns(UserWarning, match="Aliased"):
         glm = GLMClassifier(method=MLE()).fit(doubled, y)
     table = glm.drop1(doubled, y)
-    assert table.loc["x3"].isna().all()
+    assert table.drop(columns="note").loc["x3"].isna().all()
+    assert table.loc["x3", "note"] == "Aliased."
     # Without x0 its copy takes its place: nothing is lost.
     assert table.loc["x0", "statistic"] < 1e-6
 
 
-def test_drop1_by_other_methods_says_so():
+@pytest.mark.parametrize("method", [Pilot(0.5), Average()], ids=str)
+def test_drop1_by_methods_with_their_own_ratio_is_that_ratio_of_each_term(method):
     x, y, _, _ = data_of("binomial")
-    with pytest.raises(ValueError, match="by OneStep or MLE; this estimator's method is Pilot"):
-        GLMClassifier(method=Pilot(0.5)).fit(x, y).drop1(x, y)
+    glm = GLMClassifier(method=method).fit(x, y)
+    table = glm.drop1(x, y)
+    assert list(table.index) == ["x0", "x1", "x2"]
+    for name in table.index:
+        test = glm.likelihood_ratio_test(x, y, null=[name])
+        assert table.loc[name, ["df", "statistic", "p_value"]].tolist() == [test.df, test.statistic, test.p_value]
+        assert table.loc[name, "note"] == test.note
+        assert test.statistic > 0
+    # They know no log-likelihood of all rows.
+    assert table[["loglik", "deviance"]].isna().all(axis=None)
+
+
+def test_drop1_by_methods_without_a_likelihood_says_so():
+    x, y, _, _ = data_of("binomial")
+    glm = GLMClassifier(method=DebiasedLasso(0.05)).fit(x, y)
+    with pytest.raises(ValueError, match="maximises no likelihood"):
+        glm.drop1(x, y)

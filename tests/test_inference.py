@@ -9,7 +9,7 @@ from support import chunked
 
 from dask_onestep import GLMRegressor
 from dask_onestep.inference import TestResult, coefficient_table, parse_null, wald
-from dask_onestep.inference.hypotheses import restrictions
+from dask_onestep.inference.hypotheses import parse_hypothesis
 
 NAMES = ("intercept", "a", "b")
 ALONE = {name: (name,) for name in NAMES}
@@ -87,7 +87,7 @@ NULLS = [
 def test_wald_is_that_of_statsmodels(fits, null, words):
     ours, theirs = fits
     found = ours.wald_test(null)
-    dispersed = ours._fitted_model.family.has_dispersion
+    dispersed = ours.record_.model.family.has_dispersion
     expected = theirs.wald_test(words, use_f=dispersed, scalar=True)
     np.testing.assert_allclose(found.statistic, expected.statistic, rtol=1e-6)
     np.testing.assert_allclose(found.p_value, expected.pvalue, rtol=1e-5)
@@ -131,27 +131,37 @@ def test_a_result_is_a_sentence(fits):
 )
 def test_nulls_that_make_no_sense(null, text):
     with pytest.raises(ValueError, match=text):
-        restrictions(null, NAMES, ALONE)
+        parse_hypothesis(null, NAMES, ALONE, {}, COEF)
 
 
 def test_dependent_restrictions_and_aliased_coefficients():
-    matrix, value, text = restrictions((np.array([[0, 1.0, 1.0], [0, 2.0, 2.0]]), np.zeros(2)), NAMES, ALONE)
+    matrix = np.array([[0, 1.0, 1.0], [0, 2.0, 2.0]])
     with pytest.raises(ValueError, match="are not independent of each other"):
-        wald(np.ones(3), np.eye(3), matrix, value, np.nan, text)
+        parse_hypothesis((matrix, np.zeros(2)), NAMES, ALONE, {}, COEF)
+    with pytest.raises(ValueError, match="are not independent of each other"):
+        wald(np.ones(3), np.eye(3), matrix, np.zeros(2), np.nan, "R b = r")
     coef = np.array([1.0, np.nan, 1.0])
-    matrix, value, text = restrictions("a", NAMES, ALONE)
+    asked = parse_hypothesis("a", NAMES, ALONE, {}, coef)
     with pytest.raises(ValueError, match="a = 0 concerns an aliased coefficient, which has no estimate"):
-        wald(coef, np.diag([1, np.nan, 1]), matrix, value, np.nan, text)
-    matrix, value, text = restrictions("b", NAMES, ALONE)
-    assert wald(coef, np.diag([1, np.nan, 0.25]), matrix, value, np.nan, text).statistic == 4.0
+        wald(coef, np.diag([1, np.nan, 1]), asked.matrix, asked.value, np.nan, asked.text)
+    asked = parse_hypothesis("b", NAMES, ALONE, {}, coef)
+    assert wald(coef, np.diag([1, np.nan, 0.25]), asked.matrix, asked.value, np.nan, asked.text).statistic == 4.0
 
 
 def test_names_keep_the_order_of_the_coefficients():
     assert list(parse_null({"b": 1, "intercept": 2}, ALONE)) == ["intercept", "b"]
-    matrix, value, text = restrictions({"b": 1, "intercept": 2}, NAMES, ALONE)
-    np.testing.assert_array_equal(matrix, np.eye(3)[[0, 2]])
-    assert value.tolist() == [2.0, 1.0]
-    assert text == "intercept = 2, b = 1"
+    asked = parse_hypothesis({"b": 1, "intercept": 2}, NAMES, ALONE, {}, COEF)
+    np.testing.assert_array_equal(asked.matrix, np.eye(3)[[0, 2]])
+    assert asked.value.tolist() == [2.0, 1.0]
+    assert asked.text == "intercept = 2, b = 1"
+    assert (asked.fixed, asked.ties) == ({"intercept": 2.0, "b": 1.0}, ())
+
+
+def test_a_hypothesis_is_solved_for_one_coefficient_in_each_restriction():
+    asked = parse_hypothesis((np.array([[1.0, 0, 2.0], [0, 4.0, -2.0]]), [3.0, 2.0]), NAMES, ALONE, {}, COEF)
+    # intercept + 2b = 3 and 4a - 2b = 2: the intercept and a depend on b.
+    assert asked.fixed == {"intercept": 3.0, "a": 0.5}
+    assert dict(asked.ties) == {"intercept": (("b", -2.0),), "a": (("b", 0.5),)}
 
 
 def test_a_test_in_a_notebook_has_its_verdict_first():

@@ -83,8 +83,8 @@ def test_derivatives_in_alpha():
     coef = np.array([0.7, 0.3, -0.2])
     for t in (-1.0, 0.3, 2.0):
         step = 1e-5
-        up, down = (alpha_sums(rows, model, (coef, t + s)) for s in (step, -step))
-        here = alpha_sums(rows, model, (coef, t))
+        up, down = (alpha_sums(rows, model, np.append(coef, t + s)) for s in (step, -step))
+        here = alpha_sums(rows, model, np.append(coef, t))
         np.testing.assert_allclose(here.score, (up.moments.loglik - down.moments.loglik) / (2 * step), rtol=1e-6)
         np.testing.assert_allclose(here.curvature, (down.score - up.score) / (2 * step), rtol=1e-6)
     assert with_alpha(model, 0.0).family == NegativeBinomial(1.0)

@@ -256,11 +256,44 @@ def test_each_parameter_of_what_follows_the_fit_changes_the_outcome(fitted, kind
 
 
 def test_no_method_of_an_estimator_is_left_out():
-    # Fitting, and what scikit-learn and its routing have of their own.
-    others = ("fit", "fit_delayed", "get_params", "set_params", "get_metadata_routing")
+    # Fitting, a pass of one's own, and what scikit-learn and its routing have of their own.
+    others = ("fit", "fit_delayed", "total", "get_params", "set_params", "get_metadata_routing")
     for kind, calls in AFTER.items():
         methods = [name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")]
         assert {n for n in methods if n not in others and not n.endswith("_request")} == set(calls)
+
+
+def test_each_parameter_of_a_pass_of_ones_own_changes_the_outcome(capsys):
+    labels = 3 * LABELS + 1
+    glm = GLMClassifier(method="pilot", verbose=True).fit(X, labels, sample_weight=WEIGHTS, offset=SHIFT)
+    base = {"kernel": weighted_sum, "X": X, "y": labels, "arguments": (2.0,), "sample_weight": WEIGHTS, "offset": SHIFT}
+    assert set(inspect.signature(glm.total).parameters) == {*base, "name", "encoded"}
+    capsys.readouterr()
+    found = {"": glm.total(**base)}
+    assert found[""] == pytest.approx(WEIGHTS @ (LABELS + SHIFT + X[:, 0]) ** 2)
+    assert "pass 1: total" in capsys.readouterr().err
+    changes = {
+        "kernel": count,
+        "X": X[:, [1, 0, 2]],
+        "y": labels[::-1],
+        "arguments": (3.0,),
+        "sample_weight": WEIGHTS[::-1],
+        "offset": SHIFT[::-1],
+        "encoded": False,
+    }
+    found |= {name: glm.total(**base | {name: value}) for name, value in changes.items()}
+    assert len({float(f"{value:.9g}") for value in found.values()}) == len(found)
+    capsys.readouterr()
+    glm.total(**base, name="squares")
+    assert "pass 1: squares" in capsys.readouterr().err
+
+
+def weighted_sum(rows, model, power):
+    return float(rows.weights @ (rows.y + rows.offset + rows.x[:, 0]) ** power)
+
+
+def count(rows, model, power):
+    return float(len(rows))
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,17 @@ from support import finite_difference, model_of
 
 from benchmarks.one_step import poor
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot, Surrogate
+from dask_onestep.kernels.ascent import Ascent, Newton, shortening
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.newton import fit_rows
+from dask_onestep.kernels.maximum import fit_rows
 from dask_onestep.kernels.pilots.corrected_step import take_step
 from dask_onestep.kernels.pilots.curvature import Curvature
 from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.pilots.pilot import PilotFit, leverages
 from dask_onestep.kernels.pilots.poor_pilot import is_usable, retreat
 from dask_onestep.kernels.pilots.sample import Survey
-from dask_onestep.kernels.pilots.step import overshot, shorten
+from dask_onestep.kernels.pilots.step import shorten
 from dask_onestep.kernels.rows import Rows
 
 
@@ -49,18 +50,23 @@ def pilot_of(rows, model, n, *, start=None):
     return pilot, moments(rows, model, coef)
 
 
+def step_from(model, pilot, coef, sums, correction):
+    """Return the step from a point where the full sums are known."""
+    return take_step(model, pilot, Ascent.begin(coef, sums, Newton(model.has_intercept)), correction)
+
+
 def distance(rows, model, coef):
     """Return the squared distance to the MLE in information units."""
     exact = fit_rows(rows, model)
     gap = coef - exact.coef
-    return gap @ exact.moments.information @ gap
+    return gap @ exact.sums.information @ gap
 
 
 @pytest.mark.parametrize("family", ["binomial", "poisson", "gaussian"])
 def test_the_plain_step_is_equation_2_4(family):
     model, rows = model_of(family), simulate(family, 2000)
     pilot, sums = pilot_of(rows, model, 400)
-    step = take_step(model, pilot, pilot.coef, sums, None)
+    step = step_from(model, pilot, pilot.coef, sums, None)
     np.testing.assert_allclose(
         step.coef, pilot.coef + np.linalg.solve(sums.information, sums.score), rtol=1e-11, atol=1e-13
     )
@@ -82,7 +88,7 @@ def test_a_pilot_of_all_rows_foretells_exactly():
     model, rows = model_of("poisson"), simulate("poisson", 500)
     start = np.array([0.1, 0.1, 0.1])
     pilot, sums = pilot_of(rows, model, 500, start=start)
-    step = take_step(model, pilot, start, sums, "pilot")
+    step = step_from(model, pilot, start, sums, "pilot")
     exact = sm.GLM(rows.y, sm.add_constant(rows.x), family=sm.families.Poisson()).fit(tol=1e-14)
     np.testing.assert_allclose(step.coef, exact.params, rtol=1e-6)
     np.testing.assert_allclose(step.ahead.information, np.linalg.inv(exact.cov_params()), rtol=1e-5)
@@ -99,8 +105,8 @@ def test_the_correction_brings_the_estimate_nearer_to_the_mle(family, link):
     for seed in range(20):
         rows = simulate(family, 20_000, seed=seed)
         pilot, sums = pilot_of(rows, model, 400)
-        plain.append(distance(rows, model, take_step(model, pilot, pilot.coef, sums, None).coef))
-        corrected.append(distance(rows, model, take_step(model, pilot, pilot.coef, sums, "pilot").coef))
+        plain.append(distance(rows, model, step_from(model, pilot, pilot.coef, sums, None).coef))
+        corrected.append(distance(rows, model, step_from(model, pilot, pilot.coef, sums, "pilot").coef))
     assert np.median(corrected) < np.median(plain) / 5
 
 
@@ -113,7 +119,7 @@ def test_the_decrement_foretells_the_distance_to_the_mle(family, link, correctio
     for seed in range(30):
         rows = simulate(family, 10_000, seed=seed)
         pilot, sums = pilot_of(rows, model, 150)
-        step = take_step(model, pilot, pilot.coef, sums, correction)
+        step = step_from(model, pilot, pilot.coef, sums, correction)
         told.append(step.decrement)
         true.append(distance(rows, model, step.coef))
     # The sampling decrement is an expectation: it is held to the mean, not to each draw.
@@ -125,7 +131,7 @@ def test_the_decrement_foretells_the_distance_to_the_mle(family, link, correctio
 def test_for_gaussian_nothing_is_left_to_correct():
     model, rows = model_of("gaussian"), simulate("gaussian", 3000)
     pilot, sums = pilot_of(rows, model, 100)
-    step = take_step(model, pilot, pilot.coef, sums, "pilot")
+    step = step_from(model, pilot, pilot.coef, sums, "pilot")
     exact = sm.OLS(rows.y, sm.add_constant(rows.x)).fit()
     np.testing.assert_allclose(step.coef, exact.params, rtol=1e-10)
     np.testing.assert_allclose(step.ahead.pearson, exact.ssr, rtol=1e-12)
@@ -150,8 +156,8 @@ def test_the_covariance_is_brought_to_the_estimate():
     for seed in range(10):
         order = np.random.default_rng(seed).permutation(len(rows))
         pilot, sums = pilot_of(rows.take(order), model, 400)
-        step = take_step(model, pilot, pilot.coef, sums, "pilot")
-        exact = np.sqrt(np.diag(np.linalg.inv(fit_rows(rows, model).moments.information)))
+        step = step_from(model, pilot, pilot.coef, sums, "pilot")
+        exact = np.sqrt(np.diag(np.linalg.inv(fit_rows(rows, model).sums.information)))
         for information, errors in ((sums.information, uncorrected), (step.ahead.information, corrected)):
             errors.append(np.abs(np.sqrt(np.diag(np.linalg.inv(information))) / exact - 1).max())
     assert np.median(corrected) < np.median(uncorrected) / 2
@@ -168,7 +174,7 @@ def test_a_step_is_shortened_to_what_there_is_to_gain():
     eta = wild[0] + honest.rows.x @ wild[1:]
     fitted = replace(honest.rows, y=(eta > 0).astype(float))
     pilot = PilotFit(wild, fitted, moments(fitted, model, wild), honest.factor, honest.survey)
-    step = take_step(model, pilot, wild, sums, None)
+    step = step_from(model, pilot, wild, sums, None)
     assert step.shortened
     assert np.linalg.norm(step.coef - wild) < np.linalg.norm(newton - wild)
     promised = sums.score @ (step.coef - wild)
@@ -179,14 +185,14 @@ def test_a_step_is_shortened_to_what_there_is_to_gain():
 def test_an_overshot_step_goes_back_to_the_best_point_of_its_line():
     model, rows = model_of("binomial"), simulate("binomial", 5000)
     pilot, sums = pilot_of(rows, model, 500)
-    step = take_step(model, pilot, pilot.coef, sums, None)
-    assert overshot(step, moments(rows, model, step.coef)) is None
-    far = shorten(model, pilot, step, 1.0)
+    step = step_from(model, pilot, pilot.coef, sums, None)
+    assert shortening(step.coef - step.start, step.sums, moments(rows, model, step.coef)) is None
+    far = shorten(model, pilot, step, step.coef - step.start)
     long = type(step)(
         **{f: getattr(step, f) for f in ("start", "sums", "factor", "ahead", "decrement")},
         coef=step.start + 8 * (step.coef - step.start),
     )
-    share = overshot(long, moments(rows, model, long.coef))
+    share = shortening(long.coef - long.start, long.sums, moments(rows, model, long.coef))
     assert share is not None
     line = np.linspace(0, 1, 401)
     best = line[np.argmax([moments(rows, model, step.start + t * (long.coef - step.start)).loglik for t in line])]
@@ -212,7 +218,7 @@ def test_where_no_part_of_a_step_can_be_taken_it_leads_to_the_null_model():
     model, rows = model_of("gamma", "log"), simulate("gamma", 2000)
     pilot, sums = pilot_of(rows, model, 100, start=np.array([-200.0, 0.0, 0.0]))  # y/μ is some 1e87
     assert sums.is_finite()
-    step = take_step(model, pilot, pilot.coef, sums, None)
+    step = step_from(model, pilot, pilot.coef, sums, None)
     assert step.retreated
     np.testing.assert_allclose(step.coef, [np.log(rows.y[:100].mean()), 0.0, 0.0])
 
@@ -221,7 +227,7 @@ def test_a_dispersion_that_cannot_be_foretold_is_the_pilot_rows_own():
     model, rows = model_of("gamma", "log"), simulate("gamma", 4000)
     pilot, sums = pilot_of(rows, model, 400)
     sums = replace(sums, pearson=-1e6)  # so that no gradient brings it above 0
-    step = take_step(model, pilot, pilot.coef, sums, None)
+    step = step_from(model, pilot, pilot.coef, sums, None)
     assert step.ahead.pearson == pytest.approx(10 * moments(pilot.rows, model, step.coef).pearson)
     assert np.isfinite(step.distance)
 

@@ -65,7 +65,7 @@ def test_they_are_named_before_the_passes_of_the_fit(table, monkeypatch):
     def never(*_):
         raise RuntimeError("the method began")
 
-    monkeypatch.setattr(GLMRegressor, "_estimate", never)
+    monkeypatch.setattr(GLMRegressor, "_plan", never)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ManyLevelsWarning)
         with pytest.raises(ManyLevelsWarning):

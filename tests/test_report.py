@@ -126,10 +126,10 @@ def test_each_of_these_warnings_takes_the_verdict_back(category):
     x, y, _ = make_glm(4000, 2, family="poisson")
     glm = GLMRegressor("poisson").fit(x, y)
     assert "would not change a digit" in verdict(glm) or "small beside the sampling error" in verdict(glm)
-    glm.estimate_ = replace(glm.estimate_, warnings=((category, "But."),))
+    glm.record_ = replace(glm.record_, estimate=replace(glm.estimate_, warnings=((category, "But."),)))
     assert verdict(glm).startswith("The warnings say why")
     assert "in doubt" in glm.summary().verdict
-    glm.estimate_ = replace(glm.estimate_, warnings=((AliasingWarning, "Some."),))
+    glm.record_ = replace(glm.record_, estimate=replace(glm.estimate_, warnings=((AliasingWarning, "Some."),)))
     assert "in doubt" not in glm.summary().verdict
 
 

@@ -104,7 +104,7 @@ def test_the_fit_is_statsmodels(formula):
     frame = table(12_000).astype({"a": str, "b": str})
     data = dd.from_pandas(frame, npartitions=4)
     glm = GLMRegressor("poisson", formula=formula, method=MLE(tol=1e-14)).fit(data)
-    assert glm._fitted_model.design.wide
+    assert glm.record_.model.design.wide
     matrix = formulaic.model_matrix(formula, frame).rhs
     peer = sm.GLM(frame["y"], np.asarray(matrix), family=sm.families.Poisson()).fit(tol=1e-14)
     names = ["intercept" if name == "Intercept" else name for name in matrix.columns]
@@ -118,7 +118,7 @@ def test_later_rows_have_gaps_and_new_levels():
     frame.loc[::9, "c"] = pd.NA
     glm = GLMRegressor("poisson", formula="y ~ a:C(c) + b", missing="drop", method=MLE(tol=1e-14))
     glm.fit(dd.from_pandas(frame, npartitions=3))
-    assert [product.width for product in glm._fitted_model.design.wide] == [3, 4 * 39]
+    assert [product.width for product in glm.record_.model.design.wide] == [3, 4 * 39]
     whole = frame.dropna().astype({"c": int})
     assert glm.n_missing_ == len(frame) - len(whole)
     matrix = np.asarray(formulaic.model_matrix("y ~ a:C(c) + b", whole).rhs)

@@ -25,6 +25,10 @@ from dask_onestep import GLMRegressor
 
 RESULTS = Path(__file__).with_name("results")
 OURS = ("cholesky", "qr")
+# The kernels that a BLAS chooses for a processor add products in another order, which moves the last digits. One
+# rounding more or less doubles or halves an error, .3 digits, and the worst of several coefficients is compared.
+# Beyond 13 digits an error is a few roundings of the result itself.
+SLACK, FULL = 0.5, 13.0
 
 
 def ours(reference: Reference, solver: str) -> tuple[np.ndarray, np.ndarray]:
@@ -82,11 +86,11 @@ def digits() -> pd.DataFrame:
 
 
 def behind(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows where statsmodels has more whole digits right than the better of our solvers, luck apart."""
+    """Return the rows where statsmodels has more digits right than the better of our solvers, luck and slack apart."""
     wide = table.pivot(index=["data", "what"], columns="package", values="digits")
-    wide = np.floor(wide.clip(upper=wide["exact"], axis=0))
+    wide = wide.clip(upper=wide["exact"].clip(upper=FULL), axis=0)
     best = wide[[f"dask_onestep {solver}" for solver in OURS]].max(axis=1)
-    return wide[best < wide.filter(like="statsmodels").max(axis=1)]
+    return wide[best < wide.filter(like="statsmodels").max(axis=1) - SLACK]
 
 
 def markdown(table: pd.DataFrame, what: str) -> str:
@@ -118,7 +122,11 @@ def main(arguments: list[str] | None = None) -> None:
     if options.write:
         table.assign(commit=commit()).to_csv(RESULTS / "digits.csv", index=False, float_format="%.2f")
     lost = behind(table)
-    print("statsmodels is ahead of both solvers nowhere." if lost.empty else f"statsmodels is ahead:\n{lost}")
+    print(
+        "statsmodels has nowhere more than half a digit more than both solvers."
+        if lost.empty
+        else f"statsmodels is ahead:\n{lost}"
+    )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from dask_onestep.kernels.rows import Block
 from dask_onestep.kernels.surrogate import scores
 from dask_onestep.kernels.threads import one_blas_thread
 from dask_onestep.links import resolve_link
-from dask_onestep.methods import Problem
+from dask_onestep.methods import Estimate, Look, Pass, Plan, Problem, Settle
 
 __all__ = ["full_pass", "gram", "one_step", "one_step_in_graphs", "reading", "score_pass"]
 
@@ -43,28 +43,24 @@ class Parts:
         return sum(len(block.y) for block in self.blocks)
 
 
-@dataclass
+@dataclass(frozen=True)
 class InThreads(Problem):
     """A problem without Dask: its passes run in a pool of threads, all else where it is called."""
 
     pool: Executor = field(kw_only=True)
 
-    def total(self, kernel: Callable[..., Any], *arguments: Any, name: str) -> Any:
-        self.n_passes += 1
-        run = partial(run_kernel, kernel=kernel, model=self.model, classes=self.classes, arguments=arguments)
-        level = list(self.pool.map(run, self.blocks.blocks))
-        while len(level) > 1:
-            level = [add_all(level[at : at + FAN_IN]) for at in range(0, len(level), FAN_IN)]
-        return level[0]
-
     def apply(self, function: Callable[..., Any], *arguments: Any, name: str) -> Any:
         return function(*arguments)
 
-    def settle(self, value: Any) -> Any:
-        return value
-
-    def value(self, value: Any) -> Any:
-        return value
+    def answer(self, request: Pass | Settle | Look) -> Any:
+        """Return the answer to what a plan asks for; handles are values."""
+        if not isinstance(request, Pass):
+            return request.handle
+        about = {"kernel": request.kernel, "model": request.model, "classes": request.classes}
+        level = list(self.pool.map(partial(run_kernel, **about, arguments=request.arguments), self.blocks.blocks))
+        while len(level) > 1:
+            level = [add_all(level[at : at + FAN_IN]) for at in range(0, len(level), FAN_IN)]
+        return level[0]
 
 
 @dataclass(frozen=True)
@@ -75,22 +71,12 @@ class Node:
     tasks: dict[Any, GraphNode]
 
 
-@dataclass
+@dataclass(frozen=True)
 class InGraphs(Problem):
     """A problem whose tasks are handed to Dask's threads as they are: no collection, no names that tell data apart."""
 
     threads: int = field(kw_only=True)
     numbers: Iterator[int] = field(default_factory=count)
-
-    def total(self, kernel: Callable[..., Any], *arguments: Any, name: str) -> Node:
-        self.n_passes += 1
-        level = [
-            self.apply(_run_block, block, kernel, self.model, self.classes, *arguments, name=name)
-            for block in self.blocks.blocks
-        ]
-        while len(level) > 1:
-            level = [self.apply(_add_all, *level[at : at + FAN_IN], name=name) for at in range(0, len(level), FAN_IN)]
-        return level[0]
 
     def apply(self, function: Callable[..., Any], *arguments: Any, name: str) -> Node:
         key, tasks = (name, next(self.numbers)), {}
@@ -99,11 +85,33 @@ class InGraphs(Problem):
         refs = (TaskRef(value.key) if isinstance(value, Node) else value for value in arguments)
         return Node(key, tasks | {key: Task(key, function, *refs)})
 
-    def settle(self, value: Node) -> Node:
-        return Node(value.key, {value.key: DataNode(value.key, self.value(value))})
+    def answer(self, request: Pass | Settle | Look) -> Any:
+        """Return the answer to what a plan asks for; handles are nodes."""
+        if isinstance(request, Pass):
+            return self._tree(request)
+        node = request.handle
+        value = get(node.tasks, node.key, num_workers=self.threads)
+        return value if isinstance(request, Look) else Node(node.key, {node.key: DataNode(node.key, value)})
 
-    def value(self, value: Node) -> Any:
-        return get(value.tasks, value.key, num_workers=self.threads)
+    def _tree(self, request: Pass) -> Node:
+        about, name = (request.kernel, request.model, request.classes, *request.arguments), request.name
+        level = [self.apply(_run_block, block, *about, name=name) for block in self.blocks.blocks]
+        while len(level) > 1:
+            level = [self.apply(_add_all, *level[at : at + FAN_IN], name=name) for at in range(0, len(level), FAN_IN)]
+        return level[0]
+
+
+def follow(problem: InThreads | InGraphs, plan: Plan) -> Estimate:
+    """Return the estimate that a plan leads to, each request answered as it comes."""
+    answer = None
+    while True:
+        try:
+            with one_blas_thread(), np.errstate(all="ignore"):  # as in tasks
+                request = plan.send(answer)
+        except StopIteration as end:
+            found = end.value
+            return found if isinstance(found, Estimate) else problem.answer(Look(found))
+        answer = problem.answer(request)
 
 
 def _run_block(block: Block, kernel: Callable[..., Any], model: Model, classes: Any, *arguments: Any) -> Any:
@@ -117,13 +125,15 @@ def _add_all(*records: Any) -> Any:
 def one_step(X, y, problem) -> Callable[[], np.ndarray]:
     """Return the one-step fit: the package's own method and kernels, its sums added as Dask's tree adds them."""
     pool, model, blocks = ThreadPoolExecutor(problem["threads"]), _model(X, problem), _blocks(X, y, problem)
-    return lambda: OneStep().estimate(InThreads(model, Parts(blocks), pool=pool)).coef
+    whole = InThreads(model, Parts(blocks), pool=pool)
+    return lambda: follow(whole, OneStep().plan(whole)).coef
 
 
 def one_step_in_graphs(X, y, problem) -> Callable[[], np.ndarray]:
     """Return the same fit with its tasks in Dask's threads: what is not the package's own."""
     model, blocks = _model(X, problem), _blocks(X, y, problem)
-    return lambda: OneStep().estimate(InGraphs(model, Parts(blocks), threads=problem["threads"])).coef
+    whole = InGraphs(model, Parts(blocks), threads=problem["threads"])
+    return lambda: follow(whole, OneStep().plan(whole)).coef
 
 
 def full_pass(X, y, problem) -> Callable[[], None]:
@@ -141,8 +151,10 @@ def _pass(X, y, problem, kernel: Callable[..., Any]) -> Callable[[], None]:
     classes = np.array([0.0, 1.0]) if model.classify else None
     coef = np.r_[0.5, np.full(X.shape[1], 0.1)]
 
+    whole = InThreads(model, Parts(blocks), pool=pool, classes=classes)
+
     def fit():
-        InThreads(model, Parts(blocks), pool=pool, classes=classes).total(kernel, coef, name="pass")
+        whole.answer(whole.total(kernel, coef, name="pass"))
 
     return fit
 

@@ -156,8 +156,7 @@ def likelihood_ratio(
         glm = estimator_for(table, terms, family, link, method, pilot_size, seed, "nonrobust", missing, not quiet)
         with same_columns(table, files, columns), one_line_warnings():
             glm.fit(table, sample_weight=weights, offset=offset)
-            design = glm._fitted_model.design
-            null = [name for part in term for name in (["intercept"] if part == "1" else design.columns_of(part))]
+            null = ["intercept" if part == "1" else part for part in term]
             result = glm.likelihood_ratio_test(table, null=null, sample_weight=weights, offset=offset)
         show_text(str(result))
 
@@ -179,7 +178,7 @@ def predict(
     with one_line_errors(), computing_on(scheduler, workers):
         check_predictions_path(output)
         glm = read_model(model, trust_pickle=trust_pickle)
-        design = glm._fitted_model.design
+        design = glm.record_.design
         columns = [*getattr(glm, "feature_names_in_", ()), *([] if offset is None else [offset])]
         table = read_table(files, columns=columns, categories=() if design is None else categories_of(design.terms))
         with same_columns(table, files, columns), one_line_warnings():

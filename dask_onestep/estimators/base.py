@@ -25,12 +25,15 @@ from dask_onestep.frames import frame_dtypes
 from dask_onestep.graph import apply, gather
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.designs.design import Design
+from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.kernels.model import Model
 from dask_onestep.links import LinkLike, resolve_link
-from dask_onestep.methods import Estimate, Problem, resolve_method
-from dask_onestep.methods.examine import examine
+from dask_onestep.methods import Estimate, FitRecord, Inputs, Problem, resolve_method
+from dask_onestep.methods.driver import run
 from dask_onestep.methods.overdispersion import wants_alpha
-from dask_onestep.methods.solving import solve
+from dask_onestep.methods.requests import Plan
+from dask_onestep.methods.separation import examined
+from dask_onestep.methods.solver import solved
 
 __all__ = ["GLMBase", "attach"]
 
@@ -99,21 +102,31 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         >>> GLMRegressor("poisson").fit(X, y).n_passes_
         2
         """
-        method, problem = self._prepare(X, y, sample_weight, offset, groups, lazy=False)
-        # At once: with thousands of levels the passes to come take long.
-        for category, text in problem.remarks:
-            warnings.warn(with_pointer(category, text), category, stacklevel=2)
-        said = problem.remarks
-        with np.errstate(all="ignore"), saying_how_to_rechunk(problem.blocks):  # warnings of NumPy as in the tasks
-            problem, estimate = self._estimate(method, problem)
-            estimate = examine(problem, estimate)
-        _attach_with(self, problem.model, estimate, said)
+        method, problem, inputs, table = self._prepare(X, y, sample_weight, offset, groups, lazy=False)
+        with saying_how_to_rechunk(problem.blocks):
+            specified = run(problem, self._specified(problem, table))
+            problem, remarks = specified.value
+            # At once: with thousands of levels the passes to come take long.
+            for category, text in remarks:
+                warnings.warn(with_pointer(category, text), category, stacklevel=2)
+            outcome = run(problem, self._plan(problem, method, inputs))
+        model, estimate = outcome.value
+        _attach(self, model, estimate, inputs, remarks, specified.n_passes + outcome.n_passes)
         for category, text in estimate.warnings:
             warnings.warn(with_pointer(category, text), category, stacklevel=2)
         return self
 
-    def _estimate(self, method: Any, problem: Problem) -> tuple[Problem, Estimate]:
-        return problem, solve(problem, method)
+    def _plan(self, problem: Problem, method: Any, inputs: Inputs) -> Plan:
+        """Return the plan of a fit, which returns what was fitted and the estimate."""
+        estimate = yield from solved(problem, method)
+        return problem.model, (yield from examined(problem, estimate))
+
+    def _specified(self, problem: Problem, table: tuple[Terms, dict[str, Any]] | None) -> Plan:
+        """Return the plan of the problem with its design, and of what is to be said of the table."""
+        if table is None:
+            return problem, ()
+        design, remarks = yield from specify(problem, *table)
+        return replace(problem, model=self._model(design.names, design)), remarks
 
     def fit_delayed(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None, groups: Any = None
@@ -150,24 +163,26 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         [2, 3]
         """
         fitted = copy.deepcopy(self)
-        method, problem = fitted._prepare(X, y, sample_weight, offset, groups, lazy=True)
+        method, problem, inputs, table = fitted._prepare(X, y, sample_weight, offset, groups, lazy=True)
+        problem, remarks = run(problem, fitted._specified(problem, table)).value
         if wants_alpha(problem):
             raise ValueError("fit_delayed: alpha='estimate' must look between passes; use fit, or give alpha.")
         if problem.solver == "qr":
             raise ValueError("fit_delayed: solver='qr' must look at the columns before the first step; use fit.")
-        return apply(_attach_with, fitted, problem.model, method.estimate(problem), problem.remarks, name="fitted")
+        found = run(problem, solved(problem, method))
+        arguments = fitted, problem.model, found.value, inputs, remarks, found.n_passes
+        return apply(_attach, *arguments, name="fitted")
 
     def _prepare(
         self, X: Any, y: Any, sample_weight: Any, offset: Any, groups: Any, *, lazy: bool
-    ) -> tuple[Any, Problem]:
+    ) -> tuple[Any, Problem, Inputs, tuple[Terms, dict[str, Any]] | None]:
         method = resolve_method(self.method)
         if y is None and self.formula is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         if (groups is not None) != (self.cov_type == "cluster"):
             raise ValueError("groups= and cov_type='cluster' go together: one was given without the other.")
-        self._had_weight, self._had_offset = sample_weight is not None, offset is not None
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": groups}
-        self._taken = tuple(part for part in parts.values() if isinstance(part, str))
+        in_frame = tuple(part for part in parts.values() if isinstance(part, str))
         data, terms = self._read(X, parts)
         problem = Problem(
             self._model(() if terms is not None else data.columns),
@@ -178,10 +193,8 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
             scheduler=scheduler_of(data),
             verbose=self.verbose,
         )
-        if terms is not None:
-            design = specify(problem, terms, frame_dtypes(data.x))
-            problem.model = self._model(design.names, design)
-        return method, problem
+        table = None if terms is None else (terms, frame_dtypes(data.x))
+        return method, problem, Inputs(sample_weight is not None, offset is not None, in_frame), table
 
     def _model(self, columns: tuple[str, ...], design: Design | None = None) -> Model:
         for option, choices in _CHOICES.items():
@@ -251,30 +264,30 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         return tags
 
 
-def _attach_with(estimator: Any, model: Model, estimate: Estimate, remarks: tuple) -> Any:
+def _attach(estimator: Any, model: Model, estimate: Estimate, inputs: Inputs, remarks: tuple, n_passes: int) -> Any:
     """Set what ``fit`` promises, what was said before the method began among the warnings."""
-    return attach(estimator, model, replace(estimate, warnings=(*remarks, *estimate.warnings)) if remarks else estimate)
+    estimate = replace(estimate, n_passes=n_passes, warnings=(*remarks, *estimate.warnings))
+    method = type(resolve_method(estimator.method)).__name__
+    return attach(estimator, FitRecord.of(model, estimate, inputs, method, estimator.cov_type))
 
 
-def attach(estimator: Any, model: Model, estimate: Estimate) -> Any:
+def attach(estimator: Any, record: FitRecord) -> Any:
     """Set what ``fit`` promises.
 
     Parameters
     ----------
     estimator : GLMBase
         The estimator; it is changed.
-    model : Model
-        What was fitted.
-    estimate : Estimate
-        What was found.
+    record : FitRecord
+        What was fitted, and what was found.
 
     Returns
     -------
     GLMBase
         The same estimator.
     """
-    estimator.estimate_ = estimate
-    estimator._fitted_model, estimator.family_ = model, model.family
+    estimate, model = record.estimate, record.model
+    estimator.record_, estimator.estimate_, estimator.family_ = record, estimate, model.family
     first = int(model.fit_intercept)
     coef, intercept = estimate.coef[first:], estimate.coef[0] if first else 0.0
     if estimate.classes is not None:

@@ -13,7 +13,8 @@ from dask_onestep.estimators.base import GLMBase
 from dask_onestep.families import Binomial, Family, Multinomial
 from dask_onestep.kernels.classes.labels import MoreClassesError
 from dask_onestep.kernels.scoring import Predictor, hits
-from dask_onestep.methods import Estimate, Problem
+from dask_onestep.methods import Inputs, Problem
+from dask_onestep.methods.requests import Plan
 
 __all__ = ["GLMClassifier"]
 
@@ -83,22 +84,23 @@ class GLMClassifier(ClassifierMixin, GLMBase):
     def _family(self) -> Family:
         return Binomial()
 
-    def _estimate(self, method: Any, problem: Problem) -> tuple[Problem, Estimate]:
+    def _plan(self, problem: Problem, method: Any, inputs: Inputs) -> Plan:
         try:
-            return super()._estimate(method, problem)
+            return (yield from super()._plan(problem, method, inputs))
         except MoreClassesError as found:
             # How many coefficients there are shows only now, after a pass: begin again.
-            if cure := self._not_multinomial(method, problem):
+            if cure := self._not_multinomial(method, problem, inputs):
                 raise MoreClassesError(found.classes, cure) from None
-            outcomes = tuple(str(label) for label in found.classes[1:])
-            model = replace(problem.model, family=Multinomial(), outcomes=outcomes)
-            return super()._estimate(method, replace(problem, model=model, classes=None))
+            classes = found.classes
+        outcomes = tuple(str(label) for label in classes[1:])
+        model = replace(problem.model, family=Multinomial(), outcomes=outcomes)
+        return (yield from super()._plan(replace(problem, model=model, classes=None), method, inputs))
 
-    def _not_multinomial(self, method: Any, problem: Problem) -> str:
+    def _not_multinomial(self, method: Any, problem: Problem, inputs: Inputs) -> str:
         """Return what stands in the way of more than two classes, and the cure; nothing if nothing does."""
         if getattr(problem.model.link, "name", None) != "logit":
             return f"With more the model is a multinomial logit, and link={self.link!r} has none: use link='logit'."
-        if self._had_offset:
+        if inputs.had_offset:
             return (
                 "A multinomial logit takes no offset, since one value a row cannot say to which classes it belongs: "
                 "drop offset=, or make it a column of X."
@@ -269,10 +271,10 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         >>> bool(0.5 < glm.score(X, y) < 1)
         True
         """
-        problem = self._problem(X, y, sample_weight, offset)
-        problem.classes = None  # a label that fit has not seen is predicted wrong, not an error
-        predictor = Predictor(self._fitted_model, self._coefficients(), "label", self.classes_)
-        sums = problem.value(problem.total(hits, predictor, name="score"))
+        predictor = Predictor(self.record_.model, self.record_.coef, "label", self.classes_)
+        # The labels as they are: one that fit has not seen is predicted wrong, not an error.
+        data = {"sample_weight": sample_weight, "offset": offset}
+        sums = self.total(hits, X, y, arguments=(predictor,), name="score", encoded=False, **data)
         return sums.right / sums.weight
 
     def __sklearn_tags__(self) -> Any:

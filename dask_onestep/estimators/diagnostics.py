@@ -13,13 +13,18 @@ from dask_onestep.fit_statistics import FitStatistics, finish
 from dask_onestep.kernels.classes.multinomial_statistics import multinomial_sums
 from dask_onestep.kernels.scoring import RESIDUALS
 from dask_onestep.kernels.statistics import fit_sums
-from dask_onestep.methods import MLE, Problem
+from dask_onestep.methods import MLE, Estimate, FitRecord, Problem
+from dask_onestep.methods.driver import run
+from dask_onestep.methods.method import estimated
+from dask_onestep.methods.requests import Look, Plan
 
 __all__ = ["Diagnostics"]
 
 
 class Diagnostics:
     """Statistics, intervals and residuals; all of them read data."""
+
+    record_: FitRecord
 
     def fit_statistics(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> FitStatistics:
         """Return log-likelihood, deviances, information criteria and pseudo-R².
@@ -49,15 +54,9 @@ class Diagnostics:
         """
         check_is_fitted(self)
         problem = self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
-        estimate = self.estimate_  # type: ignore[attr-defined]
-        null = None if offset is None else _null_intercept(problem)
-        coef = np.nan_to_num(estimate.coef)
-        if problem.model.outcomes:
-            total = problem.total(multinomial_sums, coef, name="fit-statistics")
-        else:
-            total = problem.total(fit_sums, coef, estimate.dispersion, null, name="fit-statistics")
-        sums = problem.value(total)
-        return finish(problem.model, sums, int(np.isfinite(estimate.coef).sum()), estimate.dispersion)
+        estimate, rank = self.record_.estimate, self.record_.rank
+        sums = run(problem, _fit_sums(problem, estimate, with_offset=offset is not None)).value
+        return finish(problem.model, sums, rank, estimate.dispersion)
 
     def predict_interval(self, X: Any, level: float = 0.95, *, offset: Any = None) -> Any:
         """Return a confidence interval of each row's mean.
@@ -102,7 +101,7 @@ class Diagnostics:
         if not 0 < level < 1:
             raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
         quantile = float(norm.isf((1.0 - level) / 2.0))
-        covariance = self.estimate_.covariance  # type: ignore[attr-defined]
+        covariance = self.record_.covariance
         return self._predict(X, offset, "interval", covariance=covariance, quantile=quantile, **known)  # type: ignore[attr-defined]
 
     def residuals(
@@ -144,7 +143,7 @@ class Diagnostics:
         check_is_fitted(self)
         if kind not in RESIDUALS:
             raise ValueError(f"kind={kind!r} is not known. Choose one of {', '.join(map(repr, RESIDUALS))}.")
-        if kind == "working" and self._fitted_model.outcomes:  # type: ignore[attr-defined]
+        if kind == "working" and self.record_.model.outcomes:
             raise ValueError(
                 "kind='working' is (y - mean)/slope of the one linear predictor of a row, and a multinomial logit has "
                 "one for each class. Choose 'response', 'pearson' or 'deviance'."
@@ -152,8 +151,14 @@ class Diagnostics:
         return self._row_residuals(X, y, sample_weight, offset, kind)  # type: ignore[attr-defined]
 
 
-def _null_intercept(problem: Problem) -> float:
-    model = problem.model
-    null = replace(model, fit_intercept=True, fixed=tuple((name, 0.0) for name in model.columns))
-    restricted = Problem(null, problem.blocks, scheduler=problem.scheduler)
-    return float(MLE().estimate(restricted).coef[0])  # type: ignore[union-attr]
+def _fit_sums(problem: Problem, estimate: Estimate, *, with_offset: bool) -> Plan:
+    coef = np.nan_to_num(estimate.coef)
+    if problem.model.outcomes:
+        return (yield Look((yield problem.total(multinomial_sums, coef, name="fit-statistics"))))
+    null = None
+    if with_offset:
+        model = problem.model
+        fixed = tuple((name, 0.0) for name in model.columns)
+        only = replace(problem, model=replace(model, fit_intercept=True, fixed=fixed), classes=None)
+        null = float((yield from estimated(only, MLE())).coef[0])
+    return (yield Look((yield problem.total(fit_sums, coef, estimate.dispersion, null, name="fit-statistics"))))

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from dask_onestep.inference import TestResult, parse_null, score_statistic, score_statistic_beside
-from dask_onestep.inference.hypotheses import null_text
-from dask_onestep.kernels.likelihood import log_likelihoods
-from dask_onestep.kernels.model import Model
-from dask_onestep.methods import Problem, drop_each, resolve_method
-from dask_onestep.methods.solving import orthogonalized, solve
+from dask_onestep.exceptions import DistanceWarning, with_pointer
+from dask_onestep.inference import TestResult, score_statistic, score_statistic_beside
+from dask_onestep.inference.hypotheses import Hypothesis, parse_hypothesis
+from dask_onestep.inference.ratios import Said, counted, doubts, news, note_of, ratio_test, statistic_error
+from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.methods import Estimate, FitRecord, Problem, resolve_method
+from dask_onestep.methods.driver import run_all
+from dask_onestep.methods.restricted import (
+    Null,
+    compare,
+    compare_by_method,
+    fit_restricted,
+    moments_at,
+    unrestricted_end,
+)
 
 __all__ = ["Hypotheses"]
 
@@ -22,7 +33,7 @@ __all__ = ["Hypotheses"]
 class Hypotheses:
     """Likelihood-ratio and score tests."""
 
-    _fitted_model: Model
+    record_: FitRecord
 
     def likelihood_ratio_test(
         self, X: Any, y: Any = None, null: Any = None, *, sample_weight: Any = None, offset: Any = None
@@ -31,8 +42,8 @@ class Hypotheses:
 
         The restricted model is fitted by the estimator's own method, on the same pilot rows (redrawn by
         the same seed), the fixed coefficients' columns moved into the offset.  One pass then gives both
-        log-likelihoods.  As neither fit need be at its maximum, the statistic can come out slightly
-        negative; it is then zero, and the result says so.
+        log-likelihoods, and λ² at both estimates.  Warnings of the restricted fit are issued, and stand in the
+        result's note; so does the error of the statistic where an estimate is not at its maximum.
 
         Passes: those of the method, and one.  For `Pilot`, the ratio of the pilot rows, and `Average`, the sum
         of the blocks' own statistics against χ²(K·s): one.
@@ -41,9 +52,10 @@ class Hypotheses:
         ----------
         X, y, sample_weight, offset
             The data of ``fit``.
-        null : str, list of str, or dict
-            Coefficients that are zero jointly, or name → value; "intercept" included.  Of more than two classes a
-            covariate stands for its coefficients of all classes, and "class:name" for one.
+        null : str, list of str, dict, or tuple of two arrays
+            Coefficients or terms of the formula that are zero jointly, name → value, constraints such as ``"x1 = x2"``
+            (extra ``formula``), or (R, r) for R β = r; "intercept" included.  Of more than two classes a covariate
+            stands for its coefficients of all classes, and "class:name" for one.
 
         Returns
         -------
@@ -67,24 +79,12 @@ class Hypotheses:
         >>> result.df, result.distribution, bool(result.p_value < 0.001)
         (2, 'chi2', True)
         """
-        values, problem = self._null(X, y, null, sample_weight, offset)
-        estimate = self.estimate_  # type: ignore[attr-defined]
-        method = self._same_pilot()
-        restricted = problem.restricted(values)
-        text = null_text(values, problem.model.by_regressor)
-        if hasattr(method, "likelihood_ratio"):
-            # Methods whose estimates maximise no likelihood of all rows have a ratio of their own.
-            if estimate.solver == "qr":
-                problem, restricted = orthogonalized(problem), orthogonalized(restricted)
-            statistic, df, df_denom = method.likelihood_ratio(problem, restricted)
-            return _result(statistic, df, df_denom, text)
-        found = self._fit_restricted(method, restricted)
-        coefs = np.stack([np.nan_to_num(estimate.coef), embed(problem, values, found)])
-        sums = problem.value(problem.total(log_likelihoods, coefs, name="log-likelihoods"))
-        self._check_rows(sums.n)
-        rank = int(np.isfinite(estimate.coef).sum())
-        df = rank - int(np.isfinite(found).sum())
-        return self._ratio(sums.loglik, sums.deviance, 1, df, text)
+        asked, problem = self._null(X, y, null, sample_weight, offset)
+        result, said = self._ratio_tests(problem, {asked.text: (asked.fixed, asked.ties)})[asked.text]
+        if isinstance(said, Exception):
+            raise said
+        self._issue([said])
+        return result
 
     def score_test(
         self, X: Any, y: Any = None, null: Any = None, *, sample_weight: Any = None, offset: Any = None
@@ -101,9 +101,10 @@ class Hypotheses:
         ----------
         X, y, sample_weight, offset
             The data of ``fit``.
-        null : str, list of str, or dict
-            Coefficients that are zero jointly, or name → value; "intercept" included.  Of more than two classes a
-            covariate stands for its coefficients of all classes, and "class:name" for one.
+        null : str, list of str, dict, or tuple of two arrays
+            Coefficients or terms of the formula that are zero jointly, name → value, constraints such as ``"x1 = x2"``
+            (extra ``formula``), or (R, r) for R β = r; "intercept" included.  Of more than two classes a covariate
+            stands for its coefficients of all classes, and "class:name" for one.
 
         Returns
         -------
@@ -126,40 +127,51 @@ class Hypotheses:
         >>> result.null, bool(result.p_value > 0.01)
         ('x1 = -0.5', True)
         """
-        values, problem = self._null(X, y, null, sample_weight, offset)
-        model, estimate = problem.model, self.estimate_  # type: ignore[attr-defined]
-        found = self._fit_restricted(self._same_pilot(), problem.restricted(values))
-        tested = np.array([name in values for name in model.names])
-        coef, basis = embed(problem, values, found), None
-        if estimate.solver == "qr":
-            problem = orthogonalized(problem)
-            basis = problem.model.basis
-        sums = problem.value(problem.moments(coef if basis is None else basis.orthogonal(coef)))
+        asked, problem = self._null(X, y, null, sample_weight, offset)
+        model, estimate = problem.model, self.record_.estimate
+        (found,) = fit_restricted(problem, self._same_pilot(), [(asked.fixed, asked.ties)])
+        if found.error is not None:
+            raise found.error
+        tested, directions = ~found.model.is_free, found.model.directions
+        plans = [moments_at(problem, found.coef, orthogonal=estimate.solver == "qr")]
+        if model.family.has_dispersion:
+            plans.append(unrestricted_end(problem, estimate))
+        (sums, basis), *end = (outcome.value for outcome in run_all(problem, plans))
+        phi = end[0][1] if end else 1.0
         self._check_rows(sums.n)
-        if basis is None:
+        if basis is None and not asked.ties:
             statistic = score_statistic(sums.score, sums.information, tested, intercept=model.has_intercept)
         else:
-            classes = max(1, len(model.outcomes))
-            nuisance = np.kron(np.eye(classes), basis.directions)[:, ~tested[np.tile(basis.kept, classes)]]
+            nuisance = directions if basis is None else basis.along(directions)
             statistic = score_statistic_beside(sums.score, sums.information, nuisance)
-        robust = self.cov_type != "nonrobust"  # type: ignore[attr-defined]
-        note = "By the expected information; wald_test is robust." if robust else ""
-        s, df_denom = int(tested.sum()), self._df_denom()  # type: ignore[attr-defined]
-        if model.family.has_dispersion:
-            statistic = statistic / (s * estimate.dispersion)
-        return TestResult.of(
-            statistic, s, df_denom, null=null_text(values, model.by_regressor), test="Score", note=note
+        s, df_denom = int(np.isfinite(estimate.coef[tested]).sum()), self.record_.df_denom
+        # What a step in all coefficients gains beyond the statistic, a step in the nuisance coefficients gains.
+        whole = factorize(sums.information, intercept=basis is None and model.has_intercept).decrement(sums.score)
+        said = news(found.warnings, estimate.warnings)
+        if what := statistic_error(statistic / phi, np.nan, (whole - statistic) / phi):
+            said = (*said, (DistanceWarning, what))
+        robust = "By the expected information; wald_test is robust." if self.record_.cov_type != "nonrobust" else ""
+        result = TestResult.of(
+            statistic / (s * phi) if model.family.has_dispersion else statistic,
+            s,
+            df_denom,
+            null=asked.text,
+            test="Score",
+            note=note_of(said, robust),
         )
+        self._issue([said])
+        return result
 
     def drop1(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> pd.DataFrame:
-        """Return the likelihood-ratio test of each covariate alone: the model against that without it.
+        """Return the likelihood-ratio test of each term alone: the model compared with that without it.
 
-        All restricted fits share their passes: many β in one reading.  They are by the estimator's own
-        method, on the same pilot rows.  Of more than two classes a covariate goes from all of them at once, with
-        C − 1 degrees of freedom.
+        Terms are those of the formula, the columns of a table, or the columns of X.  As in R's ``drop1``, a term that
+        another one contains, as ``a:b`` contains ``a``, is not dropped.  All restricted fits share their passes, and
+        the pilot rows.  They are by the estimator's own method.  Of more than two classes a term is dropped from all
+        of them at once.
 
-        Passes: 3 for `OneStep` (pilot, step, log-likelihoods), and one for each further step; for `MLE` as
-        many as the slowest restricted fit takes, about 4.  One more where ``fit`` solved by QR.
+        Passes: as many as the slowest restricted fit takes, and one for the log-likelihoods: 3 for `OneStep`, and one
+        for each further step.  One more where ``fit`` solved by QR.  One in all for `Pilot` and `Average`.
 
         Parameters
         ----------
@@ -169,13 +181,13 @@ class Hypotheses:
         Returns
         -------
         DataFrame
-            One row a covariate; columns df, statistic, p_value, loglik and deviance of the model
-            without it.  NaN for aliased ones.
+            One row per term; columns df, statistic, p_value, loglik and deviance of the model without it, and note,
+            the warnings of its fit.  NaN for aliased terms, and where a fit failed; the note says why.
 
         Raises
         ------
         ValueError
-            If the estimator's method is neither `OneStep` nor `MLE`.
+            If the estimator's method has no likelihood-ratio test, or no restricted model could be fitted.
 
         Examples
         --------
@@ -186,91 +198,96 @@ class Hypotheses:
         >>> glm.drop1(X, y).index.tolist()
         ['x0', 'x1']
         """
-        check_is_fitted(self)
-        estimate = self.estimate_  # type: ignore[attr-defined]
         problem = self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
-        groups = {name: group for name, group in problem.model.by_regressor.items() if name != "intercept"}
-        tested = {name: group for name, group in groups.items() if not self._aliased(group)}
-        coefs = drop_each(problem, self._same_pilot(), estimate, list(tested.values()))
-        sums = problem.value(
-            problem.total(log_likelihoods, np.vstack([np.nan_to_num(estimate.coef), coefs]), name="log-likelihoods")
-        )
-        self._check_rows(sums.n)
+        terms = {term: names for term, names in self.record_.by_term.items() if term not in self.record_.contained}
+        nulls: dict[str, Null] = {
+            term: (dict.fromkeys(names, 0.0), ()) for term, names in terms.items() if not self._aliased(names)
+        }
+        tests = self._ratio_tests(problem, nulls)
+        errors = [said for _, said in tests.values() if isinstance(said, Exception)]
+        if errors and len(errors) == len(tests):
+            raise errors[0]
+        self._issue([said for _, said in tests.values() if not isinstance(said, Exception)])
         rows = {}
-        for number, (name, group) in enumerate(tested.items(), start=1):
-            test = self._ratio(sums.loglik, sums.deviance, number, len(group), f"{name} = 0")
-            rows[name] = (test.df, test.statistic, test.p_value, sums.loglik[number], sums.deviance[number])
-        columns = ["df", "statistic", "p_value", "loglik", "deviance"]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=columns).reindex(list(groups))
+        for term in terms:
+            result, said = tests.get(term, (None, "Aliased."))
+            if result is None:
+                rows[term] = (*[np.nan] * 5, str(said))
+            else:
+                rows[term] = (result.df, result.statistic, result.p_value, *result.at_null, result.note)
+        columns = ["df", "statistic", "p_value", "loglik", "deviance", "note"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
-    def _null(self, X: Any, y: Any, null: Any, sample_weight: Any, offset: Any) -> tuple[dict[str, float], Problem]:
-        """Return a hypothesis as name → value, and the fitted model beside data."""
+    def _ratio_tests(self, problem: Problem, nulls: dict[str, Null]) -> dict[str, Any]:
+        """Return for each null hypothesis its test and warnings, or None and the error that ended it."""
+        estimate, method = self.record_.estimate, self._same_pilot()
+        if hasattr(method, "likelihood_ratio"):
+            found = compare_by_method(problem, method, estimate, list(nulls.values()))
+            return {text: _own_ratio(each, text, estimate) for text, each in zip(nulls, found, strict=True)}
+        compared = compare(problem, method, estimate, list(nulls.values()))
+        self._check_rows(compared.sums.n)
+        # Where λ² is known, warnings of the distance to the maximum have been looked into.
+        more = doubts(estimate.warnings) if np.isnan(compared.decrements[0]) else ""
+        tests: dict[str, Any] = {}
+        for number, (text, fit) in enumerate(zip(nulls, compared.fits, strict=True), start=1):
+            if fit.error is not None:
+                tests[text] = None, fit.error
+                continue
+            result, said = ratio_test(
+                compared.sums,
+                number,
+                self.record_.rank - fit.rank,
+                text=text,
+                dispersion=compared.dispersion,
+                df_denom=self.record_.df_denom,
+                decrements=compared.decrements.tolist(),
+            )
+            said = (*news(fit.warnings, estimate.warnings), *said)
+            at_null = float(compared.sums.loglik[number]), float(compared.sums.deviance[number])
+            note = " ".join(filter(None, (result.note, note_of(said, more))))
+            tests[text] = replace(result, note=note, at_null=at_null), said
+        return tests
+
+    def _null(self, X: Any, y: Any, null: Any, sample_weight: Any, offset: Any) -> tuple[Hypothesis, Problem]:
+        """Return a hypothesis, and the fitted model with data."""
         check_is_fitted(self)
-        values = parse_null(null, self._fitted_model.by_regressor)
-        if aliased := self._aliased(values):
+        asked = parse_hypothesis(
+            null, self.record_.names, self.record_.by_regressor, self.record_.by_term, self.record_.coef
+        )
+        used = [name for name, some in zip(self.record_.names, (asked.matrix != 0).any(axis=0), strict=True) if some]
+        if aliased := [name for name in used if self._aliased([name])]:
             raise ValueError(f"The null names aliased coefficients, which have no estimate: {', '.join(aliased)}.")
-        return values, self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
+        return asked, self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
 
-    def _ratio(self, loglik: np.ndarray, deviance: np.ndarray, number: int, df: int, text: str) -> TestResult:
-        """Return the test of candidate `number` against candidate 0, the larger model."""
-        df_denom = self._df_denom()  # type: ignore[attr-defined]
-        if np.isnan(df_denom):
-            return _result(2.0 * (loglik[0] - loglik[number]), df, df_denom, text)
-        phi = self.estimate_.dispersion  # type: ignore[attr-defined]
-        return _result((deviance[number] - deviance[0]) / (df * phi), df, df_denom, text)
-
-    def _fit_restricted(self, method: Any, restricted: Problem) -> np.ndarray:
-        if not restricted.model.names:
-            return np.empty(0)
-        return solve(restricted, method).coef
+    def _aliased(self, names: Iterable[str]) -> bool:
+        """Return whether all of some coefficients are aliased."""
+        coef = dict(zip(self.record_.names, self.record_.coef, strict=True))
+        return all(np.isnan(coef[name]) for name in names)
 
     def _same_pilot(self) -> Any:
         """Return the method as it was used, with the seed that it drew."""
         method = resolve_method(self.method)  # type: ignore[attr-defined]
-        seed = getattr(self.estimate_, "random_state", None)  # type: ignore[attr-defined]
+        seed = self.record_.estimate.random_state
         if seed is None or not hasattr(method, "random_state"):
             return method
         return type(method)(**method.get_params(deep=False) | {"random_state": seed})
 
-    def _aliased(self, names: Iterable[str]) -> list[str]:
-        """Return which of some coefficients are aliased."""
-        coef = dict(zip(self._fitted_model.names, self.estimate_.coef, strict=True))  # type: ignore[attr-defined]
-        return [name for name in names if np.isnan(coef[name])]
-
     def _check_rows(self, n: int) -> None:
-        fitted = self.n_samples_  # type: ignore[attr-defined]
+        fitted = self.record_.n_samples
         if n != fitted:
             raise ValueError(f"The data has {n:,} usable rows and fit had {fitted:,}: pass the data of fit.")
 
-
-def embed(problem: Problem, values: dict[str, float], coef: np.ndarray) -> np.ndarray:
-    """Return the coefficients of a restricted fit among all of the model's.
-
-    Parameters
-    ----------
-    problem : Problem
-        The unrestricted problem.
-    values : dict
-        Fixed coefficients, by name.
-    coef : ndarray
-        The others, in order; NaN for aliased ones.
-
-    Returns
-    -------
-    ndarray of shape (d,)
-        All, aliased ones as 0.
-    """
-    names = problem.model.names
-    out = np.array([values.get(name, 0.0) for name in names])
-    out[[name not in values for name in names]] = np.nan_to_num(coef)
-    return out
+    def _issue(self, tests: list[Said]) -> None:
+        for category, text in counted(tests):
+            warnings.warn(with_pointer(category, text), category, stacklevel=3)
 
 
-def _result(statistic: float, df: float, df_denom: float, text: str) -> TestResult:
-    note = ""
-    if statistic < 0:
-        note = f"The statistic came out at {statistic:.2g}, for want of iterations, and was set to 0."
-        statistic = 0.0
+def _own_ratio(found: tuple[float, float, float] | Exception, text: str, estimate: Estimate) -> tuple[Any, Any]:
+    if isinstance(found, Exception):
+        return None, found
+    statistic, df, df_denom = found
     if df == 0:
-        return TestResult(0.0, 0, df_denom, "chi2", 1.0, text, "Likelihood ratio", "Nothing is restricted.")
-    return TestResult.of(float(statistic), df, df_denom, null=text, test="Likelihood ratio", note=note)
+        return TestResult(0.0, 0, df_denom, "chi2", 1.0, text, "Likelihood ratio", "Nothing is restricted."), ()
+    return TestResult.of(
+        max(statistic, 0.0), df, df_denom, null=text, test="Likelihood ratio", note=doubts(estimate.warnings)
+    ), ()

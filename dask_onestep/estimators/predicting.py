@@ -18,14 +18,12 @@ __all__ = ["Predicting", "rows_like"]
 class Predicting(Reading):
     """Predictions and residuals of rows."""
 
-    estimate_: Any
-
     def _predict(self, X: Any, offset: Any, kind: str, **known: Any) -> Any:
         """Return predictions: lazy for Dask input, NumPy otherwise."""
         check_is_fitted(self)
         self._require(offset=offset)
         data = self._data(X, {"y": None, "weights": None, "offset": offset, "groups": None}, response=False)
-        predictor = Predictor(self._fitted_model, self.estimate_.coef, kind, getattr(self, "classes_", None), **known)
+        predictor = Predictor(self.record_.model, self.record_.coef, kind, getattr(self, "classes_", None), **known)
         dtype = predictor.classes.dtype if kind == "label" and predictor.classes is not None else np.dtype(np.float64)
         columns = _COLUMNS.get(kind, predictor.classes)
         return _mapped(predictor, data, rows_like(predictor.width, columns, data, dtype), f"predict-{kind}")
@@ -36,7 +34,7 @@ class Predicting(Reading):
         self._require(sample_weight=sample_weight, offset=offset)
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": None}
         data = self._data(X, parts)
-        residuals = Residuals(self._fitted_model, self.estimate_.coef, kind, getattr(self, "classes_", None))
+        residuals = Residuals(self.record_.model, self.record_.coef, kind, getattr(self, "classes_", None))
         like = rows_like(residuals.width, residuals.classes, data)
         return _mapped(residuals, data, like, f"residuals-{kind}", y=data.y, weights=data.weights)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import dask
@@ -13,7 +15,7 @@ from dask_onestep.frames import is_frame, pick_columns, read_terms
 from dask_onestep.graph import gather
 from dask_onestep.inputs import Data, bring_together, column_names, in_memory, is_lazy, split_columns
 from dask_onestep.kernels.designs.terms import Terms
-from dask_onestep.methods import Problem
+from dask_onestep.methods import FitRecord, Problem, Session
 
 __all__ = ["Reading", "scheduler_of"]
 
@@ -26,10 +28,7 @@ class Reading:
     formula: str | None
     solver: str
     verbose: bool
-    _fitted_model: Any
-    _had_offset: bool
-    _had_weight: bool
-    _taken: tuple[str, ...]
+    record_: FitRecord
 
     def _read(self, X: Any, parts: dict[str, Any]) -> tuple[Data, Terms | None]:
         """Bring the data of ``fit`` together, and set the number and the names of its columns."""
@@ -60,7 +59,7 @@ class Reading:
     def _data(self, X: Any, parts: dict[str, Any], *, response: bool = True) -> Data:
         """Bring later data together, its columns as ``fit`` had them; `response` is whether y is wanted."""
         X, parts = split_columns(X, parts, keep=self.formula is not None)
-        design = self._fitted_model.design
+        design = self.record_.design
         names = getattr(self, "feature_names_in_", () if design is None else design.terms.columns)
         if design is not None and not is_frame(X):
             raise TypeError(
@@ -71,7 +70,7 @@ class Reading:
             # scikit-learn raises where the order differs; names say which column is which.
             terms = None if design is None else design.terms
             wanted = _columns_read(terms, tuple(names), parts["y"], response=response)
-            ignored = self._taken if self.formula is None else None
+            ignored = self.record_.inputs.in_frame if self.formula is None else None
             X, columns = pick_columns(X, wanted, ignored=ignored), tuple(names)
         if design is None and not is_lazy(X):
             least = 0 if self.fit_intercept else 1
@@ -87,7 +86,8 @@ class Reading:
 
     def _require(self, **given: Any) -> None:
         """Raise if fit had a weight or an offset and this call has not."""
-        for name, had in (("sample_weight", self._had_weight), ("offset", self._had_offset)):
+        inputs = self.record_.inputs
+        for name, had in (("sample_weight", inputs.had_weight), ("offset", inputs.had_offset)):
             if name in given and had and given[name] is None:
                 raise ValueError(f"fit had {name}= and this call has not: pass it here too, for these rows.")
 
@@ -98,13 +98,59 @@ class Reading:
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": None}
         data = self._data(X, parts)
         return Problem(
-            self._fitted_model,
+            self.record_.model,
             gather(data.x, data.y, data.weights, data.offset, lengths=data.lengths),
             solver=self.solver,
             scheduler=scheduler_of(data),
             verbose=self.verbose,
             classes=getattr(self, "classes_", None),
         )
+
+    def total(
+        self,
+        kernel: Callable[..., Any],
+        X: Any,
+        y: Any = None,
+        *,
+        arguments: tuple = (),
+        name: str = "total",
+        encoded: bool = True,
+        sample_weight: Any = None,
+        offset: Any = None,
+    ) -> Any:
+        """Return the sum over all blocks of ``kernel(rows, model, *arguments)``, the model as fitted.  One pass.
+
+        Parameters
+        ----------
+        kernel : callable
+            A function at a module's top level, from `Rows` to a record with ``+``.
+        X, y, sample_weight, offset
+            As for ``fit``.
+        arguments : tuple
+            What the kernel takes besides.
+        name : str
+            What the dashboard calls the tasks.
+        encoded : bool, default=True
+            Whether labels are encoded by the classes of the fit; an unseen one is then an error.
+
+        Returns
+        -------
+        record
+            The sum.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> from dask_onestep.kernels.likelihood import moments
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> glm = GLMRegressor("poisson").fit(X, y)
+        >>> glm.total(moments, X, y, arguments=(glm.record_.coef,)).n
+        2000
+        """
+        problem = self._problem(X, y, sample_weight, offset)
+        session = Session(problem if encoded else replace(problem, classes=None))
+        return session.value(session.total(kernel, *arguments, name=name))
 
 
 def _columns_read(terms: Terms | None, columns: tuple[str, ...], y: Any, *, response: bool = True) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from sklearn.base import RegressorMixin
 from dask_onestep.estimators.base import GLMBase
 from dask_onestep.families import Family, is_statsmodels_family, resolve_family
 from dask_onestep.kernels.statistics import deviance_sums
-from dask_onestep.methods import Estimate, Problem
-from dask_onestep.methods.overdispersion import estimate_alpha, wants_alpha
+from dask_onestep.methods import Inputs, Problem
+from dask_onestep.methods.overdispersion import wants_alpha, with_alpha_estimated
+from dask_onestep.methods.requests import Plan
 
 __all__ = ["GLMRegressor"]
 
@@ -133,8 +135,12 @@ class GLMRegressor(RegressorMixin, GLMBase):
             return self.family.link
         return super()._link(family)
 
-    def _estimate(self, method: Any, problem: Problem) -> tuple[Problem, Estimate]:
-        return estimate_alpha(method, problem) if wants_alpha(problem) else super()._estimate(method, problem)
+    def _plan(self, problem: Problem, method: Any, inputs: Inputs) -> Plan:
+        if not wants_alpha(problem):
+            return (yield from super()._plan(problem, method, inputs))
+        problem, said = yield from with_alpha_estimated(problem, method)
+        model, estimate = yield from super()._plan(problem, method, inputs)
+        return model, replace(estimate, warnings=(*estimate.warnings, *said))
 
     def predict(self, X: Any, *, offset: Any = None, return_std: bool = False) -> Any:
         """Return the mean of each row.
@@ -192,9 +198,9 @@ class GLMRegressor(RegressorMixin, GLMBase):
         >>> bool(0 < glm.score(X, y) < 1)
         True
         """
-        problem = self._problem(X, y, sample_weight, offset)
-        sums = problem.value(problem.total(deviance_sums, np.nan_to_num(self._coefficients()), name="score"))
-        return sums.explained()
+        coef = np.nan_to_num(self.record_.coef)
+        data = {"sample_weight": sample_weight, "offset": offset}
+        return self.total(deviance_sums, X, y, arguments=(coef,), name="score", **data).explained()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

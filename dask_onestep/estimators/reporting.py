@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from dask_onestep.exceptions import with_pointer
 from dask_onestep.fit_statistics import FitStatistics
 from dask_onestep.inference import TestResult, coefficient_table, wald
-from dask_onestep.inference.hypotheses import restrictions
-from dask_onestep.methods import OneStep, resolve_method
+from dask_onestep.inference.hypotheses import parse_hypothesis
+from dask_onestep.methods import FitRecord, OneStep, resolve_method
 from dask_onestep.summaries import Summary
 
 __all__ = ["Reporting"]
@@ -21,6 +21,8 @@ __all__ = ["Reporting"]
 
 class Reporting:
     """Coefficient tables, intervals, Wald tests and summaries."""
+
+    record_: FitRecord
 
     def coef_table(self, level: float = 0.95) -> pd.DataFrame:
         """Return coefficients with standard errors, tests and intervals.
@@ -45,8 +47,8 @@ class Reporting:
         ['coef', 'std_err', 'z', 'p_value', 'ci_lower', 'ci_upper']
         """
         check_is_fitted(self)
-        estimate = self.estimate_  # type: ignore[attr-defined]
-        return coefficient_table(self._names(), estimate.coef, estimate.covariance, level)
+        record = self.record_
+        return coefficient_table(record.names, record.coef, record.covariance, level)
 
     def conf_int(self, level: float = 0.95) -> pd.DataFrame:
         """Return confidence intervals of the coefficients.
@@ -79,8 +81,9 @@ class Reporting:
         Parameters
         ----------
         null : str, list of str, dict, or tuple of two arrays
-            Coefficients that are zero jointly, name → value, or (R, r) for R β = r; R alone has r = 0.  Of more
-            than two classes a covariate stands for its coefficients of all classes, and "class:name" for one.
+            Coefficients or terms of the formula that are zero jointly, name → value, constraints such as ``"x1 = x2"``
+            (extra ``formula``), or (R, r) for R β = r; R alone has r = 0.  Of more than two classes a covariate stands
+            for its coefficients of all classes, and "class:name" for one.
 
         Returns
         -------
@@ -98,9 +101,9 @@ class Reporting:
         ('x0 = 0.1, x1 = -0.5', 2)
         """
         check_is_fitted(self)
-        estimate = self.estimate_  # type: ignore[attr-defined]
-        matrix, value, text = restrictions(null, self._names(), self._fitted_model.by_regressor)  # type: ignore[attr-defined]
-        return wald(estimate.coef, estimate.covariance, matrix, value, self._df_denom(), text)
+        record = self.record_
+        asked = parse_hypothesis(null, record.names, record.by_regressor, record.by_term, record.coef)
+        return wald(record.coef, record.covariance, asked.matrix, asked.value, record.df_denom, asked.text)
 
     def summary(
         self, X: Any = None, y: Any = None, *, sample_weight: Any = None, offset: Any = None, level: float = 0.95
@@ -134,14 +137,14 @@ class Reporting:
         80
         """
         table = self.coef_table(level)
-        estimate, model = self.estimate_, self._fitted_model  # type: ignore[attr-defined]
+        estimate, model = self.record_.estimate, self.record_.model
         facts = [
             ("rows", f"{estimate.n_samples:,}"),
             ("family", model.family.name),
             ("passes", str(estimate.n_passes)),
             ("link", self._link_name()),
             ("dispersion", f"{estimate.dispersion:.4g}"),
-            ("covariance", self.cov_type),  # type: ignore[attr-defined]
+            ("covariance", self.record_.cov_type),
             ("decrement", "unknown" if np.isnan(estimate.decrement) else f"{estimate.decrement:.3g}"),
         ]
         if hasattr(estimate, "pilot_size"):
@@ -174,17 +177,15 @@ class Reporting:
         return bundle
 
     def _title(self) -> str:
-        family = self._fitted_model.family.name  # type: ignore[attr-defined]
-        method = type(self._method()).__name__
-        return f"{type(self).__name__}: {family} with {self._link_name()} link, by {method}"
+        record = self.record_
+        return f"{type(self).__name__}: {record.model.family.name} with {self._link_name()} link, by {record.method}"
 
     def _link_name(self) -> str:
-        link = self._fitted_model.link  # type: ignore[attr-defined]
+        link = self.record_.model.link
         return getattr(link, "name", type(link).__name__)
 
     def _verdict(self) -> str:
-        estimate = self.estimate_  # type: ignore[attr-defined]
-        rank = int(np.isfinite(estimate.coef).sum())
+        estimate, rank = self.record_.estimate, self.record_.rank
         times = {1: "once", 2: "twice"}.get(estimate.n_passes, f"{estimate.n_passes} times")
         read = f"{estimate.n_samples:,} rows read {times}"
         if not np.isfinite(estimate.decrement):
@@ -196,18 +197,8 @@ class Reporting:
         far = "at the MLE" if share < 1e-12 else f"about {np.sqrt(share):.2g} standard errors from the MLE"
         return f"{read}; {far}{_sufficed(method, estimate, share)}."
 
-    def _names(self) -> tuple[str, ...]:
-        return self._fitted_model.names  # type: ignore[attr-defined]
-
-    def _coefficients(self) -> np.ndarray:
-        return self.estimate_.coef  # type: ignore[attr-defined]
-
     def _method(self) -> Any:
         return resolve_method(self.method)  # type: ignore[attr-defined]
-
-    def _df_denom(self) -> float:
-        family = self._fitted_model.family  # type: ignore[attr-defined]
-        return self.estimate_.df_resid if family.has_dispersion else np.nan  # type: ignore[attr-defined]
 
 
 def _sufficed(method: Any, estimate: Any, share: float) -> str:

@@ -12,12 +12,14 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import Task, TaskRef
 from dask.tokenize import tokenize
 
+from dask_onestep.kernels.block import MODEL_ERRORS
+from dask_onestep.kernels.records import Failure
 from dask_onestep.kernels.threads import one_blas_thread
 
 __all__ = ["apply", "delayed", "reference"]
 
 
-def apply(function: Callable[..., Any], *arguments: Any, name: str) -> Delayed:
+def apply(function: Callable[..., Any], *arguments: Any, name: str, guarded: bool = False) -> Delayed:
     """Return, lazily, a function of lazy or present values, as one task.
 
     Parameters
@@ -28,6 +30,8 @@ def apply(function: Callable[..., Any], *arguments: Any, name: str) -> Delayed:
         Its arguments.
     name : str
         What the dashboard calls the task.
+    guarded : bool
+        Whether an error becomes a `Failure`, the result of all guarded tasks that would need it.
 
     Returns
     -------
@@ -41,8 +45,8 @@ def apply(function: Callable[..., Any], *arguments: Any, name: str) -> Delayed:
     >>> apply(add, apply(add, 1, 2, name="first"), 3, name="second").compute()
     6
     """
-    key = f"{name}-{tokenize(function, arguments)}"
-    task = Task(key, _quietly, function, *(reference(value) for value in arguments))
+    key = f"{name}-{tokenize(function, arguments, *[guarded] * guarded)}"
+    task = Task(key, _guarded if guarded else _quietly, function, *(reference(value) for value in arguments))
     return delayed(key, {key: task}, [value for value in arguments if isinstance(value, Delayed)], {})
 
 
@@ -84,6 +88,15 @@ def reference(value: Any) -> Any:
         What goes into a `Task`.
     """
     return TaskRef(value.key) if isinstance(value, Delayed) else value
+
+
+def _guarded(function: Callable[..., Any], *arguments: Any) -> Any:
+    if failed := [value for value in arguments if isinstance(value, Failure)]:
+        return failed[0]
+    try:
+        return _quietly(function, *arguments)
+    except MODEL_ERRORS as error:
+        return Failure(error)
 
 
 def _quietly(function: Callable[..., Any], *arguments: Any) -> Any:

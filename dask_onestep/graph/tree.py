@@ -16,7 +16,7 @@ from distributed import span
 from dask_onestep.graph.blocks import FAN_IN, FIELDS, Blocks
 from dask_onestep.graph.fusing import fuse, is_task, naming_block
 from dask_onestep.graph.lazy import delayed, reference
-from dask_onestep.kernels.block import run_kernel
+from dask_onestep.kernels.block import Joint, run_kernel
 from dask_onestep.kernels.records import Findings, add_all
 from dask_onestep.kernels.rows import Block
 
@@ -27,7 +27,7 @@ _LARGE_RECORD = 8 * 2**20
 
 def tree_sum(
     blocks: Blocks,
-    kernel: Callable[..., Any],
+    kernel: Callable[..., Any] | Joint,
     model: Any,
     *arguments: Any,
     name: str,

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
-__all__ = ["null_text", "parse_null", "restrictions"]
+__all__ = ["Hypothesis", "null_text", "parse_hypothesis", "parse_null"]
+
+_ZERO = 1e-12  # a factor of a constraint below which it is rounding
 
 _AS_IN = "name the coefficients, as in null=['x1'] or null={'x1': 0.5}"
 
 Null = str | Sequence[str] | Mapping[str, float]
 
 
-def parse_null(null: Null, coefficients: Mapping[str, Sequence[str]]) -> dict[str, float]:
+def parse_null(
+    null: Null, coefficients: Mapping[str, Sequence[str]], terms: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, float]:
     """Return a null hypothesis as name → value.
 
     Parameters
     ----------
     null : str, sequence of str, or mapping from str to float
-        Coefficients that are zero jointly, or have the values given; a regressor stands for all of its
-        coefficients, which are several in a multinomial logit.
+        Coefficients that are zero jointly, or have the values given; a term or a regressor stands for all of its
+        coefficients, which of a regressor are several in a multinomial logit.
     coefficients : mapping from str to sequence of str
         The coefficients of each regressor, as ``Model.by_regressor`` has them.
+    terms : mapping from str to sequence of str, optional
+        Those of each term, as ``Model.by_term`` has them.
 
     Returns
     -------
@@ -46,6 +53,8 @@ def parse_null(null: Null, coefficients: Mapping[str, Sequence[str]]) -> dict[st
     {'x0': 0.0, 'x1': 0.0}
     >>> parse_null("x0", {"x0": ["birch:x0", "cedar:x0"]})
     {'birch:x0': 0.0, 'cedar:x0': 0.0}
+    >>> parse_null("carrier", {"carrier[T.UA]": ["carrier[T.UA]"]}, {"carrier": ["carrier[T.UA]"]})
+    {'carrier[T.UA]': 0.0}
     """
     if null is None:
         raise ValueError(f"null is missing: {_AS_IN}.")
@@ -57,14 +66,16 @@ def parse_null(null: Null, coefficients: Mapping[str, Sequence[str]]) -> dict[st
     if not given:
         raise ValueError("null is empty: name at least one coefficient, such as null=['x1'].")
     names = [name for of_class in zip(*coefficients.values(), strict=True) for name in of_class]
-    if unknown := [name for name in given if name not in names and name not in coefficients]:
-        whole = "" if set(coefficients) == set(names) else f"; and, for all classes, {', '.join(coefficients)}"
+    groups = {**(terms or {}), **coefficients}
+    if unknown := [name for name in given if name not in names and name not in groups]:
+        several = [name for name in groups if name not in names]
+        whole = f"; terms and covariates of several coefficients: {', '.join(several)}" if several else ""
         raise ValueError(f"null names {unknown}, which are not coefficients. These are: {', '.join(names)}{whole}.")
     values: dict[str, float] = {}
     for name, value in given.items():
         if not isinstance(value, Real) or not np.isfinite(value):
             raise ValueError(f"null sets {name} to {value!r}, which is not a finite number.")
-        for each in (name,) if name in names else coefficients[name]:
+        for each in (name,) if name in names else groups[name]:
             if values.setdefault(each, float(value)) != value:
                 raise ValueError(f"null sets {each} to {values[each]:g} and to {value:g}: name it once.")
     return {name: values[name] for name in names if name in values}
@@ -93,55 +104,173 @@ def null_text(null: Mapping[str, float], coefficients: Mapping[str, Sequence[str
     return ", ".join([*words, *(f"{name} = {value:g}" for name, value in left.items())])
 
 
-def restrictions(
-    null: Any, names: Sequence[str], coefficients: Mapping[str, Sequence[str]]
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Return R, r and words for a hypothesis by names, by values, or as a pair (R, r) or matrix R.
+@dataclass(frozen=True)
+class Hypothesis:
+    """A null hypothesis R β = r, and the same solved for as many coefficients as there are restrictions.
 
-    Parameters
+    Attributes
     ----------
-    null : str, sequence of str, mapping, ndarray of shape (s, d), or tuple of two arrays
-        The hypothesis.
-    names : sequence of str
-        Names of the d coefficients.
-    coefficients : mapping from str to sequence of str
-        The coefficients of each regressor.
-
-    Returns
-    -------
-    restriction : ndarray of shape (s, d)
+    matrix : ndarray of shape (s, d)
         R.
     value : ndarray of shape (s,)
         r.
     text : str
         The hypothesis in words.
+    fixed : dict
+        The coefficients that it determines, with their values where all others are 0.
+    ties : tuple of (str, tuple of (str, float))
+        Of these coefficients, the others that each depends on, with their factors.
+    """
+
+    matrix: np.ndarray
+    value: np.ndarray
+    text: str
+    fixed: dict[str, float]
+    ties: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
+
+
+def parse_hypothesis(
+    null: Any,
+    names: Sequence[str],
+    coefficients: Mapping[str, Sequence[str]],
+    terms: Mapping[str, Sequence[str]],
+    coef: np.ndarray,
+) -> Hypothesis:
+    """Return a null hypothesis as users write them: names, terms, values, constraints, or R with or without r.
+
+    Parameters
+    ----------
+    null : str, sequence of str, mapping, ndarray of shape (s, d), or tuple of two arrays
+        Coefficients or terms that are zero jointly, name → value, constraints such as ``"x1 = x2"`` or
+        ``"x1 + x2 = 1"`` (names with other signs than letters in backticks), R alone, or (R, r).
+    names : sequence of str
+        Names of the d coefficients.
+    coefficients, terms : mapping from str to sequence of str
+        The coefficients of each regressor, and of each term.
+    coef : ndarray of shape (d,)
+        The coefficients; those of a term that are aliased, and NaN, are not restricted by themselves.
+
+    Returns
+    -------
+    Hypothesis
+        The hypothesis.
 
     Raises
     ------
     ValueError
-        If shapes or names do not fit.
+        If shapes or names do not fit, or the restrictions depend on each other.
+    ImportError
+        If constraints are given and formulaic is not installed.
     """
     pair = isinstance(null, tuple) and len(null) == 2 and not isinstance(null[0], str)
     if (isinstance(null, np.ndarray) and null.dtype.kind in "fiub") or pair:
-        try:
-            matrix = np.atleast_2d(np.asarray(null[0] if pair else null, dtype=np.float64))
-            told = np.asarray(null[1] if pair else 0.0, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"null=(R, r) must hold numbers: {error}.") from error
-        if not (np.isfinite(matrix).all() and np.isfinite(told).all()):
-            raise ValueError("null=(R, r) holds NaN or infinity; give r a value for each row of R.")
-        if matrix.shape[1] != len(names):
-            raise ValueError(
-                f"R has {matrix.shape[1]} columns, and there are {len(names)} coefficients: give it one for each, in "
-                "the order of coef_table()."
-            )
-        if told.ndim and told.shape != (len(matrix),):
-            raise ValueError(f"R has {len(matrix)} rows, and r has shape {told.shape}: give it one value a row.")
-        value = np.broadcast_to(told, len(matrix))
-        return matrix, value, f"R b = r ({len(matrix)} restriction{'s' if len(matrix) > 1 else ''})"
-    values = parse_null(null, coefficients)
-    return (
-        np.eye(len(names))[[list(names).index(name) for name in values]],
-        np.array(list(values.values())),
+        matrix, value = _matrix_of(null, names, pair=pair)
+        text = f"R b = r ({len(matrix)} restriction{'s' if len(matrix) > 1 else ''})"
+        return _solved(matrix, value, names, text)
+    known = {*names, *coefficients, *terms}
+    written = [null] if isinstance(null, str) else null
+    if isinstance(written, (list, tuple)) and any(
+        isinstance(each, str) and "=" in each for each in written if each not in known
+    ):
+        return _constraints(written, known, names, coefficients, terms)
+    values = parse_null(null, coefficients, terms)
+    kept = _not_aliased(values, null, names, coef)
+    index = list(names)
+    return Hypothesis(
+        np.eye(len(names))[[index.index(name) for name in kept]],
+        np.array(list(kept.values())),
         null_text(values, coefficients),
+        values,
     )
+
+
+def _matrix_of(null: Any, names: Sequence[str], *, pair: bool) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        matrix = np.atleast_2d(np.asarray(null[0] if pair else null, dtype=np.float64))
+        told = np.asarray(null[1] if pair else 0.0, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"null=(R, r) must hold numbers: {error}.") from error
+    if not (np.isfinite(matrix).all() and np.isfinite(told).all()):
+        raise ValueError("null=(R, r) holds NaN or infinity; give r a value for each row of R.")
+    if matrix.shape[1] != len(names):
+        raise ValueError(
+            f"R has {matrix.shape[1]} columns, and there are {len(names)} coefficients: give it one for each, in "
+            "the order of coef_table()."
+        )
+    if told.ndim and told.shape != (len(matrix),):
+        raise ValueError(f"R has {len(matrix)} rows, and r has shape {told.shape}: give it one value a row.")
+    return matrix, np.broadcast_to(told, len(matrix))
+
+
+def _not_aliased(values: dict[str, float], null: Any, names: Sequence[str], coef: np.ndarray) -> dict[str, float]:
+    """Return the restrictions without aliased coefficients that only a term names, unless there are no others."""
+    asked = {null} if isinstance(null, str) else set(null)
+    aliased = {name for name, value in zip(names, coef, strict=True) if np.isnan(value)} - asked
+    return {name: value for name, value in values.items() if name not in aliased} or values
+
+
+def _constraints(
+    written: Sequence[str],
+    known: set[str],
+    names: Sequence[str],
+    coefficients: Mapping[str, Sequence[str]],
+    terms: Mapping[str, Sequence[str]],
+) -> Hypothesis:
+    """Return the hypothesis of constraints, among which there may be names."""
+    try:
+        from formulaic.utils.constraints import LinearConstraints
+    except ImportError as error:
+        raise ImportError(
+            f"Constraints such as {written[0]!r} need formulaic: pip install 'dask_onestep[formula]'; or pass (R, r)."
+        ) from error
+    matrices, values = [], []
+    for each in written:
+        if each in known:
+            held = parse_null(each, coefficients, terms)
+            matrices.append(np.eye(len(names))[[list(names).index(name) for name in held]])
+            values.append(np.zeros(len(held)))
+            continue
+        if any(part.count("=") != 1 for part in each.split(",")):
+            raise ValueError(f"The constraint {each!r} must have one equals sign, as in 'x1 = x2' or 'x1 + x2 = 1'.")
+        try:
+            found = LinearConstraints.from_spec(each, variable_names=list(names))
+        except Exception as error:
+            raise ValueError(
+                f"The constraint {each!r} cannot be read: {error}. Names are those of coef_table(), in backticks "
+                "where they have other signs than letters, digits and brackets."
+            ) from error
+        matrices.append(np.atleast_2d(np.asarray(found.constraint_matrix, dtype=np.float64)))
+        values.append(np.atleast_1d(np.asarray(found.constraint_values, dtype=np.float64)))
+    return _solved(np.concatenate(matrices), np.concatenate(values), names, ", ".join(written))
+
+
+def _solved(matrix: np.ndarray, value: np.ndarray, names: Sequence[str], text: str) -> Hypothesis:
+    """Return the hypothesis solved for one coefficient in each restriction: the intercept first, if it is concerned."""
+    rows, right = matrix.astype(np.float64), np.array(value, dtype=np.float64)
+    pivots: list[int] = []
+    for at in range(len(rows)):
+        rest = np.abs(rows[at:])
+        rest[:, pivots] = 0.0
+        scale = rest.max(initial=0.0)
+        if not scale > _ZERO * np.abs(matrix).max(initial=1.0):
+            raise ValueError(
+                f"The restrictions {text} are not independent of each other: drop those that follow from the others."
+            )
+        intercept = [0] if names[0] == "intercept" and rest[:, 0].max() > _ZERO * scale else []
+        column = intercept[0] if intercept else int(rest.max(axis=0).argmax())
+        row = at + int(rest[:, column].argmax())
+        rows[[at, row]], right[[at, row]] = rows[[row, at]], right[[row, at]]
+        right[at] /= rows[at, column]
+        rows[at] /= rows[at, column]
+        for other in range(len(rows)):
+            if other != at:
+                right[other] -= rows[other, column] * right[at]
+                rows[other] -= rows[other, column] * rows[at]
+        pivots.append(column)
+    fixed, ties = {}, []
+    for row, pivot in enumerate(pivots):
+        fixed[names[pivot]] = float(right[row])
+        others = [int(j) for j in np.flatnonzero(np.abs(rows[row]) > _ZERO) if j not in pivots]
+        if others:
+            ties.append((names[pivot], tuple((names[j], float(-rows[row, j])) for j in others)))
+    return Hypothesis(matrix, np.asarray(value, dtype=np.float64), text, fixed, tuple(ties))

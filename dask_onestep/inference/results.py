@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -32,7 +33,9 @@ class TestResult:
     test : str
         The test's name.
     note : str
-        What a reader should know besides.
+        What a reader should know besides, such as warnings of the restricted fit.
+    at_null : tuple of two floats
+        Log-likelihood and deviance at the restricted estimate, of a likelihood-ratio test; otherwise NaN.
 
     Examples
     --------
@@ -51,9 +54,10 @@ class TestResult:
     null: str = ""
     test: str = ""
     note: str = ""
+    at_null: tuple[float, float] = (float("nan"), float("nan"))
 
     @classmethod
-    def of(cls, statistic: float, df: float, df_denom: float = np.nan, **words: str) -> TestResult:
+    def of(cls, statistic: float, df: float, df_denom: float = np.nan, **words: Any) -> TestResult:
         """Return the result of a χ² test, or of an F test if `df_denom` is a number.
 
         Parameters
@@ -62,8 +66,8 @@ class TestResult:
             The statistic.
         df, df_denom : float
             Degrees of freedom.
-        **words : str
-            `null`, `test` and `note`.
+        **words : str or tuple
+            `null`, `test`, `note` and `at_null`.
 
         Returns
         -------

@@ -40,9 +40,9 @@ class DesignFactor(Sums):
     def __add__(self, other: DesignFactor) -> DesignFactor:
         return DesignFactor(_triangle(self.upper, other.upper))
 
-    def without(self, columns: list[int]) -> DesignFactor:
-        """Return the factor of the design without some columns."""
-        return DesignFactor(np.delete(self.upper, columns, axis=1))
+    def along(self, directions: np.ndarray) -> DesignFactor:
+        """Return the factor of the design times `directions`, such as some columns of the identity."""
+        return DesignFactor(self.upper @ directions)
 
 
 def _triangle(above: np.ndarray, below: np.ndarray) -> np.ndarray:

@@ -8,10 +8,12 @@ linear model in these columns has coefficients γ = Rβ and the same maximum.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg
+
+from dask_onestep.kernels.records import Moments
 
 __all__ = ["Basis"]
 
@@ -107,10 +109,49 @@ class Basis:
         half = self.coefficients(gamma)
         return self.coefficients(half.swapaxes(-1, -2))
 
+    def moments(self, gamma: Moments) -> Moments:
+        """Return the moments in β from those in γ; NaN for the columns that were not kept.
+
+        Parameters
+        ----------
+        gamma : Moments
+            Score, information and Pearson's gradient in γ.
+
+        Returns
+        -------
+        Moments
+            R's, R'IR and R'∂χ²/∂γ.
+        """
+        count = len(gamma.score) // len(self.scale)
+        at = np.flatnonzero(np.tile(self.kept, count))
+        jacobian = np.kron(np.eye(count), self.directions)
+
+        def of_beta(values: np.ndarray | None) -> np.ndarray | None:
+            if values is None:
+                return None
+            out = np.full(count * len(self.kept), np.nan)
+            out[at] = jacobian.T @ values
+            return out
+
+        information = np.full((count * len(self.kept),) * 2, np.nan)
+        information[np.ix_(at, at)] = jacobian.T @ gamma.information @ jacobian
+        return replace(
+            gamma,
+            score=np.asarray(of_beta(gamma.score)),
+            information=information,
+            pearson_gradient=of_beta(gamma.pearson_gradient),
+        )
+
     @property
     def directions(self) -> np.ndarray:
         """R of the kept columns as they are: γ as a linear function of β, of shape (r, r)."""
         return self.upper * self.scale
+
+    def along(self, directions: np.ndarray) -> np.ndarray:
+        """Return how γ moves where β moves along the columns of `directions`, of shape (C·d, k)."""
+        classes = directions.shape[0] // len(self.kept)
+        jacobian = np.kron(np.eye(classes), self.directions)
+        return np.asarray(jacobian @ directions[np.tile(self.kept, classes)])
 
     def orthogonal(self, beta: np.ndarray) -> np.ndarray:
         """Return γ = Rβ.

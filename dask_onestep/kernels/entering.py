@@ -56,13 +56,13 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} has {length} rows" for name, length in lengths.items())
         return _found(block, f"the parts of one block differ in length: {said}", 0, "Align them first.")
-    kept, n_missing = None, 0
+    kept, n_missing, raw = None, 0, None
     if model.design is not None and isinstance(block.x, pd.DataFrame):
         designed = model.design.enter(block, model.missing)
         if isinstance(designed, Findings):
             return designed
         matrix, chosen, kept = designed
-        n_missing = len(block.x) - len(matrix)
+        n_missing, raw = len(block.x) - len(matrix), block.x
         block = replace(block, x=matrix, **chosen)
     x = _numeric_matrix(block, model)
     if isinstance(x, Findings):
@@ -87,6 +87,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         kept=kept,
         n_missing=n_missing,
         first=block.first,
+        raw=raw,
         **parts,  # type: ignore[arg-type]
     )
     if model.missing == "drop":

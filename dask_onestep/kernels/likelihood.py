@@ -10,11 +10,12 @@ from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.classes import multinomial
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import LogLikelihoods, Moments
-from dask_onestep.kernels.rows import Rows, additive, self_checking
+from dask_onestep.kernels.rows import Rows, additive, embeds, self_checking
 from dask_onestep.kernels.slices import slices
 from dask_onestep.links import mean_and_derivative
 
 __all__ = [
+    "embedded_moments",
     "initial_moments",
     "log_likelihoods",
     "moments",
@@ -100,6 +101,32 @@ def moments(rows: Rows, model: Model, coef: np.ndarray) -> Moments:
         Sums over the block's rows.
     """
     return multinomial.moments(rows, model, coef) if model.outcomes else _sum_slices(rows, model, coef)
+
+
+@additive
+@self_checking
+@embeds
+def embedded_moments(rows: Rows, model: Model, coef: np.ndarray) -> Moments:
+    """Return a restricted model's moments: those of the unrestricted one, in the coefficients that are estimated.
+
+    No columns are copied, so that many restricted models cost little more than one.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block, with all columns.
+    model : Model
+        The restricted model, of one linear predictor and without a basis.
+    coef : ndarray of shape (d,)
+        β of the coefficients that are estimated.
+
+    Returns
+    -------
+    Moments
+        Sums over the block's rows.
+    """
+    full = moments(rows, model.unrestricted, model.embed(coef))
+    return full.along(model.directions) if model.ties else full.minor(np.flatnonzero(model.is_free))
 
 
 @additive

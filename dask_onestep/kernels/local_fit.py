@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from dask_onestep.kernels.ascent import Ascent
 from dask_onestep.kernels.classes.labels import block_labels
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.likelihood import log_likelihoods
+from dask_onestep.kernels.maximum import fit_rows
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.newton import Maximum, fit_rows
 from dask_onestep.kernels.records import Findings, Record, Sums
 from dask_onestep.kernels.rows import Rows, encode, hold
 
@@ -119,7 +120,7 @@ def local_fit(rows: Rows, model: Model) -> LocalFits | Findings:
     if isinstance(fitted, Findings):
         return fitted
     _, fit, labels = fitted
-    df_resid = degrees_of_freedom(fit.moments, model, fit.factor.rank)
+    df_resid = degrees_of_freedom(fit.sums, model, fit.factor.rank)
     return LocalFits(
         len(rows),
         rows.n_missing,
@@ -128,10 +129,10 @@ def local_fit(rows: Rows, model: Model) -> LocalFits | Findings:
         np.array([df_resid + fit.factor.rank], dtype=np.float64),
         np.where(fit.factor.kept, fit.coef, 0.0)[None],
         fit.factor.kept[None],
-        fit.moments.information[None],
-        np.array([dispersion(fit.moments.pearson, df_resid)]),
+        fit.sums.information[None],
+        np.array([dispersion(fit.sums.pearson, df_resid)]),
         np.array([df_resid], dtype=np.float64),
-        np.array([fit.moments.loglik]),
+        np.array([fit.sums.loglik]),
     )
 
 
@@ -167,12 +168,12 @@ def local_ratio(rows: Rows, model: Model, restricted: Model) -> LocalRatios | Fi
         float(full.loglik[0] - null.loglik[0]),
         float(null.deviance[0] - full.deviance[0]),
         larger.factor.rank - rank,
-        larger.moments.pearson,
-        degrees_of_freedom(larger.moments, model, larger.factor.rank),
+        larger.sums.pearson,
+        degrees_of_freedom(larger.sums, model, larger.factor.rank),
     )
 
 
-def fit_block(rows: Rows, model: Model) -> tuple[Rows, Maximum, np.ndarray | None] | Findings:
+def fit_block(rows: Rows, model: Model) -> tuple[Rows, Ascent, np.ndarray | None] | Findings:
     """Return a block's rows, encoded by its own labels, with their fit and these labels.
 
     Parameters
@@ -186,7 +187,7 @@ def fit_block(rows: Rows, model: Model) -> tuple[Rows, Maximum, np.ndarray | Non
     -------
     rows : Rows
         The same, labels encoded.
-    fit : Maximum
+    fit : Ascent
         The local maximum-likelihood fit, which has converged.
     labels : ndarray of shape (2,) or None
         The block's labels, of a classification.

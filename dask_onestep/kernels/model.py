@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 
 import numpy as np
@@ -37,6 +37,8 @@ class Model:
         Whether a weight counts as precision or as repeated rows.
     fixed : tuple of (str, float)
         Coefficients held at a value, as a null hypothesis holds them; they are not estimated.
+    ties : tuple of (str, tuple of (str, float))
+        Of these, those that depend on others besides, with the factors; none of the others is the intercept.
     design : Design or None
         How a frame's block becomes a matrix of `columns`; None if it is one as it comes.
     outcomes : tuple of str
@@ -55,6 +57,7 @@ class Model:
     missing: str = "raise"
     weight_type: str = "variance"
     fixed: tuple[tuple[str, float], ...] = ()
+    ties: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
     design: Design | None = None
     outcomes: tuple[str, ...] = ()
     basis: Basis | None = None
@@ -93,6 +96,38 @@ class Model:
         return tuple(f"{outcome}:{name}" for outcome in self.outcomes for name in self.regressors)
 
     @property
+    def unrestricted(self) -> Model:
+        """The model without coefficients held at a value, in the design's own columns."""
+        return replace(self, fixed=(), ties=(), basis=None) if self.fixed or self.basis is not None else self
+
+    @property
+    def is_free(self) -> np.ndarray:
+        """Which of all coefficients are estimated, of shape (len(all_names),)."""
+        held = dict(self.fixed)
+        return np.array([name not in held for name in self.all_names], dtype=bool)
+
+    def embed(self, coef: np.ndarray) -> np.ndarray:
+        """Return all coefficients, those held at a value among them; NaN counts as 0."""
+        held = dict(self.fixed)
+        beta = np.array([held.get(name, 0.0) for name in self.all_names])
+        free = np.nan_to_num(coef)
+        beta[self.is_free] = free
+        if self.ties:
+            beta[~self.is_free] += self.directions[~self.is_free] @ free
+        return beta
+
+    @property
+    def directions(self) -> np.ndarray:
+        """How all coefficients move with those that are estimated, of shape (len(all_names), d)."""
+        names, free = list(self.all_names), np.flatnonzero(self.is_free)
+        directions = np.eye(len(names))[:, free]
+        at = {names[j]: k for k, j in enumerate(free)}
+        for name, others in self.ties:
+            for other, factor in others:
+                directions[names.index(name), at[other]] = factor
+        return directions
+
+    @property
     def free(self) -> np.ndarray:
         """Which of the coefficients of the design's columns are estimated: all, unless there are classes."""
         held = dict(self.fixed)
@@ -116,6 +151,13 @@ class Model:
         if not self.outcomes:
             return {name: (name,) for name in self.regressors}
         return {name: tuple(f"{outcome}:{name}" for outcome in self.outcomes) for name in self.regressors}
+
+    @property
+    def by_term(self) -> dict[str, tuple[str, ...]]:
+        """Coefficients of each term: of the formula's, of a table's columns, or of the columns of X."""
+        own = {name: (name,) for name in self.columns}
+        terms: dict[str, tuple[str, ...]] = {**own} if self.design is None else self.design.by_term
+        return {term: tuple(name for c in columns for name in self.by_regressor[c]) for term, columns in terms.items()}
 
     @property
     def natural(self) -> bool:

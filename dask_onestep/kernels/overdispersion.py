@@ -1,7 +1,7 @@
-"""The negative binomial's α by maximum likelihood, as t = −log α beside β.
+"""The negative binomial's α by maximum likelihood, as t = −log α, the last coordinate after β.
 
-α and β are orthogonal in the expected information (Lawless 1987), so that each has Newton steps of its
-own.  With r = 1/α = eᵗ,
+α and β are orthogonal in the expected information (Lawless 1987), so that the information of (β, t) is block diagonal.
+With r = 1/α = eᵗ,
 
     ℓ = log Γ(y + r) − log Γ(r) − log y! + r log r + y log μ − (r + y) log(r + μ).
 """
@@ -14,16 +14,18 @@ import numpy as np
 from scipy import special
 
 from dask_onestep.families import NegativeBinomial, Poisson
+from dask_onestep.kernels.ascent import ROUNDING, Ascent, Move, climb
 from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.maximum import fit_rows
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.newton import fit_rows
 from dask_onestep.kernels.pilots.sample import PilotSample
 from dask_onestep.kernels.pilots.sampling import survey
 from dask_onestep.kernels.records import Moments, Sums
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.slices import slices
 
-__all__ = ["AlphaSums", "alpha_sums", "pilot_alpha", "with_alpha"]
+__all__ = ["AlphaNewton", "AlphaSums", "alpha_sums", "at_bound", "pilot_alpha", "with_alpha"]
 
 # Beyond these α is Poisson's 0, or no number that data can tell from infinity.
 BOUNDS = (-np.log(1e6), np.log(1e8))
@@ -52,10 +54,41 @@ class AlphaSums(Sums):
         return self.moments.is_finite() and bool(np.isfinite([self.score, self.curvature]).all())
 
     @property
-    def step(self) -> float:
-        """Newton's step in t, at most 1; uphill where the likelihood curves up."""
-        newton = self.score / self.curvature if self.curvature > 0 else np.sign(self.score)
-        return float(np.clip(newton, -1.0, 1.0))
+    def joint(self) -> Moments:
+        """The sums of (β, t); the information in t is such that a step is at most 1, and uphill."""
+        d = len(self.moments.score)
+        information = np.zeros((d + 1, d + 1))
+        information[:d, :d] = self.moments.information
+        information[d, d] = max(self.curvature, abs(self.score)) or 1.0
+        return Moments(
+            self.moments.n,
+            self.moments.weight,
+            self.moments.loglik,
+            np.append(self.moments.score, self.score),
+            information,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AlphaNewton:
+    """The rule of ascents in (β, t): scoring steps, until λ² is small or t at a bound."""
+
+    intercept: bool
+    tol: float = 1e-16
+
+    def __call__(self, point: np.ndarray, sums: Moments, last: float) -> Move:
+        """Return the step from a point, which ends within the bounds of t."""
+        factor = factorize(sums.information, intercept=self.intercept)
+        decrement = factor.decrement(sums.score)
+        target = point + factor.solve(sums.score)
+        target[-1] = np.clip(target[-1], *BOUNDS)
+        small = decrement <= self.tol * factor.rank or last <= decrement <= ROUNDING * abs(sums.loglik)
+        return Move(target - point, decrement, small or at_bound(point), factor, target)
+
+
+def at_bound(point: np.ndarray) -> bool:
+    """Return whether t is at a bound: no overdispersion, or more than data can tell from an infinite one."""
+    return float(point[-1]) in BOUNDS
 
 
 def with_alpha(model: Model, t: float) -> Model:
@@ -76,7 +109,7 @@ def with_alpha(model: Model, t: float) -> Model:
     return replace(model, family=NegativeBinomial(float(np.exp(-t))))
 
 
-def alpha_sums(rows: Rows, model: Model, point: tuple[np.ndarray, float]) -> AlphaSums:
+def alpha_sums(rows: Rows, model: Model, point: np.ndarray) -> AlphaSums:
     """Return the sums of a block at (β, t).
 
     Parameters
@@ -85,7 +118,7 @@ def alpha_sums(rows: Rows, model: Model, point: tuple[np.ndarray, float]) -> Alp
         The block.
     model : Model
         The model, whatever its α.
-    point : tuple of (ndarray of shape (d,), float)
+    point : ndarray of shape (d + 1,)
         β and t.
 
     Returns
@@ -93,7 +126,7 @@ def alpha_sums(rows: Rows, model: Model, point: tuple[np.ndarray, float]) -> Alp
     AlphaSums
         Sums over the block's rows.
     """
-    coef, t = point
+    coef, t = point[:-1], float(point[-1])
     r, score, second = float(np.exp(t)), 0.0, 0.0
     with np.errstate(all="ignore"):
         for part in slices(rows, model):
@@ -107,7 +140,7 @@ def alpha_sums(rows: Rows, model: Model, point: tuple[np.ndarray, float]) -> Alp
     return AlphaSums(moments(rows, with_alpha(model, t), coef), score, -second)
 
 
-def pilot_alpha(sample: PilotSample, model: Model) -> tuple[np.ndarray, float]:
+def pilot_alpha(sample: PilotSample, model: Model) -> np.ndarray:
     """Return the pilot rows' joint maximum-likelihood estimate of β and t.
 
     Parameters
@@ -119,19 +152,14 @@ def pilot_alpha(sample: PilotSample, model: Model) -> tuple[np.ndarray, float]:
 
     Returns
     -------
-    coef : ndarray of shape (d,)
-        β.
-    t : float
-        −log α.
+    ndarray of shape (d + 1,)
+        β and t.
     """
     survey(sample)
     drawn = sample.drawn().rows()
-    first = fit_rows(drawn, replace(model, family=Poisson()))
-    coef, t = first.coef, 0.0
-    for _ in range(100):
-        coef = fit_rows(drawn, with_alpha(model, t), coef).coef
-        step = alpha_sums(drawn, model, (coef, t)).step
-        t = float(np.clip(t + step, *BOUNDS))
-        if abs(step) < 1e-9 or t in BOUNDS:
-            break
-    return coef, t
+
+    def objective(point: np.ndarray) -> Moments:
+        return alpha_sums(drawn, model, point).joint
+
+    start = np.append(fit_rows(drawn, replace(model, family=Poisson())).coef, 0.0)
+    return climb(Ascent.begin(start, objective(start), AlphaNewton(model.has_intercept), 100), objective).coef

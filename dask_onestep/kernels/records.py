@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import reduce
 from typing import Any, Self
 
 import numpy as np
 
-__all__ = ["Findings", "LogLikelihoods", "Moments", "Record", "Sums", "add", "add_all", "add_pairwise"]
+__all__ = [
+    "Failure",
+    "Findings",
+    "Joined",
+    "LogLikelihoods",
+    "Moments",
+    "Record",
+    "Sums",
+    "add",
+    "add_all",
+    "add_pairwise",
+]
 
 
 class Record:
@@ -72,6 +83,26 @@ class Moments(Sums):
     information: np.ndarray
     pearson: float | None = None
     pearson_gradient: np.ndarray | None = None
+
+    def along(self, directions: np.ndarray) -> Moments:
+        """Return the moments in γ, where β moves by `directions`, of shape (d, k), times γ."""
+        gradient = self.pearson_gradient
+        return replace(
+            self,
+            score=directions.T @ self.score,
+            information=directions.T @ self.information @ directions,
+            pearson_gradient=None if gradient is None else directions.T @ gradient,
+        )
+
+    def minor(self, free: np.ndarray) -> Moments:
+        """Return the moments in some of the coefficients, the others being fixed where they are."""
+        gradient = self.pearson_gradient
+        return replace(
+            self,
+            score=self.score[free],
+            information=self.information[np.ix_(free, free)],
+            pearson_gradient=None if gradient is None else gradient[free],
+        )
 
     @property
     def phi(self) -> float:
@@ -151,25 +182,62 @@ class Findings:
         return " ".join([f"{'; '.join(lines)}.", *([where] if self.blocks else []), *cures])
 
 
+@dataclass(frozen=True, slots=True)
+class Failure(Record):
+    """An error in the place of a record, of one of several models that are fitted together.
+
+    Attributes
+    ----------
+    error : Exception
+        What was raised.
+    """
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Joined(Record):
+    """The records of several kernels that read the same rows, in their order; ``+`` adds each to its own kind.
+
+    Attributes
+    ----------
+    parts : tuple of record, Findings or Failure
+        One for each kernel.
+    """
+
+    parts: tuple[Any, ...]
+
+    def __add__(self, other: Joined) -> Joined:
+        return self.join(other)
+
+    def join(self, *others: Joined) -> Joined:
+        """Return the sum of several."""
+        return Joined(tuple(add_all(each) for each in zip(self.parts, *(other.parts for other in others), strict=True)))
+
+
 def _without_example(what: str) -> str:
     """Return a finding without its value "for one", which differs from block to block."""
     return what.rpartition(": ")[0] if what.endswith(" for one") else what
 
 
 def add(left: Any, right: Any) -> Any:
-    """Return ``left + right``; findings win over sums.
+    """Return ``left + right``; failures win over findings, and findings over sums.
 
     Parameters
     ----------
-    left, right : Sums or Findings
+    left, right : record, Findings or Failure
         Two records.
 
     Returns
     -------
-    Sums or Findings
+    record, Findings or Failure
         Their sum.
     """
-    return right if isinstance(right, Findings) and not isinstance(left, Findings) else left + right
+    if isinstance(left, Failure):
+        return left
+    if isinstance(right, Failure) or (isinstance(right, Findings) and not isinstance(left, Findings)):
+        return right
+    return left + right
 
 
 def add_all(records: Sequence[Any]) -> Any:
@@ -177,16 +245,16 @@ def add_all(records: Sequence[Any]) -> Any:
 
     Parameters
     ----------
-    records : sequence of Sums or Findings
+    records : sequence of record, Findings or Failure
         At least one.
 
     Returns
     -------
-    Sums or Findings
+    record, Findings or Failure
         Their sum.
     """
     first = records[0]
-    if hasattr(first, "join") and not any(isinstance(record, Findings) for record in records):
+    if hasattr(first, "join") and not any(isinstance(record, (Findings, Failure)) for record in records):
         return first.join(*records[1:])
     return reduce(add, records)
 

@@ -20,6 +20,7 @@ __all__ = [
     "Block",
     "Rows",
     "additive",
+    "embeds",
     "encode",
     "hold",
     "self_checking",
@@ -103,6 +104,8 @@ class Rows(Record):
         Rows dropped.
     first : int
         Where a slice of a block begins within it.
+    raw : DataFrame or None
+        The block as the table has it, all rows, of a model with a design.
     """
 
     x: np.ndarray | SplitMatrix
@@ -115,6 +118,7 @@ class Rows(Record):
     kept: np.ndarray | None = None
     n_missing: int = 0
     first: int = 0
+    raw: pd.DataFrame | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -144,6 +148,8 @@ def taken(part: Any, index: np.ndarray) -> Any:
     # ndarray.take moves whole rows, in half the time of indexing; of another layout it would first copy all.
     if isinstance(part, np.ndarray) and part.flags.c_contiguous:
         return part.take(index, axis=0)
+    if isinstance(part, pd.DataFrame):
+        return part.iloc[index]
     return None if part is None else part[index]
 
 
@@ -199,6 +205,23 @@ def unsearched(kernel: Callable[..., Any]) -> Callable[..., Any]:
         The same.
     """
     kernel.unsearched = True  # type: ignore[attr-defined]
+    return kernel
+
+
+def embeds(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a kernel that is given all columns, those of fixed coefficients too, which it embeds by itself.
+
+    Parameters
+    ----------
+    kernel : callable
+        A kernel over all rows.
+
+    Returns
+    -------
+    callable
+        The same.
+    """
+    kernel.embeds = True  # type: ignore[attr-defined]
     return kernel
 
 
@@ -263,4 +286,20 @@ def hold(rows: Rows, model: Model) -> Rows:
         if held.get(name):
             offset += held[name] * rows.x[:, number]
     free = [number for number, name in enumerate(model.columns) if name not in held]
-    return replace(rows, x=rows.x[:, free], offset=offset)
+    x = rows.x[:, free]
+    if model.ties:
+        x = _tied(rows, model, x, [model.columns[number] for number in free])
+    return replace(rows, x=x, offset=offset)
+
+
+def _tied(rows: Rows, model: Model, x: np.ndarray | SplitMatrix, names: list[str]) -> np.ndarray:
+    """Return the columns that are estimated, with those of the coefficients that depend on them added."""
+    x = x.toarray() if isinstance(x, SplitMatrix) else x.astype(np.float64)
+    for name, others in model.ties:
+        column: Any = 1.0
+        if name != "intercept":
+            part = rows.x[:, [model.columns.index(name)]]
+            column = (part.toarray() if isinstance(part, SplitMatrix) else part)[:, 0]
+        for other, factor in others:
+            x[:, names.index(other)] += factor * column
+    return aligned(x)

@@ -49,6 +49,11 @@ class SplitMatrix(Record):
         return self.dense.dtype
 
     @property
+    def nbytes(self) -> int:
+        """Memory."""
+        return int(self.dense.nbytes + self.sparse.data.nbytes + self.sparse.indices.nbytes + self.sparse.indptr.nbytes)
+
+    @property
     def density(self) -> float:
         """The share of the sparse columns' elements that are stored."""
         size = self.sparse.shape[0] * self.sparse.shape[1]

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dask_onestep.kernels.ascent import Ascent, Newton, climb
 from dask_onestep.kernels.likelihood import moments, row_residuals
 from dask_onestep.kernels.local_fit import fit_block
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.newton import Maximum, maximize
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.sample import Survey
 from dask_onestep.kernels.records import Findings, Moments, Sums
-from dask_onestep.kernels.rows import Rows, self_checking
+from dask_onestep.kernels.rows import Rows, additive, self_checking
 from dask_onestep.kernels.slices import slices
 
 __all__ = ["Scores", "anchor_block", "maximize_surrogate", "scores"]
@@ -39,6 +39,7 @@ class Scores(Sums):
     score: np.ndarray
 
 
+@additive
 @self_checking
 def scores(rows: Rows, model: Model, coef: np.ndarray) -> Scores:
     """Return the score of a block at β, without the information, which costs d times as much.
@@ -93,10 +94,10 @@ def anchor_block(rows: Rows, model: Model) -> PilotFit | Findings:
         names = ", ".join(name for name, kept in zip(model.names, fit.factor.kept, strict=True) if not kept)
         what = f"columns that the anchor block cannot tell apart from others: {names}"
         return Findings(((what, 0, "Leave them out, or take anchor='pilot'."),), (rows.number,))
-    return PilotFit(fit.coef, rows, fit.moments, fit.factor, Survey(len(rows), rows.n_missing, labels))
+    return PilotFit(fit.coef, rows, fit.sums, fit.factor, Survey(len(rows), rows.n_missing, labels))
 
 
-def maximize_surrogate(anchor: PilotFit, model: Model, coef: np.ndarray, total: Scores) -> Maximum:
+def maximize_surrogate(anchor: PilotFit, model: Model, coef: np.ndarray, total: Scores) -> Ascent:
     """Return the maximum of the surrogate log-likelihood of all rows.
 
     With β̄ the point of the last pass, and times N so that its scale is that of ℓ,
@@ -118,8 +119,8 @@ def maximize_surrogate(anchor: PilotFit, model: Model, coef: np.ndarray, total: 
 
     Returns
     -------
-    Maximum
-        The maximum; its `moments` are of ℓ̃, with n, weight and Pearson χ² of the anchor.
+    Ascent
+        Converged at the maximum, or stopped; its `sums` are of ℓ̃, with n, weight and Pearson χ² of the anchor.
     """
     here = moments(anchor.rows, model, coef)
     ratio = total.weight / here.weight
@@ -134,4 +135,4 @@ def maximize_surrogate(anchor: PilotFit, model: Model, coef: np.ndarray, total: 
             information=ratio * there.information,
         )
 
-    return maximize(surrogate, coef, intercept=model.has_intercept)
+    return climb(Ascent.begin(coef, surrogate(coef), Newton(model.has_intercept)), surrogate)

@@ -1,4 +1,4 @@
-"""Estimation methods, a file each; `Problem` and `Estimate` are what they speak of."""
+"""Estimation methods, a file each: a plan of passes that the one driver runs, from a `Problem` to an `Estimate`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any
 from dask_onestep.methods.average import Average, AverageEstimate
 from dask_onestep.methods.average_lasso import AverageLasso, AverageLassoEstimate
 from dask_onestep.methods.debiased_lasso import DebiasedLasso, DebiasedLassoEstimate
-from dask_onestep.methods.drop_each import drop_each
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.method import Method
 from dask_onestep.methods.mle import MLE
 from dask_onestep.methods.one_step import OneStep
 from dask_onestep.methods.one_step_report import OneStepEstimate
 from dask_onestep.methods.pilot import Pilot
 from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.record import FitRecord, Inputs
+from dask_onestep.methods.requests import Look, Pass, Plan, Settle
+from dask_onestep.methods.session import Session
 from dask_onestep.methods.surrogate import Surrogate, SurrogateEstimate
 
 __all__ = [
@@ -26,13 +29,20 @@ __all__ = [
     "DebiasedLasso",
     "DebiasedLassoEstimate",
     "Estimate",
+    "FitRecord",
+    "Inputs",
+    "Look",
+    "Method",
     "OneStep",
     "OneStepEstimate",
+    "Pass",
     "Pilot",
+    "Plan",
     "Problem",
+    "Session",
+    "Settle",
     "Surrogate",
     "SurrogateEstimate",
-    "drop_each",
     "resolve_method",
 ]
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from dask.delayed import Delayed
-from sklearn.base import BaseEstimator
 
 from dask_onestep.kernels.classes.labels import check_classes
 from dask_onestep.kernels.linear_algebra import factorize
@@ -15,7 +13,9 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.methods.arguments import check_choice
 from dask_onestep.methods.conclusion import aliasing
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.requests import Look, Plan
 
 __all__ = ["Average", "AverageEstimate"]
 
@@ -59,7 +59,7 @@ class AverageEstimate(Estimate):
     _covariances = ("covariance", "block_covariance")
 
 
-class Average(BaseEstimator):
+class Average(Method):
     """One-shot estimator: every block's own MLE β̂ₖ, averaged.
 
     β̂ = Σ wₖβ̂ₖ with weights wₖ = nₖ/N, or 1/K; its covariance is Σ wₖ² φ̂ₖIₖ⁻¹.  That knows of the
@@ -101,8 +101,8 @@ class Average(BaseEstimator):
     def __init__(self, weights: str = "size"):
         self.weights = weights
 
-    def estimate(self, problem: Problem) -> Estimate | Delayed:
-        """Return the average of the local estimates.
+    def plan(self, problem: Problem) -> Plan:
+        """Return the plan of the average of the local estimates.
 
         Parameters
         ----------
@@ -111,24 +111,18 @@ class Average(BaseEstimator):
 
         Returns
         -------
-        AverageEstimate or Delayed
-            The estimate, lazy if the problem is.
-
-        Raises
-        ------
-        ValueError
-            If a block has no local fit; the text names it.
+        Plan
+            It returns a handle of an `AverageEstimate`; computing it raises if a block has no local fit.
         """
         problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky", "qr"))
         check_choice("weights", self.weights, "size", "equal")
-        fits = problem.total(local_fit, name="local-fit")
-        record = problem.apply(_report, problem.model, fits, self.weights, problem.n_passes, name="average")
-        return record if problem.lazy else problem.value(record)
+        fits = yield problem.total(local_fit, name="local-fit")
+        return problem.apply(_report, problem.model, fits, self.weights, name="average")
 
-    def likelihood_ratio(self, problem: Problem, restricted: Problem) -> tuple[float, float, float]:
-        """Return the sum over the blocks of their own likelihood-ratio statistics: one pass.
+    def likelihood_ratio(self, problem: Problem, restricted: Problem) -> Plan:
+        """Return the plan of the sum over the blocks of their own likelihood-ratio statistics: one pass.
 
-        The average maximises no likelihood of all rows; each block's estimate does that of its own.
+        The average maximizes no likelihood of all rows; each block's estimate does that of its own.
 
         Parameters
         ----------
@@ -137,11 +131,13 @@ class Average(BaseEstimator):
 
         Returns
         -------
-        statistic, df, df_denom : float
-            χ²(K·s); for a family with a dispersion F(K·s, N − Kd), with the dispersion pooled within blocks.
+        Plan
+            It returns the statistic and its degrees of freedom: χ²(K·s); for a family with a dispersion F(K·s, N − Kd),
+            with the dispersion pooled within blocks.
         """
-        sums = problem.total(local_ratio, restricted.model, name="local-ratio")
-        return _ratio(problem.value(sums))
+        larger = replace(restricted, model=problem.model, classes=problem.classes)
+        sums = yield larger.total(local_ratio, restricted.model, name="local-ratio")
+        return _ratio((yield Look(sums)))
 
 
 def _ratio(sums: LocalRatios) -> tuple[float, float, float]:
@@ -150,7 +146,7 @@ def _ratio(sums: LocalRatios) -> tuple[float, float, float]:
     return sums.deviance / (sums.df * sums.pearson / sums.df_resid), sums.df, sums.df_resid
 
 
-def _report(model: Model, fits: LocalFits, weights: str, n_passes: int) -> AverageEstimate:
+def _report(model: Model, fits: LocalFits, weights: str) -> AverageEstimate:
     count = len(fits.n)
     if count == 0:
         dropped = f", {fits.n_missing} were dropped for missing values" if fits.n_missing else ""
@@ -170,7 +166,6 @@ def _report(model: Model, fits: LocalFits, weights: str, n_passes: int) -> Avera
         n_samples=fits.n_rows,
         df_resid=df_resid,
         n_iter=0,
-        n_passes=n_passes,
         classes=classes,
         n_missing=fits.n_missing,
         warnings=aliasing(model, kept),

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from dask.delayed import Delayed
-from sklearn.base import BaseEstimator
 
 from dask_onestep.kernels.lassos.debiasing import LocalLassos
 from dask_onestep.kernels.model import Model
 from dask_onestep.methods.block_lassos import check_lasso, lasso_fields, lasso_plan, lasso_totals
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.requests import Plan
 
 __all__ = ["AverageLasso", "AverageLassoEstimate"]
 
@@ -50,7 +50,7 @@ class AverageLassoEstimate(Estimate):
     gap: float
 
 
-class AverageLasso(BaseEstimator):
+class AverageLasso(Method):
     """Plain average of the blocks' lassos: the naive method of one communication.
 
     Every block minimises −ℓ_k(β)/n_k + Σ α_j{ρ|β_j| + (1 − ρ)β_j²/2}, the intercept not penalised, and
@@ -107,8 +107,8 @@ class AverageLasso(BaseEstimator):
         self.tol = tol
         self.max_iter = max_iter
 
-    def estimate(self, problem: Problem) -> Estimate | Delayed:
-        """Return the average of the blocks' lassos.
+    def plan(self, problem: Problem) -> Plan:
+        """Return the plan of the average of the blocks' lassos.
 
         Parameters
         ----------
@@ -117,32 +117,21 @@ class AverageLasso(BaseEstimator):
 
         Returns
         -------
-        AverageLassoEstimate or Delayed
-            The estimate, lazy if the problem is.
-
-        Raises
-        ------
-        ValueError
-            If an option cannot be used.
+        Plan
+            It returns a handle of an `AverageLassoEstimate`.
         """
         check_lasso(self, problem)
-        local = lasso_totals(problem, lasso_plan(self, problem))
-        record = problem.apply(
-            *(_report, problem.model, self, local, problem.classes, problem.n_passes), name="average-lasso"
-        )
-        return record if problem.lazy else problem.value(record)
+        local, problem = yield from lasso_totals(problem, lasso_plan(self, problem))
+        return problem.apply(_report, problem.model, self, local, problem.classes, name="average-lasso")
 
 
-def _report(
-    model: Model, method: AverageLasso, local: LocalLassos, classes: np.ndarray | None, n_passes: int
-) -> AverageLassoEstimate:
+def _report(model: Model, method: AverageLasso, local: LocalLassos, classes: np.ndarray | None) -> AverageLassoEstimate:
     average = local.coef / local.share
     return AverageLassoEstimate(
         **lasso_fields(model, local, classes),
         coef=np.where(np.abs(average) < method.threshold, 0.0, average),
         covariance=np.full((len(average), len(average)), np.nan),
         n_iter=1,
-        n_passes=n_passes,
         average_coef=average,
         alpha=local.alpha / local.share,
         n_blocks=local.n_blocks,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from dask.delayed import Delayed
 
 from dask_onestep.exceptions import DegreesOfFreedomWarning, NotConvergedWarning
 from dask_onestep.kernels.covariance import dispersion
@@ -15,12 +14,14 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.methods.arguments import check_choice, check_number, check_positive
 from dask_onestep.methods.lasso_advice import few_digits
 from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.requests import Plan
+from dask_onestep.methods.sampling import with_labels
 
 __all__ = ["check_lasso", "lasso_fields", "lasso_plan", "lasso_totals", "resolve_alpha"]
 
 
-def lasso_totals(problem: Problem, plan: LassoPlan) -> Delayed:
-    """Return the blocks' lassos, added: one pass, and one before it for the labels of a classification.
+def lasso_totals(problem: Problem, plan: LassoPlan) -> Plan:
+    """Add the blocks' lassos: one pass, and one before it for the labels of a classification.
 
     Parameters
     ----------
@@ -31,13 +32,14 @@ def lasso_totals(problem: Problem, plan: LassoPlan) -> Delayed:
 
     Returns
     -------
-    Delayed
+    local : Delayed
         `LocalLassos`.
+    problem : Problem
+        The same, with its classes known.
     """
-    if problem.model.classify:
-        problem.survey()
-    total = problem.total(local_lassos, plan, name="lasso")
-    return problem.apply(_not_empty, total, name="lasso-total")
+    problem = yield from with_labels(problem)
+    total = yield problem.total(local_lassos, plan, name="lasso")
+    return problem.apply(_not_empty, total, name="lasso-total"), problem
 
 
 def lasso_plan(

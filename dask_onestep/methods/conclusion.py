@@ -78,6 +78,7 @@ def conclude(
         "loglik": float(sums.loglik),
         "solver": "cholesky",
         "condition": factor.condition,
+        "sums": sums,
     }
     return {
         **defaults,

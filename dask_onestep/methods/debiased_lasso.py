@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from dask.delayed import Delayed
-from sklearn.base import BaseEstimator
 
 from dask_onestep.kernels.lassos.centering import moments_about
 from dask_onestep.kernels.lassos.correction import Debiased, covariance, debias, debias_again, expected_coverage
@@ -25,7 +23,9 @@ from dask_onestep.methods.block_lassos import check_lasso, lasso_fields, lasso_p
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.inverse_rows import pooled_rows, rows_of_blocks, shares_of_blocks
 from dask_onestep.methods.lasso_advice import sparse_advice
+from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.requests import Plan, Settle
 
 __all__ = ["DebiasedLasso", "DebiasedLassoEstimate"]
 
@@ -80,7 +80,7 @@ class DebiasedLassoEstimate(Estimate):
     expected_coverage: float
 
 
-class DebiasedLasso(BaseEstimator):
+class DebiasedLasso(Method):
     """Average of the blocks' debiased lassos, with inference.
 
     Every block k fits a lasso, b_k = argmin −ℓ_k(β)/n_k + Σ α_j{ρ|β_j| + (1 − ρ)β_j²/2}, the intercept
@@ -193,8 +193,8 @@ class DebiasedLasso(BaseEstimator):
         self.tol = tol
         self.max_iter = max_iter
 
-    def estimate(self, problem: Problem) -> Estimate | Delayed:
-        """Return the debiased estimate.
+    def plan(self, problem: Problem) -> Plan:
+        """Return the plan of the debiased estimate.
 
         Parameters
         ----------
@@ -203,13 +203,8 @@ class DebiasedLasso(BaseEstimator):
 
         Returns
         -------
-        DebiasedLassoEstimate or Delayed
-            The estimate, lazy if the problem is.
-
-        Raises
-        ------
-        ValueError
-            If an option cannot be used.
+        Plan
+            It returns a handle of a `DebiasedLassoEstimate`.
         """
         self._check(problem)
         # In this order: what is wrong with `alpha` is not blamed on an option that was not given.
@@ -218,19 +213,17 @@ class DebiasedLasso(BaseEstimator):
             alpha = resolve_alpha(self.nodewise_alpha, problem, "nodewise_alpha")
         nodewise_plan = NodewisePlan(alpha, self.tol, self.max_iter)
         share = nodewise_plan if self.nodewise == "partition" else None
-        local = lasso_totals(problem, lasso_plan(self, problem, share, shares_of_blocks(problem)))
+        asked = lasso_plan(self, problem, share, shares_of_blocks(problem))
+        local, problem = yield from lasso_totals(problem, asked)
         find = rows_of_blocks if self.nodewise == "partition" else pooled_rows
         rows = find(problem, local, nodewise_plan)
         rounds = problem.apply(_first_round, local, rows, name="debias")
         for _ in range(self.steps - 1):
-            rounds = problem.settle(rounds)
+            rounds = yield Settle(rounds)
             point = problem.apply(_point, rounds, name="coefficients")
-            sums = problem.total(moments_about, point, name="moments")
+            sums = yield problem.total(moments_about, point, name="moments")
             rounds = problem.apply(_next_round, rounds, sums, name="debias")
-        record = problem.apply(
-            *(_report, problem.model, self, rounds, problem.classes, problem.n_passes), name="debiased-lasso"
-        )
-        return record if problem.lazy else problem.value(record)
+        return problem.apply(_report, problem.model, self, rounds, problem.classes, name="debiased-lasso")
 
     def _check(self, problem: Problem) -> None:
         check_lasso(self, problem)
@@ -268,7 +261,6 @@ def _report(
     method: DebiasedLasso,
     rounds: _Rounds,
     classes: np.ndarray | None,
-    n_passes: int,
 ) -> DebiasedLassoEstimate:
     local, estimate = rounds.local, rounds.estimate
     fields = lasso_fields(model, local, classes)
@@ -283,7 +275,6 @@ def _report(
         coef=np.where(cut, 0.0, estimate.coef),
         covariance=spread,
         n_iter=estimate.rounds,
-        n_passes=n_passes,
         average_coef=average,
         gradient=local.gradient / local.share,
         inverse_covariance=estimate.inverse_covariance,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from dask_onestep.exceptions import DistanceWarning, PilotWarning, StepWarning, UnlikePilotWarning
 from dask_onestep.kernels.basis import Basis
+from dask_onestep.kernels.pilots.sample import PilotRecord
+from dask_onestep.kernels.records import Moments
 
 __all__ = ["Estimate"]
 
@@ -57,6 +59,13 @@ class Estimate:
     condition : float
         Condition number of the information at β̂, scaled to a unit diagonal, that the normal equations had; for
         "qr", that of X'X, its columns of one length.  NaN where it is not known.
+    sums : Moments or None
+        Log-likelihood, score and information at `coef`, of methods that have them; extrapolated from the pilot rows
+        where no pass was made there.
+    sums_estimated : bool
+        Whether they are extrapolated.
+    pilot : PilotRecord or None
+        The pilot rows with their keys.  An estimator keeps them in its ``record_``, and here None.
 
     Examples
     --------
@@ -88,6 +97,9 @@ class Estimate:
     warnings: tuple[tuple[type[Warning], str], ...] = ()
     solver: str | None = None
     condition: float = float("nan")
+    sums: Moments | None = field(default=None, repr=False)
+    sums_estimated: bool = False
+    pilot: PilotRecord | None = field(default=None, repr=False)
 
     @property
     def in_doubt(self) -> bool:
@@ -112,4 +124,5 @@ class Estimate:
         """
         changed: dict[str, Any] = {name: basis.coefficients(getattr(self, name)) for name in self._coefficients}
         changed |= {name: basis.covariance(getattr(self, name)) for name in self._covariances}
+        changed["sums"] = None if self.sums is None else basis.moments(self.sums)
         return replace(self, **changed, solver="qr", condition=basis.condition)

@@ -65,10 +65,10 @@ def sparse_advice(
             f"midst of the data. Centre {far}."
         )
         advice.append((RoughInverseWarning, text))
-    if estimate.halvings:
+    if estimate.shortened:
         text = (
-            f"A further round would have lowered the log-likelihood and was halved {estimate.halvings} times: "
-            "the inverse covariance is too rough for steps > 1. Use a smaller nodewise_alpha."
+            f"{estimate.shortened} of {estimate.rounds} corrections would have lowered the log-likelihood and were "
+            "shortened: the inverse covariance is too rough for steps > 1. Use a smaller nodewise_alpha."
         )
         advice.append((RoughInverseWarning, text))
     if estimate.overflowed:

@@ -7,34 +7,37 @@ from typing import Any
 
 import numpy as np
 from dask.delayed import Delayed
-from sklearn.base import BaseEstimator
 
 from dask_onestep.exceptions import NotConvergedWarning
+from dask_onestep.kernels.ascent import Ascent, Newton
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.likelihood import initial_moments, row_log_likelihoods
 from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.maximum import safe_start
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.newton import MAX_HALVINGS, arrived, ascended, ran_away, safe_start
 from dask_onestep.kernels.pilots.corrected_step import direction
 from dask_onestep.kernels.pilots.pilot import PilotFit
-from dask_onestep.kernels.pilots.sample import Survey
+from dask_onestep.kernels.pilots.sample import PilotRecord, Survey
 from dask_onestep.kernels.records import Moments
 from dask_onestep.methods.arguments import check_choice, check_positive, seed_of
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.requests import Look, Plan
+from dask_onestep.methods.sampling import draw_pilot, take_survey
 
 __all__ = ["MLE"]
 
-# An honest pilot leads to the maximum in so many steps; of another, what it foretells holds steps back.
+# A representative pilot leads to the maximum in so many steps; what another one extrapolates holds steps back.
 _CORRECTED = 3
 
 
-class MLE(BaseEstimator):
+class MLE(Method):
     """The global maximum-likelihood estimator.
 
     Each iteration reads the data once, for log-likelihood, score and information at β, and takes a
-    scoring step, halved if the log-likelihood fell.  What the pilot rows know of the likelihood's third and
+    scoring step, shortened if it overshot.  What the pilot rows know of the likelihood's third and
     higher order terms makes each of the first three as good as two.  It ends where λ² ≤ `tol`·d·φ̂:
     log-likelihood, covariance and ``decrement_`` are from there, one last step of that length before the
     returned coefficients.
@@ -76,8 +79,8 @@ class MLE(BaseEstimator):
         self.tol = tol
         self.random_state = random_state
 
-    def estimate(self, problem: Problem) -> Estimate | Delayed:
-        """Return the maximum-likelihood estimate.
+    def plan(self, problem: Problem) -> Plan:
+        """Return the plan of the maximum-likelihood estimate.
 
         Parameters
         ----------
@@ -86,116 +89,101 @@ class MLE(BaseEstimator):
 
         Returns
         -------
-        Estimate
-            The estimate.
-
-        Raises
-        ------
-        ValueError
-            If the problem is lazy.
+        Plan
+            It returns an `Estimate`.
         """
         problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky", "qr"))
         check_choice("start", self.start, "pilot", None)
         check_positive(max_iter=self.max_iter, tol=self.tol)
         seed = seed_of(self.random_state) if self.start == "pilot" else None
-        start, pilot = self._start(problem, seed)
-        coef, sums = self._enter(problem, start)
-        if coef is not start.coef:
-            pilot = None  # it is far off, and what it foretells as well
-        coef, sums, n_iter, converged = self._climb(problem, pilot, coef, sums)
-        products = problem.value(problem.score_products(coef)) if problem.cov_type != "nonrobust" else None
-        factor = factorize(sums.information, intercept=problem.model.has_intercept)
+        start, pilot, problem = yield from self._start(problem, seed)
+        ascent = yield from self._enter(problem, start)
+        if ascent.coef is not start.coef:
+            pilot = None  # it is far off, and what it extrapolates as well
+        ascent = yield from _climb(problem, pilot, ascent)
+        # The score that shows the arrival tells the rest of the way, which changes no sum's digits.
+        coef = ascent.coef + ascent.move.step if ascent.converged else ascent.coef
+        products = None
+        if problem.cov_type != "nonrobust":
+            products = yield Look((yield problem.score_products(coef)))
+        decrement = ascent.move.decrement
         fields = conclude(
             problem.model,
             problem.cov_type,
             coef,
-            sums if products is None else products,
-            decrement=factor.decrement(sums.score),
-            warnings=() if converged else (_complaint(problem, n_iter, factor.decrement(sums.score)),),
+            ascent.sums if products is None else products,
+            decrement=decrement,
+            warnings=() if ascent.converged else (_complaint(problem, ascent.n_iter, decrement),),
         )
         return Estimate(
             **fields,
-            n_iter=n_iter,
-            n_passes=problem.n_passes,
+            n_iter=ascent.n_iter,
             classes=start.known.classes,
             n_missing=start.known.n_missing,
-            converged=converged,
+            converged=ascent.converged,
             random_state=seed,
+            pilot=start.sample,
         )
 
-    def _start(self, problem: Problem, seed: int | None) -> tuple[_Start, Delayed | None]:
+    def _start(self, problem: Problem, seed: int | None) -> Plan:
         if seed is not None:
-            pilot = problem.pilot("auto", seed, searched=False)
-            return problem.value(problem.apply(_begin, problem.model, pilot, name="coefficients")), pilot
-        known = problem.value(problem.survey())
-        sums = problem.value(problem.total(initial_moments, name="initial-moments"))
+            pilot, problem = yield from draw_pilot(problem, "auto", seed, searched=False)
+            return (yield Look(problem.apply(_begin, problem.model, pilot, name="coefficients"))), pilot, problem
+        known, problem = yield from take_survey(problem)
+        known = yield Look(known)
+        sums = yield Look((yield problem.total(initial_moments, name="initial-moments")))
         if not np.isfinite(sums.information).all():
             raise ValueError(
                 "MLE(start=None) starts at a mean near each y, and the link has no linear predictor for some of them, "
                 "such as for negative y under the log link. Use start='pilot'."
             )
-        return _Start(factorize(sums.information, intercept=problem.model.has_intercept).solve(sums.score), known), None
+        coef = factorize(sums.information, intercept=problem.model.has_intercept).solve(sums.score)
+        return _Start(coef, known), None, problem
 
-    def _enter(self, problem: Problem, start: _Start) -> tuple[np.ndarray, Moments]:
-        """Return a start at which every row has a mean that the family can have, and the sums there."""
-        coef, safe = start.coef, start.safe
-        sums = problem.value(problem.moments(coef))
-        for _ in range(MAX_HALVINGS if safe is not None else 0):
-            if _inside(sums):
-                break
-            coef = (coef + safe) / 2
-            sums = problem.value(problem.moments(coef))
-        if safe is not None and sums.loglik < start.floor:
-            # Rows that the pilot has not seen have means beyond all bounds, which Newton's steps would bring down
-            # by a factor e each.
-            coef, sums = self._elsewhere(problem, safe)
-        if not _inside(sums):
-            model = problem.model
+    def _enter(self, problem: Problem, start: _Start) -> Plan:
+        """Return an ascent from a start at which every row has a mean that the family can have."""
+        rule = Newton(problem.model.has_intercept, self.tol)
+        if start.safe is None:
+            sums = yield Look((yield problem.moments(start.coef)))
+            ascent = Ascent.begin(start.coef, sums, rule, self.max_iter) if _inside(sums) else None
+        else:
+            ascent = Ascent.enter(start.safe, start.coef, rule, self.max_iter)
+            while ascent.sums is None and ascent.climbing:
+                ascent = ascent.observe((yield Look((yield problem.moments(ascent.proposal)))))
+            if ascent.sums is None or ascent.sums.loglik < start.floor:
+                # Rows that the pilot has not seen have means that overflow, which Newton's steps would bring down by
+                # a factor e each.
+                ascent = yield from self._elsewhere(problem, start.safe, rule)
+        if ascent is None:
             raise ValueError(
-                f"No start was found at which every row has a mean that the {model.family.name} family can "
+                f"No start was found at which every row has a mean that the {problem.model.family.name} family can "
                 "have. Choose a link that keeps to its range, such as log, or another start."
             )
-        return coef, sums
+        return ascent
 
-    def _elsewhere(self, problem: Problem, safe: np.ndarray) -> tuple[np.ndarray, Moments]:
-        """Return the better of the null model and the first weighted least-squares fit, and the sums there."""
-        starts, first = [safe], problem.value(problem.total(initial_moments, name="initial-moments"))
+    def _elsewhere(self, problem: Problem, safe: np.ndarray, rule: Newton) -> Plan:
+        """Return an ascent from the better of the null model and the first weighted least-squares fit."""
+        starts, first = [safe], (yield Look((yield problem.total(initial_moments, name="initial-moments"))))
         if np.isfinite(first.information).all() and np.isfinite(first.score).all():
-            starts.append(factorize(first.information, intercept=problem.model.has_intercept).solve(first.score))
-        reached = [(coef, problem.value(problem.moments(coef))) for coef in starts]
-        return max(reached, key=lambda each: each[1].loglik if _inside(each[1]) else -np.inf)
+            starts.append(factorize(first.information, intercept=rule.intercept).solve(first.score))
+        best = None
+        for coef in starts:
+            sums = yield Look((yield problem.moments(coef)))
+            if _inside(sums) and (best is None or sums.loglik > best[1].loglik):
+                best = coef, sums
+        return None if best is None else Ascent.begin(*best, rule, self.max_iter)
 
-    def _climb(
-        self, problem: Problem, pilot: Delayed | None, coef: np.ndarray, sums: Moments
-    ) -> tuple[np.ndarray, Moments, int, bool]:
-        """Step until λ² is small; a step after which ℓ fell is halved, a pass each time."""
-        intercept, last, beginning = problem.model.has_intercept, np.inf, sums.information
-        factor = factorize(beginning, intercept=intercept)
-        for n_iter in range(self.max_iter + 1):
-            decrement = factor.decrement(sums.score)
-            if arrived(sums, decrement, factor.rank, self.tol, last):
-                # The score that shows the arrival tells the rest of the way, which changes no sum's digits.
-                return coef + factor.solve(sums.score), sums, n_iter, True
-            if n_iter == self.max_iter:
-                break
-            if pilot is None:
-                step = factor.solve(sums.score)
-            else:
-                step = problem.value(problem.apply(direction, problem.model, pilot, coef, sums, name="newton-step"))
-            for _ in range(MAX_HALVINGS):
-                reached = problem.value(problem.moments(coef + step))
-                if ascended(step, sums, reached):
-                    break
-                step, pilot = step / 2, None
-            else:
-                break
-            if n_iter + 1 == _CORRECTED:
-                pilot = None
-            ahead = factorize(reached.information, intercept=intercept)
-            if ran_away(beginning, reached.information, ahead):
-                break
-            coef, sums, last, factor = coef + step, reached, decrement, ahead
-        return coef, sums, n_iter, False
+
+def _climb(problem: Problem, pilot: Delayed | None, ascent: Ascent) -> Plan:
+    """Step until λ² is small, a pass for each step; the first ones are corrected by the pilot rows."""
+    while ascent.climbing:
+        if pilot is not None:
+            step = yield Look(problem.apply(direction, problem.model, pilot, ascent, name="newton-step"))
+            ascent = ascent.along(step)
+        ascent = ascent.observe((yield Look((yield problem.moments(ascent.proposal)))))
+        if ascent.n_shortened or ascent.n_iter == _CORRECTED:
+            pilot = None
+    return ascent
 
 
 @dataclass(frozen=True)
@@ -210,17 +198,18 @@ class _Start:
     known: Survey
     safe: np.ndarray | None = None
     floor: float = -np.inf
+    sample: PilotRecord | None = None
 
 
 def _begin(model: Model, pilot: PilotFit) -> _Start:
     safe = safe_start(pilot.rows, model)
     if safe is None:
-        return _Start(pilot.coef, pilot.survey)
+        return _Start(pilot.coef, pilot.survey, sample=pilot.sample)
     logliks = row_log_likelihoods(pilot.rows, model, safe)
     logliks = logliks if pilot.rows.weights is None else pilot.rows.weights * logliks
     with np.errstate(all="ignore"):  # where there is no log-likelihood there is no floor
         floor = pilot.ratio * (logliks.sum() - 4.0 * np.sqrt(pilot.n) * logliks.std())
-    return _Start(pilot.coef, pilot.survey, safe, float(floor) if np.isfinite(floor) else -np.inf)
+    return _Start(pilot.coef, pilot.survey, safe, float(floor) if np.isfinite(floor) else -np.inf, pilot.sample)
 
 
 def _inside(sums: Moments) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from dask.delayed import Delayed
-from sklearn.base import BaseEstimator
 
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.model import Model
@@ -18,8 +17,11 @@ from dask_onestep.kernels.pilots.step import UNUSABLE
 from dask_onestep.methods.arguments import check_choice, check_count, check_positive, seed_of
 from dask_onestep.methods.conclusion import coefficients
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.method import Method
 from dask_onestep.methods.one_step_report import report
 from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.requests import Look, Plan, Settle
+from dask_onestep.methods.sampling import draw_pilot
 from dask_onestep.methods.stepping import Progress, advance, wants_more
 
 __all__ = ["OneStep"]
@@ -27,7 +29,7 @@ __all__ = ["OneStep"]
 _MAX_STEPS = 20
 
 
-class OneStep(BaseEstimator):
+class OneStep(Method):
     """One-step estimator: as efficient as the MLE, from two passes over the data.
 
     Pass 1 draws the pilot, a simple random sample of n of all N rows, whose MLE is β̂_p.  Pass 2 sums
@@ -86,8 +88,8 @@ class OneStep(BaseEstimator):
         self.tol = tol
         self.random_state = random_state
 
-    def estimate(self, problem: Problem) -> Estimate | Delayed:
-        """Return the one-step estimate.
+    def plan(self, problem: Problem) -> Plan:
+        """Return the plan of the one-step estimate.
 
         Parameters
         ----------
@@ -96,51 +98,50 @@ class OneStep(BaseEstimator):
 
         Returns
         -------
-        OneStepEstimate or Delayed
-            The estimate, lazy if the problem is.
+        Plan
+            It returns a `OneStepEstimate`, or a handle of one.
         """
         steps = self._check(problem)
         seed = seed_of(self.random_state)
-        pilot = problem.pilot(self.pilot_size, seed, searched=False)
-        step = self._step(problem, pilot, None)
+        pilot, problem = yield from draw_pilot(problem, self.pilot_size, seed, searched=False)
+        step = yield from self._step(problem, pilot, None)
         for _ in range(steps - 1):
-            step = self._step(problem, pilot, problem.settle(step))
+            step = yield from self._step(problem, pilot, (yield Settle(step)))
         if problem.lazy:
-            return self._report(problem, pilot, step, seed)
+            return (yield from self._report(problem, pilot, step, seed))
         most, limit = (_MAX_STEPS, self.tol) if self.steps == "auto" else (steps + 1, max(self.tol, UNUSABLE))
         for _ in range(steps, most):
-            found, last = self._look(problem, pilot, step, seed, limit)
+            found, last = yield from self._look(problem, pilot, step, seed, limit)
             if found is not None:
                 return found
-            step = self._step(problem, pilot, last)
-        return problem.value(self._report(problem, pilot, step, seed))
+            step = yield from self._step(problem, pilot, last)
+        return (yield from self._report(problem, pilot, step, seed))
 
-    def _look(
-        self, problem: Problem, pilot: Delayed, step: Delayed, seed: int, limit: float
-    ) -> tuple[Estimate | None, Delayed | Progress]:
+    def _step(self, problem: Problem, pilot: Delayed, last: Delayed | Progress | None) -> Plan:
+        """Sum score and information where the last step led, and take the next step: one pass."""
+        sums = yield problem.moments(problem.apply(coefficients, pilot if last is None else last, name="coefficients"))
+        return problem.apply(advance, problem.model, pilot, last, sums, self.correction, name="newton-step")
+
+    def _look(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int, limit: float) -> Plan:
         """Return the estimate; where one step more is wanted none, and the step from which to take it."""
         if problem.cov_type == "nonrobust":
             # With the step, so that it costs no computation of its own.
-            arguments = self._reported(problem, pilot, step, seed)
-            return problem.value(problem.apply(_report_or_step, limit, *arguments, name="one-step"))
-        step = problem.settle(step)  # the report takes a pass, and is not made before it is wanted
-        if problem.value(problem.apply(wants_more, step, limit, name="decrement")):
+            arguments = yield from self._reported(problem, pilot, step, seed)
+            return (yield Look(problem.apply(_report_or_step, limit, *arguments, name="one-step")))
+        step = yield Settle(step)  # the report takes a pass, and is not made before it is wanted
+        if (yield Look(problem.apply(wants_more, step, limit, name="decrement"))):
             return None, step
-        return problem.value(self._report(problem, pilot, step, seed)), step
+        return (yield Look((yield from self._report(problem, pilot, step, seed)))), step
 
-    def _report(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int) -> Delayed:
-        return problem.apply(report, *self._reported(problem, pilot, step, seed), name="one-step")
+    def _report(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int) -> Plan:
+        arguments = yield from self._reported(problem, pilot, step, seed)
+        return problem.apply(report, *arguments, name="one-step")
 
-    def _reported(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int) -> tuple:
+    def _reported(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int) -> Plan:
         products = None
         if problem.cov_type != "nonrobust":
-            products = problem.score_products(problem.apply(coefficients, step, name="coefficients"))
-        passes = problem.n_passes
-        return problem.model, problem.cov_type, pilot, step, products, self.steps, self.tol, seed, passes
-
-    def _step(self, problem: Problem, pilot: Delayed, last: Delayed | Progress | None) -> Delayed:
-        sums = problem.moments(problem.apply(coefficients, pilot if last is None else last, name="coefficients"))
-        return problem.apply(advance, problem.model, pilot, last, sums, self.correction, name="newton-step")
+            products = yield problem.score_products(problem.apply(coefficients, step, name="coefficients"))
+        return problem.model, problem.cov_type, pilot, step, products, self.steps, self.tol, seed
 
     def _check(self, problem: Problem) -> int:
         problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky", "qr"))

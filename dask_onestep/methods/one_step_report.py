@@ -77,7 +77,6 @@ def report(
     steps: int | str,
     tol: float,
     seed: int,
-    n_passes: int,
 ) -> OneStepEstimate:
     """Return the estimate, with its inference and its warnings.
 
@@ -99,8 +98,6 @@ def report(
         The squared distance to the MLE that passes without remark, as a share of the squared sampling error.
     seed : int
         The pilot's.
-    n_passes : int
-        Passes made.
 
     Returns
     -------
@@ -122,7 +119,6 @@ def report(
     return OneStepEstimate(
         **fields,
         n_iter=progress.n_steps,
-        n_passes=n_passes,
         classes=pilot.survey.classes,
         n_missing=pilot.survey.n_missing,
         pilot_size=pilot.n,
@@ -133,6 +129,8 @@ def report(
         pilot_separated=pilot.separated,
         random_state=seed,
         shortened=step.shortened,
+        sums_estimated=products is None and not model.quadratic,
+        pilot=pilot.sample,
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from dask.delayed import Delayed
-from sklearn.base import BaseEstimator
 
 from dask_onestep.exceptions import PilotWarning
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
@@ -18,12 +17,15 @@ from dask_onestep.kernels.rows import Rows, encode
 from dask_onestep.methods.arguments import seed_of
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.requests import Look, Plan
+from dask_onestep.methods.sampling import draw_pilot, draw_sample
 
 __all__ = ["Pilot"]
 
 
-class Pilot(BaseEstimator):
+class Pilot(Method):
     """The maximum-likelihood estimator of a simple random sample of the rows.
 
     Its covariance is φ̂ I_pil⁻¹, that of n rows and not of N.
@@ -55,8 +57,8 @@ class Pilot(BaseEstimator):
         self.pilot_size = pilot_size
         self.random_state = random_state
 
-    def estimate(self, problem: Problem) -> Estimate | Delayed:
-        """Return the pilot's estimate.
+    def plan(self, problem: Problem) -> Plan:
+        """Return the plan of the pilot's estimate.
 
         Parameters
         ----------
@@ -65,17 +67,16 @@ class Pilot(BaseEstimator):
 
         Returns
         -------
-        Estimate or Delayed
-            The estimate, lazy if the problem is.
+        Plan
+            It returns a handle of an `Estimate`.
         """
         problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky", "qr"))
         seed = seed_of(self.random_state)
-        pilot = problem.pilot(self.pilot_size, seed)
-        record = problem.apply(_report, problem.model, pilot, seed, problem.n_passes, name="pilot")
-        return record if problem.lazy else problem.value(record)
+        pilot, problem = yield from draw_pilot(problem, self.pilot_size, seed)
+        return problem.apply(_report, problem.model, pilot, seed, name="pilot")
 
-    def likelihood_ratio(self, problem: Problem, restricted: Problem) -> tuple[float, float, float]:
-        """Return the likelihood-ratio statistic of the pilot rows, which alone know the pilot's maximum.
+    def likelihood_ratio(self, problem: Problem, restricted: Problem) -> Plan:
+        """Return the plan of the likelihood-ratio statistic of the pilot rows, which alone know the pilot's maximum.
 
         Parameters
         ----------
@@ -84,22 +85,23 @@ class Pilot(BaseEstimator):
 
         Returns
         -------
-        statistic, df, df_denom : float
-            χ²(df), or F(df, n − d) for a family with a dispersion.
+        Plan
+            It returns the statistic and its degrees of freedom: χ²(df), or F(df, n − d) for a family with a dispersion.
         """
-        sample = problem.pilot_sample(self.pilot_size, seed_of(self.random_state))
-        return problem.value(problem.apply(_ratio, sample, problem.model, restricted.model, name="likelihood-ratio"))
+        unknown = replace(restricted, model=problem.model, classes=None)
+        sample, _ = yield from draw_sample(unknown, self.pilot_size, seed_of(self.random_state))
+        handle = unknown.apply(_ratio, sample, problem.model, restricted.model, name="likelihood-ratio")
+        return (yield Look(handle))
 
 
 def _ratio(sample: PilotSample, model: Model, restricted: Model) -> tuple[float, float, float]:
     larger = fit_pilot(sample, model)
     rank = larger.factor.rank
-    held = sample.held(restricted)
     if restricted.names:
-        smaller = fit_pilot(held, restricted)
+        smaller = fit_pilot(sample, restricted)
         coef, rows, lost = smaller.coef, smaller.rows, rank - smaller.factor.rank
     else:
-        encoded = encode(held.drawn().rows(), larger.survey.classes)
+        encoded = encode(sample.drawn().held(restricted).rows(), larger.survey.classes)
         assert isinstance(encoded, Rows)
         rows = encoded
         coef, lost = np.empty(0), rank
@@ -112,7 +114,7 @@ def _ratio(sample: PilotSample, model: Model, restricted: Model) -> tuple[float,
     return float(held_sums.deviance[0] - sums.deviance[0]) / (lost * phi), lost, df_resid
 
 
-def _report(model: Model, pilot: PilotFit, seed: int, n_passes: int) -> Estimate:
+def _report(model: Model, pilot: PilotFit, seed: int) -> Estimate:
     advice: tuple[tuple[type[Warning], str], ...] = ()
     if pilot.separated:
         text = (
@@ -131,4 +133,4 @@ def _report(model: Model, pilot: PilotFit, seed: int, n_passes: int) -> Estimate
         warnings=advice,
     )
     known = pilot.survey
-    return Estimate(**fields, n_passes=n_passes, classes=known.classes, n_missing=known.n_missing, random_state=seed)
+    return Estimate(**fields, classes=known.classes, n_missing=known.n_missing, random_state=seed, pilot=pilot.sample)

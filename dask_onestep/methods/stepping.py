@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dask_onestep.kernels.ascent import Ascent, Newton
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.corrected_step import take_step
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.poor_pilot import is_usable, retreat
-from dask_onestep.kernels.pilots.step import Step, overshot, shorten
+from dask_onestep.kernels.pilots.step import Step, shorten
 from dask_onestep.kernels.records import Moments, Record
 
 __all__ = ["Progress", "advance", "wants_more"]
@@ -22,6 +23,8 @@ class Progress(Record):
 
     Attributes
     ----------
+    ascent : Ascent or None
+        It stands where the last pass was made, and proposes `coef`; None where that point was of no use.
     step : Step
         The last step.
     first : Step
@@ -30,6 +33,7 @@ class Progress(Record):
         How many were taken.
     """
 
+    ascent: Ascent | None
     step: Step
     first: Step
     n_steps: int
@@ -61,21 +65,29 @@ def advance(model: Model, pilot: PilotFit, last: Progress | None, sums: Moments,
     Progress
         With `coef`, where the step leads.
     """
+    rule = Newton(model.has_intercept)
     if last is None:
-        usable = is_usable(model, pilot, sums)
-        step = take_step(model, pilot, pilot.coef, sums, correction) if usable else retreat(model, pilot, sums)
-        return Progress(step, step, 1)
-    if last.step.retreated:
-        step = take_step(model, pilot, last.coef, sums, None)
-    elif (share := overshot(last.step, sums)) is not None:
-        step = shorten(model, pilot, last.step, share)
+        if not is_usable(model, pilot, sums):
+            step = retreat(model, pilot, sums)
+            return Progress(None, step, step, 1)
+        ascent = Ascent.begin(pilot.coef, sums, rule)
+    elif last.ascent is None:
+        ascent, correction = Ascent.begin(last.coef, sums, rule), None
     else:
-        step = take_step(model, pilot, last.coef, sums, correction)
-    return replace(last, step=step, n_steps=last.n_steps + 1)
+        ascent = last.ascent.observe(sums)
+    if last is not None and ascent.n_shortened:
+        step = shorten(model, pilot, last.step, ascent.step)
+    elif last is not None and ascent.stopped:
+        step = replace(last.step, coef=ascent.coef, ahead=ascent.sums, decrement=ascent.move.decrement, shortened=True)
+    else:
+        step = take_step(model, pilot, ascent, correction)
+    following = None if step.retreated else ascent.along(step.coef - ascent.coef)
+    n_steps = 1 if last is None else last.n_steps + 1
+    return Progress(following, step, step if last is None else last.first, n_steps)
 
 
 def wants_more(progress: Progress, limit: float) -> bool:
-    """Return whether λ² per coefficient, as the pilot rows estimate it, is above a limit.
+    """Return whether λ² per coefficient, as the pilot rows estimate it, is above a limit, and a step can be taken.
 
     Parameters
     ----------
@@ -89,4 +101,5 @@ def wants_more(progress: Progress, limit: float) -> bool:
     bool
         Whether one step more is wanted.
     """
-    return not progress.step.decrement <= limit * progress.step.unit
+    stopped = progress.ascent is not None and progress.ascent.stopped
+    return not stopped and not progress.step.decrement <= limit * progress.step.unit

@@ -10,21 +10,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from dask.delayed import Delayed
-from sklearn.base import BaseEstimator
 
 from dask_onestep.exceptions import PilotWarning, UnlikePilotWarning
+from dask_onestep.kernels.ascent import Ascent
 from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.newton import Maximum
 from dask_onestep.kernels.pilots.pilot import TRUST, PilotFit
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.surrogate import Scores, anchor_block, maximize_surrogate, scores
 from dask_onestep.methods.arguments import check_choice, check_count, seed_of
 from dask_onestep.methods.conclusion import coefficients, conclude
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.requests import Plan, Settle
+from dask_onestep.methods.sampling import draw_pilot
 
 __all__ = ["Surrogate", "SurrogateEstimate"]
 
@@ -58,7 +59,7 @@ class SurrogateEstimate(Estimate):
     _coefficients = ("coef", "anchor_coef")
 
 
-class Surrogate(BaseEstimator):
+class Surrogate(Method):
     """Surrogate-likelihood estimator (CSL).
 
     From the anchor's own MLE β̄, one pass sums the score s(β̄) of all rows; then β̂ maximises
@@ -130,8 +131,8 @@ class Surrogate(BaseEstimator):
         self.pilot_size = pilot_size
         self.random_state = random_state
 
-    def estimate(self, problem: Problem) -> Estimate | Delayed:
-        """Return the surrogate-likelihood estimate.
+    def plan(self, problem: Problem) -> Plan:
+        """Return the plan of the surrogate-likelihood estimate.
 
         Parameters
         ----------
@@ -140,39 +141,32 @@ class Surrogate(BaseEstimator):
 
         Returns
         -------
-        SurrogateEstimate or Delayed
-            The estimate, lazy if the problem is.
-
-        Raises
-        ------
-        ValueError
-            If the first block has no fit of its own, or a surrogate has no maximum.
+        Plan
+            It returns a handle of a `SurrogateEstimate`; computing it raises if the first block has no fit of its own,
+            or a surrogate has no maximum.
         """
         self._check(problem)
         seed = seed_of(self.random_state) if self.anchor == "pilot" else None
-        anchor = self._anchor(problem, seed)
+        anchor, problem = yield from self._anchor(problem, seed)
         last = anchor
         for number in range(1, self.rounds + 1):
             coef = problem.apply(coefficients, last, name="coefficients")
-            total = problem.total(scores, coef, name="scores")
-            last = problem.settle(
-                problem.apply(_climb, problem.model, anchor, coef, total, number, name="surrogate-fit")
-            )
+            total = yield problem.total(scores, coef, name="scores")
+            fit = problem.apply(_maximize, problem.model, anchor, coef, total, number, name="surrogate-fit")
+            last = yield Settle(fit)
         sums = None
         if self.information == "all":
-            sums = problem.moments(problem.apply(coefficients, last, name="coefficients"))
-        record = problem.apply(
-            _report, problem.model, anchor, last, sums, self.rounds, seed, problem.n_passes, name="surrogate"
-        )
-        return record if problem.lazy else problem.value(record)
+            sums = yield problem.moments(problem.apply(coefficients, last, name="coefficients"))
+        return problem.apply(_report, problem.model, anchor, last, sums, self.rounds, seed, name="surrogate")
 
-    def _anchor(self, problem: Problem, seed: int | None) -> Delayed:
+    def _anchor(self, problem: Problem, seed: int | None) -> Plan:
         if seed is not None:
-            return problem.pilot(self.pilot_size, seed, searched=False)
-        anchor = problem.settle(problem.first_block(anchor_block, name="anchor-fit"))
+            return (yield from draw_pilot(problem, self.pilot_size, seed, searched=False))
+        labels_unknown = replace(problem, classes=None)
+        anchor = yield Settle((yield labels_unknown.first_block(anchor_block, name="anchor-fit")))
         if problem.model.classify:
-            problem.classes = problem.apply(_classes, anchor, name="classes")
-        return anchor
+            problem = replace(problem, classes=problem.apply(_classes, anchor, name="classes"))
+        return anchor, problem
 
     def _check(self, problem: Problem) -> None:
         problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky", "qr"))
@@ -189,7 +183,7 @@ def _classes(anchor: PilotFit) -> np.ndarray | None:
 class _Round(Record):
     """Where a round ended, and the sums it began with."""
 
-    found: Maximum
+    found: Ascent
     total: Scores
 
     @property
@@ -197,7 +191,7 @@ class _Round(Record):
         return self.found.coef
 
 
-def _climb(model: Model, anchor: PilotFit, coef: np.ndarray, total: Scores, number: int) -> _Round:
+def _maximize(model: Model, anchor: PilotFit, coef: np.ndarray, total: Scores, number: int) -> _Round:
     found = maximize_surrogate(anchor, model, coef, total)
     # An ascent without end leaves an information of zeros behind, of which a decrement says nothing.
     if not (found.converged and (found.factor.kept == anchor.factor.kept).all()):
@@ -209,7 +203,7 @@ def _climb(model: Model, anchor: PilotFit, coef: np.ndarray, total: Scores, numb
 
 
 def _report(
-    model: Model, anchor: PilotFit, last: _Round, sums: Moments | None, rounds: int, seed: int | None, n_passes: int
+    model: Model, anchor: PilotFit, last: _Round, sums: Moments | None, rounds: int, seed: int | None
 ) -> SurrogateEstimate:
     total, coef, advice = last.total, last.coef, _advice(anchor, last)
     if sums is None:
@@ -221,24 +215,25 @@ def _report(
     return SurrogateEstimate(
         **fields,
         n_iter=rounds,
-        n_passes=n_passes,
         classes=anchor.survey.classes,
         n_missing=total.n_missing,
         anchor_size=anchor.n,
         anchor_coef=anchor.coef,
         anchor_separated=anchor.separated,
         random_state=seed,
+        sums_estimated=sums is None,
+        pilot=anchor.sample,
     )
 
 
 def _of_anchor(model: Model, last: _Round) -> Moments:
     """Return the surrogate's moments, which have the scale of all rows, with φ̂ and so Pearson χ² by the anchor's."""
     found, total = last.found, last.total
-    sums = replace(found.moments, n=total.n, weight=total.weight)
+    sums = replace(found.sums, n=total.n, weight=total.weight)
     if sums.pearson is None:
         return sums
     rank = found.factor.rank
-    phi = dispersion(sums.pearson, degrees_of_freedom(found.moments, model, rank))
+    phi = dispersion(sums.pearson, degrees_of_freedom(found.sums, model, rank))
     return replace(sums, pearson=phi * degrees_of_freedom(sums, model, rank))
 
 
@@ -251,7 +246,7 @@ def _advice(anchor: PilotFit, last: _Round) -> tuple[tuple[type[Warning], str], 
         )
         advice.append((PilotWarning, text))
     moved = last.coef - anchor.coef
-    distance = float(moved @ last.found.moments.information @ moved)
+    distance = float(moved @ last.found.sums.information @ moved)
     expected = anchor.factor.rank * (last.total.n / anchor.n - 1.0)
     if distance > TRUST * expected:
         text = (

@@ -104,17 +104,18 @@ class BlocksDisplay(Display):
         check_is_fitted(estimator)
         if kind not in ("score", "mean"):
             raise ValueError(f"kind={kind!r} must be 'score' or 'mean'.")
-        problem = estimator._problem(X, y, sample_weight, offset)
-        if problem.model.outcomes:
+        record = estimator.record_
+        if record.model.outcomes:
             raise ValueError(
                 "BlocksDisplay is of models with one linear predictor a row, and a multinomial logit has several. "
                 "Fit two of the classes at a time."
             )
-        estimate = estimator.estimate_
-        sums = problem.value(problem.total(block_sums, np.nan_to_num(estimate.coef), name="block-sums")).with_rows()
-        intercept = problem.model.has_intercept
-        values = sums.means() if kind == "mean" else sums.scores(estimate.dispersion, intercept=intercept)
-        frame = pd.DataFrame(values, index=pd.Index(sums.numbers, name="block"), columns=list(problem.model.names))
+        data = {"sample_weight": sample_weight, "offset": offset}
+        arguments = (np.nan_to_num(record.coef),)
+        sums = estimator.total(block_sums, X, y, arguments=arguments, name="block-sums", **data).with_rows()
+        dispersion, intercept = record.estimate.dispersion, record.model.has_intercept
+        values = sums.means() if kind == "mean" else sums.scores(dispersion, intercept=intercept)
+        frame = pd.DataFrame(values, index=pd.Index(sums.numbers, name="block"), columns=list(record.names))
         # The constant has the same mean in every block.
         frame = frame.drop(columns="intercept", errors="ignore") if kind == "mean" else frame
         return cls(frame, kind).plot(ax=ax)

@@ -100,12 +100,12 @@ class PilotSizeDisplay(Display):
         [0, 1]
         """
         data = {"sample_weight": sample_weight, "offset": offset}
-        best = clone(estimator).set_params(method="mle").fit(X, y, **data).estimate_
+        best = clone(estimator).set_params(method="mle").fit(X, y, **data).record_.estimate
         rows = []
         for size in pilot_sizes:
             for seed in range(repeats):
                 glm = clone(estimator).set_params(method__pilot_size=int(size), method__random_state=seed)
-                found = glm.fit(X, y, **data).estimate_
+                found = glm.fit(X, y, **data).record_.estimate
                 rows.append((size, seed, _distance(found.pilot_coef, best), _distance(found.coef, best)))
         frame = pd.DataFrame(rows, columns=["pilot_size", "random_state", "pilot", "estimate"])
         return cls(frame, type(glm.method).__name__, best.n_samples).plot(ax=ax)

@@ -127,7 +127,7 @@ class RegularizationDisplay(Display):
         if not hasattr(own.method, "alpha"):
             raise ValueError("RegularizationDisplay is of methods with a penalty: DebiasedLasso or AverageLasso.")
         data = {"sample_weight": sample_weight, "offset": offset}
-        estimate = own.fit(X, y, **data).estimate_
+        estimate = own.fit(X, y, **data).record_.estimate
         penalised = estimate.alpha[estimate.alpha > 0]
         alpha = float(penalised.mean()) if len(penalised) else None
         grid = _checked(alphas, alpha)
@@ -137,7 +137,9 @@ class RegularizationDisplay(Display):
                 warnings.simplefilter("ignore", CoverageWarning)
                 glm = clone(own).set_params(method__alpha=float(value)).fit(X, y, **data)
             table = glm.coef_table(level)[["coef", "ci_lower", "ci_upper"]]
-            tables.append(table.assign(alpha=float(value), average=glm.estimate_.average_coef).rename_axis("name"))
+            tables.append(
+                table.assign(alpha=float(value), average=glm.record_.estimate.average_coef).rename_axis("name")
+            )
         columns = ["alpha", "name", "average", "coef", "ci_lower", "ci_upper"]
         frame = pd.concat(tables).reset_index()[columns]
         return cls(frame, type(own.method).__name__, level, alpha).plot(ax=ax, names=names)

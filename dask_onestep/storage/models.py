@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import pickle
@@ -20,7 +21,7 @@ from dask_onestep.estimators.base import attach
 from dask_onestep.families import FAMILIES, Family, Multinomial
 from dask_onestep.kernels.model import Model
 from dask_onestep.links import LINKS, resolve_link
-from dask_onestep.methods import METHODS, Estimate
+from dask_onestep.methods import METHODS, Estimate, FitRecord, Inputs
 from dask_onestep.storage.designs import design_record, read_design
 
 __all__ = ["SCHEMA", "check_model_path", "model_record", "read_model", "write_model"]
@@ -54,7 +55,8 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
     >>> record["family"], [each["name"] for each in record["coefficients"]]
     ('binomial', ['intercept', 'x0', 'x1'])
     """
-    estimate, model = glm.estimate_, glm._fitted_model
+    fit = glm.record_
+    estimate, model = fit.estimate, fit.model
     design = model.design
     table = glm.coef_table(level)
     record = {
@@ -63,8 +65,8 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
         "formula": glm.formula,
         "family": model.family.name,
         "link": getattr(model.link, "name", type(model.link).__name__),
-        "method": type(glm._method()).__name__,
-        "cov_type": glm.cov_type,
+        "method": fit.method,
+        "cov_type": fit.cov_type,
         "missing": glm.missing,
         "level": level,
         "n_samples": estimate.n_samples,
@@ -93,13 +95,14 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
 
 def _predictor(glm: Any) -> dict[str, Any] | None:
     """Return what predicting needs, None if a part of the model is not the package's own."""
-    model: Model = glm._fitted_model
-    family, classes = model.family, glm.estimate_.classes
+    fit = glm.record_
+    model, inputs = fit.model, fit.inputs
+    family, classes = model.family, fit.estimate.classes
     own_family = isinstance(family, Multinomial) or type(family) is FAMILIES.get(family.name)
     own_link = LINKS.get(getattr(model.link, "name", "")) == model.link
     design = None if model.design is None else design_record(model.design)
     plain = classes is None or classes.dtype.kind in "biufU" or all(isinstance(label, str) for label in classes)
-    if not (own_family and own_link and plain and (design is None) == (model.design is None) and _method_name(glm)):
+    if not (own_family and own_link and plain and (design is None) == (model.design is None) and _is_known(fit.method)):
         return None
     names = getattr(glm, "feature_names_in_", None)
     return {
@@ -112,15 +115,15 @@ def _predictor(glm: Any) -> dict[str, Any] | None:
         "outcomes": list(model.outcomes),
         "n_features": glm.n_features_in_,
         "feature_names": None if names is None else list(names),
-        "parts_in_frame": list(glm._taken),
-        "had_weight": glm._had_weight,
-        "had_offset": glm._had_offset,
+        "parts_in_frame": list(inputs.in_frame),
+        "had_weight": inputs.had_weight,
+        "had_offset": inputs.had_offset,
         "design": design,
     }
 
 
-def _method_name(glm: Any) -> str | None:
-    return next((name for name, method in METHODS.items() if type(glm._method()) is method), None)
+def _is_known(method: str) -> bool:
+    return any(method == known.__name__ for known in METHODS.values())
 
 
 def _plain(value: Any) -> Any:
@@ -135,7 +138,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, str, type(None))) else str(value)
 
 
-def write_model(glm: Any, path: str, level: float = 0.95) -> None:
+def write_model(glm: Any, path: str, level: float = 0.95, *, pilot_rows: bool = False) -> None:
     """Write a fitted model: as data (``.json``), or as a pickle (``.pkl``).
 
     JSON can be read by any program, holds no code and no row of the data, and predicts what the model
@@ -150,6 +153,8 @@ def write_model(glm: Any, path: str, level: float = 0.95) -> None:
         Where to; the suffix says which.
     level : float, default=0.95
         Level of the intervals in JSON.
+    pilot_rows : bool, default=False
+        Whether a pickle keeps the pilot rows of ``record_``, and not only their keys and positions.
 
     Raises
     ------
@@ -174,7 +179,10 @@ def write_model(glm: Any, path: str, level: float = 0.95) -> None:
     if path.endswith(".json"):
         Path(path).write_text(json.dumps(model_record(glm, level), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     else:
-        Path(path).write_bytes(pickle.dumps(glm))
+        kept = copy.copy(glm)
+        if pilot_rows:
+            kept.record_ = glm.record_.with_pickled_rows()
+        Path(path).write_bytes(pickle.dumps(kept))
 
 
 def check_model_path(path: str) -> None:
@@ -300,11 +308,11 @@ def _estimator(record: dict[str, Any], parts: dict[str, Any]) -> Any:
     estimate = _estimate(record)
     if len(estimate.coef) != len(model.names) or estimate.covariance.shape != (len(model.names),) * 2:
         raise ValueError(f"{len(estimate.coef)} coefficients, and the columns want {len(model.names)}")
-    glm.n_features_in_, glm._taken = parts["n_features"], tuple(parts["parts_in_frame"])
-    glm._had_weight, glm._had_offset = parts["had_weight"], parts["had_offset"]
+    glm.n_features_in_ = parts["n_features"]
+    inputs = Inputs(parts["had_weight"], parts["had_offset"], tuple(parts["parts_in_frame"]))
     if parts["feature_names"] is not None:
         glm.feature_names_in_ = np.array(parts["feature_names"], dtype=object)
-    return attach(glm, model, estimate)
+    return attach(glm, FitRecord.of(model, estimate, inputs, record["method"], record["cov_type"]))
 
 
 def _estimate(record: dict[str, Any]) -> Estimate:

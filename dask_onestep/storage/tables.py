@@ -245,7 +245,7 @@ def write_predictions(predicted: Any, path: str, *, verbose: bool = False) -> No
     files, place = fsspec.url_to_fs(path)
     unfinished = f"{place.rstrip('/')}.part"
     try:
-        (persist_shown(written, "predict") if verbose else written).compute()
+        (persist_shown([written], "predict")[0] if verbose else written).compute()
         if files.isdir(place):  # empty
             files.rmdir(place)
         files.mv(unfinished, place, recursive=True)

@@ -138,6 +138,24 @@ class Design:
                 target[:] = specified_columns(spec, rows)[:, int(self.terms.fit_intercept) :]
         return out
 
+    @property
+    def by_term(self) -> dict[str, tuple[str, ...]]:
+        """The matrix's columns of each term of the formula, or of each column of a table without one."""
+        if self.spec is None:
+            return {c: tuple(n for n in self.names if n == c or n.startswith(f"{c}[T.")) for c in self.terms.columns}
+        columns = self.spec.column_names
+        terms = {str(key): tuple(columns[i] for i in at) for key, at in self.spec.term_indices.items()}
+        terms.pop("1", None)
+        return terms
+
+    @property
+    def contained(self) -> frozenset[str]:
+        """Terms whose factors are all among those of another term, as ``a`` in ``a:b``."""
+        if self.spec is None:
+            return frozenset()
+        factors = {str(term): {factor.expr for factor in term.factors} for term in self.spec.term_indices}
+        return frozenset(name for name, own in factors.items() if any(own < other for other in factors.values()))
+
     def columns_of(self, term: str) -> tuple[str, ...]:
         """Return the matrix's columns that a term of the formula, or a column's own name, stands for.
 
@@ -156,12 +174,7 @@ class Design:
         ValueError
             If it is neither.
         """
-        if self.spec is None:
-            terms = {c: tuple(n for n in self.names if n == c or n.startswith(f"{c}[T.")) for c in self.terms.columns}
-        else:
-            columns = self.spec.column_names
-            terms = {str(key): tuple(columns[i] for i in at) for key, at in self.spec.term_indices.items()}
-            terms.pop("1", None)
+        terms = self.by_term
         if term in terms:
             return terms[term]
         if term in self.names:

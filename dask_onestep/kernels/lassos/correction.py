@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import norm
 
+from dask_onestep.kernels.ascent import Ascent, climb
 from dask_onestep.kernels.lassos.centering import coefficients_about, score_about
 from dask_onestep.kernels.lassos.debiasing import LocalLassos
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, approximate_inverse
-from dask_onestep.kernels.newton import MAX_HALVINGS
 from dask_onestep.kernels.records import Moments, Record
 
 __all__ = ["Debiased", "covariance", "debias", "debias_again", "expected_coverage", "moved_intercept"]
@@ -39,8 +39,8 @@ class Debiased(Record):
         What the quadratics at the lassos are estimated to miss of β̂; zeros after a second round.
     rounds : int
         Corrections made.
-    halvings : int
-        How often a correction was halved.
+    shortened : int
+        How many corrections were shortened.
     overflowed : bool
         Whether some row's mean at `coef` is beyond all bounds, so that no further round could be made.
     """
@@ -52,7 +52,7 @@ class Debiased(Record):
     gram: np.ndarray
     missed: np.ndarray
     rounds: int = 1
-    halvings: int = 0
+    shortened: int = 0
     overflowed: bool = False
 
     @property
@@ -93,8 +93,8 @@ def debias(local: LocalLassos, nodewise: NodewiseRows) -> Debiased:
 def debias_again(last: Debiased, sums: Moments) -> Debiased:
     """Return β̂ + Θ̂ s(β̂)/n: a further round, with the score of all rows at the estimate so far.
 
-    What Θ̂ leaves of the bias, I − Θ̂Σ̂ times it, is multiplied by I − Θ̂Σ̂ once more.  A round that the
-    quadratic at β̂ says would lower the log-likelihood is halved.
+    What Θ̂ leaves of the bias, I − Θ̂Σ̂ times it, is multiplied by I − Θ̂Σ̂ once more.  A round that
+    would lower the log-likelihood, by its quadratic at β̂, is shortened.
 
     Parameters
     ----------
@@ -116,10 +116,9 @@ def debias_again(last: Debiased, sums: Moments) -> Debiased:
         return replace(last, overflowed=True)
     move = last.theta @ gradient
     ahead = coefficients_about(move, last.shift)
-    rise, bend = float(gradient @ ahead), float(ahead @ here.gram @ ahead)
-    length, halvings = 1.0, 0
-    while rise * length < 0.5 * bend * length**2 and halvings < MAX_HALVINGS:
-        length, halvings = length / 2, halvings + 1
+    line = _Line(float(gradient @ ahead), float(ahead @ here.gram @ ahead))
+    round_ = climb(Ascent.once(np.zeros(1), line.at(np.zeros(1)), np.ones(1)), line.at)
+    length = float(round_.coef[0])
     response = last.response + length * (last.theta - spread)
     return replace(
         here,
@@ -127,8 +126,22 @@ def debias_again(last: Debiased, sums: Moments) -> Debiased:
         response=response,
         missed=np.zeros_like(move),
         rounds=last.rounds + 1,
-        halvings=last.halvings + halvings,
+        shortened=last.shortened + int(length < 1.0),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The quadratic of a log-likelihood along a direction, with slope `rise` and curvature `bend` at 0."""
+
+    rise: float
+    bend: float
+
+    def at(self, length: np.ndarray) -> Moments:
+        """Return it at one length."""
+        slope = self.rise - self.bend * length
+        gain = float((self.rise + slope) @ length) / 2
+        return Moments(1, 1.0, gain, slope, np.array([[self.bend]]))
 
 
 def covariance(estimate: Debiased, local: LocalLassos, phi: float) -> np.ndarray:

@@ -15,8 +15,8 @@ from dask_onestep.kernels.lassos.penalty import Penalty, noise_alpha
 from dask_onestep.kernels.lassos.proximal_newton import LassoFit, Tolerance, newton_lasso, quadratic_lasso, solve_on_few
 from dask_onestep.kernels.likelihood import log_likelihoods, moments
 from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.maximum import fit_rows
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.newton import fit_rows
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.surrogate import scores
@@ -76,7 +76,7 @@ def fit_null(rows: Rows, model: Model) -> NullFit | None:
         # Of the normal law y has a unit, and the intercept is its size.  Of others η has none, and a step
         # promises a rounding's square, which is to be a small share.
         size = (_EPS * coef[0]) ** 2 if model.quadratic else _EPS * (1.0 + coef[0] ** 2)
-        least = float(fit.moments.information[0, 0] * size)
+        least = float(fit.sums.information[0, 0] * size)
     return NullFit(coef, max(least, float(log_likelihoods(rows, empty, coef[None, :first]).deviance[0])))
 
 

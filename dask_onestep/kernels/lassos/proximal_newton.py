@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dask_onestep.kernels.ascent import Ascent, Move, climb
 from dask_onestep.kernels.lassos.penalty import Penalty
 from dask_onestep.kernels.lassos.quadratic import kkt_residual, solve_lasso
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.newton import MAX_HALVINGS, rose
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.surrogate import scores
@@ -108,26 +108,59 @@ def newton_lasso(
         The fit.
     """
     coef, sums = start
-    n, unit = sums.weight, within.unit(sums.weight)
-    for step in range(_MAX_STEPS + 1):
+
+    def objective(coef: np.ndarray) -> Penalized:
+        return Penalized.of(moments(rows, model, coef), coef, penalty)
+
+    begin = Ascent.begin(coef, Penalized.of(sums, coef, penalty), ProximalNewton(penalty, within), _MAX_STEPS)
+    fit = climb(begin, objective)
+    assert isinstance(fit.move, LassoMove)
+    return _fitted(fit.sums.moments, fit.coef, penalty, fit.move.gap, fit.move.arrived)
+
+
+@dataclass(frozen=True, slots=True)
+class Penalized:
+    """The penalized log-likelihood per row at β, its steepest slopes, and the likelihood's own sums."""
+
+    loglik: float
+    score: np.ndarray
+    moments: Moments
+
+    @classmethod
+    def of(cls, sums: Moments, coef: np.ndarray, penalty: Penalty) -> Penalized:
+        """Return the objective at β."""
+        smooth = sums.score / sums.weight - penalty.l2 * coef
+        at_zero = np.sign(smooth) * np.maximum(np.abs(smooth) - penalty.l1, 0.0)
+        slope = np.where(coef == 0, at_zero, smooth - penalty.l1 * np.sign(coef))
+        return cls(sums.loglik / sums.weight - penalty.value(coef), slope, sums)
+
+    def is_finite(self) -> bool:
+        """Return whether no sum is NaN or infinite."""
+        return self.moments.is_finite()
+
+
+@dataclass(frozen=True, slots=True)
+class LassoMove(Move):
+    """A `Move`, with the gap that is left, as `LassoFit` has it."""
+
+    gap: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProximalNewton:
+    """The rule that leads to the minimum of the quadratic at β, penalty added."""
+
+    penalty: Penalty
+    within: Tolerance
+
+    def __call__(self, coef: np.ndarray, objective: Penalized, last: float) -> LassoMove:
+        """Return the step from β."""
+        sums, penalty, within = objective.moments, self.penalty, self.within
+        unit = within.unit(sums.weight)
         target, inner = _newton_target(sums, coef, penalty, within)
         promised = _promised(sums, coef, target, penalty)
-        done = promised <= _STEP_SHARE * within.gap * unit and inner <= within.gap * unit
-        if done or step == _MAX_STEPS:
-            break
-        direction, before = target - coef, sums.loglik / n - penalty.value(coef)
-        for _ in range(MAX_HALVINGS):
-            reached = moments(rows, model, coef + direction)
-            after = reached.loglik / n - penalty.value(coef + direction)
-            if reached.is_finite() and rose(after, before):
-                break
-            direction = direction / 2
-        else:
-            break
-        # Where the whole step was taken, zeros stay exact zeros.
-        coef = target if np.array_equal(direction, target - coef) else coef + direction
-        sums = reached
-    return _fitted(sums, coef, penalty, (promised + inner) / unit, done)
+        arrived = promised <= _STEP_SHARE * within.gap * unit and inner <= within.gap * unit
+        return LassoMove(target - coef, 2 * promised, bool(arrived), target=target, gap=(promised + inner) / unit)
 
 
 def quadratic_lasso(sums: Moments, coef: np.ndarray, penalty: Penalty, within: Tolerance) -> LassoFit:

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from dask_onestep.kernels.linear_algebra import Factor, factorize
+from dask_onestep.kernels.ascent import Ascent
+from dask_onestep.kernels.linear_algebra import Factor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.curvature import Curvature
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.poor_pilot import retreat
 from dask_onestep.kernels.pilots.step import UNUSABLE, Step, arrive, shorten
-from dask_onestep.kernels.records import Moments
 
 __all__ = ["direction", "take_step"]
 
@@ -21,7 +21,7 @@ __all__ = ["direction", "take_step"]
 _REFINEMENTS = 3
 
 
-def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, correction: str | None) -> Step:
+def take_step(model: Model, pilot: PilotFit, ascent: Ascent, correction: str | None) -> Step:
     """Return the scoring step from a point where a pass was made.
 
     Without correction it is equation (2.4) of Wang et al., β̂ = β̂_p + I⁻¹s.  With it, δ maximises
@@ -31,7 +31,7 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
 
     inside the region δ'Iδ ≤ 10 φ̂d(N/n − 1): R is what the pilot rows know of the likelihood's third
     and higher order terms.  Under links that are not canonical means at β + δ stand for the pilot's responses in R (see
-    ``Curvature.expecting``).  Either step is halved while J says that it overshoots; where no part of it
+    ``Curvature.expecting``).  Either step is halved where it overshoots by J; where no part of it
     leads to finite sums, it leads to the null model instead.
 
     Parameters
@@ -40,10 +40,8 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
         The model.
     pilot : PilotFit
         The pilot.
-    coef : ndarray of shape (d,)
-        β, where the pass was made.
-    sums : Moments
-        The full sums at β.
+    ascent : Ascent
+        It stands at β, where the pass was made.
     correction : {None, "pilot"}
         Which step.
 
@@ -52,10 +50,8 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
     Step
         The step, with information, dispersion and decrement where it leads.
     """
-    factor = factorize(sums.information, intercept=model.has_intercept)
-    curvature = Curvature(model, pilot, coef, sums)
-    newton = factor.solve(sums.score)
-    found = None
+    coef, sums, factor, newton = ascent.coef, ascent.sums, ascent.factor, ascent.move.step
+    curvature, found = Curvature(model, pilot, coef, sums), None
     if correction == "pilot":
         corrected, found = _maximum(curvature, factor, newton)
         curvature = curvature if found is None else corrected
@@ -69,10 +65,12 @@ def take_step(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, co
     if step.decrement <= UNUSABLE * step.unit or (coef != pilot.coef).any():
         return step
     attainable, promised = curvature.attainable(), float(sums.score @ (step.coef - coef))
-    return shorten(model, pilot, step, attainable / promised) if 0 < attainable < promised else step
+    if not 0 < attainable < promised:
+        return step
+    return shorten(model, pilot, step, attainable / promised * (step.coef - coef))
 
 
-def direction(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments) -> np.ndarray:
+def direction(model: Model, pilot: PilotFit, ascent: Ascent) -> np.ndarray:
     """Return the step from a point where a pass was made, as `take_step` corrects it, or else the scoring step.
 
     Parameters
@@ -81,22 +79,19 @@ def direction(model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments) ->
         The model.
     pilot : PilotFit
         The pilot.
-    coef : ndarray of shape (d,)
-        β, where the pass was made.
-    sums : Moments
-        The full sums at β.
+    ascent : Ascent
+        It stands at β, where the pass was made.
 
     Returns
     -------
     ndarray of shape (d,)
         δ.
     """
-    factor = factorize(sums.information, intercept=model.has_intercept)
-    newton = factor.solve(sums.score)
+    newton = ascent.move.step
     if pilot.separated:
         return newton  # longer steps towards infinity would look like an arrival
     # Near the end a step is tiny, and what it leaves is to be smaller still.
-    found = _maximum(Curvature(model, pilot, coef, sums), factor, newton, tol=1e-22)[1]
+    found = _maximum(Curvature(model, pilot, ascent.coef, ascent.sums), ascent.factor, newton, tol=1e-22)[1]
     return newton if found is None else found
 
 

@@ -7,11 +7,11 @@ from typing import Self
 
 import numpy as np
 
+from dask_onestep.kernels.ascent import Ascent, Newton, climb, rose
 from dask_onestep.kernels.covariance import products
 from dask_onestep.kernels.likelihood import moments, remainders, row_log_likelihoods
 from dask_onestep.kernels.linear_algebra import Factor
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.newton import maximize, rose
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.slices import slices
@@ -127,7 +127,7 @@ class Curvature:
         if inside(newton) and rose(self(newton).loglik, self.sums.loglik):
             start = newton
         try:
-            found = maximize(self, start, intercept=self.model.has_intercept, tol=tol, inside=inside)
+            found = climb(Ascent.begin(start, self(start), Newton(self.model.has_intercept, tol)), self, inside)
         except ValueError:
             return None
         honest = found.converged and bool((found.factor.kept == factor.kept).all())

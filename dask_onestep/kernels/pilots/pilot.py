@@ -11,9 +11,9 @@ from dask_onestep.kernels.designs.table import is_finite
 from dask_onestep.kernels.entering import oversized_columns
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import Factor, factorize
+from dask_onestep.kernels.maximum import fit_rows
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.newton import fit_rows
-from dask_onestep.kernels.pilots.sample import PilotSample, Survey
+from dask_onestep.kernels.pilots.sample import PilotRecord, PilotSample, Survey
 from dask_onestep.kernels.pilots.sampling import survey
 from dask_onestep.kernels.records import Findings, Moments, Record
 from dask_onestep.kernels.rows import Rows, encode
@@ -44,7 +44,9 @@ class PilotFit(Record):
     survey : Survey
         What the pass learned of the whole.
     separated : bool
-        Whether the pilot has no MLE, so that `coef` is the penalised fit.
+        Whether the pilot has no MLE, so that `coef` is the penalized fit.
+    sample : PilotRecord or None
+        The rows as they were drawn, with their keys, as a fit keeps them; None of a restricted model.
     """
 
     coef: np.ndarray
@@ -53,6 +55,7 @@ class PilotFit(Record):
     factor: Factor
     survey: Survey
     separated: bool = False
+    sample: PilotRecord | None = None
 
     @property
     def n(self) -> int:
@@ -100,24 +103,24 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
         If no row is usable, or y has other than two classes.
     """
     known = survey(sample, model.n_classes)
-    rows = encode(sample.drawn().rows(), known.classes)
+    drawn = sample.drawn()
+    rows = encode(drawn.held(model).rows(), known.classes)
     if isinstance(rows, Findings):
         rows.raise_error()
     assert isinstance(rows, Rows)
+    kept = None if model.fixed else drawn.kept()
     if not (complete := _complete(rows)).all():
-        return _unfitted(rows.take(complete), model, known)
+        return _at(np.zeros(len(model.names)), rows.take(complete), model, known)
     try:
         fit = fit_rows(rows, model)
     except ValueError:
         if found := oversized_columns(rows, model):
             replace(found, blocks=()).raise_error()
         raise
-    separated = not fit.converged
-    if separated:
-        fit = fit_rows(_with_prior(rows, model), model)
-        sums = moments(rows, model, fit.coef)
-        fit = replace(fit, moments=sums, factor=factorize(sums.information, intercept=model.has_intercept))
-    return PilotFit(fit.coef, rows, fit.moments, fit.factor, known, separated)
+    if fit.converged:
+        return PilotFit(fit.coef, rows, fit.sums, fit.factor, known, sample=kept)
+    coef = fit_rows(_with_prior(rows, model), model).coef
+    return replace(_at(coef, rows, model, known), separated=True, sample=kept)
 
 
 def _complete(rows: Rows) -> np.ndarray:
@@ -126,10 +129,10 @@ def _complete(rows: Rows) -> np.ndarray:
     return complete if rows.offset is None else complete & np.isfinite(rows.offset)
 
 
-def _unfitted(rows: Rows, model: Model, known: Survey) -> PilotFit:
-    coef = np.zeros(len(model.names))
+def _at(coef: np.ndarray, rows: Rows, model: Model, known: Survey) -> PilotFit:
     sums = moments(rows, model, coef)
-    return PilotFit(coef, rows, sums, factorize(sums.information, intercept=model.has_intercept), known)
+    factor = factorize(sums.information, intercept=model.has_intercept)
+    return PilotFit(coef, rows, sums, factor, known)
 
 
 def _with_prior(rows: Rows, model: Model) -> Rows:

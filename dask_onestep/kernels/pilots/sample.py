@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dask_onestep.kernels.classes.labels import joined_labels
 from dask_onestep.kernels.model import Model
@@ -15,11 +16,14 @@ from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.rows import Rows, hold, taken
 from dask_onestep.kernels.split_matrix import SplitMatrix, stack
 
-__all__ = ["ALL_KEYS", "PilotSample", "PilotSize", "Survey"]
+__all__ = ["ALL_KEYS", "PILOT_BYTES", "PilotRecord", "PilotSample", "PilotSize", "Survey"]
+
+# Rows beyond so many bytes are not kept with a fit.
+PILOT_BYTES = 64 * 2**20
 
 # No key is above it.
 ALL_KEYS = np.iinfo(np.uint64).max
-_OF_EACH_ROW = ("keys", "positions", "x", "y", "weights", "offset")
+_OF_EACH_ROW = ("keys", "positions", "x", "y", "weights", "offset", "raw")
 # Rows held beyond those that may be needed, as a share, from which on they are let go: it copies the others.
 _WORTH_LETTING_GO = 1.25
 
@@ -123,6 +127,8 @@ class PilotSample(Record):
         No row seen with a key below it was let go.
     has_weight : bool
         Whether any row seen has a weight that is not zero.
+    raw : DataFrame or None
+        The rows held as the table has them, of a model with a design.
     """
 
     size: PilotSize
@@ -137,6 +143,7 @@ class PilotSample(Record):
     offset: np.ndarray | None
     cutoff: int = int(ALL_KEYS)
     has_weight: bool = True
+    raw: pd.DataFrame | None = None
 
     def __add__(self, other: PilotSample) -> PilotSample | Findings:
         return self.join(other)
@@ -210,16 +217,86 @@ class PilotSample(Record):
         """Return the rows held as one block."""
         return Rows(self.x, self.y, self.weights, self.offset)
 
+    def kept(self) -> PilotRecord:
+        """Return what a fit keeps of the sample."""
+        x = None if self.raw is not None else self.x
+        record = PilotRecord(self.n, self.keys, self.positions, x, self.y, self.weights, self.offset, self.raw)
+        return record if record.row_bytes <= PILOT_BYTES else record.without_rows()
+
     def held(self, model: Model) -> PilotSample:
         """Return the sample as a restricted model sees it, its fixed columns moved into the offset."""
         rows = hold(self.rows(), model)
         return replace(self, x=rows.x, offset=rows.offset)
 
 
+@dataclass(frozen=True, slots=True)
+class PilotRecord(Record):
+    """The pilot as a fit keeps it: keys and positions, and the rows if they are not too many.
+
+    Attributes
+    ----------
+    n : int
+        N, the usable rows it was drawn from.
+    keys : ndarray of shape (m,) of uint64
+        Keys, the smallest of all.
+    positions : ndarray of shape (m, 2) of int64
+        (0, global row number), or (block, row in block) where chunk sizes are unknown.
+    x : ndarray, SplitMatrix or None
+        Covariates, where X is a matrix.
+    y, weights, offset : ndarray of shape (m,) or None
+        Response, or labels as they are, weights and offset.
+    raw : DataFrame or None
+        Rows as the table has them, where the model has a design.
+    """
+
+    n: int
+    keys: np.ndarray
+    positions: np.ndarray
+    x: np.ndarray | SplitMatrix | None = None
+    y: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    raw: pd.DataFrame | None = None
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the rows are kept, and not only their keys and positions."""
+        return self.y is not None
+
+    @property
+    def row_bytes(self) -> int:
+        """Memory of the rows."""
+        raw = 0 if self.raw is None else int(self.raw.memory_usage(index=False, deep=True).sum())
+        parts = (self.x, self.y, self.weights, self.offset)
+        return raw + sum(part.nbytes for part in parts if part is not None)
+
+    def without_rows(self) -> PilotRecord:
+        """Return the record with keys and positions only."""
+        return PilotRecord(self.n, self.keys, self.positions)
+
+    def require_rows(self) -> None:
+        """Raise if the rows are not kept.
+
+        Raises
+        ------
+        ValueError
+            If there are keys and positions only.
+        """
+        if not self.has_rows:
+            raise ValueError(
+                "The fit's record holds keys and positions of the pilot rows, but not the rows: they exceeded "
+                f"{PILOT_BYTES // 2**20} MiB, or the model was pickled without them. Fit again, with a smaller "
+                "pilot_size, or pickle record_.with_pickled_rows()."
+            )
+
+
 def _joined(parts: Sequence[Any], chosen: Sequence[np.ndarray] | None) -> Any:
     """Return the rows of several parts one after the other, of each those chosen, or all; each is copied once."""
     if parts[0] is None:
         return None
+    if isinstance(parts[0], pd.DataFrame):
+        frames = parts if chosen is None else [taken(part, index) for part, index in zip(parts, chosen, strict=True)]
+        return pd.concat(frames, ignore_index=True)
     if chosen is None:
         return stack(parts)
     if not all(isinstance(part, np.ndarray) and part.dtype == parts[0].dtype for part in parts):

@@ -115,6 +115,7 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
         taken.offset,
         cutoff,
         rows.weights is None or bool(rows.weights.any()),
+        None if rows.raw is None else rows.raw.iloc[local],
     )
 
 

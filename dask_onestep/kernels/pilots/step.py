@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.interpolate import CubicHermiteSpline
 
+from dask_onestep.kernels.ascent import Ascent, climb
 from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.newton import ROUNDING, rose
 from dask_onestep.kernels.pilots.curvature import Curvature
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.records import Moments, Record
 
-__all__ = ["UNUSABLE", "Step", "arrive", "overshot", "shorten"]
+__all__ = ["UNUSABLE", "Step", "arrive", "shorten"]
 
 # λ² per coefficient from which on an estimate is of no use for inference, being two standard errors
 # from the MLE.
@@ -42,7 +41,7 @@ class Step(Record):
     decrement : float
         λ² at `coef`, estimated from the pilot rows.
     shortened : bool
-        Whether the step was halved, or shortened otherwise, since it overshot.
+        Whether the step was shortened because it overshot.
     fell_back : bool
         Whether the corrected step was asked for and could not be had.
     retreated : bool
@@ -86,16 +85,12 @@ def arrive(curvature: Curvature, factor: Factor, step: np.ndarray) -> Step | Non
     Returns
     -------
     Step or None
-        The step, halved as often as need be; None if no part of it leads to finite sums.
+        The step, as much of it as is accepted; None if no part of it leads to finite sums.
     """
-    ahead, shortened = curvature(step), False
-    for _ in range(60):
-        if rose(ahead.loglik, curvature.sums.loglik) and ahead.is_finite():
-            break
-        step, shortened = step / 2, True
-        ahead = curvature(step)
-    if not ahead.is_finite():
+    reached = climb(Ascent.once(np.zeros_like(step), curvature.sums, step), curvature)
+    if reached.stopped and not curvature(reached.step).is_finite():
         return None
+    step, shortened, ahead = reached.coef, reached.cut or reached.stopped, reached.sums
     decrement = curvature.foretold_decrement(step, factor)
     sums, intercept = curvature.sums, curvature.model.has_intercept
     information = ahead.information
@@ -107,7 +102,7 @@ def arrive(curvature: Curvature, factor: Factor, step: np.ndarray) -> Step | Non
     return Step(curvature.coef, sums, factor, curvature.coef + step, ahead, decrement, shortened)
 
 
-def shorten(model: Model, pilot: PilotFit, step: Step, share: float) -> Step:
+def shorten(model: Model, pilot: PilotFit, step: Step, part: np.ndarray) -> Step:
     """Return a part of a step that overshoots.
 
     Parameters
@@ -118,8 +113,8 @@ def shorten(model: Model, pilot: PilotFit, step: Step, share: float) -> Step:
         The pilot.
     step : Step
         The step.
-    share : float
-        Which part of it, between 0 and 1.
+    part : ndarray of shape (d,)
+        What is left of it.
 
     Returns
     -------
@@ -127,36 +122,6 @@ def shorten(model: Model, pilot: PilotFit, step: Step, share: float) -> Step:
         That part, from the same start.
     """
     curvature = Curvature(model, pilot, step.start, step.sums)
-    part = arrive(curvature, step.factor, share * (step.coef - step.start))
-    assert part is not None  # the sums at both ends are finite, and so are those between
-    return replace(part, shortened=True, fell_back=step.fell_back)
-
-
-def overshot(step: Step, there: Moments) -> float | None:
-    """Return which part of a step is best, if the sums at its end show that it overshot.
-
-    It did where the log-likelihood fell, or falls more steeply at the end than it rose at the start.
-
-    Parameters
-    ----------
-    step : Step
-        The step.
-    there : Moments
-        The full sums where it led.
-
-    Returns
-    -------
-    float or None
-        Between 0 and 1, where the cubic through both log-likelihoods and slopes is greatest; None if
-        the step was well taken.
-    """
-    move = step.coef - step.start
-    rise, fall = float(step.sums.score @ move), float(there.score @ move)
-    gentle = fall >= -rise - ROUNDING * abs(step.sums.loglik)
-    if rose(there.loglik, step.sums.loglik) and gentle:
-        return None
-    if not there.is_finite():
-        return 0.5
-    cubic = CubicHermiteSpline([0.0, 1.0], [step.sums.loglik, there.loglik], [rise, fall])
-    peaks = cubic.derivative().roots(extrapolate=False)
-    return float(peaks[np.argmax(cubic(peaks))]) if len(peaks) else 0.5
+    shorter = arrive(curvature, step.factor, part)
+    assert shorter is not None  # the sums at both ends are finite, and so are those between
+    return replace(shorter, shortened=True, fell_back=step.fell_back)

@@ -1,4 +1,4 @@
-"""Newton's method, against statsmodels and closed forms."""
+"""Maximum-likelihood fits of rows in memory, against statsmodels and closed forms."""
 
 import numpy as np
 import pytest
@@ -7,73 +7,8 @@ from support import model_of
 from test_likelihood import oracle
 
 from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.newton import arrived, fit_rows, maximize, rose
-from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.maximum import fit_rows
 from dask_onestep.kernels.rows import Rows
-
-
-def bowl(center, curvature):
-    def objective(b):
-        gap = center - b
-        return Moments(1, 1.0, float(-0.5 * gap @ curvature @ gap), curvature @ gap, curvature)
-
-    return objective
-
-
-CENTER = np.array([1.0, -2.0, 3.0])
-CURVATURE = np.array([[2.0, 0.3, 0.0], [0.3, 1.0, 0.1], [0.0, 0.1, 5.0]])
-
-
-def test_a_quadratic_takes_one_step():
-    found = maximize(bowl(CENTER, CURVATURE), np.zeros(3), intercept=False)
-    assert found.converged
-    assert found.n_iter == 1
-    np.testing.assert_allclose(found.coef, CENTER, rtol=1e-14)
-
-
-def test_steps_stay_inside_a_region():
-    inside = lambda b: np.linalg.norm(b) <= 2.0  # noqa: E731
-    found = maximize(bowl(CENTER, CURVATURE), np.zeros(3), intercept=False, inside=inside)
-    assert not found.converged
-    assert inside(found.coef)
-    # Halved against the boundary, the ascent ends close to it.
-    assert np.linalg.norm(found.coef) > 1.9
-
-
-def test_a_step_that_overshoots_is_halved():
-    # −log cosh(b): from b = 2 the full Newton step leads to −11.6, where the objective is lower.
-    def objective(b):
-        value, slope = -np.logaddexp(b[0], -b[0]), -np.tanh(b[0])
-        return Moments(1, 1.0, float(value), np.array([slope]), np.array([[1 / np.cosh(b[0]) ** 2]]))
-
-    seen = []
-
-    def watched(b):
-        seen.append(b[0])
-        return objective(b)
-
-    found = maximize(watched, np.array([2.0]), intercept=False)
-    assert seen[1] < -11
-    assert objective(np.array([seen[1]])).loglik < objective(np.array([2.0])).loglik
-    assert found.converged
-    assert abs(found.coef[0]) < 1e-8
-
-
-def test_it_stops_where_it_is_told():
-    found = maximize(bowl(CENTER, CURVATURE / 3), np.zeros(3), intercept=False, max_iter=0)
-    assert not found.converged
-    assert found.n_iter == 0
-    np.testing.assert_array_equal(found.coef, 0)
-
-
-def test_rose():
-    assert rose(1.0, 1.0)
-    assert rose(-1e6 - 1e-6, -1e6)  # rounding
-    assert not rose(-1e6 - 1.0, -1e6)
-    assert not rose(np.nan, 0.0)
-    assert not rose(np.nan, -np.inf)
-    assert not rose(-np.inf, 0.0)
-    assert rose(-5.0, -np.inf)
 
 
 @pytest.mark.filterwarnings("ignore:The .* link function does not respect the domain")
@@ -166,13 +101,3 @@ def test_rows_that_fit_exactly():
     found = fit_rows(Rows(x, 1 + x @ [2.0, 3.0]), model_of())
     assert found.converged
     np.testing.assert_allclose(found.coef, [1, 2, 3], rtol=1e-12)
-
-
-def test_the_end_of_an_ascent():
-    at = Moments(100, 100.0, -140.0, np.zeros(2), np.eye(2), 100.0, np.zeros(2))
-    assert arrived(at, 1e-17, 2, 1e-16)
-    assert not arrived(at, 1e-15, 2, 1e-16)
-    assert arrived(at, 1e-15, 2, 1e-16, last=0.9e-15)  # falls no more: rounding
-    assert not arrived(at, 1e-15, 2, 1e-16, last=4e-15)
-    assert not arrived(at, 1e-3, 2, 1e-16, last=1e-4)  # too large for rounding
-    assert not arrived(Moments(1, 1.0, -np.inf, np.zeros(2), np.eye(2)), 0.0, 2, 1e-16)

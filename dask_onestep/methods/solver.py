@@ -6,7 +6,6 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-from dask.delayed import Delayed
 
 from dask_onestep.exceptions import AliasingWarning, DistanceWarning, StepWarning
 from dask_onestep.kernels.aliasing import Dependence, DesignFactor, dependences, design_factor, orthogonal_basis
@@ -14,11 +13,13 @@ from dask_onestep.kernels.basis import Basis
 from dask_onestep.kernels.model import Model
 from dask_onestep.methods.conclusion import aliasing
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.method import estimated
 from dask_onestep.methods.mle import MLE
 from dask_onestep.methods.one_step import OneStep
 from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.requests import Look, Plan
 
-__all__ = ["LARGEST_CONDITION", "orthogonalized", "solve"]
+__all__ = ["LARGEST_CONDITION", "orthogonalized", "solved"]
 
 # Normal equations lose as many digits as their condition number has: from here on, half of float64's sixteen.
 LARGEST_CONDITION = 1e8
@@ -26,122 +27,107 @@ LARGEST_CONDITION = 1e8
 _NEARLY = 1e-3
 
 
-def solve(problem: Problem, method: Any) -> Estimate:
-    """Return a method's estimate, by the solver that the problem asks for.
+def solved(problem: Problem, method: Any) -> Plan:
+    """Return the plan of a method's estimate, by the solver that the problem asks for.
 
     "cholesky" leaves the method to its normal equations.  "qr" reads the data once for the R of a QR of
     the design, and hands the method the columns that this makes orthogonal.  "auto" is "cholesky" unless the
     condition number is above `LARGEST_CONDITION` or columns look aliased: then the QR is made, and if it
     confirms the one or refutes the other, the method estimates again by "qr".  A multinomial model with
-    coefficients held at a value, which may be those of some classes only, has no other columns of the same span: it is
-    always "cholesky".
-
-    Parameters
-    ----------
-    problem : Problem
-        The problem, not lazy.
-    method : object
-        The method; "auto" goes over to "qr" only if it is ``equivariant``.
-
-    Returns
-    -------
-    Estimate
-        Of the design's own columns.
-
-    Notes
-    -----
-    Passes: those of the method; one more for "qr"; for "auto", where it goes over, one more and the method's
-    once again.
-    """
-    if problem.model.outcomes and problem.model.fixed:
-        return _estimate(problem, method)
-    if problem.solver == "qr":
-        problem.refuse(solver=_honoured(method))
-        return _by_qr(problem, method, _factor(problem))
-    estimate = _estimate(problem, method)
-    kept = np.isfinite(estimate.coef)
-    aliased = len(kept) == problem.d and bool(set(aliasing(problem.model, kept)) & set(estimate.warnings))
-    switches = problem.solver == "auto" and "qr" in _honoured(method)
-    if not aliased and not (switches and estimate.converged and estimate.condition > LARGEST_CONDITION):
-        return estimate
-    factor = _factor(problem)
-    basis = orthogonal_basis(factor, intercept=problem.model.has_constant)
-    more = basis.kept.sum() > _of_design(problem, kept).sum()
-    if switches and (more or basis.condition > LARGEST_CONDITION):
-        return _with_near(problem, _by_qr(problem, method, factor), factor, kept)
-    return _confirmed(problem, estimate, factor) if aliased else replace(estimate, n_passes=problem.n_passes)
-
-
-def orthogonalized(problem: Problem, factor: DesignFactor | None = None) -> Problem:
-    """Return the problem in columns that are orthogonal to those before them.
+    coefficients held at a value, which may be those of some classes only, has no other columns of the same span, and a
+    lazy problem cannot look at its columns: they are always "cholesky".
 
     Parameters
     ----------
     problem : Problem
         The problem.
-    factor : DesignFactor or None
-        The R of its design; None to make it, in one pass.
+    method : object
+        The method; "auto" switches to "qr" only if it is ``equivariant``.
 
     Returns
     -------
-    Problem
-        On the same blocks.
+    Plan
+        It returns an `Estimate` of the design's own columns.
+
+    Notes
+    -----
+    Passes: those of the method; one more for "qr"; for "auto", where it switches, one more and the method's
+    once again.
     """
-    factor = _factor(problem) if factor is None else factor
+    if problem.lazy or (problem.model.outcomes and problem.model.fixed):
+        return (yield from estimated(problem, method))
+    if problem.solver == "qr":
+        problem.refuse(solver=_honored(method))
+        return (yield from _by_qr(problem, method, (yield from _design_factor(problem))))
+    estimate = yield from estimated(problem, method)
+    kept = np.isfinite(estimate.coef)
+    aliased = len(kept) == problem.d and bool(set(aliasing(problem.model, kept)) & set(estimate.warnings))
+    switches = problem.solver == "auto" and "qr" in _honored(method)
+    if not aliased and not (switches and estimate.converged and estimate.condition > LARGEST_CONDITION):
+        return estimate
+    factor = yield from _design_factor(problem)
     basis = orthogonal_basis(factor, intercept=problem.model.has_constant)
-    return replace(problem, model=replace(problem.model, basis=basis), n_passes=problem.n_passes)
+    more = basis.kept.sum() > _of_design(problem, kept).sum()
+    if switches and (more or basis.condition > LARGEST_CONDITION):
+        return _with_near(problem, (yield from _by_qr(problem, method, factor)), factor, kept)
+    return _confirmed(problem, estimate, factor) if aliased else estimate
 
 
-def _honoured(method: Any) -> tuple[str, ...]:
+def orthogonalized(problem: Problem) -> Plan:
+    """Return the plan of the problem in columns that are orthogonal to those before them: one pass.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+
+    Returns
+    -------
+    Plan
+        It returns the `Problem`, on the same blocks.
+    """
+    return _in_basis(problem, (yield from _design_factor(problem)))
+
+
+def _in_basis(problem: Problem, factor: DesignFactor) -> Problem:
+    basis = orthogonal_basis(factor, intercept=problem.model.has_constant)
+    return replace(problem, model=replace(problem.model, basis=basis))
+
+
+def _honored(method: Any) -> tuple[str, ...]:
     if getattr(method, "equivariant", False):
         return ("auto", "cholesky", "qr")
     return getattr(method, "solvers", ("auto", "cholesky"))
 
 
-def _factor(problem: Problem) -> DesignFactor:
-    return problem.value(problem.total(design_factor, name="design-qr"))
+def _design_factor(problem: Problem) -> Plan:
+    if not problem.model.fixed:
+        return (yield Look((yield problem.total(design_factor, name="design-qr"))))
+    # That of all columns, which restricted models on the same data share.
+    full = replace(problem, model=problem.model.unrestricted)
+    factor = yield Look((yield full.total(design_factor, name="design-qr")))
+    return factor.along(problem.model.directions)
 
 
-def _estimate(problem: Problem, method: Any) -> Estimate:
-    estimate = method.estimate(problem)
-    if isinstance(estimate, Delayed):
-        estimate = problem.value(estimate)
-    if not isinstance(estimate, Estimate):
-        raise TypeError(
-            f"{type(method).__name__}.estimate(problem) returned {type(estimate).__name__!r}: a method returns a "
-            "dask_onestep.methods.Estimate, or a dask.delayed of one."
-        )
-    if problem.model.classify and estimate.classes is None:
-        problem.learn_labels()
-        classes: Any = problem.classes
-        if isinstance(classes, Delayed):
-            classes = problem.value(classes)
-        estimate = replace(estimate, classes=classes, n_passes=problem.n_passes)
-    return estimate
-
-
-def _by_qr(problem: Problem, method: Any, factor: DesignFactor) -> Estimate:
-    inner = orthogonalized(problem, factor)
+def _by_qr(problem: Problem, method: Any, factor: DesignFactor) -> Plan:
+    inner = _in_basis(problem, factor)
     basis = inner.model.basis
     assert isinstance(basis, Basis)
-    try:
-        estimate = _estimate(inner, method)
-        if isinstance(method, OneStep) and not np.isfinite(estimate.coef).all():
-            estimate = _converged(inner, estimate)
-        estimate = estimate.of_columns(basis)
-    finally:
-        problem.n_passes, problem.classes = inner.n_passes, inner.classes
+    estimate = yield from estimated(inner, method)
+    if isinstance(method, OneStep) and not np.isfinite(estimate.coef).all():
+        estimate = yield from _converged(inner, estimate)
+    estimate = estimate.of_columns(basis)
     found = dependences(factor, _design_names(problem.model), basis.kept, intercept=problem.model.has_constant)
     said = ((AliasingWarning, _exactly(found)),) if found else ()
     return replace(estimate, warnings=(*estimate.warnings, *said))
 
 
-def _converged(problem: Problem, estimate: Estimate) -> Estimate:
+def _converged(problem: Problem, estimate: Estimate) -> Plan:
     """Return the MLE in the place of steps that ended where orthogonal columns look aliased.
 
     No column is; so far from the maximum a few rows outweigh all others.
     """
-    found = _estimate(problem, MLE())
+    found = yield from estimated(problem, MLE())
     names = {field.name for field in fields(Estimate)} - {"warnings"}
     text = (
         "The steps from the pilot ended where a few rows outweigh all others, so the model was fitted to convergence. "
@@ -170,7 +156,7 @@ def _confirmed(problem: Problem, estimate: Estimate, factor: DesignFactor) -> Es
     for exact, words in ((True, _exactly), (False, _nearly)):
         if group := [each for each in found if each.exact is exact]:
             said.append((AliasingWarning, words(group)))
-    return replace(estimate, warnings=(*others, *said), n_passes=problem.n_passes)
+    return replace(estimate, warnings=(*others, *said))
 
 
 def _with_near(problem: Problem, estimate: Estimate, factor: DesignFactor, kept: np.ndarray) -> Estimate:

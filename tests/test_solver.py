@@ -100,7 +100,8 @@ def test_several_classes():
         found = getattr(two, test)(*blocks(x, labels), null=["x1"])
         np.testing.assert_allclose(found.statistic, expected.statistic, rtol=1e-7)
         assert found.df == expected.df
-    np.testing.assert_allclose(two.drop1(*blocks(x, labels)), one.drop1(*blocks(x, labels)), rtol=1e-7)
+    tables = [each.drop1(*blocks(x, labels)).drop(columns="note") for each in (two, one)]
+    np.testing.assert_allclose(*tables, rtol=1e-7)
     aliased = quiet(GLMClassifier(method="mle", solver="qr"), *blocks(np.column_stack([x, x[:, 0]]), labels))
     assert np.isnan(aliased.coef_).tolist() == [[False] * 3 + [True]] * 2
     np.testing.assert_allclose(aliased.coef_[:, :3], two.coef_, rtol=1e-8)

@@ -7,53 +7,51 @@ from dataclasses import replace
 import numpy as np
 
 from dask_onestep.exceptions import SeparationWarning
-from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.ascent import Ascent, Newton
 from dask_onestep.kernels.separation import Directed, can_separate, directed
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.requests import Look, Plan
 
-__all__ = ["examine"]
+__all__ = ["examined"]
 
 _MAX_STEPS = 15
+_TOLERANCE = 1e-8  # on λ²/d, where steps no longer tell a direction
+_NEAR = 0.1  # a move of the linear predictors that is no way to infinity
 
 
-def examine(problem: Problem, estimate: Estimate) -> Estimate:
-    """Return the estimate with separation recognised; no pass for sound data.
+def examined(problem: Problem, estimate: Estimate) -> Plan:
+    """Return the plan that looks for separation in the rows, where an estimate gives reason to; no pass otherwise.
 
     Parameters
     ----------
     problem : Problem
-        The problem, after the estimate.
+        The problem.
     estimate : Estimate
         What a method found.
 
     Returns
     -------
-    Estimate
-        The same coefficients, with what was found as warnings, and the passes made counted.
+    Plan
+        It returns the estimate, with what was found as a warning.
     """
     suspect = not estimate.converged or getattr(estimate, "pilot_separated", False)
-    if suspect and len(estimate.coef) == problem.d and can_separate(problem.model):
-        estimate = _seek_separation(problem, estimate)
-    return estimate
-
-
-def _seek_separation(problem: Problem, estimate: Estimate) -> Estimate:
-    """Follow Newton's steps, a pass each; on separated rows they soon all point one way."""
-    model, coef = problem.model, np.nan_to_num(estimate.coef)
-    direction = np.zeros(problem.d)
-    for number in range(_MAX_STEPS):
-        seen = problem.value(problem.total(directed, coef, direction, name="separation"))
-        estimate = replace(estimate, n_passes=problem.n_passes)
-        if number and seen.separates:
+    if not suspect or len(estimate.coef) != problem.d or not can_separate(problem.model):
+        return estimate
+    if problem.model.classify and problem.classes is None:
+        problem = replace(problem, classes=estimate.classes)
+    coef = np.nan_to_num(estimate.coef)
+    seen = yield Look((yield problem.total(directed, coef, np.zeros(problem.d), name="separation")))
+    if not seen.moments.is_finite():
+        return estimate
+    ascent = Ascent.begin(coef, seen.moments, Newton(problem.model.has_intercept, _TOLERANCE), _MAX_STEPS - 1)
+    # Newton's steps, a pass each: on separated rows they soon all point one way.
+    while not ascent.stopped and not (ascent.converged and seen.reach < _NEAR and ascent.n_iter):
+        direction = ascent.step
+        seen = yield Look((yield problem.total(directed, ascent.proposal, direction, name="separation")))
+        if seen.separates:
             return replace(estimate, warnings=(*estimate.warnings, _separated(problem, seen)))
-        if not seen.moments.is_finite():
-            break
-        factor = factorize(seen.moments.information, intercept=model.has_intercept)
-        direction = factor.solve(seen.moments.score)
-        if factor.decrement(seen.moments.score) <= 1e-8 * factor.rank and seen.reach < 0.1 and number:
-            break
-        coef = coef + direction
+        ascent = ascent.observe(seen.moments)
     return estimate
 
 

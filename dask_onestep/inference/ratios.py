@@ -1,0 +1,148 @@
+"""Likelihood-ratio and score tests from the sums at both estimates, and what is known of a statistic's own error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from dask_onestep.exceptions import (
+    AliasingWarning,
+    DistanceWarning,
+    NotConvergedWarning,
+    PilotWarning,
+    SeparationWarning,
+    StepWarning,
+    UnlikePilotWarning,
+)
+from dask_onestep.inference.results import TestResult
+from dask_onestep.kernels.ascent import ROUNDING
+from dask_onestep.kernels.records import LogLikelihoods
+
+__all__ = ["Said", "counted", "doubts", "news", "note_of", "ratio_test", "statistic_error"]
+
+Said = tuple[tuple[type[Warning], str], ...]
+
+# The error of a statistic that needs no remark: absolute, and relative to the statistic.
+_ABSOLUTE, _RELATIVE = 0.5, 0.025
+_DOUBTS = (DistanceWarning, NotConvergedWarning, PilotWarning, SeparationWarning, StepWarning, UnlikePilotWarning)
+
+
+def ratio_test(
+    sums: LogLikelihoods,
+    number: int,
+    df: float,
+    *,
+    text: str,
+    dispersion: float,
+    df_denom: float,
+    decrements: Sequence[float],
+) -> tuple[TestResult, Said]:
+    """Return the likelihood-ratio test of a restricted model against the larger one, and what is to be said of it.
+
+    Parameters
+    ----------
+    sums : LogLikelihoods
+        Of the larger model first.
+    number : int
+        Which of them is the restricted model.
+    df : float
+        The number of restrictions.
+    text : str
+        The null hypothesis in words.
+    dispersion : float
+        φ̂ of the larger model.
+    df_denom : float
+        N − d of a family with a dispersion; NaN for χ².
+    decrements : sequence of float
+        λ² at each of the estimates.
+
+    Returns
+    -------
+    result : TestResult
+        2{ℓ(β̂) − ℓ(β̂_0)} against χ²(df), or {D(β̂_0) − D(β̂)}/(df φ̂) against F(df, N − d); not negative.
+    said : tuple of (type, str)
+        Warnings of the statistic itself.
+    """
+    if not df > 0:
+        return TestResult(0.0, 0, df_denom, "chi2", 1.0, text, "Likelihood ratio", "Nothing is restricted."), ()
+    if np.isnan(df_denom):
+        chi2 = 2.0 * float(sums.loglik[0] - sums.loglik[number])
+    else:
+        chi2 = float(sums.deviance[number] - sums.deviance[0]) / dispersion
+    said: list[tuple[type[Warning], str]] = []
+    if chi2 < -2 * ROUNDING * abs(float(sums.loglik[0])):
+        what = f"Negative statistic ({chi2:.2g}), because the fits are not fully converged; set to 0. Use method='mle'."
+        said.append((DistanceWarning, what))
+    elif what := statistic_error(chi2, decrements[0] / dispersion, decrements[number] / dispersion):
+        said.append((DistanceWarning, what))
+    statistic = max(chi2, 0.0) if np.isnan(df_denom) else max(chi2, 0.0) / df
+    return TestResult.of(statistic, df, df_denom, null=text, test="Likelihood ratio"), tuple(said)
+
+
+def statistic_error(chi2: float, unrestricted: float, restricted: float) -> str:
+    """Return a warning, if a statistic may be far from that of the maximum-likelihood estimates; else nothing.
+
+    To second order, the log-likelihood at an estimate is λ²/2 below its maximum, so that the statistic is too large
+    by the λ² of the restricted estimate, and too small by that of the unrestricted one.
+
+    Parameters
+    ----------
+    chi2 : float
+        The statistic, on the scale of χ².
+    unrestricted, restricted : float
+        λ²/φ̂ at the estimates; NaN where it is not known.
+
+    Returns
+    -------
+    str
+        The text, or "".
+
+    Examples
+    --------
+    >>> from dask_onestep.inference.ratios import statistic_error
+    >>> statistic_error(9.0, 0.01, 0.02)
+    ''
+    >>> print(statistic_error(9.0, 0.01, 4.0))
+    The statistic may be off by about 4, because the restricted estimate is not at its maximum (Newton decrement 4). Use
+    method='mle', or OneStep(steps='auto') with a larger pilot_size.
+    """
+    known = {"unrestricted": unrestricted, "restricted": restricted}
+    worst = max(known, key=lambda name: np.nan_to_num(known[name]))
+    error = known[worst]
+    if not error > _ABSOLUTE + _RELATIVE * max(chi2, 0.0):
+        return ""
+    return (
+        f"The statistic may be off by about {error:.2g}, because the {worst} estimate is not at its maximum "
+        f"(Newton decrement {error:.2g}). Use method='mle', or OneStep(steps='auto') with a larger pilot_size."
+    )
+
+
+def news(said: Said, known: Said) -> Said:
+    """Return the warnings of a restricted fit, without those of aliased columns where the larger fit has had one."""
+    aliased = any(category is AliasingWarning for category, _ in known)
+    return tuple(each for each in said if not (aliased and each[0] is AliasingWarning))
+
+
+def doubts(said: Said) -> str:
+    """Return a sentence that names the warnings of an unrestricted fit that concern its distance to the maximum."""
+    names = dict.fromkeys(category.__name__ for category, _ in said if issubclass(category, _DOUBTS))
+    return f"The unrestricted fit has warnings, see summary(): {', '.join(names)}." if names else ""
+
+
+def note_of(said: Said, more: str = "") -> str:
+    """Return the texts of warnings, each once, as one note."""
+    return " ".join([*dict.fromkeys(text for _, text in said), *([more] if more else [])])
+
+
+def counted(tests: Iterable[Said]) -> list[tuple[type[Warning], str]]:
+    """Return the warnings of several tests, one for each category, with the number of tests that it concerns."""
+    tests = list(tests)
+    found: dict[type[Warning], list[str]] = {}
+    for said in tests:
+        for category, text in dict(said).items():
+            found.setdefault(category, []).append(text)
+    return [
+        (category, texts[0] + (f" (So in {len(texts)} of {len(tests)} tests.)" if len(tests) > 1 else ""))
+        for category, texts in found.items()
+    ]

@@ -1,0 +1,300 @@
+"""The one driver: it runs a plan, or several that share every pass over the data.
+
+All plans go on until each waits for a pass or for a computation.  Computations come first, all in one; then the passes,
+all in one reading of the data: a block's rows are built once, and each kernel gets the view that its model has of them.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import cloudpickle
+import dask
+import numpy as np
+from dask.delayed import Delayed
+from dask.tokenize import tokenize
+
+from dask_onestep.graph import Blocks, apply, tree_sum
+from dask_onestep.kernels.block import Joint
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.records import Failure, Findings, Joined
+from dask_onestep.kernels.threads import one_blas_thread
+from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.requests import Look, Made, Pass, Plan, Settle
+from dask_onestep.progress import persist_shown
+
+__all__ = ["JOINT_BYTES", "Driver", "Outcome", "run", "run_all"]
+
+# What the records of one joined pass may take in one task of the tree; beyond it plans go in batches.
+JOINT_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a plan ended.
+
+    Attributes
+    ----------
+    value : object
+        What it returned; a handle, if the problem is lazy.
+    n_passes : int
+        Passes that it asked for, whoever shared them.
+    """
+
+    value: Any
+    n_passes: int
+
+
+def run(problem: Problem, plan: Plan) -> Outcome:
+    """Run one plan.
+
+    Parameters
+    ----------
+    problem : Problem
+        The data, and how they are computed.
+    plan : Plan
+        The plan.
+
+    Returns
+    -------
+    Outcome
+        Of the plan.
+    """
+    return run_all(problem, [plan])[0]
+
+
+def run_all(problem: Problem, plans: Sequence[Plan]) -> list[Outcome]:
+    """Run several plans on the same data, which share every pass.
+
+    Parameters
+    ----------
+    problem : Problem
+        The data, and how they are computed.
+    plans : sequence of Plan
+        The plans.
+
+    Returns
+    -------
+    list of Outcome
+        Of each plan.  An error that its plan does not handle ends all of them.
+    """
+    driver = Driver(problem)
+    running = [_Running(plan, problem.lazy) for plan in plans]
+    for each in running:
+        each.send(None)
+    while waiting := [each for each in running if each.request is not None]:
+        computing = [each for each in waiting if not isinstance(each.request, Pass)]
+        asking = computing or waiting
+        requests: list[Any] = [each.request for each in asking]
+        try:
+            if computing:
+                answers = driver.answer(requests)
+            else:
+                answers = driver.read(requests, max(each.n_passes for each in asking))
+        except Exception as error:  # which a plan may handle
+            for each in asking:
+                each.throw(error)
+            continue
+        for each, answer in zip(asking, answers, strict=True):
+            each.send(answer)
+    return [Outcome(each.value, each.n_passes) for each in running]
+
+
+@dataclass
+class _Running:
+    """A plan under way: what it waits for, and how it ended."""
+
+    plan: Plan
+    lazy: bool
+    request: Pass | Settle | Look | None = None
+    value: Any = None
+    n_passes: int = 0
+    ended: bool = False
+
+    def send(self, answer: Any) -> None:
+        """Go on to the next request."""
+        if self.ended:
+            self.value, self.request = answer, None
+        elif isinstance(answer, Failure):
+            self.throw(answer.error)
+        else:
+            self._go(lambda: self.plan.send(answer))
+
+    def throw(self, error: Exception) -> None:
+        """Go on with an error, which the plan may handle."""
+        if self.ended:
+            raise error
+        self._go(lambda: self.plan.throw(error))
+
+    def _go(self, step: Callable[[], Any]) -> None:
+        try:
+            # As in tasks: the same BLAS, hence the same bits, and no warnings of NumPy that say neither where nor why.
+            with one_blas_thread(), np.errstate(all="ignore"):
+                self.request = step()
+        except StopIteration as stop:
+            self.ended, self.value = True, stop.value
+            wanted = isinstance(stop.value, Delayed) and not self.lazy
+            self.request = Look(stop.value) if wanted else None
+            return
+        if isinstance(self.request, Made):
+            self.n_passes += self.request.n_passes
+            self.send(None)
+        elif isinstance(self.request, Pass):
+            self.n_passes += self.request.is_pass
+
+
+@dataclass
+class Driver:
+    """Passes and computations on one data set.
+
+    Attributes
+    ----------
+    problem : Problem
+        The data, and how they are computed.
+    pending : list of str
+        Names of the passes that were built since the last computation, to be shown.
+    """
+
+    problem: Problem
+    pending: list[str] = field(default_factory=list)
+
+    def read(self, requests: Sequence[Pass], number: int) -> list[Delayed]:
+        """Return a handle for each request, of passes that are built in as few readings as memory allows."""
+        if names := dict.fromkeys(request.name for request in requests if request.is_pass):
+            self.pending.append(f"pass {number}: {' + '.join(names)}")
+        return self._built(requests)
+
+    def _built(self, requests: Sequence[Pass]) -> list[Delayed]:
+        if len(requests) == 1 and not requests[0].guarded:
+            return [self._alone(requests[0])]
+        keys = [tokenize(r.kernel, r.model, r.arguments, r.classes, r.name, r.guarded, r.first_block) for r in requests]
+        distinct = dict(zip(keys, requests, strict=True))
+        handles: dict[str, Delayed] = {}
+        for batch in _batches(distinct):
+            if len(batch) == 1 and not distinct[batch[0]].guarded:
+                handles[batch[0]] = self._alone(distinct[batch[0]])
+                continue
+            handles |= self._together({key: distinct[key] for key in batch})
+        return [handles[key] for key in keys]
+
+    def _alone(self, request: Pass) -> Delayed:
+        return tree_sum(
+            self._read_by(request),
+            request.kernel,
+            request.model,
+            *request.arguments,
+            name=request.name,
+            classes=request.classes,
+            record_bytes=request.record_bytes,
+        )
+
+    def _together(self, requests: dict[str, Pass]) -> dict[str, Delayed]:
+        parts = list(requests.values())
+        joint = Joint(tuple((part.kernel, part.model, len(part.arguments)) for part in parts))
+        names = dict.fromkeys(part.name for part in parts)
+        total = tree_sum(
+            self._read_by(parts[0]),
+            joint,
+            parts[0].model.unrestricted,
+            *(value for part in parts for value in (*part.arguments, part.classes)),
+            name="-and-".join(names),
+            record_bytes=sum(part.record_bytes for part in parts),
+        )
+        return {
+            key: apply(_part, total, number, name=part.name, guarded=part.guarded)
+            for number, (key, part) in enumerate(requests.items())
+        }
+
+    def _read_by(self, request: Pass) -> Blocks:
+        return self.problem.blocks.first() if request.first_block else self.problem.blocks
+
+    def answer(self, requests: Sequence[Settle | Look]) -> list[Any]:
+        """Return the answer to each request, all in one computation."""
+        if self.problem.lazy:
+            if any(isinstance(request, Look) for request in requests):
+                raise ValueError(
+                    "fit_delayed: this method iterates until it has converged, so it cannot be one lazy graph. "
+                    "Use fit, or a method of a fixed number of passes such as OneStep(steps=2)."
+                )
+            return [request.handle for request in requests]
+        handles: Sequence[Any] = [request.handle for request in requests]
+        wanted = [isinstance(request, Look) for request in requests]
+        with _naming_what_cannot_be_pickled(self.problem.model):
+            if self.shown or not all(wanted):
+                handles = self._persist(handles)
+            looked = [handle for handle, look in zip(handles, wanted, strict=True) if look]
+            values = iter(dask.compute(*looked, traverse=False, **self.options) if looked else ())
+        self.pending.clear()
+        return [next(values) if look else handle for handle, look in zip(handles, wanted, strict=True)]
+
+    @property
+    def shown(self) -> bool:
+        """Whether progress is shown: of what is computed of a pass's sum, and reads no data, none is."""
+        return self.problem.verbose and bool(self.pending)
+
+    def _persist(self, handles: Sequence[Any]) -> tuple[Any, ...]:
+        if self.shown:
+            return persist_shown(handles, ", ".join(self.pending), **self.options)
+        return dask.persist(*handles, **self.options)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of `dask.compute`."""
+        return {} if self.problem.scheduler is None else {"scheduler": self.problem.scheduler}
+
+
+def _batches(requests: dict[str, Pass]) -> Iterator[list[str]]:
+    """Yield the keys of requests whose records may be held together."""
+    groups: dict[str, list[str]] = {}
+    for key, request in requests.items():
+        alone = getattr(request.kernel, "takes_blocks", False)
+        group = key if alone else tokenize(request.model.unrestricted, request.first_block)
+        groups.setdefault(group, []).append(key)
+    for members in groups.values():
+        batch: list[str] = []
+        size = 0
+        for key in members:
+            more = requests[key].record_bytes
+            if batch and 3 * (size + more) > JOINT_BYTES:
+                yield batch
+                batch, size = [], 0
+            batch.append(key)
+            size += more
+        yield batch
+
+
+def _part(total: Joined, number: int) -> Any:
+    part = total.parts[number]
+    if isinstance(part, Findings):
+        part.raise_error()
+    if isinstance(part, Failure):
+        raise part.error
+    return part
+
+
+@contextmanager
+def _naming_what_cannot_be_pickled(model: Model) -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, pickle.PicklingError) as error:
+        if not any(word in str(error) for word in ("pickle", "serialize")):
+            raise
+        parts = {"family=": model.family, "link=": model.link}
+        guilty = [f"{name}{part!r}" for name, part in parts.items() if not _pickles(part)]
+        what = " and ".join(guilty) or "A function or an object in the data's own graph"
+        raise TypeError(
+            f"{what} cannot be sent to other processes ({error}). Make it an object that pickles, without locks, open "
+            "files or connections, or compute in this process: dask.config.set(scheduler='threads')."
+        ) from error
+
+
+def _pickles(part: Any) -> bool:
+    try:
+        cloudpickle.dumps(part)
+    except (TypeError, pickle.PicklingError):
+        return False
+    return True

@@ -1,0 +1,127 @@
+"""What all methods of the package share: a plan, and how it is run on its own."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from dask.delayed import Delayed
+from sklearn.base import BaseEstimator
+
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.requests import Look, Made, Plan
+from dask_onestep.methods.session import Session
+
+__all__ = ["Method", "estimated"]
+
+
+class Method(BaseEstimator):
+    """An estimation method, written as a plan.
+
+    A plan is a generator.  It yields requests, such as ``problem.moments(coef)`` for a pass or ``Look(handle)`` for a
+    value, and is sent the answers; it returns an `Estimate` or a handle of one.  Plans share their passes with other
+    plans on the same data, and ``fit_delayed`` runs those that look at nothing as one lazy graph.
+
+    Attributes
+    ----------
+    multinomial : bool
+        Whether it can fit more than two classes.
+    equivariant : bool
+        Whether other columns of the same span give the same fit, so that a QR may choose them.
+    solvers : tuple of str
+        The solvers that it honors, unless it is equivariant and honors all.
+    """
+
+    multinomial: ClassVar[bool] = False
+    equivariant: ClassVar[bool] = False
+    solvers: ClassVar[tuple[str, ...]] = ("auto", "cholesky")
+
+    @abstractmethod
+    def plan(self, problem: Problem) -> Plan:
+        """Return the plan.
+
+        Parameters
+        ----------
+        problem : Problem
+            Model and data.
+
+        Returns
+        -------
+        Plan
+            A generator of requests, which returns an `Estimate` or a handle of one.
+        """
+
+    def estimate(self, problem: Session | Problem) -> Estimate | Delayed:
+        """Return the estimate of this method alone, for methods of one's own that build on it.
+
+        Parameters
+        ----------
+        problem : Session or Problem
+            Model and data.
+
+        Returns
+        -------
+        Estimate or Delayed
+            The estimate, lazy if the problem is.
+        """
+        session = problem if isinstance(problem, Session) else Session(problem)
+        found = session.run(self.plan(session.problem))
+        if isinstance(found, Delayed):
+            if session.lazy:
+                return session.apply(_with_passes, found, session.n_passes, name="estimate")
+            found = session.value(found)
+        return replace(found, n_passes=session.n_passes)
+
+
+def estimated(problem: Problem, method: Any) -> Generator[Any, Any, Estimate]:
+    """Return the plan of a method, or of an object that only has ``estimate(problem)``, whose value is an estimate.
+
+    Parameters
+    ----------
+    problem : Problem
+        Model and data.
+    method : object
+        The method.
+
+    Returns
+    -------
+    Plan
+        It returns an `Estimate`, with the classes of a classification; of a lazy problem a handle of one.
+
+    Raises
+    ------
+    TypeError
+        If the method returns something else.
+    """
+    planned = isinstance(method, Method) and type(method).estimate is Method.estimate
+    found = yield from method.plan(problem) if planned else _of_own(problem, method)
+    if problem.lazy:
+        return found
+    if isinstance(found, Delayed):
+        found = yield Look(found)
+    if not isinstance(found, Estimate):
+        raise TypeError(
+            f"{type(method).__name__}.estimate(problem) returned {type(found).__name__!r}: a method returns a "
+            "dask_onestep.methods.Estimate, or a dask.delayed of one."
+        )
+    return found
+
+
+def _of_own(problem: Problem, method: Any) -> Plan:
+    session = Session(problem)
+    found = method.estimate(session)
+    if isinstance(found, Delayed) and not problem.lazy:
+        found = session.value(found)
+    if problem.model.classify and isinstance(found, Estimate) and found.classes is None:
+        session.learn_labels()
+        classes = session.classes
+        found = replace(found, classes=session.value(classes) if isinstance(classes, Delayed) else classes)
+    yield Made(session.n_passes)
+    return found
+
+
+def _with_passes(estimate: Estimate, n_passes: int) -> Estimate:
+    return replace(estimate, n_passes=n_passes)

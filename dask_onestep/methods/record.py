@@ -1,0 +1,163 @@
+"""A fit as a public record, which inference, reports, plots, storage and the command line read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from dask_onestep.kernels.designs.design import Design
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.sample import PilotRecord
+from dask_onestep.kernels.records import Moments
+from dask_onestep.methods.estimate import Estimate
+
+__all__ = ["FitRecord", "Inputs"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What ``fit`` was given, so that later data can be brought to the same form.
+
+    Attributes
+    ----------
+    had_weight, had_offset : bool
+        Whether there were weights, and an offset.
+    in_frame : tuple of str
+        Columns of the frame that were response, weights, offset or groups.
+    """
+
+    had_weight: bool = False
+    had_offset: bool = False
+    in_frame: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FitRecord:
+    """A fit: what was fitted, what was found, and the sums and pilot rows that it was computed from.
+
+    Attributes
+    ----------
+    model : Model
+        Family, link, columns and design.
+    estimate : Estimate
+        Coefficients, covariance, warnings, and how the fit went.
+    inputs : Inputs
+        What ``fit`` was given.
+    method : str
+        The class of the method.
+    cov_type : str
+        The covariance.
+    pilot : PilotRecord or None
+        The pilot rows with their keys: up to 64 MiB the rows themselves, beyond it keys and positions only.
+    pickles_rows : bool
+        Whether a pickle keeps the pilot rows; by default it keeps their keys and positions only.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> record = GLMRegressor("poisson").fit(X, y).record_
+    >>> record.names, record.information.shape, len(record.pilot.keys)
+    (('intercept', 'x0', 'x1'), (3, 3), 895)
+    """
+
+    model: Model
+    estimate: Estimate
+    inputs: Inputs = Inputs()
+    method: str = ""
+    cov_type: str = "nonrobust"
+    pilot: PilotRecord | None = None
+    pickles_rows: bool = False
+
+    @classmethod
+    def of(cls, model: Model, estimate: Estimate, inputs: Inputs, method: str, cov_type: str) -> FitRecord:
+        """Return the record of an estimate, whose pilot rows it takes over."""
+        return cls(model, replace(estimate, pilot=None), inputs, method, cov_type, estimate.pilot)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the coefficients."""
+        return self.model.names
+
+    @property
+    def coef(self) -> np.ndarray:
+        """Coefficients, of shape (d,); NaN for aliased columns."""
+        return self.estimate.coef
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Covariance of the coefficients, of shape (d, d)."""
+        return self.estimate.covariance
+
+    @property
+    def sums(self) -> Moments | None:
+        """Log-likelihood, score and information at the coefficients; None of methods that have none."""
+        return self.estimate.sums
+
+    @property
+    def sums_estimated(self) -> bool:
+        """Whether `sums` are extrapolated from the pilot rows, since no pass was made at the coefficients."""
+        return self.estimate.sums_estimated
+
+    @property
+    def score(self) -> np.ndarray | None:
+        """Score at the coefficients, of shape (d,), at φ = 1."""
+        return None if self.sums is None else self.sums.score
+
+    @property
+    def information(self) -> np.ndarray | None:
+        """Expected information at the coefficients, of shape (d, d), at φ = 1."""
+        return None if self.sums is None else self.sums.information
+
+    @property
+    def n_samples(self) -> int:
+        """N, the usable rows."""
+        return self.estimate.n_samples
+
+    @property
+    def notes(self) -> tuple[tuple[type[Warning], str], ...]:
+        """Warnings of the fit: category and text."""
+        return self.estimate.warnings
+
+    @property
+    def design(self) -> Design | None:
+        """How a table's block becomes a matrix; None where X is one."""
+        return self.model.design
+
+    @property
+    def by_regressor(self) -> dict[str, tuple[str, ...]]:
+        """Coefficients of each column of the design."""
+        return self.model.by_regressor
+
+    @property
+    def by_term(self) -> dict[str, tuple[str, ...]]:
+        """Coefficients of each term of the formula, column of a table, or column of X."""
+        return self.model.by_term
+
+    @property
+    def contained(self) -> frozenset[str]:
+        """Terms that another one contains, as ``a:b`` contains ``a``."""
+        return frozenset() if self.design is None else self.design.contained
+
+    @property
+    def rank(self) -> int:
+        """Coefficients that are not aliased."""
+        return int(np.isfinite(self.coef).sum())
+
+    @property
+    def df_denom(self) -> float:
+        """N − d for tests of a family with a dispersion; NaN of others."""
+        return self.estimate.df_resid if self.model.family.has_dispersion else np.nan
+
+    def with_pickled_rows(self) -> FitRecord:
+        """Return the record so that its pickles keep the pilot rows."""
+        return replace(self, pickles_rows=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        if self.pilot is not None and not self.pickles_rows:
+            state["pilot"] = self.pilot.without_rows()
+        return state

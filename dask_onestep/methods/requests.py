@@ -1,0 +1,85 @@
+"""What a plan may ask of the driver.
+
+A plan is a generator: it yields requests and is sent the answers.  Handles are lazy values; tasks on handles are made
+by `Problem.apply`, which is no request, since nothing has to be waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from dask.delayed import Delayed
+
+from dask_onestep.kernels.model import Model
+
+__all__ = ["Look", "Made", "Pass", "Plan", "Settle"]
+
+# A generator of requests, which returns what the plan is for, such as an `Estimate`, or a handle of it.
+Plan = Generator[Any, Any, Any]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """The sum over all blocks of ``kernel(rows, model, *arguments)``; the answer is a handle.
+
+    Attributes
+    ----------
+    kernel : callable
+        A function at a module's top level, from rows to a record with ``+``.
+    model : Model
+        The model.
+    arguments : tuple
+        What the kernel takes besides; may be handles.
+    name : str
+        What the dashboard calls the tasks.
+    classes : ndarray, Delayed or None
+        The classes by which y is encoded; None for labels as they are.
+    guarded : bool
+        Whether an error in the kernel ends this plan alone, and not others that share the pass.
+    first_block : bool
+        Whether the first block alone is read, which counts as no pass.
+    """
+
+    kernel: Callable[..., Any]
+    model: Model
+    arguments: tuple
+    name: str
+    classes: Any = None
+    guarded: bool = False
+    first_block: bool = False
+
+    @property
+    def is_pass(self) -> bool:
+        """Whether all blocks are read."""
+        return not self.first_block
+
+    @property
+    def record_bytes(self) -> int:
+        """Memory of a record: of those that methods add, most hold a matrix of the coefficients."""
+        return 8 * len(self.model.names) ** 2
+
+
+@dataclass(frozen=True)
+class Settle:
+    """A handle to be computed where it is, so that no later pass computes it again; the answer is a handle.
+
+    In a lazy fit nothing is computed.
+    """
+
+    handle: Delayed
+
+
+@dataclass(frozen=True)
+class Look:
+    """A handle whose value the plan needs before it goes on; the answer is the value.  A lazy fit refuses it."""
+
+    handle: Delayed
+
+
+@dataclass(frozen=True)
+class Made:
+    """Passes that a method of the user's own has made by itself."""
+
+    n_passes: int

@@ -1,0 +1,256 @@
+"""Restricted models, fitted by the method of the unrestricted one, which share their passes and the pilot draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from dask_onestep.kernels.block import MODEL_ERRORS
+from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
+from dask_onestep.kernels.likelihood import log_likelihoods
+from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.records import LogLikelihoods
+from dask_onestep.kernels.surrogate import scores
+from dask_onestep.methods.driver import run_all
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.requests import Look, Plan
+from dask_onestep.methods.solver import orthogonalized, solved
+
+__all__ = [
+    "Comparison",
+    "Restricted",
+    "compare",
+    "compare_by_method",
+    "fit_restricted",
+    "moments_at",
+    "unrestricted_end",
+]
+
+# What `Problem.restricted` takes.
+Null = tuple[Mapping[str, float], tuple]
+
+
+@dataclass(frozen=True)
+class Restricted:
+    """A restricted model's fit, among the coefficients of the unrestricted one.
+
+    Attributes
+    ----------
+    model : Model
+        The restricted model.
+    coef : ndarray of shape (d,)
+        All coefficients, those held at a value among them; 0 for aliased ones.
+    rank : int
+        Coefficients estimated.
+    estimate : Estimate or None
+        The fit; None where nothing is left to estimate.
+    error : Exception or None
+        Why there is none.
+    """
+
+    model: Model
+    coef: np.ndarray
+    rank: int
+    estimate: Estimate | None = None
+    error: Exception | None = None
+
+    @property
+    def warnings(self) -> tuple[tuple[type[Warning], str], ...]:
+        """Of the fit."""
+        return () if self.estimate is None else self.estimate.warnings
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An unrestricted model and restricted ones at their estimates, by all rows.
+
+    Attributes
+    ----------
+    fits : list of Restricted
+        The restricted fits.
+    sums : LogLikelihoods
+        Log-likelihoods and deviances, of the unrestricted model first.
+    decrements : ndarray of shape (1 + m,)
+        λ² at each estimate, of the unrestricted model first; NaN where it is not known.
+    dispersion : float
+        φ̂ at the unrestricted estimate, by all rows.
+    """
+
+    fits: list[Restricted]
+    sums: LogLikelihoods
+    decrements: np.ndarray
+    dispersion: float
+
+
+def compare(problem: Problem, method: Any, estimate: Estimate, nulls: Sequence[Null]) -> Comparison:
+    """Fit restricted models by an estimate's own method, and compare all of them by all rows.
+
+    Parameters
+    ----------
+    problem : Problem
+        The unrestricted problem.
+    method : object
+        The method, with the seed of its pilot.
+    estimate : Estimate
+        The unrestricted estimate.
+    nulls : sequence of (mapping, tuple)
+        The coefficients that each restricted model holds at a value, and those of them that depend on others.
+
+    Returns
+    -------
+    Comparison
+        Passes: as many as the slowest restricted fit takes, and one.
+    """
+    fits = fit_restricted(problem, method, nulls)
+    coefs = np.vstack([np.nan_to_num(estimate.coef), *(fit.coef for fit in fits)])
+    plans = [_log_likelihoods(problem, coefs), unrestricted_end(problem, estimate)]
+    plans += [_decrement(problem, fit) for fit in fits]
+    sums, (decrement, phi), *decrements = (outcome.value for outcome in run_all(problem, plans))
+    return Comparison(fits, sums, np.array([decrement, *decrements]), phi)
+
+
+def fit_restricted(problem: Problem, method: Any, nulls: Sequence[Null]) -> list[Restricted]:
+    """Fit restricted models together.
+
+    Parameters
+    ----------
+    problem : Problem
+        The unrestricted problem.
+    method : object
+        The method.
+    nulls : sequence of (mapping, tuple)
+        The coefficients that each holds at a value, and those of them that depend on others.
+
+    Returns
+    -------
+    list of Restricted
+        One for each; an error in one does not end the others.
+    """
+    problems = [problem.restricted(*null) for null in nulls]
+    outcomes = run_all(problem, [_attempted(_fit(each, method)) for each in problems])
+    return [_embedded(each.model, outcome.value) for each, outcome in zip(problems, outcomes, strict=True)]
+
+
+def compare_by_method(
+    problem: Problem, method: Any, estimate: Estimate, nulls: Sequence[Null]
+) -> list[tuple[float, float, float] | Exception]:
+    """Return likelihood-ratio statistics of methods whose estimates maximize no likelihood of all rows: one pass.
+
+    Parameters
+    ----------
+    problem : Problem
+        The unrestricted problem.
+    method : object
+        With ``likelihood_ratio(problem, restricted)``, a plan.
+    estimate : Estimate
+        The unrestricted estimate, by whose solver both models are fitted.
+    nulls : sequence of (mapping, tuple)
+        The coefficients that each restricted model holds at a value, and those of them that depend on others.
+
+    Returns
+    -------
+    list of tuple of float, or of Exception
+        Statistic, df and denominator df of each.
+    """
+    plans = [_attempted(_ratio(problem, problem.restricted(*null), method, estimate)) for null in nulls]
+    return [outcome.value for outcome in run_all(problem, plans)]
+
+
+def moments_at(problem: Problem, coef: np.ndarray, *, orthogonal: bool) -> Plan:
+    """Return the plan of the moments of all rows at β: one pass, and one for orthogonal columns.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    coef : ndarray of shape (d,)
+        β.
+    orthogonal : bool
+        Whether they are of columns that a QR makes orthogonal.
+
+    Returns
+    -------
+    Plan
+        It returns `Moments`, and the `Basis` that they are of, or None.
+    """
+    if orthogonal:
+        problem = yield from orthogonalized(problem)
+    basis = problem.model.basis
+    sums = yield Look((yield problem.moments(coef if basis is None else basis.orthogonal(coef))))
+    return sums, basis
+
+
+def _attempted(plan: Plan) -> Plan:
+    """Return a plan that ends with its error as a value, so that it ends no other."""
+    try:
+        return (yield from plan)
+    except MODEL_ERRORS as error:
+        return error
+
+
+def _fit(problem: Problem, method: Any) -> Plan:
+    return (yield from solved(problem, method)) if problem.model.names else None
+
+
+def _embedded(model: Model, found: Estimate | Exception | None) -> Restricted:
+    if isinstance(found, Exception):
+        return Restricted(model, np.full(len(model.all_names), np.nan), 0, error=found)
+    if found is None:
+        return Restricted(model, model.embed(np.empty(0)), 0)
+    return Restricted(model, model.embed(found.coef), int(np.isfinite(found.coef).sum()), found)
+
+
+def _log_likelihoods(problem: Problem, coefs: np.ndarray) -> Plan:
+    return (yield Look((yield problem.total(log_likelihoods, coefs, name="log-likelihoods"))))
+
+
+def unrestricted_end(problem: Problem, estimate: Estimate) -> Plan:
+    """Return the plan of λ² and φ̂ at an estimate: its own, where they are exact, otherwise by a pass.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    estimate : Estimate
+        Its estimate.
+
+    Returns
+    -------
+    Plan
+        It returns both; λ² is NaN where it is not known.
+    """
+    if _is_exact(estimate):
+        return estimate.decrement, estimate.dispersion
+    sums = yield Look((yield problem.moments(np.nan_to_num(estimate.coef))))
+    factor = factorize(sums.information, intercept=problem.model.has_intercept)
+    phi = dispersion(sums.pearson, degrees_of_freedom(sums, problem.model, factor.rank))
+    return factor.decrement(sums.score), phi
+
+
+def _decrement(problem: Problem, fit: Restricted) -> Plan:
+    """Return λ² at a restricted estimate: its own, if it is exact, otherwise by the score of all rows there."""
+    estimate = fit.estimate
+    if estimate is None:
+        return np.nan if fit.error is not None else 0.0
+    if _is_exact(estimate) or estimate.sums is None:
+        return estimate.decrement
+    total = yield Look((yield problem.total(scores, fit.coef, name="scores")))
+    factor = factorize(np.nan_to_num(estimate.sums.information), intercept=fit.model.has_intercept)
+    return factor.decrement(fit.model.directions.T @ total.score)
+
+
+def _is_exact(estimate: Estimate) -> bool:
+    """Return whether λ² at an estimate is its own; of a QR the columns at hand would lose its digits."""
+    return (np.isfinite(estimate.decrement) and not estimate.sums_estimated) or estimate.solver == "qr"
+
+
+def _ratio(problem: Problem, restricted: Problem, method: Any, estimate: Estimate) -> Plan:
+    if estimate.solver == "qr":
+        problem = yield from orthogonalized(replace(problem, guarded=True))
+        restricted = yield from orthogonalized(restricted)
+    return (yield from method.likelihood_ratio(problem, restricted))
