@@ -38,7 +38,8 @@ from dask_onestep.kernels.designs import assembly
 from dask_onestep.kernels.designs.terms import formula_terms
 from dask_onestep.kernels.designs.wide import WideProduct, are_wide
 from dask_onestep.kernels.entering import usable_rows
-from dask_onestep.kernels.likelihood import moments, row_log_likelihood, working
+from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows import Block, Rows
 from dask_onestep.kernels.split_matrix import SplitMatrix
@@ -96,7 +97,7 @@ def compare(rows: int, allowed: float) -> pd.DataFrame:
         held = sparse.csr_array(sparse.hstack([one_hot(code, levels) for code in codes]))
         p = NUMERIC + held.shape[1]
         y, coef = (rng.random(rows) < 0.3).astype(float), 0.1 * rng.normal(size=p + 1)
-        model = Model(Binomial(), LINKS["logit"], tuple(f"x{i}" for i in range(p)))
+        model = Model(OnePredictor(Binomial(), LINKS["logit"]), tuple(f"x{i}" for i in range(p)))
         split = SplitMatrix(numeric, held, np.arange(NUMERIC), np.arange(NUMERIC, p))
         by_tabmat = tabmat.SplitMatrix(
             [tabmat.DenseMatrix(np.column_stack([np.ones(rows), numeric]))]
@@ -105,8 +106,8 @@ def compare(rows: int, allowed: float) -> pd.DataFrame:
 
         def with_tabmat(matrix=by_tabmat, y=y, coef=coef, model=model):
             eta = matrix.matvec(coef)
-            mean, residual, weight = working(model, y, eta)
-            loglik = row_log_likelihood(model, y, eta, mean, weight).sum()
+            mean, residual, weight = model.likelihood.working(y, eta)
+            loglik = model.likelihood.row_log_likelihood(y, eta, mean, weight).sum()
             return loglik, matrix.transpose_matvec(residual), matrix.sandwich(weight)
 
         def summed(rows, model=model, coef=coef):
@@ -136,7 +137,7 @@ def densities(repeats: int) -> None:
     """Print nanoseconds a row of a sparse and of a densified Gram matrix, compiled and by NumPy and SciPy."""
     rng = np.random.default_rng(0)
     for p in (30, 100, 300):
-        model = Model(Binomial(), LINKS["logit"], tuple(f"x{i}" for i in range(p)))
+        model = Model(OnePredictor(Binomial(), LINKS["logit"]), tuple(f"x{i}" for i in range(p)))
         for density in (0.01, 0.03, 0.1, 0.2, 0.3, 0.5):
             held = sparse.random_array((16_384, p), density=density, format="csr", rng=rng)
             columns = np.arange(p)
@@ -178,7 +179,7 @@ def products(rows: int, levels: int) -> None:
     for name, rule in (("sparse", are_wide), ("written out", main_effects_alone)):
         with mock.patch.object(assembly, "are_wide", rule):
             design = assembly.make_design(terms, frame.dtypes.to_dict(), None)
-        model = Model(Binomial(), LINKS["logit"], design.names, design=design)
+        model = Model(OnePredictor(Binomial(), LINKS["logit"]), design.names, design=design)
         coef, total = np.zeros(len(design.names) + 1), None
         for piece in Block(block.x[:1000], block.y[:1000]).pieces(model):
             moments(usable_rows(piece, model), model, coef)  # compiles

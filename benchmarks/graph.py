@@ -29,6 +29,7 @@ from dask_onestep.graph import FAN_IN, gather, tree_sum
 from dask_onestep.graph import blocks as blocks_module
 from dask_onestep.graph import tree as tree_module
 from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.links import LINKS
 
@@ -99,7 +100,7 @@ def _tree_of(fan_in: int, singly: bool) -> Iterator[None]:
 
 
 def _measure(n_blocks: int, source: str, d: int) -> dict[str, float]:
-    table, model = _table(n_blocks, source, d), _model(d)
+    table, model = _table(n_blocks, source, d), logistic_model(d)
     began, times = time.perf_counter(), [time.process_time()]
     blocks = gather(table[:, 1:], table[:, 0])
     times.append(time.process_time())
@@ -116,8 +117,8 @@ def _measure(n_blocks: int, source: str, d: int) -> dict[str, float]:
     return {"gather": gathered, "tree": treed, "run": ran, "wall": wall, "tasks": tasks, "kb": memory}
 
 
-def _model(d: int) -> Model:
-    return Model(Binomial(), LINKS["logit"], tuple(f"x{number}" for number in range(d - 1)))
+def logistic_model(d: int) -> Model:
+    return Model(OnePredictor(Binomial(), LINKS["logit"]), tuple(f"x{number}" for number in range(d - 1)))
 
 
 def _table(n_blocks: int, source: str, d: int) -> da.Array:
@@ -129,7 +130,7 @@ def _client_memory(n_blocks: int, source: str, d: int) -> float:
     """Return the kB that the client holds for each block of a pass; traced apart, since tracing is slow."""
     tracemalloc.start()
     table = _table(n_blocks, source, d)
-    total = tree_sum(gather(table[:, 1:], table[:, 0]), moments, _model(d), np.zeros(d), name="moments")
+    total = tree_sum(gather(table[:, 1:], table[:, 0]), moments, logistic_model(d), np.zeros(d), name="moments")
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert total is not None

@@ -21,6 +21,7 @@ from dask_onestep.kernels import slices as slicing
 from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled import CompiledSlice
 from dask_onestep.kernels.likelihood import log_likelihoods, moments
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.surrogate import scores
@@ -57,7 +58,7 @@ def measure(columns: int, layout: str, family: str, repetitions: int) -> list[di
     rng = np.random.default_rng(0)
     X = np.asarray(rng.standard_normal((_ELEMENTS // columns, columns)), dtype, order=order)  # type: ignore[call-overload]
     law = resolve_family(family)
-    model = Model(law, resolve_link(law.default_link), tuple(f"x{j}" for j in range(columns)))
+    model = Model(OnePredictor(law, resolve_link(law.default_link)), tuple(f"x{j}" for j in range(columns)))
     rows = Rows(X, rng.integers(0, 2, len(X)).astype(float))
     coef = np.full(columns + 1, 0.3 / np.sqrt(columns))
     length = 768 * 1024 // (8 * columns)

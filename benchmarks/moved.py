@@ -24,6 +24,8 @@ from dask_onestep.kernels.block import Joint
 from dask_onestep.kernels.covariance import score_products
 from dask_onestep.kernels.lassos.gram import gram_sums
 from dask_onestep.kernels.likelihood import embedded_moments, moments
+from dask_onestep.kernels.likelihoods.multinomial import Multinomial
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
 from dask_onestep.kernels.pilots.sampling import pilot_rows
@@ -61,7 +63,7 @@ def measure(client: Client, *, what: str, d: int, blocks: int, rows: int) -> dic
     """Return the bytes sent for a block, the numbers it has to send, and how many times eight of them were sent."""
     table = da.map_blocks(_draw, rows, d, chunks=((rows,) * blocks, (d + 1,)), dtype=float, meta=np.empty((0, 0)))
     x, response, groups = table[:, 2:], table[:, 0] > 0, table[:, 1] // (1 / _GROUPS)
-    model = Model(Binomial(), LINKS["logit"], tuple(f"x{number}" for number in range(d - 1)))
+    model = Model(OnePredictor(Binomial(), LINKS["logit"]), tuple(f"x{number}" for number in range(d - 1)))
     before = _sent(client)
     numbers = _PASSES[what](x, response, groups, model)
     sent = (_sent(client) - before) / blocks
@@ -105,7 +107,7 @@ def _clustered(x: da.Array, y: da.Array, groups: da.Array, model: Model) -> floa
 
 def _multinomial(x: da.Array, y: da.Array, groups: da.Array, model: Model) -> float:
     classes = np.arange(_CLASSES)
-    model = replace(model, classify=True, outcomes=tuple(map(str, classes[1:])))
+    model = replace(model, classify=True, likelihood=Multinomial(tuple(map(str, classes[1:]))))
     d = len(model.names)
     tree_sum(gather(x, groups % _CLASSES), moments, model, np.zeros(d), name="moments", classes=classes).compute()
     return d**2 + d

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.classes.multinomial_statistics import MultinomialSums
+from dask_onestep.kernels.likelihoods.goodness import FitSums
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.statistics import FitSums
 
 __all__ = ["FitStatistics", "finish"]
 
@@ -91,14 +90,14 @@ class FitStatistics:
         return pd.Series(asdict(self))
 
 
-def finish(model: Model, sums: FitSums | MultinomialSums, rank: int, dispersion: float) -> FitStatistics:
+def finish(model: Model, sums: FitSums, rank: int, dispersion: float) -> FitStatistics:
     """Return the statistics that sums over all rows make.
 
     Parameters
     ----------
     model : Model
         The model.
-    sums : FitSums or MultinomialSums
+    sums : FitSums
         Sums over all rows, at β̂ and φ̂.
     rank : int
         d.
@@ -130,7 +129,7 @@ def finish(model: Model, sums: FitSums | MultinomialSums, rank: int, dispersion:
     cox_snell = float(-np.expm1(2.0 * (null - llf) / n))
     return FitStatistics(
         nobs=n,
-        df_model=float(rank - max(1, len(model.outcomes))),
+        df_model=float(rank - model.likelihood.n_predictors),
         df_resid=n - rank,
         llf=llf,
         llnull=null,

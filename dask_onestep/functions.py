@@ -18,6 +18,7 @@ from dask_onestep.inputs import Data, bring_together, split_columns
 from dask_onestep.kernels.lassos.gram import GramSums, WeightedDesign, gram_sums
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, approximate_inverse, join_rows, nodewise_rows, row_shares
 from dask_onestep.kernels.likelihood import moments as moments_of_block
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
 from dask_onestep.kernels.pilots.sampling import sample_rows
@@ -283,12 +284,13 @@ def _model(data: Data, coef: Any, family: str | Family, link: str | LinkLike | N
             f"coef holds NaN or infinity: {bad}. Coefficients of aliased columns are NaN: leave the columns out of X, "
             "or put 0 in their place."
         )
-    return Model(law, resolve_link(law.default_link if link is None else link), data.columns, len(coef) == p + 1), coef
+    likelihood = OnePredictor(law, resolve_link(law.default_link if link is None else link))
+    return Model(likelihood, data.columns, len(coef) == p + 1), coef
 
 
 def _columns_only(data: Data) -> Model:
     """Return a model that asks nothing of y."""
-    return Model(Binomial(), LINKS["logit"], data.columns, fit_intercept=False, classify=True)
+    return Model(OnePredictor(Binomial(), LINKS["logit"]), data.columns, fit_intercept=False, classify=True)
 
 
 def _sample(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSample:

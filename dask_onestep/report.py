@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dask_onestep.kernels.comparison import BlockFit, compare_blocks
-from dask_onestep.summaries import Summary
+from dask_onestep.summaries import Summary, format_coefficients
 
 __all__ = ["compare", "report_html", "write_report"]
 
@@ -226,17 +227,13 @@ def verdict(glm: Any) -> str:
     )
 
 
-def _coefficients(table: Any, level: float) -> str:
-    head = "".join(
-        f"<th>{escape(h)}</th>" for h in ("", "coef", "std err", "z", "P>|z|", f"{level:.0%} from", "to", "")
-    )
+def _coefficients(table: pd.DataFrame, level: float) -> str:
+    heads, rows = format_coefficients(table, level)
+    head = "".join(f"<th>{escape(h)}</th>" for h in (*heads, ""))
     body, reaches = "", _reaches(table)
-    for name, row in zip(table.index, table.to_numpy(), strict=True):
-        coef, std_err, z, p_value, lower, upper = row
-        shown = "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
-        cells = [f"{coef:.6g}", f"{std_err:.4g}", f"{z:.4g}", shown, f"{lower:.4g}", f"{upper:.4g}"]
-        body += f"<tr><td>{escape(str(name))}</td>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        body += f"<td class='plot'>{_interval(coef, lower, upper, reaches[_term(name)])}</td></tr>"
+    for cells, (coef, lower, upper) in zip(rows, table[["coef", "ci_lower", "ci_upper"]].to_numpy(), strict=True):
+        body += "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        body += f"<td class='plot'>{_interval(coef, lower, upper, reaches[_term(cells[0])])}</td></tr>"
     return (
         f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         f"<p class='small'>At the right, the {level:.0%} intervals; the vertical line is zero. Columns of one term, "

@@ -6,13 +6,11 @@ import textwrap
 from dataclasses import dataclass
 from html import escape
 
-import numpy as np
 import pandas as pd
 
 __all__ = ["Summary"]
 
 _WIDTH = 80
-_HEADINGS = ("coef", "std err", "z", "P>|z|")
 # Room for signs and exponents, such as -1.23457e-09, with a blank before.
 _WIDTHS = (13, 10, 11, 7, 11, 11)
 
@@ -62,16 +60,14 @@ class Summary:
 
     def __str__(self) -> str:
         width = min(max([9, *(len(name) for name in self.table.index)]), _WIDTH - sum(_WIDTHS))
-        bounds = (f"[{(1 - self.level) / 2:.3f}", f"{(1 + self.level) / 2:.3f}]")
+        heads, rows = format_coefficients(self.table, self.level)
+        heads = (*heads[1:5], f"[{(1 - self.level) / 2:.3f}", f"{(1 + self.level) / 2:.3f}]")
         lines = [*textwrap.wrap(self.title, _WIDTH), *textwrap.wrap(self.verdict, _WIDTH), "=" * _WIDTH]
         lines += _two_columns(self.facts)
         lines.append("-" * _WIDTH)
-        lines.append(
-            " " * width + "".join(f"{head:>{w}}" for head, w in zip((*_HEADINGS, *bounds), _WIDTHS, strict=True))
-        )
-        for name, row in zip(self.table.index, self.table.to_numpy(), strict=True):
+        for name, *cells in (("", *heads), *rows):
             shown = name if len(name) <= width else name[: width - 1] + "…"
-            lines.append(f"{shown:<{width}}" + "".join(f"{c:>{w}}" for c, w in zip(_cells(row), _WIDTHS, strict=True)))
+            lines.append(f"{shown:<{width}}" + "".join(f"{c:>{w}}" for c, w in zip(cells, _WIDTHS, strict=True)))
         lines.append("=" * _WIDTH)
         for note in self.notes:
             lines += textwrap.wrap(f"Warning: {note}", _WIDTH)
@@ -80,13 +76,13 @@ class Summary:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        names = (*_HEADINGS, f"{self.level:.0%} from", "to")
-        head = "".join(f"<th style='text-align:right'>{escape(name)}</th>" for name in names)
+        heads, rows = format_coefficients(self.table, self.level)
+        head = "".join(f"<th style='text-align:right'>{escape(name)}</th>" for name in heads[1:])
         body = "".join(
             f"<tr><th style='text-align:left'>{escape(name)}</th>"
-            + "".join(f"<td style='text-align:right'>{escape(cell)}</td>" for cell in _cells(row))
+            + "".join(f"<td style='text-align:right'>{escape(cell)}</td>" for cell in cells)
             + "</tr>"
-            for name, row in zip(self.table.index, self.table.to_numpy(), strict=True)
+            for name, *cells in rows
         )
         facts = " · ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in self.facts)
         # Before the table: who has read the numbers seldom reads on.
@@ -101,21 +97,45 @@ class Summary:
         )
 
 
-def _cells(row: np.ndarray) -> tuple[str, ...]:
-    coef, std_err, z, p_value, lower, upper = row
-    small = "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
-    return (
-        _number(coef, 6),
-        _number(std_err, 4),
-        _number(z, 4),
-        "nan" if np.isnan(p_value) else small,
-        _number(lower, 4),
-        _number(upper, 4),
-    )
+def format_coefficients(
+    table: pd.DataFrame, level: float, *, digits: int = 6
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return a table of coefficients as strings.
 
+    Parameters
+    ----------
+    table : DataFrame
+        As ``coef_table`` returns it.
+    level : float
+        Level of the intervals.
+    digits : int, default=6
+        Significant digits of the coefficients; all other columns have a fixed number.
 
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}g}"
+    Returns
+    -------
+    heads : tuple of str
+        Heads of the columns; that of the names is empty.
+    rows : list of tuple of str
+        For each coefficient its name and its cells.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from dask_onestep.summaries import format_coefficients
+    >>> columns = ["coef", "std_err", "z", "p_value", "ci_lower", "ci_upper"]
+    >>> table = pd.DataFrame([[0.5, 0.1, 5.0, 0.0, 0.3, 0.7]], index=["x0"], columns=columns)
+    >>> heads, rows = format_coefficients(table, 0.95)
+    >>> heads
+    ('', 'coef', 'std err', 'z', 'P>|z|', '95% from', 'to')
+    >>> rows
+    [('x0', '0.5', '0.1', '5', '<0.001', '0.3', '0.7')]
+    """
+    rows = []
+    for name, numbers in zip(table.index, table.to_numpy(), strict=True):
+        cells = [f"{number:.{n}g}" for number, n in zip(numbers, (digits, 4, 4, 3, 4, 4), strict=True)]
+        cells[3] = "<0.001" if numbers[3] < 0.001 else f"{numbers[3]:.3f}"
+        rows.append((str(name), *cells))
+    return ("", "coef", "std err", "z", "P>|z|", f"{level:.0%} from", "to"), rows
 
 
 def _two_columns(facts: tuple[tuple[str, str], ...]) -> list[str]:

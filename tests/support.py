@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from dask_onestep.families import resolve_family
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings
 from dask_onestep.links import resolve_link
@@ -25,7 +26,7 @@ def model_of(family="gaussian", link=None, *, columns=2, **options):
     """Return a model whose columns are x0, x1, …"""
     law = resolve_family(family)
     names = tuple(f"x{number}" for number in range(columns))
-    return Model(law, resolve_link(law.default_link if link is None else link), names, **options)
+    return Model(OnePredictor(law, resolve_link(law.default_link if link is None else link)), names, **options)
 
 
 def text_of(found):

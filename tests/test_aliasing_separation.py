@@ -10,6 +10,7 @@ from oracle import blocks, simulate
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.families import Gaussian
 from dask_onestep.kernels.aliasing import dependences, design_factor
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.links import LINKS
@@ -95,7 +96,7 @@ def test_a_constant_of_ones_own_takes_the_passes_of_any_alias(n, rows, value):
 
 def test_the_rounding_of_the_factor_does_not_grow_with_the_rows():
     rng, epsilon = np.random.default_rng(0), np.finfo(float).eps
-    model = Model(Gaussian(), LINKS["identity"], ("a", "b"))
+    model = Model(OnePredictor(Gaussian(), LINKS["identity"]), ("a", "b"))
     for n in (2_000, 1_000_000):
         x = np.column_stack([rng.standard_normal(n), np.full(n, 2013.7)])
         upper = design_factor(Rows(x, np.zeros(n)), model).upper
@@ -118,7 +119,7 @@ def test_the_factor_is_that_of_the_whole(rows):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(50, 3))
     x[:, 2] = x[:, 0] - 0.5 * x[:, 1]
-    model = Model(Gaussian(), LINKS["identity"], ("a", "b", "c"))
+    model = Model(OnePredictor(Gaussian(), LINKS["identity"]), ("a", "b", "c"))
     parts = [design_factor(Rows(x[i : i + rows], np.zeros(rows)), model) for i in range(0, 50, rows)]
     total = sum(parts[1:], parts[0])
     design = np.column_stack([np.ones(50), x])

@@ -98,7 +98,8 @@ def test_it_stops_where_it_is_told():
 
 def test_rose():
     assert rose(1.0, 1.0)
-    assert rose(-1e6 - 1e-6, -1e6)  # rounding
+    assert rose(-1e6 - 0.9e-5, -1e6)  # rounding
+    assert not rose(-1e6 - 1.1e-5, -1e6)
     assert not rose(-1e6 - 1.0, -1e6)
     assert not rose(np.nan, 0.0)
     assert not rose(np.nan, -np.inf)
@@ -151,16 +152,29 @@ def test_an_overshoot_that_rises_goes_back_to_where_the_cubic_is_greatest():
     assert after.loglik > before.loglik + 3
     assert after.score @ step < -before.score @ step
     fraction = shortening(step, before, after)
+    t, cubic = hermite(before.loglik, before.score @ step, after.loglik, after.score @ step)
+    assert fraction == pytest.approx(t[np.argmax(cubic)], abs=2e-5)
+    assert one_count(start + fraction * step).loglik > after.loglik
+
+
+def hermite(left, rise, right, fall):
+    """Return points from 0 to 1, and the cubic of these ends and slopes there."""
     t = np.linspace(0, 1, 100_001)
-    rise, fall = before.score @ step, after.score @ step
-    hermite = (
-        (2 * t**3 - 3 * t**2 + 1) * before.loglik
+    return t, (
+        (2 * t**3 - 3 * t**2 + 1) * left
         + (t**3 - 2 * t**2 + t) * rise
-        + (3 * t**2 - 2 * t**3) * after.loglik
+        + (3 * t**2 - 2 * t**3) * right
         + (t**3 - t**2) * fall
     )
-    assert fraction == pytest.approx(t[np.argmax(hermite)], abs=2e-5)
-    assert one_count(start + fraction * step).loglik > after.loglik
+
+
+def test_of_both_ends_of_a_cubics_swing_the_upper_one_is_taken():
+    for first, last, right in ((-1.0, -1.0, -4.0), (1.0, 2.0, -7.0)):
+        fraction = shortening(STEP, along_a_line(-5.0, first), along_a_line(right, last))
+        t, cubic = hermite(-5.0, first, right, last)
+        inner = slice(1, -1)
+        peaks = t[inner][(cubic[inner] > cubic[:-2]) & (cubic[inner] > cubic[2:])]
+        assert fraction == pytest.approx(peaks.item(), abs=2e-5)
 
 
 def test_of_a_quadratic_the_shortened_step_is_the_best_on_its_line():

@@ -11,7 +11,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
 CONDA_NAMES = {"matplotlib-base": "matplotlib"}
-USERS = ("accelerate", "cli", "demo", "formula", "plots")  # the extras that are for users
+USERS = ("accelerate", "cli", "demo", "download", "formula", "plots")  # the extras that are for users
 
 
 def bounds(requirements):

@@ -14,6 +14,7 @@ from dask_onestep.exceptions import CoverageWarning, PrecisionWarning, RoughInve
 from dask_onestep.families import Gaussian
 from dask_onestep.kernels.lassos.centering import coefficients_about, column_shift, gram_about, rows_about, score_about
 from dask_onestep.kernels.lassos.constant_row import constant_row
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.links import resolve_link
@@ -225,6 +226,6 @@ def test_what_is_turned_about_is_that_of_the_columns():
 def test_ordinary_columns_are_neither_copied_nor_moved():
     x, y, _ = sparse_data(100, 3)
     rows = Rows(x + 2.0, y)
-    shift = column_shift(rows, Model(Gaussian(), resolve_link("identity"), ("a", "b", "c")))
+    shift = column_shift(rows, Model(OnePredictor(Gaussian(), resolve_link("identity")), ("a", "b", "c")))
     assert not shift.any()
     assert rows_about(rows, shift) is rows

@@ -13,6 +13,7 @@ from dask_onestep.graph import gather, tree_sum
 from dask_onestep.kernels.block import Joint, run_kernel
 from dask_onestep.kernels.covariance import score_products
 from dask_onestep.kernels.likelihood import embedded_moments, moments
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import fit_pilot
 from dask_onestep.kernels.pilots.sample import PilotSize
@@ -25,7 +26,7 @@ BLOCKS = 40
 
 
 def model_of(d):
-    return Model(Binomial(), resolve_link("logit"), tuple(f"x{number}" for number in range(d - 1)))
+    return Model(OnePredictor(Binomial(), resolve_link("logit")), tuple(f"x{number}" for number in range(d - 1)))
 
 
 def draw(rows, d, block_id=None):

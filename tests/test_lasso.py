@@ -8,6 +8,7 @@ from dask_onestep.kernels.lassos import lasso, proximal_newton
 from dask_onestep.kernels.lassos.lasso import fit_lasso, fit_null, fit_scaled_lasso, remainder
 from dask_onestep.kernels.lassos.penalty import Penalty, penalty_level
 from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.maximum import fit_rows
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows import Rows
@@ -16,7 +17,7 @@ from dask_onestep.links import resolve_link
 
 def _model(p, family, intercept=True, link=None):
     law = resolve_family(family)
-    return Model(law, resolve_link(link or law.default_link), tuple(f"x{j}" for j in range(p)), intercept)
+    return Model(OnePredictor(law, resolve_link(link or law.default_link)), tuple(f"x{j}" for j in range(p)), intercept)
 
 
 def _fit(x, y, alpha, family, *, intercept=True, l1_ratio=1.0, weights=None, offset=None):

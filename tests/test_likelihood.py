@@ -8,7 +8,7 @@ from support import finite_difference, model_of
 
 from dask_onestep.kernels import slices as slicing
 from dask_onestep.kernels.algebra import DenseSlice
-from dask_onestep.kernels.likelihood import initial_moments, log_likelihoods, moments, working
+from dask_onestep.kernels.likelihood import initial_moments, log_likelihoods, moments
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.rows import Rows
 
@@ -212,7 +212,7 @@ def test_natural_links_are_stable_far_out(family):
     y = np.array([0.0, 1.0])
     found = moments(Rows(eta[:, None], y), model, np.ones(1))
     assert found.is_finite()
-    mean, residual, weight = working(model, y, eta)
+    mean, residual, weight = model.likelihood.working(y, eta)
     exact = {"gaussian": eta, "binomial": [0.0, 1.0], "poisson": [0.0, 0.0]}[family]
     np.testing.assert_array_equal(mean, exact)
     np.testing.assert_array_equal(residual, y - exact)

@@ -12,9 +12,10 @@ from scipy.optimize import check_grad
 from sklearn.base import clone
 
 from dask_onestep import MLE, GLMClassifier, OneStep
-from dask_onestep.families import Binomial, Multinomial
-from dask_onestep.kernels.classes import multinomial
-from dask_onestep.kernels.likelihood import moments, remainders, row_residuals
+from dask_onestep.families import Binomial
+from dask_onestep.kernels.likelihood import moments, remainders
+from dask_onestep.kernels.likelihoods.multinomial import Multinomial, probabilities
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.slices import slices
@@ -200,7 +201,7 @@ def test_two_classes_keep_their_shapes():
 
 # --- the kernel -------------------------------------------------------------------------------
 
-MODEL = Model(Multinomial(), LINKS["logit"], ("a", "b"), classify=True, outcomes=("q", "r"))
+MODEL = Model(Multinomial(("q", "r")), ("a", "b"), classify=True)
 
 
 def kernel_rows(weights=None):
@@ -227,7 +228,9 @@ def test_residuals_and_remainders_add_up():
     rng = np.random.default_rng(3)
     at, step = rng.normal(size=6), 0.3 * rng.normal(size=6)
     here, there = moments(rows, MODEL, at), moments(rows, MODEL, at + step)
-    scores = sum(part.weighted_sum(row_residuals(part, MODEL, at)).T.ravel() for part in slices(rows, MODEL))
+    scores = np.zeros(6)
+    for part in slices(rows, MODEL):
+        scores += part.weighted_sum(MODEL.likelihood.row_residuals(part, MODEL, at)).T.ravel()
     np.testing.assert_allclose(scores, here.score, rtol=1e-10)
     rest = sum(part.weighted_sum(change) for part, change in remainders(rows, MODEL, at, step))
     np.testing.assert_allclose(
@@ -239,16 +242,16 @@ def test_two_classes_are_the_binomial_likelihood():
     rows = Rows(
         np.random.default_rng(0).normal(size=(40, 2)), np.random.default_rng(1).integers(0, 2, 40).astype(float)
     )
-    model = Model(Multinomial(), LINKS["logit"], ("a", "b"), outcomes=("q",))
-    binomial = Model(Binomial(), LINKS["logit"], ("a", "b"))
+    model = Model(Multinomial(("q",)), ("a", "b"))
+    binomial = Model(OnePredictor(Binomial(), LINKS["logit"]), ("a", "b"))
     at = np.array([0.2, -0.4, 0.9])
-    one, two = multinomial.moments(rows, model, at), moments(rows, binomial, at)
+    one, two = moments(rows, model, at), moments(rows, binomial, at)
     np.testing.assert_allclose(one.loglik, two.loglik, rtol=1e-12)
     np.testing.assert_allclose(one.score, two.score, rtol=1e-10)
     np.testing.assert_allclose(one.information, two.information, rtol=1e-10)
 
 
 def test_probabilities_do_not_overflow():
-    probability, normaliser = multinomial.probabilities(np.array([[1e4, -1e4], [-1e4, -2e4]]))
+    probability, normaliser = probabilities(np.array([[1e4, -1e4], [-1e4, -2e4]]))
     np.testing.assert_allclose(probability, [[1.0, 0.0], [0.0, 0.0]])
     np.testing.assert_allclose(normaliser, [1e4, 0.0])

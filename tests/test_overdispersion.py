@@ -7,6 +7,7 @@ from oracle import blocks, simulate, weights_for
 
 from dask_onestep import MLE, GLMRegressor, OneStep
 from dask_onestep.families import NegativeBinomial, Poisson
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.overdispersion import alpha_sums, with_alpha
 from dask_onestep.kernels.rows import Rows
@@ -79,7 +80,7 @@ def test_counts_that_are_not_overdispersed_end_at_poisson():
 
 def test_derivatives_in_alpha():
     x, y = simulated(60)
-    model, rows = Model(ESTIMATED, LINKS["log"], ("a", "b")), Rows(x, y, np.linspace(0.5, 2, 60))
+    model, rows = Model(OnePredictor(ESTIMATED, LINKS["log"]), ("a", "b")), Rows(x, y, np.linspace(0.5, 2, 60))
     coef = np.array([0.7, 0.3, -0.2])
     for t in (-1.0, 0.3, 2.0):
         step = 1e-5

@@ -5,6 +5,7 @@ from scipy.stats import binom, norm, t
 from dask_onestep.families import Gaussian
 from dask_onestep.kernels.lassos.lasso import fit_null, fit_scaled_lasso
 from dask_onestep.kernels.lassos.penalty import Penalty, penalty_level
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.links import LINKS
@@ -32,7 +33,7 @@ def test_columns_of_noise_stay_at_zero_as_often_as_the_level_promises():
     n, p, draws = 200, 10, 300
     level = penalty_level(n, p)
     promised = (1 - 2 * t(n - 2).sf(level * np.sqrt((n - 2) / (1 - level**2)))) ** p
-    model = Model(Gaussian(), LINKS["identity"], tuple(f"x{j}" for j in range(p)))
+    model = Model(OnePredictor(Gaussian(), LINKS["identity"]), tuple(f"x{j}" for j in range(p)))
     rng, empty = np.random.default_rng(0), 0
     for _ in range(draws):
         rows = Rows(rng.standard_normal((n, p)), 5.0 + 3.0 * rng.standard_normal(n))

@@ -166,12 +166,15 @@ def test_without_matplotlib_the_error_says_the_cure(monkeypatch):
         CoefficientDisplay.from_estimator(glm)
 
 
-def test_a_multinomial_logit_is_refused():
+def test_blocks_of_a_multinomial_logit_have_a_row_for_each_coefficient():
     x, _, _, _ = poisson()
     y = np.random.default_rng(5).choice(["a", "b", "c"], 900)
     glm = GLMClassifier(method="mle").fit(x, y)
-    with pytest.raises(ValueError, match="multinomial logit has several"):
-        BlocksDisplay.from_estimator(glm, x, y)
+    scores = BlocksDisplay.from_estimator(glm, x, y).values
+    assert list(scores.columns) == list(glm.record_.names)
+    means = BlocksDisplay.from_estimator(glm, x, y, kind="mean").values
+    np.testing.assert_array_equal(means["b:x0"], means["c:x0"])
+    assert not [name for name in means if name.endswith("intercept")]
 
 
 def sparse_data():

@@ -6,6 +6,7 @@ from dask_onestep.families import Binomial
 from dask_onestep.kernels.lassos.lasso import fit_null
 from dask_onestep.kernels.lassos.penalty import Penalty
 from dask_onestep.kernels.lassos.proximal_newton import Tolerance, solve_on_few
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.surrogate import scores
@@ -14,7 +15,10 @@ from dask_onestep.links import resolve_link
 
 def _few(alpha, start):
     x, y, _ = sparse_data(400, 30, "binomial")
-    rows, model = Rows(x, y), Model(Binomial(), resolve_link("logit"), tuple(f"x{j}" for j in range(30)), False)
+    rows, model = (
+        Rows(x, y),
+        Model(OnePredictor(Binomial(), resolve_link("logit")), tuple(f"x{j}" for j in range(30)), False),
+    )
     within = Tolerance(1e-12, fit_null(rows, model).deviance, 10_000)
     slope = scores(rows, model, start).score / 400
     found = solve_on_few(rows, model, Penalty.of(np.full(30, alpha), 1.0), start, slope, within)

@@ -112,7 +112,7 @@ def test_sums_and_gram_matrices_together(case):
     close(sum(pair[1] for pair in pairs), design.T @ (weights[:, None] * design))
 
 
-def test_gram_matrices_of_several_outcomes(case):
+def test_gram_matrices_of_several_linear_predictors(case):
     design, _, ask = case
     weights = np.random.default_rng(3).normal(size=(N, 2, 2))
     weights += np.swapaxes(weights, 1, 2)

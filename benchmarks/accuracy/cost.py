@@ -16,6 +16,7 @@ import pandas as pd
 from dask_onestep.families import resolve_family
 from dask_onestep.kernels.aliasing import design_factor, orthogonal_basis
 from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows import Rows
 from dask_onestep.kernels.threads import one_blas_thread
@@ -36,7 +37,7 @@ def measure(n: int, d: int, rounds: int) -> pd.Series:
     """Return the time of each kernel over that of the moments in the design's own columns."""
     rng = np.random.default_rng(0)
     rows = Rows(rng.normal(size=(n, d)), (rng.random(n) < 0.5).astype(float))
-    model = Model(resolve_family("binomial"), LINKS["logit"], tuple(f"x{number}" for number in range(d)))
+    model = Model(OnePredictor(resolve_family("binomial"), LINKS["logit"]), tuple(f"x{number}" for number in range(d)))
     orthogonal = replace(model, basis=orthogonal_basis(design_factor(rows, model), intercept=True))
     coef = np.zeros(d + 1)
     kernels: dict[str, Callable] = {

@@ -14,6 +14,7 @@ from benchmarks.paper.designs import Design, lay_out, log_likelihood
 from dask_onestep import MLE, Average, OneStep, Surrogate
 from dask_onestep.families import resolve_family
 from dask_onestep.graph import gather
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.links import resolve_link
 from dask_onestep.methods import Problem
@@ -92,7 +93,7 @@ def fit_all(design: Design, cells: Iterable[Cell], x: np.ndarray, y: np.ndarray,
     """
     law = resolve_family(design.family)
     columns = tuple(f"x{number}" for number in range(x.shape[1]))
-    model = Model(law, resolve_link(law.default_link), columns, design.intercept)
+    model = Model(OnePredictor(law, resolve_link(law.default_link)), columns, design.intercept)
     places = {(cell.layout, cell.workers): cell for cell in cells}
     blocks = {place: gather(*lay_out(x, y, cell.workers, cell.layout)) for place, cell in places.items()}
     found: dict[Cell, Any] = {}

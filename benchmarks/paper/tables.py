@@ -128,9 +128,9 @@ def power(found: list[dict[Cell, float]]) -> list[dict[str, Any]]:
     """Return each cell's share of rejections, with its binomial error."""
     rows = []
     for cell in found[0]:
-        outcomes = np.array([draw[cell] for draw in found])
-        fit = outcomes[~np.isnan(outcomes)]
-        row: dict[str, Any] = _describe(cell) | {"failed": len(outcomes) - len(fit)}
+        values = np.array([draw[cell] for draw in found])
+        fit = values[~np.isnan(values)]
+        row: dict[str, Any] = _describe(cell) | {"failed": len(values) - len(fit)}
         if len(fit):
             share = float(fit.mean())
             row |= {"value": share, "error": float(np.sqrt(share * (1 - share) / len(fit)))}

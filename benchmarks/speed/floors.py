@@ -21,6 +21,7 @@ from dask_onestep.families import resolve_family
 from dask_onestep.graph import FAN_IN
 from dask_onestep.kernels.block import run_kernel
 from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import add_all
 from dask_onestep.kernels.rows import Block
@@ -180,7 +181,9 @@ def _over_slices(X, problem, task: Callable[[np.ndarray], Any]) -> Callable[[], 
 def _model(X, problem) -> Model:
     family = resolve_family(problem["family"])
     names = tuple(f"x{number}" for number in range(X.shape[1]))
-    return Model(family, resolve_link(family.default_link), names, classify=problem["family"] == "binomial")
+    return Model(
+        OnePredictor(family, resolve_link(family.default_link)), names, classify=problem["family"] == "binomial"
+    )
 
 
 def _blocks(X, y, problem) -> tuple[Block, ...]:

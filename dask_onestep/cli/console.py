@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dask_onestep.storage.tables import unlike_file
+from dask_onestep.summaries import format_coefficients
 
 __all__ = [
     "in_options",
@@ -111,12 +112,11 @@ def show_model(glm: Any, level: float) -> None:
     console.print(f"[bold]{escape(summary.title)}[/]", escape(summary.verdict), sep="\n", soft_wrap=True)
     table = Table(box=None, header_style="bold")
     table.add_column("", overflow="fold")
-    for head in ("coef", "std err", "z", "P>|z|", f"{level:.0%} from", "to"):
+    heads, rows = format_coefficients(summary.table, level, digits=4)
+    for head in heads[1:]:
         table.add_column(head, justify="right", no_wrap=True)
-    for name, row in summary.table.iterrows():
-        p_value = "<0.001" if row["p_value"] < 0.001 else f"{row['p_value']:.3f}"
-        numbers = [f"{row[c]:.4g}" for c in ("coef", "std_err", "z", "ci_lower", "ci_upper")]
-        table.add_row(escape(str(name)), *numbers[:3], p_value, *numbers[3:])
+    for cells in rows:
+        table.add_row(*map(escape, cells))
     console.print(table)
     console.print(" · ".join(f"{escape(name)} {escape(value)}" for name, value in summary.facts), soft_wrap=True)
 

@@ -13,7 +13,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 
-from dask_onestep.datasets.download import Remote, download, remote_files
+from dask_onestep.datasets.download import dataverse_files
 from dask_onestep.datasets.home import data_folder
 
 __all__ = ["fetch_airline", "load_airline"]
@@ -156,15 +156,16 @@ def fetch_airline(
 ) -> list[Path]:
     """Download yearly files of the ASA Data Expo 2009 from the Harvard Dataverse (doi:10.7910/DVN/HG7NV7).
 
-    A download that was broken off goes on where it stopped.  Size and MD5 that the server publishes
-    are checked; files that are there and pass are not downloaded again.  All years take 1.6 GB.
+    Needs pooch and tqdm (extra ``download``).  Files are verified by the checksums that the server publishes.
+    Intact files are not downloaded again; an interrupted transfer is repeated up to three times.  All years
+    have 1.6 GB.
 
     Parameters
     ----------
     years : int or iterable of int, default=range(1987, 2009)
         The years.
     data_home : str or path, optional
-        Where to; by default ``$DASK_ONESTEP_DATA/airline``, or ``~/dask_onestep_data/airline``.
+        Directory of the files; by default ``$DASK_ONESTEP_DATA/airline``, or ``~/dask_onestep_data/airline``.
     server : str
         Address of a Dataverse installation that has the data set.
     progress : bool, default=True
@@ -173,14 +174,16 @@ def fetch_airline(
     Returns
     -------
     list of Path
-        The files, a year each, for `load_airline`.
+        The files, one per year, for `load_airline`.
 
     Raises
     ------
+    ImportError
+        If pooch or tqdm is not installed.
     ValueError
-        If a year is not among 1987 … 2008, or the server does not have it.
+        If a year is not between 1987 and 2008, or the server does not have it.
     OSError
-        If the server cannot be reached, or a file arrives damaged.
+        If the server cannot be reached, or a file is damaged.
 
     Examples
     --------
@@ -188,12 +191,12 @@ def fetch_airline(
     >>> flights = load_airline(fetch_airline([1987, 1988]))  # doctest: +SKIP
     """
     wanted = [int(years)] if isinstance(years, (int, np.integer)) else [int(year) for year in years]
-    if strange := [year for year in wanted if not FIRST_YEAR <= year <= LAST_YEAR]:
-        raise ValueError(f"years={strange} are not in the data: it has {FIRST_YEAR} to {LAST_YEAR}.")
-    home = data_folder(data_home, "airline")
-    home.mkdir(parents=True, exist_ok=True)
-    published = remote_files(server, _DATASET)
-    if absent := [year for year in wanted if f"{year}.csv.bz2" not in published]:
+    if unknown := [year for year in wanted if not FIRST_YEAR <= year <= LAST_YEAR]:
+        raise ValueError(f"years={unknown} are not in the data: it has {FIRST_YEAR} to {LAST_YEAR}.")
+    published = dataverse_files(server, _DATASET, data_folder(data_home, "airline"))
+    if absent := [year for year in wanted if f"{year}.csv.bz2" not in published.registry]:
         raise ValueError(f"{server} has no files of the years {absent} in {_DATASET}.")
-    remotes: list[Remote] = [published[f"{year}.csv.bz2"] for year in wanted]
-    return [download(remote, home / remote.name, progress=progress) for remote in remotes]
+    try:
+        return [Path(published.fetch(f"{year}.csv.bz2", progressbar=progress)) for year in wanted]
+    except (ValueError, OSError) as error:
+        raise OSError(f"The download failed: {error} Call again to download the missing files.") from error

@@ -26,7 +26,8 @@ from dask_onestep.graph import apply, gather
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.terms import Terms
-from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
+from dask_onestep.kernels.model import Likelihood, Model
 from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.methods import Estimate, FitRecord, Inputs, Problem, resolve_method
 from dask_onestep.methods.driver import run
@@ -57,6 +58,11 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
 
     def _family(self) -> Family:
         raise NotImplementedError
+
+    def _likelihood(self) -> Likelihood:
+        family = self._family()
+        link: LinkLike = resolve_link(self._link(family))
+        return OnePredictor(family, link)
 
     def _link(self, family: Family) -> Any:
         return family.default_link if self.link is None else self.link
@@ -206,11 +212,8 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
                 "X has a column named 'intercept', which the model's own intercept is called. Rename it, or "
                 "pass fit_intercept=False."
             )
-        family = self._family()
-        link: LinkLike = resolve_link(self._link(family))
         return Model(
-            family,
-            link,
+            self._likelihood(),
             columns,
             intercept,
             self._classifies,
@@ -292,7 +295,7 @@ def attach(estimator: Any, record: FitRecord) -> Any:
     coef, intercept = estimate.coef[first:], estimate.coef[0] if first else 0.0
     if estimate.classes is not None:
         estimator.classes_ = estimate.classes
-        rows = estimate.coef.reshape(max(1, len(model.outcomes)), -1)
+        rows = estimate.coef.reshape(model.likelihood.n_predictors, -1)
         coef, intercept = rows[:, first:], rows[:, 0] if first else np.zeros(len(rows))
     estimator.coef_, estimator.intercept_ = coef, intercept
     estimator.covariance_ = estimate.covariance

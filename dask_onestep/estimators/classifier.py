@@ -10,8 +10,10 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.base import GLMBase
-from dask_onestep.families import Binomial, Family, Multinomial
+from dask_onestep.families import Binomial, Family
 from dask_onestep.kernels.classes.labels import MoreClassesError
+from dask_onestep.kernels.likelihoods.multinomial import Multinomial
+from dask_onestep.kernels.model import Prediction
 from dask_onestep.kernels.scoring import Predictor, hits
 from dask_onestep.methods import Inputs, Problem
 from dask_onestep.methods.requests import Plan
@@ -92,8 +94,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
             if cure := self._not_multinomial(method, problem, inputs):
                 raise MoreClassesError(found.classes, cure) from None
             classes = found.classes
-        outcomes = tuple(str(label) for label in classes[1:])
-        model = replace(problem.model, family=Multinomial(), outcomes=outcomes)
+        model = replace(problem.model, likelihood=Multinomial(tuple(map(str, classes[1:]))))
         return (yield from super()._plan(replace(problem, model=model, classes=None), method, inputs))
 
     def _not_multinomial(self, method: Any, problem: Problem, inputs: Inputs) -> str:
@@ -271,7 +272,8 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         >>> bool(0.5 < glm.score(X, y) < 1)
         True
         """
-        predictor = Predictor(self.record_.model, self.record_.coef, "label", self.classes_)
+        check_is_fitted(self)
+        predictor = Predictor(self.record_.model, Prediction(self.record_.coef, "label", self.classes_))
         # The labels as they are: one that fit has not seen is predicted wrong, not an error.
         data = {"sample_weight": sample_weight, "offset": offset}
         sums = self.total(hits, X, y, arguments=(predictor,), name="score", encoded=False, **data)

@@ -10,8 +10,6 @@ from scipy.stats import norm
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.fit_statistics import FitStatistics, finish
-from dask_onestep.kernels.classes.multinomial_statistics import multinomial_sums
-from dask_onestep.kernels.scoring import RESIDUALS
 from dask_onestep.kernels.statistics import fit_sums
 from dask_onestep.methods import MLE, Estimate, FitRecord, Problem
 from dask_onestep.methods.driver import run
@@ -141,20 +139,13 @@ class Diagnostics:
         ((2000,), True)
         """
         check_is_fitted(self)
-        if kind not in RESIDUALS:
-            raise ValueError(f"kind={kind!r} is not known. Choose one of {', '.join(map(repr, RESIDUALS))}.")
-        if kind == "working" and self.record_.model.outcomes:
-            raise ValueError(
-                "kind='working' is (y - mean)/slope of the one linear predictor of a row, and a multinomial logit has "
-                "one for each class. Choose 'response', 'pearson' or 'deviance'."
-            )
+        if kind not in (kinds := self.record_.model.likelihood.residual_kinds):
+            raise ValueError(f"kind={kind!r} is not known for this model. Choose one of {', '.join(map(repr, kinds))}.")
         return self._row_residuals(X, y, sample_weight, offset, kind)  # type: ignore[attr-defined]
 
 
 def _fit_sums(problem: Problem, estimate: Estimate, *, with_offset: bool) -> Plan:
     coef = np.nan_to_num(estimate.coef)
-    if problem.model.outcomes:
-        return (yield Look((yield problem.total(multinomial_sums, coef, name="fit-statistics"))))
     null = None
     if with_offset:
         model = problem.model

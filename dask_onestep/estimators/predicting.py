@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from dask_onestep.estimators.reading import Reading, scheduler_of
 from dask_onestep.graph import map_rows
 from dask_onestep.inputs import Data
+from dask_onestep.kernels.model import Prediction
 from dask_onestep.kernels.scoring import Predictor, Residuals
 
 __all__ = ["Predicting", "rows_like"]
@@ -23,9 +24,10 @@ class Predicting(Reading):
         check_is_fitted(self)
         self._require(offset=offset)
         data = self._data(X, {"y": None, "weights": None, "offset": offset, "groups": None}, response=False)
-        predictor = Predictor(self.record_.model, self.record_.coef, kind, getattr(self, "classes_", None), **known)
-        dtype = predictor.classes.dtype if kind == "label" and predictor.classes is not None else np.dtype(np.float64)
-        columns = _COLUMNS.get(kind, predictor.classes)
+        classes = getattr(self, "classes_", None)
+        predictor = Predictor(self.record_.model, Prediction(self.record_.coef, kind, classes, **known))
+        dtype = classes.dtype if kind == "label" and classes is not None else np.dtype(np.float64)
+        columns = _COLUMNS.get(kind, classes)
         return _mapped(predictor, data, rows_like(predictor.width, columns, data, dtype), f"predict-{kind}")
 
     def _row_residuals(self, X: Any, y: Any, sample_weight: Any, offset: Any, kind: str) -> Any:

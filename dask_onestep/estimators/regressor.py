@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.base import GLMBase
 from dask_onestep.families import Family, is_statsmodels_family, resolve_family
+from dask_onestep.kernels.model import Likelihood
 from dask_onestep.kernels.statistics import deviance_sums
 from dask_onestep.methods import Inputs, Problem
 from dask_onestep.methods.overdispersion import wants_alpha, with_alpha_estimated
@@ -25,7 +27,7 @@ class GLMRegressor(RegressorMixin, GLMBase):
     ----------
     family : str or object, default="gaussian"
         "gaussian", "binomial", "poisson", "gamma", "inverse-gaussian", "negative-binomial", "tweedie",
-        an object of `dask_onestep.families`, or one of statsmodels' families.
+        an object of `dask_onestep.families`, one of statsmodels' families, or a likelihood of one's own.
     link : str, object or None, default=None
         "identity", "log", "logit", "probit", "cloglog", "inverse", "inverse-squared", "sqrt", or an object
         with the functions ``link``, ``inverse`` and ``inverse_derivative``, or a statsmodels link.  None is
@@ -129,6 +131,13 @@ class GLMRegressor(RegressorMixin, GLMBase):
     def _family(self) -> Family:
         return resolve_family(self.family)
 
+    def _likelihood(self) -> Likelihood:
+        if not isinstance(self.family, str) and hasattr(self.family, "row_residuals"):
+            if self.link is not None:
+                raise ValueError(f"link={self.link!r} is not an option of a likelihood, which has its own; drop link=.")
+            return self.family
+        return super()._likelihood()
+
     def _link(self, family: Family) -> Any:
         # statsmodels' families carry their link.
         if self.link is None and is_statsmodels_family(self.family):
@@ -198,12 +207,13 @@ class GLMRegressor(RegressorMixin, GLMBase):
         >>> bool(0 < glm.score(X, y) < 1)
         True
         """
+        check_is_fitted(self)
         coef = np.nan_to_num(self.record_.coef)
         data = {"sample_weight": sample_weight, "offset": offset}
         return self.total(deviance_sums, X, y, arguments=(coef,), name="score", **data).explained()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        family = self.family if isinstance(self.family, str) else resolve_family(self.family).name
+        family = self.family if isinstance(self.family, str) else self._likelihood().family.name
         tags.target_tags.positive_only = family not in ("gaussian", "binomial")
         return tags

@@ -11,7 +11,7 @@ from dask.tokenize import tokenize
 from dask.typing import Key
 from distributed import Future
 
-__all__ = ["FAN_IN", "FIELDS", "Blocks"]
+__all__ = ["FAN_IN", "Blocks"]
 
 FAN_IN = 16
 # A pass over more blocks than these takes FAN_IN consecutive ones as one task, if together they hold no
@@ -19,8 +19,6 @@ FAN_IN = 16
 # Numbers of the data alone, not of the workers; and the sums are the tree's, bit for bit, either way.
 _MANY_BLOCKS = FAN_IN * FAN_IN
 _GROUP_BYTES = 16 * 2**20
-# A block's parts, in the order of `gather`'s arguments.
-FIELDS = ("x", "y", "weights", "offset", "groups")
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from dask.tokenize import tokenize
 from dask.typing import Key
 from distributed import Future
 
-from dask_onestep.graph.blocks import FIELDS, Blocks
+from dask_onestep.graph.blocks import Blocks
 from dask_onestep.kernels.designs.table import unmasked
+from dask_onestep.kernels.records import PARTS
 from dask_onestep.kernels.rows import Block
 
 __all__ = ["gather"]
@@ -55,7 +56,7 @@ def gather(
     >>> len(gather(X, y, weights=y * 0 + 1))
     2
     """
-    given = {name: part for name, part in zip(FIELDS, (x, y, weights, offset, groups), strict=True) if part is not None}
+    given = {name: part for name, part in zip(PARTS, (x, y, weights, offset, groups), strict=True) if part is not None}
     names = tuple(given)
     if isinstance(x, da.Array):
         blocks = _gather_arrays(names, list(given.values()))

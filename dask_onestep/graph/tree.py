@@ -13,11 +13,11 @@ from dask.tokenize import tokenize
 from dask.typing import Key
 from distributed import span
 
-from dask_onestep.graph.blocks import FAN_IN, FIELDS, Blocks
+from dask_onestep.graph.blocks import FAN_IN, Blocks
 from dask_onestep.graph.fusing import fuse, is_task, naming_block
 from dask_onestep.graph.lazy import delayed, reference
 from dask_onestep.kernels.block import Joint, run_kernel
-from dask_onestep.kernels.records import Findings, add_all
+from dask_onestep.kernels.records import PARTS, Findings, add_all
 from dask_onestep.kernels.rows import Block
 
 __all__ = ["tree_sum"]
@@ -42,8 +42,8 @@ def tree_sum(
         The data.
     kernel : callable
         ``(rows, model, *arguments)`` to a record with ``+``; a function at a module's top level.
-    model : Model
-        Handed to the kernel.
+    model : Model or Delayed
+        Handed to the kernel; its design may be what an earlier pass finds.
     *arguments : object or Delayed
         Handed to the kernel; the pass waits for those that are lazy.
     name : str
@@ -67,21 +67,22 @@ def tree_sum(
     >>> from dask_onestep.families import Poisson
     >>> from dask_onestep.graph import gather, tree_sum
     >>> from dask_onestep.kernels.likelihood import moments
+    >>> from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
     >>> from dask_onestep.kernels.model import Model
     >>> from dask_onestep.links import resolve_link
     >>> X, y, coef = make_glm(1000, 2, family="poisson", chunks=250)
-    >>> model = Model(Poisson(), resolve_link("log"), ("x0", "x1"), True)
+    >>> model = Model(OnePredictor(Poisson(), resolve_link("log")), ("x0", "x1"), True)
     >>> sums = tree_sum(gather(X, y), moments, model, coef, name="moments")
     >>> sums.compute().n
     1000
     """
-    lazy = [value for value in (*arguments, classes) if isinstance(value, Delayed)]
+    lazy = [value for value in (*arguments, classes, model) if isinstance(value, Delayed)]
     token = tokenize(blocks, kernel, model, arguments, classes, name)
     shared, renamed = _second_reading(blocks, lazy, token)
     tasks: dict[Key, Any] = dict(shared)
     own: Key
-    plan = (f"{name}-plan-{token}",)
-    tasks[plan] = DataNode(plan, (kernel, model))
+    plan, lazy_model = (f"{name}-plan-{token}",), isinstance(model, Delayed)
+    tasks[plan] = Task(plan, _pair, kernel, TaskRef(model.key)) if lazy_model else DataNode(plan, (kernel, model))
     refs = List(*(reference(value) for value in arguments))
     runs: list[Task] = []
     for at, (key, start) in enumerate(zip(blocks.keys, blocks.starts, strict=True)):
@@ -146,8 +147,12 @@ def _after(_: Any, value: Any) -> Any:
 def _run_block(block: Any, plan: tuple, classes: Any, arguments: Sequence[Any], number: int, start: int | None) -> Any:
     kernel, model = plan
     (found,) = np.ravel(block) if isinstance(block, np.ndarray) else block
-    parts = {name: getattr(found, name) for name in FIELDS}
+    parts = {name: getattr(found, name) for name in PARTS}
     return run_kernel(Block(**parts, number=number, start=start), kernel, model, classes, tuple(arguments))
+
+
+def _pair(kernel: Callable[..., Any], model: Any) -> tuple:
+    return kernel, model
 
 
 def _add_all(*records: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from dask_onestep.kernels.basis import Basis
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Sums, add_pairwise
-from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.rows import Rows, kernel
 from dask_onestep.kernels.slices import dense_slices
 
 __all__ = ["Dependence", "DesignFactor", "dependences", "design_factor", "orthogonal_basis"]
@@ -49,6 +49,7 @@ def _triangle(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.qr(np.concatenate([above, below]), mode="r"))
 
 
+@kernel
 def design_factor(rows: Rows, model: Model) -> DesignFactor:
     """Return the R of a QR of a block's design.
 

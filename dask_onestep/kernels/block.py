@@ -11,7 +11,7 @@ import numpy as np
 from dask_onestep.kernels.entering import inspect_columns, oversized_columns, usable_rows
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Failure, Findings, Joined, add_pairwise
-from dask_onestep.kernels.rows import Block, Rows, encode, hold
+from dask_onestep.kernels.rows import Block, Rows, Traits, encode, hold, traits_of
 from dask_onestep.kernels.threads import one_blas_thread
 
 __all__ = ["Call", "Joint", "run_kernel"]
@@ -45,9 +45,10 @@ class Call:
         """Return the kernel's record of rows that are ready for it."""
         return self.kernel(rows, self.model, *self.arguments)
 
-    def has(self, trait: str) -> bool:
-        """Return whether the kernel is marked so."""
-        return getattr(self.kernel, trait, False)
+    @property
+    def traits(self) -> Traits:
+        """How the kernel is run."""
+        return traits_of(self.kernel)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Joint:
         Each kernel, its model, and how many arguments it takes, which follow each other, its classes last.
     """
 
-    kernels: tuple[tuple[Callable[..., Any], Model, int], ...]
+    kernels: tuple[tuple[Callable[..., Any], Any, int], ...]
 
     def calls(self, arguments: tuple) -> list[Call]:
         """Return each kernel with its own of the arguments."""
@@ -81,7 +82,7 @@ def run_kernel(
     block : Block
         The block as it arrived.
     kernel : callable
-        (rows, model, …) to a record with ``+``; one marked ``takes_blocks`` is given the block as it is.
+        (rows, model, …) to a record with ``+``; how it is run, its declaration says.
     model : Model
         The model.
     classes : ndarray of shape (2,) or None
@@ -97,11 +98,11 @@ def run_kernel(
     if isinstance(kernel, Joint):
         return _run_joint(block, model, kernel.calls(arguments))
     call = Call(kernel, model, classes, arguments)
-    if call.has("takes_blocks"):
+    if call.traits.raw:
         return kernel(block, model, *arguments)
-    if call.has("additive"):
-        return add_pairwise(_run(part, call) for part in block.pieces(model))
-    return _run(block, call)
+    if call.traits.whole:
+        return _run(block, call)
+    return add_pairwise(_run(part, call) for part in block.pieces(model))
 
 
 def _run(block: Block, call: Call) -> Any:
@@ -113,14 +114,13 @@ def _of_rows(rows: Rows, call: Call) -> Any:
     encoded = encode(rows, call.classes)
     if isinstance(encoded, Findings):
         return encoded
-    checks_itself, model = call.has("self_checking"), call.model
-    searched = not (checks_itself or call.has("unsearched"))
-    if searched and (found := inspect_columns(encoded, model)):
+    traits, model = call.traits, call.model
+    if traits.checked == "before" and (found := inspect_columns(encoded, model)):
         return found
     # What overflows in single rows shows in the sums, where it is acted on; NumPy's warnings say neither where nor why.
     with one_blas_thread(), np.errstate(all="ignore"):
-        result = call(encoded if call.has("embeds") else hold(encoded, model))
-    if checks_itself and not result.is_finite():
+        result = call(encoded if traits.columns == "all" else hold(encoded, model))
+    if traits.checked == "after" and not result.is_finite():
         # Sums over all rows have shown that something is amiss; now it is worth a search.
         return inspect_columns(encoded, model) or oversized_columns(encoded, model) or result
     return result
@@ -128,10 +128,10 @@ def _of_rows(rows: Rows, call: Call) -> Any:
 
 def _run_joint(block: Block, model: Model, calls: Sequence[Call]) -> Joined | Findings:
     """Return every call's record: of those that add over pieces, piece by piece."""
-    additive = [call for call in calls if call.has("additive")]
-    others = [call for call in calls if not call.has("additive")]
+    in_pieces = [call for call in calls if not call.traits.whole]
+    whole = [call for call in calls if call.traits.whole]
     records: dict[int, Any] = {}
-    for group, parts in ((additive, block.pieces(model)), (others, [block])):
+    for group, parts in ((in_pieces, block.pieces(model)), (whole, [block])):
         if not group:
             continue
         total = add_pairwise(_run_each(part, model, group) for part in parts)

@@ -10,7 +10,7 @@ from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Record
-from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.rows import Rows, kernel
 from dask_onestep.kernels.slices import slices
 
 __all__ = ["BlockSums", "block_sums"]
@@ -45,7 +45,10 @@ class BlockSums(Record):
     square: np.ndarray
 
     def __add__(self, other: BlockSums) -> BlockSums:
-        return BlockSums(*(np.concatenate([getattr(self, k), getattr(other, k)]) for k in self.__slots__))
+        first, *sums = (np.concatenate([getattr(self, k), getattr(other, k)]) for k in self.__slots__)
+        # Pieces of one block follow each other.
+        numbers, starts = np.unique(first, return_index=True)
+        return BlockSums(numbers, *(np.add.reduceat(each, starts) if len(starts) else each for each in sums))
 
     def with_rows(self) -> BlockSums:
         """Return the blocks that have rows."""
@@ -92,6 +95,7 @@ class BlockSums(Record):
         return np.where(factor.kept, self.score / np.sqrt(variance), np.nan)
 
 
+@kernel
 def block_sums(rows: Rows, model: Model, coef: np.ndarray) -> BlockSums:
     """Return a block's score, information and covariate sums at β.
 
@@ -110,10 +114,12 @@ def block_sums(rows: Rows, model: Model, coef: np.ndarray) -> BlockSums:
         Of one block.
     """
     here = moments(rows, model, coef)
-    total, square = np.zeros(len(coef)), np.zeros(len(coef))
+    total, square = np.zeros(model.width), np.zeros(model.width)
     for part in slices(rows, model):
         weights = np.ones(len(part.y)) if part.weights is None else part.weights
         total += part.weighted_sum(weights)
         square += part.weighted_squares(weights)
+    # The columns have one mean, and a coefficient for each linear predictor.
+    total, square = (np.tile(each, model.likelihood.n_predictors) for each in (total, square))
     parts = (rows.number, here.n, here.weight, here.score, here.information, total, square)
     return BlockSums(*(np.asarray(part)[np.newaxis] for part in parts))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Record
-from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.rows import Rows, kernel
 from dask_onestep.kernels.slices import slices
 
 __all__ = ["BlockFit", "BlockFits", "compare_blocks"]
@@ -40,6 +40,10 @@ class BlockFit(Record):
     expected: float
     variance: float
 
+    def __add__(self, other: BlockFit) -> BlockFit:
+        sums = (getattr(self, f.name) + getattr(other, f.name) for f in fields(self)[1:])
+        return BlockFit(self.number, *sums)
+
     def z(self, dispersion: float) -> float:
         """Return how many standard deviations the block's mean is from what the model expects."""
         spread = np.sqrt(dispersion * self.variance)
@@ -59,9 +63,13 @@ class BlockFits(Record):
     blocks: tuple[BlockFit, ...]
 
     def __add__(self, other: BlockFits) -> BlockFits:
+        if self.blocks and other.blocks and self.blocks[-1].number == other.blocks[0].number:  # pieces of one block
+            middle = self.blocks[-1] + other.blocks[0]
+            return BlockFits((*self.blocks[:-1], middle, *other.blocks[1:]))
         return BlockFits(self.blocks + other.blocks)
 
 
+@kernel
 def compare_blocks(rows: Rows, model: Model, coef: np.ndarray) -> BlockFits:
     """Return a block beside the model.
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.likelihood import moments, row_residuals
+from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.linear_algebra import Factor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments, Record, Sums
-from dask_onestep.kernels.rows import Rows, additive, self_checking
+from dask_onestep.kernels.rows import Rows, kernel
 from dask_onestep.kernels.slices import slices
 
 __all__ = [
@@ -92,8 +92,7 @@ class ScoreProducts(Sums):
         return self.moments.is_finite()
 
 
-@additive
-@self_checking
+@kernel(checked="after")
 def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str) -> ScoreProducts:
     """Return the moments of a block at β and what the robust covariance needs besides.
 
@@ -118,7 +117,7 @@ def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str) ->
     clusters = Clusters(np.empty(0), np.empty((0, d))) if meat is None else None
     with np.errstate(all="ignore"):
         for part in slices(rows, model):
-            residual = row_residuals(part, model, coef)
+            residual = model.likelihood.row_residuals(part, model, coef)
             if part.weights is not None:
                 # A frequency weight stands for rows, each with a product of its own.
                 power = 0.5 if model.weight_type == "frequency" and meat is not None else 1.0

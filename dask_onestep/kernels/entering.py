@@ -11,7 +11,7 @@ from scipy import sparse
 
 from dask_onestep.kernels.designs.table import DROP, gaps, is_finite
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.records import PARTS, Findings
 from dask_onestep.kernels.rows import Block, Rows
 from dask_onestep.kernels.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse
 from dask_onestep.kernels.threads import aligned
@@ -46,9 +46,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     Rows or Findings
         The usable rows, or what forbids to use the block.
     """
-    given = {
-        name: part for name in ("x", "y", "weights", "offset", "groups") if (part := getattr(block, name)) is not None
-    }
+    given = {name: part for name in PARTS if (part := getattr(block, name)) is not None}
     for name, part in given.items():
         if not isinstance(part, list) and not getattr(part, "shape", ()):
             return _found(block, f"{name} was loaded as a {type(part).__name__}, without rows", 0, _LOAD)

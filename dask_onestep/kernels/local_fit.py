@@ -14,7 +14,7 @@ from dask_onestep.kernels.likelihood import log_likelihoods
 from dask_onestep.kernels.maximum import fit_rows
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings, Record, Sums
-from dask_onestep.kernels.rows import Rows, encode, hold
+from dask_onestep.kernels.rows import Rows, encode, hold, kernel
 
 __all__ = ["LocalFits", "LocalRatios", "fit_block", "local_fit", "local_ratio"]
 
@@ -94,6 +94,7 @@ class LocalRatios(Sums):
     df_resid: float
 
 
+@kernel(whole="a block has a fit of its own")
 def local_fit(rows: Rows, model: Model) -> LocalFits | Findings:
     """Return the maximum-likelihood fit of a block, its labels learned on the way.
 
@@ -136,6 +137,7 @@ def local_fit(rows: Rows, model: Model) -> LocalFits | Findings:
     )
 
 
+@kernel(whole="a block has fits of its own")
 def local_ratio(rows: Rows, model: Model, restricted: Model) -> LocalRatios | Findings:
     """Return a block's own likelihood ratio of two nested models, both fitted to the block.
 

@@ -1,30 +1,178 @@
-"""What is fitted: everything about a model but its data and its coefficients."""
+"""What is fitted: a likelihood, which says what is summed over rows, and a design, which makes rows of a table."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import compress
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from dask_onestep.families import Family, Gaussian
+from dask_onestep.families import Family
 from dask_onestep.kernels.basis import Basis
 from dask_onestep.kernels.designs.design import Design
+from dask_onestep.kernels.records import LogLikelihoods, Moments
 from dask_onestep.links import LinkLike
 
-__all__ = ["Model"]
+if TYPE_CHECKING:
+    from dask_onestep.kernels.algebra import Slice
+    from dask_onestep.kernels.likelihoods.goodness import FitSums
+    from dask_onestep.kernels.rows import Rows
+
+__all__ = ["Likelihood", "Model", "Prediction", "Stage"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is asked of a row.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (d,)
+        β̂; NaN counts as 0, so that aliased columns are ignored.
+    kind : {"linear", "mean", "label", "proba", "proba_std", "mean_std", "interval"}
+        What to predict.
+    classes : ndarray of shape (C,) or None
+        Labels of a classification.
+    covariance : ndarray of shape (d, d) or None
+        Covariance of β̂, for "mean_std", "proba_std" and "interval".
+    quantile : float
+        Of the normal distribution, for "interval".
+    label : int
+        Code of the class whose probability "interval" is of.
+    """
+
+    coef: np.ndarray
+    kind: str
+    classes: np.ndarray | None = None
+    covariance: np.ndarray | None = None
+    quantile: float = float("nan")
+    label: int = 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A pass that a likelihood needs before that of its moments, where these are no plain sum over rows.
+
+    Attributes
+    ----------
+    name : str
+        What the dashboard calls it.
+    kernel : callable
+        (rows, model, coef, *earlier) to a record with ``+``, `earlier` what the stages before have finished.
+    finish : callable
+        (total, model) to what later kernels are given, such as cumulated sums.
+    """
+
+    name: str
+    kernel: Callable[..., Any]
+    finish: Callable[..., Any]
+
+
+class Likelihood(Protocol):
+    """What is summed over rows, for one linear predictor per row or several.
+
+    Scores are +∂ℓ/∂β, informations are positive semidefinite, both are sums and not means, at φ = 1.  Residuals are
+    derivatives of a row's log-likelihood in its linear predictors, of shape (m,), or (m, c) for c predictors; the score
+    of a row is its residuals ⊗ x.
+    """
+
+    @property
+    def family(self) -> Family:
+        """What inference asks: name, dispersion, variance, range of y."""
+
+    @property
+    def link(self) -> LinkLike:
+        """From the mean to the linear predictor."""
+
+    @property
+    def n_predictors(self) -> int:
+        """Linear predictors per row."""
+
+    @property
+    def takes_offset(self) -> bool:
+        """Whether rows may have an offset, which fixed coefficients are moved into."""
+
+    @property
+    def natural(self) -> bool:
+        """Whether the observed information is the expected one, so that y cancels from it."""
+
+    @property
+    def quadratic(self) -> bool:
+        """Whether the log-likelihood is quadratic in β."""
+
+    @property
+    def separable(self) -> bool:
+        """Whether rows may have no finite maximum."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Passes before that of the moments, which is given what they finish; none where moments are plain sums."""
+
+    @property
+    def residual_kinds(self) -> tuple[str, ...]:
+        """The kinds of residuals that there are."""
+
+    def coefficient_names(self, regressors: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the names of the coefficients from those of the design's columns."""
+
+    def row_log_likelihoods(self, part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
+        """Return the log-likelihood of each row at β, for weight 1, of shape (m,)."""
+
+    def row_residuals(self, part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
+        """Return the residuals of each row at β."""
+
+    def row_remainders(self, part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
+        """Return rᵢ(β + δ) − rᵢ(β) + wᵢx'δ, what of each row's residuals is not linear in δ."""
+
+    def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return how far rows move, and how far the wrong way, where their predictors move by `moves`, (m, c)."""
+
+    def moments(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
+        """Return log-likelihood, score and expected information at β, given what the stages have finished."""
+
+    def initial_moments(self, rows: Rows, model: Model) -> Moments:
+        """Return sums whose scoring step from 0 is the start of a fit."""
+
+    def log_likelihoods(self, rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoods:
+        """Return log-likelihoods and deviances at several β, one per row of `coefs`."""
+
+    def fit_sums(
+        self, rows: Rows, model: Model, coef: np.ndarray, dispersion: float, null_intercept: float | None
+    ) -> FitSums:
+        """Return the sums behind statistics of fit."""
+
+    def prediction_width(self, kind: str) -> int:
+        """Return the values per row of a kind of prediction, 0 for one without an axis of its own."""
+
+    def predict(self, rows: Rows, model: Model, asked: Prediction) -> np.ndarray:
+        """Return predictions of rows."""
+
+    def residual_width(self, kind: str) -> int:
+        """Return the values per row of a kind of residual, 0 for one without an axis of its own."""
+
+    def residuals(self, rows: Rows, model: Model, coef: np.ndarray, kind: str) -> np.ndarray:
+        """Return residuals of rows, for weight 1."""
+
+    def safe_start(self, rows: Rows, model: Model) -> np.ndarray | None:
+        """Return coefficients at which every row has a log-likelihood; None if none were found."""
+
+    def null_coefficients(self, rows: Rows, model: Model) -> np.ndarray:
+        """Return coefficients of a model without covariates, or 0."""
+
+    def with_prior(self, rows: Rows, model: Model, leverage: np.ndarray) -> Rows:
+        """Return rows with a weak prior, of `leverage` observations at each row."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """What is fitted: everything about a GLM but its data and its coefficients.
+    """What is fitted: everything about a model but its data and its coefficients.
 
     Attributes
     ----------
-    family : Family
-        The law of y.
-    link : LinkLike
-        The link.
+    likelihood : Likelihood
+        What is summed over rows.
     columns : tuple of str
         Names of the columns of X, in order.
     fit_intercept : bool
@@ -41,16 +189,12 @@ class Model:
         Of these, those that depend on others besides, with the factors; none of the others is the intercept.
     design : Design or None
         How a frame's block becomes a matrix of `columns`; None if it is one as it comes.
-    outcomes : tuple of str
-        The classes of a multinomial logit but for the first, each with coefficients of its own; empty for
-        all other models.
     basis : Basis or None
         What the kernels take in place of the design's own columns, those held at a value left out; None for
         these columns themselves.
     """
 
-    family: Family
-    link: LinkLike
+    likelihood: Likelihood
     columns: tuple[str, ...]
     fit_intercept: bool = True
     classify: bool = False
@@ -59,8 +203,17 @@ class Model:
     fixed: tuple[tuple[str, float], ...] = ()
     ties: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
     design: Design | None = None
-    outcomes: tuple[str, ...] = ()
     basis: Basis | None = None
+
+    @property
+    def family(self) -> Family:
+        """The family of the likelihood."""
+        return self.likelihood.family
+
+    @property
+    def link(self) -> LinkLike:
+        """The link of the likelihood."""
+        return self.likelihood.link
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,19 +222,22 @@ class Model:
         names = tuple(name for name in self.all_names if name not in held) if held else self.all_names
         if self.basis is None:
             return names
-        return tuple(compress(names, self.basis.kept.tolist() * max(1, len(self.outcomes))))
+        return tuple(compress(names, self.basis.kept.tolist() * self.likelihood.n_predictors))
 
     @property
     def n_classes(self) -> int:
         """Classes of a classification."""
-        return max(1, len(self.outcomes)) + 1
+        return self.likelihood.n_predictors + 1
 
     @property
     def width(self) -> int:
-        """Columns of the design: those whose coefficients are estimated, but all of a multinomial logit."""
-        if self.basis is not None:
-            return len(self.basis.scale)
-        return len(self.regressors) if self.outcomes else len(self.names)
+        """Columns of the design that the kernels see."""
+        return len(self.basis.scale) if self.basis is not None else len(self.design_names)
+
+    @property
+    def design_names(self) -> tuple[str, ...]:
+        """Names of the columns that are seen: those estimated, or all where none can be moved into an offset."""
+        return self.names if self.likelihood.takes_offset else self.regressors
 
     @property
     def regressors(self) -> tuple[str, ...]:
@@ -91,9 +247,7 @@ class Model:
     @property
     def all_names(self) -> tuple[str, ...]:
         """Names of all coefficients, those held at a value included; those of a class are "class:regressor"."""
-        if not self.outcomes:
-            return self.regressors
-        return tuple(f"{outcome}:{name}" for outcome in self.outcomes for name in self.regressors)
+        return self.likelihood.coefficient_names(self.regressors)
 
     @property
     def unrestricted(self) -> Model:
@@ -129,11 +283,10 @@ class Model:
 
     @property
     def free(self) -> np.ndarray:
-        """Which of the coefficients of the design's columns are estimated: all, unless there are classes."""
-        held = dict(self.fixed)
-        if not (held and self.outcomes):
+        """Which of the coefficients of the columns seen are estimated."""
+        if not self.fixed or self.likelihood.takes_offset:
             return np.ones(len(self.names), dtype=bool)
-        return np.array([name not in held for name in self.all_names])
+        return self.is_free
 
     @property
     def has_intercept(self) -> bool:
@@ -143,14 +296,13 @@ class Model:
     @property
     def has_constant(self) -> bool:
         """Whether the design starts with a constant."""
-        return self.fit_intercept if self.outcomes else self.has_intercept
+        return self.has_intercept if self.likelihood.takes_offset else self.fit_intercept
 
     @property
     def by_regressor(self) -> dict[str, tuple[str, ...]]:
-        """Coefficients of each column of the design, one for each class but the first of a multinomial logit."""
-        if not self.outcomes:
-            return {name: (name,) for name in self.regressors}
-        return {name: tuple(f"{outcome}:{name}" for outcome in self.outcomes) for name in self.regressors}
+        """Coefficients of each column of the design, one for each linear predictor."""
+        names, count = self.all_names, len(self.regressors)
+        return {name: names[number::count] for number, name in enumerate(self.regressors)}
 
     @property
     def by_term(self) -> dict[str, tuple[str, ...]]:
@@ -161,11 +313,10 @@ class Model:
 
     @property
     def natural(self) -> bool:
-        """Whether η is the natural parameter of the family."""
-        natural = self.family.natural_link
-        return natural is not None and getattr(self.link, "name", None) == natural
+        """Whether y cancels from the observed information."""
+        return self.likelihood.natural
 
     @property
     def quadratic(self) -> bool:
-        """Whether the log-likelihood is quadratic in β: the normal law with its own link."""
-        return type(self.family) is Gaussian and self.natural
+        """Whether the log-likelihood is quadratic in β."""
+        return self.likelihood.quadratic

@@ -13,22 +13,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from dask_onestep.families import NegativeBinomial, Poisson
+from dask_onestep.families import Family, NegativeBinomial, Poisson
 from dask_onestep.kernels.ascent import ROUNDING, Ascent, Move, climb
 from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.maximum import fit_rows
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.sample import PilotSample
 from dask_onestep.kernels.pilots.sampling import survey
 from dask_onestep.kernels.records import Moments, Sums
-from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.rows import Rows, kernel
 from dask_onestep.kernels.slices import slices
 
 __all__ = ["AlphaNewton", "AlphaSums", "alpha_sums", "at_bound", "pilot_alpha", "with_alpha"]
 
 # Beyond these α is Poisson's 0, or no number that data can tell from infinity.
 BOUNDS = (-np.log(1e6), np.log(1e8))
+
+
+_SHORT = 1e-3  # a step in t that is no way to a bound
+_ROUNDED = 2.0  # how far from Poisson the derivatives in t are all rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +88,15 @@ class AlphaNewton:
         target = point + factor.solve(sums.score)
         target[-1] = np.clip(target[-1], *BOUNDS)
         small = decrement <= self.tol * factor.rank or last <= decrement <= ROUNDING * abs(sums.loglik)
-        return Move(target - point, decrement, small or at_bound(point), factor, target)
+        # Towards Poisson the likelihood is flat: nothing is gained by steps that still are long.
+        still = abs(target[-1] - point[-1]) <= _SHORT
+        return Move(target - point, decrement, (small and still) or at_bound(point), factor, target)
 
 
 def at_bound(point: np.ndarray) -> bool:
     """Return whether t is at a bound: no overdispersion, or more than data can tell from an infinite one."""
-    return float(point[-1]) in BOUNDS
+    low, high = BOUNDS
+    return not low < point[-1] < high - _ROUNDED
 
 
 def with_alpha(model: Model, t: float) -> Model:
@@ -106,9 +114,14 @@ def with_alpha(model: Model, t: float) -> Model:
     Model
         The same, α a number.
     """
-    return replace(model, family=NegativeBinomial(float(np.exp(-t))))
+    return _with_family(model, NegativeBinomial(float(np.exp(-t))))
 
 
+def _with_family(model: Model, family: Family) -> Model:
+    return replace(model, likelihood=OnePredictor(family, model.link))
+
+
+@kernel
 def alpha_sums(rows: Rows, model: Model, point: np.ndarray) -> AlphaSums:
     """Return the sums of a block at (β, t).
 
@@ -161,5 +174,5 @@ def pilot_alpha(sample: PilotSample, model: Model) -> np.ndarray:
     def objective(point: np.ndarray) -> Moments:
         return alpha_sums(drawn, model, point).joint
 
-    start = np.append(fit_rows(drawn, replace(model, family=Poisson())).coef, 0.0)
+    start = np.append(fit_rows(drawn, _with_family(model, Poisson())).coef, 0.0)
     return climb(Ascent.begin(start, objective(start), AlphaNewton(model.has_intercept), 100), objective).coef

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.records import Findings, Record
+from dask_onestep.kernels.records import Findings, Parts
 from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.kernels.threads import aligned
 
@@ -19,13 +20,12 @@ __all__ = [
     "MATRIX_BYTES",
     "Block",
     "Rows",
-    "additive",
-    "embeds",
+    "Traits",
     "encode",
     "hold",
-    "self_checking",
+    "kernel",
     "taken",
-    "unsearched",
+    "traits_of",
 ]
 
 # A piece's rows: of a matrix that a frame becomes, and of one that is there already.
@@ -33,17 +33,11 @@ MATRIX_BYTES, ARRAY_BYTES = 16 * 2**20, 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Block(Record):
-    """A row block as it arrives, one part per argument of ``fit``.
+class Block(Parts):
+    """A row block as it arrives; `y` is None if the model's design takes it from `x`, a frame.
 
     Attributes
     ----------
-    x : ndarray, sparse array or DataFrame of shape (m, p)
-        Covariates.
-    y : ndarray or Series of shape (m,), or None
-        Response, or labels; None if the model's design takes it from `x`.
-    weights, offset, groups : array-like of shape (m,) or None
-        As handed to ``fit``.
     number : int
         The block's number, from 0.
     start : int or None
@@ -52,11 +46,6 @@ class Block(Record):
         Where a slice of a block begins within it.
     """
 
-    x: Any
-    y: Any = None
-    weights: Any = None
-    offset: Any = None
-    groups: Any = None
     number: int = 0
     start: int | None = 0
     first: int = 0
@@ -75,25 +64,20 @@ class Block(Record):
             return
         for begin in range(0, len(self.x), length):
             at = slice(begin, begin + length)
-            parts = {name: _rows_at(getattr(self, name), at) for name in ("x", "y", "weights", "offset", "groups")}
+            parts = self.each(partial(_rows_at, at=at))
             start = None if self.start is None else self.start + begin
             yield replace(self, start=start, first=self.first + begin, **parts)
 
 
 @dataclass(frozen=True, slots=True)
-class Rows(Record):
+class Rows(Parts):
     """The usable rows of a block, ready for the kernels.
+
+    Covariates are an aligned ndarray or a `SplitMatrix`, of any float or integer dtype, without the constant; `y` is
+    float64, or labels until they are encoded; weights and offset are float64.
 
     Attributes
     ----------
-    x : ndarray or SplitMatrix of shape (m, p)
-        Covariates, numeric, aligned, any float or integer dtype, without the constant.
-    y : ndarray of shape (m,)
-        Response as float64, or labels until they are encoded.
-    weights, offset : ndarray of shape (m,) or None
-        float64.
-    groups : ndarray of shape (m,) or None
-        Cluster labels.
     number : int
         The block's number.
     start : int or None
@@ -108,11 +92,6 @@ class Rows(Record):
         The block as the table has it, all rows, of a model with a design.
     """
 
-    x: np.ndarray | SplitMatrix
-    y: np.ndarray
-    weights: np.ndarray | None = None
-    offset: np.ndarray | None = None
-    groups: np.ndarray | None = None
     number: int = 0
     start: int | None = 0
     kept: np.ndarray | None = None
@@ -126,7 +105,7 @@ class Rows(Record):
     def take(self, index: np.ndarray) -> Rows:
         """Return the rows that an index or a mask selects."""
         where = np.flatnonzero(index) if index.dtype == bool else index
-        parts = {name: taken(getattr(self, name), where) for name in ("x", "y", "weights", "offset", "groups")}
+        parts = self.each(lambda part: taken(part, where))
         return replace(self, kept=where if self.kept is None else self.kept[where], **parts)
 
 
@@ -154,75 +133,76 @@ def taken(part: Any, index: np.ndarray) -> Any:
 
 
 def _rows_at(part: Any, at: slice) -> Any:
-    return part.iloc[at] if hasattr(part, "iloc") else None if part is None else part[at]
+    return part.iloc[at] if hasattr(part, "iloc") else part[at]
 
 
-def additive(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a kernel that gives the same of a block as ``+`` of its slices, so that large blocks can be sliced.
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """How a kernel is run; the defaults are safe for any kernel, and are those of one that declares nothing.
+
+    Attributes
+    ----------
+    whole : str
+        Why it must see all rows of a block at once; empty if it is run on pieces of a large block, whose records are
+        added.
+    checked : {"before", "after", "later"}
+        When covariates are searched for NaN and infinity: before the kernel, after it where its sums are not finite, or
+        by a later pass.
+    columns : {"free", "all"}
+        Whether it sees the columns whose coefficients are estimated, the others moved into the offset, or all columns.
+    raw : bool
+        Whether it takes the `Block` as it arrives, before it becomes rows.
+    """
+
+    whole: str = ""
+    checked: str = "before"
+    columns: str = "free"
+    raw: bool = False
+
+
+def kernel(
+    function: Callable[..., Any] | None = None,
+    *,
+    whole: str = "",
+    checked: str = "before",
+    columns: str = "free",
+    raw: bool = False,
+) -> Callable[..., Any]:
+    """Declare how a kernel, a function of rows, model and other arguments to a record with ``+``, is run.
 
     Parameters
     ----------
-    kernel : callable
-        A kernel over all rows.
+    function : callable, optional
+        The kernel, where nothing departs from the defaults.
+    whole, checked, columns, raw
+        As in `Traits`.
 
     Returns
     -------
     callable
-        The same.
+        The same function, declared; or what declares it.
+
+    Examples
+    --------
+    >>> from dask_onestep.kernels.rows import kernel, traits_of
+    >>> @kernel(whole="the median of a block is not a sum over its pieces")
+    ... def medians(rows, model): ...
+    >>> traits_of(medians).whole
+    'the median of a block is not a sum over its pieces'
     """
-    kernel.additive = True  # type: ignore[attr-defined]
-    return kernel
+    if checked not in ("before", "after", "later") or columns not in ("free", "all"):
+        raise ValueError(f"Unknown checked={checked!r} or columns={columns!r} of a kernel.")
+
+    def declared(function: Callable[..., Any]) -> Callable[..., Any]:
+        function.traits = Traits(whole, checked, columns, raw)  # type: ignore[attr-defined]
+        return function
+
+    return declared if function is None else declared(function)
 
 
-def self_checking(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a kernel whose sums turn NaN or infinite if any covariate is, so that no search comes first.
-
-    Parameters
-    ----------
-    kernel : callable
-        A kernel over all rows.
-
-    Returns
-    -------
-    callable
-        The same.
-    """
-    kernel.self_checking = True  # type: ignore[attr-defined]
-    return kernel
-
-
-def unsearched(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a kernel before which covariates are not searched for NaN, as a pass that follows shows them at no cost.
-
-    Parameters
-    ----------
-    kernel : callable
-        A kernel that takes a few rows and reads no others.
-
-    Returns
-    -------
-    callable
-        The same.
-    """
-    kernel.unsearched = True  # type: ignore[attr-defined]
-    return kernel
-
-
-def embeds(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a kernel that is given all columns, those of fixed coefficients too, which it embeds by itself.
-
-    Parameters
-    ----------
-    kernel : callable
-        A kernel over all rows.
-
-    Returns
-    -------
-    callable
-        The same.
-    """
-    kernel.embeds = True  # type: ignore[attr-defined]
-    return kernel
+def traits_of(function: Callable[..., Any]) -> Traits:
+    """Return how a kernel is run."""
+    return getattr(function, "traits", Traits())
 
 
 def encode(rows: Rows, classes: np.ndarray | None) -> Rows | Findings:
@@ -262,7 +242,7 @@ def encode(rows: Rows, classes: np.ndarray | None) -> Rows | Findings:
 def hold(rows: Rows, model: Model) -> Rows:
     """Return the rows with the columns of fixed coefficients moved into the offset.
 
-    A multinomial logit has no offset and keeps the columns, which may be free for some classes.
+    Where there is no offset the columns stay: they may be free for some linear predictors.
 
     Parameters
     ----------
@@ -276,7 +256,7 @@ def hold(rows: Rows, model: Model) -> Rows:
     Rows
         Rows of the columns that are estimated.
     """
-    if not model.fixed or model.outcomes:
+    if not model.fixed or not model.likelihood.takes_offset:
         return rows
     held = dict(model.fixed)
     offset = np.full(len(rows), held.get("intercept", 0.0))

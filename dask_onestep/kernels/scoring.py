@@ -6,63 +6,35 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
-from dask_onestep.kernels.classes.multinomial_scoring import (
-    class_predictors,
-    class_residuals,
-    probability_ends,
-    probability_errors,
-)
 from dask_onestep.kernels.designs.table import DROP
 from dask_onestep.kernels.entering import inspect_columns, usable_rows
-from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.model import Model, Prediction
 from dask_onestep.kernels.records import Findings, Sums
-from dask_onestep.kernels.rows import Block, Rows, encode
-from dask_onestep.kernels.slices import slices
-from dask_onestep.kernels.threads import one_blas_thread
+from dask_onestep.kernels.rows import Block, Rows, encode, kernel
 
-__all__ = ["RESIDUALS", "Hits", "Predictor", "Residuals", "hits"]
+__all__ = ["Hits", "Predictor", "Residuals", "hits"]
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """What is needed to predict a block.
+    """What predicts a block.
 
     Attributes
     ----------
     model : Model
         The fitted model.
-    coef : ndarray of shape (d,)
-        β̂; NaN counts as 0, so that aliased columns are ignored.
-    kind : {"linear", "mean", "label", "proba", "proba_std", "mean_std", "interval"}
-        What to predict.
-    classes : ndarray of shape (C,) or None
-        Labels of a classification.
-    covariance : ndarray of shape (d, d) or None
-        Covariance of β̂, for "mean_std", "proba_std" and "interval".
-    quantile : float
-        Of the normal law, for "interval".
-    label : int
-        Code of the class whose probability "interval" is of.
+    asked : Prediction
+        What is asked of each row.
     """
 
     model: Model
-    coef: np.ndarray
-    kind: str
-    classes: np.ndarray | None = None
-    covariance: np.ndarray | None = None
-    quantile: float = float("nan")
-    label: int = 1
+    asked: Prediction
 
     @property
     def width(self) -> int:
-        """Columns of the answer, 0 where it has one value a row."""
-        if self.kind in ("mean_std", "interval"):
-            return 2
-        if self.kind in ("proba", "proba_std") or (self.kind == "linear" and self.model.outcomes):
-            return self.model.n_classes
-        return 0
+        """Columns of the answer, 0 where it has one value per row."""
+        return self.model.likelihood.prediction_width(self.asked.kind)
 
     def __call__(self, x: Any, offset: Any = None) -> np.ndarray:
         """Return the predictions of a block.
@@ -82,62 +54,12 @@ class Predictor:
         Raises
         ------
         ValueError
-            If the block has values that cannot be used, and gaps are not to be passed on.
+            If the block has values that cannot be used, and missing values are not to be passed on.
         """
         # A family is asked only about y, and there is none here.
-        block, model = Block(x, np.zeros(x.shape[0]), offset=offset), _as_predicted(self.model, self.kind)
-        return np.concatenate([self._predicted(_checked(piece, model)) for piece in block.pieces(self.model)])
-
-    def _predicted(self, rows: Rows) -> np.ndarray:
-        if self.model.outcomes:
-            return self._multinomial(rows)
-        eta, spread = self._linear(rows)
-        if self.kind == "linear":
-            return eta
-        link = self.model.link
-        if self.kind == "interval":
-            ends = link.inverse(np.stack([eta - self.quantile * spread, eta + self.quantile * spread], axis=1))
-            return np.sort(ends if self.label else 1.0 - ends, axis=1)  # a link may fall, as inverse does
-        mean = link.inverse(eta)
-        if self.kind == "mean":
-            return mean
-        if self.kind in ("mean_std", "proba_std"):
-            error = np.abs(link.inverse_derivative(eta)) * spread
-            return np.column_stack([mean, error] if self.kind == "mean_std" else [error, error])
-        if self.kind == "proba":
-            return np.column_stack([1.0 - mean, mean])
-        assert self.classes is not None
-        return self.classes[(mean > 0.5).astype(np.intp)]
-
-    def _multinomial(self, rows: Rows) -> np.ndarray:
-        coef, covariance = np.nan_to_num(self.coef), None
-        if self.covariance is not None:
-            covariance = np.nan_to_num(self.covariance)
-        with one_blas_thread():
-            if self.kind == "proba_std" and covariance is not None:
-                return probability_errors(rows, self.model, coef, covariance)
-            if self.kind == "interval" and covariance is not None:
-                return probability_ends(rows, self.model, coef, covariance, self.label, self.quantile)
-            eta = class_predictors(rows, self.model, coef)
-        if self.kind == "proba":
-            return softmax(eta, axis=1)
-        if self.kind == "linear":
-            return eta
-        assert self.classes is not None
-        if (gaps := int(np.isnan(eta).any(axis=1).sum())) > 0:
-            raise ValueError(f"{gaps} rows have missing values and so no label; predict_proba gives them NaN.")
-        return self.classes[eta.argmax(axis=1)]
-
-    def _linear(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """Return η, and its standard error where the covariance was handed in."""
-        coef, eta, spread = np.nan_to_num(self.coef), np.empty(len(rows)), np.empty(len(rows))
-        covariance = None if self.covariance is None else np.nan_to_num(self.covariance)
-        with one_blas_thread():
-            for part in slices(rows, self.model):
-                eta[part.rows] = part.linear_predictor(coef)
-                if covariance is not None:
-                    spread[part.rows] = np.sqrt(np.maximum(part.quadratic_forms(covariance), 0.0))
-        return eta, spread
+        block, model = Block(x, np.zeros(x.shape[0]), offset=offset), _as_predicted(self.model, self.asked.kind)
+        pieces = block.pieces(self.model)
+        return np.concatenate([model.likelihood.predict(_checked(each, model), model, self.asked) for each in pieces])
 
 
 def _as_predicted(model: Model, kind: str) -> Model:
@@ -150,7 +72,6 @@ def _as_predicted(model: Model, kind: str) -> Model:
 
 
 _LEAVE_OUT = "Leave such rows out, as by X.dropna(), or mend them first."
-RESIDUALS = ("response", "pearson", "deviance", "working")
 
 
 @dataclass(frozen=True)
@@ -176,8 +97,8 @@ class Residuals:
 
     @property
     def width(self) -> int:
-        """Columns of the answer, 0 where it has one value a row."""
-        return self.model.n_classes if self.model.outcomes and self.kind != "deviance" else 0
+        """Columns of the answer, 0 where it has one value per row."""
+        return self.model.likelihood.residual_width(self.kind)
 
     def __call__(self, x: Any, y: Any = None, offset: Any = None, weights: Any = None) -> np.ndarray:
         """Return the residuals of a block.
@@ -216,30 +137,12 @@ class Residuals:
         return result
 
     def _residuals(self, found: Rows) -> np.ndarray:
-        if self.model.outcomes:
-            residual = class_residuals(found, self.model, np.nan_to_num(self.coef), self.kind)
-        else:
-            residual = self._of_one_response(found)
+        residual = self.model.likelihood.residuals(found, self.model, self.coef, self.kind)
         # A frequency weight stands for rows, each with this residual.
         frequency = self.model.weight_type == "frequency"
         if found.weights is None or frequency or self.kind in ("response", "working"):
             return residual
         return (residual.T * np.sqrt(found.weights)).T
-
-    def _of_one_response(self, found: Rows) -> np.ndarray:
-        eta, _ = Predictor(self.model, self.coef, "linear")._linear(found)
-        family, link, y = self.model.family, self.model.link, found.y
-        with np.errstate(all="ignore"):
-            mean = link.inverse(eta)
-            match self.kind:
-                case "response":
-                    return y - mean
-                case "working":
-                    return (y - mean) / link.inverse_derivative(eta)
-                case "pearson":
-                    return (y - mean) / np.sqrt(family.variance(mean))
-                case _:
-                    return np.sign(y - mean) * np.sqrt(np.maximum(family.deviance(y, mean), 0.0))
 
 
 def _checked(block: Block, model: Model) -> Rows:
@@ -268,6 +171,7 @@ class Hits(Sums):
     right: float
 
 
+@kernel
 def hits(rows: Rows, model: Model, predictor: Predictor) -> Hits:
     """Return how many labels of a block are predicted right.
 

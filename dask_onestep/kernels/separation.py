@@ -15,10 +15,10 @@ import numpy as np
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments, Sums
-from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.rows import Rows, kernel
 from dask_onestep.kernels.slices import slices
 
-__all__ = ["Directed", "can_separate", "directed"]
+__all__ = ["Directed", "directed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +56,7 @@ class Directed(Sums):
         return self.reach > 0.1 and self.against <= 1e-3 * self.reach
 
 
-def can_separate(model: Model) -> bool:
-    """Return whether rows of a model may have no finite maximum.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-
-    Returns
-    -------
-    bool
-        True for labels of several classes, for binomial with a link onto the line, and for counts with zeros
-        and a log link.
-    """
-    if model.outcomes:
-        return True
-    link = getattr(model.link, "name", None)
-    if model.family.name == "binomial":
-        return link in ("logit", "probit", "cloglog")
-    return model.family.name in ("poisson", "negative-binomial", "tweedie") and link == "log"
-
-
+@kernel
 def directed(rows: Rows, model: Model, coef: np.ndarray, direction: np.ndarray) -> Directed:
     """Return the moments of a block at β and how its rows move along a direction.
 
@@ -103,21 +82,7 @@ def directed(rows: Rows, model: Model, coef: np.ndarray, direction: np.ndarray) 
         moves, y = part.times(by_class.T)[seen], part.y[seen]
         if not len(moves):
             continue
-        far, wrong = _classes_moved(y, moves) if model.outcomes else _mean_moved(y, moves[:, 0], model)
+        far, wrong = model.likelihood.moved(y, moves)
         reach, against = max(reach, float(far.max())), max(against, float(wrong.max()))
         columns = np.maximum(columns, part.greatest() * np.abs(by_class))
     return Directed(moments(rows, model, coef), reach, against, columns.ravel())
-
-
-def _mean_moved(y: np.ndarray, move: np.ndarray, model: Model) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far each row's linear predictor moves, and how far the wrong way."""
-    if model.family.name == "binomial":
-        return np.abs(move), np.where(y == 1, -move, np.where(y == 0, move, np.abs(move)))
-    return np.abs(move), np.where(y == 0, move, np.abs(move))
-
-
-def _classes_moved(y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the same of log odds between a row's class and each other."""
-    moves = np.column_stack([np.zeros(len(y)), moves])
-    ahead = moves[np.arange(len(y)), y.astype(np.intp)][:, None] - moves
-    return np.abs(ahead).max(axis=1), -ahead.min(axis=1)

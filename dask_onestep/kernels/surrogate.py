@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dask_onestep.kernels.ascent import Ascent, Newton, climb
-from dask_onestep.kernels.likelihood import moments, row_residuals
+from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.local_fit import fit_block
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.sample import Survey
 from dask_onestep.kernels.records import Findings, Moments, Sums
-from dask_onestep.kernels.rows import Rows, additive, self_checking
+from dask_onestep.kernels.rows import Rows, kernel
 from dask_onestep.kernels.slices import slices
 
 __all__ = ["Scores", "anchor_block", "maximize_surrogate", "scores"]
@@ -39,8 +39,7 @@ class Scores(Sums):
     score: np.ndarray
 
 
-@additive
-@self_checking
+@kernel(checked="after")
 def scores(rows: Rows, model: Model, coef: np.ndarray) -> Scores:
     """Return the score of a block at β, without the information, which costs d times as much.
 
@@ -58,19 +57,21 @@ def scores(rows: Rows, model: Model, coef: np.ndarray) -> Scores:
     Scores
         Sums over the block's rows.
     """
-    score = np.zeros(len(model.names))
+    score = np.zeros(len(model.free))
     with np.errstate(all="ignore"):
         for part in slices(rows, model):
             summed = part.natural_sums(model.family, coef, informed=False) if model.natural else None
             if summed is not None:
                 score += summed[1]
                 continue
-            residual = row_residuals(part, model, coef)
-            score += part.weighted_sum(residual if part.weights is None else part.weights * residual)
+            residual = model.likelihood.row_residuals(part, model, coef)
+            weighted = residual if part.weights is None else (residual.T * part.weights).T
+            score += part.weighted_sum(weighted).T.ravel()
     total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
-    return Scores(len(rows), rows.n_missing, total, score)
+    return Scores(len(rows), rows.n_missing, total, score[model.free])
 
 
+@kernel(whole="the first block is fitted, and its rows are kept")
 def anchor_block(rows: Rows, model: Model) -> PilotFit | Findings:
     """Return a block's own fit with its rows, in the form of a pilot's.
 

@@ -15,7 +15,7 @@ from dask_onestep.methods.one_step_report import OneStepEstimate
 from dask_onestep.methods.pilot import Pilot
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.record import FitRecord, Inputs
-from dask_onestep.methods.requests import Look, Pass, Plan, Settle
+from dask_onestep.methods.requests import Look, Pass, Settle
 from dask_onestep.methods.session import Session
 from dask_onestep.methods.surrogate import Surrogate, SurrogateEstimate
 
@@ -37,7 +37,6 @@ __all__ = [
     "OneStepEstimate",
     "Pass",
     "Pilot",
-    "Plan",
     "Problem",
     "Session",
     "Settle",

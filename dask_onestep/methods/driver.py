@@ -22,6 +22,7 @@ from dask_onestep.graph import Blocks, apply, tree_sum
 from dask_onestep.kernels.block import Joint
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Failure, Findings, Joined
+from dask_onestep.kernels.rows import traits_of
 from dask_onestep.kernels.threads import one_blas_thread
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Made, Pass, Plan, Settle
@@ -251,7 +252,7 @@ def _batches(requests: dict[str, Pass]) -> Iterator[list[str]]:
     """Yield the keys of requests whose records may be held together."""
     groups: dict[str, list[str]] = {}
     for key, request in requests.items():
-        alone = getattr(request.kernel, "takes_blocks", False)
+        alone = traits_of(request.kernel).raw or isinstance(request.model, Delayed)
         group = key if alone else tokenize(request.model.unrestricted, request.first_block)
         groups.setdefault(group, []).append(key)
     for members in groups.values():

@@ -21,9 +21,9 @@ __all__ = ["Method", "estimated"]
 class Method(BaseEstimator):
     """An estimation method, written as a plan.
 
-    A plan is a generator.  It yields requests, such as ``problem.moments(coef)`` for a pass or ``Look(handle)`` for a
-    value, and is sent the answers; it returns an `Estimate` or a handle of one.  Plans share their passes with other
-    plans on the same data, and ``fit_delayed`` runs those that look at nothing as one lazy graph.
+    A plan is a generator.  It yields requests, such as ``problem.total(kernel, coef)`` for a pass or ``Look(handle)``
+    for a value, and is sent the answers; it returns an `Estimate` or a handle of one.  Plans share their passes with
+    other plans on the same data, and ``fit_delayed`` runs those that look at nothing as one lazy graph.
 
     Attributes
     ----------
@@ -33,6 +33,21 @@ class Method(BaseEstimator):
         Whether other columns of the same span give the same fit, so that a QR may choose them.
     solvers : tuple of str
         The solvers that it honors, unless it is equivariant and honors all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.methods import Estimate, Look, Method
+    >>> class FromZero(Method):
+    ...     def plan(self, problem):
+    ...         sums = yield Look((yield from problem.moments(np.zeros(problem.d))))
+    ...         inverse = np.linalg.inv(sums.information)
+    ...         return Estimate(coef=inverse @ sums.score, covariance=inverse, n_samples=sums.n)
+    >>> X, y, coef = make_glm(2000, 2)
+    >>> GLMRegressor(method=FromZero()).fit(X, y).n_passes_  # least squares, in one step from anywhere
+    1
     """
 
     multinomial: ClassVar[bool] = False

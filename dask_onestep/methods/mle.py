@@ -13,7 +13,6 @@ from dask_onestep.kernels.ascent import Ascent, Newton
 from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.likelihood import initial_moments, row_log_likelihoods
 from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.maximum import safe_start
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.corrected_step import direction
 from dask_onestep.kernels.pilots.pilot import PilotFit
@@ -144,12 +143,12 @@ class MLE(Method):
         """Return an ascent from a start at which every row has a mean that the family can have."""
         rule = Newton(problem.model.has_intercept, self.tol)
         if start.safe is None:
-            sums = yield Look((yield problem.moments(start.coef)))
+            sums = yield Look((yield from problem.moments(start.coef)))
             ascent = Ascent.begin(start.coef, sums, rule, self.max_iter) if _inside(sums) else None
         else:
             ascent = Ascent.enter(start.safe, start.coef, rule, self.max_iter)
             while ascent.sums is None and ascent.climbing:
-                ascent = ascent.observe((yield Look((yield problem.moments(ascent.proposal)))))
+                ascent = ascent.observe((yield Look((yield from problem.moments(ascent.proposal)))))
             if ascent.sums is None or ascent.sums.loglik < start.floor:
                 # Rows that the pilot has not seen have means that overflow, which Newton's steps would bring down by
                 # a factor e each.
@@ -168,7 +167,7 @@ class MLE(Method):
             starts.append(factorize(first.information, intercept=rule.intercept).solve(first.score))
         best = None
         for coef in starts:
-            sums = yield Look((yield problem.moments(coef)))
+            sums = yield Look((yield from problem.moments(coef)))
             if _inside(sums) and (best is None or sums.loglik > best[1].loglik):
                 best = coef, sums
         return None if best is None else Ascent.begin(*best, rule, self.max_iter)
@@ -180,7 +179,7 @@ def _climb(problem: Problem, pilot: Delayed | None, ascent: Ascent) -> Plan:
         if pilot is not None:
             step = yield Look(problem.apply(direction, problem.model, pilot, ascent, name="newton-step"))
             ascent = ascent.along(step)
-        ascent = ascent.observe((yield Look((yield problem.moments(ascent.proposal)))))
+        ascent = ascent.observe((yield Look((yield from problem.moments(ascent.proposal)))))
         if ascent.n_shortened or ascent.n_iter == _CORRECTED:
             pilot = None
     return ascent
@@ -202,14 +201,14 @@ class _Start:
 
 
 def _begin(model: Model, pilot: PilotFit) -> _Start:
-    safe = safe_start(pilot.rows, model)
+    safe = model.likelihood.safe_start(pilot.rows, model)
     if safe is None:
-        return _Start(pilot.coef, pilot.survey, sample=pilot.sample)
+        return _Start(pilot.coef, pilot.survey, sample=pilot.record)
     logliks = row_log_likelihoods(pilot.rows, model, safe)
     logliks = logliks if pilot.rows.weights is None else pilot.rows.weights * logliks
     with np.errstate(all="ignore"):  # where there is no log-likelihood there is no floor
         floor = pilot.ratio * (logliks.sum() - 4.0 * np.sqrt(pilot.n) * logliks.std())
-    return _Start(pilot.coef, pilot.survey, safe, float(floor) if np.isfinite(floor) else -np.inf, pilot.sample)
+    return _Start(pilot.coef, pilot.survey, safe, float(floor) if np.isfinite(floor) else -np.inf, pilot.record)
 
 
 def _inside(sums: Moments) -> bool:

@@ -119,7 +119,9 @@ class OneStep(Method):
 
     def _step(self, problem: Problem, pilot: Delayed, last: Delayed | Progress | None) -> Plan:
         """Sum score and information where the last step led, and take the next step: one pass."""
-        sums = yield problem.moments(problem.apply(coefficients, pilot if last is None else last, name="coefficients"))
+        sums = yield from problem.moments(
+            problem.apply(coefficients, pilot if last is None else last, name="coefficients")
+        )
         return problem.apply(advance, problem.model, pilot, last, sums, self.correction, name="newton-step")
 
     def _look(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int, limit: float) -> Plan:

@@ -130,7 +130,7 @@ def report(
         random_state=seed,
         shortened=step.shortened,
         sums_estimated=products is None and not model.quadratic,
-        pilot=pilot.sample,
+        pilot=pilot.record,
     )
 
 

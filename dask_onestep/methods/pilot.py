@@ -133,4 +133,4 @@ def _report(model: Model, pilot: PilotFit, seed: int) -> Estimate:
         warnings=advice,
     )
     known = pilot.survey
-    return Estimate(**fields, classes=known.classes, n_missing=known.n_missing, random_state=seed, pilot=pilot.sample)
+    return Estimate(**fields, classes=known.classes, n_missing=known.n_missing, random_state=seed, pilot=pilot.record)

@@ -13,7 +13,7 @@ from dask_onestep.graph import Blocks, apply
 from dask_onestep.kernels.covariance import score_products
 from dask_onestep.kernels.likelihood import embedded_moments, moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.methods.requests import Pass
+from dask_onestep.methods.requests import Pass, Plan
 
 __all__ = ["Problem"]
 
@@ -53,7 +53,7 @@ class Problem:
     >>> from dask_onestep.methods import Estimate, Look, Method
     >>> class FromZero(Method):
     ...     def plan(self, problem):
-    ...         sums = yield Look((yield problem.moments(np.zeros(problem.d))))
+    ...         sums = yield Look((yield from problem.moments(np.zeros(problem.d))))
     ...         inverse = np.linalg.inv(sums.information)
     ...         return Estimate(coef=inverse @ sums.score, covariance=inverse, n_samples=sums.n)
     >>> X, y, coef = make_glm(2000, 2, family="binomial")
@@ -96,8 +96,10 @@ class Problem:
         """
         return Pass(kernel, self.model, arguments, name, self.classes, self.guarded)
 
-    def moments(self, coef: np.ndarray | Delayed) -> Pass:
-        """Return a request for log-likelihood, score and information of all rows at β.
+    def moments(self, coef: np.ndarray | Delayed) -> Plan:
+        """Return the plan of log-likelihood, score and information of all rows at β: one pass.
+
+        A likelihood that is no plain sum over rows has `stages`, one pass more for each.
 
         Parameters
         ----------
@@ -106,12 +108,16 @@ class Problem:
 
         Returns
         -------
-        Pass
-            To be yielded; the answer is a handle of `Moments`.
+        Plan
+            To be used by ``yield from``; it returns a handle of `Moments`.
         """
         model = self.model
-        embedded = bool(model.fixed) and model.basis is None and not model.outcomes
-        return self.total(embedded_moments if embedded else moments, coef, name="moments")
+        earlier: list[Delayed] = []
+        for stage in model.likelihood.stages:
+            total = yield self.total(stage.kernel, coef, *earlier, name=stage.name)
+            earlier.append(self.apply(stage.finish, total, model, name=f"{stage.name}-finish"))
+        embedded = bool(model.fixed) and model.basis is None and model.likelihood.takes_offset
+        return (yield self.total(embedded_moments if embedded else moments, coef, *earlier, name="moments"))
 
     def score_products(self, coef: np.ndarray | Delayed) -> Pass:
         """Return a request for the moments at β and what a robust covariance needs besides.
@@ -183,7 +189,7 @@ class Problem:
         Problem
             On the same blocks.
         """
-        if ties and self.model.outcomes:
+        if ties and not self.model.likelihood.takes_offset:
             raise ValueError(
                 "A likelihood-ratio or score test of a constraint between coefficients needs a model with one linear "
                 "predictor; with more than two classes use wald_test."

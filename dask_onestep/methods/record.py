@@ -26,6 +26,14 @@ class Inputs:
         Whether there were weights, and an offset.
     in_frame : tuple of str
         Columns of the frame that were response, weights, offset or groups.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from dask_onestep import GLMRegressor
+    >>> frame = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": [0.0, 1.5, 2.0], "w": [1.0, 1.0, 2.0]})
+    >>> GLMRegressor(method="mle").fit(frame, "y", sample_weight="w").record_.inputs.in_frame
+    ('y', 'w')
     """
 
     had_weight: bool = False

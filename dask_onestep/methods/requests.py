@@ -28,8 +28,8 @@ class Pass:
     ----------
     kernel : callable
         A function at a module's top level, from rows to a record with ``+``.
-    model : Model
-        The model.
+    model : Model or Delayed
+        The model; a handle, where its design is what an earlier pass finds.  Such a pass is not joined with others.
     arguments : tuple
         What the kernel takes besides; may be handles.
     name : str
@@ -40,10 +40,17 @@ class Pass:
         Whether an error in the kernel ends this plan alone, and not others that share the pass.
     first_block : bool
         Whether the first block alone is read, which counts as no pass.
+
+    Examples
+    --------
+    >>> from dask_onestep.kernels.likelihood import moments
+    >>> from dask_onestep.methods import Pass
+    >>> def plan(problem, coef):
+    ...     return (yield Pass(moments, problem.model, (coef,), "moments"))  # as problem.total(moments, coef, ...)
     """
 
     kernel: Callable[..., Any]
-    model: Model
+    model: Model | Delayed
     arguments: tuple
     name: str
     classes: Any = None
@@ -58,7 +65,7 @@ class Pass:
     @property
     def record_bytes(self) -> int:
         """Memory of a record: of those that methods add, most hold a matrix of the coefficients."""
-        return 8 * len(self.model.names) ** 2
+        return 0 if isinstance(self.model, Delayed) else 8 * len(self.model.names) ** 2
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,13 @@ class Settle:
     """A handle to be computed where it is, so that no later pass computes it again; the answer is a handle.
 
     In a lazy fit nothing is computed.
+
+    Examples
+    --------
+    >>> from dask_onestep.methods import Settle
+    >>> def plan(problem, step):
+    ...     step = yield Settle(step)
+    ...     return (yield from problem.moments(step))
     """
 
     handle: Delayed
@@ -73,7 +87,15 @@ class Settle:
 
 @dataclass(frozen=True)
 class Look:
-    """A handle whose value the plan needs before it goes on; the answer is the value.  A lazy fit refuses it."""
+    """A handle whose value the plan needs before it goes on; the answer is the value.  A lazy fit refuses it.
+
+    Examples
+    --------
+    >>> from dask_onestep.methods import Look
+    >>> def plan(problem, coef):
+    ...     sums = yield Look((yield from problem.moments(coef)))
+    ...     return sums.loglik
+    """
 
     handle: Delayed
 

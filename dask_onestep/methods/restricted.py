@@ -132,8 +132,8 @@ def fit_restricted(problem: Problem, method: Any, nulls: Sequence[Null]) -> list
         One for each; an error in one does not end the others.
     """
     problems = [problem.restricted(*null) for null in nulls]
-    outcomes = run_all(problem, [_attempted(_fit(each, method)) for each in problems])
-    return [_embedded(each.model, outcome.value) for each, outcome in zip(problems, outcomes, strict=True)]
+    ended = run_all(problem, [_attempted(_fit(each, method)) for each in problems])
+    return [_embedded(each.model, outcome.value) for each, outcome in zip(problems, ended, strict=True)]
 
 
 def compare_by_method(
@@ -181,7 +181,7 @@ def moments_at(problem: Problem, coef: np.ndarray, *, orthogonal: bool) -> Plan:
     if orthogonal:
         problem = yield from orthogonalized(problem)
     basis = problem.model.basis
-    sums = yield Look((yield problem.moments(coef if basis is None else basis.orthogonal(coef))))
+    sums = yield Look((yield from problem.moments(coef if basis is None else basis.orthogonal(coef))))
     return sums, basis
 
 
@@ -226,7 +226,7 @@ def unrestricted_end(problem: Problem, estimate: Estimate) -> Plan:
     """
     if _is_exact(estimate):
         return estimate.decrement, estimate.dispersion
-    sums = yield Look((yield problem.moments(np.nan_to_num(estimate.coef))))
+    sums = yield Look((yield from problem.moments(np.nan_to_num(estimate.coef))))
     factor = factorize(sums.information, intercept=problem.model.has_intercept)
     phi = dispersion(sums.pearson, degrees_of_freedom(sums, problem.model, factor.rank))
     return factor.decrement(sums.score), phi

@@ -8,7 +8,7 @@ import numpy as np
 
 from dask_onestep.exceptions import SeparationWarning
 from dask_onestep.kernels.ascent import Ascent, Newton
-from dask_onestep.kernels.separation import Directed, can_separate, directed
+from dask_onestep.kernels.separation import Directed, directed
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
@@ -36,7 +36,7 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
         It returns the estimate, with what was found as a warning.
     """
     suspect = not estimate.converged or getattr(estimate, "pilot_separated", False)
-    if not suspect or len(estimate.coef) != problem.d or not can_separate(problem.model):
+    if not suspect or len(estimate.coef) != problem.d or not problem.model.likelihood.separable:
         return estimate
     if problem.model.classify and problem.classes is None:
         problem = replace(problem, classes=estimate.classes)

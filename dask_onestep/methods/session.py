@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from dask.delayed import Delayed
 
-from dask_onestep.graph import Blocks
-from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.threads import one_blas_thread
 from dask_onestep.methods.driver import Driver
 from dask_onestep.methods.problem import Problem
@@ -22,8 +20,9 @@ __all__ = ["Session"]
 class Session:
     """A model and its data, for methods that are written as one function ``estimate(problem)``.
 
-    Each of `total`, `moments` and `pilot` is one pass over the data; all return lazy records.  A method of this form
-    runs on its own; one that is to share its passes with others is a plan (see `Method`).
+    Each of `total`, `moments` and `pilot` is one pass over the data; all return lazy records.  All other attributes are
+    those of the `Problem`: `model`, `blocks`, `d`, `cov_type`, `solver`, `lazy`, `classes`, `apply` and `refuse`.  A
+    method of this form runs on its own; one that is to share its passes with others is a plan (see `Method`).
 
     Parameters
     ----------
@@ -63,40 +62,11 @@ class Session:
         self.n_passes = 0
         self._driver = Driver(problem)
 
-    @property
-    def model(self) -> Model:
-        """The model."""
-        return self.problem.model
-
-    @property
-    def blocks(self) -> Blocks:
-        """The data."""
-        return self.problem.blocks
-
-    @property
-    def d(self) -> int:
-        """Number of coefficients."""
-        return self.problem.d
-
-    @property
-    def cov_type(self) -> str:
-        """The covariance that was asked for."""
-        return self.problem.cov_type
-
-    @property
-    def solver(self) -> str:
-        """The solver that was asked for."""
-        return self.problem.solver
-
-    @property
-    def lazy(self) -> bool:
-        """Whether nothing may be computed (``fit_delayed``)."""
-        return self.problem.lazy
-
-    @property
-    def classes(self) -> Delayed | np.ndarray | None:
-        """The classes of a classification, once they are known."""
-        return self.problem.classes
+    def __getattr__(self, name: str) -> Any:
+        # Model, blocks, d, cov_type, solver, lazy, classes, apply and refuse are the problem's own.
+        if name == "problem":
+            raise AttributeError(name)
+        return getattr(self.problem, name)
 
     def total(self, kernel: Callable[..., Any], *arguments: Any, name: str) -> Delayed:
         """Return the sum over all blocks of ``kernel(rows, model, *arguments)``: one pass.
@@ -133,7 +103,7 @@ class Session:
             `Moments`.
         """
         self.learn_labels()
-        return self._answer(self.problem.moments(coef))
+        return self.run(self.problem.moments(coef))
 
     def score_products(self, coef: np.ndarray | Delayed) -> Delayed:
         """Return the moments at β and what a robust covariance needs besides: one pass.
@@ -236,25 +206,6 @@ class Session:
         """
         return self._answer(self.problem.first_block(kernel, *arguments, name=name))
 
-    def apply(self, function: Callable[..., Any], *arguments: Any, name: str) -> Delayed:
-        """Return a function of records as one lazy task.
-
-        Parameters
-        ----------
-        function : callable
-            A function at a module's top level.
-        *arguments : object or Delayed
-            Its arguments.
-        name : str
-            What the dashboard calls the task.
-
-        Returns
-        -------
-        Delayed
-            The result.
-        """
-        return self.problem.apply(function, *arguments, name=name)
-
     def settle(self, value: Delayed) -> Delayed:
         """Compute a value where it is, unless the fit is lazy, so that no later pass computes it again.
 
@@ -291,21 +242,6 @@ class Session:
             If a part of the model or of the data's graph cannot be sent to other processes.
         """
         return self._answer(Look(value))
-
-    def refuse(self, **honored: tuple[str, ...]) -> None:
-        """Raise if `cov_type` or `solver` is one that the calling method cannot honor.
-
-        Parameters
-        ----------
-        **honored : tuple of str
-            For ``cov_type`` and ``solver``, the values the method honors.
-
-        Raises
-        ------
-        ValueError
-            If another value was asked for.
-        """
-        self.problem.refuse(**honored)
 
     def run(self, plan: Plan) -> Any:
         """Return what a plan returns, its passes made at once and counted here.

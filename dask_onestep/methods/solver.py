@@ -10,7 +10,6 @@ import numpy as np
 from dask_onestep.exceptions import AliasingWarning, DistanceWarning, StepWarning
 from dask_onestep.kernels.aliasing import Dependence, DesignFactor, dependences, design_factor, orthogonal_basis
 from dask_onestep.kernels.basis import Basis
-from dask_onestep.kernels.model import Model
 from dask_onestep.methods.conclusion import aliasing
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import estimated
@@ -54,7 +53,7 @@ def solved(problem: Problem, method: Any) -> Plan:
     Passes: those of the method; one more for "qr"; for "auto", where it switches, one more and the method's
     once again.
     """
-    if problem.lazy or (problem.model.outcomes and problem.model.fixed):
+    if problem.lazy or (problem.model.fixed and not problem.model.likelihood.takes_offset):
         return (yield from estimated(problem, method))
     if problem.solver == "qr":
         problem.refuse(solver=_honored(method))
@@ -117,7 +116,7 @@ def _by_qr(problem: Problem, method: Any, factor: DesignFactor) -> Plan:
     if isinstance(method, OneStep) and not np.isfinite(estimate.coef).all():
         estimate = yield from _converged(inner, estimate)
     estimate = estimate.of_columns(basis)
-    found = dependences(factor, _design_names(problem.model), basis.kept, intercept=problem.model.has_constant)
+    found = dependences(factor, problem.model.design_names, basis.kept, intercept=problem.model.has_constant)
     said = ((AliasingWarning, _exactly(found)),) if found else ()
     return replace(estimate, warnings=(*estimate.warnings, *said))
 
@@ -138,10 +137,6 @@ def _converged(problem: Problem, estimate: Estimate) -> Plan:
     return replace(estimate, **known, warnings=(*said, *found.warnings, (StepWarning, text)))
 
 
-def _design_names(model: Model) -> tuple[str, ...]:
-    return model.regressors if model.outcomes else model.names
-
-
 def _of_design(problem: Problem, kept: np.ndarray) -> np.ndarray:
     """Return which columns of the design have coefficients: in a multinomial model, for every class or for none."""
     return np.asarray(kept.reshape(-1, problem.model.width).all(axis=0))
@@ -150,7 +145,7 @@ def _of_design(problem: Problem, kept: np.ndarray) -> np.ndarray:
 def _confirmed(problem: Problem, estimate: Estimate, factor: DesignFactor) -> Estimate:
     """Return the estimate with its warning of aliased columns told apart: exactly, or but nearly."""
     model, kept = problem.model, np.isfinite(estimate.coef)
-    found = dependences(factor, _design_names(model), _of_design(problem, kept), intercept=model.has_constant)
+    found = dependences(factor, model.design_names, _of_design(problem, kept), intercept=model.has_constant)
     others = tuple(each for each in estimate.warnings if each not in aliasing(model, kept))
     said: list[tuple[type[Warning], str]] = []
     for exact, words in ((True, _exactly), (False, _nearly)):
@@ -162,7 +157,7 @@ def _confirmed(problem: Problem, estimate: Estimate, factor: DesignFactor) -> Es
 def _with_near(problem: Problem, estimate: Estimate, factor: DesignFactor, kept: np.ndarray) -> Estimate:
     """Return the estimate by QR with a warning of the columns that normal equations had set aside."""
     model = problem.model
-    found = dependences(factor, _design_names(model), _of_design(problem, kept), intercept=model.has_constant)
+    found = dependences(factor, model.design_names, _of_design(problem, kept), intercept=model.has_constant)
     near = [each for each in found if not each.exact and each.share < _NEARLY]
     said = ((AliasingWarning, _kept_all_the_same(near)),) if near else ()
     return replace(estimate, warnings=(*estimate.warnings, *said))

@@ -156,7 +156,7 @@ class Surrogate(Method):
             last = yield Settle(fit)
         sums = None
         if self.information == "all":
-            sums = yield problem.moments(problem.apply(coefficients, last, name="coefficients"))
+            sums = yield from problem.moments(problem.apply(coefficients, last, name="coefficients"))
         return problem.apply(_report, problem.model, anchor, last, sums, self.rounds, seed, name="surrogate")
 
     def _anchor(self, problem: Problem, seed: int | None) -> Plan:
@@ -222,7 +222,7 @@ def _report(
         anchor_separated=anchor.separated,
         random_state=seed,
         sums_estimated=sums is None,
-        pilot=anchor.sample,
+        pilot=anchor.record,
     )
 
 

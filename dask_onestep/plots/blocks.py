@@ -89,7 +89,7 @@ class BlocksDisplay(Display):
         Raises
         ------
         ValueError
-            If `kind` is neither, or the model is a multinomial logit.
+            If `kind` is neither.
 
         Examples
         --------
@@ -105,11 +105,6 @@ class BlocksDisplay(Display):
         if kind not in ("score", "mean"):
             raise ValueError(f"kind={kind!r} must be 'score' or 'mean'.")
         record = estimator.record_
-        if record.model.outcomes:
-            raise ValueError(
-                "BlocksDisplay is of models with one linear predictor a row, and a multinomial logit has several. "
-                "Fit two of the classes at a time."
-            )
         data = {"sample_weight": sample_weight, "offset": offset}
         arguments = (np.nan_to_num(record.coef),)
         sums = estimator.total(block_sums, X, y, arguments=arguments, name="block-sums", **data).with_rows()
@@ -117,7 +112,8 @@ class BlocksDisplay(Display):
         values = sums.means() if kind == "mean" else sums.scores(dispersion, intercept=intercept)
         frame = pd.DataFrame(values, index=pd.Index(sums.numbers, name="block"), columns=list(record.names))
         # The constant has the same mean in every block.
-        frame = frame.drop(columns="intercept", errors="ignore") if kind == "mean" else frame
+        constant = [name for name in frame if name in record.by_regressor.get("intercept", ())]
+        frame = frame.drop(columns=constant) if kind == "mean" else frame
         return cls(frame, kind).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> Self:

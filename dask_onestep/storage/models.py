@@ -18,8 +18,10 @@ from dask_onestep import exceptions
 from dask_onestep._version import __version__
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
 from dask_onestep.estimators.base import attach
-from dask_onestep.families import FAMILIES, Family, Multinomial
-from dask_onestep.kernels.model import Model
+from dask_onestep.families import FAMILIES
+from dask_onestep.kernels.likelihoods.multinomial import Multinomial
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
+from dask_onestep.kernels.model import Likelihood, Model
 from dask_onestep.links import LINKS, resolve_link
 from dask_onestep.methods import METHODS, Estimate, FitRecord, Inputs
 from dask_onestep.storage.designs import design_record, read_design
@@ -98,7 +100,7 @@ def _predictor(glm: Any) -> dict[str, Any] | None:
     fit = glm.record_
     model, inputs = fit.model, fit.inputs
     family, classes = model.family, fit.estimate.classes
-    own_family = isinstance(family, Multinomial) or type(family) is FAMILIES.get(family.name)
+    own_family = type(family) in (*FAMILIES.values(), type(Multinomial.family))
     own_link = LINKS.get(getattr(model.link, "name", "")) == model.link
     design = None if model.design is None else design_record(model.design)
     plain = classes is None or classes.dtype.kind in "biufU" or all(isinstance(label, str) for label in classes)
@@ -112,7 +114,6 @@ def _predictor(glm: Any) -> dict[str, Any] | None:
         "weight_type": model.weight_type,
         "solver": glm.solver,
         "columns": list(model.columns),
-        "outcomes": list(model.outcomes),
         "n_features": glm.n_features_in_,
         "feature_names": None if names is None else list(names),
         "parts_in_frame": list(inputs.in_frame),
@@ -287,23 +288,26 @@ def _estimator(record: dict[str, Any], parts: dict[str, Any]) -> Any:
     shared = {name: record[name] for name in ("formula", "cov_type", "missing")}
     shared |= {name: parts[name] for name in ("weight_type", "solver", "fit_intercept")}
     classify = {"GLMClassifier": True, "GLMRegressor": False}[parts["estimator"]]
-    family: Family = Multinomial() if parts["outcomes"] else FAMILIES[record["family"]](**parts["family_parameters"])
+    classes = record["classes"] or []
+    if classify and len(classes) > 2:
+        likelihood: Likelihood = Multinomial(tuple(map(str, classes[1:])))
+    else:
+        family = FAMILIES[record["family"]](**parts["family_parameters"])
+        likelihood = OnePredictor(family, resolve_link(record["link"]))
     if classify:
         glm: Any = GLMClassifier(record["link"], method=method, **shared)
     else:
         glm = GLMRegressor(
-            family if parts["family_parameters"] else family.name, record["link"], method=method, **shared
+            family if parts["family_parameters"] else record["family"], record["link"], method=method, **shared
         )
     model = Model(
-        family,
-        resolve_link(record["link"]),
+        likelihood,
         tuple(parts["columns"]),
         parts["fit_intercept"],
         classify,
         record["missing"],
         parts["weight_type"],
         design=None if parts["design"] is None else read_design(parts["design"]),
-        outcomes=tuple(parts["outcomes"]),
     )
     estimate = _estimate(record)
     if len(estimate.coef) != len(model.names) or estimate.covariance.shape != (len(model.names),) * 2:

@@ -1,4 +1,4 @@
-"""Columns that say the same, outcomes that are certain, and numbers near the ends of the range."""
+"""Columns that say the same, responses that are certain, and numbers near the ends of the range."""
 
 import numpy as np
 from catalogue import Table, agrees, answered, base, case, like, reference, refused

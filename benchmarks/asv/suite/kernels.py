@@ -6,6 +6,7 @@ import numpy as np
 
 from dask_onestep.families import resolve_family
 from dask_onestep.kernels.likelihood import log_likelihoods, moments
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.sample import PilotSize
 from dask_onestep.kernels.pilots.sampling import pilot_rows
@@ -27,7 +28,7 @@ class Kernels:
         x = rng.standard_normal((_ELEMENTS // columns, columns)).astype(dtype)
         law = resolve_family(family)
         self.rows = Rows(x, rng.integers(0, 2, len(x)).astype(float), start=0)
-        self.model = Model(law, resolve_link(law.default_link), tuple(f"x{j}" for j in range(columns)))
+        self.model = Model(OnePredictor(law, resolve_link(law.default_link)), tuple(f"x{j}" for j in range(columns)))
         self.coef = np.full(columns + 1, 0.3 / np.sqrt(columns))
         self.size = PilotSize("auto", columns + 1, len(x))
         self.limit = one_blas_thread()

@@ -14,13 +14,12 @@ from dask_onestep.kernels.designs.specification import specified_columns, withou
 from dask_onestep.kernels.designs.table import complete_cases, plain_columns
 from dask_onestep.kernels.designs.terms import Factor, Terms, plain_integers
 from dask_onestep.kernels.designs.wide import WideProduct, sparse_columns
-from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.records import PARTS, Findings
 from dask_onestep.kernels.split_matrix import SplitMatrix
 
 __all__ = ["Design", "column_levels", "plain_rows", "treatment_names"]
 
 _SLICE_ROWS = 65_536
-_PARTS = ("y", "weights", "offset", "groups")
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Design:
             matrix = self.matrix(frame)
         except EvaluationError as error:
             return what_is_wrong(error, self.terms, frame, self.spec.transform_state, (block.number,))
-        parts = {name: getattr(block, name) for name in _PARTS}
+        parts = {name: getattr(block, name) for name in PARTS[1:]}
         if block.y is None and self.terms.response is not None:
             parts["y"] = self.terms.response.values(block.x)
         if whole:

@@ -18,7 +18,7 @@ from dask_onestep.kernels.designs.terms import Factor, Terms, evaluate, plain_in
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.rows import Block, Rows
+from dask_onestep.kernels.rows import Block, Rows, kernel
 
 __all__ = ["STATE_ROWS", "Profile", "profile"]
 
@@ -80,6 +80,7 @@ class Profile:
         return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
 
 
+@kernel(raw=True)
 def profile(block: Block, model: Model, terms: Terms, factors: tuple[Factor, ...]) -> Profile | Findings:
     """Return what a block shows of a table; it takes the block as it arrives.
 
@@ -121,9 +122,6 @@ def profile(block: Block, model: Model, terms: Terms, factors: tuple[Factor, ...
         order = np.argsort(keys, kind="stable")[:STATE_ROWS]
         sample, keys = _plain(frame.iloc[order]), keys[order]
     return Profile(factors, states, len(frame), levels, extremes, sample, keys)
-
-
-profile.takes_blocks = True  # type: ignore[attr-defined]
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.terms import Terms, is_numeric
-from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.records import PARTS, Findings
 
 __all__ = [
     "DROP",
@@ -123,7 +123,7 @@ def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findi
             )
     if found:
         return Findings(tuple(found), (block.number,))
-    parts = [getattr(block, name) for name in ("y", "weights", "offset", "groups")]
+    parts = [getattr(block, name) for name in PARTS[1:]]
     if block.y is None and terms.response is not None:
         parts += [block.x[name] for name in terms.response.columns]
     for part in parts:

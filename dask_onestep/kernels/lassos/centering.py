@@ -16,7 +16,7 @@ import numpy as np
 from dask_onestep.kernels.likelihood import moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.rows import Rows, additive, self_checking
+from dask_onestep.kernels.rows import Rows, kernel
 from dask_onestep.kernels.split_matrix import SplitMatrix
 
 __all__ = ["coefficients_about", "column_shift", "gram_about", "moments_about", "rows_about", "score_about"]
@@ -97,8 +97,7 @@ def rows_about(rows: Rows, shift: np.ndarray) -> Rows:
     return replace(rows, x=SplitMatrix(dense[:, order], x.sparse[:, kept], at[order], x.sparse_at[kept]))
 
 
-@additive
-@self_checking
+@kernel(checked="after")
 def moments_about(rows: Rows, model: Model, point: tuple[np.ndarray, np.ndarray]) -> Moments:
     """Return the likelihood's sums at β, score and information those of X̃.
 

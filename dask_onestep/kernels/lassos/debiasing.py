@@ -20,7 +20,7 @@ from dask_onestep.kernels.lassos.proximal_newton import LassoFit
 from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings, Sums
-from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.rows import Rows, kernel
 
 __all__ = ["LassoPlan", "LocalLassos", "local_lassos", "nodewise_share"]
 
@@ -154,6 +154,7 @@ _ADDED = (
 )
 
 
+@kernel(whole="a block has a lasso of its own")
 def local_lassos(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos | Findings:
     """Return a block's lasso, its score and information there, and its share of the rows of Θ̂.
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from dask_onestep.kernels.entering import inspect_columns, usable_rows
-from dask_onestep.kernels.likelihood import working
+from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings, Sums
-from dask_onestep.kernels.rows import Block, Rows, self_checking
+from dask_onestep.kernels.rows import Block, Rows, kernel
 from dask_onestep.kernels.slices import dense_slices, slices
 from dask_onestep.kernels.threads import one_blas_thread
 
@@ -34,7 +34,7 @@ class GramSums(Sums):
     gram: np.ndarray
 
 
-@self_checking
+@kernel(checked="after")
 def gram_sums(rows: Rows, model: Model) -> GramSums:
     """Return the Gram matrix of a block.
 
@@ -104,6 +104,6 @@ class WeightedDesign:
             for part in dense_slices(rows, self.model):
                 # The weight does not depend on y.
                 eta = part.linear_predictor(self.coef)
-                _, _, weight = working(self.model, part.y, eta)
+                _, _, weight = cast(OnePredictor, self.model.likelihood).working(part.y, eta)
                 result[part.rows] = part.scaled(np.sqrt(weight))
         return result

@@ -197,7 +197,7 @@ def solve_on_few(
     rows : Rows
         The block, not empty.
     model : Model
-        The model, without a basis, held coefficients or several outcomes.
+        The model, without a basis, held coefficients or several linear predictors.
     penalty : Penalty
         The penalty.
     coef : ndarray of shape (d,)

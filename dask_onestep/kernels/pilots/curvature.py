@@ -57,7 +57,7 @@ class Curvature:
         expected one, Σ(yᵢ − μᵢ)hᵢxᵢxᵢ'.  Scaled up, its noise is as large as what R(δ) is to tell, and it is
         correlated with the pilot's estimate; over all rows it is next to nothing.  Means have no such noise.
         """
-        if self.model.natural or self.model.outcomes:
+        if self.model.natural:
             return self
         with np.errstate(all="ignore"):
             means = [self.model.link.inverse(part.linear_predictor(coef)) for part in slices(self.rows, self.model)]

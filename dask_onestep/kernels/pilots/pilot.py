@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dask_onestep.kernels.classes.multinomial import with_prior
 from dask_onestep.kernels.designs.table import is_finite
 from dask_onestep.kernels.entering import oversized_columns
 from dask_onestep.kernels.likelihood import moments
@@ -45,8 +44,8 @@ class PilotFit(Record):
         What the pass learned of the whole.
     separated : bool
         Whether the pilot has no MLE, so that `coef` is the penalized fit.
-    sample : PilotRecord or None
-        The rows as they were drawn, with their keys, as a fit keeps them; None of a restricted model.
+    drawn : PilotRecord or None
+        Keys and positions of the rows, and the rows of the table; None of a restricted model.
     """
 
     coef: np.ndarray
@@ -55,12 +54,19 @@ class PilotFit(Record):
     factor: Factor
     survey: Survey
     separated: bool = False
-    sample: PilotRecord | None = None
+    drawn: PilotRecord | None = None
 
     @property
     def n(self) -> int:
         """Rows of the pilot."""
         return len(self.rows)
+
+    @property
+    def record(self) -> PilotRecord | None:
+        """What a fit keeps of the pilot."""
+        if self.drawn is None or len(self.drawn.keys) != self.n:  # rows with missing values, which end the fit
+            return None
+        return self.drawn.with_rows(self.rows, self.survey.classes)
 
     @property
     def ratio(self) -> float:
@@ -108,7 +114,7 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
     if isinstance(rows, Findings):
         rows.raise_error()
     assert isinstance(rows, Rows)
-    kept = None if model.fixed else drawn.kept()
+    keys = None if model.fixed else drawn.drawn_keys()
     if not (complete := _complete(rows)).all():
         return _at(np.zeros(len(model.names)), rows.take(complete), model, known)
     try:
@@ -118,9 +124,9 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
             replace(found, blocks=()).raise_error()
         raise
     if fit.converged:
-        return PilotFit(fit.coef, rows, fit.sums, fit.factor, known, sample=kept)
-    coef = fit_rows(_with_prior(rows, model), model).coef
-    return replace(_at(coef, rows, model, known), separated=True, sample=kept)
+        return PilotFit(fit.coef, rows, fit.sums, fit.factor, known, drawn=keys)
+    coef = fit_rows(model.likelihood.with_prior(rows, model, leverages(rows, model)), model).coef
+    return replace(_at(coef, rows, model, known), separated=True, drawn=keys)
 
 
 def _complete(rows: Rows) -> np.ndarray:
@@ -133,15 +139,6 @@ def _at(coef: np.ndarray, rows: Rows, model: Model, known: Survey) -> PilotFit:
     sums = moments(rows, model, coef)
     factor = factorize(sums.information, intercept=model.has_intercept)
     return PilotFit(coef, rows, sums, factor, known)
-
-
-def _with_prior(rows: Rows, model: Model) -> Rows:
-    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-    share = leverages(rows, model)
-    if model.outcomes:
-        return with_prior(rows, model, share)
-    mean = (np.dot(weights, rows.y) + 0.5) / (weights.sum() + 1.0)
-    return replace(rows, y=(rows.y + share * mean) / (1.0 + share), weights=weights * (1.0 + share))
 
 
 def leverages(rows: Rows, model: Model) -> np.ndarray:

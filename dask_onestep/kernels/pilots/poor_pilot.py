@@ -43,7 +43,10 @@ def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:
     kept = factorize(sums.information, intercept=intercept).kept
     if kept.all():
         return True
-    apart = factorize(moments(pilot.rows, model, _null(model, pilot)).information, intercept=intercept).kept
+    apart = factorize(
+        moments(pilot.rows, model, model.likelihood.null_coefficients(pilot.rows, model)).information,
+        intercept=intercept,
+    ).kept
     return bool((apart <= kept).all())
 
 
@@ -92,7 +95,7 @@ def retreat(model: Model, pilot: PilotFit, sums: Moments) -> Step:
     Step
         To the pilot's mean for every row; what is foretold there is the pilot's, scaled up.
     """
-    coef, ratio = _null(model, pilot), pilot.ratio
+    coef, ratio = model.likelihood.null_coefficients(pilot.rows, model), pilot.ratio
     there = moments(pilot.rows, model, coef)
     ahead = replace(
         there,
@@ -105,13 +108,3 @@ def retreat(model: Model, pilot: PilotFit, sums: Moments) -> Step:
     )
     factor = factorize(ahead.information, intercept=model.has_intercept)
     return Step(pilot.coef, sums, factor, coef, ahead, np.inf, retreated=True)
-
-
-def _null(model: Model, pilot: PilotFit) -> np.ndarray:
-    """Return the coefficients that give every row the pilot's mean."""
-    rows, coef = pilot.rows, np.zeros_like(pilot.coef)
-    if model.has_intercept and not model.outcomes:
-        weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-        mean = np.average(rows.y, weights=weights)
-        coef[0] = model.link.link(model.family.initial_mean(np.asarray(mean), np.asarray(float(len(rows)))))
-    return coef

@@ -217,11 +217,9 @@ class PilotSample(Record):
         """Return the rows held as one block."""
         return Rows(self.x, self.y, self.weights, self.offset)
 
-    def kept(self) -> PilotRecord:
-        """Return what a fit keeps of the sample."""
-        x = None if self.raw is not None else self.x
-        record = PilotRecord(self.n, self.keys, self.positions, x, self.y, self.weights, self.offset, self.raw)
-        return record if record.row_bytes <= PILOT_BYTES else record.without_rows()
+    def drawn_keys(self) -> PilotRecord:
+        """Return what a fit keeps of the sample besides the rows that it is fitted to."""
+        return PilotRecord(self.n, self.keys, self.positions, raw=self.raw)
 
     def held(self, model: Model) -> PilotSample:
         """Return the sample as a restricted model sees it, its fixed columns moved into the offset."""
@@ -269,6 +267,13 @@ class PilotRecord(Record):
         raw = 0 if self.raw is None else int(self.raw.memory_usage(index=False, deep=True).sum())
         parts = (self.x, self.y, self.weights, self.offset)
         return raw + sum(part.nbytes for part in parts if part is not None)
+
+    def with_rows(self, rows: Rows, classes: np.ndarray | None) -> PilotRecord:
+        """Return the record with its rows, unless they are too many; y is decoded to the labels it had."""
+        y = rows.y if classes is None else classes[rows.y.astype(np.intp)]
+        x = None if self.raw is not None else rows.x
+        kept = replace(self, x=x, y=y, weights=rows.weights, offset=rows.offset)
+        return kept if kept.row_bytes <= PILOT_BYTES else self.without_rows()
 
     def without_rows(self) -> PilotRecord:
         """Return the record with keys and positions only."""

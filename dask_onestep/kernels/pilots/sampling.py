@@ -13,7 +13,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.keys import keys_below, smallest_keys
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize, Survey
 from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.rows import Rows, additive, unsearched
+from dask_onestep.kernels.rows import Rows, kernel
 
 __all__ = [
     "pilot_rows",
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 
-@additive
+@kernel
 def pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSample | Findings:
     """Return a block's candidates for the pilot, its labels and its counts.
 
@@ -49,8 +49,7 @@ def pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSam
     return sample_rows(rows, size, seed, labels)
 
 
-@additive
-@unsearched
+@kernel(checked="later")
 def unsearched_pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSample | Findings:
     """Return what `pilot_rows` does of a block whose other covariates are not read: they may have gaps.
 
