@@ -28,8 +28,8 @@ from dask_onestep.families import Binomial
 from dask_onestep.graph import FAN_IN, gather, tree_sum
 from dask_onestep.graph import blocks as blocks_module
 from dask_onestep.graph import tree as tree_module
-from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.links import LINKS
 

@@ -20,17 +20,17 @@ from distributed import Client, LocalCluster
 from benchmarks.record import Record
 from dask_onestep.families import Binomial
 from dask_onestep.graph import gather, tree_sum
-from dask_onestep.kernels.block import Joint
-from dask_onestep.kernels.covariance import score_products
 from dask_onestep.kernels.lassos.gram import gram_sums
-from dask_onestep.kernels.likelihood import embedded_moments, moments
-from dask_onestep.kernels.likelihoods.multinomial import Multinomial
-from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.covariance import score_products
+from dask_onestep.kernels.likelihood.multinomial import Multinomial
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.sums import embedded_moments, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
 from dask_onestep.kernels.pilots.sampling import pilot_rows
+from dask_onestep.kernels.pilots.surrogate import scores
 from dask_onestep.kernels.records import Joined, Sums
-from dask_onestep.kernels.surrogate import scores
+from dask_onestep.kernels.rows.block import Joint
 from dask_onestep.links import LINKS
 
 _GROUPS, _CLASSES, _PILOT = 50, 3, 200

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.comparison import BlockFit, compare_blocks
-from dask_onestep.summaries import Summary, format_coefficients
+from dask_onestep.inference.summaries import Summary, format_coefficients
+from dask_onestep.kernels.likelihood.comparison import BlockFit, compare_blocks
 
 __all__ = ["compare", "report_html", "write_report"]
 

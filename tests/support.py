@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from dask_onestep.families import resolve_family
-from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings
 from dask_onestep.links import resolve_link

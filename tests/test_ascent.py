@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from support import finite_difference, model_of
 
-from dask_onestep.kernels.ascent import ROUNDING, Ascent, Move, Newton, climb, ran_away, rose, shortening
-from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.overdispersion import AlphaNewton
+from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.pilots.overdispersion import AlphaNewton
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.solve.ascent import ROUNDING, Ascent, Move, Newton, climb, ran_away, rose, shortening
+from dask_onestep.kernels.solve.linear_algebra import factorize
 
 
 def bowl(center, curvature):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from support import model_of
 
-from dask_onestep.kernels.aliasing import DesignFactor, design_factor, orthogonal_basis
-from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.rows import Rows
-from dask_onestep.kernels.slices import slices
+from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.rows.aliasing import DesignFactor, design_factor, orthogonal_basis
+from dask_onestep.kernels.rows.slices import slices
 
 
 def basis_of(x, *, intercept=True, weights=None):

@@ -14,9 +14,9 @@ from dask_onestep.exceptions import CoverageWarning, PrecisionWarning, RoughInve
 from dask_onestep.families import Gaussian
 from dask_onestep.kernels.lassos.centering import coefficients_about, column_shift, gram_about, rows_about, score_about
 from dask_onestep.kernels.lassos.constant_row import constant_row
-from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.parts import Rows
 from dask_onestep.links import resolve_link
 
 FAMILIES = ["gaussian", "binomial", "poisson"]

@@ -12,13 +12,13 @@ from scipy import sparse
 from support import model_of
 
 from dask_onestep.families import Poisson
-from dask_onestep.kernels import slices as slicing
 from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
-from dask_onestep.kernels.compiled import CompiledSlice, CompiledSplitSlice
-from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.rows import Rows
-from dask_onestep.kernels.split_matrix import SplitMatrix
-from dask_onestep.kernels.surrogate import scores
+from dask_onestep.kernels.compiled.slices import CompiledSlice, CompiledSplitSlice
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix
+from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.pilots.surrogate import scores
+from dask_onestep.kernels.rows import slices as slicing
 
 FIELDS = ("loglik", "score", "information", "pearson", "pearson_gradient")
 
@@ -215,7 +215,7 @@ def test_repeated_sums_have_the_same_bits():
     np.testing.assert_array_equal(again.information, first.information)
 
 
-KIND = "from dask_onestep.kernels.slices import _kinds; print(*(kind.__name__ for kind in _kinds()))"
+KIND = "from dask_onestep.kernels.rows.slices import _kinds; print(*(kind.__name__ for kind in _kinds()))"
 WITHOUT = "import importlib.util as u; find = u.find_spec; u.find_spec = lambda n: None if n == 'numba' else find(n); "
 
 

@@ -10,7 +10,7 @@ from support import Loads, model_of, raise_if_dask_computes
 from dask_onestep import MLE, GLMRegressor, OneStep, Pilot
 from dask_onestep.datasets import make_glm
 from dask_onestep.graph import gather
-from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.methods import Estimate, Look, Method, Pass, Problem, Settle, driver
 from dask_onestep.methods.driver import run, run_all
 from dask_onestep.methods.method import estimated

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from support import model_of, text_of
 
-from dask_onestep.kernels.block import run_kernel
-from dask_onestep.kernels.entering import inspect_columns, usable_rows
-from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.rows import Block, Rows
+from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.parts import Block, Rows
+from dask_onestep.kernels.rows.block import run_kernel
+from dask_onestep.kernels.rows.checks import inspect_columns, usable_rows
 
 X = np.arange(8.0).reshape(4, 2)
 Y = np.array([1.0, 2.0, 3.0, 4.0])

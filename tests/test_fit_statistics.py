@@ -8,7 +8,7 @@ from oracle import FAMILIES, LINKS, blocks, counted, simulate, sm_fit, weights_f
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor
 from dask_onestep.families import Gaussian, Poisson
-from dask_onestep.kernels.likelihoods.goodness import NullDeviance
+from dask_onestep.kernels.likelihood.goodness import NullDeviance
 
 
 class Loads:

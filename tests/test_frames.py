@@ -11,7 +11,7 @@ import pytest
 import statsmodels.api as sm
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor
-from dask_onestep.frames import cut_frame, pick_columns, read_terms
+from dask_onestep.data.frames import cut_frame, pick_columns, read_terms
 
 EXACT = MLE(tol=1e-20)
 

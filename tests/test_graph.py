@@ -13,10 +13,10 @@ from distributed import Future, wait
 from support import Loads, chunked, model_of, raise_if_dask_computes
 
 from dask_onestep.graph import FAN_IN, apply, gather, map_rows, tree_sum
-from dask_onestep.graph.fusing import is_task
-from dask_onestep.kernels.likelihood import moments
+from dask_onestep.graph.fusion import is_task
+from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.records import LogLikelihoods, Moments
-from dask_onestep.kernels.rows import Rows
 
 MODEL = model_of("binomial", columns=3)
 COEF = np.array([0.1, -0.2, 0.3, 0.4])

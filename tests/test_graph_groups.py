@@ -13,8 +13,8 @@ from distributed import wait
 from support import chunked, model_of
 
 from dask_onestep.graph import FAN_IN, apply, blocks, gather, tree_sum
-from dask_onestep.graph.fusing import fuse
-from dask_onestep.kernels.likelihood import moments
+from dask_onestep.graph.fusion import fuse
+from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.records import Moments
 
 MODEL = model_of("binomial", columns=3)

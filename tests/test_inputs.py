@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from support import chunked, raise_if_dask_computes
 
-from dask_onestep.inputs import bring_together, column_names, is_lazy, split_columns
+from dask_onestep.data.inputs import bring_together, column_names, is_lazy, split_columns
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(30, 2))
@@ -145,7 +145,7 @@ def test_columns_by_name(frame):
 
 
 def test_numpy_data_is_cut_the_same_way_everywhere(monkeypatch):
-    monkeypatch.setattr("dask_onestep.inputs._LOCAL_BLOCK_BYTES", 8 * 2 * 12)
+    monkeypatch.setattr("dask_onestep.data.inputs._LOCAL_BLOCK_BYTES", 8 * 2 * 12)
     data = bring(X, y=Y, weights=pd.Series(np.abs(Y)))
     assert data.local
     assert data.x.chunks == ((12, 12, 6), (2,))

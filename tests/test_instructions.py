@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from dask_onestep.kernels.instructions import (
+from dask_onestep.kernels.compiled.instructions import (
     add,
     exponential,
     halves,

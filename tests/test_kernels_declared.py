@@ -10,10 +10,11 @@ import pytest
 from support import model_of
 
 import dask_onestep.kernels
-from dask_onestep.kernels import rows as rows_module
-from dask_onestep.kernels.block import Joint, run_kernel
+from dask_onestep.kernels import parts as parts_module
+from dask_onestep.kernels.parts import Block, Rows
 from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.rows import Block, Rows, Traits, kernel, traits_of
+from dask_onestep.kernels.rows.block import Joint, run_kernel
+from dask_onestep.kernels.rows.rows import Traits, kernel, traits_of
 
 # Of each of these the reason is that a block is fitted by itself.
 WHOLE = {"anchor_block", "local_fit", "local_lassos", "local_ratio"}
@@ -67,7 +68,7 @@ def count_whole(rows, model):
 
 @pytest.fixture
 def block(monkeypatch):
-    monkeypatch.setattr(rows_module, "MATRIX_BYTES", 100 * 8 * 2)
+    monkeypatch.setattr(parts_module, "MATRIX_BYTES", 100 * 8 * 2)
     return Block(pd.DataFrame(np.random.default_rng(0).normal(size=(1050, 2)), columns=["x0", "x1"]), np.zeros(1050))
 
 
@@ -85,7 +86,7 @@ def test_joined_kernels_keep_their_own_way(block):
 
 @pytest.mark.parametrize("name", sorted(set(declared_kernels()) - WHOLE))
 def test_every_other_kernel_of_the_package_is_given_pieces(name, block, monkeypatch):
-    from dask_onestep.kernels import block as block_module
+    from dask_onestep.kernels.rows import block as block_module
 
     lengths = []
     plain = block_module.usable_rows
@@ -129,7 +130,7 @@ def test_a_declaration_that_is_not_known_is_refused():
 
 
 def test_rows_have_the_parts_of_blocks():
-    from dask_onestep.kernels.records import PARTS
+    from dask_onestep.kernels.parts import PARTS
 
     assert PARTS == ("x", "y", "weights", "offset", "groups")
     for kind in (Block, Rows):

@@ -7,11 +7,11 @@ from dask_onestep.families import resolve_family
 from dask_onestep.kernels.lassos import lasso, proximal_newton
 from dask_onestep.kernels.lassos.lasso import fit_lasso, fit_null, fit_scaled_lasso, remainder
 from dask_onestep.kernels.lassos.penalty import Penalty, penalty_level
-from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
-from dask_onestep.kernels.maximum import fit_rows
+from dask_onestep.kernels.likelihood.maximum import fit_rows
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.parts import Rows
 from dask_onestep.links import resolve_link
 
 

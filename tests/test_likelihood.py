@@ -6,11 +6,11 @@ import statsmodels.api as sm
 from statsmodels.genmod.families import links as sm_links
 from support import finite_difference, model_of
 
-from dask_onestep.kernels import slices as slicing
 from dask_onestep.kernels.algebra import DenseSlice
-from dask_onestep.kernels.likelihood import initial_moments, log_likelihoods, moments
-from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.likelihood.sums import initial_moments, log_likelihoods, moments
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.rows import slices as slicing
+from dask_onestep.kernels.solve.linear_algebra import factorize
 
 
 def oracle(family, link):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.solve.linear_algebra import factorize
 
 
 def information_of(design):

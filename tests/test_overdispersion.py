@@ -7,10 +7,10 @@ from oracle import blocks, simulate, weights_for
 
 from dask_onestep import MLE, GLMRegressor, OneStep
 from dask_onestep.families import NegativeBinomial, Poisson
-from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.overdispersion import alpha_sums, with_alpha
-from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.pilots.overdispersion import alpha_sums, with_alpha
 from dask_onestep.links import LINKS
 
 ESTIMATED = NegativeBinomial(alpha="estimate")

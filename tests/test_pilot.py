@@ -13,10 +13,9 @@ from support import finite_difference, model_of
 
 from benchmarks.one_step import poor
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot, Surrogate
-from dask_onestep.kernels.ascent import Ascent, Newton, shortening
-from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.maximum import fit_rows
+from dask_onestep.kernels.likelihood.maximum import fit_rows
+from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.corrected_step import take_step
 from dask_onestep.kernels.pilots.curvature import Curvature
 from dask_onestep.kernels.pilots.keys import row_keys
@@ -24,7 +23,8 @@ from dask_onestep.kernels.pilots.pilot import PilotFit, leverages
 from dask_onestep.kernels.pilots.poor_pilot import is_usable, retreat
 from dask_onestep.kernels.pilots.sample import Survey
 from dask_onestep.kernels.pilots.step import shorten
-from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.solve.ascent import Ascent, Newton, shortening
+from dask_onestep.kernels.solve.linear_algebra import factorize
 
 
 def simulate(family, n, d=2, seed=0, scale=1.0):

@@ -12,7 +12,7 @@ from support import finite_difference
 
 from dask_onestep import MLE, Average, GLMClassifier, GLMRegressor, OneStep, Pilot, Surrogate
 from dask_onestep.datasets import make_glm
-from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.pilots import sample
 from dask_onestep.storage import read_model, write_model
 

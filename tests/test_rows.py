@@ -3,8 +3,9 @@
 import numpy as np
 from support import model_of, text_of
 
-from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.rows import Rows, encode, hold
+from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.rows.rows import encode, hold
 
 X = np.arange(8.0).reshape(4, 2)
 Y = np.array([1.0, 2.0, 3.0, 4.0])

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from dask_onestep.kernels.designs.split_matrix import split_sparse
+from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSize
 from dask_onestep.kernels.pilots.sampling import sample_rows
-from dask_onestep.kernels.rows import Rows
-from dask_onestep.kernels.split_matrix import split_sparse
 
 ROWS = np.arange(400.0)[:, None]
 

@@ -7,12 +7,12 @@ import pytest
 from scipy import sparse
 from support import model_of
 
-from dask_onestep.kernels import slices as slicing
 from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
-from dask_onestep.kernels.compiled import CompiledSlice, CompiledSplitSlice
-from dask_onestep.kernels.rows import Rows
-from dask_onestep.kernels.slices import dense_slices, slices
-from dask_onestep.kernels.split_matrix import SplitMatrix, split_sparse
+from dask_onestep.kernels.compiled.slices import CompiledSlice, CompiledSplitSlice
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix, split_sparse
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.rows import slices as slicing
+from dask_onestep.kernels.rows.slices import dense_slices, slices
 
 N, P = 20_000, 7  # several slices
 D = P + 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from dask_onestep.kernels.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse, stack
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse, stack
 
 RNG = np.random.default_rng(0)
 WHOLE = np.where(RNG.random((9, 5)) < 0.4, RNG.normal(size=(9, 5)), 0.0)

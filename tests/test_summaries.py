@@ -12,7 +12,7 @@ from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.datasets import make_glm
 from dask_onestep.exceptions import DistanceWarning
 from dask_onestep.inference import coefficient_table
-from dask_onestep.summaries import Summary
+from dask_onestep.inference.summaries import Summary
 
 NAMES = ("intercept", "a", "<script>alert(1)</script> & a very long name of a column")
 

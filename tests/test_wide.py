@@ -11,7 +11,7 @@ from scipy import sparse
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.exceptions import SmallPilotWarning
-from dask_onestep.kernels.split_matrix import SplitMatrix
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 
 N, LEVELS = 6_000, 50
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from dask_onestep import MLE, GLMRegressor
 from dask_onestep.exceptions import AliasingWarning
 from dask_onestep.kernels.designs.assembly import make_design
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.designs.terms import formula_terms
-from dask_onestep.kernels.split_matrix import SplitMatrix
 from dask_onestep.storage.designs import design_record, read_design
 
 LEVELS = 40

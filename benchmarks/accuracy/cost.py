@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.families import resolve_family
-from dask_onestep.kernels.aliasing import design_factor, orthogonal_basis
-from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.rows import Rows
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.rows.aliasing import design_factor, orthogonal_basis
 from dask_onestep.kernels.threads import one_blas_thread
 from dask_onestep.links import LINKS
 

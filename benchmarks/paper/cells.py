@@ -14,7 +14,7 @@ from benchmarks.paper.designs import Design, lay_out, log_likelihood
 from dask_onestep import MLE, Average, OneStep, Surrogate
 from dask_onestep.families import resolve_family
 from dask_onestep.graph import gather
-from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.links import resolve_link
 from dask_onestep.methods import Problem

@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dask_onestep.inference.summaries import format_coefficients
 from dask_onestep.storage.tables import unlike_file
-from dask_onestep.summaries import format_coefficients
 
 __all__ = [
     "in_options",

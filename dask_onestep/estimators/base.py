@@ -12,21 +12,21 @@ from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
 from dask_onestep._version import __version__
-from dask_onestep.estimators.designing import specify
+from dask_onestep.data.frames import frame_dtypes
+from dask_onestep.estimators.design import specify
 from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.hypotheses import Hypotheses
+from dask_onestep.estimators.inputs import scheduler_of
 from dask_onestep.estimators.memory import saying_how_to_rechunk
-from dask_onestep.estimators.predicting import Predicting
-from dask_onestep.estimators.reading import scheduler_of
-from dask_onestep.estimators.reporting import Reporting
+from dask_onestep.estimators.predictions import Predicting
+from dask_onestep.estimators.tables import Reporting
 from dask_onestep.exceptions import with_pointer
 from dask_onestep.families import Family
-from dask_onestep.frames import frame_dtypes
 from dask_onestep.graph import apply, gather
-from dask_onestep.kernels.covariance import COV_TYPES
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.terms import Terms
-from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.covariance import COV_TYPES
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Likelihood, Model
 from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.methods import Estimate, FitRecord, Inputs, Problem, resolve_method

@@ -11,10 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.base import GLMBase
 from dask_onestep.families import Binomial, Family
-from dask_onestep.kernels.classes.labels import MoreClassesError
-from dask_onestep.kernels.likelihoods.multinomial import Multinomial
+from dask_onestep.kernels.likelihood.multinomial import Multinomial
+from dask_onestep.kernels.likelihood.predictions import Predictor, hits
 from dask_onestep.kernels.model import Prediction
-from dask_onestep.kernels.scoring import Predictor, hits
+from dask_onestep.kernels.rows.labels import MoreClassesError
 from dask_onestep.methods import Inputs, Problem
 from dask_onestep.methods.requests import Plan
 

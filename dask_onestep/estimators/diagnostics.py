@@ -9,8 +9,8 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.utils.validation import check_is_fitted
 
-from dask_onestep.fit_statistics import FitStatistics, finish
-from dask_onestep.kernels.statistics import fit_sums
+from dask_onestep.inference.fit_statistics import FitStatistics, finish
+from dask_onestep.kernels.likelihood.statistics import fit_sums
 from dask_onestep.methods import MLE, Estimate, FitRecord, Problem
 from dask_onestep.methods.driver import run
 from dask_onestep.methods.method import estimated

@@ -15,7 +15,7 @@ from dask_onestep.exceptions import DistanceWarning, with_pointer
 from dask_onestep.inference import TestResult, score_statistic, score_statistic_beside
 from dask_onestep.inference.hypotheses import Hypothesis, parse_hypothesis
 from dask_onestep.inference.ratios import Said, counted, doubts, news, note_of, ratio_test, statistic_error
-from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.methods import Estimate, FitRecord, Problem, resolve_method
 from dask_onestep.methods.driver import run_all
 from dask_onestep.methods.restricted import (

@@ -11,8 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.base import GLMBase
 from dask_onestep.families import Family, is_statsmodels_family, resolve_family
+from dask_onestep.kernels.likelihood.statistics import deviance_sums
 from dask_onestep.kernels.model import Likelihood
-from dask_onestep.kernels.statistics import deviance_sums
 from dask_onestep.methods import Inputs, Problem
 from dask_onestep.methods.overdispersion import wants_alpha, with_alpha_estimated
 from dask_onestep.methods.requests import Plan

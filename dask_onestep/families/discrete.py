@@ -177,7 +177,7 @@ class NegativeBinomial(Family):
 class Multinomial(Family):
     """Labels of more than two classes; `GLMClassifier` takes it where it meets them.
 
-    Its likelihood is of several linear predictors at once, in `dask_onestep.kernels.classes.multinomial`.
+    Its likelihood is of several linear predictors at once, in `dask_onestep.kernels.likelihood.multinomial`.
 
     Examples
     --------

@@ -12,8 +12,8 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import Task, TaskRef
 from dask.tokenize import tokenize
 
-from dask_onestep.kernels.block import MODEL_ERRORS
 from dask_onestep.kernels.records import Failure
+from dask_onestep.kernels.rows.block import MODEL_ERRORS
 from dask_onestep.kernels.threads import one_blas_thread
 
 __all__ = ["apply", "delayed", "reference"]

@@ -14,11 +14,11 @@ from dask.typing import Key
 from distributed import span
 
 from dask_onestep.graph.blocks import FAN_IN, Blocks
-from dask_onestep.graph.fusing import fuse, is_task, naming_block
+from dask_onestep.graph.fusion import fuse, is_task, naming_block
 from dask_onestep.graph.lazy import delayed, reference
-from dask_onestep.kernels.block import Joint, run_kernel
-from dask_onestep.kernels.records import PARTS, Findings, add_all
-from dask_onestep.kernels.rows import Block
+from dask_onestep.kernels.parts import PARTS, Block
+from dask_onestep.kernels.records import Findings, add_all
+from dask_onestep.kernels.rows.block import Joint, run_kernel
 
 __all__ = ["tree_sum"]
 
@@ -66,8 +66,8 @@ def tree_sum(
     >>> from dask_onestep.datasets import make_glm
     >>> from dask_onestep.families import Poisson
     >>> from dask_onestep.graph import gather, tree_sum
-    >>> from dask_onestep.kernels.likelihood import moments
-    >>> from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
+    >>> from dask_onestep.kernels.likelihood.sums import moments
+    >>> from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
     >>> from dask_onestep.kernels.model import Model
     >>> from dask_onestep.links import resolve_link
     >>> X, y, coef = make_glm(1000, 2, family="poisson", chunks=250)

@@ -16,8 +16,8 @@ from dask_onestep.exceptions import (
     UnlikePilotWarning,
 )
 from dask_onestep.inference.results import TestResult
-from dask_onestep.kernels.ascent import ROUNDING
 from dask_onestep.kernels.records import LogLikelihoods
+from dask_onestep.kernels.solve.ascent import ROUNDING
 
 __all__ = ["Said", "counted", "doubts", "news", "note_of", "ratio_test", "statistic_error"]
 

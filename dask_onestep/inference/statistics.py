@@ -6,7 +6,7 @@ import numpy as np
 from scipy import linalg
 
 from dask_onestep.inference.results import TestResult
-from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.solve.linear_algebra import factorize
 
 __all__ = ["score_statistic", "score_statistic_beside", "wald"]
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import compress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from dask_onestep.families import Family
-from dask_onestep.kernels.basis import Basis
+from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.designs.design import Design
-from dask_onestep.kernels.records import LogLikelihoods, Moments
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.records import LogLikelihoods, Moments, Sums
+from dask_onestep.kernels.solve.basis import Basis
 from dask_onestep.links import LinkLike
-
-if TYPE_CHECKING:
-    from dask_onestep.kernels.algebra import Slice
-    from dask_onestep.kernels.likelihoods.goodness import FitSums
-    from dask_onestep.kernels.rows import Rows
 
 __all__ = ["Likelihood", "Model", "Prediction", "Stage"]
 
@@ -140,8 +137,8 @@ class Likelihood(Protocol):
 
     def fit_sums(
         self, rows: Rows, model: Model, coef: np.ndarray, dispersion: float, null_intercept: float | None
-    ) -> FitSums:
-        """Return the sums behind statistics of fit."""
+    ) -> Sums:
+        """Return the sums behind statistics of fit, as `FitSums` of the package's likelihoods has them."""
 
     def prediction_width(self, kind: str) -> int:
         """Return the values per row of a kind of prediction, 0 for one without an axis of its own."""

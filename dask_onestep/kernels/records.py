@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 from typing import Any, Self
@@ -10,13 +10,11 @@ from typing import Any, Self
 import numpy as np
 
 __all__ = [
-    "PARTS",
     "Failure",
     "Findings",
     "Joined",
     "LogLikelihoods",
     "Moments",
-    "Parts",
     "Record",
     "Sums",
     "add",
@@ -29,34 +27,6 @@ class Record:
     """What one task hands to another: Dask is told that it weighs what its fields do."""
 
     __slots__ = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Parts(Record):
-    """What a row has; whatever else it is to have is named here, and nowhere else.
-
-    Attributes
-    ----------
-    x : array-like of shape (m, p)
-        Covariates.
-    y : array-like of shape (m,) or None
-        Response, or labels.
-    weights, offset, groups : array-like of shape (m,) or None
-        As handed to ``fit``; groups are cluster labels.
-    """
-
-    x: Any
-    y: Any = None
-    weights: Any = None
-    offset: Any = None
-    groups: Any = None
-
-    def each(self, function: Callable[[Any], Any]) -> dict[str, Any]:
-        """Return a function of each part by its name; of one that is missing None."""
-        return {name: None if (part := getattr(self, name)) is None else function(part) for name in PARTS}
-
-
-PARTS = tuple(field.name for field in fields(Parts))
 
 
 @dataclass(frozen=True, slots=True)

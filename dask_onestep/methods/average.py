@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dask_onestep.kernels.classes.labels import check_classes
-from dask_onestep.kernels.linear_algebra import factorize
-from dask_onestep.kernels.local_fit import LocalFits, LocalRatios, local_fit, local_ratio
+from dask_onestep.kernels.likelihood.local_fit import LocalFits, LocalRatios, local_fit, local_ratio
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.rows.labels import check_classes
+from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.methods.arguments import check_choice
 from dask_onestep.methods.conclusion import aliasing
 from dask_onestep.methods.estimate import Estimate

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.exceptions import DegreesOfFreedomWarning, NotConvergedWarning
-from dask_onestep.kernels.covariance import dispersion
 from dask_onestep.kernels.lassos.debiasing import LassoPlan, LocalLassos, local_lassos
 from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
+from dask_onestep.kernels.likelihood.covariance import dispersion
 from dask_onestep.kernels.model import Model
 from dask_onestep.methods.arguments import check_choice, check_number, check_positive
 from dask_onestep.methods.lasso_advice import few_digits

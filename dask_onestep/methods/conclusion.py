@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.exceptions import AliasingWarning, DegreesOfFreedomWarning
-from dask_onestep.kernels.covariance import ScoreProducts, degrees_of_freedom, dispersion, sandwich
-from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.likelihood.covariance import ScoreProducts, degrees_of_freedom, dispersion, sandwich
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.solve.linear_algebra import factorize
 
 __all__ = ["aliasing", "coefficients", "conclude"]
 

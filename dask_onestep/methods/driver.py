@@ -19,14 +19,14 @@ from dask.delayed import Delayed
 from dask.tokenize import tokenize
 
 from dask_onestep.graph import Blocks, apply, tree_sum
-from dask_onestep.kernels.block import Joint
+from dask_onestep.graph.progress import persist_shown
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Failure, Findings, Joined
-from dask_onestep.kernels.rows import traits_of
+from dask_onestep.kernels.rows.block import Joint
+from dask_onestep.kernels.rows.rows import traits_of
 from dask_onestep.kernels.threads import one_blas_thread
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Made, Pass, Plan, Settle
-from dask_onestep.progress import persist_shown
 
 __all__ = ["JOINT_BYTES", "Driver", "Outcome", "run", "run_all"]
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from dask_onestep.exceptions import DistanceWarning, PilotWarning, StepWarning, UnlikePilotWarning
-from dask_onestep.kernels.basis import Basis
 from dask_onestep.kernels.pilots.sample import PilotRecord
 from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.solve.basis import Basis
 
 __all__ = ["Estimate"]
 

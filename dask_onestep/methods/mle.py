@@ -9,15 +9,15 @@ import numpy as np
 from dask.delayed import Delayed
 
 from dask_onestep.exceptions import NotConvergedWarning
-from dask_onestep.kernels.ascent import Ascent, Newton
-from dask_onestep.kernels.covariance import COV_TYPES
-from dask_onestep.kernels.likelihood import initial_moments, row_log_likelihoods
-from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.likelihood.covariance import COV_TYPES
+from dask_onestep.kernels.likelihood.sums import initial_moments, row_log_likelihoods
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.corrected_step import direction
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.sample import PilotRecord, Survey
 from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.solve.ascent import Ascent, Newton
+from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.methods.arguments import check_choice, check_positive, seed_of
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate

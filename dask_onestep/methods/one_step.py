@@ -10,7 +10,7 @@ from typing import Any
 
 from dask.delayed import Delayed
 
-from dask_onestep.kernels.covariance import COV_TYPES
+from dask_onestep.kernels.likelihood.covariance import COV_TYPES
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.step import UNUSABLE
@@ -22,7 +22,7 @@ from dask_onestep.methods.one_step_report import report
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan, Settle
 from dask_onestep.methods.sampling import draw_pilot
-from dask_onestep.methods.stepping import Progress, advance, wants_more
+from dask_onestep.methods.steps import Progress, advance, wants_more
 
 __all__ = ["OneStep"]
 

@@ -8,14 +8,14 @@ import numpy as np
 from scipy import stats
 
 from dask_onestep.exceptions import DistanceWarning, PilotWarning, SmallPilotWarning, StepWarning, UnlikePilotWarning
-from dask_onestep.kernels.covariance import ScoreProducts
+from dask_onestep.kernels.likelihood.covariance import ScoreProducts
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.poor_pilot import representation
 from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
-from dask_onestep.methods.stepping import Progress
+from dask_onestep.methods.steps import Progress
 
 __all__ = ["OneStepEstimate", "report"]
 

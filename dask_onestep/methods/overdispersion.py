@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from dask_onestep.exceptions import OverdispersionWarning
-from dask_onestep.kernels.ascent import Ascent
-from dask_onestep.kernels.overdispersion import AlphaNewton, alpha_sums, at_bound, pilot_alpha, with_alpha
+from dask_onestep.kernels.pilots.overdispersion import AlphaNewton, alpha_sums, at_bound, pilot_alpha, with_alpha
+from dask_onestep.kernels.solve.ascent import Ascent
 from dask_onestep.methods.arguments import seed_of
 from dask_onestep.methods.mle import MLE
 from dask_onestep.methods.problem import Problem

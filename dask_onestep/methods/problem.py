@@ -10,8 +10,8 @@ import numpy as np
 from dask.delayed import Delayed
 
 from dask_onestep.graph import Blocks, apply
-from dask_onestep.kernels.covariance import score_products
-from dask_onestep.kernels.likelihood import embedded_moments, moments
+from dask_onestep.kernels.likelihood.covariance import score_products
+from dask_onestep.kernels.likelihood.sums import embedded_moments, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.methods.requests import Pass, Plan
 

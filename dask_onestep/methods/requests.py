@@ -43,7 +43,7 @@ class Pass:
 
     Examples
     --------
-    >>> from dask_onestep.kernels.likelihood import moments
+    >>> from dask_onestep.kernels.likelihood.sums import moments
     >>> from dask_onestep.methods import Pass
     >>> def plan(problem, coef):
     ...     return (yield Pass(moments, problem.model, (coef,), "moments"))  # as problem.total(moments, coef, ...)

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.block import MODEL_ERRORS
-from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
-from dask_onestep.kernels.likelihood import log_likelihoods
-from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.likelihood.covariance import degrees_of_freedom, dispersion
+from dask_onestep.kernels.likelihood.sums import log_likelihoods
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.surrogate import scores
 from dask_onestep.kernels.records import LogLikelihoods
-from dask_onestep.kernels.surrogate import scores
+from dask_onestep.kernels.rows.block import MODEL_ERRORS
+from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.methods.driver import run_all
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem

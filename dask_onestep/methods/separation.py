@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from dask_onestep.exceptions import SeparationWarning
-from dask_onestep.kernels.ascent import Ascent, Newton
-from dask_onestep.kernels.separation import Directed, directed
+from dask_onestep.kernels.likelihood.separation import Directed, directed
+from dask_onestep.kernels.solve.ascent import Ascent, Newton
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan

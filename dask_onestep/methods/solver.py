@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.exceptions import AliasingWarning, DistanceWarning, StepWarning
-from dask_onestep.kernels.aliasing import Dependence, DesignFactor, dependences, design_factor, orthogonal_basis
-from dask_onestep.kernels.basis import Basis
+from dask_onestep.kernels.rows.aliasing import Dependence, DesignFactor, dependences, design_factor, orthogonal_basis
+from dask_onestep.kernels.solve.basis import Basis
 from dask_onestep.methods.conclusion import aliasing
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import estimated

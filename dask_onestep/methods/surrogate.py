@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.exceptions import PilotWarning, UnlikePilotWarning
-from dask_onestep.kernels.ascent import Ascent
-from dask_onestep.kernels.covariance import degrees_of_freedom, dispersion
-from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.likelihood.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import TRUST, PilotFit
+from dask_onestep.kernels.pilots.surrogate import Scores, anchor_block, maximize_surrogate, scores
 from dask_onestep.kernels.records import Moments, Record
-from dask_onestep.kernels.surrogate import Scores, anchor_block, maximize_surrogate, scores
+from dask_onestep.kernels.solve.ascent import Ascent
+from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.methods.arguments import check_choice, check_count, seed_of
 from dask_onestep.methods.conclusion import coefficients, conclude
 from dask_onestep.methods.estimate import Estimate

@@ -19,8 +19,8 @@ from dask_onestep._version import __version__
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
 from dask_onestep.estimators.base import attach
 from dask_onestep.families import FAMILIES
-from dask_onestep.kernels.likelihoods.multinomial import Multinomial
-from dask_onestep.kernels.likelihoods.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.multinomial import Multinomial
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Likelihood, Model
 from dask_onestep.links import LINKS, resolve_link
 from dask_onestep.methods import METHODS, Estimate, FitRecord, Inputs

@@ -13,8 +13,8 @@ import fsspec
 import pandas as pd
 from fsspec.utils import infer_compression
 
+from dask_onestep.graph.progress import persist_shown
 from dask_onestep.kernels.designs.terms import is_numeric
-from dask_onestep.progress import persist_shown
 
 __all__ = ["check_predictions_path", "read_table", "unlike_file", "write_predictions"]
 

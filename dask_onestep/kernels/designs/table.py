@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.terms import Terms, is_numeric
-from dask_onestep.kernels.records import PARTS, Findings
+from dask_onestep.kernels.parts import PARTS
+from dask_onestep.kernels.records import Findings
 
 __all__ = [
     "DROP",

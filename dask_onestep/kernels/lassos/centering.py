@@ -13,11 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from dask_onestep.kernels.likelihood import moments
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix
+from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.rows import Rows, kernel
-from dask_onestep.kernels.split_matrix import SplitMatrix
+from dask_onestep.kernels.rows.rows import kernel
 
 __all__ = ["coefficients_about", "column_shift", "gram_about", "moments_about", "rows_about", "score_about"]
 

@@ -17,10 +17,11 @@ from dask_onestep.kernels.lassos.nodewise import NodewiseRows
 from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
 from dask_onestep.kernels.lassos.penalty import Penalty
 from dask_onestep.kernels.lassos.proximal_newton import LassoFit
-from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.records import Findings, Sums
-from dask_onestep.kernels.rows import Rows, kernel
+from dask_onestep.kernels.rows.rows import kernel
+from dask_onestep.kernels.solve.linear_algebra import factorize
 
 __all__ = ["LassoPlan", "LocalLassos", "local_lassos", "nodewise_share"]
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from dask_onestep.kernels.lassos.descent import penalised_lasso, sweep_together
 from dask_onestep.kernels.lassos.quadratic import profile_out
-from dask_onestep.kernels.linear_algebra import factorize
 from dask_onestep.kernels.records import Sums
+from dask_onestep.kernels.solve.linear_algebra import factorize
 
 __all__ = ["NodewiseRows", "approximate_inverse", "join_rows", "nodewise_rows", "row_shares"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dask_onestep.kernels.lassos.descent import penalised_lasso
-from dask_onestep.kernels.linear_algebra import Factor, factorize
+from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
 
 __all__ = ["Profile", "kkt_residual", "partial_variances", "profile_out", "solve_lasso"]
 

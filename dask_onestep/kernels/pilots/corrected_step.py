@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from dask_onestep.kernels.ascent import Ascent
-from dask_onestep.kernels.linear_algebra import Factor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.curvature import Curvature
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.poor_pilot import retreat
 from dask_onestep.kernels.pilots.step import UNUSABLE, Step, arrive, shorten
+from dask_onestep.kernels.solve.ascent import Ascent
+from dask_onestep.kernels.solve.linear_algebra import Factor
 
 __all__ = ["direction", "take_step"]
 

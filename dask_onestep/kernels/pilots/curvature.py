@@ -7,14 +7,14 @@ from typing import Self
 
 import numpy as np
 
-from dask_onestep.kernels.ascent import Ascent, Newton, climb, rose
-from dask_onestep.kernels.covariance import products
-from dask_onestep.kernels.likelihood import moments, remainders, row_log_likelihoods
-from dask_onestep.kernels.linear_algebra import Factor
+from dask_onestep.kernels.likelihood.covariance import products
+from dask_onestep.kernels.likelihood.sums import moments, remainders, row_log_likelihoods
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.slices import slices
+from dask_onestep.kernels.rows.slices import slices
+from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb, rose
+from dask_onestep.kernels.solve.linear_algebra import Factor
 
 __all__ = ["Curvature"]
 

@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 
-from dask_onestep.kernels.accelerate import accelerated
+from dask_onestep.kernels.compiled.accelerate import accelerated
+from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.sample import ALL_KEYS
-from dask_onestep.kernels.rows import Rows
 
 __all__ = ["keys_below", "row_keys", "smallest_keys"]
 
@@ -111,7 +111,7 @@ def _sequence(seed: int, rows: Rows) -> tuple[int, int, int]:
 
 
 def _compiled_below(seed: int, rows: Rows, bound: int) -> tuple[np.ndarray, np.ndarray]:
-    from dask_onestep.kernels.pilots.philox import values_below
+    from dask_onestep.kernels.compiled.philox import values_below
 
     key, begin, length = _sequence(seed, rows)
     high, low = divmod(key, 2**64)

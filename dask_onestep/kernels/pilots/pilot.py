@@ -6,18 +6,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dask_onestep.kernels.designs.split_matrix import finite_rows
 from dask_onestep.kernels.designs.table import is_finite
-from dask_onestep.kernels.entering import oversized_columns
-from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.linear_algebra import Factor, factorize
-from dask_onestep.kernels.maximum import fit_rows
+from dask_onestep.kernels.likelihood.maximum import fit_rows
+from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.sample import PilotRecord, PilotSample, Survey
 from dask_onestep.kernels.pilots.sampling import survey
 from dask_onestep.kernels.records import Findings, Moments, Record
-from dask_onestep.kernels.rows import Rows, encode
-from dask_onestep.kernels.slices import slices
-from dask_onestep.kernels.split_matrix import finite_rows
+from dask_onestep.kernels.rows.checks import oversized_columns
+from dask_onestep.kernels.rows.rows import encode
+from dask_onestep.kernels.rows.slices import slices
+from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
 
 __all__ = ["TRUST", "PilotFit", "fit_pilot"]
 

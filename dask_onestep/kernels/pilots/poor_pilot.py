@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 from scipy import linalg
 
-from dask_onestep.kernels.likelihood import moments
-from dask_onestep.kernels.linear_algebra import factorize
+from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.solve.linear_algebra import factorize
 
 __all__ = ["is_usable", "representation", "retreat"]
 

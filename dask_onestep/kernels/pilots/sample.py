@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.classes.labels import joined_labels
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix, stack
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Rows, taken
 from dask_onestep.kernels.records import Findings, Record
-from dask_onestep.kernels.rows import Rows, hold, taken
-from dask_onestep.kernels.split_matrix import SplitMatrix, stack
+from dask_onestep.kernels.rows.labels import joined_labels
+from dask_onestep.kernels.rows.rows import hold
 
 __all__ = ["ALL_KEYS", "PILOT_BYTES", "PilotRecord", "PilotSample", "PilotSize", "Survey"]
 

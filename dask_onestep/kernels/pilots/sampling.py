@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from dask_onestep.kernels.classes.labels import block_labels, check_classes
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.keys import keys_below, smallest_keys
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize, Survey
 from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.rows import Rows, kernel
+from dask_onestep.kernels.rows.labels import block_labels, check_classes
+from dask_onestep.kernels.rows.rows import kernel
 
 __all__ = [
     "pilot_rows",

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dask_onestep.kernels.ascent import Ascent, climb
-from dask_onestep.kernels.linear_algebra import Factor, factorize
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.curvature import Curvature
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.records import Moments, Record
+from dask_onestep.kernels.solve.ascent import Ascent, climb
+from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
 
 __all__ = ["UNUSABLE", "Step", "arrive", "shorten"]
 

@@ -1,0 +1,1 @@
+"""What users pass in: arrays, frames and their parts, brought to one form."""

@@ -1,0 +1,318 @@
+"""What users hand in, as Dask collections that lie beside each other block by block."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+from dask import is_dask_collection
+from scipy import sparse
+from sklearn.utils import check_consistent_length, column_or_1d
+
+from dask_onestep.data.frames import cut_frame
+from dask_onestep.kernels.designs.table import unmasked
+
+__all__ = ["Data", "bring_together", "column_names", "in_memory", "is_lazy", "split_columns"]
+
+# NumPy data is cut into blocks of this size whatever the machine, so that the sums' order is fixed.
+_LOCAL_BLOCK_BYTES = 16 * 2**20
+# One of these is what NumPy needs to see more than a single object.
+_ARRAY_LIKE = ("shape", "__array__", "__len__")
+_LABELS = {"y": "y", "weights": "sample_weight", "offset": "offset", "groups": "groups"}
+
+
+@dataclass(frozen=True)
+class Data:
+    """The parts of a data set, all of one kind and in the same blocks.
+
+    Attributes
+    ----------
+    x : dask Array or dask DataFrame
+        Covariates.
+    y, weights, offset, groups : dask Array, dask Series or None
+        One value a row.
+    columns : tuple of str
+        Names of the covariates; ``x0, x1, …`` if they have none.
+    local : bool
+        Whether the data lies in this process.
+    lengths : tuple of int or None
+        Rows of each partition of a frame, if known.
+    """
+
+    x: Any
+    y: Any
+    weights: Any
+    offset: Any
+    groups: Any
+    columns: tuple[str, ...]
+    local: bool = False
+    lengths: tuple[int, ...] | None = None
+
+
+def is_lazy(x: Any) -> bool:
+    """Return whether data is a Dask collection.
+
+    Parameters
+    ----------
+    x : object
+        What a user handed in.
+
+    Returns
+    -------
+    bool
+        False for NumPy, pandas and lists.
+    """
+    return isinstance(x, (da.Array, dd.DataFrame, dd.Series))
+
+
+def in_memory(part: Any, label: str = "X") -> Any:
+    """Return what is not a Dask array or frame as scikit-learn takes it: without masks, and of a kind that has rows.
+
+    Parameters
+    ----------
+    part : object
+        What a user handed in.
+    label : str
+        What it was handed in as.
+
+    Returns
+    -------
+    object
+        An array, a sparse matrix, a frame, a series or a list.
+
+    Raises
+    ------
+    TypeError
+        If it is a generator, a dict, None, a file's name, or a Dask collection of another kind.
+    """
+    if isinstance(part, np.ndarray) or sparse.issparse(part):  # a sparse matrix may be a dict too
+        return unmasked(part)
+    lazy = is_dask_collection(part)
+    if lazy or isinstance(part, (str, bytes, Mapping)) or not any(hasattr(part, name) for name in _ARRAY_LIKE):
+        cure = (
+            "Make it one, with dask.array.from_delayed or dask.dataframe.from_delayed"
+            if lazy
+            else "Read a file by dask.dataframe.read_parquet, collect a generator by list, a dict by pandas.DataFrame"
+        )
+        what = "None" if part is None else f"a {type(part).__name__}"
+        raise TypeError(
+            f"{label} is {what}, not a Dask array or DataFrame, NumPy array, pandas object or list. {cure}."
+        )
+    return part
+
+
+def split_columns(x: Any, parts: dict[str, Any], *, keep: bool = False) -> tuple[Any, dict[str, Any]]:
+    """Take the parts that are given as column names out of a frame.
+
+    Parameters
+    ----------
+    x : object
+        Covariates; a frame, if any part is a name.
+    parts : dict
+        y, weights, offset, groups; a string names a column of `x`.
+    keep : bool, default=False
+        Leave the columns in the frame too, for a formula, which says itself what it reads.
+
+    Returns
+    -------
+    x : object
+        Without these columns.
+    parts : dict
+        With the columns in place of their names.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column.
+    TypeError
+        If `x` has no column names.
+    """
+    named = {name: part for name, part in parts.items() if isinstance(part, str)}
+    if not named:
+        return x, parts
+    if not isinstance(x, (dd.DataFrame, pd.DataFrame)):
+        (name, part), *_ = named.items()
+        raise TypeError(f"{_LABELS[name]}={part!r} names a column, and X is not a DataFrame.")
+    for name, part in named.items():
+        if part not in x.columns:
+            raise ValueError(f"{_LABELS[name]}={part!r} is not a column of X.")
+    rest = x if keep else x.drop(columns=list(named.values()))
+    return rest, parts | {name: x[part] for name, part in named.items()}
+
+
+def bring_together(x: Any, parts: dict[str, Any], columns: tuple[str, ...] | None = None) -> Data:
+    """Return the parts of a data set as Dask collections in the same blocks; nothing is computed.
+
+    Parameters
+    ----------
+    x : dask Array, dask DataFrame, DataFrame, or ndarray of shape (n, p)
+        Covariates.
+    parts : dict
+        y, weights, offset, groups: array-like or Dask collection of shape (n,), or None.
+    columns : tuple of str or None
+        Names of the columns, if `x` no longer has them.
+
+    Returns
+    -------
+    Data
+        The parts.
+
+    Raises
+    ------
+    ValueError
+        If the parts differ in length or in blocks.
+    TypeError
+        If arrays and frames are mixed in a way that cannot be aligned.
+    """
+    columns = column_names(x) if columns is None else columns
+    if is_lazy(x):
+        beside = _beside_frame if isinstance(x, dd.DataFrame) else _beside_array
+        aligned: dict[str, Any] = {name: beside(x, part, _LABELS[name]) for name, part in parts.items()}
+        return Data(x, **aligned, columns=columns)
+    return _cut_table(x, parts, columns) if isinstance(x, pd.DataFrame) else _cut(x, parts, columns)
+
+
+def column_names(x: Any) -> tuple[str, ...]:
+    """Return the names of the covariates: ``x0, x1, …`` where they have none.
+
+    Parameters
+    ----------
+    x : object
+        Covariates of two dimensions.
+
+    Returns
+    -------
+    tuple of str
+        Names.
+
+    Raises
+    ------
+    ValueError
+        If `x` is not two-dimensional, or two columns have one name.
+    TypeError
+        If `x` is a Series.
+    """
+    if isinstance(x, (dd.Series, pd.Series)):
+        raise TypeError("X must be two-dimensional, it is a Series. Use X.to_frame() for one column.")
+    if hasattr(x, "columns"):
+        names = tuple(map(str, x.columns))
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f"X has two columns named {twice[0]!r}. Rename one of them.")
+        return names
+    if x.ndim != 2:
+        raise ValueError(f"X must be two-dimensional, it has shape {x.shape}. Use X.reshape(-1, 1) for one column.")
+    return tuple(f"x{number}" for number in range(x.shape[1]))
+
+
+def _cut(x: np.ndarray, parts: dict[str, Any], columns: tuple[str, ...]) -> Data:
+    """Cut data that lies in this process into blocks."""
+    rows = _block_rows(x)
+    lazy: dict[str, Any] = {}
+    for name, part in parts.items():
+        array = None if part is None else _local_part(x, part, name)
+        lazy[name] = None if array is None else da.from_array(array, chunks=rows, name=False)
+    # asarray=False keeps sparse rows sparse.
+    return Data(da.from_array(x, chunks=(rows, -1), name=False, asarray=False), **lazy, columns=columns, local=True)
+
+
+def _cut_table(x: pd.DataFrame, parts: dict[str, Any], columns: tuple[str, ...]) -> Data:
+    """Cut a frame that lies in this process into partitions."""
+    rows = _block_rows(x)
+    lazy: dict[str, Any] = {}
+    for name, part in parts.items():
+        array = None if part is None else _local_part(x, part, name)
+        lazy[name] = None if array is None else cut_frame(pd.Series(array, index=x.index), rows)[0]
+    frame, lengths = cut_frame(x, rows)
+    return Data(frame, **lazy, columns=columns, local=True, lengths=lengths)
+
+
+def _block_rows(x: Any) -> int:
+    return max(1, _LOCAL_BLOCK_BYTES // (8 * max(x.shape[1], 1)))
+
+
+def _local_part(x: Any, part: Any, name: str) -> np.ndarray:
+    if isinstance(part, (da.Array, dd.Series)):
+        raise TypeError(f"X is in memory and {_LABELS[name]} is a Dask collection: compute it, or make X one too.")
+    part = (
+        part.to_numpy() if isinstance(part, (pd.Series, pd.DataFrame)) else np.asarray(in_memory(part, _LABELS[name]))
+    )
+    # scikit-learn warns of a column vector where one value a row is meant.
+    part = column_or_1d(part, warn=True) if name == "y" else part
+    if part.ndim != 1:
+        raise ValueError(f"{_LABELS[name]} must be one-dimensional: Sample weights must be 1D array or scalar")
+    check_consistent_length(x, part)
+    return part
+
+
+def _beside_array(x: da.Array, part: Any, label: str) -> da.Array | None:
+    """Return one value a row, in the row chunks of X."""
+    if part is None:
+        return None
+    if isinstance(part, (dd.Series, dd.DataFrame)):
+        raise TypeError(
+            f"X is a Dask array and {label} a Dask DataFrame's: pass both as frames, X=frame[columns] and "
+            f"{label}=frame['name'], or both as arrays."
+        )
+    unknown = np.isnan(x.chunks[0]).any()
+    if not isinstance(part, da.Array):
+        if unknown:
+            raise ValueError(
+                f"X has unknown chunk sizes, so {label}, which is in memory, cannot be cut to match. "
+                f"Make {label} a Dask array in the same chunks."
+            )
+        part = _one_dimensional(np.asarray(in_memory(part, label)), label)
+        if len(part) != x.shape[0]:
+            raise ValueError(f"X has {x.shape[0]} rows and {label} has {len(part)}.")
+        return da.from_array(part, chunks=(x.chunks[0],), name=False)
+    part = _one_dimensional(part, label)
+    if unknown or np.isnan(part.chunks[0]).any():
+        if x.numblocks[0] != part.numblocks[0]:
+            raise ValueError(
+                f"X is in {x.numblocks[0]} row blocks and {label} in {part.numblocks[0]}, of unknown sizes. "
+                "Take both from the same source."
+            )
+    elif x.shape[0] != part.shape[0]:
+        raise ValueError(f"X has {x.shape[0]} rows and {label} has {part.shape[0]}.")
+    elif x.chunks[0] != part.chunks[0]:
+        pairs = enumerate(zip(x.chunks[0], part.chunks[0], strict=False))
+        where = next((f"block {i} has {a} rows in X and {b} in {label}" for i, (a, b) in pairs if a != b), "")
+        where = where or f"X is in {x.numblocks[0]} row blocks and {label} in {part.numblocks[0]}"
+        raise ValueError(
+            f"X and {label} are chunked differently along the rows: {where}. "
+            f"Use {label} = {label}.rechunk(X.chunks[0])."
+        )
+    return part
+
+
+def _one_dimensional(part: Any, label: str) -> Any:
+    if part.ndim == 2 and part.shape[1] == 1:
+        return part[:, 0]
+    if part.ndim != 1:
+        raise ValueError(f"{label} must hold one value a row, it has shape {part.shape}.")
+    return part
+
+
+def _beside_frame(x: dd.DataFrame, part: Any, label: str) -> Any:
+    """Return one value a row, in the partitions of X."""
+    if part is None:
+        return None
+    if isinstance(part, dd.DataFrame) and len(part.columns) == 1:
+        part = part[part.columns[0]]
+    if isinstance(part, da.Array):
+        part = dd.from_dask_array(part)
+    if not isinstance(part, dd.Series):
+        raise TypeError(
+            f"X is a Dask DataFrame, whose partitions have unknown lengths, so {label} cannot be cut to match. "
+            f"Pass {label} as a column's name, or as a Dask Series from the same frame."
+        )
+    if part.npartitions != x.npartitions:
+        raise ValueError(
+            f"X has {x.npartitions} partitions and {label} has {part.npartitions}: take both from the same frame."
+        )
+    return part

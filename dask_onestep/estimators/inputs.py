@@ -1,0 +1,182 @@
+"""From what a user hands over to data that a model can be fitted to, or applied to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import dask
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from dask_onestep.data.frames import is_frame, pick_columns, read_terms
+from dask_onestep.data.inputs import Data, bring_together, column_names, in_memory, is_lazy, split_columns
+from dask_onestep.graph import gather
+from dask_onestep.kernels.designs.terms import Terms
+from dask_onestep.methods import FitRecord, Problem, Session
+
+__all__ = ["Reading", "scheduler_of"]
+
+
+class Reading:
+    """Data of ``fit``, whose columns set the model's, and later data, brought to the same columns."""
+
+    feature_names_in_: np.ndarray
+    fit_intercept: bool
+    formula: str | None
+    solver: str
+    verbose: bool
+    record_: FitRecord
+
+    def _read(self, X: Any, parts: dict[str, Any]) -> tuple[Data, Terms | None]:
+        """Bring the data of ``fit`` together, and set the number and the names of its columns."""
+        X, parts = split_columns(X, parts, keep=self.formula is not None)
+        named = column_names(X) if is_frame(X) or is_lazy(X) else None
+        X = X.infer_objects() if isinstance(X, pd.DataFrame) else X
+        terms = read_terms(X, self.formula, bool(self.fit_intercept))
+        if terms is None and not is_lazy(X):
+            least = 0 if self.fit_intercept else 1
+            X = validate_data(
+                self, in_memory(X), accept_sparse="csr", reset=True, ensure_all_finite=False, ensure_min_features=least
+            )
+            return bring_together(X, parts, named), None
+        columns = column_names(X) if terms is None else terms.columns
+        if not columns and terms is None and not self.fit_intercept:
+            raise ValueError(
+                "Found array with 0 feature(s), and there is no intercept: pass columns, or fit_intercept=True."
+            )
+        self.n_features_in_ = len(columns)
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        if is_frame(X):
+            if all(isinstance(name, str) for name in X.columns):  # as scikit-learn has them
+                self.feature_names_in_ = np.array(columns, dtype=object)
+            X = pick_columns(X, _columns_read(terms, columns, parts["y"]), ignored=None)
+        return bring_together(X, parts, columns), terms
+
+    def _data(self, X: Any, parts: dict[str, Any], *, response: bool = True) -> Data:
+        """Bring later data together, its columns as ``fit`` had them; `response` is whether y is wanted."""
+        X, parts = split_columns(X, parts, keep=self.formula is not None)
+        design = self.record_.design
+        names = getattr(self, "feature_names_in_", () if design is None else design.terms.columns)
+        if design is not None and not is_frame(X):
+            raise TypeError(
+                f"fit had a DataFrame with columns {list(names)}, and X is {type(X).__name__}: pass a frame."
+            )
+        columns = None
+        if is_frame(X) and len(names):
+            # scikit-learn raises where the order differs; names say which column is which.
+            terms = None if design is None else design.terms
+            wanted = _columns_read(terms, tuple(names), parts["y"], response=response)
+            ignored = self.record_.inputs.in_frame if self.formula is None else None
+            X, columns = pick_columns(X, wanted, ignored=ignored), tuple(names)
+        if design is None and not is_lazy(X):
+            least = 0 if self.fit_intercept else 1
+            X = validate_data(
+                self, in_memory(X), accept_sparse="csr", reset=False, ensure_all_finite=False, ensure_min_features=least
+            )
+        elif design is None and X.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} "
+                "features as input."
+            )
+        return bring_together(X, parts, columns)
+
+    def _require(self, **given: Any) -> None:
+        """Raise if fit had a weight or an offset and this call has not."""
+        inputs = self.record_.inputs
+        for name, had in (("sample_weight", inputs.had_weight), ("offset", inputs.had_offset)):
+            if name in given and had and given[name] is None:
+                raise ValueError(f"fit had {name}= and this call has not: pass it here too, for these rows.")
+
+    def _problem(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Problem:
+        """Return the fitted model beside data, labels to be encoded by the classes of the fit."""
+        check_is_fitted(self)
+        self._require(sample_weight=sample_weight, offset=offset)
+        parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": None}
+        data = self._data(X, parts)
+        return Problem(
+            self.record_.model,
+            gather(data.x, data.y, data.weights, data.offset, lengths=data.lengths),
+            solver=self.solver,
+            scheduler=scheduler_of(data),
+            verbose=self.verbose,
+            classes=getattr(self, "classes_", None),
+        )
+
+    def total(
+        self,
+        kernel: Callable[..., Any],
+        X: Any,
+        y: Any = None,
+        *,
+        arguments: tuple = (),
+        name: str = "total",
+        encoded: bool = True,
+        sample_weight: Any = None,
+        offset: Any = None,
+    ) -> Any:
+        """Return the sum over all blocks of ``kernel(rows, model, *arguments)``, the model as fitted.  One pass.
+
+        Parameters
+        ----------
+        kernel : callable
+            A function at a module's top level, from `Rows` to a record with ``+``.
+        X, y, sample_weight, offset
+            As for ``fit``.
+        arguments : tuple
+            What the kernel takes besides.
+        name : str
+            What the dashboard calls the tasks.
+        encoded : bool, default=True
+            Whether labels are encoded by the classes of the fit; an unseen one is then an error.
+
+        Returns
+        -------
+        record
+            The sum.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> from dask_onestep.kernels.likelihood.sums import moments
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> glm = GLMRegressor("poisson").fit(X, y)
+        >>> glm.total(moments, X, y, arguments=(glm.record_.coef,)).n
+        2000
+        """
+        problem = self._problem(X, y, sample_weight, offset)
+        session = Session(problem if encoded else replace(problem, classes=None))
+        return session.value(session.total(kernel, *arguments, name=name))
+
+
+def _columns_read(terms: Terms | None, columns: tuple[str, ...], y: Any, *, response: bool = True) -> tuple[str, ...]:
+    """Return the columns that a frame must have: those of y among them, where the formula tells y."""
+    told = None if terms is None else terms.response
+    if not response or (told is None and y is not None):
+        return columns
+    if told is None:
+        raise ValueError("y is None and no formula has it on the left: pass y, or write formula='y ~ ...'.")
+    if y is not None:
+        raise ValueError(f"y is the formula's left-hand side, {told.name!r}, and y= was passed too: drop one.")
+    return tuple(dict.fromkeys((*columns, *told.columns)))
+
+
+def scheduler_of(data: Data) -> str | None:
+    """Return the threads of this process for data that lies in it, unless the user chose otherwise.
+
+    Parameters
+    ----------
+    data : Data
+        What is computed.
+
+    Returns
+    -------
+    str or None
+        Dask's scheduler; None for Dask's own choice.
+    """
+    chosen = dask.config.get("scheduler", None)
+    return "threads" if data.local and chosen in (None, "dask.distributed") else None

@@ -1,0 +1,232 @@
+"""What a fitted model says of itself without seeing data again."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from dask_onestep.exceptions import with_pointer
+from dask_onestep.inference import TestResult, coefficient_table, wald
+from dask_onestep.inference.fit_statistics import FitStatistics
+from dask_onestep.inference.hypotheses import parse_hypothesis
+from dask_onestep.inference.summaries import Summary
+from dask_onestep.methods import FitRecord, OneStep, resolve_method
+
+__all__ = ["Reporting"]
+
+
+class Reporting:
+    """Coefficient tables, intervals, Wald tests and summaries."""
+
+    record_: FitRecord
+
+    def coef_table(self, level: float = 0.95) -> pd.DataFrame:
+        """Return coefficients with standard errors, tests and intervals.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Level of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            One row a coefficient, "intercept" first; columns coef, std_err, z, p_value, ci_lower, ci_upper.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> glm.coef_table().columns.tolist()
+        ['coef', 'std_err', 'z', 'p_value', 'ci_lower', 'ci_upper']
+        """
+        check_is_fitted(self)
+        record = self.record_
+        return coefficient_table(record.names, record.coef, record.covariance, level)
+
+    def conf_int(self, level: float = 0.95) -> pd.DataFrame:
+        """Return confidence intervals of the coefficients.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Their level.
+
+        Returns
+        -------
+        DataFrame
+            One row a coefficient; columns ci_lower, ci_upper.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> narrow, wide = glm.conf_int(0.5), glm.conf_int(0.99)
+        >>> bool((wide["ci_lower"] < narrow["ci_lower"]).all())
+        True
+        """
+        return self.coef_table(level)[["ci_lower", "ci_upper"]]
+
+    def wald_test(self, null: Any) -> TestResult:
+        """Return the Wald test of a null hypothesis; no pass over the data.
+
+        Parameters
+        ----------
+        null : str, list of str, dict, or tuple of two arrays
+            Coefficients or terms of the formula that are zero jointly, name → value, constraints such as ``"x1 = x2"``
+            (extra ``formula``), or (R, r) for R β = r; R alone has r = 0.  Of more than two classes a covariate stands
+            for its coefficients of all classes, and "class:name" for one.
+
+        Returns
+        -------
+        TestResult
+            χ²(s), or F(s, N − d) for families with a dispersion.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> result = glm.wald_test({"x0": 0.1, "x1": -0.5})
+        >>> result.null, result.df
+        ('x0 = 0.1, x1 = -0.5', 2)
+        """
+        check_is_fitted(self)
+        record = self.record_
+        asked = parse_hypothesis(null, record.names, record.by_regressor, record.by_term, record.coef)
+        return wald(record.coef, record.covariance, asked.matrix, asked.value, record.df_denom, asked.text)
+
+    def summary(
+        self, X: Any = None, y: Any = None, *, sample_weight: Any = None, offset: Any = None, level: float = 0.95
+    ) -> Summary:
+        """Return the fit to be read: a table in a terminal, HTML in a notebook.
+
+        Without data it shows what the fit left; with data, also ``fit_statistics``, for one pass.
+
+        Parameters
+        ----------
+        X, y, sample_weight, offset
+            As for ``fit``, or nothing.
+        level : float, default=0.95
+            Level of the intervals.
+
+        Returns
+        -------
+        Summary
+            Printed or displayed by itself.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> glm = GLMRegressor("poisson").fit(X, y)
+        >>> text = str(glm.summary())
+        >>> text.splitlines()[0]
+        'GLMRegressor: poisson with log link, by OneStep'
+        >>> max(len(line) for line in text.splitlines())
+        80
+        """
+        table = self.coef_table(level)
+        estimate, model = self.record_.estimate, self.record_.model
+        facts = [
+            ("rows", f"{estimate.n_samples:,}"),
+            ("family", model.family.name),
+            ("passes", str(estimate.n_passes)),
+            ("link", self._link_name()),
+            ("dispersion", f"{estimate.dispersion:.4g}"),
+            ("covariance", self.record_.cov_type),
+            ("decrement", "unknown" if np.isnan(estimate.decrement) else f"{estimate.decrement:.3g}"),
+        ]
+        if hasattr(estimate, "pilot_size"):
+            facts.append(("pilot rows", f"{estimate.pilot_size:,}"))
+        if estimate.solver == "qr":
+            facts.append(("solver", f"qr (condition {estimate.condition:.1g})"))
+        if estimate.n_missing:
+            facts.append(("rows dropped", f"{estimate.n_missing:,}"))
+        if X is not None:
+            facts += _shown(self.fit_statistics(X, y, sample_weight=sample_weight, offset=offset))  # type: ignore[attr-defined]
+        elif not model.family.has_dispersion:
+            # Inside the fit φ is 1, so that for other families this is not the log-likelihood.
+            facts.append(_loglik(estimate))
+        notes = tuple(with_pointer(category, text) for category, text in estimate.warnings)
+        return Summary(
+            self._title(),
+            self._verdict(),
+            tuple(facts),
+            table,
+            level,
+            notes,
+        )
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """Return scikit-learn's diagram for a notebook, with the verdict first once fitted."""
+        bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+        if "text/html" in bundle and hasattr(self, "estimate_"):
+            first = f"<b>{escape(self._title())}</b><br>{escape(self._verdict())}"
+            bundle["text/html"] = f"<p>{first}</p>{bundle['text/html']}"
+        return bundle
+
+    def _title(self) -> str:
+        record = self.record_
+        return f"{type(self).__name__}: {record.model.family.name} with {self._link_name()} link, by {record.method}"
+
+    def _link_name(self) -> str:
+        link = self.record_.model.link
+        return getattr(link, "name", type(link).__name__)
+
+    def _verdict(self) -> str:
+        estimate, rank = self.record_.estimate, self.record_.rank
+        times = {1: "once", 2: "twice"}.get(estimate.n_passes, f"{estimate.n_passes} times")
+        read = f"{estimate.n_samples:,} rows read {times}"
+        if not np.isfinite(estimate.decrement):
+            return f"{read}."
+        share = max(estimate.decrement, 0.0) / max(rank * estimate.dispersion, 1e-300)
+        method = self._method()
+        if estimate.in_doubt and share <= getattr(method, "tol", np.inf):
+            return f"{read}; how far from the MLE is in doubt: see the warnings."
+        far = "at the MLE" if share < 1e-12 else f"about {np.sqrt(share):.2g} standard errors from the MLE"
+        return f"{read}; {far}{_sufficed(method, estimate, share)}."
+
+    def _method(self) -> Any:
+        return resolve_method(self.method)  # type: ignore[attr-defined]
+
+
+def _sufficed(method: Any, estimate: Any, share: float) -> str:
+    """Return whether the steps of a one-step fit were enough, by the tolerance that its warning goes by."""
+    if not isinstance(method, OneStep):
+        return ""
+    steps, were = ("one step", "was") if estimate.n_iter == 1 else (f"{estimate.n_iter} steps", "were")
+    return f": {steps} {were} {'enough' if share <= method.tol else 'not enough'}"
+
+
+def _loglik(estimate: Any) -> tuple[str, str]:
+    """Return the log-likelihood that a fit left, and whether it is an estimate."""
+    name = "log-likelihood (estimated)" if estimate.loglik_estimated else "log-likelihood"
+    if np.isnan(estimate.loglik):
+        return name, "unknown"
+    return name, f"{estimate.loglik:.2f}" if abs(estimate.loglik) < 1e7 else f"{estimate.loglik:.9g}"
+
+
+def _shown(fit: FitStatistics) -> list[tuple[str, str]]:
+    return [
+        ("log-likelihood", f"{fit.llf:.6g}"),
+        ("null log-likelihood", f"{fit.llnull:.6g}"),
+        ("deviance", f"{fit.deviance:.6g}"),
+        ("null deviance", f"{fit.null_deviance:.6g}"),
+        ("Pearson chi2", f"{fit.pearson_chi2:.6g}"),
+        ("residual df", f"{fit.df_resid:g}"),
+        ("AIC", f"{fit.aic:.6g}"),
+        ("BIC", f"{fit.bic:.6g}"),
+        ("pseudo R2 (McFadden)", f"{fit.mcfadden:.4g}"),
+        ("pseudo R2 (Nagelkerke)", f"{fit.nagelkerke:.4g}"),
+    ]

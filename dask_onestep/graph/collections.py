@@ -1,0 +1,175 @@
+"""How the parts of a data set meet, block by block, and which tasks serve which block."""
+
+from __future__ import annotations
+
+from graphlib import TopologicalSorter
+from typing import Any
+
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+from dask.core import flatten, get, get_dependencies, istask
+from dask.delayed import Delayed
+from dask.task_spec import Alias, DataNode, GraphNode, List, Task, TaskRef
+from dask.tokenize import tokenize
+from dask.typing import Key
+from distributed import Future
+
+from dask_onestep.graph.blocks import Blocks
+from dask_onestep.kernels.designs.table import unmasked
+from dask_onestep.kernels.parts import PARTS, Block
+
+__all__ = ["gather"]
+
+
+def gather(
+    x: Any,
+    y: Any,
+    weights: Any = None,
+    offset: Any = None,
+    groups: Any = None,
+    lengths: tuple[int, ...] | None = None,
+) -> Blocks:
+    """Bring the parts of a data set together, block by block; nothing is computed.
+
+    Parameters
+    ----------
+    x : dask Array of shape (n, p), or dask DataFrame
+        Covariates; column chunks are joined.
+    y, weights, offset, groups : dask Array of shape (n,), dask Series, or None
+        Of the same kind as `x`, and in as many blocks.
+    lengths : tuple of int or None
+        Rows of each partition of a frame, if known; an array knows its own.
+
+    Returns
+    -------
+    Blocks
+        The blocks.
+
+    Examples
+    --------
+    >>> from dask_onestep.datasets import make_glm
+    >>> from dask_onestep.graph import gather
+    >>> X, y, coef = make_glm(1000, 2, chunks=500)
+    >>> len(gather(X, y, weights=y * 0 + 1))
+    2
+    """
+    given = {name: part for name, part in zip(PARTS, (x, y, weights, offset, groups), strict=True) if part is not None}
+    names = tuple(given)
+    if isinstance(x, da.Array):
+        blocks = _gather_arrays(names, list(given.values()))
+        known = not np.isnan(x.chunks[0]).any()
+        lengths = tuple(int(n) for n in x.chunks[0]) if known else None
+        row_bytes = x.dtype.itemsize * x.shape[1]
+    else:
+        blocks = dd.map_partitions(
+            _frame_block, *given.values(), names, meta=pd.Series([], dtype=object), align_dataframes=False
+        )
+        row_bytes = 8 * len(x.columns)
+    annotations = _annotations(given.values())
+    graph, keys = _materialise(blocks)
+    owned, shared = _split_by_owner(graph, keys)
+    return Blocks(keys, owned, shared, lengths, row_bytes, annotations, tokenize(keys))
+
+
+def _gather_arrays(names: tuple[str, ...], parts: list[da.Array]) -> da.Array:
+    x = parts[0] if parts[0].numblocks[1] == 1 else parts[0].rechunk({1: -1})
+    pairs: list[Any] = [x, "ij"]
+    for part in parts[1:]:
+        pairs += [part, "i"]
+    # Output index "ij", not "i": only so can X's load be fused into the task.
+    return da.blockwise(
+        _array_block,
+        "ij",
+        *pairs,
+        names=names,
+        adjust_chunks={"i": 1, "j": 1},
+        align_arrays=False,
+        dtype=object,
+        meta=np.empty((0, 0), dtype=object),
+        token="rows",
+    )
+
+
+def _array_block(*parts: Any, names: tuple[str, ...]) -> np.ndarray:
+    out = np.empty((1, 1), dtype=object)
+    out[0, 0] = Block(**dict(zip(names, map(unmasked, parts), strict=True)))
+    return out
+
+
+def _frame_block(*parts: Any) -> pd.Series:
+    *columns, names = parts
+    return pd.Series([Block(**dict(zip(names, columns, strict=True)))], dtype=object)
+
+
+def _annotations(parts: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part in parts:
+        for layer in getattr(getattr(part, "dask", None), "layers", {}).values():
+            found |= layer.annotations or {}
+    return found
+
+
+def _materialise(collection: Any) -> tuple[dict[Key, Any], tuple[Key, ...]]:
+    """Return the optimised graph of a collection, every task of it a `GraphNode`."""
+    original = collection.__dask_graph__()
+    if hasattr(collection, "optimize"):
+        collection = collection.optimize()
+        keys = list(flatten(collection.__dask_keys__()))
+        graph = dict(Delayed.__dask_optimize__(collection.__dask_graph__(), keys))
+    else:
+        # By itself: `dask.optimize` would make an expression and a collection of it.
+        keys = list(flatten(collection.__dask_keys__()))
+        graph = dict(collection.__dask_optimize__(original, keys))
+    nodes = {key: _as_node(key, value, graph) for key, value in graph.items()}
+    # Persisted blocks on a cluster are futures, which optimisation leaves out of the graph.
+    futures = {key: original[key] for node in nodes.values() for key in _dependencies(node) if key not in nodes}
+    return nodes | futures, tuple(keys)
+
+
+def _as_node(key: Key, value: Any, graph: dict) -> Any:
+    """Return a task of the older tuple form as a `Task`; data and tasks pass as they are."""
+    if isinstance(value, GraphNode):
+        return value
+    if isinstance(value, (str, tuple)) and not istask(value) and value in graph:
+        return Alias(key, value)
+    if not istask(value):
+        return value
+    inputs = list(get_dependencies(graph, key))
+    return Task(key, _run_tuple, value, tuple(inputs), List(*(TaskRef(k) for k in inputs)))
+
+
+def _run_tuple(task: tuple, keys: tuple, values: list) -> Any:
+    return get({**dict(zip(keys, values, strict=True)), "tuple-task": task}, "tuple-task")
+
+
+def _split_by_owner(
+    graph: dict[Key, Any], keys: tuple[Key, ...]
+) -> tuple[tuple[tuple[GraphNode, ...], ...], dict[Key, Any]]:
+    """Give each task, and data in memory, to the block that alone needs it; the rest, and futures, is shared.
+
+    Dask's local schedulers go through all data that has a key once for each task.
+    """
+    needs = {key: _dependencies(node) for key, node in graph.items()}
+    users: dict[Key, set] = {key: set() for key in graph}
+    block_of = {key: number for number, key in enumerate(keys)}
+    owned: list[list[GraphNode]] = [[] for _ in keys]
+    shared: dict[Key, Any] = {}
+    # From the blocks back to the loads: a task's users are known before it is met.
+    for key in reversed(list(TopologicalSorter(needs).static_order())):
+        node = graph[key]
+        owners = {block_of[key]} if key in block_of else users[key]
+        (owner,) = owners if len(owners) == 1 else (None,)
+        if owner is not None and not isinstance(node, Future):
+            owned[owner].append(node if isinstance(node, GraphNode) else DataNode(key, node))
+        else:
+            shared[key] = node
+            owners = {None}
+        for needed in needs[key]:
+            users[needed] |= owners
+    return tuple(tuple(reversed(tasks)) for tasks in owned), shared
+
+
+def _dependencies(node: Any) -> frozenset:
+    return node.dependencies if isinstance(node, GraphNode) else frozenset()

@@ -1,0 +1,145 @@
+"""Statistics of fit: likelihood, deviances, information criteria, pseudo-R²."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.likelihood.goodness import FitSums
+from dask_onestep.kernels.model import Model
+
+__all__ = ["FitStatistics", "finish"]
+
+
+@dataclass(frozen=True)
+class FitStatistics:
+    """How well a model fits, under the names and with the values of statsmodels' ``GLMResults``.
+
+    Attributes
+    ----------
+    nobs : float
+        Rows; with frequency weights their sum.
+    df_model, df_resid : float
+        d − 1, and N − d; for C classes d − (C − 1), as statsmodels' MNLogit.
+    llf : float
+        Log-likelihood with all constants, at `scale`; for gaussian with identity link at its own
+        maximum, D/N, as statsmodels has it.
+    llnull : float
+        Log-likelihood of the null model, an intercept and the offset, at `scale`.
+    deviance, null_deviance : float
+        Residual and null deviance.
+    pearson_chi2 : float
+        Pearson χ².
+    scale : float
+        φ̂ of the fit.
+    aic : float
+        −2 llf + 2d; like statsmodels', it does not count φ.
+    bic : float
+        −2 llf + d log N.
+    mcfadden : float
+        1 − llf/llnull.
+    cox_snell : float
+        1 − exp{2(llnull − llf)/N}.
+    nagelkerke : float
+        Cox and Snell's over its maximum, 1 − exp(2 llnull/N); for discrete y.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(10_000, 3, family="poisson", random_state=0)
+    >>> fit = GLMRegressor("poisson").fit(X, y).fit_statistics(X, y)
+    >>> fit.df_resid, fit.deviance < fit.null_deviance
+    (9996.0, True)
+    """
+
+    nobs: float
+    df_model: float
+    df_resid: float
+    llf: float
+    llnull: float
+    deviance: float
+    null_deviance: float
+    pearson_chi2: float
+    scale: float
+    aic: float
+    bic: float
+    mcfadden: float
+    cox_snell: float
+    nagelkerke: float
+
+    def to_series(self) -> pd.Series:
+        """Return the statistics by name.
+
+        Returns
+        -------
+        Series
+            One value a statistic.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> glm.fit_statistics(X, y).to_series()["df_resid"]
+        np.float64(1997.0)
+        """
+        return pd.Series(asdict(self))
+
+
+def finish(model: Model, sums: FitSums, rank: int, dispersion: float) -> FitStatistics:
+    """Return the statistics that sums over all rows make.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    sums : FitSums
+        Sums over all rows, at β̂ and φ̂.
+    rank : int
+        d.
+    dispersion : float
+        φ̂.
+
+    Returns
+    -------
+    FitStatistics
+        The statistics.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="binomial")
+    >>> glm = GLMClassifier().fit(X, y)
+    >>> fit = glm.fit_statistics(X, y)  # one pass, whose sums are finished so
+    >>> bool(abs(fit.aic - (fit.deviance + 2 * 3)) < 1e-6)
+    True
+    """
+    n = sums.weight if model.weight_type == "frequency" else float(sums.n)
+    null_deviance = sums.null.deviance if sums.offset_null is None else sums.offset_null
+    # ℓ(μ, φ) + D(μ)/2φ is the same for every μ.
+    null = sums.loglik + (sums.deviance - null_deviance) / (2.0 * dispersion)
+    llf = sums.loglik
+    if model.quadratic:
+        llf += sums.deviance / (2.0 * dispersion) - n / 2.0 * (1.0 + np.log(sums.deviance / (n * dispersion)))
+    cox_snell = float(-np.expm1(2.0 * (null - llf) / n))
+    return FitStatistics(
+        nobs=n,
+        df_model=float(rank - model.likelihood.n_predictors),
+        df_resid=n - rank,
+        llf=llf,
+        llnull=null,
+        deviance=sums.deviance,
+        null_deviance=null_deviance,
+        pearson_chi2=sums.pearson,
+        scale=dispersion,
+        aic=-2.0 * llf + 2.0 * rank,
+        bic=-2.0 * llf + rank * float(np.log(n)),
+        mcfadden=1.0 - llf / null,
+        cox_snell=cox_snell,
+        nagelkerke=float(cox_snell / -np.expm1(2.0 * null / n)),
+    )

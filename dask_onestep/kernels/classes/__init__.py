@@ -1,1 +1,0 @@
-"""Labels of a classification, and the multinomial logit of more than two."""

@@ -1,0 +1,451 @@
+"""The compiled loops behind `dask_onestep.kernels.compiled.slices`.
+
+Rows are taken in tiles that stay in L1 cache.  A tile holds columns in panels of four: a panel's rows lie one after the
+other, four numbers each, and rows and columns that are not there are zeros.  Once as it is and once weighted, a panel
+with up to three others gives 48 products, whose sums over a tile's rows stay in registers.  Meanwhile the rows of the
+next tile are on their way from memory.
+
+All loops are in this one file, since numba finds by the file's date whether what it has on disk is of today.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from dask_onestep.kernels.compiled.accelerate import OPTIONS, compiled
+from dask_onestep.kernels.compiled.instructions import (
+    add,
+    exponential,
+    load,
+    multiply,
+    multiply_add,
+    prefetch,
+    same,
+    store,
+    totals,
+)
+
+__all__ = ["add_natural_sums", "add_sparse_sums", "add_sums"]
+
+# Rows of a tile, a multiple of 8. With a power of two the same rows of all panels would share a set of L1 cache.
+_TILE = 48
+_LINE = 64  # bytes that memory hands over at a time
+
+
+@numba.njit(**OPTIONS)
+def _addresses(x, start, stop):
+    """Return where in memory rows start … stop begin and end; nowhere if they do not lie one after the other."""
+    row = x.shape[1] * x.itemsize
+    if x.strides[1] != x.itemsize or x.strides[0] != row:
+        return 0, 0
+    return x.ctypes.data + start * row, x.ctypes.data + min(stop, x.shape[0]) * row
+
+
+@numba.njit(**OPTIONS)
+def _fill(x, start, stop, tile):
+    """Write rows start … stop into a tile."""
+    rows, p = stop - start, x.shape[1]
+    whole = p - p % 4 if rows == _TILE and x.strides[1] == x.itemsize else 0
+    for near in range(0, _TILE if whole else 0, 8):  # rows are read about in the order of memory
+        for j in range(0, whole, 4):
+            for i in range(near, near + 8):
+                store(tile, _TILE * j + 4 * i, load(x[start + i], j))
+    for j in range(whole, p):
+        at = _TILE * (j - j % 4) + j % 4
+        for i in range(rows):
+            tile[at + 4 * i] = x[start + i, j]
+        for i in range(rows, _TILE):
+            tile[at + 4 * i] = 0.0
+
+
+@numba.njit(**OPTIONS)
+def _weigh(tile, values, weights, scaled, of_values, of_weights):
+    """Weight a tile's rows, and add the sums of their columns: times the values, and times the weights."""
+    for panel in range(0, len(tile), 4 * _TILE):
+        v0 = v1 = v2 = v3 = w0 = w1 = w2 = w3 = same(0.0)  # sums wait for one another, but not for those of other rows
+        for i in range(0, _TILE, 4):
+            at = panel + 4 * i
+            x0, x1, x2, x3 = load(tile, at), load(tile, at + 4), load(tile, at + 8), load(tile, at + 12)
+            y0, y1 = multiply(x0, same(weights[i])), multiply(x1, same(weights[i + 1]))
+            y2, y3 = multiply(x2, same(weights[i + 2])), multiply(x3, same(weights[i + 3]))
+            store(scaled, at, y0)
+            store(scaled, at + 4, y1)
+            store(scaled, at + 8, y2)
+            store(scaled, at + 12, y3)
+            w0, w1, w2, w3 = add(w0, y0), add(w1, y1), add(w2, y2), add(w3, y3)
+            v0, v1 = multiply_add(x0, same(values[i]), v0), multiply_add(x1, same(values[i + 1]), v1)
+            v2, v3 = multiply_add(x2, same(values[i + 2]), v2), multiply_add(x3, same(values[i + 3]), v3)
+        first = panel // _TILE
+        _add_to(of_values, first, add(add(v0, v1), add(v2, v3)))
+        _add_to(of_weights, first, add(add(w0, w1), add(w2, w3)))
+
+
+@numba.njit(**OPTIONS)
+def _add_values(tile, values, of_values):
+    """Add the sums of a tile's columns times the values."""
+    for panel in range(0, len(tile), 4 * _TILE):
+        v0 = v1 = v2 = v3 = same(0.0)
+        for i in range(0, _TILE, 4):
+            at = panel + 4 * i
+            v0, v1 = (
+                multiply_add(load(tile, at), same(values[i]), v0),
+                multiply_add(load(tile, at + 4), same(values[i + 1]), v1),
+            )
+            v2, v3 = (
+                multiply_add(load(tile, at + 8), same(values[i + 2]), v2),
+                multiply_add(load(tile, at + 12), same(values[i + 3]), v3),
+            )
+        _add_to(of_values, panel // _TILE, add(add(v0, v1), add(v2, v3)))
+
+
+@numba.njit(**OPTIONS)
+def _add_to(total, at, value):
+    store(total, at, add(load(total, at), value))
+
+
+@numba.njit(**OPTIONS)
+def _add_block(gram, at, width, s0, s1, s2, s3):
+    """Add four rows of four to a matrix whose rows have this width."""
+    _add_to(gram, at, s0)
+    _add_to(gram, at + width, s1)
+    _add_to(gram, at + 2 * width, s2)
+    _add_to(gram, at + 3 * width, s3)
+
+
+@numba.njit(**OPTIONS)
+def _add_one(x, y, gram, at, width):
+    """Add the products of a panel's four columns with those of a weighted one."""
+    s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = same(0.0)  # of even rows, and of odd ones
+    for i in range(0, 4 * _TILE, 8):
+        a, b = load(y, i), load(y, i + 4)
+        s0, t0 = multiply_add(same(x[i]), a, s0), multiply_add(same(x[i + 4]), b, t0)
+        s1, t1 = multiply_add(same(x[i + 1]), a, s1), multiply_add(same(x[i + 5]), b, t1)
+        s2, t2 = multiply_add(same(x[i + 2]), a, s2), multiply_add(same(x[i + 6]), b, t2)
+        s3, t3 = multiply_add(same(x[i + 3]), a, s3), multiply_add(same(x[i + 7]), b, t3)
+    _add_block(gram, at, width, add(s0, t0), add(s1, t1), add(s2, t2), add(s3, t3))
+
+
+@numba.njit(**OPTIONS)
+def _add_two(x, y, gram, at, width):
+    """Add the products of a panel's four columns with those of two weighted ones that follow one another."""
+    s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = same(0.0)
+    for i in range(0, 4 * _TILE, 4):
+        a, b = load(y, i), load(y, i + 4 * _TILE)
+        z = same(x[i])
+        s0, t0 = multiply_add(z, a, s0), multiply_add(z, b, t0)
+        z = same(x[i + 1])
+        s1, t1 = multiply_add(z, a, s1), multiply_add(z, b, t1)
+        z = same(x[i + 2])
+        s2, t2 = multiply_add(z, a, s2), multiply_add(z, b, t2)
+        z = same(x[i + 3])
+        s3, t3 = multiply_add(z, a, s3), multiply_add(z, b, t3)
+    _add_block(gram, at, width, s0, s1, s2, s3)
+    _add_block(gram, at + 4, width, t0, t1, t2, t3)
+
+
+@numba.njit(**OPTIONS)
+def _add_three(x, y, gram, at, width):
+    """Add the products of a panel's four columns with those of three weighted ones that follow one another.
+
+    With three of weights and one column there are sixteen registers, which is what processors have.
+    """
+    s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = u0 = u1 = u2 = u3 = same(0.0)
+    for i in range(0, 4 * _TILE, 4):
+        a, b, c = load(y, i), load(y, i + 4 * _TILE), load(y, i + 8 * _TILE)
+        z = same(x[i])
+        s0, t0, u0 = multiply_add(z, a, s0), multiply_add(z, b, t0), multiply_add(z, c, u0)
+        z = same(x[i + 1])
+        s1, t1, u1 = multiply_add(z, a, s1), multiply_add(z, b, t1), multiply_add(z, c, u1)
+        z = same(x[i + 2])
+        s2, t2, u2 = multiply_add(z, a, s2), multiply_add(z, b, t2), multiply_add(z, c, u2)
+        z = same(x[i + 3])
+        s3, t3, u3 = multiply_add(z, a, s3), multiply_add(z, b, t3), multiply_add(z, c, u3)
+    _add_block(gram, at, width, s0, s1, s2, s3)
+    _add_block(gram, at + 4, width, t0, t1, t2, t3)
+    _add_block(gram, at + 8, width, u0, u1, u2, u3)
+
+
+@numba.njit(**OPTIONS)
+def _add_products(tile, scaled, gram, ahead, until):
+    """Add the products of a tile's columns with the weighted ones, in the blocks at and below the diagonal.
+
+    Between the blocks memory from the address `ahead` on is asked for, a few lines at a time, since more cannot be
+    under way.
+    """
+    panel = 4 * _TILE
+    panels = len(tile) // panel
+    width = 4 * panels
+    lines = 1 + (until - ahead) // (_LINE * max(1, panels * (panels + 1) // 6))
+    for b in range(0, panels, 3):  # three weighted panels stay in cache, and all others pass by
+        for a in range(b, panels):
+            for address in range(ahead, min(ahead + _LINE * lines, until), _LINE):
+                prefetch(address)
+            ahead += _LINE * lines
+            x, y, at = tile[a * panel :], scaled[b * panel :], 4 * (a * width + b)
+            if a == b:
+                _add_one(x, y, gram, at, width)
+            elif a == b + 1:
+                _add_two(x, y, gram, at, width)
+            else:
+                _add_three(x, y, gram, at, width)
+
+
+@numba.njit(**OPTIONS)
+def _add_sums_of_panels(of_values, of_weights, of_products, sums, gram):
+    """Add what was summed in panels to X'v and, if there is room for it, X'WX, whose first rows are the constant's."""
+    p, width = len(sums) - 1, len(of_values)
+    for i in range(p):
+        sums[i + 1] += of_values[i]
+    if len(gram) == 0:
+        return
+    for i in range(p):
+        gram[i + 1, 0] += of_weights[i]
+        for j in range(i + 1):
+            gram[i + 1, j + 1] += of_products[i * width + j]
+    for i in range(p + 1):
+        for j in range(i):
+            gram[j, i] = gram[i, j]
+
+
+_VECTOR = "Array(float64, 1, 'C', readonly=True)"
+_BUFFER = "float64[:, ::1]"
+
+
+@compiled(f"void(Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, float64[::1], {_BUFFER})")
+def add_sums(x, values, weights, sums, gram):
+    """Add Σ vᵢzᵢ and Σ wᵢzᵢzᵢ', where zᵢ is 1 and then xᵢ.
+
+    Parameters
+    ----------
+    x : ndarray of shape (m, p)
+        Covariates, of any layout.
+    values, weights : ndarray of shape (m,)
+        v and w, of any sign.
+    sums : ndarray of shape (p + 1,)
+        What Σ vᵢzᵢ is added to.
+    gram : ndarray of shape (p + 1, p + 1)
+        What Σ wᵢzᵢzᵢ' is added to; symmetric.
+    """
+    width = 4 * ((x.shape[1] + 3) // 4)
+    tile, scaled = np.zeros(width * _TILE), np.zeros(width * _TILE)
+    value, weight = np.zeros(_TILE), np.zeros(_TILE)
+    of_values, of_weights, of_products = np.zeros(width), np.zeros(width), np.zeros(width * width)
+    for start in range(0, x.shape[0], _TILE):
+        stop = min(start + _TILE, x.shape[0])
+        _fill(x, start, stop, tile)
+        for i in range(_TILE):
+            there = start + i < stop
+            value[i], weight[i] = values[start + i] if there else 0.0, weights[start + i] if there else 0.0
+        sums[0] += value.sum()
+        gram[0, 0] += weight.sum()
+        _weigh(tile, value, weight, scaled, of_values, of_weights)
+        _add_products(tile, scaled, of_products, 0, 0)  # who has η has read all rows
+    _add_sums_of_panels(of_values, of_weights, of_products, sums, gram)
+
+
+@numba.njit(**OPTIONS)
+def _linear_predictor(tile, level, slopes, offset, eta):
+    """Write η of a tile's rows; an offset without elements is none."""
+    for i in range(0, _TILE, 4):
+        e0 = e1 = e2 = e3 = same(0.0)
+        for j in range(0, len(slopes), 4):
+            slope, at = load(slopes, j), _TILE * j + 4 * i
+            e0, e1 = multiply_add(load(tile, at), slope, e0), multiply_add(load(tile, at + 4), slope, e1)
+            e2, e3 = multiply_add(load(tile, at + 8), slope, e2), multiply_add(load(tile, at + 12), slope, e3)
+        store(eta, i, add(totals(e0, e1, e2, e3), same(level)))
+    for i in range(len(offset)):
+        eta[i] += offset[i]
+
+
+@numba.njit(**OPTIONS)
+def _exponentiate(numbers):
+    """Put exponentials in the place of a tile's numbers."""
+    for i in range(0, _TILE, 4):
+        store(numbers, i, exponential(load(numbers, i)))
+
+
+@numba.njit(**OPTIONS)
+def _logistic(y, weights, eta, residual, weight):
+    """Write the residuals and weights of Bernoulli rows, and return Σ wᵢ(yᵢηᵢ − log(1 + exp ηᵢ))."""
+    m, loglik, product = len(y), 0.0, 1.0
+    for i in range(_TILE):
+        weight[i] = -abs(eta[i])
+    _exponentiate(weight)  # one of a number that is not positive: both tails keep all their digits
+    for i in range(m):
+        product *= 1.0 + weight[i]
+    # A tile's product of numbers from 1 to 2 does not overflow, and one logarithm does for all; of a product near 1
+    # it would have lost digits.
+    together = len(weights) == 0 and product > 2.0
+    if together:
+        loglik = -math.log(product)
+    for i in range(m):
+        row = y[i] * eta[i] - max(eta[i], 0.0)
+        if not together:
+            row -= math.log1p(weight[i])
+        loglik += weights[i] * row if len(weights) else row
+    for i in range(m):
+        larger = 1.0 / (1.0 + weight[i])
+        smaller = weight[i] * larger
+        residual[i] = y[i] - (larger if eta[i] >= 0 else smaller)
+        weight[i] = larger * smaller
+    return loglik
+
+
+@numba.njit(**OPTIONS)
+def _poisson(y, weights, eta, residual, weight):
+    """Write the residuals and weights of Poisson rows, and return Σ wᵢ(yᵢηᵢ − exp ηᵢ)."""
+    loglik = 0.0
+    for i in range(_TILE):
+        weight[i] = eta[i]
+    _exponentiate(weight)
+    for i in range(len(y)):
+        residual[i] = y[i] - weight[i]
+    for i in range(len(y)):
+        row = y[i] * eta[i] - weight[i]
+        loglik += weights[i] * row if len(weights) else row
+    return loglik
+
+
+@numba.njit(**OPTIONS)
+def _normal(y, weights, eta, residual, weight):
+    """Write the residuals and weights of normal rows, and return −Σ wᵢ(yᵢ − ηᵢ)²/2."""
+    squares = 0.0
+    for i in range(len(y)):
+        weight[i] = 1.0
+        residual[i] = y[i] - eta[i]
+    for i in range(len(y)):
+        square = residual[i] * residual[i]
+        squares += weights[i] * square if len(weights) else square
+    return -0.5 * squares
+
+
+@compiled(
+    f"float64(int64, Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, {_VECTOR}, float64, {_VECTOR}, "
+    f"float64[::1], {_BUFFER})"
+)
+def add_natural_sums(law, x, y, weights, offset, level, slopes, score, information):
+    """Add score and information of rows whose η is the family's natural parameter, and return the log-likelihood.
+
+    Parameters
+    ----------
+    law : int
+        0 for binomial, 1 for Poisson, 2 for normal.
+    x : ndarray of shape (m, p)
+        Covariates, of any layout.
+    y : ndarray of shape (m,)
+        Response.
+    weights, offset : ndarray of shape (m,) or (0,)
+        Without elements where there are none.
+    level : float
+        The constant's coefficient.
+    slopes : ndarray of shape (p,)
+        The covariates' coefficients.
+    score : ndarray of shape (p + 1,)
+        What is added to, the constant first.
+    information : ndarray of shape (p + 1, p + 1) or (0, 0)
+        What is added to; symmetric.  Without elements where none is wanted.
+
+    Returns
+    -------
+    float
+        The log-likelihood without the family's ``log_base_measure``.
+    """
+    p = x.shape[1]
+    width = 4 * ((p + 3) // 4)
+    tile, scaled = np.zeros(width * _TILE), np.zeros(width * _TILE)
+    eta, residual, weight = np.zeros(_TILE), np.zeros(_TILE), np.zeros(_TILE)
+    of_values, of_weights, of_products = np.zeros(width), np.zeros(width), np.zeros(width * width)
+    loglik, all_slopes = 0.0, np.zeros(width)
+    for j in range(p):  # an assignment of slices would compile, for seconds, what it says of shapes that differ
+        all_slopes[j] = slopes[j]
+    for start in range(0, x.shape[0], _TILE):
+        stop = min(start + _TILE, x.shape[0])
+        m = stop - start
+        _fill(x, start, stop, tile)
+        _linear_predictor(tile, level, all_slopes, offset[start:stop], eta)
+        if law == 0:
+            loglik += _logistic(y[start:stop], weights[start:stop], eta, residual, weight)
+        elif law == 1:
+            loglik += _poisson(y[start:stop], weights[start:stop], eta, residual, weight)
+        else:
+            loglik += _normal(y[start:stop], weights[start:stop], eta, residual, weight)
+        if len(weights):
+            for i in range(m):
+                residual[i] *= weights[start + i]
+                weight[i] *= weights[start + i]
+        residual[m:], weight[m:] = 0.0, 0.0
+        score[0] += residual.sum()
+        ahead, until = _addresses(x, stop, stop + _TILE)
+        if len(information) == 0:
+            for address in range(ahead, until, _LINE):
+                prefetch(address)
+            _add_values(tile, residual, of_values)
+            continue
+        information[0, 0] += weight.sum()
+        _weigh(tile, residual, weight, scaled, of_values, of_weights)
+        _add_products(tile, scaled, of_products, ahead, until)
+    _add_sums_of_panels(of_values, of_weights, of_products, score, information)
+    return loglik
+
+
+@numba.njit(**OPTIONS)
+def _mirror(gram, places, first):
+    """Write what is below the diagonal above it; the i-th of the places has nothing before the first[i]-th."""
+    for i in range(len(places)):
+        for j in range(first[i], i):
+            gram[places[j], places[i]] = gram[places[i], places[j]]
+
+
+def _of_sparse(index: str) -> str:
+    indices = f"Array({index}, 1, 'C', readonly=True)"
+    rows = "Array(float64, 2, 'C', readonly=True)"
+    places = "Array(int64, 1, 'C', readonly=True)"
+    return (
+        f"void({_VECTOR}, {indices}, {indices}, {rows}, {_VECTOR}, {_VECTOR}, {places}, "
+        f"float64[::1], {_BUFFER}, {_BUFFER})"
+    )
+
+
+@compiled([_of_sparse("int32"), _of_sparse("int64")])
+def add_sparse_sums(data, indices, starts, dense, values, weights, places, sums, mixed, gram):
+    """Add Σ vᵢsᵢ, Σ wᵢsᵢzᵢ' and Σ wᵢsᵢsᵢ', where sᵢ are a row's sparse columns and zᵢ its dense ones.
+
+    Parameters
+    ----------
+    data : ndarray of shape (nnz,)
+        Elements of m sparse rows of b columns, row by row.
+    indices : ndarray of shape (nnz,) of int
+        Their columns, increasing in each row.
+    starts : ndarray of shape (m + 1,) of int
+        Where each row starts, and where the last ends.
+    dense : ndarray of shape (m, a)
+        The dense columns.
+    values, weights : ndarray of shape (m,)
+        v and w, of any sign.
+    places : ndarray of shape (b,) of int
+        Which columns of the design the sparse ones are, increasing.
+    sums : ndarray of shape (b,)
+        What Σ vᵢsᵢ is added to.
+    mixed : ndarray of shape (b, a)
+        What Σ wᵢsᵢzᵢ' is added to.
+    gram : ndarray of shape (a + b, a + b)
+        What Σ wᵢsᵢsᵢ' is added to, in the sparse columns' places; symmetric.
+    """
+    first = np.arange(len(places))
+    for i in range(len(values)):
+        v, w = values[i], weights[i]
+        for j in range(starts[i], starts[i + 1]):
+            column, x = indices[j], data[j]
+            weighted = w * x
+            sums[column] += v * x
+            row = mixed[column]
+            for k in range(dense.shape[1]):
+                row[k] += weighted * dense[i, k]
+            first[column] = min(first[column], indices[starts[i]])
+            row = gram[places[column]]
+            for k in range(starts[i], j + 1):
+                row[places[indices[k]]] += weighted * data[k]
+    _mirror(gram, places, first)

@@ -1,0 +1,101 @@
+"""How blocks differ from each other under one model: observed beside expected, block by block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.records import Record
+from dask_onestep.kernels.rows.rows import kernel
+from dask_onestep.kernels.rows.slices import slices
+
+__all__ = ["BlockFit", "BlockFits", "compare_blocks"]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFit(Record):
+    """A block beside the model.
+
+    Attributes
+    ----------
+    number : int
+        The block's number.
+    n, n_missing : int
+        Rows used, and dropped.
+    weight : float
+        Σ wᵢ.
+    observed, expected : float
+        Σ wᵢyᵢ and Σ wᵢμᵢ.
+    variance : float
+        Σ wᵢ V(μᵢ): the variance of ``observed``, at φ = 1.
+    """
+
+    number: int
+    n: int
+    n_missing: int
+    weight: float
+    observed: float
+    expected: float
+    variance: float
+
+    def __add__(self, other: BlockFit) -> BlockFit:
+        sums = (getattr(self, f.name) + getattr(other, f.name) for f in fields(self)[1:])
+        return BlockFit(self.number, *sums)
+
+    def z(self, dispersion: float) -> float:
+        """Return how many standard deviations the block's mean is from what the model expects."""
+        spread = np.sqrt(dispersion * self.variance)
+        return float((self.observed - self.expected) / spread) if spread > 0 else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFits(Record):
+    """The blocks, in order; ``+`` joins.
+
+    Attributes
+    ----------
+    blocks : tuple of BlockFit
+        One a block.
+    """
+
+    blocks: tuple[BlockFit, ...]
+
+    def __add__(self, other: BlockFits) -> BlockFits:
+        if self.blocks and other.blocks and self.blocks[-1].number == other.blocks[0].number:  # pieces of one block
+            middle = self.blocks[-1] + other.blocks[0]
+            return BlockFits((*self.blocks[:-1], middle, *other.blocks[1:]))
+        return BlockFits(self.blocks + other.blocks)
+
+
+@kernel
+def compare_blocks(rows: Rows, model: Model, coef: np.ndarray) -> BlockFits:
+    """Return a block beside the model.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block, labels encoded.
+    model : Model
+        The model.
+    coef : ndarray of shape (d,)
+        β̂, without NaN.
+
+    Returns
+    -------
+    BlockFits
+        Of one block.
+    """
+    expected = variance = 0.0
+    for part in slices(rows, model):
+        mean = model.link.inverse(part.linear_predictor(coef))
+        weights = np.ones(len(mean)) if part.weights is None else part.weights
+        expected += float(np.dot(weights, mean))
+        variance += float(np.dot(weights, model.family.variance(mean)))
+    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+    observed = float(np.dot(weights, rows.y))
+    return BlockFits(
+        (BlockFit(rows.number, len(rows), rows.n_missing, float(weights.sum()), observed, expected, variance),)
+    )

@@ -1,0 +1,230 @@
+"""The maximum-likelihood fit of one block by itself, and what forbids it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dask_onestep.kernels.likelihood.covariance import degrees_of_freedom, dispersion
+from dask_onestep.kernels.likelihood.maximum import fit_rows
+from dask_onestep.kernels.likelihood.sums import log_likelihoods
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.records import Findings, Record, Sums
+from dask_onestep.kernels.rows.labels import block_labels
+from dask_onestep.kernels.rows.rows import encode, hold, kernel
+from dask_onestep.kernels.solve.ascent import Ascent
+
+__all__ = ["LocalFits", "LocalRatios", "fit_block", "local_fit", "local_ratio"]
+
+_CURE = (
+    "Make the blocks larger or mix them, with X.rechunk or a shuffle, or choose a method that needs no "
+    "local fits, such as method='one-step'."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFits(Record):
+    """The local fits of K blocks, O(d²) numbers each; ``+`` puts them side by side.
+
+    Attributes
+    ----------
+    n_rows, n_missing : int
+        Usable rows, and rows dropped for missing values, in all.
+    labels : ndarray or None
+        The labels seen, sorted, of a classification.
+    numbers : ndarray of shape (K,)
+        The blocks' numbers; blocks without rows have no fit.
+    n : ndarray of shape (K,)
+        Their usable rows; the sum of their weights, where these are frequencies.
+    coef : ndarray of shape (K, d)
+        Local MLEs, with 0 for columns that are aliased in the block.
+    kept : ndarray of shape (K, d) of bool
+        Columns that are not.
+    information : ndarray of shape (K, d, d)
+        Expected information of each block at its MLE.
+    dispersion, df_resid, loglik : ndarray of shape (K,)
+        φ̂ₖ (1 for families without one), nₖ − d, and ℓₖ at the local MLE at φ = 1.
+    """
+
+    n_rows: int
+    n_missing: int
+    labels: np.ndarray | None
+    numbers: np.ndarray
+    n: np.ndarray
+    coef: np.ndarray
+    kept: np.ndarray
+    information: np.ndarray
+    dispersion: np.ndarray
+    df_resid: np.ndarray
+    loglik: np.ndarray
+
+    def __add__(self, other: LocalFits) -> LocalFits:
+        seen = [labels for labels in (self.labels, other.labels) if labels is not None]
+        beside = ("numbers", "n", "coef", "kept", "information", "dispersion", "df_resid", "loglik")
+        return LocalFits(
+            self.n_rows + other.n_rows,
+            self.n_missing + other.n_missing,
+            np.unique(np.concatenate(seen)) if seen else None,
+            **{name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in beside},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRatios(Sums):
+    """Sums over blocks of what each block's own likelihood-ratio test is made of.
+
+    Attributes
+    ----------
+    loglik, deviance : float
+        Σₖ of ℓₖ(β̂ₖ) − ℓₖ(β̂₀ₖ), and of Dₖ(β̂₀ₖ) − Dₖ(β̂ₖ), both at φ = 1.
+    df : int
+        Restrictions, counted in each block.
+    pearson : float or None
+        Σₖ of the larger models' Pearson χ²; None for families without a dispersion.
+    df_resid : float
+        Σₖ (nₖ − d).
+    """
+
+    loglik: float
+    deviance: float
+    df: int
+    pearson: float | None
+    df_resid: float
+
+
+@kernel(whole="a block has a fit of its own")
+def local_fit(rows: Rows, model: Model) -> LocalFits | Findings:
+    """Return the maximum-likelihood fit of a block, its labels learned on the way.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block; labels of a classification not yet encoded.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    LocalFits or Findings
+        The fit, of no block where there are no rows; or why the block has none.
+    """
+    d = len(model.names)
+    if len(rows) == 0:
+        none = np.empty(0)
+        shape = np.empty((0, d))
+        return LocalFits(
+            0, rows.n_missing, None, none.astype(int), none, shape, shape > 0, np.empty((0, d, d)), none, none, none
+        )
+    fitted = fit_block(rows, model)
+    if isinstance(fitted, Findings):
+        return fitted
+    _, fit, labels = fitted
+    df_resid = degrees_of_freedom(fit.sums, model, fit.factor.rank)
+    return LocalFits(
+        len(rows),
+        rows.n_missing,
+        labels,
+        np.array([rows.number]),
+        np.array([df_resid + fit.factor.rank], dtype=np.float64),
+        np.where(fit.factor.kept, fit.coef, 0.0)[None],
+        fit.factor.kept[None],
+        fit.sums.information[None],
+        np.array([dispersion(fit.sums.pearson, df_resid)]),
+        np.array([df_resid], dtype=np.float64),
+        np.array([fit.sums.loglik]),
+    )
+
+
+@kernel(whole="a block has fits of its own")
+def local_ratio(rows: Rows, model: Model, restricted: Model) -> LocalRatios | Findings:
+    """Return a block's own likelihood ratio of two nested models, both fitted to the block.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model, restricted : Model
+        The larger model, and the same with coefficients fixed.
+
+    Returns
+    -------
+    LocalRatios or Findings
+        The ratio, 0 where there are no rows; or why the block has no fit.
+    """
+    if len(rows) == 0:
+        return LocalRatios(0.0, 0.0, 0, 0.0 if model.family.has_dispersion else None, 0.0)
+    fitted = fit_block(rows, model)
+    if isinstance(fitted, Findings):
+        return fitted
+    encoded, larger, _ = fitted
+    held = hold(encoded, restricted)
+    coef, rank = np.empty(0), 0
+    if restricted.names:
+        smaller = fit_rows(held, restricted)
+        coef, rank = smaller.coef, smaller.factor.rank
+    full = log_likelihoods(encoded, model, larger.coef[np.newaxis])
+    null = log_likelihoods(held, restricted, coef[np.newaxis])
+    return LocalRatios(
+        float(full.loglik[0] - null.loglik[0]),
+        float(null.deviance[0] - full.deviance[0]),
+        larger.factor.rank - rank,
+        larger.sums.pearson,
+        degrees_of_freedom(larger.sums, model, larger.factor.rank),
+    )
+
+
+def fit_block(rows: Rows, model: Model) -> tuple[Rows, Ascent, np.ndarray | None] | Findings:
+    """Return a block's rows, encoded by its own labels, with their fit and these labels.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block; labels of a classification not yet encoded.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    rows : Rows
+        The same, labels encoded.
+    fit : Ascent
+        The local maximum-likelihood fit, which has converged.
+    labels : ndarray of shape (2,) or None
+        The block's labels, of a classification.
+
+    In their place come `Findings` if the block has too few rows, one class only, more than two, or
+    no maximum-likelihood estimate.
+    """
+    d = len(model.names)
+    usable = len(rows) if rows.weights is None else int(np.count_nonzero(rows.weights))
+    if not len(rows):
+        cure = "Drop empty blocks, or take anchor='pilot'."
+        return Findings((("no rows for a local fit", 0, cure),), (rows.number,))
+    if usable <= d:
+        return _poor(rows, f"too few rows for a local fit of {d} coefficients", usable)
+    labels: Any = None
+    if model.classify:
+        labels = block_labels(rows)
+        if isinstance(labels, Findings):
+            return labels
+        if len(labels) == 1:
+            return _poor(rows, f"one class only for a local fit, {labels.tolist()[0]!r}", usable)
+        if len(labels) > 2:
+            what = "Only binary classification is supported. The type of the target is multiclass: y has the labels "
+            cure = "More than two classes are fitted by method='one-step', 'mle' or 'pilot' with the logit link."
+            return Findings(((what + ", ".join(map(repr, labels[:5].tolist())), 0, cure),), (rows.number,))
+        encoded = encode(rows, labels)
+        assert isinstance(encoded, Rows)
+        rows = encoded
+    fit = fit_rows(rows, model)
+    if not fit.converged:
+        what = "no maximum-likelihood estimate for a local fit: the rows are separated, or y has one value only"
+        return _poor(rows, what, usable)
+    return rows, fit, labels
+
+
+def _poor(rows: Rows, what: str, count: int) -> Findings:
+    return Findings(((what, count, _CURE),), (rows.number,))

@@ -1,0 +1,54 @@
+"""The maximum-likelihood fit of rows that are in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dask_onestep.kernels.likelihood.sums import initial_moments, moments
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb
+from dask_onestep.kernels.solve.linear_algebra import factorize
+
+__all__ = ["fit_rows"]
+
+
+def fit_rows(rows: Rows, model: Model, start: np.ndarray | None = None, *, max_iter: int = 30) -> Ascent:
+    """Return the maximum-likelihood fit of rows that are in memory.
+
+    Parameters
+    ----------
+    rows : Rows
+        The rows, labels encoded.
+    model : Model
+        The model.
+    start : ndarray of shape (d,) or None
+        Where to start; None for one weighted least-squares fit to the family's starting means.
+    max_iter : int
+        Maximum number of Newton steps; separated rows never converge.
+
+    Returns
+    -------
+    Ascent
+        The fit; not converged if the rows are separated.
+    """
+    intercept = model.has_intercept
+
+    def objective(coef: np.ndarray) -> Moments:
+        return moments(rows, model, coef)
+
+    if start is None:
+        first = initial_moments(rows, model)
+        if np.isfinite(first.information).all() and np.isfinite(first.score).all():
+            start = factorize(first.information, intercept=intercept).solve(first.score)
+        elif (start := model.likelihood.safe_start(rows, model)) is None:
+            # Some y has no linear predictor, such as a negative one under the log link.
+            start = np.zeros(len(model.names))
+    sums = objective(start)
+    if (
+        not (sums.is_finite() and np.isfinite(sums.loglik))
+        and (safe := model.likelihood.safe_start(rows, model)) is not None
+    ):
+        start, sums = safe, objective(safe)
+    return climb(Ascent.begin(start, sums, Newton(intercept), max_iter), objective)

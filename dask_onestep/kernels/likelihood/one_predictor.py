@@ -1,0 +1,398 @@
+"""The likelihood of models with one linear predictor per row: a family and a link."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dask_onestep.families import Family, Gaussian
+from dask_onestep.kernels.algebra import Slice
+from dask_onestep.kernels.likelihood.goodness import FitSums, NullDeviance
+from dask_onestep.kernels.model import Model, Prediction
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.records import LogLikelihoods, Moments
+from dask_onestep.kernels.rows.slices import slices
+from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.kernels.threads import one_blas_thread
+from dask_onestep.links import LinkLike, mean_and_derivative
+
+__all__ = ["OnePredictor"]
+
+
+@dataclass(frozen=True)
+class OnePredictor:
+    """A generalized linear model of one mean per row, g(μ) = x'β + offset.
+
+    A likelihood of one's own that is no family, such as a robust loss, is a subclass that overrides `working`,
+    `row_log_likelihood` and `deviances`, and says that it is not `natural`.
+
+    Attributes
+    ----------
+    family : Family
+        The distribution of y.
+    link : LinkLike
+        g.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.families import Poisson
+    >>> from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
+    >>> from dask_onestep.links import resolve_link
+    >>> poisson = OnePredictor(Poisson(), resolve_link("log"))
+    >>> mean, residual, weight = poisson.working(np.array([2.0]), np.array([0.0]))
+    >>> mean.tolist(), residual.tolist(), weight.tolist()
+    ([1.0], [1.0], [1.0])
+    """
+
+    family: Family
+    link: LinkLike
+
+    n_predictors: ClassVar[int] = 1
+    stages: ClassVar[tuple] = ()
+    takes_offset: ClassVar[bool] = True
+    residual_kinds: ClassVar[tuple[str, ...]] = ("response", "pearson", "deviance", "working")
+
+    @property
+    def natural(self) -> bool:
+        """Whether η is the natural parameter of the family."""
+        natural = self.family.natural_link
+        return natural is not None and getattr(self.link, "name", None) == natural
+
+    @property
+    def quadratic(self) -> bool:
+        """Whether the log-likelihood is quadratic in β: the normal distribution with its own link."""
+        return type(self.family) is Gaussian and self.natural
+
+    @property
+    def separable(self) -> bool:
+        """Whether rows may have no finite maximum: binomial with a link onto the line, or zeros of a log link."""
+        link = getattr(self.link, "name", None)
+        if self.family.name == "binomial":
+            return link in ("logit", "probit", "cloglog")
+        return self.family.name in ("poisson", "negative-binomial", "tweedie") and link == "log"
+
+    def coefficient_names(self, regressors: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the names of the coefficients, which are those of the design's columns."""
+        return regressors
+
+    # Rows
+
+    def working(self, y: np.ndarray, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return μ, (y − μ)μ'/V(μ) and μ'²/V(μ) of each row.
+
+        Parameters
+        ----------
+        y, eta : ndarray of shape (m,)
+            Response and linear predictor.
+
+        Returns
+        -------
+        mean, residual, weight : ndarray of shape (m,)
+            The mean; the derivative of the log-likelihood in η; the expected information in η.
+        """
+        mean, derivative = mean_and_derivative(self.link, eta)
+        return mean, *self._residual_and_weight(y, mean, derivative)
+
+    def row_log_likelihood(
+        self, y: np.ndarray, eta: np.ndarray, mean: np.ndarray, information: np.ndarray
+    ) -> np.ndarray:
+        """Return log p(y; μ) at φ = 1 for rows of weight 1; −inf where μ is not a mean of the family.
+
+        Parameters
+        ----------
+        y, eta, mean : ndarray
+            Response, linear predictor and mean, of shapes that broadcast.
+        information : ndarray
+            The expected information in η, which where η is the natural parameter is dμ/dη; not used elsewhere.
+
+        Returns
+        -------
+        ndarray
+            Log-likelihoods.
+        """
+        if self.natural:
+            return self.family.natural_log_likelihood(y, eta, mean, information)
+        valid = self.family.valid_mean(mean)
+        if valid.all():
+            return self.family.log_likelihood(y, mean)
+        loglik = self.family.log_likelihood(y, np.where(valid, mean, 1.0))
+        return np.where(valid, loglik, -np.inf)
+
+    def deviances(self, y: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """Return the deviance of each row at φ = 1."""
+        return self.family.deviance(y, mean)
+
+    def row_log_likelihoods(self, part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
+        """Return the log-likelihood of each row at β, for weight 1."""
+        eta = part.linear_predictor(coef)
+        return self.row_log_likelihood(part.y, eta, *mean_and_derivative(self.link, eta))
+
+    def row_residuals(self, part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
+        """Return the derivative of each row's log-likelihood in its linear predictor."""
+        return self.working(part.y, part.linear_predictor(coef))[1]
+
+    def row_remainders(self, part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
+        """Return what of each row's residual at β + δ is not linear in δ."""
+        eta, ahead = part.linear_predictor(coef), part.times(step)
+        _, before, weight = self.working(part.y, eta)
+        _, after, _ = self.working(part.y, eta + ahead)
+        return after - before + weight * ahead
+
+    def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return how far each row's linear predictor moves, and how far the wrong way; `moves` of shape (m, 1)."""
+        move = moves[:, 0]
+        if self.family.name == "binomial":
+            return np.abs(move), np.where(y == 1, -move, np.where(y == 0, move, np.abs(move)))
+        return np.abs(move), np.where(y == 0, move, np.abs(move))
+
+    # Sums over rows
+
+    def moments(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
+        """Return log-likelihood, score and expected information at β."""
+        return self._sum_slices(rows, model, coef)
+
+    def initial_moments(self, rows: Rows, model: Model) -> Moments:
+        """Return the sums of the first weighted least-squares fit, its mean the family's starting value."""
+        return self._sum_slices(rows, model, None)
+
+    def log_likelihoods(self, rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoods:
+        """Return log-likelihoods and deviances at several β, one per row of `coefs`."""
+        loglik, deviance = np.zeros(len(coefs)), np.zeros(len(coefs))
+        with np.errstate(all="ignore"):
+            for part in slices(rows, model):
+                eta = part.linear_predictor(coefs.T)
+                mean, derivative = mean_and_derivative(self.link, eta)
+                y = part.y[:, None]
+                weights = np.ones(len(y)) if part.weights is None else part.weights
+                loglik += np.dot(weights, self.row_log_likelihood(y, eta, mean, derivative))
+                deviance += np.dot(weights, self.deviances(y, mean))
+        return LogLikelihoods(len(rows), loglik, deviance)
+
+    def _residual_and_weight(
+        self, y: np.ndarray, mean: np.ndarray, derivative: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if self.natural:
+            return y - mean, derivative
+        quotient = derivative / self.family.variance(mean)
+        return (y - mean) * quotient, derivative * quotient
+
+    def _sum_slices(self, rows: Rows, model: Model, coef: np.ndarray | None) -> Moments:
+        d = len(model.names)
+        chi2: tuple = (0.0, np.zeros(d)) if self.family.has_dispersion else (None, None)
+        sums: list | None = None
+        with np.errstate(all="ignore"):  # what is not finite shows in the sums
+            for part in slices(rows, model):
+                found = self._slice_sums(part, coef)
+                # The first slice's become the total: of 1,000 columns a second matrix costs more than the rows.
+                sums = list(found) if sums is None else [_added(a, b) for a, b in zip(sums, found, strict=True)]
+        total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
+        return Moments(len(rows), total, *(sums or (0.0, np.zeros(d), np.zeros((d, d)), *chi2)))
+
+    def _slice_sums(self, part: Slice, coef: np.ndarray | None) -> tuple:
+        """Return log-likelihood, score, information, Pearson χ² and its gradient of a slice, the latter two or None."""
+        y, weights, family = part.y, part.weights, self.family
+        if coef is not None and self.natural and (summed := part.natural_sums(family, coef)) is not None:
+            loglik, score, information = summed
+            # Under the normal distribution χ² is Σ w(y − η)², the log-likelihood times −2.
+            pearson, gradient = (-2.0 * loglik, -2.0 * score) if self.quadratic else (None, None)
+            constant = family.log_base_measure(y)
+            if constant is not None:
+                loglik += _weighted_sum(constant, weights)
+            return loglik, score, information, pearson, gradient
+        if coef is None:
+            mean = family.initial_mean(y, np.ones_like(y) if weights is None else weights)
+            eta = self.link.link(mean)
+            # Under natural links μ' is V(μ), which takes no exponential.
+            derivative = family.variance(mean) if self.natural else self.link.inverse_derivative(eta)
+            residual, weight = self._residual_and_weight(y, mean, derivative)
+            residual = residual + weight * (eta if part.offset is None else eta - part.offset)
+            loglik = -np.inf
+        else:
+            eta = part.linear_predictor(coef)
+            mean, residual, weight = self.working(y, eta)
+            loglik = _weighted_sum(self.row_log_likelihood(y, eta, mean, weight), weights)
+        # Under the normal distribution each row weighs as it was given.
+        score, information = part.weighted_sum_and_gram(
+            _weighted(residual, weights), weights if self.quadratic else _weighted(weight, weights)
+        )
+        pearson, gradient = None, None
+        if family.has_dispersion:
+            unit = np.square(y - mean) / family.variance(mean)
+            pearson = _weighted_sum(unit, weights)
+            if self.quadratic:
+                gradient = -2.0 * score
+            else:
+                slope = self._pearson_slope(eta, mean, residual, unit)
+                gradient = part.weighted_sum(_weighted(slope, weights))
+        return loglik, score, information, pearson, gradient
+
+    def _pearson_slope(self, eta: np.ndarray, mean: np.ndarray, residual: np.ndarray, unit: np.ndarray) -> np.ndarray:
+        """Return the derivative of (y − μ)²/V(μ) in η: −2(y − μ)μ'/V − (y − μ)²V'μ'/V²."""
+        change = self.family.variance_derivative(mean) / self.family.variance(mean) * self.link.inverse_derivative(eta)
+        return -2.0 * residual - unit * change
+
+    def fit_sums(
+        self, rows: Rows, model: Model, coef: np.ndarray, dispersion: float, null_intercept: float | None
+    ) -> FitSums:
+        """Return the sums behind log-likelihood, deviances and Pearson's χ², as `fit_sums` documents them."""
+        family, link = self.family, self.link
+        loglik = deviance = pearson = 0.0
+        offset_null = None if null_intercept is None else 0.0
+        with np.errstate(all="ignore"):
+            for part in slices(rows, model):
+                mean = link.inverse(part.linear_predictor(coef))
+                weights = np.ones(len(part.y)) if part.weights is None else part.weights
+                if model.weight_type == "frequency":
+                    likelihood = family.weighted_log_likelihood(part.y, mean, np.ones_like(weights), dispersion)
+                    loglik += float(np.dot(weights, likelihood))
+                else:
+                    loglik += float(family.weighted_log_likelihood(part.y, mean, weights, dispersion).sum())
+                deviance += float(np.dot(weights, self.deviances(part.y, mean)))
+                pearson += float(np.dot(weights, np.square(part.y - mean) / family.variance(mean)))
+                if offset_null is not None:
+                    level = np.full(len(part.y), null_intercept)
+                    null_mean = link.inverse(level if part.offset is None else level + part.offset)
+                    offset_null += float(np.dot(weights, self.deviances(part.y, null_mean)))
+        weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+        null = NullDeviance.of(family, rows.y, weights)
+        return FitSums(len(rows), float(weights.sum()), loglik, deviance, pearson, null, offset_null)
+
+    # Predictions and residuals
+
+    def prediction_width(self, kind: str) -> int:
+        """Return the values per row of a kind of prediction, 0 for one without an axis of its own."""
+        return 2 if kind in ("mean_std", "interval", "proba", "proba_std") else 0
+
+    def residual_width(self, kind: str) -> int:
+        """Return the values per row of a kind of residual, 0 for one without an axis of its own."""
+        return 0
+
+    def predict(self, rows: Rows, model: Model, asked: Prediction) -> np.ndarray:
+        """Return predictions of rows."""
+        eta, spread = _linear(rows, model, asked.coef, asked.covariance)
+        if asked.kind == "linear":
+            return eta
+        if asked.kind == "interval":
+            ends = self.link.inverse(np.stack([eta - asked.quantile * spread, eta + asked.quantile * spread], axis=1))
+            return np.sort(ends if asked.label else 1.0 - ends, axis=1)  # a link may fall, as inverse does
+        mean = self.link.inverse(eta)
+        if asked.kind == "mean":
+            return mean
+        if asked.kind in ("mean_std", "proba_std"):
+            error = np.abs(self.link.inverse_derivative(eta)) * spread
+            return np.column_stack([mean, error] if asked.kind == "mean_std" else [error, error])
+        if asked.kind == "proba":
+            return np.column_stack([1.0 - mean, mean])
+        assert asked.classes is not None
+        return asked.classes[(mean > 0.5).astype(np.intp)]
+
+    def residuals(self, rows: Rows, model: Model, coef: np.ndarray, kind: str) -> np.ndarray:
+        """Return residuals of rows, for weight 1."""
+        eta, _ = _linear(rows, model, coef, None)
+        y = rows.y
+        with np.errstate(all="ignore"):
+            mean = self.link.inverse(eta)
+            match kind:
+                case "response":
+                    return y - mean
+                case "working":
+                    return (y - mean) / self.link.inverse_derivative(eta)
+                case "pearson":
+                    return (y - mean) / np.sqrt(self.family.variance(mean))
+                case _:
+                    return np.sign(y - mean) * np.sqrt(np.maximum(self.deviances(y, mean), 0.0))
+
+    # Starts
+
+    def safe_start(self, rows: Rows, model: Model) -> np.ndarray | None:
+        """Return coefficients that give every row about the mean of y, a mean that the family can have.
+
+        The first weighted least-squares fit may leave the domain of a link such as identity or inverse,
+        where R's ``glm`` asks for starting values.  The domain is an interval of η, so that every point
+        between this one and another inside it is inside it too.
+
+        Parameters
+        ----------
+        rows : Rows
+            The rows, labels encoded.
+        model : Model
+            The model.
+
+        Returns
+        -------
+        ndarray of shape (d,) or None
+            β; None if no such coefficients were found.
+        """
+        if not len(rows):
+            return None
+        weights = np.ones(len(rows)) if rows.weights is None or not rows.weights.any() else rows.weights
+        mean = self.family.initial_mean(np.atleast_1d(np.average(rows.y, weights=weights)), np.ones(1))
+        target = self.link.link(mean)
+        level = _constant(rows, model)
+        if level is None:
+            return None
+        offset = np.zeros(1) if rows.offset is None else rows.offset
+        for shift in (offset.mean(), offset.max(), offset.min()):
+            coef = (target - shift) * level
+            with np.errstate(all="ignore"):
+                means = (self.link.inverse(part.linear_predictor(coef)) for part in slices(rows, model))
+                if all(self.family.valid_mean(mean).all() for mean in means):
+                    return coef
+        return None
+
+    def null_coefficients(self, rows: Rows, model: Model) -> np.ndarray:
+        """Return the coefficients that give every row the rows' mean."""
+        coef = np.zeros(len(model.names))
+        if model.has_intercept:
+            weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+            mean = np.average(rows.y, weights=weights)
+            coef[0] = self.link.link(self.family.initial_mean(np.asarray(mean), np.asarray(float(len(rows)))))
+        return coef
+
+    def with_prior(self, rows: Rows, model: Model, leverage: np.ndarray) -> Rows:
+        """Return rows with the weak prior of Clogg et al.: `leverage` more observations of the mean at each row."""
+        weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+        mean = (np.dot(weights, rows.y) + 0.5) / (weights.sum() + 1.0)
+        return replace(rows, y=(rows.y + leverage * mean) / (1.0 + leverage), weights=weights * (1.0 + leverage))
+
+
+def _linear(rows: Rows, model: Model, coef: np.ndarray, covariance: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return η, and its standard error where a covariance is given; NaN counts as 0."""
+    coef, eta, spread = np.nan_to_num(coef), np.empty(len(rows)), np.empty(len(rows))
+    covariance = None if covariance is None else np.nan_to_num(covariance)
+    with one_blas_thread():
+        for part in slices(rows, model):
+            eta[part.rows] = part.linear_predictor(coef)
+            if covariance is not None:
+                spread[part.rows] = np.sqrt(np.maximum(part.quadratic_forms(covariance), 0.0))
+    return eta, spread
+
+
+def _added(total: Any, part: Any) -> Any:
+    if total is not None:
+        total += part
+    return total
+
+
+def _weighted(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    return values if weights is None else weights * values
+
+
+def _weighted_sum(values: np.ndarray, weights: np.ndarray | None) -> float:
+    return float(values.sum() if weights is None else np.dot(weights, values))
+
+
+def _constant(rows: Rows, model: Model) -> np.ndarray | None:
+    """Return coefficients that give every row about 1: the constant's, or the least-squares fit; None on overflow."""
+    d = len(model.names)
+    if model.has_intercept:
+        return np.eye(1, d)[0]
+    gram, total = np.zeros((d, d)), np.zeros(d)
+    with np.errstate(all="ignore"):
+        for part in slices(rows, model):
+            gram += part.gram()
+            total += part.weighted_sum(np.ones(len(part.y)))
+    return factorize(gram, intercept=False).solve(total) if np.isfinite(gram).all() else None

@@ -1,0 +1,195 @@
+"""Predictions and residuals of a block, and the sums behind ``score``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from dask_onestep.kernels.designs.table import DROP
+from dask_onestep.kernels.model import Model, Prediction
+from dask_onestep.kernels.parts import Block, Rows
+from dask_onestep.kernels.records import Findings, Sums
+from dask_onestep.kernels.rows.checks import inspect_columns, usable_rows
+from dask_onestep.kernels.rows.rows import encode, kernel
+
+__all__ = ["Hits", "Predictor", "Residuals", "hits"]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """What predicts a block.
+
+    Attributes
+    ----------
+    model : Model
+        The fitted model.
+    asked : Prediction
+        What is asked of each row.
+    """
+
+    model: Model
+    asked: Prediction
+
+    @property
+    def width(self) -> int:
+        """Columns of the answer, 0 where it has one value per row."""
+        return self.model.likelihood.prediction_width(self.asked.kind)
+
+    def __call__(self, x: Any, offset: Any = None) -> np.ndarray:
+        """Return the predictions of a block.
+
+        Parameters
+        ----------
+        x : ndarray or DataFrame of shape (m, p)
+            Covariates.
+        offset : array-like of shape (m,) or None
+            The offset.
+
+        Returns
+        -------
+        ndarray of shape (m,), (m, 2) for "mean_std" and "interval", or (m, C) for "proba" and "proba_std"
+            Predictions; of more than two classes (m, C) for "linear" too.
+
+        Raises
+        ------
+        ValueError
+            If the block has values that cannot be used, and missing values are not to be passed on.
+        """
+        # A family is asked only about y, and there is none here.
+        block, model = Block(x, np.zeros(x.shape[0]), offset=offset), _as_predicted(self.model, self.asked.kind)
+        pieces = block.pieces(self.model)
+        return np.concatenate([model.likelihood.predict(_checked(each, model), model, self.asked) for each in pieces])
+
+
+def _as_predicted(model: Model, kind: str) -> Model:
+    """Return the model as predictions see it: y is not looked at, and no row is dropped.
+
+    With missing="drop" a gap gives NaN; a label cannot be NaN, so there it is an error.
+    """
+    keeps = model.missing == "drop" and kind != "label"
+    return replace(model, classify=True, missing="keep" if keeps else "raise", fixed=())
+
+
+_LEAVE_OUT = "Leave such rows out, as by X.dropna(), or mend them first."
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """What is needed for the residuals of a block.
+
+    Attributes
+    ----------
+    model : Model
+        The fitted model.
+    coef : ndarray of shape (d,)
+        β̂; NaN counts as 0.
+    kind : {"response", "pearson", "deviance", "working"}
+        Which residuals.
+    classes : ndarray of shape (C,) or None
+        Labels of a classification.
+    """
+
+    model: Model
+    coef: np.ndarray
+    kind: str
+    classes: np.ndarray | None = None
+
+    @property
+    def width(self) -> int:
+        """Columns of the answer, 0 where it has one value per row."""
+        return self.model.likelihood.residual_width(self.kind)
+
+    def __call__(self, x: Any, y: Any = None, offset: Any = None, weights: Any = None) -> np.ndarray:
+        """Return the residuals of a block.
+
+        Parameters
+        ----------
+        x : ndarray or DataFrame of shape (m, p)
+            Covariates.
+        y : array-like of shape (m,) or None
+            Response or labels; None if the model's design takes it from `x`.
+        offset, weights : array-like of shape (m,) or None
+            Offset and weights.
+
+        Returns
+        -------
+        ndarray of shape (m,), or (m, C) for "response" and "pearson" of more than two classes
+            Residuals; NaN where a value is missing and gaps are to be passed on.
+
+        Raises
+        ------
+        ValueError
+            If the block has values that cannot be used.
+        """
+        return np.concatenate([self._of(piece) for piece in Block(x, y, weights, offset).pieces(self.model)])
+
+    def _of(self, block: Block) -> np.ndarray:
+        found = encode(_checked(block, self.model), self.classes)
+        if isinstance(found, Findings):
+            found.raise_error()
+        assert isinstance(found, Rows)
+        if found.kept is None:
+            return self._residuals(found)
+        m = block.x.shape[0]
+        result = np.full((m, self.width) if self.width else m, np.nan)
+        result[found.kept] = self._residuals(found)
+        return result
+
+    def _residuals(self, found: Rows) -> np.ndarray:
+        residual = self.model.likelihood.residuals(found, self.model, self.coef, self.kind)
+        # A frequency weight stands for rows, each with this residual.
+        frequency = self.model.weight_type == "frequency"
+        if found.weights is None or frequency or self.kind in ("response", "working"):
+            return residual
+        return (residual.T * np.sqrt(found.weights)).T
+
+
+def _checked(block: Block, model: Model) -> Rows:
+    rows = usable_rows(block, model)
+    if isinstance(rows, Rows) and model.missing == "raise":
+        rows = inspect_columns(rows, model) or rows
+    if isinstance(rows, Findings):
+        # Which of the blocks this one is, a prediction does not know; and it is too late for missing='drop'.
+        counts = tuple((what, count, _LEAVE_OUT if cure == DROP else cure) for what, count, cure in rows.counts)
+        Findings(counts, ()).raise_error()
+    assert isinstance(rows, Rows)
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Hits(Sums):
+    """Weight of all rows, and of those predicted right.
+
+    Attributes
+    ----------
+    weight, right : float
+        Σ wᵢ, and the same over rows whose label is the predicted one.
+    """
+
+    weight: float
+    right: float
+
+
+@kernel
+def hits(rows: Rows, model: Model, predictor: Predictor) -> Hits:
+    """Return how many labels of a block are predicted right.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block, `y` as labels.
+    model : Model
+        The model.
+    predictor : Predictor
+        Of kind "label".
+
+    Returns
+    -------
+    Hits
+        Sums over the block's rows.
+    """
+    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+    right = predictor(rows.x, rows.offset) == rows.y
+    return Hits(float(weights.sum()), float(np.dot(weights, right)))

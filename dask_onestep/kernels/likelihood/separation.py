@@ -1,0 +1,89 @@
+"""Separation: a direction along which the likelihood rises for ever.
+
+Albert and Anderson (1984): a binomial model has no finite maximum if some δ has x'δ ≥ 0 wherever
+y = 1 and x'δ ≤ 0 wherever y = 0, and not x'δ = 0 throughout.  With a log link and counts the same
+holds of a δ with x'δ ≤ 0 where y = 0 and x'δ = 0 elsewhere; of a multinomial logit with its δ_c, the
+first class's being 0, where x'δ_y ≥ x'δ_c for every row and class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.records import Moments, Sums
+from dask_onestep.kernels.rows.rows import kernel
+from dask_onestep.kernels.rows.slices import slices
+
+__all__ = ["Directed", "directed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Directed(Sums):
+    """Moments at β, and how rows move along a direction.
+
+    Attributes
+    ----------
+    moments : Moments
+        The sums at β.
+    reach : float
+        The greatest move of a row's linear predictor.
+    against : float
+        The greatest move that lowers a row's likelihood in the long run.
+    columns : ndarray of shape (d,)
+        The greatest move that each column makes.
+    """
+
+    moments: Moments
+    reach: float
+    against: float
+    columns: np.ndarray
+
+    def __add__(self, other: Directed) -> Directed:
+        return Directed(
+            self.moments + other.moments,
+            max(self.reach, other.reach),
+            max(self.against, other.against),
+            np.maximum(self.columns, other.columns),
+        )
+
+    @property
+    def separates(self) -> bool:
+        """Whether rows move far, and none but against rounding moves the wrong way."""
+        return self.reach > 0.1 and self.against <= 1e-3 * self.reach
+
+
+@kernel
+def directed(rows: Rows, model: Model, coef: np.ndarray, direction: np.ndarray) -> Directed:
+    """Return the moments of a block at β and how its rows move along a direction.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    coef, direction : ndarray of shape (d,)
+        β and δ.
+
+    Returns
+    -------
+    Directed
+        Of the rows whose weight is positive.
+    """
+    reach = against = 0.0
+    by_class = direction.reshape(-1, model.width)
+    columns = np.zeros_like(by_class)
+    for part in slices(rows, model):
+        seen = slice(None) if part.weights is None else part.weights > 0
+        moves, y = part.times(by_class.T)[seen], part.y[seen]
+        if not len(moves):
+            continue
+        far, wrong = model.likelihood.moved(y, moves)
+        reach, against = max(reach, float(far.max())), max(against, float(wrong.max()))
+        columns = np.maximum(columns, part.greatest() * np.abs(by_class))
+    return Directed(moments(rows, model, coef), reach, against, columns.ravel())

@@ -1,0 +1,90 @@
+"""Goodness of fit of a block: likelihood with its dispersion, deviances, Pearson's χ²."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dask_onestep.kernels.likelihood.goodness import NullDeviance
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.records import Sums
+from dask_onestep.kernels.rows.rows import kernel
+from dask_onestep.kernels.rows.slices import slices
+
+__all__ = ["DevianceSums", "deviance_sums", "fit_sums"]
+
+
+@dataclass(frozen=True, slots=True)
+class DevianceSums(Sums):
+    """What D² = 1 − D(β̂)/D(null) is made of.
+
+    Attributes
+    ----------
+    deviance : float
+        D(β̂) at φ = 1.
+    null : NullDeviance
+        The deviance about the mean of y.
+    """
+
+    deviance: float
+    null: NullDeviance
+
+    def explained(self) -> float:
+        """Return D², the share of the null model's deviance that the fit explains."""
+        return 1.0 - self.deviance / self.null.deviance if self.null.deviance > 0 else float("nan")
+
+
+@kernel
+def deviance_sums(rows: Rows, model: Model, coef: np.ndarray) -> DevianceSums:
+    """Return the sums behind D² of a block.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    coef : ndarray of shape (d,)
+        β̂, without NaN.
+
+    Returns
+    -------
+    DevianceSums
+        Sums over the block's rows.
+    """
+    deviance = 0.0
+    for part in slices(rows, model):
+        mean = model.link.inverse(part.linear_predictor(coef))
+        weights = np.ones(len(part.y)) if part.weights is None else part.weights
+        deviance += float(np.dot(weights, model.family.deviance(part.y, mean)))
+    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+    return DevianceSums(deviance, NullDeviance.of(model.family, rows.y, weights))
+
+
+@kernel
+def fit_sums(
+    rows: Rows, model: Model, coef: np.ndarray, dispersion: float, null_intercept: float | None = None
+) -> Sums:
+    """Return the sums behind log-likelihood, deviances and Pearson's χ² of a block.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    coef : ndarray of shape (d,)
+        β̂, without NaN.
+    dispersion : float
+        φ, for the log-likelihood.
+    null_intercept : float or None
+        Intercept of the null model with the same offset; None where there is no offset.
+
+    Returns
+    -------
+    Sums
+        What statistics of fit are made of (`FitSums` for the package's families), over the block's rows.
+    """
+    return model.likelihood.fit_sums(rows, model, coef, dispersion, null_intercept)

@@ -1,0 +1,165 @@
+"""The kernels of a likelihood: log-likelihood, score, information and Pearson's χ² of a block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dask_onestep.kernels.algebra import Slice
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.records import LogLikelihoods, Moments
+from dask_onestep.kernels.rows.rows import kernel
+from dask_onestep.kernels.rows.slices import slices
+
+__all__ = [
+    "embedded_moments",
+    "initial_moments",
+    "log_likelihoods",
+    "moments",
+    "remainders",
+    "row_log_likelihoods",
+]
+
+
+@kernel(checked="after")
+def moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
+    """Return log-likelihood, score and expected information of a block at β.
+
+    Of rows that are all there are, in memory, the stages of the likelihood are run here.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    coef : ndarray of shape (d,)
+        β, intercept first.
+    *earlier : object
+        What the stages of the likelihood have finished, of all blocks.
+
+    Returns
+    -------
+    Moments
+        Sums over the block's rows.
+    """
+    found = list(earlier)
+    for stage in model.likelihood.stages[len(found) :]:
+        found.append(stage.finish(stage.kernel(rows, model, coef, *found), model))
+    return model.likelihood.moments(rows, model, coef, *found)
+
+
+@kernel(checked="after", columns="all")
+def embedded_moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
+    """Return a restricted model's moments: those of the unrestricted one, in the coefficients that are estimated.
+
+    No columns are copied, so that many restricted models cost little more than one.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block, with all columns.
+    model : Model
+        The restricted model, of one linear predictor and without a basis.
+    coef : ndarray of shape (d,)
+        β of the coefficients that are estimated.
+
+    Returns
+    -------
+    Moments
+        Sums over the block's rows.
+    """
+    full = moments(rows, model.unrestricted, model.embed(coef), *earlier)
+    return full.along(model.directions) if model.ties else full.minor(np.flatnonzero(model.is_free))
+
+
+@kernel(checked="after")
+def initial_moments(rows: Rows, model: Model) -> Moments:
+    """Return the sums whose Newton step from β = 0 is the first weighted least-squares fit.
+
+    The mean is the family's starting value and not yet g⁻¹(x'β), as in R's ``glm``: the working
+    response is z = g(μ) + (y − μ)/μ', and "score" is X'W(z − offset).
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    Moments
+        Sums over the block's rows, the log-likelihood −inf, since no β belongs to them.
+    """
+    return model.likelihood.initial_moments(rows, model)
+
+
+def row_log_likelihoods(rows: Rows, model: Model, coef: np.ndarray) -> np.ndarray:
+    """Return the log-likelihood of each row at β, for weight 1 and φ = 1.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    coef : ndarray of shape (d,)
+        β.
+
+    Returns
+    -------
+    ndarray of shape (m,)
+        Log-likelihoods.
+    """
+    with np.errstate(all="ignore"):
+        found = [model.likelihood.row_log_likelihoods(part, model, coef) for part in slices(rows, model)]
+    return np.concatenate([np.empty(0), *found])
+
+
+def remainders(rows: Rows, model: Model, coef: np.ndarray, step: np.ndarray) -> Iterator[tuple[Slice, np.ndarray]]:
+    """Yield, slice by slice, the part of each row's residual at β + δ that is not linear in δ.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    coef, step : ndarray of shape (d,)
+        β and δ.
+
+    Yields
+    ------
+    part : Slice
+        The rows.
+    change : ndarray of shape (m,) or (m, C − 1)
+        rᵢ(β + δ) − rᵢ(β) + wᵢx'δ, weights included: times xᵢ it is sᵢ(β + δ) − sᵢ(β) + Iᵢ(β)δ.
+    """
+    for part in slices(rows, model):
+        change = model.likelihood.row_remainders(part, model, coef, step)
+        yield part, change if part.weights is None else (change.T * part.weights).T
+
+
+@kernel(checked="after")
+def log_likelihoods(rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoods:
+    """Return log-likelihood and deviance of a block at several β in one reading.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    coefs : ndarray of shape (m, d)
+        Candidates, one a row.
+
+    Returns
+    -------
+    LogLikelihoods
+        Sums over the block's rows, one for each candidate.
+    """
+    return model.likelihood.log_likelihoods(rows, model, coefs)

@@ -1,1 +1,0 @@
-"""What is summed over rows: likelihoods of one linear predictor, or of several."""

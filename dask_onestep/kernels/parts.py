@@ -1,0 +1,150 @@
+"""What a row has, and the rows of one block: as they arrive, and those that are usable, ready for the kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.records import Record
+
+__all__ = ["ARRAY_BYTES", "MATRIX_BYTES", "PARTS", "Block", "Parts", "Rows", "taken"]
+
+# A piece's rows: of a matrix that a frame becomes, and of one that is there already.
+MATRIX_BYTES, ARRAY_BYTES = 16 * 2**20, 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Parts(Record):
+    """What a row has; whatever else it is to have is named here, and nowhere else.
+
+    Attributes
+    ----------
+    x : array-like of shape (m, p)
+        Covariates.
+    y : array-like of shape (m,) or None
+        Response, or labels.
+    weights, offset, groups : array-like of shape (m,) or None
+        As handed to ``fit``; groups are cluster labels.
+    """
+
+    x: Any
+    y: Any = None
+    weights: Any = None
+    offset: Any = None
+    groups: Any = None
+
+    def each(self, function: Callable[[Any], Any]) -> dict[str, Any]:
+        """Return a function of each part by its name; of one that is missing None."""
+        return {name: None if (part := getattr(self, name)) is None else function(part) for name in PARTS}
+
+
+PARTS = tuple(field.name for field in fields(Parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Block(Parts):
+    """A row block as it arrives; `y` is None if the model's design takes it from `x`, a frame.
+
+    Attributes
+    ----------
+    number : int
+        The block's number, from 0.
+    start : int or None
+        The global number of its first row, if chunk sizes are known.
+    first : int
+        Where a slice of a block begins within it.
+    """
+
+    number: int = 0
+    start: int | None = 0
+    first: int = 0
+
+    def pieces(self, model: Any) -> Iterator[Block]:
+        """Yield the block, in pieces where its matrix is large.
+
+        A frame's columns are small beside the matrix that they become; and a piece's rows are added one slice
+        after the other, which rounds as many times as there are slices.
+        """
+        width = 8 * len(model.columns) if model.design is None else model.design.row_bytes
+        most = MATRIX_BYTES if isinstance(self.x, pd.DataFrame) else ARRAY_BYTES
+        length = max(1, most // max(width, 8))
+        if not isinstance(self.x, (pd.DataFrame, np.ndarray)) or len(self.x) <= length:
+            yield self
+            return
+        for begin in range(0, len(self.x), length):
+            at = slice(begin, begin + length)
+            parts = self.each(partial(_rows_at, at=at))
+            start = None if self.start is None else self.start + begin
+            yield replace(self, start=start, first=self.first + begin, **parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Parts):
+    """The usable rows of a block, ready for the kernels.
+
+    Covariates are an aligned ndarray or a `SplitMatrix`, of any float or integer dtype, without the constant; `y` is
+    float64, or labels until they are encoded; weights and offset are float64.
+
+    Attributes
+    ----------
+    number : int
+        The block's number.
+    start : int or None
+        The global number of the block's first row.
+    kept : ndarray of shape (m,) or None
+        Row numbers within the block, if rows were dropped.
+    n_missing : int
+        Rows dropped.
+    first : int
+        Where a slice of a block begins within it.
+    raw : DataFrame or None
+        The block as the table has it, all rows, of a model with a design.
+    """
+
+    number: int = 0
+    start: int | None = 0
+    kept: np.ndarray | None = None
+    n_missing: int = 0
+    first: int = 0
+    raw: pd.DataFrame | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, index: np.ndarray) -> Rows:
+        """Return the rows that an index or a mask selects."""
+        where = np.flatnonzero(index) if index.dtype == bool else index
+        parts = self.each(lambda part: taken(part, where))
+        return replace(self, kept=where if self.kept is None else self.kept[where], **parts)
+
+
+def taken(part: Any, index: np.ndarray) -> Any:
+    """Return the rows of an array that an index has; None of None.
+
+    Parameters
+    ----------
+    part : ndarray, SplitMatrix or None
+        With one row, or one element, for each row of a block.
+    index : ndarray of int
+        Numbers of rows.
+
+    Returns
+    -------
+    ndarray, SplitMatrix or None
+        These rows, in the index's order.
+    """
+    # ndarray.take moves whole rows, in half the time of indexing; of another layout it would first copy all.
+    if isinstance(part, np.ndarray) and part.flags.c_contiguous:
+        return part.take(index, axis=0)
+    if isinstance(part, pd.DataFrame):
+        return part.iloc[index]
+    return None if part is None else part[index]
+
+
+def _rows_at(part: Any, at: slice) -> Any:
+    return part.iloc[at] if hasattr(part, "iloc") else part[at]

@@ -1,0 +1,179 @@
+"""The negative binomial's α by maximum likelihood, as t = −log α, the last coordinate after β.
+
+α and β are orthogonal in the expected information (Lawless 1987), so that the information of (β, t) is block diagonal.
+With r = 1/α = eᵗ,
+
+    ℓ = log Γ(y + r) − log Γ(r) − log y! + r log r + y log μ − (r + y) log(r + μ).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import special
+
+from dask_onestep.families import Family, NegativeBinomial, Poisson
+from dask_onestep.kernels.likelihood.maximum import fit_rows
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.pilots.sample import PilotSample
+from dask_onestep.kernels.pilots.sampling import survey
+from dask_onestep.kernels.records import Moments, Sums
+from dask_onestep.kernels.rows.rows import kernel
+from dask_onestep.kernels.rows.slices import slices
+from dask_onestep.kernels.solve.ascent import ROUNDING, Ascent, Move, climb
+from dask_onestep.kernels.solve.linear_algebra import factorize
+
+__all__ = ["AlphaNewton", "AlphaSums", "alpha_sums", "at_bound", "pilot_alpha", "with_alpha"]
+
+# Beyond these α is Poisson's 0, or no number that data can tell from infinity.
+BOUNDS = (-np.log(1e6), np.log(1e8))
+
+
+_SHORT = 1e-3  # a step in t that is no way to a bound
+_ROUNDED = 2.0  # how far from Poisson the derivatives in t are all rounding
+
+
+@dataclass(frozen=True, slots=True)
+class AlphaSums(Sums):
+    """Moments in β and the derivatives in t = −log α, at one (β, α).
+
+    Attributes
+    ----------
+    moments : Moments
+        In β.
+    score : float
+        ∂ℓ/∂t.
+    curvature : float
+        −∂²ℓ/∂t².
+    """
+
+    moments: Moments
+    score: float
+    curvature: float
+
+    def is_finite(self) -> bool:
+        """Return whether no sum is NaN or infinite."""
+        return self.moments.is_finite() and bool(np.isfinite([self.score, self.curvature]).all())
+
+    @property
+    def joint(self) -> Moments:
+        """The sums of (β, t); the information in t is such that a step is at most 1, and uphill."""
+        d = len(self.moments.score)
+        information = np.zeros((d + 1, d + 1))
+        information[:d, :d] = self.moments.information
+        information[d, d] = max(self.curvature, abs(self.score)) or 1.0
+        return Moments(
+            self.moments.n,
+            self.moments.weight,
+            self.moments.loglik,
+            np.append(self.moments.score, self.score),
+            information,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AlphaNewton:
+    """The rule of ascents in (β, t): scoring steps, until λ² is small or t at a bound."""
+
+    intercept: bool
+    tol: float = 1e-16
+
+    def __call__(self, point: np.ndarray, sums: Moments, last: float) -> Move:
+        """Return the step from a point, which ends within the bounds of t."""
+        factor = factorize(sums.information, intercept=self.intercept)
+        decrement = factor.decrement(sums.score)
+        target = point + factor.solve(sums.score)
+        target[-1] = np.clip(target[-1], *BOUNDS)
+        small = decrement <= self.tol * factor.rank or last <= decrement <= ROUNDING * abs(sums.loglik)
+        # Towards Poisson the likelihood is flat: nothing is gained by steps that still are long.
+        still = abs(target[-1] - point[-1]) <= _SHORT
+        return Move(target - point, decrement, (small and still) or at_bound(point), factor, target)
+
+
+def at_bound(point: np.ndarray) -> bool:
+    """Return whether t is at a bound: no overdispersion, or more than data can tell from an infinite one."""
+    low, high = BOUNDS
+    return not low < point[-1] < high - _ROUNDED
+
+
+def with_alpha(model: Model, t: float) -> Model:
+    """Return the model with α = e⁻ᵗ.
+
+    Parameters
+    ----------
+    model : Model
+        Of the negative-binomial family.
+    t : float
+        −log α.
+
+    Returns
+    -------
+    Model
+        The same, α a number.
+    """
+    return _with_family(model, NegativeBinomial(float(np.exp(-t))))
+
+
+def _with_family(model: Model, family: Family) -> Model:
+    return replace(model, likelihood=OnePredictor(family, model.link))
+
+
+@kernel
+def alpha_sums(rows: Rows, model: Model, point: np.ndarray) -> AlphaSums:
+    """Return the sums of a block at (β, t).
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model, whatever its α.
+    point : ndarray of shape (d + 1,)
+        β and t.
+
+    Returns
+    -------
+    AlphaSums
+        Sums over the block's rows.
+    """
+    coef, t = point[:-1], float(point[-1])
+    r, score, second = float(np.exp(t)), 0.0, 0.0
+    with np.errstate(all="ignore"):
+        for part in slices(rows, model):
+            mean = model.link.inverse(part.linear_predictor(coef))
+            weights = np.ones(len(mean)) if part.weights is None else part.weights
+            y, both = part.y, r + mean
+            slope = special.digamma(y + r) - special.digamma(r) - np.log1p(mean / r) + (mean - y) / both
+            bend = special.polygamma(1, y + r) - special.polygamma(1, r) + 1 / r - 2 / both + (r + y) / both**2
+            score += float(np.dot(weights, r * slope))
+            second += float(np.dot(weights, r * r * bend + r * slope))
+    return AlphaSums(moments(rows, with_alpha(model, t), coef), score, -second)
+
+
+def pilot_alpha(sample: PilotSample, model: Model) -> np.ndarray:
+    """Return the pilot rows' joint maximum-likelihood estimate of β and t.
+
+    Parameters
+    ----------
+    sample : PilotSample
+        Candidates of all blocks.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    ndarray of shape (d + 1,)
+        β and t.
+    """
+    survey(sample)
+    drawn = sample.drawn().rows()
+
+    def objective(point: np.ndarray) -> Moments:
+        return alpha_sums(drawn, model, point).joint
+
+    start = np.append(fit_rows(drawn, _with_family(model, Poisson())).coef, 0.0)
+    return climb(Ascent.begin(start, objective(start), AlphaNewton(model.has_intercept), 100), objective).coef

@@ -1,0 +1,140 @@
+"""The surrogate likelihood: an anchor's own likelihood, tilted by the score of all rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dask_onestep.kernels.likelihood.local_fit import fit_block
+from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.pilots.pilot import PilotFit
+from dask_onestep.kernels.pilots.sample import Survey
+from dask_onestep.kernels.records import Findings, Moments, Sums
+from dask_onestep.kernels.rows.rows import kernel
+from dask_onestep.kernels.rows.slices import slices
+from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb
+
+__all__ = ["Scores", "anchor_block", "maximize_surrogate", "scores"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores(Sums):
+    """The score alone, summed over rows.
+
+    Attributes
+    ----------
+    n, n_missing : int
+        Usable rows, and rows dropped for missing values.
+    weight : float
+        Σ wᵢ; equal to `n` without weights.
+    score : ndarray of shape (d,)
+        s(β) = +∂ℓ/∂β.
+    """
+
+    n: int
+    n_missing: int
+    weight: float
+    score: np.ndarray
+
+
+@kernel(checked="after")
+def scores(rows: Rows, model: Model, coef: np.ndarray) -> Scores:
+    """Return the score of a block at β, without the information, which costs d times as much.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+    coef : ndarray of shape (d,)
+        β.
+
+    Returns
+    -------
+    Scores
+        Sums over the block's rows.
+    """
+    score = np.zeros(len(model.free))
+    with np.errstate(all="ignore"):
+        for part in slices(rows, model):
+            summed = part.natural_sums(model.family, coef, informed=False) if model.natural else None
+            if summed is not None:
+                score += summed[1]
+                continue
+            residual = model.likelihood.row_residuals(part, model, coef)
+            weighted = residual if part.weights is None else (residual.T * part.weights).T
+            score += part.weighted_sum(weighted).T.ravel()
+    total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
+    return Scores(len(rows), rows.n_missing, total, score[model.free])
+
+
+@kernel(whole="the first block is fitted, and its rows are kept")
+def anchor_block(rows: Rows, model: Model) -> PilotFit | Findings:
+    """Return a block's own fit with its rows, in the form of a pilot's.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block, labels not yet encoded.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    PilotFit or Findings
+        The local fit, or why there is none; its survey is of this block alone.
+    """
+    fitted = fit_block(rows, model)
+    if isinstance(fitted, Findings):
+        return fitted
+    rows, fit, labels = fitted
+    if not fit.factor.kept.all():
+        names = ", ".join(name for name, kept in zip(model.names, fit.factor.kept, strict=True) if not kept)
+        what = f"columns that the anchor block cannot tell apart from others: {names}"
+        return Findings(((what, 0, "Leave them out, or take anchor='pilot'."),), (rows.number,))
+    return PilotFit(fit.coef, rows, fit.sums, fit.factor, Survey(len(rows), rows.n_missing, labels))
+
+
+def maximize_surrogate(anchor: PilotFit, model: Model, coef: np.ndarray, total: Scores) -> Ascent:
+    """Return the maximum of the surrogate log-likelihood of all rows.
+
+    With β̄ the point of the last pass, and times N so that its scale is that of ℓ,
+
+        ℓ̃(β) = (N/n)·[ℓ₁(β) − s₁(β̄)'β] + s(β̄)'β,
+
+    whose gradient at β̄ is s(β̄), exact, and whose curvature is the anchor's.  n and N count weights.
+
+    Parameters
+    ----------
+    anchor : PilotFit
+        The rows in the place of machine 1: a block, or the pilot sample.
+    model : Model
+        The model.
+    coef : ndarray of shape (d,)
+        β̄.
+    total : Scores
+        The score of all rows there.
+
+    Returns
+    -------
+    Ascent
+        Converged at the maximum, or stopped; its `sums` are of ℓ̃, with n, weight and Pearson χ² of the anchor.
+    """
+    here = moments(anchor.rows, model, coef)
+    ratio = total.weight / here.weight
+    tilt = total.score - ratio * here.score
+
+    def surrogate(beta: np.ndarray) -> Moments:
+        there = moments(anchor.rows, model, beta)
+        return replace(
+            there,
+            loglik=ratio * there.loglik + tilt @ beta,
+            score=ratio * there.score + tilt,
+            information=ratio * there.information,
+        )
+
+    return climb(Ascent.begin(coef, surrogate(coef), Newton(model.has_intercept)), surrogate)

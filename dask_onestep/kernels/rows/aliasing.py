@@ -1,0 +1,204 @@
+"""Linear dependence of columns, decided on the R of a QR of all rows and not on its square.
+
+The QR is a tall and skinny one: a block's R comes from its slices, and two blocks join by a QR of one R
+above the other (Demmel, Grigori, Hoemmen and Langou, "Communication-optimal parallel and sequential QR and
+LU factorizations", SIAM Journal on Scientific Computing 34, 2012).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.records import Sums, add_pairwise
+from dask_onestep.kernels.rows.rows import kernel
+from dask_onestep.kernels.rows.slices import dense_slices
+from dask_onestep.kernels.solve.basis import Basis
+
+__all__ = ["Dependence", "DesignFactor", "dependences", "design_factor", "orthogonal_basis"]
+
+# Householder QR leaves an exact combination a residual of some d·1e-16 of the column's length.
+EXACT = 1e-12
+_QR_ROWS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class DesignFactor(Sums):
+    """The R of a QR of the design, which two blocks join by a QR of one above the other.
+
+    Attributes
+    ----------
+    upper : ndarray of shape (min(m, d), d)
+        R, with R'R = Σ wᵢ xᵢxᵢ'; upper triangular unless a column was left out.
+    """
+
+    upper: np.ndarray
+
+    def __add__(self, other: DesignFactor) -> DesignFactor:
+        return DesignFactor(_triangle(self.upper, other.upper))
+
+    def along(self, directions: np.ndarray) -> DesignFactor:
+        """Return the factor of the design times `directions`, such as some columns of the identity."""
+        return DesignFactor(self.upper @ directions)
+
+
+def _triangle(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.asarray(np.linalg.qr(np.concatenate([above, below]), mode="r"))
+
+
+@kernel
+def design_factor(rows: Rows, model: Model) -> DesignFactor:
+    """Return the R of a QR of a block's design.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    DesignFactor
+        Of its rows, each times the root of its weight.
+    """
+    none = DesignFactor(np.empty((0, model.width)))
+    return add_pairwise(_factors(rows, model)) if len(rows) else none
+
+
+def _factors(rows: Rows, model: Model) -> Iterator[DesignFactor]:
+    """Yield the factors of a few rows each: the rounding of a QR grows with the root of its rows."""
+    length = max(_QR_ROWS, 2 * model.width)
+    for part in dense_slices(rows, model):
+        root = part.design if part.weights is None else part.design * np.sqrt(part.weights)[:, None]
+        for at in range(0, len(root), length):
+            yield DesignFactor(np.asarray(np.linalg.qr(root[at : at + length], mode="r")))
+
+
+def orthogonal_basis(factor: DesignFactor, *, intercept: bool) -> Basis:
+    """Return the columns that are not combinations of earlier ones, each orthogonal to those before it.
+
+    Parameters
+    ----------
+    factor : DesignFactor
+        R of all rows.
+    intercept : bool
+        Whether the first column is the intercept.
+
+    Returns
+    -------
+    Basis
+        Of r columns; the later of two aliased ones is left out, as in R.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.kernels.rows.aliasing import DesignFactor, orthogonal_basis
+    >>> orthogonal_basis(DesignFactor(np.array([[1.0, 1.0], [0.0, 0.0]])), intercept=True).kept.tolist()
+    [True, False]
+    """
+    lengths = np.linalg.norm(factor.upper, axis=0)
+    kept = lengths > 0
+    scale = np.ones(len(lengths))
+    # A power of two scales without rounding; the intercept stays 1, as kernels take it to be.
+    unit = lengths[0] if intercept and kept[:1].all() else 1.0
+    scale[kept] = np.exp2(np.round(np.log2(lengths[kept]) - np.log2(unit)))
+    scaled = factor.upper / scale
+    # R's first row is the intercept's: the rest of a column is its deviation from its mean.
+    yardstick = np.linalg.norm(scaled[int(intercept) :], axis=0)
+    yardstick[: int(intercept)] = lengths[: int(intercept)]
+    floor = np.maximum(EXACT * yardstick, _rounding(len(lengths)) * lengths / scale)
+    while True:
+        columns = np.flatnonzero(kept)
+        upper = np.linalg.qr(scaled[:, columns], mode="r")
+        rest = np.zeros(len(columns))
+        rest[: len(upper)] = np.abs(np.diag(upper))
+        weak = np.flatnonzero(rest <= floor[columns])
+        if not len(weak):
+            break
+        kept[columns[weak[0]]] = False
+    values = np.linalg.svd(upper / np.linalg.norm(upper, axis=0), compute_uv=False)
+    condition = float((values[0] / values[-1]) ** 2) if len(values) else 1.0
+    unit_upper = np.asfortranarray(upper / np.diag(upper)[:, None])
+    return Basis(kept, scale[kept], unit_upper, condition, intercept and bool(kept[:1].all()))
+
+
+@dataclass(frozen=True, slots=True)
+class Dependence:
+    """How far a column is a combination of those before it.
+
+    Attributes
+    ----------
+    name : str
+        The column.
+    share : float
+        Length of what the columns before leave of it, over its length about its mean.
+    combination : tuple of (str, float)
+        The columns that make it up, with their coefficients.
+    """
+
+    name: str
+    share: float
+    combination: tuple[tuple[str, float], ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is left of it but rounding."""
+        return self.share <= EXACT
+
+
+def dependences(
+    factor: DesignFactor, names: tuple[str, ...], kept: np.ndarray, *, intercept: bool
+) -> tuple[Dependence, ...]:
+    """Return, for each column that was set aside, what the columns that were kept leave of it.
+
+    Parameters
+    ----------
+    factor : DesignFactor
+        R of all rows.
+    names : tuple of str
+        Names of the d columns.
+    kept : ndarray of shape (d,) of bool
+        The columns that were not set aside.
+    intercept : bool
+        Whether the first column is the intercept.
+
+    Returns
+    -------
+    tuple of Dependence
+        In the order of the columns.
+    """
+    found = []
+    scale = np.linalg.norm(factor.upper, axis=0)
+    scale[scale == 0] = 1.0
+    scaled = factor.upper / scale
+    first = int(intercept)
+    for column in np.flatnonzero(~kept):
+        before = np.flatnonzero(kept[:column])
+        weights, _, _, _ = np.linalg.lstsq(scaled[:, before], scaled[:, column], rcond=None)
+        rest = float(np.linalg.norm(scaled[:, column] - scaled[:, before] @ weights))
+        # R's first row is the intercept's: the rest of a column is its deviation from its mean. The intercept,
+        # which is set aside where no row has any weight left, is nothing beside its own.
+        about_mean = float(np.linalg.norm(scaled[min(first, column) :, column]))
+        parts = tuple(
+            (names[i], float(weight * scale[column] / scale[i]))
+            for i, weight in zip(before, weights, strict=True)
+            if abs(weight) > 1e-8
+        )
+        # Beside a mean that is far from 0, rounding is all that can be left of a small rest.
+        share = rest / about_mean if rest > _rounding(len(names)) else 0.0
+        found.append(Dependence(names[column], share, parts))
+    return tuple(found)
+
+
+def _rounding(d: int) -> float:
+    """Return the share of a column's length that rounding alone can leave of a combination of d columns.
+
+    A QR of 1,024 rows leaves some 20 epsilon of a constant beside the intercept, and those of pairs of pairs little
+    more, however many the rows.
+    """
+    return (64 + 8 * d) * float(np.finfo(np.float64).eps)

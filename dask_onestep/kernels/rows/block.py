@@ -1,0 +1,157 @@
+"""How kernels meet a block: checks first, one BLAS thread, and findings instead of wrong sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Block, Rows
+from dask_onestep.kernels.records import Failure, Findings, Joined, add_pairwise
+from dask_onestep.kernels.rows.checks import inspect_columns, oversized_columns, usable_rows
+from dask_onestep.kernels.rows.rows import Traits, encode, hold, traits_of
+from dask_onestep.kernels.threads import one_blas_thread
+
+__all__ = ["Call", "Joint", "run_kernel"]
+
+# What a kernel may raise that concerns its own model and not the data.
+MODEL_ERRORS = (ValueError, ArithmeticError)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A kernel with all that it is given besides rows.
+
+    Attributes
+    ----------
+    kernel : callable
+        (rows, model, …) to a record with ``+``.
+    model : Model
+        The model.
+    classes : ndarray or None
+        As for `run_kernel`.
+    arguments : tuple
+        What the kernel takes besides.
+    """
+
+    kernel: Callable[..., Any]
+    model: Model
+    classes: np.ndarray | None
+    arguments: tuple
+
+    def __call__(self, rows: Rows) -> Any:
+        """Return the kernel's record of rows that are ready for it."""
+        return self.kernel(rows, self.model, *self.arguments)
+
+    @property
+    def traits(self) -> Traits:
+        """How the kernel is run."""
+        return traits_of(self.kernel)
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Several kernels that read the same rows, as one: rows are built once for all of them.
+
+    Attributes
+    ----------
+    kernels : tuple of (callable, Model, int)
+        Each kernel, its model, and how many arguments it takes, which follow each other, its classes last.
+    """
+
+    kernels: tuple[tuple[Callable[..., Any], Any, int], ...]
+
+    def calls(self, arguments: tuple) -> list[Call]:
+        """Return each kernel with its own of the arguments."""
+        calls, at = [], 0
+        for kernel, model, count in self.kernels:
+            calls.append(Call(kernel, model, arguments[at + count], tuple(arguments[at : at + count])))
+            at += count + 1
+        return calls
+
+
+def run_kernel(
+    block: Block, kernel: Callable[..., Any] | Joint, model: Model, classes: np.ndarray | None, arguments: tuple
+) -> Any:
+    """Return ``kernel(rows, model, *arguments)`` for a block, or what is wrong with the block.
+
+    Parameters
+    ----------
+    block : Block
+        The block as it arrived.
+    kernel : callable
+        (rows, model, …) to a record with ``+``; how it is run, its declaration says.
+    model : Model
+        The model.
+    classes : ndarray of shape (2,) or None
+        The labels of a classification, where they are known; the kernel sees labels otherwise.
+    arguments : tuple
+        What the kernel takes besides.
+
+    Returns
+    -------
+    record or Findings
+        The kernel's record.
+    """
+    if isinstance(kernel, Joint):
+        return _run_joint(block, model, kernel.calls(arguments))
+    call = Call(kernel, model, classes, arguments)
+    if call.traits.raw:
+        return kernel(block, model, *arguments)
+    if call.traits.whole:
+        return _run(block, call)
+    return add_pairwise(_run(part, call) for part in block.pieces(model))
+
+
+def _run(block: Block, call: Call) -> Any:
+    rows = usable_rows(block, call.model)
+    return rows if isinstance(rows, Findings) else _of_rows(rows, call)
+
+
+def _of_rows(rows: Rows, call: Call) -> Any:
+    encoded = encode(rows, call.classes)
+    if isinstance(encoded, Findings):
+        return encoded
+    traits, model = call.traits, call.model
+    if traits.checked == "before" and (found := inspect_columns(encoded, model)):
+        return found
+    # What overflows in single rows shows in the sums, where it is acted on; NumPy's warnings say neither where nor why.
+    with one_blas_thread(), np.errstate(all="ignore"):
+        result = call(encoded if traits.columns == "all" else hold(encoded, model))
+    if traits.checked == "after" and not result.is_finite():
+        # Sums over all rows have shown that something is amiss; now it is worth a search.
+        return inspect_columns(encoded, model) or oversized_columns(encoded, model) or result
+    return result
+
+
+def _run_joint(block: Block, model: Model, calls: Sequence[Call]) -> Joined | Findings:
+    """Return every call's record: of those that add over pieces, piece by piece."""
+    in_pieces = [call for call in calls if not call.traits.whole]
+    whole = [call for call in calls if call.traits.whole]
+    records: dict[int, Any] = {}
+    for group, parts in ((in_pieces, block.pieces(model)), (whole, [block])):
+        if not group:
+            continue
+        total = add_pairwise(_run_each(part, model, group) for part in parts)
+        if isinstance(total, Findings):
+            return total
+        records |= {id(call): part for call, part in zip(group, total.parts, strict=True)}
+    return Joined(tuple(records[id(call)] for call in calls))
+
+
+def _run_each(block: Block, model: Model, calls: Sequence[Call]) -> Joined | Findings:
+    rows = usable_rows(block, model)
+    return rows if isinstance(rows, Findings) else Joined(tuple(_attempt(rows, call) for call in calls))
+
+
+def _attempt(rows: Rows, call: Call) -> Any:
+    """Return a call's record, or what ended it, which does not end the others."""
+    if failed := [value for value in (*call.arguments, call.classes) if isinstance(value, Failure)]:
+        return failed[0]
+    try:
+        return _of_rows(rows, call)
+    except MODEL_ERRORS as error:
+        return Failure(error)

@@ -1,0 +1,261 @@
+"""From a block as it arrives to its usable rows, or to what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse
+from dask_onestep.kernels.designs.table import DROP, gaps, is_finite
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import PARTS, Block, Rows
+from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.threads import aligned
+
+__all__ = ["inspect_columns", "oversized_columns", "usable_rows"]
+
+
+# Above it a few thousand squares overflow float64; not a Python float, which float32 columns would cast to theirs.
+_SQUARABLE = np.float64(1e152)
+# The products of weights with the squares of scores must stay within float64, at both ends.
+_HEAVIEST, _LIGHTEST = 1e100, 1e-100
+_SMALLEST_SQUARE = 1e-152
+_LOAD = "Make the function that loads a block return an array or a frame of its rows."
+_SCALE = "Divide it by a constant first, or look for values that stand for missing ones."
+
+
+def usable_rows(block: Block, model: Model) -> Rows | Findings:
+    """Return the block's rows as arrays, or what is wrong with them.
+
+    Covariates are not searched for NaN here unless rows with gaps are to be dropped: sums over all
+    rows show them at no cost (`inspect_columns` then says where).
+
+    Parameters
+    ----------
+    block : Block
+        The block as it arrived.
+    model : Model
+        The model.
+
+    Returns
+    -------
+    Rows or Findings
+        The usable rows, or what forbids to use the block.
+    """
+    given = {name: part for name in PARTS if (part := getattr(block, name)) is not None}
+    for name, part in given.items():
+        if not isinstance(part, list) and not getattr(part, "shape", ()):
+            return _found(block, f"{name} was loaded as a {type(part).__name__}, without rows", 0, _LOAD)
+    lengths = {name: len(part) if isinstance(part, list) else part.shape[0] for name, part in given.items()}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name} has {length} rows" for name, length in lengths.items())
+        return _found(block, f"the parts of one block differ in length: {said}", 0, "Align them first.")
+    kept, n_missing, raw = None, 0, None
+    if model.design is not None and isinstance(block.x, pd.DataFrame):
+        designed = model.design.enter(block, model.missing)
+        if isinstance(designed, Findings):
+            return designed
+        matrix, chosen, kept = designed
+        n_missing, raw = len(block.x) - len(matrix), block.x
+        block = replace(block, x=matrix, **chosen)
+    x = _numeric_matrix(block, model)
+    if isinstance(x, Findings):
+        return x
+    parts: dict[str, np.ndarray | None] = {}
+    for name, wanted in (("y", not model.classify), ("weights", True), ("offset", True)):
+        part = getattr(block, name)
+        array = None if part is None else _vector(part, numeric=wanted)
+        if isinstance(array, str):
+            label = {"weights": "sample_weight"}.get(name, name)
+            return _found(block, f"{label} {array}", len(x), "Convert it to numbers first.")
+        parts[name] = array
+    if (weights := parts["weights"]) is not None:
+        # They weigh nothing beside any other, and their squares underflow.
+        parts["weights"] = np.where(np.abs(weights) < _LIGHTEST, 0.0, weights)
+    groups = None if block.groups is None else _vector(block.groups, numeric=False)
+    rows = Rows(
+        x,
+        groups=groups,  # type: ignore[arg-type]
+        number=block.number,
+        start=block.start,
+        kept=kept,
+        n_missing=n_missing,
+        first=block.first,
+        raw=raw,
+        **parts,  # type: ignore[arg-type]
+    )
+    if model.missing == "drop":
+        complete = _complete_rows(rows)
+        if not complete.all():
+            rows = replace(rows.take(complete), n_missing=n_missing + int((~complete).sum()))
+    if rows.y is None:
+        return _found(block, "y was loaded as None", len(x), _LOAD)
+    return _check_values(rows, model) or rows
+
+
+def _numeric_matrix(block: Block, model: Model) -> np.ndarray | SplitMatrix | Findings:
+    x = block.x
+    if sparse.issparse(x):
+        x = split_sparse(x)
+    if isinstance(x, pd.DataFrame):
+        if compound := [str(c) for c, t in x.dtypes.items() if getattr(t, "kind", "O") == "c"]:
+            what = f"Complex data not supported: X is complex in {', '.join(compound)}"
+            return _found(block, what, len(x), "Take real parts first.")
+        try:
+            x = x.to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            what = ", ".join(f"{c} ({t})" for c, t in block.x.dtypes.items() if t.kind not in "biufc")
+            return _found(block, f"columns are not numeric: {what or error}", len(block.x), "Encode them first.")
+    x = x if isinstance(x, SplitMatrix) else np.asarray(x)
+    if x.ndim != 2 or x.shape[1] != len(model.columns):
+        cure = "Each block must have the columns that the whole declares."
+        return _found(block, f"X has shape {x.shape}, not (rows, {len(model.columns)})", 0, cure)
+    if isinstance(x, SplitMatrix):
+        return x
+    if x.dtype.kind == "c":
+        return _found(block, "Complex data not supported: X is complex", len(x), "Take real parts first.")
+    if x.dtype.kind in "mM":
+        return _found(block, "X holds datetimes", len(x), "Turn them into numbers first, such as days.")
+    if x.dtype.kind not in "biuf":
+        try:
+            x = x.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            what = f"X has dtype {x.dtype} and does not convert to numbers: {error}"
+            return _found(block, what, len(x), "Encode it first, or pass a DataFrame, whose words are coded.")
+    return aligned(x)
+
+
+def _vector(part: Any, *, numeric: bool) -> np.ndarray | str:
+    array = np.asarray(part)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        return f"has shape {array.shape}, not one value a row"
+    if not numeric:
+        return array
+    if array.dtype.kind == "c":
+        return "is complex: Complex data not supported"
+    if array.dtype.kind in "biuf":
+        return aligned(array.astype(np.float64, copy=False))
+    if array.dtype.kind in "mM":
+        return f"holds times ({array.dtype}), which are not numbers"
+    try:
+        # pandas turns its own missing values and nullable dtypes into NaN.
+        array = pd.Series(part if isinstance(part, pd.Series) else array).to_numpy(np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        return f"has dtype {array.dtype} and is not numeric"
+    return aligned(array)
+
+
+def _complete_rows(rows: Rows) -> np.ndarray:
+    complete = finite_rows(rows.x)
+    for part in (rows.y, rows.weights, rows.offset, rows.groups):
+        if part is not None:
+            complete &= ~gaps(part)
+    return complete
+
+
+def _check_values(rows: Rows, model: Model) -> Findings | None:
+    """Look at what has one value a row; the cost beside X is small."""
+    found = []
+    parts = {"y": rows.y, "sample_weight": rows.weights, "offset": rows.offset, "groups": rows.groups}
+    for name, part in parts.items():
+        if part is None or is_finite(part):
+            continue
+        if (absent := gaps(part)).any():
+            found.append((f"Input {name} contains NaN, infinity or a missing value", int(absent.sum()), DROP))
+    if rows.weights is not None and (negative := rows.weights < 0).any():
+        found.append(("sample_weight is negative", int(negative.sum()), "Weights must be zero or positive."))
+    if not found:
+        found += _beyond_scale(rows, model)
+    if not found and not model.classify:
+        outside = ~model.family.in_support(rows.y)
+        if outside.any():
+            what = f"y is outside the {model.family.name} family's range, which is {model.family.support}"
+            example = rows.y[np.argmax(outside)]
+            found.append((f"{what}: {example:g} for one", int(outside.sum()), "Check y, or choose another family."))
+    return Findings(tuple(found), (rows.number,)) if found else None
+
+
+def _beyond_scale(rows: Rows, model: Model) -> list[tuple[str, int, str]]:
+    """Return what is too large or too small for the sums of squares to be numbers."""
+    found = []
+    if rows.weights is not None and (heavy := rows.weights > _HEAVIEST).any():
+        found.append((f"sample_weight is above {_HEAVIEST:g}", int(heavy.sum()), _SCALE))
+    if model.classify or not len(rows):
+        return found
+    # Its extremes tell, and no array of the block's length is made.
+    greatest = max(rows.y.max(), -rows.y.min())
+    if _is_oversized(greatest):
+        found.append(("y has numbers too large to square", int(_is_oversized(rows.y).sum()), _SCALE))
+    elif 0 < greatest < _SMALLEST_SQUARE:
+        found.append(("y has numbers too small to square", int((rows.y != 0).sum()), "Divide it by a constant first."))
+    return found
+
+
+def inspect_columns(rows: Rows, model: Model) -> Findings | None:
+    """Name the columns of X that hold NaN or infinity, and on how many rows.
+
+    Parameters
+    ----------
+    rows : Rows
+        A block's rows.
+    model : Model
+        The model, for the columns' names.
+
+    Returns
+    -------
+    Findings or None
+        None if every value is finite.
+    """
+    if rows.x.dtype.kind != "f":
+        return None
+    if is_finite(rows.x):
+        return None
+    counts = count_by_column(rows.x, _is_gap)
+    found = tuple(
+        (f"Input X contains NaN or infinity in column {name}", int(count), DROP)
+        for name, count in zip(model.columns, counts, strict=True)
+        if count
+    )
+    return Findings(found, (rows.number,)) if found else None
+
+
+def oversized_columns(rows: Rows, model: Model) -> Findings | None:
+    """Name the columns of X with numbers whose squares overflow, and on how many rows.
+
+    Parameters
+    ----------
+    rows : Rows
+        A block's rows, all finite.
+    model : Model
+        The model, for the columns' names.
+
+    Returns
+    -------
+    Findings or None
+        None if every value can be squared and summed.
+    """
+    counts = count_by_column(rows.x, _is_oversized)
+    found = tuple(
+        (f"X has numbers too large to square in column {name}", int(count), _SCALE)
+        for name, count in zip(model.columns, counts, strict=True)
+        if count
+    )
+    return Findings(found, (rows.number,)) if found else None
+
+
+def _is_gap(values: np.ndarray) -> np.ndarray:
+    return ~np.isfinite(values)
+
+
+def _is_oversized(values: np.ndarray) -> np.ndarray:
+    return np.abs(values) > _SQUARABLE
+
+
+def _found(block: Block, what: str, count: int, cure: str) -> Findings:
+    return Findings(((what, count, cure),), (block.number,))

@@ -1,0 +1,144 @@
+"""The labels of a classification: what a block shows, and whether the whole has as many classes as the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+
+import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
+
+from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.records import Findings
+
+__all__ = ["MAX_LABELS", "MoreClassesError", "block_labels", "check_classes", "joined_labels"]
+
+MAX_LABELS = 100
+_FIRST = 128
+
+_ONE_TYPE = "Make them one type, such as y.astype(str)."
+_CURE = "For more than two classes use fit, the logit link, no offset, and method='one-step', 'mle' or 'pilot'."
+
+
+def block_labels(rows: Rows) -> np.ndarray | Findings:
+    """Return the labels of a block, sorted; the first hundred, where there are more.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block, labels not yet encoded.
+
+    Returns
+    -------
+    ndarray or Findings
+        The labels, or that they are numbers that are not class-like.
+    """
+    try:
+        labels = _distinct(rows.y)[: MAX_LABELS + 1]
+    except TypeError:
+        types = ", ".join(sorted({type(label).__name__ for label in rows.y.tolist()}))
+        what = f"y has labels of types that have no order among them: {types}"
+        return Findings(((what, 0, _ONE_TYPE),), (rows.number,))
+    if labels.dtype == object and all(isinstance(label, Real) for label in labels):
+        labels = np.array(labels.tolist())  # scikit-learn takes objects for labels only where they are strings
+    if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
+        example = labels[labels != np.floor(labels)][0]
+        what = f"Unknown label type: continuous. y has numbers that are not whole: {example:g} for one"
+        cure = "A classifier takes labels; for a proportion or a count use GLMRegressor."
+        return Findings(((what, 0, cure),), (rows.number,))
+    return labels
+
+
+def joined_labels(parts: Sequence[np.ndarray]) -> np.ndarray | Findings:
+    """Return the labels of several blocks, sorted; the first hundred, where there are more.
+
+    Parameters
+    ----------
+    parts : sequence of ndarray
+        Of `block_labels`.
+
+    Returns
+    -------
+    ndarray or Findings
+        The labels, or that blocks have numbers and words, which have no order among them.
+    """
+    seen = [part for part in parts if len(part)] or list(parts[:1])
+    try:
+        if len({part.dtype.kind in "biuf" for part in seen}) > 1:
+            raise TypeError("numbers and words")
+        return np.unique(np.concatenate(seen))[: MAX_LABELS + 1]
+    except TypeError:
+        types = ", ".join(sorted({type(label).__name__ for part in seen for label in part.tolist()}))
+        what = f"y has labels of types that have no order among them: {types}"
+        return Findings(((what, 0, _ONE_TYPE),), ())
+
+
+def _distinct(y: np.ndarray) -> np.ndarray:
+    """Return the sorted distinct values; the first rows most often show them all, and comparing beats sorting."""
+    shown = np.unique(y[:_FIRST])
+    others = y[_FIRST:]
+    if len(shown) <= 4:
+        known = np.isin(others, shown)
+        others = others[:0] if known.all() else others[~known]
+    return np.union1d(shown, others) if len(others) else shown
+
+
+class MoreClassesError(ValueError):
+    """y has more than two classes, and the model is not yet multinomial.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (C,)
+        The labels, sorted.
+    cure : str
+        What stands in the way of a multinomial logit, and what to do.
+    """
+
+    def __init__(self, classes: np.ndarray, cure: str = _CURE):
+        super().__init__(classes, cure)
+        self.classes = classes
+        self.cure = cure
+
+    def __str__(self) -> str:
+        shown = ", ".join(repr(label) for label in self.classes[:5].tolist())
+        return (
+            "Only binary classification is supported here. The type of the target is multiclass: y has the labels "
+            f"{shown}{', …' if len(self.classes) > 5 else ''}. {self.cure}"
+        )
+
+
+def check_classes(labels: np.ndarray | None, most: int = 2) -> np.ndarray | None:
+    """Return the labels of the whole if they are classes that a model has; None for a regression.
+
+    Parameters
+    ----------
+    labels : ndarray or None
+        The labels seen, sorted.
+    most : int
+        Classes that the model has.
+
+    Returns
+    -------
+    ndarray of shape (C,) or None
+        The classes.
+
+    Raises
+    ------
+    ValueError
+        If there is but one, or there are more than `most` (`MoreClassesError`).
+    """
+    if labels is None:
+        return None
+    if len(labels) == 1:
+        raise ValueError(
+            f"y has one class only, {labels.tolist()[0]!r}: a classifier needs samples of two classes. "
+            "Look for a filter that left the others out, or for a column that is not the response."
+        )
+    if len(labels) > MAX_LABELS:
+        raise ValueError(f"y has more than {MAX_LABELS} different labels: these are no classes. Use GLMRegressor.")
+    if len(labels) > most:
+        raise MoreClassesError(labels)
+    if labels.dtype.kind not in "biufU":  # of numbers `block_labels` has seen that they are whole
+        # Two tell the type; more would look like a regression, each label being there but once.
+        check_classification_targets(labels[:2])
+    return labels

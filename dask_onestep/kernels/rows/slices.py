@@ -1,0 +1,119 @@
+"""The rows of a block as a design matrix, a slice at a time.
+
+Rows are taken in slices that stay in cache; what is made of a slice's covariates is written into
+reused buffers, so no temporary has the size of the block, and float32 and integer blocks are summed in
+float64.  Rows of which most columns are sparse stay so, in longer slices,
+unless they prove too dense for that to pay, or the model's basis mixes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+
+from dask_onestep.kernels.algebra import DenseSlice, Slice, SplitSlice
+from dask_onestep.kernels.compiled.accelerate import accelerated
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.parts import Rows
+
+__all__ = ["dense_slices", "slices"]
+
+# Of d columns a slice has at least d rows, or so many: with fewer, adding the product X'X would cost more than
+# making it.
+_ENOUGH_ROWS = 1024
+# A slice's Gram matrix has d² elements to fill and to add, whatever its rows.
+_SPLIT_ROWS = (2**14, 2**18)
+
+
+def slices(rows: Rows, model: Model) -> Iterator[Slice]:
+    """Yield a block in slices.
+
+    Parameters
+    ----------
+    rows : Rows
+        A block.
+    model : Model
+        The model, for the constant and the basis.
+
+    Yields
+    ------
+    Slice
+        The next rows; what a dense one holds is overwritten by the next.
+    """
+    if model.basis is None and isinstance(rows.x, SplitMatrix) and rows.x.density <= _kinds()[1].max_density:
+        yield from _split_slices(rows, rows.x, model)
+    else:
+        yield from dense_slices(rows, model)
+
+
+def dense_slices(rows: Rows, model: Model) -> Iterator[DenseSlice]:
+    """Yield a block in cache-sized slices, for kernels that need the rows themselves.
+
+    Parameters
+    ----------
+    rows : Rows
+        A block.
+    model : Model
+        The model, for the constant and the basis.
+
+    Yields
+    ------
+    DenseSlice
+        The next rows, as they lie in the block or in buffers that the next slice reuses.
+    """
+    constant, p = model.has_constant, rows.x.shape[1]
+    d = p + int(constant)
+    kind = _kinds()[0]
+    length = max(1, min(len(rows), max(kind.size // (8 * max(d, 1)), min(d, _ENOUGH_ROWS))))
+    scratch = np.empty(length * max(d, model.width))
+    for at, x in _dense_covariates(rows, length):
+        if model.basis is not None:
+            x, constant = model.basis.columns(np.column_stack([np.ones((len(x), d - p)), x])), False
+        yield kind(*_beside(rows, at), x, constant, scratch)
+
+
+def _dense_covariates(rows: Rows, length: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield covariates in float64: a block's own rows if they are, else in a buffer that the next slice reuses."""
+    buffer = np.empty((length, rows.x.shape[1]))
+    for at in _spans(len(rows), length):
+        part, here = rows.x[at], buffer[: at.stop - at.start]
+        if isinstance(part, SplitMatrix):
+            part.write(here)
+        elif part.dtype == np.float64:
+            here = part
+        else:
+            here[...] = part
+        yield at, here
+
+
+@cache
+def _kinds() -> tuple[type[DenseSlice], type[SplitSlice]]:
+    """Return the slices, compiled where the extra ``accelerate`` is installed, else those of NumPy and SciPy."""
+    if not accelerated():
+        return DenseSlice, SplitSlice
+    from dask_onestep.kernels.compiled import slices as compiled
+
+    return compiled.CompiledSlice, compiled.CompiledSplitSlice
+
+
+def _split_slices(rows: Rows, x: SplitMatrix, model: Model) -> Iterator[SplitSlice]:
+    kind, first, d = _kinds()[1], int(model.has_constant), model.width
+    constant = np.arange(first)
+    dense_at, sparse_at = np.concatenate([constant, x.dense_at + first]), x.sparse_at + first
+    for at in _spans(len(rows), min(max(d * d // 4, _SPLIT_ROWS[0]), _SPLIT_ROWS[1])):
+        part = x[at]
+        dense = np.column_stack([np.ones((len(part), first)), part.dense])
+        yield kind(*_beside(rows, at), dense, part.sparse, dense_at, sparse_at)
+
+
+def _spans(total: int, length: int) -> Iterator[slice]:
+    for start in range(0, total, length):
+        yield slice(start, min(start + length, total))
+
+
+def _beside(rows: Rows, at: slice) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, slice]:
+    weights = None if rows.weights is None else rows.weights[at]
+    return rows.y[at], weights, None if rows.offset is None else rows.offset[at], at

@@ -1,0 +1,1 @@
+"""Ascents, and solving with an information matrix."""

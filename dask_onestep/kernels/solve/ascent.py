@@ -1,0 +1,325 @@
+"""The one rule by which a step is accepted, shortened or the last, in memory and pass by pass alike.
+
+An `Ascent` proposes coefficients; whoever holds the rows evaluates the objective there, in memory or by a pass over the
+data, and shows the ascent the sums; the answer is the next state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.interpolate import CubicHermiteSpline
+
+from dask_onestep.kernels.records import Moments, Record
+from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
+
+__all__ = ["ROUNDING", "Ascent", "Move", "Newton", "climb", "ran_away", "rose", "shortening"]
+
+# The fraction of a log-likelihood of many rows that its last digits may be wrong by.
+ROUNDING = 1e-11
+# The same where rows' log-likelihoods cancel, as those of counts of 1e13 do.
+_CANCELLED = 1e-5
+_MAX_SHORTENINGS = 30
+# A step is cut to no less than this fraction at a time, so that one poor interpolation does not end the ascent.
+_SHORTEST = 1e-3
+# The fraction of a combination's information below which it cannot be told from an alias, with room for near ones.
+_TOLD_APART = 1e-8
+# What is left of that fraction once the rows that held it have lost their weight.
+_LEFT = 1e-2
+
+
+def rose(new: float, old: float) -> bool:
+    """Return whether a log-likelihood did not fall, up to rounding; False for NaN."""
+    return bool(new >= old - ROUNDING * abs(old)) if np.isfinite(old) else not np.isnan(new) and new >= old
+
+
+def shortening(step: np.ndarray, before: Any, after: Any) -> float | None:
+    """Return None if a step is accepted, otherwise the fraction of it to try next.
+
+    A step is accepted if the log-likelihood did not fall and is not steeper at the end, downward, than it was at the
+    start, upward.  Where counts are huge their log-likelihood is a small difference of large numbers, with fewer digits
+    than a last step gains; the score has them all, and a slope within half of the first one shows a rise too.
+
+    Parameters
+    ----------
+    step : ndarray of shape (d,)
+        δ.
+    before : Moments or None
+        The sums at β; None if they are not known, and any point with finite sums is better.
+    after : Moments
+        The sums at β + δ.
+
+    Returns
+    -------
+    float or None
+        Where the cubic through both log-likelihoods and slopes has its maximum; ½ where it has none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.kernels.solve.ascent import shortening
+    >>> from dask_onestep.kernels.records import Moments
+    >>> start, end = (Moments(1, 1.0, -0.5 * b**2, np.array([-b]), np.eye(1)) for b in (1.0, -3.0))
+    >>> round(shortening(np.array([-4.0]), start, end), 3)
+    0.25
+    """
+    if not after.is_finite():
+        return 0.5
+    if before is None:
+        return None
+    first, last = float(before.score @ step), float(after.score @ step)
+    if rose(after.loglik, before.loglik) and last >= -first - ROUNDING * abs(before.loglik):
+        return None
+    fell = before.loglik - after.loglik
+    if abs(last) <= 0.5 * first and fell <= _CANCELLED * abs(before.loglik):
+        return None
+    if not np.isfinite([fell, first, last]).all():
+        return 0.5
+    cubic = CubicHermiteSpline([0.0, 1.0], [0.0, -fell], [first, last])
+    peaks = cubic.derivative().roots(extrapolate=False)
+    return max(float(peaks[np.argmax(cubic(peaks))]), _SHORTEST) if len(peaks) else 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Move(Record):
+    """What a rule proposes from a point.
+
+    Attributes
+    ----------
+    step : ndarray of shape (d,)
+        δ.
+    decrement : float
+        λ², about twice the log-likelihood that δ gains.
+    arrived : bool
+        Whether no step is needed any more.
+    factor : Factor or None
+        The factored information, of rules that have one.
+    target : ndarray of shape (d,) or None
+        β + δ, where the rule knows it to the last bit.
+    """
+
+    step: np.ndarray
+    decrement: float
+    arrived: bool
+    factor: Factor | None = None
+    target: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Newton:
+    """The scoring step I⁻¹s, until λ² ≤ `tol`·d·φ̂, or until nothing but rounding is left of it.
+
+    Attributes
+    ----------
+    intercept : bool
+        Whether the first coefficient is the intercept.
+    tol : float
+        On λ²/(d·φ̂).
+    """
+
+    intercept: bool = True
+    tol: float = 1e-16
+
+    def __call__(self, coef: np.ndarray, sums: Moments, last: float) -> Move:
+        """Return the step from β; `last` is λ² before the step that led there."""
+        factor = factorize(sums.information, intercept=self.intercept)
+        decrement = factor.decrement(sums.score)
+        # Where y is large compared with its spread, rounding keeps λ² above any tolerance; then it no longer falls.
+        arrived = bool(np.isfinite(sums.loglik)) and (
+            decrement <= self.tol * max(factor.rank, 1) * sums.phi or last <= decrement <= ROUNDING * abs(sums.loglik)
+        )
+        return Move(factor.solve(sums.score), decrement, arrived, factor)
+
+
+def _arrived(coef: np.ndarray, sums: Any, last: float) -> Move:
+    return Move(np.zeros_like(coef), 0.0, True)
+
+
+@dataclass(frozen=True, slots=True)
+class Ascent(Record):
+    """The state of an ascent: where it stands, and which coefficients it proposes to evaluate next.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (d,)
+        β, where it stands, with 0 for aliased columns.
+    sums : Moments or None
+        The objective there; None before the first evaluation.
+    move : Move
+        The rule's proposal from there.
+    step : ndarray of shape (d,)
+        δ: the proposal, or what is left of it after rejections.
+    rule : callable
+        (coef, sums, last decrement) to `Move`.
+    max_iter : int
+        Maximum number of steps.
+    n_iter, n_shortened : int
+        Steps accepted, and rejections of the present one.
+    stopped : bool
+        Whether it ended short of a maximum: too many steps or rejections, or it ran away to infinity.
+    cut : bool
+        Whether the step that led to `coef` was shortened.
+    first : ndarray of shape (d, d) or None
+        The information where it began.
+    """
+
+    coef: np.ndarray
+    sums: Any
+    move: Move
+    step: np.ndarray
+    rule: Callable[[np.ndarray, Any, float], Move]
+    max_iter: int = 30
+    n_iter: int = 0
+    n_shortened: int = 0
+    stopped: bool = False
+    cut: bool = False
+    first: np.ndarray | None = None
+
+    @classmethod
+    def begin(cls, coef: np.ndarray, sums: Any, rule: Callable[..., Move], max_iter: int = 30) -> Ascent:
+        """Return an ascent that stands at β, where the sums are known."""
+        move = rule(coef, sums, np.inf)
+        return cls(coef, sums, move, move.step, rule, max_iter, first=getattr(sums, "information", None))._checked()
+
+    @classmethod
+    def enter(cls, inside: np.ndarray, coef: np.ndarray, rule: Callable[..., Move], max_iter: int = 30) -> Ascent:
+        """Return an ascent that proposes β and, as long as the sums are not finite, points nearer to `inside`."""
+        move = Move(coef - inside, np.inf, False, target=coef)
+        return cls(inside, None, move, move.step, rule, max_iter, n_iter=-1)
+
+    @classmethod
+    def once(cls, coef: np.ndarray, sums: Any, step: np.ndarray) -> Ascent:
+        """Return an ascent of one step, which is given."""
+        return cls(coef, sums, Move(step, np.inf, False), step, _arrived, 1)
+
+    @property
+    def climbing(self) -> bool:
+        """Whether an evaluation at `proposal` is wanted."""
+        return not (self.stopped or self.move.arrived)
+
+    @property
+    def converged(self) -> bool:
+        """Whether it stands at a maximum."""
+        return self.move.arrived and not self.stopped
+
+    @property
+    def proposal(self) -> np.ndarray:
+        """β + δ, where to evaluate the objective next."""
+        if self.move.target is not None and not self.n_shortened:
+            return self.move.target
+        return self.coef + self.step
+
+    @property
+    def factor(self) -> Factor:
+        """The factored information where it stands."""
+        assert self.move.factor is not None
+        return self.move.factor
+
+    def observe(self, sums: Any) -> Ascent:
+        """Return the next state, the objective at `proposal` being known."""
+        fraction = shortening(self.step, self.sums, sums)
+        if fraction is not None:
+            return self.shorten(fraction)
+        coef = self.proposal
+        move = self.rule(coef, sums, self.move.decrement)
+        first = getattr(sums, "information", None) if self.first is None else self.first
+        if move.factor is not None and first is not None and ran_away(first, sums.information, move.factor):
+            return replace(self, stopped=True)
+        cut, n_iter = self.n_shortened > 0, self.n_iter + 1
+        return Ascent(coef, sums, move, move.step, self.rule, self.max_iter, n_iter, cut=cut, first=first)._checked()
+
+    def shorten(self, fraction: float = 0.5) -> Ascent:
+        """Return the same with a shorter step; stopped, if it was shortened too often."""
+        count = self.n_shortened + 1
+        return replace(self, step=self.step * fraction, n_shortened=count, stopped=count >= _MAX_SHORTENINGS)
+
+    def along(self, step: np.ndarray) -> Ascent:
+        """Return the same with another step in the place of the rule's."""
+        return replace(self, step=step, move=replace(self.move, target=None))
+
+    def _checked(self) -> Ascent:
+        lost = self.move.factor is not None and len(self.coef) > 0 and not self.move.factor.rank
+        ended = self.n_iter >= self.max_iter and not self.move.arrived
+        return replace(self, stopped=True) if lost or ended else self
+
+
+def climb(
+    ascent: Ascent, objective: Callable[[np.ndarray], Any], inside: Callable[[np.ndarray], bool] | None = None
+) -> Ascent:
+    """Return where an ascent ends on an objective that is evaluated in memory.
+
+    Parameters
+    ----------
+    ascent : Ascent
+        Where it begins.
+    objective : callable
+        β to `Moments`; its information must be positive semidefinite near the maximum.
+    inside : callable or None
+        A region that steps must not leave: β to bool.  A step that would is halved.
+
+    Returns
+    -------
+    Ascent
+        Converged, or stopped.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb
+    >>> from dask_onestep.kernels.records import Moments
+    >>> def parabola(b):
+    ...     return Moments(1, 1.0, float(-0.5 * (b @ b - 2 * b[0])), np.array([1.0]) - b, np.eye(1))
+    >>> climb(Ascent.begin(np.zeros(1), parabola(np.zeros(1)), Newton()), parabola).coef.tolist()
+    [1.0]
+    """
+    while ascent.climbing:
+        trial = ascent.proposal
+        ascent = ascent.observe(objective(trial)) if inside is None or inside(trial) else ascent.shorten()
+    return ascent
+
+
+def ran_away(before: np.ndarray, now: np.ndarray, factor: Factor) -> bool:
+    """Return whether a column is set aside only because the rows that tell it apart have lost their weight.
+
+    Separated rows do, as coefficients grow without bound; what is set aside then is no alias, and where the ascent
+    stands is no maximum.
+
+    Parameters
+    ----------
+    before : ndarray of shape (d, d)
+        The information where the ascent began.
+    now : ndarray of shape (d, d)
+        The information where it stands.
+    factor : Factor
+        Of `now`.
+
+    Returns
+    -------
+    bool
+        Whether what kept columns leave of one set aside had its fraction of information at the start.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.kernels.solve.ascent import ran_away
+    >>> from dask_onestep.kernels.solve.linear_algebra import factorize
+    >>> before, now = np.array([[2.0, 1.0], [1.0, 1.0]]), np.array([[1.0, 1.0], [1.0, 1.0]])
+    >>> ran_away(before, now, factorize(now)), ran_away(now, now, factorize(now))
+    (True, False)
+    """
+    if factor.kept.all():
+        return False
+    aside = np.flatnonzero(~factor.kept)
+    rest = -factor.solve(now[:, aside])
+    rest[aside, np.arange(len(aside))] = 1.0
+
+    def fraction(information: np.ndarray) -> np.ndarray:
+        lengths = np.diag(information) @ np.square(rest)
+        held = np.einsum("ij,ij->j", rest, information @ rest)
+        return np.maximum(held, 0.0) / np.where(lengths > 0, lengths, 1.0)
+
+    first = fraction(before)
+    return bool(((first > _TOLD_APART) & (fraction(now) < _LEFT * first)).any())
