@@ -14,7 +14,7 @@ MODULES = (
     ".datasets",
     ".exceptions",
     ".families",
-    ".fit_statistics",
+    ".inference.fit_statistics",
     ".graph",
     ".inference",
     ".links",
@@ -22,7 +22,7 @@ MODULES = (
     ".plots",
     ".report",
     ".storage",
-    ".summaries",
+    ".inference.summaries",
 )
 
 
