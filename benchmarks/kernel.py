@@ -20,10 +20,10 @@ from dask_onestep.families import resolve_family
 from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.slices import CompiledSlice
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.scores import scores
 from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.parts import Rows
-from dask_onestep.kernels.pilots.surrogate import scores
 from dask_onestep.kernels.rows import slices as slicing
 from dask_onestep.kernels.threads import one_blas_thread
 from dask_onestep.links import resolve_link

@@ -126,7 +126,7 @@ def test_a_result_is_a_sentence(fits):
         ("x9", r"null names \['x9'\], which are not coefficients\. These are: intercept, a, b"),
         ({"a": np.inf}, "null sets a to inf, which is not a finite number"),
         ((np.eye(2), np.zeros(2)), "R has 2 columns, and there are 3 coefficients: give it one for each"),
-        ((np.eye(3)[:2], np.zeros(3)), r"R has 2 rows, and r has shape \(3,\): give it one value a row"),
+        ((np.eye(3)[:2], np.zeros(3)), r"R has 2 rows, and r has shape \(3,\): give r one value for each row"),
     ],
 )
 def test_nulls_that_make_no_sense(null, text):

@@ -1,5 +1,6 @@
 """The record of a fit: what it holds, what a pickle keeps of it, and that it needs no estimator."""
 
+import copy
 import dataclasses
 import pickle
 import warnings
@@ -168,3 +169,15 @@ def test_warnings_of_the_table_are_notes_of_the_record():
         record = GLMRegressor(formula="y ~ x + g").fit(frame).record_
     assert next(text for _, text in record.notes).startswith("g has one level only")
     assert len(said) == len(record.notes)
+
+
+def test_copies_keep_the_pilots_rows_and_arrays_cannot_be_changed(binary):
+    x, y, _ = binary
+    glm = GLMClassifier(method=OneStep(200, random_state=0)).fit(x, y)
+    assert copy.deepcopy(glm).record_.pilot.has_rows
+    before = glm.record_.coef.copy()
+    for array in (glm.record_.coef, glm.record_.covariance, glm.record_.score, glm.record_.information):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0.0
+    glm.coef_[...] = 0.0
+    np.testing.assert_array_equal(glm.record_.coef, before)

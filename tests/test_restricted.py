@@ -23,7 +23,8 @@ from dask_onestep import (
     Surrogate,
 )
 from dask_onestep.datasets import make_glm
-from dask_onestep.exceptions import DistanceWarning, FitWarning, SmallPilotWarning
+from dask_onestep.exceptions import DistanceWarning, FitWarning, SeparationWarning, SmallPilotWarning
+from dask_onestep.inference.ratios import counted
 from dask_onestep.kernels.likelihood.sums import embedded_moments, moments
 from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.rows.rows import hold
@@ -148,7 +149,7 @@ def test_warnings_of_a_restricted_fit_arrive():
         assert "A pilot of 25 rows is small" in result.note
     said, table = small_pilots(glm.drop1, x, y)
     assert len(said) == 1
-    assert said[0].endswith("(So in 4 of 4 tests.)")
+    assert said[0].endswith("(In 4 of 4 tests.)")
     assert table["note"].str.contains("A pilot of 25 rows is small").all()
 
 
@@ -416,3 +417,120 @@ def test_constraints_between_coefficients_of_several_classes_need_walds_test():
     assert glm.wald_test("`1:x0` = `2:x0`").df == 1
     with pytest.raises(ValueError, match="with more than two classes use wald_test"):
         glm.likelihood_ratio_test(x, y, null="`1:x0` = `2:x0`")
+
+
+@pytest.mark.parametrize(
+    "null",
+    [
+        pd.DataFrame([[0.0, 1, 0, 0], [0, 0, 1, -1]], columns=["intercept", "x0", "x1", "x2"]),
+        pd.DataFrame([[1.0, 0, 0], [0, 1, -1]], columns=["x0", "x1", "x2"]),
+        pd.DataFrame([[0.0, 1, 0, 0], [0, 0, 1, -1]]),
+        [[0, 1, 0, 0], [0, 0, 1, -1]],
+        [np.array([0.0, 1, 0, 0]), np.array([0.0, 0, 1, -1])],
+        ([[0, 1, 0, 0], [0, 0, 1, -1]], 0.0),
+        ["x0", "x1 = x2"],
+        "x0 = 0, x1 = x2",
+    ],
+    ids=["frame", "some columns", "positions", "lists", "rows", "pair", "mixed", "text"],
+)
+def test_the_same_hypothesis_in_all_its_forms(null):
+    x, y, _ = make_glm(2000, 3, family="poisson", random_state=5)
+    glm = GLMRegressor("poisson", method=MLE()).fit(x, y)
+    expected = glm.likelihood_ratio_test(x, y, null=np.array([[0.0, 1, 0, 0], [0, 0, 1, -1]]))
+    found = glm.likelihood_ratio_test(x, y, null=null)
+    assert (found.df, found.statistic) == (2, pytest.approx(expected.statistic, rel=1e-12))
+    assert glm.wald_test(null).df == glm.score_test(x, y, null=null).df == 2
+
+
+@pytest.mark.parametrize(
+    "null",
+    [pd.Series({"x0": 0.1}), [["x0"]], [3, "x0"], 4, object()],
+    ids=lambda null: type(null).__name__,
+)
+def test_what_is_no_hypothesis_is_refused_by_name(null):
+    x, y, _ = make_glm(500, 2, family="poisson", random_state=5)
+    glm = GLMRegressor("poisson").fit(x, y)
+    with pytest.raises((TypeError, ValueError), match="null"):
+        glm.wald_test(null)
+
+
+@pytest.mark.parametrize(
+    ("null", "df"),
+    [
+        ("`bs(x, df=4)[1]` = `bs(x, df=4)[2]`", 1),
+        ("`C(g)[T.b, x]` = 0", 1),
+        ("C(g)[T.c=1] = 0", 1),
+        ("C(g) = 0", 2),
+        ("bs(x, df=4) = 0", 4),
+        ("`C(g)[T.c=1]` = 0, z = 1", 2),
+    ],
+)
+def test_names_with_commas_and_equals_signs(null, df):
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame({"x": rng.normal(size=800), "z": rng.normal(size=800)})
+    frame["g"] = rng.choice(["a", "b, x", "c=1"], 800)
+    frame["y"] = rng.normal(size=800)
+    assert GLMRegressor(formula="y ~ bs(x, df=4) + z + C(g)").fit(frame).wald_test(null).df == df
+
+
+def test_warnings_that_differ_by_figures_only_are_one():
+    off = "The statistic may be off by about {}, because the restricted estimate is not at its maximum."
+    tests = [((DistanceWarning, off.format("1.8e+02")),), ((DistanceWarning, off.format("80")),)]
+    tests += [((DistanceWarning, "Negative statistic (-69)."), (DistanceWarning, off.format("3")))]
+    found = counted(tests)
+    assert [text.split(" (In ")[1] for _, text in found] == [
+        "3 of 3 tests; the figures are of the first, the column note has the others.)",
+        "1 of 3 tests.)",
+    ]
+    assert [text for _, text in counted(tests[2:])] == ["Negative statistic (-69).", off.format("3")]
+
+
+class SeededObject:
+    """A method of one's own that has a seed and no parameters of scikit-learn's."""
+
+    random_state = 3
+
+    def estimate(self, problem):
+        return OneStep(200, random_state=self.random_state).estimate(problem)
+
+
+def test_an_object_with_a_seed_of_its_own_has_tests():
+    x, y, _ = make_glm(3000, 2, family="poisson", random_state=5)
+    glm = GLMRegressor("poisson", method=SeededObject()).fit(x, y)
+    expected = GLMRegressor("poisson", method=OneStep(200, random_state=3)).fit(x, y).drop1(x, y)
+    np.testing.assert_allclose(glm.drop1(x, y)["statistic"], expected["statistic"], rtol=1e-9)
+
+
+def test_tests_are_of_the_method_that_was_fitted():
+    x, y, _ = make_glm(3000, 2, family="poisson", random_state=5)
+    glm = GLMRegressor("poisson").fit(x, y).set_params(method="average")
+    with pytest.raises(ValueError, match="was OneStep when the model was fitted, and is Average now"):
+        glm.drop1(x, y)
+
+
+@pytest.mark.parametrize("error", [KeyError, IndexError, TypeError, NotImplementedError, AssertionError])
+def test_any_error_in_one_restricted_plan_ends_no_other(error):
+    class Fails(OneStep):
+        def plan(self, problem):
+            if "x1" in dict(problem.model.fixed):
+                raise error("no such restriction")
+            return (yield from super().plan(problem))
+
+    x, y, _ = make_glm(3000, 3, family="poisson", random_state=5)
+    table = GLMRegressor("poisson", method=Fails()).fit(x, y).set_params().drop1(x, y)
+    assert table["statistic"].isna().tolist() == [False, True, False]
+    assert "no such restriction" in table["note"]["x1"]
+
+
+@pytest.mark.parametrize("method", [MLE(), OneStep(random_state=0)], ids=str)
+def test_separation_is_seen_in_restricted_fits(method):
+    frame = table_of(2000)
+    frame["level"] = np.random.default_rng(0).choice(list("abcd"), len(frame))
+    frame.loc[frame["level"] == "d", "y"] = 1
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        glm = GLMClassifier(formula="y ~ x + z + level", method=method).fit(frame)
+        said.clear()
+        notes = glm.drop1(frame)["note"]
+    assert notes.str.contains("the classes are separated: a combination of level").tolist() == [True, True, False]
+    assert SeparationWarning in [each.category for each in said]

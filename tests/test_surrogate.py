@@ -14,11 +14,11 @@ from scipy.special import expit
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, Surrogate
 from dask_onestep.datasets import make_glm
+from dask_onestep.kernels.likelihood.scores import scores
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.keys import row_keys
-from dask_onestep.kernels.pilots.surrogate import scores
 
 N, CHUNKS = 4000, (600, 1400, 2000)
 MEAN = {"gaussian": lambda eta: eta, "binomial": expit, "poisson": np.exp}

@@ -158,7 +158,7 @@ def likelihood_ratio(
             glm.fit(table, sample_weight=weights, offset=offset)
             null = ["intercept" if part == "1" else part for part in term]
             result = glm.likelihood_ratio_test(table, null=null, sample_weight=weights, offset=offset)
-        show_text(str(result))
+        show_text(in_options(str(result)))
 
 
 @app.command(epilog="Example: dask-onestep predict model.json new/*.parquet predictions.csv")

@@ -15,7 +15,7 @@ from dask_onestep._version import __version__
 from dask_onestep.data.frames import frame_dtypes
 from dask_onestep.estimators.design import specify
 from dask_onestep.estimators.diagnostics import Diagnostics
-from dask_onestep.estimators.hypotheses import Hypotheses
+from dask_onestep.estimators.hypothesis_tests import HypothesisTests
 from dask_onestep.estimators.inputs import scheduler_of
 from dask_onestep.estimators.memory import saying_how_to_rechunk
 from dask_onestep.estimators.predictions import Predicting
@@ -46,7 +46,7 @@ _CHOICES = {
 }
 
 
-class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
+class GLMBase(Predicting, Diagnostics, HypothesisTests, Reporting, BaseEstimator):
     """Fitting, predicting and keeping; a subclass says what y is."""
 
     _classifies = False
@@ -183,8 +183,7 @@ class GLMBase(Predicting, Diagnostics, Hypotheses, Reporting, BaseEstimator):
         self, X: Any, y: Any, sample_weight: Any, offset: Any, groups: Any, *, lazy: bool
     ) -> tuple[Any, Problem, Inputs, tuple[Terms, dict[str, Any]] | None]:
         method = resolve_method(self.method)
-        if y is None and self.formula is None:
-            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        self._require_response(y)
         if (groups is not None) != (self.cov_type == "cluster"):
             raise ValueError("groups= and cov_type='cluster' go together: one was given without the other.")
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": groups}
@@ -292,10 +291,11 @@ def attach(estimator: Any, record: FitRecord) -> Any:
     estimate, model = record.estimate, record.model
     estimator.record_, estimator.estimate_, estimator.family_ = record, estimate, model.family
     first = int(model.fit_intercept)
-    coef, intercept = estimate.coef[first:], estimate.coef[0] if first else 0.0
+    found = estimate.coef.copy()  # the record's own cannot be changed
+    coef, intercept = found[first:], found[0] if first else 0.0
     if estimate.classes is not None:
         estimator.classes_ = estimate.classes
-        rows = estimate.coef.reshape(model.likelihood.n_predictors, -1)
+        rows = found.reshape(model.likelihood.n_predictors, -1)
         coef, intercept = rows[:, first:], rows[:, 0] if first else np.zeros(len(rows))
     estimator.coef_, estimator.intercept_ = coef, intercept
     estimator.covariance_ = estimate.covariance

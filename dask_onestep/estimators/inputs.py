@@ -58,6 +58,8 @@ class Reading:
 
     def _data(self, X: Any, parts: dict[str, Any], *, response: bool = True) -> Data:
         """Bring later data together, its columns as ``fit`` had them; `response` is whether y is wanted."""
+        if response:
+            self._require_response(parts["y"])
         X, parts = split_columns(X, parts, keep=self.formula is not None)
         design = self.record_.design
         names = getattr(self, "feature_names_in_", () if design is None else design.terms.columns)
@@ -83,6 +85,10 @@ class Reading:
                 "features as input."
             )
         return bring_together(X, parts, columns)
+
+    def _require_response(self, y: Any) -> None:
+        if y is None and self.formula is None:
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
 
     def _require(self, **given: Any) -> None:
         """Raise if fit had a weight or an offset and this call has not."""

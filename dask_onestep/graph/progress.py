@@ -95,7 +95,11 @@ def _drawn(title: str) -> Iterator[Draw]:
         return
     with bars:
         bar = bars.add_task(title, total=None)
-        yield lambda done, total: bars.update(bar, completed=done, total=total)
+
+        def draw(done: int, total: int) -> None:
+            bars.update(bar, completed=done, total=total)
+
+        yield draw
 
 
 def _draw_nothing(done: int, total: int) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 __all__ = ["Hypothesis", "null_text", "parse_hypothesis", "parse_null"]
 
 _ZERO = 1e-12  # a factor of a constraint below which it is rounding
+_SHOWN = 6  # equations, and coefficients in one, that are written out
+
+_QUOTED = re.compile("`([^`]*)`")
 
 _AS_IN = "name the coefficients, as in null=['x1'] or null={'x1': 0.5}"
 
@@ -60,7 +65,7 @@ def parse_null(
         raise ValueError(f"null is missing: {_AS_IN}.")
     if isinstance(null, str):
         null = [null]
-    if not isinstance(null, (Mapping, Iterable)) or any(isinstance(name, np.ndarray) for name in null):
+    if not isinstance(null, Iterable) or not all(isinstance(name, str) for name in null):
         raise TypeError(f"null={null!r} is neither names nor name → value: {_AS_IN}.")
     given = dict(null) if isinstance(null, Mapping) else dict.fromkeys(null, 0.0)
     if not given:
@@ -140,9 +145,10 @@ def parse_hypothesis(
 
     Parameters
     ----------
-    null : str, sequence of str, mapping, ndarray of shape (s, d), or tuple of two arrays
+    null : str, sequence of str, mapping, array or DataFrame of shape (s, d), or tuple of such a one and r
         Coefficients or terms that are zero jointly, name → value, constraints such as ``"x1 = x2"`` or
-        ``"x1 + x2 = 1"`` (names with other signs than letters in backticks), R alone, or (R, r).
+        ``"x1 + x2 = 1"`` (names with other signs than letters in backticks), R alone, or (R, r).  A DataFrame's columns
+        are coefficients by name; those that it lacks are not concerned.
     names : sequence of str
         Names of the d coefficients.
     coefficients, terms : mapping from str to sequence of str
@@ -159,18 +165,21 @@ def parse_hypothesis(
     ------
     ValueError
         If shapes or names do not fit, or the restrictions depend on each other.
+    TypeError
+        If it is none of these.
     ImportError
         If constraints are given and formulaic is not installed.
     """
-    pair = isinstance(null, tuple) and len(null) == 2 and not isinstance(null[0], str)
-    if (isinstance(null, np.ndarray) and null.dtype.kind in "fiub") or pair:
-        matrix, value = _matrix_of(null, names, pair=pair)
-        text = f"R b = r ({len(matrix)} restriction{'s' if len(matrix) > 1 else ''})"
-        return _solved(matrix, value, names, text)
+    if isinstance(null, pd.Series) and pd.api.types.is_numeric_dtype(null):
+        raise TypeError("null is a Series of numbers: pass null.to_dict() for name → value, or R as an array.")
+    pair = isinstance(null, tuple) and len(null) == 2 and _is_matrix(null[0])
+    if pair or _is_matrix(null):
+        matrix, value = _matrix_of(null[0], null[1], names) if pair else _matrix_of(null, 0.0, names)
+        return _solved(matrix, value, names, _in_words(matrix, value, names))
     known = {*names, *coefficients, *terms}
     written = [null] if isinstance(null, str) else null
     if isinstance(written, (list, tuple)) and any(
-        isinstance(each, str) and "=" in each for each in written if each not in known
+        isinstance(each, str) and "=" in each and each not in known for each in written
     ):
         return _constraints(written, known, names, coefficients, terms)
     values = parse_null(null, coefficients, terms)
@@ -184,10 +193,38 @@ def parse_hypothesis(
     )
 
 
-def _matrix_of(null: Any, names: Sequence[str], *, pair: bool) -> tuple[np.ndarray, np.ndarray]:
+def _is_matrix(null: Any) -> bool:
+    """Return whether a hypothesis is R: a table, an array of numbers, or nested lists of them."""
+    if isinstance(null, pd.DataFrame):
+        return True
+    if isinstance(null, (list, tuple)):
+        return bool(null) and all(_is_matrix(row) or isinstance(row, Real) for row in null)
+    return getattr(getattr(null, "dtype", None), "kind", "") in {*"fiub"}
+
+
+def _in_words(matrix: np.ndarray, value: np.ndarray, names: Sequence[str]) -> str:
+    """Return R β = r as equations, or their number if there are many."""
+    if len(matrix) > _SHOWN or (np.abs(matrix) > 0).sum(axis=1).max() > _SHOWN:
+        return f"{len(matrix)} linear restrictions"
+    equations = []
+    for row, right in zip(matrix, value, strict=True):
+        factors = [(factor, name) for factor, name in zip(row, names, strict=True) if factor]
+        left = " ".join(
+            f"{'-' if factor < 0 else '+'} {'' if abs(factor) == 1 else f'{abs(factor):g} '}{name}"
+            for factor, name in factors
+        )
+        equations.append(f"{left.removeprefix('+ ')} = {right:g}")
+    return ", ".join(equations)
+
+
+def _matrix_of(null: Any, right: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    if isinstance(null, pd.DataFrame) and not isinstance(null.columns, pd.RangeIndex):
+        if unknown := [name for name in null.columns if name not in names]:
+            raise ValueError(f"R has columns {unknown}, which are not coefficients. These are: {', '.join(names)}.")
+        null = null.reindex(columns=list(names), fill_value=0.0)
     try:
-        matrix = np.atleast_2d(np.asarray(null[0] if pair else null, dtype=np.float64))
-        told = np.asarray(null[1] if pair else 0.0, dtype=np.float64)
+        matrix = np.atleast_2d(np.asarray(null, dtype=np.float64))
+        told = np.asarray(right, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"null=(R, r) must hold numbers: {error}.") from error
     if not (np.isfinite(matrix).all() and np.isfinite(told).all()):
@@ -198,7 +235,7 @@ def _matrix_of(null: Any, names: Sequence[str], *, pair: bool) -> tuple[np.ndarr
             "the order of coef_table()."
         )
     if told.ndim and told.shape != (len(matrix),):
-        raise ValueError(f"R has {len(matrix)} rows, and r has shape {told.shape}: give it one value a row.")
+        raise ValueError(f"R has {len(matrix)} rows, and r has shape {told.shape}: give r one value for each row of R.")
     return matrix, np.broadcast_to(told, len(matrix))
 
 
@@ -224,20 +261,28 @@ def _constraints(
             f"Constraints such as {written[0]!r} need formulaic: pip install 'dask_onestep[formula]'; or pass (R, r)."
         ) from error
     matrices, values = [], []
+
+    def add_names(name: str) -> None:
+        held = parse_null(name, coefficients, terms)
+        matrices.append(np.eye(len(names))[[list(names).index(each) for each in held]])
+        values.append(np.zeros(len(held)))
+
     for each in written:
         if each in known:
-            held = parse_null(each, coefficients, terms)
-            matrices.append(np.eye(len(names))[[list(names).index(name) for name in held]])
-            values.append(np.zeros(len(held)))
+            add_names(each)
             continue
-        if any(part.count("=") != 1 for part in each.split(",")):
+        term, _, right = (part.strip() for part in each.rpartition("="))
+        if right == "0" and term.strip("`") in {*coefficients, *terms}:
+            add_names(term.strip("`"))
+            continue
+        if any(part.count("=") != 1 for part in _QUOTED.sub("", each).split(",")):
             raise ValueError(f"The constraint {each!r} must have one equals sign, as in 'x1 = x2' or 'x1 + x2 = 1'.")
         try:
             found = LinearConstraints.from_spec(each, variable_names=list(names))
         except Exception as error:
             raise ValueError(
-                f"The constraint {each!r} cannot be read: {error}. Names are those of coef_table(), in backticks "
-                "where they have other signs than letters, digits and brackets."
+                f"The constraint {each!r} cannot be read: it must be linear in coefficients, which are "
+                f"{', '.join(names)}; put names with other signs than letters and digits in backticks."
             ) from error
         matrices.append(np.atleast_2d(np.asarray(found.constraint_matrix, dtype=np.float64)))
         values.append(np.atleast_1d(np.asarray(found.constraint_values, dtype=np.float64)))

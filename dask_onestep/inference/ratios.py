@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -25,6 +26,7 @@ Said = tuple[tuple[type[Warning], str], ...]
 
 # The error of a statistic that needs no remark: absolute, and relative to the statistic.
 _ABSOLUTE, _RELATIVE = 0.5, 0.025
+_FIGURES = re.compile(r"[-+]?\d+([.,]\d+)*(e[-+]?\d+)?")
 _DOUBTS = (DistanceWarning, NotConvergedWarning, PilotWarning, SeparationWarning, StepWarning, UnlikePilotWarning)
 
 
@@ -136,13 +138,18 @@ def note_of(said: Said, more: str = "") -> str:
 
 
 def counted(tests: Iterable[Said]) -> list[tuple[type[Warning], str]]:
-    """Return the warnings of several tests, one for each category, with the number of tests that it concerns."""
+    """Return the warnings of several tests, those that differ in their figures only as one with the number of tests."""
     tests = list(tests)
-    found: dict[type[Warning], list[str]] = {}
+    found: dict[tuple[type[Warning], str], list[str]] = {}
     for said in tests:
-        for category, text in dict(said).items():
-            found.setdefault(category, []).append(text)
+        for category, text in dict.fromkeys(said):
+            found.setdefault((category, _FIGURES.sub("#", text)), []).append(text)
     return [
-        (category, texts[0] + (f" (So in {len(texts)} of {len(tests)} tests.)" if len(tests) > 1 else ""))
-        for category, texts in found.items()
+        (category, texts[0] + (_in_how_many(texts, len(tests)) if len(tests) > 1 else ""))
+        for (category, _), texts in found.items()
     ]
+
+
+def _in_how_many(texts: Sequence[str], n_tests: int) -> str:
+    more = "" if len(set(texts)) == 1 else "; the figures are of the first, the column note has the others"
+    return f" (In {len(texts)} of {n_tests} tests{more}.)"

@@ -57,7 +57,7 @@ class Stage:
     name : str
         What the dashboard calls it.
     kernel : callable
-        (rows, model, coef, *earlier) to a record with ``+``, `earlier` what the stages before have finished.
+        It takes rows, model, coef and what the stages before have finished, and returns a record with ``+``.
     finish : callable
         (total, model) to what later kernels are given, such as cumulated sums.
     """

@@ -113,9 +113,9 @@ def estimated(problem: Problem, method: Any) -> Generator[Any, Any, Estimate]:
     """
     planned = isinstance(method, Method) and type(method).estimate is Method.estimate
     found = yield from method.plan(problem) if planned else _of_own(problem, method)
-    if problem.lazy:
-        return found
     if isinstance(found, Delayed):
+        if problem.lazy:
+            return found  # type: ignore[return-value]
         found = yield Look(found)
     if not isinstance(found, Estimate):
         raise TypeError(

@@ -22,7 +22,7 @@ from dask_onestep.methods.one_step_report import report
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan, Settle
 from dask_onestep.methods.sampling import draw_pilot
-from dask_onestep.methods.steps import Progress, advance, wants_more
+from dask_onestep.methods.steps import Steps, advance, wants_more
 
 __all__ = ["OneStep"]
 
@@ -117,7 +117,7 @@ class OneStep(Method):
             step = yield from self._step(problem, pilot, last)
         return (yield from self._report(problem, pilot, step, seed))
 
-    def _step(self, problem: Problem, pilot: Delayed, last: Delayed | Progress | None) -> Plan:
+    def _step(self, problem: Problem, pilot: Delayed, last: Delayed | Steps | None) -> Plan:
         """Sum score and information where the last step led, and take the next step: one pass."""
         sums = yield from problem.moments(
             problem.apply(coefficients, pilot if last is None else last, name="coefficients")
@@ -158,6 +158,6 @@ class OneStep(Method):
 
 
 def _report_or_step(
-    limit: float, model: Model, cov_type: str, pilot: PilotFit, step: Progress, *others: Any
-) -> tuple[Estimate | None, Progress | None]:
+    limit: float, model: Model, cov_type: str, pilot: PilotFit, step: Steps, *others: Any
+) -> tuple[Estimate | None, Steps | None]:
     return (None, step) if wants_more(step, limit) else (report(model, cov_type, pilot, step, *others), None)

@@ -15,7 +15,7 @@ from dask_onestep.kernels.pilots.poor_pilot import representation
 from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
-from dask_onestep.methods.steps import Progress
+from dask_onestep.methods.steps import Steps
 
 __all__ = ["OneStepEstimate", "report"]
 
@@ -72,7 +72,7 @@ def report(
     model: Model,
     cov_type: str,
     pilot: PilotFit,
-    progress: Progress,
+    taken: Steps,
     products: ScoreProducts | None,
     steps: int | str,
     tol: float,
@@ -88,7 +88,7 @@ def report(
         The covariance's type.
     pilot : PilotFit
         The pilot.
-    progress : Progress
+    taken : Steps
         The steps taken.
     products : ScoreProducts or None
         The sums at the estimate that a robust covariance needs.
@@ -104,8 +104,8 @@ def report(
     OneStepEstimate
         The estimate.
     """
-    step, shares = progress.step, representation(pilot, progress.first)
-    distance = _pilot_distance(pilot, progress.first, np.nan_to_num(step.coef))
+    step, shares = taken.step, representation(pilot, taken.first)
+    distance = _pilot_distance(pilot, taken.first, np.nan_to_num(step.coef))
     fields = conclude(
         model,
         cov_type,
@@ -114,16 +114,16 @@ def report(
         n_samples=pilot.survey.n,
         decrement=step.decrement,
         loglik_estimated=products is None and not model.quadratic,
-        warnings=_advice(pilot, progress, shares, distance, steps, tol),
+        warnings=_advice(pilot, taken, shares, distance, steps, tol),
     )
     return OneStepEstimate(
         **fields,
-        n_iter=progress.n_steps,
+        n_iter=taken.n_steps,
         classes=pilot.survey.classes,
         n_missing=pilot.survey.n_missing,
         pilot_size=pilot.n,
         pilot_coef=pilot.coef,
-        pilot_decrement=_pilot_decrement(progress.first),
+        pilot_decrement=_pilot_decrement(taken.first),
         pilot_distance=distance,
         pilot_representation=shares,
         pilot_separated=pilot.separated,
@@ -161,16 +161,16 @@ def _unlike(pilot: PilotFit, first: Step, shares: tuple[float, float]) -> float 
 
 def _advice(
     pilot: PilotFit,
-    progress: Progress,
+    taken: Steps,
     shares: tuple[float, float],
     distance: float,
     steps: int | str,
     tol: float,
 ) -> tuple[tuple[type[Warning], str], ...]:
-    step = progress.step
+    step = taken.step
     advice: list[tuple[type[Warning], str]] = []
     limit = tol * step.unit
-    planned = progress.n_steps if isinstance(steps, str) else steps
+    planned = taken.n_steps if isinstance(steps, str) else steps
     if pilot.separated:
         text = (
             f"The pilot of {pilot.n} rows has no maximum-likelihood estimate (separated, or one value of y "
@@ -183,13 +183,13 @@ def _advice(
             "50 a coefficient."
         )
         advice.append((SmallPilotWarning, text))
-    if progress.first.retreated:
+    if taken.first.retreated:
         text = (
             "At the pilot's estimate some rows have means beyond all bounds: the step was taken from the null "
             "model instead. Draw a larger pilot, use method='mle', or rein in the largest covariates."
         )
         advice.append((StepWarning, text))
-    if (off := _unlike(pilot, progress.first, shares)) is not None:
+    if (off := _unlike(pilot, taken.first, shares)) is not None:
         text = (
             f"The pilot is unlike the whole: along some direction all rows hold {off:.2g} times the information "
             "that it promises, so a few rows decide there, and the estimate may be far from the MLE whatever "
@@ -209,8 +209,8 @@ def _advice(
             "shortened. Draw a larger pilot, or take steps='auto'."
         )
         advice.append((StepWarning, text))
-    if progress.n_steps > planned:
-        text = f"Since one step was not to be trusted, {progress.n_steps} were taken, a pass each."
+    if taken.n_steps > planned:
+        text = f"Since one step was not to be trusted, {taken.n_steps} were taken, a pass each."
         advice.append((StepWarning, text))
     if not step.decrement <= limit:
         text = (

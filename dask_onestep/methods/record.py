@@ -82,7 +82,12 @@ class FitRecord:
 
     @classmethod
     def of(cls, model: Model, estimate: Estimate, inputs: Inputs, method: str, cov_type: str) -> FitRecord:
-        """Return the record of an estimate, whose pilot rows it takes over."""
+        """Return the record of an estimate, whose pilot rows it takes over, with arrays that cannot be changed."""
+        sums = estimate.sums
+        arrays = [estimate.coef, estimate.covariance, *(() if sums is None else (sums.score, sums.information))]
+        estimate = replace(estimate, coef=arrays[0].copy())
+        for array in (estimate.coef, *arrays[1:]):
+            array.setflags(write=False)
         return cls(model, replace(estimate, pilot=None), inputs, method, cov_type, estimate.pilot)
 
     @property
@@ -163,6 +168,12 @@ class FitRecord:
     def with_pickled_rows(self) -> FitRecord:
         """Return the record so that its pickles keep the pilot rows."""
         return replace(self, pickles_rows=True)
+
+    def __copy__(self) -> FitRecord:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FitRecord:
+        return self  # frozen, and pickling, by which copies are made, would leave the pilot's rows behind
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)

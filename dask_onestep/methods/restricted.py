@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from dask_onestep.kernels.likelihood.covariance import degrees_of_freedom, dispersion
+from dask_onestep.kernels.likelihood.scores import scores
 from dask_onestep.kernels.likelihood.sums import log_likelihoods
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.surrogate import scores
 from dask_onestep.kernels.records import LogLikelihoods
 from dask_onestep.kernels.rows.block import MODEL_ERRORS
 from dask_onestep.kernels.solve.linear_algebra import factorize
@@ -19,6 +19,7 @@ from dask_onestep.methods.driver import run_all
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
+from dask_onestep.methods.separation import examined
 from dask_onestep.methods.solver import orthogonalized, solved
 
 __all__ = [
@@ -194,7 +195,10 @@ def _attempted(plan: Plan) -> Plan:
 
 
 def _fit(problem: Problem, method: Any) -> Plan:
-    return (yield from solved(problem, method)) if problem.model.names else None
+    if not problem.model.names:
+        return None
+    found = yield from solved(problem, method)
+    return (yield from examined(problem, found))
 
 
 def _embedded(model: Model, found: Estimate | Exception | None) -> Restricted:
@@ -253,4 +257,10 @@ def _ratio(problem: Problem, restricted: Problem, method: Any, estimate: Estimat
     if estimate.solver == "qr":
         problem = yield from orthogonalized(replace(problem, guarded=True))
         restricted = yield from orthogonalized(restricted)
-    return (yield from method.likelihood_ratio(problem, restricted))
+    plan = method.likelihood_ratio(problem, restricted)
+    if not isinstance(plan, Generator):
+        raise TypeError(
+            f"{type(method).__name__}.likelihood_ratio returned {type(plan).__name__!r}: it must be a plan, which is a "
+            "generator that yields passes and returns the statistic, df and denominator df."
+        )
+    return (yield from plan)

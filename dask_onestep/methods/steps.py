@@ -14,12 +14,12 @@ from dask_onestep.kernels.pilots.step import Step, shorten
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
 
-__all__ = ["Progress", "advance", "wants_more"]
+__all__ = ["Steps", "advance", "wants_more"]
 
 
 @dataclass(frozen=True)
-class Progress(Record):
-    """How far a fit has come.
+class Steps(Record):
+    """The steps taken so far.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Progress(Record):
         return self.step.coef
 
 
-def advance(model: Model, pilot: PilotFit, last: Progress | None, sums: Moments, correction: str | None) -> Progress:
+def advance(model: Model, pilot: PilotFit, last: Steps | None, sums: Moments, correction: str | None) -> Steps:
     """Return the next step, from the sums where the last one led.
 
     Parameters
@@ -53,7 +53,7 @@ def advance(model: Model, pilot: PilotFit, last: Progress | None, sums: Moments,
         The model.
     pilot : PilotFit
         The pilot.
-    last : Progress or None
+    last : Steps or None
         What this function returned before; None for the first step, from the pilot's estimate.
     sums : Moments
         The full sums at the pilot's estimate, or where the last step led.
@@ -62,14 +62,14 @@ def advance(model: Model, pilot: PilotFit, last: Progress | None, sums: Moments,
 
     Returns
     -------
-    Progress
+    Steps
         With `coef`, where the step leads.
     """
     rule = Newton(model.has_intercept)
     if last is None:
         if not is_usable(model, pilot, sums):
             step = retreat(model, pilot, sums)
-            return Progress(None, step, step, 1)
+            return Steps(None, step, step, 1)
         ascent = Ascent.begin(pilot.coef, sums, rule)
     elif last.ascent is None:
         ascent, correction = Ascent.begin(last.coef, sums, rule), None
@@ -83,15 +83,15 @@ def advance(model: Model, pilot: PilotFit, last: Progress | None, sums: Moments,
         step = take_step(model, pilot, ascent, correction)
     following = None if step.retreated else ascent.along(step.coef - ascent.coef)
     n_steps = 1 if last is None else last.n_steps + 1
-    return Progress(following, step, step if last is None else last.first, n_steps)
+    return Steps(following, step, step if last is None else last.first, n_steps)
 
 
-def wants_more(progress: Progress, limit: float) -> bool:
+def wants_more(taken: Steps, limit: float) -> bool:
     """Return whether λ² per coefficient, as the pilot rows estimate it, is above a limit, and a step can be taken.
 
     Parameters
     ----------
-    progress : Progress
+    taken : Steps
         The steps taken.
     limit : float
         What λ² per coefficient may be, in units of the dispersion.
@@ -101,5 +101,5 @@ def wants_more(progress: Progress, limit: float) -> bool:
     bool
         Whether one step more is wanted.
     """
-    stopped = progress.ascent is not None and progress.ascent.stopped
-    return not stopped and not progress.step.decrement <= limit * progress.step.unit
+    stopped = taken.ascent is not None and taken.ascent.stopped
+    return not stopped and not taken.step.decrement <= limit * taken.step.unit

@@ -13,9 +13,10 @@ import numpy as np
 
 from dask_onestep.exceptions import PilotWarning, UnlikePilotWarning
 from dask_onestep.kernels.likelihood.covariance import degrees_of_freedom, dispersion
+from dask_onestep.kernels.likelihood.scores import Scores, scores
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.anchor import anchor_block, maximize_surrogate
 from dask_onestep.kernels.pilots.pilot import TRUST, PilotFit
-from dask_onestep.kernels.pilots.surrogate import Scores, anchor_block, maximize_surrogate, scores
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent
 from dask_onestep.kernels.solve.linear_algebra import factorize

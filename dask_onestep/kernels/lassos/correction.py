@@ -115,8 +115,8 @@ def debias_again(last: Debiased, sums: Moments) -> Debiased:
     if not within:
         return replace(last, overflowed=True)
     move = last.theta @ gradient
-    ahead = coefficients_about(move, last.shift)
-    line = _Line(float(gradient @ ahead), float(ahead @ here.gram @ ahead))
+    towards = coefficients_about(move, last.shift)
+    line = _Line(float(gradient @ towards), float(towards @ here.gram @ towards))
     round_ = climb(Ascent.once(np.zeros(1), line.at(np.zeros(1)), np.ones(1)), line.at)
     length = float(round_.coef[0])
     response = last.response + length * (last.theta - spread)

@@ -1,7 +1,7 @@
 """Proximal Newton: the log-likelihood's quadratic at β, and its penalty, minimised step by step.
 
 The quadratic's Gram matrix is the information over n; it is minimised by coordinate descent, and the step is
-halved where the objective did not fall.  That reading of the rows costs as many products as there are
+shortened where the objective did not fall.  That reading of the rows costs as many products as there are
 pairs of columns, so the steps are taken on the few columns that may enter, and the score alone, a d-th of
 the cost, says which others must.
 """
@@ -14,10 +14,10 @@ import numpy as np
 
 from dask_onestep.kernels.lassos.penalty import Penalty
 from dask_onestep.kernels.lassos.quadratic import kkt_residual, solve_lasso
+from dask_onestep.kernels.likelihood.scores import scores
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.parts import Rows
-from dask_onestep.kernels.pilots.surrogate import scores
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.ascent import Ascent, Move, climb
 

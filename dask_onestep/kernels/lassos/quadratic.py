@@ -13,14 +13,14 @@ import numpy as np
 from dask_onestep.kernels.lassos.descent import penalised_lasso
 from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
 
-__all__ = ["Profile", "kkt_residual", "partial_variances", "profile_out", "solve_lasso"]
+__all__ = ["ProfiledGram", "kkt_residual", "partial_variances", "profile_out", "solve_lasso"]
 
 # Rows of a matrix that are changed at a time, so that no temporary has its size.
 _ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class ProfiledGram:
     """A Gram matrix with its unpenalised columns minimised out.
 
     Attributes
@@ -42,7 +42,7 @@ class Profile:
     factor: Factor
 
 
-def profile_out(gram: np.ndarray, free: np.ndarray) -> Profile:
+def profile_out(gram: np.ndarray, free: np.ndarray) -> ProfiledGram:
     """Minimise the unpenalised columns out of a quadratic.
 
     Parameters
@@ -54,7 +54,7 @@ def profile_out(gram: np.ndarray, free: np.ndarray) -> Profile:
 
     Returns
     -------
-    Profile
+    ProfiledGram
         What is left.
 
     Examples
@@ -67,14 +67,14 @@ def profile_out(gram: np.ndarray, free: np.ndarray) -> Profile:
     inside, rest = np.flatnonzero(free), np.flatnonzero(~free)
     factor = factorize(gram[np.ix_(inside, inside)], intercept=False)
     if not len(inside):
-        return Profile(inside, rest, gram, np.empty((0, len(rest))), factor)
+        return ProfiledGram(inside, rest, gram, np.empty((0, len(rest))), factor)
     cross = gram[np.ix_(inside, rest)]
     loadings = factor.solve(cross)
     left = gram[np.ix_(rest, rest)]
     for start in range(0, len(rest), _ROWS_AT_ONCE):
         some = slice(start, start + _ROWS_AT_ONCE)
         left[some] -= cross[:, some].T @ loadings
-    return Profile(inside, rest, left, loadings, factor)
+    return ProfiledGram(inside, rest, left, loadings, factor)
 
 
 def partial_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ def take_step(model: Model, pilot: PilotFit, ascent: Ascent, correction: str | N
 
     inside the region δ'Iδ ≤ 10 φ̂d(N/n − 1): R is what the pilot rows know of the likelihood's third
     and higher order terms.  Under links that are not canonical means at β + δ stand for the pilot's responses in R (see
-    ``Curvature.expecting``).  Either step is halved where it overshoots by J; where no part of it
+    ``Curvature.expecting``).  Either step is shortened where it overshoots by J; where no part of it
     leads to finite sums, it leads to the null model instead.
 
     Parameters

@@ -17,8 +17,8 @@ from dask_onestep.kernels.threads import one_blas_thread
 
 __all__ = ["Call", "Joint", "run_kernel"]
 
-# What a kernel may raise that concerns its own model and not the data.
-MODEL_ERRORS = (ValueError, ArithmeticError)
+# What ends one of several models and not the others, unlike lost workers and want of memory, which end all.
+MODEL_ERRORS = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -27,10 +28,10 @@ from dask_onestep.methods.restricted import (
     unrestricted_end,
 )
 
-__all__ = ["Hypotheses"]
+__all__ = ["HypothesisTests"]
 
 
-class Hypotheses:
+class HypothesisTests:
     """Likelihood-ratio and score tests."""
 
     record_: FitRecord
@@ -242,7 +243,7 @@ class Hypotheses:
                 df_denom=self.record_.df_denom,
                 decrements=compared.decrements.tolist(),
             )
-            said = (*news(fit.warnings, estimate.warnings), *said)
+            said = (*said, *news(fit.warnings, estimate.warnings))
             at_null = float(compared.sums.loglik[number]), float(compared.sums.deviance[number])
             note = " ".join(filter(None, (result.note, note_of(said, more))))
             tests[text] = replace(result, note=note, at_null=at_null), said
@@ -267,10 +268,14 @@ class Hypotheses:
     def _same_pilot(self) -> Any:
         """Return the method as it was used, with the seed that it drew."""
         method = resolve_method(self.method)  # type: ignore[attr-defined]
+        if (now := type(method).__name__) != (used := self.record_.method):
+            raise ValueError(f"The method was {used} when the model was fitted, and is {now} now: fit it again.")
         seed = self.record_.estimate.random_state
         if seed is None or not hasattr(method, "random_state"):
             return method
-        return type(method)(**method.get_params(deep=False) | {"random_state": seed})
+        method = copy(method)
+        method.random_state = seed
+        return method
 
     def _check_rows(self, n: int) -> None:
         fitted = self.record_.n_samples

@@ -2,74 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from dask_onestep.kernels.likelihood.local_fit import fit_block
+from dask_onestep.kernels.likelihood.scores import Scores
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.sample import Survey
-from dask_onestep.kernels.records import Findings, Moments, Sums
+from dask_onestep.kernels.records import Findings, Moments
 from dask_onestep.kernels.rows.rows import kernel
-from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb
 
-__all__ = ["Scores", "anchor_block", "maximize_surrogate", "scores"]
-
-
-@dataclass(frozen=True, slots=True)
-class Scores(Sums):
-    """The score alone, summed over rows.
-
-    Attributes
-    ----------
-    n, n_missing : int
-        Usable rows, and rows dropped for missing values.
-    weight : float
-        Σ wᵢ; equal to `n` without weights.
-    score : ndarray of shape (d,)
-        s(β) = +∂ℓ/∂β.
-    """
-
-    n: int
-    n_missing: int
-    weight: float
-    score: np.ndarray
-
-
-@kernel(checked="after")
-def scores(rows: Rows, model: Model, coef: np.ndarray) -> Scores:
-    """Return the score of a block at β, without the information, which costs d times as much.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-    coef : ndarray of shape (d,)
-        β.
-
-    Returns
-    -------
-    Scores
-        Sums over the block's rows.
-    """
-    score = np.zeros(len(model.free))
-    with np.errstate(all="ignore"):
-        for part in slices(rows, model):
-            summed = part.natural_sums(model.family, coef, informed=False) if model.natural else None
-            if summed is not None:
-                score += summed[1]
-                continue
-            residual = model.likelihood.row_residuals(part, model, coef)
-            weighted = residual if part.weights is None else (residual.T * part.weights).T
-            score += part.weighted_sum(weighted).T.ravel()
-    total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
-    return Scores(len(rows), rows.n_missing, total, score[model.free])
+__all__ = ["anchor_block", "maximize_surrogate"]
 
 
 @kernel(whole="the first block is fitted, and its rows are kept")
