@@ -101,6 +101,11 @@ class Reading:
         """Return the fitted model beside data, labels to be encoded by the classes of the fit."""
         check_is_fitted(self)
         self._require(sample_weight=sample_weight, offset=offset)
+        if self.record_.model.likelihood.stages:
+            raise ValueError(
+                f"{type(self.record_.model.likelihood).__name__} is no plain sum over rows: such likelihoods have the "
+                "fit and wald_test, so far."
+            )
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": None}
         data = self._data(X, parts)
         return Problem(

@@ -59,7 +59,8 @@ class Stage:
     kernel : callable
         It takes rows, model, coef and what the stages before have finished, and returns a record with ``+``.
     finish : callable
-        (total, model) to what later kernels are given, such as cumulated sums.
+        It takes the kernel's total, the model and what the stages before have finished, and returns what later kernels
+        are given, such as cumulated sums.
     """
 
     name: str
@@ -125,6 +126,9 @@ class Likelihood(Protocol):
 
     def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how far rows move, and how far the wrong way, where their predictors move by `moves`, (m, c)."""
+
+    def view(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Rows:
+        """Return rows whose residuals ⊗ x are their scores, given what the stages have finished."""
 
     def moments(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
         """Return log-likelihood, score and expected information at β, given what the stages have finished."""

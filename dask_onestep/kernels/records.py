@@ -66,6 +66,8 @@ class Moments(Sums):
         Pearson χ²(β) = Σ wᵢ (yᵢ − μᵢ)²/V(μᵢ); None for families without a dispersion.
     pearson_gradient : ndarray of shape (d,) or None
         ∂χ²/∂β; None for families without a dispersion.
+    absorbed : float
+        Degrees of freedom that the likelihood's stages have taken, such as one for each absorbed group.
 
     Examples
     --------
@@ -83,6 +85,7 @@ class Moments(Sums):
     information: np.ndarray
     pearson: float | None = None
     pearson_gradient: np.ndarray | None = None
+    absorbed: float = 0.0
 
     def along(self, directions: np.ndarray) -> Moments:
         """Return the moments in γ, where β moves by `directions`, of shape (d, k), times γ."""

@@ -61,7 +61,7 @@ def conclude(
     df_resid = degrees_of_freedom(sums, model, factor.rank)
     phi = dispersion(sums.pearson, df_resid)
     if isinstance(at, ScoreProducts):
-        covariance = sandwich(factor, at, cov_type, df_resid + factor.rank)
+        covariance = sandwich(factor, at, cov_type, degrees_of_freedom(sums, model, 0) + round(sums.absorbed))
         known["decrement"] = factor.decrement(sums.score)
     else:
         covariance = phi * factor.inverse()

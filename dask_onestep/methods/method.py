@@ -33,6 +33,8 @@ class Method(BaseEstimator):
         Whether other columns of the same span give the same fit, so that a QR may choose them.
     solvers : tuple of str
         The solvers that it honors, unless it is equivariant and honors all.
+    takes_stages : bool
+        Whether it fits likelihoods that are no plain sum over rows.
 
     Examples
     --------
@@ -53,6 +55,7 @@ class Method(BaseEstimator):
     multinomial: ClassVar[bool] = False
     equivariant: ClassVar[bool] = False
     solvers: ClassVar[tuple[str, ...]] = ("auto", "cholesky")
+    takes_stages: ClassVar[bool] = False
 
     @abstractmethod
     def plan(self, problem: Problem) -> Plan:
@@ -111,6 +114,11 @@ def estimated(problem: Problem, method: Any) -> Generator[Any, Any, Estimate]:
     TypeError
         If the method returns something else.
     """
+    if problem.model.likelihood.stages and not getattr(method, "takes_stages", False):
+        raise ValueError(
+            f"{type(method).__name__} cannot fit {type(problem.model.likelihood).__name__}, which is no plain sum over "
+            "rows: use method='mle'."
+        )
     planned = isinstance(method, Method) and type(method).estimate is Method.estimate
     found = yield from method.plan(problem) if planned else _of_own(problem, method)
     if isinstance(found, Delayed):

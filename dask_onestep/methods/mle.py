@@ -10,7 +10,7 @@ from dask.delayed import Delayed
 
 from dask_onestep.exceptions import NotConvergedWarning
 from dask_onestep.kernels.likelihood.covariance import COV_TYPES
-from dask_onestep.kernels.likelihood.sums import initial_moments, row_log_likelihoods
+from dask_onestep.kernels.likelihood.sums import row_log_likelihoods
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.corrected_step import direction
 from dask_onestep.kernels.pilots.pilot import PilotFit
@@ -71,6 +71,7 @@ class MLE(Method):
 
     multinomial = True  # whether it can fit more than two classes
     equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
+    takes_stages = True
 
     def __init__(self, start: str | None = "pilot", *, max_iter: int = 25, tol: float = 1e-16, random_state: Any = 0):
         self.start = start
@@ -104,7 +105,7 @@ class MLE(Method):
         coef = ascent.coef + ascent.move.step if ascent.converged else ascent.coef
         products = None
         if problem.cov_type != "nonrobust":
-            products = yield Look((yield problem.score_products(coef)))
+            products = yield Look((yield from problem.score_products(coef)))
         decrement = ascent.move.decrement
         fields = conclude(
             problem.model,
@@ -130,7 +131,7 @@ class MLE(Method):
             return (yield Look(problem.apply(_begin, problem.model, pilot, name="coefficients"))), pilot, problem
         known, problem = yield from take_survey(problem)
         known = yield Look(known)
-        sums = yield Look((yield problem.total(initial_moments, name="initial-moments")))
+        sums = yield Look((yield from problem.initial_moments()))
         if not np.isfinite(sums.information).all():
             raise ValueError(
                 "MLE(start=None) starts at a mean near each y, and the link has no linear predictor for some of them, "
@@ -162,7 +163,7 @@ class MLE(Method):
 
     def _elsewhere(self, problem: Problem, safe: np.ndarray, rule: Newton) -> Plan:
         """Return an ascent from the better of the null model and the first weighted least-squares fit."""
-        starts, first = [safe], (yield Look((yield problem.total(initial_moments, name="initial-moments"))))
+        starts, first = [safe], (yield Look((yield from problem.initial_moments())))
         if np.isfinite(first.information).all() and np.isfinite(first.score).all():
             starts.append(factorize(first.information, intercept=rule.intercept).solve(first.score))
         best = None

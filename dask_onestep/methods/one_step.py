@@ -142,7 +142,7 @@ class OneStep(Method):
     def _reported(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int) -> Plan:
         products = None
         if problem.cov_type != "nonrobust":
-            products = yield problem.score_products(problem.apply(coefficients, step, name="coefficients"))
+            products = yield from problem.score_products(problem.apply(coefficients, step, name="coefficients"))
         return problem.model, problem.cov_type, pilot, step, products, self.steps, self.tol, seed
 
     def _check(self, problem: Problem) -> int:

@@ -11,7 +11,7 @@ from dask.delayed import Delayed
 
 from dask_onestep.graph import Blocks, apply
 from dask_onestep.kernels.likelihood.covariance import score_products
-from dask_onestep.kernels.likelihood.sums import embedded_moments, moments
+from dask_onestep.kernels.likelihood.sums import embedded_moments, initial_moments, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.methods.requests import Pass, Plan
 
@@ -112,15 +112,51 @@ class Problem:
             To be used by ``yield from``; it returns a handle of `Moments`.
         """
         model = self.model
-        earlier: list[Delayed] = []
-        for stage in model.likelihood.stages:
-            total = yield self.total(stage.kernel, coef, *earlier, name=stage.name)
-            earlier.append(self.apply(stage.finish, total, model, name=f"{stage.name}-finish"))
-        embedded = bool(model.fixed) and model.basis is None and model.likelihood.takes_offset
-        return (yield self.total(embedded_moments if embedded else moments, coef, *earlier, name="moments"))
+        # Stages see the columns that are estimated, and so must the pass that is given what they finish.
+        embedded = (
+            bool(model.fixed) and model.basis is None and model.likelihood.takes_offset and not model.likelihood.stages
+        )
+        return self.staged(embedded_moments if embedded else moments, coef, name="moments")
 
-    def score_products(self, coef: np.ndarray | Delayed) -> Pass:
-        """Return a request for the moments at β and what a robust covariance needs besides.
+    def initial_moments(self) -> Plan:
+        """Return the plan of the sums whose scoring step from 0 is the start of a fit: one pass, and one a stage.
+
+        Returns
+        -------
+        Plan
+            To be used by ``yield from``; it returns a handle of `Moments`.
+        """
+        if self.model.likelihood.stages:
+            return (yield from self.moments(np.zeros(self.d)))
+        return (yield self.total(initial_moments, name="initial-moments"))
+
+    def staged(self, kernel: Callable[..., Any], coef: np.ndarray | Delayed, *arguments: Any, name: str) -> Plan:
+        """Return the plan of a kernel that is given what the stages of the likelihood have finished at β.
+
+        Parameters
+        ----------
+        kernel : callable
+            As for `total`; it takes rows, model, β, the arguments and what each stage has finished.
+        coef : ndarray of shape (d,) or Delayed
+            β.
+        *arguments : object or Delayed
+            What the kernel takes after β.
+        name : str
+            What the dashboard calls the tasks.
+
+        Returns
+        -------
+        Plan
+            To be used by ``yield from``; it returns a handle of the kernel's total.  One pass, and one for each stage.
+        """
+        earlier: list[Delayed] = []
+        for stage in self.model.likelihood.stages:
+            total = yield self.total(stage.kernel, coef, *earlier, name=stage.name)
+            earlier.append(self.apply(stage.finish, total, self.model, *earlier, name=f"{stage.name}-finish"))
+        return (yield self.total(kernel, coef, *arguments, *earlier, name=name))
+
+    def score_products(self, coef: np.ndarray | Delayed) -> Plan:
+        """Return the plan of the moments at β and what a robust covariance needs besides: one pass, as `moments` is.
 
         Parameters
         ----------
@@ -129,10 +165,10 @@ class Problem:
 
         Returns
         -------
-        Pass
-            To be yielded; the answer is a handle of `ScoreProducts`.
+        Plan
+            To be used by ``yield from``; it returns a handle of `ScoreProducts`.
         """
-        return self.total(score_products, coef, self.cov_type, name="score-products")
+        return self.staged(score_products, coef, self.cov_type, name="score-products")
 
     def first_block(self, kernel: Callable[..., Any], *arguments: Any, name: str) -> Pass:
         """Return a request for ``kernel(rows, model, *arguments)`` of the first block, which alone is read.

@@ -41,14 +41,14 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
     if problem.model.classify and problem.classes is None:
         problem = replace(problem, classes=estimate.classes)
     coef = np.nan_to_num(estimate.coef)
-    seen = yield Look((yield problem.total(directed, coef, np.zeros(problem.d), name="separation")))
+    seen = yield Look((yield from problem.staged(directed, coef, np.zeros(problem.d), name="separation")))
     if not seen.moments.is_finite():
         return estimate
     ascent = Ascent.begin(coef, seen.moments, Newton(problem.model.has_intercept, _TOLERANCE), _MAX_STEPS - 1)
     # Newton's steps, a pass each: on separated rows they soon all point one way.
     while not ascent.stopped and not (ascent.converged and seen.reach < _NEAR and ascent.n_iter):
         direction = ascent.step
-        seen = yield Look((yield problem.total(directed, ascent.proposal, direction, name="separation")))
+        seen = yield Look((yield from problem.staged(directed, ascent.proposal, direction, name="separation")))
         if seen.separates:
             return replace(estimate, warnings=(*estimate.warnings, _separated(problem, seen)))
         ascent = ascent.observe(seen.moments)

@@ -119,7 +119,7 @@ class Session:
             `ScoreProducts`.
         """
         self.learn_labels()
-        return self._answer(self.problem.score_products(coef))
+        return self.run(self.problem.score_products(coef))
 
     def pilot(self, size: str | int | float, seed: int, *, searched: bool = True) -> Delayed:
         """Return the MLE of a simple random sample of all usable rows: one pass.

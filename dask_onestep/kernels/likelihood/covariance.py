@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.records import Moments, Record, Sums
@@ -94,7 +94,7 @@ class ScoreProducts(Sums):
 
 
 @kernel(checked="after")
-def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str) -> ScoreProducts:
+def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str, *earlier: Any) -> ScoreProducts:
     """Return the moments of a block at β and what the robust covariance needs besides.
 
     Parameters
@@ -107,6 +107,8 @@ def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str) ->
         β.
     cov_type : {"HC0", "HC1", "cluster"}
         The covariance.
+    *earlier : object
+        What the stages of the likelihood have finished, of all blocks.
 
     Returns
     -------
@@ -117,7 +119,7 @@ def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str) ->
     meat = np.zeros((d, d)) if cov_type != "cluster" else None
     clusters = Clusters(np.empty(0), np.empty((0, d))) if meat is None else None
     with np.errstate(all="ignore"):
-        for part in slices(rows, model):
+        for part in slices(model.likelihood.view(rows, model, coef, *earlier), model):
             residual = model.likelihood.row_residuals(part, model, coef)
             if part.weights is not None:
                 # A frequency weight stands for rows, each with a product of its own.
@@ -130,7 +132,7 @@ def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str) ->
                 codes, labels = pd.factorize(rows.groups[part.rows])
                 here = Clusters(np.asarray(labels), part.group_sums(residual, codes, len(labels)))
                 clusters = clusters + here if clusters is not None and len(clusters.labels) else here
-    return ScoreProducts(moments(rows, model, coef), meat, clusters)
+    return ScoreProducts(model.likelihood.moments(rows, model, coef, *earlier), meat, clusters)
 
 
 def products(residual: np.ndarray) -> np.ndarray:
@@ -150,7 +152,7 @@ def products(residual: np.ndarray) -> np.ndarray:
 
 
 def degrees_of_freedom(sums: Moments, model: Model, rank: int) -> float:
-    """Return N − d; frequency weights count rows, so there N is their sum.
+    """Return N − d, less what stages have absorbed; frequency weights count rows, so there N is their sum.
 
     Parameters
     ----------
@@ -166,7 +168,7 @@ def degrees_of_freedom(sums: Moments, model: Model, rank: int) -> float:
     float
         Residual degrees of freedom.
     """
-    return (sums.weight if model.weight_type == "frequency" else sums.n) - rank
+    return (sums.weight if model.weight_type == "frequency" else sums.n) - rank - round(sums.absorbed)
 
 
 def dispersion(pearson: float | None, df_resid: float) -> float:
@@ -214,7 +216,7 @@ def sandwich(factor: Factor, products: ScoreProducts, cov_type: str, n: float) -
     ValueError
         If there is but one cluster.
     """
-    d = factor.rank
+    d = factor.rank + round(products.moments.absorbed)
     # Without a degree of freedom left there is no correction for their number.
     share = n / (n - d) if n > d else float("nan")
     if cov_type == "cluster":

@@ -137,6 +137,10 @@ class Multinomial:
 
     # Sums over rows
 
+    def view(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Rows:
+        """Return rows as they are: there are no stages."""
+        return rows
+
     def moments(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
         """Return log-likelihood, score and information at β."""
         d, others = model.width, self.n_predictors

@@ -150,9 +150,13 @@ class OnePredictor:
 
     # Sums over rows
 
+    def view(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Rows:
+        """Return rows as they are: there are no stages."""
+        return rows
+
     def moments(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
         """Return log-likelihood, score and expected information at β."""
-        return self._sum_slices(rows, model, coef)
+        return self._sum_slices(self.view(rows, model, coef, *earlier), model, coef)
 
     def initial_moments(self, rows: Rows, model: Model) -> Moments:
         """Return the sums of the first weighted least-squares fit, its mean the family's starting value."""

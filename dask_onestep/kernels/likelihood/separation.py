@@ -9,10 +9,10 @@ first class's being 0, where x'δ_y ≥ x'δ_c for every row and class.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.records import Moments, Sums
@@ -58,7 +58,7 @@ class Directed(Sums):
 
 
 @kernel
-def directed(rows: Rows, model: Model, coef: np.ndarray, direction: np.ndarray) -> Directed:
+def directed(rows: Rows, model: Model, coef: np.ndarray, direction: np.ndarray, *earlier: Any) -> Directed:
     """Return the moments of a block at β and how its rows move along a direction.
 
     Parameters
@@ -69,6 +69,8 @@ def directed(rows: Rows, model: Model, coef: np.ndarray, direction: np.ndarray) 
         The model.
     coef, direction : ndarray of shape (d,)
         β and δ.
+    *earlier : object
+        What the stages of the likelihood have finished, of all blocks.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def directed(rows: Rows, model: Model, coef: np.ndarray, direction: np.ndarray) 
     reach = against = 0.0
     by_class = direction.reshape(-1, model.width)
     columns = np.zeros_like(by_class)
-    for part in slices(rows, model):
+    for part in slices(model.likelihood.view(rows, model, coef, *earlier), model):
         seen = slice(None) if part.weights is None else part.weights > 0
         moves, y = part.times(by_class.T)[seen], part.y[seen]
         if not len(moves):
@@ -86,4 +88,4 @@ def directed(rows: Rows, model: Model, coef: np.ndarray, direction: np.ndarray) 
         far, wrong = model.likelihood.moved(y, moves)
         reach, against = max(reach, float(far.max())), max(against, float(wrong.max()))
         columns = np.maximum(columns, part.greatest() * np.abs(by_class))
-    return Directed(moments(rows, model, coef), reach, against, columns.ravel())
+    return Directed(model.likelihood.moments(rows, model, coef, *earlier), reach, against, columns.ravel())

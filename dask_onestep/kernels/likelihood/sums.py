@@ -48,7 +48,7 @@ def moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moment
     """
     found = list(earlier)
     for stage in model.likelihood.stages[len(found) :]:
-        found.append(stage.finish(stage.kernel(rows, model, coef, *found), model))
+        found.append(stage.finish(stage.kernel(rows, model, coef, *found), model, *found))
     return model.likelihood.moments(rows, model, coef, *found)
 
 

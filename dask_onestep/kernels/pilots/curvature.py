@@ -88,6 +88,7 @@ class Curvature:
             full.information + ratio * (there.information - here.information),
             pearson,
             full.pearson_gradient,
+            full.absorbed,
         )
 
     def _pearson_remainder(self, step: np.ndarray, there: Moments) -> float:
