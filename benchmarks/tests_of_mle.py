@@ -355,6 +355,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--case", type=int, metavar="SEED", help="run this case alone, and show all of it")
     parser.add_argument("--statsmodels", action="store_true", help="check the references by statsmodels")
     parser.add_argument("--output", type=Path, help="a CSV of all statistics to write, with commit and command")
+    parser.add_argument("--table", type=Path, help="a CSV of the shares by method and test to write, likewise")
     options = parser.parse_args(arguments)
     os.environ.update(ONE_THREAD)  # of the processes to come
     if options.case is not None:
@@ -367,9 +368,15 @@ def main(arguments: list[str] | None = None) -> None:
         rows = pd.DataFrame([row for each in track(found, "cases", total=len(seeds)) for row in each])
     report(rows)
     print(f"{options.cases} cases in {time.perf_counter() - began:.0f} s, commit {commit()}")
+    origin = {
+        "commit": commit(),
+        "command": shlex.join(["python", "-m", "benchmarks.tests_of_mle", *(arguments or sys.argv[1:])]),
+    }
     if options.output:
-        command = shlex.join(["python", "-m", "benchmarks.tests_of_mle", *(arguments or sys.argv[1:])])
-        write(judge(rows).assign(commit=commit(), command=command), options.output)
+        write(judge(rows).assign(**origin), options.output)
+    if options.table:
+        known = judge(rows[np.isfinite(rows["reference"])])
+        tabulate(known).assign(**origin).to_csv(options.table, index=False, float_format="%.2f")
 
 
 if __name__ == "__main__":
