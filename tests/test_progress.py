@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from contextlib import nullcontext, redirect_stderr
+from functools import partial
 
 import dask.dataframe as dd
 import pytest
@@ -49,6 +50,16 @@ def test_a_terminal_shows_a_bar_a_pass_full_at_its_end(scheduler, data, terminal
         assert done == total
         assert int(total) >= 3  # a task a block at least
     assert capfd.readouterr().out == ""
+
+
+def test_passes_of_a_test_are_numbered_through(scheduler, data, capsys):
+    glm = GLMRegressor("poisson", verbose=True).fit(*data)
+    capsys.readouterr()
+    for test in (glm.drop1, partial(glm.score_test, null="x0"), partial(glm.likelihood_ratio_test, null="x0")):
+        test(*data)
+        numbers = re.findall(r"pass (\d+):", capsys.readouterr().err)
+        assert numbers == [str(number + 1) for number in range(len(numbers))]
+        assert len(numbers) >= 3
 
 
 def test_a_pipe_gets_a_line_a_pass(scheduler, data, capsys):

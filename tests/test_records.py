@@ -63,7 +63,7 @@ def test_findings_win_in_pairs_too():
 
 
 def test_a_large_block_is_added_in_pairs(monkeypatch):
-    monkeypatch.setattr("dask_onestep.kernels.rows.rows.ARRAY_BYTES", 8 * 4)
+    monkeypatch.setattr("dask_onestep.kernels.parts.ARRAY_BYTES", 8 * 4)
     rng = np.random.default_rng(0)
     block = Block(rng.normal(size=(6000, 1)), np.full(6000, 1e6 + 0.1))
     found = run_kernel(block, moments, model_of(columns=1), None, (np.zeros(2),))

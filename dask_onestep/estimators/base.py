@@ -115,7 +115,7 @@ class GLMBase(Predicting, Diagnostics, HypothesisTests, Reporting, BaseEstimator
             # At once: with thousands of levels the passes to come take long.
             for category, text in remarks:
                 warnings.warn(with_pointer(category, text), category, stacklevel=2)
-            outcome = run(problem, self._plan(problem, method, inputs))
+            outcome = run(problem, self._plan(problem, method, inputs), before=specified.n_passes)
         model, estimate = outcome.value
         _attach(self, model, estimate, inputs, remarks, specified.n_passes + outcome.n_passes)
         for category, text in estimate.warnings:

@@ -93,8 +93,8 @@ class HypothesisTests:
         """Return Neyman's C(α) score test of a null hypothesis.
 
         The null model is fitted by the estimator's own method, on the same pilot rows, and one pass more
-        takes the score there.  The score of the tested coefficients is freed of the nuisance ones',
-        s₁ − I₁₂I₂₂⁻¹s₂, which a one-step fit does not bring to zero.
+        takes the score there.  A one-step fit does not bring the score of the nuisance coefficients to zero, so the
+        statistic is made of s₁ − I₁₂I₂₂⁻¹s₂, the part of the tested score that is orthogonal to it.
 
         Passes: those of the method, and one; one more where ``fit`` solved by QR.
 
@@ -137,7 +137,7 @@ class HypothesisTests:
         plans = [moments_at(problem, found.coef, orthogonal=estimate.solver == "qr")]
         if model.family.has_dispersion:
             plans.append(unrestricted_end(problem, estimate))
-        (sums, basis), *end = (outcome.value for outcome in run_all(problem, plans))
+        (sums, basis), *end = (outcome.value for outcome in run_all(problem, plans, before=found.n_passes))
         phi = end[0][1] if end else 1.0
         self._check_rows(sums.n)
         if basis is None and not asked.ties:
@@ -150,7 +150,7 @@ class HypothesisTests:
         whole = factorize(sums.information, intercept=basis is None and model.has_intercept).decrement(sums.score)
         said = news(found.warnings, estimate.warnings)
         if what := statistic_error(statistic / phi, np.nan, (whole - statistic) / phi):
-            said = (*said, (DistanceWarning, what))
+            said = ((DistanceWarning, what), *said)
         robust = "By the expected information; wald_test is robust." if self.record_.cov_type != "nonrobust" else ""
         result = TestResult.of(
             statistic / (s * phi) if model.family.has_dispersion else statistic,

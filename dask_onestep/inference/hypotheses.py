@@ -224,19 +224,21 @@ def _matrix_of(null: Any, right: Any, names: Sequence[str]) -> tuple[np.ndarray,
         null = null.reindex(columns=list(names), fill_value=0.0)
     try:
         matrix = np.atleast_2d(np.asarray(null, dtype=np.float64))
-        told = np.asarray(right, dtype=np.float64)
+        value = np.asarray(right, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"null=(R, r) must hold numbers: {error}.") from error
-    if not (np.isfinite(matrix).all() and np.isfinite(told).all()):
+    if not (np.isfinite(matrix).all() and np.isfinite(value).all()):
         raise ValueError("null=(R, r) holds NaN or infinity; give r a value for each row of R.")
     if matrix.shape[1] != len(names):
         raise ValueError(
             f"R has {matrix.shape[1]} columns, and there are {len(names)} coefficients: give it one for each, in "
             "the order of coef_table()."
         )
-    if told.ndim and told.shape != (len(matrix),):
-        raise ValueError(f"R has {len(matrix)} rows, and r has shape {told.shape}: give r one value for each row of R.")
-    return matrix, np.broadcast_to(told, len(matrix))
+    if value.ndim and value.shape != (len(matrix),):
+        raise ValueError(
+            f"R has {len(matrix)} rows, and r has shape {value.shape}: give r one value for each row of R."
+        )
+    return matrix, np.broadcast_to(value, len(matrix))
 
 
 def _not_aliased(values: dict[str, float], null: Any, names: Sequence[str], coef: np.ndarray) -> dict[str, float]:

@@ -50,7 +50,7 @@ class Outcome:
     n_passes: int
 
 
-def run(problem: Problem, plan: Plan) -> Outcome:
+def run(problem: Problem, plan: Plan, *, before: int = 0) -> Outcome:
     """Run one plan.
 
     Parameters
@@ -59,16 +59,18 @@ def run(problem: Problem, plan: Plan) -> Outcome:
         The data, and how they are computed.
     plan : Plan
         The plan.
+    before : int
+        Passes made before, after which they are numbered where progress is shown.
 
     Returns
     -------
     Outcome
         Of the plan.
     """
-    return run_all(problem, [plan])[0]
+    return run_all(problem, [plan], before=before)[0]
 
 
-def run_all(problem: Problem, plans: Sequence[Plan]) -> list[Outcome]:
+def run_all(problem: Problem, plans: Sequence[Plan], *, before: int = 0) -> list[Outcome]:
     """Run several plans on the same data, which share every pass.
 
     Parameters
@@ -77,6 +79,8 @@ def run_all(problem: Problem, plans: Sequence[Plan]) -> list[Outcome]:
         The data, and how they are computed.
     plans : sequence of Plan
         The plans.
+    before : int
+        Passes made before, as for `run`.
 
     Returns
     -------
@@ -95,7 +99,7 @@ def run_all(problem: Problem, plans: Sequence[Plan]) -> list[Outcome]:
             if computing:
                 answers = driver.answer(requests)
             else:
-                answers = driver.read(requests, max(each.n_passes for each in asking))
+                answers = driver.read(requests, before + max(each.n_passes for each in asking))
         except Exception as error:  # which a plan may handle
             for each in asking:
                 each.throw(error)

@@ -52,6 +52,8 @@ class Restricted:
         The fit; None where nothing is left to estimate.
     error : Exception or None
         Why there is none.
+    n_passes : int
+        Passes that the fit asked for.
     """
 
     model: Model
@@ -59,6 +61,7 @@ class Restricted:
     rank: int
     estimate: Estimate | None = None
     error: Exception | None = None
+    n_passes: int = 0
 
     @property
     def warnings(self) -> tuple[tuple[type[Warning], str], ...]:
@@ -111,7 +114,8 @@ def compare(problem: Problem, method: Any, estimate: Estimate, nulls: Sequence[N
     coefs = np.vstack([np.nan_to_num(estimate.coef), *(fit.coef for fit in fits)])
     plans = [_log_likelihoods(problem, coefs), unrestricted_end(problem, estimate)]
     plans += [_decrement(problem, fit) for fit in fits]
-    sums, (decrement, phi), *decrements = (outcome.value for outcome in run_all(problem, plans))
+    ended = run_all(problem, plans, before=max((fit.n_passes for fit in fits), default=0))
+    sums, (decrement, phi), *decrements = (outcome.value for outcome in ended)
     return Comparison(fits, sums, np.array([decrement, *decrements]), phi)
 
 
@@ -134,7 +138,9 @@ def fit_restricted(problem: Problem, method: Any, nulls: Sequence[Null]) -> list
     """
     problems = [problem.restricted(*null) for null in nulls]
     ended = run_all(problem, [_attempted(_fit(each, method)) for each in problems])
-    return [_embedded(each.model, outcome.value) for each, outcome in zip(problems, ended, strict=True)]
+    return [
+        _embedded(each.model, outcome.value, outcome.n_passes) for each, outcome in zip(problems, ended, strict=True)
+    ]
 
 
 def compare_by_method(
@@ -201,12 +207,13 @@ def _fit(problem: Problem, method: Any) -> Plan:
     return (yield from examined(problem, found))
 
 
-def _embedded(model: Model, found: Estimate | Exception | None) -> Restricted:
+def _embedded(model: Model, found: Estimate | Exception | None, n_passes: int) -> Restricted:
     if isinstance(found, Exception):
-        return Restricted(model, np.full(len(model.all_names), np.nan), 0, error=found)
+        return Restricted(model, np.full(len(model.all_names), np.nan), 0, error=found, n_passes=n_passes)
     if found is None:
-        return Restricted(model, model.embed(np.empty(0)), 0)
-    return Restricted(model, model.embed(found.coef), int(np.isfinite(found.coef).sum()), found)
+        return Restricted(model, model.embed(np.empty(0)), 0, n_passes=n_passes)
+    rank = int(np.isfinite(found.coef).sum())
+    return Restricted(model, model.embed(found.coef), rank, found, n_passes=n_passes)
 
 
 def _log_likelihoods(problem: Problem, coefs: np.ndarray) -> Plan:
