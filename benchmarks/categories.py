@@ -34,13 +34,13 @@ from dask_onestep.families import Binomial
 from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.slices import CompiledSlice, CompiledSplitSlice
 from dask_onestep.kernels.designs import assembly
+from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.designs.terms import formula_terms
 from dask_onestep.kernels.designs.wide import WideProduct, are_wide
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Block, Rows
 from dask_onestep.kernels.rows import slices as slicing
 from dask_onestep.kernels.rows.checks import usable_rows
 from dask_onestep.links import LINKS

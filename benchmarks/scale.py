@@ -28,9 +28,9 @@ from distributed import Client, LocalCluster
 from benchmarks import graph
 from benchmarks.record import Record
 from dask_onestep.graph import FAN_IN, gather, tree_sum
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.sums import moments
-from dask_onestep.kernels.parts import Rows
-from dask_onestep.kernels.threads import one_blas_thread
+from dask_onestep.kernels.solve.threads import one_blas_thread
 
 _REPETITIONS, _ENOUGH = 3, 10.0  # a pass is repeated so often, unless all together took so many seconds
 

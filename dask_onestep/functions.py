@@ -15,13 +15,13 @@ from dask.delayed import Delayed
 from dask_onestep.data.inputs import Data, bring_together, split_columns
 from dask_onestep.families import Binomial, Family, resolve_family
 from dask_onestep.graph import apply, gather, map_rows, tree_sum
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.lassos.gram import GramSums, WeightedDesign, gram_sums
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, approximate_inverse, join_rows, nodewise_rows, row_shares
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import moments as moments_of_block
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
 from dask_onestep.kernels.pilots.sampling import sample_rows
 from dask_onestep.links import LINKS, LinkLike, resolve_link

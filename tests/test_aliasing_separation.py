@@ -9,9 +9,9 @@ from oracle import blocks, simulate
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.families import Gaussian
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.rows.aliasing import dependences, design_factor
 from dask_onestep.links import LINKS
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from support import finite_difference, model_of
 
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.sums import moments
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.overdispersion import AlphaNewton
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.ascent import ROUNDING, Ascent, Move, Newton, climb, ran_away, rose, shortening

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from support import model_of
 
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.sums import moments
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.rows.aliasing import DesignFactor, design_factor, orthogonal_basis
 from dask_onestep.kernels.rows.slices import slices
 

@@ -244,7 +244,7 @@ def test_large_blocks_are_taken_in_slices(lazy, monkeypatch):
     data = dd.from_pandas(frame, npartitions=2) if lazy else frame
     glm = GLMRegressor("poisson", formula="y ~ x + site", missing="drop", cov_type="HC0")
     whole = clone(glm).fit(data)
-    monkeypatch.setattr("dask_onestep.kernels.parts.MATRIX_BYTES", 8 * 4 * 37)
+    monkeypatch.setattr("dask_onestep.kernels.designs.parts.MATRIX_BYTES", 8 * 4 * 37)
     sliced = clone(glm).fit(data)
     # The same pilot, to the row, whether rows are numbered from the first or block by block.
     np.testing.assert_allclose(sliced.estimate_.pilot_coef, whole.estimate_.pilot_coef, rtol=1e-12)

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from support import model_of, text_of
 
+from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.likelihood.sums import moments
-from dask_onestep.kernels.parts import Block, Rows
 from dask_onestep.kernels.rows.block import run_kernel
 from dask_onestep.kernels.rows.checks import inspect_columns, usable_rows
 

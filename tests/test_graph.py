@@ -14,8 +14,8 @@ from support import Loads, chunked, model_of, raise_if_dask_computes
 
 from dask_onestep.graph import FAN_IN, apply, gather, map_rows, tree_sum
 from dask_onestep.graph.fusion import is_task
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.sums import moments
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.records import LogLikelihoods, Moments
 
 MODEL = model_of("binomial", columns=3)

@@ -10,12 +10,12 @@ from dask.sizeof import sizeof
 
 from dask_onestep.families import Binomial
 from dask_onestep.graph import gather, tree_sum
+from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.likelihood.covariance import score_products
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.scores import scores
 from dask_onestep.kernels.likelihood.sums import embedded_moments, moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Block, Rows
 from dask_onestep.kernels.pilots.pilot import fit_pilot
 from dask_onestep.kernels.pilots.sample import PilotSize
 from dask_onestep.kernels.pilots.sampling import pilot_rows

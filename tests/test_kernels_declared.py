@@ -10,8 +10,8 @@ import pytest
 from support import model_of
 
 import dask_onestep.kernels
-from dask_onestep.kernels import parts as parts_module
-from dask_onestep.kernels.parts import Block, Rows
+from dask_onestep.kernels.designs import parts as parts_module
+from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows.block import Joint, run_kernel
 from dask_onestep.kernels.rows.rows import Traits, kernel, traits_of
@@ -130,7 +130,7 @@ def test_a_declaration_that_is_not_known_is_refused():
 
 
 def test_rows_have_the_parts_of_blocks():
-    from dask_onestep.kernels.parts import PARTS
+    from dask_onestep.kernels.designs.parts import PARTS
 
     assert PARTS == ("x", "y", "weights", "offset", "groups")
     for kind in (Block, Rows):

@@ -4,6 +4,7 @@ import pytest
 from lasso_reference import glm_lasso, sparse_data, with_constant
 
 from dask_onestep.families import resolve_family
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.lassos import lasso, proximal_newton
 from dask_onestep.kernels.lassos.lasso import fit_lasso, fit_null, fit_scaled_lasso, remainder
 from dask_onestep.kernels.lassos.penalty import Penalty, penalty_level
@@ -11,7 +12,6 @@ from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.links import resolve_link
 
 

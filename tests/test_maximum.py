@@ -6,9 +6,9 @@ import statsmodels.api as sm
 from support import model_of
 from test_likelihood import oracle
 
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.sums import moments
-from dask_onestep.kernels.parts import Rows
 
 
 @pytest.mark.filterwarnings("ignore:The .* link function does not respect the domain")

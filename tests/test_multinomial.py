@@ -13,11 +13,11 @@ from sklearn.base import clone
 
 from dask_onestep import MLE, GLMClassifier, OneStep
 from dask_onestep.families import Binomial
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.multinomial import Multinomial, probabilities
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import moments, remainders
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.links import LINKS
 

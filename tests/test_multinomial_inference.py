@@ -14,10 +14,10 @@ from test_aliasing_separation import fit_and_listen
 from test_multinomial import LABELS, mnlogit, simulate
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.multinomial import Multinomial
 from dask_onestep.kernels.likelihood.sums import moments, remainders
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 
 X, Y, CODES, _ = simulate()
 DESIGN = sm.add_constant(X)

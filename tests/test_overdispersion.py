@@ -7,9 +7,9 @@ from oracle import blocks, simulate, weights_for
 
 from dask_onestep import MLE, GLMRegressor, OneStep
 from dask_onestep.families import NegativeBinomial, Poisson
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.overdispersion import alpha_sums, with_alpha
 from dask_onestep.links import LINKS
 

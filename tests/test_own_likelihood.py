@@ -10,10 +10,10 @@ from scipy.optimize import check_grad, minimize
 
 from dask_onestep import MLE, GLMRegressor, OneStep
 from dask_onestep.families import Gaussian
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.links import LINKS
 
 NORMAL = Gaussian()

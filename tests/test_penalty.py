@@ -3,11 +3,11 @@ import pytest
 from scipy.stats import binom, norm, t
 
 from dask_onestep.families import Gaussian
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.lassos.lasso import fit_null, fit_scaled_lasso
 from dask_onestep.kernels.lassos.penalty import Penalty, penalty_level
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.links import LINKS
 
 

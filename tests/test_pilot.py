@@ -13,9 +13,9 @@ from support import finite_difference, model_of
 
 from benchmarks.one_step import poor
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot, Surrogate
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.sums import moments
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.corrected_step import take_step
 from dask_onestep.kernels.pilots.curvature import Curvature
 from dask_onestep.kernels.pilots.keys import row_keys

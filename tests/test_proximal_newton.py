@@ -3,13 +3,13 @@ import pytest
 from lasso_reference import glm_lasso, sparse_data
 
 from dask_onestep.families import Binomial
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.lassos.lasso import fit_null
 from dask_onestep.kernels.lassos.penalty import Penalty
 from dask_onestep.kernels.lassos.proximal_newton import Tolerance, solve_on_few
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.scores import scores
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.links import resolve_link
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from support import model_of, text_of
 
+from dask_onestep.kernels.designs.parts import Block
 from dask_onestep.kernels.likelihood.sums import moments
-from dask_onestep.kernels.parts import Block
 from dask_onestep.kernels.records import Findings, LogLikelihoods, Moments, add, add_pairwise
 from dask_onestep.kernels.rows.block import run_kernel
 
@@ -63,7 +63,7 @@ def test_findings_win_in_pairs_too():
 
 
 def test_a_large_block_is_added_in_pairs(monkeypatch):
-    monkeypatch.setattr("dask_onestep.kernels.parts.ARRAY_BYTES", 8 * 4)
+    monkeypatch.setattr("dask_onestep.kernels.designs.parts.ARRAY_BYTES", 8 * 4)
     rng = np.random.default_rng(0)
     block = Block(rng.normal(size=(6000, 1)), np.full(6000, 1e6 + 0.1))
     found = run_kernel(block, moments, model_of(columns=1), None, (np.zeros(2),))

@@ -25,8 +25,8 @@ from dask_onestep import (
 from dask_onestep.datasets import make_glm
 from dask_onestep.exceptions import DistanceWarning, FitWarning, SeparationWarning, SmallPilotWarning
 from dask_onestep.inference.ratios import counted
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.sums import embedded_moments, moments
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.rows.rows import hold
 
 METHODS = [OneStep(25), OneStep(200), OneStep(), OneStep(200, steps="auto"), MLE(), Surrogate("pilot"), Average()]

@@ -3,8 +3,8 @@
 import numpy as np
 from support import model_of, text_of
 
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.sums import moments
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.rows.rows import encode, hold
 
 X = np.arange(8.0).reshape(4, 2)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import split_sparse
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSize
 from dask_onestep.kernels.pilots.sampling import sample_rows
 

@@ -13,7 +13,7 @@ from scipy import stats
 from support import blocks_of, chunked, model_of
 
 from dask_onestep.graph import gather, tree_sum
-from dask_onestep.kernels.parts import Block, Rows
+from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.pilots.sample import PilotSize
 from dask_onestep.kernels.pilots.sampling import pilot_rows, sample_rows, survey

@@ -9,8 +9,8 @@ from support import model_of
 
 from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.slices import CompiledSlice, CompiledSplitSlice
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, split_sparse
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.rows import slices as slicing
 from dask_onestep.kernels.rows.slices import dense_slices, slices
 

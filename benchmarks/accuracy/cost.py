@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.families import resolve_family
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.rows.aliasing import design_factor, orthogonal_basis
-from dask_onestep.kernels.threads import one_blas_thread
+from dask_onestep.kernels.solve.threads import one_blas_thread
 from dask_onestep.links import LINKS
 
 

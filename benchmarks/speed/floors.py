@@ -19,14 +19,14 @@ from dask.threaded import get
 from dask_onestep import OneStep
 from dask_onestep.families import resolve_family
 from dask_onestep.graph import FAN_IN
+from dask_onestep.kernels.designs.parts import Block
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.scores import scores
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Block
 from dask_onestep.kernels.records import add_all
 from dask_onestep.kernels.rows.block import run_kernel
-from dask_onestep.kernels.threads import one_blas_thread
+from dask_onestep.kernels.solve.threads import one_blas_thread
 from dask_onestep.links import resolve_link
 from dask_onestep.methods import Estimate, Look, Pass, Problem, Settle
 from dask_onestep.methods.requests import Plan

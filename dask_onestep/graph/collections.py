@@ -17,8 +17,8 @@ from dask.typing import Key
 from distributed import Future
 
 from dask_onestep.graph.blocks import Blocks
+from dask_onestep.kernels.designs.parts import PARTS, Block
 from dask_onestep.kernels.designs.table import unmasked
-from dask_onestep.kernels.parts import PARTS, Block
 
 __all__ = ["gather"]
 

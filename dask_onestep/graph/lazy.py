@@ -14,7 +14,7 @@ from dask.tokenize import tokenize
 
 from dask_onestep.kernels.records import Failure
 from dask_onestep.kernels.rows.block import MODEL_ERRORS
-from dask_onestep.kernels.threads import one_blas_thread
+from dask_onestep.kernels.solve.threads import one_blas_thread
 
 __all__ = ["apply", "delayed", "reference"]
 

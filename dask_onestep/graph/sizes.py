@@ -26,7 +26,7 @@ def register_sizes() -> None:
     >>> import numpy as np
     >>> from dask.sizeof import sizeof
     >>> from dask_onestep.graph.sizes import register_sizes
-    >>> from dask_onestep.kernels.parts import Rows
+    >>> from dask_onestep.kernels.designs.parts import Rows
     >>> register_sizes()
     >>> sizeof(Rows(np.zeros((1000, 10)), np.zeros(1000))) > 88_000
     True

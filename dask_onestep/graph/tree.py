@@ -16,7 +16,7 @@ from distributed import span
 from dask_onestep.graph.blocks import FAN_IN, Blocks
 from dask_onestep.graph.fusion import fuse, is_task, naming_block
 from dask_onestep.graph.lazy import delayed, reference
-from dask_onestep.kernels.parts import PARTS, Block
+from dask_onestep.kernels.designs.parts import PARTS, Block
 from dask_onestep.kernels.records import Findings, add_all
 from dask_onestep.kernels.rows.block import Joint, run_kernel
 

@@ -12,7 +12,7 @@ import numpy as np
 from dask_onestep.families import Family
 from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.designs.design import Design
-from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.records import LogLikelihoods, Moments, Sums
 from dask_onestep.kernels.solve.basis import Basis
 from dask_onestep.links import LinkLike

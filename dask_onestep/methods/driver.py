@@ -24,7 +24,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Failure, Findings, Joined
 from dask_onestep.kernels.rows.block import Joint
 from dask_onestep.kernels.rows.rows import traits_of
-from dask_onestep.kernels.threads import one_blas_thread
+from dask_onestep.kernels.solve.threads import one_blas_thread
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Made, Pass, Plan, Settle
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.exceptions import PilotWarning
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.likelihood.sums import log_likelihoods
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.pilot import PilotFit, fit_pilot
 from dask_onestep.kernels.pilots.sample import PilotSample
 from dask_onestep.kernels.rows.rows import encode

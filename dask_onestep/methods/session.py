@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from dask.delayed import Delayed
 
-from dask_onestep.kernels.threads import one_blas_thread
+from dask_onestep.kernels.solve.threads import one_blas_thread
 from dask_onestep.methods.driver import Driver
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Made, Pass, Plan, Settle

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.evaluation import EvaluationError, what_is_wrong
+from dask_onestep.kernels.designs.parts import PARTS
 from dask_onestep.kernels.designs.specification import specified_columns, without_terms
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.designs.table import complete_cases, plain_columns
 from dask_onestep.kernels.designs.terms import Factor, Terms, plain_integers
 from dask_onestep.kernels.designs.wide import WideProduct, sparse_columns
-from dask_onestep.kernels.parts import PARTS
 from dask_onestep.kernels.records import Findings
 
 __all__ = ["Design", "column_levels", "plain_rows", "treatment_names"]

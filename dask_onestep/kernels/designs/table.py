@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.designs.parts import PARTS
 from dask_onestep.kernels.designs.terms import Terms, is_numeric
-from dask_onestep.kernels.parts import PARTS
 from dask_onestep.kernels.records import Findings
 
 __all__ = [

@@ -13,10 +13,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows.rows import kernel
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.lassos.centering import coefficients_about, column_shift, gram_about, rows_about, score_about
 from dask_onestep.kernels.lassos.lasso import fit_lasso, fit_null, fit_scaled_lasso, remainder
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows
@@ -18,7 +19,6 @@ from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
 from dask_onestep.kernels.lassos.penalty import Penalty
 from dask_onestep.kernels.lassos.proximal_newton import LassoFit
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.solve.linear_algebra import factorize

@@ -7,14 +7,14 @@ from typing import Any, cast
 
 import numpy as np
 
+from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Block, Rows
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows.checks import inspect_columns, usable_rows
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import dense_slices, slices
-from dask_onestep.kernels.threads import one_blas_thread
+from dask_onestep.kernels.solve.threads import one_blas_thread
 
 __all__ = ["GramSums", "WeightedDesign", "gram_sums"]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.sums import log_likelihoods
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.records import Findings, Record, Sums
 from dask_onestep.kernels.rows.labels import block_labels
 from dask_onestep.kernels.rows.rows import encode, hold, kernel

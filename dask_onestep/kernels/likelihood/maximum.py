@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.sums import initial_moments, moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb
 from dask_onestep.kernels.solve.linear_algebra import factorize

@@ -17,13 +17,13 @@ from scipy.special import expit, logsumexp, softmax
 from dask_onestep.families import Family
 from dask_onestep.families import Multinomial as MultinomialFamily
 from dask_onestep.kernels.algebra import Slice
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import stack
 from dask_onestep.kernels.likelihood.goodness import ClassWeights, FitSums
 from dask_onestep.kernels.model import Model, Prediction
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.records import LogLikelihoods, Moments
 from dask_onestep.kernels.rows.slices import slices
-from dask_onestep.kernels.threads import one_blas_thread
+from dask_onestep.kernels.solve.threads import one_blas_thread
 from dask_onestep.links import LINKS, LinkLike
 
 __all__ = ["Multinomial", "probabilities"]

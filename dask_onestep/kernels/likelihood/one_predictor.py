@@ -9,13 +9,13 @@ import numpy as np
 
 from dask_onestep.families import Family, Gaussian
 from dask_onestep.kernels.algebra import Slice
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.goodness import FitSums, NullDeviance
 from dask_onestep.kernels.model import Model, Prediction
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.records import LogLikelihoods, Moments
 from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.linear_algebra import factorize
-from dask_onestep.kernels.threads import one_blas_thread
+from dask_onestep.kernels.solve.threads import one_blas_thread
 from dask_onestep.links import LinkLike, mean_and_derivative
 
 __all__ = ["OnePredictor"]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.designs.table import DROP
 from dask_onestep.kernels.model import Model, Prediction
-from dask_onestep.kernels.parts import Block, Rows
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows.checks import inspect_columns, usable_rows
 from dask_onestep.kernels.rows.rows import encode, kernel

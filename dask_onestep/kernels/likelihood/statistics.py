@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.goodness import NullDeviance
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.records import Sums
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices

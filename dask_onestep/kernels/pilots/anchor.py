@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.local_fit import fit_block
 from dask_onestep.kernels.likelihood.scores import Scores
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.sample import Survey
 from dask_onestep.kernels.records import Findings, Moments

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from dask_onestep.kernels.compiled.accelerate import accelerated
-from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.pilots.sample import ALL_KEYS
 
 __all__ = ["keys_below", "row_keys", "smallest_keys"]

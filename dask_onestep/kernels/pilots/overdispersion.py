@@ -14,11 +14,11 @@ import numpy as np
 from scipy import special
 
 from dask_onestep.families import Family, NegativeBinomial, Poisson
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.sample import PilotSample
 from dask_onestep.kernels.pilots.sampling import survey
 from dask_onestep.kernels.records import Moments, Sums

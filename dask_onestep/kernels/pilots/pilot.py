@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import finite_rows
 from dask_onestep.kernels.designs.table import is_finite
 from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.sample import PilotRecord, PilotSample, Survey
 from dask_onestep.kernels.pilots.sampling import survey
 from dask_onestep.kernels.records import Findings, Moments, Record

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.designs.table import MAX_LEVELS, TOO_MANY_LEVELS, complete_cases, plain_columns
 from dask_onestep.kernels.designs.terms import Factor, Terms, evaluate, plain_integers, refusing_records
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Block, Rows
 from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows.rows import kernel

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.designs.parts import Rows, taken
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, stack
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows, taken
 from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.rows.labels import joined_labels
 from dask_onestep.kernels.rows.rows import hold

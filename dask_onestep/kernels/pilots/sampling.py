@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.pilots.keys import keys_below, smallest_keys
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize, Survey
 from dask_onestep.kernels.records import Findings

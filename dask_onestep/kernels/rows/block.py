@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Block, Rows
 from dask_onestep.kernels.records import Failure, Findings, Joined, add_pairwise
 from dask_onestep.kernels.rows.checks import inspect_columns, oversized_columns, usable_rows
 from dask_onestep.kernels.rows.rows import Traits, encode, hold, traits_of
-from dask_onestep.kernels.threads import one_blas_thread
+from dask_onestep.kernels.solve.threads import one_blas_thread
 
 __all__ = ["Call", "Joint", "run_kernel"]
 

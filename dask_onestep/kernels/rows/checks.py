@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from dask_onestep.kernels.designs.parts import PARTS, Block, Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse
 from dask_onestep.kernels.designs.table import DROP, gaps, is_finite
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import PARTS, Block, Rows
 from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.threads import aligned
+from dask_onestep.kernels.solve.threads import aligned
 
 __all__ = ["inspect_columns", "oversized_columns", "usable_rows"]
 

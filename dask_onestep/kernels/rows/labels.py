@@ -8,7 +8,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
-from dask_onestep.kernels.parts import Rows
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.records import Findings
 
 __all__ = ["MAX_LABELS", "MoreClassesError", "block_labels", "check_classes", "joined_labels"]

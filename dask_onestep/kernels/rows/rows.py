@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.threads import aligned
+from dask_onestep.kernels.solve.threads import aligned
 
 __all__ = [
     "Traits",

@@ -15,9 +15,9 @@ import numpy as np
 
 from dask_onestep.kernels.algebra import DenseSlice, Slice, SplitSlice
 from dask_onestep.kernels.compiled.accelerate import accelerated
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.parts import Rows
 
 __all__ = ["dense_slices", "slices"]
 

@@ -1,1 +1,1 @@
-"""Ascents, and solving with an information matrix."""
+"""Ascents, solving with an information matrix, and BLAS held at one thread."""
