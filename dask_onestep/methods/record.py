@@ -84,11 +84,16 @@ class FitRecord:
     def of(cls, model: Model, estimate: Estimate, inputs: Inputs, method: str, cov_type: str) -> FitRecord:
         """Return the record of an estimate, whose pilot rows it takes over, with arrays that cannot be changed."""
         sums = estimate.sums
-        arrays = [estimate.coef, estimate.covariance, *(() if sums is None else (sums.score, sums.information))]
-        estimate = replace(estimate, coef=arrays[0].copy())
-        for array in (estimate.coef, *arrays[1:]):
-            array.setflags(write=False)
-        return cls(model, replace(estimate, pilot=None), inputs, method, cov_type, estimate.pilot)
+        if sums is not None:
+            sums = replace(sums, score=_locked(sums.score), information=_locked(sums.information))
+        kept = replace(
+            estimate,
+            coef=_locked(np.array(estimate.coef)),
+            covariance=_locked(estimate.covariance),
+            sums=sums,
+            pilot=None,
+        )
+        return cls(model, kept, inputs, method, cov_type, estimate.pilot)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -180,3 +185,10 @@ class FitRecord:
         if self.pilot is not None and not self.pickles_rows:
             state["pilot"] = self.pilot.without_rows()
         return state
+
+
+def _locked(array: np.ndarray) -> np.ndarray:
+    """Return a view that cannot be written to."""
+    view = np.asarray(array).view()
+    view.setflags(write=False)
+    return view
