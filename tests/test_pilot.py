@@ -392,6 +392,8 @@ def test_the_unit_of_y_changes_no_verdict(unit):
     np.testing.assert_allclose(glm.estimate_.pilot_distance, base.estimate_.pilot_distance, rtol=1e-5)
 
 
+# Any seed may be drawn, and a few of them have a pilot that warns.
+@pytest.mark.filterwarnings("ignore::dask_onestep.exceptions.FitWarning")
 @pytest.mark.parametrize("method", [MLE, Pilot])
 def test_other_methods_keep_the_seed_they_draw(method):
     rows = simulate("binomial", 5000)
@@ -399,6 +401,8 @@ def test_other_methods_keep_the_seed_they_draw(method):
     assert isinstance(glm.estimate_.random_state, int)
 
 
+# Any seed may be drawn, and a few of them have a pilot that warns.
+@pytest.mark.filterwarnings("ignore::dask_onestep.exceptions.FitWarning")
 def test_a_drawn_seed_is_kept():
     rows = simulate("binomial", 5000)
     glm = GLMClassifier(method=OneStep(300, random_state=None)).fit(rows.x, rows.y)
