@@ -87,8 +87,8 @@ def draw_labels(layout: Layout, seed: int) -> tuple[Any, Any, np.ndarray]:
 
 def settings(pilot_size: int | str) -> list[Setting]:
     """Return the lines of the table: families with and without a dispersion, the sandwich, labels."""
-    method = OneStep(pilot_size=pilot_size)
-    paper = OneStep(pilot_size=pilot_size, correction=None)
+    method = OneStep(pilot_size=pilot_size, pilot_bytes=1, steps=1)
+    paper = OneStep(pilot_size=pilot_size, pilot_bytes=1, steps=1, correction=None)
 
     def line(name: str, family: str, link: str | None = None, phi: float = 1.0, **options: Any) -> Setting:
         estimator = GLMRegressor(family, link, **{"method": method} | options)

@@ -59,7 +59,7 @@ def replicate(family: str, columns: int, rows: int, pilot_rows: list[int], seed:
         for ratio in pilot_rows:
             pilot = {"pilot_size": ratio * (columns + 1), "random_state": seed}
             methods = {
-                "one-step": OneStep(**pilot),
+                "one-step": OneStep(**pilot, steps=1),
                 "surrogate": Surrogate("pilot", **pilot),
                 "surrogate, information of all": Surrogate("pilot", information="all", **pilot),
                 "surrogate, 2 rounds": Surrogate("pilot", rounds=2, **pilot),

@@ -83,7 +83,6 @@ def test_a_scheduler_elsewhere_fits_and_predicts_the_same(worker, folder):
     assert [line.split(":")[1] for line in result.stderr.splitlines() if line.startswith("pass")] == [
         " levels",
         " pilot-sample",
-        " moments",
     ]
     predict = ["predict", folder / "here.json", folder / "*.parquet"]
     assert run(*predict, folder / "here.csv", "--quiet").exit_code == 0

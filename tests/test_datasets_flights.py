@@ -48,7 +48,7 @@ def test_a_fit_reads_its_columns_alone_and_a_file_a_block(folder, no_source, mon
     # January is read from its file alone: the others may as well be gone.
     assert (used.partitions[0].compute().index == np.arange(27_004)).all()
     glm = GLMClassifier(missing="drop").fit(used, "delayed")
-    assert (glm.n_samples_, glm.n_passes_) == (327_346, 2)
+    assert (glm.n_samples_, glm.n_passes_) == (327_346, 1)
 
 
 def test_the_model_of_the_examples_is_that_in_memory(folder, no_source):

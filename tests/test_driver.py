@@ -71,10 +71,10 @@ def test_plans_of_several_lengths_and_methods_run_side_by_side(loads, synchronou
 def test_a_lazy_plan_computes_nothing_and_has_the_same_bits(loads, synchronous):
     problem = problem_of(loads, lazy=True)
     with raise_if_dask_computes():
-        outcome = run(problem, estimated(problem, OneStep(60)))
+        outcome = run(problem, estimated(problem, OneStep(60, steps=1)))
     assert outcome.n_passes == 2
     lazy = outcome.value.compute()
-    exact = OneStep(60).estimate(problem_of(loads))
+    exact = OneStep(60, steps=1).estimate(problem_of(loads))
     assert lazy.coef.tobytes() == exact.coef.tobytes()
 
 

@@ -19,7 +19,8 @@ def test_a_fitted_model_is_small_and_travels(method, threads):
         x, y, _ = make_glm(rows, 3, family="binomial", chunks=rows // 4)
         glm = GLMClassifier(method=method).fit(x, y)
         # Beside a key and a position for each pilot row.
-        sizes.append(len(pickle.dumps(glm)) - 24 * len(glm.record_.pilot.keys))
+        kept = pickle.loads(pickle.dumps(glm)).record_.pilot
+        sizes.append(len(pickle.dumps(glm)) - (24 + 8 * (kept.probabilities is not None)) * len(kept.keys))
         copy = pickle.loads(pickle.dumps(glm))
         np.testing.assert_array_equal(copy.coef_, glm.coef_)
         assert str(copy.summary()) == str(glm.summary())
@@ -36,7 +37,8 @@ def test_fitted_attributes(binary):
     assert glm.covariance_.shape == (4, 4)
     assert (glm.n_features_in_, glm.n_samples_, glm.n_missing_) == (3, 2000, 0)
     assert not hasattr(glm, "feature_names_in_")
-    assert (glm.n_iter_, glm.n_passes_, glm.dispersion_) == (1, 2, 1.0)
+    assert (glm.n_passes_, glm.dispersion_) == (1, 1.0)
+    assert glm.n_iter_ > 1
     np.testing.assert_array_equal(np.r_[glm.intercept_, glm.coef_[0]], glm.estimate_.coef)
     assert glm.coef_table().index.tolist() == ["intercept", "x0", "x1", "x2"]
     regressor = GLMRegressor("binomial", fit_intercept=False).fit(x, y)

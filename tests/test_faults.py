@@ -81,7 +81,7 @@ def loads_of(directory, number):
 
 
 def estimator():
-    return GLMClassifier(method=OneStep(pilot_size=80), cov_type="HC0")
+    return GLMClassifier(method=OneStep(pilot_size=80, steps=1), cov_type="HC0")
 
 
 def bits(glm):

@@ -31,8 +31,8 @@ def test_fit_delayed_computes_nothing_and_gives_fit(counts, estimator):
 
 def test_several_fits_share_one_compute(counts, scheduler):
     x, y, _ = counts
-    grid = [GLMRegressor("poisson", method=OneStep(size)) for size in (300, 600)]
-    grid.append(GLMRegressor("poisson", cov_type="HC1", method=OneStep(300, steps=2)))
+    grid = [GLMRegressor("poisson", method=OneStep(size, steps=1, tol=1.0)) for size in (300, 600)]
+    grid.append(GLMRegressor("poisson", cov_type="HC1", method=OneStep(300, steps=2, tol=1.0)))
     fits = dask.compute(*(glm.fit_delayed(x, y) for glm in grid))
     assert [fit.estimate_.pilot_size for fit in fits] == [300, 600, 300]
     assert [fit.n_passes_ for fit in fits] == [2, 2, 4]
@@ -53,8 +53,7 @@ def test_fit_delayed_leaves_warnings_in_the_estimate(threads):
         GLMRegressor().fit(x, y)
 
 
-@pytest.mark.parametrize("method", ["mle", OneStep(steps="auto")])
-def test_methods_that_iterate_have_no_one_graph(counts, method):
+def test_methods_that_iterate_have_no_one_graph(counts):
     x, y, _ = counts
     with pytest.raises(ValueError, match="fit_delayed: "):
-        GLMRegressor("poisson", method=method).fit_delayed(x, y)
+        GLMRegressor("poisson", method="mle").fit_delayed(x, y)

@@ -102,7 +102,7 @@ def test_a_negative_statistic_is_zero_and_says_so():
         y = (rng.random(1500) < 1 / (1 + np.exp(-x[:, 0]))).astype(int)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            glm = GLMClassifier(method=OneStep(60, correction=None, random_state=seed)).fit(x, y)
+            glm = GLMClassifier(method=OneStep(60, steps=1, correction=None, random_state=seed)).fit(x, y)
             caught.clear()
             test = glm.likelihood_ratio_test(x, y, null=["x1"])
         said = [str(each.message) for each in caught if each.category is DistanceWarning]

@@ -163,7 +163,7 @@ def test_a_class_that_the_pilot_has_not_seen():
     x, labels, _, _ = simulate(n=6000)
     labels = labels.astype(object)
     labels[:3] = "rare"
-    method = OneStep(pilot_size=200, random_state=2)
+    method = OneStep(pilot_size=200, steps=1, random_state=2)
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         glm = GLMClassifier(method=method).fit(*blocks(x, labels.astype(str), rows=900))

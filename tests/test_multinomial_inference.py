@@ -332,7 +332,9 @@ def test_separation_of_all_rows_is_said(kind, method):
 def test_a_separated_pilot_of_rows_that_overlap_is_not_called_separation():
     x, labels = separated("quasi-complete", n=6000)
     labels[np.flatnonzero(x[:, 2] == 1)[:6]] = "cedar"
-    glm, heard = fit_and_listen(GLMClassifier(method=OneStep(120, random_state=1)), *blocks(x, labels, rows=700))
+    glm, heard = fit_and_listen(
+        GLMClassifier(method=OneStep(120, steps=1, random_state=1)), *blocks(x, labels, rows=700)
+    )
     assert glm.estimate_.pilot_separated
     assert any("The pilot of 120 rows" in each for each in heard)
     assert not any("Over all rows" in each for each in heard)

@@ -58,7 +58,7 @@ def chunkings(draw):
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_paper_s_step_for_any_chunking(synchronous, family, sizes):
     x, y = TABLES[family]
-    method = OneStep(800, correction=None)
+    method = OneStep(800, steps=1, correction=None, tol=1.0)
     glm = GLMRegressor(family, method=method).fit(chunked(x, sizes), chunked(y, sizes))
     pilot, expected = by_hand(family, 800)
     np.testing.assert_allclose(glm.estimate_.pilot_coef, pilot, rtol=1e-8, atol=1e-9)
@@ -100,7 +100,7 @@ def test_steps_lead_to_the_mle(threads, family):
     mle = GLMRegressor(family, method="mle").fit(x, y).estimate_.coef
     errors = []
     for steps in (1, 2, 3):
-        glm = GLMRegressor(family, method=OneStep(800, steps=steps, correction=None)).fit(x, y)
+        glm = GLMRegressor(family, method=OneStep(800, steps=steps, correction=None, tol=1.0)).fit(x, y)
         assert (glm.n_passes_, glm.n_iter_) == (1 + steps, steps)
         errors.append(np.abs(glm.estimate_.coef - mle).max())
     assert errors[2] < 1e-9
@@ -117,7 +117,7 @@ def test_the_correction_comes_closer_to_the_mle(threads, quiet, family):
     lost = {"pilot": [], None: []}
     for correction, gaps in lost.items():
         for seed in range(20):
-            method = OneStep(500, correction=correction, random_state=seed)
+            method = OneStep(500, steps=1, correction=correction, random_state=seed)
             coef = GLMRegressor(family, method=method).fit(x, y).estimate_.coef
             gap = coef - mle.estimate_.coef
             gaps.append(gap @ np.linalg.solve(mle.covariance_, gap))
@@ -159,10 +159,10 @@ def one_frame(loads):
 @pytest.mark.parametrize(
     ("options", "passes"),
     [
-        ({}, 2),
-        ({"cov_type": "HC1"}, 3),
-        ({"method": OneStep(steps=3)}, 4),
-        ({"method": OneStep(correction=None), "missing": "drop"}, 2),
+        ({"method": OneStep(800)}, 2),
+        ({"method": OneStep(800), "cov_type": "HC1"}, 3),
+        ({"method": OneStep(800, steps=3)}, 4),
+        ({"method": OneStep(800, steps=1, correction=None, tol=1.0), "missing": "drop"}, 2),
         ({"method": "pilot"}, 1),
     ],
     ids=str,
@@ -196,14 +196,14 @@ def test_how_often_a_fit_asks_the_scheduler(threads, steps, cov_type, computatio
 
 def test_a_frame_and_the_names_of_its_columns(loads, threads):
     GLMClassifier().fit(loads.frame(), "y")
-    assert loads.per_block() == [2] * 4
+    assert loads.per_block() == [1] * 4
 
 
 def test_unknown_chunk_sizes_cost_no_pass(threads):
     x, y = (chunked(part, (1000,) * 4) for part in TABLES["binomial"])
     known = da.concatenate([y[:, None], x], axis=1).rechunk({1: -1})
     table = da.map_blocks(np.asarray, known, chunks=((np.nan,) * 4, (4,)), dtype=float)
-    glm = GLMClassifier().fit(table[:, 1:], table[:, 0])
+    glm = GLMClassifier(method=OneStep(pilot_bytes=1)).fit(table[:, 1:], table[:, 0])
     assert (glm.n_passes_, glm.n_samples_) == (2, ROWS)
     mle = GLMClassifier(method="mle").fit(x, y)
     gap = glm.estimate_.coef - mle.estimate_.coef
@@ -233,18 +233,19 @@ def test_the_seed(threads):
 def test_pilot_sizes(threads):
     x, y = (chunked(part, (1000,) * 4) for part in TABLES["poisson"])
     sizes = [
-        GLMRegressor("poisson", method=OneStep(size)).fit(x, y).estimate_.pilot_size for size in ("auto", 700, 0.25)
+        GLMRegressor("poisson", method=method).fit(x, y).estimate_.pilot_size
+        for method in (OneStep(), OneStep(pilot_bytes=1), OneStep(700), OneStep(0.25))
     ]
-    assert sizes == [1265, 700, 1000]  # 20·√4000 = 1264.9
+    assert sizes == [4000, 1265, 700, 1000]  # 20·√4000 = 1264.9
 
 
 def test_the_decrement_says_how_far_the_mle_is(threads):
     x, y = (chunked(part, (1000,) * 4) for part in TABLES["poisson"])
     mle = GLMRegressor("poisson", method="mle").fit(x, y)
-    glm = GLMRegressor("poisson", method=OneStep(500, correction=None)).fit(x, y)
+    glm = GLMRegressor("poisson", method=OneStep(500, steps=1, correction=None, tol=1.0)).fit(x, y)
     twice_the_gain = 2 * (mle.estimate_.loglik - loglik_at("poisson", glm.estimate_.pilot_coef))
     assert glm.estimate_.pilot_decrement == pytest.approx(twice_the_gain, rel=0.2)
-    robust = GLMRegressor("poisson", method=OneStep(500, correction=None), cov_type="HC0").fit(x, y)
+    robust = GLMRegressor("poisson", method=OneStep(500, steps=1, correction=None, tol=1.0), cov_type="HC0").fit(x, y)
     left = 2 * (mle.estimate_.loglik - robust.estimate_.loglik)
     assert robust.decrement_ == pytest.approx(left, rel=0.2)
 
@@ -257,7 +258,7 @@ def loglik_at(family, coef):
 def test_a_pilot_too_small_is_said_so(threads):
     x, y = (chunked(part, (1000,) * 4) for part in TABLES["binomial"])
     with pytest.warns(UserWarning) as caught:  # noqa: PT030 every warning is wanted
-        glm = GLMClassifier(method=OneStep(12)).fit(x, y)
+        glm = GLMClassifier(method=OneStep(12, steps=1)).fit(x, y)
     assert "A pilot of 12 rows is small for" in str(caught[0].message)
     said = [(w.category, str(w.message)) for w in caught]
     assert said == [(each, with_pointer(each, text)) for each, text in glm.estimate_.warnings]

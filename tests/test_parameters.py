@@ -101,9 +101,9 @@ def test_each_parameter_of_an_estimator_changes_the_outcome(glm, name):
 
 
 def test_verbose(capsys):
-    GLMRegressor("poisson").fit(X, Y)
+    GLMRegressor("poisson", method=OneStep(400)).fit(X, Y)
     assert not capsys.readouterr().err
-    GLMRegressor("poisson", verbose=True).fit(X, Y)
+    GLMRegressor("poisson", method=OneStep(400), verbose=True).fit(X, Y)
     assert "pass 2" in capsys.readouterr().err
 
 
@@ -131,6 +131,7 @@ UNEVEN = (np.column_stack([X, X[:, 0] + 1e-3 * X[::-1, 1]])[:1100], Y[:1100])
 METHODS = {
     OneStep: [
         {"pilot_size": 500},
+        {"pilot_bytes": 1},
         {"steps": 2},
         {"correction": None},
         {"tol": 1e-9},
@@ -162,7 +163,7 @@ METHODS = {
 }
 # What a change is seen against: the pilot's settings mean something only where one is drawn.
 BESIDE = {
-    OneStep: {"pilot_size": 400},
+    OneStep: {"pilot_size": 400, "steps": 1},
     Pilot: {"pilot_size": 400},
     MLE: {},
     Average: {},
@@ -174,6 +175,7 @@ ONLY_WITH = {
     (Surrogate, "pilot_size"): {"anchor": "pilot"},
     (Surrogate, "random_state"): {"anchor": "pilot"},
     (MLE, "random_state"): {"tol": 1.0},
+    (OneStep, "pilot_bytes"): {"pilot_size": "auto"},
     (DebiasedLasso, "max_iter"): {"alpha": 1e-4, "nodewise_alpha": 0.1},
     (AverageLasso, "max_iter"): {"alpha": 1e-4},
 }
@@ -315,10 +317,10 @@ def test_each_parameter_of_fit_changes_the_outcome(call, data):
 
 def test_the_tolerance_of_one_step_decides_what_passes_without_remark():
     with pytest.warns(UserWarning, match="The estimate may be"):
-        GLMRegressor("poisson", method=OneStep(pilot_size=400, correction=None, tol=1e-9)).fit(X, Y)
+        GLMRegressor("poisson", method=OneStep(pilot_size=400, steps=1, correction=None, tol=1e-9)).fit(X, Y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        GLMRegressor("poisson", method=OneStep(pilot_size=400, tol=10.0)).fit(X, Y)
+        GLMRegressor("poisson", method=OneStep(pilot_size=400, steps=1, tol=10.0)).fit(X, Y)
 
 
 # --- routing ----------------------------------------------------------------------------------

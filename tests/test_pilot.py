@@ -18,6 +18,7 @@ from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.pilots.corrected_step import take_step
 from dask_onestep.kernels.pilots.curvature import Curvature
+from dask_onestep.kernels.pilots.inclusion import Inclusion
 from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.pilots.pilot import PilotFit, leverages
 from dask_onestep.kernels.pilots.poor_pilot import is_usable, retreat
@@ -46,7 +47,7 @@ def pilot_of(rows, model, n, *, start=None):
     fit = fit_rows(taken, model)
     coef = fit.coef if start is None else start
     sums = moments(taken, model, coef)
-    pilot = PilotFit(coef, taken, sums, factorize(sums.information), Survey(len(rows)))
+    pilot = PilotFit(coef, taken, sums, factorize(sums.information), Survey(len(rows)), Inclusion.simple(n, len(rows)))
     return pilot, moments(rows, model, coef)
 
 
@@ -173,7 +174,7 @@ def test_a_step_is_shortened_to_what_there_is_to_gain():
     # A pilot whose rows, unlike the whole, are fitted well there: it foretells a gain that it cannot place.
     eta = wild[0] + honest.rows.x @ wild[1:]
     fitted = replace(honest.rows, y=(eta > 0).astype(float))
-    pilot = PilotFit(wild, fitted, moments(fitted, model, wild), honest.factor, honest.survey)
+    pilot = PilotFit(wild, fitted, moments(fitted, model, wild), honest.factor, honest.survey, honest.inclusion)
     step = step_from(model, pilot, wild, sums, None)
     assert step.shortened
     assert np.linalg.norm(step.coef - wild) < np.linalg.norm(newton - wild)
@@ -189,7 +190,7 @@ def test_an_overshot_step_goes_back_to_the_best_point_of_its_line():
     assert shortening(step.coef - step.start, step.sums, moments(rows, model, step.coef)) is None
     far = shorten(model, pilot, step, step.coef - step.start)
     long = type(step)(
-        **{f: getattr(step, f) for f in ("start", "sums", "factor", "ahead", "decrement")},
+        **{f: getattr(step, f) for f in ("start", "sums", "factor", "ahead", "decrement", "distance")},
         coef=step.start + 8 * (step.coef - step.start),
     )
     share = shortening(long.coef - long.start, long.sums, moments(rows, model, long.coef))
@@ -237,7 +238,8 @@ def test_where_the_pilot_rows_overflow_the_distance_is_infinite_and_not_an_error
     model, rows = model_of("gamma", "log"), simulate("gamma", 2000)
     pilot, sums = pilot_of(rows, model, 100)
     curvature, step = Curvature(model, pilot, pilot.coef, sums), np.array([intercept, 0.0, 0.0])
-    assert curvature.foretold_decrement(step, factorize(sums.information)) == np.inf
+    left = curvature.remaining(step, factorize(sums.information), 1.0, at_maximum=False)
+    assert (left.decrement, left.distance) == (np.inf, np.inf)
 
 
 @pytest.mark.parametrize("design", poor.DESIGNS, ids=lambda design: f"{design.family}, {design.name}")
@@ -272,7 +274,7 @@ def test_bad_pilots_end_in_an_estimate_and_never_in_a_silent_wild_number(family)
             exact = GLMRegressor(family, link, method=MLE()).fit(x, y)
             before = len(caught)
             n = int(rng.integers(d + 1, 12 * (d + 1)))
-            glm = GLMRegressor(family, link, method=OneStep(n, random_state=seed)).fit(x, y)
+            glm = GLMRegressor(family, link, method=OneStep(n, steps=1, random_state=seed)).fit(x, y)
         gap = glm.estimate_.coef - exact.estimate_.coef
         squared = gap @ np.linalg.solve(exact.covariance_, gap)
         assert np.isfinite(squared)
@@ -316,7 +318,9 @@ def test_an_estimate_too_far_from_its_pilot_is_not_silent():
         y = (rng.random(2000) < 1 / (1 + np.exp(-0.3 * np.tanh(x[:, 0])))) * 1.0
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            glm = GLMRegressor("binomial").fit(da.from_array(x, chunks=(500, 2)), da.from_array(y, chunks=500))
+            glm = GLMRegressor("binomial", method=OneStep(895, steps=1)).fit(
+                da.from_array(x, chunks=(500, 2)), da.from_array(y, chunks=500)
+            )
             exact = GLMRegressor("binomial", method="mle").fit(x, y)
         gap = glm.estimate_.coef - exact.estimate_.coef
         far = gap @ np.linalg.solve(exact.covariance_, gap) / len(gap)
@@ -331,7 +335,7 @@ def test_one_class_in_the_pilot_is_a_warning_and_not_an_error():
     x = rng.standard_normal((4000, 1))
     y = (rng.random(4000) < 0.01).astype(int)
     with pytest.warns(UserWarning) as caught:  # noqa: PT030 every warning is wanted
-        glm = GLMClassifier(method=OneStep(30, random_state=3)).fit(x, y)
+        glm = GLMClassifier(method=OneStep(30, steps=1, random_state=3)).fit(x, y)
     assert any("has no maximum-likelihood estimate" in str(warning.message) for warning in caught)
     assert glm.estimate_.pilot_separated
     assert np.isfinite(glm.coef_).all()
@@ -353,7 +357,11 @@ def test_every_option_of_the_method_changes_the_estimate():
     rows = simulate("binomial", 5000)
 
     def fit(**options):
-        return GLMClassifier(method=OneStep(**{"pilot_size": 1500} | options)).fit(rows.x, rows.y).estimate_
+        return (
+            GLMClassifier(method=OneStep(**{"pilot_size": 1500, "steps": 1, "tol": 0.1} | options))
+            .fit(rows.x, rows.y)
+            .estimate_
+        )
 
     base = fit()
     for options in ({"pilot_size": 1600}, {"random_state": 1}, {"correction": None}, {"steps": 2}):
@@ -385,9 +393,11 @@ def test_the_unit_of_y_changes_no_verdict(unit):
     rng = np.random.default_rng(2)
     x = rng.standard_normal((8000, 2))
     y = unit * (np.exp(0.5 + x @ [0.3, -0.2]) + rng.standard_normal(8000))
-    glm = GLMRegressor("gaussian", "log", method=OneStep(800)).fit(x, y)  # a warning would be an error
+    glm = GLMRegressor("gaussian", "log", method=OneStep(800, steps=1, tol=0.1)).fit(
+        x, y
+    )  # a warning would be an error
     assert (glm.n_passes_, glm.estimate_.warnings) == (2, ())
-    base = GLMRegressor("gaussian", "log", method=OneStep(800)).fit(x, y / unit)
+    base = GLMRegressor("gaussian", "log", method=OneStep(800, steps=1, tol=0.1)).fit(x, y / unit)
     np.testing.assert_allclose(glm.decrement_ / unit**2, base.decrement_, rtol=1e-5)
     np.testing.assert_allclose(glm.estimate_.pilot_distance, base.estimate_.pilot_distance, rtol=1e-5)
 

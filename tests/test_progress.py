@@ -10,7 +10,7 @@ from functools import partial
 import dask.dataframe as dd
 import pytest
 
-from dask_onestep import GLMRegressor
+from dask_onestep import GLMRegressor, OneStep
 from dask_onestep.datasets import make_glm
 from dask_onestep.storage import write_predictions
 
@@ -42,7 +42,7 @@ def data():
 
 def test_a_terminal_shows_a_bar_a_pass_full_at_its_end(scheduler, data, terminal, capfd):
     with redirect_stderr(terminal):
-        GLMRegressor("poisson", verbose=True).fit(*data)
+        GLMRegressor("poisson", method=OneStep(450), verbose=True).fit(*data)
     shown = last_frames(terminal.getvalue())
     assert [line.split(" ━")[0].strip() for line in shown] == ["pass 1: pilot-sample", "pass 2: moments"]
     for line in shown:
@@ -53,7 +53,7 @@ def test_a_terminal_shows_a_bar_a_pass_full_at_its_end(scheduler, data, terminal
 
 
 def test_passes_of_a_test_are_numbered_through(scheduler, data, capsys):
-    glm = GLMRegressor("poisson", verbose=True).fit(*data)
+    glm = GLMRegressor("poisson", method=OneStep(450), verbose=True).fit(*data)
     capsys.readouterr()
     for test in (glm.drop1, partial(glm.score_test, null="x0"), partial(glm.likelihood_ratio_test, null="x0")):
         test(*data)
@@ -63,7 +63,7 @@ def test_passes_of_a_test_are_numbered_through(scheduler, data, capsys):
 
 
 def test_a_pipe_gets_a_line_a_pass(scheduler, data, capsys):
-    GLMRegressor("poisson", verbose=True).fit(*data)
+    GLMRegressor("poisson", method=OneStep(450), verbose=True).fit(*data)
     written = capsys.readouterr()
     assert re.fullmatch(r"pass 1: pilot-sample: \d+\.\d s\npass 2: moments: \d+\.\d s\n", written.err)
     assert written.out == ""
@@ -72,7 +72,7 @@ def test_a_pipe_gets_a_line_a_pass(scheduler, data, capsys):
 def test_without_rich_a_terminal_gets_these_lines_too(data, terminal, monkeypatch):
     monkeypatch.setitem(sys.modules, "rich.console", None)
     with redirect_stderr(terminal):
-        GLMRegressor("poisson", verbose=True).fit(*data)
+        GLMRegressor("poisson", method=OneStep(450), verbose=True).fit(*data)
     assert [line.rpartition(":")[0] for line in terminal.getvalue().splitlines()] == [
         "pass 1: pilot-sample",
         "pass 2: moments",
@@ -82,7 +82,7 @@ def test_without_rich_a_terminal_gets_these_lines_too(data, terminal, monkeypatc
 def test_a_dumb_terminal_is_a_pipe(data, terminal, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     with redirect_stderr(terminal):
-        GLMRegressor("poisson", verbose=True).fit(*data)
+        GLMRegressor("poisson", method=OneStep(450), verbose=True).fit(*data)
     assert not {"\r", "\x1b"} & set(terminal.getvalue())
 
 
@@ -91,7 +91,7 @@ def test_an_error_ends_the_line_and_is_raised(scheduler, data, tty, request, cap
     stream = request.getfixturevalue("terminal") if tty else None
     x, y = data
     with redirect_stderr(stream) if tty else nullcontext(), pytest.raises(ValueError, match="outside the poisson"):
-        GLMRegressor("poisson", verbose=True).fit(x, -1.0 - y)
+        GLMRegressor("poisson", method=OneStep(450), verbose=True).fit(x, -1.0 - y)
     written = stream.getvalue() if tty else capsys.readouterr().err
     assert written.count("\n") == 1
 

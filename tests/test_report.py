@@ -109,7 +109,7 @@ def unlike(seed=0, n=20_000):
 def test_the_verdict_yields_to_warnings_that_contradict_it(tmp_path):
     x, y = unlike()
     with pytest.warns(UnlikePilotWarning, match="far from the MLE whatever"):
-        glm = GLMClassifier(method=OneStep(600)).fit(x, y)
+        glm = GLMClassifier(method=OneStep(600, steps=1)).fit(x, y)
     assert glm.decrement_ < 0.01
     assert glm.summary().verdict == "20,000 rows read twice; how far from the MLE is in doubt: see the warnings."
     write_report(glm, str(tmp_path / "report.html"), x, y)
@@ -124,7 +124,7 @@ def test_the_verdict_yields_to_warnings_that_contradict_it(tmp_path):
 @pytest.mark.parametrize("category", [DistanceWarning, PilotWarning, StepWarning, UnlikePilotWarning])
 def test_each_of_these_warnings_takes_the_verdict_back(category):
     x, y, _ = make_glm(4000, 2, family="poisson")
-    glm = GLMRegressor("poisson").fit(x, y)
+    glm = GLMRegressor("poisson", method=OneStep(1265)).fit(x, y)
     assert "would not change a digit" in verdict(glm) or "small beside the sampling error" in verdict(glm)
     glm.record_ = replace(glm.record_, estimate=replace(glm.estimate_, warnings=((category, "But."),)))
     assert verdict(glm).startswith("The warnings say why")
@@ -135,7 +135,7 @@ def test_each_of_these_warnings_takes_the_verdict_back(category):
 
 def test_the_report_has_the_exact_log_likelihood_and_a_fit_its_estimate(tmp_path):
     x, y, _ = make_glm(4000, 3, family="poisson", chunks=1000)
-    exact = {"HC0": ("one-step", False), "nonrobust": ("one-step", True)}
+    exact = {"HC0": (OneStep(1265), False), "nonrobust": (OneStep(1265), True)}
     for cov_type, (method, estimated) in exact.items():
         glm = GLMRegressor("poisson", method=method, cov_type=cov_type).fit(x, y)
         facts, llf = dict(glm.summary().facts), glm.fit_statistics(x, y).llf
@@ -157,7 +157,7 @@ def test_the_report_has_the_exact_log_likelihood_and_a_fit_its_estimate(tmp_path
 def test_a_warning_says_in_words_where_the_documentation_speaks_of_it():
     x, y = unlike()
     with pytest.warns(UnlikePilotWarning):
-        glm = GLMClassifier(method=OneStep(600)).fit(x, y)
+        glm = GLMClassifier(method=OneStep(600, steps=1)).fit(x, y)
     page = report_html(glm, glm.summary())
     assert "Documentation, page “Warnings and errors”, section “Pilot unlike the whole”" in page
     assert "warnings#" not in page

@@ -131,7 +131,7 @@ def hostile(seed=1):
 @pytest.mark.usefixtures("quiet")
 def test_drop1_of_a_tiny_pilot_is_its_likelihood_ratio_test(seed):
     x, y = hostile()
-    glm = GLMClassifier(method=OneStep(25, correction=None, random_state=seed)).fit(x, y)
+    glm = GLMClassifier(method=OneStep(25, steps=1, correction=None, random_state=seed)).fit(x, y)
     test = glm.likelihood_ratio_test(x, y, null=["x3"])
     np.testing.assert_allclose(glm.drop1(x, y).loc["x3", "statistic"], test.statistic, rtol=1e-6)
 
@@ -140,7 +140,7 @@ def test_warnings_of_a_restricted_fit_arrive():
     x, y = hostile()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        glm = GLMClassifier(method=OneStep(25, correction=None, random_state=1)).fit(x, y)
+        glm = GLMClassifier(method=OneStep(25, steps=1, correction=None, random_state=1)).fit(x, y)
     for test in (glm.likelihood_ratio_test, glm.score_test):
         said, result = small_pilots(test, x, y, null="x3")
         assert said == [
@@ -491,13 +491,13 @@ class SeededObject:
     random_state = 3
 
     def estimate(self, problem):
-        return OneStep(200, random_state=self.random_state).estimate(problem)
+        return OneStep(200, steps=1, random_state=self.random_state).estimate(problem)
 
 
 def test_an_object_with_a_seed_of_its_own_has_tests():
     x, y, _ = make_glm(3000, 2, family="poisson", random_state=5)
     glm = GLMRegressor("poisson", method=SeededObject()).fit(x, y)
-    expected = GLMRegressor("poisson", method=OneStep(200, random_state=3)).fit(x, y).drop1(x, y)
+    expected = GLMRegressor("poisson", method=OneStep(200, steps=1, random_state=3)).fit(x, y).drop1(x, y)
     np.testing.assert_allclose(glm.drop1(x, y)["statistic"], expected["statistic"], rtol=1e-9)
 
 

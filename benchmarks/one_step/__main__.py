@@ -78,7 +78,7 @@ def distances(design: Design, seed: int) -> list[dict]:
         information = np.linalg.inv(exact.covariance_)
         for correction in (None, "pilot"):
             before = len(caught)
-            method = OneStep(design.pilot, correction=correction, random_state=seed)
+            method = OneStep(design.pilot, pilot_bytes=1, steps=1, correction=correction, random_state=seed)
             glm = GLMRegressor(design.family, design.link, method=method).fit(x, y)
             gap = glm.estimate_.coef - exact.estimate_.coef
             share = np.abs(np.sqrt(np.diag(glm.covariance_) / np.diag(exact.covariance_)) - 1).max()

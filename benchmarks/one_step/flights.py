@@ -18,7 +18,7 @@ def fit(X, y, **options):
     """Return a fitted model and whether it warned."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        glm = GLMClassifier(method=OneStep(**options)).fit(X, y)
+        glm = GLMClassifier(method=OneStep(**{"steps": 1, "pilot_bytes": 1} | options)).fit(X, y)
     return glm, len(caught) > 0
 
 

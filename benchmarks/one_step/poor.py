@@ -102,7 +102,9 @@ def fit_poorly(design: Design, seed: int, **options: Any) -> dict[str, Any]:
         if not exact.estimate_.converged:
             return {"seed": seed, "n": n, "error": "the global MLE has not converged"}
         try:
-            glm = GLMRegressor(design.family, link, method=OneStep(n, random_state=seed, **options)).fit(X, Y)
+            glm = GLMRegressor(design.family, link, method=OneStep(n, random_state=seed, **{"steps": 1} | options)).fit(
+                X, Y
+            )
         except Exception as error:  # counted and shown, whatever it is
             return {"seed": seed, "n": n, "error": f"{type(error).__name__}: {error}"}
         messages = [str(warning.message) for warning in caught]

@@ -56,9 +56,9 @@ class Cell:
             case "global":
                 return MLE()
             case "one-step":
-                return OneStep(self.share, correction=None, random_state=seed)
+                return OneStep(self.share, steps=1, correction=None, random_state=seed)
             case "corrected":
-                return OneStep(self.share, correction="pilot", random_state=seed)
+                return OneStep(self.share, steps=1, correction="pilot", random_state=seed)
             case "pilot-surrogate":
                 return Surrogate("pilot", pilot_size=self.share, random_state=seed)
             case "surrogate":

@@ -48,7 +48,7 @@ def compare(design: Design, n: int, share: float, workers: int, replicates: int,
         with warnings.catch_warnings(), dask.config.set(scheduler="synchronous"):
             warnings.simplefilter("ignore", UserWarning)
             x, y = dask.compute(X, Y)
-            plain = OneStep(share, correction=None, random_state=b)
+            plain = OneStep(share, steps=1, correction=None, random_state=b)
             lazy = GLMRegressor(design.family, method=plain, fit_intercept=design.intercept).fit_delayed(X, Y)
             both["simple"].append(lazy.compute().estimate_.coef)
             both["per worker"].append(per_worker(design, x, y, X.chunks[0], round(share * n), b))

@@ -104,8 +104,8 @@ def compare(X: Any, y: Any, pilot_size: float | int | str, random_state: int = 0
     methods = {
         "global": MLE(),
         "one-shot": Average(),
-        "one-step": OneStep(pilot_size, correction=None, random_state=random_state),
-        "corrected": OneStep(pilot_size, correction="pilot", random_state=random_state),
+        "one-step": OneStep(pilot_size, steps=1, correction=None, random_state=random_state),
+        "corrected": OneStep(pilot_size, steps=1, correction="pilot", random_state=random_state),
     }
     parts = []
     for name, method in methods.items():

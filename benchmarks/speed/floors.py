@@ -40,6 +40,9 @@ class Parts:
 
     blocks: tuple[Block, ...]
 
+    def __len__(self) -> int:
+        return len(self.blocks)
+
     @property
     def n_rows(self) -> int:
         return sum(len(block.y) for block in self.blocks)

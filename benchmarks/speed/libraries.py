@@ -118,7 +118,7 @@ LIBRARIES = {
         _floor("a pass for the score in plain threads", "score_pass"),
         _floor("X'X in plain threads", "gram"),
         _floor("reading in plain threads", "reading"),
-        _ours("OneStep(correction=None)", "OneStep", correction=None),
+        _ours("OneStep(correction=None)", "OneStep", steps=1, correction=None),
         _ours("OneStep(steps=2)", "OneStep", steps=2),
         _ours("OneStep, without accelerate", "OneStep", _WITHOUT_COMPILER),
         _floor("OneStep in plain threads, without accelerate", "one_step", _WITHOUT_COMPILER),

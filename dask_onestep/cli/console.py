@@ -41,9 +41,8 @@ _UNLIKE = (_OTHER_VALUES, "Usecols do not match columns", "Blocks differ")
 
 # What Python's arguments are here where they are no option of the same name.
 _WORDS = {
-    r"OneStep\(pilot_size=\.\.\.\)": "--pilot-size",
-    r"Take steps=2 or 'auto', or a larger pilot than (\d+) rows": r"Take --pilot-size above \1, or --method mle",
-    "Draw a larger pilot, or take steps='auto'": "Take a larger --pilot-size, or --method mle",
+    r"(OneStep|Pilot)\(pilot_size=\.\.\.\)": "--pilot-size",
+    r"OneStep\(steps='auto'\)": "--method one-step",
     "take further steps, or a larger pilot": "take a larger --pilot-size, or --method mle",
     r"\bdecrement_": "decrement",
 }

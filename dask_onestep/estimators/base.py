@@ -106,7 +106,7 @@ class GLMBase(Predicting, Diagnostics, HypothesisTests, Reporting, BaseEstimator
         >>> from dask_onestep.datasets import make_glm
         >>> X, y, coef = make_glm(2000, 2, family="poisson")
         >>> GLMRegressor("poisson").fit(X, y).n_passes_
-        2
+        1
         """
         method, problem, inputs, table = self._prepare(X, y, sample_weight, offset, groups, lazy=False)
         with saying_how_to_rechunk(problem.blocks):
@@ -161,10 +161,12 @@ class GLMBase(Predicting, Diagnostics, HypothesisTests, Reporting, BaseEstimator
         Examples
         --------
         >>> import dask
-        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep import GLMRegressor, OneStep
         >>> from dask_onestep.datasets import make_glm
         >>> X, y, coef = make_glm(2000, 2, family="poisson")
-        >>> lazy = [GLMRegressor("poisson", cov_type=kind).fit_delayed(X, y) for kind in ("nonrobust", "HC0")]
+        >>> method = OneStep(pilot_size=500)
+        >>> kinds = ("nonrobust", "HC0")
+        >>> lazy = [GLMRegressor("poisson", cov_type=kind, method=method).fit_delayed(X, y) for kind in kinds]
         >>> [glm.n_passes_ for glm in dask.compute(*lazy)]
         [2, 3]
         """

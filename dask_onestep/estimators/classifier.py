@@ -55,7 +55,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
     >>> X, y, coef = make_glm(10_000, 3, family="binomial", random_state=0)
     >>> glm = GLMClassifier().fit(X, y)
     >>> glm.coef_.shape, glm.n_passes_
-    ((1, 3), 2)
+    ((1, 3), 1)
     """
 
     _classifies = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -17,13 +17,15 @@ from dask_onestep.inference import TestResult, score_statistic, score_statistic_
 from dask_onestep.inference.hypotheses import Hypothesis, parse_hypothesis
 from dask_onestep.inference.ratios import Said, counted, doubts, news, note_of, ratio_test, statistic_error
 from dask_onestep.kernels.solve.linear_algebra import factorize
-from dask_onestep.methods import Estimate, FitRecord, Problem, resolve_method
+from dask_onestep.methods import MLE, Estimate, FitRecord, Problem, Surrogate, resolve_method
 from dask_onestep.methods.driver import run_all
 from dask_onestep.methods.restricted import (
     Null,
+    Restricted,
     compare,
     compare_by_method,
     fit_restricted,
+    goes_on,
     moments_at,
     unrestricted_end,
 )
@@ -130,26 +132,14 @@ class HypothesisTests:
         """
         asked, problem = self._null(X, y, null, sample_weight, offset)
         model, estimate = problem.model, self.record_.estimate
-        (found,) = fit_restricted(problem, self._same_pilot(), [(asked.fixed, asked.ties)])
-        if found.error is not None:
-            raise found.error
-        tested, directions = ~found.model.is_free, found.model.directions
-        plans = [moments_at(problem, found.coef, orthogonal=estimate.solver == "qr")]
-        if model.family.has_dispersion:
-            plans.append(unrestricted_end(problem, estimate))
-        (sums, basis), *end = (outcome.value for outcome in run_all(problem, plans, before=found.n_passes))
-        phi = end[0][1] if end else 1.0
-        self._check_rows(sums.n)
-        if basis is None and not asked.ties:
-            statistic = score_statistic(sums.score, sums.information, tested, intercept=model.has_intercept)
-        else:
-            nuisance = directions if basis is None else basis.along(directions)
-            statistic = score_statistic_beside(sums.score, sums.information, nuisance)
+        method, hypothesis = self._same_pilot(), [(asked.fixed, asked.ties)]
+        statistic, left, phi, found = self._scored(problem, method, hypothesis)
+        if goes_on(method) and statistic_error(statistic / phi, np.nan, left / phi):
+            statistic, left, phi, found = self._scored(problem, MLE(random_state=method.random_state), hypothesis)
+        tested = ~found.model.is_free
         s, df_denom = int(np.isfinite(estimate.coef[tested]).sum()), self.record_.df_denom
-        # What a step in all coefficients gains beyond the statistic, a step in the nuisance coefficients gains.
-        whole = factorize(sums.information, intercept=basis is None and model.has_intercept).decrement(sums.score)
         said = news(found.warnings, estimate.warnings)
-        if what := statistic_error(statistic / phi, np.nan, (whole - statistic) / phi):
+        if what := statistic_error(statistic / phi, np.nan, left / phi):
             said = ((DistanceWarning, what), *said)
         robust = "By the expected information; wald_test is robust." if self.record_.cov_type != "nonrobust" else ""
         result = TestResult.of(
@@ -162,6 +152,29 @@ class HypothesisTests:
         )
         self._issue([said])
         return result
+
+    def _scored(
+        self, problem: Problem, method: Any, hypothesis: Sequence[Null]
+    ) -> tuple[float, float, float, Restricted]:
+        """Return the score statistic, λ² of the nuisance coefficients, φ̂, and the restricted fit that they are of."""
+        model, estimate, (null,) = problem.model, self.record_.estimate, hypothesis
+        (found,) = fit_restricted(problem, method, hypothesis)
+        if found.error is not None:
+            raise found.error
+        plans = [moments_at(problem, found.coef, orthogonal=estimate.solver == "qr")]
+        if model.family.has_dispersion:
+            plans.append(unrestricted_end(problem, estimate))
+        (sums, basis), *end = (outcome.value for outcome in run_all(problem, plans, before=found.n_passes))
+        self._check_rows(sums.n)
+        if basis is None and not null[1]:
+            tested = ~found.model.is_free
+            statistic = score_statistic(sums.score, sums.information, tested, intercept=model.has_intercept)
+        else:
+            nuisance = found.model.directions if basis is None else basis.along(found.model.directions)
+            statistic = score_statistic_beside(sums.score, sums.information, nuisance)
+        # What a step in all coefficients gains beyond the statistic, a step in the nuisance coefficients gains.
+        whole = factorize(sums.information, intercept=basis is None and model.has_intercept).decrement(sums.score)
+        return statistic, whole - statistic, end[0][1] if end else 1.0, found
 
     def drop1(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> pd.DataFrame:
         """Return the likelihood-ratio test of each term alone: the model compared with that without it.
@@ -242,6 +255,7 @@ class HypothesisTests:
                 dispersion=compared.dispersion,
                 df_denom=self.record_.df_denom,
                 decrements=compared.decrements.tolist(),
+                completed=not isinstance(method, Surrogate),
             )
             said = (*said, *news(fit.warnings, estimate.warnings))
             at_null = float(compared.sums.loglik[number]), float(compared.sums.deviance[number])

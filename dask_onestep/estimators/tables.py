@@ -194,7 +194,12 @@ class Reporting:
         method = self._method()
         if estimate.in_doubt and share <= getattr(method, "tol", np.inf):
             return f"{read}; how far from the MLE is in doubt: see the warnings."
-        far = "at the MLE" if share < 1e-12 else f"about {np.sqrt(share):.2g} standard errors from the MLE"
+        if share < 1e-12:
+            return f"{read}; at the MLE."
+        if np.isfinite(bound := estimate.distance_bound):
+            far = f"at most {bound:.2g} standard errors from the MLE (95 %)"
+        else:
+            far = f"about {np.sqrt(share):.2g} standard errors from the MLE"
         return f"{read}; {far}{_sufficed(method, estimate, share)}."
 
     def _method(self) -> Any:
@@ -206,7 +211,8 @@ def _sufficed(method: Any, estimate: Any, share: float) -> str:
     if not isinstance(method, OneStep):
         return ""
     steps, were = ("one step", "was") if estimate.n_iter == 1 else (f"{estimate.n_iter} steps", "were")
-    return f": {steps} {were} {'enough' if share <= method.tol else 'not enough'}"
+    close = share <= method.tol and not estimate.distance_bound > np.sqrt(method.tol)
+    return f": {steps} {were} {'enough' if close else 'not enough'}"
 
 
 def _loglik(estimate: Any) -> tuple[str, str]:

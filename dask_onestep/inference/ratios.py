@@ -25,7 +25,9 @@ __all__ = ["Said", "counted", "doubts", "news", "note_of", "ratio_test", "statis
 Said = tuple[tuple[type[Warning], str], ...]
 
 # The error of a statistic that needs no remark: absolute, and relative to the statistic.
-_ABSOLUTE, _RELATIVE = 0.5, 0.025
+_ABSOLUTE, _RELATIVE = 0.05, 0.01
+# λ²/φ up to which a log-likelihood is so nearly quadratic that it tells what is left to gain.
+_QUADRATIC = 1.0
 _FIGURES = re.compile(r"[-+]?\d+([.,]\d+)*(e[-+]?\d+)?")
 _DOUBTS = (DistanceWarning, NotConvergedWarning, PilotWarning, SeparationWarning, StepWarning, UnlikePilotWarning)
 
@@ -39,6 +41,7 @@ def ratio_test(
     dispersion: float,
     df_denom: float,
     decrements: Sequence[float],
+    completed: bool = True,
 ) -> tuple[TestResult, Said]:
     """Return the likelihood-ratio test of a restricted model against the larger one, and what is to be said of it.
 
@@ -58,11 +61,14 @@ def ratio_test(
         N − d of a family with a dispersion; NaN for χ².
     decrements : sequence of float
         λ² at each of the estimates.
+    completed : bool
+        Whether what is left to gain at the estimates is added, their information being that of all rows.
 
     Returns
     -------
     result : TestResult
-        2{ℓ(β̂) − ℓ(β̂_0)} against χ²(df), or {D(β̂_0) − D(β̂)}/(df φ̂) against F(df, N − d); not negative.
+        2{ℓ(β̂) − ℓ(β̂_0)} against χ²(df), or {D(β̂_0) − D(β̂)}/(df φ̂) against F(df, N − d), what is left to gain at
+        either estimate, λ², added; not negative.
     said : tuple of (type, str)
         Warnings of the statistic itself.
     """
@@ -72,11 +78,14 @@ def ratio_test(
         chi2 = 2.0 * float(sums.loglik[0] - sums.loglik[number])
     else:
         chi2 = float(sums.deviance[number] - sums.deviance[0]) / dispersion
+    unrestricted, restricted = decrements[0] / dispersion, decrements[number] / dispersion
+    if completed:
+        chi2 += _gain(unrestricted) - _gain(restricted)
     said: list[tuple[type[Warning], str]] = []
     if chi2 < -2 * ROUNDING * abs(float(sums.loglik[0])):
         what = f"Negative statistic ({chi2:.2g}), because the fits are not fully converged; set to 0. Use method='mle'."
         said.append((DistanceWarning, what))
-    elif what := statistic_error(chi2, decrements[0] / dispersion, decrements[number] / dispersion):
+    elif what := statistic_error(chi2, unrestricted, restricted):
         said.append((DistanceWarning, what))
     statistic = max(chi2, 0.0) if np.isnan(df_denom) else max(chi2, 0.0) / df
     return TestResult.of(statistic, df, df_denom, null=text, test="Likelihood ratio"), tuple(said)
@@ -85,8 +94,8 @@ def ratio_test(
 def statistic_error(chi2: float, unrestricted: float, restricted: float) -> str:
     """Return a warning, if a statistic may be far from that of the maximum-likelihood estimates; else nothing.
 
-    To second order, the log-likelihood at an estimate is λ²/2 below its maximum, so that the statistic is too large
-    by the λ² of the restricted estimate, and too small by that of the unrestricted one.
+    To second order, the log-likelihood at an estimate is λ²/2 below its maximum, and where λ² is small the statistic
+    is of the maxima that this tells.  What is left are terms of third order, about λ³/4 for curved likelihoods.
 
     Parameters
     ----------
@@ -107,17 +116,22 @@ def statistic_error(chi2: float, unrestricted: float, restricted: float) -> str:
     ''
     >>> print(statistic_error(9.0, 0.01, 4.0))
     The statistic may be off by about 4, because the restricted estimate is not at its maximum (Newton decrement 4). Use
-    method='mle', or OneStep(steps='auto') with a larger pilot_size.
+    method='mle', or OneStep(steps='auto').
     """
     known = {"unrestricted": unrestricted, "restricted": restricted}
     worst = max(known, key=lambda name: np.nan_to_num(known[name]))
-    error = known[worst]
+    error = known[worst] * (min(1.0, np.sqrt(known[worst]) / 4) if known[worst] <= _QUADRATIC else 1.0)
     if not error > _ABSOLUTE + _RELATIVE * max(chi2, 0.0):
         return ""
     return (
         f"The statistic may be off by about {error:.2g}, because the {worst} estimate is not at its maximum "
-        f"(Newton decrement {error:.2g}). Use method='mle', or OneStep(steps='auto') with a larger pilot_size."
+        f"(Newton decrement {known[worst]:.2g}). Use method='mle', or OneStep(steps='auto')."
     )
+
+
+def _gain(decrement: float) -> float:
+    """Return what the statistic of the maximum has more than that of an estimate, where its λ²/φ is small; else 0."""
+    return decrement if decrement <= _QUADRATIC else 0.0
 
 
 def news(said: Said, known: Said) -> Said:

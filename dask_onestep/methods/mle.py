@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,9 @@ from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 from dask_onestep.methods.sampling import draw_pilot, take_survey
+from dask_onestep.methods.steps import CORRECTED
 
-__all__ = ["MLE"]
-
-# A representative pilot leads to the maximum in so many steps; what another one extrapolates holds steps back.
-_CORRECTED = 3
+__all__ = ["MLE", "climbed", "elsewhere"]
 
 
 class MLE(Method):
@@ -44,7 +42,7 @@ class MLE(Method):
     Parameters
     ----------
     start : {"pilot", None}, default="pilot"
-        Start at the MLE of a pilot sample, which saves two or three passes, or at the family's
+        Start at the MLE of an automatic pilot (see `OneStep`), which saves two or three passes, or at the family's
         starting means, as R's ``glm``.  Where the pilot's MLE proves worse than no covariates at all, the
         start is that of None, or the pilot's mean for every row, whichever is better: three passes more.
     max_iter : int, default=25
@@ -100,7 +98,7 @@ class MLE(Method):
         ascent = yield from self._enter(problem, start)
         if ascent.coef is not start.coef:
             pilot = None  # it is far off, and what it extrapolates as well
-        ascent = yield from _climb(problem, pilot, ascent)
+        ascent = yield from climbed(problem, pilot, ascent)
         # The score that shows the arrival tells the rest of the way, which changes no sum's digits.
         coef = ascent.coef + ascent.move.step if ascent.converged else ascent.coef
         products = None
@@ -127,7 +125,7 @@ class MLE(Method):
 
     def _start(self, problem: Problem, seed: int | None) -> Plan:
         if seed is not None:
-            pilot, problem = yield from draw_pilot(problem, "auto", seed, searched=False)
+            pilot, problem = yield from draw_pilot(problem, "auto", seed, searched=False, stratified=True)
             return (yield Look(problem.apply(_begin, problem.model, pilot, name="coefficients"))), pilot, problem
         known, problem = yield from take_survey(problem)
         known = yield Look(known)
@@ -153,7 +151,7 @@ class MLE(Method):
             if ascent.sums is None or ascent.sums.loglik < start.floor:
                 # Rows that the pilot has not seen have means that overflow, which Newton's steps would bring down by
                 # a factor e each.
-                ascent = yield from self._elsewhere(problem, start.safe, rule)
+                ascent = yield from elsewhere(problem, start.safe, rule, self.max_iter)
         if ascent is None:
             raise ValueError(
                 f"No start was found at which every row has a mean that the {problem.model.family.name} family can "
@@ -161,27 +159,64 @@ class MLE(Method):
             )
         return ascent
 
-    def _elsewhere(self, problem: Problem, safe: np.ndarray, rule: Newton) -> Plan:
-        """Return an ascent from the better of the null model and the first weighted least-squares fit."""
-        starts, first = [safe], (yield Look((yield from problem.initial_moments())))
-        if np.isfinite(first.information).all() and np.isfinite(first.score).all():
-            starts.append(factorize(first.information, intercept=rule.intercept).solve(first.score))
-        best = None
-        for coef in starts:
-            sums = yield Look((yield from problem.moments(coef)))
-            if _inside(sums) and (best is None or sums.loglik > best[1].loglik):
-                best = coef, sums
-        return None if best is None else Ascent.begin(*best, rule, self.max_iter)
+
+def elsewhere(problem: Problem, safe: np.ndarray, rule: Newton, max_iter: int) -> Plan:
+    """Return an ascent from the better of the null model and the first weighted least-squares fit; None if neither is.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    safe : ndarray of shape (d,)
+        Coefficients without covariates.
+    rule : Newton
+        Of the ascent.
+    max_iter : int
+        Its steps at the most.
+
+    Returns
+    -------
+    Plan
+        It returns an `Ascent`, or None.  Three passes.
+    """
+    starts, first = [safe], (yield Look((yield from problem.initial_moments())))
+    if np.isfinite(first.information).all() and np.isfinite(first.score).all():
+        starts.append(factorize(first.information, intercept=rule.intercept).solve(first.score))
+    best = None
+    for coef in starts:
+        sums = yield Look((yield from problem.moments(coef)))
+        if _inside(sums) and (best is None or sums.loglik > best[1].loglik):
+            best = coef, sums
+    return None if best is None else Ascent.begin(*best, rule, max_iter)
 
 
-def _climb(problem: Problem, pilot: Delayed | None, ascent: Ascent) -> Plan:
-    """Step until λ² is small, a pass for each step; the first ones are corrected by the pilot rows."""
+def climbed(problem: Problem, pilot: Delayed | None, ascent: Ascent) -> Plan:
+    """Return an ascent that has stepped until λ² is small, a pass for each step.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    pilot : Delayed or None
+        The pilot, whose rows correct the first steps.
+    ascent : Ascent
+        Where it begins.
+
+    Returns
+    -------
+    Plan
+        It returns the `Ascent`.
+    """
     while ascent.climbing:
         if pilot is not None:
             step = yield Look(problem.apply(direction, problem.model, pilot, ascent, name="newton-step"))
             ascent = ascent.along(step)
         ascent = ascent.observe((yield Look((yield from problem.moments(ascent.proposal)))))
-        if ascent.n_shortened or ascent.n_iter == _CORRECTED:
+        if pilot is not None and ascent.converged:
+            # That λ² fell no longer may be the corrections' doing.
+            again = Ascent.begin(ascent.coef, ascent.sums, ascent.rule, ascent.max_iter)
+            ascent = replace(again, n_iter=ascent.n_iter, first=ascent.first)
+        if ascent.n_shortened or ascent.n_iter == CORRECTED or not ascent.climbing:
             pilot = None
     return ascent
 

@@ -9,52 +9,62 @@ from __future__ import annotations
 from typing import Any
 
 from dask.delayed import Delayed
+from dask.utils import parse_bytes
 
-from dask_onestep.kernels.likelihood.covariance import COV_TYPES
+from dask_onestep.kernels.likelihood.covariance import COV_TYPES, ScoreProducts, score_products
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit
-from dask_onestep.kernels.pilots.step import UNUSABLE
+from dask_onestep.kernels.pilots.step import Step
+from dask_onestep.kernels.solve.ascent import Newton
 from dask_onestep.methods.arguments import check_choice, check_count, check_positive, seed_of
 from dask_onestep.methods.conclusion import coefficients
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
+from dask_onestep.methods.mle import climbed, elsewhere
 from dask_onestep.methods.one_step_report import report
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan, Settle
-from dask_onestep.methods.sampling import draw_pilot
-from dask_onestep.methods.steps import Steps, advance, wants_more
+from dask_onestep.methods.sampling import draw_pilot, rows_within
+from dask_onestep.methods.steps import MAX_STEPS, Steps, advance, wants_more
 
 __all__ = ["OneStep"]
 
-_MAX_STEPS = 20
+# On λ²/d, where the ascent ends that is made in the place of a pilot's steps.
+_FAR_ENOUGH = 1e-8
 
 
 class OneStep(Method):
     """One-step estimator: as efficient as the MLE, from two passes over the data.
 
-    Pass 1 draws the pilot, a simple random sample of n of all N rows, whose MLE is β̂_p.  Pass 2 sums
-    score and expected information of all rows there.  Then β̂ = β̂_p + I(β̂_p)⁻¹s(β̂_p), equation (2.4)
-    of [1]_.  A robust covariance takes one pass more, each further step one.
+    Pass 1 draws the pilot, a sample of n of all N rows, whose MLE is β̂_p.  Pass 2 sums score and
+    expected information of all rows there.  Then β̂ = β̂_p + I(β̂_p)⁻¹s(β̂_p), equation (2.4) of [1]_.
+    Further passes follow until the MLE is near.  The pilot of a small table is all of its rows: the
+    estimate is then the MLE, from one pass.
 
     Parameters
     ----------
     pilot_size : "auto", int or float, default="auto"
-        Rows of the pilot: a number, a share of N, or max(20√N, 50·d).
-    steps : int or "auto", default=1
-        Scoring steps, one pass each; "auto" until the decrement is below `tol` times d.
+        Rows of the pilot: a number, a share of N, or automatic: all rows if they fit into `pilot_bytes`,
+        otherwise max(20√N, 50·d), which depends only on the data, not on its chunks.
+    pilot_bytes : int or str, default="64 MiB"
+        Memory, in bytes or as text, up to which the automatic pilot is all rows.  It is that of the columns
+        that the model reads, at 8 bytes per value.
+    steps : int or "auto", default="auto"
+        Scoring steps, one pass each; "auto" goes on until the estimate is close to the MLE: until the
+        decrement is below ``tol * d`` times the dispersion, and all coefficients are within √tol standard
+        errors.  A lazy fit, which cannot look, takes one step.
     correction : {None, "pilot"}, default="pilot"
         None is the step of the paper.  "pilot" adds to the quadratic model of the log-likelihood what
         the pilot rows know of its higher terms; it costs no pass.
-    tol : float, default=0.1
-        The squared distance to the MLE that passes without remark, as a share of the squared
-        sampling error: the estimate warns if ``decrement_`` is above ``tol * d`` times the dispersion.
+    tol : float, default=0.01
+        The squared distance to the MLE that passes without remark, as a share of the squared sampling error.
     random_state : int, RandomState or None, default=0
         Seed of the pilot; None draws one, which ``estimate_.random_state`` keeps.
 
     Notes
     -----
-    Passes: 2, plus ``steps - 1``, plus 1 for robust covariances.  Where the pilot proves too poor for
-    one step, a further guarded pass is made and a warning says so.
+    Passes: 1 for a small table, 2 for most others, 1 more for each further step and for a robust covariance;
+    at most those of `MLE` and one.  A robust covariance of a small table takes no pass.
 
     References
     ----------
@@ -77,12 +87,14 @@ class OneStep(Method):
         self,
         pilot_size: str | int | float = "auto",
         *,
-        steps: int | str = 1,
+        pilot_bytes: int | str = "64 MiB",
+        steps: int | str = "auto",
         correction: str | None = "pilot",
-        tol: float = 0.1,
+        tol: float = 0.01,
         random_state: Any = 0,
     ):
         self.pilot_size = pilot_size
+        self.pilot_bytes = pilot_bytes
         self.steps = steps
         self.correction = correction
         self.tol = tol
@@ -101,21 +113,69 @@ class OneStep(Method):
         Plan
             It returns a `OneStepEstimate`, or a handle of one.
         """
-        steps = self._check(problem)
-        seed = seed_of(self.random_state)
-        pilot, problem = yield from draw_pilot(problem, self.pilot_size, seed, searched=False)
+        steps, seed = self._check(problem), seed_of(self.random_state)
+        found = yield from self._estimated(problem, steps, seed, held=False)
+        # Rows of a rare class that lie in one block, among many others, are drawn by a pass more.
+        return (yield from self._estimated(problem, steps, seed, held=True)) if found is None else found
+
+    def _estimated(self, problem: Problem, steps: int, seed: int, *, held: bool) -> Plan:
+        """Return the estimate; None where the pilot proves to lack rows that blocks did not hold."""
+        pilot, problem, found = yield from self._draw(problem, seed, held)
+        if found is not None:
+            return found
         step = yield from self._step(problem, pilot, None)
         for _ in range(steps - 1):
             step = yield from self._step(problem, pilot, (yield Settle(step)))
         if problem.lazy:
             return (yield from self._report(problem, pilot, step, seed))
-        most, limit = (_MAX_STEPS, self.tol) if self.steps == "auto" else (steps + 1, max(self.tol, UNUSABLE))
-        for _ in range(steps, most):
-            found, last = yield from self._look(problem, pilot, step, seed, limit)
-            if found is not None:
+        for _ in range(steps, MAX_STEPS if self.steps == "auto" else steps + 1):
+            found, last, following = yield from self._look(problem, pilot, step, seed, held)
+            if found is not None or last is None:
                 return found
-            step = yield from self._step(problem, pilot, last)
+            if self.steps == "auto" and last.step.retreated:
+                step = yield from _ascended(problem, last)
+                break
+            step = (yield from self._step(problem, pilot, last)) if following is None else following
         return (yield from self._report(problem, pilot, step, seed))
+
+    def whole(self, problem: Problem) -> tuple[int, int]:
+        """Return the rows of the largest table that is its own pilot, and how many of them one block may have; or 0.
+
+        Parameters
+        ----------
+        problem : Problem
+            Model and data.
+
+        Returns
+        -------
+        tuple of two int
+            As `PilotSize` has them.
+        """
+        return rows_within(problem, parse_bytes(self.pilot_bytes)) if self.pilot_size == "auto" else (0, 0)
+
+    def _draw(self, problem: Problem, seed: int, held: bool) -> Plan:
+        """Draw the pilot; of a small table it is all rows, and its estimate is returned besides."""
+        whole, hold = self.whole(problem)
+        pilot, learned = yield from draw_pilot(
+            problem, self.pilot_size, seed, searched=False, stratified=True, held=held, whole=whole, hold=hold
+        )
+        known = problem.blocks.n_rows if problem.model.missing == "raise" else None
+        if not whole or (known is not None and known > whole) or (known is None and problem.lazy):
+            return pilot, learned, None
+        if problem.lazy:
+            arguments = problem.model, problem.cov_type, pilot, self.tol, seed
+            return pilot, learned, problem.apply(_of_whole, *arguments, name="one-step")
+        found, again = yield self._look_at_whole(learned, pilot, whole, seed)
+        if again:  # a block has so many rows that it was taken for one of a large table
+            pilot, learned = yield from draw_pilot(
+                problem, self.pilot_size, seed, searched=False, stratified=True, whole=whole, hold=whole
+            )
+            found, _ = yield self._look_at_whole(learned, pilot, whole, seed)
+        return pilot, learned, found
+
+    def _look_at_whole(self, problem: Problem, pilot: Delayed, whole: int, seed: int) -> Look:
+        arguments = problem.model, problem.cov_type, pilot, whole, self.tol, seed
+        return Look(problem.apply(_report_of_whole, *arguments, name="one-step"))
 
     def _step(self, problem: Problem, pilot: Delayed, last: Delayed | Steps | None) -> Plan:
         """Sum score and information where the last step led, and take the next step: one pass."""
@@ -124,40 +184,97 @@ class OneStep(Method):
         )
         return problem.apply(advance, problem.model, pilot, last, sums, self.correction, name="newton-step")
 
-    def _look(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int, limit: float) -> Plan:
-        """Return the estimate; where one step more is wanted none, and the step from which to take it."""
-        if problem.cov_type == "nonrobust":
-            # With the step, so that it costs no computation of its own.
-            arguments = yield from self._reported(problem, pilot, step, seed)
-            return (yield Look(problem.apply(_report_or_step, limit, *arguments, name="one-step")))
-        step = yield Settle(step)  # the report takes a pass, and is not made before it is wanted
-        if (yield Look(problem.apply(wants_more, step, limit, name="decrement"))):
-            return None, step
-        return (yield Look((yield from self._report(problem, pilot, step, seed)))), step
+    def _look(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int, held: bool) -> Plan:
+        """Return the estimate; or the step from which to take one more, or that one if it is known already; or nothing.
+
+        A robust covariance takes a pass, and shows how far the maximum is.
+        """
+        if problem.cov_type != "nonrobust":
+            step = yield Settle(step)  # the report is not made before it is wanted
+            if (yield Look(problem.apply(wants_more, step, self.steps, self.tol, name="decrement"))):
+                return None, (yield Look(step)) if self.steps == "auto" else step, None
+        arguments = yield from self._reported(problem, pilot, step, seed)
+        return (yield Look(problem.apply(_report_or_step, held, self.correction, *arguments, name="one-step")))
 
     def _report(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int) -> Plan:
         arguments = yield from self._reported(problem, pilot, step, seed)
-        return problem.apply(report, *arguments, name="one-step")
+        return problem.apply(_report_lazily if problem.lazy else report, *arguments, name="one-step")
 
     def _reported(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int) -> Plan:
         products = None
         if problem.cov_type != "nonrobust":
             products = yield from problem.score_products(problem.apply(coefficients, step, name="coefficients"))
-        return problem.model, problem.cov_type, pilot, step, products, self.steps, self.tol, seed
+        steps = 1 if problem.lazy and self.steps == "auto" else self.steps
+        return problem.model, problem.cov_type, pilot, step, products, steps, self.tol, seed
 
     def _check(self, problem: Problem) -> int:
         problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky", "qr"))
         check_choice("correction", self.correction, None, "pilot")
         check_positive(tol=self.tol)
+        if not isinstance(self.pilot_bytes, (int, str)) or isinstance(self.pilot_bytes, bool):
+            raise ValueError(f"pilot_bytes={self.pilot_bytes!r} must be a number of bytes, or a text such as '64 MiB'.")
+        if parse_bytes(self.pilot_bytes) < 0:
+            raise ValueError(f"pilot_bytes={self.pilot_bytes!r} must not be negative.")
         if self.steps == "auto":
-            if problem.lazy:
-                raise ValueError("fit_delayed: steps='auto' must look between passes; give a number of steps.")
             return 1
         check_count("steps", self.steps, ", or 'auto'")
         return int(self.steps)
 
 
 def _report_or_step(
-    limit: float, model: Model, cov_type: str, pilot: PilotFit, step: Steps, *others: Any
-) -> tuple[Estimate | None, Steps | None]:
-    return (None, step) if wants_more(step, limit) else (report(model, cov_type, pilot, step, *others), None)
+    held: bool,
+    correction: str | None,
+    model: Model,
+    cov_type: str,
+    pilot: PilotFit,
+    taken: Steps,
+    products: ScoreProducts | None,
+    steps: int | str,
+    tol: float,
+    seed: int,
+) -> tuple[Estimate | None, Steps | None, Steps | None]:
+    if pilot.short and not held:
+        return None, None, None
+    if products is None and wants_more(taken, steps, tol):
+        return None, taken, None
+    found = report(model, cov_type, pilot, taken, products, steps, tol, seed)
+    if products is None or found.converged or taken.stopped:
+        return found, None, None
+    return None, taken, advance(model, pilot, taken, products.moments, correction)
+
+
+def _report_of_whole(
+    model: Model, cov_type: str, pilot: PilotFit, whole: int, tol: float, seed: int
+) -> tuple[Estimate | None, bool]:
+    """Return the estimate where the pilot is all rows, and whether it would be if all blocks were held."""
+    if not pilot.whole:
+        return None, pilot.n < pilot.survey.n <= whole
+    return _of_whole(model, cov_type, pilot, tol, seed), False
+
+
+def _of_whole(model: Model, cov_type: str, pilot: PilotFit, tol: float, seed: int) -> Estimate:
+    """Return the estimate of a pilot that is all rows."""
+    step = Step.arrived(pilot.coef, pilot.moments, pilot.factor)
+    products = None if cov_type == "nonrobust" else score_products(pilot.rows, model, pilot.coef, cov_type)
+    # A lazy fit has no passes to make where these rows have no maximum, and says so.
+    steps = "auto" if pilot.whole else max(pilot.n_iter, 1)
+    return report(model, cov_type, pilot, Steps(None, step, step, pilot.n_iter), products, steps, tol, seed)
+
+
+def _report_lazily(model: Model, cov_type: str, pilot: PilotFit, *others: Any) -> Estimate:
+    """Return the estimate; where the pilot proves to be all rows its own, as a fit that looks has it."""
+    *_, tol, seed = others
+    if pilot.whole:
+        return _of_whole(model, cov_type, pilot, tol, seed)
+    return report(model, cov_type, pilot, *others)
+
+
+def _ascended(problem: Problem, taken: Steps) -> Plan:
+    """Return the steps of an ascent to the maximum, where the pilot's estimate is of no use."""
+    rule = Newton(problem.model.has_intercept, _FAR_ENOUGH)
+    ascent = yield from elsewhere(problem, taken.coef, rule, MAX_STEPS)
+    if ascent is None:
+        return taken
+    ascent = yield from climbed(problem, None, ascent)
+    step = Step.arrived(ascent.coef, ascent.sums, ascent.factor)
+    return Steps(ascent, step, taken.first, taken.n_steps + ascent.n_iter, trusted=False)

@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
-from dask_onestep.exceptions import DistanceWarning, PilotWarning, SmallPilotWarning, StepWarning, UnlikePilotWarning
+from dask_onestep.exceptions import (
+    DistanceWarning,
+    NotConvergedWarning,
+    PilotWarning,
+    SmallPilotWarning,
+    StepWarning,
+    UnlikePilotWarning,
+)
 from dask_onestep.kernels.likelihood.covariance import ScoreProducts
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit
-from dask_onestep.kernels.pilots.poor_pilot import representation
+from dask_onestep.kernels.pilots.poor_pilot import far_off, misrepresented, representation
 from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
@@ -19,9 +25,8 @@ from dask_onestep.methods.steps import Steps
 
 __all__ = ["OneStepEstimate", "report"]
 
-_SLACK = 1.25  # beyond chance, by which the pilot's information may be off without remark
-# What an honest pilot exceeds by chance, as few as it lies so far off.
-_CHANCE = 3e-4
+# A bound of the distance is so far beyond what is expected that a warning would be a false alarm.
+_BEYOND = 2.0
 _SMALL = 20  # rows a coefficient below which a pilot's estimate may be anywhere
 
 
@@ -104,8 +109,9 @@ def report(
     OneStepEstimate
         The estimate.
     """
-    step, shares = taken.step, representation(pilot, taken.first)
-    distance = _pilot_distance(pilot, taken.first, np.nan_to_num(step.coef))
+    step = taken.step
+    known = products is not None or step.exact
+    left = step if products is None else Step.arrived(step.coef, products.moments, step.factor)
     fields = conclude(
         model,
         cov_type,
@@ -113,8 +119,9 @@ def report(
         step.ahead if products is None else products,
         n_samples=pilot.survey.n,
         decrement=step.decrement,
-        loglik_estimated=products is None and not model.quadratic,
-        warnings=_advice(pilot, taken, shares, distance, steps, tol),
+        loglik_estimated=not known and not model.quadratic,
+        converged=steps != "auto" or left.is_close(tol),
+        warnings=_advice(model, pilot, taken, left, steps, tol),
     )
     return OneStepEstimate(
         **fields,
@@ -124,12 +131,13 @@ def report(
         pilot_size=pilot.n,
         pilot_coef=pilot.coef,
         pilot_decrement=_pilot_decrement(taken.first),
-        pilot_distance=distance,
-        pilot_representation=shares,
+        pilot_distance=_pilot_distance(pilot, taken.first, np.nan_to_num(step.coef)),
+        distance_bound=left.distance,
+        pilot_representation=representation(pilot, taken.first),
         pilot_separated=pilot.separated,
         random_state=seed,
         shortened=step.shortened,
-        sums_estimated=products is None and not model.quadratic,
+        sums_estimated=not known and not model.quadratic,
         pilot=pilot.record,
     )
 
@@ -147,30 +155,35 @@ def _pilot_distance(pilot: PilotFit, first: Step, coef: np.ndarray) -> float:
     return float(moved @ first.sums.information @ moved) / spread
 
 
-def _unlike(pilot: PilotFit, first: Step, shares: tuple[float, float]) -> float | None:
-    """Return by how much the pilot's information is off where that is beyond chance, else None.
-
-    For n honest rows the eigenvalues lie within (1 ± √(d/n))², the edges of the Marchenko–Pastur law.
-    """
-    edge = np.sqrt(first.factor.rank / pilot.n)
-    least, greatest = shares
-    if pilot.ratio > 1 and greatest > _SLACK * (1 + edge) ** 2:
-        return greatest
-    return least if pilot.ratio > 1 and least < max(1 - edge, 0) ** 2 / _SLACK else None
-
-
 def _advice(
-    pilot: PilotFit,
-    taken: Steps,
-    shares: tuple[float, float],
-    distance: float,
-    steps: int | str,
-    tol: float,
+    model: Model, pilot: PilotFit, taken: Steps, left: Step, steps: int | str, tol: float
 ) -> tuple[tuple[type[Warning], str], ...]:
-    step = taken.step
+    """Return the warnings: of steps that were to go on until the MLE is near only if it is not."""
+    if model.quadratic:
+        return ()
+    if steps == "auto":
+        if left.is_close(tol):
+            return ()
+        text = (
+            f"After {taken.n_steps} steps the estimate may still be {left.distance:.2g} standard errors from the MLE "
+            f"(decrement_ {left.decrement:.3g}). Look for separated classes, and for covariates or offsets of very "
+            "different sizes."
+        )
+        return ((NotConvergedWarning, text),)
+    advice = _of_pilot(model, pilot, taken, int(steps))
+    if not left.is_close(tol, beyond=_BEYOND):
+        text = (
+            f"The estimate may be {left.distance:.2g} standard errors from the MLE (decrement_ {left.decrement:.3g}, "
+            f"expected below {tol * left.unit:.3g}). Take steps='auto', or a larger pilot than {pilot.n} rows."
+        )
+        advice.append((DistanceWarning, text))
+    return tuple(advice)
+
+
+def _of_pilot(model: Model, pilot: PilotFit, taken: Steps, steps: int) -> list[tuple[type[Warning], str]]:
+    """Return what is to be said of the pilot, and of the steps from it that were asked for."""
+    step, first = taken.step, taken.first
     advice: list[tuple[type[Warning], str]] = []
-    limit = tol * step.unit
-    planned = taken.n_steps if isinstance(steps, str) else steps
     if pilot.separated:
         text = (
             f"The pilot of {pilot.n} rows has no maximum-likelihood estimate (separated, or one value of y "
@@ -183,22 +196,22 @@ def _advice(
             "50 a coefficient."
         )
         advice.append((SmallPilotWarning, text))
-    if taken.first.retreated:
+    if first.retreated:
         text = (
             "At the pilot's estimate some rows have means beyond all bounds: the step was taken from the null "
             "model instead. Draw a larger pilot, use method='mle', or rein in the largest covariates."
         )
         advice.append((StepWarning, text))
-    if (off := _unlike(pilot, taken.first, shares)) is not None:
+    if (off := misrepresented(pilot, first)) is not None:
         text = (
             f"The pilot is unlike the whole: along some direction all rows hold {off:.2g} times the information "
             "that it promises, so a few rows decide there, and the estimate may be far from the MLE whatever "
             "decrement_ says. Use method='mle', a larger pilot, or rein in the largest covariates."
         )
         advice.append((UnlikePilotWarning, text))
-    elif not pilot.separated and stats.chi2.sf(distance * step.factor.rank, step.factor.rank) < _CHANCE:
+    elif not pilot.separated and (off := far_off(model, pilot, first, np.nan_to_num(step.coef))) is not None:
         text = (
-            f"The pilot is unlike the whole: its estimate is {np.sqrt(distance):.2g} times as far from this one as "
+            f"The pilot is unlike the whole: its estimate is {off:.2g} times as far from this one as "
             "sampling makes it, so a few rows that it lacks decide, and the estimate may be far from the MLE whatever "
             "decrement_ says. Use method='mle', a larger pilot, or rein in the largest covariates."
         )
@@ -209,14 +222,7 @@ def _advice(
             "shortened. Draw a larger pilot, or take steps='auto'."
         )
         advice.append((StepWarning, text))
-    if taken.n_steps > planned:
+    if taken.n_steps > steps:
         text = f"Since one step was not to be trusted, {taken.n_steps} were taken, a pass each."
         advice.append((StepWarning, text))
-    if not step.decrement <= limit:
-        text = (
-            f"The estimate may be {step.distance:.2g} standard errors from the "
-            f"MLE (decrement_ {step.decrement:.3g}, expected below {limit:.3g}). Take steps=2 or 'auto', or "
-            f"a larger pilot than {pilot.n} rows."
-        )
-        advice.append((DistanceWarning, text))
-    return tuple(advice)
+    return advice

@@ -5,16 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from dask_onestep.exceptions import OverdispersionWarning
 from dask_onestep.kernels.pilots.overdispersion import AlphaNewton, alpha_sums, at_bound, pilot_alpha, with_alpha
 from dask_onestep.kernels.solve.ascent import Ascent
 from dask_onestep.methods.arguments import seed_of
 from dask_onestep.methods.mle import MLE
+from dask_onestep.methods.one_step import OneStep
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 from dask_onestep.methods.sampling import draw_sample
+from dask_onestep.methods.steps import MAX_STEPS
 
 __all__ = ["wants_alpha", "with_alpha_estimated"]
+
+# Steps in t = −log α that are no way to a bound, and after which a last one leads close enough.
+_SHORT, _NEAR = 1e-3, 0.05
 
 
 def wants_alpha(problem: Problem) -> bool:
@@ -52,21 +59,30 @@ def with_alpha_estimated(problem: Problem, method: Any) -> Plan:
 
     Notes
     -----
-    Passes: one for the pilot's α, and one Newton step in β and α over all rows; for `MLE` as many as it takes.
+    Passes: one for the pilot's α, which is that of all rows where the pilot is; otherwise one for each Newton step in β
+    and α over all rows: one, or for `MLE`, and a one-step fit that goes on until it is close, as many as it takes.
     """
-    size = getattr(method, "pilot_size", "auto")
-    sample, _ = yield from draw_sample(problem, size, seed_of(getattr(method, "random_state", 0)))
-    start = yield Look(problem.apply(pilot_alpha, sample, problem.model, name="pilot-alpha"))
-    sums = yield Look((yield problem.total(alpha_sums, start, name="alpha")))
-    rule = AlphaNewton(problem.model.has_intercept, getattr(method, "tol", 1e-16))
-    exact = isinstance(method, MLE)
-    ascent = Ascent.begin(start, sums.joint, rule, method.max_iter if exact else 1)
-    while exact and ascent.climbing:
-        sums = yield Look((yield problem.total(alpha_sums, ascent.proposal, name="alpha")))
-        ascent = ascent.observe(sums.joint)
-    point = ascent.coef if ascent.stopped else ascent.proposal
+    size, seed = getattr(method, "pilot_size", "auto"), seed_of(getattr(method, "random_state", 0))
+    whole, hold = method.whole(problem) if isinstance(method, OneStep) else (0, 0)
+    sample, _ = yield from draw_sample(problem, size, seed, whole=whole, hold=hold)
+    point, exact = yield Look(problem.apply(pilot_alpha, sample, problem.model, name="pilot-alpha"))
+    if not exact:
+        point = yield from _ascended(problem, method, point)
     found = replace(problem, model=with_alpha(problem.model, float(point[-1])))
     if not at_bound(point):
         return found, ()
     text = "alpha ended at the edge of its range: y is not overdispersed; use family='poisson'."
     return found, ((OverdispersionWarning, text),)
+
+
+def _ascended(problem: Problem, method: Any, start: np.ndarray) -> Plan:
+    """Return β and t after Newton steps over all rows."""
+    near = isinstance(method, OneStep) and method.steps == "auto"
+    most = method.max_iter if isinstance(method, MLE) else MAX_STEPS if near else 1
+    rule = AlphaNewton(problem.model.has_intercept, getattr(method, "tol", 1e-16), _NEAR if near else _SHORT)
+    sums = yield Look((yield problem.total(alpha_sums, start, name="alpha")))
+    ascent = Ascent.begin(start, sums.joint, rule, most)
+    while most > 1 and ascent.climbing:
+        sums = yield Look((yield problem.total(alpha_sums, ascent.proposal, name="alpha")))
+        ascent = ascent.observe(sums.joint)
+    return ascent.coef if ascent.stopped else ascent.proposal

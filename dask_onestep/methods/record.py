@@ -69,7 +69,7 @@ class FitRecord:
     >>> X, y, coef = make_glm(2000, 2, family="poisson")
     >>> record = GLMRegressor("poisson").fit(X, y).record_
     >>> record.names, record.information.shape, len(record.pilot.keys)
-    (('intercept', 'x0', 'x1'), (3, 3), 895)
+    (('intercept', 'x0', 'x1'), (3, 3), 2000)
     """
 
     model: Model

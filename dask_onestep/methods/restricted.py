@@ -14,9 +14,12 @@ from dask_onestep.kernels.likelihood.sums import log_likelihoods
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import LogLikelihoods
 from dask_onestep.kernels.rows.block import MODEL_ERRORS
+from dask_onestep.kernels.solve.ascent import ROUNDING
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.methods.driver import run_all
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.mle import MLE
+from dask_onestep.methods.one_step import OneStep
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 from dask_onestep.methods.separation import examined
@@ -28,10 +31,13 @@ __all__ = [
     "compare",
     "compare_by_method",
     "fit_restricted",
+    "goes_on",
     "moments_at",
     "unrestricted_end",
 ]
 
+# λ²/φ from which on a statistic may be off by a twentieth, since the log-likelihood is not quadratic.
+_FAR = 0.3
 # What `Problem.restricted` takes.
 Null = tuple[Mapping[str, float], tuple]
 
@@ -90,6 +96,12 @@ class Comparison:
     decrements: np.ndarray
     dispersion: float
 
+    @property
+    def is_negative(self) -> np.ndarray:
+        """Which restricted models fit better than the larger one, beyond rounding, as none does at its maximum."""
+        deviance = self.sums.deviance - np.nan_to_num(self.decrements)
+        return deviance[1:] - deviance[0] < -4 * ROUNDING * abs(self.sums.loglik[0])
+
 
 def compare(problem: Problem, method: Any, estimate: Estimate, nulls: Sequence[Null]) -> Comparison:
     """Fit restricted models by an estimate's own method, and compare all of them by all rows.
@@ -108,9 +120,32 @@ def compare(problem: Problem, method: Any, estimate: Estimate, nulls: Sequence[N
     Returns
     -------
     Comparison
-        Passes: as many as the slowest restricted fit takes, and one.
+        Passes: as many as the slowest restricted fit takes, and one.  Those of `MLE` and one more where a method that
+        goes on until it is near a maximum proves to be too far from it.
     """
     fits = fit_restricted(problem, method, nulls)
+    found = _compared(problem, estimate, fits)
+    far = found.decrements > _FAR * found.dispersion
+    far[1:] |= (negative := found.is_negative)
+    far[0] |= negative.any()
+    if not goes_on(method) or not far.any():
+        return found
+    # To the end, by the method that has no pilot to trust.
+    number, mle = np.flatnonzero(far[1:]).tolist(), MLE(random_state=method.random_state)
+    anew = fit_restricted(problem, mle, [*[nulls[n] for n in number], *[({}, ())] * bool(far[0])])
+    for n, fit in zip(number, anew, strict=False):
+        fits[n] = fit
+    full = anew[-1].estimate if far[0] else None
+    return _compared(problem, estimate if full is None else full, fits)
+
+
+def goes_on(method: Any) -> bool:
+    """Return whether a method is to take steps until its estimate is near the maximum."""
+    return isinstance(method, OneStep) and method.steps == "auto"
+
+
+def _compared(problem: Problem, estimate: Estimate, fits: list[Restricted]) -> Comparison:
+    """Return log-likelihoods and λ² at all estimates: one pass."""
     coefs = np.vstack([np.nan_to_num(estimate.coef), *(fit.coef for fit in fits)])
     plans = [_log_likelihoods(problem, coefs), unrestricted_end(problem, estimate)]
     plans += [_decrement(problem, fit) for fit in fits]

@@ -12,17 +12,33 @@ from dask.delayed import Delayed
 from dask_onestep.kernels.pilots.pilot import PilotFit, fit_pilot
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize, Survey
 from dask_onestep.kernels.pilots.sampling import pilot_rows, survey, unsearched_pilot_rows
+from dask_onestep.kernels.pilots.strata import StrataRule
 from dask_onestep.methods.arguments import check_pilot_size
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Pass, Settle
 
-__all__ = ["draw_pilot", "draw_sample", "take_survey", "with_labels"]
+__all__ = ["draw_pilot", "draw_sample", "rows_within", "take_survey", "with_labels"]
+
+# The memory of a matrix, of so many times its raw columns.
+_EXPANSION = 4
+# A block of a small table may have so many times the rows of an average one, and still come whole in the first pass.
+_UNEVEN = 1.25
 
 Learned = Generator[Any, Any, tuple[Delayed, Problem]]
 
 
-def draw_pilot(problem: Problem, size: str | int | float, seed: int, *, searched: bool = True) -> Learned:
-    """Draw a simple random sample of all usable rows and fit its MLE: one pass.
+def draw_pilot(
+    problem: Problem,
+    size: str | int | float,
+    seed: int,
+    *,
+    searched: bool = True,
+    stratified: bool = False,
+    held: bool = False,
+    whole: int = 0,
+    hold: int = 0,
+) -> Learned:
+    """Draw a random sample of all usable rows and fit its MLE: one pass.
 
     A restricted model has the sample of the unrestricted one.
 
@@ -37,6 +53,13 @@ def draw_pilot(problem: Problem, size: str | int | float, seed: int, *, searched
     searched : bool, default=True
         Whether the pass searches all covariates for NaN and infinity.  If not it reads those of the sample alone,
         and a pass such as `moments` has to follow, whose sums show them.
+    stratified : bool, default=False
+        Whether the sample has more than their share of rare classes, rare levels and extreme rows (see `StrataRule`),
+        as an automatic one may; otherwise it is a simple random sample.
+    held : bool, default=False
+        Whether each block holds all rows that a stratum may need, though other blocks may have them.
+    whole, hold : int
+        As in `PilotSize`.
 
     Returns
     -------
@@ -50,12 +73,12 @@ def draw_pilot(problem: Problem, size: str | int | float, seed: int, *, searched
     ValueError
         If `size` is not one of these.
     """
-    sample = yield _sample(problem, size, seed, searched)
+    sample = yield _sample(problem, size, seed, searched, stratified, held, whole, hold)
     pilot = yield Settle(problem.apply(fit_pilot, sample, problem.model, name="pilot-fit"))
     return pilot, _learned(problem, _classes_of_fit, pilot)
 
 
-def draw_sample(problem: Problem, size: str | int | float, seed: int) -> Learned:
+def draw_sample(problem: Problem, size: str | int | float, seed: int, *, whole: int = 0, hold: int = 0) -> Learned:
     """Draw a simple random sample of all usable rows: one pass.
 
     Parameters
@@ -66,6 +89,8 @@ def draw_sample(problem: Problem, size: str | int | float, seed: int) -> Learned
         Rows, or fraction of all rows.
     seed : int
         Seed of the sample.
+    whole, hold : int
+        As in `PilotSize`.
 
     Returns
     -------
@@ -79,7 +104,7 @@ def draw_sample(problem: Problem, size: str | int | float, seed: int) -> Learned
     ValueError
         If `size` is not one of these.
     """
-    sample = yield Settle((yield _sample(problem, size, seed, True)))
+    sample = yield Settle((yield _sample(problem, size, seed, whole=whole, hold=hold)))
     return sample, _learned(problem, _classes, sample, problem.model.n_classes)
 
 
@@ -112,10 +137,33 @@ def with_labels(problem: Problem) -> Generator[Any, Any, Problem]:
     return problem
 
 
-def _sample(problem: Problem, size: str | int | float, seed: int, searched: bool) -> Pass:
+def rows_within(problem: Problem, most_bytes: int) -> tuple[int, int]:
+    """Return how many rows fit into memory of this size, by their raw columns, and how many of them a block holds.
+
+    A number counts as 8 bytes, as does a category.  The matrix that they become may take four times as much.
+    """
+    model = problem.model
+    n_columns = len(model.columns) if model.design is None else len(model.design.terms.columns)
+    whole = most_bytes // (8 * (n_columns + 1))
+    if model.design is not None:
+        whole = min(whole, _EXPANSION * most_bytes // max(model.design.row_bytes, 1))
+    return whole, max(1, min(whole, int(_UNEVEN * whole / len(problem.blocks))))
+
+
+def _sample(
+    problem: Problem,
+    size: str | int | float,
+    seed: int,
+    searched: bool = True,
+    stratified: bool = False,
+    held: bool = False,
+    whole: int = 0,
+    hold: int = 0,
+) -> Pass:
     model = problem.model.unrestricted
     known = problem.blocks.n_rows if model.missing == "raise" else None
-    rule = PilotSize(check_pilot_size(size), len(model.all_names), known)
+    strata = StrataRule.of(model, 1 if held else len(problem.blocks)) if stratified and size == "auto" else None
+    rule = PilotSize(check_pilot_size(size), len(model.all_names), known, whole, hold, strata)
     kernel = pilot_rows if searched else unsearched_pilot_rows
     # The labels as they are, since they are to be learned.
     return Pass(kernel, model, (rule, seed), "pilot-sample", guarded=problem.guarded)

@@ -9,12 +9,23 @@ import numpy as np
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.corrected_step import take_step
 from dask_onestep.kernels.pilots.pilot import PilotFit
-from dask_onestep.kernels.pilots.poor_pilot import is_usable, retreat
-from dask_onestep.kernels.pilots.step import Step, shorten
+from dask_onestep.kernels.pilots.poor_pilot import is_usable, retreat, unlike
+from dask_onestep.kernels.pilots.step import UNUSABLE, Step, shorten
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
+from dask_onestep.kernels.solve.linear_algebra import factorize
 
-__all__ = ["Steps", "advance", "wants_more"]
+__all__ = ["CORRECTED", "MAX_STEPS", "Steps", "advance", "wants_more"]
+
+MAX_STEPS = 25
+# A representative pilot leads to the maximum in so many steps; what another one extrapolates holds steps back.
+CORRECTED = 3
+# By how much λ² may exceed what was foretold of it, an average, and what it may be in any case.
+_CHANCE, _NOTHING = 9.0, 1e-4
+# The share of its length that a step is taken to leave in any case.
+_LEAST = 0.01
+# The change of standard errors from the pilot's estimate to the step's end that its rows may foretell.
+_MOVED = 0.25
 
 
 @dataclass(frozen=True)
@@ -31,17 +42,34 @@ class Steps(Record):
         The first, from the pilot's estimate.
     n_steps : int
         How many were taken.
+    trusted : bool
+        Whether what the pilot rows foretell has proved true so far.
     """
 
     ascent: Ascent | None
     step: Step
     first: Step
     n_steps: int
+    trusted: bool = True
 
     @property
     def coef(self) -> np.ndarray:
         """Where the last step leads."""
         return self.step.coef
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no step can be taken any more."""
+        return self.ascent is not None and self.ascent.stopped
+
+    def is_close(self, tol: float) -> bool:
+        """Return whether the last step leads to within √tol standard errors of the maximum.
+
+        The first step is believed to if the pilot rows foretell so, and are like all rows; later ones by what the steps
+        before have left.
+        """
+        foretold = self.n_steps == 1 and not self.step.exact
+        return self.step.is_close(tol) and not (foretold and not (self.trusted and _keeps_errors(self.step)))
 
 
 def advance(model: Model, pilot: PilotFit, last: Steps | None, sums: Moments, correction: str | None) -> Steps:
@@ -69,37 +97,78 @@ def advance(model: Model, pilot: PilotFit, last: Steps | None, sums: Moments, co
     if last is None:
         if not is_usable(model, pilot, sums):
             step = retreat(model, pilot, sums)
-            return Steps(None, step, step, 1)
-        ascent = Ascent.begin(pilot.coef, sums, rule)
+            return Steps(None, step, step, 1, trusted=False)
+        ascent = Ascent.begin(pilot.coef, sums, rule, MAX_STEPS)
     elif last.ascent is None:
-        ascent, correction = Ascent.begin(last.coef, sums, rule), None
+        ascent, correction = Ascent.begin(last.coef, sums, rule, MAX_STEPS), None
     else:
         ascent = last.ascent.observe(sums)
+    trusted = last is None or (last.trusted and _came_true(last.step, ascent))
+    if last is not None and (last.n_steps >= CORRECTED or not trusted):
+        correction = None
     if last is not None and ascent.n_shortened:
         step = shorten(model, pilot, last.step, ascent.step)
     elif last is not None and ascent.stopped:
-        step = replace(last.step, coef=ascent.coef, ahead=ascent.sums, decrement=ascent.move.decrement, shortened=True)
+        step = Step.arrived(ascent.coef, ascent.sums, ascent.factor)
     else:
         step = take_step(model, pilot, ascent, correction)
+        if last is not None and last.ascent is not None and not step.retreated:
+            step = _with_remaining(step, last.ascent, ascent)
     following = None if step.retreated else ascent.along(step.coef - ascent.coef)
-    n_steps = 1 if last is None else last.n_steps + 1
-    return Steps(following, step, step if last is None else last.first, n_steps)
+    if last is None:
+        return Steps(following, step, step, 1, model.quadratic or not unlike(model, pilot, step))
+    return Steps(following, step, last.first, last.n_steps + 1, trusted)
 
 
-def wants_more(taken: Steps, limit: float) -> bool:
-    """Return whether λ² per coefficient, as the pilot rows estimate it, is above a limit, and a step can be taken.
+def _with_remaining(step: Step, before: Ascent, now: Ascent) -> Step:
+    """Return a step with what remains after it, by how much of λ² the step before has left.
+
+    Where the expected information is that of the data, steps leave ever smaller shares; where it is not, always the
+    same.  The bound is of the second case, and for the first one too large.
+    """
+    here = Step.arrived(now.coef, now.sums, now.factor)
+    if now.move.arrived:
+        return replace(step, decrement=here.decrement, distance=here.distance)
+    left = np.sqrt(now.move.decrement / before.move.decrement)
+    share = max(left / (1.0 - left), _LEAST) if left < 1 and not step.shortened else np.inf
+    decrement = max(here.decrement * min(share, 1.0) ** 2, min(step.decrement, here.decrement))
+    return replace(step, decrement=decrement, distance=max(here.distance * share, min(step.distance, here.distance)))
+
+
+def _came_true(step: Step, ascent: Ascent) -> bool:
+    """Return whether λ², where a step has led, is what the pilot rows had foretold, within what chance allows."""
+    if ascent.n_shortened or ascent.stopped:
+        return False
+    return ascent.move.decrement <= _CHANCE * step.decrement + _NOTHING * step.unit
+
+
+def _keeps_errors(step: Step) -> bool:
+    """Return whether the pilot rows foretell standard errors not far from those that all rows have at the start."""
+    here, there = (np.diag(factorize(sums.information).inverse()) for sums in (step.sums, step.ahead))
+    with np.errstate(all="ignore"):
+        ratio = np.sqrt(there / here)
+    return bool(np.nanmax(np.abs(ratio - 1.0), initial=0.0) <= _MOVED)
+
+
+def wants_more(taken: Steps, steps: int | str, tol: float) -> bool:
+    """Return whether one step more is wanted, and can be taken.
 
     Parameters
     ----------
     taken : Steps
         The steps taken.
-    limit : float
-        What λ² per coefficient may be, in units of the dispersion.
+    steps : int or "auto"
+        What was asked for: of a number of steps, one more is wanted only if the estimate is of no use without it.
+    tol : float
+        The squared distance to the MLE that passes, as a share of the squared sampling error.
 
     Returns
     -------
     bool
         Whether one step more is wanted.
     """
-    stopped = taken.ascent is not None and taken.ascent.stopped
-    return not stopped and not taken.step.decrement <= limit * taken.step.unit
+    if taken.stopped:
+        return False
+    if steps == "auto":
+        return not taken.is_close(tol)
+    return not taken.step.decrement <= max(tol, UNUSABLE) * taken.step.unit

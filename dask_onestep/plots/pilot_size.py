@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from dask_onestep.exceptions import FitWarning
 from dask_onestep.plots.canvas import Display, style
 
 __all__ = ["PilotSizeDisplay"]
@@ -67,6 +69,8 @@ class PilotSizeDisplay(Display):
     ) -> Self:
         """Fit the estimator with pilots of several sizes, and its MLE, and draw how near they come.
 
+        Steps that the method would choose are one step here, and what the fits warn of is drawn instead.
+
         Passes: those of the method for each size and each repeat, and those of the MLE.  Fit a sample of
         the data, or persist it first.
 
@@ -101,11 +105,15 @@ class PilotSizeDisplay(Display):
         """
         data = {"sample_weight": sample_weight, "offset": offset}
         best = clone(estimator).set_params(method="mle").fit(X, y, **data).record_.estimate
-        rows = []
+        rows, glm = [], clone(estimator).set_params(method__random_state=0)
+        if glm.get_params().get("method__steps") == "auto":
+            glm.set_params(method__steps=1)
         for size in pilot_sizes:
             for seed in range(repeats):
-                glm = clone(estimator).set_params(method__pilot_size=int(size), method__random_state=seed)
-                found = glm.fit(X, y, **data).record_.estimate
+                glm.set_params(method__pilot_size=int(size), method__random_state=seed)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", FitWarning)
+                    found = glm.fit(X, y, **data).record_.estimate
                 rows.append((size, seed, _distance(found.pilot_coef, best), _distance(found.coef, best)))
         frame = pd.DataFrame(rows, columns=["pilot_size", "random_state", "pilot", "estimate"])
         return cls(frame, type(glm.method).__name__, best.n_samples).plot(ax=ax)

@@ -79,6 +79,7 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
         "dispersion": estimate.dispersion,
         "decrement": estimate.decrement,
         "loglik": estimate.loglik,
+        "distance_bound": estimate.distance_bound,
         "loglik_estimated": estimate.loglik_estimated,
         "solver": estimate.solver,
         "condition": estimate.condition,
@@ -330,6 +331,7 @@ def _estimate(record: dict[str, Any]) -> Estimate:
         classes=None if record["classes"] is None else np.array(record["classes"]),
         warnings=_warnings(record["warnings"], record.get("warning_categories", ())),
         solver=record["solver"],
+        distance_bound=_number(record.get("distance_bound")),
         loglik_estimated=bool(record.get("loglik_estimated", False)),
         **fields,
     )

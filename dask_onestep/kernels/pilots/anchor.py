@@ -11,6 +11,7 @@ from dask_onestep.kernels.likelihood.local_fit import fit_block
 from dask_onestep.kernels.likelihood.scores import Scores
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.inclusion import Inclusion
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.sample import Survey
 from dask_onestep.kernels.records import Findings, Moments
@@ -44,7 +45,8 @@ def anchor_block(rows: Rows, model: Model) -> PilotFit | Findings:
         names = ", ".join(name for name, kept in zip(model.names, fit.factor.kept, strict=True) if not kept)
         what = f"columns that the anchor block cannot tell apart from others: {names}"
         return Findings(((what, 0, "Leave them out, or take anchor='pilot'."),), (rows.number,))
-    return PilotFit(fit.coef, rows, fit.sums, fit.factor, Survey(len(rows), rows.n_missing, labels))
+    known = Survey(len(rows), rows.n_missing, labels)
+    return PilotFit(fit.coef, rows, fit.sums, fit.factor, known, Inclusion.simple(len(rows), len(rows)))
 
 
 def maximize_surrogate(anchor: PilotFit, model: Model, coef: np.ndarray, total: Scores) -> Ascent:

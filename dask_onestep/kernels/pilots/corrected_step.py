@@ -30,9 +30,10 @@ def take_step(model: Model, pilot: PilotFit, ascent: Ascent, correction: str | N
         R(δ) = ℓ_pil(β + δ) − ℓ_pil(β) − s_pil'δ + ½ δ'I_pil δ,
 
     inside the region δ'Iδ ≤ 10 φ̂d(N/n − 1): R is what the pilot rows know of the likelihood's third
-    and higher order terms.  Under links that are not canonical means at β + δ stand for the pilot's responses in R (see
-    ``Curvature.expecting``).  Either step is shortened where it overshoots by J; where no part of it
-    leads to finite sums, it leads to the null model instead.
+    and higher order terms.  Under links that are not canonical means at β + δ stand for the pilot's
+    responses in R (see ``Curvature.expecting``), unless these show that the means of the data are others.
+    Either step is shortened where it overshoots by J; where no part of it leads to finite sums, it leads
+    to the null model instead.
 
     Parameters
     ----------
@@ -55,13 +56,11 @@ def take_step(model: Model, pilot: PilotFit, ascent: Ascent, correction: str | N
     if correction == "pilot":
         corrected, found = _maximum(curvature, factor, newton)
         curvature = curvature if found is None else corrected
-    step = arrive(curvature, factor, newton if found is None else found)
+    step = arrive(curvature, factor, newton if found is None else found, at_maximum=found is not None)
     if step is None:
         return retreat(model, pilot, sums)
     if found is None:
         step = replace(step, fell_back=correction == "pilot")
-    elif not step.shortened:
-        step = replace(step, decrement=curvature.sampling_decrement(found, factor))
     if step.decrement <= UNUSABLE * step.unit or (coef != pilot.coef).any():
         return step
     attainable, promised = curvature.attainable(), float(sums.score @ (step.coef - coef))
@@ -106,4 +105,7 @@ def _maximum(
         found = expected.maximum(factor, newton, tol)
         if found is None or expected is curvature:
             return expected, found
+    assert found is not None
+    if expected.misses(found, factor) and (own := curvature.maximum(factor, newton, tol)) is not None:
+        return curvature, own
     return expected, found

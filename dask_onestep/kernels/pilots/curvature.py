@@ -2,21 +2,73 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+from scipy import stats
 
+from dask_onestep.kernels.algebra import Slice
+from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.covariance import products
 from dask_onestep.kernels.likelihood.sums import moments, remainders, row_log_likelihoods
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.pilot import PilotFit
-from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.pilots.pilot import TRUST, PilotFit
+from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb, rose
 from dask_onestep.kernels.solve.linear_algebra import Factor
 
-__all__ = ["Curvature"]
+__all__ = ["Curvature", "Remaining"]
+
+_CONFIDENCE = 0.95
+# Standard errors from which on it matters from how few rows the error is estimated.
+_CLOSE = 0.02
+# λ² of what means leave out, as a multiple of what noise makes of it.
+_BEYOND_NOISE = 20.0
+# The point that a step starts from is the pilot rows' own, so that their corrections err by more than those of other
+# rows would.
+_OWN = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining(Record):
+    """What remains of the way to the maximum.
+
+    Attributes
+    ----------
+    decrement : float
+        The expected λ².
+    distance : float
+        An upper bound, of 95 %, of the greatest distance of a coefficient in standard errors.
+    """
+
+    decrement: float
+    distance: float
+
+    @classmethod
+    def of(
+        cls, factor: Factor, score: np.ndarray, variance: np.ndarray | None, phi: float, df: float = np.inf
+    ) -> Remaining:
+        """Return it for a score whose error has a variance, which is estimated with `df` degrees of freedom; or none.
+
+        Of d coefficients the greatest is bounded as Bonferroni bounds it.
+        """
+        if variance is not None and not np.isfinite(variance).all():
+            return cls(float("inf"), float("inf"))
+        decrement = factor.decrement(score)
+        inverse = np.nan_to_num(factor.inverse())
+        away = np.abs(factor.solve(score))
+        if variance is not None:
+            decrement += factor.expected_decrement(variance)
+            quantile = stats.t.ppf(1 - (1 - _CONFIDENCE) / 2 / max(factor.rank, 1), max(df - 1, 1))
+            spread = np.einsum("ij,ij->i", inverse @ variance, inverse)
+            away += _OWN * quantile * np.sqrt(np.maximum(spread, 0.0))
+        kept = factor.kept
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distances = away[kept] / np.sqrt(phi * np.diag(inverse)[kept])
+        return cls(decrement, float(np.nan_to_num(distances, nan=0.0, posinf=np.inf).max(initial=0.0)))
 
 
 class Curvature:
@@ -120,6 +172,8 @@ class Curvature:
     def maximum(self, factor: Factor, newton: np.ndarray, tol: float) -> np.ndarray | None:
         """Return where J is greatest inside the trust region; None on its boundary or where J curves up."""
         reach, information = self.pilot.reach * self.sums.phi, self.sums.information
+        if newton @ information @ newton > reach / 2:  # as it is where y varies by more than the family has it
+            reach = max(reach, TRUST * factor.expected_decrement(self.pilot.variance(self.model)))
 
         def inside(step: np.ndarray) -> bool:
             return step @ information @ step <= reach
@@ -134,54 +188,109 @@ class Curvature:
         honest = found.converged and bool((found.factor.kept == factor.kept).all())
         return found.coef if honest else None
 
-    def foretold_decrement(self, step: np.ndarray, factor: Factor) -> float:
-        """Return the expected λ² at a step that does not zero the foretold score, means standing for responses."""
-        expected = self.expecting(self.coef + step)
-        score = expected(step).score
+    def remaining(self, step: np.ndarray, factor: Factor, phi: float, *, at_maximum: bool) -> Remaining:
+        """Return how far the maximum is expected to be from β + δ.
+
+        What the pilot rows foretell of the score there is one part, 0 by construction where the step is the corrected
+        one, which zeroes it.  The other is the sampling error of that foretelling.
+
+        Parameters
+        ----------
+        step : ndarray of shape (d,)
+            δ.
+        factor : Factor
+            The factored information at β.
+        phi : float
+            The dispersion.
+        at_maximum : bool
+            Whether δ is the corrected step.
+
+        Returns
+        -------
+        Remaining
+            Of the step's end.
+        """
+        at = self if at_maximum else self.expecting(self.coef + step)
+        score = np.zeros_like(step) if at_maximum else at(step).score
         if not np.isfinite(score).all():  # some mean overflowed: infinitely far is far
-            return float("inf")
-        return factor.decrement(score) + expected._noise_decrement(step, factor)
+            return Remaining(float("inf"), float("inf"))
+        if self.pilot.n < 2:
+            return Remaining(float("nan"), float("nan"))
+        error = at.sampling_error(step)
+        found = Remaining.of(factor, score, error, phi)
+        if found.distance > _CLOSE and self.model.likelihood.n_predictors == 1:
+            found = Remaining.of(factor, score, error, phi, at.effective_rows(step, factor))
+        if at.rows is self.pilot.rows:
+            return found
+        more = Remaining.of(factor, at.omitted(step)[0], None, phi)
+        gained = more.decrement if at.misses(step, factor) else 0.0  # otherwise it is noise
+        return Remaining(found.decrement + gained, found.distance + more.distance)
 
-    def sampling_decrement(self, step: np.ndarray, factor: Factor) -> float:
-        """Return the expected λ² at the corrected step, from the spread of the pilot rows' corrections.
+    def misses(self, step: np.ndarray, factor: Factor) -> bool:
+        """Return whether means leave out more than the noise that they are to keep out, as wrong means do."""
+        omitted, noise = self.omitted(step)
+        return factor.decrement(omitted) > _BEYOND_NOISE * factor.expected_decrement(noise)
 
-        The corrected step zeroes the score as the pilot extrapolates it, so that estimate would be 0 by
-        construction.  What is left is the sampling error of (N/n)Σrᵢ, rᵢ the part of row i's score that
-        is not linear in δ: E λ² = tr(I⁻¹ Var), with the finite-population factor 1 − n/N.  Where means stand for
-        responses, rᵢ is their part alone, and that of the noise of all rows is added.
+    def omitted(self, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the score that means in the place of responses leave out, as the pilot tells it, and its variance.
+
+        It is next to nothing where the means of the model are those of the data, and the step times the observed
+        information less the expected one where they are not.
         """
-        model, pilot, coef = self.model, self.pilot, self.coef
-        if pilot.n < 2:
-            return float("nan")
-        free = model.free
+        pilot, top = self.pilot, self._top
+        score, square = np.zeros(len(step)), np.zeros((len(step), len(step)))
+        for (part, observed), (_, expected) in zip(
+            self._remainders(pilot.rows, step), self._remainders(self.rows, step), strict=True
+        ):
+            rest = (observed - expected) / top
+            variance = pilot.inclusion.take(part.rows).variance
+            sums, gram = part.weighted_sum_and_gram(rest, variance * np.square(rest))
+            score += sums.ravel()
+            square += gram
+        return pilot.ratio * top * score, (pilot.ratio * top) ** 2 * square
+
+    def sampling_error(self, step: np.ndarray) -> np.ndarray:
+        """Return the variance of the score that the pilot rows foretell at β + δ, of shape (d, d).
+
+        It is that of Σ rᵢ/πᵢ, rᵢ the part of row i's score that is not linear in δ:  Σ_h N_h²/n_h (1 − n_h/N_h) Cov_h,
+        where the rows of strata that are drawn more densely than others are not centered.  Where means stand for
+        responses, rᵢ is their part alone, and the variance of the noise of all rows is added, which is
+        Σᵢ ((yᵢ − μᵢ)Δqᵢ)²xᵢxᵢ', q = μ'/V.
+        """
+        pilot, free, draw = self.pilot, self.model.free, self.pilot.inclusion
         total, square = np.zeros(len(free)), np.zeros((len(free), len(free)))
-        # Weights count as shares of the largest, whose square could overflow.
-        top = 1.0 if pilot.rows.weights is None else float(pilot.rows.weights.max()) or 1.0
-        with np.errstate(all="ignore"):
-            for part, change in remainders(self.rows, model, coef, step):
-                rest = change / top
-                sums, gram = part.weighted_sum_and_gram(rest, products(rest))
-                total += sums.T.ravel()
-                square += gram
+        top = self._top
+        for part, change in self._remainders(self.rows, step):
+            rest, here = change / top, draw.take(part.rows)
+            spread = (rest.T * np.sqrt(here.variance)).T
+            sums, gram = part.weighted_sum_and_gram((rest.T * here.base).T, products(spread))
+            total += sums.T.ravel()
+            square += gram
         total, square = total[free], square[np.ix_(free, free)]
-        n, ratio = pilot.n, pilot.ratio
-        spread = (square - np.outer(total, total) / n) * n / (n - 1)
-        sampled = factor.expected_decrement(spread) * top * top * ratio**2 * (1.0 - 1.0 / ratio)
-        return sampled + self._noise_decrement(step, factor)
+        square -= draw.base_variance * np.outer(total, total) / max(draw.n_base, 1)
+        square *= top * top * pilot.ratio**2
+        if self.rows is not pilot.rows:
+            for (part, observed), (_, expected) in zip(
+                self._remainders(pilot.rows, step), self._remainders(self.rows, step), strict=True
+            ):
+                noise = np.square((observed - expected) / top) / draw.take(part.rows).weights
+                square += part.gram(noise) * top * top * pilot.ratio
+        return square
 
-    def _noise_decrement(self, step: np.ndarray, factor: Factor) -> float:
-        """Return what the noise of all rows' responses adds to E λ² where means stand for the pilot's.
+    def effective_rows(self, step: np.ndarray, factor: Factor) -> float:
+        """Return how many pilot rows the sampling error comes from: the degrees of freedom of its estimate."""
+        inverse, shares = np.nan_to_num(factor.inverse()), []
+        for part, change in self._remainders(self.rows, step):
+            variance = self.pilot.inclusion.take(part.rows).variance
+            shares.append(variance * np.square(change / self._top) * part.quadratic_forms(inverse))
+        each = np.concatenate(shares)
+        return float(each.sum() ** 2 / np.square(each).sum()) if each.any() else np.inf
 
-        Σᵢ (yᵢ − μᵢ)Δqᵢxᵢ, q = μ'/V, has mean 0 over all rows and variance (N/n)Σ((yᵢ − μᵢ)Δqᵢ)²xᵢxᵢ' of the pilot's.
-        """
-        if self.rows is self.pilot.rows:
-            return 0.0
-        top = 1.0 if self.rows.weights is None else float(self.rows.weights.max()) or 1.0
-        square = np.zeros((len(factor.kept), len(factor.kept)))
+    @property
+    def _top(self) -> float:
+        """The largest weight, of which weights count as shares: their squares could overflow."""
+        return 1.0 if self.rows.weights is None else float(self.rows.weights.max()) or 1.0
+
+    def _remainders(self, rows: Rows, step: np.ndarray) -> Iterator[tuple[Slice, np.ndarray]]:
         with np.errstate(all="ignore"):
-            found = zip(
-                *(remainders(rows, self.model, self.coef, step) for rows in (self.pilot.rows, self.rows)), strict=True
-            )
-            for (part, observed), (_, expected) in found:
-                square += part.gram(np.square((observed - expected) / top))
-        return factor.expected_decrement(square) * top * top * self.pilot.ratio
+            yield from remainders(rows, self.model, self.coef, step)

@@ -33,7 +33,6 @@ __all__ = ["AlphaNewton", "AlphaSums", "alpha_sums", "at_bound", "pilot_alpha", 
 BOUNDS = (-np.log(1e6), np.log(1e8))
 
 
-_SHORT = 1e-3  # a step in t that is no way to a bound
 _ROUNDED = 2.0  # how far from Poisson the derivatives in t are all rounding
 
 
@@ -77,10 +76,11 @@ class AlphaSums(Sums):
 
 @dataclass(frozen=True, slots=True)
 class AlphaNewton:
-    """The rule of ascents in (β, t): scoring steps, until λ² is small or t at a bound."""
+    """The rule of ascents in (β, t): scoring steps, until λ² is small and t moves by `short`, or is at a bound."""
 
     intercept: bool
     tol: float = 1e-16
+    short: float = 1e-3
 
     def __call__(self, point: np.ndarray, sums: Moments, last: float) -> Move:
         """Return the step from a point, which ends within the bounds of t."""
@@ -90,7 +90,7 @@ class AlphaNewton:
         target[-1] = np.clip(target[-1], *BOUNDS)
         small = decrement <= self.tol * factor.rank or last <= decrement <= ROUNDING * abs(sums.loglik)
         # Towards Poisson the likelihood is flat: nothing is gained by steps that still are long.
-        still = abs(target[-1] - point[-1]) <= _SHORT
+        still = abs(target[-1] - point[-1]) <= self.short
         return Move(target - point, decrement, (small and still) or at_bound(point), factor, target)
 
 
@@ -154,8 +154,8 @@ def alpha_sums(rows: Rows, model: Model, point: np.ndarray) -> AlphaSums:
     return AlphaSums(moments(rows, with_alpha(model, t), coef), score, -second)
 
 
-def pilot_alpha(sample: PilotSample, model: Model) -> np.ndarray:
-    """Return the pilot rows' joint maximum-likelihood estimate of β and t.
+def pilot_alpha(sample: PilotSample, model: Model) -> tuple[np.ndarray, bool]:
+    """Return the pilot rows' joint maximum-likelihood estimate of β and t, and whether it is that of all rows.
 
     Parameters
     ----------
@@ -166,8 +166,10 @@ def pilot_alpha(sample: PilotSample, model: Model) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (d + 1,)
+    point : ndarray of shape (d + 1,)
         β and t.
+    whole : bool
+        Whether the pilot is all rows, and they have such an estimate.
     """
     survey(sample)
     drawn = sample.drawn().rows()
@@ -176,4 +178,5 @@ def pilot_alpha(sample: PilotSample, model: Model) -> np.ndarray:
         return alpha_sums(drawn, model, point).joint
 
     start = np.append(fit_rows(drawn, _with_family(model, Poisson())).coef, 0.0)
-    return climb(Ascent.begin(start, objective(start), AlphaNewton(model.has_intercept), 100), objective).coef
+    found = climb(Ascent.begin(start, objective(start), AlphaNewton(model.has_intercept), 100), objective)
+    return found.coef, found.converged and len(drawn) == sample.n

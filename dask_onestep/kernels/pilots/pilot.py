@@ -9,15 +9,18 @@ import numpy as np
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import finite_rows
 from dask_onestep.kernels.designs.table import is_finite
+from dask_onestep.kernels.likelihood.covariance import products
 from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.inclusion import Inclusion
 from dask_onestep.kernels.pilots.sample import PilotRecord, PilotSample, Survey
 from dask_onestep.kernels.pilots.sampling import survey
 from dask_onestep.kernels.records import Findings, Moments, Record
 from dask_onestep.kernels.rows.checks import oversized_columns
 from dask_onestep.kernels.rows.rows import encode
 from dask_onestep.kernels.rows.slices import slices
+from dask_onestep.kernels.solve.ascent import Ascent
 from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
 
 __all__ = ["TRUST", "PilotFit", "fit_pilot"]
@@ -25,6 +28,10 @@ __all__ = ["TRUST", "PilotFit", "fit_pilot"]
 # An honest pilot lies at a squared distance of about d(N/n − 1) from the MLE, in the metric of the
 # information; ten times that is beyond chance for any d.
 TRUST = 10.0
+# Rows for one of the sample from which a fit of many rows starts.
+_WORTH_A_START = 5
+# Steps at the most of a fit of all rows.
+_MAX_STEPS, _MANY_STEPS = 30, 300
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,16 @@ class PilotFit(Record):
         Their factored information.
     survey : Survey
         What the pass learned of the whole.
+    inclusion : Inclusion
+        How likely each row was to be drawn.
     separated : bool
         Whether the pilot has no MLE, so that `coef` is the penalized fit.
+    whole : bool
+        Whether it is all rows, since they are few, and `coef` their MLE.
+    n_iter : int
+        Steps to it.
+    short : bool
+        Whether other chunks of the same rows would give another pilot, which has more rows of a stratum.
     drawn : PilotRecord or None
         Keys and positions of the rows, and the rows of the table; None of a restricted model.
     """
@@ -54,7 +69,11 @@ class PilotFit(Record):
     moments: Moments
     factor: Factor
     survey: Survey
+    inclusion: Inclusion
     separated: bool = False
+    whole: bool = False
+    n_iter: int = 0
+    short: bool = False
     drawn: PilotRecord | None = None
 
     @property
@@ -73,6 +92,16 @@ class PilotFit(Record):
     def ratio(self) -> float:
         """N/n."""
         return self.survey.n / self.n
+
+    def variance(self, model: Model) -> np.ndarray:
+        """Return the variance of the score of all rows at β̂_p as the pilot tells it, of shape (d, d)."""
+        free = model.free
+        square = np.zeros((len(free), len(free)))
+        for part in slices(self.rows, model):
+            residual = model.likelihood.row_residuals(part, model, self.coef)
+            factors = np.sqrt(self.inclusion.take(part.rows).variance) * (1.0 if part.weights is None else part.weights)
+            square += part.gram(products((residual.T * factors).T))
+        return self.ratio**2 * square[np.ix_(free, free)]
 
     @property
     def reach(self) -> float:
@@ -116,18 +145,37 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
         rows.raise_error()
     assert isinstance(rows, Rows)
     keys = None if model.fixed else drawn.drawn_keys()
+    inclusion = drawn.inclusion
+    assert inclusion is not None
+    if not inclusion.is_simple:
+        rows = replace(rows, weights=inclusion.weights * (1.0 if rows.weights is None else rows.weights))
     if not (complete := _complete(rows)).all():
-        return _at(np.zeros(len(model.names)), rows.take(complete), model, known)
+        return _at(np.zeros(len(model.names)), rows.take(complete), model, known, inclusion.take(complete))
+    whole = len(rows) == known.n <= sample.size.whole
     try:
-        fit = fit_rows(rows, model)
+        fit = _fit_whole(rows, model) if whole else fit_rows(rows, model)
     except ValueError:
         if found := oversized_columns(rows, model):
             replace(found, blocks=()).raise_error()
         raise
+    short = drawn.short and sample.size.total is not None
     if fit.converged:
-        return PilotFit(fit.coef, rows, fit.sums, fit.factor, known, drawn=keys)
+        fitted = PilotFit(fit.coef, rows, fit.sums, fit.factor, known, inclusion, drawn=keys)
+        return replace(fitted, whole=whole, n_iter=fit.n_iter, short=short)
     coef = fit_rows(model.likelihood.with_prior(rows, model, leverages(rows, model)), model).coef
-    return replace(_at(coef, rows, model, known), separated=True, drawn=keys)
+    return replace(_at(coef, rows, model, known, inclusion), separated=True, short=short, drawn=keys)
+
+
+def _fit_whole(rows: Rows, model: Model) -> Ascent:
+    """Return the fit of all rows, from that of every k-th one, which costs little and saves steps."""
+    # Where y is in the observed information scoring steps may leave a share of the way each, of the same size.
+    most = _MAX_STEPS if model.natural else _MANY_STEPS
+    step = int(len(rows) // max(20 * np.sqrt(len(rows)), 50 * len(model.names)))
+    if step >= _WORTH_A_START:
+        part = fit_rows(rows.take(np.arange(0, len(rows), step)), model)
+        if part.converged and (fit := fit_rows(rows, model, part.coef, max_iter=most)).converged:
+            return fit
+    return fit_rows(rows, model, max_iter=most)
 
 
 def _complete(rows: Rows) -> np.ndarray:
@@ -136,10 +184,10 @@ def _complete(rows: Rows) -> np.ndarray:
     return complete if rows.offset is None else complete & np.isfinite(rows.offset)
 
 
-def _at(coef: np.ndarray, rows: Rows, model: Model, known: Survey) -> PilotFit:
+def _at(coef: np.ndarray, rows: Rows, model: Model, known: Survey, inclusion: Inclusion) -> PilotFit:
     sums = moments(rows, model, coef)
     factor = factorize(sums.information, intercept=model.has_intercept)
-    return PilotFit(coef, rows, sums, factor, known)
+    return PilotFit(coef, rows, sums, factor, known, inclusion)
 
 
 def leverages(rows: Rows, model: Model) -> np.ndarray:

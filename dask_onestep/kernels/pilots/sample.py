@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.parts import Rows, taken
+from dask_onestep.kernels.designs.parts import PARTS, Rows, taken
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, stack
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.inclusion import Inclusion
+from dask_onestep.kernels.pilots.strata import Strata, StrataRule
 from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.rows.labels import joined_labels
 from dask_onestep.kernels.rows.rows import hold
@@ -24,7 +26,7 @@ PILOT_BYTES = 64 * 2**20
 
 # No key is above it.
 ALL_KEYS = np.iinfo(np.uint64).max
-_OF_EACH_ROW = ("keys", "positions", "x", "y", "weights", "offset", "raw")
+_OF_EACH_ROW = ("keys", "positions", *PARTS, "raw")
 # Rows held beyond those that may be needed, as a share, from which on they are let go: it copies the others.
 _WORTH_LETTING_GO = 1.25
 
@@ -46,16 +48,31 @@ class PilotSize:
         Number of coefficients.
     total : int or None
         N, where it is known beforehand and no row can be dropped.
+    whole : int
+        An automatic pilot is all rows if these are at most so many.
+    hold : int
+        Rows that a block holds for that; one with more is sampled, so that no large table travels.
+    strata : StrataRule or None
+        Strata of which an automatic pilot that is not all rows has more than their share.
     """
 
     rule: str | int | float
     d: int
     total: int | None = None
+    whole: int = 0
+    hold: int = 0
+    strata: StrataRule | None = None
 
     def rows(self, n: int) -> int:
         """Return the pilot's size for n usable rows."""
+        return n if n <= self.whole else self.sampled(n)
+
+    def sampled(self, n: int) -> int:
+        """Return the size of a pilot that is not simply all of n rows."""
         if isinstance(self.rule, str):
             size = max(20 * math.sqrt(n), 50 * self.d)
+            if self.whole:  # more than half of a table that is too large for memory is no small sample
+                size = min(size, max(n / 2, 20 * self.d))
         elif isinstance(self.rule, int):
             size = self.rule
         else:
@@ -71,7 +88,7 @@ class PilotSize:
         """
         if n == self.total:
             return self.rows(n)
-        expected = self.rows(n) if self.total is None else self.rows(self.total) * n / max(self.total, 1)
+        expected = self.sampled(n) if self.total is None else self.rows(self.total) * n / max(self.total, 1)
         return min(n, _surely(expected))
 
     def bound(self) -> int | None:
@@ -122,7 +139,7 @@ class PilotSample(Record):
         Keys of the rows held.
     positions : ndarray of shape (m, 2) of int64
         (0, global row number) of the rows held, or (block, row in block) if sizes are unknown.
-    x, y, weights, offset : ndarray or None
+    x, y, weights, offset, groups : ndarray or None
         The rows held, as in `Rows`.
     cutoff : int
         No row seen with a key below it was let go.
@@ -130,6 +147,12 @@ class PilotSample(Record):
         Whether any row seen has a weight that is not zero.
     raw : DataFrame or None
         The rows held as the table has them, of a model with a design.
+    strata : Strata or None
+        What is known of strata, until the pilot is drawn.
+    inclusion : Inclusion or None
+        How likely each row of the pilot was drawn, once it is.
+    short : bool
+        Whether the pilot, once it is drawn, lacks rows of a stratum that blocks let go.
     """
 
     size: PilotSize
@@ -142,9 +165,13 @@ class PilotSample(Record):
     y: np.ndarray
     weights: np.ndarray | None
     offset: np.ndarray | None
+    groups: np.ndarray | None = None
     cutoff: int = int(ALL_KEYS)
     has_weight: bool = True
     raw: pd.DataFrame | None = None
+    strata: Strata | None = None
+    inclusion: Inclusion | None = None
+    short: bool = False
 
     def __add__(self, other: PilotSample) -> PilotSample | Findings:
         return self.join(other)
@@ -164,15 +191,26 @@ class PilotSample(Record):
         """
         parts = (self, *others)
         n = sum(part.n for part in parts)
-        cutoff, chosen = min(part.cutoff for part in parts), None
-        enough, held = self.size.enough(n), sum(len(part.keys) for part in parts)
-        if held > (enough if n == self.size.total else _WORTH_LETTING_GO * enough):
-            bound = np.partition(np.concatenate([part.keys for part in parts]), enough)[enough]
-            cutoff, chosen = min(cutoff, int(bound)), [np.flatnonzero(part.keys < bound) for part in parts]
         shown = [part.labels for part in parts if part.labels is not None]
         labels = joined_labels(shown) if shown else None
         if isinstance(labels, Findings):
             return labels
+        cutoff, chosen, strata, wanted = min(part.cutoff for part in parts), None, None, np.empty(0, np.intp)
+        keys = np.concatenate([part.keys for part in parts])
+        whole = len(keys) == n <= self.size.whole
+        enough = n if whole else self.size.enough(n)
+        if self.size.strata is not None and not whole:
+            known = [part.known_strata() for part in parts]
+            size = self.size.sampled(n) if n == self.size.total else 0
+            strata, wanted = Strata.joined(known, keys, np.concatenate([part.y for part in parts]), labels, size)
+        if len(keys) > (enough if n == self.size.total else _WORTH_LETTING_GO * enough) + len(wanted):
+            bound = np.partition(keys, enough)[enough]
+            held = keys < bound
+            held[wanted] = True
+            if not held.all():
+                cutoff = min(cutoff, int(bound))
+                chosen = [np.flatnonzero(each) for each in np.split(held, np.cumsum([len(p.keys) for p in parts])[:-1])]
+                strata = None if strata is None else strata.take(np.flatnonzero(held))
         return PilotSample(
             self.size,
             n,
@@ -180,12 +218,26 @@ class PilotSample(Record):
             labels,
             cutoff=cutoff,
             has_weight=any(part.has_weight for part in parts),
+            strata=strata,
             **{name: _joined([getattr(part, name) for part in parts], chosen) for name in _OF_EACH_ROW},
         )
 
-    def _take(self, index: np.ndarray, cutoff: int) -> PilotSample:
+    def known_strata(self) -> Strata:
+        """Return the strata, which are not looked at as long as all rows seen are held."""
+        if self.strata is not None:
+            return self.strata
+        assert self.size.strata is not None
+        rows = replace(self.rows(), raw=self.raw)
+        return Strata.of(self.size.strata, rows, self.labels, int(ALL_KEYS), lambda: self.keys)[0]
+
+    def _take(self, index: np.ndarray, inclusion: Inclusion) -> PilotSample:
         parts: dict[str, Any] = {name: taken(getattr(self, name), index) for name in _OF_EACH_ROW}
-        return replace(self, cutoff=cutoff, **parts)
+        return replace(self, strata=None, inclusion=inclusion, **parts)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all rows seen are held."""
+        return len(self.keys) == self.n
 
     def drawn(self) -> PilotSample:
         """Return exactly the pilot's rows.
@@ -201,26 +253,32 @@ class PilotSample(Record):
             If a block let go of a row that belongs to the pilot: less likely than 1e-20, and never
             silent.
         """
-        count = self.size.rows(self.n)
+        count = self.size.rows(self.n) if self.complete else self.size.sampled(self.n)
+        simple = Inclusion.simple(count, max(self.n, 1))
         if not count:
-            return self._take(np.arange(0), self.cutoff)
+            return self._take(np.arange(0), simple)
         greatest = np.partition(self.keys, count - 1)[count - 1] if len(self.keys) >= count else ALL_KEYS
         if len(self.keys) < count or int(greatest) > self.cutoff:
             raise RuntimeError(
                 "A block let go of a row that belongs to the pilot; fit again with another random_state."
             )
         if len(self.keys) == count:
-            return self
+            return replace(self, strata=None, inclusion=simple)
+        if self.size.strata is not None:
+            known = self.known_strata()
+            index, inclusion, short = known.drawn(self.keys, self.y, self.labels, count, self.n, int(greatest))
+            return replace(self._take(index, inclusion), short=short)
         # Two equal keys, one chance in 1e19, would be a row too many.
-        return self._take(np.flatnonzero(self.keys <= greatest)[:count], self.cutoff)
+        return self._take(np.flatnonzero(self.keys <= greatest)[:count], simple)
 
     def rows(self) -> Rows:
         """Return the rows held as one block."""
-        return Rows(self.x, self.y, self.weights, self.offset)
+        return Rows(self.x, self.y, self.weights, self.offset, self.groups)
 
     def drawn_keys(self) -> PilotRecord:
         """Return what a fit keeps of the sample besides the rows that it is fitted to."""
-        return PilotRecord(self.n, self.keys, self.positions, raw=self.raw)
+        known = None if self.inclusion is None or self.inclusion.is_simple else self.inclusion.probabilities
+        return PilotRecord(self.n, self.keys, self.positions, weights=self.weights, raw=self.raw, probabilities=known)
 
     def held(self, model: Model) -> PilotSample:
         """Return the sample as a restricted model sees it, its fixed columns moved into the offset."""
@@ -237,11 +295,13 @@ class PilotRecord(Record):
     n : int
         N, the usable rows it was drawn from.
     keys : ndarray of shape (m,) of uint64
-        Keys, the smallest of all.
+        Keys, the smallest of all, or of all in a stratum.
     positions : ndarray of shape (m, 2) of int64
         (0, global row number), or (block, row in block) where chunk sizes are unknown.
     x : ndarray, SplitMatrix or None
         Covariates, where X is a matrix.
+    probabilities : ndarray of shape (m,) or None
+        How likely each row was to be drawn, where these are not all alike.
     y, weights, offset : ndarray of shape (m,) or None
         Response, or labels as they are, weights and offset.
     raw : DataFrame or None
@@ -256,6 +316,7 @@ class PilotRecord(Record):
     weights: np.ndarray | None = None
     offset: np.ndarray | None = None
     raw: pd.DataFrame | None = None
+    probabilities: np.ndarray | None = None
 
     @property
     def has_rows(self) -> bool:
@@ -273,12 +334,14 @@ class PilotRecord(Record):
         """Return the record with its rows, unless they are too many; y is decoded to the labels it had."""
         y = rows.y if classes is None else classes[rows.y.astype(np.intp)]
         x = None if self.raw is not None else rows.x
-        kept = replace(self, x=x, y=y, weights=rows.weights, offset=rows.offset)
+        kept = replace(self, x=x, y=y, offset=rows.offset)  # weights are the table's own
         return kept if kept.row_bytes <= PILOT_BYTES else self.without_rows()
 
     def without_rows(self) -> PilotRecord:
-        """Return the record with keys and positions only."""
-        return PilotRecord(self.n, self.keys, self.positions)
+        """Return the record with keys and positions only, and without these where the pilot is all rows."""
+        if len(self.keys) == self.n:
+            return PilotRecord(self.n, self.keys[:0], self.positions[:0])
+        return PilotRecord(self.n, self.keys, self.positions, probabilities=self.probabilities)
 
     def require_rows(self) -> None:
         """Raise if the rows are not kept.
@@ -303,6 +366,8 @@ def _joined(parts: Sequence[Any], chosen: Sequence[np.ndarray] | None) -> Any:
     if isinstance(parts[0], pd.DataFrame):
         frames = parts if chosen is None else [taken(part, index) for part, index in zip(parts, chosen, strict=True)]
         return pd.concat(frames, ignore_index=True)
+    if len({getattr(part.dtype, "kind", "") in "biuf" for part in parts}) > 1:
+        parts = [part.astype(object) for part in parts]  # numbers beside words would turn into words
     if chosen is None:
         return stack(parts)
     if not all(isinstance(part, np.ndarray) and part.dtype == parts[0].dtype for part in parts):

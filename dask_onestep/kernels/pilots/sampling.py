@@ -1,17 +1,21 @@
-"""The pilot: a simple random sample without replacement, drawn inside the blocks.
+"""The pilot: a random sample without replacement, drawn inside the blocks.
 
-Every row has a key (`dask_onestep.kernels.pilots.keys`); the pilot of n rows is the n smallest.  Any chunking of the
-same rows draws the same pilot.  Where chunk sizes are unknown it depends on the chunking, though not on the scheduler.
+Every row has a key (`dask_onestep.kernels.pilots.keys`); the pilot of n rows is the n smallest, and besides the
+smallest of each stratum that is rare (`dask_onestep.kernels.pilots.strata`).  Any chunking of the same rows draws the
+same pilot.  Where chunk sizes are unknown it depends on the chunking, though not on the scheduler.
 """
 
 from __future__ import annotations
+
+from functools import cache, partial
 
 import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.keys import keys_below, smallest_keys
-from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize, Survey
+from dask_onestep.kernels.pilots.keys import keys_below, row_keys, smallest_keys
+from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSample, PilotSize, Survey
+from dask_onestep.kernels.pilots.strata import Strata
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows.labels import block_labels, check_classes
 from dask_onestep.kernels.rows.rows import kernel
@@ -92,11 +96,22 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
     PilotSample
         The candidates.
     """
-    bound = size.bound()
-    if bound is None:
+    bound, everything, strata = size.bound(), int(ALL_KEYS), None
+    if bound is None and len(rows) <= size.hold:
+        (index, keys), cutoff = keys_below(seed, rows, everything), everything
+    elif bound is None:
         index, keys, cutoff = smallest_keys(seed, rows, size.enough(len(rows)))
     else:
         (index, keys), cutoff = keys_below(seed, rows, bound), bound
+    if size.strata is not None and len(index) < len(rows):
+        strata, wanted = Strata.of(size.strata, rows, labels, cutoff, cache(partial(row_keys, seed, rows)))
+        held = np.zeros(len(rows), bool)
+        held[index] = True
+        if not held[wanted].all():
+            held[wanted] = True
+            index = np.flatnonzero(held)
+            keys = row_keys(seed, rows)[index]
+        strata = strata.take(index)
     local = index if rows.kept is None else rows.kept[index]
     positions = np.empty((len(index), 2), dtype=np.int64)
     positions[:, 0] = 0 if rows.start is not None else rows.number
@@ -113,9 +128,11 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
         taken.y,
         taken.weights,
         taken.offset,
+        taken.groups,
         cutoff,
         rows.weights is None or bool(rows.weights.any()),
         None if rows.raw is None else rows.raw.iloc[local],
+        strata,
     )
 
 

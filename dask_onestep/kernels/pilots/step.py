@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.curvature import Curvature
+from dask_onestep.kernels.pilots.curvature import Curvature, Remaining
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent, climb
@@ -18,6 +18,8 @@ __all__ = ["UNUSABLE", "Step", "arrive", "shorten"]
 # λ² per coefficient from which on an estimate is of no use for inference, being two standard errors
 # from the MLE.
 UNUSABLE = 4.0
+# The score tells the distance to first order.
+_CURVED = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,9 @@ class Step(Record):
         scaled up, where the foretold one is not positive.
     decrement : float
         λ² at `coef`, estimated from the pilot rows.
+    distance : float
+        An upper bound (95 %) of the distance of `coef` from the MLE: the greatest of all coefficients' in standard
+        errors.
     shortened : bool
         Whether the step was shortened because it overshot.
     fell_back : bool
@@ -54,6 +59,7 @@ class Step(Record):
     coef: np.ndarray
     ahead: Moments
     decrement: float
+    distance: float
     shortened: bool = False
     fell_back: bool = False
     retreated: bool = False
@@ -63,14 +69,23 @@ class Step(Record):
         """What sampling error makes of a squared distance in information units: d·φ̂."""
         return self.factor.rank * self.ahead.phi
 
+    @classmethod
+    def arrived(cls, coef: np.ndarray, sums: Moments, factor: Factor) -> Step:
+        """Return none at all: a point where a pass was made is the estimate."""
+        left = Remaining.of(factor, sums.score, None, sums.phi)
+        return cls(coef, sums, factor, coef, sums, left.decrement, _CURVED * left.distance)
+
+    def is_close(self, tol: float, beyond: float = 1.0) -> bool:
+        """Return whether it leads to within √tol standard errors of the MLE, the bound being at most `beyond`·√tol."""
+        return self.decrement <= tol * self.unit and self.distance <= beyond * np.sqrt(tol)
+
     @property
-    def distance(self) -> float:
-        """How far from the MLE the step is expected to end, in standard errors: √(λ²/(dφ̂))."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return float(np.sqrt(np.divide(self.decrement, self.unit)))
+    def exact(self) -> bool:
+        """Whether a pass was made at `coef`, so that nothing is foretold."""
+        return np.array_equal(self.coef, self.start)
 
 
-def arrive(curvature: Curvature, factor: Factor, step: np.ndarray) -> Step | None:
+def arrive(curvature: Curvature, factor: Factor, step: np.ndarray, *, at_maximum: bool = False) -> Step | None:
     """Return where a step leads once it no longer overshoots.
 
     Parameters
@@ -81,6 +96,8 @@ def arrive(curvature: Curvature, factor: Factor, step: np.ndarray) -> Step | Non
         The factored information there.
     step : ndarray of shape (d,)
         δ.
+    at_maximum : bool
+        Whether it is the corrected step, which leads to the foretold maximum.
 
     Returns
     -------
@@ -91,7 +108,6 @@ def arrive(curvature: Curvature, factor: Factor, step: np.ndarray) -> Step | Non
     if reached.stopped and not curvature(reached.step).is_finite():
         return None
     step, shortened, ahead = reached.coef, reached.cut or reached.stopped, reached.sums
-    decrement = curvature.foretold_decrement(step, factor)
     sums, intercept = curvature.sums, curvature.model.has_intercept
     information = ahead.information
     if not (factorize(information, intercept=intercept).kept == factor.kept).all():
@@ -99,7 +115,8 @@ def arrive(curvature: Curvature, factor: Factor, step: np.ndarray) -> Step | Non
     ahead = replace(ahead, information=information)
     if ahead.pearson is not None and not ahead.pearson > 0:
         ahead = replace(ahead, pearson=curvature.scaled_pearson(step))
-    return Step(curvature.coef, sums, factor, curvature.coef + step, ahead, decrement, shortened)
+    left = curvature.remaining(step, factor, ahead.phi, at_maximum=at_maximum and not shortened)
+    return Step(curvature.coef, sums, factor, curvature.coef + step, ahead, left.decrement, left.distance, shortened)
 
 
 def shorten(model: Model, pilot: PilotFit, step: Step, part: np.ndarray) -> Step:

@@ -1,0 +1,384 @@
+"""Strata of which the pilot holds more rows than their share: rare classes and levels, and extreme rows of columns.
+
+All strata use the same keys: of each the rows with the smallest ones are drawn.  A row that several strata have is
+therefore drawn with the greatest of their probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.designs.terms import Factor, is_numeric
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.inclusion import Inclusion
+from dask_onestep.kernels.records import Record
+
+__all__ = ["Strata", "StrataRule"]
+
+_EVERY_KEY = np.iinfo(np.uint64).max
+# Rows of a class, of which so many are drawn if a simple random sample is expected to have fewer than the second.
+_OF_CLASS, _FEW_OF_CLASS = 5000, 1000
+# Rows of all levels by class together; of each at least and at most; and how many levels a factor may have.
+_OF_LEVELS, _OF_LEVEL, _MAX_LEVELS = 10_000, (20, 500), 1000
+# Extreme rows at both ends of all columns together, and of each.
+_OF_TAILS, _OF_TAIL = 2000, (5, 100)
+# Rows of a simple sample for which these numbers are meant.
+_LARGE = 20_000
+# A stratum that has less than this share of a block is held as if it were rare everywhere.
+_RARE = 0.05
+# Of so many rows one is looked at to see where the lowest values are.
+_EVERY = 64
+# A stratum has to be drawn by so much more densely than all rows to be one.
+_WORTH = 1.2
+
+# Factor, level and label; for a whole class the factor is -1.
+Cell = tuple[int, int, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StrataRule:
+    """What the strata are.
+
+    Attributes
+    ----------
+    factors : tuple of (Factor, Index)
+        Factors with their levels.
+    numbers : tuple of str
+        Columns of the table whose extreme rows are drawn.
+    classify : bool
+        Whether y holds labels; other responses are 0 or not.
+    n_classes : int
+        How many there are.
+    n_blocks : int
+        Blocks that the table has.
+    """
+
+    factors: tuple[tuple[Factor, pd.Index], ...]
+    numbers: tuple[str, ...]
+    classify: bool
+    n_classes: int
+    n_blocks: int
+
+    @classmethod
+    def of(cls, model: Model, n_blocks: int) -> StrataRule | None:
+        """Return the rule for a model; None where strata bring nothing, as one step is exact from any pilot."""
+        if model.quadratic:
+            return None
+        factors: tuple[tuple[Factor, pd.Index], ...] = ()
+        numbers: tuple[str, ...] = ()
+        if (design := model.design) is not None:
+            factors = tuple((factor, levels) for factor, levels in design.levels if len(levels) <= _MAX_LEVELS)
+            coded = {name for factor, _ in design.levels for name in factor.columns}
+            numbers = tuple(name for name in design.terms.columns if name not in coded)
+        return cls(factors, numbers, model.classify, model.n_classes if model.classify else 2, n_blocks)
+
+    @property
+    def of_level(self) -> int:
+        """Rows of each level by class."""
+        groups = self.n_classes * sum(len(levels) for _, levels in self.factors)
+        return int(np.clip(_OF_LEVELS // max(groups, 1), *_OF_LEVEL))
+
+    def quota(self, factor: int, size: int = _LARGE) -> tuple[int, int]:
+        """Return how many rows of a stratum are drawn, if a simple sample is expected to have fewer than the second.
+
+        Small samples have less in proportion.
+        """
+        share = min(size / _LARGE, 1.0)
+        most, few = (_OF_CLASS, _FEW_OF_CLASS) if factor < 0 else (self.of_level, self.of_level)
+        return max(int(share * most), 5), max(int(share * few), 5)
+
+    def of_tail(self, size: int = _LARGE) -> int:
+        """Return how many extreme rows are drawn at each end of a column."""
+        most = int(np.clip(_OF_TAILS // (2 * (len(self.numbers) + 2)), *_OF_TAIL))
+        return max(int(min(size / _LARGE, 1.0) * most), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Strata(Record):
+    """What a sample knows of the strata.
+
+    Attributes
+    ----------
+    rule : StrataRule
+        What they are.
+    levels : ndarray of shape (m, F) of int32
+        The level of each factor of the rows held.
+    tails : ndarray of shape (m, E)
+        The columns of which extremes are drawn, offset and weights among them, of the rows held.
+    counts : dict
+        Rows seen of each stratum.
+    cutoffs : dict
+        No row seen of a stratum with a key below it was let go.
+    """
+
+    rule: StrataRule
+    levels: np.ndarray
+    tails: np.ndarray
+    counts: dict[Cell, int]
+    cutoffs: dict[Cell, int]
+
+    @classmethod
+    def of(
+        cls, rule: StrataRule, rows: Rows, labels: np.ndarray | None, cutoff: int, keys: Callable[[], np.ndarray]
+    ) -> tuple[Strata, np.ndarray]:
+        """Return the strata of a block, and the rows of it that they want held besides those of the simple sample.
+
+        Parameters
+        ----------
+        rule : StrataRule
+            What they are.
+        rows : Rows
+            The block.
+        labels : ndarray or None
+            Its labels, of a classification.
+        cutoff : int
+            No row with a key below it is let go anyway.
+        keys : callable
+            The keys of all rows, which are made only if they are needed.
+
+        Returns
+        -------
+        strata : Strata
+            Of all rows.
+        wanted : ndarray of int
+            Rows to be held.
+        """
+        found = cls(rule, _levels(rule, rows), _tails(rule, rows), {}, {})
+        wanted, share = [found.extremes()], cutoff / _EVERY_KEY
+        for factor, ids, cells in found.groups(rows.y, labels):
+            seen = _counted(ids, len(cells))
+            most = rule.quota(factor)[0]
+            part = min(most, max(2 * most // rule.n_blocks, 10))
+            held = np.where(seen < _RARE * len(ids), most, np.where(share * seen < part / 2, part, 0))
+            ends = [cutoff] * len(cells)
+            if held.any() and cutoff < _EVERY_KEY:
+                able = np.flatnonzero(held[ids] > 0)
+                index, more = _smallest(keys()[able], ids[able], held)
+                wanted.append(able[index])
+                ends = [max(end, cutoff) if most else cutoff for end, most in zip(more, held, strict=True)]
+            found.counts.update(zip(cells, seen.tolist(), strict=True))
+            found.cutoffs.update(zip(cells, ends, strict=True))
+        return found, np.concatenate(wanted)
+
+    @classmethod
+    def joined(
+        cls, parts: Sequence[Strata], keys: np.ndarray, y: np.ndarray, labels: np.ndarray | None, size: float = 0
+    ) -> tuple[Strata, np.ndarray]:
+        """Return the strata of several samples, one after the other, and the rows of them that are wanted.
+
+        Parameters
+        ----------
+        parts : sequence of Strata
+            Of the samples.
+        keys : ndarray of shape (m,) of uint64
+            The keys of all rows held.
+        y : ndarray of shape (m,)
+            Their responses.
+        labels : ndarray or None
+            The labels of all.
+        size : float
+            Rows of a simple random sample, if these are all samples there are.
+
+        Returns
+        -------
+        strata : Strata
+            Of all rows held.
+        wanted : ndarray of int
+            Rows to be held further on.
+        """
+        counts: dict[Cell, int] = {}
+        cutoffs: dict[Cell, int] = {}
+        for part in parts:
+            for cell, count in part.counts.items():
+                counts[cell] = counts.get(cell, 0) + count
+                cutoffs[cell] = min(cutoffs.get(cell, _EVERY_KEY), part.cutoffs[cell])
+        found = cls(
+            parts[0].rule,
+            np.concatenate([part.levels for part in parts]),
+            np.concatenate([part.tails for part in parts]),
+            counts,
+            cutoffs,
+        )
+        wanted = [found.extremes()]
+        total = max(sum(count for (factor, _, _), count in counts.items() if factor < 0), 1)
+        for factor, ids, cells in found.groups(y, labels):
+            most, few = found.rule.quota(factor)
+            if size and all(counts[cell] * size / total >= min(few, counts[cell]) for cell in cells):
+                continue  # a simple random sample has enough of each
+            ends = np.array([cutoffs[cell] for cell in cells], dtype=np.uint64)
+            able = np.flatnonzero(keys < ends[ids]) if len(cells) else np.empty(0, np.intp)
+            index, more = _smallest(keys[able], ids[able], np.full(len(cells), most))
+            wanted.append(able[index])
+            for cell, end in zip(cells, more, strict=True):
+                cutoffs[cell] = min(cutoffs[cell], end)
+        return found, np.concatenate(wanted)
+
+    def take(self, index: np.ndarray) -> Strata:
+        """Return what is known, with some of the rows held."""
+        return replace(self, levels=self.levels[index], tails=self.tails[index])
+
+    def groups(self, y: np.ndarray, labels: np.ndarray | None) -> Iterator[tuple[int, np.ndarray, list[Cell]]]:
+        """Yield each classification of the rows held: its factor, the group of each row, and the groups' cells."""
+        if not self.rule.classify:
+            shown, of_class = np.array([False, True]), (y != 0).view(np.uint8)
+        else:
+            assert labels is not None
+            if len(labels) > self.rule.n_classes:  # which is an error, or to be fitted anew
+                return
+            shown = labels
+            of_class = (y == labels[-1]).view(np.uint8) if len(labels) == 2 else pd.Index(labels).get_indexer(y)
+        yield -1, of_class, [(-1, 0, label) for label in shown.tolist()]
+        for factor, (_, levels) in enumerate(self.rule.factors):
+            cells = [(factor, level, label) for level in range(len(levels)) for label in shown.tolist()]
+            yield factor, self.levels[:, factor] * len(shown) + of_class, cells
+
+    def extremes(self, size: int = _LARGE, *, final: bool = False) -> np.ndarray:
+        """Return the most extreme of the rows held, at both ends of each column; of equal ones the first.
+
+        In the end columns that are constant have no extremes; before they may be constant in a block only.
+        """
+        most, found = self.rule.of_tail(size), [np.empty(0, np.intp)]
+        for column in self.tails.T:
+            if final and column.min(initial=np.inf) == column.max(initial=-np.inf):
+                continue
+            for values in (column, -column):
+                if len(values) <= most:
+                    found.append(np.arange(len(values)))
+                    continue
+                low = _lowest(values, most)
+                bound = np.partition(values[low], most - 1)[most - 1]
+                below = low[values[low] < bound]
+                found += [below, low[values[low] == bound][: most - len(below)]]
+        return np.concatenate(found)
+
+    def drawn(
+        self, keys: np.ndarray, y: np.ndarray, labels: np.ndarray | None, size: int, total: int, greatest: int
+    ) -> tuple[np.ndarray, Inclusion, bool]:
+        """Return the pilot's rows among those held, and how likely each was.
+
+        Parameters
+        ----------
+        keys : ndarray of shape (m,) of uint64
+            Keys of the rows held.
+        y : ndarray of shape (m,)
+            Their responses.
+        labels : ndarray or None
+            The labels of all.
+        size : int
+            Rows that a simple random sample has.
+        total : int
+            N.
+        greatest : int
+            The greatest key of that sample.
+
+        Returns
+        -------
+        index : ndarray of int
+            The pilot's rows.
+        inclusion : Inclusion
+            Of each.
+        short : bool
+            Whether some block let rows go that belong to a stratum, of which it had many and the others few.
+        """
+        short, simple = False, size / total
+        probability = np.full(len(keys), simple)
+        base_variance = (1.0 - simple) * size / max(size - 1, 1)
+        variance, base = np.full(len(keys), base_variance), np.ones(len(keys))
+        chosen = keys <= greatest
+        for factor, ids, cells in self.groups(y, labels):
+            most, few = self.rule.quota(factor, size)
+            members = np.argsort(ids, kind="stable")
+            ends = np.searchsorted(ids[members], np.arange(len(cells) + 1))
+            for number, cell in enumerate(cells):
+                count = self.counts.get(cell, 0)
+                if not count or count * simple >= min(few, count):
+                    continue
+                own = members[ends[number] : ends[number + 1]]
+                own = own[keys[own] < self.cutoffs[cell]] if self.cutoffs[cell] < _EVERY_KEY else own
+                own = own[np.argsort(keys[own])][:most]
+                short |= len(own) < min(most, count)
+                share = len(own) / count
+                if share < _WORTH * simple:
+                    continue
+                chosen[own] = True
+                drawn = members[ends[number] : ends[number + 1]]
+                denser = drawn[chosen[drawn] & (probability[drawn] < share)]
+                probability[denser], base[denser] = share, 0.0
+                variance[denser] = (1.0 - share) * len(own) / max(len(own) - 1, 1)
+        certain = self.extremes(size, final=True)
+        probability[certain], variance[certain], base[certain], chosen[certain] = 1.0, 0.0, 0.0, True
+        index = np.flatnonzero(chosen)
+        probability = probability[index]
+        weights = len(index) / total / probability
+        return index, Inclusion(probability, weights, variance[index], base[index], size, base_variance), short
+
+
+def _counted(ids: np.ndarray, count: int) -> np.ndarray:
+    if ids.dtype == np.uint8 and count == 2:  # whose bytes are those of booleans
+        ones = int(np.count_nonzero(ids))
+        return np.array([len(ids) - ones, ones])
+    return np.bincount(ids, minlength=count)
+
+
+def _lowest(values: np.ndarray, most: int) -> np.ndarray:
+    """Return some of the rows, in order, the lowest ones among them: of many rows a few tell where these are."""
+    some = values[::_EVERY]
+    rank = 3 * most // _EVERY + 10
+    if len(some) > rank:
+        low = np.flatnonzero(values <= np.partition(some, rank)[rank])
+        if len(low) >= most:
+            return low
+    return np.arange(len(values))
+
+
+def _smallest(keys: np.ndarray, ids: np.ndarray, most: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Return the rows with the smallest keys of each group, and for each a key below which none was left out."""
+    counts = _counted(ids, len(most))
+    # Keys are uniform, so that a bound is known below which all of these lie, and few others to look through.
+    share = (most + 10 * np.sqrt(most) + 10) / np.maximum(counts, 1)
+    bounds = np.where(share < 1, np.minimum(share, 1 - 2.0**-40) * 2.0**64, 0.0).astype(np.uint64)
+    bounds[share >= 1] = _EVERY_KEY
+    able = np.flatnonzero(keys <= bounds[ids]) if len(ids) else np.empty(0, np.intp)
+    able = able[np.lexsort((keys[able], ids[able]))]
+    groups = ids[able]
+    starts = np.searchsorted(groups, np.arange(len(most)))
+    rank = np.arange(len(able)) - starts[groups]
+    next_one = able[rank == most[groups]]
+    ends = bounds.tolist()
+    for row in next_one:
+        ends[ids[row]] = int(keys[row])
+    return able[rank < most[groups]], ends
+
+
+def _levels(rule: StrataRule, rows: Rows) -> np.ndarray:
+    """Return the level of each factor of each row."""
+    if not rule.factors or rows.raw is None:
+        return np.zeros((len(rows), 0), np.int32)
+    frame = rows.raw if rows.kept is None else rows.raw.iloc[rows.kept]
+    return np.column_stack([_codes(factor.values(frame), levels) for factor, levels in rule.factors])
+
+
+def _codes(values: pd.Series, levels: pd.Index) -> np.ndarray:
+    if isinstance(values.dtype, pd.CategoricalDtype) and values.cat.categories.equals(levels):
+        return values.cat.codes.to_numpy(np.int32)
+    same = pd.Index(values.astype(object) if levels.dtype == object else values)
+    return levels.get_indexer(same).astype(np.int32)
+
+
+def _tails(rule: StrataRule, rows: Rows) -> np.ndarray:
+    """Return the columns of which extremes are drawn."""
+    columns = [part for part in (rows.offset, rows.weights) if part is not None]
+    if rule.numbers and rows.raw is not None:
+        frame = rows.raw if rows.kept is None else rows.raw.iloc[rows.kept]
+        # One column each, whatever a block's own dtypes are.
+        columns += [
+            frame[name].to_numpy(np.float64, na_value=np.nan) if is_numeric(frame.dtypes[name]) else np.zeros(len(rows))
+            for name in rule.numbers
+        ]
+    return np.column_stack([np.zeros((len(rows), 0)), *columns])

@@ -1,0 +1,158 @@
+"""Strata of the pilot: who is drawn with which probability, whatever the chunks, and what that makes of sums."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from support import model_of
+
+from dask_onestep import GLMClassifier, OneStep
+from dask_onestep.families import Binomial
+from dask_onestep.kernels.designs.assembly import make_design
+from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.designs.terms import column_terms
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.scores import scores
+from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.curvature import Curvature
+from dask_onestep.kernels.pilots.pilot import fit_pilot
+from dask_onestep.kernels.pilots.sample import PilotSize
+from dask_onestep.kernels.pilots.sampling import sample_rows
+from dask_onestep.kernels.pilots.strata import StrataRule
+from dask_onestep.links import resolve_link
+
+N = 6000
+
+
+def table(seed=0):
+    rng = np.random.default_rng(seed)
+    shares = [0.6, 0.3, 0.09, 0.01]
+    frame = pd.DataFrame({"g": pd.Categorical(rng.choice(list("abcd"), N, p=shares)), "x": rng.standard_t(3, N)})
+    y = (rng.random(N) < np.where(frame["g"] == "d", 0.2, 0.01)).astype(float)
+    return frame, y
+
+
+def designed(frame):
+    terms = column_terms(tuple(frame.columns), True)
+    design = make_design(terms, dict(frame.dtypes), None)
+    return Model(OnePredictor(Binomial(), resolve_link("logit")), design.names, design=design)
+
+
+FRAME, Y = table()
+MODEL = designed(FRAME)
+X = np.asarray(MODEL.design.matrix(FRAME))
+
+
+def rows_of(start, stop, known=True):
+    raw = FRAME.iloc[start:stop]
+    return Rows(X[start:stop], Y[start:stop], start=start if known else None, raw=raw)
+
+
+def drawn(seed, cuts=(0, N), total=N, n_blocks=1):
+    size = PilotSize("auto", len(MODEL.names), total, strata=StrataRule.of(MODEL, n_blocks))
+    parts = [sample_rows(rows_of(*pair), size, seed) for pair in pairwise(cuts)]
+    whole = parts[0].join(*parts[1:]) if len(parts) > 1 else parts[0]
+    return whole.drawn()
+
+
+@given(st.lists(st.integers(0, N), max_size=6), st.booleans())
+@settings(max_examples=15)
+def test_any_chunks_draw_the_same_rows_with_the_same_probabilities(cuts, known):
+    total = N if known else None  # or the size is learned by the pass
+    one, many = drawn(3, total=total), drawn(3, (0, *sorted(cuts), N), total=total)
+    np.testing.assert_array_equal(many.positions, one.positions)
+    np.testing.assert_array_equal(many.inclusion.probabilities, one.inclusion.probabilities)
+
+
+def test_rare_classes_and_levels_and_extreme_rows_are_drawn():
+    pilot = drawn(0)
+    size = pilot.size.sampled(N)
+    share = size / N
+    y, codes = pilot.y, pilot.raw["g"].cat.codes.to_numpy()
+    assert y.sum() > 2 * share * Y.sum()
+    assert (codes == 3).sum() > 2 * share * (FRAME["g"] == "d").sum()
+    ends = np.argsort(FRAME["x"].to_numpy())
+    assert {*ends[:5], *ends[-5:]} <= {*pilot.positions[:, 1]}
+    assert len(pilot.keys) < 2 * size
+
+
+def test_every_row_is_drawn_as_often_as_its_probability_says():
+    draws = 400
+    counts, told = np.zeros(N), np.zeros(N)
+    totals = []
+    for seed in range(draws):
+        pilot = drawn(seed)
+        at, probability = pilot.positions[:, 1], pilot.inclusion.probabilities
+        counts[at] += 1
+        told[at] += 1 / probability
+        totals.append([(1 / probability).sum(), (pilot.y / probability).sum()])
+    # Each row counts once on average: Σ 1/π over the draws that hold it is the number of draws.
+    rare = (Y == 1) | (FRAME["g"] == "d").to_numpy()
+    for rows in (rare, ~rare):
+        z = (told[rows].mean() - draws) / (told[rows].std() / np.sqrt(rows.sum()))
+        assert abs(z) < 4
+    error = np.std(totals, axis=0) / np.sqrt(draws)
+    assert (np.abs(np.mean(totals, axis=0) - [N, Y.sum()]) < 4 * error + 0.02 * np.array([N, Y.sum()])).all()
+
+
+def test_chunks_of_sorted_rows_draw_the_same_pilot(synchronous):
+    """All events lie in the last blocks, which hold as many of them as if other blocks had as many."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200_000, 2)), np.repeat([0.0, 1.0], [198_000, 2_000])
+    positions = []
+    for chunk, passes in ((200_000, 2), (25_000, 4), (3_000, 4)):
+        data = da.from_array(x, chunks=(chunk, 2)), da.from_array(y, chunks=chunk)
+        glm = GLMClassifier(method=OneStep(pilot_bytes=1)).fit(*data)
+        assert glm.n_passes_ == passes  # in one block they are rare; of others the pilot is drawn once more
+        assert glm.record_.pilot.y.sum() == 2000
+        positions.append(glm.record_.pilot.positions)
+    assert all((each == positions[0]).all() for each in positions)
+
+
+def test_nothing_rare_is_a_simple_random_sample():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20_000, 2)), (rng.random(20_000) < 0.4).astype(float)
+    model = model_of("binomial")
+    strata = StrataRule.of(model, 1)
+    plain, stratified = (
+        sample_rows(Rows(x, y), PilotSize("auto", 3, 20_000, strata=rule), 1).drawn() for rule in (None, strata)
+    )
+    np.testing.assert_array_equal(plain.keys, stratified.keys)
+    assert stratified.inclusion.weights == pytest.approx(1.0)
+    assert StrataRule.of(model_of("gaussian"), 1) is None  # one step is exact from any pilot
+
+
+def test_the_variance_of_what_is_foretold_is_that_of_the_draws():
+    rows = rows_of(0, N)
+    coef = moments_at_maximum(rows)
+    step = np.array([0.3, 0.1, -0.2, 0.2, 0.1])
+    exact = scores(rows, MODEL, coef + step).score - scores(rows, MODEL, coef).score
+    exact = exact + moments(rows, MODEL, coef).information @ step
+    found, told = [], []
+    for seed in range(150):
+        pilot = fit_pilot(drawn(seed), MODEL)
+        pilot = replace(pilot, coef=coef, moments=moments(pilot.rows, MODEL, coef))
+        curvature = Curvature(MODEL, pilot, coef, moments(rows, MODEL, coef))
+        foretold = curvature(step).score - curvature.sums.score + curvature.sums.information @ step
+        found.append(foretold - exact)
+        told.append(curvature.sampling_error(step))
+    found, told = np.array(found), np.mean(told, axis=0)
+    kept = np.diag(told) > 1e-9 * np.diag(told).max()
+    ratio = (found.var(axis=0) + found.mean(axis=0) ** 2)[kept] / np.diag(told)[kept]
+    low, high = stats.chi2.ppf([1e-4, 1 - 1e-4], 150) / 150
+    # The rows of dense strata are not centered, so that the variance is told too large rather than too small.
+    assert (ratio < high * 1.3).all()
+    assert (ratio > low / 3).all()
+
+
+def moments_at_maximum(rows):
+    from dask_onestep.kernels.likelihood.maximum import fit_rows
+
+    return fit_rows(rows, MODEL).coef
