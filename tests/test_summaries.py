@@ -151,3 +151,19 @@ def test_a_fitted_estimator_shows_its_verdict_above_the_diagram():
     assert shown.startswith(first)
     with config_context(display="text"):
         assert set(glm._repr_mimebundle_()) == {"text/plain"}
+
+
+def test_overdispersion_is_noted_with_its_remedies(threads):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4000, 2))
+    y = rng.poisson(np.exp(0.5 + x @ [0.3, -0.2]) * rng.gamma(0.3, 1 / 0.3, 4000)).astype(float)
+    glm = GLMRegressor("poisson").fit(x, y)
+    assert "Overdispersion" not in str(glm.summary())  # it is not known without the data
+    text = " ".join(str(glm.summary(x, y)).split())
+    ratio = glm.fit_statistics(x, y).pearson_chi2 / glm.estimate_.df_resid
+    assert f"Overdispersion: the variance of y is about {ratio:.2g} times that of the poisson family" in text
+    assert "cov_type='HC1', or family='negative-binomial'" in text
+    robust = GLMRegressor("poisson", cov_type="HC1").fit(x, y)
+    fine = GLMRegressor("poisson").fit(x, rng.poisson(np.exp(0.5 + x @ [0.3, -0.2])).astype(float))
+    for other, response in ((robust, y), (fine, fine.predict(x).round())):
+        assert "Overdispersion" not in str(other.summary(x, response))

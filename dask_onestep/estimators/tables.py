@@ -18,6 +18,9 @@ from dask_onestep.methods import FitRecord, OneStep, resolve_method
 
 __all__ = ["Reporting"]
 
+# Pearson chi2 over residual df from which on standard errors are too small to be left without remark.
+_OVERDISPERSED = 1.5
+
 
 class Reporting:
     """Coefficient tables, intervals, Wald tests and summaries."""
@@ -153,12 +156,14 @@ class Reporting:
             facts.append(("solver", f"qr (condition {estimate.condition:.1g})"))
         if estimate.n_missing:
             facts.append(("rows dropped", f"{estimate.n_missing:,}"))
+        notes = tuple(with_pointer(category, text) for category, text in estimate.warnings)
         if X is not None:
-            facts += _shown(self.fit_statistics(X, y, sample_weight=sample_weight, offset=offset))  # type: ignore[attr-defined]
+            fit = self.fit_statistics(X, y, sample_weight=sample_weight, offset=offset)  # type: ignore[attr-defined]
+            facts += _shown(fit)
+            notes += _overdispersion(fit, self.record_)
         elif not model.family.has_dispersion:
             # Inside the fit φ is 1, so that for other families this is not the log-likelihood.
             facts.append(_loglik(estimate))
-        notes = tuple(with_pointer(category, text) for category, text in estimate.warnings)
         return Summary(
             self._title(),
             self._verdict(),
@@ -221,6 +226,18 @@ def _loglik(estimate: Any) -> tuple[str, str]:
     if np.isnan(estimate.loglik):
         return name, "unknown"
     return name, f"{estimate.loglik:.2f}" if abs(estimate.loglik) < 1e7 else f"{estimate.loglik:.9g}"
+
+
+def _overdispersion(fit: FitStatistics, record: FitRecord) -> tuple[str, ...]:
+    """Return a note if y varies by far more than the family assumes, and the standard errors rely on the family."""
+    family, ratio = record.model.family, fit.pearson_chi2 / max(fit.df_resid, 1.0)
+    if family.has_dispersion or record.cov_type != "nonrobust" or not ratio > _OVERDISPERSED:
+        return ()
+    counts = ", or family='negative-binomial'" if family.name == "poisson" else ""
+    return (
+        f"Overdispersion: the variance of y is about {ratio:.2g} times that of the {family.name} family (Pearson chi2 "
+        f"per residual df), so the standard errors are too small. Use cov_type='HC1'{counts}.",
+    )
 
 
 def _shown(fit: FitStatistics) -> list[tuple[str, str]]:
