@@ -50,7 +50,9 @@ def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:
     intercept = model.has_intercept
     factor = factorize(sums.information, intercept=intercept)
     kept, usual = factor.kept, max(factor.rank, 1) * sums.phi * max(pilot.ratio - 1.0, 1.0)
-    if factor.decrement(sums.score) > _ABSURD * usual and _is_worse_than_null(model, pilot, sums):
+    # Under other links the null model may be farther in steps, since the log-likelihood is not concave.
+    absurd = model.natural and factor.decrement(sums.score) > _ABSURD * usual
+    if absurd and _is_worse_than_null(model, pilot, sums):
         return False
     if kept.all():
         return True
