@@ -39,8 +39,8 @@ class Estimate:
         λ² at `coef`; NaN where it is not known.  `MLE` has the λ² of its last pass, which the step after it makes
         smaller still, unless a robust covariance took a pass at `coef` itself.
     distance_bound : float
-        An upper bound (95 %) of the distance of `coef` from the MLE, that is of |β̂_j − β̂_MLE,j| in standard errors, the
-        greatest of all coefficients; NaN of methods that do not tell.
+        An upper bound (95 %) of the distance of `coef` from the MLE: that of the coefficient that is farthest, in
+        standard errors; NaN of methods that do not tell.
     loglik : float
         ℓ(β̂) at φ = 1; NaN where it is not known.  For `MLE` that of its last pass, at most half the decrement from the
         maximum.
