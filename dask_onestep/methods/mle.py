@@ -10,10 +10,10 @@ from dask.delayed import Delayed
 
 from dask_onestep.exceptions import NotConvergedWarning
 from dask_onestep.kernels.likelihood.covariance import COV_TYPES
-from dask_onestep.kernels.likelihood.sums import row_log_likelihoods
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.corrected_step import direction
 from dask_onestep.kernels.pilots.pilot import PilotFit
+from dask_onestep.kernels.pilots.poor_pilot import log_likelihood_floor
 from dask_onestep.kernels.pilots.sample import PilotRecord, Survey
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
@@ -240,11 +240,7 @@ def _begin(model: Model, pilot: PilotFit) -> _Start:
     safe = model.likelihood.safe_start(pilot.rows, model)
     if safe is None:
         return _Start(pilot.coef, pilot.survey, sample=pilot.record)
-    logliks = row_log_likelihoods(pilot.rows, model, safe)
-    logliks = logliks if pilot.rows.weights is None else pilot.rows.weights * logliks
-    with np.errstate(all="ignore"):  # where there is no log-likelihood there is no floor
-        floor = pilot.ratio * (logliks.sum() - 4.0 * np.sqrt(pilot.n) * logliks.std())
-    return _Start(pilot.coef, pilot.survey, safe, float(floor) if np.isfinite(floor) else -np.inf, pilot.record)
+    return _Start(pilot.coef, pilot.survey, safe, log_likelihood_floor(model, pilot, safe), pilot.record)
 
 
 def _inside(sums: Moments) -> bool:

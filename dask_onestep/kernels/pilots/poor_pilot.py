@@ -14,7 +14,7 @@ from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.linear_algebra import factorize
 
-__all__ = ["far_off", "is_usable", "misrepresented", "representation", "retreat", "unlike"]
+__all__ = ["far_off", "is_usable", "log_likelihood_floor", "misrepresented", "representation", "retreat", "unlike"]
 
 _SLACK = 1.25  # beyond chance, by which the pilot's information may be off without remark
 # The same for a pilot whose predictions are trusted: a few outlying rows that it lacks have no more information.
@@ -52,8 +52,10 @@ def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:
     kept, usual = factor.kept, max(factor.rank, 1) * sums.phi * max(pilot.ratio - 1.0, 1.0)
     # Under other links the null model may be farther in steps, since the log-likelihood is not concave.
     absurd = model.natural and factor.decrement(sums.score) > _ABSURD * usual
-    if absurd and _is_worse_than_null(model, pilot, sums):
-        return False
+    if absurd:
+        null = model.likelihood.null_coefficients(pilot.rows, model)
+        if sums.loglik < log_likelihood_floor(model, pilot, null):
+            return False
     if kept.all():
         return True
     apart = factorize(
@@ -63,13 +65,28 @@ def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:
     return bool((apart <= kept).all())
 
 
-def _is_worse_than_null(model: Model, pilot: PilotFit, sums: Moments) -> bool:
-    """Return whether the log-likelihood of all rows is below that of no covariates, by more than the pilot may err."""
-    logliks = row_log_likelihoods(pilot.rows, model, model.likelihood.null_coefficients(pilot.rows, model))
+def log_likelihood_floor(model: Model, pilot: PilotFit, coef: np.ndarray) -> float:
+    """Return what the log-likelihood of all rows at β is at least, as the pilot rows, scaled up, tell it.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    pilot : PilotFit
+        The pilot.
+    coef : ndarray of shape (d,)
+        β.
+
+    Returns
+    -------
+    float
+        Four standard errors less; -inf where there is no log-likelihood.
+    """
+    logliks = row_log_likelihoods(pilot.rows, model, coef)
     logliks = logliks if pilot.rows.weights is None else pilot.rows.weights * logliks
     with np.errstate(all="ignore"):
-        floor = pilot.ratio * (logliks.sum() - 4.0 * np.sqrt(pilot.n) * logliks.std())
-    return bool(np.isfinite(floor) and sums.loglik < floor)
+        floor = float(pilot.ratio * (logliks.sum() - 4.0 * np.sqrt(pilot.n) * logliks.std()))
+    return floor if np.isfinite(floor) else -np.inf
 
 
 def representation(pilot: PilotFit, first: Step) -> tuple[float, float]:
