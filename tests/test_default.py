@@ -108,6 +108,9 @@ def test_gaps_and_separation_of_a_small_table_are_said(threads):
     x[5, 1] = np.nan
     with pytest.raises(ValueError, match="NaN or infinity in column x1 \\(1 row\\)"):
         GLMRegressor("poisson").fit(chunked(x, [1000] * 3), chunked(y, [1000] * 3))
+    lazy = GLMRegressor("poisson").fit_delayed(chunked(x, [1000] * 3), chunked(y, [1000] * 3))
+    with pytest.raises(ValueError, match="NaN or infinity in column x1 \\(1 row\\)"):
+        lazy.compute()
     split = (np.nan_to_num(x[:, 0]) > 0).astype(int)
     with pytest.warns(SeparationWarning):
         GLMClassifier().fit(chunked(np.nan_to_num(x), [1000] * 3), chunked(split, [1000] * 3))

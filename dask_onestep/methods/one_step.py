@@ -156,17 +156,18 @@ class OneStep(Method):
     def _draw(self, problem: Problem, seed: int, held: bool) -> Plan:
         """Draw the pilot; of a small table it is all rows, and its estimate is returned besides."""
         whole, hold = self.whole(problem)
-        pilot, learned = yield from draw_pilot(
-            problem, self.pilot_size, seed, searched=False, stratified=True, held=held, whole=whole, hold=hold
-        )
         known = problem.blocks.n_rows if problem.model.missing == "raise" else None
+        last = problem.lazy and known is not None and known <= whole  # no pass follows that would show gaps
+        pilot, learned = yield from draw_pilot(
+            problem, self.pilot_size, seed, searched=last, stratified=True, held=held, whole=whole, hold=hold
+        )
         if not whole or (known is not None and known > whole) or (known is None and problem.lazy):
             return pilot, learned, None
-        if problem.lazy:
+        if last:
             arguments = problem.model, problem.cov_type, pilot, self.tol, seed
             return pilot, learned, problem.apply(_of_whole, *arguments, name="one-step")
         found, again = yield self._look_at_whole(learned, pilot, whole, seed)
-        if again:  # a block has so many rows that it was taken for one of a large table
+        if again and known is None:  # a block has so many rows that it was taken for one of a large table
             pilot, learned = yield from draw_pilot(
                 problem, self.pilot_size, seed, searched=False, stratified=True, whole=whole, hold=whole
             )
