@@ -179,7 +179,8 @@ def test_predictions_go_to_a_url_too(folder, tmp_path):
     assert fitted.exit_code == 0, fitted.output
     assert json.loads(model.read_text())["n_samples"] == 500
     written = tmp_path / "predicted.csv"
-    done = CliRunner().invoke(app, ["predict", str(model), f"{folder}/a.csv", f"file://{written}", "--quiet"])
+    words = ["predict", str(model), f"{folder}/a.csv", "--output", f"file://{written}", "--quiet"]
+    done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert len(pd.read_csv(written)) == 500
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,6 +30,7 @@ from dask_onestep.storage import (
     write_model,
     write_predictions,
 )
+from dask_onestep.storage.outputs import atomic_output, check_output
 
 __all__ = ["app", "main"]
 
@@ -75,6 +75,7 @@ Missing = Annotated[str, typer.Option(help="raise, or drop: what to do with rows
 Level = Annotated[float, typer.Option(help="Level of the intervals.", min=0.0, max=1.0)]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786.")]
 Workers = Annotated[int | None, typer.Option(help="Start so many local worker processes; else threads.", min=1)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results; never an input.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 
@@ -100,6 +101,7 @@ def fit(
     workers: Workers = None,
     output: Annotated[str | None, typer.Option(help="Write the model: .json, or .pkl.")] = None,
     report: Annotated[str | None, typer.Option(help="Write a report as one HTML file; two passes more.")] = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Fit a model and print its table."""
@@ -107,9 +109,10 @@ def fit(
         # Before anything is read, rather than after the last pass.
         if output is not None:
             check_model_path(output)
-        for place in (output, report):
-            if place is not None and not Path(place).parent.is_dir():
-                raise FileNotFoundError(f"there is no directory {Path(place).parent} to write {place} to")
+            check_output(output, files, remote=False, overwrite=overwrite)
+        if report is not None:
+            others = [] if output is None else [output]
+            check_output(report, [*files, *others], remote=False, overwrite=overwrite)
         terms = parse_formula(formula)
         columns = columns_of(terms, weights, offset, groups)
         table = read_table(files, columns=columns, categories=categories_of(terms))
@@ -122,9 +125,9 @@ def fit(
                 write_model(glm, output, level)
             if report is not None:
                 call = f"dask-onestep {shlex.join(sys.argv[1:])}"
-                with one_line_warnings():
-                    data = {"sample_weight": weights, "offset": offset}
-                    write_report(glm, report, table, **data, level=level, call=call, wording=in_options)
+                data = {"sample_weight": weights, "offset": offset}
+                with one_line_warnings(), atomic_output(report) as unfinished:
+                    write_report(glm, unfinished, table, **data, level=level, call=call, wording=in_options)
 
 
 @app.command(
@@ -161,11 +164,12 @@ def likelihood_ratio(
         show_text(in_options(str(result)))
 
 
-@app.command(epilog="Example: dask-onestep predict model.json new/*.parquet predictions.csv")
+@app.command(epilog="Example: dask-onestep predict model.json new/*.parquet --output predictions.csv")
 def predict(
     model: Annotated[str, typer.Argument(help="A model that fit --output wrote.")],
     files: Files,
-    output: Annotated[str, typer.Argument(help="Where to write: a .csv file, or a directory for Parquet.")],
+    output: Annotated[str, typer.Option(help="Write the predictions: a .csv file, or a directory for Parquet.")],
+    overwrite: Overwrite = False,
     offset: Offset = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
@@ -176,7 +180,7 @@ def predict(
 ) -> None:
     """Write the mean of each row, or the probabilities of its labels."""
     with one_line_errors(), computing_on(scheduler, workers):
-        check_predictions_path(output)
+        check_predictions_path(output, [*files, model], overwrite=overwrite)
         glm = read_model(model, trust_pickle=trust_pickle)
         design = glm.record_.design
         columns = [*getattr(glm, "feature_names_in_", ()), *([] if offset is None else [offset])]
@@ -186,7 +190,7 @@ def predict(
                 predicted = glm.predict_proba(table, offset=offset)
             else:
                 predicted = glm.predict(table, offset=offset).to_frame(name="mean")
-            write_predictions(predicted, output, verbose=not quiet)
+            write_predictions(predicted, output, overwrite=overwrite, verbose=not quiet)
 
 
 @app.command(epilog="Example: dask-onestep demo")

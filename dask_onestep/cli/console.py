@@ -45,6 +45,7 @@ _WORDS = {
     r"OneStep\(steps='auto'\)": "--method one-step",
     "take further steps, or a larger pilot": "take a larger --pilot-size, or --method mle",
     r"\bdecrement_": "decrement",
+    r"overwrite=True": "--overwrite",
 }
 
 

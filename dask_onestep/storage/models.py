@@ -25,6 +25,7 @@ from dask_onestep.kernels.model import Likelihood, Model
 from dask_onestep.links import LINKS, resolve_link
 from dask_onestep.methods import METHODS, Estimate, FitRecord, Inputs
 from dask_onestep.storage.designs import design_record, read_design
+from dask_onestep.storage.outputs import atomic_output
 
 __all__ = ["SCHEMA", "check_model_path", "model_record", "read_model", "write_model"]
 
@@ -179,12 +180,14 @@ def write_model(glm: Any, path: str, level: float = 0.95, *, pilot_rows: bool = 
     """
     check_model_path(path)
     if path.endswith(".json"):
-        Path(path).write_text(json.dumps(model_record(glm, level), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        content = (json.dumps(model_record(glm, level), indent=1, allow_nan=False) + "\n").encode()
     else:
         kept = copy.copy(glm)
         if pilot_rows:
             kept.record_ = glm.record_.with_pickled_rows()
-        Path(path).write_bytes(pickle.dumps(kept))
+        content = pickle.dumps(kept)
+    with atomic_output(path) as unfinished:
+        Path(unfinished).write_bytes(content)
 
 
 def check_model_path(path: str) -> None:

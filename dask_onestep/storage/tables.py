@@ -15,6 +15,7 @@ from fsspec.utils import infer_compression
 
 from dask_onestep.graph.progress import persist_shown
 from dask_onestep.kernels.designs.terms import is_numeric
+from dask_onestep.storage.outputs import atomic_output, check_output
 
 __all__ = ["check_predictions_path", "read_table", "unlike_file", "write_predictions"]
 
@@ -176,18 +177,26 @@ def _each_file(path: str) -> Iterator[str]:
             yield files.unstrip_protocol(name) if "://" in path else name
 
 
-def check_predictions_path(path: str) -> None:
-    """Raise if predictions cannot be written so.
+def check_predictions_path(path: str, inputs: Iterable[str] = (), *, overwrite: bool = False) -> None:
+    """Raise if predictions cannot be written to a path.
 
     Parameters
     ----------
     path : str
-        Where to.
+        Where to write.
+    inputs : iterable of str
+        Files, globs or URLs that the predictions are computed from.
+    overwrite : bool, default=False
+        Whether existing predictions may be replaced.
 
     Raises
     ------
+    FileExistsError
+        If there is something at `path`, unless `overwrite` is set and it is a file, or a directory that holds nothing
+        but predictions.
     ValueError
-        If it is neither a ``.csv`` nor a directory that is new or empty.
+        If it neither ends in ``.csv`` nor names a directory, if it is one of the inputs, or on a file system that
+        is not written to.
 
     Examples
     --------
@@ -198,17 +207,13 @@ def check_predictions_path(path: str) -> None:
     ...
     ValueError: scores.json must end in .csv, or name a directory for Parquet files.
     """
-    if path.endswith(".csv"):
-        return
-    if PurePosixPath(path).suffix not in ("", ".parquet"):
+    if PurePosixPath(path).suffix not in (".csv", "", ".parquet"):
         raise ValueError(f"{path} must end in .csv, or name a directory for Parquet files.")
-    files, place = fsspec.url_to_fs(path)
-    if files.exists(place) and (not files.isdir(place) or files.find(place)):
-        raise ValueError(f"{path} is there and not an empty directory: remove it, or name another one.")
+    check_output(path, inputs, directory=not path.endswith(".csv"), overwrite=overwrite)
 
 
-def write_predictions(predicted: Any, path: str, *, verbose: bool = False) -> None:
-    """Write predictions, partition by partition; what could not be written to its end is not there.
+def write_predictions(predicted: Any, path: str, *, overwrite: bool = False, verbose: bool = False) -> None:
+    """Write predictions, partition by partition; if that fails, nothing is left behind and nothing was replaced.
 
     Parameters
     ----------
@@ -216,13 +221,15 @@ def write_predictions(predicted: Any, path: str, *, verbose: bool = False) -> No
         Predictions, with the index of the rows.
     path : str
         A directory for Parquet, new or empty, or one file ending in ``.csv``.
+    overwrite : bool, default=False
+        Whether existing predictions are replaced.
     verbose : bool, default=False
         Whether to show progress, on stderr.
 
     Raises
     ------
-    ValueError
-        If `path` is neither.
+    FileExistsError, ValueError
+        As `check_predictions_path`.
 
     Examples
     --------
@@ -236,19 +243,10 @@ def write_predictions(predicted: Any, path: str, *, verbose: bool = False) -> No
     ...     pd.read_csv(f"{folder}/scores.csv", index_col=0).columns.tolist()
     ['0', '1']
     """
-    check_predictions_path(path)
-    part = f"{path.rstrip('/')}.part"
-    if path.endswith(".csv"):
-        (written,) = predicted.to_csv(part, single_file=True, compute=False)
-    else:
-        written = predicted.rename(columns=str).to_parquet(part, compute=False)
-    files, place = fsspec.url_to_fs(path)
-    unfinished = f"{place.rstrip('/')}.part"
-    try:
+    check_predictions_path(path, overwrite=overwrite)
+    with atomic_output(path) as unfinished:
+        if path.endswith(".csv"):
+            (written,) = predicted.to_csv(unfinished, single_file=True, compute=False)
+        else:
+            written = predicted.rename(columns=str).to_parquet(unfinished, compute=False)
         (persist_shown([written], "predict")[0] if verbose else written).compute()
-        if files.isdir(place):  # empty
-            files.rmdir(place)
-        files.mv(unfinished, place, recursive=True)
-    finally:
-        if files.exists(unfinished):
-            files.rm(unfinished, recursive=True)
