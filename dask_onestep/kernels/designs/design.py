@@ -139,6 +139,11 @@ class Design:
         return out
 
     @property
+    def categorical(self) -> tuple[Factor, ...]:
+        """The factors that have levels."""
+        return tuple(factor for factor, _ in self.levels)
+
+    @property
     def by_term(self) -> dict[str, tuple[str, ...]]:
         """The matrix's columns of each term of the formula, or of each column of a table without one."""
         if self.spec is None:

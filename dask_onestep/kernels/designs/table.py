@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from dask_onestep.kernels.designs.parts import PARTS
-from dask_onestep.kernels.designs.terms import Terms, is_numeric
+from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric, refusing_records
 from dask_onestep.kernels.records import Findings
 
 __all__ = [
@@ -18,11 +19,14 @@ __all__ = [
     "MAX_LEVELS",
     "TOO_MANY_LEVELS",
     "complete_cases",
+    "encoded",
     "gaps",
     "indexed",
     "is_finite",
+    "level_codes",
     "plain_columns",
     "sorted_levels",
+    "stacked",
     "unmasked",
 ]
 
@@ -174,6 +178,62 @@ def indexed(levels: pd.Index) -> pd.Index:
     return levels
 
 
+def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
+    """Return a table whose factors that are columns of words are categories, so that words are read once.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A block.
+    factors : iterable of Factor
+        The categorical factors.
+
+    Returns
+    -------
+    DataFrame
+        The same rows; the categories are those of this block, in the order in which they come.
+    """
+    columns: dict[str, Any] = {}
+    for factor in factors:
+        name = factor.name if factor.source is None else factor.source
+        if name not in frame.columns or name in columns:
+            continue
+        dtype = frame.dtypes[name]
+        if not is_numeric(dtype) and not isinstance(dtype, pd.CategoricalDtype):
+            with refusing_records(factor):
+                columns[name] = pd.Categorical.from_codes(*level_codes(frame[name]))
+    return frame.assign(**columns) if columns else frame
+
+
+def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
+    """Return which of its levels each value is, and the levels, in the order in which they come.
+
+    Parameters
+    ----------
+    values : Series of shape (m,)
+        Values.
+
+    Returns
+    -------
+    codes : ndarray of shape (m,) of int32
+        Places among the levels, -1 for a gap.
+    levels : Index
+        The distinct values.
+    """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        own = values.cat.codes.to_numpy()
+        counts = np.bincount(own[own >= 0], minlength=len(values.cat.categories))
+        places = np.where(counts > 0, np.cumsum(counts > 0) - 1, -1).astype(np.int32)
+        return np.append(places, np.int32(-1))[own], values.cat.categories[counts > 0]
+    if isinstance(values.dtype, pd.StringDtype) and values.dtype.storage == "pyarrow":
+        words = pa.array(values).dictionary_encode()
+        words = words.combine_chunks() if isinstance(words, pa.ChunkedArray) else words
+        codes = words.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        return codes.astype(np.int32, copy=False), pd.Index(words.dictionary.to_pandas(), dtype=values.dtype)
+    codes, levels = pd.factorize(values)
+    return codes.astype(np.int32), pd.Index(levels)
+
+
 def sorted_levels(values: Any) -> pd.Index:
     """Return distinct values as an index, sorted where they have an order.
 
@@ -194,12 +254,37 @@ def sorted_levels(values: Any) -> pd.Index:
         return index[np.argsort(index.astype(str))]
 
 
+def stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of several tables, one after the other; categories that differ are joined.
+
+    Parameters
+    ----------
+    frames : sequence of DataFrame
+        With the same columns.
+
+    Returns
+    -------
+    DataFrame
+        All rows, numbered anew.
+    """
+    for name in frames[0].columns:
+        kinds = [frame.dtypes[name] for frame in frames]
+        if all(isinstance(kind, pd.CategoricalDtype) for kind in kinds) and len(set(kinds)) > 1:
+            levels = kinds[0].categories
+            for kind in kinds[1:]:
+                levels = levels.append(kind.categories).unique()
+            frames = [frame.assign(**{name: frame[name].cat.set_categories(levels)}) for frame in frames]
+    return pd.concat(frames, ignore_index=True)
+
+
 def _plain(column: pd.Series, levels: pd.Index | None) -> Any:
     if not is_numeric(column.dtype):
         if levels is None:
             return column.astype(object)
         if not _foreign(column, levels):
             return column
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            return column.cat.set_categories(indexed(levels))
         return column.astype(object).astype(pd.CategoricalDtype(indexed(levels)))
     if isinstance(column.dtype, np.dtype):
         return column

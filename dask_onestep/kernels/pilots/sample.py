@@ -12,6 +12,7 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.parts import PARTS, Rows, taken
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, stack
+from dask_onestep.kernels.designs.table import stacked
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.inclusion import Inclusion
 from dask_onestep.kernels.pilots.strata import Strata, StrataRule
@@ -365,7 +366,7 @@ def _joined(parts: Sequence[Any], chosen: Sequence[np.ndarray] | None) -> Any:
         return None
     if isinstance(parts[0], pd.DataFrame):
         frames = parts if chosen is None else [taken(part, index) for part, index in zip(parts, chosen, strict=True)]
-        return pd.concat(frames, ignore_index=True)
+        return stacked(frames)
     if len({getattr(part.dtype, "kind", "") in "biuf" for part in parts}) > 1:
         parts = [part.astype(object) for part in parts]  # numbers beside words would turn into words
     if chosen is None:

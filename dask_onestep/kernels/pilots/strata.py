@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.designs.table import level_codes
 from dask_onestep.kernels.designs.terms import Factor, is_numeric
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.inclusion import Inclusion
@@ -24,8 +25,8 @@ __all__ = ["Strata", "StrataRule"]
 _EVERY_KEY = np.iinfo(np.uint64).max
 # Rows of a class, of which so many are drawn if a simple random sample is expected to have fewer than the second.
 _OF_CLASS, _FEW_OF_CLASS = 5000, 1000
-# Rows of all levels by class together; of each at least and at most; and how many levels a factor may have.
-_OF_LEVELS, _OF_LEVEL, _MAX_LEVELS = 10_000, (20, 500), 1000
+# Rows of all levels by class together; of each at least and at most; and how many levels and classes there may be.
+_OF_LEVELS, _OF_LEVEL, _MAX_LEVELS, _MAX_CLASSES = 10_000, (20, 500), 1000, 20
 # Extreme rows at both ends of all columns together, and of each.
 _OF_TAILS, _OF_TAIL = 2000, (5, 100)
 # Rows of a simple sample for which these numbers are meant.
@@ -38,7 +39,7 @@ _EVERY = 64
 _WORTH = 1.2
 
 # Factor, level and label; for a whole class the factor is -1.
-Cell = tuple[int, int, Any]
+Cell = tuple[int, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +48,19 @@ class StrataRule:
 
     Attributes
     ----------
-    factors : tuple of (Factor, Index)
-        Factors with their levels.
+    factors : tuple of Factor
+        Factors, each level of which may be one.
     numbers : tuple of str
         Columns of the table whose extreme rows are drawn.
     classify : bool
         Whether y holds labels; other responses are 0 or not.
-    n_classes : int
-        How many there are.
     n_blocks : int
         Blocks that the table has.
     """
 
-    factors: tuple[tuple[Factor, pd.Index], ...]
+    factors: tuple[Factor, ...]
     numbers: tuple[str, ...]
     classify: bool
-    n_classes: int
     n_blocks: int
 
     @classmethod
@@ -70,28 +68,13 @@ class StrataRule:
         """Return the rule for a model; None where strata bring nothing, as one step is exact from any pilot."""
         if model.quadratic:
             return None
-        factors: tuple[tuple[Factor, pd.Index], ...] = ()
+        factors: tuple[Factor, ...] = ()
         numbers: tuple[str, ...] = ()
         if (design := model.design) is not None:
-            factors = tuple((factor, levels) for factor, levels in design.levels if len(levels) <= _MAX_LEVELS)
-            coded = {name for factor, _ in design.levels for name in factor.columns}
+            factors = design.categorical
+            coded = {name for factor in factors for name in factor.columns}
             numbers = tuple(name for name in design.terms.columns if name not in coded)
-        return cls(factors, numbers, model.classify, model.n_classes if model.classify else 2, n_blocks)
-
-    @property
-    def of_level(self) -> int:
-        """Rows of each level by class."""
-        groups = self.n_classes * sum(len(levels) for _, levels in self.factors)
-        return int(np.clip(_OF_LEVELS // max(groups, 1), *_OF_LEVEL))
-
-    def quota(self, factor: int, size: int = _LARGE) -> tuple[int, int]:
-        """Return how many rows of a stratum are drawn, if a simple sample is expected to have fewer than the second.
-
-        Small samples have less in proportion.
-        """
-        share = min(size / _LARGE, 1.0)
-        most, few = (_OF_CLASS, _FEW_OF_CLASS) if factor < 0 else (self.of_level, self.of_level)
-        return max(int(share * most), 5), max(int(share * few), 5)
+        return cls(factors, numbers, model.classify, n_blocks)
 
     def of_tail(self, size: int = _LARGE) -> int:
         """Return how many extreme rows are drawn at each end of a column."""
@@ -107,8 +90,10 @@ class Strata(Record):
     ----------
     rule : StrataRule
         What they are.
+    known : tuple of Index
+        The levels of each factor that were seen.
     levels : ndarray of shape (m, F) of int32
-        The level of each factor of the rows held.
+        Which of these each row held has.
     tails : ndarray of shape (m, E)
         The columns of which extremes are drawn, offset and weights among them, of the rows held.
     counts : dict
@@ -118,6 +103,7 @@ class Strata(Record):
     """
 
     rule: StrataRule
+    known: tuple[pd.Index, ...]
     levels: np.ndarray
     tails: np.ndarray
     counts: dict[Cell, int]
@@ -149,11 +135,11 @@ class Strata(Record):
         wanted : ndarray of int
             Rows to be held.
         """
-        found = cls(rule, _levels(rule, rows), _tails(rule, rows), {}, {})
+        found = cls(rule, *_levels(rule, rows), _tails(rule, rows), {}, {})
         wanted, share = [found.extremes()], cutoff / _EVERY_KEY
         for factor, ids, cells in found.groups(rows.y, labels):
             seen = _counted(ids, len(cells))
-            most = rule.quota(factor)[0]
+            most = found.quota(factor, labels)[0]
             part = min(most, max(2 * most // rule.n_blocks, 10))
             held = np.where(seen < _RARE * len(ids), most, np.where(share * seen < part / 2, part, 0))
             ends = [cutoff] * len(cells)
@@ -200,7 +186,7 @@ class Strata(Record):
                 cutoffs[cell] = min(cutoffs.get(cell, _EVERY_KEY), part.cutoffs[cell])
         found = cls(
             parts[0].rule,
-            np.concatenate([part.levels for part in parts]),
+            *_joined_levels(parts),
             np.concatenate([part.tails for part in parts]),
             counts,
             cutoffs,
@@ -208,7 +194,7 @@ class Strata(Record):
         wanted = [found.extremes()]
         total = max(sum(count for (factor, _, _), count in counts.items() if factor < 0), 1)
         for factor, ids, cells in found.groups(y, labels):
-            most, few = found.rule.quota(factor)
+            most, few = found.quota(factor, labels)
             if size and all(counts[cell] * size / total >= min(few, counts[cell]) for cell in cells):
                 continue  # a simple random sample has enough of each
             ends = np.array([cutoffs[cell] for cell in cells], dtype=np.uint64)
@@ -223,19 +209,34 @@ class Strata(Record):
         """Return what is known, with some of the rows held."""
         return replace(self, levels=self.levels[index], tails=self.tails[index])
 
+    def quota(self, factor: int, labels: np.ndarray | None, size: int = _LARGE) -> tuple[int, int]:
+        """Return how many rows of a stratum are drawn, if a simple sample is expected to have fewer than the second.
+
+        Small samples have less in proportion.  The more levels are known the fewer: a block never holds too few.
+        """
+        most, few = _OF_CLASS, _FEW_OF_CLASS
+        if factor >= 0:
+            n_levels = sum(min(len(levels), _MAX_LEVELS) for levels in self.known)
+            groups = n_levels * (2 if labels is None else len(labels))
+            most = few = int(np.clip(_OF_LEVELS // max(groups, 1), *_OF_LEVEL))
+        share = min(size / _LARGE, 1.0)
+        return max(int(share * most), 5), max(int(share * few), 5)
+
     def groups(self, y: np.ndarray, labels: np.ndarray | None) -> Iterator[tuple[int, np.ndarray, list[Cell]]]:
         """Yield each classification of the rows held: its factor, the group of each row, and the groups' cells."""
         if not self.rule.classify:
             shown, of_class = np.array([False, True]), (y != 0).view(np.uint8)
         else:
             assert labels is not None
-            if len(labels) > self.rule.n_classes:  # which is an error, or to be fitted anew
+            if len(labels) > _MAX_CLASSES:
                 return
             shown = labels
             of_class = (y == labels[-1]).view(np.uint8) if len(labels) == 2 else pd.Index(labels).get_indexer(y)
         yield -1, of_class, [(-1, 0, label) for label in shown.tolist()]
-        for factor, (_, levels) in enumerate(self.rule.factors):
-            cells = [(factor, level, label) for level in range(len(levels)) for label in shown.tolist()]
+        for factor, levels in enumerate(self.known):
+            if len(levels) > _MAX_LEVELS:
+                continue
+            cells = [(factor, level, label) for level in levels.tolist() for label in shown.tolist()]
             yield factor, self.levels[:, factor] * len(shown) + of_class, cells
 
     def extremes(self, size: int = _LARGE, *, final: bool = False) -> np.ndarray:
@@ -292,7 +293,7 @@ class Strata(Record):
         variance, base = np.full(len(keys), base_variance), np.ones(len(keys))
         chosen = keys <= greatest
         for factor, ids, cells in self.groups(y, labels):
-            most, few = self.rule.quota(factor, size)
+            most, few = self.quota(factor, labels, size)
             members = np.argsort(ids, kind="stable")
             ends = np.searchsorted(ids[members], np.arange(len(cells) + 1))
             for number, cell in enumerate(cells):
@@ -356,19 +357,27 @@ def _smallest(keys: np.ndarray, ids: np.ndarray, most: np.ndarray) -> tuple[np.n
     return able[rank < most[groups]], ends
 
 
-def _levels(rule: StrataRule, rows: Rows) -> np.ndarray:
-    """Return the level of each factor of each row."""
+def _levels(rule: StrataRule, rows: Rows) -> tuple[tuple[pd.Index, ...], np.ndarray]:
+    """Return the levels of each factor, and which of them each row has."""
     if not rule.factors or rows.raw is None:
-        return np.zeros((len(rows), 0), np.int32)
+        return (), np.zeros((len(rows), 0), np.int32)
     frame = rows.raw if rows.kept is None else rows.raw.iloc[rows.kept]
-    return np.column_stack([_codes(factor.values(frame), levels) for factor, levels in rule.factors])
+    codes, known = zip(*(level_codes(factor.values(frame)) for factor in rule.factors), strict=True)
+    return known, np.column_stack(codes)
 
 
-def _codes(values: pd.Series, levels: pd.Index) -> np.ndarray:
-    if isinstance(values.dtype, pd.CategoricalDtype) and values.cat.categories.equals(levels):
-        return values.cat.codes.to_numpy(np.int32)
-    same = pd.Index(values.astype(object) if levels.dtype == object else values)
-    return levels.get_indexer(same).astype(np.int32)
+def _joined_levels(parts: Sequence[Strata]) -> tuple[tuple[pd.Index, ...], np.ndarray]:
+    """Return the levels that several samples know, and those of their rows, one sample after the other."""
+    known, columns = [], []
+    for factor, first in enumerate(parts[0].known):
+        union = first
+        for part in parts[1:]:
+            union = union if part.known[factor].equals(union) else union.append(part.known[factor]).unique()
+        places = [union.get_indexer(part.known[factor]).astype(np.int32) for part in parts]
+        columns.append(np.concatenate([at[part.levels[:, factor]] for at, part in zip(places, parts, strict=True)]))
+        known.append(union)
+    rows = sum(len(part.levels) for part in parts)
+    return tuple(known), np.column_stack([np.zeros((rows, 0), np.int32), *columns])
 
 
 def _tails(rule: StrataRule, rows: Rows) -> np.ndarray:

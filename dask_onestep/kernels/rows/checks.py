@@ -11,7 +11,7 @@ from scipy import sparse
 
 from dask_onestep.kernels.designs.parts import PARTS, Block, Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse
-from dask_onestep.kernels.designs.table import DROP, gaps, is_finite
+from dask_onestep.kernels.designs.table import DROP, encoded, gaps, is_finite
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.solve.threads import aligned
@@ -56,6 +56,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         return _found(block, f"the parts of one block differ in length: {said}", 0, "Align them first.")
     kept, n_missing, raw = None, 0, None
     if model.design is not None and isinstance(block.x, pd.DataFrame):
+        block = replace(block, x=encoded(block.x, model.design.categorical))
         designed = model.design.enter(block, model.missing)
         if isinstance(designed, Findings):
             return designed
