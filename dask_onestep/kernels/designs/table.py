@@ -191,7 +191,7 @@ def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The same rows; the categories are those of this block, in the order in which they come.
+        The same rows; the categories are those of this block, sorted.
     """
     columns: dict[str, Any] = {}
     for factor in factors:
@@ -201,7 +201,10 @@ def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
         dtype = frame.dtypes[name]
         if not is_numeric(dtype) and not isinstance(dtype, pd.CategoricalDtype):
             with refusing_records(factor):
-                columns[name] = pd.Categorical.from_codes(*level_codes(frame[name]))
+                codes, levels = level_codes(frame[name])
+                ordered = sorted_levels(levels)
+                places = np.append(ordered.get_indexer(levels), -1)
+                columns[name] = pd.Categorical.from_codes(places[codes], ordered)
     return frame.assign(**columns) if columns else frame
 
 
@@ -239,7 +242,7 @@ def sorted_levels(values: Any) -> pd.Index:
 
     Parameters
     ----------
-    values : Series
+    values : Series or Index
         Values without gaps.
 
     Returns
@@ -272,8 +275,9 @@ def stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
         if all(isinstance(kind, pd.CategoricalDtype) for kind in kinds) and len(set(kinds)) > 1:
             levels = kinds[0].categories
             for kind in kinds[1:]:
-                levels = levels.append(kind.categories).unique()
-            frames = [frame.assign(**{name: frame[name].cat.set_categories(levels)}) for frame in frames]
+                levels = levels.append(kind.categories)
+            union = sorted_levels(levels)
+            frames = [frame.assign(**{name: frame[name].cat.set_categories(union)}) for frame in frames]
     return pd.concat(frames, ignore_index=True)
 
 
