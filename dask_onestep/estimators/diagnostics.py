@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy import stats
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.inference.fit_statistics import FitStatistics, finish
@@ -59,8 +59,8 @@ class Diagnostics:
     def predict_interval(self, X: Any, level: float = 0.95, *, offset: Any = None) -> Any:
         """Return a confidence interval of each row's mean.
 
-        The interval of x'β by the normal law, taken through the inverse link, so that it keeps to the
-        family's range.  It is of the mean, and not of a new response.
+        The interval of x'β by the distribution that ``coef_table`` uses, taken through the inverse link, so that it
+        keeps to the family's range.  It is of the mean, and not of a new response.
 
         Parameters
         ----------
@@ -98,7 +98,8 @@ class Diagnostics:
         check_is_fitted(self)
         if not 0 < level < 1:
             raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
-        quantile = float(norm.isf((1.0 - level) / 2.0))
+        df = self.record_.df_t
+        quantile = float((stats.norm if np.isnan(df) else stats.t(df)).isf((1.0 - level) / 2.0))
         covariance = self.record_.covariance
         return self._predict(X, offset, "interval", covariance=covariance, quantile=quantile, **known)  # type: ignore[attr-defined]
 

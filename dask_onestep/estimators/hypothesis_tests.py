@@ -64,7 +64,7 @@ class HypothesisTests:
         -------
         TestResult
             2{ℓ(β̂) − ℓ(β̂_0)} against χ²(s); for a family with a dispersion {D(β̂_0) − D(β̂)}/(s φ̂) against
-            F(s, N − d), φ̂ of the larger model.
+            F(s, N − d), φ̂ of the larger model.  Of the likelihood alone, whatever `cov_type` is; the note says so.
 
         Raises
         ------
@@ -141,7 +141,7 @@ class HypothesisTests:
         said = news(found.warnings, estimate.warnings)
         if what := statistic_error(statistic / phi, np.nan, left / phi):
             said = ((DistanceWarning, what), *said)
-        robust = "By the expected information; wald_test is robust." if self.record_.cov_type != "nonrobust" else ""
+        robust = _model_based("expected information", self.record_)
         result = TestResult.of(
             statistic / (s * phi) if model.family.has_dispersion else statistic,
             s,
@@ -241,7 +241,8 @@ class HypothesisTests:
         compared = compare(problem, method, estimate, list(nulls.values()))
         self._check_rows(compared.sums.n)
         # Where λ² is known, warnings of the distance to the maximum have been looked into.
-        more = doubts(estimate.warnings) if np.isnan(compared.decrements[0]) else ""
+        doubt = doubts(estimate.warnings) if np.isnan(compared.decrements[0]) else ""
+        more = " ".join(filter(None, (doubt, _model_based("likelihood", self.record_))))
         tests: dict[str, Any] = {}
         for number, (text, fit) in enumerate(zip(nulls, compared.fits, strict=True), start=1):
             if fit.error is not None:
@@ -299,6 +300,13 @@ class HypothesisTests:
     def _issue(self, tests: list[Said]) -> None:
         for category, text in counted(tests):
             warnings.warn(with_pointer(category, text), category, stacklevel=3)
+
+
+def _model_based(basis: str, record: FitRecord) -> str:
+    """Return a note that a test does not use the robust covariance, if there is one."""
+    if record.cov_type == "nonrobust":
+        return ""
+    return f"By the {basis}, without cov_type={record.cov_type!r}; wald_test is robust."
 
 
 def _own_ratio(found: tuple[float, float, float] | Exception, text: str, estimate: Estimate) -> tuple[Any, Any]:

@@ -38,7 +38,9 @@ class Reporting:
         Returns
         -------
         DataFrame
-            One row a coefficient, "intercept" first; columns coef, std_err, z, p_value, ci_lower, ci_upper.
+            One row per coefficient, "intercept" first; columns coef, std_err, z, p_value, ci_lower, ci_upper.  The
+            statistic is Student's t, and its column named so, where the dispersion is estimated (N − d degrees of
+            freedom) and with clusters (G − 1).
 
         Examples
         --------
@@ -51,7 +53,7 @@ class Reporting:
         """
         check_is_fitted(self)
         record = self.record_
-        return coefficient_table(record.names, record.coef, record.covariance, level)
+        return coefficient_table(record.names, record.coef, record.covariance, level, record.df_t)
 
     def conf_int(self, level: float = 0.95) -> pd.DataFrame:
         """Return confidence intervals of the coefficients.
@@ -91,7 +93,12 @@ class Reporting:
         Returns
         -------
         TestResult
-            χ²(s), or F(s, N − d) for families with a dispersion.
+            χ²(s); F(s, N − d) for families with a dispersion; F(s, G − 1) with G clusters.
+
+        Raises
+        ------
+        ValueError
+            If the hypothesis concerns an aliased coefficient, or has more than G − 1 restrictions with G clusters.
 
         Examples
         --------
@@ -106,7 +113,14 @@ class Reporting:
         check_is_fitted(self)
         record = self.record_
         asked = parse_hypothesis(null, record.names, record.by_regressor, record.by_term, record.coef)
-        return wald(record.coef, record.covariance, asked.matrix, asked.value, record.df_denom, asked.text)
+        clusters = record.estimate.n_clusters
+        if clusters and len(asked.value) > min(clusters) - 1:
+            raise ValueError(
+                f"The hypothesis {asked.text} has {len(asked.value)} restrictions, and a covariance from "
+                f"{min(clusters)} clusters has rank {min(clusters) - 1} at most. Test fewer restrictions, or use "
+                "clusters of a finer grouping."
+            )
+        return wald(record.coef, record.covariance, asked.matrix, asked.value, record.df_t, asked.text)
 
     def summary(
         self, X: Any = None, y: Any = None, *, sample_weight: Any = None, offset: Any = None, level: float = 0.95
@@ -150,6 +164,8 @@ class Reporting:
             ("covariance", self.record_.cov_type),
             ("decrement", "unknown" if np.isnan(estimate.decrement) else f"{estimate.decrement:.3g}"),
         ]
+        if estimate.n_clusters:
+            facts.append(("clusters", " and ".join(f"{count:,}" for count in estimate.n_clusters)))
         if hasattr(estimate, "pilot_size"):
             facts.append(("pilot rows", f"{estimate.pilot_size:,}"))
         if estimate.solver == "qr":

@@ -27,7 +27,7 @@ def wald(
     value : ndarray of shape (s,)
         r.
     df_denom : float
-        N − d for the F test of a family with a dispersion; NaN for χ².
+        Denominator degrees of freedom of the F test; NaN for χ².
     text : str
         The hypothesis in words.
 

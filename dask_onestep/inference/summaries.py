@@ -135,7 +135,8 @@ def format_coefficients(
         cells = [f"{number:.{n}g}" for number, n in zip(numbers, (digits, 4, 4, 3, 4, 4), strict=True)]
         cells[3] = "<0.001" if numbers[3] < 0.001 else f"{numbers[3]:.3f}"
         rows.append((str(name), *cells))
-    return ("", "coef", "std err", "z", "P>|z|", f"{level:.0%} from", "to"), rows
+    statistic = table.columns[2]  # z, or Student's t
+    return ("", "coef", "std err", statistic, f"P>|{statistic}|", f"{level:.0%} from", "to"), rows
 
 
 def _two_columns(facts: tuple[tuple[str, str], ...]) -> list[str]:

@@ -11,8 +11,10 @@ from scipy import stats
 __all__ = ["coefficient_table"]
 
 
-def coefficient_table(names: Sequence[str], coef: np.ndarray, covariance: np.ndarray, level: float) -> pd.DataFrame:
-    """Return coefficients with standard errors, z tests and intervals.
+def coefficient_table(
+    names: Sequence[str], coef: np.ndarray, covariance: np.ndarray, level: float, df: float = np.nan
+) -> pd.DataFrame:
+    """Return coefficients with standard errors, tests and intervals.
 
     Parameters
     ----------
@@ -24,11 +26,13 @@ def coefficient_table(names: Sequence[str], coef: np.ndarray, covariance: np.nda
         Their covariance.
     level : float
         Level of the intervals, between 0 and 1.
+    df : float
+        Degrees of freedom of Student's t; NaN for the normal distribution.
 
     Returns
     -------
     DataFrame
-        Columns coef, std_err, z, p_value, ci_lower, ci_upper; one row a coefficient.
+        Columns coef, std_err, t (or z), p_value, ci_lower, ci_upper; one row per coefficient.
 
     Raises
     ------
@@ -46,13 +50,14 @@ def coefficient_table(names: Sequence[str], coef: np.ndarray, covariance: np.nda
         raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
     std_err = np.sqrt(np.diag(covariance))
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = coef / std_err
-    half = stats.norm.isf((1 - level) / 2) * std_err
+        statistic = coef / std_err
+    reference = stats.norm if np.isnan(df) else stats.t(df)
+    half = reference.isf((1 - level) / 2) * std_err
     columns = {
         "coef": coef,
         "std_err": std_err,
-        "z": z,
-        "p_value": 2 * stats.norm.sf(np.abs(z)),
+        "z" if np.isnan(df) else "t": statistic,
+        "p_value": 2 * reference.sf(np.abs(statistic)),
         "ci_lower": coef - half,
         "ci_upper": coef + half,
     }

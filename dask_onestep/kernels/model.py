@@ -35,7 +35,7 @@ class Prediction:
     covariance : ndarray of shape (d, d) or None
         Covariance of β̂, for "mean_std", "proba_std" and "interval".
     quantile : float
-        Of the normal distribution, for "interval".
+        Of the normal distribution or Student's t, for "interval".
     label : int
         Code of the class whose probability "interval" is of.
     """

@@ -63,6 +63,7 @@ def conclude(
     if isinstance(at, ScoreProducts):
         covariance = sandwich(factor, at, cov_type, degrees_of_freedom(sums, model, 0) + round(sums.absorbed))
         known["decrement"] = factor.decrement(sums.score)
+        known["n_clusters"] = () if at.clusters is None else (len(at.clusters.labels),)
     else:
         covariance = phi * factor.inverse()
     advice = (*known.pop("warnings", ()), *aliasing(model, factor.kept))

@@ -67,6 +67,8 @@ class Estimate:
         where no pass was made there.
     sums_estimated : bool
         Whether they are extrapolated.
+    n_clusters : tuple of int
+        Number of clusters of each grouping, of a covariance with clusters.
     pilot : PilotRecord or None
         The pilot rows with their keys.  An estimator keeps them in its ``record_``, and here None.
 
@@ -103,6 +105,7 @@ class Estimate:
     condition: float = float("nan")
     sums: Moments | None = field(default=None, repr=False)
     sums_estimated: bool = False
+    n_clusters: tuple[int, ...] = ()
     pilot: PilotRecord | None = field(default=None, repr=False)
 
     @property

@@ -167,8 +167,17 @@ class FitRecord:
 
     @property
     def df_denom(self) -> float:
-        """N − d for tests of a family with a dispersion; NaN of others."""
+        """Denominator degrees of freedom of model-based F tests: N − d where the dispersion is estimated, else NaN."""
         return self.estimate.df_resid if self.model.family.has_dispersion else np.nan
+
+    @property
+    def df_t(self) -> float:
+        """Degrees of freedom of Student's t in tables, intervals and Wald tests; NaN for the normal distribution.
+
+        G − 1 with G clusters (of several groupings the fewest), N − d where the dispersion is estimated.
+        """
+        clusters = self.estimate.n_clusters
+        return min(clusters) - 1.0 if clusters else self.df_denom
 
     def with_pickled_rows(self) -> FitRecord:
         """Return the record so that its pickles keep the pilot rows."""
