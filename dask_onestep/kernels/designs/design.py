@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,12 @@ from dask_onestep.kernels.designs.evaluation import EvaluationError, what_is_wro
 from dask_onestep.kernels.designs.parts import PARTS
 from dask_onestep.kernels.designs.specification import specified_columns, without_terms
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
-from dask_onestep.kernels.designs.table import complete_cases, plain_columns
+from dask_onestep.kernels.designs.table import (
+    complete_cases,
+    level_codes,
+    match_levels,
+    plain_columns,
+)
 from dask_onestep.kernels.designs.terms import Factor, Terms, plain_integers
 from dask_onestep.kernels.designs.wide import WideProduct, sparse_columns
 from dask_onestep.kernels.records import Findings
@@ -79,10 +85,11 @@ class Design:
             return complete
         whole = bool(complete.all())
         frame = block.x if whole else block.x[complete]
-        if found := self._unseen(frame, block.number):
+        codes = self.codes(frame)
+        if found := self._unseen(frame, codes, block.number):
             return found
         try:
-            matrix = self.matrix(frame)
+            matrix = self.matrix(frame, codes)
         except EvaluationError as error:
             return what_is_wrong(error, self.terms, frame, self.spec.transform_state, (block.number,))
         parts = {name: getattr(block, name) for name in PARTS[1:]}
@@ -95,13 +102,34 @@ class Design:
             return matrix, chosen, np.flatnonzero(complete)
         return _spread(matrix, complete), parts, None
 
-    def matrix(self, frame: pd.DataFrame) -> np.ndarray | SplitMatrix:
+    def codes(self, frame: pd.DataFrame) -> dict[Factor, np.ndarray]:
+        """Return which of its levels each row has of each categorical factor.
+
+        Parameters
+        ----------
+        frame : DataFrame of shape (m, …)
+            Rows.
+
+        Returns
+        -------
+        dict of Factor to ndarray of shape (m,) of int32
+            From 0 to K − 1, and −1 for a missing value or an unseen level.
+        """
+        codes = {}
+        for factor, known in self.levels:
+            own, levels = level_codes(factor.values(frame))
+            codes[factor] = match_levels(levels, known)[own]
+        return codes
+
+    def matrix(self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray] | None = None) -> np.ndarray | SplitMatrix:
         """Return the matrix of complete rows.
 
         Parameters
         ----------
         frame : DataFrame of shape (m, …)
             Rows without gaps or unseen levels.
+        codes : mapping of Factor to ndarray of shape (m,) of int32, optional
+            Their levels, of `codes`.
 
         Returns
         -------
@@ -110,11 +138,12 @@ class Design:
         """
         if not self.wide:
             return self._dense(frame, self.spec, len(self.names))
+        codes = self.codes(frame) if codes is None else codes
         sparse_at = np.concatenate([product.columns for product in self.wide])
         dense_at = np.setdiff1d(np.arange(len(self.names)), sparse_at)
         spec = None if self.spec is None else without_terms(self.spec, {product.term for product in self.wide})
         return SplitMatrix(
-            self._dense(frame, spec, len(dense_at)), sparse_columns(self.wide, frame), dense_at, sparse_at
+            self._dense(frame, spec, len(dense_at)), sparse_columns(self.wide, frame, codes), dense_at, sparse_at
         )
 
     def _dense(self, frame: pd.DataFrame, spec: Any, width: int) -> np.ndarray:
@@ -186,18 +215,26 @@ class Design:
             return (term,)
         raise ValueError(f"{term!r} is neither a term of the model, {', '.join(terms)}, nor a coefficient.")
 
-    def _unseen(self, frame: pd.DataFrame, number: int) -> Findings | None:
+    def _unseen(self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray], number: int) -> Findings | None:
         found: list[tuple[str, int, str]] = []
-        for factor, levels in self.levels:
-            values = factor.values(frame)
-            if isinstance(values.dtype, pd.CategoricalDtype) and values.cat.categories.equals(levels):
+        for factor, known in self.levels:
+            if codes[factor].min(initial=0) == 0:
                 continue
-            strange = ~values.isin(levels).to_numpy()
-            if strange.any():
-                (example,) = values[strange].iloc[:1].tolist()
-                what = f"{factor.name} has a level that fit did not see, {example!r}"
-                found.append((what, int(strange.sum()), "Leave such rows out, or fit with that level."))
+            strange = codes[factor] < 0
+            (example,) = factor.values(frame)[strange].iloc[:1].tolist()
+            what = f"{factor.name} has a level that fit did not see, {example!r}"
+            remedy = "Leave such rows out, or fit with that level."
+            if _kind(example) not in {*map(_kind, known.tolist())}:
+                remedy = f"Convert the column: fit saw levels of another kind, such as {known[-1:].tolist()}."
+            found.append((what, int(strange.sum()), remedy))
         return Findings(tuple(found), (number,)) if found else None
+
+
+def _kind(level: Any) -> str:
+    """Return the kind of a level, of which levels of others are never the same."""
+    if isinstance(level, (bool, np.bool_)):
+        return "boolean"
+    return "number" if isinstance(level, Number) else type(level).__name__
 
 
 def _spread(matrix: np.ndarray | SplitMatrix, complete: np.ndarray) -> np.ndarray | SplitMatrix:

@@ -24,6 +24,7 @@ __all__ = [
     "indexed",
     "is_finite",
     "level_codes",
+    "match_levels",
     "plain_columns",
     "sorted_levels",
     "stacked",
@@ -237,6 +238,32 @@ def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
     return codes.astype(np.int32), pd.Index(levels)
 
 
+def match_levels(levels: pd.Index, known: pd.Index) -> np.ndarray:
+    """Return the places of levels among those that are known, by value and kind: 1.0 is 1, but True is not.
+
+    Parameters
+    ----------
+    levels : Index of length L
+        Distinct values, such as those of one block.
+    known : Index of length K
+        Distinct values.
+
+    Returns
+    -------
+    ndarray of shape (L + 1,) of int32
+        Places, -1 for a level that is not among them; the last is -1, so that a missing value's code has it too.
+    """
+    places = np.full(len(levels) + 1, -1, dtype=np.int32)
+    if levels.dtype == known.dtype and levels.equals(known):
+        places[:-1] = np.arange(len(levels))
+        return places
+    keys = known if known.dtype == object else known.astype(object)
+    places[:-1] = indexed(keys).get_indexer(levels.astype(object))
+    found = places[:-1] >= 0
+    places[:-1][found & (_are_booleans(levels) != _are_booleans(known)[places[:-1]])] = -1
+    return places
+
+
 def sorted_levels(values: Any) -> pd.Index:
     """Return distinct values as an index, sorted where they have an order.
 
@@ -285,11 +312,8 @@ def _plain(column: pd.Series, levels: pd.Index | None) -> Any:
     if not is_numeric(column.dtype):
         if levels is None:
             return column.astype(object)
-        if not _foreign(column, levels):
-            return column
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            return column.cat.set_categories(indexed(levels))
-        return column.astype(object).astype(pd.CategoricalDtype(indexed(levels)))
+        codes, own = level_codes(column)
+        return pd.Categorical.from_codes(match_levels(own, levels)[codes], categories=levels)
     if isinstance(column.dtype, np.dtype):
         return column
     if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():
@@ -297,6 +321,9 @@ def _plain(column: pd.Series, levels: pd.Index | None) -> Any:
     return column.to_numpy(np.float64, na_value=np.nan)
 
 
-def _foreign(column: pd.Series, levels: pd.Index) -> bool:
-    """Return whether a column is not a categorical of exactly these levels."""
-    return not isinstance(column.dtype, pd.CategoricalDtype) or not column.cat.categories.equals(levels)
+def _are_booleans(levels: pd.Index) -> np.ndarray:
+    """Return which levels are True or False, which pandas takes for 1 and 0."""
+    kind = pd.api.types.infer_dtype(levels)
+    if kind.startswith("mixed"):
+        return np.array([isinstance(level, (bool, np.bool_)) for level in levels], dtype=bool)
+    return np.full(len(levels), kind == "boolean")

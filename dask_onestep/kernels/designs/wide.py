@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from dask_onestep.kernels.designs.table import indexed, plain_columns
+from dask_onestep.kernels.designs.table import plain_columns
 from dask_onestep.kernels.designs.terms import Factor
 
 __all__ = ["Coding", "WideProduct", "are_wide", "sparse_columns"]
@@ -44,24 +44,6 @@ class Coding:
     def width(self) -> int:
         """How many columns it has: K, or K − 1."""
         return max(len(self.levels) - (self.reference is not None), 0)
-
-    def codes(self, frame: pd.DataFrame) -> np.ndarray:
-        """Return which of the levels each row has.
-
-        Parameters
-        ----------
-        frame : DataFrame of shape (m, …)
-            Rows without gaps or unseen levels.
-
-        Returns
-        -------
-        ndarray of shape (m,) of int32
-            From 0 to K − 1.
-        """
-        values = self.factor.values(frame)
-        if isinstance(values.dtype, pd.CategoricalDtype) and values.cat.categories.equals(self.levels):
-            return values.cat.codes.to_numpy(np.int32)
-        return indexed(self.levels).get_indexer(pd.Index(values)).astype(np.int32)
 
     def places(self, codes: np.ndarray) -> np.ndarray:
         """Return which of its columns is 1.
@@ -183,7 +165,9 @@ def are_wide(candidates: Sequence[WideProduct]) -> tuple[WideProduct, ...]:
     return wide if sum(product.width for product in wide) >= _MIN_COLUMNS else ()
 
 
-def sparse_columns(wide: Sequence[WideProduct], frame: pd.DataFrame) -> sparse.csr_array:
+def sparse_columns(
+    wide: Sequence[WideProduct], frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray]
+) -> sparse.csr_array:
     """Return the columns of wide products, side by side.
 
     Parameters
@@ -192,6 +176,8 @@ def sparse_columns(wide: Sequence[WideProduct], frame: pd.DataFrame) -> sparse.c
         The products.
     frame : DataFrame of shape (m, …)
         Rows without gaps or unseen levels.
+    codes : mapping of Factor to ndarray of shape (m,) of int32
+        The rows' levels.
 
     Returns
     -------
@@ -201,8 +187,6 @@ def sparse_columns(wide: Sequence[WideProduct], frame: pd.DataFrame) -> sparse.c
     m, at = len(frame), 0
     index, present = np.empty((m, len(wide)), dtype=np.int32), np.empty((m, len(wide)), dtype=bool)
     values = np.empty((m, len(wide)))
-    codings = {coding.factor: coding for product in wide for coding in product.categories}
-    codes = {factor: coding.codes(frame) for factor, coding in codings.items()}
     for number, product in enumerate(wide):
         places = product.places(codes)
         present[:, number] = places >= 0
