@@ -76,7 +76,7 @@ def test_bounds_that_do_not_hold_the_rows_of_the_fit(table):
 
 def test_a_spline_of_a_transform_gives_formulaics_reason(table):
     glm = GLMRegressor(formula="y ~ bs(center(x), df=4)").fit(table)
-    with pytest.raises(ValueError, match=r"bs\(center\(x\), df=4\).*extrapolation.*Mend the rows, or the formula"):
+    with pytest.raises(ValueError, match=r"bs\(center\(x\), df=4\).*extrapolation.*Fix the rows, or the formula"):
         glm.predict(beyond(table))
 
 

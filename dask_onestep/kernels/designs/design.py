@@ -12,7 +12,7 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.evaluation import EvaluationError, what_is_wrong
 from dask_onestep.kernels.designs.parts import PARTS
-from dask_onestep.kernels.designs.specification import specified_columns, without_terms
+from dask_onestep.kernels.designs.specification import columns_specified, specified_columns, without_terms
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.designs.table import (
     complete_cases,
@@ -156,15 +156,14 @@ class Design:
             held = {product.term for product in self.wide}
             columns = tuple(name for name in self.terms.columns if name not in held)
         else:
-            read = {str(name) for name in spec.required_variables}
-            columns = tuple(name for name in self.terms.columns if name in read)
+            columns = columns_specified(spec, self.terms)
         for start in range(0, len(frame), _SLICE_ROWS):
             rows = plain_rows(frame.iloc[start : start + _SLICE_ROWS], columns, known)
             target = out[start : start + _SLICE_ROWS]
             if spec is None:
                 _treatment(rows, target)
             else:
-                target[:] = specified_columns(spec, rows)[:, int(self.terms.fit_intercept) :]
+                target[:] = specified_columns(spec, self.terms, rows)[:, int(self.terms.fit_intercept) :]
         return out
 
     @property

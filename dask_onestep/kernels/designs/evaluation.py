@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.grammar import STATEFUL, called, checked
+from dask_onestep.kernels.designs.grammar import STATEFUL, called, checked, written
 from dask_onestep.kernels.designs.terms import Terms, evaluate
 from dask_onestep.kernels.records import Findings
 
@@ -62,7 +62,7 @@ def what_is_wrong(
     found = []
     for node in _refusing_splines(terms):
         low, high = _bounds(node, known.get(ast.dump(node), {}))
-        values = evaluate(ast.unparse(node.args[0]), frame).to_numpy(np.float64, na_value=np.nan)
+        values = evaluate(written(node.args[0]), frame).to_numpy(np.float64, na_value=np.nan)
         if count := int(((values < low) | (values > high)).sum()):
             known_range = np.isfinite([low, high]).all()
             where = f"beyond {low:.10g} to {high:.10g}, the range" if known_range else "beyond a bound"
@@ -70,8 +70,8 @@ def what_is_wrong(
                 f"Leave such rows out, or fit with lower_bound= and upper_bound= of {called(node)} that hold them, or "
                 "with extrapolation='clip' or 'extend'."
             )
-            found.append((f"{ast.unparse(node.args[0])} has values {where} of {ast.unparse(node)}", count, cure))
-    return Findings(tuple(found or [(str(error).rstrip("."), 0, "Mend the rows, or the formula.")]), blocks)
+            found.append((f"{written(node.args[0])} has values {where} of {written(node)}", count, cure))
+    return Findings(tuple(found or [(str(error).rstrip("."), 0, "Fix the rows, or the formula.")]), blocks)
 
 
 def _refusing_splines(terms: Terms) -> Iterator[ast.Call]:

@@ -9,11 +9,29 @@ what a formula needs; so one from a command line or a file can do no harm.
 from __future__ import annotations
 
 import ast
+import re
+from keyword import iskeyword
+from threading import RLock
 from typing import Any
 
 import numpy as np
 
-__all__ = ["FUNCTIONS", "STATEFUL", "called", "checked", "columns_made", "columns_read"]
+__all__ = [
+    "FUNCTIONS",
+    "PARSING",
+    "STATEFUL",
+    "called",
+    "checked",
+    "column_of",
+    "columns_made",
+    "columns_read",
+    "is_condition",
+    "written",
+]
+
+# Python 3.11's parser, where two threads use it at once, can raise "SystemError: AST constructor recursion depth
+# mismatch"; formulaic parses its terms at every block.
+PARSING = RLock()
 
 STATEFUL = ("bs", "cc", "center", "cr", "cs", "poly", "scale", "standardize")
 FUNCTIONS: dict[str, Any] = {name: getattr(np, name) for name in ("log", "log2", "log10", "exp", "exp2")} | {
@@ -37,6 +55,9 @@ _SPLINES = {
 _LARGEST = {"df": 200, "degree": 25}
 _MOST_KNOTS = 200
 _LONGEST = 1000
+# Text, which stays as it is, or a name in backticks; and the identifier that stands for such a name in a syntax tree.
+_QUOTED = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|`([^`]*)`""")
+_IDENTIFIER = re.compile(r"\b_quoted_((?:[0-9a-f]{2})*)_\b")
 
 
 def checked(source: str, name: str) -> ast.Expression:
@@ -62,10 +83,11 @@ def checked(source: str, name: str) -> ast.Expression:
     if len(source) > _LONGEST:
         raise ValueError(f"A term of the formula, {source[:40]!r}…, is longer than {_LONGEST} characters.")
     try:
-        tree = ast.parse(source, mode="eval")
+        tree = _parsed(source)
     except (SyntaxError, ValueError) as error:
         raise ValueError(
-            f"{name!r} in the formula cannot be read: {error.args[0]}. Rename columns to identifiers."
+            f"{name!r} in the formula cannot be read: {error.args[0]}. Names of columns that are not identifiers are "
+            "put in backticks, as in log(`residual sugar`)."
         ) from error
     except (MemoryError, RecursionError) as error:
         raise ValueError(f"{name[:40]!r}… in the formula is nested too deeply to be read.") from error
@@ -79,6 +101,8 @@ def checked(source: str, name: str) -> ast.Expression:
             _check_call(node, name)
         elif isinstance(node, ast.BinOp):
             _check_arithmetic(node, name)
+        elif isinstance(node, (ast.UnaryOp, ast.BoolOp, ast.Compare)):
+            _check_condition(node, name)
         elif isinstance(node, ast.Constant):
             _check_constant(node, name)
     return tree
@@ -89,12 +113,44 @@ def called(node: ast.AST) -> str | None:
     return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
 
 
+def _parsed(source: str) -> ast.Expression:
+    """Return a syntax tree in which identifiers stand for the names that are in backticks."""
+
+    def identifier(match: re.Match[str]) -> str:
+        text, column = match.groups()
+        if text is not None:
+            return str(text)
+        plain = column.isidentifier() and not iskeyword(column)
+        return column if plain else f"_quoted_{column.encode().hex()}_"
+
+    with PARSING:
+        return ast.parse(_QUOTED.sub(identifier, source), mode="eval")
+
+
+def column_of(identifier: str) -> str:
+    """Return the column that a name in a syntax tree stands for."""
+    match = _IDENTIFIER.fullmatch(identifier)
+    return bytes.fromhex(match[1]).decode() if match else identifier
+
+
+def written(node: ast.AST) -> str:
+    """Return an expression's text, names that are not identifiers in backticks."""
+    return _IDENTIFIER.sub(lambda match: f"`{column_of(match[0])}`", ast.unparse(node))
+
+
+def is_condition(node: ast.AST) -> bool:
+    """Return whether an expression is a comparison, or comparisons joined by ``&``, ``|`` and ``~``."""
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, (ast.BitAnd, ast.BitOr))
+    return isinstance(node, ast.Compare) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert))
+
+
 def columns_read(body: ast.AST) -> tuple[str, ...]:
     """Return the names in an expression that are neither functions nor modules."""
     functions = {id(node.func) for node in ast.walk(body) if isinstance(node, ast.Call)}
     modules = {id(node.value) for node in ast.walk(body) if isinstance(node, ast.Attribute)}
     names = [node for node in ast.walk(body) if isinstance(node, ast.Name)]
-    return tuple(dict.fromkeys(node.id for node in names if id(node) not in functions | modules))
+    return tuple(dict.fromkeys(column_of(node.id) for node in names if id(node) not in functions | modules))
 
 
 def columns_made(source: str) -> int:
@@ -110,7 +166,7 @@ def columns_made(source: str) -> int:
     int
         1 if it has none.
     """
-    calls = [node for node in ast.walk(ast.parse(source, mode="eval")) if called(node) in _SPLINES]
+    calls = [node for node in ast.walk(_parsed(source)) if called(node) in _SPLINES]
     return max([1, *map(_width, calls)])
 
 
@@ -129,14 +185,21 @@ def _check_attribute(node: ast.Attribute, name: str, *, is_called: bool) -> None
     if module == "np" and is_called and _of_each_row(getattr(np, node.attr, None)):
         return
     raise ValueError(
-        f"{name!r} in the formula: {ast.unparse(node)} is not allowed. Of attributes there are np.<function of each "
+        f"{name!r} in the formula: {written(node)} is not allowed. Of attributes there are np.<function of each "
         f"row>(...) and contr.<{'|'.join(_CODINGS)}>."
     )
 
 
 def _of_each_row(function: Any) -> bool:
-    """Return whether a function is NumPy's, and gives one number a row; `matmul` sums over rows."""
-    return isinstance(function, np.ufunc) and function.signature is None and function.nout == 1
+    """Return whether a function is NumPy's, and gives one number a row; `matmul` sums over rows, others are of bits."""
+    return (
+        isinstance(function, np.ufunc) and function.signature is None and function.nout == 1 and "d" in _kinds(function)
+    )
+
+
+def _kinds(function: np.ufunc) -> str:
+    """Return the kinds of numbers that a function takes, as NumPy's letters."""
+    return "".join(types.partition("->")[0] for types in function.types)
 
 
 def _check_call(node: ast.Call, name: str) -> None:
@@ -151,7 +214,7 @@ def _check_call(node: ast.Call, name: str) -> None:
     elif called(node) not in (*STATEFUL, "C"):
         allowed = ", ".join(sorted([*FUNCTIONS, *STATEFUL, "C"]))
         raise ValueError(
-            f"{name!r} in the formula: {ast.unparse(node.func)} is not allowed, since blocks are evaluated one by one. "
+            f"{name!r} in the formula: {written(node.func)} is not allowed, since blocks are evaluated one by one. "
             f"Allowed are {allowed}, and np.<function of each row>; prepare anything else as a column."
         )
     elif called(node) != "C" and any(not _plain_word(inner) for inner in ast.walk(node)):
@@ -161,7 +224,7 @@ def _check_call(node: ast.Call, name: str) -> None:
     inputs = getattr(function, "nin", 1)
     # More would be `out`, which writes into a column, or `where`, which leaves rows undefined.
     if function is not None and (node.keywords or len(node.args) != inputs):
-        raise ValueError(f"{name!r} in the formula: {ast.unparse(node.func)} takes {inputs} argument(s), no options.")
+        raise ValueError(f"{name!r} in the formula: {written(node.func)} takes {inputs} argument(s), no options.")
 
 
 def _check_transform(node: ast.Call, name: str) -> None:
@@ -211,7 +274,7 @@ def _plain_word(node: ast.AST) -> bool:
 
 def _check_constant(node: ast.Constant, name: str) -> None:
     if not isinstance(node.value, _CONSTANTS):
-        raise ValueError(f"{name!r} in the formula: {ast.unparse(node)} is neither a number nor a word.")
+        raise ValueError(f"{name!r} in the formula: {written(node)} is neither a number nor a word.")
     if isinstance(node.value, str) and "`" in node.value:
         raise ValueError(f"{name!r} in the formula: {node.value!r} holds a backtick, which quotes columns.")
 
@@ -220,18 +283,60 @@ def _check_arithmetic(node: ast.BinOp, name: str) -> None:
     """Raise if numbers of the formula alone could grow without bound, or words are computed with."""
     sides = (node.left, node.right)
     if any(isinstance(side, ast.List | ast.Tuple) or _is_word(side) for side in sides):
-        raise ValueError(f"{name!r} in the formula: {ast.unparse(node)} computes with what is no number.")
+        raise ValueError(f"{name!r} in the formula: arithmetic on a non-numeric term, {written(node)}.")
+    if isinstance(node.op, ast.BitXor):
+        raise ValueError(
+            f"{name!r} in the formula: ^ is not a power within I(...) or a function. Write "
+            f"{written(ast.BinOp(node.left, ast.Pow(), node.right))}, or != to compare two conditions."
+        )
+    if isinstance(node.op, (ast.BitAnd, ast.BitOr)):
+        _check_joined(sides, "&" if isinstance(node.op, ast.BitAnd) else "|", name)
+        return
     if not isinstance(node.op, ast.Pow) or columns_read(node.right):
         return
     exponent = node.right.operand if isinstance(node.right, ast.UnaryOp) else node.right
     plain = isinstance(exponent, ast.Constant) and isinstance(exponent.value, (int, float))
     if not plain or exponent.value > _LARGEST_EXPONENT:  # type: ignore[attr-defined]
         raise ValueError(
-            f"{name!r} in the formula: the exponent of {ast.unparse(node)} must be a column, or a plain number up to "
+            f"{name!r} in the formula: the exponent of {written(node)} must be a column, or a plain number up to "
             f"{_LARGEST_EXPONENT}."
         )
     if not columns_read(node.left) and any(isinstance(inner, ast.Pow) for inner in ast.walk(node.left)):
-        raise ValueError(f"{name!r} in the formula: {ast.unparse(node)} is a power of a power; write the number.")
+        raise ValueError(f"{name!r} in the formula: {written(node)} is a power of a power; write the number.")
+
+
+def _check_condition(node: ast.UnaryOp | ast.BoolOp | ast.Compare, name: str) -> None:
+    """Raise if comparisons are joined in a way that treats all rows as one."""
+    if isinstance(node, ast.BoolOp) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)):
+        raise ValueError(
+            f"{name!r} in the formula: join comparisons by & and |, and negate them by ~, each in parentheses, as in "
+            "I((x > 0) & ~(z > 1)); and, or and not do not work on columns."
+        )
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
+        _check_joined((node.operand,), "~", name)
+    if not isinstance(node, ast.Compare):
+        return
+    if len(node.ops) > 1:
+        raise ValueError(
+            f"{name!r} in the formula: {written(node)} is two comparisons; put each in parentheses, as in "
+            "I((x > 0) & (z > 1))."
+        )
+    if isinstance(node.ops[0], (ast.In, ast.NotIn, ast.Is, ast.IsNot)):
+        raise ValueError(
+            f"{name!r} in the formula: {written(node)} does not compare row by row. Write (g == 'a') | (g == 'b')."
+        )
+
+
+def _check_joined(sides: tuple[ast.expr, ...], sign: str, name: str) -> None:
+    """Raise if what ``&``, ``|`` or ``~`` joins is known to be a number; of columns their dtype tells."""
+    for side in sides:
+        truth = isinstance(side, ast.Constant) and isinstance(side.value, bool)
+        if truth or is_condition(side) or isinstance(side, (ast.Name, ast.Call)):
+            continue
+        raise ValueError(
+            f"{name!r} in the formula: {sign} joins comparisons, and {written(side)} is a number. Put comparisons in "
+            "parentheses, as in I((x > 0) & (z > 1)); a power is **, as in I(x**2)."
+        )
 
 
 def _is_word(node: ast.AST) -> bool:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from itertools import accumulate
-from threading import Lock
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating, what_is_wrong
+from dask_onestep.kernels.designs.expressions import as_numbers
+from dask_onestep.kernels.designs.grammar import PARSING, checked
 from dask_onestep.kernels.designs.parsing import parse
 from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric
 from dask_onestep.kernels.designs.wide import Coding, WideProduct
 
 __all__ = [
     "check_kinds",
+    "columns_specified",
     "specified_columns",
     "specify_terms",
     "transform_state",
@@ -25,9 +28,8 @@ __all__ = [
     "without_terms",
 ]
 
-# formulaic parses its terms at every block, and Python 3.11's parser, where two threads use it at once, can raise
-# "SystemError: AST constructor recursion depth mismatch".
-_PARSING = Lock()
+
+_VALUES = "<values>"
 
 
 def specify_terms(terms: Terms, rows: pd.DataFrame, state: Mapping[str, Any] | None = None) -> Any:
@@ -85,16 +87,46 @@ def transform_state(terms: Terms, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _right_side(terms: Terms) -> Any:
+    """Return the terms of a formula's right-hand side: formulaic looks up what `_evaluated` gives it."""
     assert terms.formula is not None
     formula = parse(terms.formula, terms.fit_intercept)
-    return getattr(formula, "rhs", formula)
+    right = getattr(formula, "rhs", formula)
+    own = {factor.name for factor in terms.factors if not factor.states}
+    for factor in (factor for term in right for factor in term.factors if factor.expr in own):
+        factor.eval_method = "lookup"
+    return right
+
+
+def _evaluated(formula: Any, terms: Terms, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return what formulaic is to code: columns, numbers among them as float64, and the values of expressions."""
+    names = {factor.expr for term in formula for factor in term.factors}
+    factors = [factor for factor in terms.factors if factor.name in names]
+    columns = dict.fromkeys(c for f in factors if f.source is None or f.states for c in f.columns)
+    frame = pd.DataFrame({name: as_numbers(rows[name], name) for name in columns}, index=rows.index)
+    expressions = [factor for factor in factors if factor.source is not None and not factor.states]
+    return frame, {factor.name: _coded(factor, factor.values(rows)) for factor in expressions}
+
+
+def _coded(factor: Factor, values: pd.Series) -> Any:
+    """Return the values of an expression as formulaic takes them: numbers, or a category with its coding."""
+    if not factor.coded:
+        return as_numbers(values)
+    from formulaic.transforms import TRANSFORMS
+
+    tree = checked(factor.name, factor.name)
+    call = tree.body
+    assert isinstance(call, ast.Call)
+    call.args[0] = ast.Name(_VALUES, ast.Load())
+    known = {"C": TRANSFORMS["C"], "contr": TRANSFORMS["contr"], _VALUES: values}
+    return eval(compile(ast.fix_missing_locations(tree), "<formula>", "eval"), {"__builtins__": {}}, known)
 
 
 def _specified(formula: Any, terms: Terms, rows: pd.DataFrame, state: dict[str, Any]) -> Any:
     try:
-        with _PARSING, evaluating():
+        with PARSING, evaluating():
+            frame, values = _evaluated(formula, terms, rows)
             matrix = formula.get_model_matrix(
-                rows, context={}, na_action="ignore", output="numpy", transform_state=state
+                frame, context=values, na_action="ignore", output="numpy", transform_state=state
             )
     except EvaluationError as error:
         found = what_is_wrong(error, terms, rows, state, ())
@@ -102,13 +134,34 @@ def _specified(formula: Any, terms: Terms, rows: pd.DataFrame, state: dict[str, 
     return matrix.model_spec
 
 
-def specified_columns(spec: Any, rows: pd.DataFrame) -> np.ndarray:
+def columns_specified(spec: Any, terms: Terms) -> tuple[str, ...]:
+    """Return the columns of a table that a specification reads.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The specification, perhaps of some of the terms.
+    terms : Terms
+        The formula's.
+
+    Returns
+    -------
+    tuple of str
+        In the order of the formula.
+    """
+    names = {factor.expr for term in spec.formula for factor in term.factors}
+    return tuple(dict.fromkeys(column for f in terms.factors if f.name in names for column in f.columns))
+
+
+def specified_columns(spec: Any, terms: Terms, rows: pd.DataFrame) -> np.ndarray:
     """Return the matrix of rows.
 
     Parameters
     ----------
     spec : ModelSpec
         The specification.
+    terms : Terms
+        The formula's.
     rows : DataFrame of shape (m, …)
         Rows without gaps or unseen levels.
 
@@ -117,8 +170,10 @@ def specified_columns(spec: Any, rows: pd.DataFrame) -> np.ndarray:
     ndarray of shape (m, p)
         float64, the constant included if there is one.
     """
-    with _PARSING, evaluating():
-        return np.asarray(spec.get_model_matrix(rows, context={}), dtype=np.float64)
+    with evaluating():
+        frame, values = _evaluated(spec.formula, terms, rows)
+        with PARSING:
+            return np.asarray(spec.get_model_matrix(frame, context=values), dtype=np.float64)
 
 
 def without_terms(spec: Any, terms: Collection[str]) -> Any:

@@ -16,10 +16,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.grammar import FUNCTIONS, STATEFUL, called, checked, columns_read
+from dask_onestep.kernels.designs.expressions import evaluate, is_numeric
+from dask_onestep.kernels.designs.grammar import STATEFUL, called, checked, columns_read, is_condition, written
 from dask_onestep.kernels.designs.parsing import parse
 
-__all__ = ["Factor", "Terms", "column_terms", "formula_terms", "is_numeric", "plain_integers", "refusing_records"]
+__all__ = [
+    "Factor",
+    "Terms",
+    "column_terms",
+    "evaluate",
+    "formula_terms",
+    "is_numeric",
+    "plain_integers",
+    "refusing_records",
+]
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,8 @@ class Factor:
 
     def values(self, frame: pd.DataFrame) -> pd.Series:
         """Return the factor's values, one a row, before any coding."""
-        return frame[self.name] if self.source is None else evaluate(self.source, frame)
+        column = self.name if self.source is None else self.source
+        return frame[column] if column in self.columns else evaluate(column, frame)
 
 
 @dataclass(frozen=True)
@@ -77,24 +88,6 @@ class Terms:
     factors: tuple[Factor, ...]
     fit_intercept: bool
     response: Factor | None = None
-
-
-def is_numeric(dtype: Any) -> bool:
-    """Return whether a column of this dtype is a number as it is; booleans are.
-
-    Parameters
-    ----------
-    dtype : dtype
-        NumPy's, or pandas' own.
-
-    Returns
-    -------
-    bool
-        False for strings, objects and categories.
-    """
-    return bool(pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)) and not isinstance(
-        dtype, pd.CategoricalDtype
-    )
 
 
 @contextmanager
@@ -200,36 +193,6 @@ def formula_terms(formula: str, fit_intercept: bool) -> Terms:
     )
 
 
-def evaluate(source: str, frame: pd.DataFrame) -> pd.Series:
-    """Return an expression of columns, row by row.
-
-    Parameters
-    ----------
-    source : str
-        An expression that `formula_terms` has checked.
-    frame : DataFrame
-        The columns.
-
-    Returns
-    -------
-    Series
-        One value a row.
-
-    Raises
-    ------
-    ValueError
-        If the columns are not what it takes, such as words where it computes.
-    """
-    tree = checked(source, source)
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    known = {**FUNCTIONS, "np": np} | {name: frame[name] for name in names if name in frame.columns}
-    try:
-        value = eval(compile(tree, "<formula>", "eval"), {"__builtins__": {}}, known)
-    except (TypeError, ValueError, NotImplementedError) as error:  # Arrow has not every sum of words and numbers
-        raise ValueError(f"{source!r} in the formula cannot be evaluated: {error}. Mend the column.") from error
-    return pd.Series(value, index=frame.index)
-
-
 def _factor(factor: Any) -> Factor:
     name = factor.expr
     if factor.eval_method.value == "lookup":
@@ -244,19 +207,35 @@ def _factor(factor: Any) -> Factor:
     if any(called(node) == "C" for node in ast.walk(body)):
         raise ValueError(f"{name!r} in the formula: C(...) must stand outermost.")
     states = tuple(
-        ast.unparse(_Stateless().visit(node.args[0]))
-        for node in ast.walk(ast.parse(ast.unparse(body), mode="eval"))
+        written(_Stateless().visit(node.args[0]))
+        for node in ast.walk(checked(written(body), name))
         if isinstance(node, ast.Call) and called(node) in STATEFUL and node.args
     )
+    if states:
+        _check_conditions(body, name)
     if coded and states:
         raise ValueError(f"{name!r} in the formula: the levels of a transform with a state are not known beforehand.")
-    return Factor(name, ast.unparse(body), columns_read(body), coded, levels, states)
+    columns = columns_read(body)
+    return Factor(name, columns[0] if isinstance(body, ast.Name) else written(body), columns, coded, levels, states)
+
+
+def _check_conditions(body: ast.AST, name: str) -> None:
+    """Raise if conditions are computed with beside a transform with a state, where booleans are not 0 and 1."""
+    for node in ast.walk(body):
+        parts: list[Any] = [node.left, node.right] if isinstance(node, ast.BinOp) and not is_condition(node) else []
+        parts += [node.operand] if isinstance(node, ast.UnaryOp) and not is_condition(node) else []
+        parts += node.args if isinstance(node, ast.Call) and called(node) not in STATEFUL else []
+        if found := [part for part in parts if is_condition(part)]:
+            raise ValueError(
+                f"{name!r} in the formula computes with the comparison {written(found[0])} together with a transform "
+                "that keeps a state. Make the comparison a column first."
+            )
 
 
 def _check_names(formula: str, factors: tuple[Factor, ...]) -> None:
     """Raise if a name is a column here and a function there: which one is meant would depend on the table."""
     columns = {column for factor in factors for column in factor.columns}
-    trees = [ast.parse(factor.name, mode="eval") for factor in factors if factor.source is not None]
+    trees = [checked(factor.name, factor.name) for factor in factors if factor.source is not None]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     functions = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     modules = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
@@ -266,18 +245,18 @@ def _check_names(formula: str, factors: tuple[Factor, ...]) -> None:
 
 def _given_levels(call: ast.Call) -> tuple[Any, ...] | None:
     if not call.args:
-        raise ValueError(f"{ast.unparse(call)!r} in the formula: C(...) needs a column.")
+        raise ValueError(f"{written(call)!r} in the formula: C(...) needs a column.")
     for keyword in call.keywords:
         if keyword.arg == "levels":
             try:
                 levels = tuple(ast.literal_eval(keyword.value))
             except (ValueError, TypeError) as error:
                 raise ValueError(
-                    f"{ast.unparse(call)!r} in the formula: levels must be a list of words and numbers."
+                    f"{written(call)!r} in the formula: levels must be a list of words and numbers."
                 ) from error
             if twice := [level for number, level in enumerate(levels) if level in levels[:number]]:
                 raise ValueError(
-                    f"{ast.unparse(call)!r} in the formula: level {twice[0]!r} stands there twice; name each once."
+                    f"{written(call)!r} in the formula: level {twice[0]!r} stands there twice; name each once."
                 )
             return levels
     return None

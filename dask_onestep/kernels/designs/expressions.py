@@ -1,0 +1,204 @@
+"""Values of a formula's expressions, row by row.
+
+Arithmetic is that of float64, whatever the columns' dtypes, as R's is that of doubles: integers of a column's own
+size wrap around (200 · 200 in int16 is −25,536), functions of small ones are computed in float16, and the sum of two
+booleans is "or".  Conditions (comparisons, and these joined by ``&``, ``|`` and ``~``) are booleans, and count as 0 and
+1 where they are computed with.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.designs.grammar import FUNCTIONS, PARSING, checked, column_of
+
+__all__ = ["LARGEST_INTEGER", "as_numbers", "evaluate", "is_numeric"]
+
+# Not every integer beyond it is a float64.
+LARGEST_INTEGER = 2**53
+# No columns' names in code, so that these cannot be columns.
+_NUMBERS, _CONDITION, _COMPARED = "<numbers>", "<condition>", "<compared>"
+_WHOLE = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
+
+
+def evaluate(source: str, frame: pd.DataFrame) -> pd.Series:
+    """Return an expression of columns, row by row.
+
+    Parameters
+    ----------
+    source : str
+        An expression that `formula_terms` has checked.
+    frame : DataFrame
+        The columns.
+
+    Returns
+    -------
+    Series
+        One value a row: float64, or booleans of a condition; integers where all that was computed with are.
+
+    Raises
+    ------
+    ValueError
+        If the columns are not what it takes, such as words where it computes.
+    """
+    code, names, whole = _compiled(source)
+    known = {**FUNCTIONS, "np": np, _NUMBERS: as_numbers, _CONDITION: _condition, _COMPARED: _compared}
+    known |= {name: frame[column] for name, column in names if column in frame.columns}
+    try:
+        with np.errstate(all="ignore"):  # what is no number is named where the rows are examined
+            value = eval(code, {"__builtins__": {}}, known)
+    except (TypeError, ValueError, NotImplementedError) as error:  # Arrow has not every sum of words and numbers
+        raise ValueError(f"{source!r} in the formula cannot be evaluated: {error}.") from error
+    values = pd.Series(value, index=frame.index)
+    if whole and values.dtype == np.float64 and all(_is_whole(frame.dtypes[column]) for _, column in names):
+        return _as_integers(values, source)
+    return values
+
+
+def as_numbers(values: Any, name: str | None = None) -> Any:
+    """Return numbers as float64; booleans are 0 and 1, missing values NaN, and words stay as they are.
+
+    Parameters
+    ----------
+    values : Series, ndarray or scalar
+        Values of any dtype.
+    name : str, optional
+        What an error calls them.
+
+    Returns
+    -------
+    Series, ndarray or float
+        The numbers.
+
+    Raises
+    ------
+    ValueError
+        If there are integers beyond 2^53.
+    """
+    if isinstance(values, (int, float)):
+        return _literal(values)
+    dtype = getattr(values, "dtype", None)
+    if dtype is None or not is_numeric(dtype) or dtype == np.float64:
+        return values
+    if pd.api.types.is_integer_dtype(dtype) and _beyond(values):
+        raise ValueError(
+            f"{name or getattr(values, 'name', None) or 'a number'} holds integers beyond 2^53 = {LARGEST_INTEGER:,}, "
+            "which float64 rounds; subtract a constant from the column first, or convert it to float64"
+        )
+    if isinstance(values, pd.Series):
+        return pd.Series(values.to_numpy(np.float64, na_value=np.nan), index=values.index, name=values.name)
+    return np.asarray(values, dtype=np.float64)
+
+
+def is_numeric(dtype: Any) -> bool:
+    """Return whether a column of this dtype is a number as it is; booleans are.
+
+    Parameters
+    ----------
+    dtype : dtype
+        NumPy's, or pandas' own.
+
+    Returns
+    -------
+    bool
+        False for strings, objects and categories.
+    """
+    return bool(pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)) and not isinstance(
+        dtype, pd.CategoricalDtype
+    )
+
+
+def _literal(value: float) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
+    if isinstance(value, int) and number != value:
+        raise ValueError(f"{value} is an integer beyond 2^53 that is no float64; write a float, such as {number!r}")
+    return number
+
+
+def _beyond(values: Any) -> bool:
+    if getattr(values.dtype, "itemsize", 8) < 8 or not np.size(values):
+        return False
+    least, most = values.min(), values.max()
+    return not (pd.isna(least) or (least >= -LARGEST_INTEGER and most <= LARGEST_INTEGER))
+
+
+def _compared(values: Any) -> Any:
+    """Return floats of any size as float64, as literals are; all else can be compared as it is."""
+    return as_numbers(values) if pd.api.types.is_float_dtype(getattr(values, "dtype", object)) else values
+
+
+def _condition(values: Any) -> Any:
+    if not pd.api.types.is_bool_dtype(getattr(values, "dtype", type(values))):
+        name = getattr(values, "name", None) or "one side"
+        raise ValueError(f"&, | and ~ join comparisons, and {name} is a number; a power is **, as in I(x**2)")
+    return values
+
+
+def _is_whole(dtype: Any) -> bool:
+    return bool(pd.api.types.is_integer_dtype(dtype) or pd.api.types.is_bool_dtype(dtype))
+
+
+def _as_integers(values: pd.Series, source: str) -> pd.Series:
+    """Return results of integers as integers, so that levels made of them are named 9 and 10, not 9.0 and 10.0."""
+    if not np.isfinite(values.to_numpy()).all():
+        return values
+    if (values.abs() > LARGEST_INTEGER).any():
+        raise ValueError(f"{source!r} in the formula gives integers beyond 2^53, which float64 rounds.")
+    return values.astype(np.int64)
+
+
+@lru_cache(maxsize=1024)
+def _compiled(source: str) -> tuple[Any, tuple[tuple[str, str], ...], bool]:
+    """Return an expression's code, its names with the columns they stand for, and whether integers give integers."""
+    tree = checked(source, source)
+    names = dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+    whole = _gives_integers(tree.body)
+    with PARSING:
+        code = compile(ast.fix_missing_locations(_Arithmetic().visit(tree)), "<formula>", "eval")
+    return code, tuple((name, column_of(name)) for name in names), whole
+
+
+def _gives_integers(node: ast.AST) -> bool:
+    """Return whether an expression computes, and gives integers of integers."""
+    inner = [part for part in ast.walk(node) if not isinstance(part, (ast.expr_context, ast.operator, ast.unaryop))]
+    plain = all(
+        isinstance(part, ast.Name)
+        or (isinstance(part, ast.BinOp) and isinstance(part.op, _WHOLE))
+        or (isinstance(part, ast.UnaryOp) and isinstance(part.op, (ast.UAdd, ast.USub)))
+        or (isinstance(part, ast.Constant) and isinstance(part.value, int))
+        for part in inner
+    )
+    return plain and isinstance(node, (ast.BinOp, ast.UnaryOp))
+
+
+class _Arithmetic(ast.NodeTransformer):
+    """Have operands and arguments turned into float64, and what ``&``, ``|`` and ``~`` join examined."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        how = _CONDITION if isinstance(node.op, (ast.BitAnd, ast.BitOr)) else _NUMBERS
+        return ast.BinOp(_call(how, self.visit(node.left)), node.op, _call(how, self.visit(node.right)))
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        how = _CONDITION if isinstance(node.op, ast.Invert) else _NUMBERS
+        return ast.UnaryOp(node.op, _call(how, self.visit(node.operand)))
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        right = _call(_COMPARED, self.visit(node.comparators[0]))
+        return ast.Compare(_call(_COMPARED, self.visit(node.left)), node.ops, [right])
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Name) and node.func.id == "I":
+            return self.visit(node.args[0])
+        return ast.Call(node.func, [_call(_NUMBERS, self.visit(argument)) for argument in node.args], [])
+
+
+def _call(function: str, argument: Any) -> ast.Call:
+    return ast.Call(ast.Name(function, ast.Load()), [argument], [])
