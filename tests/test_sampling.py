@@ -181,13 +181,15 @@ def test_no_rows_at_all():
 
 
 def test_weights_that_are_all_zero():
-    rows = Rows(ROWS, ROWS[:, 0], weights=np.zeros(400))
-    sample = sample_rows(rows, PilotSize(10, 2, 400), 0)
+    rows = usable_rows(Block(ROWS, ROWS[:, 0], weights=np.zeros(400)), model_of(columns=ROWS.shape[1]))
     with pytest.raises(ValueError, match="sample_weight is zero on every row"):
-        survey(sample)
+        survey(sample_rows(rows, PilotSize(10, 2), 0))
     one = np.zeros(400)
     one[3] = 1.0
-    assert survey(sample_rows(Rows(ROWS, ROWS[:, 0], weights=one), PilotSize(10, 2, 400), 0)).n == 400
+    rows = usable_rows(Block(ROWS, ROWS[:, 0], weights=one), model_of(columns=ROWS.shape[1]))
+    sample = sample_rows(rows, PilotSize(10, 2), 0)
+    assert survey(sample).n == 1
+    assert sample.positions.tolist() == [[0, 3]]
 
 
 def test_labels_of_other_types_between_blocks_do_not_pass():

@@ -83,7 +83,7 @@ class GLMBase(Predicting, Diagnostics, HypothesisTests, Reporting, BaseEstimator
             Response or labels, in the same row chunks as `X`; a string names a column of the frame `X`; None
             if the formula has a left-hand side.
         sample_weight : array-like, Dask collection of shape (n,), or str, optional
-            Weights, not negative; see `weight_type`.
+            Weights, not negative; see `weight_type`.  Rows of weight zero are as if absent.
         offset : array-like, Dask collection of shape (n,), or str, optional
             Added to the linear predictor.
         groups : array-like, Dask collection of shape (n,), or str, optional

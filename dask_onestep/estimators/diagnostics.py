@@ -122,7 +122,7 @@ class Diagnostics:
         -------
         dask Array, dask Series or ndarray of shape (n,), or of shape (n, C) for more than two classes
             Residuals at φ = 1; lazy for Dask input, and with its index for a frame.  Rows left out by
-            ``missing="drop"`` have NaN.
+            ``missing="drop"``, and rows of weight zero, have NaN.
 
         Raises
         ------

@@ -42,6 +42,8 @@ class Blocks:
         Dask annotations, such as retries, of the collections the blocks came from.
     token : str
         Identifies the data.
+    weighted : bool
+        Whether rows have weights, of which some may be zero.
     first_number : int
         The number of the first of these blocks among all of the data.
 
@@ -62,6 +64,7 @@ class Blocks:
     row_bytes: int
     annotations: dict[str, Any]
     token: str
+    weighted: bool = False
     first_number: int = 0
 
     def __len__(self) -> int:

@@ -156,7 +156,7 @@ class OneStep(Method):
     def _draw(self, problem: Problem, seed: int, held: bool) -> Plan:
         """Draw the pilot; of a small table it is all rows, and its estimate is returned besides."""
         whole, hold = self.whole(problem)
-        known = problem.blocks.n_rows if problem.model.missing == "raise" else None
+        known = problem.n_usable
         last = problem.lazy and known is not None and known <= whole  # no pass follows that would show gaps
         pilot, learned = yield from draw_pilot(
             problem, self.pilot_size, seed, searched=last, stratified=True, held=held, whole=whole, hold=hold

@@ -77,6 +77,11 @@ class Problem:
         """Number of coefficients that are estimated."""
         return len(self.model.names)
 
+    @property
+    def n_usable(self) -> int | None:
+        """The usable rows, where they are known beforehand: no row can be dropped, or have a weight of zero."""
+        return self.blocks.n_rows if self.model.missing == "raise" and not self.blocks.weighted else None
+
     def total(self, kernel: Callable[..., Any], *arguments: Any, name: str) -> Pass:
         """Return a request for the sum over all blocks of ``kernel(rows, model, *arguments)``.
 

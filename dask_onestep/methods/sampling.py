@@ -161,9 +161,8 @@ def _sample(
     hold: int = 0,
 ) -> Pass:
     model = problem.model.unrestricted
-    known = problem.blocks.n_rows if model.missing == "raise" else None
     strata = StrataRule.of(model, 1 if held else len(problem.blocks)) if stratified and size == "auto" else None
-    rule = PilotSize(check_pilot_size(size), len(model.all_names), known, whole, hold, strata)
+    rule = PilotSize(check_pilot_size(size), len(model.all_names), problem.n_usable, whole, hold, strata)
     kernel = pilot_rows if searched else unsearched_pilot_rows
     # The labels as they are, since they are to be learned.
     return Pass(kernel, model, (rule, seed), "pilot-sample", guarded=problem.guarded)

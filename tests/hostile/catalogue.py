@@ -114,7 +114,9 @@ _FAMILIES = {
 
 
 def reference(table: Table, family: str = "gaussian") -> Any:
-    """Return statsmodels' fit of the same rows, in float64."""
+    """Return statsmodels' fit, in float64, of the rows whose weight is not zero, which it would count."""
+    if table.weights is not None:
+        table = table.rows(np.asarray(table.weights) != 0)
     x = np.asarray(table.x, dtype=np.float64)
     other = {"var_weights": table.weights, "offset": table.offset}
     other = {name: np.asarray(part, np.float64) for name, part in other.items() if part is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,10 @@ class Parts(Record):
     def each(self, function: Callable[[Any], Any]) -> dict[str, Any]:
         """Return a function of each part by its name; of one that is missing None."""
         return {name: None if (part := getattr(self, name)) is None else function(part) for name in PARTS}
+
+    def rows_at(self, index: np.ndarray) -> Self:
+        """Return the rows that an index has, in its order."""
+        return replace(self, **self.each(lambda part: taken(part, index)))
 
 
 PARTS = tuple(field.name for field in fields(Parts))
@@ -119,8 +123,7 @@ class Rows(Parts):
     def take(self, index: np.ndarray) -> Rows:
         """Return the rows that an index or a mask selects."""
         where = np.flatnonzero(index) if index.dtype == bool else index
-        parts = self.each(lambda part: taken(part, where))
-        return replace(self, kept=where if self.kept is None else self.kept[where], **parts)
+        return replace(self.rows_at(where), kept=where if self.kept is None else self.kept[where])
 
 
 def taken(part: Any, index: np.ndarray) -> Any:
@@ -128,21 +131,25 @@ def taken(part: Any, index: np.ndarray) -> Any:
 
     Parameters
     ----------
-    part : ndarray, SplitMatrix or None
+    part : array-like, SplitMatrix or None
         With one row, or one element, for each row of a block.
     index : ndarray of int
         Numbers of rows.
 
     Returns
     -------
-    ndarray, SplitMatrix or None
+    array-like, SplitMatrix or None
         These rows, in the index's order.
     """
     # ndarray.take moves whole rows, in half the time of indexing; of another layout it would first copy all.
     if isinstance(part, np.ndarray) and part.flags.c_contiguous:
         return part.take(index, axis=0)
-    if isinstance(part, pd.DataFrame):
+    if hasattr(part, "iloc"):
         return part.iloc[index]
+    if isinstance(part, list):
+        return [part[row] for row in index]
+    if hasattr(part, "tocsr"):
+        return part.tocsr()[index]
     return None if part is None else part[index]
 
 

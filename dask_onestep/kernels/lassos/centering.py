@@ -48,8 +48,6 @@ def column_shift(rows: Rows, model: Model) -> np.ndarray:
         return shift
     at = np.unique(np.linspace(0, len(rows) - 1, _LOOKED_AT).astype(np.intp))
     weights = None if rows.weights is None else rows.weights[at]
-    if weights is not None and not weights.any():
-        return shift
     x, own = rows.x[at], shift[1:]
     if not isinstance(x, SplitMatrix):
         own[:] = _midst(np.asarray(x, dtype=np.float64), weights)

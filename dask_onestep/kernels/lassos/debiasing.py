@@ -173,7 +173,7 @@ def local_lassos(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos | Fin
     LocalLassos or Findings
         The block's sums, or why it has no lasso.
     """
-    if not len(rows) or (rows.weights is not None and not rows.weights.any()):
+    if not len(rows):
         # What rows of Θ̂ were its share are taken from the pool.
         return _empty(rows, model, plan)
     start, stop = plan.shares[rows.number] if plan.nodewise else (0, 0)

@@ -199,8 +199,8 @@ def fit_block(rows: Rows, model: Model) -> tuple[Rows, Ascent, np.ndarray | None
     no maximum-likelihood estimate.
     """
     d = len(model.names)
-    usable = len(rows) if rows.weights is None else int(np.count_nonzero(rows.weights))
-    if not len(rows):
+    usable = len(rows)
+    if not usable:
         cure = "Drop empty blocks, or take anchor='pilot'."
         return Findings((("no rows for a local fit", 0, cure),), (rows.number,))
     if usable <= d:

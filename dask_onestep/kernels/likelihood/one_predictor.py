@@ -332,7 +332,7 @@ class OnePredictor:
         """
         if not len(rows):
             return None
-        weights = np.ones(len(rows)) if rows.weights is None or not rows.weights.any() else rows.weights
+        weights = np.ones(len(rows)) if rows.weights is None else rows.weights
         mean = self.family.initial_mean(np.atleast_1d(np.average(rows.y, weights=weights)), np.ones(1))
         target = self.link.link(mean)
         level = _constant(rows, model)

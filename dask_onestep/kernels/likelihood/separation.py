@@ -75,17 +75,13 @@ def directed(rows: Rows, model: Model, coef: np.ndarray, direction: np.ndarray, 
     Returns
     -------
     Directed
-        Of the rows whose weight is positive.
+        Of the block's rows.
     """
     reach = against = 0.0
     by_class = direction.reshape(-1, model.width)
     columns = np.zeros_like(by_class)
     for part in slices(model.likelihood.view(rows, model, coef, *earlier), model):
-        seen = slice(None) if part.weights is None else part.weights > 0
-        moves, y = part.times(by_class.T)[seen], part.y[seen]
-        if not len(moves):
-            continue
-        far, wrong = model.likelihood.moved(y, moves)
+        far, wrong = model.likelihood.moved(part.y, part.times(by_class.T))
         reach, against = max(reach, float(far.max())), max(against, float(wrong.max()))
         columns = np.maximum(columns, part.greatest() * np.abs(by_class))
     return Directed(model.likelihood.moments(rows, model, coef, *earlier), reach, against, columns.ravel())

@@ -103,8 +103,8 @@ def smallest_keys(seed: int, rows: Rows, count: int) -> tuple[np.ndarray, np.nda
 
 
 def _sequence(seed: int, rows: Rows) -> tuple[int, int, int]:
-    """Return the generator's key for a block, the number of the first row's value, and the count of all its rows."""
-    length = len(rows) + rows.n_missing
+    """Return the generator's key for a block, the number of the first row's value, and how many values are wanted."""
+    length = len(rows) if rows.kept is None or not len(rows) else int(rows.kept[-1]) + 1
     if rows.start is None:
         return seed + ((rows.number + 1) << 64), rows.first, length
     return seed, rows.start, length

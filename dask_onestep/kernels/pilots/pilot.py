@@ -158,7 +158,7 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
         if found := oversized_columns(rows, model):
             replace(found, blocks=()).raise_error()
         raise
-    short = drawn.short and sample.size.total is not None
+    short = drawn.short and not drawn.positions[:, 0].any()  # rows have numbers, whatever the chunks
     if fit.converged:
         fitted = PilotFit(fit.coef, rows, fit.sums, fit.factor, known, inclusion, drawn=keys)
         return replace(fitted, whole=whole, n_iter=fit.n_iter, short=short)

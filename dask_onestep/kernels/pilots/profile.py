@@ -19,6 +19,7 @@ from dask_onestep.kernels.designs.terms import Factor, Terms, evaluate, plain_in
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.rows.checks import rows_with_weight
 from dask_onestep.kernels.rows.rows import kernel
 
 __all__ = ["STATE_ROWS", "Profile", "profile"]
@@ -101,14 +102,21 @@ def profile(block: Block, model: Model, terms: Terms, factors: tuple[Factor, ...
     Profile or Findings
         What was seen, or what is wrong with the block.
     """
+    present = rows_with_weight(block)
+    if isinstance(present, Findings):
+        return present
+    if present is None:
+        present = np.arange(len(block.x))
+    else:
+        block = block.rows_at(present)
     complete = complete_cases(block, terms, model.missing)
     if isinstance(complete, Findings):
         return complete
     frame = block.x[list(terms.columns)]
-    numbers = np.arange(len(frame)) + (block.start or 0)
+    numbers = present + (block.start or 0)
     here = 0 if block.start is not None else block.number
     frame = frame.set_axis(pd.MultiIndex.from_arrays([np.full(len(frame), here), numbers]), axis=0)
-    frame, kept = frame[complete], np.flatnonzero(complete)
+    frame, kept = frame[complete], present[complete]
     frame = plain_integers(frame, [name for factor in factors if factor.coded for name in factor.columns])
     levels = tuple(_plain(_one_row_a_level(factor, frame)) for factor in factors)
     if found := _too_many(factors, levels, block.number):
@@ -118,7 +126,7 @@ def profile(block: Block, model: Model, terms: Terms, factors: tuple[Factor, ...
     if states:
         extremes = _plain(_at_extremes(states, frame))
         empty = np.empty((len(frame), 0))
-        rows = Rows(empty, empty, None, None, None, block.number, block.start, kept, len(complete) - len(kept))
+        rows = Rows(empty, empty, None, None, None, block.number, block.start, kept)
         keys = row_keys(0, rows)
         order = np.argsort(keys, kind="stable")[:STATE_ROWS]
         sample, keys = _plain(frame.iloc[order]), keys[order]

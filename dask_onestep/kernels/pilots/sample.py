@@ -144,8 +144,6 @@ class PilotSample(Record):
         The rows held, as in `Rows`.
     cutoff : int
         No row seen with a key below it was let go.
-    has_weight : bool
-        Whether any row seen has a weight that is not zero.
     raw : DataFrame or None
         The rows held as the table has them, of a model with a design.
     strata : Strata or None
@@ -168,7 +166,6 @@ class PilotSample(Record):
     offset: np.ndarray | None
     groups: np.ndarray | None = None
     cutoff: int = int(ALL_KEYS)
-    has_weight: bool = True
     raw: pd.DataFrame | None = None
     strata: Strata | None = None
     inclusion: Inclusion | None = None
@@ -218,7 +215,6 @@ class PilotSample(Record):
             sum(part.n_missing for part in parts),
             labels,
             cutoff=cutoff,
-            has_weight=any(part.has_weight for part in parts),
             strata=strata,
             **{name: _joined([getattr(part, name) for part in parts], chosen) for name in _OF_EACH_ROW},
         )

@@ -130,7 +130,6 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
         taken.offset,
         taken.groups,
         cutoff,
-        rows.weights is None or bool(rows.weights.any()),
         None if rows.raw is None else rows.raw.iloc[local],
         strata,
     )
@@ -154,12 +153,12 @@ def survey(sample: PilotSample, most: int = 2) -> Survey:
     Raises
     ------
     ValueError
-        If no row is usable, no weight is positive, or a classification's labels are continuous, of one
+        If no row is usable, or a classification's labels are continuous, of one
         class, or of more than the model has.
     """
     if sample.n == 0:
         dropped = f", {sample.n_missing} were dropped for missing values" if sample.n_missing else ""
+        if sample.weights is not None and not dropped:
+            dropped = ". sample_weight is zero on every row, or below 1e-100: at least one must be positive"
         raise ValueError(f"Found array with 0 sample(s): no usable row is left{dropped}.")
-    if not sample.has_weight:
-        raise ValueError("sample_weight is zero on every row, or below 1e-100: at least one must be positive.")
     return Survey(sample.n, sample.n_missing, check_classes(sample.labels, most))

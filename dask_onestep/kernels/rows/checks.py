@@ -16,7 +16,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.solve.threads import aligned
 
-__all__ = ["inspect_columns", "oversized_columns", "usable_rows"]
+__all__ = ["inspect_columns", "oversized_columns", "rows_with_weight", "usable_rows"]
 
 
 # Above it a few thousand squares overflow float64; not a Python float, which float32 columns would cast to theirs.
@@ -25,6 +25,8 @@ _SQUARABLE = np.float64(1e152)
 _HEAVIEST, _LIGHTEST = 1e100, 1e-100
 _SMALLEST_SQUARE = 1e-152
 _LOAD = "Make the function that loads a block return an array or a frame of its rows."
+_CONVERT = "Convert it to numbers first."
+_LABELS = {"weights": "sample_weight"}
 _SCALE = "Divide it by a constant first, or look for values that stand for missing ones."
 
 
@@ -54,14 +56,21 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} has {length} rows" for name, length in lengths.items())
         return _found(block, f"the parts of one block differ in length: {said}", 0, "Align them first.")
-    kept, n_missing, raw = None, 0, None
+    present = rows_with_weight(block)
+    if isinstance(present, Findings):
+        return present
+    whole, kept, n_missing, raw = block, present, 0, None
+    if present is not None:
+        block = block.rows_at(present)
     if model.design is not None and isinstance(block.x, pd.DataFrame):
         block = replace(block, x=encoded(block.x, model.design.categorical))
         designed = model.design.enter(block, model.missing)
         if isinstance(designed, Findings):
             return designed
-        matrix, chosen, kept = designed
-        n_missing, raw = len(block.x) - len(matrix), block.x
+        matrix, chosen, complete = designed
+        if complete is not None:
+            kept = complete if present is None else present[complete]
+        n_missing, raw = len(block.x) - len(matrix), whole.x
         block = replace(block, x=matrix, **chosen)
     x = _numeric_matrix(block, model)
     if isinstance(x, Findings):
@@ -71,12 +80,8 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         part = getattr(block, name)
         array = None if part is None else _vector(part, numeric=wanted)
         if isinstance(array, str):
-            label = {"weights": "sample_weight"}.get(name, name)
-            return _found(block, f"{label} {array}", len(x), "Convert it to numbers first.")
+            return _found(block, f"{_LABELS.get(name, name)} {array}", len(x), _CONVERT)
         parts[name] = array
-    if (weights := parts["weights"]) is not None:
-        # They weigh nothing beside any other, and their squares underflow.
-        parts["weights"] = np.where(np.abs(weights) < _LIGHTEST, 0.0, weights)
     groups = None if block.groups is None else _vector(block.groups, numeric=False)
     rows = Rows(
         x,
@@ -90,12 +95,37 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         **parts,  # type: ignore[arg-type]
     )
     if model.missing == "drop":
-        complete = _complete_rows(rows)
-        if not complete.all():
-            rows = replace(rows.take(complete), n_missing=n_missing + int((~complete).sum()))
+        usable = _complete_rows(rows)
+        if not usable.all():
+            rows = replace(rows.take(usable), n_missing=n_missing + int((~usable).sum()))
     if rows.y is None:
         return _found(block, "y was loaded as None", len(x), _LOAD)
     return _check_values(rows, model) or rows
+
+
+def rows_with_weight(block: Block) -> np.ndarray | Findings | None:
+    """Return the numbers of the rows whose weight is not zero, None for all; or that weights are no numbers.
+
+    Weights that are nothing beside any other, and whose squares underflow, count as zero.  Rows of weight zero are as
+    if absent, whatever stands in them.
+
+    Parameters
+    ----------
+    block : Block
+        The block as it arrived.
+
+    Returns
+    -------
+    ndarray of int, None or Findings
+        Rows, in order.
+    """
+    if block.weights is None:
+        return None
+    weights = _vector(block.weights, numeric=True)
+    if isinstance(weights, str):
+        return _found(block, f"{_LABELS['weights']} {weights}", len(block.weights), _CONVERT)
+    absent = np.abs(weights) < _LIGHTEST
+    return np.flatnonzero(~absent) if absent.any() else None
 
 
 def _numeric_matrix(block: Block, model: Model) -> np.ndarray | SplitMatrix | Findings:
