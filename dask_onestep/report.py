@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from dask_onestep.inference.summaries import Summary, format_coefficients
 from dask_onestep.kernels.likelihood.comparison import BlockFit, compare_blocks
@@ -163,8 +162,9 @@ def report_html(
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(summary.title)}</title>"
         f"<style>{_STYLE}</style></head><body><h1>{escape(summary.title)}</h1>{formula}"
+        f"<p>Response: <code>{escape(summary.response)}</code></p>"
         f"<p class='verdict'>{escape(summary.verdict)} {escape(wording(verdict(glm)))}</p>{notes}"
-        f"<h2>Coefficients</h2>{_coefficients(summary.table, summary.level)}"
+        f"<h2>Coefficients</h2>{_coefficients(summary)}"
         f"<h2>The fit</h2><dl class='facts'>{facts}</dl><p class='small'>{_glossary(summary)}</p>"
         f"{_block_section(blocks, glm.record_.estimate.dispersion)}"
         f"<h2>Made with</h2><p class='small'><code>{escape(call or repr(glm))}</code><br>"
@@ -227,17 +227,24 @@ def verdict(glm: Any) -> str:
     )
 
 
-def _coefficients(table: pd.DataFrame, level: float) -> str:
-    heads, rows = format_coefficients(table, level)
+def _coefficients(summary: Summary) -> str:
+    heads, rows = format_coefficients(summary.table, summary.level, summary.factors)
     head = "".join(f"<th>{escape(h)}</th>" for h in (*heads, ""))
-    body, reaches = "", _reaches(table)
-    for cells, (coef, lower, upper) in zip(rows, table[["coef", "ci_lower", "ci_upper"]].to_numpy(), strict=True):
-        body += "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        body += f"<td class='plot'>{_interval(coef, lower, upper, reaches[_term(cells[0])])}</td></tr>"
+    body, reaches = "", _reaches(summary.table)
+    ends = dict(
+        zip(map(str, summary.table.index), summary.table[["coef", "ci_lower", "ci_upper"]].to_numpy(), strict=True)
+    )
+    for label, name, cells in rows:
+        indent = "&emsp;" if label.startswith(" ") else ""
+        body += f"<tr><td>{indent}{escape(label.strip())}</td>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        if name is not None:
+            coef, lower, upper = ends[name]
+            body += f"<td class='plot'>{_interval(coef, lower, upper, reaches[_term(name)])}</td>"
+        body += "</tr>"
     return (
         f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        f"<p class='small'>At the right, the {level:.0%} intervals; the vertical line is zero. Columns of one term, "
-        "such as the levels of a factor, share a scale; each term has its own. Grey where zero is within.</p>"
+        f"<p class='small'>At the right, the {summary.level:.0%} intervals; the vertical line is zero. Columns of one "
+        "term, such as the levels of a factor, share a scale; each term has its own. Grey where zero is within.</p>"
     )
 
 

@@ -32,10 +32,13 @@ def test_the_report_says_what_the_table_says(tmp_path):
     cells = re.findall(r"<tr><td>([^<]*)</td><td>([^<]*)</td><td>([^<]*)</td>", text)
     shown = {name: (float(coef), float(std_err)) for name, coef, std_err in cells if name not in "0123"}
     for name, row in glm.coef_table().iterrows():
-        escaped = name.replace("<", "&lt;")
-        np.testing.assert_allclose(shown[escaped], [row["coef"], row["std_err"]], rtol=1e-3)
+        escaped = f"&emsp;{name[4:-1]}" if name.startswith("g[T.") else name  # levels stand under their factor
+        atol = 0.01 * row["std_err"]
+        np.testing.assert_allclose(shown[escaped], [row["coef"], row["std_err"]], rtol=1e-3, atol=atol)
     assert "fit &lt;it&gt;" in text
-    assert f"{glm.fit_statistics(data, 'y').llf:.6g}" in text
+    assert f"{glm.fit_statistics(data, 'y').llf:,.2f}" in text
+    assert "<td>&emsp;a&lt;b (reference)</td>" in text
+    assert "Response: <code>P(y = 1)</code>" in text
     assert not re.search(r"(src|href)=|https?://|<script", text)
 
 
@@ -141,13 +144,13 @@ def test_the_report_has_the_exact_log_likelihood_and_a_fit_its_estimate(tmp_path
         facts, llf = dict(glm.summary().facts), glm.fit_statistics(x, y).llf
         assert glm.estimate_.loglik_estimated is estimated
         assert ("log-likelihood (estimated)" in facts, "log-likelihood" in facts) == (estimated, not estimated)
-        assert (f"{llf:.2f}" == facts.get("log-likelihood")) is not estimated
+        assert (f"{llf:,.2f}" == facts.get("log-likelihood")) is not estimated
         assert max(map(len, str(glm.summary()).splitlines())) <= 80
         assert model_record(glm)["loglik_estimated"] is estimated
         write_model(glm, str(tmp_path / "model.json"))
         assert read_model(str(tmp_path / "model.json")).estimate_.loglik_estimated is estimated
         page = report_html(glm, glm.summary(x, y))
-        assert f"<dt>log-likelihood</dt><dd>{llf:.6g}</dd>" in page
+        assert f"<dt>log-likelihood</dt><dd>{llf:,.2f}</dd>" in page
         assert "estimated" not in page
         assert ("as the pilot rows foretell it" in report_html(glm, glm.summary())) is estimated
     for glm in (GLMRegressor("poisson", method="mle").fit(x, y), GLMRegressor().fit(x, y)):
@@ -181,10 +184,10 @@ def test_levels_of_a_factor_share_a_scale():
     frame["y"] = 100 * frame["x"] + frame["g"].map({"a": 0.0, "b": 1.0, "c": 4.0}) + rng.normal(size=3000)
     glm = GLMRegressor(formula="y ~ x + g", method=MLE()).fit(frame)
     text = report_html(glm, glm.summary())
-    centres = dict(re.findall(r"<tr><td>([^<]*)</td>.*?<circle cx='([\d.]+)'", text))
+    centres = dict(re.findall(r"<tr><td>([^<]*)</td><td>.*?<circle cx='([\d.]+)'", text))
     reach = {name: float(centre) - 95 for name, centre in centres.items()}
     ratio = glm.coef_[1] / glm.coef_[2]
-    assert reach["g[T.b]"] / reach["g[T.c]"] == pytest.approx(ratio, abs=0.01)
+    assert reach["&emsp;b"] / reach["&emsp;c"] == pytest.approx(ratio, abs=0.01)
     assert reach["x"] > 80  # on a scale of its own
     assert "<b>pilot rows</b>" not in text
     assert "<b>passes</b>: how often all rows were read" in text

@@ -1,5 +1,7 @@
 """Summaries as they are read: width, digits and escaping."""
 
+import io
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -12,7 +14,7 @@ from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.datasets import make_glm
 from dask_onestep.exceptions import DistanceWarning
 from dask_onestep.inference import coefficient_table
-from dask_onestep.inference.summaries import Summary
+from dask_onestep.inference.summaries import Summary, format_coefficients
 
 NAMES = ("intercept", "a", "<script>alert(1)</script> & a very long name of a column")
 
@@ -32,28 +34,128 @@ def test_lines_have_80_columns_at_the_most(threads, family, method):
     text = str(glm.summary())
     assert max(map(len, text.splitlines())) <= 80
     assert text == repr(glm.summary())
-    assert "intercept" in text
-    assert "distance_in_miles" in text
-    assert family in text
-    for value in (glm.intercept_, *glm.coef_):
-        assert f"{value:.6g}" in text
+    for name in ("intercept", "b" * 60, "distance_in_miles", family):
+        assert name in text
+    for name in ("rows", "rows dropped", "passes", "time", "covariance"):
+        assert f"{name}:" in text
+    errors = glm.coef_table()["std_err"]
+    for value, error in zip((glm.intercept_, *glm.coef_), errors, strict=True):
+        shown = min(map(float, re.findall(r"-?\d+\.\d+", text)), key=lambda number: abs(number - value))
+        assert abs(shown - value) <= 0.01 * error
 
 
 @pytest.mark.parametrize("coef", [(1.5, -2e-9, 3.25e12), (-1.23456789e-99, 1.23456789e9, np.nan), (0.0, -0.0, 1e5)])
-def test_any_number_fits_its_column(coef):
+def test_any_number_is_shown(coef):
     summary = summary_of(coef, notes=("a word " * 40,))
     lines = str(summary).splitlines()
-    assert max(map(len, lines)) <= 80
     assert any(line.startswith("Warning: a word") for line in lines)
-    rows = [line for line in lines if line.startswith(("intercept", "a ", "<script"))]
-    assert [len(row.replace("of a", "of").split()[-6:]) for row in rows] == [6, 6, 6]
+    below = lines.index(NAMES[2]) + 1  # a long name stands in a line of its own
+    rows = [*(line for line in lines if line.startswith(("intercept", "a  "))), lines[below]]
+    cells = [row.split()[-6:] for row in rows]
+    errors = (0.5, 1e-10, np.nan)
+    for row, value, error in zip(cells, coef, errors, strict=True):
+        finest = 0.01 * error if np.isfinite(error) else 1e-3 * abs(value)
+        np.testing.assert_allclose(float(row[0]), value, atol=max(finest, 1e-3 * abs(value)))
+        np.testing.assert_allclose(float(row[1]), error, rtol=1e-3)
+
+
+def test_decimals_are_aligned():
+    coef, errors = [-12.25, 0.00123, 345.0, 0.5], [0.1, 0.00045, 2.0, 0.0123]
+    table = coefficient_table(["a", "b", "c", "d"], np.array(coef), np.diag(np.square(errors)), 0.95)
+    text = str(Summary("A", "B.", (), table, 0.95))
+    rows = [line for line in text.splitlines() if line.startswith(("a ", "b ", "c ", "d "))]
+    points = {tuple(at for at, letter in enumerate(row) if letter == ".") for row in rows}
+    assert len(points) == 1
+    assert len(points.pop()) == 6
+    # The smallest standard error has three significant digits, and its coefficient as many decimals.
+    assert rows[1].split()[1:3] == ["0.001230", "0.000450"]
+    assert rows[2].split()[1:3] == ["345.000000", "2.000000"]
+
+
+def test_levels_stand_under_their_factor_with_the_reference_named(threads):
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"x": rng.normal(size=900), "carrier": rng.choice(["AA", "DL", "UA"], 900)})
+    frame["m"] = rng.integers(1, 4, 900)
+    frame["late"] = rng.choice(["no", "yes"], 900)
+    frame["k"] = rng.choice(["k0", "k1", "k2"], 900)
+    glm = GLMClassifier(formula="late ~ x + carrier + C(m, contr.treatment(2)) + x:carrier").fit(frame)
+    lines = [line[:24].rstrip() for line in str(glm.summary()).splitlines()]
+    at = lines.index("carrier")
+    assert lines[at + 1 : at + 4] == ["  AA (reference)", "  DL", "  UA"]
+    at = lines.index("C(m, contr.treatment(2))")
+    assert lines[at + 1 : at + 4] == ["  1", "  2 (reference)", "  3"]
+    assert "x:carrier[T.DL]" in lines
+    for name, coefficient in zip(("  DL", "  UA"), ("carrier[T.DL]", "carrier[T.UA]"), strict=True):
+        (row,) = [line for line in str(glm.summary()).splitlines() if line.startswith(name)]
+        assert float(row.split()[1]) == pytest.approx(glm.coef_table().loc[coefficient, "coef"], abs=1e-3)
+    several = GLMClassifier(formula="k ~ carrier").fit(frame).summary()
+    assert [factor.name for factor in several.factors] == ["k1:carrier", "k2:carrier"]
+    assert several.factors[1].levels == (("AA", None), ("DL", "k2:carrier[T.DL]"), ("UA", "k2:carrier[T.UA]"))
+    # Sums to zero have no reference.
+    assert not GLMClassifier(formula="late ~ C(carrier, contr.sum)").fit(frame).summary().factors
+    full = GLMClassifier(formula="late ~ 0 + carrier").fit(frame).summary()
+    assert [name for _, name in full.factors[0].levels] == ["carrier[AA]", "carrier[DL]", "carrier[UA]"]
+
+
+@pytest.mark.parametrize(
+    ("y", "response"),
+    [
+        ("late", "P(late = 'yes')"),
+        (pd.Series([0.0, 1.0] * 50, name="arrived"), "P(arrived = 1.0)"),
+        (np.array([False, True] * 50), "P(y = True)"),
+        (np.array(["a", "b", "c", "c"] * 25), "y, log odds of each of 2 classes relative to 'a'"),
+    ],
+)
+def test_the_summary_names_the_class_that_is_modeled(y, response):
+    frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=100), "late": ["no", "yes"] * 50})
+    frame = frame if isinstance(y, str) else frame[["x"]]
+    glm = GLMClassifier().fit(frame, y)
+    assert glm.summary().response == response
+    assert f"Response: {response}" in str(glm.summary())
+    assert "Response: " in glm.summary()._repr_html_()
+
+
+def test_the_summary_names_the_mean_that_is_modeled():
+    x = np.random.default_rng(0).normal(size=(100, 1))
+    assert GLMRegressor("binomial").fit(x, [0.0, 1.0] * 50).summary().response == "P(y = 1)"
+    assert GLMRegressor().fit(x, pd.Series(np.arange(100.0), name="miles")).summary().response == "E(miles)"
+
+
+def test_a_wide_terminal_is_used(threads, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "130")
+    summary = summary_of()
+    assert max(map(len, str(summary).splitlines())) == 80  # not a terminal
+    monkeypatch.setattr("sys.stdout", type("Terminal", (io.StringIO,), {"isatty": lambda self: True})())
+    lines = str(summary).splitlines()
+    assert max(map(len, lines)) == 130
+    assert any(line.startswith(NAMES[2]) and line.endswith("nan") for line in lines)  # in one line with its numbers
+
+
+def test_aic_is_that_of_the_fit_statistics(threads):
+    x, y, _ = make_glm(2000, 3, family="poisson", chunks=500)
+    glm = GLMRegressor("poisson", method=MLE(tol=1e-20)).fit(x, y)
+    fit, facts = glm.fit_statistics(x, y), dict(glm.summary().facts)
+    assert facts["AIC"] == f"{fit.aic:,.2f}"
+    assert facts["log-likelihood"] == f"{fit.llf:,.2f}"
+    shown = dict(glm.summary(x, y).facts)
+    assert shown["AIC"] == f"{fit.aic:,.2f}"
+    assert shown["Pearson chi2/df"] == f"{fit.pearson_chi2 / fit.df_resid:.4g}"
+    assert "AIC" not in dict(GLMRegressor().fit(x, y).summary().facts)  # its φ is not that of the log-likelihood
+
+
+def test_several_classes_are_never_overdispersed(threads):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2000, 1))
+    y = rng.choice(["a", "b", "c"], 2000)
+    glm = GLMClassifier().fit(x, y)
+    assert "Overdispersion" not in str(glm.summary(x, y))
 
 
 def test_small_p_values_are_not_zero():
     text = str(summary_of())
     assert "<0.001" in text
     assert " 0.000 " not in text
-    assert str(summary_of(level=0.9)).count("[0.050") == 1
+    assert str(summary_of(level=0.9)).count("[0.05 ") == 1
 
 
 class Reader(HTMLParser):
@@ -92,10 +194,10 @@ def test_text_and_html_say_the_same(threads):
     reader = Reader()
     reader.feed(glm.summary()._repr_html_())
     text, said = str(glm.summary()), " ".join(reader.text)
-    numbers = [f"{value:.6g}" for value in glm.estimate_.coef]
-    for number in [*numbers, *(f"{value:.4g}" for value in glm.coef_table()["std_err"])]:
-        assert number in text
-        assert number in said
+    _, rows = format_coefficients(glm.coef_table(), 0.95)
+    for cell in [cell for row in rows for cell in row.cells]:
+        assert cell in text
+        assert cell in said
     for words in ("2,000", "logit", "GLMClassifier: binomial with logit link, by OneStep", "read twice", "800"):
         assert words in text
         assert words in said

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import dask.dataframe as dd
@@ -17,9 +17,7 @@ from distributed.comm import CommClosedError
 from pyarrow import ArrowException
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from dask_onestep.inference.summaries import format_coefficients
 from dask_onestep.storage.tables import unlike_file
 
 __all__ = [
@@ -105,20 +103,10 @@ def one_line_warnings() -> Iterator[None]:
 
 
 def show_model(glm: Any, level: float) -> None:
-    """Print a fitted model's table and what to know of the fit."""
+    """Print a fitted model's summary, without what differs from run to run and warnings, which stderr has."""
     summary = glm.summary(level=level)
-    # A pipe has no width; a narrow terminal folds names and leaves numbers whole.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    console.print(f"[bold]{escape(summary.title)}[/]", escape(summary.verdict), sep="\n", soft_wrap=True)
-    table = Table(box=None, header_style="bold")
-    table.add_column("", overflow="fold")
-    heads, rows = format_coefficients(summary.table, level, digits=4)
-    for head in heads[1:]:
-        table.add_column(head, justify="right", no_wrap=True)
-    for cells in rows:
-        table.add_row(*map(escape, cells))
-    console.print(table)
-    console.print(" · ".join(f"{escape(name)} {escape(value)}" for name, value in summary.facts), soft_wrap=True)
+    facts = tuple((name, value) for name, value in summary.facts if name != "time")
+    typer.echo(replace(summary, facts=facts, notes=()).to_text())
 
 
 def show_text(text: str) -> None:

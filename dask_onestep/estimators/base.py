@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 import warnings
 from dataclasses import replace
 from typing import Any, Self
@@ -16,7 +17,7 @@ from dask_onestep.data.frames import frame_dtypes
 from dask_onestep.estimators.design import specify
 from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.hypothesis_tests import HypothesisTests
-from dask_onestep.estimators.inputs import scheduler_of
+from dask_onestep.estimators.inputs import response_name, scheduler_of
 from dask_onestep.estimators.memory import saying_how_to_rechunk
 from dask_onestep.estimators.predictions import Predicting
 from dask_onestep.estimators.tables import Reporting
@@ -108,6 +109,7 @@ class GLMBase(Predicting, Diagnostics, HypothesisTests, Reporting, BaseEstimator
         >>> GLMRegressor("poisson").fit(X, y).n_passes_
         1
         """
+        began = time.perf_counter()
         method, problem, inputs, table = self._prepare(X, y, sample_weight, offset, groups, lazy=False)
         with saying_how_to_rechunk(problem.blocks):
             specified = run(problem, self._specified(problem, table))
@@ -118,6 +120,7 @@ class GLMBase(Predicting, Diagnostics, HypothesisTests, Reporting, BaseEstimator
             outcome = run(problem, self._plan(problem, method, inputs), before=specified.n_passes)
         model, estimate = outcome.value
         _attach(self, model, estimate, inputs, remarks, specified.n_passes + outcome.n_passes)
+        self.fit_time_ = time.perf_counter() - began
         for category, text in estimate.warnings:
             warnings.warn(with_pointer(category, text), category, stacklevel=2)
         return self
@@ -201,7 +204,8 @@ class GLMBase(Predicting, Diagnostics, HypothesisTests, Reporting, BaseEstimator
             verbose=self.verbose,
         )
         table = None if terms is None else (terms, frame_dtypes(data.x))
-        return method, problem, Inputs(sample_weight is not None, offset is not None, in_frame), table
+        inputs = Inputs(sample_weight is not None, offset is not None, in_frame, response_name(y, terms))
+        return method, problem, inputs, table
 
     def _model(self, columns: tuple[str, ...], design: Design | None = None) -> Model:
         for option, choices in _CHOICES.items():

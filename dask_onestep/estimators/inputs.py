@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import dask
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -17,7 +18,7 @@ from dask_onestep.graph import gather
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.methods import FitRecord, Problem, Session
 
-__all__ = ["Reading", "scheduler_of"]
+__all__ = ["Reading", "response_name", "scheduler_of"]
 
 
 class Reading:
@@ -174,6 +175,14 @@ def _columns_read(terms: Terms | None, columns: tuple[str, ...], y: Any, *, resp
     if y is not None:
         raise ValueError(f"y is the formula's left-hand side, {told.name!r}, and y= was passed too: drop one.")
     return tuple(dict.fromkeys((*columns, *told.columns)))
+
+
+def response_name(y: Any, terms: Terms | None) -> str:
+    """Return the name of the response: the formula's left-hand side, a column, a Series' own name, or "y"."""
+    if terms is not None and terms.response is not None:
+        return terms.response.name
+    name = y if isinstance(y, str) else y.name if isinstance(y, (pd.Series, dd.Series)) else None
+    return "y" if name is None else str(name)
 
 
 def scheduler_of(data: Data) -> str | None:

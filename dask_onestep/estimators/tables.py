@@ -13,7 +13,7 @@ from dask_onestep.exceptions import with_pointer
 from dask_onestep.inference import TestResult, coefficient_table, wald
 from dask_onestep.inference.fit_statistics import FitStatistics
 from dask_onestep.inference.hypotheses import parse_hypothesis
-from dask_onestep.inference.summaries import Summary
+from dask_onestep.inference.summaries import FactorLevels, Summary
 from dask_onestep.methods import FitRecord, OneStep, resolve_method
 
 __all__ = ["Reporting"]
@@ -153,33 +153,15 @@ class Reporting:
         >>> max(len(line) for line in text.splitlines())
         80
         """
-        table = self.coef_table(level)
-        estimate, model = self.record_.estimate, self.record_.model
-        facts = [
-            ("rows", f"{estimate.n_samples:,}"),
-            ("family", model.family.name),
-            ("passes", str(estimate.n_passes)),
-            ("link", self._link_name()),
-            ("dispersion", f"{estimate.dispersion:.4g}"),
-            ("covariance", self.record_.cov_type),
-            ("decrement", "unknown" if np.isnan(estimate.decrement) else f"{estimate.decrement:.3g}"),
-        ]
-        if estimate.n_clusters:
-            facts.append(("clusters", " and ".join(f"{count:,}" for count in estimate.n_clusters)))
-        if hasattr(estimate, "pilot_size"):
-            facts.append(("pilot rows", f"{estimate.pilot_size:,}"))
-        if estimate.solver == "qr":
-            facts.append(("solver", f"qr (condition {estimate.condition:.1g})"))
-        if estimate.n_missing:
-            facts.append(("rows dropped", f"{estimate.n_missing:,}"))
-        notes = tuple(with_pointer(category, text) for category, text in estimate.warnings)
-        if X is not None:
+        record, table = self.record_, self.coef_table(level)
+        facts = _facts(record, self._link_name(), getattr(self, "fit_time_", np.nan))
+        notes = tuple(with_pointer(category, text) for category, text in record.notes)
+        if X is None:
+            facts += _likelihood_facts(record)
+        else:
             fit = self.fit_statistics(X, y, sample_weight=sample_weight, offset=offset)  # type: ignore[attr-defined]
-            facts += _shown(fit)
-            notes += _overdispersion(fit, self.record_)
-        elif not model.family.has_dispersion:
-            # Inside the fit φ is 1, so that for other families this is not the log-likelihood.
-            facts.append(_loglik(estimate))
+            facts += _fit_facts(fit)
+            notes += _overdispersion(fit, record)
         return Summary(
             self._title(),
             self._verdict(),
@@ -187,6 +169,8 @@ class Reporting:
             table,
             level,
             notes,
+            response=_response(record),
+            factors=_factor_levels(record),
         )
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
@@ -236,18 +220,84 @@ def _sufficed(method: Any, estimate: Any, share: float) -> str:
     return f": {steps} {were} {'enough' if close else 'not enough'}"
 
 
-def _loglik(estimate: Any) -> tuple[str, str]:
-    """Return the log-likelihood that a fit left, and whether it is an estimate."""
-    name = "log-likelihood (estimated)" if estimate.loglik_estimated else "log-likelihood"
-    if np.isnan(estimate.loglik):
-        return name, "unknown"
-    return name, f"{estimate.loglik:.2f}" if abs(estimate.loglik) < 1e7 else f"{estimate.loglik:.9g}"
+def _facts(record: FitRecord, link: str, seconds: float) -> list[tuple[str, str]]:
+    """Return what is known of a fit besides its coefficients and its likelihood."""
+    estimate = record.estimate
+    facts = [
+        ("rows", f"{estimate.n_samples:,}"),
+        ("rows dropped", f"{estimate.n_missing:,}"),
+        ("family", record.model.family.name),
+        ("link", link),
+        ("covariance", record.cov_type),
+        ("dispersion", f"{estimate.dispersion:.4g}"),
+        ("passes", str(estimate.n_passes)),
+        ("decrement", "unknown" if np.isnan(estimate.decrement) else f"{estimate.decrement:.3g}"),
+    ]
+    if np.isfinite(seconds):
+        facts.append(("time", f"{seconds:.2f} s" if seconds < 10 else f"{seconds:,.0f} s"))
+    if estimate.n_clusters:
+        facts.append(("clusters", " and ".join(f"{count:,}" for count in estimate.n_clusters)))
+    if hasattr(estimate, "pilot_size"):
+        facts.append(("pilot rows", f"{estimate.pilot_size:,}"))
+    if estimate.solver == "qr":
+        facts.append(("solver", f"qr (condition {estimate.condition:.1g})"))
+    return facts
+
+
+def _likelihood_facts(record: FitRecord) -> list[tuple[str, str]]:
+    """Return the log-likelihood and AIC that a fit left, and whether they are extrapolated from the pilot rows."""
+    estimate = record.estimate
+    if record.model.family.has_dispersion:  # inside the fit φ is 1, so that this is not the log-likelihood
+        return []
+    kind = " (estimated)" if estimate.loglik_estimated else ""
+    aic = 2.0 * record.rank - 2.0 * estimate.loglik
+    return [(f"log-likelihood{kind}", _decimal(estimate.loglik)), (f"AIC{kind}", _decimal(aic))]
+
+
+def _decimal(value: float) -> str:
+    """Return a statistic of fit as people write it: thousands apart, two decimals."""
+    return "unknown" if np.isnan(value) else f"{value:,.2f}"
+
+
+def _response(record: FitRecord) -> str:
+    """Return what is modeled."""
+    name, classes = record.inputs.response, record.estimate.classes
+    if classes is None:
+        return f"P({name} = 1)" if record.model.family.name == "binomial" else f"E({name})"
+    first, *others = classes.tolist()
+    if len(others) > 1:
+        return f"{name}, log odds of each of {len(others)} classes relative to {first!r}"
+    return f"P({name} = {classes.tolist()[-1]!r})"
+
+
+def _factor_levels(record: FitRecord) -> tuple[FactorLevels, ...]:
+    """Return the levels of factors that are terms, and have a coefficient for each level but at most one."""
+    if record.design is None:
+        return ()
+    levels = {factor.name: [str(level) for level in index] for factor, index in record.design.levels}
+    found = []
+    for term, columns in record.design.by_term.items():
+        named = [
+            (label, next((c for c in columns if c in (f"{term}[T.{label}]", f"{term}[{label}]")), None))
+            for label in levels.get(term, ())
+        ]
+        n_coefficients = sum(column is not None for _, column in named)
+        if not columns or n_coefficients != len(columns) or len(named) - n_coefficients > 1:
+            continue
+        # Of several classes, "class:column" each.
+        for at, coefficient in enumerate(record.by_regressor[columns[0]]):
+            prefix = coefficient.removesuffix(columns[0])
+            pairs = ((label, None if c is None else record.by_regressor[c][at]) for label, c in named)
+            found.append(FactorLevels(f"{prefix}{term}", tuple(pairs)))
+    return tuple(found)
 
 
 def _overdispersion(fit: FitStatistics, record: FitRecord) -> tuple[str, ...]:
     """Return a note if y varies by far more than the family assumes, and the standard errors rely on the family."""
     family, ratio = record.model.family, fit.pearson_chi2 / max(fit.df_resid, 1.0)
-    if family.has_dispersion or record.cov_type != "nonrobust" or not ratio > _OVERDISPERSED:
+    # Each row is one draw of a class, whose variance cannot be larger.
+    draws = record.model.likelihood.n_predictors > 1
+    if draws or family.has_dispersion or record.cov_type != "nonrobust" or not ratio > _OVERDISPERSED:
         return ()
     counts = ", or family='negative-binomial'" if family.name == "poisson" else ""
     return (
@@ -256,16 +306,17 @@ def _overdispersion(fit: FitStatistics, record: FitRecord) -> tuple[str, ...]:
     )
 
 
-def _shown(fit: FitStatistics) -> list[tuple[str, str]]:
+def _fit_facts(fit: FitStatistics) -> list[tuple[str, str]]:
     return [
-        ("log-likelihood", f"{fit.llf:.6g}"),
-        ("null log-likelihood", f"{fit.llnull:.6g}"),
-        ("deviance", f"{fit.deviance:.6g}"),
-        ("null deviance", f"{fit.null_deviance:.6g}"),
-        ("Pearson chi2", f"{fit.pearson_chi2:.6g}"),
-        ("residual df", f"{fit.df_resid:g}"),
-        ("AIC", f"{fit.aic:.6g}"),
-        ("BIC", f"{fit.bic:.6g}"),
-        ("pseudo R2 (McFadden)", f"{fit.mcfadden:.4g}"),
-        ("pseudo R2 (Nagelkerke)", f"{fit.nagelkerke:.4g}"),
+        ("log-likelihood", _decimal(fit.llf)),
+        ("null log-likelihood", _decimal(fit.llnull)),
+        ("deviance", _decimal(fit.deviance)),
+        ("null deviance", _decimal(fit.null_deviance)),
+        ("Pearson chi2", _decimal(fit.pearson_chi2)),
+        ("residual df", f"{fit.df_resid:,.0f}"),
+        ("Pearson chi2/df", f"{fit.pearson_chi2 / max(fit.df_resid, 1.0):.4g}"),
+        ("AIC", _decimal(fit.aic)),
+        ("BIC", _decimal(fit.bic)),
+        ("pseudo R2 (McFadden)", f"{fit.mcfadden:.4f}"),
+        ("pseudo R2 (Nagelkerke)", f"{fit.nagelkerke:.4f}"),
     ]

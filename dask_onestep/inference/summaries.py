@@ -1,18 +1,58 @@
-"""Tables as text of at most 80 columns, and as HTML for notebooks."""
+"""Summaries of fits as text and as HTML."""
 
 from __future__ import annotations
 
+import shutil
+import sys
 import textwrap
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
-__all__ = ["Summary"]
+__all__ = ["CoefficientRow", "FactorLevels", "Summary", "format_coefficients"]
 
 _WIDTH = 80
-# Room for signs and exponents, such as -1.23457e-09, with a blank before.
-_WIDTHS = (13, 10, 11, 7, 11, 11)
+# A wider terminal is used up to here: longer lines are hard to read.
+_WIDEST = 132
+_INDENT = "  "
+# Significant digits of the smallest standard error, and the decimals that they may take.
+_DIGITS, _MOST_DECIMALS = 3, 6
+# Numbers of more digits before the point are shown in scientific notation.
+_LARGE = 1e7
+
+
+@dataclass(frozen=True)
+class FactorLevels:
+    """The levels of a factor, so that a table shows them under its name.
+
+    Attributes
+    ----------
+    name : str
+        The factor.
+    levels : tuple of (str, str or None)
+        Each level with the name of its coefficient; None for the reference.
+
+    Examples
+    --------
+    >>> from dask_onestep.inference.summaries import FactorLevels
+    >>> FactorLevels("carrier", (("AA", None), ("UA", "carrier[T.UA]"))).levels[0]
+    ('AA', None)
+    """
+
+    name: str
+    levels: tuple[tuple[str, str | None], ...]
+
+
+class CoefficientRow(NamedTuple):
+    """A row of the table of coefficients as text; a factor's name and its reference have neither name nor cells."""
+
+    label: str
+    name: str | None = None
+    cells: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -22,32 +62,39 @@ class Summary:
     Attributes
     ----------
     title : str
-        The model in a line.
+        The model in one line.
     verdict : str
         What to know first.
     facts : tuple of (str, str)
         What else is known, by name.
     table : DataFrame
-        As ``coef_table`` gives it.
+        As ``coef_table`` returns it.
     level : float
         Level of the intervals.
     notes : tuple of str
         Warnings of the fit.
+    response : str
+        What is modeled, such as ``P(delayed = 'late')``.
+    factors : tuple of FactorLevels
+        Factors whose levels are shown under their names.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> from dask_onestep.inference.summaries import Summary
+    >>> from dask_onestep.inference.summaries import FactorLevels, Summary
     >>> columns = ["coef", "std_err", "z", "p_value", "ci_lower", "ci_upper"]
-    >>> table = pd.DataFrame([[0.5, 0.1, 5.0, 0.0, 0.3, 0.7]], index=["x0"], columns=columns)
-    >>> print(Summary("A model", "Read twice.", (("rows", "1,000"), ("passes", "2")), table, 0.95))
+    >>> table = pd.DataFrame([[0.5, 0.1, 5.0, 0.0, 0.3, 0.7]], index=["g[T.b]"], columns=columns)
+    >>> factor = FactorLevels("g", (("a", None), ("b", "g[T.b]")))
+    >>> print(Summary("A model", "Read twice.", (("rows", "1,000"), ("passes", "2")), table, 0.95, factors=(factor,)))
     A model
     Read twice.
     ================================================================================
     rows:                             1,000  passes:                               2
     --------------------------------------------------------------------------------
-                      coef   std err          z  P>|z|     [0.025     0.975]
-    x0                 0.5       0.1          5 <0.001        0.3        0.7
+                                        coef  std err     z   P>|z|  [0.025  0.975]
+    g
+      a (reference)
+      b                                0.500    0.100  5.00  <0.001   0.300   0.700
     ================================================================================
     """
 
@@ -57,50 +104,90 @@ class Summary:
     table: pd.DataFrame
     level: float
     notes: tuple[str, ...] = ()
+    response: str = ""
+    factors: tuple[FactorLevels, ...] = ()
+
+    def to_text(self, width: int | None = None) -> str:
+        """Return the summary as plain text.
+
+        Parameters
+        ----------
+        width : int or None
+            Columns of a line; None for the terminal's, or 80 where there is none.  Names too long for
+            their column stand in a line of their own.
+
+        Returns
+        -------
+        str
+            Several lines.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> text = GLMRegressor("poisson").fit(X, y).summary().to_text(100)
+        >>> max(map(len, text.splitlines()))
+        100
+        """
+        width = _terminal_width() if width is None else width
+        said = [self.title, *([f"Response: {self.response}"] if self.response else []), self.verdict]
+        lines = [line for text in said for line in textwrap.wrap(text, width)]
+        lines += ["=" * width, *_two_columns(self.facts, width), "-" * width, *self._table_lines(width), "=" * width]
+        for note in self.notes:
+            lines += textwrap.wrap(f"Warning: {note}", width)
+        return "\n".join(lines)
+
+    def _table_lines(self, width: int) -> list[str]:
+        heads, rows = format_coefficients(self.table, self.level, self.factors)
+        columns = zip(heads[1:], *(row.cells for row in rows if row.cells), strict=True)
+        widths = [max(map(len, column)) + 2 for column in columns]
+        room = max(width - sum(widths), 9)
+        lines = []
+        for label, _, cells in (CoefficientRow("", None, heads[1:]), *rows):
+            numbers = "".join(f"{cell:>{size}}" for cell, size in zip(cells, widths, strict=False))
+            if len(label) > room and cells:  # in full above its numbers, rather than cut
+                lines += textwrap.wrap(label, width, subsequent_indent=_INDENT)
+                label = ""
+            lines.append(f"{label:<{room}}{numbers}".rstrip())
+        return lines
 
     def __str__(self) -> str:
-        width = min(max([9, *(len(name) for name in self.table.index)]), _WIDTH - sum(_WIDTHS))
-        heads, rows = format_coefficients(self.table, self.level)
-        heads = (*heads[1:5], f"[{(1 - self.level) / 2:.3f}", f"{(1 + self.level) / 2:.3f}]")
-        lines = [*textwrap.wrap(self.title, _WIDTH), *textwrap.wrap(self.verdict, _WIDTH), "=" * _WIDTH]
-        lines += _two_columns(self.facts)
-        lines.append("-" * _WIDTH)
-        for name, *cells in (("", *heads), *rows):
-            shown = name if len(name) <= width else name[: width - 1] + "…"
-            lines.append(f"{shown:<{width}}" + "".join(f"{c:>{w}}" for c, w in zip(cells, _WIDTHS, strict=True)))
-        lines.append("=" * _WIDTH)
-        for note in self.notes:
-            lines += textwrap.wrap(f"Warning: {note}", _WIDTH)
-        return "\n".join(lines)
+        return self.to_text()
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        heads, rows = format_coefficients(self.table, self.level)
+        heads, rows = format_coefficients(self.table, self.level, self.factors)
         head = "".join(f"<th style='text-align:right'>{escape(name)}</th>" for name in heads[1:])
-        body = "".join(
-            f"<tr><th style='text-align:left'>{escape(name)}</th>"
-            + "".join(f"<td style='text-align:right'>{escape(cell)}</td>" for cell in cells)
-            + "</tr>"
-            for name, *cells in rows
-        )
+        body = "".join(f"<tr>{_html_label(label)}{''.join(map(_html_cell, cells))}</tr>" for label, _, cells in rows)
         facts = " · ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in self.facts)
+        response = f"<br>Response: {escape(self.response)}" if self.response else ""
         # Before the table: who has read the numbers seldom reads on.
         notes = "".join(
             f"<p style='border-left:4px solid #E69F00;padding-left:.8em'>⚠ {escape(note)}</p>" for note in self.notes
         )
         return (
-            f"<div><p style='border-left:4px solid #0072B2;padding-left:.8em'><b>{escape(self.title)}</b>"
-            f"<br>{escape(self.verdict)}</p>{notes}"
+            f"<div style='overflow-x:auto'><p style='border-left:4px solid #0072B2;padding-left:.8em'>"
+            f"<b>{escape(self.title)}</b>{response}<br>{escape(self.verdict)}</p>{notes}"
             f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
             f"<p><small>{facts}</small></p></div>"
         )
 
 
+def _html_label(label: str) -> str:
+    indent = ";padding-left:1.8em" if label.startswith(_INDENT) else ""
+    return f"<th style='text-align:left{indent}'>{escape(label.strip())}</th>"
+
+
+def _html_cell(text: str) -> str:
+    return f"<td style='text-align:right'>{escape(text)}</td>"
+
+
 def format_coefficients(
-    table: pd.DataFrame, level: float, *, digits: int = 6
-) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return a table of coefficients as strings.
+    table: pd.DataFrame, level: float, factors: Iterable[FactorLevels] = ()
+) -> tuple[tuple[str, ...], list[CoefficientRow]]:
+    """Return a table of coefficients as strings, the decimals of each column aligned.
 
     Parameters
     ----------
@@ -108,39 +195,89 @@ def format_coefficients(
         As ``coef_table`` returns it.
     level : float
         Level of the intervals.
-    digits : int, default=6
-        Significant digits of the coefficients; all other columns have a fixed number.
+    factors : iterable of FactorLevels
+        Factors whose levels are shown under their names.
 
     Returns
     -------
     heads : tuple of str
         Heads of the columns; that of the names is empty.
-    rows : list of tuple of str
-        For each coefficient its name and its cells.
+    rows : list of CoefficientRow
+        One for each coefficient, factor and reference.
 
     Examples
     --------
     >>> import pandas as pd
     >>> from dask_onestep.inference.summaries import format_coefficients
     >>> columns = ["coef", "std_err", "z", "p_value", "ci_lower", "ci_upper"]
-    >>> table = pd.DataFrame([[0.5, 0.1, 5.0, 0.0, 0.3, 0.7]], index=["x0"], columns=columns)
-    >>> heads, rows = format_coefficients(table, 0.95)
+    >>> table = pd.DataFrame([[12.5, 0.1, 125.0, 0.0, 12.3, 12.7], [1, 0.5, 2, 0.046, 0.02, 1.98]], columns=columns)
+    >>> heads, rows = format_coefficients(table.set_axis(["x0", "x1"]), 0.95)
     >>> heads
-    ('', 'coef', 'std err', 'z', 'P>|z|', '95% from', 'to')
-    >>> rows
-    [('x0', '0.5', '0.1', '5', '<0.001', '0.3', '0.7')]
+    ('', 'coef', 'std err', 'z', 'P>|z|', '[0.025', '0.975]')
+    >>> rows[0].cells
+    ('12.500', '0.100', '125.00', '<0.001', '12.300', '12.700')
+    >>> rows[1].cells
+    ('1.000', '0.500', '2.00', '0.046', '0.020', '1.980')
     """
-    rows = []
-    for name, numbers in zip(table.index, table.to_numpy(), strict=True):
-        cells = [f"{number:.{n}g}" for number, n in zip(numbers, (digits, 4, 4, 3, 4, 4), strict=True)]
-        cells[3] = "<0.001" if numbers[3] < 0.001 else f"{numbers[3]:.3f}"
-        rows.append((str(name), *cells))
-    statistic = table.columns[2]  # z, or Student's t
-    return ("", "coef", "std err", statistic, f"P>|{statistic}|", f"{level:.0%} from", "to"), rows
+    statistic = str(table.columns[2])
+    tail = (1 - level) / 2
+    heads = ("", "coef", "std err", statistic, f"P>|{statistic}|", f"[{tail:.3g}", f"{1 - tail:.3g}]")
+    numbers = table.to_numpy(dtype=float)
+    decimals = _decimals(numbers[:, 1])
+    rows = {
+        str(name): (
+            *(_fixed(value, decimals, error) for value in (value, error)),
+            _fixed(z, 2, 1.0),
+            "<0.001" if p < 0.001 else _fixed(p, 3, 1.0),
+            *(_fixed(end, decimals, error) for end in ends),
+        )
+        for name, (value, error, z, p, *ends) in zip(table.index, numbers, strict=True)
+    }
+    return heads, list(_labelled(rows, factors))
 
 
-def _two_columns(facts: tuple[tuple[str, str], ...]) -> list[str]:
-    half = _WIDTH // 2 - 1
+def _labelled(rows: dict[str, tuple[str, ...]], factors: Iterable[FactorLevels]) -> Iterator[CoefficientRow]:
+    """Yield rows with their labels, those of a factor's levels together and under its name."""
+    of = {name: factor for factor in factors for _, name in factor.levels if name is not None}
+    shown: set[str] = set()
+    for name, cells in rows.items():
+        factor = of.get(name)
+        if factor is None:
+            yield CoefficientRow(name, name, cells)
+        elif factor.name not in shown:
+            shown.add(factor.name)
+            yield CoefficientRow(factor.name)
+            for level, coefficient in factor.levels:
+                if coefficient is None:
+                    yield CoefficientRow(f"{_INDENT}{level} (reference)")
+                else:
+                    yield CoefficientRow(f"{_INDENT}{level}", coefficient, rows[coefficient])
+
+
+def _decimals(errors: np.ndarray) -> int:
+    """Return the decimals that show the digits of all standard errors for which so many are enough."""
+    errors = errors[np.isfinite(errors) & (errors > 0)]
+    needed = _DIGITS - 1 - np.floor(np.log10(errors)).astype(int) if errors.size else np.array([], dtype=int)
+    return int(max(1, *needed[needed <= _MOST_DECIMALS], 1))
+
+
+def _fixed(value: float, decimals: int, error: float) -> str:
+    """Return a number with fixed decimals, or in scientific notation where these do not show it."""
+    if not np.isfinite(value):
+        return f"{value}"
+    finest = error if np.isfinite(error) and error > 0 else abs(value)
+    too_small = 0 < finest < 10.0 ** (1 - decimals)
+    return f"{value:.3e}" if too_small or abs(value) >= _LARGE else f"{value:.{decimals}f}"
+
+
+def _terminal_width() -> int:
+    if not sys.stdout.isatty():
+        return _WIDTH
+    return min(max(shutil.get_terminal_size((_WIDTH, 24)).columns, 60), _WIDEST)
+
+
+def _two_columns(facts: tuple[tuple[str, str], ...], width: int) -> list[str]:
+    half = width // 2 - 1
     cells = [f"{name}:{value:>{max(1, half - len(name) - 1)}}" for name, value in facts]
     cells += [""] * (len(cells) % 2)
     return [f"{left:<{half}}  {right}".rstrip() for left, right in zip(cells[::2], cells[1::2], strict=True)]

@@ -26,6 +26,8 @@ class Inputs:
         Whether there were weights, and an offset.
     in_frame : tuple of str
         Columns of the frame that were response, weights, offset or groups.
+    response : str
+        Name of the response, for people.
 
     Examples
     --------
@@ -39,6 +41,7 @@ class Inputs:
     had_weight: bool = False
     had_offset: bool = False
     in_frame: tuple[str, ...] = ()
+    response: str = "y"
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,7 @@ def _predictor(glm: Any) -> dict[str, Any] | None:
         "n_features": glm.n_features_in_,
         "feature_names": None if names is None else list(names),
         "parts_in_frame": list(inputs.in_frame),
+        "response": inputs.response,
         "had_weight": inputs.had_weight,
         "had_offset": inputs.had_offset,
         "design": design,
@@ -318,7 +319,7 @@ def _estimator(record: dict[str, Any], parts: dict[str, Any]) -> Any:
     if len(estimate.coef) != len(model.names) or estimate.covariance.shape != (len(model.names),) * 2:
         raise ValueError(f"{len(estimate.coef)} coefficients, and the columns want {len(model.names)}")
     glm.n_features_in_ = parts["n_features"]
-    inputs = Inputs(parts["had_weight"], parts["had_offset"], tuple(parts["parts_in_frame"]))
+    inputs = Inputs(parts["had_weight"], parts["had_offset"], tuple(parts["parts_in_frame"]), parts["response"])
     if parts["feature_names"] is not None:
         glm.feature_names_in_ = np.array(parts["feature_names"], dtype=object)
     return attach(glm, FitRecord.of(model, estimate, inputs, record["method"], record["cov_type"]))
