@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from dask.delayed import Delayed
 
-from dask_onestep.data.inputs import Data, bring_together, split_columns
+from dask_onestep.data.inputs import Data, bring_together, refuse_other_order, split_columns
 from dask_onestep.families import Binomial, Family, resolve_family
 from dask_onestep.graph import apply, gather, map_rows, tree_sum
 from dask_onestep.kernels.designs.parts import Rows
@@ -252,6 +252,7 @@ def approximate_inverse_covariance(nodewise: NodewiseRows | Delayed) -> Any:
 def _data(X: Any, **parts: Any) -> Data:
     given = {"y": None, "weights": None, "offset": None, "groups": None} | parts
     X, given = split_columns(X, given)
+    refuse_other_order(X, given)
     if not hasattr(X, "ndim"):
         X = np.asarray(X)
     if isinstance(X, pd.DataFrame):

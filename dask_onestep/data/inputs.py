@@ -18,7 +18,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from dask_onestep.data.frames import cut_frame
 from dask_onestep.kernels.designs.table import unmasked
 
-__all__ = ["Data", "bring_together", "column_names", "in_memory", "is_lazy", "split_columns"]
+__all__ = ["Data", "bring_together", "column_names", "in_memory", "is_lazy", "refuse_other_order", "split_columns"]
 
 # NumPy data is cut into blocks of this size whatever the machine, so that the sums' order is fixed.
 _LOCAL_BLOCK_BYTES = 16 * 2**20
@@ -144,6 +144,39 @@ def split_columns(x: Any, parts: dict[str, Any], *, keep: bool = False) -> tuple
             raise ValueError(f"{_LABELS[name]}={part!r} is not a column of X.")
     rest = x if keep else x.drop(columns=list(named.values()))
     return rest, parts | {name: x[part] for name, part in named.items()}
+
+
+def refuse_other_order(x: Any, parts: dict[str, Any]) -> None:
+    """Raise if pandas objects have the same labels in another order; other labels are paired by position.
+
+    Parameters
+    ----------
+    x : object
+        Covariates.
+    parts : dict
+        y, weights, offset, groups.
+
+    Raises
+    ------
+    ValueError
+        If labels say that rows would be paired with others than their own.
+    """
+    given = {"X": x} | {_LABELS[name]: part for name, part in parts.items()}
+    labeled = {name: part.index for name, part in given.items() if isinstance(part, (pd.DataFrame, pd.Series))}
+    if not labeled:
+        return
+    (first, index), *others = labeled.items()
+    for name, other in others:
+        if len(other) == len(index) and not other.equals(index) and _same_labels(index, other):
+            raise ValueError(
+                f"{first} and {name} have the same index labels in another order, and rows are paired by position. Use "
+                f"{name}.loc[{first}.index] to pair them by label, or {name}.to_numpy() to pair them as they are."
+            )
+
+
+def _same_labels(index: pd.Index, other: pd.Index) -> bool:
+    counts, others = (each.value_counts(dropna=False) for each in (index, other))
+    return len(counts) == len(others) and bool((others.reindex(counts.index).to_numpy() == counts.to_numpy()).all())
 
 
 def bring_together(x: Any, parts: dict[str, Any], columns: tuple[str, ...] | None = None) -> Data:
@@ -290,6 +323,10 @@ def _beside_array(x: da.Array, part: Any, label: str) -> da.Array | None:
     return part
 
 
+def _labeled(values: pd.Series, x: pd.DataFrame) -> pd.Series:
+    return values.set_axis(x.index) if len(values) == len(x) else values
+
+
 def _one_dimensional(part: Any, label: str) -> Any:
     if part.ndim == 2 and part.shape[1] == 1:
         return part[:, 0]
@@ -305,7 +342,9 @@ def _beside_frame(x: dd.DataFrame, part: Any, label: str) -> Any:
     if isinstance(part, dd.DataFrame) and len(part.columns) == 1:
         part = part[part.columns[0]]
     if isinstance(part, da.Array):
-        part = dd.from_dask_array(part)
+        # By position: its values get the labels of X.
+        values = dd.from_dask_array(part)
+        part = dd.map_partitions(_labeled, values, x, meta=values._meta, align_dataframes=False)
     if not isinstance(part, dd.Series):
         raise TypeError(
             f"X is a Dask DataFrame, whose partitions have unknown lengths, so {label} cannot be cut to match. "

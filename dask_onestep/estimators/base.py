@@ -79,7 +79,9 @@ class GLMBase(Predicting, Diagnostics, HypothesisTests, Reporting, BaseEstimator
         Parameters
         ----------
         X : dask Array, dask DataFrame, or array-like of shape (n, p)
-            Covariates, without a constant; any row chunks, their sizes known or not.
+            Covariates, without a constant; any row chunks, their sizes known or not.  Rows of all parts are paired by
+            position; pandas objects with the same labels in another order raise, as do Dask frames whose labels differ
+            within a partition.
         y : array-like or Dask collection of shape (n,), or str
             Response or labels, in the same row chunks as `X`; a string names a column of the frame `X`; None
             if the formula has a left-hand side.

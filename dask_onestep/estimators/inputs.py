@@ -13,7 +13,15 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dask_onestep.data.frames import is_frame, pick_columns, read_terms
-from dask_onestep.data.inputs import Data, bring_together, column_names, in_memory, is_lazy, split_columns
+from dask_onestep.data.inputs import (
+    Data,
+    bring_together,
+    column_names,
+    in_memory,
+    is_lazy,
+    refuse_other_order,
+    split_columns,
+)
 from dask_onestep.graph import gather
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.methods import FitRecord, Problem, Session
@@ -34,6 +42,7 @@ class Reading:
     def _read(self, X: Any, parts: dict[str, Any]) -> tuple[Data, Terms | None]:
         """Bring the data of ``fit`` together, and set the number and the names of its columns."""
         X, parts = split_columns(X, parts, keep=self.formula is not None)
+        refuse_other_order(X, parts)
         named = column_names(X) if is_frame(X) or is_lazy(X) else None
         X = X.infer_objects() if isinstance(X, pd.DataFrame) else X
         terms = read_terms(X, self.formula, bool(self.fit_intercept))
@@ -62,6 +71,7 @@ class Reading:
         if response:
             self._require_response(parts["y"])
         X, parts = split_columns(X, parts, keep=self.formula is not None)
+        refuse_other_order(X, parts)
         design = self.record_.design
         names = getattr(self, "feature_names_in_", () if design is None else design.terms.columns)
         if design is not None and not is_frame(X):

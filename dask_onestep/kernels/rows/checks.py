@@ -27,6 +27,10 @@ _SMALLEST_SQUARE = 1e-152
 _LOAD = "Make the function that loads a block return an array or a frame of its rows."
 _CONVERT = "Convert it to numbers first."
 _LABELS = {"weights": "sample_weight"}
+_PAIR = (
+    "Rows are paired by position within a partition. To pair them by label use {0}.loc[X.index] in pandas, or a column "
+    "of the same Dask frame; to pair them as they are pass values without labels, {0}.to_numpy() or {0}.to_dask_array()."
+)
 _SCALE = "Divide it by a constant first, or look for values that stand for missing ones."
 
 
@@ -56,6 +60,11 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} has {length} rows" for name, length in lengths.items())
         return _found(block, f"the parts of one block differ in length: {said}", 0, "Align them first.")
+    labels = block.x.index if isinstance(block.x, pd.DataFrame) else None
+    for name, part in given.items():
+        if labels is not None and isinstance(part, (pd.Series, pd.DataFrame)) and not part.index.equals(labels):
+            name = _LABELS.get(name, name)
+            return _found(block, f"X and {name} have different index labels", 0, _PAIR.format(name))
     present = rows_with_weight(block)
     if isinstance(present, Findings):
         return present
