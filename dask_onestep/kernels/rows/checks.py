@@ -29,7 +29,7 @@ _CONVERT = "Convert it to numbers first."
 _LABELS = {"weights": "sample_weight"}
 _PAIR = (
     "Rows are paired by position within a partition. To pair them by label use {0}.loc[X.index] in pandas, or a column "
-    "of the same Dask frame; to pair them as they are pass values without labels, {0}.to_numpy() or {0}.to_dask_array()."
+    "of the same Dask frame; to pair them as they are pass values alone, {0}.to_numpy() or {0}.to_dask_array()."
 )
 _SCALE = "Divide it by a constant first, or look for values that stand for missing ones."
 
