@@ -1,9 +1,13 @@
 """Frames as people have them: dtypes, names, order, gaps; no formula."""
 
+import datetime
 import pickle
 import subprocess
 import sys
+from decimal import Decimal
+from fractions import Fraction
 
+import dask
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
@@ -270,3 +274,72 @@ def test_a_formula_predicts_after_unpickling_in_another_process(tmp_path):
     np.testing.assert_array_equal(pd.read_pickle(paths[2]), glm.predict(new))
     lazy = glm.predict(dd.from_pandas(new, npartitions=2, sort=False)).compute()
     assert lazy.index.equals(new.index)
+
+
+OBJECTS = {
+    "integers": lambda values: [int(value * 64) for value in values],
+    "floats": lambda values: [float(value) for value in values],
+    "Decimal": lambda values: [Decimal(float(value)) for value in values],
+    "Fraction": lambda values: [Fraction(float(value)) for value in values],
+    "mixed": lambda values: [Decimal(float(value)) if value > 0 else Fraction(float(value)) for value in values],
+}
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+@pytest.mark.parametrize("formula", [None, "~ x + z", "~ I(x * 2) + z + x:z", "~ log(x + 600) + site + C(z > 50)"])
+@pytest.mark.parametrize("lazy", [True, False])
+def test_columns_of_objects_that_are_numbers_are_numbers_at_fit_and_predict(kind, formula, lazy):
+    frame = table(200)
+    x = np.round(frame.x * 64) / 64
+    made = OBJECTS[kind](x)
+    numbers = pd.DataFrame({"x": np.array(made, dtype=float), "z": np.arange(200.0), "site": frame.site})
+    numbers.loc[3, "x"] = np.nan
+    objects = numbers.assign(x=pd.Series(made, dtype=object)).astype(object)
+    objects.loc[3, "x"] = None
+    if lazy:
+        with dask.config.set({"dataframe.convert-string": False}):
+            objects, y = dd.from_pandas(objects, npartitions=3), dd.from_pandas(frame.y.astype(float), npartitions=3)
+    else:
+        y = frame.y.astype(object)
+    glm = GLMRegressor(method=EXACT, missing="drop", formula=formula).fit(objects, y)
+    expected = GLMRegressor(method=EXACT, missing="drop", formula=formula).fit(numbers, frame.y)
+    pd.testing.assert_frame_equal(glm.coef_table(), expected.coef_table(), rtol=1e-9)
+    later = objects if lazy else objects.tail(50)  # a later table is of the same kinds, whatever its rows are
+    predicted = np.asarray(glm.predict(later))
+    np.testing.assert_allclose(predicted, np.asarray(expected.predict(numbers))[-len(predicted) :], rtol=1e-12)
+
+
+@pytest.mark.parametrize("formula", [None, "~ x + site"])
+def test_a_later_column_without_numbers_is_named(formula):
+    frame = table(100)
+    glm = GLMRegressor(formula=formula).fit(frame[["x", "site"]], frame.y)
+    with pytest.raises(ValueError, match="x holds numbers by its dtype or at fit, and 'many' is none"):
+        glm.predict(frame[["x", "site"]].astype(object).assign(x="many"))
+
+
+WHEN = {
+    "date": lambda days: [datetime.date(2020, 1, 1 + day % 7) for day in days],
+    "datetime": lambda days: [datetime.datetime(2020, 1, 1 + day % 7) for day in days],
+    "time": lambda days: [datetime.time(day % 7) for day in days],
+    "date32[day][pyarrow]": lambda days: [datetime.date(2020, 1, 1 + day % 7) for day in days],
+    "time32[s][pyarrow]": lambda days: [datetime.time(day % 7) for day in days],
+}
+
+
+@pytest.mark.parametrize("kind", WHEN)
+@pytest.mark.parametrize("formula", [None, "y ~ when"])
+def test_dates_that_are_objects_are_refused_outside_of_categories(kind, formula):
+    dtype = kind if "[" in kind else object
+    frame = table(60)[["y"]].assign(when=pd.Series(WHEN[kind](range(60)), dtype=dtype))
+    with dask.config.set({"dataframe.convert-string": False}):
+        lazy = dd.from_pandas(frame, npartitions=2)
+        for data in (frame, lazy):
+            with pytest.raises(ValueError, match=r"\['when'\] hold dates or durations.*C\(when\)"):
+                GLMRegressor("poisson", formula=formula).fit(data, None if formula else "y")
+        means = frame.groupby(frame.when.astype(str)).y.mean()
+        for data in (frame, lazy):
+            glm = GLMRegressor("poisson", formula="y ~ C(when)", method=EXACT).fit(data)
+            np.testing.assert_allclose(np.asarray(glm.predict(frame))[:7], means.to_numpy(), rtol=1e-8)
+        glm = GLMRegressor("poisson", formula=formula, method=EXACT)
+        glm.fit(frame.astype({"when": "category"}), None if formula else "y")
+        np.testing.assert_allclose(glm.coef_[1], np.log(means.iloc[2] / means.iloc[0]), rtol=1e-6)

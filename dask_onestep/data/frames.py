@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import dask.dataframe as dd
@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_object_dtype
 
-from dask_onestep.kernels.designs.terms import Terms, column_terms, formula_terms, is_numeric
+from dask_onestep.kernels.designs.expressions import hold_times, numbers_among
+from dask_onestep.kernels.designs.terms import Terms, column_terms, formula_terms, is_numeric, times_refused
 
-__all__ = ["cut_frame", "frame_dtypes", "is_frame", "pick_columns", "read_terms"]
+__all__ = ["cut_frame", "frame_dtypes", "infer_kinds", "is_frame", "pick_columns", "read_terms"]
 
 _LOOKED_AT = 1000  # rows, from the first, that tell what a column of objects holds
 
@@ -77,7 +78,7 @@ def read_terms(x: Any, formula: str | None, fit_intercept: bool) -> Terms | None
     dtypes = {str(name): dtype for name, dtype in x.dtypes.items()}
     coded = {factor.source for factor in terms.factors if factor.coded}
     others = {name for factor in terms.factors if not factor.coded for name in factor.columns}
-    _refuse_times(dtypes, [name for name in terms.columns if name not in coded or name in others])
+    _refuse_times(x, [name for name in terms.columns if name not in coded or name in others])
     _refuse_complex(dtypes, (*terms.columns, *response))
     if isinstance(x, pd.DataFrame):
         _refuse_records(x, terms.columns)
@@ -87,16 +88,42 @@ def read_terms(x: Any, formula: str | None, fit_intercept: bool) -> Terms | None
     return terms
 
 
-def _refuse_times(dtypes: dict[str, Any], columns: Iterable[str]) -> None:
-    times = [name for name in columns if getattr(dtypes[name], "kind", "O") in "mM"]
-    times += [name for name in columns if isinstance(dtypes[name], pd.PeriodDtype)]
-    if times:
-        name = times[0]
-        raise ValueError(
-            f"Columns {times} hold dates or durations, which are not numbers. Turn them into numbers, such as "
-            f"X[{name!r}].dt.dayofyear or (X[{name!r}] - start).dt.total_seconds(), or have them as categories: "
-            f"C({name}) in a formula, X[{name!r}].astype('category') without."
-        )
+def infer_kinds(x: Any, words: Collection[str] = ()) -> Any:
+    """Return a pandas frame whose columns of objects that hold numbers are numbers, all else as it is.
+
+    Parameters
+    ----------
+    x : object
+        What a user handed in.
+    words : collection of str
+        Columns that stay as they are, since fit saw strings in them.
+
+    Returns
+    -------
+    object
+        The same, in a frame of the kinds that its values are of.
+    """
+    if not isinstance(x, pd.DataFrame) or not any(map(is_object_dtype, x.dtypes)):
+        return x
+    objects = [name for name, dtype in x.dtypes.items() if is_object_dtype(dtype) and str(name) not in words]
+    found = {name: numbers_among(x[name]) for name in objects}
+    x = x.copy(deep=False)
+    for name, values in found.items():
+        if values is not None:
+            x[name] = values
+    return x
+
+
+def _refuse_times(x: Any, columns: Iterable[str]) -> None:
+    """Raise if columns hold times, by their dtype, or by their values where these are at hand."""
+    rows = x if isinstance(x, pd.DataFrame) else pd.DataFrame({name: _empty(dtype) for name, dtype in x.dtypes.items()})
+    named = {str(name): name for name in x.columns}
+    if times := [name for name in columns if hold_times(rows[named[name]])]:
+        raise ValueError(times_refused(times))
+
+
+def _empty(dtype: Any) -> pd.Series:
+    return pd.Series([], dtype=dtype)
 
 
 def _refuse_records(x: pd.DataFrame, columns: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from dask_onestep.data.frames import is_frame, pick_columns, read_terms
+from dask_onestep.data.frames import infer_kinds, is_frame, pick_columns, read_terms
 from dask_onestep.data.inputs import (
     Data,
     bring_together,
@@ -23,7 +23,8 @@ from dask_onestep.data.inputs import (
     split_columns,
 )
 from dask_onestep.graph import gather
-from dask_onestep.kernels.designs.terms import Terms
+from dask_onestep.kernels.designs.design import Design, column_levels
+from dask_onestep.kernels.designs.terms import Terms, is_numeric
 from dask_onestep.methods import FitRecord, Problem, Session
 
 __all__ = ["Reading", "response_name", "scheduler_of"]
@@ -44,7 +45,7 @@ class Reading:
         X, parts = split_columns(X, parts, keep=self.formula is not None)
         refuse_other_order(X, parts)
         named = column_names(X) if is_frame(X) or is_lazy(X) else None
-        X = X.infer_objects() if isinstance(X, pd.DataFrame) else X
+        X = infer_kinds(X)
         terms = read_terms(X, self.formula, bool(self.fit_intercept))
         if terms is None and not is_lazy(X):
             least = 0 if self.fit_intercept else 1
@@ -84,7 +85,7 @@ class Reading:
             terms = None if design is None else design.terms
             wanted = _columns_read(terms, tuple(names), parts["y"], response=response)
             ignored = self.record_.inputs.in_frame if self.formula is None else None
-            X, columns = pick_columns(X, wanted, ignored=ignored), tuple(names)
+            X, columns = infer_kinds(pick_columns(X, wanted, ignored=ignored), _words(design)), tuple(names)
         if design is None and not is_lazy(X):
             least = 0 if self.fit_intercept else 1
             X = validate_data(
@@ -193,6 +194,12 @@ def response_name(y: Any, terms: Terms | None) -> str:
         return terms.response.name
     name = y if isinstance(y, str) else y.name if isinstance(y, (pd.Series, dd.Series)) else None
     return "y" if name is None else str(name)
+
+
+def _words(design: Design | None) -> set[str]:
+    """Return the columns in which fit saw other levels than numbers."""
+    levels = {} if design is None else column_levels(design.levels)
+    return {name for name, known in levels.items() if not is_numeric(known.dtype)}
 
 
 def scheduler_of(data: Data) -> str | None:

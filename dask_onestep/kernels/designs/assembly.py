@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from dask_onestep.kernels.designs.design import Design, column_levels, plain_rows, treatment_names
+from dask_onestep.kernels.designs.expressions import hold_times, numbers_among
 from dask_onestep.kernels.designs.specification import check_kinds, specify_terms, transform_state, treatment_products
 from dask_onestep.kernels.designs.table import MAX_LEVELS, TOO_MANY_LEVELS, sorted_levels
-from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric, refusing_records
+from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric, refusing_records, times_refused
 from dask_onestep.kernels.designs.wide import Coding, WideProduct, are_wide
 
 __all__ = ["assemble", "make_design", "open_factors"]
@@ -65,7 +66,9 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
         if told is not None and len(told) > MAX_LEVELS:
             raise ValueError(f"{factor.name} has {len(told):,} categories, more than {MAX_LEVELS:,}. {TOO_MANY_LEVELS}")
         with refusing_records(factor):
-            levels.append((factor, sorted_levels(factor.values(looked_at[factor])) if told is None else told))
+            index = sorted_levels(factor.values(looked_at[factor])) if told is None else told
+        if factor.coded or told is not None or not _are_numbers(factor, index):
+            levels.append((factor, index))
     if terms.formula is None:
         return assemble(terms, tuple(levels), None)
     known = column_levels(levels)
@@ -116,6 +119,16 @@ def _main_effects(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...]) -> 
 
 def _categorical(terms: Terms, dtypes: Mapping[str, Any]) -> list[Factor]:
     return [f for f in terms.factors if f.coded or (f.source is None and not is_numeric(dtypes[f.name]))]
+
+
+def _are_numbers(factor: Factor, levels: pd.Index) -> bool:
+    """Return whether a column of objects proves to hold numbers, such as Decimals; raise if it holds dates."""
+    if hold_times(levels):
+        raise ValueError(times_refused([factor.name]))
+    if levels.dtype != object:
+        return False
+    numbers = numbers_among(levels)
+    return numbers is not None and not pd.api.types.is_bool_dtype(numbers.dtype)
 
 
 def _told_levels(factor: Factor, dtypes: Mapping[str, Any]) -> pd.Index | None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.evaluation import EvaluationError, what_is_wrong
+from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating, what_is_wrong
+from dask_onestep.kernels.designs.expressions import only_numbers
 from dask_onestep.kernels.designs.parts import PARTS
 from dask_onestep.kernels.designs.specification import columns_specified, specified_columns, without_terms
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
@@ -91,7 +92,8 @@ class Design:
         try:
             matrix = self.matrix(frame, codes)
         except EvaluationError as error:
-            return what_is_wrong(error, self.terms, frame, self.spec.transform_state, (block.number,))
+            states = {} if self.spec is None else self.spec.transform_state
+            return what_is_wrong(error, self.terms, frame, states, (block.number,))
         parts = {name: getattr(block, name) for name in PARTS[1:]}
         if block.y is None and self.terms.response is not None:
             parts["y"] = self.terms.response.values(block.x)
@@ -161,7 +163,8 @@ class Design:
             rows = plain_rows(frame.iloc[start : start + _SLICE_ROWS], columns, known)
             target = out[start : start + _SLICE_ROWS]
             if spec is None:
-                _treatment(rows, target)
+                with evaluating():
+                    _treatment(rows, target)
             else:
                 target[:] = specified_columns(spec, self.terms, rows)[:, int(self.terms.fit_intercept) :]
         return out
@@ -309,7 +312,7 @@ def _treatment(rows: pd.DataFrame, out: np.ndarray) -> None:
     for name in rows.columns:
         column = rows[name]
         if not isinstance(column.dtype, pd.CategoricalDtype):
-            out[:, at] = column
+            out[:, at] = only_numbers(column, name) if column.dtype == object else column
             at += 1
             continue
         width = len(column.cat.categories) - 1

@@ -9,18 +9,22 @@ booleans is "or".  Conditions (comparisons, and these joined by ``&``, ``|`` and
 from __future__ import annotations
 
 import ast
+from decimal import Decimal
 from functools import lru_cache
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from dask_onestep.kernels.designs.grammar import FUNCTIONS, PARSING, checked, column_of
 
-__all__ = ["LARGEST_INTEGER", "as_numbers", "evaluate", "is_numeric"]
+__all__ = ["LARGEST_INTEGER", "as_numbers", "evaluate", "hold_times", "is_numeric", "numbers_among", "only_numbers"]
 
 # Not every integer beyond it is a float64.
 LARGEST_INTEGER = 2**53
+_TIMES = ("date", "datetime", "datetime64", "time", "timedelta", "timedelta64", "period")
 # No columns' names in code, so that these cannot be columns.
 _NUMBERS, _CONDITION, _COMPARED = "<numbers>", "<condition>", "<compared>"
 _WHOLE = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
@@ -61,7 +65,7 @@ def evaluate(source: str, frame: pd.DataFrame) -> pd.Series:
 
 
 def as_numbers(values: Any, name: str | None = None) -> Any:
-    """Return numbers as float64; booleans are 0 and 1, missing values NaN, and words stay as they are.
+    """Return numbers as float64; booleans are 0 and 1, missing values NaN, and strings stay as they are.
 
     Parameters
     ----------
@@ -82,6 +86,9 @@ def as_numbers(values: Any, name: str | None = None) -> Any:
     """
     if isinstance(values, (int, float)):
         return _literal(values)
+    if isinstance(values, pd.Series) and pd.api.types.is_object_dtype(values.dtype):
+        found = numbers_among(values)
+        return values if found is None else as_numbers(found, name)
     dtype = getattr(values, "dtype", None)
     if dtype is None or not is_numeric(dtype) or dtype == np.float64:
         return values
@@ -93,6 +100,62 @@ def as_numbers(values: Any, name: str | None = None) -> Any:
     if isinstance(values, pd.Series):
         return pd.Series(values.to_numpy(np.float64, na_value=np.nan), index=values.index, name=values.name)
     return np.asarray(values, dtype=np.float64)
+
+
+def only_numbers(values: pd.Series, name: str) -> pd.Series:
+    """Return a column as float64; raise a `ValueError` where it holds strings, as a later table's column may."""
+    numbers = as_numbers(values, name)
+    if not is_numeric(numbers.dtype):
+        (example,) = values.dropna().iloc[:1].tolist()
+        raise ValueError(f"{name} holds numbers by its dtype or at fit, and {example!r} is none; convert the column")
+    return numbers
+
+
+def numbers_among(values: Any) -> pd.Series | None:
+    """Return an object column of numbers as numbers, None if there is anything else, or booleans with missing values.
+
+    Parameters
+    ----------
+    values : Series or Index of objects
+        Values, of which some may be missing.
+
+    Returns
+    -------
+    Series or None
+        Of the dtype that pandas infers where it infers one; Decimals, Fractions and missing values give float64.
+    """
+    inferred = pd.Series(values).infer_objects()
+    if is_numeric(inferred.dtype):
+        return inferred
+    kind = pd.api.types.infer_dtype(inferred, skipna=True)
+    if kind.startswith("mixed"):
+        kinds = {type(value) for value in inferred.dropna()}
+        if not all(issubclass(each, (Real, Decimal)) and each not in (bool, np.bool_) for each in kinds):
+            return None
+    elif kind not in ("integer", "floating", "decimal", "empty"):
+        return None
+    return pd.Series(inferred.to_numpy(np.float64, na_value=np.nan), index=inferred.index, name=inferred.name)
+
+
+def hold_times(values: Any) -> bool:
+    """Return whether a column holds dates, times or durations, by its dtype or, if of objects, its values.
+
+    Parameters
+    ----------
+    values : Series or Index
+        Values, of which some may be missing.
+
+    Returns
+    -------
+    bool
+        False for strings that look like dates.
+    """
+    dtype = values.dtype
+    if isinstance(dtype, pd.ArrowDtype):
+        return bool(pa.types.is_temporal(dtype.pyarrow_dtype))
+    if pd.api.types.is_object_dtype(dtype):
+        return pd.api.types.infer_dtype(values, skipna=True) in _TIMES
+    return getattr(dtype, "kind", "O") in "mM" or isinstance(dtype, pd.PeriodDtype)
 
 
 def is_numeric(dtype: Any) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating, what_is_wrong
-from dask_onestep.kernels.designs.expressions import as_numbers
+from dask_onestep.kernels.designs.expressions import as_numbers, only_numbers
 from dask_onestep.kernels.designs.grammar import PARSING, checked
 from dask_onestep.kernels.designs.parsing import parse
 from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric
@@ -102,9 +102,13 @@ def _evaluated(formula: Any, terms: Terms, rows: pd.DataFrame) -> tuple[pd.DataF
     names = {factor.expr for term in formula for factor in term.factors}
     factors = [factor for factor in terms.factors if factor.name in names]
     columns = dict.fromkeys(c for f in factors if f.source is None or f.states for c in f.columns)
-    frame = pd.DataFrame({name: as_numbers(rows[name], name) for name in columns}, index=rows.index)
+    frame = pd.DataFrame({name: _column(rows[name], name) for name in columns}, index=rows.index)
     expressions = [factor for factor in factors if factor.source is not None and not factor.states]
     return frame, {factor.name: _coded(factor, factor.values(rows)) for factor in expressions}
+
+
+def _column(values: pd.Series, name: str) -> pd.Series:
+    return values if isinstance(values.dtype, pd.CategoricalDtype) else only_numbers(values, name)
 
 
 def _coded(factor: Factor, values: pd.Series) -> Any:

@@ -8,7 +8,7 @@ not those of the whole, and are refused: see `grammar`.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +29,7 @@ __all__ = [
     "is_numeric",
     "plain_integers",
     "refusing_records",
+    "times_refused",
 ]
 
 
@@ -101,6 +102,16 @@ def refusing_records(factor: Factor) -> Iterator[None]:
         raise ValueError(
             f"{factor.name} holds lists or records, which are no categories: make columns of what is needed of them."
         ) from error
+
+
+def times_refused(columns: Sequence[str]) -> str:
+    """Return why columns of dates or durations are no covariates, and what to do."""
+    name = columns[0]
+    return (
+        f"Columns {list(columns)} hold dates or durations, which are not numbers. Turn them into numbers, such as "
+        f"X[{name!r}].dt.dayofyear or (X[{name!r}] - start).dt.total_seconds(), after pandas.to_datetime if they are "
+        f"Python objects; or use them as categories: C({name}) in a formula, X[{name!r}].astype('category') without."
+    )
 
 
 def plain_integers(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
