@@ -44,6 +44,8 @@ class Blocks:
         Identifies the data.
     weighted : bool
         Whether rows have weights, of which some may be zero.
+    reloaded : bool
+        Whether tasks load them, in every pass anew; not so data in memory.
     first_number : int
         The number of the first of these blocks among all of the data.
 
@@ -65,6 +67,7 @@ class Blocks:
     annotations: dict[str, Any]
     token: str
     weighted: bool = False
+    reloaded: bool = False
     first_number: int = 0
 
     def __len__(self) -> int:

@@ -70,7 +70,9 @@ def gather(
     annotations = _annotations(given.values())
     graph, keys = _materialise(blocks)
     owned, shared = _split_by_owner(graph, keys)
-    return Blocks(keys, owned, shared, lengths, row_bytes, annotations, tokenize(keys), weights is not None)
+    reloaded = any(isinstance(node, Task) and not node.dependencies for node in graph.values())
+    token = tokenize(keys)
+    return Blocks(keys, owned, shared, lengths, row_bytes, annotations, token, weights is not None, reloaded)
 
 
 def _gather_arrays(names: tuple[str, ...], parts: list[da.Array]) -> da.Array:

@@ -17,8 +17,8 @@ from dask_onestep.graph.blocks import FAN_IN, Blocks
 from dask_onestep.graph.fusion import fuse, is_task, naming_block
 from dask_onestep.graph.lazy import delayed, reference
 from dask_onestep.kernels.designs.parts import PARTS, Block
-from dask_onestep.kernels.records import Findings, add_all
-from dask_onestep.kernels.rows.block import Joint, run_kernel
+from dask_onestep.kernels.records import Findings, Read, RowCheck, add_all
+from dask_onestep.kernels.rows.block import Joint, read_block
 
 __all__ = ["tree_sum"]
 
@@ -33,6 +33,8 @@ def tree_sum(
     name: str,
     classes: Any = None,
     record_bytes: int = 0,
+    expected: Any = None,
+    checked: bool = False,
 ) -> Delayed:
     """Return, lazily, the sum over all blocks of what a kernel makes of each: one pass over the data.
 
@@ -55,11 +57,15 @@ def tree_sum(
     record_bytes : int
         Memory of one record.  Large ones, as thousands of columns make them, are added in pairs, so that
         few are held at a time.
+    expected : RowCheck, Delayed or None
+        What an earlier pass over the same data has found, which this one is compared with.
+    checked : bool
+        Whether to return a `Read`, the sum with such a check.
 
     Returns
     -------
     Delayed
-        The sum.  Computing it raises `ValueError` if a block has findings.
+        The sum.  Computing it raises `ValueError` if a block has findings, or the data changed since the earlier pass.
 
     Examples
     --------
@@ -88,7 +94,9 @@ def tree_sum(
     for at, (key, start) in enumerate(zip(blocks.keys, blocks.starts, strict=True)):
         number = blocks.first_number + at
         own = (f"{name}-{token}", number)
-        run = Task(own, _run_block, TaskRef(key), TaskRef(plan), reference(classes), refs, number, start)
+        run = Task(
+            own, _run_block, TaskRef(key), TaskRef(plan), reference(classes), refs, number, start, blocks.reloaded
+        )
         members = (node.substitute(renamed) for node in blocks.owned[at]) if renamed else blocks.owned[at]
         runs.append(naming_block(fuse(*members, run), f"In block {number} of the pass {name!r}."))
     fan_in = FAN_IN if record_bytes <= _LARGE_RECORD else 2
@@ -103,8 +111,11 @@ def tree_sum(
         for i, own in enumerate(partials):
             tasks[own] = Task(own, _add_all, *(TaskRef(key) for key in level[i * fan_in : (i + 1) * fan_in]))
         level, depth = partials, depth + 1
-    root = f"{name}-aggregate-{token}"
-    tasks[root] = Task(root, _finish, *(TaskRef(key) for key in level))
+    ends = () if expected is None and not checked else (expected, checked)
+    root = f"{name}-aggregate-{tokenize(token, *ends) if ends else token}"
+    tasks[root] = Task(root, _finish, name, reference(expected), checked, *(TaskRef(key) for key in level))
+    # The blocks need not wait for what their sum is compared with.
+    lazy += [expected] if isinstance(expected, Delayed) else []
     # A span within the data's own, if they were loaded in one.
     with dask.annotate(**blocks.annotations), span("dask_onestep", name):
         return delayed(root, tasks, lazy, dask.get_annotations())
@@ -144,11 +155,14 @@ def _after(_: Any, value: Any) -> Any:
     return value
 
 
-def _run_block(block: Any, plan: tuple, classes: Any, arguments: Sequence[Any], number: int, start: int | None) -> Any:
+def _run_block(
+    block: Any, plan: tuple, classes: Any, arguments: Sequence[Any], number: int, start: int | None, reloaded: bool
+) -> Read:
     kernel, model = plan
     (found,) = np.ravel(block) if isinstance(block, np.ndarray) else block
     parts = {name: getattr(found, name) for name in PARTS}
-    return run_kernel(Block(**parts, number=number, start=start), kernel, model, classes, tuple(arguments))
+    here = Block(**parts, number=number, start=start, reloaded=reloaded)
+    return read_block(here, kernel, model, classes, tuple(arguments))
 
 
 def _pair(kernel: Callable[..., Any], model: Any) -> tuple:
@@ -159,8 +173,10 @@ def _add_all(*records: Any) -> Any:
     return add_all(records)
 
 
-def _finish(*records: Any) -> Any:
-    total = add_all(records)
-    if isinstance(total, Findings):
-        total.raise_error()
-    return total
+def _finish(name: str, expected: RowCheck | None, checked: bool, *reads: Read) -> Any:
+    total = add_all(reads)
+    if isinstance(total.record, Findings):
+        total.record.raise_error()
+    if expected is not None and total.check is not None:
+        total.check.compare(expected, name)
+    return total if checked else total.record

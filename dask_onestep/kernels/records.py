@@ -15,7 +15,9 @@ __all__ = [
     "Joined",
     "LogLikelihoods",
     "Moments",
+    "Read",
     "Record",
+    "RowCheck",
     "Sums",
     "add",
     "add_all",
@@ -216,6 +218,80 @@ class Joined(Record):
     def join(self, *others: Joined) -> Joined:
         """Return the sum of several."""
         return Joined(tuple(add_all(each) for each in zip(self.parts, *(other.parts for other in others), strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class RowCheck(Record):
+    """What every pass over the same rows must find alike; ``+`` adds blocks, in any order.
+
+    Attributes
+    ----------
+    n, n_missing : int
+        Usable rows, and rows dropped for missing values.
+    checksum : int
+        Of the rows' values, modulo 2**64.
+    """
+
+    n: int
+    n_missing: int
+    checksum: int
+
+    def __add__(self, other: RowCheck) -> RowCheck:
+        total = (self.checksum + other.checksum) % 2**64
+        return RowCheck(self.n + other.n, self.n_missing + other.n_missing, total)
+
+    def compare(self, earlier: RowCheck, name: str) -> None:
+        """Raise if an earlier pass has found other rows.
+
+        Parameters
+        ----------
+        earlier : RowCheck
+            Of the first pass.
+        name : str
+            This pass.
+
+        Raises
+        ------
+        ValueError
+            If counts or values differ.
+        """
+        if self == earlier:
+            return
+        if (self.n, self.n_missing) == (earlier.n, earlier.n_missing):
+            how = f"both read {self.n:,} usable rows, but their values differ"
+        else:
+            how = f"it read {self.n:,} usable rows and dropped {self.n_missing:,}"
+            how += f"; the first pass read {earlier.n:,} and dropped {earlier.n_missing:,}"
+        raise ValueError(
+            f"The data changed between the first pass and the pass {name!r}: {how}. An estimate of two "
+            "versions of the data would mean nothing. Fit files that nothing writes to, load blocks by functions that "
+            "return the same rows each time (seed what is random), or call X.persist() first."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Record):
+    """What a pass makes of rows, and the check of them; ``+`` adds both.
+
+    Attributes
+    ----------
+    record : record, Findings or Failure
+        What the kernel made of them.
+    check : RowCheck or None
+        Of the rows; None of a kernel that takes blocks as they arrive, and of blocks with findings.
+    """
+
+    record: Any
+    check: RowCheck | None
+
+    def __add__(self, other: Read) -> Read:
+        return self.join(other)
+
+    def join(self, *others: Read) -> Read:
+        """Return the sum of several."""
+        parts = (self, *others)
+        checks = [part.check for part in parts if part.check is not None]
+        return Read(add_all([part.record for part in parts]), reduce(add, checks) if checks else None)
 
 
 def _without_example(what: str) -> str:

@@ -10,6 +10,7 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import cloudpickle
@@ -18,7 +19,7 @@ import numpy as np
 from dask.delayed import Delayed
 from dask.tokenize import tokenize
 
-from dask_onestep.graph import Blocks, apply, tree_sum
+from dask_onestep.graph import apply, tree_sum
 from dask_onestep.graph.progress import persist_shown
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Failure, Findings, Joined
@@ -162,10 +163,13 @@ class Driver:
         The data, and how they are computed.
     pending : list of str
         Names of the passes that were built since the last computation, to be shown.
+    check : RowCheck, Delayed or None
+        What the first pass has found of the rows, with which every other is compared.
     """
 
     problem: Problem
     pending: list[str] = field(default_factory=list)
+    check: Any = None
 
     def read(self, requests: Sequence[Pass], number: int) -> list[Delayed]:
         """Return a handle for each request, of passes that are built in as few readings as memory allows."""
@@ -187,8 +191,8 @@ class Driver:
         return [handles[key] for key in keys]
 
     def _alone(self, request: Pass) -> Delayed:
-        return tree_sum(
-            self._read_by(request),
+        return self._sum(
+            request,
             request.kernel,
             request.model,
             *request.arguments,
@@ -201,8 +205,8 @@ class Driver:
         parts = list(requests.values())
         joint = Joint(tuple((part.kernel, part.model, len(part.arguments)) for part in parts))
         names = dict.fromkeys(part.name for part in parts)
-        total = tree_sum(
-            self._read_by(parts[0]),
+        total = self._sum(
+            parts[0],
             joint,
             parts[0].model.unrestricted,
             *(value for part in parts for value in (*part.arguments, part.classes)),
@@ -214,8 +218,15 @@ class Driver:
             for number, (key, part) in enumerate(requests.items())
         }
 
-    def _read_by(self, request: Pass) -> Blocks:
-        return self.problem.blocks.first() if request.first_block else self.problem.blocks
+    def _sum(self, request: Pass, kernel: Any, *arguments: Any, **options: Any) -> Delayed:
+        """Return the sum over the blocks that a request reads, compared with the first pass over all of them."""
+        if request.first_block:
+            return tree_sum(self.problem.blocks.first(), kernel, *arguments, **options)
+        if self.check is not None or traits_of(kernel).raw:
+            return tree_sum(self.problem.blocks, kernel, *arguments, **options, expected=self.check)
+        read = tree_sum(self.problem.blocks, kernel, *arguments, **options, checked=True)
+        self.check = apply(attrgetter("check"), read, name=f"{options['name']}-check")
+        return apply(attrgetter("record"), read, name=f"{options['name']}-sum")
 
     def answer(self, requests: Sequence[Settle | Look]) -> list[Any]:
         """Return the answer to each request, all in one computation."""
@@ -228,11 +239,19 @@ class Driver:
             return [request.handle for request in requests]
         handles: Sequence[Any] = [request.handle for request in requests]
         wanted = [isinstance(request, Look) for request in requests]
-        with _naming_what_cannot_be_pickled(self.problem.model):
-            if self.shown or not all(wanted):
-                handles = self._persist(handles)
-            looked = [handle for handle, look in zip(handles, wanted, strict=True) if look]
-            values = iter(dask.compute(*looked, traverse=False, **self.options) if looked else ())
+        try:
+            with _naming_what_cannot_be_pickled(self.problem.model):
+                # The first pass's check is computed with its sum: later it would take the pass once more.
+                if self.shown or not all(wanted):
+                    *handles, self.check = self._persist([*handles, self.check])
+                looked = [handle for handle, look in zip(handles, wanted, strict=True) if look]
+                if looked:
+                    *looked, self.check = dask.compute(*looked, self.check, traverse=False, **self.options)
+        except Exception:
+            # A plan that handles the error of its first pass has no rows yet to compare with.
+            self.check = None if isinstance(self.check, Delayed) else self.check
+            raise
+        values = iter(looked)
         self.pending.clear()
         return [next(values) if look else handle for handle, look in zip(handles, wanted, strict=True)]
 

@@ -62,11 +62,14 @@ class Block(Parts):
         The global number of its first row, if chunk sizes are known.
     first : int
         Where a slice of a block begins within it.
+    reloaded : bool
+        Whether every pass loads it anew, so that it may change.
     """
 
     number: int = 0
     start: int | None = 0
     first: int = 0
+    reloaded: bool = False
 
     def pieces(self, model: Any) -> Iterator[Block]:
         """Yield the block, in pieces where its matrix is large.

@@ -10,12 +10,12 @@ import numpy as np
 
 from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.records import Failure, Findings, Joined, add_pairwise
-from dask_onestep.kernels.rows.checks import inspect_columns, oversized_columns, usable_rows
+from dask_onestep.kernels.records import Failure, Findings, Joined, Read, add_pairwise
+from dask_onestep.kernels.rows.checks import check_of, inspect_columns, oversized_columns, usable_rows
 from dask_onestep.kernels.rows.rows import Traits, encode, hold, traits_of
 from dask_onestep.kernels.solve.threads import one_blas_thread
 
-__all__ = ["Call", "Joint", "run_kernel"]
+__all__ = ["Call", "Joint", "read_block", "run_kernel"]
 
 # What ends one of several models and not the others, unlike lost workers and want of memory, which end all.
 MODEL_ERRORS = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError)
@@ -32,7 +32,7 @@ class Call:
     model : Model
         The model.
     classes : ndarray or None
-        As for `run_kernel`.
+        As for `read_block`.
     arguments : tuple
         What the kernel takes besides.
     """
@@ -76,6 +76,13 @@ class Joint:
 def run_kernel(
     block: Block, kernel: Callable[..., Any] | Joint, model: Model, classes: np.ndarray | None, arguments: tuple
 ) -> Any:
+    """Return ``kernel(rows, model, *arguments)`` for a block, or what is wrong with the block."""
+    return read_block(block, kernel, model, classes, arguments).record
+
+
+def read_block(
+    block: Block, kernel: Callable[..., Any] | Joint, model: Model, classes: np.ndarray | None, arguments: tuple
+) -> Read:
     """Return ``kernel(rows, model, *arguments)`` for a block, or what is wrong with the block.
 
     Parameters
@@ -93,22 +100,22 @@ def run_kernel(
 
     Returns
     -------
-    record or Findings
-        The kernel's record.
+    Read
+        The kernel's record or `Findings`, and the check of the rows.
     """
     if isinstance(kernel, Joint):
         return _run_joint(block, model, kernel.calls(arguments))
     call = Call(kernel, model, classes, arguments)
     if call.traits.raw:
-        return kernel(block, model, *arguments)
+        return Read(kernel(block, model, *arguments), None)
     if call.traits.whole:
         return _run(block, call)
     return add_pairwise(_run(part, call) for part in block.pieces(model))
 
 
-def _run(block: Block, call: Call) -> Any:
+def _run(block: Block, call: Call) -> Read:
     rows = usable_rows(block, call.model)
-    return rows if isinstance(rows, Findings) else _of_rows(rows, call)
+    return Read(rows, None) if isinstance(rows, Findings) else Read(_of_rows(rows, call), check_of(rows, block))
 
 
 def _of_rows(rows: Rows, call: Call) -> Any:
@@ -127,24 +134,28 @@ def _of_rows(rows: Rows, call: Call) -> Any:
     return result
 
 
-def _run_joint(block: Block, model: Model, calls: Sequence[Call]) -> Joined | Findings:
+def _run_joint(block: Block, model: Model, calls: Sequence[Call]) -> Read:
     """Return every call's record: of those that add over pieces, piece by piece."""
     in_pieces = [call for call in calls if not call.traits.whole]
     whole = [call for call in calls if call.traits.whole]
     records: dict[int, Any] = {}
+    check = None
     for group, parts in ((in_pieces, block.pieces(model)), (whole, [block])):
         if not group:
             continue
         total = add_pairwise(_run_each(part, model, group) for part in parts)
-        if isinstance(total, Findings):
+        if isinstance(total.record, Findings):
             return total
-        records |= {id(call): part for call, part in zip(group, total.parts, strict=True)}
-    return Joined(tuple(records[id(call)] for call in calls))
+        records |= {id(call): part for call, part in zip(group, total.record.parts, strict=True)}
+        check = total.check
+    return Read(Joined(tuple(records[id(call)] for call in calls)), check)
 
 
-def _run_each(block: Block, model: Model, calls: Sequence[Call]) -> Joined | Findings:
+def _run_each(block: Block, model: Model, calls: Sequence[Call]) -> Read:
     rows = usable_rows(block, model)
-    return rows if isinstance(rows, Findings) else Joined(tuple(_attempt(rows, call) for call in calls))
+    if isinstance(rows, Findings):
+        return Read(rows, None)
+    return Read(Joined(tuple(_attempt(rows, call) for call in calls)), check_of(rows, block))
 
 
 def _attempt(rows: Rows, call: Call) -> Any:

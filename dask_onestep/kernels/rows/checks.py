@@ -13,10 +13,10 @@ from dask_onestep.kernels.designs.parts import PARTS, Block, Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse
 from dask_onestep.kernels.designs.table import DROP, encoded, gaps, is_finite
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.records import Findings, RowCheck
 from dask_onestep.kernels.solve.threads import aligned
 
-__all__ = ["inspect_columns", "oversized_columns", "rows_with_weight", "usable_rows"]
+__all__ = ["check_of", "inspect_columns", "oversized_columns", "rows_with_weight", "usable_rows"]
 
 
 # Above it a few thousand squares overflow float64; not a Python float, which float32 columns would cast to theirs.
@@ -135,6 +135,35 @@ def rows_with_weight(block: Block) -> np.ndarray | Findings | None:
         return _found(block, f"{_LABELS['weights']} {weights}", len(block.weights), _CONVERT)
     absent = np.abs(weights) < _LIGHTEST
     return np.flatnonzero(~absent) if absent.any() else None
+
+
+def check_of(rows: Rows, block: Block) -> RowCheck:
+    """Return what every pass must find alike: counts, and the sum of all values' bits, in whatever order rows come.
+
+    Parameters
+    ----------
+    rows : Rows
+        Usable rows, y not yet encoded.
+    block : Block
+        The block that they are of; the bits of X, which cost a tenth of a pass, are added where it is loaded anew.
+
+    Returns
+    -------
+    RowCheck
+        Of the rows.
+    """
+    x = rows.x if block.reloaded else None
+    matrix = (x.dense, x.sparse.data) if isinstance(x, SplitMatrix) else (x, None)
+    y = rows.y if rows.y.dtype.kind in "biuf" else None
+    parts = (y, rows.weights, rows.offset, *matrix)
+    total = sum((2 * at + 1) * _sum_of_bits(part) for at, part in enumerate(parts) if part is not None)
+    return RowCheck(len(rows), rows.n_missing, total % 2**64)
+
+
+def _sum_of_bits(values: np.ndarray) -> int:
+    if values.dtype.itemsize not in (1, 2, 4, 8):
+        values = values.astype(np.float64)
+    return int(values.view(f"u{values.dtype.itemsize}").sum(dtype=np.uint64))
 
 
 def _numeric_matrix(block: Block, model: Model) -> np.ndarray | SplitMatrix | Findings:
