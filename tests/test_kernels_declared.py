@@ -36,8 +36,12 @@ def test_only_fits_of_a_block_by_itself_take_it_whole():
     assert all("fit" in reason or "lasso" in reason for reason in whole.values())
 
 
-def test_what_is_read_before_it_becomes_rows_is_the_profile_alone():
-    assert [name for name, each in declared_kernels().items() if each.traits.raw] == ["profile"]
+def test_what_is_read_before_it_becomes_rows_looks_at_tables_or_changes_them():
+    assert {name for name, each in declared_kernels().items() if each.traits.raw} == {
+        "profile",
+        "effect_sums",
+        "spreads",
+    }
 
 
 def test_an_undeclared_kernel_has_the_safe_defaults():

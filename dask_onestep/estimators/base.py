@@ -16,6 +16,7 @@ from dask_onestep._version import __version__
 from dask_onestep.data.frames import frame_dtypes
 from dask_onestep.estimators.design import specify
 from dask_onestep.estimators.diagnostics import Diagnostics
+from dask_onestep.estimators.effects import AverageEffects
 from dask_onestep.estimators.hypothesis_tests import HypothesisTests
 from dask_onestep.estimators.inputs import response_name, scheduler_of
 from dask_onestep.estimators.memory import saying_how_to_rechunk
@@ -47,7 +48,7 @@ _CHOICES = {
 }
 
 
-class GLMBase(Predicting, Diagnostics, HypothesisTests, Reporting, BaseEstimator):
+class GLMBase(Predicting, AverageEffects, Diagnostics, HypothesisTests, Reporting, BaseEstimator):
     """Fitting, predicting and keeping; a subclass says what y is."""
 
     _classifies = False

@@ -113,16 +113,18 @@ class Reading:
         """Return the fitted model beside data, labels to be encoded by the classes of the fit."""
         check_is_fitted(self)
         self._require(sample_weight=sample_weight, offset=offset)
+        return self._beside(self._data(X, {"y": y, "weights": sample_weight, "offset": offset, "groups": None}))
+
+    def _beside(self, data: Data) -> Problem:
+        """Return the fitted model with data that were brought to its form."""
         if self.record_.model.likelihood.stages:
             raise ValueError(
                 f"{type(self.record_.model.likelihood).__name__} is no plain sum over rows: such likelihoods have the "
                 "fit and wald_test, so far."
             )
-        parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": None}
-        data = self._data(X, parts)
         return Problem(
             self.record_.model,
-            gather(data.x, data.y, data.weights, data.offset, lengths=data.lengths),
+            gather(data.x, data.y, data.weights, data.offset, data.groups, data.lengths),
             solver=self.solver,
             scheduler=scheduler_of(data),
             verbose=self.verbose,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["coefficient_table"]
+__all__ = ["coefficient_table", "interval_columns"]
 
 
 def coefficient_table(
@@ -48,17 +48,22 @@ def coefficient_table(
     """
     if not 0 < level < 1:
         raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
-    std_err = np.sqrt(np.diag(covariance))
+    columns = interval_columns(coef, np.sqrt(np.diag(covariance)), level, df)
+    return pd.DataFrame({"coef": coef, **columns}, index=pd.Index(names))
+
+
+def interval_columns(
+    estimate: np.ndarray, std_err: np.ndarray, level: float, df: float, null: np.ndarray | float = 0.0
+) -> dict[str, np.ndarray]:
+    """Return standard errors, test statistics against `null`, p-values and the ends of intervals, by column name."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = coef / std_err
+        statistic = (estimate - null) / std_err
     reference = stats.norm if np.isnan(df) else stats.t(df)
     half = reference.isf((1 - level) / 2) * std_err
-    columns = {
-        "coef": coef,
+    return {
         "std_err": std_err,
         "z" if np.isnan(df) else "t": statistic,
         "p_value": 2 * reference.sf(np.abs(statistic)),
-        "ci_lower": coef - half,
-        "ci_upper": coef + half,
+        "ci_lower": estimate - half,
+        "ci_upper": estimate + half,
     }
-    return pd.DataFrame(columns, index=pd.Index(names))

@@ -150,6 +150,13 @@ class Likelihood(Protocol):
     def predict(self, rows: Rows, model: Model, asked: Prediction) -> np.ndarray:
         """Return predictions of rows."""
 
+    def responses(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean responses of rows and their derivatives in the linear predictors.
+
+        `eta` has shape (m, c); the responses, one mean or the probability of every class, (m, r); the derivatives
+        (m, r, c).  Effects need them; fits do not.
+        """
+
     def residual_width(self, kind: str) -> int:
         """Return the values per row of a kind of residual, 0 for one without an axis of its own."""
 

@@ -14,7 +14,7 @@ from dask_onestep.kernels.designs.grammar import STATEFUL, called, checked, writ
 from dask_onestep.kernels.designs.terms import Terms, evaluate
 from dask_onestep.kernels.records import Findings
 
-__all__ = ["EvaluationError", "evaluating", "what_is_wrong"]
+__all__ = ["EvaluationError", "beyond_bounds", "evaluating", "what_is_wrong"]
 
 # What each spline does beyond its bounds unless it is told.
 _EXTRAPOLATION = {"bs": "raise", "cc": "extend", "cr": "extend", "cs": "extend"}
@@ -58,12 +58,9 @@ def what_is_wrong(
     Findings
         The splines whose bounds rows lie beyond, with their number, or else formulaic's reason.
     """
-    known = {ast.dump(ast.parse(call, mode="eval").body): state for call, state in states.items()}
     found = []
-    for node in _refusing_splines(terms):
-        low, high = _bounds(node, known.get(ast.dump(node), {}))
-        values = evaluate(written(node.args[0]), frame).to_numpy(np.float64, na_value=np.nan)
-        if count := int(((values < low) | (values > high)).sum()):
+    for node, low, high, outside in _outside(terms, frame, states):
+        if count := int(outside.sum()):
             known_range = np.isfinite([low, high]).all()
             where = f"beyond {low:.10g} to {high:.10g}, the range" if known_range else "beyond a bound"
             cure = (
@@ -72,6 +69,23 @@ def what_is_wrong(
             )
             found.append((f"{written(node.args[0])} has values {where} of {written(node)}", count, cure))
     return Findings(tuple(found or [(str(error).rstrip("."), 0, "Fix the rows, or the formula.")]), blocks)
+
+
+def beyond_bounds(terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any]) -> np.ndarray:
+    """Return which rows a formula's splines refuse, of shape (m,); `states` as for `what_is_wrong`."""
+    masks = [outside for _, _, _, outside in _outside(terms, frame, states)]
+    return np.logical_or.reduce([np.zeros(len(frame), dtype=bool), *masks])
+
+
+def _outside(
+    terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any]
+) -> Iterator[tuple[ast.Call, float, float, np.ndarray]]:
+    """Yield each spline that refuses what is beyond its bounds, the bounds, and which rows are."""
+    known = {ast.dump(ast.parse(call, mode="eval").body): state for call, state in states.items()}
+    for node in _refusing_splines(terms):
+        low, high = _bounds(node, known.get(ast.dump(node), {}))
+        values = evaluate(written(node.args[0]), frame).to_numpy(np.float64, na_value=np.nan)
+        yield node, low, high, (values < low) | (values > high)
 
 
 def _refusing_splines(terms: Terms) -> Iterator[ast.Call]:

@@ -111,6 +111,13 @@ class Multinomial:
         """Return of each row whether it is of each class but the first, 0.0 or 1.0."""
         return (y[:, None] == np.arange(1, self.n_predictors + 1)).astype(np.float64)
 
+    def responses(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return p_c of every class and ∂p_c/∂η_a = p_c(1[c = a] − p_a), of shape (m, C) and (m, C, C − 1)."""
+        others, _ = probabilities(eta)
+        p = softmax(np.column_stack([np.zeros(len(eta)), eta]), axis=1)
+        is_own = np.eye(self.n_predictors + 1)[:, 1:]
+        return p, p[:, :, None] * (is_own - others[:, None, :])
+
     def row_log_likelihoods(self, part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
         """Return log p_y of each row."""
         eta = self.linear_predictors(part, model, coef)

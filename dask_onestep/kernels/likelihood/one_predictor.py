@@ -125,6 +125,11 @@ class OnePredictor:
         """Return the deviance of each row at φ = 1."""
         return self.family.deviance(y, mean)
 
+    def responses(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean of each row and its derivative in η, of shape (m, 1) and (m, 1, 1); η of shape (m, 1)."""
+        mean, derivative = mean_and_derivative(self.link, eta[:, 0])
+        return mean[:, None], derivative[:, None, None]
+
     def row_log_likelihoods(self, part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
         """Return the log-likelihood of each row at β, for weight 1."""
         eta = part.linear_predictor(coef)

@@ -14,7 +14,7 @@ from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows.checks import inspect_columns, usable_rows
 from dask_onestep.kernels.rows.rows import encode, kernel
 
-__all__ = ["Hits", "Predictor", "Residuals", "hits"]
+__all__ = ["Hits", "Predictor", "Residuals", "hits", "predictable_rows"]
 
 
 @dataclass(frozen=True)
@@ -146,14 +146,22 @@ class Residuals:
         return (residual.T * np.sqrt(found.weights)).T
 
 
-def _checked(block: Block, model: Model) -> Rows:
+def predictable_rows(block: Block, model: Model) -> Rows | Findings:
+    """Return a block's rows as predictions see them, or what forbids it; no option of a fit is a remedy."""
     rows = usable_rows(block, model)
     if isinstance(rows, Rows) and model.missing == "raise":
         rows = inspect_columns(rows, model) or rows
     if isinstance(rows, Findings):
-        # Which of the blocks this one is, a prediction does not know; and it is too late for missing='drop'.
         counts = tuple((what, count, _LEAVE_OUT if cure == DROP else cure) for what, count, cure in rows.counts)
-        Findings(counts, ()).raise_error()
+        return replace(rows, counts=counts)
+    return rows
+
+
+def _checked(block: Block, model: Model) -> Rows:
+    rows = predictable_rows(block, model)
+    if isinstance(rows, Findings):
+        # Which of the blocks this one is, a prediction does not know.
+        replace(rows, blocks=()).raise_error()
     assert isinstance(rows, Rows)
     return rows
 

@@ -1,0 +1,366 @@
+"""Average effects: predictions, comparisons and slopes, averaged over the rows of data, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from dask_onestep.data.frames import frame_dtypes, is_frame, packed_columns
+from dask_onestep.data.inputs import Data
+from dask_onestep.estimators.inputs import Reading
+from dask_onestep.inference.effects import (
+    COMPARISONS,
+    TABLE_COLUMNS,
+    Effects,
+    Variable,
+    comparison_effects,
+    effects_table,
+    known_levels,
+    prediction_effects,
+    slope_effects,
+    spreads_wanted,
+)
+from dask_onestep.kernels.designs.design import column_levels
+from dask_onestep.kernels.designs.terms import is_numeric
+from dask_onestep.kernels.likelihood.effects import EffectQuery, effect_sums
+from dask_onestep.kernels.pilots.spreads import spreads
+from dask_onestep.methods import Session
+
+__all__ = ["AverageEffects"]
+
+
+class AverageEffects(Reading):
+    """Effects on the scale of the response, averaged over rows."""
+
+    def avg_predictions(
+        self,
+        X: Any,
+        variables: Any = None,
+        by: Any = None,
+        *,
+        level: float = 0.95,
+        sample: str = "fixed",
+        sample_weight: Any = None,
+        offset: Any = None,
+    ) -> pd.DataFrame:
+        """Return the mean predicted response, of the rows as they are or with columns set to values.  One pass.
+
+        Parameters
+        ----------
+        X : dask Array, dask DataFrame, or array-like of shape (n, p)
+            Covariates of the rows to average over, as for ``predict``.
+        variables : dict, str or list of str, optional
+            Column → values, such as ``{"x": [0, 1]}``: every row is predicted with each of the values, and of several
+            columns with each combination.  A factor's name alone stands for all its levels.
+        by : str or list of str, optional
+            Columns of `X`, or terms of the formula that are a function of each row: averages within their groups.
+        level : float, default=0.95
+            Level of the intervals.
+        sample : {"fixed", "random"}, default="fixed"
+            Whether averages are those of these rows, so that the coefficients alone are uncertain, or estimate those
+            of a population from which the rows are an independent sample; see the notes.
+        sample_weight : array-like, Dask collection of shape (n,), or str, optional
+            Weights of the rows; required if ``fit`` had them.
+        offset : array-like, Dask collection of shape (n,), or str, optional
+            Required if ``fit`` had one.
+
+        Returns
+        -------
+        DataFrame
+            Columns term (the columns of `variables`), contrast (their values), those of `by`, estimate, std_err, z (or
+            t, as in ``coef_table``), p_value, ci_lower, ci_upper; with more than two classes a row for each class,
+            which is in the column group.  ``attrs`` has n_samples, n_missing and n_passes.
+
+        Raises
+        ------
+        ValueError
+            If a column or a level is not known, the model has no covariance, there are more than 10,000 groups, or
+            rows have missing values; with ``missing="drop"`` such rows are left out.
+
+        Notes
+        -----
+        An average is Σ wᵢ μ(xᵢ)/Σ wᵢ, and its variance J V J' by the delta method: J is its derivative in β, a sum
+        over the same rows, and V the covariance of the coefficients, whatever `cov_type` is.  With ``sample="random"``
+        the variance of the average over rows, Σ wᵢ²(μ(xᵢ) − μ̄)²/(Σ wᵢ)², is added.  The two parts are uncorrelated
+        where the model of the mean is right.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> glm = GLMRegressor("poisson").fit(X, y)
+        >>> glm.avg_predictions(X, variables={"x0": [0, 1]})[["term", "contrast"]].to_numpy().tolist()
+        [['x0', '0'], ['x0', '1']]
+        >>> bool(abs(glm.avg_predictions(X)["estimate"][0] - y.mean().compute()) < 1e-6)
+        True
+        """
+        data, grouping = self._effect_data(X, by, level, sample, sample_weight, offset)
+        known = self._variables(data)
+        asked = _as_mapping(variables, "values", known)
+        return self._averaged(
+            data, grouping, level, sample, prediction_effects({v.name: _values(v, asked[v]) for v in asked})
+        )
+
+    def avg_comparisons(
+        self,
+        X: Any,
+        variables: Any = None,
+        by: Any = None,
+        *,
+        comparison: str = "difference",
+        level: float = 0.95,
+        sample: str = "fixed",
+        sample_weight: Any = None,
+        offset: Any = None,
+    ) -> pd.DataFrame:
+        """Return how the mean predicted response changes with a column.  One pass; two with "sd", "iqr" or "minmax".
+
+        Parameters
+        ----------
+        X : dask Array, dask DataFrame, or array-like of shape (n, p)
+            Covariates of the rows to average over, as for ``predict``.
+        variables : dict, str or list of str, optional
+            Columns, by default all that the model reads; or column → change.  Of a numeric column a number is a step
+            up from each row's own value, a pair (from, to) sets all rows to these values, "sd" to half a standard
+            deviation below and above the mean, "iqr" to the quartiles, "minmax" to the extremes.  By default the step
+            is 1; a column that is 0 or 1 in all rows is compared at these two.  Of a factor "reference", the default,
+            compares each level with the first, "pairwise" with all earlier ones, "sequential" with the one before, and
+            a pair two levels.
+        by : str or list of str, optional
+            As for `avg_predictions`.
+        comparison : str, default="difference"
+            "difference", "ratio", "lnratio" (its logarithm) or "lift" (ratio − 1) of the mean responses; of
+            probabilities also "oddsratio" and "lnoddsratio".  A ratio is that of averages, tested against 1.
+        level, sample, sample_weight, offset
+            As for `avg_predictions`.
+
+        Returns
+        -------
+        DataFrame
+            As for `avg_predictions`; contrast tells what is compared with what, "+1" being a step of 1.
+
+        Raises
+        ------
+        ValueError
+            As for `avg_predictions`, or if `comparison` or a change is not known.
+
+        Notes
+        -----
+        Quartiles are of all rows up to 100,000, and of a simple random sample of so many beyond.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> glm = GLMRegressor("poisson").fit(X, y)
+        >>> ratio = glm.avg_comparisons(X, {"x0": 1}, comparison="ratio")["estimate"][0]
+        >>> import numpy as np
+        >>> bool(abs(ratio - np.exp(glm.coef_[0])) < 1e-9)
+        True
+        """
+        if comparison not in COMPARISONS:
+            raise ValueError(f"Unknown comparison {comparison!r}; must be one of {', '.join(map(repr, COMPARISONS))}.")
+        data, grouping = self._effect_data(X, by, level, sample, sample_weight, offset)
+        if comparison in ("oddsratio", "lnoddsratio") and self.record_.model.family.name not in _PROBABILITIES:
+            raise ValueError(
+                f"comparison={comparison!r} is of probabilities, and the family is {self.record_.model.family.name}: "
+                "use comparison='ratio'."
+            )
+        asked = _as_mapping(variables, "change", self._variables(data))
+        found, n_passes = {}, 0
+        if columns := spreads_wanted(asked):
+            session = Session(self._beside(data))
+            measured = session.value(session.total(spreads, columns, name="spreads"))
+            words = {v.name: change for v, change in asked.items()}
+            found = {(name, words[name]): measured.interval(i, words[name]) for i, name in enumerate(columns)}
+            n_passes = session.n_passes
+        effects = comparison_effects(asked, comparison, found)
+        return self._averaged(data, grouping, level, sample, effects, n_passes)
+
+    def avg_slopes(
+        self,
+        X: Any,
+        variables: Any = None,
+        by: Any = None,
+        *,
+        level: float = 0.95,
+        sample: str = "fixed",
+        sample_weight: Any = None,
+        offset: Any = None,
+    ) -> pd.DataFrame:
+        """Return the mean derivative of the response in each numeric column, and comparisons of factors.  One pass.
+
+        Parameters
+        ----------
+        X : dask Array, dask DataFrame, or array-like of shape (n, p)
+            Covariates of the rows to average over, as for ``predict``.
+        variables : str or list of str, optional
+            Columns, by default all that the model reads.
+        by, level, sample, sample_weight, offset
+            As for `avg_predictions`.
+
+        Returns
+        -------
+        DataFrame
+            As for `avg_predictions`; contrast is "dY/dX" for a slope.  Of a factor each level is compared with the
+            first, and a column that is 0 or 1 in all rows at these two values.
+
+        Raises
+        ------
+        ValueError
+            As for `avg_predictions`, or if the formula is not differentiable at values of a column.
+
+        Notes
+        -----
+        A slope goes through the formula: interactions, splines, logarithms and powers of a column all move with it.
+        The design is differentiated by centered differences, at the ends of a domain, such as the bounds of a spline,
+        by one-sided ones of the same order.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> glm = GLMClassifier().fit(X, y)
+        >>> glm.avg_slopes(X)[["term", "contrast"]].to_numpy().tolist()
+        [['x0', 'dY/dX'], ['x1', 'dY/dX']]
+        """
+        data, grouping = self._effect_data(X, by, level, sample, sample_weight, offset)
+        if isinstance(variables, Mapping):
+            raise ValueError("variables of avg_slopes are names of columns; for changes use avg_comparisons.")
+        asked = _as_mapping(variables, "change", self._variables(data))
+        return self._averaged(data, grouping, level, sample, slope_effects(asked))
+
+    def _effect_data(
+        self, X: Any, by: Any, level: float, sample: str, sample_weight: Any, offset: Any
+    ) -> tuple[Data, tuple[tuple[str, ...], tuple[str, ...]]]:
+        """Return the data, what rows are grouped by, and which of that the model does not read."""
+        check_is_fitted(self)
+        if not 0 < level < 1:
+            raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
+        if sample not in ("fixed", "random"):
+            raise ValueError(f"Unknown sample {sample!r}; must be one of 'fixed', 'random'.")
+        self._require_covariance()
+        self._require(sample_weight=sample_weight, offset=offset)
+        by = () if by is None else (by,) if isinstance(by, str) else tuple(by)
+        if reserved := [name for name in by if name in TABLE_COLUMNS]:
+            raise ValueError(f"by={reserved[0]!r} is the name of a column of the result. Rename the column of X.")
+        read = (*self._columns(), *self._terms())
+        others = tuple(dict.fromkeys(name for name in by if name not in read))
+        if others and (absent := [name for name in others if not is_frame(X) or name not in X.columns]):
+            columns = ", ".join(map(str, X.columns if is_frame(X) else self._columns()))
+            raise ValueError(f"by={absent[0]!r} is neither a column of X, {columns}, nor a term of the formula.")
+        parts = {"y": None, "weights": sample_weight, "offset": offset, "groups": None}
+        if others:
+            parts["groups"] = packed_columns(X, others)
+            named = [part for part in (sample_weight, offset) if isinstance(part, str)]
+            X = X if self.formula is not None else X.drop(columns=[name for name in others if name not in named])
+        return self._data(X, parts, response=False), (by, others)
+
+    def _require_covariance(self) -> None:
+        record = self.record_
+        if np.isfinite(np.diag(record.covariance)[np.isfinite(record.coef)]).all():
+            return
+        raise ValueError(
+            f"The coefficients by {record.method} have no covariance, and effects would have no standard errors. "
+            "Penalized coefficients are biased as well. Fit with method='one-step' or 'mle', or DebiasedLasso."
+        )
+
+    def _columns(self) -> tuple[str, ...]:
+        """Return the columns that the model reads."""
+        design = self.record_.design
+        return self.record_.model.columns if design is None else design.terms.columns
+
+    def _terms(self) -> tuple[str, ...]:
+        """Return the formula's terms that are one value per row before any coding."""
+        design = self.record_.design
+        return () if design is None else tuple(factor.name for factor in design.terms.factors if not factor.states)
+
+    def _variables(self, data: Data) -> dict[str, Variable]:
+        """Return the columns that the model reads, with the levels of factors."""
+        design = self.record_.design
+        levels = {} if design is None else column_levels(design.levels)
+        dtypes = frame_dtypes(data.x) if is_frame(data.x) else {}
+        found = {}
+        for name in self._columns():
+            own = tuple(levels[name].tolist()) if name in levels else None
+            dtype = dtypes.get(name)
+            boolean = own is None and dtype is not None and pd.api.types.is_bool_dtype(dtype)
+            if own is None and dtype is not None and not is_numeric(dtype):
+                continue  # read within an expression only, such as C(origin + carrier)
+            found[name] = Variable(name, own, boolean)
+        return found
+
+    def _averaged(
+        self,
+        data: Data,
+        grouping: tuple[tuple[str, ...], tuple[str, ...]],
+        level: float,
+        sample: str,
+        effects: Effects,
+        n_passes: int = 0,
+    ) -> pd.DataFrame:
+        """Return the table of effects, by one pass."""
+        record = self.record_
+        if not effects.effects:
+            raise ValueError("There is nothing to compare: the factors have one level each.")
+        coef, scenarios = np.nan_to_num(record.coef), tuple(effects.scenarios)
+        query = EffectQuery(coef, scenarios, *grouping, products=sample == "random")
+        session = Session(self._beside(data))
+        sums = session.value(session.total(effect_sums, query, name="effects"))
+        if not sums.n:
+            raise ValueError("Found array with 0 sample(s): no row has all that the model uses, and a positive weight.")
+        levels = () if record.design is None else record.design.levels
+        by_factor = {factor.name: index for factor, index in levels}
+        orders = {name: index.tolist() for name, index in (by_factor | column_levels(levels)).items()}
+        several = record.model.likelihood.n_predictors > 1 and record.estimate.classes is not None
+        classes = np.asarray(record.estimate.classes).tolist() if several else ()
+        table = effects_table(
+            effects.effects, sums, record.covariance, level, df=record.df_t, groups=classes, orders=orders
+        )
+        passes = n_passes + session.n_passes
+        table.attrs.update(n_samples=sums.n, n_missing=sums.n_missing, n_passes=passes)
+        return table
+
+
+_PROBABILITIES = ("binomial", "multinomial")
+
+
+def _as_mapping(variables: Any, what: str, known: Mapping[str, Variable]) -> dict[Variable, Any]:
+    """Return what is asked of each variable; None where the name alone is given."""
+    if variables is None:
+        variables = {} if what == "values" else list(known)
+    if isinstance(variables, str):
+        variables = [variables]
+    if not isinstance(variables, Iterable) or not all(isinstance(name, str) for name in variables):
+        raise TypeError(f"variables={variables!r} must be names of columns, or a dict of column → {what}.")
+    if unknown := [name for name in variables if name not in known]:
+        raise ValueError(f"{unknown[0]!r} is not a variable of the model; must be one of {', '.join(known)}.")
+    given = variables if isinstance(variables, Mapping) else dict.fromkeys(variables)
+    return {known[name]: change for name, change in given.items()}
+
+
+def _values(variable: Variable, values: Any) -> Sequence[Any]:
+    """Return the values that a column is set to, each a level of a factor, or a finite number."""
+    if values is None:
+        if variable.values is None:
+            raise ValueError(
+                f"{variable.name!r} is numeric: give the values to predict at, as in "
+                f"variables={{{variable.name!r}: [0, 1]}}."
+            )
+        return variable.values
+    found = values.tolist() if isinstance(values, (np.ndarray, pd.Series, pd.Index)) else values
+    found = list(found) if isinstance(found, (list, tuple, range)) else [found]
+    if variable.values is not None:
+        known_levels(variable, found)
+    elif wrong := [v for v in found if not isinstance(v, (int, float, np.number)) or not np.isfinite(v)]:
+        raise ValueError(f"variables has {wrong[0]!r} for {variable.name!r}, which is numeric: give finite numbers.")
+    if not found:
+        raise ValueError(f"variables has no value for {variable.name!r}.")
+    return found

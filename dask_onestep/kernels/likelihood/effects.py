@@ -1,0 +1,421 @@
+"""Sums of predicted responses, of slopes, and of their derivatives in β, by group: what average effects are made of.
+
+Of a row with the linear predictors η (one, or one for each class but the first) the responses are μ_r(η).  A scenario
+sets columns of the table, or moves them, for all rows; its sums are Σ wᵢ μ_r(ηᵢ) and Σ wᵢ ∂μ_r/∂β.  The slope in a
+column of the table is Σ_a ∂μ_r/∂η_a · (∂xᵢ'/∂column) β_a, with the derivative of the design by differences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from dask_onestep.kernels.designs.derivatives import design_derivative, with_values
+from dask_onestep.kernels.designs.design import column_levels
+from dask_onestep.kernels.designs.parts import Block, Rows, taken
+from dask_onestep.kernels.designs.table import gaps
+from dask_onestep.kernels.designs.terms import is_numeric
+from dask_onestep.kernels.likelihood.predictions import predictable_rows
+from dask_onestep.kernels.model import Likelihood, Model
+from dask_onestep.kernels.records import Findings, Record, add_pairwise
+from dask_onestep.kernels.rows.rows import kernel
+from dask_onestep.kernels.rows.slices import slices
+from dask_onestep.kernels.solve.threads import one_blas_thread
+
+__all__ = ["MAX_GROUPS", "EffectQuery", "EffectSums", "Scenario", "effect_sums", "known_rows", "table_column"]
+
+MAX_GROUPS = 10_000
+# The change of η along which slopes are differentiated, relative to its size: as for a centered difference.
+_STEP = float(np.finfo(np.float64).eps) ** (1 / 3)
+_SMALL = 1e-3
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Under which values of columns all rows are predicted, or in which column the slope is wanted.
+
+    Attributes
+    ----------
+    values : tuple of (str, object)
+        Columns and the value that each is set to.
+    shifts : tuple of (str, float)
+        Columns and what is added to each.
+    slope : str or None
+        The column whose slope is summed in place of the response.
+    binary : str or None
+        A column on whose account the sums are wanted only if it is 0 or 1 in all rows.
+    """
+
+    values: tuple[tuple[str, Any], ...] = ()
+    shifts: tuple[tuple[str, float], ...] = ()
+    slope: str | None = None
+    binary: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The scenario in words."""
+        words = [f"{name} = {value}" for name, value in self.values]
+        return ", ".join([*words, *(f"{name} {'+' if by >= 0 else '-'} {abs(by):g}" for name, by in self.shifts)])
+
+
+@dataclass(frozen=True)
+class EffectQuery:
+    """What is to be summed.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (d,)
+        β̂, without NaN.
+    scenarios : tuple of Scenario
+        Each of which has its sums.
+    by : tuple of str
+        What rows are grouped by.
+    others : tuple of str
+        Of these, the columns that the model does not read, which the block's `groups` hold.
+    products : bool
+        Whether second moments of the responses are wanted, for the variance of an average over sampled rows.
+    """
+
+    coef: np.ndarray
+    scenarios: tuple[Scenario, ...]
+    by: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    products: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EffectSums(Record):
+    """Sums over rows, of S scenarios, by G groups; ``+`` merges the groups.
+
+    Attributes
+    ----------
+    by : tuple of str
+        What rows are grouped by.
+    n, n_missing : int
+        Rows of positive weight, and rows dropped.
+    keys : tuple of tuple
+        The values of each group.
+    weight : ndarray of shape (G, 3)
+        Σ wᵢ, Σ wᵢ² (Σ wᵢ if weights are frequencies), and the number of rows.
+    totals : tuple of ndarray of shape (G, r), or None
+        Σ wᵢ μ of each scenario; None if it is wanted for a binary column and the column is none.
+    jacobians : tuple of ndarray of shape (G, r, d), or None
+        Σ wᵢ ∂μ/∂β.
+    products : ndarray of shape (G, r, S + 1, S + 1) or None
+        Σ wᵢ² μ_s μ_t, and in the last row and column Σ wᵢ² μ_s; wᵢ for wᵢ² if weights are frequencies.
+    """
+
+    by: tuple[str, ...]
+    n: int
+    n_missing: int
+    keys: tuple[tuple, ...]
+    weight: np.ndarray
+    totals: tuple[np.ndarray | None, ...]
+    jacobians: tuple[np.ndarray | None, ...]
+    products: np.ndarray | None
+
+    def __add__(self, other: EffectSums) -> EffectSums | Findings:
+        keys = tuple(dict.fromkeys((*self.keys, *other.keys)))
+        if found := _too_many(self.by, len(keys), ()):
+            return found
+        at = {key: number for number, key in enumerate(keys)}
+        places = [np.array([at[key] for key in each.keys], dtype=np.intp) for each in (self, other)]
+
+        def added(left: Any, right: Any) -> Any:
+            if left is None or right is None:
+                return None
+            total = np.zeros((len(keys), *left.shape[1:]))
+            total[places[0]] = left
+            total[places[1]] += right
+            return total
+
+        return EffectSums(
+            self.by,
+            self.n + other.n,
+            self.n_missing + other.n_missing,
+            keys,
+            added(self.weight, other.weight),
+            tuple(map(added, self.totals, other.totals)),
+            tuple(map(added, self.jacobians, other.jacobians)),
+            added(self.products, other.products),
+        )
+
+
+@kernel(raw=True)
+def effect_sums(block: Block, model: Model, query: EffectQuery) -> EffectSums | Findings:
+    """Return the sums of a block; it takes the block as it arrives, whose columns are changed.
+
+    Parameters
+    ----------
+    block : Block
+        The block; `groups` has what rows are grouped by and the model does not read.
+    model : Model
+        The fitted model.
+    query : EffectQuery
+        What is to be summed.
+
+    Returns
+    -------
+    EffectSums or Findings
+        Sums over the block's rows.
+    """
+    model = replace(model, classify=True, fixed=(), ties=())
+    with one_blas_thread(), np.errstate(all="ignore"):
+        return add_pairwise(_of_piece(piece, model, query) for piece in block.pieces(model))
+
+
+def known_rows(block: Block, model: Model, by: tuple[str, ...], others: tuple[str, ...]) -> Any:
+    """Return a block's rows that can be predicted, the table of the same rows, and their groups' values.
+
+    Parameters
+    ----------
+    block : Block
+        The block as it arrived.
+    model : Model
+        The model as predictions see it.
+    by, others : tuple of str
+        As in `EffectQuery`.
+
+    Returns
+    -------
+    tuple of (Rows, table, DataFrame), or Findings
+        Rows of positive weight without missing values.
+    """
+    m = block.x.shape[0]
+    values = _by_values(block, model, by, others)
+    missing = [gaps(values[name]) for name in values.columns]
+    rows = predictable_rows(replace(block, y=np.zeros(m), groups=None), model)
+    if isinstance(rows, Findings):
+        return rows
+    absent = np.logical_or.reduce([np.zeros(m, dtype=bool), *missing])
+    if model.missing == "raise" and absent.any():
+        which = ", ".join(repr(name) for name, gap in zip(by, missing, strict=True) if gap.any())
+        cure = "Drop these rows, or fill the missing values, to make them a group."
+        return Findings(((f"by={which} has missing values", int(absent.sum()), cure),), (block.number,))
+    kept = np.arange(m) if rows.kept is None else rows.kept
+    usable = ~absent[kept]
+    if rows.weights is not None:
+        usable &= rows.weights > 0
+    if not usable.all():
+        n_missing = rows.n_missing + int(absent[kept].sum())
+        rows = replace(rows.take(usable), n_missing=n_missing, kept=kept[usable])
+    kept = np.arange(m) if rows.kept is None else rows.kept
+    whole = len(kept) == m
+    return rows, block.x if whole else taken(block.x, kept), values if whole else values.iloc[kept]
+
+
+def _of_piece(block: Block, model: Model, query: EffectQuery) -> EffectSums | Findings:
+    known = known_rows(block, model, query.by, query.others)
+    if isinstance(known, Findings):
+        return known
+    rows, table, values = known
+    keys, codes = _groups(values)
+    if found := _too_many(query.by, len(keys), (block.number,)):
+        return found
+    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+    squares = weights if model.weight_type == "frequency" else weights**2
+    each: list[_ScenarioSums | None] = []
+    for scenario in query.scenarios:
+        if scenario.binary is not None and not _is_binary(table_column(table, model, scenario.binary)):
+            each.append(None)
+            continue
+        sums = _scenario_sums(scenario, rows, table, model, query, codes, len(keys))
+        if isinstance(sums, Findings):
+            return replace(sums, blocks=(block.number,))
+        each.append(sums)
+    grouped = np.column_stack([weights, squares, np.ones(len(rows))])
+    return EffectSums(
+        query.by,
+        len(rows),
+        rows.n_missing,
+        keys,
+        _summed(grouped, codes, len(keys)),
+        tuple(None if sums is None else sums.total for sums in each),
+        tuple(None if sums is None else sums.jacobian for sums in each),
+        _products([sums and sums.values for sums in each], squares, codes, len(keys)) if query.products else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _ScenarioSums:
+    """Sums of a scenario by group, as in `EffectSums`, and the response, or slope, of each row, of shape (m, r)."""
+
+    total: np.ndarray
+    jacobian: np.ndarray
+    values: np.ndarray
+
+
+def _scenario_sums(
+    scenario: Scenario, rows: Rows, table: Any, model: Model, query: EffectQuery, codes: np.ndarray, count: int
+) -> _ScenarioSums | Findings:
+    """Return the sums of a scenario."""
+    derivative = None
+    if scenario.slope is not None:
+        found = _derivative(table, model, scenario.slope)
+        if isinstance(found, Findings):
+            return found
+        derivative = found
+    elif scenario.values or scenario.shifts:
+        changed = _changed_rows(scenario, rows, table, model)
+        if isinstance(changed, Findings):
+            return changed
+        rows = changed
+    likelihood = model.likelihood
+    by_predictor = query.coef.reshape(likelihood.n_predictors, -1).T
+    r = likelihood.responses(np.zeros((1, by_predictor.shape[1])))[0].shape[1]
+    sums = _ScenarioSums(np.zeros((count, r)), np.zeros((count, r, len(query.coef))), np.zeros((len(rows), r)))
+    for part in slices(rows, model):
+        here = codes[part.rows]
+        weights = np.ones(len(part.y)) if part.weights is None else part.weights
+        eta = part.linear_predictor(by_predictor)
+        value, gradient = likelihood.responses(eta)
+        direct = None
+        if derivative is not None:
+            at, columns = derivative[0], derivative[1][part.rows]
+            along = columns @ by_predictor[at]  # of the linear predictors, of shape (m, c)
+            value, direct = np.einsum("irc,ic->ir", gradient, along), gradient
+            gradient = _turning(likelihood, eta, along)
+        sums.values[part.rows] = value
+        sums.total[...] += _summed(weights[:, None] * value, here, count)
+        for index in range(r):
+            sums.jacobian[:, index] += part.group_sums(weights[:, None] * gradient[:, index], here, count)
+        if direct is not None:
+            # β is in the slopes of the linear predictors as well.
+            by_class = sums.jacobian.reshape(count, r, by_predictor.shape[1], -1)
+            for index, c in np.ndindex(direct.shape[1:]):
+                by_class[:, index, c, at] += _summed((weights * direct[:, index, c])[:, None] * columns, here, count)
+    return sums
+
+
+def _turning(likelihood: Likelihood, eta: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """Return how the derivatives of the responses change where η moves by `along`, by a centered difference."""
+    length = np.abs(along).max(axis=1)
+    step = _STEP * np.maximum(np.abs(eta).max(axis=1), _SMALL) / np.where(length > 0, length, 1.0)
+    moved = step[:, None] * along
+    ahead, behind = likelihood.responses(eta + moved)[1], likelihood.responses(eta - moved)[1]
+    return (ahead - behind) / (2.0 * step)[:, None, None]
+
+
+def _derivative(table: Any, model: Model, column: str) -> tuple[np.ndarray, np.ndarray] | Findings:
+    """Return the columns of the design, the constant counted, that depend on a column, and their derivatives."""
+    first = int(model.has_constant)
+    if model.design is None:
+        return np.array([model.columns.index(column) + first]), np.ones((table.shape[0], 1))
+    found = design_derivative(model.design, table, column)
+    return found if isinstance(found, Findings) else (found[0] + first, found[1])
+
+
+def _changed_rows(scenario: Scenario, rows: Rows, table: Any, model: Model) -> Rows | Findings:
+    """Return the rows of a table in which columns have other values."""
+    for name, value in scenario.values:
+        table = _assigned(table, model, name, value)
+    for name, by in scenario.shifts:
+        column = table_column(table, model, name)
+        numbers = np.asarray(column.to_numpy(np.float64) if isinstance(column, pd.Series) else column, np.float64)
+        table = _assigned(table, model, name, numbers + by)
+    block = Block(table, np.zeros(len(rows)), rows.weights, rows.offset, number=rows.number)
+    found = predictable_rows(block, replace(model, missing="raise"))
+    if isinstance(found, Findings):
+        counts = tuple((f"With {scenario.text}: {what}", count, cure) for what, count, cure in found.counts)
+        return replace(found, counts=counts)
+    return found
+
+
+def _assigned(table: Any, model: Model, name: str, values: Any) -> Any:
+    """Return a table with one value, or an array of values, in a column."""
+    m: int = table.shape[0]
+    if isinstance(table, pd.DataFrame):
+        dtype = table[name].dtype
+        if not is_numeric(dtype):
+            assert model.design is not None
+            levels = column_levels(model.design.levels)[name]
+            codes = np.full(m, levels.get_loc(values))
+            return with_values(table, name, pd.Categorical.from_codes(codes, categories=levels))
+        if pd.api.types.is_bool_dtype(dtype) and np.ndim(values) == 0 and values in (0, 1):
+            values = bool(values)
+        return with_values(table, name, values if np.ndim(values) else np.full(m, values))
+    at = model.columns.index(name)
+    column = np.broadcast_to(np.asarray(values, dtype=np.float64), m)
+    if sparse.issparse(table):
+        rows: Any = sparse.csc_array(table)  # type: ignore[call-overload]
+        return sparse.hstack([rows[:, :at], sparse.csc_array(column[:, None]), rows[:, at + 1 :]], format="csr")
+    changed = np.array(table, dtype=np.float64)
+    changed[:, at] = column
+    return changed
+
+
+def table_column(table: Any, model: Model, name: str) -> Any:
+    """Return a column of a block's table or matrix."""
+    if isinstance(table, pd.DataFrame):
+        return table[name]
+    column = table[:, [model.columns.index(name)]]
+    return (np.asarray(column) if isinstance(table, np.ndarray) else column.toarray())[:, 0]
+
+
+def _is_binary(values: Any) -> bool:
+    """Return whether all values are 0 or 1; without values, yes."""
+    numbers = values.to_numpy(np.float64) if isinstance(values, pd.Series) else np.asarray(values)
+    return bool(((numbers == 0) | (numbers == 1)).all())
+
+
+def _by_values(block: Block, model: Model, by: tuple[str, ...], others: tuple[str, ...]) -> pd.DataFrame:
+    """Return what rows are grouped by, a column for each."""
+    m = block.x.shape[0]
+    beside: dict[str, Any] = {}
+    if len(others) == 1:
+        beside = {others[0]: block.groups}
+    elif others:
+        rows = pd.DataFrame(list(block.groups), columns=range(len(others)))
+        beside = {name: rows[number] for number, name in enumerate(others)}
+    values = {}
+    for number, name in enumerate(by):
+        if name in beside:
+            found = beside[name]
+        elif name in (block.x.columns if isinstance(block.x, pd.DataFrame) else model.columns):
+            found = table_column(block.x, model, name)
+        else:
+            assert model.design is not None
+            (factor,) = (factor for factor in model.design.terms.factors if factor.name == name)
+            found = factor.values(block.x)
+        values[number] = found.array if isinstance(found, pd.Series) else found
+    return pd.DataFrame(values, index=range(m))
+
+
+def _groups(values: pd.DataFrame) -> tuple[tuple[tuple, ...], np.ndarray]:
+    """Return the values of each group, and which group each row is in."""
+    if not values.shape[1]:
+        return ((),), np.zeros(len(values), dtype=np.intp)
+    codes = values.groupby(list(values.columns), sort=False, observed=True).ngroup().to_numpy()
+    firsts = np.unique(codes, return_index=True)[1]
+    return tuple(values.iloc[firsts].itertuples(index=False, name=None)), codes
+
+
+def _summed(values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+    """Return the sums of rows by group, of shape (G, k)."""
+    if count == 1:
+        return values.sum(axis=0)[None]
+    return sparse.csr_array((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(count, len(codes))) @ values
+
+
+def _products(responses: list, squares: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+    """Return the second moments of the responses under every pair of scenarios."""
+    known = [response for response in responses if response is not None]
+    r, size = known[0].shape[1], len(responses) + 1
+    out = np.zeros((count, r, size, size))
+    every = [*responses, np.ones((len(squares), r))]
+    for s in range(size):
+        for t in range(s + 1):
+            if every[s] is not None and every[t] is not None:
+                out[:, :, s, t] = out[:, :, t, s] = _summed(squares[:, None] * every[s] * every[t], codes, count)
+    return out
+
+
+def _too_many(by: tuple[str, ...], count: int, blocks: tuple[int, ...]) -> Findings | None:
+    if count <= MAX_GROUPS:
+        return None
+    what = f"by={', '.join(map(repr, by))} has more than {MAX_GROUPS:,} groups"
+    return Findings(((what, 0, "Is it an identifier? Group its values first, or use fewer columns."),), blocks)

@@ -1,0 +1,139 @@
+"""Standard deviations, quartiles and extremes of columns, in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.designs.parts import Block, Rows
+from dask_onestep.kernels.likelihood.effects import known_rows, table_column
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.keys import row_keys
+from dask_onestep.kernels.records import Findings, Record, add_pairwise
+from dask_onestep.kernels.rows.rows import kernel
+
+__all__ = ["QUARTILE_ROWS", "Spreads", "spreads"]
+
+QUARTILE_ROWS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Spreads(Record):
+    """What is known of k columns; rows count as often as they are repeated, where weights are frequencies.
+
+    Attributes
+    ----------
+    n : float
+        Rows.
+    mean, squares : ndarray of shape (k,)
+        Means, and sums of squares about them.
+    smallest, largest : ndarray of shape (k,)
+        Extremes.
+    values : ndarray of shape (s, k)
+        Up to `QUARTILE_ROWS` rows all of them, beyond it a simple random sample of so many.
+    repeats : ndarray of shape (s,)
+        How often each of these counts.
+    keys : ndarray of shape (s,) of uint64
+        Their keys.
+    """
+
+    n: float
+    mean: np.ndarray
+    squares: np.ndarray
+    smallest: np.ndarray
+    largest: np.ndarray
+    values: np.ndarray
+    repeats: np.ndarray
+    keys: np.ndarray
+
+    def __add__(self, other: Spreads) -> Spreads:
+        n = self.n + other.n
+        fraction = other.n / n if n else 0.0
+        gap = other.mean - self.mean
+        keys = np.concatenate([self.keys, other.keys])
+        kept = np.argsort(keys, kind="stable")[:QUARTILE_ROWS]
+        return Spreads(
+            n,
+            self.mean + fraction * gap,
+            self.squares + other.squares + gap**2 * self.n * fraction,
+            np.minimum(self.smallest, other.smallest),
+            np.maximum(self.largest, other.largest),
+            np.concatenate([self.values, other.values])[kept],
+            np.concatenate([self.repeats, other.repeats])[kept],
+            keys[kept],
+        )
+
+    def interval(self, column: int, kind: str) -> tuple[float, float]:
+        """Return two values of a column: a standard deviation apart about its mean, its quartiles, or its extremes."""
+        if kind == "minmax":
+            return float(self.smallest[column]), float(self.largest[column])
+        if kind == "iqr":
+            return self._quantile(column, 0.25), self._quantile(column, 0.75)
+        half = float(np.sqrt(self.squares[column] / (self.n - 1.0))) / 2.0 if self.n > 1 else float("nan")
+        return float(self.mean[column]) - half, float(self.mean[column]) + half
+
+    def _quantile(self, column: int, p: float) -> float:
+        """Return a quantile of type 7, as R's default."""
+        order = np.argsort(self.values[:, column], kind="stable")
+        values, above = self.values[order, column], np.cumsum(self.repeats[order])
+        position = (above[-1] - 1.0) * p
+        low = np.floor(position)
+        at = np.minimum(np.searchsorted(above, [low, low + 1.0], side="right"), len(values) - 1)
+        return float(values[at[0]] + (position - low) * (values[at[1]] - values[at[0]]))
+
+
+@kernel(raw=True)
+def spreads(block: Block, model: Model, columns: tuple[str, ...]) -> Spreads | Findings:
+    """Return what a block shows of numeric columns, of the rows that can be predicted.
+
+    Parameters
+    ----------
+    block : Block
+        The block as it arrives.
+    model : Model
+        The fitted model.
+    columns : tuple of str
+        The columns.
+
+    Returns
+    -------
+    Spreads or Findings
+        What was seen, or what is wrong with the block.
+    """
+    model = replace(model, classify=True, fixed=(), ties=())
+    return add_pairwise(_of_piece(piece, model, columns) for piece in block.pieces(model))
+
+
+def _of_piece(block: Block, model: Model, columns: tuple[str, ...]) -> Spreads | Findings:
+    known = known_rows(block, model, (), ())
+    if isinstance(known, Findings):
+        return known
+    rows, table, _ = known
+    values = np.column_stack([_numbers(table, model, name) for name in columns])
+    frequency = model.weight_type == "frequency" and rows.weights is not None
+    repeats = rows.weights if frequency and rows.weights is not None else np.ones(len(rows))
+    n = float(repeats.sum())
+    mean = repeats @ values / n if n else np.zeros(len(columns))
+    keys = _keys(rows, block.x.shape[0])
+    kept = np.argsort(keys, kind="stable")[:QUARTILE_ROWS]
+    return Spreads(
+        n,
+        mean,
+        repeats @ (values - mean) ** 2,
+        values.min(axis=0, initial=np.inf),
+        values.max(axis=0, initial=-np.inf),
+        values[kept],
+        repeats[kept],
+        keys[kept],
+    )
+
+
+def _keys(rows: Rows, m: int) -> np.ndarray:
+    return row_keys(0, replace(rows, n_missing=m - len(rows)))
+
+
+def _numbers(table: object, model: Model, name: str) -> np.ndarray:
+    column = table_column(table, model, name)
+    return column.to_numpy(np.float64) if isinstance(column, pd.Series) else np.asarray(column, dtype=np.float64)
