@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 __all__ = [
     "AliasingWarning",
+    "CovarianceWarning",
     "CoverageWarning",
     "DegreesOfFreedomWarning",
     "DistanceWarning",
@@ -161,6 +162,19 @@ class DegreesOfFreedomWarning(FitWarning):
     """
 
     anchor = "no-degree-of-freedom"
+
+
+class CovarianceWarning(FitWarning):
+    """Some coefficients have no robust standard error, or a covariance of several groupings was repaired.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import CovarianceWarning
+    >>> CovarianceWarning.anchor
+    'robust-covariance'
+    """
+
+    anchor = "robust-covariance"
 
 
 class SeparationWarning(FitWarning):

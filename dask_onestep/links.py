@@ -15,7 +15,7 @@ import numpy as np
 from scipy import special
 from scipy.stats import norm
 
-__all__ = ["LINKS", "Link", "LinkLike", "mean_and_derivative", "resolve_link"]
+__all__ = ["LINKS", "Link", "LinkLike", "mean_and_derivative", "resolve_link", "second_derivative"]
 
 _EPSILON = np.finfo(np.float64).eps
 
@@ -69,6 +69,8 @@ class Link:
         dμ/dη as a function of η, elementwise.
     together : callable or None
         η to the pair (μ, dμ/dη), for links where the two share their costly part.
+    inverse_second_derivative : callable or None
+        d²μ/dη² as a function of η, elementwise.
 
     Examples
     --------
@@ -82,6 +84,7 @@ class Link:
     inverse: Callable[[Any], Any]
     inverse_derivative: Callable[[Any], Any]
     together: Callable[[Any], tuple[Any, Any]] | None = None
+    inverse_second_derivative: Callable[[Any], Any] | None = None
 
 
 # Dask names a task by what goes into it.  It knows Python functions by heart, and numpy's ufuncs, but
@@ -181,6 +184,37 @@ def _twice(eta):
     return 2.0 * np.asarray(eta)
 
 
+def _two(eta):
+    return np.full_like(eta, 2.0)
+
+
+def _zero(eta):
+    return np.zeros_like(eta)
+
+
+def _logit_second_derivative(eta):
+    return _logit_derivative(eta) * -np.tanh(np.asarray(eta) / 2.0)
+
+
+def _probit_second_derivative(eta):
+    return -eta * norm.pdf(eta)
+
+
+def _cloglog_second_derivative(eta):
+    eta = np.minimum(eta, 700.0)
+    return -np.exp(eta - np.exp(eta)) * np.expm1(eta)
+
+
+def _reciprocal_second_derivative(eta):
+    with np.errstate(divide="ignore"):
+        return 2.0 / np.asarray(eta) ** 3
+
+
+def _inverse_squared_second_derivative(eta):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 0.75 * np.asarray(eta) ** -2.5
+
+
 def _sqrt_mean(eta):
     # Only η ≥ 0 is a square root: a negative η is no mean of this link.
     return np.where(np.asarray(eta) < 0, np.nan, np.square(eta))
@@ -189,14 +223,21 @@ def _sqrt_mean(eta):
 LINKS: dict[str, Link] = {
     link.name: link
     for link in (
-        Link("identity", _identity, _identity, _one),
-        Link("log", np.log, _exp, _exp, _exp_together),
-        Link("logit", _logit, _logistic, _logit_derivative, _logistic_together),
-        Link("probit", _probit, _probit_mean, _probit_derivative),
-        Link("cloglog", _cloglog, _cloglog_mean, _cloglog_derivative),
-        Link("inverse", _reciprocal, _reciprocal, _reciprocal_derivative),
-        Link("inverse-squared", _inverse_squared, _inverse_squared_mean, _inverse_squared_derivative),
-        Link("sqrt", np.sqrt, _sqrt_mean, _twice),
+        Link("identity", _identity, _identity, _one, None, _zero),
+        Link("log", np.log, _exp, _exp, _exp_together, _exp),
+        Link("logit", _logit, _logistic, _logit_derivative, _logistic_together, _logit_second_derivative),
+        Link("probit", _probit, _probit_mean, _probit_derivative, None, _probit_second_derivative),
+        Link("cloglog", _cloglog, _cloglog_mean, _cloglog_derivative, None, _cloglog_second_derivative),
+        Link("inverse", _reciprocal, _reciprocal, _reciprocal_derivative, None, _reciprocal_second_derivative),
+        Link(
+            "inverse-squared",
+            _inverse_squared,
+            _inverse_squared_mean,
+            _inverse_squared_derivative,
+            None,
+            _inverse_squared_second_derivative,
+        ),
+        Link("sqrt", np.sqrt, _sqrt_mean, _twice, None, _two),
     )
 }
 
@@ -225,6 +266,36 @@ def mean_and_derivative(link: LinkLike, eta: np.ndarray) -> tuple[np.ndarray, np
     """
     together = getattr(link, "together", None)
     return (link.inverse(eta), link.inverse_derivative(eta)) if together is None else together(eta)
+
+
+def second_derivative(link: LinkLike, eta: np.ndarray) -> np.ndarray:
+    """Return d²μ/dη²: the link's own, or a central difference of its first derivative.
+
+    Parameters
+    ----------
+    link : LinkLike
+        The link.
+    eta : ndarray
+        Linear predictors.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `eta`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.links import resolve_link, second_derivative
+    >>> second_derivative(resolve_link("sqrt"), np.array([1.0, 2.0]))
+    array([2., 2.])
+    """
+    own = getattr(link, "inverse_second_derivative", None)
+    if own is not None:
+        return own(eta)
+    # Relative, so that means beside the end of a link's domain stay inside it.
+    step = 1e-5 * np.maximum(np.abs(eta), 1e-3)
+    return (link.inverse_derivative(eta + step) - link.inverse_derivative(eta - step)) / (2.0 * step)
 
 
 @dataclass(frozen=True, slots=True)

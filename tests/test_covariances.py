@@ -1,11 +1,20 @@
 """Covariances of the coefficients and the tests that go with them, against R: summary.glm, sandwich, clubSandwich."""
 
+import warnings
+
+import dask.array as da
+import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import pytest
 from r import data_of_r, figure_of_r
 from scipy import stats
 
-from dask_onestep import MLE, GLMRegressor
+from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
+from dask_onestep.exceptions import CovarianceWarning
+from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.likelihood.clusters import unpacked
+from dask_onestep.kernels.likelihood.sums import moments
 
 DATA = data_of_r()
 # Of R's models: family, link, response, covariates and weights.
@@ -92,3 +101,254 @@ def test_f_tests_of_a_robust_fit_keep_the_degrees_of_freedom_of_the_dispersion()
     expected = figure_of_r("gaussian", "drop1")
     np.testing.assert_allclose([found.statistic, found.p_value], expected[0, -2:], rtol=1e-6)
     assert found.df_denom == len(DATA) - 3
+
+
+ROBUST = ["HC0", "HC1", "HC2", "HC3"]
+
+
+@pytest.mark.parametrize("cov_type", ROBUST)
+@pytest.mark.parametrize("name", MODELS)
+def test_robust_covariances_are_those_of_sandwich(name, cov_type):
+    np.testing.assert_allclose(fit(name, cov_type).covariance_, figure_of_r(name, cov_type), rtol=2e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_clusters_by_two_columns_are_those_of_sandwich(name):
+    glm = fit(name, "cluster", groups=DATA[["site", "day"]])
+    np.testing.assert_allclose(glm.covariance_, figure_of_r(name, "two-way"), rtol=1e-6, atol=1e-9)
+    assert glm.estimate_.n_clusters == (12, 8)
+    assert glm.record_.df_t == 7
+
+
+@pytest.mark.parametrize("name", ["gaussian", "poisson", "binomial", "trials"])
+def test_the_jackknife_is_that_of_clubsandwich_under_canonical_links(name):
+    glm = fit(name, "CRV3", groups=DATA["site"])
+    np.testing.assert_allclose(glm.covariance_, 11 / 12 * figure_of_r(name, "CR3"), rtol=1e-6)
+    assert glm.record_.df_t == 11
+
+
+def leave_one_out(name, groups):
+    """Return the estimates without each of the clusters, by refits."""
+    family, link, response, columns, weights = MODELS[name]
+    found = []
+    for label in np.unique(groups):
+        rows = DATA[groups != label]
+        glm = GLMRegressor(family, link, method=MLE(max_iter=200))
+        glm.fit(rows[list(columns)], rows[response], sample_weight=None if weights is None else rows[weights])
+        found.append(glm.record_.coef)
+    return np.array(found)
+
+
+@pytest.mark.parametrize(("name", "closeness"), [("gaussian", 1e-8), ("probit", 0.05), ("gamma-log", 0.05)])
+def test_the_jackknife_is_near_refits_without_each_cluster(name, closeness):
+    groups = DATA["day"]
+    glm = fit(name, "CRV3", groups=groups)
+    moved = leave_one_out(name, groups) - glm.record_.coef
+    exact = np.sqrt(np.diag(7 / 8 * moved.T @ moved))
+    np.testing.assert_allclose(glm.coef_table()["std_err"], exact, rtol=closeness)
+
+
+def finite_difference_jackknife(name, groups):
+    """Return the jackknife's moves by scores alone: the information without a cluster by central differences."""
+    glm = fit(name)
+    model, coef = glm.record_.model, glm.record_.coef
+    _, _, response, columns, weights = MODELS[name]
+
+    def score(rows, beta):
+        x, y = rows[list(columns)].to_numpy(), rows[response].to_numpy(float)
+        weight = None if weights is None else rows[weights].to_numpy(float)
+        return moments(Rows(x, y, weight), model, beta).score
+
+    found = []
+    for label in np.unique(groups):
+        rest, own = DATA[groups != label], DATA[groups == label]
+        steps = np.eye(len(coef)) * 1e-5
+        information = np.array([(score(rest, coef - step) - score(rest, coef + step)) / 2e-5 for step in steps])
+        found.append(-np.linalg.solve(information, score(own, coef)))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_jackknife_has_the_observed_information(name):
+    groups = DATA["site"]
+    moved = finite_difference_jackknife(name, groups)
+    np.testing.assert_allclose(fit(name, "CRV3", groups=groups).covariance_, 11 / 12 * moved.T @ moved, rtol=1e-5)
+
+
+def test_a_coefficient_that_one_cluster_identifies_has_no_standard_error():
+    x = DATA[["x"]].assign(treated=(DATA["site"] == 12) * 1.0)
+    with pytest.warns(CovarianceWarning, match=r"of treated are NaN with cov_type='CRV3': without cluster 12 these"):
+        glm = GLMRegressor(method="mle", cov_type="CRV3").fit(x, DATA["normal"], groups=DATA["site"])
+    table = glm.coef_table()
+    assert np.isnan(table.loc["treated", "std_err"])
+    assert np.isfinite(table.loc["treated", "coef"])
+    # The others' are those of refits, in which the treatment is an empty column.
+    moved = []
+    for label in range(1, 13):
+        rows = DATA["site"] != label
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            without = GLMRegressor(method="mle").fit(x[rows], DATA["normal"][rows])
+        moved.append(without.record_.coef[:2] - glm.record_.coef[:2])
+    exact = np.sqrt(11 / 12 * np.square(moved).sum(axis=0))
+    np.testing.assert_allclose(table["std_err"].iloc[:2], exact, rtol=1e-8)
+    with pytest.raises(ValueError, match="no standard error"):
+        glm.wald_test("treated")
+
+
+@pytest.mark.parametrize("cov_type", ["HC2", "HC3"])
+def test_a_coefficient_that_one_row_identifies_has_no_standard_error(cov_type):
+    x = DATA[["x"]].assign(odd=(np.arange(len(DATA)) == 7) * 1.0)
+    with pytest.warns(CovarianceWarning, match=r"of odd are NaN .*: rows with leverage 1"):
+        glm = GLMRegressor(method="mle", cov_type=cov_type).fit(x, DATA["normal"])
+    rest = np.arange(len(DATA)) != 7
+    without = GLMRegressor(method="mle", cov_type=cov_type).fit(x.loc[rest, ["x"]], DATA["normal"][rest])
+    np.testing.assert_allclose(glm.covariance_[:2, :2], without.covariance_, rtol=1e-9)
+    assert np.isnan(glm.covariance_[2]).all()
+
+
+@pytest.mark.parametrize("cov_type", ["HC3", "CRV3", "cluster"])
+@pytest.mark.parametrize("method", ["mle", OneStep(pilot_size=60, pilot_bytes=0)], ids=["mle", "one-step"])
+def test_any_chunking_on_any_scheduler_is_one_chunk(scheduler, cov_type, method, quiet):
+    clustered = cov_type != "HC3"
+    found = []
+    for chunk in (120, 50, 7):
+        x, y, site, day = (
+            da.from_array(DATA[column].to_numpy(), chunks=(chunk, *[-1] * (DATA[column].ndim - 1)))
+            for column in (["x", "z"], "count", "site", "day")
+        )
+        groups = {"groups": da.stack([site, day], axis=1)} if clustered else {}
+        found.append(GLMRegressor("poisson", method=method, cov_type=cov_type).fit(x, y, **groups).covariance_)
+    np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-9)
+
+
+def test_groups_may_be_columns_arrays_frames_and_dask_of_each():
+    x, labels = DATA[["x", "z"]], DATA[["site", "day"]].assign(day=DATA["day"].map("day {}".format))
+    together = pd.concat([x, labels], axis=1)
+    lazy, y = dd.from_pandas(together, npartitions=3), DATA["count"]
+    rows = {"chunks": 50}
+    cases = [
+        (x, y, labels),
+        (x, y, labels.to_numpy()),
+        (x, y, labels.to_numpy().tolist()),
+        (together, y, ["site", "day"]),
+        (lazy, dd.from_pandas(y, npartitions=3), ["site", "day"]),
+        (lazy[["x", "z"]], dd.from_pandas(y, npartitions=3), lazy[["site", "day"]]),
+        (da.from_array(x.to_numpy(), **rows), da.from_array(y.to_numpy(), **rows), labels),
+        (
+            da.from_array(x.to_numpy(), **rows),
+            da.from_array(y.to_numpy(), **rows),
+            da.from_array(labels.to_numpy(), **rows),
+        ),
+    ]
+    expected = figure_of_r("poisson", "two-way")
+    for given in cases:
+        glm = GLMRegressor("poisson", method="mle", cov_type="cluster").fit(*given[:2], groups=given[2])
+        np.testing.assert_allclose(glm.covariance_, expected, rtol=1e-6)
+        assert glm.estimate_.n_clusters == (12, 8)
+    formula = GLMRegressor("poisson", formula="y ~ x + z", method="mle", cov_type="cluster")
+    formula.fit(lazy.assign(y=dd.from_pandas(y, npartitions=3)), groups=["site", "day"])
+    np.testing.assert_allclose(formula.covariance_, expected, rtol=1e-6)
+
+
+def test_a_missing_label_of_any_column_is_missing():
+    labels = DATA[["site", "day"]].astype(float)
+    labels.iloc[3, 1] = np.nan
+    glm = GLMRegressor("poisson", method="mle", cov_type="cluster")
+    with pytest.raises(ValueError, match="groups contains NaN"):
+        glm.fit(DATA[["x"]], DATA["count"], groups=labels)
+    glm.set_params(missing="drop").fit(DATA[["x"]], DATA["count"], groups=labels)
+    assert glm.n_samples_ == len(DATA) - 1
+    with pytest.raises(ValueError, match="'week' is not a column of X"):
+        glm.fit(DATA[["x", "site"]], DATA["count"], groups=["site", "week"])
+
+
+def test_a_covariance_with_negative_eigenvalues_is_repaired_and_reported():
+    rng = np.random.default_rng(3)
+    x, groups = rng.normal(size=(40, 2)), np.column_stack([np.arange(40) % 2, np.arange(40) // 20])
+    with pytest.warns(CovarianceWarning, match="negative eigenvalues"):
+        glm = GLMRegressor(method="mle", cov_type="cluster").fit(x, rng.normal(size=40), groups=groups)
+    assert np.linalg.eigvalsh(glm.covariance_)[0] > -1e-15
+
+
+@pytest.mark.parametrize("name", ["poisson", "gamma-log"])
+@pytest.mark.parametrize("groups", ["site", ["site", "day"]], ids=str)
+def test_many_clusters_take_a_second_pass_of_less_memory(monkeypatch, name, groups):
+    family, link, response, columns, weights = MODELS[name]
+    exact = fit(name, "CRV3", groups=DATA[groups])
+    monkeypatch.setattr("dask_onestep.kernels.likelihood.clusters.CLUSTER_BYTES", 100)
+    monkeypatch.setattr("dask_onestep.kernels.likelihood.covariance.CLUSTER_BYTES", 100)
+    found = fit(name, "CRV3", groups=DATA[groups])
+    assert found.n_passes_ == exact.n_passes_ + 1
+    # By hand: V s_g + V I_g V s_g.
+    if groups == "site":
+        clusters = exact.estimate_.clusters
+        inverse = np.linalg.inv(unpacked(clusters.informations).sum(axis=0))
+        first = clusters.sums @ inverse
+        moved = first + np.einsum("gi,gij,jk->gk", first, unpacked(clusters.informations), inverse)
+        np.testing.assert_allclose(found.covariance_, 11 / 12 * moved.T @ moved, rtol=1e-9)
+    np.testing.assert_allclose(found.coef_table()["std_err"], exact.coef_table()["std_err"], rtol=0.2)
+    # A table that is its own pilot takes the second route in memory.
+    weight = None if weights is None else DATA[weights]
+    glm = GLMRegressor(family, link, cov_type="CRV3").fit(
+        DATA[list(columns)], DATA[response], sample_weight=weight, groups=DATA[groups]
+    )
+    np.testing.assert_allclose(glm.covariance_, found.covariance_, rtol=1e-5)
+    assert glm.n_passes_ == 1
+
+
+def test_a_lazy_fit_cannot_take_a_second_pass(monkeypatch):
+    x, y, site = (
+        da.from_array(DATA[column].to_numpy(), chunks=(50, *[-1] * (DATA[column].ndim - 1)))
+        for column in (["x", "z"], "count", "site")
+    )
+    glm = GLMRegressor("poisson", method=OneStep(60, pilot_bytes=0), cov_type="CRV3")
+    assert glm.fit_delayed(x, y, groups=site).compute().n_passes_ == 3
+    monkeypatch.setattr("dask_onestep.kernels.likelihood.clusters.CLUSTER_BYTES", 100)
+    monkeypatch.setattr("dask_onestep.kernels.likelihood.covariance.CLUSTER_BYTES", 100)
+    with pytest.raises(ValueError, match=r"12 clusters and 3 coefficients needs a second pass"):
+        glm.fit_delayed(x, y, groups=site).compute()
+
+
+@pytest.mark.parametrize("cov_type", ["HC2", "HC3"])
+def test_frequency_weights_are_rows(cov_type):
+    times = DATA["trials"]
+    long = DATA.loc[DATA.index.repeat(times)]
+    short = GLMRegressor("poisson", method="mle", cov_type=cov_type, weight_type="frequency")
+    short.fit(DATA[["x", "z"]], DATA["count"], sample_weight=times)
+    whole = GLMRegressor("poisson", method="mle", cov_type=cov_type).fit(long[["x", "z"]], long["count"])
+    np.testing.assert_allclose(short.covariance_, whole.covariance_, rtol=1e-8)
+
+
+def test_two_classes_are_a_binomial_and_several_have_a_jackknife():
+    x, groups = DATA[["x", "z"]], DATA["site"]
+    for cov_type in ("HC3", "CRV3"):
+        grouped = {"groups": groups} if cov_type == "CRV3" else {}
+        labels = GLMClassifier(method=MLE(), cov_type=cov_type).fit(x, DATA["event"], **grouped)
+        np.testing.assert_allclose(labels.covariance_, fit("binomial", cov_type, **grouped).covariance_, rtol=1e-9)
+    several = GLMClassifier(method=MLE(), cov_type="CRV3").fit(x, DATA["day"] % 3, groups=groups)
+    moved = []
+    for label in range(1, 13):
+        rows = groups != label
+        moved.append(GLMClassifier(method=MLE()).fit(x[rows], DATA["day"][rows] % 3).record_.coef)
+    exact = np.sqrt(np.diag(11 / 12 * (m := np.array(moved) - several.record_.coef).T @ m))
+    np.testing.assert_allclose(several.coef_table()["std_err"], exact, rtol=0.1)
+    with pytest.raises(ValueError, match="not available for more than two classes"):
+        GLMClassifier(method=MLE(), cov_type="HC3").fit(x, DATA["day"] % 3)
+
+
+def test_a_sandwich_of_few_clusters_is_noted():
+    glm = fit("poisson", "cluster", groups=DATA["site"])
+    text = " ".join(str(glm.summary()).split())
+    assert "With 12 clusters the standard errors of cov_type='cluster' tend to be too small" in text
+    assert "clusters:" in text
+    assert "too small" not in str(fit("poisson", "CRV3", groups=DATA["site"]).summary())
+    assert "too small" not in str(fit("poisson", "cluster", groups=np.arange(120) % 50).summary())
+
+
+@pytest.mark.parametrize("solver", ["qr", "cholesky"])
+@pytest.mark.parametrize("cov_type", ["HC3", "CRV3"])
+def test_solvers_agree(solver, cov_type):
+    groups = {"groups": DATA["site"]} if cov_type == "CRV3" else {}
+    glm = fit("gamma-log", cov_type, solver=solver, **groups)
+    np.testing.assert_allclose(glm.covariance_, fit("gamma-log", cov_type, **groups).covariance_, rtol=1e-8)

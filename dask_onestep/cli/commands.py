@@ -67,7 +67,7 @@ Link = Annotated[str | None, typer.Option(help="logit, probit, log, …; by defa
 Method = Annotated[str, typer.Option(help="one-step, mle, pilot, …")]
 PilotSize = Annotated[str | None, typer.Option(help="Rows (5000), or share of all rows (0.01).")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the pilot.")]
-CovType = Annotated[str, typer.Option(help="nonrobust, HC0, HC1 or cluster.")]
+CovType = Annotated[str, typer.Option(help="nonrobust, HC0, HC1, HC2, HC3, cluster or CRV3.")]
 Weights = Annotated[str | None, typer.Option(help="Column of weights.")]
 Offset = Annotated[str | None, typer.Option(help="Column of offsets.")]
 Groups = Annotated[str | None, typer.Option(help="Column of cluster labels.")]

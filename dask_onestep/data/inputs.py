@@ -18,7 +18,16 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from dask_onestep.data.frames import cut_frame
 from dask_onestep.kernels.designs.table import unmasked
 
-__all__ = ["Data", "bring_together", "column_names", "in_memory", "is_lazy", "refuse_other_order", "split_columns"]
+__all__ = [
+    "Data",
+    "bring_together",
+    "column_names",
+    "columns_named",
+    "in_memory",
+    "is_lazy",
+    "refuse_other_order",
+    "split_columns",
+]
 
 # NumPy data is cut into blocks of this size whatever the machine, so that the sums' order is fixed.
 _LOCAL_BLOCK_BYTES = 16 * 2**20
@@ -115,7 +124,7 @@ def split_columns(x: Any, parts: dict[str, Any], *, keep: bool = False) -> tuple
     x : object
         Covariates; a frame, if any part is a name.
     parts : dict
-        y, weights, offset, groups; a string names a column of `x`.
+        y, weights, offset, groups; a string names a column of `x`, and a list of them columns of groups.
     keep : bool, default=False
         Leave the columns in the frame too, for a formula, which says itself what it reads.
 
@@ -133,17 +142,62 @@ def split_columns(x: Any, parts: dict[str, Any], *, keep: bool = False) -> tuple
     TypeError
         If `x` has no column names.
     """
-    named = {name: part for name, part in parts.items() if isinstance(part, str)}
+    named: dict[str, Any] = {name: part for name, part in parts.items() if isinstance(part, str)}
+    if isinstance(x, (dd.DataFrame, pd.DataFrame)) and (columns := _named_columns(x, parts.get("groups"))):
+        named["groups"] = columns
     if not named:
         return x, parts
     if not isinstance(x, (dd.DataFrame, pd.DataFrame)):
         (name, part), *_ = named.items()
         raise TypeError(f"{_LABELS[name]}={part!r} names a column, and X is not a DataFrame.")
     for name, part in named.items():
-        if part not in x.columns:
-            raise ValueError(f"{_LABELS[name]}={part!r} is not a column of X.")
-    rest = x if keep else x.drop(columns=list(named.values()))
-    return rest, parts | {name: x[part] for name, part in named.items()}
+        for column in columns_named(part):
+            if column not in x.columns:
+                raise ValueError(f"{_LABELS[name]}={column!r} is not a column of X.")
+    taken = [column for part in named.values() for column in columns_named(part)]
+    return x if keep else x.drop(columns=taken), parts | {name: x[part] for name, part in named.items()}
+
+
+def columns_named(part: Any) -> tuple[str, ...]:
+    """Return the columns that a part of the data names, of which groups may name several; none if it is data.
+
+    Parameters
+    ----------
+    part : object
+        A string, a list of strings, or data.
+
+    Returns
+    -------
+    tuple of str
+        Names.
+    """
+    if isinstance(part, str):
+        return (part,)
+    strings = isinstance(part, (list, tuple)) and all(isinstance(each, str) for each in part)
+    return tuple(part) if strings else ()
+
+
+def _named_columns(x: Any, groups: Any) -> list[str]:
+    """Return groups as columns of a frame, if they are strings any of which is one; otherwise they are labels."""
+    named = () if isinstance(groups, str) else columns_named(groups)
+    return list(named) if any(name in x.columns for name in named) else []
+
+
+def _joint_labels(groups: Any) -> Any:
+    """Return cluster labels of several columns as records, so that there is one value per row."""
+    if isinstance(groups, da.Array) and groups.ndim == 2 and groups.shape[1] > 1:
+        fields = [(f"f{number}", groups.dtype) for number in range(groups.shape[1])]
+        return groups.rechunk({1: -1}).map_blocks(_records, drop_axis=1, dtype=fields)
+    if isinstance(groups, pd.DataFrame):
+        return groups.to_records(index=False).view(np.ndarray) if len(groups.columns) > 1 else groups.iloc[:, 0]
+    if groups is None or isinstance(groups, (da.Array, dd.DataFrame, dd.Series, pd.Series)):
+        return groups
+    array = np.asarray(in_memory(groups, "groups"))
+    return _records(array) if array.ndim == 2 and array.shape[1] > 1 else groups
+
+
+def _records(columns: np.ndarray) -> np.ndarray:
+    return np.rec.fromarrays(list(columns.T)).view(np.ndarray)
 
 
 def refuse_other_order(x: Any, parts: dict[str, Any]) -> None:
@@ -187,7 +241,8 @@ def bring_together(x: Any, parts: dict[str, Any], columns: tuple[str, ...] | Non
     x : dask Array, dask DataFrame, DataFrame, or ndarray of shape (n, p)
         Covariates.
     parts : dict
-        y, weights, offset, groups: array-like or Dask collection of shape (n,), or None.
+        y, weights, offset, groups: array-like or Dask collection of shape (n,), or None; groups may have several
+        columns.
     columns : tuple of str or None
         Names of the columns, if `x` no longer has them.
 
@@ -204,6 +259,7 @@ def bring_together(x: Any, parts: dict[str, Any], columns: tuple[str, ...] | Non
         If arrays and frames are mixed in a way that cannot be aligned.
     """
     columns = column_names(x) if columns is None else columns
+    parts = parts | {"groups": _joint_labels(parts["groups"])}
     if is_lazy(x):
         beside = _beside_frame if isinstance(x, dd.DataFrame) else _beside_array
         aligned: dict[str, Any] = {name: beside(x, part, _LABELS[name]) for name, part in parts.items()}
@@ -260,7 +316,10 @@ def _cut_table(x: pd.DataFrame, parts: dict[str, Any], columns: tuple[str, ...])
     lazy: dict[str, Any] = {}
     for name, part in parts.items():
         array = None if part is None else _local_part(x, part, name)
-        lazy[name] = None if array is None else cut_frame(pd.Series(array, index=x.index), rows)[0]
+        if array is not None:
+            like = pd.Series if array.dtype.names is None else pd.DataFrame
+            array = cut_frame(like(array, index=x.index), rows)[0]
+        lazy[name] = array
     frame, lengths = cut_frame(x, rows)
     return Data(frame, **lazy, columns=columns, local=True, lengths=lengths)
 
@@ -345,7 +404,7 @@ def _beside_frame(x: dd.DataFrame, part: Any, label: str) -> Any:
         # By position: its values get the labels of X.
         values = dd.from_dask_array(part)
         part = dd.map_partitions(_labeled, values, x, meta=values._meta, align_dataframes=False)
-    if not isinstance(part, dd.Series):
+    if not isinstance(part, dd.Series) and not (label == "groups" and isinstance(part, dd.DataFrame)):
         raise TypeError(
             f"X is a Dask DataFrame, whose partitions have unknown lengths, so {label} cannot be cut to match. "
             f"Pass {label} as a column's name, or as a Dask Series from the same frame."

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 
 from dask_onestep._version import __version__
 from dask_onestep.data.frames import frame_dtypes
+from dask_onestep.data.inputs import columns_named
 from dask_onestep.estimators.design import specify
 from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.effects import AverageEffects
@@ -27,7 +28,7 @@ from dask_onestep.families import Family
 from dask_onestep.graph import apply, gather
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.terms import Terms
-from dask_onestep.kernels.likelihood.covariance import COV_TYPES
+from dask_onestep.kernels.likelihood.covariance import CLUSTERED, COV_TYPES
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Likelihood, Model
 from dask_onestep.links import LinkLike, resolve_link
@@ -90,8 +91,8 @@ class GLMBase(Predicting, AverageEffects, Diagnostics, HypothesisTests, Reportin
             Weights, not negative; see `weight_type`.  Rows of weight zero are as if absent.
         offset : array-like, Dask collection of shape (n,), or str, optional
             Added to the linear predictor.
-        groups : array-like, Dask collection of shape (n,), or str, optional
-            Cluster labels, for ``cov_type="cluster"``.
+        groups : array-like or Dask collection of shape (n,) or (n, k), str, or list of str, optional
+            Cluster labels, for ``cov_type="cluster"`` and ``"CRV3"``; of several columns, rows are clustered by each.
 
         Returns
         -------
@@ -192,10 +193,12 @@ class GLMBase(Predicting, AverageEffects, Diagnostics, HypothesisTests, Reportin
     ) -> tuple[Any, Problem, Inputs, tuple[Terms, dict[str, Any]] | None]:
         method = resolve_method(self.method)
         self._require_response(y)
-        if (groups is not None) != (self.cov_type == "cluster"):
-            raise ValueError("groups= and cov_type='cluster' go together: one was given without the other.")
+        if (groups is not None) != (self.cov_type in CLUSTERED):
+            raise ValueError(
+                "groups= and cov_type='cluster' go together, and groups= and 'CRV3': one was given without the other."
+            )
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": groups}
-        in_frame = tuple(part for part in parts.values() if isinstance(part, str))
+        in_frame = tuple(part for part in (y, sample_weight, offset) if isinstance(part, str)) + columns_named(groups)
         data, terms = self._read(X, parts)
         problem = Problem(
             self._model(() if terms is not None else data.columns),

@@ -37,8 +37,10 @@ class GLMRegressor(RegressorMixin, GLMBase):
         with ``estimate(problem)``.
     fit_intercept : bool, default=True
         Whether the model has an intercept.
-    cov_type : {"nonrobust", "HC0", "HC1", "cluster"}, default="nonrobust"
-        Covariance of the coefficients; the robust ones take one pass more.
+    cov_type : {"nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster", "CRV3"}, default="nonrobust"
+        Covariance of the coefficients; the robust ones take one pass more.  "HC2" and "HC3" inflate squared scores by
+        leverages, and with the groups of ``fit`` "cluster" is the cluster-robust sandwich and "CRV3" the linearized
+        cluster jackknife, which keeps its level with few clusters.
     weight_type : {"variance", "frequency"}, default="variance"
         Whether a weight counts as precision, or as so many equal rows.
     solver : {"auto", "cholesky", "qr"}, default="auto"

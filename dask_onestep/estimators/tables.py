@@ -18,6 +18,8 @@ from dask_onestep.methods import FitRecord, OneStep, resolve_method
 
 __all__ = ["Reporting"]
 
+# Clusters below which sandwich covariances are too small to be left without remark.
+_FEW_CLUSTERS = 40
 # Pearson chi2 over residual df from which on standard errors are too small to be left without remark.
 _OVERDISPERSED = 1.5
 
@@ -155,7 +157,7 @@ class Reporting:
         """
         record, table = self.record_, self.coef_table(level)
         facts = _facts(record, self._link_name(), getattr(self, "fit_time_", np.nan))
-        notes = tuple(with_pointer(category, text) for category, text in record.notes)
+        notes = tuple(with_pointer(category, text) for category, text in record.notes) + _few(record)
         if X is None:
             facts += _likelihood_facts(record)
         else:
@@ -290,6 +292,17 @@ def _factor_levels(record: FitRecord) -> tuple[FactorLevels, ...]:
             pairs = ((label, None if c is None else record.by_regressor[c][at]) for label, c in named)
             found.append(FactorLevels(f"{prefix}{term}", tuple(pairs)))
     return tuple(found)
+
+
+def _few(record: FitRecord) -> tuple[str, ...]:
+    """Return a note if a sandwich has so few clusters that its standard errors are too small."""
+    count = min(record.estimate.n_clusters, default=_FEW_CLUSTERS)
+    if record.cov_type != "cluster" or count >= _FEW_CLUSTERS:
+        return ()
+    return (
+        f"With {count} clusters the standard errors of cov_type='cluster' tend to be too small, and tests reject too "
+        "often. Use cov_type='CRV3'.",
+    )
 
 
 def _overdispersion(fit: FitStatistics, record: FitRecord) -> tuple[str, ...]:

@@ -187,6 +187,32 @@ class DenseSlice(Slice):
         design = self.design
         return np.hstack([_indicator(v, codes, count) @ design for v in np.atleast_2d(values.T)])
 
+    def group_grams(self, weights: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+        """Return Σ wᵢxᵢxᵢ' of each group, or Σ Wᵢ ⊗ xᵢxᵢ' for a symmetric matrix of weights per row.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (m,) or (m, c, c)
+            Of any sign.
+        codes : ndarray of shape (m,) of int
+            Which group each row is of.
+        count : int
+            The number of groups.
+
+        Returns
+        -------
+        ndarray of shape (count, c·d(c·d + 1)/2)
+            The upper triangles, row by row.
+        """
+        design = self.design
+        weights = weights.reshape(len(design), *(weights.shape[1:] or (1, 1)))
+        rows = []
+        for a, j in np.ndindex(weights.shape[1], design.shape[1]):
+            for b in range(a, weights.shape[1]):
+                beside = design[:, j:] if a == b else design
+                rows.append(_indicator(weights[:, a, b] * design[:, j], codes, count) @ beside)
+        return np.hstack(rows)
+
     def weighted_squares(self, weights: np.ndarray) -> np.ndarray:
         """Return Σ wᵢxᵢ² of each column."""
         squares = np.square(self.covariates, out=self._buffer(self.covariates.shape[1]))

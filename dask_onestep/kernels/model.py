@@ -121,6 +121,12 @@ class Likelihood(Protocol):
     def row_residuals(self, part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
         """Return the residuals of each row at β."""
 
+    def row_curvatures(self, part: Slice, model: Model, coef: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the residuals of each row, and the expected and observed information in its linear predictors.
+
+        The latter two are of shape (m,), or (m, c, c); leverages and jackknifed covariances alone need them.
+        """
+
     def row_remainders(self, part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
         """Return rᵢ(β + δ) − rᵢ(β) + wᵢx'δ, what of each row's residuals is not linear in δ."""
 

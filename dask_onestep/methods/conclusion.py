@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
-from dask_onestep.exceptions import AliasingWarning, DegreesOfFreedomWarning
-from dask_onestep.kernels.likelihood.covariance import ScoreProducts, degrees_of_freedom, dispersion, sandwich
+from dask_onestep.exceptions import AliasingWarning, CovarianceWarning, DegreesOfFreedomWarning
+from dask_onestep.kernels.likelihood.covariance import Robust, ScoreProducts, degrees_of_freedom, dispersion, sandwich
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.linear_algebra import factorize
@@ -61,12 +62,17 @@ def conclude(
     df_resid = degrees_of_freedom(sums, model, factor.rank)
     phi = dispersion(sums.pearson, df_resid)
     if isinstance(at, ScoreProducts):
-        covariance = sandwich(factor, at, cov_type, degrees_of_freedom(sums, model, 0) + round(sums.absorbed))
-        known["decrement"] = factor.decrement(sums.score)
-        known["n_clusters"] = () if at.clusters is None else (len(at.clusters.labels),)
+        n = degrees_of_freedom(sums, model, 0) + round(sums.absorbed)
+        robust = sandwich(factor, at, cov_type, n, intercept=model.has_intercept)
+        covariance, said = robust.covariance, _of_robust(model, cov_type, robust)
+        known |= {
+            "decrement": factor.decrement(sums.score),
+            "n_clusters": robust.n_clusters,
+            "clusters": robust.clusters,
+        }
     else:
-        covariance = phi * factor.inverse()
-    advice = (*known.pop("warnings", ()), *aliasing(model, factor.kept))
+        covariance, said = phi * factor.inverse(), ()
+    advice = (*known.pop("warnings", ()), *aliasing(model, factor.kept), *said)
     # The factor N/(N − d) needs one even where no dispersion is estimated.
     if np.isnan(phi) or (df_resid <= 0 and cov_type in ("HC1", "cluster")):
         text = (
@@ -110,12 +116,41 @@ def aliasing(model: Model, kept: np.ndarray) -> tuple[tuple[type[Warning], str],
     if kept.all():
         return ()
     aliased = [name for name, held in zip(model.names, kept, strict=True) if not held]
-    names = ", ".join(aliased[:_SHOWN]) + (f", … and {len(aliased) - _SHOWN} more" if aliased[_SHOWN:] else "")
     text = (
-        f"Aliased columns get NaN: {names}. Each is a linear combination of the columns before it; "
+        f"Aliased columns get NaN: {_listed(aliased)}. Each is a linear combination of the columns before it; "
         "leave it out, or ignore it: predictions do."
     )
     return ((AliasingWarning, text),)
+
+
+def _of_robust(model: Model, cov_type: str, robust: Robust) -> tuple[tuple[type[Warning], str], ...]:
+    """Return warnings of a robust covariance: coefficients without a standard error, and negative eigenvalues."""
+    said = []
+    if robust.lost:
+        labels = _listed([repr(getattr(label, "item", lambda own=label: own)()) for label in robust.lost])
+        names = _listed(list(compress(model.names, np.any(list(robust.lost.values()), axis=0))))
+        said.append(
+            f"Standard errors of {names} are NaN with cov_type={cov_type!r}: without cluster {labels} these "
+            "coefficients are not identified, so that no other cluster tells their variance. Use clusters of a finer "
+            "grouping, or drop these columns."
+        )
+    if robust.sole.any():
+        names = _listed(list(compress(model.names, robust.sole)))
+        said.append(
+            f"Standard errors of {names} are NaN with cov_type={cov_type!r}: rows with leverage 1 alone identify these "
+            "coefficients. Drop such columns, merge rare factor levels, or use cov_type='HC1'."
+        )
+    if not np.isnan(robust.eigenvalue):
+        said.append(
+            f"The covariance of several groupings had negative eigenvalues (the smallest {robust.eigenvalue:.2g} times "
+            "the largest), which were set to 0 (Cameron, Gelbach and Miller). With few clusters it is unreliable: "
+            "consider one grouping with cov_type='CRV3'."
+        )
+    return tuple((CovarianceWarning, text) for text in said)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f", … and {len(names) - _SHOWN} more" if names[_SHOWN:] else "")
 
 
 def coefficients(record: Any) -> np.ndarray:

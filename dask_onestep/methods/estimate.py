@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from dask_onestep.exceptions import DistanceWarning, PilotWarning, StepWarning, UnlikePilotWarning
+from dask_onestep.kernels.likelihood.clusters import Clusters
 from dask_onestep.kernels.pilots.sample import PilotRecord
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.basis import Basis
@@ -69,6 +70,8 @@ class Estimate:
         Whether they are extrapolated.
     n_clusters : tuple of int
         Number of clusters of each grouping, of a covariance with clusters.
+    clusters : Clusters or None
+        Scores and informations of each cluster, of "CRV3" with one grouping, within a bound of memory.
     pilot : PilotRecord or None
         The pilot rows with their keys.  An estimator keeps them in its ``record_``, and here None.
 
@@ -106,6 +109,7 @@ class Estimate:
     sums: Moments | None = field(default=None, repr=False)
     sums_estimated: bool = False
     n_clusters: tuple[int, ...] = ()
+    clusters: Clusters | None = field(default=None, repr=False)
     pilot: PilotRecord | None = field(default=None, repr=False)
 
     @property
@@ -132,4 +136,5 @@ class Estimate:
         changed: dict[str, Any] = {name: basis.coefficients(getattr(self, name)) for name in self._coefficients}
         changed |= {name: basis.covariance(getattr(self, name)) for name in self._covariances}
         changed["sums"] = None if self.sums is None else basis.moments(self.sums)
+        changed["clusters"] = None  # of columns that are not the design's
         return replace(self, **changed, solver="qr", condition=basis.condition)

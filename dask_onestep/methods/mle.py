@@ -103,7 +103,8 @@ class MLE(Method):
         coef = ascent.coef + ascent.move.step if ascent.converged else ascent.coef
         products = None
         if problem.cov_type != "nonrobust":
-            products = yield Look((yield from problem.score_products(coef)))
+            bread = np.nan_to_num(ascent.factor.inverse())
+            products = yield Look((yield from problem.score_products(coef, bread)))
         decrement = ascent.move.decrement
         fields = conclude(
             problem.model,

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from dask.delayed import Delayed
 from dask.utils import parse_bytes
 
-from dask_onestep.kernels.likelihood.covariance import COV_TYPES, ScoreProducts, score_products
+from dask_onestep.kernels.likelihood.covariance import COV_TYPES, LEVERAGED, ScoreProducts, all_products
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.kernels.solve.ascent import Newton
+from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.methods.arguments import check_choice, check_count, check_positive, seed_of
 from dask_onestep.methods.conclusion import coefficients
 from dask_onestep.methods.estimate import Estimate
@@ -204,7 +206,10 @@ class OneStep(Method):
     def _reported(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int) -> Plan:
         products = None
         if problem.cov_type != "nonrobust":
-            products = yield from problem.score_products(problem.apply(coefficients, step, name="coefficients"))
+            coef, bread = problem.apply(coefficients, step, name="coefficients"), None
+            if problem.cov_type in LEVERAGED:
+                bread = problem.apply(_bread, problem.model, step, name="bread")
+            products = yield from problem.score_products(coef, bread)
         steps = 1 if problem.lazy and self.steps == "auto" else self.steps
         return problem.model, problem.cov_type, pilot, step, products, steps, self.tol, seed
 
@@ -244,6 +249,11 @@ def _report_or_step(
     return None, taken, advance(model, pilot, taken, products.moments, correction)
 
 
+def _bread(model: Model, taken: Steps) -> np.ndarray:
+    """Return I⁻¹ where the last step leads, the information there extrapolated from the pilot rows."""
+    return np.nan_to_num(factorize(taken.step.ahead.information, intercept=model.has_intercept).inverse())
+
+
 def _report_of_whole(
     model: Model, cov_type: str, pilot: PilotFit, whole: int, tol: float, seed: int
 ) -> tuple[Estimate | None, bool]:
@@ -256,7 +266,10 @@ def _report_of_whole(
 def _of_whole(model: Model, cov_type: str, pilot: PilotFit, tol: float, seed: int) -> Estimate:
     """Return the estimate of a pilot that is all rows."""
     step = Step.arrived(pilot.coef, pilot.moments, pilot.factor)
-    products = None if cov_type == "nonrobust" else score_products(pilot.rows, model, pilot.coef, cov_type)
+    products = None
+    if cov_type != "nonrobust":
+        bread = np.nan_to_num(pilot.factor.inverse())
+        products = all_products(pilot.rows, model, pilot.coef, cov_type, bread)
     # A lazy fit has no passes to make where these rows have no maximum, and says so.
     steps = "auto" if pilot.whole else max(pilot.n_iter, 1)
     return report(model, cov_type, pilot, Steps(None, step, step, pilot.n_iter), products, steps, tol, seed)

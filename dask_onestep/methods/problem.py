@@ -10,10 +10,17 @@ import numpy as np
 from dask.delayed import Delayed
 
 from dask_onestep.graph import Blocks, apply
-from dask_onestep.kernels.likelihood.covariance import score_products
+from dask_onestep.kernels.likelihood.covariance import (
+    LEVERAGED,
+    cluster_moves,
+    lacks_informations,
+    score_directions,
+    score_products,
+    with_all_moves,
+)
 from dask_onestep.kernels.likelihood.sums import embedded_moments, initial_moments, moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.methods.requests import Pass, Plan
+from dask_onestep.methods.requests import Look, Pass, Plan, Settle
 
 __all__ = ["Problem"]
 
@@ -160,20 +167,43 @@ class Problem:
             earlier.append(self.apply(stage.finish, total, self.model, *earlier, name=f"{stage.name}-finish"))
         return (yield self.total(kernel, coef, *arguments, *earlier, name=name))
 
-    def score_products(self, coef: np.ndarray | Delayed) -> Plan:
+    def score_products(self, coef: np.ndarray | Delayed, bread: np.ndarray | Delayed | None = None) -> Plan:
         """Return the plan of the moments at β and what a robust covariance needs besides: one pass, as `moments` is.
+
+        One more for "CRV3" where the clusters are so many that their informations exceed a bound of memory.
 
         Parameters
         ----------
         coef : ndarray of shape (d,) or Delayed
             β.
+        bread : ndarray of shape (d, d), Delayed or None
+            I⁻¹, for the leverages of "HC2" and "HC3".
 
         Returns
         -------
         Plan
             To be used by ``yield from``; it returns a handle of `ScoreProducts`.
         """
-        return self.staged(score_products, coef, self.cov_type, name="score-products")
+        likelihood = self.model.likelihood
+        if self.cov_type in (*LEVERAGED, "CRV3") and likelihood.stages:
+            raise ValueError(
+                f"cov_type={self.cov_type!r} is not available for {type(likelihood).__name__}, which is no plain sum "
+                "over rows. Use 'HC1' or 'cluster'."
+            )
+        if self.cov_type in LEVERAGED and likelihood.n_predictors > 1:
+            raise ValueError(
+                f"cov_type={self.cov_type!r} is not available for more than two classes. Use 'HC1', or 'CRV3' with "
+                "groups."
+            )
+        products = yield from self.staged(score_products, coef, self.cov_type, bread, name="score-products")
+        if self.cov_type != "CRV3" or self.lazy:
+            return products
+        products = yield Settle(products)
+        if not (yield Look(self.apply(lacks_informations, products, name="clusters"))):
+            return products
+        directions = self.apply(score_directions, self.model, products, name="clusters")
+        moved = yield from self.staged(cluster_moves, coef, directions, name="cluster-moves")
+        return self.apply(with_all_moves, products, moved, name="clusters")
 
     def first_block(self, kernel: Callable[..., Any], *arguments: Any, name: str) -> Pass:
         """Return a request for ``kernel(rows, model, *arguments)`` of the first block, which alone is read.

@@ -42,14 +42,17 @@ def gaps(part: Any) -> np.ndarray:
 
     Parameters
     ----------
-    part : Series or ndarray of shape (m,)
-        Values of any dtype.
+    part : Series or ndarray of shape (m,), DataFrame, or ndarray of records
+        Values of any dtype; of several columns a row is missing where any of its values is.
 
     Returns
     -------
     ndarray of shape (m,) of bool
         True for a gap.
     """
+    columns = part.columns if isinstance(part, pd.DataFrame) else part.dtype.names
+    if columns is not None:
+        return np.any([gaps(part[name]) for name in columns], axis=0)
     if isinstance(part, np.ndarray) and part.dtype.kind == "f":
         return ~np.isfinite(part)
     missing = np.asarray(pd.isna(part))

@@ -1,73 +1,59 @@
-"""Covariances of the coefficients: from the information, and the sandwich."""
+"""Covariances of the coefficients: from the information, the sandwich, and the cluster jackknife."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.likelihood.clusters import (
+    CLUSTER_BYTES,
+    Clusters,
+    groupings,
+    jackknife,
+    moves,
+    signs,
+    with_moves,
+)
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.records import Moments, Record, Sums
+from dask_onestep.kernels.records import Joined, Moments, Record, Sums
 from dask_onestep.kernels.rows.rows import kernel
-from dask_onestep.kernels.rows.slices import slices
-from dask_onestep.kernels.solve.linear_algebra import Factor
+from dask_onestep.kernels.rows.slices import dense_slices, slices
+from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
 
 __all__ = [
+    "CLUSTERED",
     "COV_TYPES",
-    "Clusters",
+    "LEVERAGED",
+    "Robust",
     "ScoreProducts",
+    "all_products",
+    "cluster_moves",
     "degrees_of_freedom",
     "dispersion",
+    "lacks_informations",
     "products",
     "sandwich",
+    "score_directions",
     "score_products",
+    "with_all_moves",
 ]
 
-COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster")
+# The power of 1/(1 − h) by which leverages inflate squared scores.
+LEVERAGED = {"HC2": 1, "HC3": 2}
+CLUSTERED = ("cluster", "CRV3")
+COV_TYPES = ("nonrobust", "HC0", "HC1", *LEVERAGED, *CLUSTERED)
 
-
-@dataclass(frozen=True, slots=True)
-class Clusters(Record):
-    """Σ sᵢ over the rows of each cluster; a cluster may span blocks.
-
-    Attributes
-    ----------
-    labels : ndarray of shape (G,)
-        Any hashable labels, in the order in which they were met; they need not be comparable.
-    sums : ndarray of shape (G, d)
-        Scores, summed.
-    """
-
-    labels: np.ndarray
-    sums: np.ndarray
-
-    @classmethod
-    def of(cls, labels: np.ndarray, scores: np.ndarray) -> Clusters:
-        """Return the sums of some rows, a label each.
-
-        Parameters
-        ----------
-        labels : ndarray of shape (m,)
-            Labels.
-        scores : ndarray of shape (m, d)
-            Scores.
-
-        Returns
-        -------
-        Clusters
-            Of the labels there are.
-        """
-        codes, found = pd.factorize(labels)
-        return cls(np.asarray(found), pd.DataFrame(scores).groupby(codes).sum().to_numpy())
-
-    def __add__(self, other: Clusters) -> Clusters:
-        alike = self.labels.dtype.kind == other.labels.dtype.kind
-        # Numbers beside words would turn into words.
-        parts = [each.labels if alike else each.labels.astype(object) for each in (self, other)]
-        return Clusters.of(np.concatenate(parts), np.concatenate([self.sums, other.sums]))
+# A row that leaves less than this of itself to the others alone identifies some coefficient.
+_ALONE = 1e-10
+# The fraction of a coefficient's variance that such rows must have.
+_CONCERNED = 1e-6
+# What rounding makes of an eigenvalue 0, relative to the largest.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +65,20 @@ class ScoreProducts(Sums):
     moments : Moments
         The likelihood's sums.
     meat : ndarray of shape (d, d) or None
-        Σ sᵢsᵢ', sᵢ the score of row i.
-    clusters : Clusters or None
-        Σ sᵢ over the rows of each cluster.
+        Σ sᵢsᵢ', sᵢ the score of row i, inflated by its leverage for "HC2" and "HC3".
+    clusters : Joined or None
+        `Clusters` of each grouping.
+    observed : ndarray of shape (d, d) or None
+        Observed information, for "CRV3".
+    alone : ndarray of shape (d,) or None
+        For "HC2" and "HC3", the fraction of each coefficient's variance that is of rows with leverage 1.
     """
 
     moments: Moments
     meat: np.ndarray | None
-    clusters: Clusters | None
+    clusters: Joined | None
+    observed: np.ndarray | None = None
+    alone: np.ndarray | None = None
 
     def is_finite(self) -> bool:
         """Return whether no sum is NaN or infinite."""
@@ -94,19 +86,23 @@ class ScoreProducts(Sums):
 
 
 @kernel(checked="after")
-def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str, *earlier: Any) -> ScoreProducts:
+def score_products(
+    rows: Rows, model: Model, coef: np.ndarray, cov_type: str, bread: np.ndarray | None = None, *earlier: Any
+) -> ScoreProducts:
     """Return the moments of a block at β and what the robust covariance needs besides.
 
     Parameters
     ----------
     rows : Rows
-        The block, with groups for "cluster".
+        The block, with groups for covariances with clusters.
     model : Model
         The model.
     coef : ndarray of shape (d,)
         β.
-    cov_type : {"HC0", "HC1", "cluster"}
-        The covariance.
+    cov_type : str
+        One of `COV_TYPES` but "nonrobust".
+    bread : ndarray of shape (d, d) or None
+        I⁻¹, for the leverages of "HC2" and "HC3".
     *earlier : object
         What the stages of the likelihood have finished, of all blocks.
 
@@ -115,24 +111,180 @@ def score_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str, *e
     ScoreProducts
         Sums over the block's rows.
     """
-    d = len(model.names)
-    meat = np.zeros((d, d)) if cov_type != "cluster" else None
-    clusters = Clusters(np.empty(0), np.empty((0, d))) if meat is None else None
+    moments = model.likelihood.moments(rows, model, coef, *earlier)
+    view = model.likelihood.view(rows, model, coef, *earlier)
     with np.errstate(all="ignore"):
-        for part in slices(model.likelihood.view(rows, model, coef, *earlier), model):
+        if cov_type == "CRV3":
+            return ScoreProducts(moments, None, *_informed_clusters(view, model, coef))
+        if cov_type == "cluster":
+            return ScoreProducts(moments, None, _score_clusters(view, model, coef))
+        if cov_type in LEVERAGED:
+            assert bread is not None
+            meat, alone = _leveraged_meat(view, model, coef, bread, LEVERAGED[cov_type])
+            return ScoreProducts(moments, meat, None, alone=alone)
+        meat = np.zeros_like(moments.information)
+        for part in slices(view, model):
             residual = model.likelihood.row_residuals(part, model, coef)
-            if part.weights is not None:
-                # A frequency weight stands for rows, each with a product of its own.
-                power = 0.5 if model.weight_type == "frequency" and meat is not None else 1.0
-                residual = (residual.T * part.weights**power).T
-            if meat is not None:
-                meat += part.gram(products(residual))
-            else:
-                assert rows.groups is not None
-                codes, labels = pd.factorize(rows.groups[part.rows])
-                here = Clusters(np.asarray(labels), part.group_sums(residual, codes, len(labels)))
-                clusters = clusters + here if clusters is not None and len(clusters.labels) else here
-    return ScoreProducts(model.likelihood.moments(rows, model, coef, *earlier), meat, clusters)
+            meat += part.gram(products(_weighted(residual, part.weights, _power(model))))
+        return ScoreProducts(moments, meat, None)
+
+
+def _power(model: Model) -> float:
+    """Return the power of weights in scores whose products are summed.
+
+    A frequency weight stands for rows, each with a product of its own.
+    """
+    return 0.5 if model.weight_type == "frequency" else 1.0
+
+
+def _weighted(values: np.ndarray, weights: np.ndarray | None, power: float = 1.0) -> np.ndarray:
+    return values if weights is None else (values.T * weights**power).T
+
+
+def _leveraged_meat(
+    rows: Rows, model: Model, coef: np.ndarray, bread: np.ndarray, power: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return Σ sᵢsᵢ'/(1 − hᵢ)ᵖ, h the leverage, and the fraction of each variance that is of rows with h = 1."""
+    meat, alone = np.zeros_like(bread), np.zeros(len(bread))
+    for part in slices(rows, model):
+        residual, weight, _ = model.likelihood.row_curvatures(part, model, coef)
+        if model.weight_type != "frequency":
+            weight = _weighted(weight, part.weights)
+        left = 1.0 - weight * part.quadratic_forms(bread)
+        sole = left < _ALONE
+        scores = _weighted(residual, part.weights, _power(model))
+        meat += part.gram(np.where(sole, 0.0, np.square(scores) / np.where(sole, 1.0, left) ** power))
+        if sole.any():
+            at = np.cumsum(sole) - sole
+            single = part.group_sums(np.sqrt(np.where(sole, weight, 0.0)), at, int(sole.sum()) + 1)
+            alone += np.square(single @ bread).sum(axis=0) / np.where(np.diag(bread) > 0, np.diag(bread), 1.0)
+    return meat, alone
+
+
+def _score_clusters(rows: Rows, model: Model, coef: np.ndarray) -> Joined:
+    """Return Σ sᵢ of each cluster."""
+    totals = _Totals.of(rows)
+    for part in slices(rows, model):
+        residual = _weighted(model.likelihood.row_residuals(part, model, coef), part.weights)
+        for total in totals:
+            total.add(part, lambda codes, count, r=residual, p=part: p.group_sums(r, codes, count))
+    return Joined(tuple(total.clusters(len(model.names)) for total in totals))
+
+
+def _informed_clusters(rows: Rows, model: Model, coef: np.ndarray) -> tuple[Joined, np.ndarray]:
+    """Return Σ sᵢ and the observed information of each cluster, and that of all rows."""
+    d = len(model.names)
+    totals, informations, observed = _Totals.of(rows), _Totals.of(rows), np.zeros((d, d))
+    size = 4 * d * (d + 1)
+    for part in dense_slices(rows, model):
+        residual, _, weight = model.likelihood.row_curvatures(part, model, coef)
+        residual, weight = _weighted(residual, part.weights), _weighted(weight, part.weights)
+        observed += part.gram(weight)
+        for total, informed in zip(totals, informations, strict=True):
+            total.add(part, lambda codes, count, r=residual, p=part: p.group_sums(r, codes, count))
+            if len(informed.labels) * size <= CLUSTER_BYTES:
+                informed.add(part, lambda codes, count, w=weight, p=part: p.group_grams(w, codes, count))
+    found = []
+    for total, informed in zip(totals, informations, strict=True):
+        within = len(informed.labels) * size <= CLUSTER_BYTES
+        found.append(Clusters(total.labels, total.sums(d), informed.sums(d * (d + 1) // 2) if within else None))
+    return Joined(tuple(found)), observed
+
+
+class _Totals:
+    """Sums over the rows of each cluster of a block, a slice at a time."""
+
+    def __init__(self, labels: np.ndarray):
+        self.codes, found = pd.factorize(labels)
+        self.labels = np.asarray(found)
+        self.total: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, rows: Rows) -> list[_Totals]:
+        assert rows.groups is not None
+        return [cls(labels) for labels in groupings(rows.groups)]
+
+    def add(self, part: Slice, summed: Any) -> None:
+        """Add the sums of a slice, a function of its rows' groups and of the number of these."""
+        present, codes = np.unique(self.codes[part.rows], return_inverse=True)
+        sums = summed(codes, len(present))
+        if self.total is None:
+            self.total = np.zeros((len(self.labels), sums.shape[1]))
+        self.total[present] += sums
+
+    def sums(self, width: int) -> np.ndarray:
+        return np.empty((0, width)) if self.total is None else self.total
+
+    def clusters(self, width: int) -> Clusters:
+        return Clusters(self.labels, self.sums(width))
+
+
+@kernel
+def cluster_moves(rows: Rows, model: Model, coef: np.ndarray, directions: tuple[Clusters | None, ...]) -> Joined:
+    """Return I_g u_g of each cluster of a block.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block, with groups.
+    model : Model
+        The model.
+    coef : ndarray of shape (d,)
+        β.
+    directions : tuple of Clusters or None
+        The sums are u_g; None for groupings that need no moves.
+
+    Returns
+    -------
+    Joined
+        Of `Clusters`, whose sums are I_g u_g.
+    """
+    labels = groupings(rows.groups) if rows.groups is not None else []
+    wanted = [(each, _Totals(own)) for own, each in zip(labels, directions, strict=True) if each is not None]
+    places = [each.positions(total.labels) for each, total in wanted]
+    with np.errstate(all="ignore"):
+        for part in dense_slices(rows, model):
+            weight = _weighted(model.likelihood.row_curvatures(part, model, coef)[2], part.weights)
+            for (each, total), at in zip(wanted, places, strict=True):
+                toward = each.sums[at[total.codes[part.rows]]]
+                total.add(part, lambda codes, count, w=weight, p=part, u=toward: moves(p, w, u, codes, count))
+    return Joined(tuple(total.clusters(len(model.names)) for _, total in wanted))
+
+
+def lacks_informations(found: ScoreProducts) -> bool:
+    """Return whether a jackknife needs another pass, since the clusters' informations exceed the bound of memory."""
+    return found.clusters is not None and any(not _is_informed(each) for each in found.clusters.parts)
+
+
+def _is_informed(clusters: Clusters) -> bool:
+    return clusters.informations is not None or clusters.moves is not None
+
+
+def score_directions(model: Model, found: ScoreProducts) -> tuple[Clusters | None, ...]:
+    """Return V s_g of each grouping that lacks informations."""
+    assert found.clusters is not None
+    assert found.observed is not None
+    factor = factorize(found.observed, intercept=model.has_intercept)
+    return tuple(
+        None if _is_informed(each) else Clusters(each.labels, factor.solve(each.sums.T).T)
+        for each in found.clusters.parts
+    )
+
+
+def with_all_moves(found: ScoreProducts, moved: Joined) -> ScoreProducts:
+    """Return the products with I_g V s_g where informations are lacking."""
+    assert found.clusters is not None
+    rest = iter(moved.parts)
+    parts = [each if _is_informed(each) else with_moves(each, next(rest)) for each in found.clusters.parts]
+    return replace(found, clusters=Joined(tuple(parts)))
+
+
+def all_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str, bread: np.ndarray | None) -> ScoreProducts:
+    """Return the products of rows that are all there are, in memory, as `score_products` and what may follow it."""
+    found = score_products(rows, model, coef, cov_type, bread)
+    if cov_type != "CRV3" or not lacks_informations(found):
+        return found
+    return with_all_moves(found, cluster_moves(rows, model, coef, score_directions(model, found)))
 
 
 def products(residual: np.ndarray) -> np.ndarray:
@@ -141,7 +293,7 @@ def products(residual: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     residual : ndarray of shape (m,) or (m, c)
-        One residual a row, or one for each outcome.
+        One residual per row, or one for each outcome.
 
     Returns
     -------
@@ -191,47 +343,109 @@ def dispersion(pearson: float | None, df_resid: float) -> float:
     return pearson / df_resid if df_resid > 0 else float("nan")
 
 
-def sandwich(factor: Factor, products: ScoreProducts, cov_type: str, n: float) -> np.ndarray:
-    """Return the robust covariance I⁻¹ M I⁻¹, the bread the expected information as in R's sandwich.
+@dataclass(frozen=True, slots=True)
+class Robust(Record):
+    """A robust covariance, and what is to be said of it.
+
+    Attributes
+    ----------
+    covariance : ndarray of shape (d, d)
+        NaN for aliased coefficients, and for those that are not identified without a cluster or a row.
+    n_clusters : tuple of int
+        Clusters of each single grouping.
+    lost : dict from object to ndarray of shape (d,) of bool
+        By the label of a cluster, the coefficients that are not identified without it.
+    sole : ndarray of shape (d,) of bool
+        Coefficients that rows with leverage 1 identify.
+    eigenvalue : float
+        The smallest eigenvalue, relative to the largest, where it was negative and set to 0; otherwise NaN.
+    clusters : Clusters or None
+        Of a jackknife of one grouping, whose informations are known.
+    """
+
+    covariance: np.ndarray
+    n_clusters: tuple[int, ...]
+    lost: dict[Any, np.ndarray]
+    sole: np.ndarray
+    eigenvalue: float = float("nan")
+    clusters: Clusters | None = None
+
+
+def sandwich(factor: Factor, found: ScoreProducts, cov_type: str, n: float, *, intercept: bool = True) -> Robust:
+    """Return a robust covariance: I⁻¹ M I⁻¹, the bread the expected information as in R's sandwich, or the jackknife's.
 
     Parameters
     ----------
     factor : Factor
         Factored information.
-    products : ScoreProducts
-        The meat.
-    cov_type : {"HC0", "HC1", "cluster"}
-        HC1 is HC0·N/(N − d); "cluster" has statsmodels' small-sample factor
-        G/(G − 1)·(N − 1)/(N − d).
+    found : ScoreProducts
+        The sums.
+    cov_type : str
+        One of `COV_TYPES` but "nonrobust".  HC1 is HC0·N/(N − d); "cluster" has statsmodels' small-sample factor
+        G/(G − 1)·(N − 1)/(N − d), and "CRV3" (G − 1)/G.  Of several groupings the covariances of single ones are
+        added, those of pairs subtracted, and so on (Cameron, Gelbach, Miller 2011), each with its own factor.
     n : float
         N.
+    intercept : bool
+        Whether the first coefficient is the intercept.
 
     Returns
     -------
-    ndarray of shape (d, d)
-        The covariance, NaN for aliased coefficients.
+    Robust
+        The covariance.
 
     Raises
     ------
     ValueError
-        If there is but one cluster.
+        If there is but one cluster, or clusters are so many that their informations were dropped.
     """
-    d = factor.rank + round(products.moments.absorbed)
+    d = factor.rank + round(found.moments.absorbed)
     # Without a degree of freedom left there is no correction for their number.
     share = n / (n - d) if n > d else float("nan")
-    if cov_type == "cluster":
-        assert products.clusters is not None
-        sums = products.clusters.sums
-        count = len(sums)
-        if count < 2:
-            raise ValueError(
-                "cov_type='cluster' needs at least two groups, and groups= has one value: look whether it is the "
-                "column that was meant, or use cov_type='HC0'."
-            )
-        meat, correction = sums.T @ sums, count / (count - 1) * (n - 1) / n * share
-    else:
-        assert products.meat is not None
-        meat, correction = products.meat, share if cov_type == "HC1" else 1.0
     bread = factor.inverse()
-    filled = np.nan_to_num(bread)
-    return np.where(np.isnan(bread), np.nan, correction * filled @ meat @ filled)
+    filled, aliased = np.nan_to_num(bread), np.isnan(bread)
+    none = np.zeros(len(bread), dtype=bool)
+    if cov_type not in CLUSTERED:
+        assert found.meat is not None
+        sole = none if found.alone is None else found.alone > _CONCERNED
+        covariance = (share if cov_type == "HC1" else 1.0) * filled @ found.meat @ filled
+        return Robust(np.where(aliased | sole | sole[:, None], np.nan, covariance), (), {}, sole)
+    assert found.clusters is not None
+    parts: tuple[Clusters, ...] = found.clusters.parts
+    single = (len(parts) + 1).bit_length() - 1
+    counts = tuple(len(each.labels) for each in parts)
+    if min(counts[:single]) < 2:
+        raise ValueError(
+            f"cov_type={cov_type!r} needs at least two groups, and groups= has one value: look whether it is the "
+            "column that was meant, or use cov_type='HC0'."
+        )
+    lost: dict[Any, np.ndarray] = {}
+    total = np.zeros_like(filled)
+    if cov_type == "CRV3":
+        observed = factorize(np.asarray(found.observed), intercept=intercept)
+        aliased = aliased | ~observed.kept | ~observed.kept[:, None]
+    for sign, count, each in zip(signs(len(parts)), counts, parts, strict=True):
+        if cov_type == "cluster":
+            total += sign * count / (count - 1) * (n - 1) / n * share * (filled @ (each.sums.T @ each.sums) @ filled)
+            continue
+        if not _is_informed(each):
+            raise ValueError(
+                f"cov_type='CRV3' with {count:,} clusters and {len(filled)} coefficients needs a second pass, which a "
+                "lazy fit cannot decide on. Use fit, or cov_type='cluster'."
+            )
+        moved, without = jackknife(each, observed)
+        lost |= {each.labels[number]: some for number, some in without.items()}
+        total += sign * (count - 1) / count * (moved.T @ moved)
+    gone = np.any([none, *lost.values()], axis=0)
+    total, eigenvalue = _repaired(total) if len(parts) > 1 else (total, float("nan"))
+    covariance = np.where(aliased | gone | gone[:, None], np.nan, total)
+    kept = parts[0] if single == 1 and parts[0].informations is not None else None
+    return Robust(covariance, counts[:single], lost, none, eigenvalue, kept)
+
+
+def _repaired(covariance: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return a covariance with negative eigenvalues set to 0, and the smallest relative to the largest if it was."""
+    values, vectors = np.linalg.eigh(covariance)
+    if not values[0] < -_ROUNDING * values[-1]:
+        return covariance, float("nan")
+    return (vectors * np.maximum(values, 0.0)) @ vectors.T, float(values[0] / values[-1])

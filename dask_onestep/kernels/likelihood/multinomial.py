@@ -128,6 +128,12 @@ class Multinomial:
         probability, _ = probabilities(self.linear_predictors(part, model, coef))
         return self.is_class(part.y) - probability
 
+    def row_curvatures(self, part: Slice, model: Model, coef: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the residuals of each row, and diag(p) − pp', the expected and observed information, twice."""
+        probability, _ = probabilities(self.linear_predictors(part, model, coef))
+        curvature = probability[:, :, None] * (np.eye(self.n_predictors) - probability[:, None, :])
+        return self.is_class(part.y) - probability, curvature, curvature
+
     def row_remainders(self, part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
         """Return what of each row's residuals at β + δ is not linear in δ, for weight 1."""
         eta, ahead = self.linear_predictors(part, model, coef), part.times(self._by_class(model, step, {}).T)

@@ -16,7 +16,7 @@ from dask_onestep.kernels.records import LogLikelihoods, Moments
 from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.kernels.solve.threads import one_blas_thread
-from dask_onestep.links import LinkLike, mean_and_derivative
+from dask_onestep.links import LinkLike, mean_and_derivative, second_derivative
 
 __all__ = ["OnePredictor"]
 
@@ -138,6 +138,21 @@ class OnePredictor:
     def row_residuals(self, part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
         """Return the derivative of each row's log-likelihood in its linear predictor."""
         return self.working(part.y, part.linear_predictor(coef))[1]
+
+    def row_curvatures(self, part: Slice, model: Model, coef: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the residual of each row, and the expected and observed information in its linear predictor."""
+        eta = part.linear_predictor(coef)
+        mean, residual, expected = self.working(part.y, eta)
+        return residual, expected, expected if self.natural else self.observed(part.y, eta, mean)
+
+    def observed(self, y: np.ndarray, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """Return the observed information in η, minus the derivative of the residual."""
+        if type(self).working is not OnePredictor.working:  # no family and link, so that its residuals alone tell
+            step = 1e-5 * np.maximum(np.abs(eta), 1e-3)
+            return (self.working(y, eta - step)[1] - self.working(y, eta + step)[1]) / (2.0 * step)
+        slope, variance = self.link.inverse_derivative(eta), self.family.variance(mean)
+        change = second_derivative(self.link, eta) - slope**2 * self.family.variance_derivative(mean) / variance
+        return (slope**2 - (y - mean) * change) / variance
 
     def row_remainders(self, part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
         """Return what of each row's residual at β + δ is not linear in δ."""

@@ -91,7 +91,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         if isinstance(array, str):
             return _found(block, f"{_LABELS.get(name, name)} {array}", len(x), _CONVERT)
         parts[name] = array
-    groups = None if block.groups is None else _vector(block.groups, numeric=False)
+    groups = None if block.groups is None else _labels(block.groups)
     rows = Rows(
         x,
         groups=groups,  # type: ignore[arg-type]
@@ -196,6 +196,13 @@ def _numeric_matrix(block: Block, model: Model) -> np.ndarray | SplitMatrix | Fi
             what = f"X has dtype {x.dtype} and does not convert to numbers: {error}"
             return _found(block, what, len(x), "Encode it first, or pass a DataFrame, whose words are coded.")
     return aligned(x)
+
+
+def _labels(groups: Any) -> np.ndarray | str:
+    """Return cluster labels; of several columns records, a field for each."""
+    if isinstance(groups, pd.DataFrame) and len(groups.columns) > 1:
+        return groups.to_records(index=False).view(np.ndarray)
+    return _vector(groups, numeric=False)
 
 
 def _vector(part: Any, *, numeric: bool) -> np.ndarray | str:

@@ -65,6 +65,13 @@ class Factor(Record):
         """Return the vector of shape (r,) whose squared length is s'I⁻¹s."""
         return linalg.solve_triangular(self.lower, score[self.kept] / self.scale[self.kept], lower=True)
 
+    def whitener(self) -> np.ndarray:
+        """Return the matrix T of shape (r, d) with TIT' = 1 and T'T = I⁻¹, 0 for aliased columns."""
+        result = np.zeros((self.rank, len(self.scale)))
+        inner = linalg.solve_triangular(self.lower, np.eye(self.rank), lower=True)
+        result[:, self.kept] = inner / self.scale[self.kept]
+        return result
+
     def decrement(self, score: np.ndarray) -> float:
         """Return λ² = s'I⁻¹s."""
         half = self.whiten(score)

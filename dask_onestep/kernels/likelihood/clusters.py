@@ -1,0 +1,196 @@
+"""Sums by cluster, and the linearized jackknife that leaves out one cluster after the other.
+
+MacKinnon, Nielsen and Webb, "Cluster-robust jackknife and bootstrap inference for logistic regression models",
+arXiv 2406.00650: without cluster g the estimate moves by d_g = −(I − I_g)⁻¹s_g, s_g and I_g the cluster's score and
+observed information at β̂.  Where the I_g would need too much memory, d_g ≈ −(V s_g + V I_g V s_g), V = I⁻¹.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.algebra import DenseSlice
+from dask_onestep.kernels.records import Record
+from dask_onestep.kernels.solve.linear_algebra import Factor
+
+__all__ = ["CLUSTER_BYTES", "Clusters", "groupings", "jackknife", "moves", "signs", "unpacked", "with_moves"]
+
+# Memory that the informations of all clusters may take; a task of the tree adds 16 of such records.
+CLUSTER_BYTES = 64 * 2**20
+# The fraction of the information, along any direction, below which a coefficient is not identified without a cluster.
+_NOTHING = 1e-10
+# The fraction of a coefficient's variance that such a direction must have.
+_CONCERNED = 1e-6
+# Elements of the matrices that are decomposed together.
+_TOGETHER = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters(Record):
+    """Sums over the rows of each cluster; a cluster may span blocks.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (G,)
+        Any hashable labels, in the order in which they were met; they need not be comparable.
+    sums : ndarray of shape (G, d)
+        Σ sᵢ, scores.
+    informations : ndarray of shape (G, d(d + 1)/2) or None
+        Σ Iᵢ, the upper triangles row by row; None where they are not wanted or exceed `CLUSTER_BYTES`.
+    moves : ndarray of shape (G, d) or None
+        I_g V s_g, of a pass of its own, where there are no informations.
+    """
+
+    labels: np.ndarray
+    sums: np.ndarray
+    informations: np.ndarray | None = None
+    moves: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, labels: np.ndarray, sums: np.ndarray, informations: np.ndarray | None = None) -> Clusters:
+        """Return the sums of some rows, or of some sums, a label each."""
+        codes, found = pd.factorize(labels)
+        if informations is not None and len(found) * informations.shape[1] * 8 > CLUSTER_BYTES:
+            informations = None
+        added = [None if part is None else _by_code(part, codes) for part in (sums, informations)]
+        return cls(np.asarray(found), *added)  # type: ignore[arg-type]
+
+    def __add__(self, other: Clusters) -> Clusters:
+        alike = self.labels.dtype.kind == other.labels.dtype.kind
+        # Numbers together with strings would turn into strings.
+        labels = [each.labels if alike else each.labels.astype(object) for each in (self, other)]
+        mine, theirs = self.informations, other.informations
+        both = None if mine is None or theirs is None else np.concatenate([mine, theirs])
+        return Clusters.of(np.concatenate(labels), np.concatenate([self.sums, other.sums]), both)
+
+    def positions(self, labels: Any) -> np.ndarray:
+        """Return where some labels stand among these."""
+        return pd.Index(self.labels, tupleize_cols=False).get_indexer(pd.Index(labels, tupleize_cols=False))
+
+
+def _by_code(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    return pd.DataFrame(values).groupby(codes).sum().to_numpy()
+
+
+def groupings(groups: np.ndarray) -> list[np.ndarray]:
+    """Return the labels of each grouping: of one column its own, of several those of each and of each combination.
+
+    Parameters
+    ----------
+    groups : ndarray of shape (m,)
+        Labels; of several columns records, a field for each.
+
+    Returns
+    -------
+    list of ndarray of shape (m,)
+        Those of single columns first, then of pairs, and so on.
+    """
+    names = groups.dtype.names
+    if names is None:
+        return [groups]
+    columns = [np.ascontiguousarray(groups[name]) for name in names]
+    joint = [
+        pd.MultiIndex.from_arrays(some) for size in range(2, len(names) + 1) for some in combinations(columns, size)
+    ]
+    return columns + [np.asarray(each) for each in joint]
+
+
+def signs(count: int) -> list[int]:
+    """Return the sign of each of so many groupings in the covariance: + for odd numbers of columns, − for even ones."""
+    columns = (count + 1).bit_length() - 1
+    return [1 if size % 2 else -1 for size in range(1, columns + 1) for _ in combinations(range(columns), size)]
+
+
+def unpacked(triangles: np.ndarray) -> np.ndarray:
+    """Return symmetric matrices of shape (G, d, d) from their upper triangles."""
+    d = int((np.sqrt(8 * triangles.shape[1] + 1) - 1) / 2)
+    above = np.triu_indices(d)
+    matrices = np.empty((len(triangles), d, d))
+    matrices[:, above[0], above[1]] = triangles
+    matrices[:, above[1], above[0]] = triangles
+    return matrices
+
+
+def jackknife(clusters: Clusters, factor: Factor) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Return d_g = −(I − I_g)⁻¹s_g of each cluster, and the coefficients that are not identified without it.
+
+    Parameters
+    ----------
+    clusters : Clusters
+        Scores, and informations or moves.
+    factor : Factor
+        Of the information of all rows.
+
+    Returns
+    -------
+    moves : ndarray of shape (G, d)
+        By how much the estimate moves without the cluster, 0 for aliased coefficients; along directions that are not
+        identified without it, 0.
+    lost : dict from int to ndarray of shape (d,) of bool
+        Of clusters without which some coefficients are not identified, which ones.
+    """
+    half = factor.whitener()  # of shape (r, d): V = half'half
+    scores = clusters.sums @ half.T
+    if clusters.informations is None:
+        assert clusters.moves is not None
+        return -(scores + clusters.moves @ half.T) @ half, {}
+    moved, lost = np.empty_like(clusters.sums), {}
+    variances = np.square(half).sum(axis=0)
+    for at, whitened in _whitened(clusters.informations, half):
+        fractions, directions = np.linalg.eigh(whitened)
+        left = 1.0 - fractions
+        gone = left < _NOTHING
+        along = np.einsum("gij,gi->gj", directions, scores[at])
+        along = np.where(gone, 0.0, along / np.where(gone, 1.0, left))
+        moved[at] = -np.einsum("gij,gj->gi", directions, along) @ half
+        for number in np.flatnonzero(gone.any(axis=1)):
+            toward = directions[number][:, gone[number]].T @ half
+            lost[at.start + int(number)] = np.square(toward).sum(axis=0) > _CONCERNED * variances
+    return moved, lost
+
+
+def _whitened(triangles: np.ndarray, half: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield L⁻¹I_gL⁻ᵀ, the fraction of all information that each cluster has, of several clusters at a time."""
+    length = max(1, _TOGETHER // max(half.size, 1))
+    for begin in range(0, len(triangles), length):
+        at = slice(begin, min(begin + length, len(triangles)))
+        yield at, half @ unpacked(triangles[at]) @ half.T
+
+
+def moves(part: DenseSlice, weights: np.ndarray, directions: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+    """Return I_g u_g of each group.
+
+    Parameters
+    ----------
+    part : DenseSlice
+        The rows.
+    weights : ndarray of shape (m,) or (m, c, c)
+        Observed information in the linear predictors.
+    directions : ndarray of shape (m, c·d)
+        u_g of the group that each row is of.
+    codes : ndarray of shape (m,) of int
+        Which group that is.
+    count : int
+        The number of groups.
+
+    Returns
+    -------
+    ndarray of shape (count, c·d)
+        One row per group.
+    """
+    x = part.design
+    if weights.ndim == 1:
+        return part.group_sums(weights * np.einsum("ij,ij->i", x, directions), codes, count)
+    by_class = directions.reshape(len(x), weights.shape[1], -1)
+    return part.group_sums(np.einsum("icb,ibj,ij->ic", weights, by_class, x), codes, count)
+
+
+def with_moves(clusters: Clusters, moved: Clusters) -> Clusters:
+    """Return clusters with I_g V s_g."""
+    return replace(clusters, moves=moved.sums[moved.positions(clusters.labels)])
