@@ -1,13 +1,17 @@
 """The estimators among scikit-learn's: its conformance checks, parameters, searches and pipelines."""
 
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_classification
 from sklearn.feature_selection import SelectKBest
+from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -103,3 +107,97 @@ def test_pipelines_of_numpy_arrays_score_as_scikit_learns_own():
     np.testing.assert_allclose(*scores, rtol=1e-6)
     assert type(ours.predict_proba(x)) is np.ndarray
     np.testing.assert_allclose(ours.predict_proba(x), theirs.predict_proba(x), atol=1e-6)
+
+
+def flights(n=600):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=n), "carrier": rng.choice(["AA", "UA"], n), "w": rng.integers(1, 4, n)})
+    frame["miles"] = frame["x"] + (frame["carrier"] == "UA") + rng.normal(size=n)
+    frame["late"] = np.where(rng.random(n) < 1 / (1 + np.exp(-frame["x"])), "late", "on time")
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [(GLMRegressor(formula="miles ~ x + carrier"), "miles"), (GLMClassifier(formula="late ~ x + carrier"), "late")],
+)
+@pytest.mark.parametrize("kind", [pd.Series, np.asarray, list])
+def test_a_formula_with_a_left_hand_side_is_cross_validated(estimator, name, kind):
+    frame = flights()
+    y = kind(frame[name])
+    scores = cross_val_score(estimator, frame, y, cv=3, error_score="raise")
+    # One fold by hand, by scikit-learn's own splitter.
+    without = cross_val_score(estimator, frame.drop(columns=name), y, cv=3, error_score="raise")
+    np.testing.assert_array_equal(scores, without)
+    if name == "miles":
+        train, test = next(KFold(3).split(frame))
+        fold = clone(estimator).fit(frame.iloc[train])
+        expected = r2_score(frame["miles"].iloc[test], fold.predict(frame.iloc[test]))
+        assert scores[0] == pytest.approx(expected, rel=1e-10)
+    found = GridSearchCV(estimator, {"method": ["mle", "one-step"]}, cv=3, error_score="raise").fit(frame, y)
+    assert found.best_score_ == pytest.approx(scores.mean())
+    importance = permutation_importance(found, frame.drop(columns=name), y, n_repeats=2, random_state=0)
+    assert importance.importances_mean[0] > 0.05  # x
+    assert importance.importances_mean[2] == 0  # w, which the formula does not read
+
+
+def test_another_y_than_the_formulas_is_refused():
+    frame = flights()
+    glm = GLMRegressor(formula="miles ~ x")
+    for y in (-frame["miles"], frame["x"].to_numpy()):
+        with pytest.raises(ValueError, match=r"y is not the column 'miles' of X.*Pass no y, or drop 'miles' from X"):
+            glm.fit(frame, y)
+    with pytest.raises(ValueError, match="reads 2 columns"):
+        GLMRegressor(formula="I(miles - w) ~ x").fit(frame, frame["miles"])
+    np.testing.assert_array_equal(glm.fit(frame, "miles").coef_, GLMRegressor(formula="miles ~ x").fit(frame).coef_)
+    logs = GLMRegressor(formula="np.exp(miles) ~ x").fit(frame.drop(columns="miles"), frame["miles"])
+    np.testing.assert_array_equal(logs.coef_, GLMRegressor(formula="np.exp(miles) ~ x").fit(frame).coef_)
+    with pytest.raises(ValueError, match="y is not the column 'miles'"):
+        glm.score(frame, frame["x"])
+
+
+def test_y_of_dask_is_told_by_its_name():
+    frame = dd.from_pandas(flights(), npartitions=3)
+    glm = GLMRegressor(formula="miles ~ x")
+    expected = GLMRegressor(formula="miles ~ x").fit(frame).coef_
+    np.testing.assert_array_equal(glm.fit(frame, frame["miles"]).coef_, expected)
+    np.testing.assert_array_equal(glm.fit(frame.drop(columns="miles"), frame["miles"]).coef_, expected)
+    with pytest.raises(ValueError, match="y is not the column 'miles'"):
+        glm.fit(frame, frame["x"])
+
+
+@pytest.mark.parametrize("estimator", [GLMRegressor(), GLMClassifier()], ids=str)
+def test_weights_of_a_fit_are_not_required_of_a_score(estimator):
+    frame = flights()
+    x, y = frame[["x"]], frame["miles" if isinstance(estimator, GLMRegressor) else "late"]
+    weights = frame["w"].to_numpy(dtype=float)
+    scores = cross_val_score(estimator, x, y, cv=3, params={"sample_weight": weights}, error_score="raise")
+    train, test = next(cross_validation(estimator).split(x, y))
+    fold = clone(estimator).fit(x.iloc[train], y.iloc[train], sample_weight=weights[train])
+    assert scores[0] == fold.score(x.iloc[test], y.iloc[test])
+    assert scores[0] != clone(estimator).fit(x.iloc[train], y.iloc[train]).score(x.iloc[test], y.iloc[test])
+    with pytest.raises(ValueError, match="sample_weight"):
+        fold.fit_statistics(x, y)
+
+
+def cross_validation(estimator):
+    return StratifiedKFold(3) if isinstance(estimator, GLMClassifier) else KFold(3)
+
+
+def test_probabilities_are_calibrated():
+    frame = flights()
+    calibrated = CalibratedClassifierCV(GLMClassifier(formula="late ~ x"), cv=3).fit(
+        frame.drop(columns="late"), frame["late"]
+    )
+    shares = calibrated.predict_proba(frame.drop(columns="late"))
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0)
+    assert calibrated.score(frame.drop(columns="late"), frame["late"]) > 0.6
+
+
+def test_families_and_pilot_sizes_are_searched():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(1000, 2))
+    y = rng.poisson(np.exp(x[:, 0])).astype(float)
+    grid = {"family": ["gaussian", "poisson"], "method__pilot_size": [300, 500]}
+    found = GridSearchCV(GLMRegressor(method=OneStep()), grid, cv=3, error_score="raise").fit(x, y)
+    assert found.best_params_["family"] == "poisson"

@@ -10,6 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.base import GLMBase
+from dask_onestep.estimators.inputs import total_of
 from dask_onestep.families import Binomial, Family
 from dask_onestep.kernels.likelihood.multinomial import Multinomial
 from dask_onestep.kernels.likelihood.predictions import Predictor, hits
@@ -275,8 +276,8 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         check_is_fitted(self)
         predictor = Predictor(self.record_.model, Prediction(self.record_.coef, "label", self.classes_))
         # The labels as they are: one that fit has not seen is predicted wrong, not an error.
-        data = {"sample_weight": sample_weight, "offset": offset}
-        sums = self.total(hits, X, y, arguments=(predictor,), name="score", encoded=False, **data)
+        problem = replace(self._problem(X, y, sample_weight, offset, require_weights=False), classes=None)
+        sums = total_of(problem, hits, predictor, name="score")
         return sums.right / sums.weight
 
     def __sklearn_tags__(self) -> Any:

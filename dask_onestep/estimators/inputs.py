@@ -22,12 +22,13 @@ from dask_onestep.data.inputs import (
     refuse_other_order,
     split_columns,
 )
+from dask_onestep.data.responses import join_response
 from dask_onestep.graph import gather
 from dask_onestep.kernels.designs.design import Design, column_levels
-from dask_onestep.kernels.designs.terms import Terms, is_numeric
+from dask_onestep.kernels.designs.terms import Terms, formula_terms, is_numeric
 from dask_onestep.methods import FitRecord, Problem, Session
 
-__all__ = ["Reading", "response_name", "scheduler_of"]
+__all__ = ["Reading", "response_name", "scheduler_of", "total_of"]
 
 
 class Reading:
@@ -44,6 +45,7 @@ class Reading:
         """Bring the data of ``fit`` together, and set the number and the names of its columns."""
         X, parts = split_columns(X, parts, keep=self.formula is not None)
         refuse_other_order(X, parts)
+        X, parts = self._with_response(X, parts)
         named = column_names(X) if is_frame(X) or is_lazy(X) else None
         X = infer_kinds(X)
         terms = read_terms(X, self.formula, bool(self.fit_intercept))
@@ -73,6 +75,7 @@ class Reading:
             self._require_response(parts["y"])
         X, parts = split_columns(X, parts, keep=self.formula is not None)
         refuse_other_order(X, parts)
+        X, parts = self._with_response(X, parts) if response else (X, parts)
         design = self.record_.design
         names = getattr(self, "feature_names_in_", () if design is None else design.terms.columns)
         if design is not None and not is_frame(X):
@@ -98,6 +101,15 @@ class Reading:
             )
         return bring_together(X, parts, columns)
 
+    def _with_response(self, X: Any, parts: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Return a frame with the response of the formula, where y was handed in too, and the parts without it."""
+        if parts["y"] is None or self.formula is None or not is_frame(X):
+            return X, parts
+        response = formula_terms(self.formula, bool(self.fit_intercept)).response
+        if response is None:
+            return X, parts
+        return join_response(X, parts["y"], response), {**parts, "y": None}
+
     def _require_response(self, y: Any) -> None:
         if y is None and self.formula is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
@@ -109,10 +121,10 @@ class Reading:
             if name in given and had and given[name] is None:
                 raise ValueError(f"fit had {name}= and this call has not: pass it here too, for these rows.")
 
-    def _problem(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Problem:
+    def _problem(self, X: Any, y: Any, sample_weight: Any, offset: Any, *, require_weights: bool = True) -> Problem:
         """Return the fitted model beside data, labels to be encoded by the classes of the fit."""
         check_is_fitted(self)
-        self._require(sample_weight=sample_weight, offset=offset)
+        self._require(offset=offset, **({"sample_weight": sample_weight} if require_weights else {}))
         return self._beside(self._data(X, {"y": y, "weights": sample_weight, "offset": offset, "groups": None}))
 
     def _beside(self, data: Data) -> Problem:
@@ -174,8 +186,13 @@ class Reading:
         2000
         """
         problem = self._problem(X, y, sample_weight, offset)
-        session = Session(problem if encoded else replace(problem, classes=None))
-        return session.value(session.total(kernel, *arguments, name=name))
+        return total_of(problem if encoded else replace(problem, classes=None), kernel, *arguments, name=name)
+
+
+def total_of(problem: Problem, kernel: Callable[..., Any], *arguments: Any, name: str) -> Any:
+    """Return the sum of a kernel over all blocks.  One pass."""
+    session = Session(problem)
+    return session.value(session.total(kernel, *arguments, name=name))
 
 
 def _columns_read(terms: Terms | None, columns: tuple[str, ...], y: Any, *, response: bool = True) -> tuple[str, ...]:
@@ -185,8 +202,6 @@ def _columns_read(terms: Terms | None, columns: tuple[str, ...], y: Any, *, resp
         return columns
     if told is None:
         raise ValueError("y is None and no formula has it on the left: pass y, or write formula='y ~ ...'.")
-    if y is not None:
-        raise ValueError(f"y is the formula's left-hand side, {told.name!r}, and y= was passed too: drop one.")
     return tuple(dict.fromkeys((*columns, *told.columns)))
 
 

@@ -10,6 +10,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.base import GLMBase
+from dask_onestep.estimators.inputs import total_of
 from dask_onestep.families import Family, is_statsmodels_family, resolve_family
 from dask_onestep.kernels.likelihood.statistics import deviance_sums
 from dask_onestep.kernels.model import Likelihood
@@ -211,8 +212,8 @@ class GLMRegressor(RegressorMixin, GLMBase):
         """
         check_is_fitted(self)
         coef = np.nan_to_num(self.record_.coef)
-        data = {"sample_weight": sample_weight, "offset": offset}
-        return self.total(deviance_sums, X, y, arguments=(coef,), name="score", **data).explained()
+        problem = self._problem(X, y, sample_weight, offset, require_weights=False)
+        return total_of(problem, deviance_sums, coef, name="score").explained()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-__all__ = ["CoefficientRow", "FactorLevels", "Summary", "format_coefficients"]
+__all__ = ["FactorLevels", "Summary"]
 
 _WIDTH = 80
 # A wider terminal is used up to here: longer lines are hard to read.
