@@ -3,13 +3,15 @@
 import warnings
 
 import dask
+import dask.array as da
 import numpy as np
 import pytest
 from support import Loads, model_of, raise_if_dask_computes
 
 from dask_onestep import MLE, GLMRegressor, OneStep, Pilot
 from dask_onestep.datasets import make_glm
-from dask_onestep.graph import gather
+from dask_onestep.graph import gather, tree_sum
+from dask_onestep.graph.fusion import is_task
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.methods import Estimate, Look, Method, Pass, Problem, Settle, driver
 from dask_onestep.methods.driver import run, run_all
@@ -218,3 +220,27 @@ def test_the_model_may_be_what_an_earlier_pass_finds(loads, scheduler):
 
     found = run(lazy, plan()).value.compute()
     assert found.loglik == run(problem, moments_once(problem, np.zeros(4))).value.loglik
+
+
+def test_a_fit_has_names_of_its_own(loads, scheduler):
+    """An equal fit that follows at once must not meet tasks that are about to be released: each reads the data."""
+    rows = loads.array()
+    for _ in range(5):
+        glm = GLMRegressor("binomial", method=OneStep(60)).fit(rows[:, 1:], rows[:, 0])
+        assert set(loads.per_block()) == {glm.n_passes_}
+
+
+def test_names_of_shared_loads_are_a_fits_own(threads):
+    table = dask.delayed(np.column_stack)([np.arange(40.0), np.arange(40.0) % 3])
+    x = da.concatenate([da.from_delayed(table[at : at + 10], (10, 2), dtype=float) for at in (0, 10, 20, 30)])
+    blocks = gather(x[:, 1:], x[:, 0])
+    tasks = [{key for key, node in each.shared.items() if is_task(node)} for each in (blocks, *map_renamed(blocks))]
+    assert [len(keys) for keys in tasks] == [len(tasks[0])] * 3 != [0] * 3
+    assert len(set.union(*tasks)) == 3 * len(tasks[0])
+    sums = [tree_sum(each, moments, model_of(columns=1), np.zeros(2), name="moments") for each in map_renamed(blocks)]
+    assert sums[0].key != sums[1].key
+    np.testing.assert_array_equal(*(found.information for found in dask.compute(*sums)))
+
+
+def map_renamed(blocks):
+    return [blocks.renamed(), blocks.renamed()]

@@ -2,6 +2,7 @@
 
 import warnings
 
+import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
@@ -255,3 +256,12 @@ def test_probabilities_do_not_overflow():
     probability, normaliser = probabilities(np.array([[1e4, -1e4], [-1e4, -2e4]]))
     np.testing.assert_allclose(probability, [[1.0, 0.0], [0.0, 0.0]])
     np.testing.assert_allclose(normaliser, [1e4, 0.0])
+
+
+@pytest.mark.parametrize("method", [OneStep(pilot_size=60, steps=1, tol=1.0), MLE()], ids=str)
+def test_passes_are_those_that_ran(loads, scheduler, quiet, method):
+    """On a cluster, too, the attempt with two classes ends in its first pass."""
+    rows = loads.array()
+    glm = GLMClassifier(method=method).fit(rows[:, 1:], da.digitize(rows[:, 1] + rows[:, 0], [-0.5, 1.0]))
+    assert len(glm.classes_) == 3
+    assert set(loads.per_block()) == {glm.n_passes_}

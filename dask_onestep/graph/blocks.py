@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
+from uuid import uuid4
 
 from dask.task_spec import GraphNode
 from dask.tokenize import tokenize
 from dask.typing import Key
 from distributed import Future
+
+from dask_onestep.graph.fusion import is_task
 
 __all__ = ["FAN_IN", "Blocks"]
 
@@ -113,6 +116,22 @@ class Blocks:
             token=tokenize(self.token, "first"),
             first_number=self.first_number + number,
         )
+
+    def renamed(self) -> Blocks:
+        """Return the same blocks, all tasks of whose passes have names that no others have."""
+        name = uuid4().hex
+        names: dict[Key, Any] = {
+            key: (f"load-{name}", number)
+            for number, key in enumerate(key for key, node in self.shared.items() if is_task(node))
+        }
+        if not names:
+            return replace(self, token=name)
+        shared = {
+            names.get(key, key): node.substitute(names, key=names[key]) if key in names else node
+            for key, node in self.shared.items()
+        }
+        owned = tuple(tuple(node.substitute(names) for node in nodes) for nodes in self.owned)
+        return replace(self, owned=owned, shared=shared, token=name)
 
     def __dask_tokenize__(self) -> str:
         return self.token

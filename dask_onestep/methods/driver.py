@@ -18,8 +18,9 @@ import dask
 import numpy as np
 from dask.delayed import Delayed
 from dask.tokenize import tokenize
+from distributed import futures_of, wait
 
-from dask_onestep.graph import apply, tree_sum
+from dask_onestep.graph import Blocks, apply, tree_sum
 from dask_onestep.graph.progress import persist_shown
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Failure, Findings, Joined
@@ -170,6 +171,12 @@ class Driver:
     problem: Problem
     pending: list[str] = field(default_factory=list)
     check: Any = None
+    blocks: Blocks = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Lazy fits share the passes that they have in common.  A fit that computes must not meet the keys of an equal
+        # one before it, which a cluster may be about to release.
+        self.blocks = self.problem.blocks if self.problem.lazy else self.problem.blocks.renamed()
 
     def read(self, requests: Sequence[Pass], number: int) -> list[Delayed]:
         """Return a handle for each request, of passes that are built in as few readings as memory allows."""
@@ -221,10 +228,10 @@ class Driver:
     def _sum(self, request: Pass, kernel: Any, *arguments: Any, **options: Any) -> Delayed:
         """Return the sum over the blocks that a request reads, compared with the first pass over all of them."""
         if request.first_block:
-            return tree_sum(self.problem.blocks.first(), kernel, *arguments, **options)
+            return tree_sum(self.blocks.first(), kernel, *arguments, **options)
         if self.check is not None or traits_of(kernel).raw:
-            return tree_sum(self.problem.blocks, kernel, *arguments, **options, expected=self.check)
-        read = tree_sum(self.problem.blocks, kernel, *arguments, **options, checked=True)
+            return tree_sum(self.blocks, kernel, *arguments, **options, expected=self.check)
+        read = tree_sum(self.blocks, kernel, *arguments, **options, checked=True)
         self.check = apply(attrgetter("check"), read, name=f"{options['name']}-check")
         return apply(attrgetter("record"), read, name=f"{options['name']}-sum")
 
@@ -244,6 +251,8 @@ class Driver:
                 # The first pass's check is computed with its sum: later it would take the pass once more.
                 if self.shown or not all(wanted):
                     *handles, self.check = self._persist([*handles, self.check])
+                    awaited = [isinstance(request, Settle) and request.awaited for request in requests]
+                    _await([handle for handle, wait in zip(handles, awaited, strict=True) if wait])
                 looked = [handle for handle, look in zip(handles, wanted, strict=True) if look]
                 if looked:
                     *looked, self.check = dask.compute(*looked, self.check, traverse=False, **self.options)
@@ -269,6 +278,15 @@ class Driver:
     def options(self) -> dict[str, Any]:
         """Of `dask.compute`."""
         return {} if self.problem.scheduler is None else {"scheduler": self.problem.scheduler}
+
+
+def _await(handles: Sequence[Delayed]) -> None:
+    """Wait for values that are computed on a cluster, and raise their errors; elsewhere they are computed already."""
+    if futures := futures_of(list(handles)):
+        wait(futures)
+    for future in futures:
+        if future.status == "error":
+            future.result()
 
 
 def _batches(requests: dict[str, Pass]) -> Iterator[list[str]]:

@@ -74,6 +74,14 @@ class Settle:
 
     In a lazy fit nothing is computed.
 
+    Attributes
+    ----------
+    handle : Delayed
+        The value.
+    awaited : bool
+        Whether the plan goes on only when it is computed, so that its error comes before the next pass is asked for.
+        On a cluster it otherwise goes on at once.
+
     Examples
     --------
     >>> from dask_onestep.methods import Settle
@@ -83,6 +91,7 @@ class Settle:
     """
 
     handle: Delayed
+    awaited: bool = False
 
 
 @dataclass(frozen=True)

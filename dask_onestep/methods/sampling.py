@@ -74,7 +74,7 @@ def draw_pilot(
         If `size` is not one of these.
     """
     sample = yield _sample(problem, size, seed, searched, stratified, held, whole, hold)
-    pilot = yield Settle(problem.apply(fit_pilot, sample, problem.model, name="pilot-fit"))
+    pilot = yield _settled(problem, problem.apply(fit_pilot, sample, problem.model, name="pilot-fit"))
     return pilot, _learned(problem, _classes_of_fit, pilot)
 
 
@@ -125,7 +125,7 @@ def take_survey(problem: Problem) -> Learned:
     """
     model = problem.model.unrestricted
     sample = yield Pass(pilot_rows, model, (PilotSize(0, problem.d), 0), "survey", guarded=problem.guarded)
-    known = yield Settle(problem.apply(survey, sample, problem.model.n_classes, name="survey-report"))
+    known = yield _settled(problem, problem.apply(survey, sample, problem.model.n_classes, name="survey-report"))
     return known, _learned(problem, _labels, known)
 
 
@@ -166,6 +166,11 @@ def _sample(
     kernel = pilot_rows if searched else unsearched_pilot_rows
     # The labels as they are, since they are to be learned.
     return Pass(kernel, model, (rule, seed), "pilot-sample", guarded=problem.guarded)
+
+
+def _settled(problem: Problem, handle: Delayed) -> Settle:
+    """Return the request for what a first pass gives; how many classes there are is known before the next one."""
+    return Settle(handle, awaited=problem.model.classify)
 
 
 def _learned(problem: Problem, function: Any, *arguments: Any) -> Problem:
