@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from dask.delayed import Delayed
 
-from dask_onestep.data.inputs import Data, bring_together, refuse_other_order, split_columns
+from dask_onestep.data.inputs import Data, as_frame, bring_together, refuse_other_order, split_columns
 from dask_onestep.families import Binomial, Family, resolve_family
 from dask_onestep.graph import apply, gather, map_rows, tree_sum
 from dask_onestep.kernels.designs.parts import Rows
@@ -78,7 +78,7 @@ def moments(
     """
     data = _data(X, y=y, weights=sample_weight, offset=offset)
     model, coef = _model(data, coef, family, link)
-    blocks = gather(data.x, data.y, data.weights, data.offset)
+    blocks = gather(data.x, data.y, data.weights, data.offset, lengths=data.lengths)
     return tree_sum(blocks, moments_of_block, model, coef, name="moments")
 
 
@@ -119,7 +119,7 @@ def pilot_sample(X: Any, y: Any, size: str | int | float, *, random_state: Any =
     ((50, 2), (50,))
     """
     data = _data(X, y=y)
-    blocks = gather(data.x, data.y)
+    blocks = gather(data.x, data.y, lengths=data.lengths)
     rule = PilotSize(check_pilot_size(size), len(data.columns) + 1, blocks.n_rows)
     sample = tree_sum(blocks, _sample, _columns_only(data), rule, seed_of(random_state), name="pilot-sample")
     return apply(_drawn, sample, name="pilot")
@@ -211,7 +211,7 @@ def nodewise_lasso(X: Any, alpha: Any, *, weights: Any = None) -> Delayed:
         unread = data.x[data.columns[0]]
     else:
         unread = data.x[:, :1].map_blocks(_no_response, dtype=float, drop_axis=1, meta=np.empty(0))
-    blocks, model = gather(data.x, unread, data.weights), _columns_only(data)
+    blocks, model = gather(data.x, unread, data.weights, lengths=data.lengths), _columns_only(data)
     total = tree_sum(blocks, gram_sums, model, name="gram", record_bytes=8 * p**2)
     gram = apply(_gram, total, name="gram-mean")
     parts = [apply(_rows, gram, share, penalty, data.columns, name="nodewise") for share in row_shares(p)]
@@ -251,13 +251,14 @@ def approximate_inverse_covariance(nodewise: NodewiseRows | Delayed) -> Any:
 
 def _data(X: Any, **parts: Any) -> Data:
     given = {"y": None, "weights": None, "offset": None, "groups": None} | parts
-    X, given = split_columns(X, given)
     refuse_other_order(X, given)
+    X, given, lengths = as_frame(X, given)
+    X, given = split_columns(X, given)
     if not hasattr(X, "ndim"):
         X = np.asarray(X)
     if isinstance(X, pd.DataFrame):
         return bring_together(X.to_numpy(), given, tuple(map(str, X.columns)))
-    return bring_together(X, given)
+    return bring_together(X, given, lengths=lengths)
 
 
 def _penalties(alpha: Any, p: int) -> np.ndarray:

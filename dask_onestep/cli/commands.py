@@ -18,7 +18,8 @@ from dask_onestep.cli.console import (
     show_model,
     show_text,
 )
-from dask_onestep.cli.models import categories_of, columns_of, estimator_for, parse_formula
+from dask_onestep.cli.models import columns_of, estimator_for, parse_formula
+from dask_onestep.data.files import open_table
 from dask_onestep.datasets import load_flights
 from dask_onestep.estimators import GLMClassifier
 from dask_onestep.report import write_report
@@ -26,7 +27,6 @@ from dask_onestep.storage import (
     check_model_path,
     check_predictions_path,
     read_model,
-    read_table,
     write_model,
     write_predictions,
 )
@@ -115,7 +115,7 @@ def fit(
             check_output(report, [*files, *others], remote=False, overwrite=overwrite)
         terms = parse_formula(formula)
         columns = columns_of(terms, weights, offset, groups)
-        table = read_table(files, columns=columns, categories=categories_of(terms))
+        table = open_table(files)
         glm = estimator_for(table, terms, family, link, method, pilot_size, seed, cov_type, missing, not quiet)
         with same_columns(table, files, columns):
             with one_line_warnings():
@@ -155,7 +155,7 @@ def likelihood_ratio(
     with one_line_errors(), computing_on(scheduler, workers):
         terms = parse_formula(formula)
         columns = columns_of(terms, weights, offset)
-        table = read_table(files, columns=columns, categories=categories_of(terms))
+        table = open_table(files)
         glm = estimator_for(table, terms, family, link, method, pilot_size, seed, "nonrobust", missing, not quiet)
         with same_columns(table, files, columns), one_line_warnings():
             glm.fit(table, sample_weight=weights, offset=offset)
@@ -182,9 +182,8 @@ def predict(
     with one_line_errors(), computing_on(scheduler, workers):
         check_predictions_path(output, [*files, model], overwrite=overwrite)
         glm = read_model(model, trust_pickle=trust_pickle)
-        design = glm.record_.design
         columns = [*getattr(glm, "feature_names_in_", ()), *([] if offset is None else [offset])]
-        table = read_table(files, columns=columns, categories=() if design is None else categories_of(design.terms))
+        table = open_table(files)
         with same_columns(table, files, columns), one_line_warnings():
             if isinstance(glm, GLMClassifier):
                 predicted = glm.predict_proba(table, offset=offset)

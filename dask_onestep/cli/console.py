@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import dask.dataframe as dd
 import typer
 from distributed import KilledWorker
 from distributed.comm import CommClosedError
@@ -18,6 +17,7 @@ from pyarrow import ArrowException
 from rich.console import Console
 from rich.markup import escape
 
+from dask_onestep.data.files import FileTable
 from dask_onestep.storage.tables import unlike_file
 
 __all__ = [
@@ -69,7 +69,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 @contextmanager
-def same_columns(table: dd.DataFrame, files: Sequence[str], columns: Sequence[str]) -> Iterator[None]:
+def same_columns(table: FileTable, files: Sequence[str], columns: Sequence[str]) -> Iterator[None]:
     """Explain an error by the file that lacks a column, or has other values in it, if there is one."""
     try:
         yield
@@ -126,8 +126,6 @@ def _say(kind: str, text: str) -> None:
 
 def _one_line(error: BaseException | str) -> str:
     text = str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        text = f"{error.filename}: {error.strerror}"  # without [Errno 2]
     if text.startswith(_OTHER_VALUES):
         text = _mismatch(text)
     if "support range requests" in text:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import dask.dataframe as dd
 from sklearn.base import clone
 
+from dask_onestep.data.files import FileTable
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
 from dask_onestep.kernels.designs.terms import Factor, Terms, formula_terms, is_numeric
 from dask_onestep.methods import resolve_method
 
-__all__ = ["categories_of", "columns_of", "estimator_for", "parse_formula"]
+__all__ = ["columns_of", "estimator_for", "parse_formula"]
 
 
 def parse_formula(formula: str) -> Terms:
@@ -57,24 +57,8 @@ def columns_of(terms: Terms, *others: str | None) -> list[str]:
     return [*terms.columns, *response, *(name for name in others if name is not None)]
 
 
-def categories_of(terms: Terms) -> list[str]:
-    """Return the columns that a formula reads as categories by C(...).
-
-    Parameters
-    ----------
-    terms : Terms
-        The formula's.
-
-    Returns
-    -------
-    list of str
-        Their names.
-    """
-    return [name for factor in terms.factors if factor.coded for name in factor.columns]
-
-
 def estimator_for(
-    table: dd.DataFrame,
+    table: FileTable,
     terms: Terms,
     family: str,
     link: str | None,
@@ -89,7 +73,7 @@ def estimator_for(
 
     Parameters
     ----------
-    table : DataFrame
+    table : ArrowTable or CsvTable
         What it is to be fitted on; nothing of it is computed.
     terms : Terms
         The formula's.
@@ -146,7 +130,7 @@ def _pilot_size(text: str | None) -> int | float | None:
         raise ValueError(f"--pilot-size {text} is neither a number of rows nor a share.") from None
 
 
-def _has_labels(table: dd.DataFrame, response: Factor) -> bool:
+def _has_labels(table: FileTable, response: Factor) -> bool:
     """Return whether the response is a column of words, to be classified; numbers are 0, 1 or shares."""
     if response.source is not None or response.name not in table.columns:
         return False

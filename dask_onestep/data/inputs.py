@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +11,26 @@ import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from dask import is_dask_collection
 from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 
+from dask_onestep.data.arrow import coded_columns, column_of_arrow, frame_of_arrow
+from dask_onestep.data.files import is_in_files, open_table
 from dask_onestep.data.frames import cut_frame
 from dask_onestep.kernels.designs.table import unmasked
+from dask_onestep.kernels.designs.terms import Terms
 
 __all__ = [
     "Data",
+    "as_frame",
     "bring_together",
     "column_names",
     "columns_named",
     "in_memory",
     "is_lazy",
+    "is_table",
     "refuse_other_order",
     "split_columns",
 ]
@@ -80,6 +86,75 @@ def is_lazy(x: Any) -> bool:
     return isinstance(x, (da.Array, dd.DataFrame, dd.Series))
 
 
+def as_frame(
+    x: Any, parts: dict[str, Any], terms: Terms | None = None, columns: Sequence[str] | None = None
+) -> tuple[Any, dict[str, Any], tuple[int, ...] | None]:
+    """Return files as a Dask DataFrame of the columns that are read, and Arrow data as pandas'; all else as it is.
+
+    Parameters
+    ----------
+    x : object
+        Covariates, or a whole table, as a user handed it in.
+    parts : dict
+        y, weights, offset, groups, as a user handed them in; a string names a column of `x`.
+    terms : Terms or None
+        What a formula reads.
+    columns : sequence of str or None
+        The columns that are read, those that `parts` name not among them; None for all.
+
+    Returns
+    -------
+    x : object
+        A frame, or what was handed in.
+    parts : dict
+        Arrow data as arrays.
+    lengths : tuple of int or None
+        Rows of each partition, if files tell.
+
+    Raises
+    ------
+    TypeError
+        If `x` is a Polars LazyFrame.
+    """
+    parts = {name: column_of_arrow(part) if _is_arrow(part) else part for name, part in parts.items()}
+    if is_in_files(x):
+        table = open_table(x)
+        named = [column for part in parts.values() for column in columns_named(part)]
+        wanted = None if columns is None else list(dict.fromkeys((*columns, *named)))
+        if wanted is not None and not set(wanted) <= set(table.columns):
+            wanted = None  # so that the error to come lists all that are there
+        frame, lengths = table.frame(wanted, *coded_columns(terms))
+        return frame, parts, lengths
+    if _is_arrow(x):
+        return frame_of_arrow(pa.table(x), coded_columns(terms)[0]), parts, None
+    if type(x).__name__ == "LazyFrame" and type(x).__module__.startswith("polars"):
+        raise TypeError(
+            "X is a Polars LazyFrame, which is not computed here: pass X.collect(engine='streaming') where it fits "
+            "into memory; otherwise write X.sink_parquet(path) and pass the path."
+        )
+    return x, parts, None
+
+
+def is_table(x: Any) -> bool:
+    """Return whether data has to be made a frame by `as_frame`.
+
+    Parameters
+    ----------
+    x : object
+        What a user handed in.
+
+    Returns
+    -------
+    bool
+        True for files and for Arrow data.
+    """
+    return is_in_files(x) or _is_arrow(x)
+
+
+def _is_arrow(part: Any) -> bool:
+    return hasattr(part, "__arrow_c_stream__") and not isinstance(part, (pd.DataFrame, pd.Series, pd.Index))
+
+
 def in_memory(part: Any, label: str = "X") -> Any:
     """Return what is not a Dask array or frame as scikit-learn takes it: without masks, and of a kind that has rows.
 
@@ -107,7 +182,8 @@ def in_memory(part: Any, label: str = "X") -> Any:
         cure = (
             "Make it one, with dask.array.from_delayed or dask.dataframe.from_delayed"
             if lazy
-            else "Read a file by dask.dataframe.read_parquet, collect a generator by list, a dict by pandas.DataFrame"
+            else "Read a file by dask.dataframe.read_parquet, or pass its path; collect a generator by list, a dict by "
+            "pandas.DataFrame"
         )
         what = "None" if part is None else f"a {type(part).__name__}"
         raise TypeError(
@@ -233,7 +309,9 @@ def _same_labels(index: pd.Index, other: pd.Index) -> bool:
     return len(counts) == len(others) and bool((others.reindex(counts.index).to_numpy() == counts.to_numpy()).all())
 
 
-def bring_together(x: Any, parts: dict[str, Any], columns: tuple[str, ...] | None = None) -> Data:
+def bring_together(
+    x: Any, parts: dict[str, Any], columns: tuple[str, ...] | None = None, lengths: tuple[int, ...] | None = None
+) -> Data:
     """Return the parts of a data set as Dask collections in the same blocks; nothing is computed.
 
     Parameters
@@ -245,6 +323,8 @@ def bring_together(x: Any, parts: dict[str, Any], columns: tuple[str, ...] | Non
         columns.
     columns : tuple of str or None
         Names of the columns, if `x` no longer has them.
+    lengths : tuple of int or None
+        Rows of each partition of a Dask DataFrame, if known.
 
     Returns
     -------
@@ -263,7 +343,7 @@ def bring_together(x: Any, parts: dict[str, Any], columns: tuple[str, ...] | Non
     if is_lazy(x):
         beside = _beside_frame if isinstance(x, dd.DataFrame) else _beside_array
         aligned: dict[str, Any] = {name: beside(x, part, _LABELS[name]) for name, part in parts.items()}
-        return Data(x, **aligned, columns=columns)
+        return Data(x, **aligned, columns=columns, lengths=lengths)
     return _cut_table(x, parts, columns) if isinstance(x, pd.DataFrame) else _cut(x, parts, columns)
 
 

@@ -80,13 +80,16 @@ class GLMBase(Predicting, AverageEffects, Diagnostics, HypothesisTests, Reportin
 
         Parameters
         ----------
-        X : dask Array, dask DataFrame, or array-like of shape (n, p)
+        X : dask Array, dask DataFrame, array-like of shape (n, p), Arrow data, path, or pyarrow Dataset
             Covariates, without a constant; any row chunks, their sizes known or not.  Rows of all parts are paired by
             position; pandas objects with the same labels in another order raise, as do Dask frames whose labels differ
-            within a partition.
+            within a partition.  Arrow data is whatever has the Arrow PyCapsule interface, such as Polars' DataFrames,
+            PyArrow's tables and DuckDB's relations.  A path is that of a Parquet, Feather or CSV file, a folder, a
+            glob or a URL; or a list of these.  Of files and Datasets only the columns that the model needs are read,
+            a few row groups per task.
         y : array-like or Dask collection of shape (n,), or str
-            Response or labels, in the same row chunks as `X`; a string names a column of the frame `X`; None
-            if the formula has a left-hand side.
+            Response or labels, in the same row chunks as `X`; a string names a column of the frame or files `X`;
+            None if the formula has a left-hand side.
         sample_weight : array-like, Dask collection of shape (n,), or str, optional
             Weights, not negative; see `weight_type`.  Rows of weight zero are as if absent.
         offset : array-like, Dask collection of shape (n,), or str, optional

@@ -119,8 +119,8 @@ class GLMClassifier(ClassifierMixin, GLMBase):
 
         Parameters
         ----------
-        X : dask Array, dask DataFrame, or array-like of shape (n, p)
-            Covariates.
+        X : dask Array, dask DataFrame, array-like of shape (n, p), Arrow data, path, or pyarrow Dataset
+            Covariates, as for ``fit``.
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
 
@@ -146,8 +146,8 @@ class GLMClassifier(ClassifierMixin, GLMBase):
 
         Parameters
         ----------
-        X : dask Array, dask DataFrame, or array-like of shape (n, p)
-            Covariates.
+        X : dask Array, dask DataFrame, array-like of shape (n, p), Arrow data, path, or pyarrow Dataset
+            Covariates, as for ``fit``.
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
         return_std : bool, default=False
@@ -184,8 +184,8 @@ class GLMClassifier(ClassifierMixin, GLMBase):
 
         Parameters
         ----------
-        X : dask Array, dask DataFrame, or array-like of shape (n, p)
-            Covariates.
+        X : dask Array, dask DataFrame, array-like of shape (n, p), Arrow data, path, or pyarrow Dataset
+            Covariates, as for ``fit``.
         level : float, default=0.95
             Its level.
         offset : array-like, Dask collection of shape (n,), or str, optional
@@ -230,8 +230,8 @@ class GLMClassifier(ClassifierMixin, GLMBase):
 
         Parameters
         ----------
-        X : dask Array, dask DataFrame, or array-like of shape (n, p)
-            Covariates.
+        X : dask Array, dask DataFrame, array-like of shape (n, p), Arrow data, path, or pyarrow Dataset
+            Covariates, as for ``fit``.
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
 

@@ -64,8 +64,8 @@ class Diagnostics:
 
         Parameters
         ----------
-        X : dask Array, dask DataFrame, or array-like of shape (n, p)
-            Covariates.
+        X : dask Array, dask DataFrame, array-like of shape (n, p), Arrow data, path, or pyarrow Dataset
+            Covariates, as for ``fit``.
         level : float, default=0.95
             Its level.
         offset : array-like, Dask collection of shape (n,), or str, optional

@@ -15,10 +15,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from dask_onestep.data.frames import infer_kinds, is_frame, pick_columns, read_terms
 from dask_onestep.data.inputs import (
     Data,
+    as_frame,
     bring_together,
     column_names,
     in_memory,
     is_lazy,
+    is_table,
     refuse_other_order,
     split_columns,
 )
@@ -43,8 +45,10 @@ class Reading:
 
     def _read(self, X: Any, parts: dict[str, Any]) -> tuple[Data, Terms | None]:
         """Bring the data of ``fit`` together, and set the number and the names of its columns."""
-        X, parts = split_columns(X, parts, keep=self.formula is not None)
         refuse_other_order(X, parts)
+        read = formula_terms(self.formula, bool(self.fit_intercept)) if self.formula and is_table(X) else None
+        X, parts, lengths = as_frame(X, parts, read, None if read is None else _all_columns(read))
+        X, parts = split_columns(X, parts, keep=self.formula is not None)
         X, parts = self._with_response(X, parts)
         named = column_names(X) if is_frame(X) or is_lazy(X) else None
         X = infer_kinds(X)
@@ -67,17 +71,20 @@ class Reading:
             if all(isinstance(name, str) for name in X.columns):  # as scikit-learn has them
                 self.feature_names_in_ = np.array(columns, dtype=object)
             X = pick_columns(X, _columns_read(terms, columns, parts["y"]), ignored=None)
-        return bring_together(X, parts, columns), terms
+        return bring_together(X, parts, columns, lengths), terms
 
     def _data(self, X: Any, parts: dict[str, Any], *, response: bool = True) -> Data:
         """Bring later data together, its columns as ``fit`` had them; `response` is whether y is wanted."""
         if response:
             self._require_response(parts["y"])
-        X, parts = split_columns(X, parts, keep=self.formula is not None)
         refuse_other_order(X, parts)
-        X, parts = self._with_response(X, parts) if response else (X, parts)
         design = self.record_.design
         names = getattr(self, "feature_names_in_", () if design is None else design.terms.columns)
+        read = None if design is None else design.terms
+        wanted = tuple(names) if read is None else _all_columns(read, response=response)
+        X, parts, lengths = as_frame(X, parts, read, wanted or None)
+        X, parts = split_columns(X, parts, keep=self.formula is not None)
+        X, parts = self._with_response(X, parts) if response else (X, parts)
         if design is not None and not is_frame(X):
             raise TypeError(
                 f"fit had a DataFrame with columns {list(names)}, and X is {type(X).__name__}: pass a frame."
@@ -99,7 +106,7 @@ class Reading:
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} "
                 "features as input."
             )
-        return bring_together(X, parts, columns)
+        return bring_together(X, parts, columns, lengths)
 
     def _with_response(self, X: Any, parts: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Return a frame with the response of the formula, where y was handed in too, and the parts without it."""
@@ -193,6 +200,12 @@ def total_of(problem: Problem, kernel: Callable[..., Any], *arguments: Any, name
     """Return the sum of a kernel over all blocks.  One pass."""
     session = Session(problem)
     return session.value(session.total(kernel, *arguments, name=name))
+
+
+def _all_columns(terms: Terms, *, response: bool = True) -> tuple[str, ...]:
+    """Return the columns of a formula, those of its left-hand side among them."""
+    left = terms.response.columns if response and terms.response is not None else ()
+    return tuple(dict.fromkeys((*terms.columns, *left)))
 
 
 def _columns_read(terms: Terms | None, columns: tuple[str, ...], y: Any, *, response: bool = True) -> tuple[str, ...]:

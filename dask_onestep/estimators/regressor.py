@@ -159,8 +159,8 @@ class GLMRegressor(RegressorMixin, GLMBase):
 
         Parameters
         ----------
-        X : dask Array, dask DataFrame, or array-like of shape (n, p)
-            Covariates.
+        X : dask Array, dask DataFrame, array-like of shape (n, p), Arrow data, path, or pyarrow Dataset
+            Covariates, as for ``fit``.
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
         return_std : bool, default=False

@@ -85,7 +85,8 @@ class Blocks:
     def starts(self) -> tuple[int | None, ...]:
         """The global number of each block's first row, if known."""
         if self.lengths is None:
-            return (None,) * len(self.keys)
+            known = len(self.keys) == 1 and not self.first_number  # the data begin at 0
+            return (0,) if known else (None,) * len(self.keys)
         return tuple(accumulate(self.lengths[:-1], initial=0))
 
     @property

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 import dask.dataframe as dd
-import fsspec
-import pandas as pd
-from fsspec.utils import infer_compression
 
+from dask_onestep.data.files import each_file, open_table
 from dask_onestep.graph.progress import persist_shown
 from dask_onestep.kernels.designs.terms import is_numeric
 from dask_onestep.storage.outputs import atomic_output, check_output
 
 __all__ = ["check_predictions_path", "read_table", "unlike_file", "write_predictions"]
-
-_CSV = {".csv": ",", ".txt": ",", ".tsv": "\t"}
 
 
 def read_table(
@@ -35,14 +30,14 @@ def read_table(
     paths : sequence of str
         Files, a directory of Parquet, or globs; local, or any URL that fsspec knows.
     columns : iterable of str, optional
-        Columns that are wanted: of CSV files no others are parsed.  Those that are not there are no error here.
+        Columns that are wanted: no others are read.  Those that are not there are no error here.
     categories : iterable of str, optional
         Columns of CSV files whose integers are names, as in ``C(month)``: they stay integers, gaps or not.
 
     Returns
     -------
     dask DataFrame
-        The table; only the columns that are used will be read.
+        The table.
 
     Raises
     ------
@@ -63,62 +58,9 @@ def read_table(
     ...     len(read_table([f"{folder}/a.csv"]))
     2
     """
-    found = [_found(path)[1][0] for path in paths]
-    kinds = {_suffix(name) in _CSV for name in found}
-    if len(kinds) > 1:
-        raise ValueError("the files are of several kinds: give either Parquet or CSV.")
-    if not kinds.pop():
-        return _opened(dd.read_parquet, "Parquet", list(paths) if len(paths) > 1 else paths[0])
-    options: dict[str, Any] = {"sep": _CSV[_suffix(found[0])], "compression": infer_compression(_name(found[0]))}
-    if options["compression"] is not None:
-        options["blocksize"] = None  # what is compressed cannot be entered in its midst
-    head = _opened(dd.read_csv, "CSV", list(paths), **options).dtypes
-    wanted = set(head.index if columns is None else columns).intersection(head.index)
-    # Without a column there would be no rows; whoever wants none that is here will say so.
-    names = [name for name in head.index if name in wanted] or list(head.index)
-    kinds_of = {name: _kind(head[name], name in set(categories)) for name in names}
-    dtypes = {name: kind for name, kind in kinds_of.items() if kind is not None}
-    return dd.read_csv(list(paths), **options, usecols=names, dtype=dtypes)
-
-
-def _kind(dtype: Any, is_category: bool) -> str | None:
-    """Return the dtype of a CSV column in which there may be gaps; None where there is one already."""
-    if pd.api.types.is_bool_dtype(dtype):
-        return "boolean"
-    if pd.api.types.is_integer_dtype(dtype):
-        return "Int64" if is_category else "float64"
-    return None
-
-
-def _found(path: str) -> tuple[Any, list[str]]:
-    """Return the file system of a path, and the files or the directory that it names, at least one."""
-    try:
-        files, _, names = fsspec.get_fs_token_paths(path)
-    except ImportError as error:
-        raise ImportError(f"{path} cannot be read here: {error}") from error
-    names = [name for name in names if files.exists(name)]
-    if not names:
-        raise FileNotFoundError(f"there is no file {path}{', or no server that answers' if '://' in path else ''}")
-    return files, names
-
-
-def _name(path: str) -> str:
-    """Return the last part of a path or URL, what a URL asks besides left out."""
-    return PurePosixPath(urlsplit(path).path if "://" in path else path).name
-
-
-def _suffix(path: str) -> str:
-    name = PurePosixPath(_name(path))
-    return PurePosixPath(name.stem).suffix if infer_compression(str(name)) else name.suffix
-
-
-def _opened(read: Callable[..., dd.DataFrame], kind: str, paths: Any, **options: Any) -> dd.DataFrame:
-    """Return a lazy table; an error says which files it is about, once."""
-    try:
-        return read(paths, **options)
-    except (ValueError, OSError) as error:
-        # Dask's wrapper of an error repeats what it wraps.
-        raise ValueError(f"{paths} cannot be read as {kind}: {error.__cause__ or error}") from error
+    table = open_table(list(paths))
+    wanted = None if columns is None else [name for name in columns if name in table.columns]
+    return table.frame(wanted or None, categories)[0]  # type: ignore[return-value]  # files are lazy
 
 
 def unlike_file(paths: Sequence[str], columns: Iterable[str]) -> str | None:
@@ -154,10 +96,10 @@ def unlike_file(paths: Sequence[str], columns: Iterable[str]) -> str | None:
     "/b.csv has no column 'y', which /a.csv has"
     """
     columns = tuple(columns)
-    first, *others = chain.from_iterable(map(_each_file, paths))
-    known = read_table([first]).dtypes
+    first, *others = chain.from_iterable(map(each_file, paths))
+    known = open_table(first).dtypes
     for path in others:
-        dtypes = read_table([path]).dtypes
+        dtypes = open_table(path).dtypes
         for name in columns:
             if (name in known) != (name in dtypes):
                 has, lacks = (first, path) if name in known else (path, first)
@@ -165,16 +107,6 @@ def unlike_file(paths: Sequence[str], columns: Iterable[str]) -> str | None:
             if name in known and is_numeric(known[name]) != is_numeric(dtypes[name]):
                 return f"column {name!r} is {known[name]} in {first} and {dtypes[name]} in {path}"
     return None
-
-
-def _each_file(path: str) -> Iterator[str]:
-    if "::" in path:
-        yield path
-        return
-    files, names = _found(path)
-    for name in chain.from_iterable(sorted(files.find(name)) if files.isdir(name) else [name] for name in names):
-        if not _name(name).startswith(("_", ".")):  # of Parquet's own book-keeping
-            yield files.unstrip_protocol(name) if "://" in path else name
 
 
 def check_predictions_path(path: str, inputs: Iterable[str] = (), *, overwrite: bool = False) -> None:

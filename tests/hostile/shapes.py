@@ -142,15 +142,22 @@ for name, made, what, cure in (
     ("a generator", lambda part: (row for row in part), "is a generator", "collect a generator by list"),
     ("a dict", lambda part: {"x0": part}, "is a dict", "a dict by pandas.DataFrame"),
     ("None", lambda part: None, "is None", "Read a file by dask.dataframe.read_parquet"),
-    ("a file name", lambda part: "flights.csv", "is a str", "Read a file by dask.dataframe.read_parquet"),
     ("a delayed array", dask.delayed, "is a Delayed", "from_delayed"),
     ("a bag", lambda part: db.from_sequence(np.asarray(part).tolist(), npartitions=2), "is a Bag", "from_delayed"),
 ):
     ends = refused("X " + what, cure, error=TypeError)
     case("shapes", f"X {name}", T, ends, forms=(NUMPY,), act=handing(lambda X, y, made=made: (made(X), y)))
-    if name not in ("None", "a file name"):  # there is a case for y None, and a name is a column's
+    if name != "None":  # there is a case for y None
         ends = refused("y " + what, cure, error=TypeError)
         case("shapes", f"y {name}", T, ends, forms=(ARRAY, NUMPY), act=handing(lambda X, y, made=made: (X, made(T.y))))
+case(
+    "shapes",
+    "X a path where nothing is",
+    T,
+    refused("there is no file flights.csv", error=FileNotFoundError),
+    forms=(NUMPY,),
+    act=handing(lambda X, y: ("flights.csv", y)),
+)
 case(
     "shapes",
     "weights a generator",

@@ -1,0 +1,560 @@
+"""Arrow data as pandas DataFrames: columns of tables in memory, and row groups of files as the blocks of a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as pads
+from dask.tokenize import tokenize
+from pyarrow import types
+
+from dask_onestep.kernels.designs.terms import Terms
+
+__all__ = ["ArrowTable", "WholeTable", "coded_columns", "column_of_arrow", "frame_of_arrow", "is_whole"]
+
+# Memory of a block's columns.  Smaller tables are cut into `_MANY_BLOCKS` or so, but blocks below `_SMALL_BLOCK_BYTES`
+# cost the scheduler more than the kernels.  All numbers depend on the data alone, and so do the blocks.
+_BLOCK_BYTES, _SMALL_BLOCK_BYTES, _MANY_BLOCKS = 64 * 2**20, 4 * 2**20, 32
+_MOST_IN_MEMORY = 2**30  # bytes of what a filter leaves of a data set
+_THREADS = 16  # that read footers
+_BATCH_ROWS = 2**24  # in which Arrow makes a column of a row group in one piece
+_NULLABLE = {
+    pa.bool_(): pd.BooleanDtype(),
+    **{
+        kind: dtype
+        for width in (8, 16, 32, 64)
+        for kind, dtype in (
+            (getattr(pa, f"int{width}")(), getattr(pd, f"Int{width}Dtype")()),
+            (getattr(pa, f"uint{width}")(), getattr(pd, f"UInt{width}Dtype")()),
+        )
+    },
+}
+
+
+def frame_of_arrow(table: pa.Table, coded: Iterable[str] = (), encoded: Iterable[str] = ()) -> pd.DataFrame:
+    """Return an Arrow table as a DataFrame, its numbers without a copy where Arrow has them in one piece.
+
+    Integers with missing values become float64, or nullable integers where they are categories; decimals become
+    float64.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The table.
+    coded : iterable of str
+        Columns that are categories by ``C(...)``.
+    encoded : iterable of str
+        Columns of strings that become categoricals; their categories are those of this table, in no order.
+
+    Returns
+    -------
+    DataFrame
+        The same rows.
+
+    Raises
+    ------
+    ValueError
+        If a column holds lists or records.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from dask_onestep.data.arrow import frame_of_arrow
+    >>> frame_of_arrow(pa.table({"x": [1, None], "s": ["a", "b"]}), encoded=["s"]).dtypes.astype(str).to_dict()
+    {'x': 'float64', 's': 'category'}
+    """
+    _refuse_nested(table.schema)
+    coded, encoded = set(coded), set(encoded)
+    named = zip(table.column_names, table.columns, strict=True)
+    columns = [_series(column, name in coded, name in encoded) for name, column in named]
+    frame = pd.DataFrame(dict(enumerate(columns)), index=pd.RangeIndex(len(table)), copy=False)
+    return frame.set_axis(table.column_names, axis=1)
+
+
+def column_of_arrow(part: Any) -> np.ndarray:
+    """Return what has one value per row, a column of Arrow data or a table of one, as an array.
+
+    Parameters
+    ----------
+    part : object
+        It has the Arrow PyCapsule interface of streams.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Its values.
+
+    Raises
+    ------
+    ValueError
+        If it has several columns.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from dask_onestep.data.arrow import column_of_arrow
+    >>> column_of_arrow(pa.table({"y": [1, None]}))
+    array([ 1., nan])
+    """
+    column = pa.chunked_array(part)
+    if types.is_struct(column.type):
+        columns = column.flatten()
+        if len(columns) != 1:
+            raise ValueError(f"Expected one value per row, got a table of {len(columns)} columns; select one.")
+        (column,) = columns
+    return _series(column, False, False).to_numpy()
+
+
+def _series(column: pa.ChunkedArray, coded: bool, encoded: bool) -> pd.Series:
+    kind = column.type
+    if types.is_decimal(kind):
+        column = column.cast(pa.float64())
+    if encoded:
+        column = column.dictionary_encode()
+    column = column.unify_dictionaries()
+    if column.null_count and (types.is_boolean(kind) or (coded and types.is_integer(kind))):
+        return column.to_pandas(types_mapper=_NULLABLE.get)
+    return column.to_pandas(date_as_object=False)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+
+def _values(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if types.is_dictionary(kind) else kind
+
+
+def _refuse_nested(schema: pa.Schema) -> None:
+    for each in schema:
+        if types.is_nested(each.type):
+            raise ValueError(
+                f"Column {each.name!r} holds lists or records ({each.type}); expand them into columns first, or leave "
+                "it out by a formula."
+            )
+
+
+def coded_columns(terms: Terms | None) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the columns that a formula has as categories by ``C(...)``, and those that it computes with.
+
+    Parameters
+    ----------
+    terms : Terms or None
+        What a model reads.
+
+    Returns
+    -------
+    coded, computed : frozenset of str
+        Columns; those of the response are among the computed ones, unless it is a column.
+    """
+    if terms is None:
+        return frozenset(), frozenset()
+    factors = (*terms.factors, *(() if terms.response is None else (terms.response,)))
+    coded = frozenset(name for factor in factors if factor.coded for name in factor.columns)
+    plain = {factor for factor in factors if factor.source is None or factor.source in factor.columns}
+    return coded, frozenset(name for factor in factors if factor not in plain for name in factor.columns)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file, or row groups of one, as plain values: a fragment itself would read its footer whenever it is pickled.
+
+    Attributes
+    ----------
+    format : pyarrow.dataset.FileFormat
+        How it is read.
+    source : str or pyarrow.Buffer
+        Its path.
+    filesystem : pyarrow.fs.FileSystem or None
+        Where it is.
+    keys : pyarrow.dataset.Expression
+        Its partition keys.
+    row_groups : tuple of int
+        The row groups wanted, of Parquet.
+    """
+
+    format: pads.FileFormat
+    source: Any
+    filesystem: Any
+    keys: pads.Expression
+    row_groups: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        name = self.source if isinstance(self.source, str) else "a buffer"
+        if not self.row_groups:
+            return name
+        first, last = self.row_groups[0], self.row_groups[-1]
+        return f"row group {first} of {name}" if first == last else f"row groups {first} to {last} of {name}"
+
+    def read(self, schema: pa.Schema) -> pa.Table:
+        """Return its columns."""
+        groups = {"row_groups": list(self.row_groups)} if self.row_groups else {}
+        fragment = self.format.make_fragment(self.source, self.filesystem, self.keys, **groups)
+        return fragment.to_table(schema=schema, use_threads=False, batch_size=_BATCH_ROWS)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one task reads.
+
+    Attributes
+    ----------
+    parts : tuple of Part
+        Files, or row groups of these, one after the other.
+    rows : int or None
+        How many rows they have, if known.
+    start : int or None
+        The number of their first row in the whole table, if known.
+    token : str
+        Identifies them.
+    """
+
+    parts: tuple[Part, ...]
+    rows: int | None
+    start: int | None
+    token: str
+
+    def __dask_tokenize__(self) -> str:
+        return self.token
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """The smallest part of a data set that is read by itself: a row group, or a file of another format than Parquet."""
+
+    file: int
+    row_group: int | None
+    rows: int | None
+    n_bytes: int
+
+
+@dataclass(frozen=True)
+class ArrowTable:
+    """A table in files, opened and not read; the footers of Parquet files are read once.
+
+    Attributes
+    ----------
+    schema : pyarrow.Schema
+        Its columns.
+    fragments : tuple of pyarrow.dataset.FileFragment
+        The files, in order.
+    units : tuple
+        Row groups of Parquet files, and files of other kinds.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> import pyarrow.dataset as pads
+    >>> from dask_onestep.data.arrow import ArrowTable
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pd.DataFrame({"x": [1, 3], "y": [2, 4]}).to_parquet(f"{folder}/a.parquet")
+    ...     frame, lengths = ArrowTable.of(pads.dataset(folder)).frame(["x"])
+    ...     frame.compute()["x"].tolist(), lengths
+    ([1, 3], (2,))
+    """
+
+    schema: pa.Schema
+    fragments: tuple[pads.FileFragment, ...]
+    units: tuple[_Unit, ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, dataset: pads.Dataset) -> ArrowTable:
+        """Return a data set, opened: the footers of its Parquet files are read, in threads."""
+        fragments = tuple(dataset.get_fragments())
+        with ThreadPoolExecutor(_THREADS) as threads:
+            units = tuple(threads.map(_units, range(len(fragments)), fragments))
+        return cls(dataset.schema, fragments, tuple(unit for file in units for unit in file))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(self.schema.names)
+
+    @property
+    def dtypes(self) -> Mapping[str, Any]:
+        """Dtypes of the columns, strings where files have dictionaries of these."""
+        return dict(zip(self.columns, _meta(self.schema).dtypes, strict=True))
+
+    def frame(
+        self, columns: Sequence[str] | None = None, coded: Iterable[str] = (), computed: Iterable[str] = ()
+    ) -> tuple[dd.DataFrame, tuple[int, ...] | None]:
+        """Return some of the columns, lazily, in blocks of about 64 MiB; nothing is read.
+
+        Columns of strings arrive as categoricals, the categories being those of the block.
+
+        Parameters
+        ----------
+        columns : sequence of str or None
+            The columns wanted; None for all.
+        coded, computed : iterable of str
+            As `coded_columns` has them.
+
+        Returns
+        -------
+        frame : dask DataFrame
+            The columns, indexed by the number of the row if it is known.
+        lengths : tuple of int or None
+            Rows of each partition, if the files tell.
+
+        Raises
+        ------
+        ValueError
+            If a file lacks a column, or has strings where the first has numbers.
+        """
+        names = list(self.columns if columns is None else columns)
+        schema = pa.schema([self.schema.field(name) for name in names])
+        _refuse_nested(schema)
+        _check_columns(self.fragments, schema)
+        text = {each.name for each in schema if _is_text(_values(each.type))}
+        pieces = self._pieces(schema, text)
+        known = all(piece.rows is not None for piece in pieces)
+        frame = dd.from_map(
+            _read,
+            pieces,
+            schema=schema,
+            coded=tuple(sorted(coded)),
+            encoded=tuple(sorted(text.difference(computed))),
+            meta=_meta(schema),
+            label="read-files",
+        )
+        return frame, tuple(piece.rows for piece in pieces if piece.rows is not None) if known else None
+
+    def _pieces(self, schema: pa.Schema, text: Collection[str]) -> list[Piece]:
+        width = sum(map(_width, schema.types))
+        known = all(unit.rows is not None for unit in self.units)
+        pieces, start = [], 0
+        for group in _joined(self.units, max(width, 1)):
+            files = dict.fromkeys(unit.file for unit in group)
+            parts = tuple(
+                _part(self.fragments[file], [unit.row_group for unit in group if unit.file == file], text)
+                for file in files
+            )
+            rows = sum(unit.rows or 0 for unit in group)
+            token = tokenize([(str(part), str(part.keys)) for part in parts], group)
+            pieces.append(Piece(parts, rows if known else None, start if known else None, token))
+            start += rows
+        return pieces
+
+
+def is_whole(dataset: pads.Dataset) -> bool:
+    """Return whether a data set can be read as a whole only: it has a filter, or is in memory.
+
+    Parameters
+    ----------
+    dataset : pyarrow.dataset.Dataset
+        Any data set.
+
+    Returns
+    -------
+    bool
+        True for these.
+    """
+    try:
+        fragments = dataset.get_fragments()
+    except ValueError:  # as pyarrow refuses it of one with a filter
+        return True
+    return not all(isinstance(fragment, pads.FileFragment) for fragment in fragments)
+
+
+@dataclass(frozen=True)
+class WholeTable:
+    """A data set that is read as a whole: pyarrow gives neither its filter nor parts of what the filter leaves.
+
+    Attributes
+    ----------
+    dataset : pyarrow.dataset.Dataset
+        The data set.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> import pyarrow.dataset as pads
+    >>> from dask_onestep.data.arrow import WholeTable
+    >>> dataset = pads.dataset(pa.table({"x": [1, 2, 3], "y": [4, 5, 6]})).filter(pads.field("x") > 1)
+    >>> WholeTable(dataset).frame(["y"])[0]["y"].tolist()
+    [5, 6]
+    """
+
+    dataset: pads.Dataset
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(self.dataset.schema.names)
+
+    @property
+    def dtypes(self) -> Mapping[str, Any]:
+        """Dtypes of the columns."""
+        return dict(zip(self.columns, _meta(self.dataset.schema).dtypes, strict=True))
+
+    def frame(
+        self, columns: Sequence[str] | None = None, coded: Iterable[str] = (), computed: Iterable[str] = ()
+    ) -> tuple[pd.DataFrame, None]:
+        """Return some of the columns, read now.
+
+        Parameters
+        ----------
+        columns : sequence of str or None
+            The columns wanted; None for all.
+        coded, computed : iterable of str
+            As `coded_columns` has them.
+
+        Returns
+        -------
+        frame : DataFrame
+            The columns.
+        lengths : None
+            It knows its own.
+
+        Raises
+        ------
+        ValueError
+            If they take more than 1 GiB.
+        """
+        reader = self.dataset.scanner(columns=list(self.columns if columns is None else columns)).to_reader()
+        batches, size = [], 0
+        for batch in reader:
+            size += batch.nbytes
+            if size > _MOST_IN_MEMORY:
+                raise ValueError(
+                    f"The filter of this pyarrow Dataset leaves more than {_MOST_IN_MEMORY / 2**30:g} GiB of the "
+                    "columns that are read, and such a Dataset cannot be read in parts. Use "
+                    "dask.dataframe.read_parquet(path, filters=...), or write the rows by "
+                    "pyarrow.dataset.write_dataset(dataset, folder) and pass the folder."
+                )
+            batches.append(batch)
+        return frame_of_arrow(pa.Table.from_batches(batches, reader.schema), coded), None
+
+
+def _part(fragment: pads.FileFragment, row_groups: Sequence[int | None], text: Collection[str]) -> Part:
+    """Return row groups of a file, strings to be read as dictionaries, as Parquet files have them."""
+    kind = fragment.format
+    if isinstance(kind, pads.ParquetFileFormat) and text:
+        old = kind.read_options
+        options = pads.ParquetReadOptions(
+            dictionary_columns={*old.dictionary_columns, *text},
+            coerce_int96_timestamp_unit=old.coerce_int96_timestamp_unit,
+        )
+        scanning = kind.default_fragment_scan_options
+        kind = pads.ParquetFileFormat(read_options=options, default_fragment_scan_options=scanning)
+    source = fragment.path if fragment.buffer is None else fragment.buffer
+    numbers = tuple(number for number in row_groups if number is not None)
+    return Part(kind, source, fragment.filesystem, fragment.partition_expression, numbers)
+
+
+def _units(number: int, fragment: pads.Fragment) -> list[_Unit]:
+    """Return a file's row groups, or the file; besides Parquet only Feather tells how many rows there are."""
+    try:
+        if isinstance(fragment, pads.ParquetFileFragment):
+            return [_Unit(number, part.id, part.num_rows, part.total_byte_size) for part in fragment.row_groups]
+        tells = isinstance(getattr(fragment, "format", None), pads.IpcFileFormat)
+        return [_Unit(number, None, fragment.count_rows() if tells else None, 0)]
+    except (ValueError, OSError) as error:
+        kind = "Parquet" if isinstance(fragment, pads.ParquetFileFragment) else "Feather"
+        raise ValueError(f"{fragment.path} cannot be read as {kind}: {error}") from error
+
+
+def _joined(units: Sequence[_Unit], row_bytes: int) -> list[list[_Unit]]:
+    """Return consecutive units in groups of about a block's bytes; one group, without units, if there are none."""
+    total = sum(unit.rows or 0 for unit in units) * row_bytes
+    most = min(_BLOCK_BYTES, max(_SMALL_BLOCK_BYTES, total // _MANY_BLOCKS)) // row_bytes
+    groups: list[list[_Unit]] = [[]]
+    rows = 0
+    for unit in units:
+        if unit.rows is None or (groups[-1] and rows + unit.rows > most):
+            groups.append([])
+            rows = 0
+        groups[-1].append(unit)
+        rows += most if unit.rows is None else unit.rows
+    return [group for group in groups if group] or [[]]
+
+
+def _width(kind: pa.DataType) -> int:
+    """Return the bytes of a value in a block: of strings those of their codes."""
+    return -(-kind.bit_width // 8) if types.is_primitive(kind) else 8
+
+
+def _meta(schema: pa.Schema) -> pd.DataFrame:
+    """Return a frame without rows: a file's dictionaries are strings, since each block has its own."""
+    plain = pa.schema([(each.name, _values(each.type)) for each in schema])
+    return frame_of_arrow(plain.empty_table())
+
+
+def _check_columns(fragments: Sequence[pads.FileFragment], schema: pa.Schema) -> None:
+    """Raise if a Parquet file lacks a column, which would be missing values, or has strings where others have numbers.
+
+    Parameters
+    ----------
+    fragments : sequence of pyarrow.dataset.FileFragment
+        The files.
+    schema : pyarrow.Schema
+        The columns that are read.
+    """
+    seen: dict[str, tuple[pa.DataType, str]] = {}
+    for fragment in fragments:
+        if not isinstance(fragment, pads.ParquetFileFragment):
+            continue
+        keys = pads.get_partition_keys(fragment.partition_expression)
+        own = {each.name: _values(each.type) for each in fragment.physical_schema}
+        for each in schema:
+            if each.name in keys:
+                continue
+            kind, first = seen.get(each.name, (_values(each.type), "the schema"))
+            if each.name not in own:
+                raise ValueError(
+                    f"{fragment.path} has no column {each.name!r}, which {first} has. Fix the file, or leave it out."
+                )
+            found = own[each.name]
+            if _is_text(found) != _is_text(kind) and not types.is_null(found) and not types.is_null(kind):
+                raise ValueError(
+                    f"column {each.name!r} is {_said(kind)} in {first} and {_said(found)} in {fragment.path}. Fix the "
+                    "file, or leave it out."
+                )
+            seen.setdefault(each.name, (found, fragment.path))
+
+
+def _said(kind: pa.DataType) -> str:
+    return "string" if _is_text(kind) else str(np.dtype(kind.to_pandas_dtype()))
+
+
+def _read(piece: Piece, schema: pa.Schema, coded: tuple[str, ...], encoded: tuple[str, ...]) -> pd.DataFrame:
+    tables = []
+    for part in piece.parts:
+        with _noting(f"In {part}."):
+            tables.append(part.read(_as_dictionaries(schema) if part.row_groups else schema))
+    table = pa.concat_tables(tables, promote_options="permissive") if tables else schema.empty_table()
+    frame = frame_of_arrow(_decoded(table, encoded), coded, encoded)
+    if piece.start is not None:
+        frame.index = pd.RangeIndex(piece.start, piece.start + len(frame))
+    return frame
+
+
+def _as_dictionaries(schema: pa.Schema) -> pa.Schema:
+    fields = [each.with_type(pa.dictionary(pa.int32(), each.type)) if _is_text(each.type) else each for each in schema]
+    return pa.schema(fields)
+
+
+def _decoded(table: pa.Table, encoded: Collection[str]) -> pa.Table:
+    """Return a table with strings in place of dictionaries in the columns that are computed with."""
+    for number, each in enumerate(table.schema):
+        if types.is_dictionary(each.type) and each.name not in encoded:
+            table = table.set_column(number, each.name, table[number].cast(each.type.value_type))
+    return table
+
+
+@contextmanager
+def _noting(where: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        error.add_note(where)
+        raise
