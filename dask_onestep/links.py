@@ -15,6 +15,8 @@ import numpy as np
 from scipy import special
 from scipy.stats import norm
 
+from dask_onestep.choices import unknown_choice
+
 __all__ = ["LINKS", "Link", "LinkLike", "mean_and_derivative", "resolve_link", "second_derivative"]
 
 _EPSILON = np.finfo(np.float64).eps
@@ -389,7 +391,7 @@ def resolve_link(link: Any) -> LinkLike:
     """
     if isinstance(link, str):
         if link not in LINKS:
-            raise ValueError(f"link={link!r} is not known. Choose one of {', '.join(sorted(LINKS))}.")
+            raise ValueError(unknown_choice("link", link, sorted(LINKS)))
         return LINKS[link]
     if isinstance(link, type):
         raise TypeError(f"link={link!r} is a class: pass an object of it, {link.__name__}().")

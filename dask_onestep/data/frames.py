@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_object_dtype
 
+from dask_onestep.choices import listed, suggestion
 from dask_onestep.kernels.designs.expressions import hold_times, numbers_among
 from dask_onestep.kernels.designs.terms import Terms, column_terms, formula_terms, is_numeric, times_refused
 
@@ -74,7 +75,10 @@ def read_terms(x: Any, formula: str | None, fit_intercept: bool) -> Terms | None
     response = terms.response.columns if terms.response is not None else ()
     names = {str(name) for name in x.columns}
     if missing := [name for name in (*terms.columns, *response) if name not in names]:
-        raise ValueError(f"formula={formula!r} names {missing}, which are not columns. These are: {sorted(names)}.")
+        raise ValueError(
+            f"formula={formula!r} names {missing}, which are not columns. These are: {listed(sorted(names))}."
+            f"{suggestion(missing[0], names)}"
+        )
     dtypes = {str(name): dtype for name, dtype in x.dtypes.items()}
     coded = {factor.source for factor in terms.factors if factor.coded}
     others = {name for factor in terms.factors if not factor.coded for name in factor.columns}

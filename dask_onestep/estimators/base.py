@@ -13,6 +13,7 @@ from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
 from dask_onestep._version import __version__
+from dask_onestep.choices import unknown_choice
 from dask_onestep.data.frames import frame_dtypes
 from dask_onestep.data.inputs import columns_named
 from dask_onestep.estimators.design import specify
@@ -219,7 +220,7 @@ class GLMBase(Predicting, AverageEffects, Diagnostics, HypothesisTests, Reportin
     def _model(self, columns: tuple[str, ...], design: Design | None = None) -> Model:
         for option, choices in _CHOICES.items():
             if (value := getattr(self, option)) not in choices:
-                raise ValueError(f"{option}={value!r} is not known. Choose one of {', '.join(map(repr, choices))}.")
+                raise ValueError(unknown_choice(option, value, map(repr, choices)))
         intercept = bool(self.fit_intercept) if design is None else design.terms.fit_intercept
         if intercept and "intercept" in columns:
             raise ValueError(

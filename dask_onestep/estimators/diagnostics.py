@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 from sklearn.utils.validation import check_is_fitted
 
+from dask_onestep.choices import unknown_choice
 from dask_onestep.inference.fit_statistics import FitStatistics, finish
 from dask_onestep.kernels.likelihood.statistics import fit_sums
 from dask_onestep.methods import MLE, Estimate, FitRecord, Problem
@@ -141,7 +142,7 @@ class Diagnostics:
         """
         check_is_fitted(self)
         if kind not in (kinds := self.record_.model.likelihood.residual_kinds):
-            raise ValueError(f"kind={kind!r} is not known for this model. Choose one of {', '.join(map(repr, kinds))}.")
+            raise ValueError(unknown_choice("kind", kind, map(repr, kinds), where=" for this model"))
         return self._row_residuals(X, y, sample_weight, offset, kind)  # type: ignore[attr-defined]
 
 

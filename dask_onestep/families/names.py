@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dask_onestep.choices import unknown_choice
 from dask_onestep.families.base import Family
 from dask_onestep.families.continuous import Gamma, Gaussian, InverseGaussian, Tweedie
 from dask_onestep.families.discrete import Binomial, NegativeBinomial, Poisson
@@ -43,7 +44,7 @@ def resolve_family(family: Any) -> Family:
     """
     if isinstance(family, str):
         if family not in FAMILIES:
-            raise ValueError(f"family={family!r} is not known. Choose one of {', '.join(sorted(FAMILIES))}.")
+            raise ValueError(unknown_choice("family", family, sorted(FAMILIES)))
         return FAMILIES[family]()
     if isinstance(family, Family):
         return family

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dask_onestep.choices import unknown_choice
 from dask_onestep.methods.average import Average, AverageEstimate
 from dask_onestep.methods.average_lasso import AverageLasso, AverageLassoEstimate
 from dask_onestep.methods.debiased_lasso import DebiasedLasso, DebiasedLassoEstimate
@@ -84,7 +85,7 @@ def resolve_method(method: Any) -> Any:
     """
     if isinstance(method, str):
         if method not in METHODS:
-            raise ValueError(f"method={method!r} is not known. Choose one of {', '.join(METHODS)}.")
+            raise ValueError(unknown_choice("method", method, METHODS))
         return METHODS[method]()
     if isinstance(method, type):
         raise TypeError(f"method={method.__name__} is a class: pass an object, {method.__name__}().")

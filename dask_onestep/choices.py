@@ -1,0 +1,98 @@
+"""What to say of a name that is not known: the choices that there are, and the one that was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["listed", "suggestion", "unknown_choice"]
+
+# Names of a list that are shown.
+_MOST = 20
+
+
+def unknown_choice(option: str, value: object, choices: Iterable[object], *, where: str = "") -> str:
+    """Return the text of an error about an option's value.
+
+    Parameters
+    ----------
+    option : str
+        The option.
+    value : object
+        What was given.
+    choices : iterable
+        What may be given.
+    where : str
+        To whom it is not known.
+
+    Returns
+    -------
+    str
+        The text.
+
+    Examples
+    --------
+    >>> from dask_onestep.choices import unknown_choice
+    >>> unknown_choice("link", "logitt", ["log", "logit", "probit"])
+    "link='logitt' is not known. Choose one of log, logit, probit. Did you mean 'logit'?"
+    """
+    known = list(choices)
+    return (
+        f"{option}={value!r} is not known{where}. Choose one of {', '.join(map(str, known))}.{suggestion(value, known)}"
+    )
+
+
+def suggestion(value: object, choices: Iterable[object]) -> str:
+    """Return a question that names the nearest of several names, or nothing where none is near.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+    choices : iterable
+        What may be given.
+
+    Returns
+    -------
+    str
+        Begins with a blank.
+
+    Examples
+    --------
+    >>> from dask_onestep.choices import suggestion
+    >>> suggestion("negative_binomial", ["binomial", "negative-binomial"])
+    " Did you mean 'negative-binomial'?"
+    """
+    names = {_plain(name): str(name).strip("'") for name in choices}
+    near = get_close_matches(_plain(value), names, n=1, cutoff=0.6)
+    return f" Did you mean {names[near[0]]!r}?" if near else ""
+
+
+def _plain(name: object) -> str:
+    """Return a name without what is easily mistaken: case, hyphens, underscores and blanks."""
+    return "".join(letter for letter in str(name).lower() if letter.isalnum())
+
+
+def listed(names: Iterable[object]) -> str:
+    """Return names as a list that is cut where it is long.
+
+    Parameters
+    ----------
+    names : iterable
+        The names.
+
+    Returns
+    -------
+    str
+        At most twenty names, and how many more there are.
+
+    Examples
+    --------
+    >>> from dask_onestep.choices import listed
+    >>> listed(["a", "b"])
+    "['a', 'b']"
+    >>> listed(range(22))[-18:]
+    '18, 19] and 2 more'
+    """
+    known = list(names)
+    return f"{known[:_MOST]}{f' and {len(known) - _MOST} more' if len(known) > _MOST else ''}"
