@@ -283,7 +283,7 @@ MISTAKES = [
     (["predict", "{}/model.json", "{}/all.csv", "--output", "{}/out.json"], "must end in .csv, or name a directory"),
     (["predict", "{}/model.json", "{}/all.csv", "--output", "{}"], "is a directory with other files than predictions"),
     (["predict", "{}/model.pkl", "{}/all.csv", "--output", "{}/out.csv"], "pass --trust-pickle"),
-    (["predict", "{}/none.json", "{}/all.csv", "--output", "{}/out.csv"], "No such file"),
+    (["predict", "{}/none.json", "{}/all.csv", "--output", "{}/out.csv"], "there is no file"),
     (["fit", "delayed ~ Q(open('{}/pwned', 'w'))", "{}/all.csv"], "Q is not allowed"),
 ]
 

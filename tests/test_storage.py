@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from contextlib import nullcontext
 from importlib.resources import files
 
 import jsonschema
@@ -11,7 +12,8 @@ import pytest
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor
 from dask_onestep.families import NegativeBinomial, Tweedie
-from dask_onestep.storage import read_model, write_model
+from dask_onestep.storage import model_record, read_model, write_model
+from dask_onestep.storage.schema import check_record
 
 pytestmark = pytest.mark.usefixtures("threads")
 
@@ -105,6 +107,14 @@ def _spoilt(record, **changes):
     return record
 
 
+def _changed(record, part, **changes):
+    return record | {part: record[part] | changes}
+
+
+def _coefficient(record, **changes):
+    return record | {"coefficients": [record["coefficients"][0] | changes, *record["coefficients"][1:]]}
+
+
 HOSTILE = {
     "a formula that writes": lambda r: _spoilt(r, formula="y ~ x + Q(open('canary', 'w'))"),
     "a response that writes": lambda r: _spoilt(r, formula="Q(open('canary', 'w')) ~ x"),
@@ -121,20 +131,117 @@ HOSTILE = {
     "a ragged covariance": lambda r: r | {"covariance": [[1.0], [1.0, 2.0]]},
     "words for numbers": lambda r: r | {"dispersion": "open('canary', 'w')"},
     "nothing to predict with": lambda r: r | {"predictor": {}},
+    "an integer beyond any double": lambda r: r | {"dispersion": 10**400},
+    "an infinite number": lambda r: r | {"dispersion": float("inf")},
+    "a negative dispersion": lambda r: r | {"dispersion": -1.0},
+    "coefficients in another order": lambda r: r | {"coefficients": r["coefficients"][::-1]},
+    "columns in another order": lambda r: _changed(r, "predictor", columns=r["predictor"]["columns"][::-1]),
+    "an infinite coefficient": lambda r: _coefficient(r, coef=float("inf")),
+    "a huge coefficient": lambda r: _coefficient(r, coef=10**400),
+    "a coefficient that is true": lambda r: _coefficient(r, coef=True),
+    "a coefficient in words": lambda r: _coefficient(r, coef="1.0"),
+    "coefficients of another type": lambda r: r | {"coefficients": {"name": "x"}},
+    "a covariance with a column too many": lambda r: r | {"covariance": [[*row, 0.0] for row in r["covariance"]]},
+    "a covariance of words": lambda r: r | {"covariance": [["a"] * len(row) for row in r["covariance"]]},
+    "no rows": lambda r: r | {"n_samples": -5},
+    "half a row": lambda r: r | {"n_samples": 1.5},
+    "classes of lists": lambda r: r | {"classes": [["a"], ["b"]]},
+    "200,000 levels": lambda r: _spoilt(r, levels=[[f"g{number}" for number in range(200_000)]]),
+    "9,000 levels of few columns": lambda r: _spoilt(r, levels=[[f"g{number}" for number in range(9_000)]]),
+    "an interaction of few columns": lambda r: _spoilt(r, formula="y ~ x + g + C(x):g"),
+    "a product of levels": lambda r: _spoilt(
+        r, formula="y ~ x + g:h", factors=["g", "h"], levels=[["a", "b", "c", "d"], ["a", "b", "c", "d"]]
+    ),
+    "levels of lists": lambda r: _spoilt(r, levels=[[["a"], ["b"]]]),
+    "a state of words": lambda r: _spoilt(r, state={"pairs": [["x", {"array": ["a"]}]]}),
+    "a formula without end": lambda r: _spoilt(r, formula="y ~ x + " + "g + " * 100_000 + "g"),
+    "a response that is a number": lambda r: _changed(r, "predictor", response=3),
+    "features that do not count": lambda r: _changed(r, "predictor", n_features=-1),
+    "a predictor of another type": lambda r: r | {"predictor": [1]},
+    "warnings of another type": lambda r: r | {"warnings": 3},
     "another schema": lambda r: r | {"schema": "dask_onestep.model/2"},
     "a list": lambda r: [r],
 }
 
 
-@pytest.mark.parametrize("spoil", HOSTILE.values(), ids=HOSTILE)
-def test_json_runs_nothing_and_is_checked(tmp_path, monkeypatch, spoil):
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """A model's record, and how to write it changed, with or without a digest of its own."""
     monkeypatch.chdir(tmp_path)
     write_model(GLMRegressor(formula="y ~ x + g").fit(table()), "model.json")
-    record = json.loads((tmp_path / "model.json").read_text())
-    (tmp_path / "model.json").write_text(json.dumps(spoil(record)))
+
+    def write(changed, *, digest):
+        changed = {name: value for name, value in changed.items() if digest or name != "digest"}
+        (tmp_path / "model.json").write_text(json.dumps(changed))
+
+    return json.loads((tmp_path / "model.json").read_text()), write
+
+
+@pytest.mark.parametrize("spoil", HOSTILE.values(), ids=HOSTILE)
+def test_json_runs_nothing_and_is_checked(tmp_path, kept, spoil):
+    record, write = kept
+    changed = spoil(record)
+    if isinstance(changed, dict):
+        write(changed, digest=False)  # whoever means harm leaves it out
+    else:
+        (tmp_path / "model.json").write_text(json.dumps(changed))
     with pytest.raises(ValueError, match=r"model\.json holds no model"):
         read_model("model.json")
     assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
+
+
+def test_numbers_beyond_any_double_are_refused(tmp_path, kept):
+    text = (tmp_path / "model.json").read_text()
+    value = json.dumps(kept[0]["coefficients"][1]["coef"])
+    for large in ("1e999", "-1e999", "Infinity", "NaN", "1" + "0" * 400, "9" * 5000):
+        (tmp_path / "model.json").write_text(text.replace(value, large))
+        with pytest.raises(ValueError, match=r"holds no model that can be read: the number .* is too large"):
+            read_model("model.json")
+
+
+def test_accidental_damage_is_found(kept):
+    record, write = kept
+    write(record, digest=True)
+    assert read_model("model.json").coef_[0] == record["coefficients"][1]["coef"]
+    for changed in (
+        _coefficient(record, coef=record["coefficients"][0]["coef"] + 1e-12),
+        record | {"n_samples": record["n_samples"] + 1},
+        {name: value for name, value in record.items() if name != "version"},
+    ):
+        write(changed, digest=True)
+        with pytest.raises(ValueError, match="digest does not match"):
+            read_model("model.json")
+        write(changed, digest=False)  # edited by hand
+        read_model("model.json")
+
+
+def test_a_file_too_large_is_not_read(kept, monkeypatch):
+    monkeypatch.setattr("dask_onestep.storage.models._MOST_BYTES", 1000)
+    with pytest.raises(ValueError, match="more than a model of 1,000 bytes"):
+        read_model("model.json")
+
+
+@pytest.mark.parametrize("name", ["none.json", "none.pkl"])
+def test_a_file_that_is_not_there_is_named(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match=f"^there is no file .*{name}$"):
+        read_model(str(tmp_path / name), trust_pickle=True)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", MODELS)
+def test_our_checks_agree_with_jsonschema(name):
+    estimator, y = MODELS[name]
+    taken = [y] if y else ["y"]
+    record = model_record(estimator.fit(table()[[*(c for c in COLUMNS if c != y), *taken]], y))
+    schema = json.loads(files("dask_onestep").joinpath("model.schema.json").read_text())
+    changes = [{}, {"n_samples": 2.5}, {"n_samples": -1}, {"level": "a"}, {"cov_type": "none"}, {"levels": {"x": 3}}]
+    changes += [{"classes": [None]}, {"coefficients": [{}]}, {"covariance": [[True]]}, {"predictor": {}}]
+    for change in changes:
+        changed = record | change
+        valid = jsonschema.Draft202012Validator(schema).is_valid(changed)
+        assert valid is (not change)
+        with nullcontext() if valid else pytest.raises(ValueError, match=r"is |has |missing"):
+            check_record(changed)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "\x00", "NaN"])

@@ -126,6 +126,8 @@ def _say(kind: str, text: str) -> None:
 
 def _one_line(error: BaseException | str) -> str:
     text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{error.filename}: {error.strerror}"  # without [Errno 2]
     if text.startswith(_OTHER_VALUES):
         text = _mismatch(text)
     if "support range requests" in text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.assembly import assemble
 from dask_onestep.kernels.designs.design import Design
+from dask_onestep.kernels.designs.parsing import parse
 from dask_onestep.kernels.designs.specification import specify_terms
 from dask_onestep.kernels.designs.table import plain_columns
 from dask_onestep.kernels.designs.terms import Factor, Terms, column_terms, formula_terms
@@ -78,11 +80,25 @@ def read_design(record: Mapping[str, Any]) -> Design:
     levels = tuple(
         (by_name[name], pd.Index(values)) for name, values in zip(record["factors"], record["levels"], strict=True)
     )
+    _check_width(terms, levels, len(record["names"]))
     spec = None if record["state"] is None else _specification(terms, levels, decode_state(record["state"]))
     design = assemble(terms, levels, spec)
     if design.names != tuple(record["names"]):
         raise ValueError(f"formula={terms.formula!r} does not give the columns {record['names']}.")
     return design
+
+
+def _check_width(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], width: int) -> None:
+    """Raise if a term must have more columns than the model, before any memory is taken for them."""
+    least = {factor.name: len(index) - 1 for factor, index in levels}
+    products = [[factor.name] for factor in terms.factors]
+    if terms.formula is not None:
+        parsed = parse(terms.formula, terms.fit_intercept)
+        products = [[factor.expr for factor in term.factors] for term in getattr(parsed, "rhs", parsed)]
+    for product in products:
+        columns = math.prod(least.get(name, 1) for name in product)
+        if columns > width:
+            raise ValueError(f"the term {':'.join(product)} has {columns:,} columns, and the model {width:,}")
 
 
 def _specification(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], state: dict[str, Any]) -> Any:
@@ -143,6 +159,9 @@ def decode_state(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         if "array" in value:
-            return np.asarray(value["array"])
+            array = np.asarray(value["array"])
+            if array.dtype.kind not in "biuf":
+                raise ValueError("a transform's state has an array that is not of numbers")
+            return array
         return {decode_state(key): decode_state(part) for key, part in value["pairs"]}
     return [decode_state(part) for part in value] if isinstance(value, list) else value

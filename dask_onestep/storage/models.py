@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import pickle
@@ -26,10 +27,13 @@ from dask_onestep.links import LINKS, resolve_link
 from dask_onestep.methods import METHODS, Estimate, FitRecord, Inputs
 from dask_onestep.storage.designs import design_record, read_design
 from dask_onestep.storage.outputs import atomic_output
+from dask_onestep.storage.schema import check_record, parse_json
 
 __all__ = ["SCHEMA", "check_model_path", "model_record", "read_model", "write_model"]
 
 SCHEMA = "dask_onestep.model/1"
+# A file of JSON with the covariance of about 5,000 coefficients.
+_MOST_BYTES = 512 * 2**20
 
 
 def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
@@ -95,7 +99,15 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
         "warning_categories": [category.__name__ for category, _ in estimate.warnings],
         "predictor": _predictor(glm),
     }
-    return _plain(record)
+    plain = _plain(record)
+    return {**plain, "digest": _digest(plain)}
+
+
+def _digest(record: dict[str, Any]) -> str:
+    """Return the digest of a record's other values; it does not depend on how their text is laid out."""
+    values = {name: value for name, value in record.items() if name != "digest"}
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _predictor(glm: Any) -> dict[str, Any] | None:
@@ -262,7 +274,7 @@ def read_model(path: str, *, trust_pickle: bool = False) -> Any:
             "--trust-pickle (in Python, trust_pickle=True); a model kept as .json is data alone and predicts too."
         )
     try:
-        glm = pickle.loads(Path(path).read_bytes())
+        glm = pickle.loads(_content(path))
     except (pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
         raise ValueError(f"{path} holds no model that can be read: {error}") from error
     if not hasattr(glm, "estimate_"):
@@ -272,20 +284,35 @@ def read_model(path: str, *, trust_pickle: bool = False) -> Any:
 
 def _read_json(path: str) -> Any:
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        record = parse_json(_content(path).decode())
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path} holds no model that can be read: {error}.") from error
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         raise ValueError(f"{path} holds no model of the schema {SCHEMA}, which this version reads.")
-    if record.get("predictor") is None:
-        raise ValueError(
-            f"{path} can be read but not predict: its family, link or method is not the package's own, or a level is "
-            "neither word nor number. Write the model as .pkl."
-        )
     try:
-        return _estimator(record, record["predictor"])
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise ValueError(f"{path} holds no model that can be read: {error!r}") from error
+        check_record(record)
+        if "digest" in record and record["digest"] != _digest(record):
+            raise ValueError("its digest does not match, so that it was damaged or edited after it was written")
+        if record["predictor"] is not None:
+            return _estimator(record, record["predictor"])
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{path} holds no model that can be read: {error}.") from error
+    raise ValueError(
+        f"{path} can be read but not predict: its family, link or method is not the package's own, or a level is "
+        "neither a string nor a number. Write the model as .pkl."
+    )
+
+
+def _content(path: str) -> bytes:
+    """Return what a model's file holds, if it is there and not too large."""
+    place = Path(path)
+    if not place.is_file():
+        raise FileNotFoundError(f"there is no file {path}" + (", but a directory" if place.is_dir() else ""))
+    if (size := place.stat().st_size) > _MOST_BYTES:
+        raise ValueError(f"{path} has {size:,} bytes, more than a model of {_MOST_BYTES:,} bytes.")
+    return place.read_bytes()
 
 
 def _estimator(record: dict[str, Any], parts: dict[str, Any]) -> Any:
@@ -315,9 +342,7 @@ def _estimator(record: dict[str, Any], parts: dict[str, Any]) -> Any:
         parts["weight_type"],
         design=None if parts["design"] is None else read_design(parts["design"]),
     )
-    estimate = _estimate(record)
-    if len(estimate.coef) != len(model.names) or estimate.covariance.shape != (len(model.names),) * 2:
-        raise ValueError(f"{len(estimate.coef)} coefficients, and the columns want {len(model.names)}")
+    estimate = _estimate(record, model.names)
     glm.n_features_in_ = parts["n_features"]
     inputs = Inputs(parts["had_weight"], parts["had_offset"], tuple(parts["parts_in_frame"]), parts["response"])
     if parts["feature_names"] is not None:
@@ -325,7 +350,18 @@ def _estimator(record: dict[str, Any], parts: dict[str, Any]) -> Any:
     return attach(glm, FitRecord.of(model, estimate, inputs, record["method"], record["cov_type"]))
 
 
-def _estimate(record: dict[str, Any]) -> Estimate:
+def _estimate(record: dict[str, Any], names: tuple[str, ...]) -> Estimate:
+    """Return the estimate of a record, whose coefficients must be those of the model, in its order."""
+    found = [row["name"] for row in record["coefficients"]]
+    if found != list(names):
+        at = next((at for at, pair in enumerate(zip(found, names, strict=False)) if pair[0] != pair[1]), len(names))
+        raise ValueError(
+            f"it has {len(found)} coefficients and its model {len(names)}"
+            if len(found) != len(names)
+            else f"coefficient {at + 1} is {found[at]!r}, where its model has {names[at]!r}"
+        )
+    if {len(names)} != {len(record["covariance"]), *map(len, record["covariance"])}:
+        raise ValueError(f"its covariance is not of {len(names)} rows and columns")
     fields: dict[str, Any] = {
         name: _number(record[name]) for name in ("dispersion", "df_resid", "decrement", "loglik", "condition")
     }
