@@ -8,7 +8,6 @@ import warnings
 from dataclasses import replace
 from typing import Any, Self
 
-import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
@@ -16,6 +15,8 @@ from dask_onestep._version import __version__
 from dask_onestep.choices import unknown_choice
 from dask_onestep.data.frames import frame_dtypes
 from dask_onestep.data.inputs import columns_named
+from dask_onestep.estimators.attributes import attach
+from dask_onestep.estimators.covariances import Covariances, check_groups
 from dask_onestep.estimators.design import specify
 from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.effects import AverageEffects
@@ -29,7 +30,7 @@ from dask_onestep.families import Family
 from dask_onestep.graph import apply, gather
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.terms import Terms
-from dask_onestep.kernels.likelihood.covariance import CLUSTERED, COV_TYPES
+from dask_onestep.kernels.likelihood.covariance import COV_TYPES
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Likelihood, Model
 from dask_onestep.links import LinkLike, resolve_link
@@ -50,7 +51,7 @@ _CHOICES = {
 }
 
 
-class GLMBase(Predicting, AverageEffects, Diagnostics, HypothesisTests, Reporting, BaseEstimator):
+class GLMBase(Predicting, AverageEffects, Diagnostics, HypothesisTests, Covariances, Reporting, BaseEstimator):
     """Fitting, predicting and keeping; a subclass says what y is."""
 
     _classifies = False
@@ -197,10 +198,7 @@ class GLMBase(Predicting, AverageEffects, Diagnostics, HypothesisTests, Reportin
     ) -> tuple[Any, Problem, Inputs, tuple[Terms, dict[str, Any]] | None]:
         method = resolve_method(self.method)
         self._require_response(y)
-        if (groups is not None) != (self.cov_type in CLUSTERED):
-            raise ValueError(
-                "groups= and cov_type='cluster' go together, and groups= and 'CRV3': one was given without the other."
-            )
+        check_groups(self.cov_type, groups)
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": groups}
         in_frame = tuple(part for part in (y, sample_weight, offset) if isinstance(part, str)) + columns_named(groups)
         data, terms = self._read(X, parts)
@@ -287,38 +285,3 @@ def _attach(estimator: Any, model: Model, estimate: Estimate, inputs: Inputs, re
     estimate = replace(estimate, n_passes=n_passes, warnings=(*remarks, *estimate.warnings))
     method = type(resolve_method(estimator.method)).__name__
     return attach(estimator, FitRecord.of(model, estimate, inputs, method, estimator.cov_type))
-
-
-def attach(estimator: Any, record: FitRecord) -> Any:
-    """Set what ``fit`` promises.
-
-    Parameters
-    ----------
-    estimator : GLMBase
-        The estimator; it is changed.
-    record : FitRecord
-        What was fitted, and what was found.
-
-    Returns
-    -------
-    GLMBase
-        The same estimator.
-    """
-    estimate, model = record.estimate, record.model
-    estimator.record_, estimator.estimate_, estimator.family_ = record, estimate, model.family
-    first = int(model.fit_intercept)
-    found = estimate.coef.copy()  # the record's own cannot be changed
-    coef, intercept = found[first:], found[0] if first else 0.0
-    if estimate.classes is not None:
-        estimator.classes_ = estimate.classes
-        rows = found.reshape(model.likelihood.n_predictors, -1)
-        coef, intercept = rows[:, first:], rows[:, 0] if first else np.zeros(len(rows))
-    estimator.coef_, estimator.intercept_ = coef, intercept
-    estimator.covariance_ = estimate.covariance
-    estimator.dispersion_ = estimate.dispersion
-    estimator.n_samples_ = estimate.n_samples
-    estimator.n_missing_ = estimate.n_missing
-    estimator.n_iter_ = estimate.n_iter
-    estimator.n_passes_ = estimate.n_passes
-    estimator.decrement_ = estimate.decrement
-    return estimator

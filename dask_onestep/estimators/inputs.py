@@ -128,11 +128,20 @@ class Reading:
             if name in given and had and given[name] is None:
                 raise ValueError(f"fit had {name}= and this call has not: pass it here too, for these rows.")
 
-    def _problem(self, X: Any, y: Any, sample_weight: Any, offset: Any, *, require_weights: bool = True) -> Problem:
+    def _problem(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        groups: Any = None,
+        *,
+        require_weights: bool = True,
+    ) -> Problem:
         """Return the fitted model beside data, labels to be encoded by the classes of the fit."""
         check_is_fitted(self)
         self._require(offset=offset, **({"sample_weight": sample_weight} if require_weights else {}))
-        return self._beside(self._data(X, {"y": y, "weights": sample_weight, "offset": offset, "groups": None}))
+        return self._beside(self._data(X, {"y": y, "weights": sample_weight, "offset": offset, "groups": groups}))
 
     def _beside(self, data: Data) -> Problem:
         """Return the fitted model with data that were brought to its form."""

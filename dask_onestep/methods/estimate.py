@@ -72,6 +72,8 @@ class Estimate:
         Number of clusters of each grouping, of a covariance with clusters.
     clusters : Clusters or None
         Scores and informations of each cluster, of "CRV3" with one grouping, within a bound of memory.
+    basis : Basis or None
+        The columns that a QR made orthogonal, of a fit that solved by them.
     pilot : PilotRecord or None
         The pilot rows with their keys.  An estimator keeps them in its ``record_``, and here None.
 
@@ -110,6 +112,7 @@ class Estimate:
     sums_estimated: bool = False
     n_clusters: tuple[int, ...] = ()
     clusters: Clusters | None = field(default=None, repr=False)
+    basis: Basis | None = field(default=None, repr=False)
     pilot: PilotRecord | None = field(default=None, repr=False)
 
     @property
@@ -137,4 +140,4 @@ class Estimate:
         changed |= {name: basis.covariance(getattr(self, name)) for name in self._covariances}
         changed["sums"] = None if self.sums is None else basis.moments(self.sums)
         changed["clusters"] = None  # of columns that are not the design's
-        return replace(self, **changed, solver="qr", condition=basis.condition)
+        return replace(self, **changed, solver="qr", condition=basis.condition, basis=basis)

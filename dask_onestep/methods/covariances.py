@@ -1,0 +1,122 @@
+"""Another covariance of coefficients that are known: from a fit's record where that suffices, otherwise by one pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dask_onestep.exceptions import CovarianceWarning, DegreesOfFreedomWarning
+from dask_onestep.kernels.designs.parts import Block
+from dask_onestep.kernels.likelihood.covariance import LEVERAGED, ScoreProducts, score_products
+from dask_onestep.kernels.records import Findings, Moments
+from dask_onestep.kernels.rows.block import run_kernel
+from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.methods.conclusion import conclude
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.record import FitRecord
+from dask_onestep.methods.requests import Look, Plan
+
+__all__ = ["recovered", "with_covariance"]
+
+# Warnings that are of a covariance, and not of the coefficients.
+_OF_COVARIANCES = (CovarianceWarning, DegreesOfFreedomWarning)
+
+
+def recovered(record: FitRecord, cov_type: str) -> Estimate | None:
+    """Return a fit's estimate with another covariance, of no clusters, from its record; None if that takes the data.
+
+    Parameters
+    ----------
+    record : FitRecord
+        The fit.
+    cov_type : str
+        The covariance.
+
+    Returns
+    -------
+    Estimate or None
+        The sums suffice for "nonrobust", HC0 and HC1 for each other, and the rows where the pilot is all of them.
+    """
+    estimate, model, pilot = record.estimate, record.model, record.pilot
+    if cov_type == record.cov_type:
+        return estimate
+    if {cov_type, record.cov_type} == {"HC0", "HC1"}:
+        d = record.rank + round(0.0 if record.sums is None else record.sums.absorbed)
+        ratio = (estimate.df_resid + d) / estimate.df_resid if estimate.df_resid > 0 else np.nan
+        return replace(estimate, covariance=estimate.covariance * (ratio if cov_type == "HC1" else 1.0 / ratio))
+    if record.sums is None or estimate.basis is not None:
+        return None
+    if cov_type == "nonrobust":
+        return _concluded(record, cov_type, record.sums)
+    if pilot is None or not pilot.has_rows or len(pilot.keys) != record.n_samples:
+        return None
+    x = pilot.x if pilot.raw is None else pilot.raw
+    block = Block(x, pilot.y, pilot.weights, pilot.offset)
+    bread = np.nan_to_num(factorize(record.sums.information, intercept=model.has_intercept).inverse())
+    arguments = np.nan_to_num(record.coef), cov_type, bread
+    products = run_kernel(block, score_products, model, estimate.classes, arguments)
+    return None if isinstance(products, Findings) else _concluded(record, cov_type, products)
+
+
+def with_covariance(problem: Problem, record: FitRecord) -> Plan:
+    """Return the plan of a fit's estimate with the covariance that a problem asks for: one pass.
+
+    One more for the leverages of "HC2" and "HC3" where the record has no information of the columns used, and where
+    clusters are very many.
+
+    Parameters
+    ----------
+    problem : Problem
+        The fitted model on the data of the fit.
+    record : FitRecord
+        The fit.
+
+    Returns
+    -------
+    Plan
+        It returns an `Estimate`.
+    """
+    model, basis, sums = problem.model, record.estimate.basis, record.sums
+    coef = np.nan_to_num(record.coef)
+    if basis is not None:
+        problem = replace(problem, model=replace(model, basis=basis))
+        coef, sums = basis.orthogonal(coef), None
+    if problem.cov_type == "nonrobust":
+        return _concluded(record, "nonrobust", (yield Look((yield from problem.moments(coef)))), problem)
+    bread = None
+    if problem.cov_type in LEVERAGED:
+        if sums is None:
+            sums = yield Look((yield from problem.moments(coef)))
+        bread = np.nan_to_num(factorize(sums.information, intercept=problem.model.has_intercept).inverse())
+    products = yield Look((yield from problem.score_products(coef, bread)))
+    return _concluded(record, problem.cov_type, products, problem)
+
+
+def _concluded(
+    record: FitRecord, cov_type: str, at: Moments | ScoreProducts, problem: Problem | None = None
+) -> Estimate:
+    """Return the estimate with what follows from sums at its coefficients, without warnings of its own covariance."""
+    estimate = record.estimate
+    model = record.model if problem is None else problem.model
+    coef = np.zeros(len(model.names))
+    fields: dict[str, Any] = conclude(model, cov_type, coef, at, n_samples=estimate.n_samples)
+    said = tuple(each for each in fields.pop("warnings") if issubclass(each[0], _OF_COVARIANCES))
+    found = Estimate(**fields)
+    if estimate.basis is not None:
+        found = found.of_columns(estimate.basis)
+    kept = tuple(each for each in estimate.warnings if not issubclass(each[0], _OF_COVARIANCES))
+    changed: dict[str, Any] = {
+        name: getattr(found, name) for name in ("covariance", "dispersion", "df_resid", "n_clusters", "clusters")
+    }
+    if problem is not None:  # all rows were read at the coefficients
+        changed |= {name: getattr(found, name) for name in ("sums", "loglik")}
+        changed |= {"sums_estimated": False, "loglik_estimated": False, "decrement": _decrement(problem, at)}
+    return replace(estimate, **changed, warnings=(*kept, *said))
+
+
+def _decrement(problem: Problem, at: Moments | ScoreProducts) -> float:
+    sums = at.moments if isinstance(at, ScoreProducts) else at
+    return factorize(sums.information, intercept=problem.model.has_intercept).decrement(sums.score)
