@@ -343,3 +343,49 @@ def test_a_command_line_that_cannot_be_read_is_exit_code_two():
 def test_tables_are_lazy_and_of_any_kind(folder):
     assert len(read_table([str(folder / "*.parquet")])) == 900
     assert len(read_table([f"file://{folder}/all.csv"])) == 900
+
+
+def test_effects_are_those_of_the_estimator(folder):
+    model = folder / "model.json"
+    formula = "delayed ~ bs(dep_time, df=4) + distance * origin"
+    run("fit", formula, *parts(folder), "--family", "binomial", "--missing", "drop", "--output", model)
+    glm, frame = read_model(str(model)), pd.read_csv(folder / "all.csv")
+    calls = {
+        ("--by", "origin"): glm.avg_slopes(frame, by="origin"),
+        ("--kind", "comparisons", "--variable", "origin", "--comparison", "ratio"): glm.avg_comparisons(
+            frame, "origin", comparison="ratio"
+        ),
+        ("--kind", "predictions", "--by", "origin", "--by", "status", "--level", "0.9"): glm.avg_predictions(
+            frame, by=["origin", "status"], level=0.9
+        ),
+    }
+    for options, expected in calls.items():
+        result = run("effects", model, *parts(folder), *options, "--quiet")
+        assert result.exit_code == 0, result.output
+        head, *lines = result.stdout.splitlines()
+        ends = ["[0.05", "0.95]"] if "--level" in options else ["[0.025", "0.975]"]
+        assert head.split()[-4:] == ["z", "P>|z|", *ends]
+        assert len(lines) == len(expected)
+        for line, row in zip(lines, expected.itertuples(), strict=True):
+            estimate, std_err = (float(cell) for cell in line.split()[-6:-4])
+            assert abs(estimate - row.estimate) <= 0.01 * row.std_err
+            assert abs(std_err - row.std_err) <= 0.01 * row.std_err
+            assert line.startswith(row.term)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--by", "nowhere"], "no file has.*nowhere|nowhere"),
+        (["--variable", "nowhere"], "'nowhere' is not a variable of the model; must be one of distance"),
+        (["--kind", "odds"], "--kind odds is not known; must be one of slopes, comparisons, predictions"),
+        (["--comparison", "ratio"], "--comparison is not an option of --kind slopes"),
+    ],
+)
+def test_effects_that_cannot_be_had_are_one_line(folder, options, text):
+    model = folder / "model.json"
+    run("fit", "delayed ~ distance", *parts(folder), "--family", "binomial", "--output", model)
+    result = run("effects", model, *parts(folder), *options)
+    assert result.exit_code == 1
+    assert re.search(text, result.stderr)
+    assert len(result.stderr.splitlines()) <= 2

@@ -8,6 +8,7 @@ import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import statsmodels.api as sm
 from scipy import sparse, stats
@@ -477,3 +478,21 @@ def test_aliased_columns_have_no_effect_of_their_own(quiet):
     found = GLMRegressor("poisson", method="mle").fit(both, y).avg_predictions(both)
     expected = GLMRegressor("poisson", method="mle").fit(x, y).avg_predictions(x)
     np.testing.assert_allclose(found[NUMBERS], expected[NUMBERS], rtol=1e-8)
+
+
+def test_files_and_arrow_tables_have_the_same_effects(tmp_path):
+    frame = mixed()
+    frame[:500].to_parquet(tmp_path / "0.parquet")
+    frame[500:].to_parquet(tmp_path / "1.parquet")
+    path = str(tmp_path / "*.parquet")
+    glm = GLMRegressor("poisson", formula="count ~ bs(x, df=4) * kind", method="mle").fit(frame)
+    expected = glm.avg_slopes(frame, "x", by=["site", "kind"])
+    for data in (path, pa.Table.from_pandas(frame)):
+        found = glm.avg_slopes(data, "x", by=["site", "kind"])
+        np.testing.assert_allclose(found[NUMBERS], expected[NUMBERS], rtol=1e-9)
+    plain = GLMRegressor("poisson", method="mle").fit(frame[["x", "z"]], frame["count"])
+    several = plain.avg_predictions(frame[["x", "z", "site", "flag"]], by=["site", "flag"])
+    found = plain.avg_predictions(path, by=["site", "flag"])
+    pd.testing.assert_frame_equal(found, several, rtol=1e-9)
+    with pytest.raises(ValueError, match="by='q' is neither a column of X, x, z, kind"):
+        glm.avg_slopes(path, by="q")

@@ -15,7 +15,14 @@ from support import chunked
 from dask_onestep import MLE, AverageLasso, DebiasedLasso, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.datasets import make_glm
 from dask_onestep.exceptions import CoverageWarning
-from dask_onestep.plots import BlocksDisplay, CoefficientDisplay, PilotSizeDisplay, RegularizationDisplay
+from dask_onestep.plots import (
+    BlocksDisplay,
+    CoefficientDisplay,
+    EffectsDisplay,
+    PilotSizeDisplay,
+    PredictionsDisplay,
+    RegularizationDisplay,
+)
 
 matplotlib.use("Agg")
 
@@ -236,3 +243,53 @@ def test_what_has_no_score_in_any_block_is_not_drawn():
     display = BlocksDisplay.from_estimator(GLMRegressor("poisson", method="mle").fit(X, Y), X, Y)
     assert display.values.columns.tolist() == ["intercept", "x0", "x1", "x2", "x3"]
     assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["x0", "x1"]
+
+
+def by_kind(seed=0, rows=600):
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"x": rng.uniform(0, 5, rows), "kind": rng.choice(["a", "b", "c"], rows)})
+    frame["site"] = rng.choice(["n", "s"], rows)
+    frame["y"] = rng.poisson(np.exp(0.2 + 0.2 * frame["x"] * (frame["kind"] != "b"))).astype(float)
+    return frame, GLMRegressor("poisson", formula="y ~ x * kind", method="mle").fit(frame)
+
+
+def test_effects_are_drawn_as_the_table_has_them():
+    frame, glm = by_kind()
+    display = EffectsDisplay.from_estimator(glm, frame, by="site", level=0.9)
+    labels = [label.get_text() for label in display.ax_.get_yticklabels()]
+    assert labels == ["x: dY/dX", "kind: b - a", "kind: c - a"]
+    assert display.ax_.get_legend().get_title().get_text() == "site"
+    table = glm.avg_slopes(frame, by="site", level=0.9)
+    for (points, ends), (_, rows) in zip(drawn(display), table.groupby("site"), strict=True):
+        np.testing.assert_allclose(points, rows["estimate"])
+        np.testing.assert_allclose(ends, rows[["ci_lower", "ci_upper"]])
+    ratios = EffectsDisplay.from_estimator(glm, frame, "kind", kind="comparisons", comparison="ratio")
+    assert ratios.ax_.get_lines()[0].get_xdata()[0] == 1.0
+    with pytest.raises(ValueError, match="Unknown kind 'odds'; must be one of 'slopes', 'comparisons'"):
+        EffectsDisplay.from_estimator(glm, frame, kind="odds")
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_predictions_are_drawn_against_a_column_and_by_another(lazy):
+    frame, glm = by_kind()
+    data = dd.from_pandas(frame, npartitions=3) if lazy else frame
+    display = PredictionsDisplay.from_estimator(glm, data, "x", "kind", values=5)
+    grid = np.linspace(frame["x"].min(), frame["x"].max(), 5)
+    for line, kind in zip(display.ax_.get_lines(), "abc", strict=True):
+        rows = frame[frame["kind"] == kind]
+        np.testing.assert_allclose(line.get_xdata(), grid)
+        np.testing.assert_allclose(line.get_ydata(), [glm.predict(rows.assign(x=at)).mean() for at in grid])
+    shown = PredictionsDisplay.from_estimator(glm, data, "kind")
+    assert [label.get_text() for label in shown.ax_.get_xticklabels()] == ["a", "b", "c"]
+    means = [glm.predict(frame.assign(kind=kind)).mean() for kind in "abc"]
+    np.testing.assert_allclose(shown.table["estimate"], means)
+    with pytest.raises(ValueError, match="'q' is not a variable of the model; must be one of x, kind"):
+        PredictionsDisplay.from_estimator(glm, data, "q")
+
+
+def test_predictions_of_an_array_are_drawn_between_its_extremes():
+    x, _, X, lazy_y = poisson()
+    glm = GLMRegressor("poisson").fit(X, lazy_y)
+    for data in (X, x, x.tolist()):
+        table = PredictionsDisplay.from_estimator(glm, data, "x1", values=2).table
+        np.testing.assert_allclose(table["value"], [x[:, 1].min(), x[:, 1].max()])

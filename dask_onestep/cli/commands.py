@@ -15,6 +15,7 @@ from dask_onestep.cli.console import (
     one_line_errors,
     one_line_warnings,
     same_columns,
+    show_effects,
     show_model,
     show_text,
 )
@@ -190,6 +191,51 @@ def predict(
             else:
                 predicted = glm.predict(table, offset=offset).to_frame(name="mean")
             write_predictions(predicted, output, overwrite=overwrite, verbose=not quiet)
+
+
+@app.command(epilog="Example: dask-onestep effects model.json flights/*.parquet --by carrier")
+def effects(
+    model: Annotated[str, typer.Argument(help="A model that fit --output wrote.")],
+    files: Files,
+    variable: Annotated[
+        list[str] | None, typer.Option(help="A column; may be repeated. By default all that the model reads.")
+    ] = None,
+    by: Annotated[list[str] | None, typer.Option(help="Averages by this column or term; may be repeated.")] = None,
+    kind: Annotated[str, typer.Option(help="slopes, comparisons or predictions.")] = "slopes",
+    comparison: Annotated[
+        str, typer.Option(help="Of comparisons: difference, ratio, lnratio, lift, oddsratio or lnoddsratio.")
+    ] = "difference",
+    sample: Annotated[str, typer.Option(help="fixed, or random: whether the rows are a sample.")] = "fixed",
+    weights: Weights = None,
+    offset: Offset = None,
+    level: Level = 0.95,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Read a .pkl, which can run any code: only your own.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print average effects on the response: slopes of numeric columns, comparisons of factors; one pass."""
+    with one_line_errors(), computing_on(scheduler, workers):
+        glm = read_model(model, trust_pickle=trust_pickle).set_params(verbose=not quiet)
+        methods = {"slopes": glm.avg_slopes, "comparisons": glm.avg_comparisons, "predictions": glm.avg_predictions}
+        if kind not in methods:
+            raise ValueError(f"--kind {kind} is not known; must be one of {', '.join(methods)}.")
+        if comparison != "difference" and kind != "comparisons":
+            raise ValueError(f"--comparison is not an option of --kind {kind}; use --kind comparisons.")
+        options = {"comparison": comparison} if kind == "comparisons" else {}
+        design = glm.record_.design
+        terms = () if design is None else design.terms.factors
+        named = {factor.name for factor in terms} | set(getattr(glm, "feature_names_in_", ()))
+        others = [name for name in (*(by or ()), weights, offset) if name is not None and name not in named]
+        columns = [*getattr(glm, "feature_names_in_", ()), *others]
+        table = open_table(files)
+        with same_columns(table, files, columns), one_line_warnings():
+            found = methods[kind](
+                table, variable, by, level=level, sample=sample, sample_weight=weights, offset=offset, **options
+            )
+        show_effects(found, level)
 
 
 @app.command(epilog="Example: dask-onestep demo")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import typer
 from distributed import KilledWorker
 from distributed.comm import CommClosedError
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dask_onestep.data.files import FileTable
+from dask_onestep.inference.summaries import format_coefficients
 from dask_onestep.storage.tables import unlike_file
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "one_line_errors",
     "one_line_warnings",
     "same_columns",
+    "show_effects",
     "show_model",
     "show_text",
     "show_warning",
@@ -107,6 +110,18 @@ def show_model(glm: Any, level: float) -> None:
     summary = glm.summary(level=level)
     facts = tuple((name, value) for name, value in summary.facts if name != "time")
     typer.echo(replace(summary, facts=facts, notes=()).to_text())
+
+
+def show_effects(table: pd.DataFrame, level: float) -> None:
+    """Print a table of average effects, names on the left and numbers aligned."""
+    first = table.columns.get_loc("estimate")
+    heads, rows = format_coefficients(table.iloc[:, first:].reset_index(drop=True), level)
+    names = [column for column in table.columns[:first] if table[column].astype(str).any()]
+    left = [[name, *table[name].astype(str)] for name in names]
+    right = list(zip(("estimate", *heads[2:]), *(row.cells for row in rows), strict=True))
+    columns = [(max(map(len, cells)), cells, "<") for cells in left] + [(max(map(len, c)), c, ">") for c in right]
+    for line in zip(*([f"{cell:{side}{width}}" for cell in cells] for width, cells, side in columns), strict=True):
+        typer.echo("  ".join(line).rstrip())
 
 
 def show_text(text: str) -> None:

@@ -14,7 +14,7 @@ from dask_onestep.choices import listed, suggestion
 from dask_onestep.kernels.designs.expressions import hold_times, numbers_among
 from dask_onestep.kernels.designs.terms import Terms, column_terms, formula_terms, is_numeric, times_refused
 
-__all__ = ["cut_frame", "frame_dtypes", "infer_kinds", "is_frame", "packed_columns", "pick_columns", "read_terms"]
+__all__ = ["cut_frame", "frame_dtypes", "infer_kinds", "is_frame", "pick_columns", "read_terms"]
 
 _LOOKED_AT = 1000  # rows, from the first, that tell what a column of objects holds
 
@@ -224,32 +224,6 @@ def cut_frame(x: pd.DataFrame | pd.Series, rows: int) -> tuple[Any, tuple[int, .
     """
     pieces = [x.iloc[start : start + rows] for start in range(0, max(len(x), 1), rows)]
     return dd.from_map(_as_is, pieces, meta=x.iloc[:0]), tuple(map(len, pieces))
-
-
-def packed_columns(x: Any, columns: Sequence[str]) -> Any:
-    """Return a column of a table, or several as one of tuples.
-
-    Parameters
-    ----------
-    x : dask DataFrame or DataFrame
-        The table.
-    columns : sequence of str
-        Its columns.
-
-    Returns
-    -------
-    dask Series or Series
-        One value, or one tuple, for each row.
-    """
-    if len(columns) == 1:
-        return x[columns[0]]
-    if isinstance(x, pd.DataFrame):
-        return _tuples(x[list(columns)])
-    return x[list(columns)].map_partitions(_tuples, meta=pd.Series([], dtype=object))
-
-
-def _tuples(frame: pd.DataFrame) -> pd.Series:
-    return pd.Series(list(frame.itertuples(index=False, name=None)), index=frame.index, dtype=object)
 
 
 def _as_is(piece: Any) -> Any:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from dask_onestep.data.frames import frame_dtypes, is_frame, packed_columns
+from dask_onestep.data.files import is_in_files, open_table
+from dask_onestep.data.frames import frame_dtypes, is_frame
 from dask_onestep.data.inputs import Data
 from dask_onestep.estimators.inputs import Reading
 from dask_onestep.inference.effects import (
@@ -253,14 +254,11 @@ class AverageEffects(Reading):
             raise ValueError(f"by={reserved[0]!r} is the name of a column of the result. Rename the column of X.")
         read = (*self._columns(), *self._terms())
         others = tuple(dict.fromkeys(name for name in by if name not in read))
-        if others and (absent := [name for name in others if not is_frame(X) or name not in X.columns]):
-            columns = ", ".join(map(str, X.columns if is_frame(X) else self._columns()))
+        X = open_table(X) if is_in_files(X) else X
+        if others and (absent := [name for name in others if name not in _column_names(X)]):
+            columns = ", ".join(_column_names(X) or self._columns())
             raise ValueError(f"by={absent[0]!r} is neither a column of X, {columns}, nor a term of the formula.")
-        parts = {"y": None, "weights": sample_weight, "offset": offset, "groups": None}
-        if others:
-            parts["groups"] = packed_columns(X, others)
-            named = [part for part in (sample_weight, offset) if isinstance(part, str)]
-            X = X if self.formula is not None else X.drop(columns=[name for name in others if name not in named])
+        parts = {"y": None, "weights": sample_weight, "offset": offset, "groups": list(others) or None}
         return self._data(X, parts, response=False), (by, others)
 
     def _require_covariance(self) -> None:
@@ -330,6 +328,11 @@ class AverageEffects(Reading):
 
 
 _PROBABILITIES = ("binomial", "multinomial")
+
+
+def _column_names(X: Any) -> tuple[str, ...]:
+    """Return the names of a table's columns; none of an array."""
+    return tuple(map(str, getattr(X, "column_names", getattr(X, "columns", ()))))
 
 
 def _as_mapping(variables: Any, what: str, known: Mapping[str, Variable]) -> dict[Variable, Any]:

@@ -5,7 +5,15 @@ They need matplotlib (extra ``plots``), which is imported when something is draw
 
 from dask_onestep.plots.blocks import BlocksDisplay
 from dask_onestep.plots.coefficients import CoefficientDisplay
+from dask_onestep.plots.effects import EffectsDisplay, PredictionsDisplay
 from dask_onestep.plots.pilot_size import PilotSizeDisplay
 from dask_onestep.plots.regularization import RegularizationDisplay
 
-__all__ = ["BlocksDisplay", "CoefficientDisplay", "PilotSizeDisplay", "RegularizationDisplay"]
+__all__ = [
+    "BlocksDisplay",
+    "CoefficientDisplay",
+    "EffectsDisplay",
+    "PilotSizeDisplay",
+    "PredictionsDisplay",
+    "RegularizationDisplay",
+]

@@ -369,8 +369,8 @@ def _by_values(block: Block, model: Model, by: tuple[str, ...], others: tuple[st
     if len(others) == 1:
         beside = {others[0]: block.groups}
     elif others:
-        rows = pd.DataFrame(list(block.groups), columns=range(len(others)))
-        beside = {name: rows[number] for number, name in enumerate(others)}
+        records = pd.DataFrame(block.groups)
+        beside = {name: records.iloc[:, number] for number, name in enumerate(others)}
     values = {}
     for number, name in enumerate(by):
         if name in beside:
