@@ -31,6 +31,7 @@ from scipy import stats
 from benchmarks.origin import commit
 from dask_onestep import GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.datasets import make_glm
+from dask_onestep.families import NegativeBinomial
 
 LEVEL = 0.95
 CHANCE = 0.001
@@ -91,7 +92,8 @@ def settings(pilot_size: int | str) -> list[Setting]:
     paper = OneStep(pilot_size=pilot_size, pilot_bytes=1, steps=1, correction=None)
 
     def line(name: str, family: str, link: str | None = None, phi: float = 1.0, **options: Any) -> Setting:
-        estimator = GLMRegressor(family, link, **{"method": method} | options)
+        law = NegativeBinomial(alpha=1.0) if family == "negative-binomial" else family
+        estimator = GLMRegressor(law, link, **{"method": method} | options)
         return Setting(name, estimator, partial(draw_glm, family, link, phi))
 
     return [

@@ -275,6 +275,8 @@ def _penalties(alpha: Any, p: int) -> np.ndarray:
 
 
 def _model(data: Data, coef: Any, family: str | Family, link: str | LinkLike | None) -> tuple[Model, np.ndarray]:
+    if getattr(family, "alpha", family) in ("negative-binomial", "estimate"):
+        raise ValueError(f"family={family!r} has no alpha here: give it, family=NegativeBinomial(alpha=...).")
     law, p = resolve_family(family), len(data.columns)
     coef = np.asarray(coef, dtype=np.float64)
     if coef.shape not in ((p,), (p + 1,)):

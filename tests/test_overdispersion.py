@@ -1,17 +1,22 @@
 """The negative binomial's α, estimated: against statsmodels' own negative binomial."""
 
+import warnings
+
+import dask.array as da
 import numpy as np
 import pytest
 import statsmodels.api as sm
 from oracle import blocks, simulate, weights_for
 
-from dask_onestep import MLE, GLMRegressor, OneStep
+from dask_onestep import MLE, GLMRegressor, OneStep, moments
+from dask_onestep.exceptions import OverdispersionWarning
 from dask_onestep.families import NegativeBinomial, Poisson
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.overdispersion import alpha_sums, with_alpha
 from dask_onestep.links import LINKS
+from dask_onestep.storage import read_model, write_model
 
 ESTIMATED = NegativeBinomial(alpha="estimate")
 
@@ -95,5 +100,85 @@ def test_what_it_refuses():
     x, y, _ = simulate("poisson", "log")
     with pytest.raises(ValueError, match="or 'estimate'"):
         NegativeBinomial(alpha="auto")
-    with pytest.raises(ValueError, match="must look between passes"):
-        GLMRegressor(ESTIMATED).fit_delayed(*blocks(x, y))
+    for family in (ESTIMATED, "negative-binomial"):
+        with pytest.raises(ValueError, match=r"must look between passes.*NegativeBinomial\(alpha=\.\.\.\)"):
+            GLMRegressor(family).fit_delayed(*blocks(x, y))
+        with pytest.raises(ValueError, match="has no alpha here"):
+            moments(*blocks(x, y), np.zeros(x.shape[1] + 1), family=family)
+
+
+def test_the_name_estimates_alpha():
+    x, y = simulated()
+    named, object_ = (GLMRegressor(family, method=MLE()).fit(x, y) for family in ("negative-binomial", ESTIMATED))
+    assert named.family_ == object_.family_
+    np.testing.assert_array_equal(named.covariance_, object_.covariance_)
+    # Standard errors of counts that are Poisson's are Poisson's: with alpha = 1 they were 72 % too wide.
+    rng = np.random.default_rng(3)
+    y = rng.poisson(np.exp(1.2 + 0.3 * x[:, 0])).astype(float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OverdispersionWarning)  # alpha may end at the boundary
+        wide = GLMRegressor("negative-binomial", method=MLE()).fit(x, y)
+    poisson = GLMRegressor("poisson", method=MLE()).fit(x, y)
+    np.testing.assert_allclose(np.diag(wide.covariance_), np.diag(poisson.covariance_), rtol=0.1)
+
+
+@pytest.mark.parametrize("method", [MLE(), OneStep(), OneStep(pilot_size=300)], ids=str)
+def test_alpha_has_a_standard_error_and_is_counted(method):
+    x, y = simulated()
+    glm = GLMRegressor("negative-binomial", method=method).fit(x, y)
+    coef, alpha, _ = oracle(x, y)
+    full = sm.NegativeBinomial(y, sm.add_constant(x)).fit(disp=0, maxiter=200)
+
+    def score(value):
+        return (full.model.loglike(np.r_[coef, value + 1e-4]) - full.model.loglike(np.r_[coef, value - 1e-4])) / 2e-4
+
+    # As R's glm.nb: observed information of theta = 1 / alpha at fixed means, which at the maximum is that of alpha.
+    information = -(score(alpha + 1e-3) - score(alpha - 1e-3)) / 2e-3
+    tolerance = 1e-4 if method.__class__ is MLE or method.pilot_size == "auto" else 0.05
+    np.testing.assert_allclose(glm.family_.alpha_std_err, 1 / np.sqrt(information), rtol=tolerance)
+    np.testing.assert_allclose(glm.family_.alpha_std_err, full.bse[-1], rtol=0.05)
+    fit = glm.fit_statistics(x, y)
+    np.testing.assert_allclose([fit.aic, fit.bic], [full.aic, full.bic], rtol=1e-6)
+    facts = dict(glm.summary().facts)
+    assert facts["alpha"] == f"{glm.family_.alpha:.4g} (std err {glm.family_.alpha_std_err:.2g})"
+    assert dict(glm.summary(x, y).facts)["AIC"] == f"{fit.aic:,.2f}"
+    aic = next(value for name, value in facts.items() if name.startswith("AIC"))
+    np.testing.assert_allclose(float(aic.replace(",", "")), full.aic, atol=0.5)
+
+
+def test_alpha_that_is_given_is_not_counted_and_is_shown():
+    x, y = simulated()
+    glm = GLMRegressor(NegativeBinomial(0.5), method=MLE()).fit(x, y)
+    theirs = sm.GLM(y, sm.add_constant(x), sm.families.NegativeBinomial(alpha=0.5)).fit()
+    np.testing.assert_allclose(glm.fit_statistics(x, y).aic, theirs.aic, rtol=1e-8)
+    assert dict(glm.summary().facts)["alpha"] == "0.5"
+    assert dict(GLMRegressor("tweedie", method=MLE()).fit(x, y).summary().facts)["power"] == "1.5"
+
+
+def test_restricted_fits_hold_alpha():
+    x, y = simulated()
+    glm = GLMRegressor("negative-binomial", method=MLE()).fit(x, y)
+    test = glm.likelihood_ratio_test(x, y, null={"x1": 0.0})
+    family = sm.families.NegativeBinomial(alpha=glm.family_.alpha)
+    full, null = (sm.GLM(y, sm.add_constant(part), family).fit(tol=1e-12) for part in (x, x[:, :1]))
+    np.testing.assert_allclose(test.statistic, 2 * (full.llf - null.llf), rtol=1e-6)
+
+
+def test_alpha_takes_passes_of_its_own(loads):
+    rows = loads.array()
+    counts = da.floor(6 * abs(rows[:, 1])) + 3 * (rows[:, 2] > 1)
+    for method, most in ((OneStep(), 2), (OneStep(pilot_size=80), 8), (MLE(), 30)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            glm = GLMRegressor("negative-binomial", method=method).fit(rows[:, 3:], counts)
+        assert set(loads.per_block()) == {glm.n_passes_}
+        assert glm.n_passes_ <= most
+
+
+def test_a_saved_model_keeps_it(tmp_path):
+    x, y = simulated()
+    glm = GLMRegressor("negative-binomial", method=MLE()).fit(x, y)
+    write_model(glm, str(tmp_path / "model.json"))
+    read = read_model(str(tmp_path / "model.json"))
+    assert read.family_ == glm.family_
+    assert read.fit_statistics(x, y).aic == glm.fit_statistics(x, y).aic

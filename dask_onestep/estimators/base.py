@@ -186,7 +186,10 @@ class GLMBase(Predicting, AverageEffects, Diagnostics, HypothesisTests, Covarian
         method, problem, inputs, table = fitted._prepare(X, y, sample_weight, offset, groups, lazy=True)
         problem, remarks = run(problem, fitted._specified(problem, table)).value
         if wants_alpha(problem):
-            raise ValueError("fit_delayed: alpha='estimate' must look between passes; use fit, or give alpha.")
+            raise ValueError(
+                "fit_delayed: to estimate alpha, as family='negative-binomial' does, a fit must look between passes. "
+                "Use fit, or give alpha: family=NegativeBinomial(alpha=...)."
+            )
         if problem.solver == "qr":
             raise ValueError("fit_delayed: solver='qr' must look at the columns before the first step; use fit.")
         found = run(problem, solved(problem, method))

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.base import GLMBase
 from dask_onestep.estimators.inputs import total_of
-from dask_onestep.families import Family, is_statsmodels_family, resolve_family
+from dask_onestep.families import Family, NegativeBinomial, is_statsmodels_family, resolve_family
 from dask_onestep.kernels.likelihood.statistics import deviance_sums
 from dask_onestep.kernels.model import Likelihood
 from dask_onestep.methods import Inputs, Problem
@@ -29,6 +29,8 @@ class GLMRegressor(RegressorMixin, GLMBase):
     family : str or object, default="gaussian"
         "gaussian", "binomial", "poisson", "gamma", "inverse-gaussian", "negative-binomial", "tweedie",
         an object of `dask_onestep.families`, one of statsmodels' families, or a likelihood of one's own.
+        "negative-binomial" estimates α, as R's ``glm.nb`` does, which takes passes of its own (see Notes);
+        ``NegativeBinomial(alpha=0.5)`` has it given.  "tweedie" has the power 1.5.
     link : str, object or None, default=None
         "identity", "log", "logit", "probit", "cloglog", "inverse", "inverse-squared", "sqrt", or an object
         with the functions ``link``, ``inverse`` and ``inverse_derivative``, or a statsmodels link.  None is
@@ -68,7 +70,7 @@ class GLMRegressor(RegressorMixin, GLMBase):
     dispersion_ : float
         φ̂.
     family_ : Family
-        The family, with a parameter of its own that was estimated.
+        The family, with a parameter of its own that was estimated, and its standard error.
     n_samples_, n_missing_ : int
         Rows used, and rows dropped.
     n_iter_ : int
@@ -86,6 +88,10 @@ class GLMRegressor(RegressorMixin, GLMBase):
 
     Notes
     -----
+    Estimating α of the negative binomial takes passes before those of the method: one where the method's pilot
+    is all rows, as by default of a small table; otherwise the pilot's and one for each Newton step over all
+    rows, usually two to four.  Restricted fits, as of `likelihood_ratio_test`, hold α at its estimate.
+
     Of a DataFrame, columns that are not numbers are treatment-coded, the first level being the
     reference.  A formula (grammar: formulaic's) codes them as it says.  Either way the design is
     specified once and applied in every block: the levels are those of the whole data, read in one
@@ -132,6 +138,8 @@ class GLMRegressor(RegressorMixin, GLMBase):
         self.verbose = verbose
 
     def _family(self) -> Family:
+        if isinstance(self.family, str) and self.family == NegativeBinomial.name:
+            return NegativeBinomial(alpha="estimate")
         return resolve_family(self.family)
 
     def _likelihood(self) -> Likelihood:

@@ -229,6 +229,7 @@ def _facts(record: FitRecord, link: str, seconds: float) -> list[tuple[str, str]
         ("rows", f"{estimate.n_samples:,}"),
         ("rows dropped", f"{estimate.n_missing:,}"),
         ("family", record.model.family.name),
+        *((name, _parameter(value, error)) for name, value, error in record.model.family.parameters),
         ("link", link),
         ("covariance", record.cov_type),
         ("dispersion", f"{estimate.dispersion:.4g}"),
@@ -246,13 +247,18 @@ def _facts(record: FitRecord, link: str, seconds: float) -> list[tuple[str, str]
     return facts
 
 
+def _parameter(value: float, error: float | None) -> str:
+    """Return a parameter of the family, with its standard error if it was estimated."""
+    return f"{value:.4g}" if error is None else f"{value:.4g} (std err {error:.2g})"
+
+
 def _likelihood_facts(record: FitRecord) -> list[tuple[str, str]]:
     """Return the log-likelihood and AIC that a fit left, and whether they are extrapolated from the pilot rows."""
     estimate = record.estimate
     if record.model.family.has_dispersion:  # inside the fit φ is 1, so that this is not the log-likelihood
         return []
     kind = " (estimated)" if estimate.loglik_estimated else ""
-    aic = 2.0 * record.rank - 2.0 * estimate.loglik
+    aic = 2.0 * (record.rank + record.model.family.n_estimated) - 2.0 * estimate.loglik
     return [(f"log-likelihood{kind}", _decimal(estimate.loglik)), (f"AIC{kind}", _decimal(aic))]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -45,6 +45,16 @@ class Family:
     natural_link: ClassVar[str | None] = None
     has_dispersion: ClassVar[bool]
     support: ClassVar[str]
+
+    @property
+    def parameters(self) -> tuple[tuple[str, Any, float | None], ...]:
+        """The family's parameters of its own: name, value, and standard error, None of one that was given."""
+        return ()
+
+    @property
+    def n_estimated(self) -> int:
+        """How many of them were estimated with the coefficients, which information criteria count."""
+        return sum(error is not None for _, _, error in self.parameters)
 
     def variance(self, mean: np.ndarray) -> np.ndarray:
         """Return V(μ)."""

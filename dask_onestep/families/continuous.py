@@ -152,6 +152,10 @@ class Tweedie(Family):
         if not 1 < self.power < 2:
             raise ValueError(f"Tweedie(power={self.power!r}): power must lie strictly between 1 and 2.")
 
+    @property
+    def parameters(self):
+        return (("power", self.power, None),)
+
     def variance(self, mean):
         return mean**self.power
 

@@ -119,7 +119,10 @@ class NegativeBinomial(Family):
     ----------
     alpha : float or "estimate"
         The overdispersion α > 0, fixed; or to be estimated by maximum likelihood with the coefficients,
-        after which the estimator's ``family_`` has it.
+        after which the estimator's ``family_`` has it.  ``GLMRegressor("negative-binomial")`` estimates it.
+    alpha_std_err : float or None
+        The standard error of an α that was estimated, for which information criteria count one parameter more; NaN at
+        the boundary of its range.
 
     Raises
     ------
@@ -134,6 +137,7 @@ class NegativeBinomial(Family):
     """
 
     alpha: Any = 1.0
+    alpha_std_err: float | None = None
 
     name = "negative-binomial"
     default_link = "log"
@@ -145,6 +149,10 @@ class NegativeBinomial(Family):
             return
         if isinstance(self.alpha, str) or not (np.isfinite(self.alpha) and self.alpha > 0):
             raise ValueError(f"NegativeBinomial(alpha={self.alpha!r}): alpha must be a positive number, or 'estimate'.")
+
+    @property
+    def parameters(self):
+        return (("alpha", self.alpha, self.alpha_std_err),)
 
     def variance(self, mean):
         return mean + self.alpha * np.square(mean)

@@ -35,9 +35,10 @@ class FitStatistics:
     scale : float
         φ̂ of the fit.
     aic : float
-        −2 llf + 2d; like statsmodels', it does not count φ.
+        −2 llf + 2d; like statsmodels', it does not count φ.  An estimated α of the negative binomial counts as one
+        more, as in R's ``glm.nb``.
     bic : float
-        −2 llf + d log N.
+        −2 llf + d log N, d as for `aic`.
     mcfadden : float
         1 − llf/llnull.
     cox_snell : float
@@ -126,6 +127,7 @@ def finish(model: Model, sums: FitSums, rank: int, dispersion: float) -> FitStat
     llf = sums.loglik
     if model.quadratic:
         llf += sums.deviance / (2.0 * dispersion) - n / 2.0 * (1.0 + np.log(sums.deviance / (n * dispersion)))
+    estimated = rank + model.family.n_estimated
     cox_snell = float(-np.expm1(2.0 * (null - llf) / n))
     return FitStatistics(
         nobs=n,
@@ -137,8 +139,8 @@ def finish(model: Model, sums: FitSums, rank: int, dispersion: float) -> FitStat
         null_deviance=null_deviance,
         pearson_chi2=sums.pearson,
         scale=dispersion,
-        aic=-2.0 * llf + 2.0 * rank,
-        bic=-2.0 * llf + rank * float(np.log(n)),
+        aic=-2.0 * llf + 2.0 * estimated,
+        bic=-2.0 * llf + estimated * float(np.log(n)),
         mcfadden=1.0 - llf / null,
         cox_snell=cox_snell,
         nagelkerke=float(cox_snell / -np.expm1(2.0 * null / n)),

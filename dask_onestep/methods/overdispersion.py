@@ -43,7 +43,8 @@ def wants_alpha(problem: Problem) -> bool:
 def with_alpha_estimated(problem: Problem, method: Any) -> Plan:
     """Return the plan that estimates α, and the problem with that α, which a method then takes as known.
 
-    α̂ and β̂ are independent in the limit.
+    α̂ and β̂ are independent in the limit.  The standard error of α̂ is that of the observed information, as R's `glm.nb`
+    has it.
 
     Parameters
     ----------
@@ -65,18 +66,20 @@ def with_alpha_estimated(problem: Problem, method: Any) -> Plan:
     size, seed = getattr(method, "pilot_size", "auto"), seed_of(getattr(method, "random_state", 0))
     whole, hold = method.whole(problem) if isinstance(method, OneStep) else (0, 0)
     sample, _ = yield from draw_sample(problem, size, seed, whole=whole, hold=hold)
-    point, exact = yield Look(problem.apply(pilot_alpha, sample, problem.model, name="pilot-alpha"))
+    point, curvature, exact = yield Look(problem.apply(pilot_alpha, sample, problem.model, name="pilot-alpha"))
     if not exact:
-        point = yield from _ascended(problem, method, point)
-    found = replace(problem, model=with_alpha(problem.model, float(point[-1])))
-    if not at_bound(point):
+        point, curvature = yield from _ascended(problem, method, point)
+    ended = at_bound(point)
+    error = np.nan if ended else float(np.exp(-point[-1]) / np.sqrt(curvature))
+    found = replace(problem, model=with_alpha(problem.model, float(point[-1]), error))
+    if not ended:
         return found, ()
     text = "alpha ended at the edge of its range: y is not overdispersed; use family='poisson'."
     return found, ((OverdispersionWarning, text),)
 
 
 def _ascended(problem: Problem, method: Any, start: np.ndarray) -> Plan:
-    """Return β and t after Newton steps over all rows."""
+    """Return β and t after Newton steps over all rows, and −∂²ℓ/∂t² where the last one began."""
     near = isinstance(method, OneStep) and method.steps == "auto"
     most = method.max_iter if isinstance(method, MLE) else MAX_STEPS if near else 1
     rule = AlphaNewton(problem.model.has_intercept, getattr(method, "tol", 1e-16), _NEAR if near else _SHORT)
@@ -85,4 +88,4 @@ def _ascended(problem: Problem, method: Any, start: np.ndarray) -> Plan:
     while most > 1 and ascent.climbing:
         sums = yield Look((yield problem.total(alpha_sums, ascent.proposal, name="alpha")))
         ascent = ascent.observe(sums.joint)
-    return ascent.coef if ascent.stopped else ascent.proposal
+    return ascent.coef if ascent.stopped else ascent.proposal, float(ascent.sums.information[-1, -1])

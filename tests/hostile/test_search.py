@@ -31,6 +31,7 @@ from dask_onestep import (
     Pilot,
     Surrogate,
 )
+from dask_onestep.families import NegativeBinomial
 
 OWN_WARNINGS = (UserWarning, ConvergenceWarning)
 CHUNK_FREE = {
@@ -185,7 +186,9 @@ def ends(problem, sizes, form):
         model = GLMClassifier(method=method, **options)
     else:
         link = "log" if problem["family"] in ("gamma", "inverse-gaussian") else None
-        model = GLMRegressor(problem["family"], link, method=method, **options)
+        # Estimating alpha has errors of its own, on counts that are not overdispersed.
+        family = NegativeBinomial(alpha=1.0) if problem["family"] == "negative-binomial" else problem["family"]
+        model = GLMRegressor(family, link, method=method, **options)
     x, parts = arguments(problem, sizes, form)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

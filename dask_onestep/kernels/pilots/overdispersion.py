@@ -100,7 +100,7 @@ def at_bound(point: np.ndarray) -> bool:
     return not low < point[-1] < high - _ROUNDED
 
 
-def with_alpha(model: Model, t: float) -> Model:
+def with_alpha(model: Model, t: float, std_err: float | None = None) -> Model:
     """Return the model with α = e⁻ᵗ.
 
     Parameters
@@ -109,13 +109,15 @@ def with_alpha(model: Model, t: float) -> Model:
         Of the negative-binomial family.
     t : float
         −log α.
+    std_err : float or None
+        Of α, once it is estimated.
 
     Returns
     -------
     Model
         The same, α a number.
     """
-    return _with_family(model, NegativeBinomial(float(np.exp(-t))))
+    return _with_family(model, NegativeBinomial(float(np.exp(-t)), std_err))
 
 
 def _with_family(model: Model, family: Family) -> Model:
@@ -154,7 +156,7 @@ def alpha_sums(rows: Rows, model: Model, point: np.ndarray) -> AlphaSums:
     return AlphaSums(moments(rows, with_alpha(model, t), coef), score, -second)
 
 
-def pilot_alpha(sample: PilotSample, model: Model) -> tuple[np.ndarray, bool]:
+def pilot_alpha(sample: PilotSample, model: Model) -> tuple[np.ndarray, float, bool]:
     """Return the pilot rows' joint maximum-likelihood estimate of β and t, and whether it is that of all rows.
 
     Parameters
@@ -168,6 +170,8 @@ def pilot_alpha(sample: PilotSample, model: Model) -> tuple[np.ndarray, bool]:
     -------
     point : ndarray of shape (d + 1,)
         β and t.
+    curvature : float
+        −∂²ℓ/∂t² there.
     whole : bool
         Whether the pilot is all rows, and they have such an estimate.
     """
@@ -179,4 +183,4 @@ def pilot_alpha(sample: PilotSample, model: Model) -> tuple[np.ndarray, bool]:
 
     start = np.append(fit_rows(drawn, _with_family(model, Poisson())).coef, 0.0)
     found = climb(Ascent.begin(start, objective(start), AlphaNewton(model.has_intercept), 100), objective)
-    return found.coef, found.converged and len(drawn) == sample.n
+    return found.coef, float(found.sums.information[-1, -1]), found.converged and len(drawn) == sample.n
