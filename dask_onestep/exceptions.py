@@ -23,6 +23,7 @@ __all__ = [
     "SeparationWarning",
     "SmallPilotWarning",
     "StepWarning",
+    "UndefinedTermWarning",
     "UnlikePilotWarning",
     "with_pointer",
 ]
@@ -247,6 +248,19 @@ class RoughInverseWarning(FitWarning):
     """
 
     anchor = "rough-inverse"
+
+
+class UndefinedTermWarning(FitWarning):
+    """Rows were dropped on which a term of the formula is NaN or infinite, such as the logarithm of a negative number.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import UndefinedTermWarning
+    >>> UndefinedTermWarning.anchor
+    'undefined-terms'
+    """
+
+    anchor = "undefined-terms"
 
 
 class OverdispersionWarning(FitWarning):

@@ -11,8 +11,9 @@ import pytest
 import statsmodels.api as sm
 from sklearn.base import clone
 
-from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
+from dask_onestep import MLE, Average, GLMClassifier, GLMRegressor, OneStep, Pilot
 from dask_onestep.datasets import load_flights
+from dask_onestep.exceptions import UndefinedTermWarning
 
 formulaic = pytest.importorskip("formulaic")
 
@@ -152,9 +153,37 @@ def test_values_that_a_function_turns_into_gaps_are_named_or_dropped():
         np.errstate(all="ignore"),
     ):
         GLMRegressor("poisson", formula="y ~ log(x)").fit(data)
-    with np.errstate(all="ignore"):
+    with pytest.warns(UndefinedTermWarning, match=r"NaN or infinite there: log\(x\) \(2 rows\); 898 rows are left"):
         glm = GLMRegressor("poisson", formula="y ~ log(x)", missing="drop").fit(data)
     assert glm.n_missing_ == 2
+
+
+@pytest.mark.parametrize("method", [MLE(), MLE(start=None), OneStep(100), Average(), Pilot(200)])
+@pytest.mark.parametrize("lazy", [True, False])
+def test_rows_that_terms_turned_into_gaps_are_counted_by_term(method, lazy, quiet):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"a": rng.standard_normal(2000), "b": rng.standard_normal(2000), "w": rng.integers(0, 2, 2000)}
+    )
+    frame["y"] = np.exp(rng.standard_normal(2000))
+    frame.loc[:20, "a"] = np.nan
+    frame.loc[::100, "y"] = -1.0
+    data = dd.from_pandas(frame, npartitions=3) if lazy else frame
+    present = frame[(frame.w > 0) & frame.a.notna()]
+    counts = {
+        "np.log(a)": int((present.a <= 0).sum()),
+        "np.sqrt(b):np.log(a)": int(((present.a <= 0) | (present.b < 0)).sum()),
+        "np.log(y)": int((present.y <= 0).sum()),
+    }
+    glm = GLMRegressor(formula="np.log(y) ~ np.log(a) + np.sqrt(b):np.log(a)", method=method, missing="drop")
+    with pytest.warns(UndefinedTermWarning) as caught:
+        glm.fit(data, sample_weight="w")
+    (said,) = [str(each.message) for each in caught if each.category is UndefinedTermWarning]
+    for term, count in counts.items():
+        assert f"{term} ({count} rows)" in said, said
+    complete = (present.a > 0) & (present.b >= 0) & (present.y > 0)
+    assert (glm.n_samples_, type(glm.n_missing_)) == (complete.sum(), int)
+    assert sum("NaN or infinite there" in text for _, text in glm.estimate_.warnings) == 1
 
 
 def test_the_specification_travels_with_the_estimator():

@@ -39,7 +39,7 @@ def attach(estimator: Any, record: FitRecord) -> Any:
     estimator.covariance_ = estimate.covariance
     estimator.dispersion_ = estimate.dispersion
     estimator.n_samples_ = estimate.n_samples
-    estimator.n_missing_ = estimate.n_missing
+    estimator.n_missing_ = int(estimate.n_missing)
     estimator.n_iter_ = estimate.n_iter
     estimator.n_passes_ = estimate.n_passes
     estimator.decrement_ = estimate.decrement

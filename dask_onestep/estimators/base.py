@@ -24,6 +24,7 @@ from dask_onestep.estimators.hypothesis_tests import HypothesisTests
 from dask_onestep.estimators.inputs import response_name, scheduler_of
 from dask_onestep.estimators.memory import saying_how_to_rechunk
 from dask_onestep.estimators.predictions import Predicting
+from dask_onestep.estimators.remarks import undefined_terms
 from dask_onestep.estimators.tables import Reporting
 from dask_onestep.exceptions import with_pointer
 from dask_onestep.families import Family
@@ -130,7 +131,7 @@ class GLMBase(Predicting, AverageEffects, Diagnostics, HypothesisTests, Covarian
         model, estimate = outcome.value
         _attach(self, model, estimate, inputs, remarks, specified.n_passes + outcome.n_passes)
         self.fit_time_ = time.perf_counter() - began
-        for category, text in estimate.warnings:
+        for category, text in self.estimate_.warnings[len(remarks) :]:
             warnings.warn(with_pointer(category, text), category, stacklevel=2)
         return self
 
@@ -285,6 +286,7 @@ class GLMBase(Predicting, AverageEffects, Diagnostics, HypothesisTests, Covarian
 
 def _attach(estimator: Any, model: Model, estimate: Estimate, inputs: Inputs, remarks: tuple, n_passes: int) -> Any:
     """Set what ``fit`` promises, what was said before the method began among the warnings."""
-    estimate = replace(estimate, n_passes=n_passes, warnings=(*remarks, *estimate.warnings))
+    said = (*remarks, *undefined_terms(estimate), *estimate.warnings)
+    estimate = replace(estimate, n_passes=n_passes, warnings=said)
     method = type(resolve_method(estimator.method)).__name__
     return attach(estimator, FitRecord.of(model, estimate, inputs, method, estimator.cov_type))

@@ -1,14 +1,15 @@
-"""What is to be said of a table's categories before the model is fitted: one level only, or very many."""
+"""What is to be said of a table: of its categories before the model is fitted, of its rows afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dask_onestep.exceptions import AliasingWarning, ManyLevelsWarning
+from dask_onestep.exceptions import AliasingWarning, ManyLevelsWarning, UndefinedTermWarning
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.terms import Factor
+from dask_onestep.methods import Estimate
 
-__all__ = ["remarks"]
+__all__ = ["remarks", "undefined_terms"]
 
 # Levels of a column of words that nobody has called a category, from which on it may be something else.
 _MANY, _SEVERAL, _SHARE = 1_000, 50, 0.1
@@ -46,6 +47,30 @@ def remarks(design: Design, words: Sequence[Factor], n: int) -> tuple[tuple[type
             )
             said.append((ManyLevelsWarning, text))
     return tuple(said)
+
+
+def undefined_terms(estimate: Estimate) -> tuple[tuple[type[Warning], str], ...]:
+    """Return the warning that rows were dropped on which terms of the formula are not defined, if there are any.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        What was found.
+
+    Returns
+    -------
+    tuple of (type, str)
+        For `Estimate.warnings`.
+    """
+    undefined = getattr(estimate.n_missing, "undefined", {})
+    if not undefined:
+        return ()
+    terms = ", ".join(f"{term} ({count:,} row{'s' if count != 1 else ''})" for term, count in undefined.items())
+    text = (
+        f"Rows were dropped because terms of the formula are NaN or infinite there: {terms}; {estimate.n_samples:,} "
+        "rows are left. Select the rows before the fit, or use a transform that is defined for all, as np.log1p(x) is."
+    )
+    return ((UndefinedTermWarning, text),)
 
 
 def _without_column(design: Design, factor: Factor) -> bool:

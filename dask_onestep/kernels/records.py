@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 __all__ = [
+    "Dropped",
     "Failure",
     "Findings",
     "Joined",
@@ -185,6 +186,35 @@ class Findings:
         several = len(self.blocks) > 1 or self.more
         where = f"In block{'s' if several else ''} {', '.join(map(str, self.blocks))}{', …' if self.more else ''}."
         return " ".join([f"{'; '.join(lines)}.", *([where] if self.blocks else []), *cures])
+
+
+class Dropped(int):
+    """A number of rows that were dropped, which knows on how many of them each term of a formula is not defined.
+
+    Attributes
+    ----------
+    undefined : dict of str to int
+        Rows on which a term is NaN or infinite though its columns are not, by term.
+    """
+
+    undefined: dict[str, int]
+
+    def __new__(cls, count: int, undefined: dict[str, int]) -> Self:
+        """Return a count of rows, and of those on which terms are not defined."""
+        self = super().__new__(cls, count)
+        self.undefined = undefined
+        return self
+
+    def __add__(self, other: int) -> Dropped:
+        more = getattr(other, "undefined", {})
+        terms = dict.fromkeys((*self.undefined, *more))
+        undefined = {term: self.undefined.get(term, 0) + more.get(term, 0) for term in terms}
+        return Dropped(int(self) + int(other), undefined)
+
+    __radd__ = __add__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Dropped, (int(self), self.undefined)
 
 
 @dataclass(frozen=True, slots=True)

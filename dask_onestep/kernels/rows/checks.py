@@ -13,7 +13,7 @@ from dask_onestep.kernels.designs.parts import PARTS, Block, Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse
 from dask_onestep.kernels.designs.table import DROP, encoded, gaps, is_finite
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.records import Findings, RowCheck
+from dask_onestep.kernels.records import Dropped, Findings, RowCheck
 from dask_onestep.kernels.solve.threads import aligned
 
 __all__ = ["check_of", "inspect_columns", "oversized_columns", "rows_with_weight", "usable_rows"]
@@ -106,10 +106,25 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     if model.missing == "drop":
         usable = _complete_rows(rows)
         if not usable.all():
-            rows = replace(rows.take(usable), n_missing=n_missing + int((~usable).sum()))
+            dropped = Dropped(int((~usable).sum()), _undefined(rows.take(~usable), model))
+            rows = replace(rows.take(usable), n_missing=dropped + n_missing)
     if rows.y is None:
         return _found(block, "y was loaded as None", len(x), _LOAD)
     return _check_values(rows, model) or rows
+
+
+def _undefined(rows: Rows, model: Model) -> dict[str, int]:
+    """Return on how many rows each term of the formula is NaN or infinite, all columns of the table being complete."""
+    if model.design is None or model.design.spec is None:
+        return {}
+    counts = {}
+    for term, names in model.design.by_term.items():
+        at = [model.columns.index(name) for name in names]
+        counts[term] = int((~finite_rows(rows.x[:, at])).sum()) if at else 0
+    response = model.design.terms.response
+    if response is not None and response.source is not None and rows.y is not None:
+        counts[response.name] = int(gaps(rows.y).sum())
+    return {term: count for term, count in counts.items() if count}
 
 
 def rows_with_weight(block: Block) -> np.ndarray | Findings | None:
