@@ -292,7 +292,7 @@ def test_no_intercept_by_the_constructor():
 
 def test_what_does_not_fit_together():
     data = dd.from_pandas(table(), npartitions=2)
-    with pytest.raises(ValueError, match="y is the formula's left-hand side"):
+    with pytest.raises(ValueError, match="y is not the column 'y' of X"):
         GLMRegressor("poisson", formula="y ~ x").fit(data, "z")
     with pytest.raises(ValueError, match="pass y, or write formula"):
         GLMRegressor("poisson", formula="~ x").fit(data)
@@ -323,3 +323,152 @@ def test_a_design_is_specified_on_few_rows_and_its_states_on_many(monkeypatch):
     wanted = formulaic.model_matrix(formula, frame).rhs
     matrix = glm.record_.model.design.matrix(frame).toarray()
     np.testing.assert_allclose(matrix, wanted.drop(columns="Intercept"), atol=1e-12)
+
+
+def exposed(n=800):
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"x": rng.standard_normal(n), "time on": rng.integers(1, 40, n).astype("int8")})
+    frame["z"] = rng.standard_normal(n)
+    frame["y"] = rng.poisson(np.exp(0.3 * frame.x - 0.5) * frame["time on"])
+    return frame
+
+
+@pytest.mark.parametrize("method", [EXACT, OneStep()])
+@pytest.mark.parametrize("lazy", [True, False])
+def test_an_offset_of_the_formula_is_that_of_statsmodels(method, lazy):
+    frame = exposed()
+    log_time = np.log(frame["time on"].astype(float))
+    design = sm.add_constant(frame[["x"]])
+    expected = sm.GLM(frame.y, design, sm.families.Poisson(), offset=log_time).fit(tol=1e-14)
+    data = dd.from_pandas(frame, npartitions=3) if lazy else frame
+    glm = GLMRegressor("poisson", formula="y ~ x + offset(log(`time on`))", method=method).fit(data)
+    assert glm.coef_table().index.tolist() == ["intercept", "x"]
+    np.testing.assert_allclose(glm.coef_table()["coef"], expected.params, rtol=1e-6)
+    np.testing.assert_allclose(glm.coef_table()["std_err"], expected.bse, rtol=1e-4)
+    np.testing.assert_allclose(np.asarray(glm.predict(data)), expected.fittedvalues, rtol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(glm.residuals(data, kind="response")), expected.resid_response, rtol=1e-5, atol=1e-8
+    )
+    fit = glm.fit_statistics(data)
+    np.testing.assert_allclose(
+        [fit.deviance, fit.null_deviance], [expected.deviance, expected.null_deviance], rtol=1e-8
+    )
+    again = pickle.loads(pickle.dumps(glm))
+    np.testing.assert_array_equal(np.asarray(again.predict(data)), np.asarray(glm.predict(data)))
+
+
+def test_offsets_of_the_formula_and_of_the_call_are_added():
+    frame = exposed()
+    total = np.log(frame["time on"].astype(float)) + 0.1 * frame.z + 0.2 * frame.x
+    expected = sm.GLM(frame.y, sm.add_constant(frame[["x"]]), sm.families.Poisson(), offset=total).fit(tol=1e-14)
+    formula = "y ~ x + offset(log(`time on`)) + offset(0.1 * z)"
+    glm = GLMRegressor("poisson", formula=formula, method=EXACT).fit(frame, offset=0.2 * frame.x)
+    np.testing.assert_allclose(glm.coef_table()["coef"], expected.params, rtol=1e-8)
+    np.testing.assert_allclose(glm.predict(frame, offset=0.2 * frame.x), expected.fittedvalues, rtol=1e-8)
+
+
+def test_rows_without_an_offset_are_missing():
+    frame = exposed()
+    frame["time on"] = frame["time on"].astype(float)
+    frame.loc[:4, "time on"] = np.nan
+    frame.loc[5:6, "time on"] = 0.0
+    glm = GLMRegressor("poisson", formula="y ~ x + offset(log(`time on`))", missing="drop", method=EXACT)
+    with pytest.raises(ValueError, match=r"column time on \(5 rows\)"):
+        clone(glm).set_params(missing="raise").fit(frame)
+    with pytest.warns(UndefinedTermWarning, match=r"offset\(log\(`time on`\)\) \(2 rows\)"):
+        glm.fit(frame)
+    complete = frame.iloc[7:]
+    offset = np.log(complete["time on"])
+    expected = sm.GLM(complete.y, sm.add_constant(complete[["x"]]), sm.families.Poisson(), offset=offset).fit(tol=1e-14)
+    np.testing.assert_allclose(glm.coef_table()["coef"], expected.params, rtol=1e-8)
+    assert glm.n_missing_ == 7
+
+
+@pytest.mark.parametrize(
+    ("formula", "text"),
+    [
+        ("y ~ x:offset(z)", "an offset has no interactions"),
+        ("y ~ log(offset(z))", "is a term of its own"),
+        ("y ~ offset(x, z)", "of one argument"),
+        ("y ~ offset(scale(z))", "a column or a function of each row"),
+        ("y ~ offset(1)", "a column or a function of each row"),
+    ],
+)
+def test_offsets_that_are_no_terms_are_refused(formula, text):
+    with pytest.raises(ValueError, match=text):
+        GLMRegressor("poisson", formula=formula).fit(exposed())
+
+
+def test_more_than_two_classes_take_no_offset_of_a_formula():
+    frame = exposed().assign(label=np.tile(list("abcd"), 200))
+    with pytest.raises(ValueError, match="takes no offset"):
+        GLMClassifier(formula="label ~ x + offset(z)").fit(frame)
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_a_dot_is_every_other_column(lazy):
+    frame = exposed().rename(columns={"time on": "t"}).assign(w=1.0)
+    data = dd.from_pandas(frame, npartitions=2) if lazy else frame
+    glm = GLMRegressor("poisson", formula="y ~ . - t", method=EXACT).fit(data, sample_weight="w")
+    expected = GLMRegressor("poisson", formula="y ~ x + z", method=EXACT).fit(data)
+    pd.testing.assert_frame_equal(glm.coef_table(), expected.coef_table())
+    np.testing.assert_array_equal(np.asarray(glm.predict(data)), np.asarray(expected.predict(data)))
+
+
+@pytest.mark.parametrize(
+    ("coding", "formulaics"),
+    [
+        ("Treatment('b')", "contr.treatment(base='b')"),
+        ("Treatment(reference='b')", "contr.treatment('b')"),
+        ("Treatment", "contr.treatment"),
+        ("Sum", "contr.sum"),
+        ("Helmert()", "contr.helmert()"),
+        ("Diff", "contr.diff"),
+        ("Poly", "contr.poly"),
+    ],
+)
+def test_codings_may_be_called_as_patsy_calls_them(coding, formulaics):
+    frame = table()
+    one = GLMRegressor("poisson", formula=f"y ~ C(site, {coding})", method=EXACT).fit(frame)
+    other = GLMRegressor("poisson", formula=f"y ~ C(site, {formulaics})", method=EXACT).fit(frame)
+    np.testing.assert_array_equal(one.coef_, other.coef_)
+    np.testing.assert_array_equal(one.predict(frame), other.predict(frame))
+    if "'b'" in coding:
+        assert [name.rpartition("[T.")[2] for name in one.coef_table().index[1:]] == ["a]", "c]", "d]"]
+
+
+@pytest.mark.parametrize(
+    ("formula", "text"),
+    [
+        ("y ~ factor(site)", r"C\(g\) makes a category"),
+        ("y ~ as.factor(site)", r"is written C\(g\)"),
+        ("y ~ sqrt(x)", r"write np\.sqrt\(\.\.\.\)"),
+        ("y ~ log1p(x)", r"write np\.log1p"),
+        ("y ~ relevel(site, 'b')", r"C\(g, Treatment\('b'\)\)"),
+        ("cbind(y, z) ~ x", r"proportion s / \(s \+ f\).*sample_weight="),
+        ("y ~ np.where(x > 0, 1, 0)", r"I\(x > 0\)"),
+        ("y ~ log(a.b)", r"in backticks, as in log\(`a\.b`\)"),
+        ("y ~ C(site, Foo)", r"Foo is not a coding. Must be one of Treatment, Sum"),
+        ("y ~ Treatment('b')", r"is an argument of C"),
+        ("y ~ C(site, levels=['a', 'b'])", r"does not list the level '[cd]'.*Add it to levels="),
+    ],
+)
+def test_what_others_write_is_answered_by_what_is_written_here(formula, text):
+    with pytest.raises(ValueError, match=text):
+        GLMRegressor("poisson", formula=formula).fit(table())
+
+
+@pytest.mark.parametrize("formula", [None, "y ~ x + z", "y ~ x + C(z > 0)"])
+@pytest.mark.parametrize("method", [EXACT, OneStep()])
+def test_a_partition_that_lacks_a_column_is_an_error_that_names_it(formula, method):
+    frame = table()[["x", "z", "y"]]
+    parts = [frame.iloc[:300], frame.iloc[300:600].drop(columns="z"), frame.iloc[600:]]
+    data = dd.from_map(lambda part: part, parts, meta=frame.iloc[:0])
+    with pytest.raises(ValueError, match=r"artition lacks .*\['z'\].*fix the function that loads them"):
+        GLMRegressor("poisson", formula=formula, method=method).fit(data, None if formula else "y")
+
+
+def test_columns_whose_squares_underflow_are_named():
+    frame = table()
+    with pytest.raises(ValueError, match=r"too small to square in column z.*Multiply by a constant"):
+        GLMRegressor("poisson").fit(frame[["x", "z"]] * [1, 1e-160], frame.y)

@@ -9,6 +9,7 @@ pytest.importorskip("formulaic")
 import formulaic
 
 from dask_onestep.kernels.designs.grammar import columns_made
+from dask_onestep.kernels.designs.parsing import with_columns
 from dask_onestep.kernels.designs.terms import formula_terms
 
 NAMES = [f"a{number}" for number in range(13_000)]
@@ -35,7 +36,7 @@ TOO_MUCH = (
     ("y ~ (a+b+c+d+e+f+g)**7", "asks for 823,543 terms, more than 10,000"),
     ("(a+b)**40 ~ x", "terms, more than 10,000"),
     ("y ~ " + "*".join(NAMES[:14]), "asks for 16,383 terms, more than 10,000"),
-    ("y ~ " + "+".join(NAMES), "asks for 10,001 terms, more than 10,000"),
+    ("y ~ " + "+".join(NAMES), "asks for 13,000 terms, more than 10,000"),
     ("y ~ " + ":".join(NAMES[:3000]), "an interaction of 65 factors, more than 64"),
     ("y ~ " + "/".join(NAMES[:3000]), "an interaction of 65 factors, more than 64"),
 )
@@ -76,11 +77,47 @@ def test_what_it_may(formula, columns):
     assert len(formula_terms(formula, True).columns) == columns
 
 
-def test_a_dot_is_told_what_to_write():
+def test_a_dot_needs_a_table():
     for formula in ("y ~ .", "y ~ . - x", "y ~ x + (.)**2"):
-        with pytest.raises(ValueError, match=r"'\.' is not known here.*write the columns' names, as in") as raised:
+        with pytest.raises(ValueError, match=r"'\.' stands for the other columns of a table") as raised:
             formula_terms(formula, True)
         assert "context" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("formula", "terms"),
+    [
+        ("y ~ .", "y ~ (`x` + `a b` + `z.1`)"),
+        ("np.log(y + x) ~ .", "np.log(y + x) ~ (`a b` + `z.1`)"),
+        ("y ~ . - x", "y ~ (`x` + `a b` + `z.1`) - x"),
+        ("y ~ (.)**2 + z.1", "y ~ ((`x` + `a b` + `z.1`))**2 + z.1"),
+        ("y ~ x * .5", "y ~ x * .5"),
+        ("y ~ log(`z.1`)", "y ~ log(`z.1`)"),
+        ("~ .", "~ (`y` + `x` + `a b` + `z.1`)"),
+    ],
+)
+def test_a_dot_is_all_columns_but_those_on_the_left(formula, terms):
+    assert with_columns(formula, ["y", "x", "a b", "z.1"]) == terms
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "y ~ " + " + ".join(f"x{number}" for number in range(20_000)),
+        "y ~ " + "(" * 5000 + "x" + ")" * 5000,
+        "y ~ " + "log(" * 5000 + "x" + ")" * 5000,
+        "y ~ " + "x:" * 60_000 + "x",
+        "y ~ ." + "{" * 60,
+    ],
+)
+def test_long_and_deep_formulas_are_refused_before_they_are_read(formula, monkeypatch):
+    def never(*args, **kwargs):
+        raise AssertionError("the formula was read")
+
+    monkeypatch.setattr("dask_onestep.kernels.designs.parsing._tokens", never)
+    for read in (lambda: formula_terms(formula, True), lambda: with_columns(formula.replace("x", "."), ["x"])):
+        with pytest.raises(ValueError, match=r"^The formula, .*more than|at most 50"):
+            read()
 
 
 @pytest.mark.parametrize(

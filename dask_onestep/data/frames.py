@@ -12,6 +12,7 @@ from pandas.api.types import is_object_dtype
 
 from dask_onestep.choices import listed, suggestion
 from dask_onestep.kernels.designs.expressions import hold_times, numbers_among
+from dask_onestep.kernels.designs.parsing import with_columns
 from dask_onestep.kernels.designs.terms import Terms, column_terms, formula_terms, is_numeric, times_refused
 
 __all__ = ["cut_frame", "frame_dtypes", "infer_kinds", "is_frame", "pick_columns", "read_terms"]
@@ -35,7 +36,7 @@ def is_frame(x: Any) -> bool:
     return isinstance(x, (dd.DataFrame, pd.DataFrame))
 
 
-def read_terms(x: Any, formula: str | None, fit_intercept: bool) -> Terms | None:
+def read_terms(x: Any, formula: str | None, fit_intercept: bool, others: Collection[str] = ()) -> Terms | None:
     """Return what a model reads of a table, or None if its columns are numbers and covariates as they come.
 
     Parameters
@@ -46,6 +47,8 @@ def read_terms(x: Any, formula: str | None, fit_intercept: bool) -> Terms | None
         The formula.
     fit_intercept : bool
         Whether there is an intercept unless the formula says so.
+    others : collection of str
+        Columns that ``.`` in a formula does not stand for, since they are weights, offset or groups.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def read_terms(x: Any, formula: str | None, fit_intercept: bool) -> Terms | None
             raise TypeError(
                 f"formula= speaks of columns, and X is {type(x).__name__}: pass a DataFrame, pandas' or Dask's."
             )
-        terms = formula_terms(formula, fit_intercept)
+        terms = formula_terms(with_columns(formula, [str(c) for c in x.columns if str(c) not in others]), fit_intercept)
     response = terms.response.columns if terms.response is not None else ()
     names = {str(name) for name in x.columns}
     if missing := [name for name in (*terms.columns, *response) if name not in names]:

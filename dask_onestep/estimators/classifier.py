@@ -102,7 +102,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         """Return what stands in the way of more than two classes, and the cure; nothing if nothing does."""
         if getattr(problem.model.link, "name", None) != "logit":
             return f"With more the model is a multinomial logit, and link={self.link!r} has none: use link='logit'."
-        if inputs.had_offset:
+        if inputs.had_offset or problem.model.has_offset:
             return (
                 "A multinomial logit takes no offset, since one value a row cannot say to which classes it belongs: "
                 "drop offset=, or make it a column of X."

@@ -54,7 +54,9 @@ class Diagnostics:
         check_is_fitted(self)
         problem = self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
         estimate, rank = self.record_.estimate, self.record_.rank
-        sums = run(problem, _fit_sums(problem, estimate, with_offset=offset is not None)).value
+        sums = run(
+            problem, _fit_sums(problem, estimate, with_offset=offset is not None or problem.model.has_offset)
+        ).value
         return finish(problem.model, sums, rank, estimate.dispersion)
 
     def predict_interval(self, X: Any, level: float = 0.95, *, offset: Any = None) -> Any:

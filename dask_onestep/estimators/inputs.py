@@ -18,6 +18,7 @@ from dask_onestep.data.inputs import (
     as_frame,
     bring_together,
     column_names,
+    columns_named,
     in_memory,
     is_lazy,
     is_table,
@@ -27,6 +28,7 @@ from dask_onestep.data.inputs import (
 from dask_onestep.data.responses import join_response
 from dask_onestep.graph import gather
 from dask_onestep.kernels.designs.design import Design, column_levels
+from dask_onestep.kernels.designs.parsing import has_dot, with_columns
 from dask_onestep.kernels.designs.terms import Terms, formula_terms, is_numeric
 from dask_onestep.methods import FitRecord, Problem, Session
 
@@ -45,14 +47,17 @@ class Reading:
 
     def _read(self, X: Any, parts: dict[str, Any]) -> tuple[Data, Terms | None]:
         """Bring the data of ``fit`` together, and set the number and the names of its columns."""
+        named_parts = [part for part in parts.values() if isinstance(part, str)]
+        named_parts += columns_named(parts["groups"])
         refuse_other_order(X, parts)
-        read = formula_terms(self.formula, bool(self.fit_intercept)) if self.formula and is_table(X) else None
+        formula = None if self.formula is None or not is_table(X) or has_dot(self.formula) else self.formula
+        read = None if formula is None else formula_terms(formula, bool(self.fit_intercept))
         X, parts, lengths = as_frame(X, parts, read, None if read is None else _all_columns(read))
         X, parts = split_columns(X, parts, keep=self.formula is not None)
         X, parts = self._with_response(X, parts)
         named = column_names(X) if is_frame(X) or is_lazy(X) else None
         X = infer_kinds(X)
-        terms = read_terms(X, self.formula, bool(self.fit_intercept))
+        terms = read_terms(X, self.formula, bool(self.fit_intercept), named_parts)
         if terms is None and not is_lazy(X):
             least = 0 if self.fit_intercept else 1
             X = validate_data(
@@ -112,7 +117,8 @@ class Reading:
         """Return a frame with the response of the formula, where y was handed in too, and the parts without it."""
         if parts["y"] is None or self.formula is None or not is_frame(X):
             return X, parts
-        response = formula_terms(self.formula, bool(self.fit_intercept)).response
+        formula = with_columns(self.formula, column_names(X))
+        response = formula_terms(formula, bool(self.fit_intercept)).response
         if response is None:
             return X, parts
         return join_response(X, parts["y"], response), {**parts, "y": None}

@@ -1,4 +1,4 @@
-"""What an error says where a block was larger than memory."""
+"""What an error says where a block was larger than memory, or lacks a column."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["saying_how_to_rechunk"]
 
 @contextmanager
 def saying_how_to_rechunk(blocks: Blocks) -> Iterator[None]:
-    """Add to an error for want of memory how large the blocks are, and how to cut them.
+    """Say where memory is short how large blocks are and how to cut them; and which columns a partition lacks.
 
     Parameters
     ----------
@@ -23,6 +23,14 @@ def saying_how_to_rechunk(blocks: Blocks) -> Iterator[None]:
     """
     try:
         yield
+    except KeyError as error:
+        # Dask takes the columns of a model out of a partition before any code here sees it.
+        if not str(error).strip("\"'").endswith(("not in index", "not in index]", "not found in axis")):
+            raise
+        raise ValueError(
+            f"A partition lacks columns: {error.args[0]!s}. All partitions must have the columns that the frame's meta "
+            "declares; fix the function that loads them."
+        ) from error
     except (KilledWorker, MemoryError) as error:
         size = ""
         if blocks.lengths:

@@ -326,6 +326,11 @@ class Model:
         return {term: tuple(name for c in columns for name in self.by_regressor[c]) for term, columns in terms.items()}
 
     @property
+    def has_offset(self) -> bool:
+        """Whether the formula has an offset."""
+        return self.design is not None and bool(self.design.terms.offsets)
+
+    @property
     def natural(self) -> bool:
         """Whether y cancels from the observed information."""
         return self.likelihood.natural

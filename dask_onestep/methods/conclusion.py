@@ -15,6 +15,8 @@ from dask_onestep.kernels.solve.linear_algebra import factorize
 
 __all__ = ["aliasing", "coefficients", "conclude"]
 
+# Its inverse, a variance, and that times a dispersion, must stay within float64.
+_SMALLEST_INFORMATION = 1e-290
 _SHOWN = 20  # names that a warning lists
 
 
@@ -59,6 +61,7 @@ def conclude(
             "keeps inside the range."
         )
     factor = factorize(sums.information, intercept=model.has_intercept)
+    _refuse_tiny(sums, model)
     df_resid = degrees_of_freedom(sums, model, factor.rank)
     phi = dispersion(sums.pearson, df_resid)
     if isinstance(at, ScoreProducts):
@@ -96,6 +99,18 @@ def conclude(
         "df_resid": df_resid,
         "warnings": advice,
     }
+
+
+def _refuse_tiny(sums: Moments, model: Model) -> None:
+    """Raise if values of a column are so small that their squares, the information, leave the range of float64."""
+    diagonal = np.diag(sums.information)
+    tiny = (diagonal > 0) & (diagonal < _SMALLEST_INFORMATION)
+    if tiny.any():
+        names = _listed(list(compress(model.names, tiny)))
+        raise ValueError(
+            f"X has numbers too small to square in column {names}: standard errors overflow. Multiply by a constant "
+            "first, or standardize the columns."
+        )
 
 
 def aliasing(model: Model, kept: np.ndarray) -> tuple[tuple[type[Warning], str], ...]:

@@ -93,8 +93,8 @@ def _check_width(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], widt
     least = {factor.name: len(index) - 1 for factor, index in levels}
     products = [[factor.name] for factor in terms.factors]
     if terms.formula is not None:
-        parsed = parse(terms.formula, terms.fit_intercept)
-        products = [[factor.expr for factor in term.factors] for term in getattr(parsed, "rhs", parsed)]
+        right = parse(terms.formula, terms.fit_intercept).right
+        products = [[factor.expr for factor in term.factors] for term in right]
     for product in products:
         columns = math.prod(least.get(name, 1) for name in product)
         if columns > width:

@@ -97,6 +97,8 @@ class Design:
         parts = {name: getattr(block, name) for name in PARTS[1:]}
         if block.y is None and self.terms.response is not None:
             parts["y"] = self.terms.response.values(block.x)
+        if (offset := self.terms.offset(block.x)) is not None:
+            parts["offset"] = offset.to_numpy() + (0.0 if parts["offset"] is None else np.asarray(parts["offset"]))
         if whole:
             return matrix, parts, None
         if missing == "drop":
@@ -226,6 +228,11 @@ class Design:
             (example,) = factor.values(frame)[strange].iloc[:1].tolist()
             what = f"{factor.name} has a level that fit did not see, {example!r}"
             remedy = "Leave such rows out, or fit with that level."
+            if factor.levels is not None:
+                what, remedy = (
+                    f"{factor.name} does not list the level {example!r}",
+                    "Add it to levels=, or drop the rows.",
+                )
             if _kind(example) not in {*map(_kind, known.tolist())}:
                 remedy = f"Convert the column: fit saw levels of another kind, such as {known[-1:].tolist()}."
             found.append((what, int(strange.sum()), remedy))

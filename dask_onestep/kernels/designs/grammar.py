@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "CODINGS",
     "FUNCTIONS",
+    "OFFSET",
     "PARSING",
     "STATEFUL",
     "called",
@@ -37,7 +39,22 @@ STATEFUL = ("bs", "cc", "center", "cr", "cs", "poly", "scale", "standardize")
 FUNCTIONS: dict[str, Any] = {name: getattr(np, name) for name in ("log", "log2", "log10", "exp", "exp2")} | {
     "I": np.asarray
 }
-_CODINGS = ("diff", "helmert", "poly", "sum", "treatment")
+OFFSET = "offset"
+# Codings of a category as patsy calls them, with formulaic's names.
+CODINGS = {"Treatment": "treatment", "Sum": "sum", "Helmert": "helmert", "Diff": "diff", "Poly": "poly"}
+_CODINGS = tuple(CODINGS.values())
+# What R and other packages write, and how it is written here.
+_OURS = {
+    **dict.fromkeys(("factor", "as_factor", "as_categorical", "categorical", "ordered"), "C(g) makes a category"),
+    "relevel": "C(g, Treatment('b')) sets the reference level",
+    "cbind": "pass the proportion s / (s + f) as y and sample_weight= the number of trials, s + f",
+    "exposure": "write offset(log(exposure))",
+    "strata": "C(g) makes a category",
+    **dict.fromkeys(("ifelse", "where"), "a comparison counts as 0 and 1, as in I(x > 0)"),
+    **dict.fromkeys(("pow", "power"), "a power is **, as in I(x**2)"),
+    **dict.fromkeys(("ns", "s", "te"), "natural splines are cr(x, df=4), B-splines bs(x, df=4)"),
+    **dict.fromkeys(("Q", "q"), "put names of columns that are not identifiers in backticks"),
+}
 # No shift, whose result can be of any size, and no `@`, which sums over the rows of a block.
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.BitAnd, ast.BitOr, ast.BitXor)
 _GRAMMAR = (
@@ -58,6 +75,12 @@ _LONGEST = 1000
 # Text, which stays as it is, or a name in backticks; and the identifier that stands for such a name in a syntax tree.
 _QUOTED = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|`([^`]*)`""")
 _IDENTIFIER = re.compile(r"\b_quoted_((?:[0-9a-f]{2})*)_\b")
+
+
+_ALLOWED = (
+    f"Allowed are {', '.join(sorted([*FUNCTIONS, *STATEFUL, 'C', OFFSET]))}, and np.<function of each row>, since "
+    "blocks are evaluated one by one; prepare anything else as a column."
+)
 
 
 def checked(source: str, name: str) -> ast.Expression:
@@ -87,7 +110,7 @@ def checked(source: str, name: str) -> ast.Expression:
     except (SyntaxError, ValueError) as error:
         raise ValueError(
             f"{name!r} in the formula cannot be read: {error.args[0]}. Names of columns that are not identifiers are "
-            "put in backticks, as in log(`residual sugar`)."
+            "put in backticks, as in log(`residual sugar`); as.factor(g) is written C(g)."
         ) from error
     except (MemoryError, RecursionError) as error:
         raise ValueError(f"{name[:40]!r}… in the formula is nested too deeply to be read.") from error
@@ -98,7 +121,7 @@ def checked(source: str, name: str) -> ast.Expression:
         if isinstance(node, ast.Attribute):
             _check_attribute(node, name, is_called=id(node) in functions)
         elif isinstance(node, ast.Call):
-            _check_call(node, name)
+            _check_call(node, name, tree.body)
         elif isinstance(node, ast.BinOp):
             _check_arithmetic(node, name)
         elif isinstance(node, (ast.UnaryOp, ast.BoolOp, ast.Compare)):
@@ -184,10 +207,20 @@ def _check_attribute(node: ast.Attribute, name: str, *, is_called: bool) -> None
         return
     if module == "np" and is_called and _of_each_row(getattr(np, node.attr, None)):
         return
+    if module == "np" or is_called:
+        raise ValueError(f"{name!r} in the formula: {written(node)} is not allowed{_hint(node.attr)}. {_ALLOWED}")
     raise ValueError(
-        f"{name!r} in the formula: {written(node)} is not allowed. Of attributes there are np.<function of each "
-        f"row>(...) and contr.<{'|'.join(_CODINGS)}>."
+        f"{name!r} in the formula: {written(node)} is not allowed. If it is a column's name, put it in backticks, as "
+        f"in log(`{written(node)}`)."
     )
+
+
+def _hint(function: str) -> str:
+    """Return how the formula is to write a function of R, or of Python, that it does not know by this name."""
+    if function in _OURS:
+        return f": {_OURS[function]}"
+    own = {"abs": "abs", "log1p": "log1p", "round": "rint", "max": "maximum", "min": "minimum"}.get(function, function)
+    return f": write np.{own}(...)" if _of_each_row(getattr(np, own, None)) else ""
 
 
 def _of_each_row(function: Any) -> bool:
@@ -202,22 +235,25 @@ def _kinds(function: np.ufunc) -> str:
     return "".join(types.partition("->")[0] for types in function.types)
 
 
-def _check_call(node: ast.Call, name: str) -> None:
+def _check_call(node: ast.Call, name: str, within: ast.AST) -> None:
     """Raise if what is called is not in the lists, or is given more than its inputs."""
     if any(keyword.arg is None for keyword in node.keywords):
         raise ValueError(f"{name!r} in the formula: ** is not allowed, write the arguments.")
     function = None
     if isinstance(node.func, ast.Attribute):
+        _check_attribute(node.func, name, is_called=True)
         function = getattr(np, node.func.attr, None) if ast.unparse(node.func.value) == "np" else None
     elif called(node) in FUNCTIONS:
         function = FUNCTIONS[str(called(node))]
+    elif called(node) in CODINGS or called(node) == OFFSET:
+        _check_place(node, name, within)
     elif called(node) not in (*STATEFUL, "C"):
-        allowed = ", ".join(sorted([*FUNCTIONS, *STATEFUL, "C"]))
         raise ValueError(
-            f"{name!r} in the formula: {written(node.func)} is not allowed, since blocks are evaluated one by one. "
-            f"Allowed are {allowed}, and np.<function of each row>; prepare anything else as a column."
+            f"{name!r} in the formula: {written(node.func)} is not allowed{_hint(str(called(node)))}. {_ALLOWED}"
         )
-    elif called(node) != "C" and any(not _plain_word(inner) for inner in ast.walk(node)):
+    elif called(node) == "C":
+        _check_category(node, name)
+    elif any(not _plain_word(inner) for inner in ast.walk(node)):
         raise ValueError(f"{name!r} in the formula: words given to {called(node)} must be of letters and digits.")
     elif called(node) in STATEFUL:
         _check_transform(node, name)
@@ -225,6 +261,34 @@ def _check_call(node: ast.Call, name: str) -> None:
     # More would be `out`, which writes into a column, or `where`, which leaves rows undefined.
     if function is not None and (node.keywords or len(node.args) != inputs):
         raise ValueError(f"{name!r} in the formula: {written(node.func)} takes {inputs} argument(s), no options.")
+
+
+def _check_place(node: ast.Call, name: str, within: ast.AST) -> None:
+    """Raise if a coding is not an argument of ``C(...)``, or an offset is within anything else."""
+    if called(node) == OFFSET:
+        if node is not within or len(node.args) != 1 or node.keywords:
+            raise ValueError(f"{name!r} in the formula: offset(...) is a term of its own, of one argument.")
+        return
+    inside = called(within) == "C" and any(node is part for part in (*within.args[1:], *_values(within)))  # type: ignore[attr-defined]
+    if not inside:
+        raise ValueError(
+            f"{name!r} in the formula: {called(node)} is an argument of C(...), as in C(g, {called(node)}) or "
+            "C(g, Treatment('b'))."
+        )
+
+
+def _values(call: Any) -> list[ast.expr]:
+    return [keyword.value for keyword in call.keywords]
+
+
+def _check_category(node: ast.Call, name: str) -> None:
+    """Raise if a category is coded by a name that is no coding."""
+    for part in (*node.args[1:], *_values(node)):
+        if found := [column for column in columns_read(part) if column not in (*CODINGS, "contr")]:
+            raise ValueError(
+                f"{name!r} in the formula: {found[0]} is not a coding. Must be one of {', '.join(CODINGS)}, or contr."
+                f"{', contr.'.join(_CODINGS)}."
+            )
 
 
 def _check_transform(node: ast.Call, name: str) -> None:

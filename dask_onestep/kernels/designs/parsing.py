@@ -6,21 +6,118 @@ transforms; so both are held to bounds, and to the grammar, before it sees them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from dask_onestep.kernels.designs.grammar import checked, columns_made
+from dask_onestep.kernels.designs.grammar import OFFSET, called, checked, columns_made, columns_read
 
-__all__ = ["parse"]
+__all__ = ["Parsed", "has_dot", "parse", "with_columns"]
 
 _MOST_TERMS = 10_000
 _MOST_FACTORS = 64
 _LARGEST_POWER = 64
 _MOST_COLUMNS = 2_000
-_DOT = "'.' is not known here, since a model says what it reads: write the columns' names, as in 'y ~ x + C(g)'."
+_LONGEST = 100_000
+_DEEPEST = 50
+_DOT = "'.' stands for the other columns of a table, and there is none here: write their names, as in 'y ~ x + C(g)'."
 
 
-def parse(formula: str, fit_intercept: bool) -> Any:
-    """Return formulaic's `Formula`.
+@dataclass(frozen=True)
+class Parsed:
+    """A formula's parts, as formulaic has them.
+
+    Attributes
+    ----------
+    left : tuple of Term
+        Terms of the left-hand side.
+    right : Formula
+        Terms of the right-hand side, offsets left out.
+    offsets : tuple of str
+        What ``offset(...)`` is called with, by term.
+    """
+
+    left: tuple[Any, ...]
+    right: Any
+    offsets: tuple[str, ...]
+
+
+def with_columns(formula: str, columns: Sequence[str]) -> str:
+    """Return a formula with ``.`` written out: all columns but those on the left-hand side, as in R.
+
+    Parameters
+    ----------
+    formula : str
+        A formula.
+    columns : sequence of str
+        The columns of the table, without those that are weights, offset or groups.
+
+    Returns
+    -------
+    str
+        The same where there is no ``.``.
+    """
+    dots = _dots(formula)
+    if not dots:
+        return formula
+    left, tilde, _ = formula.partition("~")
+    taken = {name for token in (_tokens(left) if tilde else ()) for name in _names(token)}
+    others = [f"`{name}`" for name in columns if name not in taken]
+    for token in reversed(dots):
+        formula = f"{formula[: token.source_start]}({' + '.join(others) or '0'}){formula[token.source_end + 1 :]}"
+    return formula
+
+
+def has_dot(formula: str) -> bool:
+    """Return whether a formula has a ``.``, which stands for columns of the table."""
+    return bool(_dots(formula))
+
+
+def _dots(formula: str) -> list[Any]:
+    if not isinstance(formula, str) or "." not in formula:
+        return []
+    _check_size(formula)
+    return [token for token in _tokens(formula) if token.token == "."]
+
+
+def _tokens(formula: str) -> Iterator[Any]:
+    try:
+        from formulaic.parser.algos.tokenize import tokenize
+    except ImportError as error:
+        raise ImportError("formula= needs the package formulaic: pip install 'dask_onestep[formula]'.") from error
+    return iter(tokenize(formula))
+
+
+def _names(token: Any) -> tuple[str, ...]:
+    if token.kind is token.Kind.PYTHON:
+        return columns_read(checked(token.token, token.token))
+    return (token.token,) if token.kind is token.Kind.NAME else ()
+
+
+def _check_size(formula: str) -> None:
+    """Raise if a formula is so long, or nested so deeply, that to read it takes long."""
+    if len(formula) > _LONGEST:
+        raise ValueError(
+            f"The formula, {formula[:40]!r}…, has {len(formula):,} characters, more than {_LONGEST:,}. Write fewer "
+            "terms, or pass the columns without a formula."
+        )
+    if (count := formula.count("+") + 1) > _MOST_TERMS:
+        raise ValueError(
+            f"The formula, {formula[:40]!r}…, asks for {count:,} terms, more than {_MOST_TERMS:,}. Write fewer "
+            "terms, or pass the columns without a formula."
+        )
+    depth = deepest = 0
+    for sign in formula:
+        depth += (sign in "([{") - (sign in ")]}")
+        deepest = max(deepest, depth)
+    if deepest > _DEEPEST:
+        raise ValueError(
+            f"The formula, {formula[:40]!r}…, is nested too deeply: {deepest} brackets, at most {_DEEPEST}."
+        )
+
+
+def parse(formula: str, fit_intercept: bool) -> Parsed:
+    """Return the parts of a formula, not yet tied to data.
 
     Parameters
     ----------
@@ -31,8 +128,8 @@ def parse(formula: str, fit_intercept: bool) -> Any:
 
     Returns
     -------
-    Formula
-        Terms, not yet tied to data.
+    Parsed
+        Terms of both sides, and offsets.
 
     Raises
     ------
@@ -41,20 +138,19 @@ def parse(formula: str, fit_intercept: bool) -> Any:
     ValueError
         If the formula cannot be read, or asks for too much.
     """
-    try:
-        from formulaic import Formula
-        from formulaic.errors import FormulaicError
-        from formulaic.parser import DefaultFormulaParser
-        from formulaic.parser.algos.tokenize import tokenize
-    except ImportError as error:
-        raise ImportError("formula= needs the package formulaic: pip install 'dask_onestep[formula]'.") from error
     if not isinstance(formula, str):
         raise TypeError(f"formula={formula!r} must be a string, such as 'y ~ x + C(g)'.")
+    _check_size(formula)
+    tokens = _tokens(formula)
+    from formulaic import Formula
+    from formulaic.errors import FormulaicError
+    from formulaic.parser import DefaultFormulaParser
+
     shown = repr(formula) if len(formula) <= 100 else f"{formula[:100]!r}…"
     parser = DefaultFormulaParser(include_intercept=fit_intercept)
     try:
         # Before formulaic parses it: to know which columns are needed, it evaluates arguments of transforms.
-        for token in tokenize(formula):
+        for token in tokens:
             if token.kind is token.Kind.PYTHON:
                 checked(token.token, token.token)
             elif token.token == ".":
@@ -65,8 +161,29 @@ def parse(formula: str, fit_intercept: bool) -> Any:
         raise ValueError("The formula is nested too deeply to be read.") from error
     except (FormulaicError, SyntaxError) as error:
         raise ValueError(f"formula={shown} cannot be read: {str(error).splitlines()[0]}") from error
-    _check_columns(getattr(parsed, "rhs", parsed), shown)
-    return parsed
+    left, right = (tuple(parsed.lhs), parsed.rhs) if hasattr(parsed, "rhs") else ((), parsed)
+    if isinstance(right, tuple) or not hasattr(type(right), "required_variables"):
+        raise ValueError(f"formula={shown} has several parts; a GLM has one right-hand side.")
+    offsets = _taken_out(right, shown)
+    _check_columns(right, shown)
+    return Parsed(left, right, offsets)
+
+
+def _taken_out(right: Any, shown: str) -> tuple[str, ...]:
+    """Take terms ``offset(...)`` out of a right-hand side, and return what these are of."""
+    offsets = []
+    for term in [term for term in right if any(_is_offset(factor) for factor in term.factors)]:
+        if len(term.factors) > 1:
+            raise ValueError(
+                f"formula={shown}: an offset has no interactions; write + offset(...) as a term of its own."
+            )
+        offsets.append(term.factors[0].expr)
+        right.remove(term)
+    return tuple(offsets)
+
+
+def _is_offset(factor: Any) -> bool:
+    return factor.eval_method.value == "python" and called(checked(factor.expr, factor.expr).body) == OFFSET
 
 
 def _check_terms(tree: Any, shown: str) -> None:
@@ -122,8 +239,6 @@ def _power(exponent: Any, shown: str) -> int:
 
 def _check_columns(terms: Any, shown: str) -> None:
     """Raise if splines and polynomials, and their products, make too many columns."""
-    if isinstance(terms, tuple):
-        return  # Several parts, which the caller refuses.
     count = 0
     for term in terms:
         made = 1

@@ -13,7 +13,7 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating, what_is_wrong
 from dask_onestep.kernels.designs.expressions import as_numbers, only_numbers
-from dask_onestep.kernels.designs.grammar import PARSING, checked
+from dask_onestep.kernels.designs.grammar import CODINGS, PARSING, checked
 from dask_onestep.kernels.designs.parsing import parse
 from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric
 from dask_onestep.kernels.designs.wide import Coding, WideProduct
@@ -89,8 +89,7 @@ def transform_state(terms: Terms, rows: pd.DataFrame) -> dict[str, Any]:
 def _right_side(terms: Terms) -> Any:
     """Return the terms of a formula's right-hand side: formulaic looks up what `_evaluated` gives it."""
     assert terms.formula is not None
-    formula = parse(terms.formula, terms.fit_intercept)
-    right = getattr(formula, "rhs", formula)
+    right = parse(terms.formula, terms.fit_intercept).right
     own = {factor.name for factor in terms.factors if not factor.states}
     for factor in (factor for term in right for factor in term.factors if factor.expr in own):
         factor.eval_method = "lookup"
@@ -122,7 +121,20 @@ def _coded(factor: Factor, values: pd.Series) -> Any:
     assert isinstance(call, ast.Call)
     call.args[0] = ast.Name(_VALUES, ast.Load())
     known = {"C": TRANSFORMS["C"], "contr": TRANSFORMS["contr"], _VALUES: values}
-    return eval(compile(ast.fix_missing_locations(tree), "<formula>", "eval"), {"__builtins__": {}}, known)
+    tree = ast.fix_missing_locations(_Codings().visit(tree))
+    return eval(compile(tree, "<formula>", "eval"), {"__builtins__": {}}, known)
+
+
+class _Codings(ast.NodeTransformer):
+    """Turn patsy's names of codings, such as ``Treatment(reference="b")``, into formulaic's."""
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        coding = CODINGS.get(node.id)
+        return node if coding is None else ast.Attribute(ast.Name("contr", ast.Load()), coding, ast.Load())
+
+    def visit_keyword(self, node: ast.keyword) -> ast.AST:
+        self.generic_visit(node)
+        return ast.keyword("base" if node.arg == "reference" else node.arg, node.value)
 
 
 def _specified(formula: Any, terms: Terms, rows: pd.DataFrame, state: dict[str, Any]) -> Any:

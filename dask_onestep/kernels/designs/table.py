@@ -34,6 +34,7 @@ __all__ = [
 MAX_LEVELS = 10_000
 TOO_MANY_LEVELS = "Is it an identifier? Leave it out, group its levels, or convert it to a number."
 DROP = "Pass missing='drop' to leave such rows out, or mend them first."
+_SAME_COLUMNS = "All partitions must have the columns that the frame's meta declares; fix the function that loads them."
 _ONE_AT_A_TIME = Lock()
 
 
@@ -121,6 +122,9 @@ def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findi
     ndarray of shape (m,) of bool, or Findings
         The complete rows, or the columns with gaps and their counts.
     """
+    response = terms.response.columns if block.y is None and terms.response is not None else ()
+    if absent_columns := [name for name in (*terms.columns, *response) if name not in block.x.columns]:
+        return Findings(((f"the partition lacks the columns {absent_columns}", 0, _SAME_COLUMNS),), (block.number,))
     complete = np.ones(len(block.x), dtype=bool)
     found = []
     for name in terms.columns:
@@ -133,8 +137,7 @@ def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findi
     if found:
         return Findings(tuple(found), (block.number,))
     parts = [getattr(block, name) for name in PARTS[1:]]
-    if block.y is None and terms.response is not None:
-        parts += [block.x[name] for name in terms.response.columns]
+    parts += [block.x[name] for name in response]
     for part in parts:
         if part is not None and missing == "drop":
             complete &= ~gaps(part)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.expressions import evaluate, is_numeric
+from dask_onestep.kernels.designs.expressions import as_numbers, evaluate, is_numeric
 from dask_onestep.kernels.designs.grammar import STATEFUL, called, checked, columns_read, is_condition, written
 from dask_onestep.kernels.designs.parsing import parse
 
@@ -82,6 +82,8 @@ class Terms:
         Whether the model has an intercept.
     response : Factor or None
         The left-hand side.
+    offsets : tuple of Factor
+        What ``offset(...)`` is of, by term; added to the offset that is passed.
     """
 
     formula: str | None
@@ -89,6 +91,12 @@ class Terms:
     factors: tuple[Factor, ...]
     fit_intercept: bool
     response: Factor | None = None
+    offsets: tuple[Factor, ...] = ()
+
+    def offset(self, frame: pd.DataFrame) -> pd.Series | None:
+        """Return the sum of the formula's offsets, one value a row; None if it has none."""
+        values = [as_numbers(factor.values(frame)) for factor in self.offsets]
+        return sum(values[1:], start=values[0]) if values else None
 
 
 @contextmanager
@@ -179,9 +187,7 @@ def formula_terms(formula: str, fit_intercept: bool) -> Terms:
         If the formula cannot be read, or calls what it may not.
     """
     parsed = parse(formula, fit_intercept)
-    left, right = (parsed.lhs, parsed.rhs) if hasattr(parsed, "rhs") else ((), parsed)
-    if not hasattr(type(right), "required_variables") or isinstance(right, tuple):
-        raise ValueError(f"formula={formula!r} has several parts; a GLM has one right-hand side.")
+    left, right = parsed.left, parsed.right
     factors = {
         factor.expr: _factor(factor)
         for term in right
@@ -192,15 +198,17 @@ def formula_terms(formula: str, fit_intercept: bool) -> Terms:
     if len(responses) > 1:
         raise ValueError(f"formula={formula!r} has several responses; a GLM has one.")
     response = _factor(responses[0]) if responses else None
-    _check_names(formula, (*factors.values(), *(() if response is None else (response,))))
+    offsets = tuple(_offset(name) for name in parsed.offsets)
+    _check_names(formula, (*factors.values(), *offsets, *(() if response is None else (response,))))
     if response is not None and (response.coded or response.states):
         raise ValueError(f"The response {response.name!r} of the formula must be a column or a function of each row.")
     return Terms(
         formula,
-        tuple(dict.fromkeys(column for factor in factors.values() for column in factor.columns)),
+        tuple(dict.fromkeys(column for factor in (*factors.values(), *offsets) for column in factor.columns)),
         tuple(factors.values()),
         any(term == "1" for term in map(str, right)),
         response,
+        offsets,
     )
 
 
@@ -228,6 +236,17 @@ def _factor(factor: Any) -> Factor:
         raise ValueError(f"{name!r} in the formula: the levels of a transform with a state are not known beforehand.")
     columns = columns_read(body)
     return Factor(name, columns[0] if isinstance(body, ast.Name) else written(body), columns, coded, levels, states)
+
+
+def _offset(name: str) -> Factor:
+    """Return what ``offset(...)`` is of, as a factor of numbers."""
+    call = checked(name, name).body
+    assert isinstance(call, ast.Call)
+    body = call.args[0]
+    columns = columns_read(body)
+    if not columns or any(called(node) in (*STATEFUL, "C") for node in ast.walk(body)):
+        raise ValueError(f"{name!r} in the formula: an offset is a column or a function of each row, as log(exposure).")
+    return Factor(written(body), columns[0] if isinstance(body, ast.Name) else written(body), columns)
 
 
 def _check_conditions(body: ast.AST, name: str) -> None:

@@ -121,7 +121,10 @@ def _undefined(rows: Rows, model: Model) -> dict[str, int]:
     for term, names in model.design.by_term.items():
         at = [model.columns.index(name) for name in names]
         counts[term] = int((~finite_rows(rows.x[:, at])).sum()) if at else 0
-    response = model.design.terms.response
+    terms = model.design.terms
+    if terms.offsets and rows.offset is not None:
+        counts[" + ".join(f"offset({factor.name})" for factor in terms.offsets)] = int(gaps(rows.offset).sum())
+    response = terms.response
     if response is not None and response.source is not None and rows.y is not None:
         counts[response.name] = int(gaps(rows.y).sum())
     return {term: count for term, count in counts.items() if count}
