@@ -1,5 +1,6 @@
 """Average predictions, comparisons and slopes, against statsmodels, marginaleffects and finite differences."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -496,3 +497,16 @@ def test_files_and_arrow_tables_have_the_same_effects(tmp_path):
     pd.testing.assert_frame_equal(found, several, rtol=1e-9)
     with pytest.raises(ValueError, match="by='q' is neither a column of X, x, z, kind"):
         glm.avg_slopes(path, by="q")
+
+
+def test_effects_of_coefficients_without_a_variance_have_none():
+    x, eta, rng = draw()
+    glm = GLMRegressor("poisson", method="mle").fit(x, rng.poisson(np.exp(eta)).astype(float))
+    expected = glm.avg_comparisons(x, {"x0": (0, 1), "x1": (0, 0)})
+    covariance = glm.covariance_.copy()
+    covariance[2], covariance[:, 2] = np.nan, np.nan
+    estimate = replace(glm.record_.estimate, covariance=covariance)
+    glm.record_ = replace(glm.record_, estimate=estimate)
+    found = glm.avg_comparisons(x, {"x0": (0, 1), "x1": (0, 0)})
+    np.testing.assert_allclose(found["estimate"], expected["estimate"])
+    assert found["std_err"].isna().tolist() == [True, False]  # x1 is in the first prediction, too

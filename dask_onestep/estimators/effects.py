@@ -263,7 +263,7 @@ class AverageEffects(Reading):
 
     def _require_covariance(self) -> None:
         record = self.record_
-        if np.isfinite(np.diag(record.covariance)[np.isfinite(record.coef)]).all():
+        if np.isfinite(np.diag(record.covariance)).any():
             return
         raise ValueError(
             f"The coefficients by {record.method} have no covariance, and effects would have no standard errors. "
@@ -320,7 +320,7 @@ class AverageEffects(Reading):
         several = record.model.likelihood.n_predictors > 1 and record.estimate.classes is not None
         classes = np.asarray(record.estimate.classes).tolist() if several else ()
         table = effects_table(
-            effects.effects, sums, record.covariance, level, df=record.df_t, groups=classes, orders=orders
+            effects.effects, sums, record.coef, record.covariance, level, df=record.df_t, groups=classes, orders=orders
         )
         passes = n_passes + session.n_passes
         table.attrs.update(n_samples=sums.n, n_missing=sums.n_missing, n_passes=passes)

@@ -278,6 +278,7 @@ def _shown(value: Any) -> str:
 def effects_table(
     effects: Sequence[Effect],
     sums: EffectSums,
+    coef: np.ndarray,
     covariance: np.ndarray,
     level: float,
     *,
@@ -293,8 +294,10 @@ def effects_table(
         The effects.
     sums : EffectSums
         Sums over all rows; with `products` the rows count as sampled, without as fixed.
+    coef : ndarray of shape (d,)
+        β̂; NaN of aliased columns, which count for nothing.
     covariance : ndarray of shape (d, d)
-        Covariance of β̂; NaN, of aliased columns, counts as 0.
+        Covariance of β̂.  What depends on a coefficient that has an estimate and no variance has NaN.
     level : float
         Level of the intervals.
     df : float
@@ -310,6 +313,7 @@ def effects_table(
         A row for each effect, group of rows and class.
     """
     spread = np.nan_to_num(covariance)
+    unknown = np.isfinite(coef) & ~np.isfinite(np.diag(covariance))
     order = _sorted_keys(sums, orders or {})
     rows, estimates, variances, nulls = [], [], [], []
     weight, squares, _ = sums.weight[order].T
@@ -322,6 +326,7 @@ def effects_table(
         estimate, slopes = _comparison(chosen, means)
         jacobian = sum(slope[:, :, None] * each for slope, each in zip(slopes, jacobians, strict=True))
         variance = np.einsum("gri,ij,grj->gr", jacobian, spread, jacobian)
+        variance[(jacobian[:, :, unknown] != 0).any(axis=2)] = np.nan
         if sums.products is not None:
             variance = variance + _sampling(chosen, means, slopes, sums.products[order], weight, squares)
         for (g, key), (r, group) in product(enumerate(sums.keys[i] for i in order), enumerate(groups or (None,))):
