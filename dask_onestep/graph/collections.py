@@ -125,15 +125,17 @@ def _materialise(collection: Any) -> tuple[dict[Key, Any], tuple[Key, ...]]:
         keys = list(flatten(collection.__dask_keys__()))
         graph = dict(collection.__dask_optimize__(original, keys))
     nodes = {key: _as_node(key, value, graph) for key, value in graph.items()}
-    # Persisted blocks on a cluster are futures, which optimisation leaves out of the graph.
-    futures = {key: original[key] for node in nodes.values() for key in _dependencies(node) if key not in nodes}
+    # What lies on a cluster, persisted or a future of the user's, optimization or the collection itself leaves out.
+    absent = {key for node in nodes.values() for key in _dependencies(node) if key not in nodes}
+    futures = {key: original[key] if key in original else Future(key) for key in absent}
     return nodes | futures, tuple(keys)
 
 
 def _as_node(key: Key, value: Any, graph: dict) -> Any:
     """Return a task of the older tuple form as a `Task`; data and tasks pass as they are."""
     if isinstance(value, GraphNode):
-        return value
+        # Dask's unverified delayed partitions have the key of what they stand for.
+        return value if value.key == key else Alias(key, value.key)
     if isinstance(value, (str, tuple)) and not istask(value) and value in graph:
         return Alias(key, value)
     if not istask(value):
