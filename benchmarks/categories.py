@@ -1,6 +1,6 @@
 """Categories of many levels: representations beside each other, and a fit of 1,000 levels.
 
-    python -m benchmarks.categories            # one pass over the same rows: dense, split (compiled, SciPy), tabmat
+    python -m benchmarks.categories            # one pass over the same rows: dense, coded (compiled, NumPy), tabmat
     python -m benchmarks.categories --density  # from which density on a dense Gram matrix is faster
     python -m benchmarks.categories --fit 10000000 [--levels 1000] [--method mle]
     python -m benchmarks.categories --products 200000  # a pass of g*h, h of three categories: before and after
@@ -33,11 +33,12 @@ from dask_onestep import GLMClassifier
 from dask_onestep.families import Binomial
 from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.slices import CompiledSlice, CompiledSplitSlice
-from dask_onestep.kernels.designs import assembly
+from dask_onestep.kernels.designs import assembly, design
 from dask_onestep.kernels.designs.parts import Block, Rows
+from dask_onestep.kernels.designs.products import Product, are_coded
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
+from dask_onestep.kernels.designs.stored import CodedColumns, SparseColumns
 from dask_onestep.kernels.designs.terms import formula_terms
-from dask_onestep.kernels.designs.wide import WideProduct, are_wide
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
@@ -46,7 +47,7 @@ from dask_onestep.kernels.rows.checks import usable_rows
 from dask_onestep.links import LINKS
 
 RESULTS = Path(__file__).parent / "results" / "categories.csv"
-CASES = ((10, 1), (20, 1), (50, 1), (100, 1), (100, 2), (300, 1), (1000, 1))
+CASES = ((3, 1), (7, 1), (7, 3), (10, 1), (20, 1), (50, 1), (100, 1), (100, 2), (300, 1), (1000, 1))
 NUMERIC = 5
 Kinds = tuple[type[DenseSlice], type[SplitSlice]]
 COMPILED, NUMPY = (CompiledSlice, CompiledSplitSlice), (DenseSlice, SplitSlice)
@@ -80,9 +81,10 @@ def codes_of(rng: np.random.Generator, rows: int, levels: int) -> np.ndarray:
     return rng.choice(levels, rows, p=share / share.sum()).astype(np.int32)
 
 
-def one_hot(codes: np.ndarray, levels: int) -> sparse.csr_array:
-    whole = sparse.csr_array((np.ones(len(codes)), codes, np.arange(len(codes) + 1)), shape=(len(codes), levels))
-    return whole[:, 1:]
+def coded(codes: list[np.ndarray], levels: int) -> CodedColumns:
+    """Return all levels but the first of factors as codes."""
+    places = np.append(np.int32(levels - 1), np.arange(levels - 1, dtype=np.int32))
+    return CodedColumns(tuple(places[each] for each in codes), (levels - 1,) * len(codes), (None,) * len(codes))
 
 
 def compare(rows: int, allowed: float) -> pd.DataFrame:
@@ -94,11 +96,11 @@ def compare(rows: int, allowed: float) -> pd.DataFrame:
         rng = np.random.default_rng(0)
         numeric = rng.normal(size=(rows, NUMERIC))
         codes = [codes_of(rng, rows, levels) for _ in range(factors)]
-        held = sparse.csr_array(sparse.hstack([one_hot(code, levels) for code in codes]))
-        p = NUMERIC + held.shape[1]
+        columns = coded(codes, levels)
+        p = NUMERIC + columns.shape[1]
         y, coef = (rng.random(rows) < 0.3).astype(float), 0.1 * rng.normal(size=p + 1)
         model = Model(OnePredictor(Binomial(), LINKS["logit"]), tuple(f"x{i}" for i in range(p)))
-        split = SplitMatrix(numeric, held, np.arange(NUMERIC), np.arange(NUMERIC, p))
+        split = SplitMatrix(numeric, columns, np.arange(NUMERIC), np.arange(NUMERIC, p))
         by_tabmat = tabmat.SplitMatrix(
             [tabmat.DenseMatrix(np.column_stack([np.ones(rows), numeric]))]
             + [tabmat.CategoricalMatrix(pd.Categorical.from_codes(c, range(levels)), drop_first=True) for c in codes]
@@ -113,23 +115,23 @@ def compare(rows: int, allowed: float) -> pd.DataFrame:
         def summed(rows, model=model, coef=coef):
             return lambda: moments(rows, model, coef)
 
-        dense_rows, split_rows = Rows(split.toarray(), y), Rows(split, y)
+        dense_rows, coded_rows = Rows(split.toarray(), y), Rows(split, y)
         passes = {
             "dense": (COMPILED, summed(dense_rows)),
-            "split": (COMPILED, summed(split_rows)),
-            "scipy": (NUMPY, summed(split_rows)),
+            "coded": (COMPILED, summed(coded_rows)),
+            "numpy": (NUMPY, summed(coded_rows)),
             "tabmat": (COMPILED, with_tabmat),
         }
         with threadpool_limits(1):  # of BLAS and of tabmat's OpenMP
             wanted = with_tabmat()[2]
-            for function in (summed(dense_rows), summed(split_rows)):
+            for function in (summed(dense_rows), summed(coded_rows)):
                 np.testing.assert_allclose(function().information, wanted, rtol=1e-8, atol=1e-8)
             seconds = in_turns(passes, allowed)
         found.append({"levels": levels, "factors": factors, "columns": p + 1, "rows": rows, **seconds})
         print(pd.DataFrame(found[-1:]).to_string(index=False, header=len(found) == 1), flush=True)
     table = pd.DataFrame(found)
-    for name in ("dense", "scipy", "tabmat"):
-        table[f"{name}/split"] = table[name] / table["split"]
+    for name in ("dense", "numpy", "tabmat"):
+        table[f"{name}/coded"] = table[name] / table["coded"]
     return table.assign(commit=commit(), command="python -m benchmarks.categories")
 
 
@@ -141,7 +143,7 @@ def densities(repeats: int) -> None:
         for density in (0.01, 0.03, 0.1, 0.2, 0.3, 0.5):
             held = sparse.random_array((16_384, p), density=density, format="csr", rng=rng)
             columns = np.arange(p)
-            rows = Rows(SplitMatrix(np.empty((16_384, 0)), held, columns[:0], columns), np.ones(16_384))
+            rows = Rows(SplitMatrix(np.empty((16_384, 0)), SparseColumns(held), columns[:0], columns), np.ones(16_384))
             weights = rng.random(16_384)
 
             def gram(rows=rows, model=model, weights=weights):
@@ -168,23 +170,22 @@ def partition(number: int, rows: int, levels: int) -> pd.DataFrame:
     return frame
 
 
-def main_effects_alone(candidates: Sequence[WideProduct]) -> tuple[WideProduct, ...]:
-    return are_wide([product for product in candidates if len(product.categories) == 1])
+def main_effects_alone(candidates: Sequence[Product]) -> tuple[Product, ...]:
+    return are_coded([product for product in candidates if len(product.factors) == 1])
 
 
 def products(rows: int, levels: int) -> None:
-    """Print what a pass from a frame to its moments takes, with g:h sparse and written out, and peak memory."""
+    """Print what a pass from a frame to its moments takes, with g:h coded and written out, and peak memory."""
     frame = partition(0, rows, levels)
     terms, block = formula_terms("y ~ a + g*h", True), Block(frame.drop(columns="y"), frame["y"])
-    for name, rule in (("sparse", are_wide), ("written out", main_effects_alone)):
-        with mock.patch.object(assembly, "are_wide", rule):
-            design = assembly.make_design(terms, frame.dtypes.to_dict(), None)
-        model = Model(OnePredictor(Binomial(), LINKS["logit"]), design.names, design=design)
-        coef, total = np.zeros(len(design.names) + 1), None
+    made = assembly.make_design(terms, frame.dtypes.to_dict(), None)
+    model = Model(OnePredictor(Binomial(), LINKS["logit"]), made.names, design=made)
+    for name, rule in (("coded", are_coded), ("written out", main_effects_alone)):
+        coef, total = np.zeros(len(made.names) + 1), None
         for piece in Block(block.x[:1000], block.y[:1000]).pieces(model):
             moments(usable_rows(piece, model), model, coef)  # compiles
         before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-        with threadpool_limits(1):
+        with threadpool_limits(1), mock.patch.object(design, "are_coded", rule):
             for piece in block.pieces(model):
                 part = moments(usable_rows(piece, model), model, coef)
                 total = part if total is None else total + part
@@ -239,7 +240,7 @@ def main() -> None:
     elif options.products:
         products(options.products, options.levels)
     elif options.fit:
-        with mock.patch.object(assembly, "are_wide", return_value=()) if options.dense else nullcontext():
+        with mock.patch.object(design, "are_coded", return_value=()) if options.dense else nullcontext():
             fit(options.fit, options.levels, options.method, options.formula)
     else:
         table = compare(options.rows, options.seconds)

@@ -16,6 +16,7 @@ from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.slices import CompiledSlice, CompiledSplitSlice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
+from dask_onestep.kernels.designs.stored import CodedColumns, SparseColumns
 from dask_onestep.kernels.likelihood.scores import scores
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.rows import slices as slicing
@@ -93,7 +94,7 @@ def split_of(x, dense, index=np.int32):
     held = sparse.csr_array((held.data, held.indices.astype(index), held.indptr.astype(index)), shape=held.shape)
     for part in (held.data, held.indices, held.indptr):
         part.flags.writeable = False
-    return SplitMatrix(x[:, among], held, np.flatnonzero(among), np.flatnonzero(~among))
+    return SplitMatrix(x[:, among], SparseColumns(held), np.flatnonzero(among), np.flatnonzero(~among))
 
 
 @settings(max_examples=150, deadline=None)
@@ -117,6 +118,39 @@ def test_sparse_sums_are_those_of_the_reference(
     part = Rows(split_of(x, sorted(dense), index), rng.integers(0, 2, rows).astype(float), weights)
     model = model_of(family, columns=columns, fit_intercept=intercept)
     assert_sums_agree(part, model, rng.uniform(-0.2, 0.2, len(model.names)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    rows=st.sampled_from([0, 1, 129, 300]),
+    widths=st.lists(st.integers(0, 5), min_size=1, max_size=4),
+    dense=st.integers(0, 3),
+    numbers=st.booleans(),
+    shared=st.booleans(),
+    family=st.sampled_from(["binomial", "gaussian", "negative-binomial"]),
+    weighted=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_coded_sums_are_those_of_the_reference_and_of_the_array(
+    rows, widths, dense, numbers, shared, family, weighted, seed
+):
+    rng = np.random.default_rng(seed)
+    codes = [rng.integers(0, width + 1, rows).astype(np.int32) for width in widths]
+    if shared:
+        codes, widths = [*codes, codes[0]], [*widths, widths[0]]
+    values = tuple(rng.normal(size=rows) if numbers and number % 2 else None for number in range(len(codes)))
+    places = rng.permutation(dense + sum(widths))
+    columns = CodedColumns(tuple(codes), tuple(widths), values)
+    x = SplitMatrix(rng.normal(size=(rows, dense)), columns, np.sort(places[:dense]), np.sort(places[dense:]))
+    if not x.shape[1]:
+        return
+    weights = rng.integers(0, 3, rows) / 2 if weighted else None
+    y, model = rng.integers(0, 2, rows).astype(float), model_of(family, columns=x.shape[1])
+    coef = rng.uniform(-0.2, 0.2, len(model.names))
+    assert_sums_agree(Rows(x, y, weights), model, coef)
+    coded, array = (sums_by(COMPILED, Rows(each, y, weights), model, coef) for each in (x, x.toarray()))
+    np.testing.assert_allclose(coded.information, array.information, rtol=1e-11, atol=1e-9)
+    np.testing.assert_allclose(coded.score, array.score, rtol=1e-11, atol=1e-9)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

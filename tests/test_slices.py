@@ -11,6 +11,7 @@ from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.slices import CompiledSlice, CompiledSplitSlice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, split_sparse
+from dask_onestep.kernels.designs.stored import CodedColumns, SparseColumns
 from dask_onestep.kernels.rows import slices as slicing
 from dask_onestep.kernels.rows.slices import dense_slices, slices
 
@@ -18,10 +19,16 @@ N, P = 20_000, 7  # several slices
 D = P + 1
 
 
+PRODUCTS = [1, 2, 4], [5, 6]
+
+
 def draw():
     rng = np.random.default_rng(5)
     x = np.where(rng.random((N, P)) < 0.05, rng.normal(size=(N, P)), 0.0)
     x[:, 0], x[:, 3] = rng.normal(size=N), 1.0
+    for product in PRODUCTS:  # a row has a number in one of its columns at most
+        for first, column in enumerate(product):
+            x[:, column] *= (x[:, product[:first]] == 0).all(axis=1)
     return Rows(
         x,
         rng.normal(size=N),
@@ -38,11 +45,15 @@ def stored(x, form):
     whole = sparse.csr_array(x)
     if form == "sparse":
         return split_sparse(whole)
-    held = np.array([1, 2, 4, 5, 6])
-    return SplitMatrix(x[:, [0, 3]], whole[:, held], np.array([0, 3]), held)
+    columns = SparseColumns(whole[:, np.concatenate(PRODUCTS)])
+    if form == "coded":
+        codes = [np.where((part := x[:, at] != 0).any(axis=1), part.argmax(axis=1), len(at)) for at in PRODUCTS]
+        values = tuple(x[:, at].sum(axis=1) for at in PRODUCTS)
+        columns = CodedColumns(tuple(each.astype(np.int32) for each in codes), tuple(map(len, PRODUCTS)), values)
+    return SplitMatrix(x[:, [0, 3]], columns, np.array([0, 3]), np.concatenate(PRODUCTS))
 
 
-FORMS = ["dense", "split", "sparse", "compiled dense", "compiled split", "compiled sparse"]
+FORMS = [f"{how}{form}" for how in ("", "compiled ") for form in ("dense", "split", "sparse", "coded")]
 KINDS = {False: (DenseSlice, SplitSlice), True: (CompiledSlice, CompiledSplitSlice)}
 
 
@@ -151,7 +162,7 @@ def test_asking_changes_nothing(case):
     assert all(ask(twice))
 
 
-@pytest.mark.parametrize("form", ["dense", "split"])
+@pytest.mark.parametrize("form", ["dense", "split", "coded"])
 def test_dense_slices_whatever_the_form(form):
     rows, model = draw(), model_of(columns=P)
     factors = np.random.default_rng(6).normal(size=N)

@@ -44,8 +44,8 @@ def check_matrix(formula, fit_intercept=True):
         matrix = one.matrix(frame)
         assert one.names == tuple(wanted.columns)
         np.testing.assert_array_equal(matrix.toarray() if isinstance(matrix, SplitMatrix) else matrix, wanted)
-    if design.wide:
-        assert matrix.sparse.nnz <= len(design.wide) * len(frame)
+    if design.coded:
+        assert matrix.stored.nnz <= len(design.coded) * len(frame)
     return design
 
 
@@ -59,13 +59,14 @@ def check_matrix(formula, fit_intercept=True):
         ("x:a:np.log(w):b:I(x > 0)", ["x:a:np.log(w):b:I(x > 0)"]),
         ("C(a, contr.treatment(base='A07')):b + x", ["C(a, contr.treatment(base='A07')):b"]),
         ("C(b, levels=['q', 'p', 'r']):a", ["C(b, levels=['q', 'p', 'r']):a"]),
+        ("b*c*x", ["b:c", "b:c:x"]),
         # formulaic's own: other codings, and numbers written in the formula.
-        *(("a:C(b, contr.sum)", []), ("a:2:b", []), ("b*c*x", [])),
+        *(("a:C(b, contr.sum)", []), ("a:2:b", []), ("b*x", [])),
     ],
 )
 def test_the_matrix_is_formulaics(formula, terms, fit_intercept):
     design = check_matrix(formula, fit_intercept)
-    assert list(dict.fromkeys(product.term for product in design.wide)) == terms
+    assert list(dict.fromkeys(product.term for product in design.coded)) == terms
 
 
 @settings(max_examples=25, deadline=None)
@@ -85,7 +86,7 @@ def test_levels_whose_names_collide_stay_formulaics():
         design = make_design(formula_terms(formula, True), frame.dtypes.to_dict(), None)
         wanted = formulaic.model_matrix(formula, frame)
         matrix = design.matrix(frame)
-        np.testing.assert_array_equal(matrix.toarray() if design.wide else matrix, wanted.drop(columns="Intercept"))
+        np.testing.assert_array_equal(matrix.toarray() if design.coded else matrix, wanted.drop(columns="Intercept"))
 
 
 def test_a_coding_by_a_list_is_no_treatment_coding():
@@ -93,7 +94,7 @@ def test_a_coding_by_a_list_is_no_treatment_coding():
     frame["d"] = pd.Categorical(np.arange(len(frame)) % 12)
     coding = np.random.default_rng(5).integers(0, 9, (12, 11)).tolist()
     design = make_design(formula_terms(f"C(d, {coding}) + a", True), frame.dtypes.to_dict(), None)
-    assert [product.term for product in design.wide] == ["a"]
+    assert [product.term for product in design.coded] == ["a"]
     wanted = formulaic.model_matrix(f"C(d, {coding}) + a", frame).drop(columns="Intercept")
     np.testing.assert_array_equal(design.matrix(frame).toarray(), wanted)
 
@@ -104,7 +105,7 @@ def test_the_fit_is_statsmodels(formula):
     frame = table(12_000).astype({"a": str, "b": str})
     data = dd.from_pandas(frame, npartitions=4)
     glm = GLMRegressor("poisson", formula=formula, method=MLE(tol=1e-14)).fit(data)
-    assert glm.record_.model.design.wide
+    assert glm.record_.model.design.coded
     matrix = formulaic.model_matrix(formula, frame).rhs
     peer = sm.GLM(frame["y"], np.asarray(matrix), family=sm.families.Poisson()).fit(tol=1e-14)
     names = ["intercept" if name == "Intercept" else name for name in matrix.columns]
@@ -118,7 +119,7 @@ def test_later_rows_have_gaps_and_new_levels():
     frame.loc[::9, "c"] = pd.NA
     glm = GLMRegressor("poisson", formula="y ~ a:C(c) + b", missing="drop", method=MLE(tol=1e-14))
     glm.fit(dd.from_pandas(frame, npartitions=3))
-    assert [product.width for product in glm.record_.model.design.wide] == [3, 4 * 39]
+    assert [product.width for product in glm.record_.model.design.coded] == [3, 4 * 39]
     whole = frame.dropna().astype({"c": int})
     assert glm.n_missing_ == len(frame) - len(whole)
     matrix = np.asarray(formulaic.model_matrix("y ~ a:C(c) + b", whole).rhs)

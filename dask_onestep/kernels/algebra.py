@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from dask_onestep.families import Family
+from dask_onestep.kernels.designs.stored import StoredColumns
 
 __all__ = ["DenseSlice", "Slice", "SplitSlice"]
 
@@ -250,15 +251,15 @@ def _indicator(values: np.ndarray, codes: np.ndarray, count: int) -> sparse.csr_
 
 @dataclass(frozen=True, slots=True)
 class SplitSlice(Slice):
-    """A slice some columns of whose design are dense and the others sparse.
+    """A slice some columns of whose design are dense, and of the others no zeros are stored.
 
     Attributes
     ----------
-    dense : ndarray of shape (m, a)
-        The constant, if there is one, and the dense columns.
-    sparse : csr_array of shape (m, b)
-        The sparse columns.
-    dense_at, sparse_at : ndarray of shape (a,) and (b,) of int
+    beside : DenseSlice
+        The same rows of the constant, if there is one, and of the dense columns, a together.
+    stored : StoredColumns of shape (m, b)
+        The other columns.
+    dense_at, stored_at : ndarray of shape (a,) and (b,) of int
         Which columns of the design these are.
     max_density : float
         The share of stored elements above which a dense Gram matrix is faster, whatever the number of columns:
@@ -266,72 +267,61 @@ class SplitSlice(Slice):
     """
 
     max_density: ClassVar[float] = 0.1
-    dense: np.ndarray
-    sparse: sparse.csr_array
+    beside: DenseSlice
+    stored: StoredColumns
     dense_at: np.ndarray
-    sparse_at: np.ndarray
+    stored_at: np.ndarray
 
     def times(self, coef: np.ndarray) -> np.ndarray:
         """Return Xβ."""
-        return np.dot(self.dense, coef[self.dense_at]) + self.sparse @ coef[self.sparse_at]
+        return self.beside.times(coef[self.dense_at]) + self.stored.times(coef[self.stored_at])
 
     def weighted_sum(self, values: np.ndarray) -> np.ndarray:
         """Return X'v."""
-        return self._joined(np.dot(self.dense.T, values), self.sparse.T @ values)
+        return self._joined(self.beside.weighted_sum(values), self.stored.weighted_sum(values))
 
     def _gram(self, weights: np.ndarray | None) -> np.ndarray:
-        d = len(self.dense_at) + len(self.sparse_at)
-        weighted = self.sparse if weights is None else _scaled_rows(self.sparse, weights)
+        d = len(self.dense_at) + len(self.stored_at)
         out = np.zeros((d, d))
-        scaled = self.dense if weights is None else self.dense * weights[:, None]
-        out[np.ix_(self.dense_at, self.dense_at)] = np.dot(scaled.T, self.dense)
-        mixed = weighted.T @ self.dense
-        out[np.ix_(self.sparse_at, self.dense_at)] = mixed
-        out[np.ix_(self.dense_at, self.sparse_at)] = mixed.T
-        # Of categories most products are 0; the rest are put where they belong, without a dense copy.
-        product = (self.sparse.T @ weighted).tocoo()
-        out[self.sparse_at[product.row], self.sparse_at[product.col]] = product.data
+        out[np.ix_(self.dense_at, self.dense_at)] = self.beside.gram(weights)
+        scaled = self.beside.design if weights is None else self.beside.scaled(weights)
+        mixed = self.stored.weighted_sum(scaled)
+        out[np.ix_(self.stored_at, self.dense_at)] = mixed
+        out[np.ix_(self.dense_at, self.stored_at)] = mixed.T
+        self.stored.write_gram(weights, out, self.stored_at)
         return out
 
     def group_sums(self, values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
         """Return Σ vᵢxᵢ of each group."""
         sums = []
         for column in np.atleast_2d(values.T):
-            indicator = _indicator(column, codes, count)
-            sums.append(self._joined((indicator @ self.dense).T, (indicator @ self.sparse).toarray().T).T)
+            dense = self.beside.group_sums(column, codes, count)
+            sums.append(self._joined(dense.T, self.stored.group_sums(column, codes, count).T).T)
         return np.hstack(sums)
 
     def weighted_squares(self, weights: np.ndarray) -> np.ndarray:
         """Return Σ wᵢxᵢ² of each column."""
-        return self._joined(np.dot(weights, np.square(self.dense)), self.sparse.power(2).T @ weights)
+        return self._joined(self.beside.weighted_squares(weights), self.stored.weighted_squares(weights))
 
     def quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
         """Return xᵢ'Vxᵢ of each row."""
         m, length = len(self.y), max(1, _PRODUCT // len(matrix))
-        out = np.empty(m)
+        out, design = np.empty(m), self.beside.design
         for start in range(0, m, length):
             at = slice(start, start + length)
-            dense, held = self.dense[at], self.sparse[at]
-            product = np.dot(dense, matrix[self.dense_at]) + held @ matrix[self.sparse_at]
+            dense, stored = design[at], self.stored.rows(at)
+            product = np.dot(dense, matrix[self.dense_at]) + stored.times(matrix[self.stored_at])
             out[at] = np.einsum("ij,ij->i", product[:, self.dense_at], dense)
-            out[at] += held.multiply(product[:, self.sparse_at]).sum(axis=1)
+            out[at] += stored.row_products(product[:, self.stored_at])
         return out
 
     def greatest(self) -> np.ndarray:
         """Return max ``|xᵢ|`` of each column."""
         seen = slice(None) if self.weights is None else np.flatnonzero(self.weights > 0)
-        dense, held = np.abs(self.dense[seen]), abs(self.sparse[seen])
-        if not len(dense):
-            return np.zeros(len(self.dense_at) + len(self.sparse_at))
-        return self._joined(dense.max(axis=0), held.max(axis=0).toarray())
+        return self._joined(self.beside.greatest(), self.stored.rows(seen).greatest())
 
-    def _joined(self, dense: np.ndarray, held: np.ndarray) -> np.ndarray:
-        """Return what belongs to the dense and to the sparse columns in the order of the design."""
-        out = np.empty((len(dense) + len(held), *dense.shape[1:]))
-        out[self.dense_at], out[self.sparse_at] = dense, held
+    def _joined(self, dense: np.ndarray, stored: np.ndarray) -> np.ndarray:
+        """Return what belongs to the dense and to the other columns in the order of the design."""
+        out = np.empty((len(dense) + len(stored), *dense.shape[1:]))
+        out[self.dense_at], out[self.stored_at] = dense, stored
         return out
-
-
-def _scaled_rows(rows: sparse.csr_array, factors: np.ndarray) -> sparse.csr_array:
-    data = rows.data * np.repeat(factors, np.diff(rows.indptr))
-    return sparse.csr_array((data, rows.indices, rows.indptr), shape=rows.shape)

@@ -28,7 +28,7 @@ from dask_onestep.kernels.compiled.instructions import (
     totals,
 )
 
-__all__ = ["add_natural_sums", "add_sparse_sums", "add_sums"]
+__all__ = ["add_coded_sums", "add_natural_sums", "add_sparse_sums", "add_sums"]
 
 # Rows of a tile, a multiple of 8. With a power of two the same rows of all panels would share a set of L1 cache.
 _TILE = 48
@@ -324,9 +324,9 @@ def _normal(y, weights, eta, residual, weight):
 
 @compiled(
     f"float64(int64, Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, {_VECTOR}, float64, {_VECTOR}, "
-    f"float64[::1], {_BUFFER})"
+    f"float64[::1], {_BUFFER}, {_BUFFER})"
 )
-def add_natural_sums(law, x, y, weights, offset, level, slopes, score, information):
+def add_natural_sums(law, x, y, weights, offset, level, slopes, score, information, of_rows):
     """Add score and information of rows whose η is the family's natural parameter, and return the log-likelihood.
 
     Parameters
@@ -347,6 +347,8 @@ def add_natural_sums(law, x, y, weights, offset, level, slopes, score, informati
         What is added to, the constant first.
     information : ndarray of shape (p + 1, p + 1) or (0, 0)
         What is added to; symmetric.  Without elements where none is wanted.
+    of_rows : ndarray of shape (2, m) or (0, 0)
+        What the rows' residuals and weights are written to, each times the row's own weight, if it has elements.
 
     Returns
     -------
@@ -377,6 +379,9 @@ def add_natural_sums(law, x, y, weights, offset, level, slopes, score, informati
                 residual[i] *= weights[start + i]
                 weight[i] *= weights[start + i]
         residual[m:], weight[m:] = 0.0, 0.0
+        if len(of_rows):
+            for i in range(m):
+                of_rows[0, start + i], of_rows[1, start + i] = residual[i], weight[i]
         score[0] += residual.sum()
         ahead, until = _addresses(x, stop, stop + _TILE)
         if len(information) == 0:
@@ -404,13 +409,13 @@ def _of_sparse(index: str) -> str:
     rows = "Array(float64, 2, 'C', readonly=True)"
     places = "Array(int64, 1, 'C', readonly=True)"
     return (
-        f"void({_VECTOR}, {indices}, {indices}, {rows}, {_VECTOR}, {_VECTOR}, {places}, "
+        f"void({_VECTOR}, {indices}, {indices}, {rows}, int64, {_VECTOR}, {_VECTOR}, {places}, "
         f"float64[::1], {_BUFFER}, {_BUFFER})"
     )
 
 
 @compiled([_of_sparse("int32"), _of_sparse("int64")])
-def add_sparse_sums(data, indices, starts, dense, values, weights, places, sums, mixed, gram):
+def add_sparse_sums(data, indices, starts, dense, constant, values, weights, places, sums, mixed, gram):
     """Add Σ vᵢsᵢ, Σ wᵢsᵢzᵢ' and Σ wᵢsᵢsᵢ', where sᵢ are a row's sparse columns and zᵢ its dense ones.
 
     Parameters
@@ -421,8 +426,10 @@ def add_sparse_sums(data, indices, starts, dense, values, weights, places, sums,
         Their columns, increasing in each row.
     starts : ndarray of shape (m + 1,) of int
         Where each row starts, and where the last ends.
-    dense : ndarray of shape (m, a)
+    dense : ndarray of shape (m, a) or (m, a − 1)
         The dense columns.
+    constant : int
+        1 if a constant, which is not written out, comes before them; else 0.
     values, weights : ndarray of shape (m,)
         v and w, of any sign.
     places : ndarray of shape (b,) of int
@@ -442,10 +449,68 @@ def add_sparse_sums(data, indices, starts, dense, values, weights, places, sums,
             weighted = w * x
             sums[column] += v * x
             row = mixed[column]
+            if constant:
+                row[0] += weighted
             for k in range(dense.shape[1]):
-                row[k] += weighted * dense[i, k]
+                row[constant + k] += weighted * dense[i, k]
             first[column] = min(first[column], indices[starts[i]])
             row = gram[places[column]]
             for k in range(starts[i], j + 1):
                 row[places[indices[k]]] += weighted * data[k]
     _mirror(gram, places, first)
+
+
+@compiled(
+    "void(Array(int32, 2, 'C', readonly=True), Array(int64, 1, 'C', readonly=True), Array(float64, 2, 'C', "
+    f"readonly=True), Array(float64, 2, 'C', readonly=True), int64, {_VECTOR}, {_VECTOR}, "
+    f"Array(int64, 1, 'C', readonly=True), float64[::1], {_BUFFER}, {_BUFFER})"
+)
+def add_coded_sums(codes, widths, numbers, dense, constant, values, weights, places, sums, mixed, gram):
+    """Add Σ vᵢsᵢ, Σ wᵢsᵢzᵢ' and Σ wᵢsᵢsᵢ', where sᵢ are a row's coded columns and zᵢ its dense ones.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (F, m) of int32
+        In which of its columns each product has a number; its width where in none.
+    widths : ndarray of shape (F,) of int
+        Columns of each product, b together.
+    numbers : ndarray of shape (F, m) or (0, 0)
+        The numbers; nothing if all are 1.
+    dense : ndarray of shape (m, a) or (m, a − 1)
+        The dense columns.
+    constant : int
+        1 if a constant, which is not written out, comes before them; else 0.
+    values, weights : ndarray of shape (m,)
+        v and w, of any sign.
+    places : ndarray of shape (b,) of int
+        Which columns of the design the coded ones are, increasing.
+    sums : ndarray of shape (b,)
+        What Σ vᵢsᵢ is added to.
+    mixed : ndarray of shape (b, a)
+        What Σ wᵢsᵢzᵢ' is added to.
+    gram : ndarray of shape (a + b, a + b)
+        What Σ wᵢsᵢsᵢ' is added to, in the coded columns' places; symmetric.
+    """
+    starts = np.cumsum(widths) - widths
+    for i in range(len(values)):
+        v, w = values[i], weights[i]
+        for f in range(len(widths)):
+            if codes[f, i] == widths[f]:
+                continue
+            column = starts[f] + codes[f, i]
+            x = numbers[f, i] if len(numbers) else 1.0
+            weighted = w * x
+            sums[column] += v * x
+            row = mixed[column]
+            if constant:
+                row[0] += weighted
+            for k in range(dense.shape[1]):
+                row[constant + k] += weighted * dense[i, k]
+            row = gram[places[column]]
+            for g in range(f + 1):
+                if codes[g, i] != widths[g]:
+                    row[places[starts[g] + codes[g, i]]] += weighted * (numbers[g, i] if len(numbers) else 1.0)
+    for f in range(len(widths)):
+        for i in range(starts[f], starts[f] + widths[f]):
+            for j in range(starts[f]):
+                gram[places[j], places[i]] = gram[places[i], places[j]]

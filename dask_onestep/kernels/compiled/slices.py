@@ -3,7 +3,8 @@
 `dask_onestep.kernels.rows.slices` imports this module where numba is installed; the slices of
 `dask_onestep.kernels.algebra` are the reference.  Of dense columns the products are summed tile by tile
 (`dask_onestep.kernels.compiled.loops`), which on slim matrices takes half the time of OpenBLAS's product of scaled
-rows.  Of sparse columns the products that a row has are added where they belong: of categories these are a few a row.
+rows.  Of columns whose zeros are not stored the products that a row has are added where they belong: of factors
+these are a few per row.
 
 The binomial, Poisson and normal likelihoods with their natural links are summed in one loop, from Xβ on.  Step by
 step in NumPy their means take as long on two threads as on one, since threads hand the interpreter's lock to
@@ -15,14 +16,15 @@ infinities pass through to the sums, on which the kernels that check themselves 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
 from dask_onestep.families import Binomial, Family, Gaussian, Poisson
 from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
-from dask_onestep.kernels.compiled.loops import add_natural_sums, add_sparse_sums, add_sums
+from dask_onestep.kernels.compiled.loops import add_coded_sums, add_natural_sums, add_sparse_sums, add_sums
+from dask_onestep.kernels.designs.stored import CodedColumns, SparseColumns, StoredColumns
 
 __all__ = ["CompiledSlice", "CompiledSplitSlice"]
 
@@ -32,7 +34,7 @@ _MOST_COLUMNS = 500
 
 # What there is a loop for: by type, so that a family of one's own is never taken for another by its name.
 _LAWS: dict[type[Family], int] = {Binomial: 0, Poisson: 1, Gaussian: 2}
-_NONE = np.empty(0)
+_NONE, _NO_ROWS = np.empty(0), np.empty((0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,12 @@ class CompiledSlice(DenseSlice):
     """A dense slice whose sums are made by a compiled loop."""
 
     def natural_sums(
-        self, family: Family, coef: np.ndarray, *, informed: bool = True
+        self, family: Family, coef: np.ndarray, *, informed: bool = True, of_rows: np.ndarray = _NO_ROWS
     ) -> tuple[float, np.ndarray, np.ndarray] | None:
-        """Return log-likelihood, score and information; None for families without a loop."""
+        """Return log-likelihood, score and information; None for families without a loop.
+
+        Each row's residual and weight are written to `of_rows`, of shape (2, m), if it has elements.
+        """
         p = self.covariates.shape[1]
         if type(family) not in _LAWS or p > _MOST_COLUMNS:
             return None
@@ -62,6 +67,7 @@ class CompiledSlice(DenseSlice):
             np.ascontiguousarray(slopes),
             score,
             information,
+            of_rows,
         )
         return loglik, score[first:], information[first:, first:]
 
@@ -84,7 +90,7 @@ class CompiledSlice(DenseSlice):
 
 @dataclass(frozen=True, slots=True)
 class CompiledSplitSlice(SplitSlice):
-    """A slice of dense and sparse columns whose sums are made by compiled loops."""
+    """A slice of dense and other columns whose sums are made by compiled loops."""
 
     max_density: ClassVar[float] = 0.2
 
@@ -95,20 +101,61 @@ class CompiledSplitSlice(SplitSlice):
         """Return X'v and X'WX, in one reading where v and w have one value a row."""
         if values.ndim > 1:
             return self.weighted_sum(values), self.gram(weights)
-        values, dense = np.ascontiguousarray(values), np.ascontiguousarray(self.dense)
-        weights = np.ones(len(self.y)) if weights is None else np.ascontiguousarray(weights)
-        beside = CompiledSlice(self.y, None, None, self.rows, dense, False, np.empty(dense.size))
-        of_dense, among_dense = beside.weighted_sum_and_gram(values, weights)
-        a, b = len(self.dense_at), len(self.sparse_at)
-        of_sparse, mixed, gram = np.zeros(b), np.zeros((b, a)), np.zeros((a + b, a + b))
-        add_sparse_sums(*self._stored(), dense, values, weights, self.sparse_at, of_sparse, mixed, gram)
-        gram[np.ix_(self.dense_at, self.dense_at)] = among_dense
-        gram[np.ix_(self.sparse_at, self.dense_at)] = mixed
-        gram[np.ix_(self.dense_at, self.sparse_at)] = mixed.T
-        return self._joined(of_dense, of_sparse), gram
+        weights = np.ones(len(self.y)) if weights is None else weights
+        return self._with_stored(*self.beside.weighted_sum_and_gram(values, weights), values, weights)
 
-    def _stored(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the sparse columns' elements, their columns and where rows start, the latter two of one type."""
-        held = self.sparse
-        starts = held.indptr.astype(held.indices.dtype, copy=False)
-        return np.ascontiguousarray(held.data), np.ascontiguousarray(held.indices), starts
+    def natural_sums(
+        self, family: Family, coef: np.ndarray, *, informed: bool = True
+    ) -> tuple[float, np.ndarray, np.ndarray] | None:
+        """Return log-likelihood, score and information; None for families without a loop."""
+        assert isinstance(self.beside, CompiledSlice)
+        eta = self.stored.times(coef[self.stored_at])
+        if self.offset is not None:
+            eta += self.offset
+        of_rows, beside = np.empty((2, len(self.y))), replace(self.beside, offset=eta)
+        if (found := beside.natural_sums(family, coef[self.dense_at], informed=informed, of_rows=of_rows)) is None:
+            return None
+        loglik, score, information = found
+        if informed:
+            return loglik, *self._with_stored(score, information, *of_rows)
+        return loglik, self._joined(score, self.stored.weighted_sum(of_rows[0])), information
+
+    def _with_stored(
+        self, of_dense: np.ndarray, among_dense: np.ndarray, values: np.ndarray, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return X'v and X'WX, given those of the dense columns."""
+        a, b = len(self.dense_at), len(self.stored_at)
+        of_stored, mixed, gram = np.zeros(b), np.zeros((b, a)), np.zeros((a + b, a + b))
+        _LOOPS[type(self.stored)](
+            self.stored,
+            np.ascontiguousarray(self.beside.covariates),
+            int(self.beside.constant),
+            np.ascontiguousarray(values),
+            np.ascontiguousarray(weights),
+            self.stored_at,
+            of_stored,
+            mixed,
+            gram,
+        )
+        gram[np.ix_(self.dense_at, self.dense_at)] = among_dense
+        gram[np.ix_(self.stored_at, self.dense_at)] = mixed
+        gram[np.ix_(self.dense_at, self.stored_at)] = mixed.T
+        return self._joined(of_dense, of_stored), gram
+
+
+def _of_sparse(stored: SparseColumns, *rest: Any) -> None:
+    array = stored.array
+    starts = array.indptr.astype(array.indices.dtype, copy=False)
+    add_sparse_sums(np.ascontiguousarray(array.data), np.ascontiguousarray(array.indices), starts, *rest)
+
+
+def _of_codes(stored: CodedColumns, *rest: Any) -> None:
+    m = stored.shape[0]
+    codes = np.stack(stored.codes)
+    values = np.empty((0, 0))
+    if any(part is not None for part in stored.values):
+        values = np.stack([np.ones(m) if part is None else part for part in stored.values])
+    add_coded_sums(codes, np.array(stored.widths, dtype=np.int64), values, *rest)
+
+
+_LOOPS: dict[type[StoredColumns], Any] = {SparseColumns: _of_sparse, CodedColumns: _of_codes}

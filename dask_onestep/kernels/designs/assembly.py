@@ -9,10 +9,16 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.design import Design, column_levels, plain_rows, treatment_names
 from dask_onestep.kernels.designs.expressions import hold_times, numbers_among
-from dask_onestep.kernels.designs.specification import check_kinds, specify_terms, transform_state, treatment_products
+from dask_onestep.kernels.designs.products import Coding, Product
+from dask_onestep.kernels.designs.specification import (
+    check_kinds,
+    specified_products,
+    specify_terms,
+    transform_state,
+    without_terms,
+)
 from dask_onestep.kernels.designs.table import MAX_LEVELS, TOO_MANY_LEVELS, sorted_levels
 from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric, refusing_records, times_refused
-from dask_onestep.kernels.designs.wide import Coding, WideProduct, are_wide
 
 __all__ = ["assemble", "make_design", "open_factors"]
 
@@ -100,21 +106,24 @@ def assemble(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], spec: An
         The design, its columns named.
     """
     if spec is None:
-        names = treatment_names(terms, column_levels(levels))
-        return Design(terms, names, levels, wide=are_wide(_main_effects(terms, levels)))
+        return Design(terms, treatment_names(terms, column_levels(levels)), levels, None, _main_effects(terms, levels))
     names = tuple(spec.column_names[int(terms.fit_intercept) :])
-    return Design(terms, names, levels, spec, are_wide(treatment_products(spec, terms, dict(levels))))
+    products = specified_products(spec, terms, dict(levels))
+    return Design(terms, names, levels, spec, products, without_terms(spec, {product.term for product in products}))
 
 
-def _main_effects(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...]) -> list[WideProduct]:
-    """Return the categories of a table each of whose columns is a covariate."""
+def _main_effects(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...]) -> tuple[Product, ...]:
+    """Return the factors and numbers of a table each of whose columns is a covariate."""
     codings = {factor.name: Coding(factor, index, 0) for factor, index in levels}
-    effects, at = [], 0
-    for column in terms.columns:
-        if column in codings:
-            effects.append(WideProduct((codings[column],), at, column))
-        at += codings[column].width if column in codings else 1
-    return effects
+    effects: list[Product] = []
+    at = 0
+    for factor in terms.factors:
+        coding = codings.get(factor.name)
+        effects.append(
+            Product((), at, factor.name, (factor,)) if coding is None else Product((coding,), at, factor.name)
+        )
+        at += effects[-1].width
+    return tuple(effects)
 
 
 def _categorical(terms: Terms, dtypes: Mapping[str, Any]) -> list[Factor]:

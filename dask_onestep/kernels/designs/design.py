@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Number
 from typing import Any
@@ -11,18 +11,16 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating, what_is_wrong
-from dask_onestep.kernels.designs.expressions import only_numbers
 from dask_onestep.kernels.designs.parts import PARTS
-from dask_onestep.kernels.designs.specification import columns_specified, specified_columns, without_terms
+from dask_onestep.kernels.designs.products import Product, are_coded, coded_columns, write_products
+from dask_onestep.kernels.designs.specification import columns_specified, specified_columns
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.designs.table import (
     complete_cases,
-    level_codes,
-    match_levels,
+    known_codes,
     plain_columns,
 )
 from dask_onestep.kernels.designs.terms import Factor, Terms, plain_integers
-from dask_onestep.kernels.designs.wide import WideProduct, sparse_columns
 from dask_onestep.kernels.records import Findings
 
 __all__ = ["Design", "column_levels", "plain_rows", "treatment_names"]
@@ -44,21 +42,30 @@ class Design:
         The levels of each categorical factor; the first is the reference of treatment coding.
     spec : ModelSpec or None
         formulaic's specification; None without a formula.
-    wide : tuple of WideProduct
-        Categories, and products of these and of numbers, of so many columns that they stay sparse; in their order.
+    products : tuple of Product
+        The terms that are products of treatment-coded factors and numbers, in the order of their columns.
+    rest : ModelSpec or None
+        formulaic's specification of the other terms, which it evaluates; None if there are none.
     """
 
     terms: Terms
     names: tuple[str, ...]
     levels: tuple[tuple[Factor, pd.Index], ...]
     spec: Any = None
-    wide: tuple[WideProduct, ...] = ()
+    products: tuple[Product, ...] = ()
+    rest: Any = None
 
     @property
     def row_bytes(self) -> int:
         """Memory of a row of the matrix, about."""
-        held = sum(product.width for product in self.wide)
-        return 8 * (len(self.names) - held) + 16 * len(self.wide)
+        coded = self.coded
+        stored = sum(4 + 8 * bool(product.numbers) for product in coded)
+        return 8 * (len(self.names) - sum(product.width for product in coded)) + stored
+
+    @property
+    def coded(self) -> tuple[Product, ...]:
+        """The products whose columns are stored as codes."""
+        return are_coded(self.products)
 
     def enter(
         self, block: Any, missing: str
@@ -119,11 +126,7 @@ class Design:
         dict of Factor to ndarray of shape (m,) of int32
             From 0 to K − 1, and −1 for a missing value or an unseen level.
         """
-        codes = {}
-        for factor, known in self.levels:
-            own, levels = level_codes(factor.values(frame))
-            codes[factor] = match_levels(levels, known)[own]
-        return codes
+        return {factor: known_codes(factor.values(frame), known) for factor, known in self.levels}
 
     def matrix(self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray] | None = None) -> np.ndarray | SplitMatrix:
         """Return the matrix of complete rows.
@@ -138,37 +141,33 @@ class Design:
         Returns
         -------
         ndarray or SplitMatrix of shape (m, p)
-            float64, without the constant; split if there are wide products.
+            float64, without the constant; split if there are factors of many levels.
         """
-        if not self.wide:
-            return self._dense(frame, self.spec, len(self.names))
         codes = self.codes(frame) if codes is None else codes
-        sparse_at = np.concatenate([product.columns for product in self.wide])
-        dense_at = np.setdiff1d(np.arange(len(self.names)), sparse_at)
-        spec = None if self.spec is None else without_terms(self.spec, {product.term for product in self.wide})
-        return SplitMatrix(
-            self._dense(frame, spec, len(dense_at)), sparse_columns(self.wide, frame, codes), dense_at, sparse_at
-        )
+        coded = self.coded
+        dense_at = np.arange(len(self.names))
+        if not coded:
+            return self._dense(frame, codes, self.products, dense_at)
+        stored_at = np.concatenate([product.columns for product in coded])
+        dense_at = np.setdiff1d(dense_at, stored_at)
+        dense = self._dense(frame, codes, [product for product in self.products if product not in coded], dense_at)
+        with evaluating():
+            return SplitMatrix(dense, coded_columns(coded, frame, codes), dense_at, stored_at)
 
-    def _dense(self, frame: pd.DataFrame, spec: Any, width: int) -> np.ndarray:
-        """Return the columns that are not sparse, written slice by slice."""
-        out = np.empty((len(frame), width))
-        if not width:
-            return out
-        known = column_levels(self.levels)
-        if spec is None:
-            held = {product.term for product in self.wide}
-            columns = tuple(name for name in self.terms.columns if name not in held)
-        else:
-            columns = columns_specified(spec, self.terms)
-        for start in range(0, len(frame), _SLICE_ROWS):
-            rows = plain_rows(frame.iloc[start : start + _SLICE_ROWS], columns, known)
-            target = out[start : start + _SLICE_ROWS]
-            if spec is None:
-                with evaluating():
-                    _treatment(rows, target)
-            else:
-                target[:] = specified_columns(spec, self.terms, rows)[:, int(self.terms.fit_intercept) :]
+    def _dense(
+        self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray], products: Sequence[Product], columns: np.ndarray
+    ) -> np.ndarray:
+        """Return the columns that are not coded, written slice by slice."""
+        out = np.empty((len(frame), len(columns)))
+        with evaluating():
+            write_products(products, frame, codes, out, {int(column): at for at, column in enumerate(columns)})
+        if self.rest is not None:
+            known, read = column_levels(self.levels), columns_specified(self.rest, self.terms)
+            others = ~np.isin(columns, np.concatenate([[-1], *(product.columns for product in products)]))
+            for start in range(0, len(frame), _SLICE_ROWS):
+                rows = plain_rows(frame.iloc[start : start + _SLICE_ROWS], read, known)
+                found = specified_columns(self.rest, self.terms, rows)[:, int(self.terms.fit_intercept) :]
+                out[start : start + _SLICE_ROWS, others] = found
         return out
 
     @property
@@ -312,16 +311,3 @@ def treatment_names(terms: Terms, levels: Mapping[str, pd.Index]) -> tuple[str, 
     for column in terms.columns:
         names += [f"{column}[T.{level}]" for level in levels[column][1:]] if column in levels else [column]
     return tuple(names)
-
-
-def _treatment(rows: pd.DataFrame, out: np.ndarray) -> None:
-    at = 0
-    for name in rows.columns:
-        column = rows[name]
-        if not isinstance(column.dtype, pd.CategoricalDtype):
-            out[:, at] = only_numbers(column, name) if column.dtype == object else column
-            at += 1
-            continue
-        width = len(column.cat.categories) - 1
-        out[:, at : at + width] = column.cat.codes.to_numpy()[:, np.newaxis] == np.arange(1, width + 1)
-        at += width

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -27,11 +28,13 @@ class EvaluationError(ValueError):
 @contextmanager
 def evaluating() -> Iterator[None]:
     """Turn what formulaic raises of a formula and its rows into an `EvaluationError`."""
-    from formulaic.errors import FormulaicError
-
     try:
         yield
-    except (FormulaicError, TypeError, ValueError) as error:
+    except Exception as error:
+        # Where formulaic has raised an error it is loaded; a model without a formula does without it.
+        own = getattr(sys.modules.get("formulaic.errors"), "FormulaicError", ValueError)
+        if not isinstance(error, (own, TypeError, ValueError)):
+            raise
         raise EvaluationError((str(error) or type(error).__name__).splitlines()[0]) from error
 
 

@@ -15,16 +15,16 @@ from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating,
 from dask_onestep.kernels.designs.expressions import as_numbers, only_numbers
 from dask_onestep.kernels.designs.grammar import CODINGS, PARSING, checked
 from dask_onestep.kernels.designs.parsing import parse
+from dask_onestep.kernels.designs.products import Coding, Product
 from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric
-from dask_onestep.kernels.designs.wide import Coding, WideProduct
 
 __all__ = [
     "check_kinds",
     "columns_specified",
     "specified_columns",
+    "specified_products",
     "specify_terms",
     "transform_state",
-    "treatment_products",
     "without_terms",
 ]
 
@@ -193,7 +193,7 @@ def specified_columns(spec: Any, terms: Terms, rows: pd.DataFrame) -> np.ndarray
 
 
 def without_terms(spec: Any, terms: Collection[str]) -> Any:
-    """Return a specification without some of its terms.
+    """Return a specification without some of its terms; None if no other has columns besides the constant.
 
     Parameters
     ----------
@@ -204,10 +204,11 @@ def without_terms(spec: Any, terms: Collection[str]) -> Any:
 
     Returns
     -------
-    ModelSpec
+    ModelSpec or None
         The columns of the others, coded as before.
     """
-    return spec.subset([term for term in spec.terms if str(term) not in terms])
+    others = [term for term in spec.terms if str(term) not in terms]
+    return spec.subset(others) if any(str(term) != "1" for term in others) else None
 
 
 def check_kinds(spec: Any, categorical: set[str], terms: Terms, dtypes: Mapping[str, Any]) -> None:
@@ -242,8 +243,8 @@ def check_kinds(spec: Any, categorical: set[str], terms: Terms, dtypes: Mapping[
             )
 
 
-def treatment_products(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index]) -> list[WideProduct]:
-    """Return the terms that are made of treatment-coded categories, alone or with numbers, as products.
+def specified_products(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index]) -> tuple[Product, ...]:
+    """Return the terms that are products of treatment-coded factors and numbers.
 
     Parameters
     ----------
@@ -256,12 +257,13 @@ def treatment_products(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index
 
     Returns
     -------
-    list of WideProduct
+    tuple of Product
         In the order of the columns.  Terms with a coding of another kind, with a transform that keeps a state, or
         with a number written in the formula are not among them: their columns are formulaic's to evaluate.
     """
     parts = _parts(spec, terms, levels)
-    found, at = [], -int(terms.fit_intercept)
+    found: list[Product] = []
+    at = -int(terms.fit_intercept)
     for structure in spec.structure:
         products = [_product(scoped, parts, str(structure.term)) for scoped in structure.scoped_terms]
         whole = [product for product in products if product is not None]
@@ -270,7 +272,7 @@ def treatment_products(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index
             starts = accumulate((product.width for product in whole), initial=at)
             found += [replace(product, first=start) for product, start in zip(whole, starts, strict=False)]
         at += len(structure.columns)
-    return found
+    return tuple(found)
 
 
 def _parts(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index]) -> dict[str, Coding | Factor]:
@@ -290,11 +292,11 @@ def _parts(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index]) -> dict[s
     return parts
 
 
-def _product(scoped: Any, parts: Mapping[str, Coding | Factor], term: str) -> WideProduct | None:
+def _product(scoped: Any, parts: Mapping[str, Coding | Factor], term: str) -> Product | None:
     """Return one of the products that formulaic makes a term of, None if it is of anything else."""
     held = [(parts.get(part.factor.expr), part.reduced) for part in scoped.factors]
     codings = [part if reduced else replace(part, reference=None) for part, reduced in held if isinstance(part, Coding)]
     slopes = [part for part, _ in held if isinstance(part, Factor)]
-    if not codings or len(codings) + len(slopes) < len(held) or scoped.scale != 1:
+    if not held or len(codings) + len(slopes) < len(held) or scoped.scale != 1:
         return None
-    return WideProduct(tuple(codings), 0, term, tuple(slopes))
+    return Product(tuple(codings), 0, term, tuple(slopes))

@@ -1,4 +1,4 @@
-"""Covariates some columns of which are dense and the others sparse, as categories of many levels make them."""
+"""Covariates some columns of which are dense, and of the others no zeros are stored."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from dask_onestep.kernels.designs.stored import SparseColumns, StoredColumns
 from dask_onestep.kernels.records import Record
 
 __all__ = ["SplitMatrix", "count_by_column", "finite_rows", "split_sparse", "stack"]
@@ -16,27 +17,27 @@ __all__ = ["SplitMatrix", "count_by_column", "finite_rows", "split_sparse", "sta
 
 @dataclass(frozen=True, slots=True)
 class SplitMatrix(Record):
-    """A matrix of m rows and p columns, part dense and part sparse; rows and columns are taken as of an array.
+    """A matrix of m rows and p columns, part dense and part stored without zeros; rows and columns as of an array.
 
     Attributes
     ----------
     dense : ndarray of shape (m, a)
         The dense columns, float64.
-    sparse : csr_array of shape (m, b)
-        The sparse columns, float64, a + b = p; in each row increasing, none twice.
-    dense_at, sparse_at : ndarray of shape (a,) and (b,) of int
+    stored : StoredColumns of shape (m, b)
+        The other columns, a + b = p.
+    dense_at, stored_at : ndarray of shape (a,) and (b,) of int
         Which columns of the whole these are, increasing.
     """
 
     dense: np.ndarray
-    sparse: sparse.csr_array
+    stored: StoredColumns
     dense_at: np.ndarray
-    sparse_at: np.ndarray
+    stored_at: np.ndarray
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return len(self.dense), len(self.dense_at) + len(self.sparse_at)
+        return len(self.dense), len(self.dense_at) + len(self.stored_at)
 
     @property
     def ndim(self) -> int:
@@ -51,13 +52,7 @@ class SplitMatrix(Record):
     @property
     def nbytes(self) -> int:
         """Memory."""
-        return int(self.dense.nbytes + self.sparse.data.nbytes + self.sparse.indices.nbytes + self.sparse.indptr.nbytes)
-
-    @property
-    def density(self) -> float:
-        """The share of the sparse columns' elements that are stored."""
-        size = self.sparse.shape[0] * self.sparse.shape[1]
-        return self.sparse.nnz / size if size else 0.0
+        return self.dense.nbytes + self.stored.nbytes
 
     def __len__(self) -> int:
         return len(self.dense)
@@ -65,7 +60,7 @@ class SplitMatrix(Record):
     def __getitem__(self, index: Any) -> Any:
         """Return rows, or with two indices columns: a number gives one as an array."""
         if not isinstance(index, tuple):
-            return replace(self, dense=self.dense[index], sparse=self.sparse[index])
+            return replace(self, dense=self.dense[index], stored=self.stored.rows(index))
         rows, columns = index
         if isinstance(columns, (int, np.integer)):
             return self._column(int(columns))[rows]
@@ -74,36 +69,29 @@ class SplitMatrix(Record):
     def _column(self, number: int) -> np.ndarray:
         if (at := np.flatnonzero(self.dense_at == number)).size:
             return self.dense[:, at[0]]
-        return self.sparse[:, np.flatnonzero(self.sparse_at == number)].toarray()[:, 0]
+        return self.stored.columns(np.flatnonzero(self.stored_at == number)).toarray()[:, 0]
 
     def _columns(self, wanted: np.ndarray) -> SplitMatrix:
         place = np.full(self.shape[1], -1)
         place[wanted] = np.arange(len(wanted))
-        dense, held = place[self.dense_at] >= 0, place[self.sparse_at] >= 0
+        dense, stored = place[self.dense_at] >= 0, place[self.stored_at] >= 0
         return SplitMatrix(
             self.dense[:, dense],
-            self.sparse[:, np.flatnonzero(held)],
+            self.stored.columns(np.flatnonzero(stored)),
             place[self.dense_at[dense]],
-            place[self.sparse_at[held]],
+            place[self.stored_at[stored]],
         )
 
     def spread(self, complete: np.ndarray) -> SplitMatrix:
         """Return the rows in the places that are True, and between them rows with NaN."""
         dense = np.full((len(complete), self.dense.shape[1]), np.nan)
         dense[complete] = self.dense
-        # Where there is no dense column, a sparse one holds the NaN.
-        stored = np.full(len(complete), int(not self.dense.shape[1]))
-        stored[complete] = np.diff(self.sparse.indptr)
-        starts = np.concatenate([[0], np.cumsum(stored)])
-        own = np.repeat(complete, stored)
-        indices, data = np.zeros(len(own), dtype=self.sparse.indices.dtype), np.full(len(own), np.nan)
-        indices[own], data[own] = self.sparse.indices, self.sparse.data
-        shape = (len(complete), self.sparse.shape[1])
-        return replace(self, dense=dense, sparse=sparse.csr_array((data, indices, starts), shape=shape))
+        # Where there is no dense column, another one holds the NaN.
+        return replace(self, dense=dense, stored=self.stored.spread(complete, mark=not self.dense.shape[1]))
 
     def write(self, out: np.ndarray) -> None:
         """Write all columns into an array of shape (m, p)."""
-        out[:, self.sparse_at] = self.sparse.toarray()
+        out[:, self.stored_at] = self.stored.toarray()
         out[:, self.dense_at] = self.dense
 
     def toarray(self) -> np.ndarray:
@@ -135,7 +123,7 @@ def split_sparse(x: Any) -> SplitMatrix | np.ndarray:
         rows = rows.copy()  # the caller's is not changed
         rows.sum_duplicates()
     columns = np.arange(rows.shape[1])
-    return SplitMatrix(np.empty((rows.shape[0], 0)), rows, columns[:0], columns)
+    return SplitMatrix(np.empty((rows.shape[0], 0)), SparseColumns(rows), columns[:0], columns)
 
 
 def stack(parts: Sequence[Any]) -> Any:
@@ -156,7 +144,7 @@ def stack(parts: Sequence[Any]) -> Any:
     return replace(
         parts[0],
         dense=np.concatenate([part.dense for part in parts]),
-        sparse=sparse.vstack([part.sparse for part in parts], format="csr"),
+        stored=parts[0].stored.stacked([part.stored for part in parts[1:]]),
     )
 
 
@@ -179,7 +167,7 @@ def count_by_column(x: np.ndarray | SplitMatrix, test: Callable[[np.ndarray], np
         return test(x).sum(axis=0)
     counts = np.zeros(x.shape[1], dtype=np.intp)
     counts[x.dense_at] = test(x.dense).sum(axis=0)
-    counts[x.sparse_at] = np.bincount(x.sparse.indices[test(x.sparse.data)], minlength=len(x.sparse_at))
+    counts[x.stored_at] = x.stored.count(test)
     return counts
 
 
@@ -198,6 +186,4 @@ def finite_rows(x: np.ndarray | SplitMatrix) -> np.ndarray:
     """
     if not isinstance(x, SplitMatrix):
         return np.isfinite(x).all(axis=1) if x.dtype.kind == "f" else np.ones(len(x), bool)
-    finite = np.isfinite(x.dense).all(axis=1)
-    finite[x.sparse.tocoo().coords[0][~np.isfinite(x.sparse.data)]] = False
-    return finite
+    return np.isfinite(x.dense).all(axis=1) & x.stored.finite_rows()

@@ -23,6 +23,7 @@ __all__ = [
     "gaps",
     "indexed",
     "is_finite",
+    "known_codes",
     "level_codes",
     "match_levels",
     "plain_columns",
@@ -232,9 +233,11 @@ def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
         own = values.cat.codes.to_numpy()
-        counts = np.bincount(own[own >= 0], minlength=len(values.cat.categories))
-        places = np.where(counts > 0, np.cumsum(counts > 0) - 1, -1).astype(np.int32)
-        return np.append(places, np.int32(-1))[own], values.cat.categories[counts > 0]
+        present = np.zeros(len(values.cat.categories) + 1, dtype=bool)  # the last is that of missing values
+        present[own] = True
+        present[-1] = False
+        places = np.where(present, np.cumsum(present) - 1, -1).astype(np.int32)
+        return places.take(own, mode="wrap"), values.cat.categories[present[:-1]]
     if isinstance(values.dtype, pd.StringDtype) and values.dtype.storage == "pyarrow":
         words = pa.array(values).dictionary_encode()
         words = words.combine_chunks() if isinstance(words, pa.ChunkedArray) else words
@@ -242,6 +245,28 @@ def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
         return codes.astype(np.int32, copy=False), pd.Index(words.dictionary.to_pandas(), dtype=values.dtype)
     codes, levels = pd.factorize(values)
     return codes.astype(np.int32), pd.Index(levels)
+
+
+def known_codes(values: pd.Series, known: pd.Index) -> np.ndarray:
+    """Return which of the levels known each value is.
+
+    Parameters
+    ----------
+    values : Series of shape (m,)
+        Values of any dtype.
+    known : Index of length K
+        Levels.
+
+    Returns
+    -------
+    ndarray of shape (m,) of int32
+        From 0 to K − 1; −1 for a missing value, and for one that is none of them.
+    """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        codes, levels = values.cat.codes.to_numpy(), values.cat.categories
+    else:
+        codes, levels = level_codes(values)
+    return match_levels(levels, known).take(codes, mode="wrap")
 
 
 def match_levels(levels: pd.Index, known: pd.Index) -> np.ndarray:
@@ -318,8 +343,7 @@ def _plain(column: pd.Series, levels: pd.Index | None) -> Any:
     if not is_numeric(column.dtype):
         if levels is None:
             return column.astype(object)
-        codes, own = level_codes(column)
-        return pd.Categorical.from_codes(match_levels(own, levels)[codes], categories=levels)
+        return pd.Categorical.from_codes(known_codes(column, levels), categories=levels)
     if isinstance(column.dtype, np.dtype):
         return column
     if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():

@@ -54,9 +54,13 @@ def column_shift(rows: Rows, model: Model) -> np.ndarray:
         return shift
     own[x.dense_at] = _midst(x.dense, weights)
     # A column that is far from 0 has no zeros.
-    full = np.flatnonzero(x.sparse.count_nonzero(axis=0) == len(x))
-    own[x.sparse_at[full]] = _midst(x.sparse[:, full].toarray(), weights)
+    full = np.flatnonzero(x.stored.count(_is_nonzero) == len(x))
+    own[x.stored_at[full]] = _midst(x.stored.columns(full).toarray(), weights)
     return shift
+
+
+def _is_nonzero(values: np.ndarray) -> np.ndarray:
+    return values != 0
 
 
 def _midst(x: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
@@ -82,18 +86,18 @@ def rows_about(rows: Rows, shift: np.ndarray) -> Rows:
     Returns
     -------
     Rows
-        The rows, dense columns copied; a sparse column that is shifted is dense.
+        The rows, dense columns copied; another column that is shifted becomes dense.
     """
     if not shift.any():
         return rows
     x, own = rows.x, shift[1:]
     if not isinstance(x, SplitMatrix):
         return replace(rows, x=x - own)
-    filled = own[x.sparse_at] != 0
-    at = np.concatenate([x.dense_at, x.sparse_at[filled]])
-    dense = np.column_stack([x.dense, x.sparse[:, np.flatnonzero(filled)].toarray()]) - own[at]
+    filled = own[x.stored_at] != 0
+    at = np.concatenate([x.dense_at, x.stored_at[filled]])
+    dense = np.column_stack([x.dense, x.stored.columns(np.flatnonzero(filled)).toarray()]) - own[at]
     order, kept = np.argsort(at), np.flatnonzero(~filled)
-    return replace(rows, x=SplitMatrix(dense[:, order], x.sparse[:, kept], at[order], x.sparse_at[kept]))
+    return replace(rows, x=SplitMatrix(dense[:, order], x.stored.columns(kept), at[order], x.stored_at[kept]))
 
 
 @kernel(checked="after")

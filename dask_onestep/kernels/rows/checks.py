@@ -171,7 +171,7 @@ def check_of(rows: Rows, block: Block) -> RowCheck:
         Of the rows.
     """
     x = rows.x if block.reloaded else None
-    matrix = (x.dense, x.sparse.data) if isinstance(x, SplitMatrix) else (x, None)
+    matrix = (x.dense, *x.stored.elements) if isinstance(x, SplitMatrix) else (x,)
     y = rows.y if rows.y.dtype.kind in "biuf" else None
     parts = (y, rows.weights, rows.offset, *matrix)
     total = sum((2 * at + 1) * _sum_of_bits(part) for at, part in enumerate(parts) if part is not None)

@@ -2,7 +2,7 @@
 
 Rows are taken in slices that stay in cache; what is made of a slice's covariates is written into
 reused buffers, so no temporary has the size of the block, and float32 and integer blocks are summed in
-float64.  Rows of which most columns are sparse stay so, in longer slices,
+float64.  Columns whose zeros are not stored stay so, in longer slices,
 unless they prove too dense for that to pay, or the model's basis mixes them.
 """
 
@@ -43,7 +43,7 @@ def slices(rows: Rows, model: Model) -> Iterator[Slice]:
     Slice
         The next rows; what a dense one holds is overwritten by the next.
     """
-    if model.basis is None and isinstance(rows.x, SplitMatrix) and rows.x.density <= _kinds()[1].max_density:
+    if model.basis is None and isinstance(rows.x, SplitMatrix) and rows.x.stored.pays(_kinds()[1].max_density):
         yield from _split_slices(rows, rows.x, model)
     else:
         yield from dense_slices(rows, model)
@@ -100,13 +100,14 @@ def _kinds() -> tuple[type[DenseSlice], type[SplitSlice]]:
 
 
 def _split_slices(rows: Rows, x: SplitMatrix, model: Model) -> Iterator[SplitSlice]:
-    kind, first, d = _kinds()[1], int(model.has_constant), model.width
-    constant = np.arange(first)
-    dense_at, sparse_at = np.concatenate([constant, x.dense_at + first]), x.sparse_at + first
-    for at in _spans(len(rows), min(max(d * d // 4, _SPLIT_ROWS[0]), _SPLIT_ROWS[1])):
-        part = x[at]
-        dense = np.column_stack([np.ones((len(part), first)), part.dense])
-        yield kind(*_beside(rows, at), dense, part.sparse, dense_at, sparse_at)
+    (dense_kind, split_kind), first, d = _kinds(), int(model.has_constant), model.width
+    dense_at, stored_at = np.concatenate([np.arange(first), x.dense_at + first]), x.stored_at + first
+    length = min(max(d * d // 4, _SPLIT_ROWS[0]), _SPLIT_ROWS[1])
+    scratch = np.empty(min(length, len(rows)) * len(dense_at))
+    for at in _spans(len(rows), length):
+        part, beside = x[at], _beside(rows, at)
+        dense = dense_kind(*beside, part.dense, model.has_constant, scratch)
+        yield split_kind(*beside, dense, part.stored, dense_at, stored_at)
 
 
 def _spans(total: int, length: int) -> Iterator[slice]:

@@ -1,0 +1,230 @@
+"""Products of factors and numbers: which columns they are of, as codes of levels or as an array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.designs.expressions import only_numbers
+from dask_onestep.kernels.designs.stored import CodedColumns
+from dask_onestep.kernels.designs.terms import Factor
+
+__all__ = ["Coding", "Product", "are_coded", "coded_columns", "write_products"]
+
+# A row has at most one element in the columns of a product.  Fewer columns than these are as fast as an array
+# (`python -m benchmarks.categories`).
+_MIN_WIDTH = 6
+# Rows that are written at a time: of float64 less than 128 KiB, which the allocator keeps from one to the next.
+SLICE_ROWS = 15_360
+
+
+@dataclass(frozen=True)
+class Coding:
+    """Treatment coding of a factor within a term.
+
+    Attributes
+    ----------
+    factor : Factor
+        The factor.
+    levels : Index of length K
+        Its levels.
+    reference : int or None
+        Which of them is left out; None where each has a column.
+    """
+
+    factor: Factor
+    levels: pd.Index
+    reference: int | None
+
+    @property
+    def width(self) -> int:
+        """How many columns it has: K, or K − 1."""
+        return max(len(self.levels) - (self.reference is not None), 0)
+
+    def places(self) -> np.ndarray:
+        """Return which of its columns is 1 at each level, of shape (K,) of int32; its width at the reference."""
+        places = np.arange(len(self.levels), dtype=np.int32)
+        if self.reference is not None:
+            places -= places > self.reference
+            places[self.reference] = self.width
+        return places
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product of factors and numbers: a term of a formula, or a part of one.
+
+    formulaic keeps a matrix of full rank, so that a term may be the columns of several products, of which some have
+    fewer factors: ``a:b`` without main effects is ``b``, but for its first level, and then ``a:b``, but for the
+    first level of ``a``.
+
+    Attributes
+    ----------
+    factors : tuple of Coding
+        The factors.  The product has a column for each combination of their columns, those of the first factor next to
+        each other; one column if there are none.
+    first : int
+        Which column of the matrix is its first.
+    term : str
+        The formula's term, or the column.
+    numbers : tuple of Factor
+        The numbers that it is multiplied with, each without a state.
+    """
+
+    factors: tuple[Coding, ...]
+    first: int
+    term: str
+    numbers: tuple[Factor, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """How many columns it has."""
+        return prod(coding.width for coding in self.factors)
+
+    @property
+    def columns(self) -> np.ndarray:
+        """Which columns of the matrix are its own."""
+        return np.arange(self.first, self.first + self.width)
+
+    def codes(self, levels: Mapping[Factor, np.ndarray]) -> np.ndarray:
+        """Return in which of its columns a row has a number.
+
+        Parameters
+        ----------
+        levels : mapping of Factor to ndarray of shape (m,) of int32
+            The rows' levels.
+
+        Returns
+        -------
+        ndarray of shape (m,) of int32
+            From 0 to its width − 1, and its width where a factor is at its reference.
+        """
+        first, *others = self.factors
+        codes, width = first.places().take(levels[first.factor]), np.int32(first.width)
+        for coding in others:
+            own = coding.places().take(levels[coding.factor])
+            outside = (codes == width) | (own == coding.width)
+            codes = np.where(outside, width * np.int32(coding.width), codes + width * own)
+            width *= np.int32(coding.width)
+        return codes
+
+
+def are_coded(products: Sequence[Product]) -> tuple[Product, ...]:
+    """Return the products whose columns are better stored as codes, all of a term or none.
+
+    Parameters
+    ----------
+    products : sequence of Product
+        Products of a design.
+
+    Returns
+    -------
+    tuple of Product
+        Those of terms with many columns.
+    """
+    terms: dict[str, list[Product]] = {}
+    for product in products:
+        terms.setdefault(product.term, []).append(product)
+    return tuple(
+        product
+        for parts in terms.values()
+        if sum(part.width for part in parts) >= _MIN_WIDTH * len(parts)
+        for product in parts
+    )
+
+
+def coded_columns(
+    products: Sequence[Product], frame: pd.DataFrame, levels: Mapping[Factor, np.ndarray]
+) -> CodedColumns:
+    """Return the columns of products, side by side, as codes.
+
+    Parameters
+    ----------
+    products : sequence of Product
+        The products, each with a factor.
+    frame : DataFrame of shape (m, …)
+        Rows without missing values or unseen levels.
+    levels : mapping of Factor to ndarray of shape (m,) of int32
+        The rows' levels.
+
+    Returns
+    -------
+    CodedColumns of shape (m, b)
+        Their columns.
+    """
+    codes: dict[tuple[tuple[Factor, int | None], ...], np.ndarray] = {}
+    values: dict[tuple[Factor, ...], np.ndarray | None] = {(): None}
+    for product in products:
+        key = _key(product)
+        if key not in codes:
+            codes[key] = product.codes(levels)
+        if product.numbers not in values:
+            values[product.numbers] = _product_of_numbers(product, frame)
+    return CodedColumns(
+        tuple(codes[_key(product)] for product in products),
+        tuple(product.width for product in products),
+        tuple(values[product.numbers] for product in products),
+    )
+
+
+def write_products(
+    products: Sequence[Product],
+    frame: pd.DataFrame,
+    levels: Mapping[Factor, np.ndarray],
+    out: np.ndarray,
+    places: Mapping[int, int],
+) -> None:
+    """Write the columns of products into an array.
+
+    Parameters
+    ----------
+    products : sequence of Product
+        The products.
+    frame : DataFrame of shape (m, …)
+        Rows without missing values or unseen levels.
+    levels : mapping of Factor to ndarray of shape (m,) of int32
+        The rows' levels.
+    out : ndarray of shape (m, a)
+        What is written into.
+    places : mapping of int to int
+        Where in `out` the columns of the matrix are.
+    """
+    known = {number: _number(number, frame) for product in products for number in product.numbers if _is_plain(number)}
+    for start in range(0, len(frame), SLICE_ROWS):
+        at = slice(start, start + SLICE_ROWS)
+        own = {factor: codes[at] for factor, codes in levels.items()}
+        numbers = {number: values[at] for number, values in known.items()}
+        for product in products:
+            target = out[at, places[product.first] : places[product.first] + product.width]
+            if product.factors:
+                target[:] = np.eye(product.width + 1, product.width).take(product.codes(own), axis=0)
+            else:
+                target[:] = 1.0
+            for number in product.numbers:
+                if number not in numbers:
+                    numbers[number] = _number(number, frame.iloc[at])
+                target *= numbers[number][:, np.newaxis]
+
+
+def _is_plain(number: Factor) -> bool:
+    """Return whether a number is a column as it is."""
+    return number.source is None
+
+
+def _key(product: Product) -> tuple[tuple[Factor, int | None], ...]:
+    return tuple((coding.factor, coding.reference) for coding in product.factors)
+
+
+def _product_of_numbers(product: Product, frame: pd.DataFrame) -> np.ndarray:
+    first, *others = (_number(factor, frame) for factor in product.numbers)
+    for other in others:
+        first = first * other
+    return first
+
+
+def _number(factor: Factor, frame: pd.DataFrame) -> np.ndarray:
+    return only_numbers(factor.values(frame), factor.name).to_numpy(np.float64)
