@@ -29,6 +29,18 @@ def same(part, *others):
     return part
 
 
+def files(path, kind):
+    for number in PARTS:
+        target = path / f"{number}.{kind}"
+        load(number).to_parquet(target) if kind == "parquet" else load(number).to_csv(target, index=False)
+    return str(path / f"*.{kind}")
+
+
+def stacked(path):
+    da.to_npy_stack(str(path / "stack"), da.from_array(WHOLE.to_numpy(), chunks=(40, 3)))
+    return da.from_npy_stack(str(path / "stack"))
+
+
 META = load(0).iloc[:0]
 WHOLE = pd.concat([load(number) for number in PARTS], ignore_index=True)
 SHAPE = {"shape": (40, 3), "dtype": float}
@@ -95,18 +107,6 @@ OF_FUTURES = {
         same, client.submit(load, 0), dtype=float, meta=np.empty((0, 0))
     ),
 }
-
-
-def files(path, kind):
-    for number in PARTS:
-        target = path / f"{number}.{kind}"
-        load(number).to_parquet(target) if kind == "parquet" else load(number).to_csv(target, index=False)
-    return str(path / f"*.{kind}")
-
-
-def stacked(path):
-    da.to_npy_stack(str(path / "stack"), da.from_array(WHOLE.to_numpy(), chunks=(40, 3)))
-    return da.from_npy_stack(str(path / "stack"))
 
 
 def split(rows):
