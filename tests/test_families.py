@@ -38,7 +38,8 @@ parametrize_cases = pytest.mark.parametrize(("family", "oracle", "y", "mean"), C
 
 
 def test_all_families_are_tested():
-    assert set(CASES) == set(FAMILIES)
+    # Quasi-likelihoods have no log-likelihood of statsmodels: tests/test_quasi.py.
+    assert set(CASES) == {name for name, family in FAMILIES.items() if family.has_likelihood}
 
 
 @parametrize_cases

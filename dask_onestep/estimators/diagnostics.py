@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.choices import unknown_choice
-from dask_onestep.inference.fit_statistics import FitStatistics, finish
+from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics, finish
 from dask_onestep.kernels.likelihood.statistics import fit_sums
 from dask_onestep.methods import MLE, Estimate, FitRecord, Problem
 from dask_onestep.methods.driver import run
@@ -25,7 +25,9 @@ class Diagnostics:
 
     record_: FitRecord
 
-    def fit_statistics(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> FitStatistics:
+    def fit_statistics(
+        self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None
+    ) -> FitStatistics | QuasiStatistics:
         """Return log-likelihood, deviances, information criteria and pseudo-R².
 
         One pass.  With an offset the null model has no closed form; it is fitted first, by the MLE of its
@@ -38,8 +40,8 @@ class Diagnostics:
 
         Returns
         -------
-        FitStatistics
-            Under statsmodels' names.
+        FitStatistics or QuasiStatistics
+            Under statsmodels' names.  Quasi-likelihoods have deviances, and neither log-likelihood nor AIC.
 
         Examples
         --------

@@ -168,7 +168,7 @@ class AverageEffects(Reading):
         if comparison not in COMPARISONS:
             raise ValueError(f"Unknown comparison {comparison!r}; must be one of {', '.join(map(repr, COMPARISONS))}.")
         data, grouping = self._effect_data(X, by, level, sample, sample_weight, offset)
-        if comparison in ("oddsratio", "lnoddsratio") and self.record_.model.family.name not in _PROBABILITIES:
+        if comparison in ("oddsratio", "lnoddsratio") and self.record_.model.family.base.name not in _PROBABILITIES:
             raise ValueError(
                 f"comparison={comparison!r} is of probabilities, and the family is {self.record_.model.family.name}: "
                 "use comparison='ratio'."

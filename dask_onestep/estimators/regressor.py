@@ -27,7 +27,8 @@ class GLMRegressor(RegressorMixin, GLMBase):
     Parameters
     ----------
     family : str or object, default="gaussian"
-        "gaussian", "binomial", "poisson", "gamma", "inverse-gaussian", "negative-binomial", "tweedie",
+        "gaussian", "binomial", "poisson", "gamma", "inverse-gaussian", "negative-binomial", "tweedie", "quasipoisson",
+        "quasibinomial", "quasi",
         an object of `dask_onestep.families`, one of statsmodels' families, or a likelihood of one's own.
         "negative-binomial" estimates α, as R's ``glm.nb`` does, which takes passes of its own (see Notes);
         ``NegativeBinomial(alpha=0.5)`` has it given.  "tweedie" has the power 1.5.
@@ -226,5 +227,5 @@ class GLMRegressor(RegressorMixin, GLMBase):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         family = self.family if isinstance(self.family, str) else self._likelihood().family.name
-        tags.target_tags.positive_only = family not in ("gaussian", "binomial")
+        tags.target_tags.positive_only = family not in ("gaussian", "binomial", "quasibinomial", "quasi")
         return tags

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.exceptions import with_pointer
 from dask_onestep.inference import TestResult, coefficient_table, wald
-from dask_onestep.inference.fit_statistics import FitStatistics
+from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics
 from dask_onestep.inference.hypotheses import parse_hypothesis
 from dask_onestep.inference.summaries import FactorLevels, Summary
 from dask_onestep.methods import FitRecord, OneStep, resolve_method
@@ -311,7 +311,7 @@ def _few(record: FitRecord) -> tuple[str, ...]:
     )
 
 
-def _overdispersion(fit: FitStatistics, record: FitRecord) -> tuple[str, ...]:
+def _overdispersion(fit: FitStatistics | QuasiStatistics, record: FitRecord) -> tuple[str, ...]:
     """Return a note if y varies by far more than the family assumes, and the standard errors rely on the family."""
     family, ratio = record.model.family, fit.pearson_chi2 / max(fit.df_resid, 1.0)
     # Each row is one draw of a class, whose variance cannot be larger.
@@ -325,15 +325,20 @@ def _overdispersion(fit: FitStatistics, record: FitRecord) -> tuple[str, ...]:
     )
 
 
-def _fit_facts(fit: FitStatistics) -> list[tuple[str, str]]:
-    return [
-        ("log-likelihood", _decimal(fit.llf)),
-        ("null log-likelihood", _decimal(fit.llnull)),
+def _fit_facts(fit: FitStatistics | QuasiStatistics) -> list[tuple[str, str]]:
+    facts = [
         ("deviance", _decimal(fit.deviance)),
         ("null deviance", _decimal(fit.null_deviance)),
         ("Pearson chi2", _decimal(fit.pearson_chi2)),
         ("residual df", f"{fit.df_resid:,.0f}"),
         ("Pearson chi2/df", f"{fit.pearson_chi2 / max(fit.df_resid, 1.0):.4g}"),
+    ]
+    if isinstance(fit, QuasiStatistics):
+        return facts
+    return [
+        ("log-likelihood", _decimal(fit.llf)),
+        ("null log-likelihood", _decimal(fit.llnull)),
+        *facts,
         ("AIC", _decimal(fit.aic)),
         ("BIC", _decimal(fit.bic)),
         ("pseudo R2 (McFadden)", f"{fit.mcfadden:.4f}"),

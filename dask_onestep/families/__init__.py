@@ -10,6 +10,7 @@ from dask_onestep.families.base import Family
 from dask_onestep.families.continuous import Gamma, Gaussian, InverseGaussian, Tweedie
 from dask_onestep.families.discrete import Binomial, Multinomial, NegativeBinomial, Poisson
 from dask_onestep.families.names import FAMILIES, is_statsmodels_family, resolve_family
+from dask_onestep.families.quasi import Quasi, QuasiBinomial, QuasiPoisson
 
 __all__ = [
     "FAMILIES",
@@ -21,6 +22,9 @@ __all__ = [
     "Multinomial",
     "NegativeBinomial",
     "Poisson",
+    "Quasi",
+    "QuasiBinomial",
+    "QuasiPoisson",
     "Tweedie",
     "is_statsmodels_family",
     "resolve_family",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,6 +28,8 @@ class Family:
         (y − μ)μ'/V is y − μ and μ'²/V is μ', without a quotient that could be 0/0.
     has_dispersion : bool
         Whether φ is estimated; otherwise it is 1.
+    has_likelihood : bool
+        Whether `log_likelihood` is of a distribution; of quasi-likelihoods it is not, and there is no AIC.
     support : str
         The values y may take, in words.
 
@@ -44,6 +46,7 @@ class Family:
     default_link: ClassVar[str]
     natural_link: ClassVar[str | None] = None
     has_dispersion: ClassVar[bool]
+    has_likelihood: ClassVar[bool] = True
     support: ClassVar[str]
 
     @property
@@ -55,6 +58,16 @@ class Family:
     def n_estimated(self) -> int:
         """How many of them were estimated with the coefficients, which information criteria count."""
         return sum(error is not None for _, _, error in self.parameters)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What to make the same family of: its own parameters by name."""
+        return asdict(self)
+
+    @property
+    def base(self) -> Family:
+        """The family whose variance function it has: itself, but of a quasi-likelihood by name."""
+        return self
 
     def variance(self, mean: np.ndarray) -> np.ndarray:
         """Return V(μ)."""

@@ -8,11 +8,24 @@ from dask_onestep.choices import unknown_choice
 from dask_onestep.families.base import Family
 from dask_onestep.families.continuous import Gamma, Gaussian, InverseGaussian, Tweedie
 from dask_onestep.families.discrete import Binomial, NegativeBinomial, Poisson
+from dask_onestep.families.quasi import Quasi, QuasiBinomial, QuasiPoisson
 
 __all__ = ["FAMILIES", "is_statsmodels_family", "resolve_family"]
 
 FAMILIES: dict[str, type[Family]] = {
-    family.name: family for family in (Gaussian, Binomial, Poisson, Gamma, InverseGaussian, NegativeBinomial, Tweedie)
+    family.name: family
+    for family in (
+        Gaussian,
+        Binomial,
+        Poisson,
+        Gamma,
+        InverseGaussian,
+        NegativeBinomial,
+        Tweedie,
+        QuasiPoisson,
+        QuasiBinomial,
+        Quasi,
+    )
 }
 
 

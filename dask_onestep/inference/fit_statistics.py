@@ -10,7 +10,7 @@ import pandas as pd
 from dask_onestep.kernels.likelihood.goodness import FitSums
 from dask_onestep.kernels.model import Model
 
-__all__ = ["FitStatistics", "finish"]
+__all__ = ["FitStatistics", "QuasiStatistics", "finish"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,65 @@ class FitStatistics:
         return pd.Series(asdict(self))
 
 
-def finish(model: Model, sums: FitSums, rank: int, dispersion: float) -> FitStatistics:
+@dataclass(frozen=True)
+class QuasiStatistics:
+    """How well a model of a quasi-likelihood fits; what takes a log-likelihood raises an error that says so.
+
+    Attributes
+    ----------
+    nobs, df_model, df_resid, deviance, null_deviance, pearson_chi2, scale : float
+        As in `FitStatistics`.
+
+    Examples
+    --------
+    >>> from dask_onestep import GLMRegressor
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(2000, 2, family="poisson")
+    >>> fit = GLMRegressor("quasipoisson").fit(X, y).fit_statistics(X, y)
+    >>> fit.deviance < fit.null_deviance
+    True
+    >>> fit.aic
+    Traceback (most recent call last):
+    ...
+    AttributeError: A quasi-likelihood is no log-likelihood, so there is no aic...
+    """
+
+    nobs: float
+    df_model: float
+    df_resid: float
+    deviance: float
+    null_deviance: float
+    pearson_chi2: float
+    scale: float
+
+    def __getattr__(self, name: str) -> float:
+        if name in FitStatistics.__dataclass_fields__:
+            raise AttributeError(
+                f"A quasi-likelihood is no log-likelihood, so there is no {name}. Compare nested models by F tests "
+                "(likelihood_ratio_test, drop1, wald_test), or use a family with a distribution."
+            )
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
+
+    def to_series(self) -> pd.Series:
+        """Return the statistics by name.
+
+        Returns
+        -------
+        Series
+            One value per statistic.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> GLMRegressor("quasipoisson").fit(X, y).fit_statistics(X, y).to_series()["df_resid"]
+        np.float64(1997.0)
+        """
+        return pd.Series(asdict(self))
+
+
+def finish(model: Model, sums: FitSums, rank: int, dispersion: float) -> FitStatistics | QuasiStatistics:
     """Return the statistics that sums over all rows make.
 
     Parameters
@@ -107,8 +165,8 @@ def finish(model: Model, sums: FitSums, rank: int, dispersion: float) -> FitStat
 
     Returns
     -------
-    FitStatistics
-        The statistics.
+    FitStatistics or QuasiStatistics
+        The statistics; the latter of quasi-likelihoods.
 
     Examples
     --------
@@ -122,6 +180,9 @@ def finish(model: Model, sums: FitSums, rank: int, dispersion: float) -> FitStat
     """
     n = sums.weight if model.weight_type == "frequency" else float(sums.n)
     null_deviance = sums.null.deviance if sums.offset_null is None else sums.offset_null
+    if not model.family.has_likelihood:
+        df_model = float(rank - model.likelihood.n_predictors)
+        return QuasiStatistics(n, df_model, n - rank, sums.deviance, null_deviance, sums.pearson, dispersion)
     # ℓ(μ, φ) + D(μ)/2φ is the same for every μ.
     null = sums.loglik + (sums.deviance - null_deviance) / (2.0 * dispersion)
     llf = sums.loglik

@@ -9,6 +9,7 @@ import numpy as np
 from dask.delayed import Delayed
 
 from dask_onestep.exceptions import NotConvergedWarning
+from dask_onestep.families import Binomial, Multinomial
 from dask_onestep.kernels.likelihood.covariance import COV_TYPES
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.corrected_step import direction
@@ -251,7 +252,7 @@ def _inside(sums: Moments) -> bool:
 def _complaint(problem: Problem, n_iter: int, decrement: float) -> tuple[type[Warning], str]:
     steps = "1 step" if n_iter == 1 else f"{n_iter} steps"
     text = f"MLE stopped after {steps}, with λ² = {decrement:.3g} still to gain; raise max_iter."
-    if problem.model.family.name in ("binomial", "multinomial"):
+    if isinstance(problem.model.family.base, (Binomial, Multinomial)):
         text += (
             " If coefficients and standard errors are very large, the classes are separated: some"
             " combination of the columns predicts y perfectly and no finite maximum exists."

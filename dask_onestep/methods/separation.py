@@ -62,7 +62,7 @@ def _separated(problem: Problem, seen: Directed) -> tuple[type[Warning], str]:
         for name, move in zip(problem.model.names, seen.columns, strict=True)
         if move > 0.1 * seen.reach and name not in intercepts
     )
-    labels = problem.model.family.name in ("binomial", "multinomial")
+    labels = problem.model.family.base.name in ("binomial", "multinomial", "quasibinomial")
     what = "the classes" if labels else "zeros of y"
     return SeparationWarning, (
         f"Over all rows {what} are separated: a combination of {columns or 'the intercept'} predicts them "

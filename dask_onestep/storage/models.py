@@ -8,7 +8,6 @@ import json
 import math
 import pickle
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -84,7 +83,7 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
         "n_clusters": list(estimate.n_clusters),
         "dispersion": estimate.dispersion,
         "decrement": estimate.decrement,
-        "loglik": estimate.loglik,
+        "loglik": estimate.loglik if model.family.has_likelihood else None,
         "distance_bound": estimate.distance_bound,
         "loglik_estimated": estimate.loglik_estimated,
         "solver": estimate.solver,
@@ -124,7 +123,7 @@ def _predictor(glm: Any) -> dict[str, Any] | None:
     names = getattr(glm, "feature_names_in_", None)
     return {
         "estimator": type(glm).__name__,
-        "family_parameters": asdict(family),
+        "family_parameters": family.arguments,
         "fit_intercept": model.fit_intercept,
         "weight_type": model.weight_type,
         "solver": glm.solver,

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dask_onestep.families import Family, Gaussian
+from dask_onestep.families import Binomial, Family, Gaussian, NegativeBinomial, Poisson, Tweedie
 from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.goodness import FitSums, NullDeviance
@@ -64,15 +64,15 @@ class OnePredictor:
     @property
     def quadratic(self) -> bool:
         """Whether the log-likelihood is quadratic in β: the normal distribution with its own link."""
-        return type(self.family) is Gaussian and self.natural
+        return type(self.family.base) is Gaussian and self.natural
 
     @property
     def separable(self) -> bool:
         """Whether rows may have no finite maximum: binomial with a link onto the line, or zeros of a log link."""
         link = getattr(self.link, "name", None)
-        if self.family.name == "binomial":
+        if isinstance(self.family.base, Binomial):
             return link in ("logit", "probit", "cloglog")
-        return self.family.name in ("poisson", "negative-binomial", "tweedie") and link == "log"
+        return isinstance(self.family.base, (Poisson, NegativeBinomial, Tweedie)) and link == "log"
 
     def coefficient_names(self, regressors: tuple[str, ...]) -> tuple[str, ...]:
         """Return the names of the coefficients, which are those of the design's columns."""
@@ -164,7 +164,7 @@ class OnePredictor:
     def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how far each row's linear predictor moves, and how far the wrong way; `moves` of shape (m, 1)."""
         move = moves[:, 0]
-        if self.family.name == "binomial":
+        if isinstance(self.family.base, Binomial):
             return np.abs(move), np.where(y == 1, -move, np.where(y == 0, move, np.abs(move)))
         return np.abs(move), np.where(y == 0, move, np.abs(move))
 
