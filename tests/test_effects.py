@@ -510,3 +510,29 @@ def test_effects_of_coefficients_without_a_variance_have_none():
     found = glm.avg_comparisons(x, {"x0": (0, 1), "x1": (0, 0)})
     np.testing.assert_allclose(found["estimate"], expected["estimate"])
     assert found["std_err"].isna().tolist() == [True, False]  # x1 is in the first prediction, too
+
+
+def test_an_offset_in_the_formula_changes_with_its_columns():
+    frame = mixed()
+    glm = GLMRegressor("poisson", formula="count ~ z + x + offset(log(x) + o)", method=MLE(tol=1e-14)).fit(frame)
+    same = GLMRegressor("poisson", formula="count ~ z + x", method=MLE(tol=1e-14))
+    offset = np.log(frame["x"]) + frame["o"]
+    same.fit(frame, offset=offset)
+    found = glm.avg_slopes(frame)
+    assert found["term"].tolist() == ["z", "x"]  # o is a variable only if it is named
+    np.testing.assert_allclose(
+        found["estimate"][0], same.avg_slopes(frame, "z", offset=offset)["estimate"][0], rtol=1e-8
+    )
+    mean = glm.predict(frame)
+    np.testing.assert_allclose(found["estimate"][1], (mean * (glm.coef_[1] + 1 / frame["x"])).mean(), rtol=1e-9)
+    np.testing.assert_allclose(glm.avg_slopes(frame, "o")["estimate"], [mean.mean()], rtol=1e-9)
+    at = glm.avg_predictions(frame, {"x": [1, 2]})["estimate"]
+    np.testing.assert_allclose(at, [glm.predict(frame.assign(x=value)).mean() for value in (1.0, 2.0)], rtol=1e-12)
+    record = glm.record_
+    x = np.column_stack([np.ones(len(frame)), frame["z"], frame["x"]])
+
+    def slope(coef):
+        return np.array([(np.exp(x @ coef + offset) * (coef[2] + 1 / frame["x"])).mean()])
+
+    jacobian = finite_difference(slope, record.coef)
+    np.testing.assert_allclose(found["std_err"][1], np.sqrt(jacobian @ glm.covariance_ @ jacobian.T)[0, 0], rtol=1e-7)

@@ -126,8 +126,8 @@ class AverageEffects(Reading):
         X : dask Array, dask DataFrame, or array-like of shape (n, p)
             Covariates of the rows to average over, as for ``predict``.
         variables : dict, str or list of str, optional
-            Columns, by default all that the model reads; or column → change.  Of a numeric column a number is a step
-            up from each row's own value, a pair (from, to) sets all rows to these values, "sd" to half a standard
+            Columns, by default all that the covariates read; or column → change.  Of a numeric column a number is a
+            step up from each row's own value, a pair (from, to) sets all rows to these values, "sd" to half a standard
             deviation below and above the mean, "iqr" to the quartiles, "minmax" to the extremes.  By default the step
             is 1; a column that is 0 or 1 in all rows is compared at these two.  Of a factor "reference", the default,
             compares each level with the first, "pairwise" with all earlier ones, "sequential" with the one before, and
@@ -202,7 +202,7 @@ class AverageEffects(Reading):
         X : dask Array, dask DataFrame, or array-like of shape (n, p)
             Covariates of the rows to average over, as for ``predict``.
         variables : str or list of str, optional
-            Columns, by default all that the model reads.
+            Columns, by default all that the covariates read.
         by, level, sample, sample_weight, offset
             As for `avg_predictions`.
 
@@ -284,6 +284,8 @@ class AverageEffects(Reading):
         """Return the columns that the model reads, with the levels of factors."""
         design = self.record_.design
         levels = {} if design is None else column_levels(design.levels)
+        factors = () if design is None else design.terms.factors
+        covariates = {name for factor in factors for name in factor.columns} or {*self._columns()}
         dtypes = frame_dtypes(data.x) if is_frame(data.x) else {}
         found = {}
         for name in self._columns():
@@ -292,7 +294,7 @@ class AverageEffects(Reading):
             boolean = own is None and dtype is not None and pd.api.types.is_bool_dtype(dtype)
             if own is None and dtype is not None and not is_numeric(dtype):
                 continue  # read within an expression only, such as C(origin + carrier)
-            found[name] = Variable(name, own, boolean)
+            found[name] = Variable(name, own, boolean, name not in covariates)
         return found
 
     def _averaged(
@@ -338,7 +340,7 @@ def _column_names(X: Any) -> tuple[str, ...]:
 def _as_mapping(variables: Any, what: str, known: Mapping[str, Variable]) -> dict[Variable, Any]:
     """Return what is asked of each variable; None where the name alone is given."""
     if variables is None:
-        variables = {} if what == "values" else list(known)
+        variables = {} if what == "values" else [name for name in known if not known[name].in_offset]
     if isinstance(variables, str):
         variables = [variables]
     if not isinstance(variables, Iterable) or not all(isinstance(name, str) for name in variables):

@@ -59,11 +59,14 @@ class Variable:
         Its levels, of a factor; None of a numeric column.
     boolean : bool
         Whether it holds booleans.
+    in_offset : bool
+        Whether the formula's offset alone reads it.
     """
 
     name: str
     levels: tuple | None = None
     boolean: bool = False
+    in_offset: bool = False
 
     @property
     def values(self) -> tuple | None:

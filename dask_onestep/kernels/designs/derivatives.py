@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.evaluation import EvaluationError, beyond_bounds, what_is_wrong
 from dask_onestep.kernels.records import Findings
 
-__all__ = ["columns_reading", "design_derivative", "with_values"]
+__all__ = ["Derivative", "columns_reading", "design_derivative", "with_values"]
 
 # The truncation error of a centered difference is of order h², its rounding error of order ε/h: relative to the scale
 # on which the design varies, the best step is near ε^⅓.  That scale is the column's own magnitude for a logarithm, and
@@ -45,7 +46,26 @@ def with_values(frame: pd.DataFrame, column: str, values: Any) -> pd.DataFrame:
     return frame.assign(**{column: values})
 
 
-def design_derivative(design: Design, frame: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray] | Findings:
+@dataclass(frozen=True, slots=True)
+class Derivative:
+    """How the predictor of m rows changes with a column of the table.
+
+    Attributes
+    ----------
+    columns : ndarray of shape (k,) of int
+        The columns of the design that depend on it.
+    design : ndarray of shape (m, k)
+        Their derivatives.
+    offset : ndarray of shape (m,) or None
+        That of the formula's offset; None if it does not depend on the column.
+    """
+
+    columns: np.ndarray
+    design: np.ndarray
+    offset: np.ndarray | None = None
+
+
+def design_derivative(design: Design, frame: pd.DataFrame, column: str) -> Derivative | Findings:
     """Return the derivative of the design with respect to a numeric column of the table.
 
     Differences are centered; at the end of a domain, such as the bounds of a spline, they are one-sided and of the
@@ -62,82 +82,103 @@ def design_derivative(design: Design, frame: pd.DataFrame, column: str) -> tuple
 
     Returns
     -------
-    columns : ndarray of shape (k,) of int
-        The columns of the design that depend on it.
-    derivative : ndarray of shape (m, k)
-        Their derivatives.
+    Derivative or Findings
+        The derivative, or at how many rows there is none.
     """
-    at = columns_reading(design, column)
-    values = frame[column].to_numpy(np.float64, na_value=np.nan)
-    if not len(at) or not len(values):
-        return at, np.zeros((len(values), len(at)))
+    read = _Read(design, column, columns_reading(design, column))
+    values = _numbers(frame, column)
     try:
-        step = _steps(design, frame, column, values, at)
-        upper, above = _evaluated(design, frame, column, values + step, at)
-        lower, below = _evaluated(design, frame, column, values - step, at)
-        width = (values + step) - (values - step)
-        derivative = (upper - lower) / width[:, None]
-        whole = np.flatnonzero(above & below)
-        if len(whole) and (jumps := _jumps(design, frame.iloc[whole], column, at, upper[whole], lower[whole])):
-            return _no_slope(column, "jumps there", jumps)
-        for side, rows in ((1.0, above & ~below), (-1.0, below & ~above)):
-            if rows.any():
-                where = np.flatnonzero(rows)
-                derivative[where] = _one_sided(design, frame.iloc[where], column, side * step[where], at)
+        derivative = _differences(read, frame, values) if len(values) else np.zeros((0, read.width))
     except EvaluationError as error:
         return what_is_wrong(error, design.terms, frame, design.spec.transform_state, ())
+    if isinstance(derivative, Findings):
+        return derivative
+    k = len(read.at)
+    return Derivative(read.at, derivative[:, :k], derivative[:, k] if read.in_offset else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What is read of a column of the table: columns of the design, and the formula's offset as a last one."""
+
+    design: Design
+    column: str
+    at: np.ndarray
+
+    @property
+    def in_offset(self) -> bool:
+        return any(self.column in factor.columns for factor in self.design.terms.offsets)
+
+    @property
+    def width(self) -> int:
+        return len(self.at) + self.in_offset
+
+    def at_values(self, frame: pd.DataFrame, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what is read, the column having other values, of shape (m, width), and on which rows it is defined."""
+        moved = with_values(frame, self.column, values)
+        defined = np.ones(len(values), dtype=bool)
+        if self.design.spec is not None:
+            defined = ~beyond_bounds(self.design.terms, moved, self.design.spec.transform_state)
+            if not defined.all():
+                # The spline would refuse all rows.
+                moved = with_values(frame, self.column, np.where(defined, values, _numbers(frame, self.column)))
+        matrix = self.design.matrix(moved)[:, self.at]
+        dense = matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+        if self.in_offset:
+            dense = np.column_stack([dense, np.asarray(self.design.terms.offset(moved), dtype=np.float64)])
+        return dense, defined & np.isfinite(dense).all(axis=1)
+
+
+def _numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
+    return frame[column].to_numpy(np.float64, na_value=np.nan)
+
+
+def _differences(read: _Read, frame: pd.DataFrame, values: np.ndarray) -> np.ndarray | Findings:
+    step = _steps(read, frame, values)
+    upper, above = read.at_values(frame, values + step)
+    lower, below = read.at_values(frame, values - step)
+    derivative = (upper - lower) / ((values + step) - (values - step))[:, None]
+    whole = np.flatnonzero(above & below)
+    if len(whole) and (jumps := _jumps(read, frame.iloc[whole], upper[whole], lower[whole])):
+        return _no_slope(read.column, "jumps there", jumps)
+    for side, rows in ((1.0, above & ~below), (-1.0, below & ~above)):
+        if rows.any():
+            where = np.flatnonzero(rows)
+            derivative[where] = _one_sided(read, frame.iloc[where], side * step[where])
     if undefined := int((~np.isfinite(derivative).all(axis=1) | ~(above | below)).sum()):
-        return _no_slope(column, "is not differentiable there", undefined)
-    return at, derivative
+        return _no_slope(read.column, "is not differentiable there", undefined)
+    return derivative
 
 
-def _steps(design: Design, frame: pd.DataFrame, column: str, values: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _steps(read: _Read, frame: pd.DataFrame, values: np.ndarray) -> np.ndarray:
     """Return the step of each row, relative to its magnitude: that whose derivatives a tenth of it hardly changes."""
     magnitude = np.abs(values)
     positive = magnitude[magnitude > 0]
     typical = float(positive.mean()) if len(positive) else 1.0
     unit = np.where(magnitude > _NOTHING * typical, magnitude, typical)
-    if design.spec is None:
+    if read.design.spec is None:
         return _STEP * unit  # the columns are linear
     rows = np.unique(np.linspace(0, len(values) - 1, _TRIED_ROWS).astype(np.intp))
-    count = len(rows)
     steps = (_LADDER[:, None] * unit[rows]).ravel()
     base = np.tile(values[rows], len(_LADDER))
-    tried = frame.iloc[np.tile(rows, 2 * len(_LADDER))]
     moved = np.concatenate([base + steps, base - steps])
-    matrix, defined = _evaluated(design, tried, column, moved, at)
-    matrix[~defined] = np.nan
-    upper, lower = np.split(matrix, 2)
-    slopes = ((upper - lower) / (moved[: len(steps)] - moved[len(steps) :])[:, None]).reshape(-1, count, len(at))
+    found, defined = read.at_values(frame.iloc[np.tile(rows, 2 * len(_LADDER))], moved)
+    found[~defined] = np.nan
+    upper, lower = np.split(found, 2)
+    slopes = (upper - lower) / (moved[: len(steps)] - moved[len(steps) :])[:, None]
+    slopes = slopes.reshape(len(_LADDER), len(rows), read.width)
     known = slopes[:, np.isfinite(slopes).all(axis=(0, 2))]
     changes = np.abs(np.diff(known, axis=0)).sum(axis=(1, 2))
     return float(_LADDER[int(np.argmin(changes))]) * unit
 
 
-def _evaluated(
-    design: Design, frame: pd.DataFrame, column: str, values: np.ndarray, at: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return columns of the design at other values of a column, and on which rows they are defined."""
-    moved = with_values(frame, column, values)
-    defined = np.ones(len(values), dtype=bool)
-    if design.spec is not None:
-        defined = ~beyond_bounds(design.terms, moved, design.spec.transform_state)
-        if not defined.all():
-            # The spline would refuse all rows.
-            original = frame[column].to_numpy(np.float64, na_value=np.nan)
-            moved = with_values(frame, column, np.where(defined, values, original))
-    matrix = design.matrix(moved)[:, at]
-    dense = matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
-    return dense, defined & np.isfinite(dense).all(axis=1)
-
-
-def _one_sided(design: Design, frame: pd.DataFrame, column: str, step: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _one_sided(read: _Read, frame: pd.DataFrame, step: np.ndarray) -> np.ndarray:
     """Return (−3f(x) + 4f(x + h) − f(x + 2h))/2h, NaN where a half as long step shows that it does not converge."""
-    values = frame[column].to_numpy(np.float64, na_value=np.nan)
-    here = _evaluated(design, frame, column, values, at)[0]
+    values = _numbers(frame, read.column)
+    here = read.at_values(frame, values)[0]
 
     def difference(length: np.ndarray) -> np.ndarray:
-        near, far = (_evaluated(design, frame, column, values + k * length, at) for k in (1, 2))
+        near, far = (read.at_values(frame, values + k * length) for k in (1, 2))
         found = (-3.0 * here + 4.0 * near[0] - far[0]) / (2.0 * length[:, None])
         return np.where((near[1] & far[1])[:, None], found, np.nan)
 
@@ -146,9 +187,7 @@ def _one_sided(design: Design, frame: pd.DataFrame, column: str, step: np.ndarra
     return np.where(close | ~np.isfinite(check), derivative, np.nan)
 
 
-def _jumps(
-    design: Design, frame: pd.DataFrame, column: str, at: np.ndarray, upper: np.ndarray, lower: np.ndarray
-) -> int:
+def _jumps(read: _Read, frame: pd.DataFrame, upper: np.ndarray, lower: np.ndarray) -> int:
     """Return on how many rows the design changes within a step by as much as from the step's middle to an end."""
     both = np.concatenate([upper, lower])
     change = np.abs(upper - lower)
@@ -156,8 +195,7 @@ def _jumps(
     rows = np.flatnonzero(large.any(axis=1))
     if not len(rows):
         return 0
-    here = design.matrix(frame.iloc[rows])[:, at]
-    here = here if isinstance(here, np.ndarray) else here.toarray()
+    here = read.at_values(frame.iloc[rows], _numbers(frame.iloc[rows], read.column))[0]
     bent = np.abs(upper[rows] - 2.0 * here + lower[rows]) > 0.5 * change[rows]
     return int((bent & large[rows]).any(axis=1).sum())
 

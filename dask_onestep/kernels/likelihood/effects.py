@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from dask_onestep.kernels.designs.derivatives import design_derivative, with_values
+from dask_onestep.kernels.designs.derivatives import Derivative, design_derivative, with_values
 from dask_onestep.kernels.designs.design import column_levels
 from dask_onestep.kernels.designs.parts import Block, Rows, taken
 from dask_onestep.kernels.designs.table import gaps
@@ -168,8 +168,32 @@ def effect_sums(block: Block, model: Model, query: EffectQuery) -> EffectSums | 
         return add_pairwise(_of_piece(piece, model, query) for piece in block.pieces(model))
 
 
-def known_rows(block: Block, model: Model, by: tuple[str, ...], others: tuple[str, ...]) -> Any:
-    """Return a block's rows that can be predicted, the table of the same rows, and their groups' values.
+@dataclass(frozen=True, slots=True)
+class KnownRows:
+    """A block's rows that can be predicted, of positive weight.
+
+    Attributes
+    ----------
+    rows : Rows
+        The rows as the kernels see them.
+    table : DataFrame, ndarray or sparse array of shape (m, …)
+        The same rows as they arrived.
+    offset : ndarray of shape (m,) or None
+        The offset that was passed, without that of the formula.
+    values : DataFrame of shape (m, len(by))
+        What they are grouped by.
+    """
+
+    rows: Rows
+    table: Any
+    offset: np.ndarray | None
+    values: pd.DataFrame
+
+
+def known_rows(
+    block: Block, model: Model, by: tuple[str, ...] = (), others: tuple[str, ...] = ()
+) -> KnownRows | Findings:
+    """Return a block's rows that can be predicted.
 
     Parameters
     ----------
@@ -182,7 +206,7 @@ def known_rows(block: Block, model: Model, by: tuple[str, ...], others: tuple[st
 
     Returns
     -------
-    tuple of (Rows, table, DataFrame), or Findings
+    KnownRows or Findings
         Rows of positive weight without missing values.
     """
     m = block.x.shape[0]
@@ -204,26 +228,28 @@ def known_rows(block: Block, model: Model, by: tuple[str, ...], others: tuple[st
         n_missing = rows.n_missing + int(absent[kept].sum())
         rows = replace(rows.take(usable), n_missing=n_missing, kept=kept[usable])
     kept = np.arange(m) if rows.kept is None else rows.kept
-    whole = len(kept) == m
-    return rows, block.x if whole else taken(block.x, kept), values if whole else values.iloc[kept]
+    offset = None if block.offset is None else np.asarray(block.offset, dtype=np.float64)
+    if len(kept) == m:
+        return KnownRows(rows, block.x, offset, values)
+    return KnownRows(rows, taken(block.x, kept), taken(offset, kept), values.iloc[kept])
 
 
 def _of_piece(block: Block, model: Model, query: EffectQuery) -> EffectSums | Findings:
     known = known_rows(block, model, query.by, query.others)
     if isinstance(known, Findings):
         return known
-    rows, table, values = known
-    keys, codes = _groups(values)
+    rows = known.rows
+    keys, codes = _groups(known.values)
     if found := _too_many(query.by, len(keys), (block.number,)):
         return found
     weights = np.ones(len(rows)) if rows.weights is None else rows.weights
     squares = weights if model.weight_type == "frequency" else weights**2
     each: list[_ScenarioSums | None] = []
     for scenario in query.scenarios:
-        if scenario.binary is not None and not _is_binary(table_column(table, model, scenario.binary)):
+        if scenario.binary is not None and not _is_binary(table_column(known.table, model, scenario.binary)):
             each.append(None)
             continue
-        sums = _scenario_sums(scenario, rows, table, model, query, codes, len(keys))
+        sums = _scenario_sums(scenario, known, model, query, codes, len(keys))
         if isinstance(sums, Findings):
             return replace(sums, blocks=(block.number,))
         each.append(sums)
@@ -250,17 +276,17 @@ class _ScenarioSums:
 
 
 def _scenario_sums(
-    scenario: Scenario, rows: Rows, table: Any, model: Model, query: EffectQuery, codes: np.ndarray, count: int
+    scenario: Scenario, known: KnownRows, model: Model, query: EffectQuery, codes: np.ndarray, count: int
 ) -> _ScenarioSums | Findings:
     """Return the sums of a scenario."""
-    derivative = None
+    rows, derivative = known.rows, None
     if scenario.slope is not None:
-        found = _derivative(table, model, scenario.slope)
+        found = _derivative(known.table, model, scenario.slope)
         if isinstance(found, Findings):
             return found
         derivative = found
     elif scenario.values or scenario.shifts:
-        changed = _changed_rows(scenario, rows, table, model)
+        changed = _changed_rows(scenario, known, model)
         if isinstance(changed, Findings):
             return changed
         rows = changed
@@ -275,8 +301,10 @@ def _scenario_sums(
         value, gradient = likelihood.responses(eta)
         direct = None
         if derivative is not None:
-            at, columns = derivative[0], derivative[1][part.rows]
+            at, columns = derivative.columns, derivative.design[part.rows]
             along = columns @ by_predictor[at]  # of the linear predictors, of shape (m, c)
+            if derivative.offset is not None:
+                along += derivative.offset[part.rows, None]
             value, direct = np.einsum("irc,ic->ir", gradient, along), gradient
             gradient = _turning(likelihood, eta, along)
         sums.values[part.rows] = value
@@ -300,24 +328,25 @@ def _turning(likelihood: Likelihood, eta: np.ndarray, along: np.ndarray) -> np.n
     return (ahead - behind) / (2.0 * step)[:, None, None]
 
 
-def _derivative(table: Any, model: Model, column: str) -> tuple[np.ndarray, np.ndarray] | Findings:
-    """Return the columns of the design, the constant counted, that depend on a column, and their derivatives."""
+def _derivative(table: Any, model: Model, column: str) -> Derivative | Findings:
+    """Return the derivative with respect to a column, the constant counted among the columns of the design."""
     first = int(model.has_constant)
     if model.design is None:
-        return np.array([model.columns.index(column) + first]), np.ones((table.shape[0], 1))
+        return Derivative(np.array([model.columns.index(column) + first]), np.ones((table.shape[0], 1)))
     found = design_derivative(model.design, table, column)
-    return found if isinstance(found, Findings) else (found[0] + first, found[1])
+    return found if isinstance(found, Findings) else replace(found, columns=found.columns + first)
 
 
-def _changed_rows(scenario: Scenario, rows: Rows, table: Any, model: Model) -> Rows | Findings:
+def _changed_rows(scenario: Scenario, known: KnownRows, model: Model) -> Rows | Findings:
     """Return the rows of a table in which columns have other values."""
+    rows, table = known.rows, known.table
     for name, value in scenario.values:
         table = _assigned(table, model, name, value)
     for name, by in scenario.shifts:
         column = table_column(table, model, name)
         numbers = np.asarray(column.to_numpy(np.float64) if isinstance(column, pd.Series) else column, np.float64)
         table = _assigned(table, model, name, numbers + by)
-    block = Block(table, np.zeros(len(rows)), rows.weights, rows.offset, number=rows.number)
+    block = Block(table, np.zeros(len(rows)), rows.weights, known.offset, number=rows.number)
     found = predictable_rows(block, replace(model, missing="raise"))
     if isinstance(found, Findings):
         counts = tuple((f"With {scenario.text}: {what}", count, cure) for what, count, cure in found.counts)

@@ -107,11 +107,11 @@ def spreads(block: Block, model: Model, columns: tuple[str, ...]) -> Spreads | F
 
 
 def _of_piece(block: Block, model: Model, columns: tuple[str, ...]) -> Spreads | Findings:
-    known = known_rows(block, model, (), ())
+    known = known_rows(block, model)
     if isinstance(known, Findings):
         return known
-    rows, table, _ = known
-    values = np.column_stack([_numbers(table, model, name) for name in columns])
+    rows = known.rows
+    values = np.column_stack([_numbers(known.table, model, name) for name in columns])
     frequency = model.weight_type == "frequency" and rows.weights is not None
     repeats = rows.weights if frequency and rows.weights is not None else np.ones(len(rows))
     n = float(repeats.sum())
