@@ -7,17 +7,21 @@ import warnings
 from dataclasses import replace
 from typing import Any, Self
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.attributes import attach
 from dask_onestep.estimators.inputs import Reading
 from dask_onestep.exceptions import with_pointer
+from dask_onestep.inference import TestResult
+from dask_onestep.inference.bootstrap import wild_score_bootstrap
+from dask_onestep.inference.hypotheses import Hypothesis, parse_hypothesis
 from dask_onestep.kernels.likelihood.covariance import CLUSTERED, COV_TYPES
 from dask_onestep.methods import MLE, FitRecord, OneStep
 from dask_onestep.methods.covariances import recovered, with_covariance
 from dask_onestep.methods.driver import run
 
-__all__ = ["Covariances", "check_groups"]
+__all__ = ["Covariances", "check_groups", "refuse_beyond_rank"]
 
 
 def check_groups(cov_type: str, groups: Any) -> None:
@@ -104,3 +108,69 @@ class Covariances(Reading):
         found = copy.copy(self)
         found.cov_type = cov_type  # type: ignore[attr-defined]
         return attach(found, replace(record, estimate=estimate, cov_type=cov_type))
+
+    def wild_bootstrap_test(
+        self, null: Any, *, weights: str = "auto", n_draws: int = 9999, random_state: int = 0
+    ) -> TestResult:
+        """Return the test of a null hypothesis by the wild score bootstrap, for very few clusters.  No pass.
+
+        The scores of the clusters at the restricted estimate, to first order, are multiplied by random weights.  It
+        needs a fit with ``cov_type="CRV3"``, which keeps the clusters' scores and informations.
+
+        Parameters
+        ----------
+        null : str, list of str, dict, or tuple of two arrays
+            As for `wald_test`.
+        weights : {"auto", "rademacher", "webb"}, default="auto"
+            Rademacher's are ±1; Webb's six values are for few clusters.  "auto" is Webb's for up to 12 clusters.
+        n_draws : int, default=9999
+            Draws.  Where Rademacher weights have no more, all of them are taken.
+        random_state : int, default=0
+            Seed of the draws.
+
+        Returns
+        -------
+        TestResult
+            The Wald statistic by the cluster-robust sandwich, over the number of restrictions, and the fraction of
+            draws with one at least as large.
+
+        Raises
+        ------
+        ValueError
+            If the fit keeps no clusters, or the hypothesis has more than G − 1 restrictions.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> glm = GLMRegressor("poisson", cov_type="CRV3").fit(X.compute(), y.compute(), groups=np.arange(2000) % 9)
+        >>> print(glm.wild_bootstrap_test("x0").note)
+        9,999 draws of webb weights, 9 clusters.
+        """
+        check_is_fitted(self)
+        record = self.record_
+        clusters = record.estimate.clusters
+        if clusters is None:
+            raise ValueError(
+                "The fit keeps no scores and informations of clusters. Use with_covariance('CRV3', X, y, groups=...) "
+                "with one grouping; they are kept up to 64 MiB, where fit did not solve by QR, and not in JSON."
+            )
+        asked = parse_hypothesis(null, record.names, record.by_regressor, record.by_term, record.coef)
+        refuse_beyond_rank(asked, record)
+        if np.isnan(record.coef[(asked.matrix != 0).any(axis=0)]).any():
+            raise ValueError(f"The hypothesis {asked.text} involves an aliased coefficient, which has no estimate.")
+        intercept = record.model.has_intercept
+        return wild_score_bootstrap(clusters, record.coef, asked, weights, n_draws, random_state, intercept=intercept)
+
+
+def refuse_beyond_rank(asked: Hypothesis, record: FitRecord) -> None:
+    """Raise if a hypothesis has more restrictions than a covariance from clusters has rank."""
+    clusters = record.estimate.n_clusters
+    if clusters and len(asked.value) > min(clusters) - 1:
+        raise ValueError(
+            f"The hypothesis {asked.text} has {len(asked.value)} restrictions, and a covariance from "
+            f"{min(clusters)} clusters has rank {min(clusters) - 1} at most. Test fewer restrictions, or use "
+            "clusters of a finer grouping."
+        )

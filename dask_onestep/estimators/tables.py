@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from dask_onestep.estimators.covariances import refuse_beyond_rank
 from dask_onestep.exceptions import with_pointer
 from dask_onestep.inference import TestResult, coefficient_table, wald
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics
@@ -115,13 +116,7 @@ class Reporting:
         check_is_fitted(self)
         record = self.record_
         asked = parse_hypothesis(null, record.names, record.by_regressor, record.by_term, record.coef)
-        clusters = record.estimate.n_clusters
-        if clusters and len(asked.value) > min(clusters) - 1:
-            raise ValueError(
-                f"The hypothesis {asked.text} has {len(asked.value)} restrictions, and a covariance from "
-                f"{min(clusters)} clusters has rank {min(clusters) - 1} at most. Test fewer restrictions, or use "
-                "clusters of a finer grouping."
-            )
+        refuse_beyond_rank(asked, record)
         return wald(record.coef, record.covariance, asked.matrix, asked.value, record.df_t, asked.text)
 
     def summary(
