@@ -220,3 +220,78 @@ def test_an_mle_cut_short_is_not_called_separation():
     _, heard = fit_and_listen(GLMClassifier(method=MLE(start=None, max_iter=1)), *blocks(x, y, rows=700))
     assert any("raise max_iter" in each for each in heard)
     assert not any("Over all rows" in each for each in heard)
+
+
+def one_end(family, link, value, n=900):
+    """Return rows of which one level has one value of y, at an end of the link's range or beyond it."""
+    rng = np.random.default_rng(4)
+    level = rng.choice(3, n)
+    x = np.column_stack([np.eye(3)[level][:, 1:], rng.standard_normal(n)])
+    mean = np.exp(0.5 + 0.3 * x[:, 2]) if link == "log" else 1 / (1 + np.exp(-0.5 - 0.3 * x[:, 2]))
+    y = {
+        "gaussian": lambda: mean + 0.2 * rng.standard_normal(n),
+        "gamma": lambda: np.maximum(mean * rng.gamma(5.0, 0.2, n), 1e-3),
+        "binomial": lambda: (rng.random(n) < mean) * 1.0,
+        "poisson": lambda: rng.poisson(mean) * 1.0,
+        "tweedie": lambda: rng.poisson(mean) * rng.gamma(2.0, 0.5, n),
+    }[family]()
+    y[level == 1] = value
+    return x, y
+
+
+@pytest.mark.parametrize("method", [MLE(), OneStep(), OneStep(pilot_size=200)], ids=str)
+@pytest.mark.parametrize(
+    ("family", "link", "value"),
+    [
+        ("gaussian", "log", 0.0),
+        ("gaussian", "log", -1.0),
+        ("gaussian", "logit", 0.0),
+        ("gaussian", "logit", 1.0),
+        ("gamma", "logit", 1.5),
+        ("binomial", "logit", 1.0),
+        ("binomial", "probit", 0.0),
+        ("binomial", "probit", 1.0),
+        ("binomial", "cloglog", 0.0),
+        ("binomial", "cloglog", 1.0),
+        ("poisson", "log", 0.0),
+        ("tweedie", "log", 0.0),
+    ],
+)
+def test_one_rule_for_all_families_and_links(family, link, value, method):
+    x, y = one_end(family, link, value)
+    _, heard = fit_and_listen(GLMRegressor(family, link, method=method), *blocks(x, y, rows=300))
+    assert any("are separated: a combination of x0 predicts" in text for text in heard), heard
+    # One row that overlaps: a maximum exists, and no direction is called one of separation.
+    other = {"gaussian": 0.6, "gamma": 0.6, "binomial": 1.0 - value, "poisson": 1.0, "tweedie": 1.0}[family]
+    y[np.flatnonzero(x[:, 0] == 1)[:40]] = other
+    _, heard = fit_and_listen(GLMRegressor(family, link, method=method), *blocks(x, y, rows=300))
+    assert not any("are separated" in text for text in heard)
+
+
+@pytest.mark.parametrize("link", sorted(LINKS))
+def test_rows_rise_towards_an_end_where_their_likelihood_does(link):
+    """The rule against log-likelihoods far out, of responses inside the range, at its ends and beyond."""
+    y = np.array([-0.5, 0.0, 0.3, 1.0, 1.7])
+    for sign in (-1.0, 1.0):
+        likelihood = OnePredictor(Gaussian(), LINKS[link])
+        claimed = likelihood.moved(y, np.full((len(y), 1), sign))[1] == 0
+        with np.errstate(all="ignore"):
+            # Where the mean is near its end, and differs from it.
+            etas = (1e3, 1e4) if "inverse" in link else (2, 3)
+            far, farther = (likelihood.deviances(y, LINKS[link].inverse(np.full(len(y), sign * eta))) for eta in etas)
+            end = LINKS[link].inverse(np.float64(sign * 1e6))
+        if not np.isfinite(end) or abs(end) > 1e3:
+            assert not claimed.any()
+        else:
+            np.testing.assert_array_equal(claimed, farther < far)
+
+
+def test_an_outlier_of_x_is_no_separation():
+    """One row moves far and the others hardly, but they have a maximum."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 1))
+    y = (rng.random(400) < 1 / (1 + np.exp(-x[:, 0]))) * 1.0
+    x[0], y[0] = 1e6, 1.0
+    for link in ("logit", "cloglog"):
+        _, heard = fit_and_listen(GLMClassifier(link, method=MLE(max_iter=3)), *blocks(x, y, rows=100))
+        assert not any("are separated" in text for text in heard)

@@ -18,6 +18,10 @@ __all__ = ["examined"]
 _MAX_STEPS = 15
 _TOLERANCE = 1e-8  # on λ²/d, where steps no longer tell a direction
 _NEAR = 0.1  # a move of the linear predictors that is no way to infinity
+# A coefficient that is so small a share of its standard error, and this so many times the least one, is looked at.
+_FLAT, _FAR = 1e-3, 1e4
+# How far linear predictors are moved where steps grow short, and what the log-likelihood may fall by then.
+_FAR_AWAY, _FALL = 20.0, 0.01
 
 
 def examined(problem: Problem, estimate: Estimate) -> Plan:
@@ -35,7 +39,7 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
     Plan
         It returns the estimate, with what was found as a warning.
     """
-    suspect = not estimate.converged or getattr(estimate, "pilot_separated", False)
+    suspect = not estimate.converged or getattr(estimate, "pilot_separated", False) or _is_flat(estimate)
     if not suspect or len(estimate.coef) != problem.d or not problem.model.likelihood.separable:
         return estimate
     if problem.model.classify and problem.classes is None:
@@ -49,10 +53,26 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
     while not ascent.stopped and not (ascent.converged and seen.reach < _NEAR and ascent.n_iter):
         direction = ascent.step
         seen = yield Look((yield from problem.staged(directed, ascent.proposal, direction, name="separation")))
-        if seen.separates:
+        if seen.separates or (seen.may_separate and (yield from _rises(problem, ascent, direction, seen))):
             return replace(estimate, warnings=(*estimate.warnings, _separated(problem, seen)))
         ascent = ascent.observe(seen.moments)
     return estimate
+
+
+def _is_flat(estimate: Estimate) -> bool:
+    """Return whether the likelihood is flat where a coefficient stands, as on the way to infinity."""
+    with np.errstate(all="ignore"):
+        errors = np.sqrt(np.diag(estimate.covariance))
+        unknown = np.abs(estimate.coef) < _FLAT * errors
+    known = errors[np.isfinite(errors)]
+    return bool(len(known)) and bool((unknown & (errors > _FAR * known.min())).any())
+
+
+def _rises(problem: Problem, ascent: Ascent, direction: np.ndarray, seen: Directed) -> Plan:
+    """Return whether the log-likelihood does not fall far along a direction, of a link whose steps grow short."""
+    far = ascent.coef + direction * (_FAR_AWAY / seen.reach)
+    there = yield Look((yield from problem.staged(directed, far, direction, name="separation")))
+    return bool(there.moments.loglik >= ascent.sums.loglik - _FALL)
 
 
 def _separated(problem: Problem, seen: Directed) -> tuple[type[Warning], str]:
@@ -63,7 +83,8 @@ def _separated(problem: Problem, seen: Directed) -> tuple[type[Warning], str]:
         if move > 0.1 * seen.reach and name not in intercepts
     )
     labels = problem.model.family.base.name in ("binomial", "multinomial", "quasibinomial")
-    what = "the classes" if labels else "zeros of y"
+    zeros = getattr(problem.model.link, "name", "") == "log"
+    what = "the classes" if labels else "zeros of y" if zeros else "values of y at an end of the link's range"
     return SeparationWarning, (
         f"Over all rows {what} are separated: a combination of {columns or 'the intercept'} predicts them "
         "without fail, so that no finite maximum exists, and these coefficients and their standard errors "

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dask_onestep.families import Binomial, Family, Gaussian, NegativeBinomial, Poisson, Tweedie
+from dask_onestep.families import Family, Gaussian
 from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.goodness import FitSums, NullDeviance
@@ -19,6 +19,9 @@ from dask_onestep.kernels.solve.threads import one_blas_thread
 from dask_onestep.links import LinkLike, mean_and_derivative, second_derivative
 
 __all__ = ["OnePredictor"]
+
+# How near a link's mean of η = 1,000 is to that at the end of the line, if there is one.
+_CLOSE = 0.05
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,28 @@ class OnePredictor:
 
     @property
     def separable(self) -> bool:
-        """Whether rows may have no finite maximum: binomial with a link onto the line, or zeros of a log link."""
-        link = getattr(self.link, "name", None)
-        if isinstance(self.family.base, Binomial):
-            return link in ("logit", "probit", "cloglog")
-        return isinstance(self.family.base, (Poisson, NegativeBinomial, Tweedie)) and link == "log"
+        """Whether rows may have no finite maximum: the link has a finite mean at an end of the line."""
+        return any(self.end(sign) is not None for sign in (-1.0, 1.0))
+
+    def end(self, sign: float) -> tuple[float, float] | None:
+        """Return the mean at an end of the line, and from which side it is approached; None where it is not finite.
+
+        Parameters
+        ----------
+        sign : float
+            1 for η → ∞, −1 for η → −∞.
+
+        Returns
+        -------
+        tuple of float or None
+            The mean, and 1 where it is approached from below, −1 from above: rows with that y, or one beyond it, have
+            a likelihood that rises for ever.
+        """
+        with np.errstate(all="ignore"):
+            on_the_way, near, end = np.asarray(self.link.inverse(sign * np.array([1.0, 1e3, 1e6])), dtype=np.float64)
+        if not (np.isfinite(end) and abs(end - near) < _CLOSE and self.family.valid_mean(on_the_way)):
+            return None
+        return float(end), float(np.sign(end - on_the_way))
 
     def coefficient_names(self, regressors: tuple[str, ...]) -> tuple[str, ...]:
         """Return the names of the coefficients, which are those of the design's columns."""
@@ -164,9 +184,13 @@ class OnePredictor:
     def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how far each row's linear predictor moves, and how far the wrong way; `moves` of shape (m, 1)."""
         move = moves[:, 0]
-        if isinstance(self.family.base, Binomial):
-            return np.abs(move), np.where(y == 1, -move, np.where(y == 0, move, np.abs(move)))
-        return np.abs(move), np.where(y == 0, move, np.abs(move))
+        rises = np.where(move > 0, self._rises(y, 1.0), self._rises(y, -1.0))
+        return np.abs(move), np.where(rises, 0.0, np.abs(move))
+
+    def _rises(self, y: np.ndarray, sign: float) -> np.ndarray:
+        """Return which rows' log-likelihood rises for ever towards an end of the line."""
+        end = self.end(sign)
+        return np.zeros(len(y), bool) if end is None else (y - end[0]) * end[1] >= 0
 
     # Sums over rows
 

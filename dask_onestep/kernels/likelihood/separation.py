@@ -1,9 +1,10 @@
 """Separation: a direction along which the likelihood rises for ever.
 
 Albert and Anderson (1984): a binomial model has no finite maximum if some δ has x'δ ≥ 0 wherever
-y = 1 and x'δ ≤ 0 wherever y = 0, and not x'δ = 0 throughout.  With a log link and counts the same
-holds of a δ with x'δ ≤ 0 where y = 0 and x'δ = 0 elsewhere; of a multinomial logit with its δ_c, the
-first class's being 0, where x'δ_y ≥ x'δ_c for every row and class.
+y = 1 and x'δ ≤ 0 wherever y = 0, and not x'δ = 0 throughout.  The same holds of every family and link: a row
+may move towards an end of the line whose mean is finite, and which y is at or beyond, such as y ≤ 0 and
+η → −∞ of a log link; all others must stay, x'δ = 0.  Of a multinomial logit with its δ_c, the first class's
+being 0, it is x'δ_y ≥ x'δ_c for every row and class.
 """
 
 from __future__ import annotations
@@ -52,9 +53,14 @@ class Directed(Sums):
         )
 
     @property
+    def may_separate(self) -> bool:
+        """Whether rows move, and none but against rounding moves the wrong way."""
+        return self.reach > 0 and self.against <= 1e-3 * self.reach
+
+    @property
     def separates(self) -> bool:
-        """Whether rows move far, and none but against rounding moves the wrong way."""
-        return self.reach > 0.1 and self.against <= 1e-3 * self.reach
+        """Whether they do, and move far."""
+        return self.reach > 0.1 and self.may_separate
 
 
 @kernel
