@@ -352,3 +352,17 @@ def test_solvers_agree(solver, cov_type):
     groups = {"groups": DATA["site"]} if cov_type == "CRV3" else {}
     glm = fit("gamma-log", cov_type, solver=solver, **groups)
     np.testing.assert_allclose(glm.covariance_, fit("gamma-log", cov_type, **groups).covariance_, rtol=1e-8)
+
+
+def test_with_many_clusters_both_routes_are_close(monkeypatch):
+    rng = np.random.default_rng(0)
+    groups = rng.integers(500, size=6000)
+    x = rng.normal(size=(6000, 3)) + rng.normal(size=(500, 3))[groups]
+    y = (rng.random(6000) < 1 / (1 + np.exp(-x[:, 0] - rng.normal(size=500)[groups]))).astype(float)
+    glm = GLMClassifier().fit(x, y)
+    exact = glm.with_covariance("CRV3", x, y, groups=groups).coef_table()["std_err"]
+    monkeypatch.setattr("dask_onestep.kernels.likelihood.clusters.CLUSTER_BYTES", 100)
+    monkeypatch.setattr("dask_onestep.kernels.likelihood.covariance.CLUSTER_BYTES", 100)
+    found = glm.with_covariance("CRV3", x, y, groups=groups)
+    assert found.n_passes_ == glm.n_passes_ + 2
+    np.testing.assert_allclose(found.coef_table()["std_err"], exact, rtol=3e-4)

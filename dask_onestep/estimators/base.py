@@ -20,6 +20,7 @@ from dask_onestep.estimators.covariances import Covariances, check_groups
 from dask_onestep.estimators.design import specify
 from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.effects import AverageEffects
+from dask_onestep.estimators.exchange import TableExchange
 from dask_onestep.estimators.hypothesis_tests import HypothesisTests
 from dask_onestep.estimators.inputs import response_name, scheduler_of
 from dask_onestep.estimators.memory import saying_how_to_rechunk
@@ -52,7 +53,9 @@ _CHOICES = {
 }
 
 
-class GLMBase(Predicting, AverageEffects, Diagnostics, HypothesisTests, Covariances, Reporting, BaseEstimator):
+class GLMBase(
+    Predicting, AverageEffects, Diagnostics, HypothesisTests, Covariances, TableExchange, Reporting, BaseEstimator
+):
     """Fitting, predicting and keeping; a subclass says what y is."""
 
     _classifies = False

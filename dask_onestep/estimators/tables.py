@@ -15,12 +15,15 @@ from dask_onestep.inference import TestResult, coefficient_table, wald
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics
 from dask_onestep.inference.hypotheses import parse_hypothesis
 from dask_onestep.inference.summaries import FactorLevels, Summary
+from dask_onestep.inference.tables import exponentiated
 from dask_onestep.methods import FitRecord, OneStep, resolve_method
 
 __all__ = ["Reporting"]
 
 # Clusters below which sandwich covariances are too small to be left without remark.
 _FEW_CLUSTERS = 40
+# Links whose exponentiated coefficients are ratios of odds, of means, or of hazards.
+_RATIOS = ("logit", "log", "cloglog")
 # Pearson chi2 over residual df from which on standard errors are too small to be left without remark.
 _OVERDISPERSED = 1.5
 
@@ -30,13 +33,16 @@ class Reporting:
 
     record_: FitRecord
 
-    def coef_table(self, level: float = 0.95) -> pd.DataFrame:
+    def coef_table(self, level: float = 0.95, *, exponentiate: bool = False) -> pd.DataFrame:
         """Return coefficients with standard errors, tests and intervals.
 
         Parameters
         ----------
         level : float, default=0.95
             Level of the intervals.
+        exponentiate : bool, default=False
+            Whether to return exp(β̂): odds ratios of a logit, rate ratios of a log link, hazard ratios of a cloglog.
+            Intervals are exponentiated too, standard errors are by the delta method, and the tests are those of β = 0.
 
         Returns
         -------
@@ -44,6 +50,11 @@ class Reporting:
             One row per coefficient, "intercept" first; columns coef, std_err, z, p_value, ci_lower, ci_upper.  The
             statistic is Student's t, and its column named so, where the dispersion is estimated (N − d degrees of
             freedom) and with clusters (G − 1).
+
+        Raises
+        ------
+        ValueError
+            If `level` is not between 0 and 1, or the link has no ratios.
 
         Examples
         --------
@@ -56,7 +67,15 @@ class Reporting:
         """
         check_is_fitted(self)
         record = self.record_
-        return coefficient_table(record.names, record.coef, record.covariance, level, record.df_t)
+        table = coefficient_table(record.names, record.coef, record.covariance, level, record.df_t)
+        if not exponentiate:
+            return table
+        if (link := self._link_name()) not in _RATIOS:
+            raise ValueError(
+                f"exponentiate=True needs one of the links {', '.join(map(repr, _RATIOS))}, whose coefficients are "
+                f"logarithms of ratios; this model has link {link!r}."
+            )
+        return exponentiated(table)
 
     def conf_int(self, level: float = 0.95) -> pd.DataFrame:
         """Return confidence intervals of the coefficients.

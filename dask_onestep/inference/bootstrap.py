@@ -1,8 +1,8 @@
 """The wild score bootstrap: tests with few clusters, from their scores and informations, without the data.
 
 Kline and Santos, "A score based approach to wild bootstrap inference", Journal of Econometric Methods 1 (2012),
-restricted and linearized as WCLR-C of MacKinnon, Nielsen and Webb (arXiv 2406.00650).  For the normal distribution it is the
-restricted wild cluster bootstrap.
+restricted and linearized as WCLR-C of MacKinnon, Nielsen and Webb (arXiv 2406.00650).  For the normal distribution it
+is the restricted wild cluster bootstrap.
 """
 
 from __future__ import annotations

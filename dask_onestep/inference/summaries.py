@@ -131,8 +131,7 @@ class Summary:
         100
         """
         width = _terminal_width() if width is None else width
-        said = [self.title, *([f"Response: {self.response}"] if self.response else []), self.verdict]
-        lines = [line for text in said for line in textwrap.wrap(text, width)]
+        lines = [line for text in (self.title, *self._said()) for line in textwrap.wrap(text, width)]
         lines += ["=" * width, *_two_columns(self.facts, width), "-" * width, *self._table_lines(width), "=" * width]
         for note in self.notes:
             lines += textwrap.wrap(f"Warning: {note}", width)
@@ -151,6 +150,88 @@ class Summary:
                 label = ""
             lines.append(f"{label:<{room}}{numbers}".rstrip())
         return lines
+
+    def to_markdown(self) -> str:
+        """Return the summary in Markdown, the coefficients as a table.
+
+        Returns
+        -------
+        str
+            Several lines.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> text = GLMRegressor("poisson").fit(X, y).summary().to_markdown()
+        >>> text.splitlines()[-3][:14]
+        '| intercept | '
+        """
+        heads, rows = format_coefficients(self.table, self.level, self.factors)
+        lines = [" | ".join(map(_markdown, heads)), " | ".join(["---", *["---:"] * (len(heads) - 1)])]
+        for label, _, cells in rows:
+            indent = "&nbsp;&nbsp;" if label.startswith(_INDENT) else ""
+            padded = (*cells, *[""] * (len(heads) - 1 - len(cells)))
+            lines.append(" | ".join([indent + _markdown(label.strip()), *map(_markdown, padded)]))
+        facts = ", ".join(f"{_markdown(name)}: {_markdown(value)}" for name, value in self.facts)
+        notes = [f"Warning: {_markdown(note)}" for note in self.notes]
+        said = [f"**{_markdown(self.title)}**", *map(_markdown, self._said()), facts, *notes]
+        return "\n\n".join([*said, "\n".join(f"| {line} |" for line in lines)])
+
+    def to_latex(self) -> str:
+        """Return the coefficients as a LaTeX ``tabular`` with the rules of the package booktabs, facts below.
+
+        The title, the verdict and warnings are comments.
+
+        Returns
+        -------
+        str
+            Several lines.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> "tabular}{lrrrrrr}" in GLMRegressor("poisson").fit(X, y).summary().to_latex()
+        True
+        """
+        heads, rows = format_coefficients(self.table, self.level, self.factors)
+        end, width = r" \\", len(heads) - 1
+        lines = [f"% {line}" for line in (self.title, *self._said(), *self.notes)]
+        lines += [r"\begin{tabular}{l" + "r" * width + "}", r"\toprule", " & ".join(map(_latex, heads)) + end]
+        lines.append(r"\midrule")
+        for label, _, cells in rows:
+            indent = r"\quad " if label.startswith(_INDENT) else ""
+            lines.append(" & ".join([indent + _latex(label.strip()), *map(_latex, cells)]) + end)
+        lines.append(r"\midrule")
+        lines += [
+            rf"{_latex(name)} & \multicolumn{{{width}}}{{l}}{{{_latex(value)}}}" + end for name, value in self.facts
+        ]
+        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+
+    def to_html(self) -> str:
+        """Return the summary as HTML, as notebooks show it.
+
+        Returns
+        -------
+        str
+            A ``div``.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> GLMRegressor("poisson").fit(X, y).summary().to_html()[:4]
+        '<div'
+        """
+        return self._repr_html_()
+
+    def _said(self) -> list[str]:
+        """Return the response, if it is known, and the verdict."""
+        return [*([f"Response: {self.response}"] if self.response else []), self.verdict]
 
     def __str__(self) -> str:
         return self.to_text()
@@ -173,6 +254,28 @@ class Summary:
             f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
             f"<p><small>{facts}</small></p></div>"
         )
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: "\\" + sign for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": r"\textbar{}",
+    "[": "{[}",  # after the end of a row it would open its optional argument
+}
+
+
+def _latex(text: str) -> str:
+    """Return text with the signs escaped that LaTeX reads as commands."""
+    return "".join(_LATEX.get(sign, sign) for sign in text)
+
+
+def _markdown(text: str) -> str:
+    """Return text with the signs escaped that Markdown reads as markup."""
+    return "".join("\\" + sign if sign in "\\`*_|<>[]" else sign for sign in text)
 
 
 def _html_label(label: str) -> str:

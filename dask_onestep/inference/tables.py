@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["coefficient_table", "interval_columns"]
+__all__ = ["coefficient_table", "exponentiated", "interval_columns"]
 
 
 def coefficient_table(
@@ -67,3 +67,30 @@ def interval_columns(
         "ci_lower": estimate - half,
         "ci_upper": estimate + half,
     }
+
+
+def exponentiated(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of ratios exp(β̂) and their intervals, standard errors by the delta method, tests unchanged.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `coefficient_table` returns it.
+
+    Returns
+    -------
+    DataFrame
+        Of the same columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference import coefficient_table
+    >>> from dask_onestep.inference.tables import exponentiated
+    >>> table = coefficient_table(["x0"], np.array([np.log(2.0)]), np.eye(1), 0.95)
+    >>> exponentiated(table)[["coef", "std_err"]].to_numpy().round(9).tolist()
+    [[2.0, 2.0]]
+    """
+    ratio = np.exp(table["coef"])
+    ends = {name: np.exp(table[name]) for name in ("ci_lower", "ci_upper")}
+    return table.assign(coef=ratio, std_err=ratio * table["std_err"], **ends)
