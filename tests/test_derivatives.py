@@ -6,7 +6,7 @@ import pytest
 from support import text_of
 
 from dask_onestep import GLMRegressor
-from dask_onestep.kernels.designs.derivatives import columns_reading, design_derivative, with_values
+from dask_onestep.kernels.designs.derivatives import depending, design_derivative, with_values
 
 
 def table(rows=500, seed=0):
@@ -88,8 +88,25 @@ def test_at_the_bounds_of_a_spline_differences_are_one_sided():
 def test_columns_that_do_not_read_the_variable_are_not_among_them():
     frame = table()
     design = design_of("z + kind * log(x)", frame)
-    names = np.array(design.names)[columns_reading(design, "x")]
-    assert names.tolist() == ["log(x)", "kind[T.b]:log(x)", "kind[T.c]:log(x)"]
+    at, part = depending(design, ["x"])
+    assert part.names == ("log(x)", "kind[T.b]:log(x)", "kind[T.c]:log(x)")
+    assert np.array(design.names)[at].tolist() == list(part.names)
+
+
+@pytest.mark.parametrize("formula", ["z + kind * log(x)", "bs(x, df=4):kind + z:site + site", "0 + kind + x", "kind:z"])
+@pytest.mark.parametrize("columns", [["x"], ["kind"], ["z", "site"], ["year"]])
+def test_a_part_of_a_design_is_its_columns(formula, columns):
+    frame = table().assign(site=lambda f: (f.index % 17).astype(str))
+    design = design_of(formula, frame)
+    at, part = depending(design, columns)
+    whole, own = design.matrix(frame), part.matrix(frame)
+    dense = [each if isinstance(each, np.ndarray) else each.toarray() for each in (whole, own)]
+    np.testing.assert_array_equal(dense[1], dense[0][:, at])
+    plain = GLMRegressor(method="mle").fit(frame[["x", "kind", "z", "site"]], frame["y"]).record_.design
+    at, part = depending(plain, columns)
+    assert part.names == tuple(np.array(plain.names)[at])
+    whole, own = plain.matrix(frame), part.matrix(frame)
+    np.testing.assert_array_equal(own if isinstance(own, np.ndarray) else own.toarray(), whole.toarray()[:, at])
 
 
 def test_jumps_and_infinite_slopes_are_refused():

@@ -247,7 +247,7 @@ class AverageEffects(Reading):
             raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
         if sample not in ("fixed", "random"):
             raise ValueError(f"Unknown sample {sample!r}; must be one of 'fixed', 'random'.")
-        self._require_covariance()
+        self._require_effects()
         self._require(sample_weight=sample_weight, offset=offset)
         by = () if by is None else (by,) if isinstance(by, str) else tuple(by)
         if reserved := [name for name in by if name in TABLE_COLUMNS]:
@@ -261,8 +261,14 @@ class AverageEffects(Reading):
         parts = {"y": None, "weights": sample_weight, "offset": offset, "groups": list(others) or None}
         return self._data(X, parts, response=False), (by, others)
 
-    def _require_covariance(self) -> None:
+    def _require_effects(self) -> None:
+        """Raise if the model has no mean response, or no covariance."""
         record = self.record_
+        if not hasattr(record.model.likelihood, "responses"):
+            raise ValueError(
+                f"{type(record.model.likelihood).__name__} has no function responses(eta), which effects need: give it "
+                "one, as the Likelihood protocol describes it."
+            )
         if np.isfinite(np.diag(record.covariance)).any():
             return
         raise ValueError(
@@ -329,7 +335,7 @@ class AverageEffects(Reading):
         return table
 
 
-_PROBABILITIES = ("binomial", "multinomial")
+_PROBABILITIES = ("binomial", "quasibinomial", "multinomial")
 
 
 def _column_names(X: Any) -> tuple[str, ...]:

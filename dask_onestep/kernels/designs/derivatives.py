@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.evaluation import EvaluationError, beyond_bounds, what_is_wrong
+from dask_onestep.kernels.designs.specification import without_terms
 from dask_onestep.kernels.records import Findings
 
-__all__ = ["Derivative", "columns_reading", "design_derivative", "with_values"]
+__all__ = ["Derivative", "depending", "design_derivative", "with_values"]
 
 # The truncation error of a centered difference is of order h², its rounding error of order ε/h: relative to the scale
 # on which the design varies, the best step is near ε^⅓.  That scale is the column's own magnitude for a logarithm, and
@@ -26,19 +28,49 @@ _NOTHING = 1e-10
 _JUMP = 0.01
 
 
-def columns_reading(design: Design, column: str) -> np.ndarray:
-    """Return which columns of the design are made of a column of the table, of shape (k,)."""
+def depending(design: Design, columns: Collection[str]) -> tuple[np.ndarray, Design]:
+    """Return which columns of the design are made of columns of the table, and a design of these alone.
+
+    Parameters
+    ----------
+    design : Design
+        The design.
+    columns : collection of str
+        Columns of the table.
+
+    Returns
+    -------
+    at : ndarray of shape (k,) of int
+        Columns of the design, increasing.
+    part : Design
+        Its matrix is these columns; it has the formula's offset.
+    """
+    reading = {factor.name for factor in design.terms.factors if not set(columns).isdisjoint(factor.columns)}
     if design.spec is None:
-        return np.array([design.names.index(name) for name in design.by_term[column]], dtype=np.intp)
-    reading = {factor.name for factor in design.terms.factors if column in factor.columns}
-    first = int(design.terms.fit_intercept)
-    found = [
-        index - first
-        for term, at in design.spec.term_indices.items()
-        if any(factor.expr in reading for factor in term.factors)
-        for index in at
-    ]
-    return np.array(sorted(found), dtype=np.intp)
+        kept, factors, spec = reading, reading, None
+        at = np.concatenate([np.arange(0), *(p.columns for p in design.products if p.term in kept)])
+    else:
+        of_term = {str(term): {factor.expr for factor in term.factors} for term in design.spec.term_indices}
+        kept = {term for term, names in of_term.items() if not names.isdisjoint(reading)}
+        factors = set().union(*(of_term[term] for term in kept))
+        spec = without_terms(design.spec, of_term.keys() - kept - {"1"})
+        places = [i for term, indices in design.spec.term_indices.items() if str(term) in kept for i in indices]
+        at = np.array(sorted(places), dtype=np.intp) - int(design.terms.fit_intercept)
+    products = tuple(
+        replace(each, first=int(np.searchsorted(at, each.first))) for each in design.products if each.term in kept
+    )
+    own = tuple(factor for factor in design.terms.factors if factor.name in factors)
+    read = tuple(dict.fromkeys(c for factor in (*own, *design.terms.offsets) for c in factor.columns))
+    part = replace(
+        design,
+        terms=replace(design.terms, factors=own, columns=read),
+        names=tuple(design.names[index] for index in at),
+        levels=tuple((factor, levels) for factor, levels in design.levels if factor.name in factors),
+        spec=spec,
+        products=products,
+        rest=None if spec is None else without_terms(spec, {each.term for each in products}),
+    )
+    return at, part
 
 
 def with_values(frame: pd.DataFrame, column: str, values: Any) -> pd.DataFrame:
@@ -85,12 +117,13 @@ def design_derivative(design: Design, frame: pd.DataFrame, column: str) -> Deriv
     Derivative or Findings
         The derivative, or at how many rows there is none.
     """
-    read = _Read(design, column, columns_reading(design, column))
+    read = _Read(*depending(design, (column,)), column)
     values = _numbers(frame, column)
     try:
         derivative = _differences(read, frame, values) if len(values) else np.zeros((0, read.width))
     except EvaluationError as error:
-        return what_is_wrong(error, design.terms, frame, design.spec.transform_state, ())
+        states = {} if design.spec is None else design.spec.transform_state
+        return what_is_wrong(error, design.terms, frame, states, ())
     if isinstance(derivative, Findings):
         return derivative
     k = len(read.at)
@@ -99,11 +132,11 @@ def design_derivative(design: Design, frame: pd.DataFrame, column: str) -> Deriv
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What is read of a column of the table: columns of the design, and the formula's offset as a last one."""
+    """What is read of a column of the table: columns of a design, and the formula's offset as a last one."""
 
+    at: np.ndarray
     design: Design
     column: str
-    at: np.ndarray
 
     @property
     def in_offset(self) -> bool:
@@ -122,7 +155,7 @@ class _Read:
             if not defined.all():
                 # The spline would refuse all rows.
                 moved = with_values(frame, self.column, np.where(defined, values, _numbers(frame, self.column)))
-        matrix = self.design.matrix(moved)[:, self.at]
+        matrix = self.design.matrix(moved)
         dense = matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
         if self.in_offset:
             dense = np.column_stack([dense, np.asarray(self.design.terms.offset(moved), dtype=np.float64)])

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from dask_onestep.kernels.designs.derivatives import Derivative, design_derivative, with_values
-from dask_onestep.kernels.designs.design import column_levels
+from dask_onestep.kernels.designs.derivatives import Derivative, depending, design_derivative, with_values
+from dask_onestep.kernels.designs.design import Design, column_levels
 from dask_onestep.kernels.designs.parts import Block, Rows, taken
 from dask_onestep.kernels.designs.table import gaps
 from dask_onestep.kernels.designs.terms import is_numeric
@@ -24,7 +24,7 @@ from dask_onestep.kernels.model import Likelihood, Model
 from dask_onestep.kernels.records import Findings, Record, add_pairwise
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
-from dask_onestep.kernels.solve.threads import one_blas_thread
+from dask_onestep.kernels.solve.threads import aligned, one_blas_thread
 
 __all__ = ["MAX_GROUPS", "EffectQuery", "EffectSums", "Scenario", "effect_sums", "known_rows", "table_column"]
 
@@ -244,12 +244,14 @@ def _of_piece(block: Block, model: Model, query: EffectQuery) -> EffectSums | Fi
         return found
     weights = np.ones(len(rows)) if rows.weights is None else rows.weights
     squares = weights if model.weight_type == "frequency" else weights**2
+    by_predictor = query.coef.reshape(model.likelihood.n_predictors, -1).T
+    piece = _Piece(known, model, by_predictor, _times(rows, model, by_predictor), weights, codes, len(keys))
     each: list[_ScenarioSums | None] = []
     for scenario in query.scenarios:
         if scenario.binary is not None and not _is_binary(table_column(known.table, model, scenario.binary)):
             each.append(None)
             continue
-        sums = _scenario_sums(scenario, known, model, query, codes, len(keys))
+        sums = _scenario_sums(scenario, piece)
         if isinstance(sums, Findings):
             return replace(sums, blocks=(block.number,))
         each.append(sums)
@@ -267,6 +269,42 @@ def _of_piece(block: Block, model: Model, query: EffectQuery) -> EffectSums | Fi
 
 
 @dataclass(frozen=True, slots=True)
+class _Piece:
+    """Rows with all that is the same under every scenario.
+
+    Attributes
+    ----------
+    known : KnownRows
+        The rows.
+    model : Model
+        The model as predictions see it.
+    by_predictor : ndarray of shape (d, c)
+        β̂, a column for each linear predictor.
+    linear : ndarray of shape (m, c)
+        x'β̂, without the offset.
+    weights : ndarray of shape (m,)
+        Weights, or ones.
+    codes : ndarray of shape (m,) of int
+        The rows' groups.
+    count : int
+        G, the groups.
+    """
+
+    known: KnownRows
+    model: Model
+    by_predictor: np.ndarray
+    linear: np.ndarray
+    weights: np.ndarray
+    codes: np.ndarray
+    count: int
+
+    def sums(self, values: np.ndarray, jacobian: np.ndarray) -> _ScenarioSums:
+        """Return the sums of what rows have, of shape (m, r), with their Jacobian, of shape (G, r, c, d)."""
+        total = _summed(self.weights[:, None] * values, self.codes, self.count)
+        return _ScenarioSums(total, jacobian.reshape(*jacobian.shape[:2], -1), values)
+
+
+@dataclass(frozen=True, slots=True)
 class _ScenarioSums:
     """Sums of a scenario by group, as in `EffectSums`, and the response, or slope, of each row, of shape (m, r)."""
 
@@ -275,48 +313,87 @@ class _ScenarioSums:
     values: np.ndarray
 
 
-def _scenario_sums(
-    scenario: Scenario, known: KnownRows, model: Model, query: EffectQuery, codes: np.ndarray, count: int
-) -> _ScenarioSums | Findings:
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """Columns of the design under a scenario: which these are, the constant counted, their model and their rows."""
+
+    at: np.ndarray
+    model: Model
+    rows: Rows
+
+
+def _scenario_sums(scenario: Scenario, piece: _Piece) -> _ScenarioSums | Findings:
     """Return the sums of a scenario."""
-    rows, derivative = known.rows, None
     if scenario.slope is not None:
-        found = _derivative(known.table, model, scenario.slope)
-        if isinstance(found, Findings):
-            return found
-        derivative = found
-    elif scenario.values or scenario.shifts:
-        changed = _changed_rows(scenario, known, model)
-        if isinstance(changed, Findings):
-            return changed
-        rows = changed
-    likelihood = model.likelihood
-    by_predictor = query.coef.reshape(likelihood.n_predictors, -1).T
-    r = likelihood.responses(np.zeros((1, by_predictor.shape[1])))[0].shape[1]
-    sums = _ScenarioSums(np.zeros((count, r)), np.zeros((count, r, len(query.coef))), np.zeros((len(rows), r)))
-    for part in slices(rows, model):
-        here = codes[part.rows]
-        weights = np.ones(len(part.y)) if part.weights is None else part.weights
-        eta = part.linear_predictor(by_predictor)
-        value, gradient = likelihood.responses(eta)
-        direct = None
-        if derivative is not None:
-            at, columns = derivative.columns, derivative.design[part.rows]
-            along = columns @ by_predictor[at]  # of the linear predictors, of shape (m, c)
-            if derivative.offset is not None:
-                along += derivative.offset[part.rows, None]
-            value, direct = np.einsum("irc,ic->ir", gradient, along), gradient
-            gradient = _turning(likelihood, eta, along)
-        sums.values[part.rows] = value
-        sums.total[...] += _summed(weights[:, None] * value, here, count)
-        for index in range(r):
-            sums.jacobian[:, index] += part.group_sums(weights[:, None] * gradient[:, index], here, count)
-        if direct is not None:
-            # β is in the slopes of the linear predictors as well.
-            by_class = sums.jacobian.reshape(count, r, by_predictor.shape[1], -1)
-            for index, c in np.ndindex(direct.shape[1:]):
-                by_class[:, index, c, at] += _summed((weights * direct[:, index, c])[:, None] * columns, here, count)
-    return sums
+        derivative = _derivative(piece.known.table, piece.model, scenario.slope)
+        return derivative if isinstance(derivative, Findings) else _slope_sums(derivative, piece)
+    if not (scenario.values or scenario.shifts):
+        return _response_sums(None, piece)
+    changed = _changed(scenario, piece.known, piece.model)
+    return changed if isinstance(changed, Findings) else _response_sums(changed, piece)
+
+
+def _response_sums(changed: _Changed | None, piece: _Piece) -> _ScenarioSums:
+    """Return the sums of the responses of rows, some of whose columns are changed."""
+    rows, eta = piece.known.rows, piece.linear
+    offset = rows.offset
+    if changed is not None:
+        coef, first = piece.by_predictor[changed.at], int(piece.model.has_constant)
+        before = replace(rows, x=_columns(rows.x, changed.at - first))
+        eta = eta - _times(before, changed.model, coef) + _times(changed.rows, changed.model, coef)
+        offset = changed.rows.offset
+    value, gradient = piece.model.likelihood.responses(eta if offset is None else eta + offset[:, None])
+    weighted = piece.weights[:, None, None] * gradient
+    jacobian = _weighted_sums(rows, piece.model, weighted, piece.codes, piece.count)
+    if changed is not None:
+        own = _weighted_sums(changed.rows, changed.model, weighted, piece.codes, piece.count)
+        jacobian[..., changed.at] = own
+    return piece.sums(value, jacobian)
+
+
+def _slope_sums(derivative: Derivative, piece: _Piece) -> _ScenarioSums:
+    """Return the sums of the slopes of rows."""
+    rows, likelihood, at = piece.known.rows, piece.model.likelihood, derivative.columns
+    eta = piece.linear if rows.offset is None else piece.linear + rows.offset[:, None]
+    along = derivative.design @ piece.by_predictor[at]  # of the linear predictors, of shape (m, c)
+    if derivative.offset is not None:
+        along += derivative.offset[:, None]
+    _, slope = likelihood.responses(eta)
+    turning = piece.weights[:, None, None] * _turning(likelihood, eta, along)
+    jacobian = _weighted_sums(rows, piece.model, turning, piece.codes, piece.count)
+    # β is in the slopes of the linear predictors as well.
+    for r, c in np.ndindex(*slope.shape[1:]):
+        own = _summed((piece.weights * slope[:, r, c])[:, None] * derivative.design, piece.codes, piece.count)
+        jacobian[:, r, c][:, at] += own
+    return piece.sums(np.einsum("irc,ic->ir", slope, along), jacobian)
+
+
+def _times(rows: Rows, model: Model, coef: np.ndarray) -> np.ndarray:
+    """Return Xβ, of shape (m, c)."""
+    out = np.zeros((len(rows), coef.shape[1]))
+    if len(coef):
+        for part in slices(rows, model):
+            out[part.rows] = part.times(coef)
+    return out
+
+
+def _weighted_sums(rows: Rows, model: Model, values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+    """Return Σ v ⊗ x of each group, of shape (G, r, c, d), for v of shape (m, r, c)."""
+    _, r, c = values.shape
+    out = np.zeros((count, r, c, len(model.regressors)))
+    if out.shape[-1]:
+        for part in slices(rows, model):
+            here = codes[part.rows]
+            for index in range(r):
+                found = part.group_sums(values[part.rows, index], here, count)
+                out[:, index] += found.reshape(count, c, -1)
+    return out
+
+
+def _columns(matrix: Any, at: np.ndarray) -> Any:
+    """Return columns of a matrix as rows that the kernels take."""
+    found = matrix[:, at]
+    return aligned(np.ascontiguousarray(found)) if isinstance(found, np.ndarray) else found
 
 
 def _turning(likelihood: Likelihood, eta: np.ndarray, along: np.ndarray) -> np.ndarray:
@@ -337,44 +414,43 @@ def _derivative(table: Any, model: Model, column: str) -> Derivative | Findings:
     return found if isinstance(found, Findings) else replace(found, columns=found.columns + first)
 
 
-def _changed_rows(scenario: Scenario, known: KnownRows, model: Model) -> Rows | Findings:
-    """Return the rows of a table in which columns have other values."""
-    rows, table = known.rows, known.table
-    for name, value in scenario.values:
-        table = _assigned(table, model, name, value)
-    for name, by in scenario.shifts:
-        column = table_column(table, model, name)
-        numbers = np.asarray(column.to_numpy(np.float64) if isinstance(column, pd.Series) else column, np.float64)
-        table = _assigned(table, model, name, numbers + by)
-    block = Block(table, np.zeros(len(rows)), rows.weights, known.offset, number=rows.number)
-    found = predictable_rows(block, replace(model, missing="raise"))
+def _changed(scenario: Scenario, known: KnownRows, model: Model) -> _Changed | Findings:
+    """Return the columns of the design that a scenario changes."""
+    names = [name for name, _ in (*scenario.values, *scenario.shifts)]
+    first, table = int(model.has_constant), known.table
+    values = {**dict(scenario.values), **{n: _numbers(table, model, n) + by for n, by in scenario.shifts}}
+    if model.design is None:
+        at = np.array([model.columns.index(name) for name in names])
+        new = np.column_stack([np.broadcast_to(np.float64(values[name]), len(known.rows)) for name in names])
+        own = replace(model, columns=tuple(names), fit_intercept=False)
+        return _Changed(at + first, own, replace(known.rows, x=aligned(np.ascontiguousarray(new))))
+    for name in names:
+        table = _assigned(table, model.design, name, values[name])
+    at, design = depending(model.design, names)
+    own = replace(model, columns=design.names, fit_intercept=False, design=design, missing="raise")
+    block = Block(table, np.zeros(len(known.rows)), known.rows.weights, known.offset, number=known.rows.number)
+    found = predictable_rows(block, own)
     if isinstance(found, Findings):
         counts = tuple((f"With {scenario.text}: {what}", count, cure) for what, count, cure in found.counts)
         return replace(found, counts=counts)
-    return found
+    return _Changed(at + first, own, found)
 
 
-def _assigned(table: Any, model: Model, name: str, values: Any) -> Any:
+def _assigned(table: pd.DataFrame, design: Design, name: str, values: Any) -> pd.DataFrame:
     """Return a table with one value, or an array of values, in a column."""
-    m: int = table.shape[0]
-    if isinstance(table, pd.DataFrame):
-        dtype = table[name].dtype
-        if not is_numeric(dtype):
-            assert model.design is not None
-            levels = column_levels(model.design.levels)[name]
-            codes = np.full(m, levels.get_loc(values))
-            return with_values(table, name, pd.Categorical.from_codes(codes, categories=levels))
-        if pd.api.types.is_bool_dtype(dtype) and np.ndim(values) == 0 and values in (0, 1):
-            values = bool(values)
-        return with_values(table, name, values if np.ndim(values) else np.full(m, values))
-    at = model.columns.index(name)
-    column = np.broadcast_to(np.asarray(values, dtype=np.float64), m)
-    if sparse.issparse(table):
-        rows: Any = sparse.csc_array(table)  # type: ignore[call-overload]
-        return sparse.hstack([rows[:, :at], sparse.csc_array(column[:, None]), rows[:, at + 1 :]], format="csr")
-    changed = np.array(table, dtype=np.float64)
-    changed[:, at] = column
-    return changed
+    dtype = table[name].dtype
+    if not is_numeric(dtype):
+        levels = column_levels(design.levels)[name]
+        codes = np.full(len(table), levels.get_loc(values))
+        return with_values(table, name, pd.Categorical.from_codes(codes, categories=levels))
+    if pd.api.types.is_bool_dtype(dtype) and np.ndim(values) == 0 and values in (0, 1):
+        values = bool(values)
+    return with_values(table, name, values if np.ndim(values) else np.full(len(table), values))
+
+
+def _numbers(table: Any, model: Model, name: str) -> np.ndarray:
+    column = table_column(table, model, name)
+    return np.asarray(column.to_numpy(np.float64) if isinstance(column, pd.Series) else column, dtype=np.float64)
 
 
 def table_column(table: Any, model: Model, name: str) -> Any:
