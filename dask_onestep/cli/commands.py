@@ -19,7 +19,7 @@ from dask_onestep.cli.console import (
     show_model,
     show_text,
 )
-from dask_onestep.cli.models import columns_of, estimator_for, parse_formula
+from dask_onestep.cli.models import columns_of, csv_format, estimator_for, parse_formula
 from dask_onestep.data.files import open_table
 from dask_onestep.datasets import load_flights
 from dask_onestep.estimators import GLMClassifier
@@ -74,6 +74,11 @@ Offset = Annotated[str | None, typer.Option(help="Column of offsets.")]
 Groups = Annotated[str | None, typer.Option(help="Column of cluster labels.")]
 Missing = Annotated[str, typer.Option(help="raise, or drop: what to do with rows that have gaps.")]
 Level = Annotated[float, typer.Option(help="Level of the intervals.", min=0.0, max=1.0)]
+Sep = Annotated[str | None, typer.Option(help="Separator of CSV files, such as ';' or '\\t'; by default the suffix's.")]
+Encoding = Annotated[str, typer.Option(help="Encoding of CSV files, such as latin-1.")]
+NaValues = Annotated[
+    list[str] | None, typer.Option(help="What stands for a missing value in CSV files, such as -999; may be repeated.")
+]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786.")]
 Workers = Annotated[int | None, typer.Option(help="Start so many local worker processes; else threads.", min=1)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results; never an input.")]
@@ -98,6 +103,9 @@ def fit(
     groups: Groups = None,
     missing: Missing = "raise",
     level: Level = 0.95,
+    sep: Sep = None,
+    encoding: Encoding = "utf-8",
+    na_values: NaValues = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
     output: Annotated[str | None, typer.Option(help="Write the model: .json, or .pkl.")] = None,
@@ -116,7 +124,7 @@ def fit(
             check_output(report, [*files, *others], remote=False, overwrite=overwrite)
         terms = parse_formula(formula)
         columns = columns_of(terms, weights, offset, groups)
-        table = open_table(files)
+        table = open_table(files, csv_format(sep, encoding, na_values))
         glm = estimator_for(table, terms, family, link, method, pilot_size, seed, cov_type, missing, not quiet)
         with same_columns(table, files, columns):
             with one_line_warnings():
@@ -148,6 +156,9 @@ def likelihood_ratio(
     weights: Weights = None,
     offset: Offset = None,
     missing: Missing = "raise",
+    sep: Sep = None,
+    encoding: Encoding = "utf-8",
+    na_values: NaValues = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
     quiet: Quiet = False,
@@ -156,7 +167,7 @@ def likelihood_ratio(
     with one_line_errors(), computing_on(scheduler, workers):
         terms = parse_formula(formula)
         columns = columns_of(terms, weights, offset)
-        table = open_table(files)
+        table = open_table(files, csv_format(sep, encoding, na_values))
         glm = estimator_for(table, terms, family, link, method, pilot_size, seed, "nonrobust", missing, not quiet)
         with same_columns(table, files, columns), one_line_warnings():
             glm.fit(table, sample_weight=weights, offset=offset)
@@ -172,6 +183,9 @@ def predict(
     output: Annotated[str, typer.Option(help="Write the predictions: a .csv file, or a directory for Parquet.")],
     overwrite: Overwrite = False,
     offset: Offset = None,
+    sep: Sep = None,
+    encoding: Encoding = "utf-8",
+    na_values: NaValues = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
     trust_pickle: Annotated[
@@ -184,7 +198,7 @@ def predict(
         check_predictions_path(output, [*files, model], overwrite=overwrite)
         glm = read_model(model, trust_pickle=trust_pickle)
         columns = [*getattr(glm, "feature_names_in_", ()), *([] if offset is None else [offset])]
-        table = open_table(files)
+        table = open_table(files, csv_format(sep, encoding, na_values))
         with same_columns(table, files, columns), one_line_warnings():
             if isinstance(glm, GLMClassifier):
                 predicted = glm.predict_proba(table, offset=offset)

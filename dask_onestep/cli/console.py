@@ -18,7 +18,7 @@ from pyarrow import ArrowException
 from rich.console import Console
 from rich.markup import escape
 
-from dask_onestep.data.files import FileTable
+from dask_onestep.data.files import PLAIN_CSV, FileTable
 from dask_onestep.inference.summaries import format_coefficients
 from dask_onestep.storage.tables import unlike_file
 
@@ -84,7 +84,7 @@ def same_columns(table: FileTable, files: Sequence[str], columns: Sequence[str])
         )
         if isinstance(error, _MISTAKES) and not of_files:
             raise
-        if (unlike := unlike_file(files, columns)) is None:
+        if (unlike := unlike_file(files, columns, getattr(table, "format", PLAIN_CSV))) is None:
             raise
         raise ValueError(f"{unlike}. Mend the file, or leave it out.") from error
 
@@ -143,6 +143,8 @@ def _one_line(error: BaseException | str) -> str:
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}"  # without [Errno 2]
+    if isinstance(error, UnicodeDecodeError):
+        text = f"a CSV file is not of {error.encoding} text: pass --encoding, such as latin-1."
     if text.startswith(_OTHER_VALUES):
         text = _mismatch(text)
     if "support range requests" in text:

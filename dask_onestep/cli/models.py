@@ -6,12 +6,12 @@ from typing import Any
 
 from sklearn.base import clone
 
-from dask_onestep.data.files import FileTable
+from dask_onestep.data.files import CsvFormat, FileTable
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
 from dask_onestep.kernels.designs.terms import Factor, Terms, formula_terms, is_numeric
 from dask_onestep.methods import resolve_method
 
-__all__ = ["columns_of", "estimator_for", "parse_formula"]
+__all__ = ["columns_of", "csv_format", "estimator_for", "parse_formula"]
 
 
 def parse_formula(formula: str) -> Terms:
@@ -55,6 +55,34 @@ def columns_of(terms: Terms, *others: str | None) -> list[str]:
     """
     response = () if terms.response is None else terms.response.columns
     return [*terms.columns, *response, *(name for name in others if name is not None)]
+
+
+def csv_format(sep: str | None, encoding: str, na_values: list[str] | None) -> CsvFormat:
+    """Return the format of CSV files that options give.
+
+    Parameters
+    ----------
+    sep : str or None
+        The separator as it was typed; a backslash and t are a tabulator.
+    encoding : str
+        The encoding.
+    na_values : list of str or None
+        What stands for a missing value.
+
+    Returns
+    -------
+    CsvFormat
+        The format.
+
+    Raises
+    ------
+    ValueError
+        If the separator is not one character.
+    """
+    sep = {"\\t": "\t", "tab": "\t"}.get(sep, sep) if sep is not None else None
+    if sep is not None and len(sep) != 1:
+        raise ValueError(f"--sep {sep!r} must be one character.")
+    return CsvFormat(sep, encoding, tuple(na_values or ()))
 
 
 def estimator_for(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
@@ -14,18 +17,47 @@ import dask.dataframe as dd
 import fsspec
 import pandas as pd
 import pyarrow.dataset as pads
+from fsspec.core import OpenFile
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import infer_compression
 from pyarrow import fs
 
 from dask_onestep.data.arrow import ArrowTable, WholeTable, is_whole
 
-__all__ = ["CsvTable", "FileTable", "each_file", "is_in_files", "open_table"]
+__all__ = ["PLAIN_CSV", "CsvFormat", "CsvTable", "FileTable", "each_file", "is_in_files", "open_table"]
 
 Opened = TypeVar("Opened")
 
 _CSV = {".csv": ",", ".txt": ",", ".tsv": "\t"}
 _FEATHER = (".feather", ".arrow", ".ipc")
+
+
+# File systems that stand for other ones and need options that a URL does not have.
+_INDIRECT = ("dask", "dir", "generic", "jlab", "jupyter", "reference")
+_HEAD_ROWS = 1000
+_SEPARATORS = (";", "\t", "|", ",")
+
+
+@dataclass(frozen=True)
+class CsvFormat:
+    """How CSV files are written.
+
+    Attributes
+    ----------
+    sep : str or None
+        The character between values; None for that of the suffix.
+    encoding : str
+        The encoding of the text.
+    na_values : tuple of str
+        What stands for a missing value, besides the empty cell, "NA", "NaN", "null" and the like.
+    """
+
+    sep: str | None = None
+    encoding: str = "utf-8"
+    na_values: tuple[str, ...] = ()
+
+
+PLAIN_CSV = CsvFormat()
 
 
 @dataclass(frozen=True)
@@ -43,11 +75,17 @@ class CsvTable:
         Of `dask.dataframe.read_csv`.
     dtypes : mapping of str to dtype
         Dtypes of the columns in the head of the first file.
+    format : CsvFormat
+        How the files are written.
+    whole : frozenset of str
+        Columns of floating-point numbers that are integers, as far as was looked.
     """
 
     paths: tuple[str, ...]
     options: dict[str, Any]
     dtypes: Mapping[str, Any]
+    format: CsvFormat = PLAIN_CSV
+    whole: frozenset[str] = frozenset()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -79,7 +117,7 @@ class CsvTable:
         # Without a column there would be no rows; whoever wants none that is here will say so.
         wanted = self.columns if columns is None else columns
         names = [name for name in self.columns if name in wanted] or list(self.columns)
-        kinds = {name: _csv_kind(self.dtypes[name], name in categories) for name in names}
+        kinds = {name: _csv_kind(self.dtypes[name], name in categories, name in self.whole) for name in names}
         dtypes = {name: kind for name, kind in kinds.items() if kind is not None}
         return dd.read_csv(list(self.paths), **self.options, usecols=names, dtype=dtypes), None
 
@@ -111,13 +149,15 @@ def _are_paths(x: Any) -> bool:
     return isinstance(x, (list, tuple)) and bool(x) and all(map(_is_path, x))
 
 
-def open_table(x: Any) -> FileTable:
+def open_table(x: Any, csv: CsvFormat = PLAIN_CSV) -> FileTable:
     """Return a table in files, opened: footers, or the head of the first file, are read.
 
     Parameters
     ----------
     x : str, path, sequence of these, pyarrow Dataset, or a table opened before
         Files, directories, globs, or any URL that fsspec knows.
+    csv : CsvFormat
+        How CSV files are written; with a separator, files of any suffix are CSV.
 
     Returns
     -------
@@ -149,11 +189,15 @@ def open_table(x: Any) -> FileTable:
         return WholeTable(x) if is_whole(x) else ArrowTable.of(x)
     paths = [os.fspath(path) for path in ([x] if _is_path(x) else x)]
     suffixes = [_suffix(found(path)[1][0]) for path in paths]
-    kinds = {_kind(suffix) for suffix in suffixes}
+    kinds = {"CSV" if csv.sep else _kind(suffix) for suffix in suffixes}
     if len(kinds) > 1:
         raise ValueError("the files are of several kinds: give either Parquet or CSV.")
     (kind,) = kinds
-    return _opened(_csv_table, kind, paths) if kind == "CSV" else ArrowTable.of(_opened(_dataset, kind, paths))
+    return (
+        _opened(partial(_csv_table, csv=csv), kind, paths)
+        if kind == "CSV"
+        else ArrowTable.of(_opened(_dataset, kind, paths))
+    )
 
 
 def _kind(suffix: str) -> str:
@@ -162,13 +206,52 @@ def _kind(suffix: str) -> str:
     return "Feather" if suffix in _FEATHER else "Parquet"
 
 
-def _csv_table(paths: list[str]) -> CsvTable:
-    first = found(paths[0])[1][0]
-    options: dict[str, Any] = {"sep": _CSV[_suffix(first)], "compression": infer_compression(_last_part(first))}
-    if options["compression"] is not None:
-        options["blocksize"] = None  # what is compressed cannot be entered in its midst
-    head = dd.read_csv(paths, **options).dtypes
-    return CsvTable(tuple(paths), options, {str(name): dtype for name, dtype in head.items()})
+def _csv_table(paths: list[str], csv: CsvFormat) -> CsvTable:
+    files, (first, *_) = found(paths[0])
+    compression = infer_compression(_last_part(first))
+    options: dict[str, Any] = {"sep": csv.sep or _CSV.get(_suffix(first), ","), "encoding": _codec(csv.encoding)}
+    if csv.na_values:
+        options["na_values"] = list(csv.na_values)
+    source = OpenFile(files, first, mode="rb", compression=compression)
+    with source as file:
+        _check_header(pd.read_csv(file, header=None, nrows=1, dtype=str, **options))
+    with source as file:
+        head = pd.read_csv(file, nrows=_HEAD_ROWS, **options)
+    # With missing values among them integers look like floating-point numbers.
+    whole = {
+        str(name) for name in head.select_dtypes("floating") if head[name].notna().any() and _are_whole(head[name])
+    }
+    options["compression"] = compression
+    if compression is not None or options["encoding"].startswith(("utf-16", "utf-32")):
+        options["blocksize"] = (
+            None  # what is compressed, or of several bytes a character, cannot be entered in its midst
+        )
+    dtypes = {str(name): dtype for name, dtype in dd.read_csv(paths, **options).dtypes.items()}
+    return CsvTable(tuple(paths), options, dtypes, csv, frozenset(whole))
+
+
+def _are_whole(values: pd.Series) -> bool:
+    return bool((values.dropna() % 1 == 0).all())
+
+
+def _codec(encoding: str) -> str:
+    try:
+        return codecs.lookup(encoding).name
+    except LookupError:
+        raise ValueError(f"the encoding {encoding!r} is not known: use utf-8, latin-1 or cp1252, for example") from None
+
+
+def _check_header(header: pd.DataFrame) -> None:
+    """Raise if columns have the same name, or if another separator was meant."""
+    names = [str(name) for name in header.iloc[0].dropna()]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"several columns are named {twice[0]!r}. Rename them in the file's first line.")
+    if len(names) == 1 and (likely := [separator for separator in _SEPARATORS if separator in names[0]]):
+        shown = "\\t" if likely[0] == "\t" else likely[0]
+        raise ValueError(
+            f"it has one column, {names[0][:60]!r}, and seems to be separated by '{shown}'. Pass --sep '{shown}' on "
+            f"the command line; in Python read it by dask.dataframe.read_csv(path, sep='{shown}')."
+        )
 
 
 def _dataset(paths: list[str]) -> pads.Dataset:
@@ -179,13 +262,13 @@ def _dataset(paths: list[str]) -> pads.Dataset:
     return pads.dataset(names, format=kind, filesystem=system, partitioning="hive")
 
 
-def _csv_kind(dtype: Any, is_category: bool) -> str | None:
+def _csv_kind(dtype: Any, is_category: bool, is_whole: bool) -> str | None:
     """Return the dtype of a CSV column in which there may be missing values; None where there is one already."""
     if pd.api.types.is_bool_dtype(dtype):
         return "boolean"
     if pd.api.types.is_integer_dtype(dtype):
         return "Int64" if is_category else "float64"
-    return None
+    return "Int64" if is_category and is_whole else None
 
 
 def found(path: str) -> tuple[Any, list[str]]:
@@ -203,10 +286,14 @@ def found(path: str) -> tuple[Any, list[str]]:
     names : list of str
         Names there, in order.
     """
+    if (scheme := path.partition("://")[0]) in _INDIRECT:
+        raise ValueError(f"{path}: {scheme}:// stands for other files. Name the files themselves.")
     try:
         files, _, names = fsspec.get_fs_token_paths(path)
     except ImportError as error:
         raise ImportError(f"{path} cannot be read here: {error}") from error
+    except (AttributeError, KeyError, TypeError) as error:  # of fsspec, where a URL lacks a part
+        raise ValueError(f"{path} is no URL that can be read: {error}") from error
     names = [name for name in names if files.exists(name)]
     if not names:
         raise FileNotFoundError(f"there is no file {path}{', or no server that answers' if '://' in path else ''}")
@@ -216,11 +303,27 @@ def found(path: str) -> tuple[Any, list[str]]:
 def _files_in(files: Any, names: Iterable[str]) -> Iterator[str]:
     """Yield files and those of directories, in order, but for Parquet's own book-keeping."""
     for name in names:
-        within = sorted(files.find(name)) if files.isdir(name) else [name]
-        kept = [file for file in within if not _last_part(file).startswith(("_", "."))]
+        kept = list(_files_below(files, name)) if files.isdir(name) else [name]
         if not kept:
             raise FileNotFoundError(f"there is no file in the directory {name}")
         yield from kept
+
+
+def _files_below(files: Any, folder: str) -> Iterator[str]:
+    """Yield the files of a directory and of its partitions, in order; other directories in it are refused."""
+    for entry in sorted(files.ls(folder, detail=True), key=lambda entry: entry["name"]):
+        name = _last_part(entry["name"].rstrip("/"))
+        if name.startswith(("_", ".")):
+            continue
+        if entry["type"] != "directory":
+            yield entry["name"]
+        elif "=" in name:
+            yield from _files_below(files, entry["name"])
+        else:
+            raise ValueError(
+                f"the directory {name!r} in it is no partition such as year=2020. Name the files, such as "
+                f"{folder.rstrip('/')}/{name}/*.parquet."
+            )
 
 
 def each_file(path: str) -> Iterator[str]:
@@ -261,6 +364,11 @@ def _opened(open_files: Callable[[list[str]], Opened], kind: str, paths: list[st
     except FileNotFoundError:
         raise
     except (ValueError, OSError) as error:
+        if isinstance(error.__cause__ or error, UnicodeDecodeError):
+            raise ValueError(
+                f"{paths[0]} is not UTF-8 text. Pass --encoding on the command line, such as latin-1; in Python read "
+                "it by dask.dataframe.read_csv(path, encoding='latin-1')."
+            ) from error
         # Dask's wrapper of an error repeats what it wraps.
         raise ValueError(
             f"{paths if len(paths) > 1 else paths[0]} cannot be read as {kind}: {error.__cause__ or error}"

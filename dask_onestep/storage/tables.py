@@ -9,7 +9,7 @@ from typing import Any
 
 import dask.dataframe as dd
 
-from dask_onestep.data.files import each_file, open_table
+from dask_onestep.data.files import PLAIN_CSV, CsvFormat, each_file, open_table
 from dask_onestep.graph.progress import persist_shown
 from dask_onestep.kernels.designs.terms import is_numeric
 from dask_onestep.storage.outputs import atomic_output, check_output
@@ -63,7 +63,7 @@ def read_table(
     return table.frame(wanted or None, categories)[0]  # type: ignore[return-value]  # files are lazy
 
 
-def unlike_file(paths: Sequence[str], columns: Iterable[str]) -> str | None:
+def unlike_file(paths: Sequence[str], columns: Iterable[str], csv: CsvFormat = PLAIN_CSV) -> str | None:
     """Return what tells one of several files from the first, to explain why they cannot be read as one table.
 
     Parameters
@@ -72,6 +72,8 @@ def unlike_file(paths: Sequence[str], columns: Iterable[str]) -> str | None:
         As for `read_table`.
     columns : iterable of str
         The columns that matter.
+    csv : CsvFormat
+        How CSV files are written.
 
     Returns
     -------
@@ -97,9 +99,9 @@ def unlike_file(paths: Sequence[str], columns: Iterable[str]) -> str | None:
     """
     columns = tuple(columns)
     first, *others = chain.from_iterable(map(each_file, paths))
-    known = open_table(first).dtypes
+    known = open_table(first, csv).dtypes
     for path in others:
-        dtypes = open_table(path).dtypes
+        dtypes = open_table(path, csv).dtypes
         for name in columns:
             if (name in known) != (name in dtypes):
                 has, lacks = (first, path) if name in known else (path, first)

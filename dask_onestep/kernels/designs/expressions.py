@@ -57,7 +57,10 @@ def evaluate(source: str, frame: pd.DataFrame) -> pd.Series:
         with np.errstate(all="ignore"):  # what is no number is named where the rows are examined
             value = eval(code, {"__builtins__": {}}, known)
     except (TypeError, ValueError, NotImplementedError) as error:  # Arrow has not every sum of words and numbers
-        raise ValueError(f"{source!r} in the formula cannot be evaluated: {error}.") from error
+        read = [column for _, column in names if column in frame.columns]
+        text = [column for column in read if not is_numeric(frame.dtypes[column])]
+        reason = f"{text} are not numeric columns" if text else error
+        raise ValueError(f"{source!r} in the formula cannot be evaluated: {reason}.") from error
     values = pd.Series(value, index=frame.index)
     if whole and values.dtype == np.float64 and all(_is_whole(frame.dtypes[column]) for _, column in names):
         return _as_integers(values, source)

@@ -1,0 +1,119 @@
+"""CSV files as other programs write them: separators, encodings, codes of missing values, headers; and directories."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from test_cli import errors_of, run
+
+from dask_onestep import GLMRegressor
+from dask_onestep.data.files import CsvFormat, open_table
+
+
+@pytest.fixture
+def frame():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"größe": rng.normal(size=300), "month": rng.integers(1, 5, 300)})
+    frame["y"] = frame["größe"] + frame["month"] + rng.normal(size=300)
+    return frame
+
+
+def coefficients(path, *options):
+    result = run("fit", "y ~ größe + C(month)", path, "--quiet", *options)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.mark.parametrize(("sep", "typed"), [(";", ";"), ("\t", "\\t"), ("\t", "\t"), ("|", "|")])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1252", "utf-16"])
+def test_separators_and_encodings_give_the_same(tmp_path, frame, sep, typed, encoding):
+    frame.to_csv(tmp_path / "plain.csv", index=False)
+    frame.to_csv(tmp_path / "other.csv", index=False, sep=sep, encoding=encoding)
+    expected = coefficients(tmp_path / "plain.csv")
+    assert coefficients(tmp_path / "other.csv", "--sep", typed, "--encoding", encoding) == expected
+    frame.to_csv(tmp_path / "other.dat", index=False, sep=sep, encoding=encoding)
+    assert coefficients(tmp_path / "other.dat", "--sep", typed, "--encoding", encoding) == expected
+
+
+@pytest.mark.parametrize(("sep", "shown"), [(";", "';'"), ("\t", r"'\t'"), ("|", "'|'")])
+def test_another_separator_is_named(tmp_path, frame, sep, shown):
+    frame.to_csv(tmp_path / "a.csv", index=False, sep=sep)
+    text = errors_of(run("fit", "y ~ month", tmp_path / "a.csv", "--quiet"))
+    assert f"seems to be separated by {shown}. Pass --sep {shown}" in text
+
+
+def test_another_encoding_is_named(tmp_path, frame):
+    frame.to_csv(tmp_path / "head.csv", index=False, encoding="latin-1")
+    assert "is not UTF-8 text. Pass --encoding" in errors_of(run("fit", "y ~ month", tmp_path / "head.csv", "--quiet"))
+    text = errors_of(run("fit", "y ~ month", tmp_path / "head.csv", "--quiet", "--encoding", "latin1000"))
+    assert "the encoding 'latin1000' is not known" in text
+    # Far below what is looked at first.
+    n = 100_000
+    far = pd.DataFrame({"s": ["a"] * (n - 1) + ["ö"], "y": np.arange(n) % 7})
+    far.to_csv(tmp_path / "far.csv", index=False, encoding="latin-1")
+    assert "is not of utf-8 text: pass --encoding" in errors_of(run("fit", "y ~ s", tmp_path / "far.csv", "--quiet"))
+
+
+def test_codes_of_missing_values(tmp_path, frame):
+    coded = frame.rename(columns={"größe": "x"}).astype({"x": object, "month": object})
+    coded.loc[::10, "x"] = "-999"
+    coded.loc[5::10, "month"] = "unknown"
+    coded.to_csv(tmp_path / "a.csv", index=False)
+    options = ["--na-values", "-999", "--na-values", "unknown", "--missing", "drop", "--method", "mle"]
+    result = run("fit", "y ~ x + C(month)", tmp_path / "a.csv", "--quiet", *options)
+    assert result.exit_code == 0, result.output
+    known = coded[(coded["x"] != "-999") & (coded["month"] != "unknown")].astype(float)
+    expected = smf.ols("y ~ x + C(month)", known).fit()
+    (row,) = [line for line in result.stdout.splitlines() if line.startswith("x ")]
+    assert float(row.split()[1]) == pytest.approx(expected.params["x"], abs=1e-3)
+    assert "rows dropped:                        60" in result.stdout
+    assert "  4  " in result.stdout
+    assert "\n  4.0" not in result.stdout  # integers with missing values keep their names
+
+
+def test_columns_of_the_same_name_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("a,a,y\n" + "".join(f"{i},{2 * i},{i % 7}\n" for i in range(50)))
+    assert "several columns are named 'a'" in errors_of(run("fit", "y ~ a", tmp_path / "a.csv", "--quiet"))
+    with pytest.raises(ValueError, match="several columns are named 'a'"):
+        GLMRegressor(formula="y ~ a").fit(str(tmp_path / "a.csv"))
+    pd.read_csv(tmp_path / "a.csv").to_csv(tmp_path / "a.csv.gz", index=False, header=["a", "a", "y"])
+    assert "several columns are named 'a'" in errors_of(run("fit", "y ~ a", tmp_path / "a.csv.gz", "--quiet"))
+
+
+def test_columns_that_are_not_used_are_not_parsed(tmp_path):
+    n = 100_000
+    frame = pd.DataFrame({"x": np.arange(n) % 11, "y": np.arange(n) % 7, "other": np.arange(n).astype(str)})
+    frame.loc[n - 1, "other"] = "a word where numbers were"
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    assert run("fit", "y ~ x", tmp_path / "a.csv", "--quiet").exit_code == 0
+    assert list(open_table(str(tmp_path / "a.csv")).frame(["x", "y"])[0].columns) == ["x", "y"]
+
+
+def test_one_character_separates(tmp_path, frame):
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    assert "must be one character" in errors_of(run("fit", "y ~ month", tmp_path / "a.csv", "--sep", ";;", "--quiet"))
+    assert open_table(str(tmp_path / "a.csv"), CsvFormat(",")).columns == ("größe", "month", "y")
+
+
+def test_directories_hold_files_and_partitions_alone(tmp_path, frame):
+    frame = frame.rename(columns={"größe": "x"})
+    frame.to_parquet(tmp_path / "parts", partition_cols=["month"])
+    assert run("fit", "y ~ x + C(month)", tmp_path / "parts", "--quiet").exit_code == 0
+    (tmp_path / "parts" / "_delta_log").mkdir()
+    (tmp_path / "parts" / ".ipynb_checkpoints").mkdir()
+    assert run("fit", "y ~ x", tmp_path / "parts", "--quiet").exit_code == 0
+    (tmp_path / "parts" / "old").mkdir()
+    text = errors_of(run("fit", "y ~ x", tmp_path / "parts", "--quiet"))
+    assert (
+        f"the directory 'old' in it is no partition such as year=2020. Name the files, such as {tmp_path}/parts/old/*"
+        in text
+    )
+    assert "is no partition" in errors_of(run("fit", "y ~ x", "/", "--quiet"))
+
+
+@pytest.mark.parametrize(
+    "url", ["reference://a.csv", "jlab://host/a.csv", "generic://a.csv", "dask://a.csv", "dir://a"]
+)
+def test_urls_that_stand_for_other_files_are_refused(url):
+    scheme = url.partition("://")[0]
+    assert f"{scheme}:// stands for other files" in errors_of(run("fit", "y ~ x", url, "--quiet"))
