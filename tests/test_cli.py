@@ -140,7 +140,7 @@ def example_of(command):
 
 
 def of_help():
-    return [example_of(command) for command in ("fit", "test", "predict", "demo")]
+    return [example_of(command) for command in ("fit", "test", "predict", "effects", "demo")]
 
 
 def of_page(name):
@@ -389,3 +389,77 @@ def test_effects_that_cannot_be_had_are_one_line(folder, options, text):
     assert result.exit_code == 1
     assert re.search(text, result.stderr)
     assert len(result.stderr.splitlines()) <= 2
+
+
+@pytest.fixture
+def counts(tmp_path):
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"x": rng.normal(size=500), "s": rng.choice(list("wxyz"), 500), "k": rng.integers(1, 9, 500)})
+    frame["duration"] = rng.gamma(2.0, 2.0, 500)
+    frame["riders"] = rng.poisson(frame["duration"] * np.exp(0.3 * frame["x"]))
+    frame.to_parquet(tmp_path / "a.parquet")
+    return tmp_path, frame
+
+
+def test_an_offset_may_be_an_expression(counts):
+    folder, frame = counts
+    words = ["fit", "riders ~ x", folder / "a.parquet", "--family", "poisson", "--method", "mle", "--quiet"]
+    result = run(*words, "--offset", "np.log(duration)", "--output", folder / "model.json")
+    assert result.exit_code == 0, result.output
+    expected = smf.glm("riders ~ x", frame, family=sm.families.Poisson(), offset=np.log(frame["duration"])).fit(
+        tol=1e-14
+    )
+    kept = json.loads((folder / "model.json").read_text())
+    assert [row["coef"] for row in kept["coefficients"]] == pytest.approx(expected.params.tolist(), rel=1e-6)
+    done = run("predict", folder / "model.json", folder / "a.parquet", "--output", folder / "p.csv", "--quiet")
+    assert done.exit_code == 0, done.output
+    np.testing.assert_allclose(pd.read_csv(folder / "p.csv")["mean"], expected.fittedvalues, rtol=1e-6)
+
+
+def test_several_classes_are_remarked_on(counts):
+    folder, _ = counts
+    result = run("fit", "s ~ x", folder / "a.parquet", "--family", "binomial", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert result.stderr == (
+        "note: s has 4 classes, ['w', 'x', 'y', 'z']: the model is a multinomial logit, with the log odds of each "
+        "class relative to 'w'.\n"
+    )
+
+
+def test_numbers_are_labels_on_request(counts):
+    folder, _ = counts
+    text = errors_of(run("fit", "k ~ x", folder / "a.parquet", "--family", "binomial", "--quiet"))
+    assert "Labels of classes are fitted with --classify" in text
+    result = run("fit", "k ~ x", folder / "a.parquet", "--classify", "--quiet", "--output", folder / "model.json")
+    assert result.exit_code == 0, result.output
+    assert json.loads((folder / "model.json").read_text())["classes"] == list(range(1, 9))
+
+
+def test_a_term_that_is_not_there_is_found_before_a_row_is_read(counts, monkeypatch):
+    folder, _ = counts
+
+    def fail(*arguments, **options):
+        raise AssertionError("rows were read")
+
+    monkeypatch.setattr("dask_onestep.estimators.base.run", fail)
+    test = [
+        "test",
+        "riders ~ x*s + bs(duration, df=4)",
+        folder / "a.parquet",
+        "--family",
+        "poisson",
+        "--quiet",
+        "--term",
+    ]
+    text = errors_of(run(*test, "durations"))
+    assert "--term durations is not in the formula. Its terms are ['x', 's', 'bs(duration, df=4)', 'x:s']." in text
+    for term in ("s", "x:s", "s[T.x]", "x:s[T.x]", "bs(duration, df=4)", "bs(duration, df=4)[2]", "1"):
+        assert isinstance(run(*test, term).exception, AssertionError), term
+
+
+def test_a_dot_stands_for_the_other_columns(counts):
+    folder, _ = counts
+    words = ["--family", "poisson", "--method", "mle", "--quiet", "--offset", "np.log(duration)"]
+    dotted = run("fit", "riders ~ . - k - duration", folder / "a.parquet", *words)
+    assert dotted.exit_code == 0, dotted.output
+    assert dotted.stdout == run("fit", "riders ~ x + s", folder / "a.parquet", *words).stdout

@@ -119,3 +119,28 @@ def test_numbers_for_names_are_no_feature_names(table, form, words):
     named = GLMRegressor().fit(renamed, table["y"])
     assert named.feature_names_in_.tolist() == ["0", "1", *(["2"] if words else [])]
     np.testing.assert_allclose(np.asarray(glm.predict(form(frame))), named.predict(renamed), rtol=1e-9)
+
+
+def numbers_as_text(n=600):
+    rng = np.random.default_rng(0)
+    return pd.DataFrame({"miles": (rng.integers(0, 60, n) / 2).astype(str), "y": rng.normal(size=n)})
+
+
+@pytest.mark.parametrize("others", [[], ["?"]])
+def test_text_that_holds_numbers_is_remarked_on(others):
+    frame = numbers_as_text()
+    frame.loc[: len(others) - 1, "miles"] = others
+    with pytest.warns(ManyLevelsWarning) as said:
+        GLMRegressor(formula="y ~ miles").fit(frame)
+    (text,) = {str(warning.message) for warning in said}
+    assert "miles is a column of strings that hold numbers" in text
+    assert "pandas.to_numeric(X['miles'], errors='coerce')" in text
+    assert ("only ['?'] are not" in text) is bool(others)
+
+
+def test_codes_and_categories_are_no_numbers_as_text():
+    frame = numbers_as_text()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ManyLevelsWarning)
+        GLMRegressor(formula="y ~ C(miles)").fit(frame)
+        GLMRegressor(formula="y ~ miles").fit(frame.assign(miles=frame["miles"].str[0]))

@@ -15,11 +15,12 @@ from dask_onestep.cli.console import (
     one_line_errors,
     one_line_warnings,
     same_columns,
+    show_classes,
     show_effects,
     show_model,
     show_text,
 )
-from dask_onestep.cli.models import columns_of, csv_format, estimator_for, parse_formula
+from dask_onestep.cli.models import columns_of, csv_format, estimator_for, null_terms, parse_formula, with_offset
 from dask_onestep.data.files import open_table
 from dask_onestep.datasets import load_flights
 from dask_onestep.estimators import GLMClassifier
@@ -70,9 +71,10 @@ PilotSize = Annotated[str | None, typer.Option(help="Rows (5000), or share of al
 Seed = Annotated[int | None, typer.Option(help="Seed of the pilot.")]
 CovType = Annotated[str, typer.Option(help="nonrobust, HC0, HC1, HC2, HC3, cluster or CRV3.")]
 Weights = Annotated[str | None, typer.Option(help="Column of weights.")]
-Offset = Annotated[str | None, typer.Option(help="Column of offsets.")]
+Offset = Annotated[str | None, typer.Option(help="Column of offsets, or an expression such as 'np.log(duration)'.")]
 Groups = Annotated[str | None, typer.Option(help="Column of cluster labels.")]
 Missing = Annotated[str, typer.Option(help="raise, or drop: what to do with rows that have gaps.")]
+Classify = Annotated[bool, typer.Option("--classify", help="Numbers of the response are labels of classes.")]
 Level = Annotated[float, typer.Option(help="Level of the intervals.", min=0.0, max=1.0)]
 Sep = Annotated[str | None, typer.Option(help="Separator of CSV files, such as ';' or '\\t'; by default the suffix's.")]
 Encoding = Annotated[str, typer.Option(help="Encoding of CSV files, such as latin-1.")]
@@ -102,6 +104,7 @@ def fit(
     offset: Offset = None,
     groups: Groups = None,
     missing: Missing = "raise",
+    classify: Classify = False,
     level: Level = 0.95,
     sep: Sep = None,
     encoding: Encoding = "utf-8",
@@ -122,13 +125,18 @@ def fit(
         if report is not None:
             others = [] if output is None else [output]
             check_output(report, [*files, *others], remote=False, overwrite=overwrite)
-        terms = parse_formula(formula)
-        columns = columns_of(terms, weights, offset, groups)
         table = open_table(files, csv_format(sep, encoding, na_values))
-        glm = estimator_for(table, terms, family, link, method, pilot_size, seed, cov_type, missing, not quiet)
+        terms = parse_formula(formula, table.columns, (weights, offset, groups))
+        terms, offset = with_offset(terms, table.columns, offset)
+        columns = columns_of(terms, weights, offset, groups)
+        glm = estimator_for(
+            table, terms, family, link, method, pilot_size, seed, cov_type, missing, not quiet, classify
+        )
         with same_columns(table, files, columns):
             with one_line_warnings():
                 glm.fit(table, sample_weight=weights, offset=offset, groups=groups)
+            if len(getattr(glm, "classes_", ())) > 2:
+                show_classes(glm)
             show_model(glm, level)
             if output is not None:
                 write_model(glm, output, level)
@@ -156,6 +164,7 @@ def likelihood_ratio(
     weights: Weights = None,
     offset: Offset = None,
     missing: Missing = "raise",
+    classify: Classify = False,
     sep: Sep = None,
     encoding: Encoding = "utf-8",
     na_values: NaValues = None,
@@ -165,13 +174,16 @@ def likelihood_ratio(
 ) -> None:
     """Test by the likelihood ratio whether the coefficients of terms are zero jointly."""
     with one_line_errors(), computing_on(scheduler, workers):
-        terms = parse_formula(formula)
-        columns = columns_of(terms, weights, offset)
         table = open_table(files, csv_format(sep, encoding, na_values))
-        glm = estimator_for(table, terms, family, link, method, pilot_size, seed, "nonrobust", missing, not quiet)
+        terms = parse_formula(formula, table.columns, (weights, offset))
+        null = null_terms(terms, term)
+        terms, offset = with_offset(terms, table.columns, offset)
+        columns = columns_of(terms, weights, offset)
+        glm = estimator_for(
+            table, terms, family, link, method, pilot_size, seed, "nonrobust", missing, not quiet, classify
+        )
         with same_columns(table, files, columns), one_line_warnings():
             glm.fit(table, sample_weight=weights, offset=offset)
-            null = ["intercept" if part == "1" else part for part in term]
             result = glm.likelihood_ratio_test(table, null=null, sample_weight=weights, offset=offset)
         show_text(in_options(str(result)))
 
@@ -223,6 +235,9 @@ def effects(
     weights: Weights = None,
     offset: Offset = None,
     level: Level = 0.95,
+    sep: Sep = None,
+    encoding: Encoding = "utf-8",
+    na_values: NaValues = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
     trust_pickle: Annotated[
@@ -244,7 +259,7 @@ def effects(
         named = {factor.name for factor in terms} | set(getattr(glm, "feature_names_in_", ()))
         others = [name for name in (*(by or ()), weights, offset) if name is not None and name not in named]
         columns = [*getattr(glm, "feature_names_in_", ()), *others]
-        table = open_table(files)
+        table = open_table(files, csv_format(sep, encoding, na_values))
         with same_columns(table, files, columns), one_line_warnings():
             found = methods[kind](
                 table, variable, by, level=level, sample=sample, sample_weight=weights, offset=offset, **options

@@ -18,6 +18,7 @@ from pyarrow import ArrowException
 from rich.console import Console
 from rich.markup import escape
 
+from dask_onestep.choices import listed
 from dask_onestep.data.files import PLAIN_CSV, FileTable
 from dask_onestep.inference.summaries import format_coefficients
 from dask_onestep.storage.tables import unlike_file
@@ -27,6 +28,7 @@ __all__ = [
     "one_line_errors",
     "one_line_warnings",
     "same_columns",
+    "show_classes",
     "show_effects",
     "show_model",
     "show_text",
@@ -47,6 +49,7 @@ _WORDS = {
     "take further steps, or a larger pilot": "take a larger --pilot-size, or --method mle",
     r"\bdecrement_": "decrement",
     r"overwrite=True": "--overwrite",
+    r"Labels of classes are fitted by GLMClassifier": "Labels of classes are fitted with --classify",
 }
 
 
@@ -134,8 +137,18 @@ def show_warning(text: str) -> None:
     _say("warning", " ".join(text.split()))
 
 
+def show_classes(glm: Any) -> None:
+    """Say in a line that a model has more than two classes."""
+    classes = glm.classes_.tolist()
+    _say(
+        "note",
+        f"{glm.record_.inputs.response} has {len(classes)} classes, {listed(classes)}: the model is a multinomial "
+        f"logit, with the log odds of each class relative to {classes[0]!r}.",
+    )
+
+
 def _say(kind: str, text: str) -> None:
-    colour = {"error": "red", "warning": "yellow"}[kind]
+    colour = {"error": "red", "warning": "yellow", "note": "blue"}[kind]
     Console(stderr=True, soft_wrap=True, highlight=False).print(f"[{colour}]{kind}:[/] {escape(text)}")
 
 

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sklearn.base import clone
 
+from dask_onestep.choices import listed, suggestion
 from dask_onestep.data.files import CsvFormat, FileTable
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
+from dask_onestep.kernels.designs.parsing import parse, with_columns
 from dask_onestep.kernels.designs.terms import Factor, Terms, formula_terms, is_numeric
 from dask_onestep.methods import resolve_method
 
-__all__ = ["columns_of", "csv_format", "estimator_for", "parse_formula"]
+__all__ = ["columns_of", "csv_format", "estimator_for", "null_terms", "parse_formula", "with_offset"]
 
 
-def parse_formula(formula: str) -> Terms:
+def parse_formula(formula: str, columns: Sequence[str] = (), others: Sequence[str | None] = ()) -> Terms:
     """Return the terms of a formula, which must have a response.
 
     Parameters
     ----------
     formula : str
         Such as ``"y ~ a + C(b)"``.
+    columns : sequence of str
+        The columns of the table, which ``.`` stands for.
+    others : sequence of str or None
+        Of these, those that options name, such as weights.
 
     Returns
     -------
@@ -32,7 +40,8 @@ def parse_formula(formula: str) -> Terms:
     ValueError
         If it has no left-hand side, or cannot be read.
     """
-    terms = formula_terms(formula, fit_intercept=True)
+    written = with_columns(formula, [name for name in columns if name not in others])
+    terms = formula_terms(written, fit_intercept=True)
     if terms.response is None:
         raise ValueError(f"the formula {formula!r} has no left-hand side: write 'y ~ ...'.")
     return terms
@@ -85,6 +94,71 @@ def csv_format(sep: str | None, encoding: str, na_values: list[str] | None) -> C
     return CsvFormat(sep, encoding, tuple(na_values or ()))
 
 
+def with_offset(terms: Terms, columns: Collection[str], offset: str | None) -> tuple[Terms, str | None]:
+    """Return terms and an offset that is a column: an expression of columns becomes a term of the formula.
+
+    Parameters
+    ----------
+    terms : Terms
+        The formula's.
+    columns : collection of str
+        Columns of the table.
+    offset : str or None
+        A column, or an expression such as ``np.log(duration)``.
+
+    Returns
+    -------
+    terms : Terms
+        With the offset, if it is an expression.
+    offset : str or None
+        The column.
+    """
+    if offset is None or offset in columns or offset.isidentifier():
+        return terms, offset
+    return parse_formula(f"{terms.formula} + offset({offset})"), None
+
+
+def null_terms(terms: Terms, asked: Sequence[str]) -> list[str]:
+    """Return what a test is to set to zero, as the library calls it; what cannot be there raises before a row is read.
+
+    Parameters
+    ----------
+    terms : Terms
+        The formula's.
+    asked : sequence of str
+        Terms, or coefficients such as ``carrier[T.UA]``.
+
+    Returns
+    -------
+    list of str
+        Terms and coefficients.
+
+    Raises
+    ------
+    ValueError
+        If one is neither a term of the formula nor begins with one.
+    """
+    known = [str(term) for term in parse(str(terms.formula), terms.fit_intercept).right if str(term) != "1"]
+    parts = {factor.name for factor in terms.factors}
+    for name in asked:
+        if name in ("1", "intercept", *known) or all(_begins(part, parts) for part in _factors(name)):
+            continue
+        raise ValueError(
+            f"--term {name} is not in the formula. Its terms are {listed(known)}.{suggestion(name, known)}"
+        )
+    return ["intercept" if name == "1" else name for name in asked]
+
+
+def _factors(name: str) -> list[str]:
+    """Return the factors of an interaction's name; colons within brackets do not part them."""
+    return re.split(r":(?![^\[(]*[\])])", name)
+
+
+def _begins(name: str, parts: Collection[str]) -> bool:
+    """Return whether a coefficient's name is a factor's, or one of its levels or columns."""
+    return any(name == part or name.startswith(f"{part}[") for part in parts)
+
+
 def estimator_for(
     table: FileTable,
     terms: Terms,
@@ -96,6 +170,7 @@ def estimator_for(
     cov_type: str,
     missing: str,
     verbose: bool,
+    classify: bool = False,
 ) -> GLMRegressor | GLMClassifier:
     """Return the estimator that a command asks for: a classifier where the response is a column of words.
 
@@ -113,6 +188,8 @@ def estimator_for(
         Seed of the pilot.
     verbose : bool
         Whether to show progress.
+    classify : bool, default=False
+        Whether numbers of the response are labels too.
 
     Returns
     -------
@@ -141,9 +218,9 @@ def estimator_for(
         "verbose": verbose,
     }
     response = terms.response
-    if response is not None and _has_labels(table, response):
-        if family != "binomial":
-            raise ValueError(f"{response.name} holds labels, not numbers: --family binomial tells them apart.")
+    if response is not None and (classify or _has_labels(table, response)):
+        if family != "binomial" and not classify:
+            raise ValueError(f"{response.name} holds labels, not numbers: --family binomial classifies them.")
         return GLMClassifier(link or "logit", **options)
     return GLMRegressor(family, link, **options)
 

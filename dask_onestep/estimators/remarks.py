@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from dask_onestep.choices import listed
 from dask_onestep.exceptions import AliasingWarning, ManyLevelsWarning, UndefinedTermWarning
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.terms import Factor
@@ -13,6 +15,8 @@ __all__ = ["remarks", "undefined_terms"]
 
 # Levels of a column of words that nobody has called a category, from which on it may be something else.
 _MANY, _SEVERAL, _SHARE = 1_000, 50, 0.1
+# Levels up to which strings of digits may be codes, such as "1" and "2"; and the part of them that may be no numbers.
+_FEW, _FEW_OTHERS = 20, 0.1
 
 
 def remarks(design: Design, words: Sequence[Factor], n: int) -> tuple[tuple[type[Warning], str], ...]:
@@ -38,7 +42,9 @@ def remarks(design: Design, words: Sequence[Factor], n: int) -> tuple[tuple[type
             text = f"{factor.name} has one level only, {levels.tolist()[0]!r}, and so no coefficient. Leave it out."
             said.append((AliasingWarning, text))
         unnamed = factor in words and not factor.coded
-        if unnamed and (len(levels) > _MANY or len(levels) > max(_SEVERAL, _SHARE * n)):
+        if unnamed and (text := _numbers_as_text(factor, levels.tolist())):
+            said.append((ManyLevelsWarning, text))
+        elif unnamed and (len(levels) > _MANY or len(levels) > max(_SEVERAL, _SHARE * n)):
             text = (
                 f"{factor.name} is a column of words with {len(levels):,} different values in {n:,} rows, and each is "
                 "a level with a coefficient of its own. Convert it if they are times or numbers, leave it out if they "
@@ -47,6 +53,28 @@ def remarks(design: Design, words: Sequence[Factor], n: int) -> tuple[tuple[type
             )
             said.append((ManyLevelsWarning, text))
     return tuple(said)
+
+
+def _numbers_as_text(factor: Factor, levels: list[Any]) -> str:
+    """Return what to say of a column of strings that are numbers, or all but a few of them; nothing of others."""
+    others = [level for level in levels if not _is_number(level)]
+    if len(levels) <= _FEW or len(others) > _FEW_OTHERS * len(levels):
+        return ""
+    numbers = next(level for level in levels if _is_number(level))
+    but = f"; only {listed(others)} are not" if others else ""
+    return (
+        f"{factor.name} is a column of strings that hold numbers ({len(levels):,} levels such as {numbers!r}{but}), "
+        f"and each level has a coefficient of its own. Convert it to numbers, by pandas.to_numeric(X[{factor.name!r}], "
+        f"errors='coerce') for example; if they are categories, write C({factor.name}) in a formula."
+    )
+
+
+def _is_number(level: Any) -> bool:
+    try:
+        float(level)
+    except (TypeError, ValueError):
+        return False
+    return isinstance(level, str)
 
 
 def undefined_terms(estimate: Estimate) -> tuple[tuple[type[Warning], str], ...]:

@@ -271,7 +271,9 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
         if outside.any():
             what = f"y is outside the {model.family.name} family's range, which is {model.family.support}"
             example = rows.y[np.argmax(outside)]
-            found.append((f"{what}: {example:g} for one", int(outside.sum()), "Check y, or choose another family."))
+            labels = " Labels of classes are fitted by GLMClassifier." if model.family.name == "binomial" else ""
+            advice = f"Check y, or choose another family.{labels}"
+            found.append((f"{what}: {example:g} for one", int(outside.sum()), advice))
     return Findings(tuple(found), (rows.number,)) if found else None
 
 
