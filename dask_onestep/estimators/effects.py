@@ -103,9 +103,8 @@ class AverageEffects(Reading):
         data, grouping = self._effect_data(X, by, level, sample, sample_weight, offset)
         known = self._variables(data)
         asked = _as_mapping(variables, "values", known)
-        return self._averaged(
-            data, grouping, level, sample, prediction_effects({v.name: _values(v, asked[v]) for v in asked})
-        )
+        effects = prediction_effects({v.name: _values(v, asked[v]) for v in asked})
+        return self._averaged(Session(self._beside(data)), grouping, level, sample, effects)
 
     def avg_comparisons(
         self,
@@ -174,15 +173,12 @@ class AverageEffects(Reading):
                 "use comparison='ratio'."
             )
         asked = _as_mapping(variables, "change", self._variables(data))
-        found, n_passes = {}, 0
+        session, found = Session(self._beside(data)), {}
         if columns := spreads_wanted(asked):
-            session = Session(self._beside(data))
             measured = session.value(session.total(spreads, columns, name="spreads"))
             words = {v.name: change for v, change in asked.items()}
             found = {(name, words[name]): measured.interval(i, words[name]) for i, name in enumerate(columns)}
-            n_passes = session.n_passes
-        effects = comparison_effects(asked, comparison, found)
-        return self._averaged(data, grouping, level, sample, effects, n_passes)
+        return self._averaged(session, grouping, level, sample, comparison_effects(asked, comparison, found))
 
     def avg_slopes(
         self,
@@ -236,7 +232,7 @@ class AverageEffects(Reading):
         if isinstance(variables, Mapping):
             raise ValueError("variables of avg_slopes are names of columns; for changes use avg_comparisons.")
         asked = _as_mapping(variables, "change", self._variables(data))
-        return self._averaged(data, grouping, level, sample, slope_effects(asked))
+        return self._averaged(Session(self._beside(data)), grouping, level, sample, slope_effects(asked))
 
     def _effect_data(
         self, X: Any, by: Any, level: float, sample: str, sample_weight: Any, offset: Any
@@ -305,12 +301,11 @@ class AverageEffects(Reading):
 
     def _averaged(
         self,
-        data: Data,
+        session: Session,
         grouping: tuple[tuple[str, ...], tuple[str, ...]],
         level: float,
         sample: str,
         effects: Effects,
-        n_passes: int = 0,
     ) -> pd.DataFrame:
         """Return the table of effects, by one pass."""
         record = self.record_
@@ -318,7 +313,6 @@ class AverageEffects(Reading):
             raise ValueError("There is nothing to compare: the factors have one level each.")
         coef, scenarios = np.nan_to_num(record.coef), tuple(effects.scenarios)
         query = EffectQuery(coef, scenarios, *grouping, products=sample == "random")
-        session = Session(self._beside(data))
         sums = session.value(session.total(effect_sums, query, name="effects"))
         if not sums.n:
             raise ValueError("Found array with 0 sample(s): no row has all that the model uses, and a positive weight.")
@@ -330,8 +324,7 @@ class AverageEffects(Reading):
         table = effects_table(
             effects.effects, sums, record.coef, record.covariance, level, df=record.df_t, groups=classes, orders=orders
         )
-        passes = n_passes + session.n_passes
-        table.attrs.update(n_samples=sums.n, n_missing=sums.n_missing, n_passes=passes)
+        table.attrs.update(n_samples=sums.n, n_missing=sums.n_missing, n_passes=session.n_passes)
         return table
 
 
