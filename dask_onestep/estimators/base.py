@@ -16,6 +16,7 @@ from dask_onestep.choices import unknown_choice
 from dask_onestep.data.frames import frame_dtypes
 from dask_onestep.data.inputs import columns_named
 from dask_onestep.estimators.attributes import attach
+from dask_onestep.estimators.collinearity import Collinearity
 from dask_onestep.estimators.covariances import Covariances, check_groups
 from dask_onestep.estimators.design import specify
 from dask_onestep.estimators.diagnostics import Diagnostics
@@ -54,7 +55,15 @@ _CHOICES = {
 
 
 class GLMBase(
-    Predicting, AverageEffects, Diagnostics, HypothesisTests, Covariances, TableExchange, Reporting, BaseEstimator
+    Predicting,
+    AverageEffects,
+    Diagnostics,
+    Collinearity,
+    HypothesisTests,
+    Covariances,
+    TableExchange,
+    Reporting,
+    BaseEstimator,
 ):
     """Fitting, predicting and keeping; a subclass says what y is."""
 

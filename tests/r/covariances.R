@@ -1,6 +1,6 @@
 # Covariances and t tables by R, and the data that they are of: Rscript tests/r/covariances.R (from the repository).
-# Needs the packages sandwich and clubSandwich.  Figures are in long form: model, figure, row, column, value.
-suppressMessages({library(sandwich); library(clubSandwich)})
+# Needs the packages sandwich, clubSandwich and car.  Figures are in long form: model, figure, row, column, value.
+suppressMessages({library(sandwich); library(clubSandwich); library(car)})
 RNGversion("4.0.0"); set.seed(25)
 sizes <- c(3, 4, 5, 6, 8, 9, 10, 12, 13, 14, 16, 20)
 site <- rep(seq_along(sizes), sizes)
@@ -54,4 +54,7 @@ for (name in names(models)) {
   if (name %in% c("gaussian", "poisson", "binomial", "trials"))
     keep(name, "CR3", vcovCR(fit, cluster = data$site, type = "CR3"))
 }
+collinear <- glm(count ~ x + z + factor(trials), poisson, data, control = glm.control(epsilon = 1e-15))
+keep("factor", "vif", vif(collinear))
+keep("gamma-log", "vif", vif(models[["gamma-log"]]))
 write.csv(do.call(rbind, rows), "tests/r/figures.csv", row.names = FALSE, quote = FALSE)
