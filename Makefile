@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST_JOBS ?= 2
 PYTEST := -m pytest --numprocesses=$(PYTEST_JOBS) --dist=loadfile
 
-.PHONY: demo test test-oldest search lint docs bench bench-peers bench-regressions paper clean
+.PHONY: build demo test test-oldest search lint docs bench bench-peers bench-regressions paper clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,17 @@ $(VENV)/.bench: $(BIN)/python pyproject.toml
 $(VENV)/.docs: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
+
+build: $(BIN)/python  ## a wheel and a source archive in dist/, checked, and the wheel used in an environment of its own
+	rm -rf dist $(VENV)-wheel
+	$(BIN)/python -m pip install --quiet build twine
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv $(VENV)-wheel
+	$(VENV)-wheel/bin/python -m pip install --quiet "$$(ls $(CURDIR)/dist/*.whl)[cli]"
+	cd $(CURDIR)/dist && $(CURDIR)/$(VENV)-wheel/bin/dask-onestep --version
+	cd $(CURDIR)/dist && $(CURDIR)/$(VENV)-wheel/bin/python -c "from dask_onestep import GLMRegressor; from dask_onestep.datasets import make_glm; \
+	  X, y, _ = make_glm(1000, 2); print(GLMRegressor().fit(X, y).summary())"
 
 demo: $(VENV)/.demo  ## flight delays on a local cluster, beside the global MLE
 	$(BIN)/python -m dask_onestep.demo
@@ -69,4 +80,4 @@ docs: $(VENV)/.docs  ## the site, every example executed, in docs/_build/html
 	$(BIN)/python -m sphinx -b html --jobs auto --fail-on-warning --keep-going --nitpicky docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest .venv-peers docs/_build docs/reference/generated docs/_static/generated dist
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-wheel .venv-peers docs/_build docs/reference/generated docs/_static/generated dist
