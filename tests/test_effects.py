@@ -17,6 +17,7 @@ from support import chunked, finite_difference
 
 from dask_onestep import MLE, AverageLasso, GLMClassifier, GLMRegressor
 from dask_onestep.kernels.designs.derivatives import with_values
+from dask_onestep.kernels.likelihood import effects as kernel
 
 HERE = Path(__file__).parent / "marginaleffects"
 DATA = pd.read_csv(HERE / "data.csv")
@@ -536,3 +537,29 @@ def test_an_offset_in_the_formula_changes_with_its_columns():
 
     jacobian = finite_difference(slope, record.coef)
     np.testing.assert_allclose(found["std_err"][1], np.sqrt(jacobian @ glm.covariance_ @ jacobian.T)[0, 0], rtol=1e-7)
+
+
+def test_many_classes_are_summed_in_parts(monkeypatch):
+    frame = mixed()
+    labels = np.where(frame["event"] == 1, frame["kind"], "none")
+    gaps = frame.assign(label=labels, x=frame["x"].where(frame.index % 7 > 0))
+    glm = GLMClassifier(formula="label ~ log(x) * flag + z", method="mle", missing="drop").fit(gaps)
+    expected = glm.avg_slopes(gaps, by="site")
+    monkeypatch.setattr(kernel, "_DERIVATIVES", 12 * 50)  # of 4 classes and 3 linear predictors, 50 rows
+    found = glm.avg_slopes(gaps, by="site")
+    np.testing.assert_allclose(found[NUMBERS], expected[NUMBERS], rtol=1e-9, atol=1e-12)
+    assert found.attrs == expected.attrs
+
+
+def test_sums_that_would_not_fit_into_memory_are_refused(monkeypatch):
+    frame = mixed()
+    glm = GLMRegressor("poisson", formula="count ~ kind * z", method="mle").fit(frame)
+    monkeypatch.setattr(kernel, "MAX_BYTES", 8 * 6 * 3 * 2)
+    assert len(glm.avg_comparisons(frame, {"kind": ("a", "b")}, by="site")) == 3
+    for call in (
+        lambda: glm.avg_comparisons(frame, "kind", by="site"),
+        # Each partition has one site.
+        lambda: glm.avg_comparisons(dd.from_pandas(frame, npartitions=30), "kind", by=["site", "flag"]),
+    ):
+        with pytest.raises(ValueError, match=r"sums of all scenarios and groups take more than .* Name fewer"):
+            call()

@@ -294,7 +294,8 @@ class AverageEffects(Reading):
             own = tuple(levels[name].tolist()) if name in levels else None
             dtype = dtypes.get(name)
             boolean = own is None and dtype is not None and pd.api.types.is_bool_dtype(dtype)
-            if own is None and dtype is not None and not is_numeric(dtype):
+            alone = any(name in (factor.name, factor.source) for factor in factors)
+            if own is None and dtype is not None and not is_numeric(dtype) and not alone:
                 continue  # read within an expression only, such as C(origin + carrier)
             found[name] = Variable(name, own, boolean, name not in covariates)
         return found

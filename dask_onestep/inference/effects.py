@@ -103,20 +103,18 @@ class Effects:
 
     Attributes
     ----------
-    scenarios : list of Scenario
-        The scenarios.
+    scenarios : dict of Scenario to int
+        The scenarios and their numbers, in order.
     effects : list of Effect
         The effects, in the order of the table.
     """
 
-    scenarios: list[Scenario] = field(default_factory=list)
+    scenarios: dict[Scenario, int] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
 
     def number(self, scenario: Scenario) -> int:
         """Return the number of a scenario, which is added if it is new."""
-        if scenario not in self.scenarios:
-            self.scenarios.append(scenario)
-        return self.scenarios.index(scenario)
+        return self.scenarios.setdefault(scenario, len(self.scenarios))
 
     def set_to(self, name: str, value: Any, *, binary: bool = False) -> int:
         """Return the number of the scenario in which a column has one value."""

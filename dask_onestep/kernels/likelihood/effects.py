@@ -7,6 +7,7 @@ column of the table is Σ_a ∂μ_r/∂η_a · (∂xᵢ'/∂column) β_a, with t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,9 +27,21 @@ from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.threads import aligned, one_blas_thread
 
-__all__ = ["MAX_GROUPS", "EffectQuery", "EffectSums", "Scenario", "effect_sums", "known_rows", "table_column"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_GROUPS",
+    "EffectQuery",
+    "EffectSums",
+    "Scenario",
+    "effect_sums",
+    "known_rows",
+    "table_column",
+]
 
 MAX_GROUPS = 10_000
+MAX_BYTES = 512 * 2**20
+# Numbers that the derivatives of responses may be at a time: one per row, response and linear predictor.
+_DERIVATIVES = 2**23
 # The change of η along which slopes are differentiated, relative to its size: as for a centered difference.
 _STEP = float(np.finfo(np.float64).eps) ** (1 / 3)
 _SMALL = 1e-3
@@ -120,7 +133,8 @@ class EffectSums(Record):
 
     def __add__(self, other: EffectSums) -> EffectSums | Findings:
         keys = tuple(dict.fromkeys((*self.keys, *other.keys)))
-        if found := _too_many(self.by, len(keys), ()):
+        size = sum(each.shape[1] * each.shape[2] for each in self.jacobians if each is not None)
+        if found := _too_many(self.by, len(keys), size, ()):
             return found
         at = {key: number for number, key in enumerate(keys)}
         places = [np.array([at[key] for key in each.keys], dtype=np.intp) for each in (self, other)]
@@ -165,7 +179,19 @@ def effect_sums(block: Block, model: Model, query: EffectQuery) -> EffectSums | 
     """
     model = replace(model, classify=True, fixed=(), ties=())
     with one_blas_thread(), np.errstate(all="ignore"):
-        return add_pairwise(_of_piece(piece, model, query) for piece in block.pieces(model))
+        return add_pairwise(_of_pieces(block, model, query))
+
+
+def _of_pieces(block: Block, model: Model, query: EffectQuery) -> Iterator[EffectSums | Findings]:
+    """Yield the sums of pieces of a block, short enough for the responses' derivatives."""
+    most = max(1, _DERIVATIVES // (_n_responses(model) * model.likelihood.n_predictors))
+    for piece in block.pieces(model):
+        known = known_rows(piece, model, query.by, query.others)
+        if isinstance(known, Findings):
+            yield known
+            continue
+        for part in known.parts(most):
+            yield _sums(part, model, query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +214,16 @@ class KnownRows:
     table: Any
     offset: np.ndarray | None
     values: pd.DataFrame
+
+    def parts(self, most: int) -> Iterator[KnownRows]:
+        """Yield the rows, in parts of at most so many."""
+        if len(self.rows) <= most:
+            yield self
+            return
+        for begin in range(0, len(self.rows), most):
+            index = np.arange(begin, min(begin + most, len(self.rows)))
+            rows = replace(self.rows.take(index), n_missing=0 if begin else self.rows.n_missing)
+            yield KnownRows(rows, taken(self.table, index), taken(self.offset, index), self.values.iloc[index])
 
 
 def known_rows(
@@ -234,13 +270,12 @@ def known_rows(
     return KnownRows(rows, taken(block.x, kept), taken(offset, kept), values.iloc[kept])
 
 
-def _of_piece(block: Block, model: Model, query: EffectQuery) -> EffectSums | Findings:
-    known = known_rows(block, model, query.by, query.others)
-    if isinstance(known, Findings):
-        return known
+def _sums(known: KnownRows, model: Model, query: EffectQuery) -> EffectSums | Findings:
+    """Return the sums of rows."""
     rows = known.rows
     keys, codes = _groups(known.values)
-    if found := _too_many(query.by, len(keys), (block.number,)):
+    size = len(query.scenarios) * _n_responses(model) * len(query.coef)
+    if found := _too_many(query.by, len(keys), size, (rows.number,)):
         return found
     weights = np.ones(len(rows)) if rows.weights is None else rows.weights
     squares = weights if model.weight_type == "frequency" else weights**2
@@ -253,7 +288,7 @@ def _of_piece(block: Block, model: Model, query: EffectQuery) -> EffectSums | Fi
             continue
         sums = _scenario_sums(scenario, piece)
         if isinstance(sums, Findings):
-            return replace(sums, blocks=(block.number,))
+            return replace(sums, blocks=(rows.number,))
         each.append(sums)
     grouped = np.column_stack([weights, squares, np.ones(len(rows))])
     return EffectSums(
@@ -368,6 +403,11 @@ def _slope_sums(derivative: Derivative, piece: _Piece) -> _ScenarioSums:
     return piece.sums(np.einsum("irc,ic->ir", slope, along), jacobian)
 
 
+def _n_responses(model: Model) -> int:
+    """Return how many responses a row has: one mean, or the probability of every class."""
+    return model.likelihood.responses(np.zeros((1, model.likelihood.n_predictors)))[0].shape[1]
+
+
 def _times(rows: Rows, model: Model, coef: np.ndarray) -> np.ndarray:
     """Return Xβ, of shape (m, c)."""
     out = np.zeros((len(rows), coef.shape[1]))
@@ -438,11 +478,10 @@ def _changed(scenario: Scenario, known: KnownRows, model: Model) -> _Changed | F
 
 def _assigned(table: pd.DataFrame, design: Design, name: str, values: Any) -> pd.DataFrame:
     """Return a table with one value, or an array of values, in a column."""
-    dtype = table[name].dtype
-    if not is_numeric(dtype):
-        levels = column_levels(design.levels)[name]
-        codes = np.full(len(table), levels.get_loc(values))
-        return with_values(table, name, pd.Categorical.from_codes(codes, categories=levels))
+    dtype, levels = table[name].dtype, column_levels(design.levels)
+    if name in levels and not is_numeric(dtype):
+        codes = np.full(len(table), levels[name].get_loc(values))
+        return with_values(table, name, pd.Categorical.from_codes(codes, categories=levels[name]))
     if pd.api.types.is_bool_dtype(dtype) and np.ndim(values) == 0 and values in (0, 1):
         values = bool(values)
     return with_values(table, name, values if np.ndim(values) else np.full(len(table), values))
@@ -519,8 +558,12 @@ def _products(responses: list, squares: np.ndarray, codes: np.ndarray, count: in
     return out
 
 
-def _too_many(by: tuple[str, ...], count: int, blocks: tuple[int, ...]) -> Findings | None:
-    if count <= MAX_GROUPS:
-        return None
-    what = f"by={', '.join(map(repr, by))} has more than {MAX_GROUPS:,} groups"
-    return Findings(((what, 0, "Is it an identifier? Group its values first, or use fewer columns."),), blocks)
+def _too_many(by: tuple[str, ...], count: int, size: int, blocks: tuple[int, ...]) -> Findings | None:
+    """Return that there are too many groups, or that the sums of all groups, `size` numbers each, are too large."""
+    if count > MAX_GROUPS:
+        what = f"by={', '.join(map(repr, by))} has more than {MAX_GROUPS:,} groups"
+        return Findings(((what, 0, "Is it an identifier? Group its values first, or use fewer columns."),), blocks)
+    if 8 * size * count > MAX_BYTES:
+        what = f"The sums of all scenarios and groups take more than {MAX_BYTES // 2**20} MiB per block"
+        return Findings(((what, 0, "Name fewer variables, pairs of levels, or fewer columns in by=."),), blocks)
+    return None
