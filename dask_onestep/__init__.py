@@ -1,7 +1,7 @@
 """Generalized linear models with inference on Dask collections, read twice and not twenty times."""
 
 from dask_onestep._version import __version__ as __version__
-from dask_onestep.estimators import GLMClassifier, GLMRegressor
+from dask_onestep.estimators import GLMClassifier, GLMRegressor, compare
 from dask_onestep.functions import (
     approximate_inverse_covariance,
     moments,
@@ -22,6 +22,7 @@ __all__ = [
     "Pilot",
     "Surrogate",
     "approximate_inverse_covariance",
+    "compare",
     "moments",
     "nodewise_lasso",
     "pilot_sample",

@@ -1,6 +1,7 @@
 """scikit-learn estimators for generalized linear models on Dask collections."""
 
 from dask_onestep.estimators.classifier import GLMClassifier
+from dask_onestep.estimators.comparison import compare
 from dask_onestep.estimators.regressor import GLMRegressor
 
-__all__ = ["GLMClassifier", "GLMRegressor"]
+__all__ = ["GLMClassifier", "GLMRegressor", "compare"]

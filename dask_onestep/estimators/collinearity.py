@@ -18,10 +18,10 @@ class Collinearity:
     record_: FitRecord
 
     def vif(self) -> pd.DataFrame:
-        """Return the generalized variance inflation factor of each term, as R's ``car::vif``.  No pass.
+        """Return the generalized variance inflation factor of each term, as R's ``car``.  No pass.
 
-        By how much the variance of a term's coefficients exceeds that with uncorrelated columns, with the weights of the
-        fit: of one coefficient it is the usual factor.
+        By how much the variance of a term's coefficients exceeds that with uncorrelated columns, with the weights of
+        the fit: of one coefficient it is the usual factor.
 
         Returns
         -------

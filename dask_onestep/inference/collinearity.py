@@ -80,7 +80,7 @@ def condition_indices(information: np.ndarray, names: Sequence[str], *, intercep
     >>> condition_indices(np.array([[1.0, 0.6], [0.6, 1.0]]), ["a", "b"])["condition_index"].tolist()
     [1.0, 2.0]
     """
-    kept = np.flatnonzero(factorize(information, intercept=intercept).kept)
+    kept = np.flatnonzero(factorize(information, intercept=intercept).kept).tolist()
     scale = np.sqrt(np.diag(information)[kept])
     values, vectors = np.linalg.eigh(information[np.ix_(kept, kept)] / np.outer(scale, scale))
     values, vectors = values[::-1], vectors[:, ::-1]

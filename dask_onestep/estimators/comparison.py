@@ -1,0 +1,184 @@
+"""Fitted models next to each other: information criteria, deviances, likelihood-ratio tests of nested ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from dask_onestep.inference.fit_statistics import FitStatistics
+from dask_onestep.inference.ratios import note_of, ratio_test
+from dask_onestep.kernels.records import LogLikelihoods
+from dask_onestep.methods import FitRecord
+
+__all__ = ["compare"]
+
+
+def compare(
+    models: Mapping[str, Any] | Sequence[Any],
+    X: Any = None,
+    y: Any = None,
+    *,
+    sample_weight: Any = None,
+    offset: Any = None,
+) -> pd.DataFrame:
+    """Return fitted models of the same rows next to each other.
+
+    Without data, what the fits have kept: no pass.  With data, one pass per model, which log-likelihoods of families
+    with a dispersion, other than the normal distribution with its own link, and deviances need.
+
+    Parameters
+    ----------
+    models : dict from str to estimator, or sequence of estimators
+        Fitted models by name, or in order; then they are named by their formulas, or "model 1" and so on.
+    X, y, sample_weight, offset
+        The data of the fits, or nothing.
+
+    Returns
+    -------
+    DataFrame
+        One row per model; columns n, df (coefficients and estimated parameters of the family), loglik, aic, bic,
+        deviance, and of the likelihood-ratio test of each model and the one before it, where one is nested in the
+        other by the names of its coefficients, lr_statistic, lr_df, p_value; and note.  Tests are χ², and F where the
+        dispersion is estimated, as `likelihood_ratio_test` has them.  NaN of what is not known.
+
+    Raises
+    ------
+    ValueError
+        If there is no model, or the fits are of different rows or responses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from dask_onestep import GLMRegressor, compare
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"x": rng.normal(size=500), "z": rng.normal(size=500)})
+    >>> frame["y"] = rng.poisson(np.exp(0.5 * frame["x"]))
+    >>> fits = [GLMRegressor("poisson", formula=formula).fit(frame) for formula in ("y ~ x", "y ~ x + z")]
+    >>> table = compare(fits)
+    >>> table.index.tolist(), table["df"].tolist(), table["lr_df"].tolist()[1]
+    (['y ~ x', 'y ~ x + z'], [2, 3], 1.0)
+    """
+    named = _named(models)
+    for glm in named.values():
+        check_is_fitted(glm)
+    _refuse_other_rows({name: glm.record_ for name, glm in named.items()})
+    data = {"sample_weight": sample_weight, "offset": offset}
+    fits = [_Fit.of(glm, None if X is None else glm.fit_statistics(X, y, **data)) for glm in named.values()]
+    rows = [(*fit.row, *_test(fits[at - 1], fit)) if at else (*fit.row, *_NONE) for at, fit in enumerate(fits)]
+    columns = ["n", "df", "loglik", "aic", "bic", "deviance", "lr_statistic", "lr_df", "p_value", "note"]
+    return pd.DataFrame(rows, index=list(named), columns=columns)
+
+
+_NONE = (np.nan, np.nan, np.nan, "")
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A fit, and what is known of its log-likelihood and deviance."""
+
+    record: FitRecord
+    n: float
+    loglik: float
+    deviance: float
+
+    @classmethod
+    def of(cls, glm: Any, fit: Any) -> _Fit:
+        """Return what the record tells, or what a pass has found."""
+        record = glm.record_
+        if fit is not None:
+            return cls(record, fit.nobs, fit.llf if isinstance(fit, FitStatistics) else np.nan, fit.deviance)
+        sums, model, estimate = record.sums, record.model, record.estimate
+        frequency = model.weight_type == "frequency" and sums is not None
+        n = float(sums.weight if frequency else record.n_samples)
+        loglik, deviance = np.nan, np.nan
+        # Weights enter the constants, which a pass adds up.
+        if not model.family.has_dispersion and not record.inputs.had_weight:
+            loglik = estimate.loglik
+        elif model.quadratic and sums is not None:
+            deviance = float(sums.pearson)
+            if model.family.has_likelihood and not record.inputs.had_weight:
+                loglik = -n / 2.0 * (np.log(2.0 * np.pi * deviance / n) + 1.0)
+        return cls(record, n, loglik, deviance)
+
+    @property
+    def df(self) -> int:
+        """Coefficients, and parameters of the family that were estimated."""
+        return self.record.rank + self.record.model.family.n_estimated
+
+    @property
+    def row(self) -> tuple:
+        """What the table has of the model by itself."""
+        aic = 2.0 * self.df - 2.0 * self.loglik
+        bic = self.df * np.log(self.n) - 2.0 * self.loglik
+        return self.n, self.df, self.loglik, aic, bic, self.deviance
+
+    @property
+    def names(self) -> set[str]:
+        """The coefficients that are estimated."""
+        return {name for name, value in zip(self.record.names, self.record.coef, strict=True) if np.isfinite(value)}
+
+
+def _test(one: _Fit, other: _Fit) -> tuple[float, float, float, str]:
+    """Return statistic, degrees of freedom, p-value and note of the likelihood-ratio test of two models."""
+    smaller, larger = sorted((one, other), key=lambda fit: fit.record.rank)
+    mine, theirs = smaller.record.model, larger.record.model
+    if (type(mine.family), mine.link) != (type(theirs.family), theirs.link):
+        return (*_NONE[:3], "Not nested: families or links differ.")
+    if not smaller.names < larger.names:
+        return (*_NONE[:3], "Not nested: neither has all coefficients of the other.")
+    dispersed = theirs.family.has_dispersion
+    estimates = larger.record.estimate, smaller.record.estimate
+    if dispersed:
+        values = np.array([larger.deviance, smaller.deviance])
+    else:  # without constants, which are the same
+        values = np.array([estimate.loglik for estimate in estimates])
+    if np.isnan(values).any():
+        return (*_NONE[:3], "Pass X and y, which this test needs." if dispersed else "A log-likelihood is not known.")
+    result, said = ratio_test(
+        LogLikelihoods(larger.record.n_samples, values, values),
+        1,
+        larger.record.rank - smaller.record.rank,
+        text="",
+        dispersion=larger.record.estimate.dispersion,
+        df_denom=larger.record.df_denom,
+        decrements=[estimate.decrement for estimate in estimates],
+    )
+    robust = any(fit.record.cov_type != "nonrobust" for fit in (one, other))
+    note = note_of(said, "By the likelihood; wald_test is robust." if robust else "")
+    return result.statistic, float(result.df), result.p_value, note
+
+
+def _named(models: Any) -> dict[str, Any]:
+    """Return the models by name."""
+    if not isinstance(models, Mapping):
+        models = list(models)
+        formulas = [getattr(glm, "formula", None) for glm in models]
+        distinct = None not in formulas and len(set(formulas)) == len(formulas)
+        models = {
+            formula if distinct else f"model {number}": glm
+            for number, (formula, glm) in enumerate(zip(formulas, models, strict=True), start=1)
+        }
+    if not models:
+        raise ValueError("There is no model to compare: pass at least one fitted estimator.")
+    return dict(models)
+
+
+def _refuse_other_rows(records: dict[str, FitRecord]) -> None:
+    (first, record), *others = records.items()
+    for name, other in others:
+        if other.n_samples != record.n_samples:
+            raise ValueError(
+                f"{first!r} was fitted to {record.n_samples:,} rows and {name!r} to {other.n_samples:,}: fit both to "
+                "the same rows, such as those without missing values in any column used."
+            )
+        if other.inputs.response != record.inputs.response:
+            raise ValueError(
+                f"{first!r} models {record.inputs.response!r} and {name!r} {other.inputs.response!r}: log-likelihoods "
+                "of different responses cannot be compared."
+            )
