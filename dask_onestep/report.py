@@ -19,6 +19,8 @@ from dask_onestep.kernels.likelihood.comparison import BlockFit, compare_blocks
 __all__ = ["compare", "report_html", "write_report"]
 
 _SHOWN_BLOCKS = 40
+# Groups of rows that a plot of calibration needs.
+_FEWEST_BINS = 3
 _PACKAGES = ("dask_onestep", "dask", "numpy", "pandas", "scipy")
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1c2530;max-width:60rem;margin:2rem auto;padding:0 1rem}
@@ -78,7 +80,8 @@ def write_report(
     ...     write_report(GLMRegressor("poisson").fit(X, y), f"{folder}/report.html", X, y)
     """
     data = {"sample_weight": sample_weight, "offset": offset}
-    blocks = () if X is None else compare(glm, X, y, **data)
+    several = glm.record_.model.likelihood.n_predictors > 1
+    blocks = () if X is None or several else compare(glm, X, y, **data)
     summary = glm.summary(X, y, **data, level=level)
     page = report_html(glm, summary, blocks, call=call, wording=wording)
     Path(path).write_text(page, encoding="utf-8")
@@ -110,6 +113,8 @@ def compare(glm: Any, X: Any, y: Any = None, *, sample_weight: Any = None, offse
     >>> len(blocks), blocks[0].n
     (8, 250)
     """
+    if glm.record_.model.likelihood.n_predictors > 1:
+        raise ValueError("compare: a model of more than two classes has no single mean to compare y with.")
     data = {"sample_weight": sample_weight, "offset": offset}
     coef = np.nan_to_num(glm.record_.coef)
     return glm.total(compare_blocks, X, y, arguments=(coef,), name="compare-blocks", **data).blocks
@@ -162,13 +167,14 @@ def report_html(
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(summary.title)}</title>"
         f"<style>{_STYLE}</style></head><body><h1>{escape(summary.title)}</h1>{formula}"
-        f"<p>Response: <code>{escape(summary.response)}</code></p>"
+        f"<p>Response: <code>{escape(summary.response)}</code></p><p>Call: <code>{escape(call or repr(glm))}</code></p>"
         f"<p class='verdict'>{escape(summary.verdict)} {escape(wording(verdict(glm)))}</p>{notes}"
-        f"<h2>Coefficients</h2>{_coefficients(summary)}"
+        f"<h2>Coefficients</h2>{_coefficients(summary, ratio_name(glm))}"
         f"<h2>The fit</h2><dl class='facts'>{facts}</dl><p class='small'>{_glossary(summary)}</p>"
+        f"{_calibration(blocks, glm.record_.estimate.dispersion)}"
         f"{_block_section(blocks, glm.record_.estimate.dispersion)}"
-        f"<h2>Made with</h2><p class='small'><code>{escape(call or repr(glm))}</code><br>"
-        f"{escape(packages)}, Python {platform.python_version()}, {escape(platform.system())}; {stamp}.</p>"
+        f"<h2>Made with</h2><p class='small'>{escape(packages)}, Python {platform.python_version()}, "
+        f"{escape(platform.system())}; {stamp}.</p>"
         "</body></html>\n"
     )
 
@@ -179,7 +185,7 @@ _WORDS = {
     "log-likelihood (estimated)": "as the pilot rows foretell it, since no pass was made at these coefficients",
     "decrement": "about twice the log-likelihood that further passes could gain, an estimate of it if no pass was made "
     "at these coefficients",
-    "dispersion": "variance beyond what the family has by itself",
+    "dispersion": "the factor φ in Var(y) = φ V(μ)",
 }
 
 
@@ -227,24 +233,55 @@ def verdict(glm: Any) -> str:
     )
 
 
-def _coefficients(summary: Summary) -> str:
+def ratio_name(glm: Any) -> str:
+    """Return what the exponential of a coefficient is, or nothing where it has no name.
+
+    Parameters
+    ----------
+    glm : GLMRegressor or GLMClassifier
+        A fitted estimator.
+
+    Returns
+    -------
+    str
+        Such as "odds ratio".
+    """
+    model = glm.record_.model
+    link, family = getattr(model.link, "name", ""), model.family.name
+    if link == "logit":
+        return "odds ratio"
+    counts = ("poisson", "quasipoisson", "negative-binomial")
+    return ("rate ratio" if family in counts else "ratio of means") if link == "log" else ""
+
+
+def _ratio(name: str, coef: float, lower: float, upper: float) -> str:
+    """Return the exponential of a coefficient with its interval; an intercept has none to compare with."""
+    if name.rpartition(":")[2] == "intercept" or not np.isfinite(coef):
+        return ""
+    with np.errstate(over="ignore"):
+        value, low, high = np.exp([coef, lower, upper])
+    return f"{value:.3g} ({low:.3g} to {high:.3g})" if np.isfinite([low, high]).all() else f"{value:.3g}"
+
+
+def _coefficients(summary: Summary, ratio: str) -> str:
     heads, rows = format_coefficients(summary.table, summary.level, summary.factors)
-    head = "".join(f"<th>{escape(h)}</th>" for h in (*heads, ""))
+    head = "".join(f"<th>{escape(h)}</th>" for h in (*heads, *([ratio] if ratio else []), ""))
     body, reaches = "", _reaches(summary.table)
-    ends = dict(
-        zip(map(str, summary.table.index), summary.table[["coef", "ci_lower", "ci_upper"]].to_numpy(), strict=True)
-    )
+    ends = dict(zip(summary.table.index, summary.table[["coef", "ci_lower", "ci_upper"]].to_numpy(), strict=True))
     for label, name, cells in rows:
         indent = "&emsp;" if label.startswith(" ") else ""
         body += f"<tr><td>{indent}{escape(label.strip())}</td>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         if name is not None:
             coef, lower, upper = ends[name]
+            body += f"<td>{_ratio(name, coef, lower, upper)}</td>" if ratio else ""
             body += f"<td class='plot'>{_interval(coef, lower, upper, reaches[_term(name)])}</td>"
         body += "</tr>"
+    exponential = f" The {ratio} is the exponential of the coefficient." if ratio else ""
     return (
         f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         f"<p class='small'>At the right, the {summary.level:.0%} intervals; the vertical line is zero. Columns of one "
-        "term, such as the levels of a factor, share a scale; each term has its own. Grey where zero is within.</p>"
+        "term, such as the levels of a factor, share a scale; each term has its own. Grey where zero is within."
+        f"{exponential}</p>"
     )
 
 
@@ -277,16 +314,55 @@ def _interval(coef: float, lower: float, upper: float, reach: float) -> str:
     )
 
 
+def _calibration(blocks: Sequence[BlockFit], dispersion: float) -> str:
+    """Return a plot of the means of y against the fitted means, of rows binned by the latter, if there are enough."""
+    if not blocks or not len(blocks[0].bins):
+        return ""
+    bins = np.sum([block.bins for block in blocks], axis=0)
+    weight, observed, expected, variance = bins[bins[:, 0] > 0].T
+    if len(weight) < _FEWEST_BINS:
+        return ""
+    means, fitted = observed / weight, expected / weight
+    spread = 2.0 * np.sqrt(dispersion * variance) / weight
+    low, high = min(means.min(), fitted.min()), max(means.max(), fitted.max())
+    x, y = ((values - low) / ((high - low) or 1.0) for values in (fitted, means))
+    points = "".join(
+        f"<line x1='{60 + 300 * a:.1f}' x2='{60 + 300 * a:.1f}' y1='{_up(b - c)}' y2='{_up(b + c)}' stroke='#8a97a6'/>"
+        f"<circle cx='{60 + 300 * a:.1f}' cy='{_up(b)}' r='4' fill='#3569a8'/>"
+        for a, b, c in zip(x, y, spread / ((high - low) or 1.0), strict=True)
+    )
+    ticks = "".join(
+        f"<text x='{60 + 300 * at:.0f}' y='336' text-anchor='middle'>{low + at * (high - low):.3g}</text>"
+        f"<text x='52' y='{_up(at)}' text-anchor='end' dominant-baseline='middle'>{low + at * (high - low):.3g}</text>"
+        for at in (0.0, 0.5, 1.0)
+    )
+    return (
+        "<h2>Calibration</h2><p>Rows are grouped by their fitted mean; each point is the mean of y of a group. On the "
+        "line they agree. The bars are two standard deviations of the group's mean.</p>"
+        "<svg width='380' height='360' role='img' font-size='12'>"
+        "<clipPath id='frame'><rect x='54' y='14' width='312' height='312'/></clipPath>"
+        "<line x1='60' y1='320' x2='360' y2='20' stroke='#c3ccd6'/>"
+        f"<g clip-path='url(#frame)'>{points}</g>{ticks}"
+        "<text x='210' y='356' text-anchor='middle'>fitted mean</text><text x='4' y='12'>mean of y</text></svg>"
+    )
+
+
+def _up(part: float) -> str:
+    return f"{320 - 300 * part:.1f}"
+
+
 def _block_section(blocks: Sequence[BlockFit], dispersion: float) -> str:
     used = [block for block in blocks if block.n]
-    if not used:
+    if len(used) < 2:  # one alone balances, and says nothing of others
         return ""
     scores = {block.number: block.z(dispersion) for block in used}
     far = sum(abs(score) > 3 for score in scores.values())
     chosen = sorted(used, key=lambda block: -abs(np.nan_to_num(scores[block.number])))[:_SHOWN_BLOCKS]
+    smallest = min((abs(block.expected / block.weight) for block in chosen if block.weight > 0), default=1.0)
+    decimals = int(np.clip(3 - np.floor(np.log10(smallest)) if smallest > 0 else 3, 1, 8))
     rows = "".join(
         f"<tr><td>{block.number}</td><td>{block.n:,}</td><td>{block.n_missing:,}</td>"
-        f"<td>{block.observed / block.weight:.5g}</td><td>{block.expected / block.weight:.5g}</td>"
+        f"<td>{block.observed / block.weight:,.{decimals}f}</td><td>{block.expected / block.weight:,.{decimals}f}</td>"
         f"<td>{scores[block.number]:.1f}</td></tr>"
         for block in sorted(chosen, key=lambda block: block.number)
         if block.weight > 0

@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+from support import chunked
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, exceptions
 from dask_onestep.datasets import make_glm
@@ -191,3 +193,86 @@ def test_levels_of_a_factor_share_a_scale():
     assert reach["x"] > 80  # on a scale of its own
     assert "<b>pilot rows</b>" not in text
     assert "<b>passes</b>: how often all rows were read" in text
+
+
+def test_a_single_block_is_not_compared_with_others():
+    frame = table()[["x", "y"]]
+    glm = GLMRegressor("binomial").fit(frame, "y")
+    page = report_html(glm, glm.summary(), compare(glm, frame, "y"))
+    assert "blocks" not in page
+    assert "How blocks differ" not in page
+    assert "<h2>Calibration</h2>" in page
+
+
+def test_the_call_stands_at_the_top():
+    glm = GLMRegressor("binomial").fit(table()[["x", "y"]], "y")
+    page = report_html(glm, glm.summary(), call="dask-onestep fit 'y ~ x' <a>.csv")
+    assert page.index("<p>Call: <code>dask-onestep fit") < page.index("<h2>Coefficients")
+    assert "&lt;a&gt;.csv" in page
+    assert f"<p>Call: <code>{escape(repr(glm))}</code></p>" in report_html(glm, glm.summary())
+
+
+@pytest.mark.parametrize(
+    ("family", "link", "name"),
+    [
+        ("binomial", None, "odds ratio"),
+        ("poisson", None, "rate ratio"),
+        ("gamma", "log", "ratio of means"),
+        ("binomial", "probit", ""),
+        ("gaussian", None, ""),
+    ],
+)
+def test_ratios_are_exponentials_with_their_intervals(family, link, name):
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame({"x": rng.normal(size=500)})
+    frame["y"] = (rng.random(500) < 0.4).astype(float) if family == "binomial" else rng.poisson(2.0, 500) + 1.0
+    glm = GLMRegressor(family, link).fit(frame, "y")
+    page = report_html(glm, glm.summary())
+    coef, lower, upper = glm.coef_table().loc["x", ["coef", "ci_lower", "ci_upper"]]
+    shown = f"{np.exp(coef):.3g} ({np.exp(lower):.3g} to {np.exp(upper):.3g})"
+    assert (f"<th>{name}</th>" in page and shown in page) if name else shown not in page
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson", "gamma"])
+def test_bins_of_calibration_are_those_of_the_rows_and_any_chunking_gives_them(family):
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(900, 1))
+    mean = 1 / (1 + np.exp(-x[:, 0])) if family == "binomial" else np.exp(0.5 + x[:, 0])
+    y = {"binomial": rng.random(900) < mean, "poisson": rng.poisson(mean), "gamma": mean * rng.gamma(2, 0.5, 900)}[
+        family
+    ]
+    w = rng.integers(0, 4, 900).astype(float)
+    glm = GLMRegressor(family, "log" if family == "gamma" else None).fit(x, y.astype(float), sample_weight=w)
+    found = {}
+    for size in (900, 100):
+        chunks = (size,) * (900 // size)
+        parts = [chunked(values, chunks) for values in (x, y.astype(float), w)]
+        blocks = compare(glm, parts[0], parts[1], sample_weight=parts[2])
+        found[size] = sum(block.bins for block in blocks)
+    np.testing.assert_allclose(found[100], found[900], rtol=1e-12)
+    fitted = glm.predict(x)
+    at = (
+        np.minimum((fitted * 20).astype(int), 19)
+        if family == "binomial"
+        else np.floor(2 * np.log2(fitted)).astype(int) + 80
+    )
+    variance = {"binomial": fitted * (1 - fitted), "poisson": fitted, "gamma": fitted**2}[family]
+    for number in np.unique(at):
+        rows = at == number
+        expected = [np.sum(w[rows] * each[rows]) for each in (np.ones(900), y, fitted, variance)]
+        np.testing.assert_allclose(found[900][number], expected, rtol=1e-9)
+    assert found[900][:, 0].sum() == w.sum()
+    page = report_html(glm, glm.summary(), blocks)
+    assert page.count("<circle cx=") == 2 + np.sum(found[900][:, 0] > 0)
+
+
+def test_a_model_of_several_classes_has_a_report(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=300), "k": rng.choice(["a", "b", "c"], 300)})
+    glm = GLMClassifier(formula="k ~ x").fit(frame)
+    write_report(glm, str(tmp_path / "report.html"), frame)
+    page = (tmp_path / "report.html").read_text()
+    assert "<td>b:x</td>" in page
+    assert "<th>odds ratio</th>" in page
+    with pytest.raises(ValueError, match="more than two classes"):
+        compare(glm, frame)

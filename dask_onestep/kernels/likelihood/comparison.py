@@ -31,6 +31,8 @@ class BlockFit(Record):
         Σ wᵢyᵢ and Σ wᵢμᵢ.
     variance : float
         Σ wᵢ V(μᵢ): the variance of ``observed``, at φ = 1.
+    bins : ndarray of shape (k, 4)
+        The last four of rows by their fitted mean, k = 0 where the family has no natural bins: see `mean_bins`.
     """
 
     number: int
@@ -40,6 +42,7 @@ class BlockFit(Record):
     observed: float
     expected: float
     variance: float
+    bins: np.ndarray
 
     def __add__(self, other: BlockFit) -> BlockFit:
         sums = (getattr(self, f.name) + getattr(other, f.name) for f in fields(self)[1:])
@@ -70,6 +73,35 @@ class BlockFits(Record):
         return BlockFits(self.blocks + other.blocks)
 
 
+def mean_bins(model: Model, mean: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the bin of each fitted mean, the same for any block, and how many there are.
+
+    Probabilities are binned by twentieths, other means of one sign by factors of √2.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    mean : ndarray of shape (m,)
+        Fitted means.
+
+    Returns
+    -------
+    bins : ndarray of shape (m,)
+        Numbers from 0.
+    n_bins : int
+        0 of a family whose means can have any sign.
+    """
+    at_one, at_two = model.family.variance(np.array([1.0, 2.0]))
+    if at_one == 0.0:  # of probabilities
+        return np.clip((mean * 20).astype(np.intp), 0, 19), 20
+    if at_one == at_two:  # the mean may have any sign
+        return np.zeros(len(mean), dtype=np.intp), 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = np.nan_to_num(2.0 * np.log2(mean), nan=-80.0, neginf=-80.0, posinf=79.0)
+    return np.clip(np.floor(steps).astype(np.intp) + 80, 0, 159), 160
+
+
 @kernel
 def compare_blocks(rows: Rows, model: Model, coef: np.ndarray) -> BlockFits:
     """Return a block beside the model.
@@ -89,13 +121,19 @@ def compare_blocks(rows: Rows, model: Model, coef: np.ndarray) -> BlockFits:
         Of one block.
     """
     expected = variance = 0.0
+    bins = np.zeros((mean_bins(model, np.empty(0))[1], 4))
     for part in slices(rows, model):
         mean = model.link.inverse(part.linear_predictor(coef))
         weights = np.ones(len(mean)) if part.weights is None else part.weights
+        spread = model.family.variance(mean)
         expected += float(np.dot(weights, mean))
-        variance += float(np.dot(weights, model.family.variance(mean)))
+        variance += float(np.dot(weights, spread))
+        at, n_bins = mean_bins(model, mean)
+        if n_bins:
+            values = (weights, weights * part.y, weights * mean, weights * spread)
+            bins += np.column_stack([np.bincount(at, each, n_bins) for each in values])
     weights = np.ones(len(rows)) if rows.weights is None else rows.weights
     observed = float(np.dot(weights, rows.y))
     return BlockFits(
-        (BlockFit(rows.number, len(rows), rows.n_missing, float(weights.sum()), observed, expected, variance),)
+        (BlockFit(rows.number, len(rows), rows.n_missing, float(weights.sum()), observed, expected, variance, bins),)
     )
