@@ -25,6 +25,7 @@ __all__ = [
     "StepWarning",
     "UndefinedTermWarning",
     "UnlikePilotWarning",
+    "VersionsWarning",
     "with_pointer",
 ]
 
@@ -274,6 +275,19 @@ class OverdispersionWarning(FitWarning):
     """
 
     anchor = "alpha-at-its-edge"
+
+
+class VersionsWarning(FitWarning):
+    """Workers have other versions than this process of what changes digits.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import VersionsWarning
+    >>> VersionsWarning.anchor
+    'different-versions'
+    """
+
+    anchor = "different-versions"
 
 
 def with_pointer(category: type[Warning], text: str) -> str:

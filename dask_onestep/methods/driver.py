@@ -22,6 +22,7 @@ from distributed import futures_of, wait
 
 from dask_onestep.graph import Blocks, apply, tree_sum
 from dask_onestep.graph.progress import persist_shown
+from dask_onestep.graph.workers import check_workers
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Failure, Findings, Joined
 from dask_onestep.kernels.rows.block import Joint
@@ -177,6 +178,8 @@ class Driver:
         # Lazy fits share the passes that they have in common.  A fit that computes must not meet the keys of an equal
         # one before it, which a cluster may be about to release.
         self.blocks = self.problem.blocks if self.problem.lazy else self.problem.blocks.renamed()
+        if not self.problem.lazy:
+            check_workers(self.problem.scheduler)
 
     def read(self, requests: Sequence[Pass], number: int) -> list[Delayed]:
         """Return a handle for each request, of passes that are built in as few readings as memory allows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
@@ -18,6 +19,8 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"
 def accelerated() -> bool:
     """Return whether numba is installed and compiles: with ``NUMBA_DISABLE_JIT=1`` loops would run as Python.
 
+    A numba that does not import, as one that is older than its NumPy, counts as none, with a warning.
+
     Returns
     -------
     bool
@@ -25,8 +28,12 @@ def accelerated() -> bool:
     """
     if find_spec("numba") is None:
         return False
-    import numba
-
+    try:
+        import numba
+    except Exception as error:  # of numba's own, of NumPy's version, or of LLVM's library
+        text = f"numba is installed and does not import ({error}). NumPy is used, which is slower: update numba."
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        return False
     return not getattr(numba.config, "DISABLE_JIT", False)
 
 

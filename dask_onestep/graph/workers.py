@@ -1,0 +1,144 @@
+"""What the workers of a cluster have installed, compared with this process before they are given anything to do.
+
+A worker that lacks the package cannot read its tasks and is lost; one with another build, or other versions of what
+computes, returns other digits.
+"""
+
+from __future__ import annotations
+
+import builtins
+import warnings
+from collections.abc import Mapping
+from functools import cache
+from types import FunctionType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import dask
+from distributed import Client, get_client
+
+from dask_onestep._version import __version__
+from dask_onestep.exceptions import VersionsWarning, with_pointer
+
+__all__ = ["check_workers"]
+
+_PACKAGE = "dask_onestep"
+_SHOWN = 5
+_checked: WeakKeyDictionary[Client, set[str]] = WeakKeyDictionary()
+
+
+def check_workers(scheduler: str | None) -> None:
+    """Compare workers that are new to a client with this process; nothing where Dask computes in this process.
+
+    Parameters
+    ----------
+    scheduler : str or None
+        Dask scheduler; None for Dask's own choice.
+
+    Raises
+    ------
+    ImportError
+        If workers lack the package.
+    RuntimeError
+        If the client is asynchronous.
+    """
+    client = _client(scheduler)
+    if client is None:
+        return
+    if client.asynchronous:
+        raise RuntimeError(
+            "The Dask client is asynchronous, and fit waits for each of its passes. Use fit_delayed, and await what "
+            "client.compute makes of it; or fit with a synchronous client, in a thread of its own."
+        )
+    known = _checked.setdefault(client, set())
+    new = [address for address in client.nthreads() if address not in known]
+    if not new:
+        return
+    found = client.run(_by_value(installed), workers=new, on_error="ignore")
+    _compare({address: versions for address, versions in found.items() if isinstance(versions, dict)}, len(new))
+    known.update(found)
+
+
+def _client(scheduler: str | None) -> Client | None:
+    """Return the client that Dask would compute with."""
+    chosen = dask.config.get("scheduler", None) if scheduler is None else scheduler
+    if chosen not in (None, "dask.distributed", "distributed"):
+        return None
+    try:
+        client = get_client()
+    except ValueError:
+        return None
+    falls_back = client.asynchronous and dask.config.get("admin.async-client-fallback", None)
+    return None if falls_back else client
+
+
+def _compare(found: Mapping[str, dict[str, str | None]], count: int) -> None:
+    if without := [address for address, versions in found.items() if versions[_PACKAGE] is None]:
+        raise ImportError(
+            f"{_PACKAGE} cannot be imported on {len(without)} of {count} workers: {_listed(without)}. Install version "
+            f"{__version__}, that of this process, there, for instance by "
+            f"client.register_plugin(distributed.PipInstall(['{_PACKAGE}=={__version__}'])), and fit again."
+        )
+    differences = []
+    for name, here in _installed_here().items():
+        others: dict[str, list[str]] = {}
+        for address, versions in found.items():
+            if (there := versions[name]) != here:
+                others.setdefault(there or "not installed", []).append(address)
+        differences += [
+            f"{name} is {here or 'not installed'} here and {there} on {_listed(addresses)}"
+            for there, addresses in others.items()
+        ]
+    if differences:
+        text = (
+            f"Workers have other versions than this process: {'; '.join(differences)}. Results may differ in the last "
+            "digits, or by more between builds of this package, and from run to run. Install the same versions."
+        )
+        warnings.warn(with_pointer(VersionsWarning, text), VersionsWarning, stacklevel=2)
+
+
+def _listed(addresses: list[str]) -> str:
+    shown = ", ".join(sorted(addresses)[:_SHOWN])
+    return shown + (f" and {len(addresses) - _SHOWN} more" if len(addresses) > _SHOWN else "")
+
+
+@cache
+def _installed_here() -> dict[str, str | None]:
+    return installed()
+
+
+def installed() -> dict[str, str | None]:
+    """Return the versions of what computes, by package, None of one that is absent; it imports none of them.
+
+    Returns
+    -------
+    dict
+        Of this package a digest of its sources besides, since builds of one version may differ.
+    """
+    # Workers are given this function by value: all that it needs is imported here.
+    from hashlib import sha256
+    from importlib import metadata, util
+    from pathlib import Path
+
+    def version(name: str) -> str | None:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return None
+
+    found = {name: version(name) for name in ("numba", "numpy", "scipy", "pandas", "pyarrow")}
+    spec = util.find_spec("dask_onestep")
+    build = None
+    if spec is not None:
+        root, digest = Path(str(spec.origin)).parent, sha256()
+        for path in sorted(root.rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+        build = f"{version('dask_onestep') or 'of no version'} (sources {digest.hexdigest()[:8]})"
+    return {"dask_onestep": build, **found}
+
+
+def _by_value(function: Any) -> Any:
+    """Return a function that is pickled by what it does and not by its name, for workers that lack its module."""
+    copy = FunctionType(function.__code__, {"__builtins__": builtins}, function.__name__)
+    copy.__module__ = "__main__"
+    return copy
