@@ -28,7 +28,7 @@ from dask_onestep.kernels.compiled.instructions import (
     totals,
 )
 
-__all__ = ["add_coded_sums", "add_natural_sums", "add_sparse_sums", "add_sums"]
+__all__ = ["add_coded_sums", "add_natural_sums", "add_sparse_sums", "add_sums", "write_polynomials"]
 
 # Rows of a tile, a multiple of 8. With a power of two the same rows of all panels would share a set of L1 cache.
 _TILE = 48
@@ -514,3 +514,35 @@ def add_coded_sums(codes, widths, numbers, dense, constant, values, weights, pla
         for i in range(starts[f], starts[f] + widths[f]):
             for j in range(starts[f]):
                 gram[places[j], places[i]] = gram[places[i], places[j]]
+
+
+@compiled(f"void({_VECTOR}, {_VECTOR}, Array(float64, 3, 'C', readonly=True), Array(float64, 2, 'A'))")
+def write_polynomials(values, knots, coefficients, out):
+    """Write piecewise polynomials of numbers.
+
+    Parameters
+    ----------
+    values : ndarray of shape (m,)
+        The numbers.
+    knots : ndarray of shape (k + 1,)
+        Where the pieces begin and end, increasing.
+    coefficients : ndarray of shape (q + 1, k, w)
+        Of each power of t, which goes from −1 to 1 in a piece, of each piece and column.
+    out : ndarray of shape (m, w)
+        What is written to.
+    """
+    most, pieces, width = coefficients.shape[0] - 1, coefficients.shape[1], coefficients.shape[2]
+    middle, scale = (knots[1:] + knots[:-1]) / 2, 2 / (knots[1:] - knots[:-1])
+    row = np.empty(width)
+    for i in range(len(values)):
+        x, piece = values[i], 0
+        for k in range(1, pieces):  # without a branch, which would be mispredicted
+            piece += x >= knots[k]
+        t = (x - middle[piece]) * scale[piece]
+        for j in range(width):
+            row[j] = coefficients[most, piece, j]
+        for power in range(most - 1, -1, -1):
+            for j in range(width):
+                row[j] = row[j] * t + coefficients[power, piece, j]
+        for j in range(width):
+            out[i, j] = row[j]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Number
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating, what_is_wrong
 from dask_onestep.kernels.designs.parts import PARTS
 from dask_onestep.kernels.designs.products import Product, are_coded, coded_columns, write_products
-from dask_onestep.kernels.designs.specification import columns_specified, specified_columns
+from dask_onestep.kernels.designs.specification import columns_specified, specified_columns, without_terms
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.designs.table import (
     complete_cases,
@@ -43,7 +43,8 @@ class Design:
     spec : ModelSpec or None
         formulaic's specification; None without a formula.
     products : tuple of Product
-        The terms that are products of treatment-coded factors and numbers, in the order of their columns.
+        The terms that are products of treatment-coded factors and numbers, or of splines and numbers, in the order of
+        their columns.
     rest : ModelSpec or None
         formulaic's specification of the other terms, which it evaluates; None if there are none.
     """
@@ -145,28 +146,31 @@ class Design:
         """
         codes = self.codes(frame) if codes is None else codes
         coded = self.coded
-        dense_at = np.arange(len(self.names))
-        if not coded:
-            return self._dense(frame, codes, self.products, dense_at)
-        stored_at = np.concatenate([product.columns for product in coded])
-        dense_at = np.setdiff1d(dense_at, stored_at)
-        dense = self._dense(frame, codes, [product for product in self.products if product not in coded], dense_at)
+        stored_at = np.concatenate([np.arange(0), *(product.columns for product in coded)])
+        dense_at = np.setdiff1d(np.arange(len(self.names)), stored_at)
         with evaluating():
+            dense = self._dense(frame, codes, dense_at)
+            if not coded:
+                return dense
             return SplitMatrix(dense, coded_columns(coded, frame, codes), dense_at, stored_at)
 
-    def _dense(
-        self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray], products: Sequence[Product], columns: np.ndarray
-    ) -> np.ndarray:
+    def _dense(self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray], columns: np.ndarray) -> np.ndarray:
         """Return the columns that are not coded, written slice by slice."""
         out = np.empty((len(frame), len(columns)))
-        with evaluating():
-            write_products(products, frame, codes, out, {int(column): at for at, column in enumerate(columns)})
-        if self.rest is not None:
-            known, read = column_levels(self.levels), columns_specified(self.rest, self.terms)
-            others = ~np.isin(columns, np.concatenate([[-1], *(product.columns for product in products)]))
+        places = {int(column): at for at, column in enumerate(columns)}
+        products = [product for product in self.products if product.first in places and product.width]
+        beyond = {product.term for product in products if not product.covers(frame)}
+        covered = [product for product in products if product.term not in beyond]
+        write_products(covered, frame, codes, out, places)
+        rest = self.rest
+        if beyond:  # formulaic refuses rows beyond a spline's boundaries, or goes on
+            rest = without_terms(self.spec, {product.term for product in self.products} - beyond)
+        if rest is not None:
+            known, read = column_levels(self.levels), columns_specified(rest, self.terms)
+            others = ~np.isin(columns, np.concatenate([[-1], *(product.columns for product in covered)]))
             for start in range(0, len(frame), _SLICE_ROWS):
                 rows = plain_rows(frame.iloc[start : start + _SLICE_ROWS], read, known)
-                found = specified_columns(self.rest, self.terms, rows)[:, int(self.terms.fit_intercept) :]
+                found = specified_columns(rest, self.terms, rows)[:, int(self.terms.fit_intercept) :]
                 out[start : start + _SLICE_ROWS, others] = found
         return out
 

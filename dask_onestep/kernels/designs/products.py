@@ -1,4 +1,4 @@
-"""Products of factors and numbers: which columns they are of, as codes of levels or as an array."""
+"""Products of factors, numbers and a spline: their columns, as codes of levels or as an array."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import only_numbers
+from dask_onestep.kernels.designs.splines import Spline
 from dask_onestep.kernels.designs.stored import CodedColumns
 from dask_onestep.kernels.designs.terms import Factor
 
@@ -56,7 +57,7 @@ class Coding:
 
 @dataclass(frozen=True)
 class Product:
-    """A product of factors and numbers: a term of a formula, or a part of one.
+    """A product of factors and numbers, or of a spline and numbers: a term of a formula, or a part of one.
 
     formulaic keeps a matrix of full rank, so that a term may be the columns of several products, of which some have
     fewer factors: ``a:b`` without main effects is ``b``, but for its first level, and then ``a:b``, but for the
@@ -73,17 +74,24 @@ class Product:
         The formula's term, or the column.
     numbers : tuple of Factor
         The numbers that it is multiplied with, each without a state.
+    spline : Spline or None
+        A spline, whose columns it then has; without factors.
     """
 
     factors: tuple[Coding, ...]
     first: int
     term: str
     numbers: tuple[Factor, ...] = ()
+    spline: Spline | None = None
 
     @property
     def width(self) -> int:
         """How many columns it has."""
-        return prod(coding.width for coding in self.factors)
+        return prod(coding.width for coding in self.factors) if self.spline is None else self.spline.width
+
+    def covers(self, frame: pd.DataFrame) -> bool:
+        """Return whether its columns are known for all rows: of a spline within its boundaries."""
+        return self.spline is None or self.spline.covers(_number(self.spline.argument, frame))
 
     @property
     def columns(self) -> np.ndarray:
@@ -128,7 +136,8 @@ def are_coded(products: Sequence[Product]) -> tuple[Product, ...]:
     """
     terms: dict[str, list[Product]] = {}
     for product in products:
-        terms.setdefault(product.term, []).append(product)
+        if product.factors:
+            terms.setdefault(product.term, []).append(product)
     return tuple(
         product
         for parts in terms.values()
@@ -193,26 +202,24 @@ def write_products(
     places : mapping of int to int
         Where in `out` the columns of the matrix are.
     """
-    known = {number: _number(number, frame) for product in products for number in product.numbers if _is_plain(number)}
+    wanted = {number for product in products for number in product.numbers}
+    wanted |= {product.spline.argument for product in products if product.spline is not None}
+    known = {number: _number(number, frame) for number in wanted if number.source is None}
     for start in range(0, len(frame), SLICE_ROWS):
         at = slice(start, start + SLICE_ROWS)
         own = {factor: codes[at] for factor, codes in levels.items()}
         numbers = {number: values[at] for number, values in known.items()}
+        numbers |= {number: _number(number, frame.iloc[at]) for number in wanted if number.source is not None}
         for product in products:
             target = out[at, places[product.first] : places[product.first] + product.width]
             if product.factors:
                 target[:] = np.eye(product.width + 1, product.width).take(product.codes(own), axis=0)
+            elif product.spline is not None:
+                product.spline.write(numbers[product.spline.argument], target)
             else:
                 target[:] = 1.0
             for number in product.numbers:
-                if number not in numbers:
-                    numbers[number] = _number(number, frame.iloc[at])
                 target *= numbers[number][:, np.newaxis]
-
-
-def _is_plain(number: Factor) -> bool:
-    """Return whether a number is a column as it is."""
-    return number.source is None
 
 
 def _key(product: Product) -> tuple[tuple[Factor, int | None], ...]:

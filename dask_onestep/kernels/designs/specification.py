@@ -16,6 +16,7 @@ from dask_onestep.kernels.designs.expressions import as_numbers, only_numbers
 from dask_onestep.kernels.designs.grammar import CODINGS, PARSING, checked
 from dask_onestep.kernels.designs.parsing import parse
 from dask_onestep.kernels.designs.products import Coding, Product
+from dask_onestep.kernels.designs.splines import Spline, spline_of
 from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric
 
 __all__ = [
@@ -244,7 +245,7 @@ def check_kinds(spec: Any, categorical: set[str], terms: Terms, dtypes: Mapping[
 
 
 def specified_products(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index]) -> tuple[Product, ...]:
-    """Return the terms that are products of treatment-coded factors and numbers.
+    """Return the terms that are products of treatment-coded factors and numbers, or of a spline and numbers.
 
     Parameters
     ----------
@@ -258,8 +259,9 @@ def specified_products(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index
     Returns
     -------
     tuple of Product
-        In the order of the columns.  Terms with a coding of another kind, with a transform that keeps a state, or
-        with a number written in the formula are not among them: their columns are formulaic's to evaluate.
+        In the order of the columns.  Terms with a coding of another kind, with another transform that keeps a state,
+        of factors and splines, or with a number written in the formula are not among them: their columns are
+        formulaic's to evaluate.
     """
     parts = _parts(spec, terms, levels)
     found: list[Product] = []
@@ -275,11 +277,11 @@ def specified_products(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index
     return tuple(found)
 
 
-def _parts(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index]) -> dict[str, Coding | Factor]:
-    """Return by name what a product can be of: categories, the level given that coding leaves out, and numbers."""
+def _parts(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index]) -> dict[str, Coding | Factor | Spline]:
+    """Return by name what a product can be of: factors, the level given that coding leaves out, numbers and splines."""
     from formulaic.transforms.contrasts import TreatmentContrasts
 
-    parts: dict[str, Coding | Factor] = {}
+    parts: dict[str, Coding | Factor | Spline] = {}
     for factor in terms.factors:
         kind, state = spec.encoder_state.get(factor.name, (None, {}))
         if factor in levels and "contrasts" in state:
@@ -287,16 +289,19 @@ def _parts(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index]) -> dict[s
             if type(contrasts) is TreatmentContrasts and known and known == list(levels[factor]):
                 base = contrasts.get_drop_field(known, reduced_rank=False)
                 parts[factor.name] = Coding(factor, levels[factor], known.index(base))
-        elif kind is not None and kind.value == "numerical" and not factor.states:
-            parts[factor.name] = factor
+        elif kind is not None and kind.value == "numerical":
+            part = spline_of(factor, spec.transform_state) if factor.states else factor
+            parts |= {} if part is None else {factor.name: part}
     return parts
 
 
-def _product(scoped: Any, parts: Mapping[str, Coding | Factor], term: str) -> Product | None:
+def _product(scoped: Any, parts: Mapping[str, Coding | Factor | Spline], term: str) -> Product | None:
     """Return one of the products that formulaic makes a term of, None if it is of anything else."""
     held = [(parts.get(part.factor.expr), part.reduced) for part in scoped.factors]
     codings = [part if reduced else replace(part, reference=None) for part, reduced in held if isinstance(part, Coding)]
     slopes = [part for part, _ in held if isinstance(part, Factor)]
-    if not held or len(codings) + len(slopes) < len(held) or scoped.scale != 1:
+    splines = [part for part, _ in held if isinstance(part, Spline)]
+    others = len(codings) + len(slopes) + len(splines) < len(held) or scoped.scale != 1
+    if not held or others or len(splines) > 1 or (splines and codings):
         return None
-    return Product(tuple(codings), 0, term, tuple(slopes))
+    return Product(tuple(codings), 0, term, tuple(slopes), *splines)

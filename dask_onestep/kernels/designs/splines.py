@@ -1,0 +1,143 @@
+"""Splines as what they are, a polynomial between each two knots; its coefficients are read off formulaic's columns."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.compiled.accelerate import accelerated
+from dask_onestep.kernels.designs.grammar import PARSING, STATEFUL, called, checked, columns_read, written
+from dask_onestep.kernels.designs.terms import Factor
+
+__all__ = ["Spline", "spline_of", "write_polynomials"]
+
+_SPLINES = ("bs", "cc", "cr", "cs")
+# Of higher degree the powers would lose digits.
+_MAX_DEGREE = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Spline:
+    """Columns that are polynomials of a number between each two of its knots.
+
+    Attributes
+    ----------
+    argument : Factor
+        The number.
+    knots : ndarray of shape (k + 1,)
+        Increasing; the first and the last are the boundaries.
+    coefficients : ndarray of shape (q + 1, k, w)
+        Of each power, interval and column: the powers are those of t, which goes from −1 to 1 in an interval.
+    """
+
+    argument: Factor
+    knots: np.ndarray
+    coefficients: np.ndarray
+
+    @property
+    def width(self) -> int:
+        """How many columns it has."""
+        return self.coefficients.shape[2]
+
+    def covers(self, values: np.ndarray) -> bool:
+        """Return whether all values lie within the boundaries, beyond which formulaic decides what becomes of them."""
+        return not len(values) or bool(values.min() >= self.knots[0] and values.max() <= self.knots[-1])
+
+    def write(self, values: np.ndarray, out: np.ndarray) -> None:
+        """Write the columns.
+
+        Parameters
+        ----------
+        values : ndarray of shape (m,)
+            Numbers within the boundaries.
+        out : ndarray of shape (m, w)
+            What is written to.
+        """
+        _writer()(np.ascontiguousarray(values), self.knots, self.coefficients, out)
+
+
+@cache
+def _writer() -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]:
+    """Return what writes polynomials: a compiled loop where the extra ``accelerate`` is installed, else NumPy."""
+    if not accelerated():
+        return write_polynomials
+    from dask_onestep.kernels.compiled import loops
+
+    return loops.write_polynomials
+
+
+def write_polynomials(values: np.ndarray, knots: np.ndarray, coefficients: np.ndarray, out: np.ndarray) -> None:
+    """Write piecewise polynomials, as the compiled loop of this name does."""
+    piece = np.searchsorted(knots[1:-1], values, side="right")
+    middle, scale = (knots[1:] + knots[:-1]) / 2, 2 / (knots[1:] - knots[:-1])
+    t = ((values - middle.take(piece)) * scale.take(piece))[:, np.newaxis]
+    *others, highest = coefficients
+    columns = highest.take(piece, axis=0)
+    for power in reversed(others):
+        columns *= t
+        columns += power.take(piece, axis=0)
+    out[:] = columns
+
+
+def spline_of(factor: Factor, states: Mapping[str, Any]) -> Spline | None:
+    """Return a factor of a formula as a spline, None if it is not one of a number without a state.
+
+    Parameters
+    ----------
+    factor : Factor
+        The factor.
+    states : mapping of str to dict
+        The state of formulaic's transforms, by their calls.
+
+    Returns
+    -------
+    Spline or None
+        None also where the columns are not continuous, and those of a high degree.
+    """
+    call = checked(factor.name, factor.name).body
+    if not isinstance(call, ast.Call) or called(call) not in _SPLINES or not call.args:
+        return None
+    number = call.args[0]
+    if any(called(node) in STATEFUL for node in ast.walk(number)):
+        return None
+    known = {ast.dump(checked(text, text).body): state for text, state in states.items()}
+    state = known.get(ast.dump(call))
+    if state is None:
+        return None
+    knots, counts = np.unique(np.asarray(state["knots"], dtype=np.float64), return_counts=True)
+    degree = _degree(call)
+    if len(knots) < 2 or not 1 <= degree <= _MAX_DEGREE or (called(call) == "bs" and counts[1:-1].max(initial=1) > 1):
+        return None
+    text, columns = written(number), columns_read(number)
+    argument = Factor(columns[0], None, columns) if isinstance(number, ast.Name) else Factor(text, text, columns)
+    return Spline(argument, knots, _coefficients(call, state, knots, degree))
+
+
+def _degree(call: ast.Call) -> int:
+    if called(call) != "bs":
+        return 3
+    given = [keyword.value for keyword in call.keywords if keyword.arg == "degree"] + call.args[3:4]
+    return int(ast.literal_eval(given[0])) if given else 3
+
+
+def _coefficients(call: ast.Call, state: Any, knots: np.ndarray, degree: int) -> np.ndarray:
+    """Return the polynomials through formulaic's values at as many points of each interval as determine them."""
+    from formulaic import Formula
+
+    t = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
+    middle, half = (knots[1:] + knots[:-1]) / 2, (knots[1:] - knots[:-1]) / 2
+    points = (middle[:, np.newaxis] + half[:, np.newaxis] * t).ravel()
+    text = ast.unparse(ast.Call(call.func, [ast.Name("x", ast.Load()), *call.args[1:]], call.keywords))
+    with PARSING:
+        formula, rows = Formula(f"0 + {text}"), pd.DataFrame({"x": points})
+        (name,) = formula.get_model_matrix(rows, context={}).model_spec.transform_state
+        matrix = formula.get_model_matrix(rows, context={}, output="numpy", transform_state={name: state})
+    values = np.asarray(matrix).reshape(len(middle), degree + 1, -1)
+    solved = np.linalg.solve(np.vander(t, increasing=True), values)
+    return np.ascontiguousarray(solved.transpose(1, 0, 2))
