@@ -7,6 +7,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from r import data_of_r, figure_of_r
 from scipy import stats
 
@@ -366,3 +367,17 @@ def test_with_many_clusters_both_routes_are_close(monkeypatch):
     found = glm.with_covariance("CRV3", x, y, groups=groups)
     assert found.n_passes_ == glm.n_passes_ + 2
     np.testing.assert_allclose(found.coef_table()["std_err"], exact, rtol=3e-4)
+
+
+@pytest.mark.parametrize("cov_type", ROBUST)
+@pytest.mark.parametrize("method", ["mle", OneStep(pilot_size=60, pilot_bytes=0)], ids=["mle", "one-step"])
+def test_of_least_squares_they_are_those_of_statsmodels(cov_type, method, quiet):
+    # Two columns that differ by 1e-6 of their length: by QR.
+    x = np.column_stack([DATA["x"], DATA["x"] + 1e-6 * DATA["z"]])
+    theirs = sm.OLS(DATA["normal"], sm.add_constant(x)).fit(cov_type=cov_type, use_t=True)
+    glm = GLMRegressor(method=method, cov_type=cov_type, solver="qr").fit(x, DATA["normal"].to_numpy())
+    np.testing.assert_allclose(glm.coef_table()["std_err"], theirs.bse, rtol=1e-6)
+    plain = sm.OLS(DATA["normal"], sm.add_constant(DATA[["x", "z"]])).fit(cov_type=cov_type, use_t=True)
+    glm = GLMRegressor(method=method, cov_type=cov_type).fit(DATA[["x", "z"]], DATA["normal"])
+    np.testing.assert_allclose(glm.covariance_, plain.cov_params(), rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(glm.coef_table()["p_value"], plain.pvalues, rtol=1e-8)

@@ -93,3 +93,17 @@ def test_a_link_is_no_option_of_it():
     x, y = heavy(100)
     with pytest.raises(ValueError, match="is not an option of a likelihood, which has its own"):
         GLMRegressor(Huber(), "log").fit(x, y)
+
+
+def test_its_jackknife_has_the_derivative_of_its_residuals():
+    x, y = heavy(600)
+    groups = np.arange(600) % 30
+    glm = GLMRegressor(Huber(scale=1.5), method="mle", cov_type="CRV3").fit(x, y, groups=groups)
+    design = np.column_stack([np.ones(len(y)), x])
+    _, psi, weight = glm.record_.model.likelihood.working(y, design @ glm.record_.coef)
+    moved = []
+    for group in range(30):
+        rest = groups != group
+        information = design[rest].T @ (weight[rest, None] * design[rest])
+        moved.append(np.linalg.solve(information, design[~rest].T @ psi[~rest]))
+    np.testing.assert_allclose(glm.covariance_, 29 / 30 * np.array(moved).T @ np.array(moved), rtol=1e-6)

@@ -67,7 +67,10 @@ FITS = {
     "poisson, average of elastic nets": poisson(method=AverageLasso(0.02, l1_ratio=0.5, weights="equal")),
     "poisson, HC0": poisson(method=OneStep(300, steps=1), cov_type="HC0"),
     "poisson, HC1": poisson(method=OneStep(300, steps=1), cov_type="HC1"),
+    "poisson, HC3": poisson(method=OneStep(300, steps=1), cov_type="HC3"),
     "poisson, clusters": poisson(cov_type="cluster"),
+    "poisson, clusters left out": poisson(method=OneStep(300, steps=1), cov_type="CRV3"),
+    "poisson, clusters of two kinds": poisson(method=OneStep(300, steps=1), cov_type="cluster"),
     "poisson, weights and offset": poisson(method=OneStep(300, steps=1), weight_type="frequency"),
     "poisson, orthogonal columns": poisson(method=OneStep(300, steps=1), solver="qr"),
     "poisson, rows dropped": poisson(method=OneStep(300, steps=1), missing="drop"),
@@ -100,6 +103,8 @@ def data_for(name, rows, chunks):
     x, y, _ = make_glm(rows, 4, family=family, link=link, coef=np.full(5, 0.2), chunks=chunks)
     if kind == "multinomial":
         return (x, (y > 0).astype(int) + (y > 1)), {}
+    if "two kinds" in name:
+        return (x, y), {"groups": (80 * x[:, :2]).round()}
     if "clusters" in name:
         return (x, y), {"groups": (10 * x[:, 0]).round()}
     if "weights" in name:

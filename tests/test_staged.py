@@ -114,3 +114,11 @@ def test_what_knows_no_stages_refuses():
         with pytest.raises(ValueError, match="Centred is no plain sum over rows"):
             ask(x, y)
     assert glm.wald_test("x0").df == 1
+
+
+@pytest.mark.parametrize("cov_type", ["HC3", "CRV3"])
+def test_covariances_that_take_rows_by_themselves_refuse(cov_type):
+    x, y, _ = data(600)
+    staged, _ = pair(cov_type=cov_type)
+    with pytest.raises(ValueError, match=f"cov_type='{cov_type}' is not available for Centred"):
+        staged.fit(x, y, groups=np.arange(600) % 9 if cov_type == "CRV3" else None)
