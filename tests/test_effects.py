@@ -563,3 +563,24 @@ def test_sums_that_would_not_fit_into_memory_are_refused(monkeypatch):
     ):
         with pytest.raises(ValueError, match=r"sums of all scenarios and groups take more than .* Name fewer"):
             call()
+
+
+def test_a_level_that_fit_had_no_rows_of_has_no_effect(quiet):
+    frame = mixed()
+    frame["kind"] = pd.Categorical(frame["kind"], categories=["a", "b", "c", "d"])
+    for formula, method in (("count ~ kind * z", "mle"), ("count ~ kind", "one-step")):
+        glm = GLMRegressor("poisson", formula=formula, method=method).fit(frame)
+        found = glm.avg_comparisons(frame, "kind").set_index("contrast")
+        assert found.loc["d - a", ["estimate", "std_err"]].isna().all()
+        assert found.loc[["b - a", "c - a"], ["estimate", "std_err"]].notna().all(axis=None)
+        seen = frame.assign(kind=frame["kind"].cat.remove_unused_categories())
+        expected = GLMRegressor("poisson", formula=formula, method=method).fit(seen).avg_comparisons(seen, "kind")
+        np.testing.assert_allclose(found.loc[["b - a", "c - a"], NUMBERS], expected[NUMBERS], rtol=1e-7)
+
+
+def test_a_column_that_is_read_in_conditions_only_has_no_slope():
+    frame = mixed()
+    glm = GLMRegressor("poisson", formula="count ~ I(x > 1) + z", method="mle").fit(frame)
+    with pytest.raises(ValueError, match="'x' has slope 0 at every row, because the formula reads it in conditions"):
+        glm.avg_slopes(frame)
+    assert glm.avg_comparisons(frame, {"x": (0.5, 2)})["estimate"][0] > 0

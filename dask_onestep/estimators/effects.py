@@ -87,7 +87,8 @@ class AverageEffects(Reading):
         An average is Σ wᵢ μ(xᵢ)/Σ wᵢ, and its variance J V J' by the delta method: J is its derivative in β, a sum
         over the same rows, and V the covariance of the coefficients, whatever `cov_type` is.  With ``sample="random"``
         the variance of the average over rows, Σ wᵢ²(μ(xᵢ) − μ̄)²/(Σ wᵢ)², is added.  The two parts are uncorrelated
-        where the model of the mean is right.
+        where the model of the mean is right.  An effect that aliased columns leave undetermined, such as that of a
+        level without rows in ``fit``, is NaN.
 
         Examples
         --------
@@ -323,7 +324,15 @@ class AverageEffects(Reading):
         several = record.model.likelihood.n_predictors > 1 and record.estimate.classes is not None
         classes = np.asarray(record.estimate.classes).tolist() if several else ()
         table = effects_table(
-            effects.effects, sums, record.coef, record.covariance, level, df=record.df_t, groups=classes, orders=orders
+            effects.effects,
+            sums,
+            record.coef,
+            record.covariance,
+            level,
+            information=record.information,
+            df=record.df_t,
+            groups=classes,
+            orders=orders,
         )
         table.attrs.update(n_samples=sums.n, n_missing=sums.n_missing, n_passes=session.n_passes)
         return table

@@ -33,6 +33,8 @@ __all__ = [
 COMPARISONS = ("difference", "ratio", "lnratio", "lift", "oddsratio", "lnoddsratio")
 CONTRASTS = ("reference", "pairwise", "sequential")
 SPREADS = {"sd": ("(mean + sd/2)", "(mean - sd/2)"), "iqr": ("Q3", "Q1"), "minmax": ("Max", "Min")}
+SLOPE = "dY/dX"
+_ZERO = 1e-6
 TABLE_COLUMNS = ("group", "term", "contrast", "estimate", "std_err", "z", "t", "p_value", "ci_lower", "ci_upper")
 
 _LABELS = {
@@ -180,7 +182,7 @@ def slope_effects(variables: Iterable[Variable]) -> Effects:
         if variable.values is not None:
             found.effects += _levels_compared(found, variable, "reference", "difference")
             continue
-        slope = Effect(variable.name, "dY/dX", (found.number(Scenario(slope=variable.name)),))
+        slope = Effect(variable.name, SLOPE, (found.number(Scenario(slope=variable.name)),))
         found.effects.append(_if_binary(found, variable.name, "difference", slope))
     return found
 
@@ -283,6 +285,7 @@ def effects_table(
     covariance: np.ndarray,
     level: float,
     *,
+    information: np.ndarray | None = None,
     df: float = np.nan,
     groups: Sequence[Any] = (),
     orders: Mapping[str, Sequence[Any]] | None = None,
@@ -301,6 +304,8 @@ def effects_table(
         Covariance of β̂.  What depends on a coefficient that has an estimate and no variance has NaN.
     level : float
         Level of the intervals.
+    information : ndarray of shape (d, d), optional
+        Information at β̂, which tells of which effects aliased columns leave no estimate; such have NaN.
     df : float
         Degrees of freedom of Student's t; NaN for the normal distribution.
     groups : sequence
@@ -315,6 +320,7 @@ def effects_table(
     """
     spread = np.nan_to_num(covariance)
     unknown = np.isfinite(coef) & ~np.isfinite(np.diag(covariance))
+    aliased, scale = _null_space(np.isnan(coef), information)
     order = _sorted_keys(sums, orders or {})
     rows, estimates, variances, nulls = [], [], [], []
     weight, squares, _ = sums.weight[order].T
@@ -328,6 +334,15 @@ def effects_table(
         jacobian = sum(slope[:, :, None] * each for slope, each in zip(slopes, jacobians, strict=True))
         variance = np.einsum("gri,ij,grj->gr", jacobian, spread, jacobian)
         variance[(jacobian[:, :, unknown] != 0).any(axis=2)] = np.nan
+        scaled = jacobian / scale
+        undetermined = np.abs(scaled @ aliased) > _ZERO * np.linalg.norm(scaled, axis=2, keepdims=True)
+        estimate = np.where(undetermined.any(axis=2), np.nan, estimate)
+        variance[np.isnan(estimate)] = np.nan
+        if chosen.contrast == SLOPE and not jacobian.any():
+            raise ValueError(
+                f"{chosen.term!r} has slope 0 at every row, because the formula reads it in conditions or steps only: "
+                "use avg_comparisons with two values."
+            )
         if sums.products is not None:
             variance = variance + _sampling(chosen, means, slopes, sums.products[order], weight, squares)
         for (g, key), (r, group) in product(enumerate(sums.keys[i] for i in order), enumerate(groups or (None,))):
@@ -340,6 +355,17 @@ def effects_table(
     estimate = np.array(estimates)
     columns = interval_columns(estimate, np.sqrt(np.maximum(variances, 0.0)), level, df, np.array(nulls))
     return table.assign(estimate=estimate, **columns)
+
+
+def _null_space(aliased: np.ndarray, information: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return directions, a column for each, in which scaled coefficients move no prediction; and the scale."""
+    count, d = int(aliased.sum()), len(aliased)
+    if not count or information is None or information.shape != (d, d):
+        return np.empty((d, 0)), np.ones(d)
+    scale = np.sqrt(np.diag(information))
+    scale[scale == 0] = 1.0
+    _, vectors = np.linalg.eigh(information / np.outer(scale, scale))
+    return vectors[:, :count], scale
 
 
 def _comparison(effect: Effect, means: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
