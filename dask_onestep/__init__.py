@@ -1,15 +1,20 @@
 """Generalized linear models with inference on Dask collections, read twice and not twenty times."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from dask_onestep._version import __version__ as __version__
-from dask_onestep.estimators import GLMClassifier, GLMRegressor, compare
-from dask_onestep.functions import (
-    approximate_inverse_covariance,
-    moments,
-    nodewise_lasso,
-    pilot_sample,
-    weighted_design,
-)
-from dask_onestep.methods import MLE, Average, AverageLasso, DebiasedLasso, OneStep, Pilot, Surrogate
+
+if TYPE_CHECKING:
+    from dask_onestep.estimators import GLMClassifier, GLMRegressor, compare
+    from dask_onestep.functions import (
+        approximate_inverse_covariance,
+        moments,
+        nodewise_lasso,
+        pilot_sample,
+        weighted_design,
+    )
+    from dask_onestep.methods import MLE, Average, AverageLasso, DebiasedLasso, OneStep, Pilot, Surrogate
 
 __all__ = [
     "MLE",
@@ -28,3 +33,26 @@ __all__ = [
     "pilot_sample",
     "weighted_design",
 ]
+
+# Where the names are: each is imported when it is first used.
+_HOMES = {
+    **dict.fromkeys(("GLMClassifier", "GLMRegressor", "compare"), "estimators"),
+    **dict.fromkeys(("MLE", "Average", "AverageLasso", "DebiasedLasso", "OneStep", "Pilot", "Surrogate"), "methods"),
+    **dict.fromkeys(
+        ("approximate_inverse_covariance", "moments", "nodewise_lasso", "pilot_sample", "weighted_design"), "functions"
+    ),
+}
+_MODULES = ("datasets", "exceptions", "families", "links", "methods", "plots", "storage")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = globals()[name] = getattr(import_module(f"dask_onestep.{_HOMES[name]}"), name)
+        return value
+    if name in _MODULES:
+        return import_module(f"dask_onestep.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -134,6 +134,13 @@ def test_the_pilot_is_the_same_however_row_groups_are_joined(tmp_path, threads, 
     np.testing.assert_array_equal(coefs[2], coefs[0])
 
 
+def test_effects_by_columns_that_the_model_does_not_read(tmp_path, small_blocks, threads):
+    folder, frame = write(table(), tmp_path / "t"), table()
+    glm = GLMRegressor("poisson", formula=FORMULA, method=EXACT).fit(folder)
+    found, expected = (glm.avg_predictions(data, by="unit") for data in (folder, frame))
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-12)
+
+
 class CountingFiles(LocalFileSystem):
     """Local files that note each opening in a folder, whatever process opens."""
 

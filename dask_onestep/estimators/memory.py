@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from distributed import KilledWorker
-
 from dask_onestep.graph import Blocks
+from dask_onestep.graph.cluster import killed_worker
 
 __all__ = ["saying_how_to_rechunk"]
 
@@ -31,7 +30,9 @@ def saying_how_to_rechunk(blocks: Blocks) -> Iterator[None]:
             f"A partition lacks columns: {error.args[0]!s}. All partitions must have the columns that the frame's meta "
             "declares; fix the function that loads them."
         ) from error
-    except (KilledWorker, MemoryError) as error:
+    except Exception as error:
+        if not isinstance(error, (MemoryError, *killed_worker())):
+            raise
         size = ""
         if blocks.lengths:
             size = f" The largest here has {max(blocks.lengths) * blocks.row_bytes / 1e6:,.0f} MB of covariates."

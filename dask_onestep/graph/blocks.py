@@ -10,8 +10,8 @@ from uuid import uuid4
 from dask.task_spec import GraphNode
 from dask.tokenize import tokenize
 from dask.typing import Key
-from distributed import Future
 
+from dask_onestep.graph.cluster import is_future
 from dask_onestep.graph.fusion import is_task
 
 __all__ = ["FAN_IN", "Blocks"]
@@ -95,11 +95,7 @@ class Blocks:
 
         Blocks that lie on a cluster's workers are taken one by one, each where it is.
         """
-        if (
-            self.lengths is None
-            or len(self) <= _MANY_BLOCKS
-            or any(isinstance(v, Future) for v in self.shared.values())
-        ):
+        if self.lengths is None or len(self) <= _MANY_BLOCKS or any(is_future(v) for v in self.shared.values()):
             return False
         totals = (sum(self.lengths[at : at + FAN_IN]) for at in range(0, len(self), FAN_IN))
         return max(totals) * self.row_bytes <= _GROUP_BYTES

@@ -14,9 +14,9 @@ from dask.delayed import Delayed
 from dask.task_spec import Alias, DataNode, GraphNode, List, Task, TaskRef
 from dask.tokenize import tokenize
 from dask.typing import Key
-from distributed import Future
 
 from dask_onestep.graph.blocks import Blocks
+from dask_onestep.graph.cluster import future_of, is_future
 from dask_onestep.kernels.designs.parts import PARTS, Block
 from dask_onestep.kernels.designs.table import unmasked
 
@@ -127,7 +127,7 @@ def _materialise(collection: Any) -> tuple[dict[Key, Any], tuple[Key, ...]]:
     nodes = {key: _as_node(key, value, graph) for key, value in graph.items()}
     # What lies on a cluster, persisted or a future of the user's, optimization or the collection itself leaves out.
     absent = {key for node in nodes.values() for key in _dependencies(node) if key not in nodes}
-    futures = {key: original[key] if key in original else Future(key) for key in absent}
+    futures = {key: original[key] if key in original else future_of(key) for key in absent}
     return nodes | futures, tuple(keys)
 
 
@@ -165,7 +165,7 @@ def _split_by_owner(
         node = graph[key]
         owners = {block_of[key]} if key in block_of else users[key]
         (owner,) = owners if len(owners) == 1 else (None,)
-        if owner is not None and not isinstance(node, Future):
+        if owner is not None and not is_future(node):
             owned[owner].append(node if isinstance(node, GraphNode) else DataNode(key, node))
         else:
             shared[key] = node

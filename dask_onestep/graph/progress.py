@@ -15,8 +15,8 @@ from typing import Any
 
 import dask
 from dask.callbacks import Callback
-from distributed import futures_of
-from distributed.diagnostics.progressbar import ProgressBar
+
+from dask_onestep.graph.cluster import futures_in
 
 __all__ = ["persist_shown"]
 
@@ -44,8 +44,8 @@ def persist_shown(values: Sequence[Any], title: str, **options: Any) -> tuple[An
         with _counted(draw):
             settled = dask.persist(*values, **options)
         # On a cluster that was a promise.
-        if futures := futures_of(list(settled)):
-            followed = _Followed(futures, draw)
+        if futures := futures_in(settled):
+            followed = _followed(futures, draw)
             futures[0].client.sync(followed.listen)
             if followed.status == "error":
                 dask.compute(*settled, **options)
@@ -69,15 +69,15 @@ def _counted(draw: Draw) -> Callback:
     return Callback(start_state=begin, posttask=step)
 
 
-class _Followed(ProgressBar):
-    """The scheduler's own count of what some futures need."""
+def _followed(futures: Sequence[Any], draw: Draw) -> Any:
+    """Return the scheduler's own count of what some futures need."""
+    from distributed.diagnostics.progressbar import ProgressBar
 
-    def __init__(self, futures: Any, draw: Draw) -> None:
-        super().__init__(futures, scheduler=futures[0].client.scheduler.address)
-        self._draw = draw
+    class Followed(ProgressBar):
+        def _draw_bar(self, remaining: int, all: int, **response: Any) -> None:
+            draw(all - remaining, all)
 
-    def _draw_bar(self, remaining: int, all: int, **response: Any) -> None:
-        self._draw(all - remaining, all)
+    return Followed(futures, scheduler=futures[0].client.scheduler.address)
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from dask.delayed import Delayed
 from dask.task_spec import DataNode, List, Task, TaskRef
 from dask.tokenize import tokenize
 from dask.typing import Key
-from distributed import span
 
 from dask_onestep.graph.blocks import FAN_IN, Blocks
+from dask_onestep.graph.cluster import span
 from dask_onestep.graph.fusion import fuse, is_task, naming_block
 from dask_onestep.graph.lazy import delayed, reference
 from dask_onestep.kernels.designs.parts import PARTS, Block
@@ -117,7 +117,7 @@ def tree_sum(
     # The blocks need not wait for what their sum is compared with.
     lazy += [expected] if isinstance(expected, Delayed) else []
     # A span within the data's own, if they were loaded in one.
-    with dask.annotate(**blocks.annotations), span("dask_onestep", name):
+    with dask.annotate(**blocks.annotations), span(name):
         return delayed(root, tasks, lazy, dask.get_annotations())
 
 

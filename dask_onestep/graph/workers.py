@@ -7,6 +7,7 @@ computes, returns other digits.
 from __future__ import annotations
 
 import builtins
+import sys
 import warnings
 from collections.abc import Mapping
 from functools import cache
@@ -15,7 +16,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import dask
-from distributed import Client, get_client
 
 from dask_onestep._version import __version__
 from dask_onestep.exceptions import VersionsWarning, with_pointer
@@ -24,7 +24,7 @@ __all__ = ["check_workers"]
 
 _PACKAGE = "dask_onestep"
 _SHOWN = 5
-_checked: WeakKeyDictionary[Client, set[str]] = WeakKeyDictionary()
+_checked: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 
 
 def check_workers(scheduler: str | None) -> None:
@@ -59,13 +59,14 @@ def check_workers(scheduler: str | None) -> None:
     known.update(found)
 
 
-def _client(scheduler: str | None) -> Client | None:
+def _client(scheduler: str | None) -> Any:
     """Return the client that Dask would compute with."""
     chosen = dask.config.get("scheduler", None) if scheduler is None else scheduler
-    if chosen not in (None, "dask.distributed", "distributed"):
+    distributed = sys.modules.get("distributed")  # which whoever has a client has imported
+    if distributed is None or chosen not in (None, "dask.distributed", "distributed"):
         return None
     try:
-        client = get_client()
+        client = distributed.get_client()
     except ValueError:
         return None
     falls_back = client.asynchronous and dask.config.get("admin.async-client-fallback", None)

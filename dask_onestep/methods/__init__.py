@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from dask_onestep.choices import unknown_choice
-from dask_onestep.methods.average import Average, AverageEstimate
-from dask_onestep.methods.average_lasso import AverageLasso, AverageLassoEstimate
-from dask_onestep.methods.debiased_lasso import DebiasedLasso, DebiasedLassoEstimate
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.mle import MLE
@@ -18,7 +16,12 @@ from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.record import FitRecord, Inputs
 from dask_onestep.methods.requests import Look, Pass, Settle
 from dask_onestep.methods.session import Session
-from dask_onestep.methods.surrogate import Surrogate, SurrogateEstimate
+
+if TYPE_CHECKING:
+    from dask_onestep.methods.average import Average, AverageEstimate
+    from dask_onestep.methods.average_lasso import AverageLasso, AverageLassoEstimate
+    from dask_onestep.methods.debiased_lasso import DebiasedLasso, DebiasedLassoEstimate
+    from dask_onestep.methods.surrogate import Surrogate, SurrogateEstimate
 
 __all__ = [
     "METHODS",
@@ -46,15 +49,38 @@ __all__ = [
     "resolve_method",
 ]
 
-METHODS: dict[str, type] = {
-    "one-step": OneStep,
-    "mle": MLE,
-    "pilot": Pilot,
-    "average": Average,
-    "surrogate": Surrogate,
-    "average-lasso": AverageLasso,
-    "debiased-lasso": DebiasedLasso,
+METHODS: dict[str, str] = {
+    "one-step": "OneStep",
+    "mle": "MLE",
+    "pilot": "Pilot",
+    "average": "Average",
+    "surrogate": "Surrogate",
+    "average-lasso": "AverageLasso",
+    "debiased-lasso": "DebiasedLasso",
 }
+
+# What most fits do not need is imported when it is first used.
+_HOMES = {
+    "Average": "average",
+    "AverageEstimate": "average",
+    "AverageLasso": "average_lasso",
+    "AverageLassoEstimate": "average_lasso",
+    "DebiasedLasso": "debiased_lasso",
+    "DebiasedLassoEstimate": "debiased_lasso",
+    "Surrogate": "surrogate",
+    "SurrogateEstimate": "surrogate",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
+
+
+def _class_of(name: str) -> type:
+    return globals()[name] if name in globals() else __getattr__(name)
 
 
 def resolve_method(method: Any) -> Any:
@@ -86,7 +112,7 @@ def resolve_method(method: Any) -> Any:
     if isinstance(method, str):
         if method not in METHODS:
             raise ValueError(unknown_choice("method", method, METHODS))
-        return METHODS[method]()
+        return _class_of(METHODS[method])()
     if isinstance(method, type):
         raise TypeError(f"method={method.__name__} is a class: pass an object, {method.__name__}().")
     if not callable(getattr(method, "estimate", None)):

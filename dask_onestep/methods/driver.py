@@ -18,9 +18,9 @@ import dask
 import numpy as np
 from dask.delayed import Delayed
 from dask.tokenize import tokenize
-from distributed import futures_of, wait
 
 from dask_onestep.graph import Blocks, apply, tree_sum
+from dask_onestep.graph.cluster import await_cluster
 from dask_onestep.graph.progress import persist_shown
 from dask_onestep.graph.workers import check_workers
 from dask_onestep.kernels.model import Model
@@ -255,7 +255,7 @@ class Driver:
                 if self.shown or not all(wanted):
                     *handles, self.check = self._persist([*handles, self.check])
                     awaited = [isinstance(request, Settle) and request.awaited for request in requests]
-                    _await([handle for handle, wait in zip(handles, awaited, strict=True) if wait])
+                    await_cluster([handle for handle, wait in zip(handles, awaited, strict=True) if wait])
                 looked = [handle for handle, look in zip(handles, wanted, strict=True) if look]
                 if looked:
                     *looked, self.check = dask.compute(*looked, self.check, traverse=False, **self.options)
@@ -281,15 +281,6 @@ class Driver:
     def options(self) -> dict[str, Any]:
         """Of `dask.compute`."""
         return {} if self.problem.scheduler is None else {"scheduler": self.problem.scheduler}
-
-
-def _await(handles: Sequence[Delayed]) -> None:
-    """Wait for values that are computed on a cluster, and raise their errors; elsewhere they are computed already."""
-    if futures := futures_of(list(handles)):
-        wait(futures)
-    for future in futures:
-        if future.status == "error":
-            future.result()
 
 
 def _batches(requests: dict[str, Pass]) -> Iterator[list[str]]:

@@ -139,7 +139,7 @@ def _predictor(glm: Any) -> dict[str, Any] | None:
 
 
 def _is_known(method: str) -> bool:
-    return any(method == known.__name__ for known in METHODS.values())
+    return method in METHODS.values()
 
 
 def _plain(value: Any) -> Any:
@@ -316,7 +316,7 @@ def _content(path: str) -> bytes:
 
 def _estimator(record: dict[str, Any], parts: dict[str, Any]) -> Any:
     """Return the estimator that a record is of."""
-    (method,) = (name for name, method in METHODS.items() if method.__name__ == record["method"])
+    (method,) = (name for name, method in METHODS.items() if method == record["method"])
     shared = {name: record[name] for name in ("formula", "cov_type", "missing")}
     shared |= {name: parts[name] for name in ("weight_type", "solver", "fit_intercept")}
     classify = {"GLMClassifier": True, "GLMRegressor": False}[parts["estimator"]]

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from sklearn.linear_model import lars_path_gram
 
 from dask_onestep.kernels.lassos.descent import UNHEARD
 from dask_onestep.kernels.lassos.quadratic import profile_out
@@ -136,6 +135,8 @@ def _agreement(problem: _Problem, varies: np.ndarray) -> tuple[np.ndarray, float
     wall = 0.0 if problem.scaled else float(idle.max(initial=0.0))
     ends = max(least, wall)
     if np.abs(problem.linear[at]).max(initial=0.0) > ends:
+        from sklearn.linear_model import lars_path_gram  # which imports half of scikit-learn
+
         gram = np.ascontiguousarray(problem.gram[np.ix_(at, at)])
         with UNHEARD():  # an end too soon shows in the gap
             levels, _, path = lars_path_gram(

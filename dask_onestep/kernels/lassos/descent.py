@@ -16,7 +16,6 @@ from contextlib import contextmanager
 import numpy as np
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import enet_path
 
 __all__ = ["UNHEARD", "penalised_lasso", "sweep_together"]
 
@@ -189,6 +188,8 @@ def _descend(
     shape /= scale[:, None]
     shape /= scale
     square = max(square, np.finfo(np.float64).tiny)
+    from sklearn.linear_model import enet_path  # which imports half of scikit-learn
+
     # With a Gram matrix scikit-learn takes from X its shape alone, and from y its norm: one row will do.
     with config_context(skip_parameter_validation=True), UNHEARD():
         _, coefs, _ = enet_path(
