@@ -1,6 +1,6 @@
 """Warnings of a fit, each a category of its own, so that one can be silenced, or made an error, alone.
 
-Every warning's text ends with where the documentation says what it means and what to do.
+Every warning's text ends with a call of `help` that says what it means and what to do, without a network.
 """
 
 from __future__ import annotations
@@ -56,6 +56,9 @@ class FitWarning(UserWarning):
 class PilotWarning(FitWarning):
     """The pilot has no maximum-likelihood estimate: separated, or one value of y only.
 
+    What to do: Use a larger pilot, ``OneStep(pilot_size=0.05)``, or ``method="mle"``; if all rows are separated,
+    see `SeparationWarning`.
+
     Examples
     --------
     >>> from dask_onestep.exceptions import PilotWarning
@@ -68,6 +71,8 @@ class PilotWarning(FitWarning):
 
 class SmallPilotWarning(FitWarning):
     """The pilot has few rows for the number of coefficients.
+
+    What to do: Use ``pilot_size="auto"``, which draws at least 50 rows per coefficient.
 
     Examples
     --------
@@ -82,6 +87,8 @@ class SmallPilotWarning(FitWarning):
 class UnlikePilotWarning(FitWarning):
     """The pilot's rows, or a surrogate's anchor rows, do not look like the whole.
 
+    What to do: Use ``steps="auto"`` or ``method="mle"``, or transform covariates with extreme values.
+
     Examples
     --------
     >>> from dask_onestep.exceptions import UnlikePilotWarning
@@ -95,6 +102,8 @@ class UnlikePilotWarning(FitWarning):
 class StepWarning(FitWarning):
     """The scoring step was shortened, taken from another place, or followed by more than were asked for.
 
+    What to do: Use ``steps="auto"`` or a larger pilot.
+
     Examples
     --------
     >>> from dask_onestep.exceptions import StepWarning
@@ -107,6 +116,8 @@ class StepWarning(FitWarning):
 
 class DistanceWarning(FitWarning):
     """The estimate may be farther from the maximum-likelihood estimate than ``tol`` allows.
+
+    What to do: Use ``steps="auto"``, more steps, a larger pilot, or ``method="mle"``.
 
     Examples
     --------
@@ -122,6 +133,8 @@ class AliasingWarning(FitWarning):
     """Columns are linear combinations of those before them, exactly, or so nearly that it took a QR to tell.
 
     The coefficients are NaN of columns that are exact combinations, or that the solver could not tell from them.
+
+    What to do: Drop these columns, or ignore the warning: predictions are unaffected.
 
     Examples
     --------
@@ -143,6 +156,9 @@ class AliasingWarning(FitWarning):
 class ManyLevelsWarning(FitWarning):
     """A column of words has so many different values that it may be no category.
 
+    What to do: Convert times and numbers, drop identifiers, and mark categories with ``C(...)`` or
+    ``astype("category")``.
+
     Examples
     --------
     >>> from dask_onestep.exceptions import ManyLevelsWarning
@@ -155,6 +171,8 @@ class ManyLevelsWarning(FitWarning):
 
 class DegreesOfFreedomWarning(FitWarning):
     """No degree of freedom is left, so that a dispersion, and with it standard errors, are not known.
+
+    What to do: Use more rows, or fewer columns.
 
     Examples
     --------
@@ -169,6 +187,8 @@ class DegreesOfFreedomWarning(FitWarning):
 class CovarianceWarning(FitWarning):
     """Some coefficients have no robust standard error, or a covariance of several groupings was repaired.
 
+    What to do: Merge rare levels, use fewer groupings, or another ``cov_type``.
+
     Examples
     --------
     >>> from dask_onestep.exceptions import CovarianceWarning
@@ -182,6 +202,9 @@ class CovarianceWarning(FitWarning):
 class SeparationWarning(FitWarning):
     """Over all rows a combination of the columns predicts y without fail: there is no finite maximum.
 
+    What to do: Merge factor levels in which only one outcome occurs, drop the columns that are named, or use a
+    penalized method.
+
     Examples
     --------
     >>> from dask_onestep.exceptions import SeparationWarning
@@ -194,6 +217,8 @@ class SeparationWarning(FitWarning):
 
 class NotConvergedWarning(FitWarning, ConvergenceWarning):
     """An iteration stopped before its tolerance; scikit-learn's `ConvergenceWarning` too.
+
+    What to do: Increase ``max_iter``, or standardize columns of very different scales.
 
     Examples
     --------
@@ -215,6 +240,8 @@ class NotConvergedWarning(FitWarning, ConvergenceWarning):
 class PrecisionWarning(FitWarning):
     """Columns lie so far from 0 that the intercept and their terms keep few digits of a prediction.
 
+    What to do: Center these columns before the fit.
+
     Examples
     --------
     >>> from dask_onestep.exceptions import PrecisionWarning
@@ -227,6 +254,8 @@ class PrecisionWarning(FitWarning):
 
 class CoverageWarning(FitWarning):
     """The blocks are small for a debiased lasso: its intervals may cover less than they say.
+
+    What to do: Use larger blocks, by ``rechunk`` or ``repartition``, or a method without a penalty.
 
     Examples
     --------
@@ -241,6 +270,8 @@ class CoverageWarning(FitWarning):
 class RoughInverseWarning(FitWarning):
     """A debiased lasso's approximate inverse is too rough: for a further round, or for the intercept.
 
+    What to do: Use larger blocks, fewer rounds, or center the columns that are named.
+
     Examples
     --------
     >>> from dask_onestep.exceptions import RoughInverseWarning
@@ -254,6 +285,8 @@ class RoughInverseWarning(FitWarning):
 class UndefinedTermWarning(FitWarning):
     """Rows were dropped on which a term of the formula is NaN or infinite, such as the logarithm of a negative number.
 
+    What to do: Restrict the rows before the fit, or use a transform that is defined on all of them.
+
     Examples
     --------
     >>> from dask_onestep.exceptions import UndefinedTermWarning
@@ -266,6 +299,8 @@ class UndefinedTermWarning(FitWarning):
 
 class OverdispersionWarning(FitWarning):
     """A negative binomial's α, estimated, lies at the edge of its range.
+
+    What to do: At its lower end use the poisson family; at its upper end check y for extreme values.
 
     Examples
     --------
@@ -309,7 +344,7 @@ def with_pointer(category: type[Warning], text: str) -> str:
     --------
     >>> from dask_onestep.exceptions import AliasingWarning, with_pointer
     >>> with_pointer(AliasingWarning, "Aliased columns get NaN: x2.")
-    'Aliased columns get NaN: x2. (Docs: warnings#aliased-columns)'
+    'Aliased columns get NaN: x2. (Docs: help(dask_onestep.exceptions.AliasingWarning))'
     """
-    anchor = getattr(category, "anchor", "")
-    return f"{text} (Docs: warnings#{anchor})" if anchor else text
+    documented = getattr(category, "anchor", "")
+    return f"{text} (Docs: help({category.__module__}.{category.__name__}))" if documented else text

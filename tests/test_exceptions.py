@@ -1,5 +1,7 @@
 """Each warning is documented at the place that its text points to."""
 
+import inspect
+import pydoc
 import re
 from pathlib import Path
 
@@ -39,11 +41,18 @@ def test_no_fit_issues_a_warning_without_a_category_of_its_own():
         assert not re.findall(r"\(\s*(?:User|Convergence|Runtime)Warning,", path.read_text()), path.name
 
 
-def test_the_text_that_is_issued_and_the_summary_end_with_the_anchor():
+@pytest.mark.parametrize("category", KINDS, ids=lambda category: category.__name__)
+def test_help_says_what_to_do(category):
+    assert re.search(r"^What to do: \w", inspect.getdoc(category), re.MULTILINE)
+
+
+def test_the_text_that_is_issued_and_the_summary_end_with_where_help_is():
     x = np.arange(8.0)
-    with pytest.warns(AliasingWarning, match=r"\(Docs: warnings#aliased-columns\)$"):
+    with pytest.warns(AliasingWarning, match=r"\(Docs: help\(dask_onestep.exceptions.AliasingWarning\)\)$") as said:
         glm = GLMRegressor(method="mle").fit(np.column_stack([x, -x]), x**2)
+    (place,) = re.findall(r"help\((.*)\)\)$", str(said[0].message))
+    assert pydoc.locate(place) is AliasingWarning  # it exists
     text = str(glm.summary())
-    assert "warnings#aliased-columns" in text
+    assert place in "".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
-    assert "warnings#aliased-columns" in glm.summary()._repr_html_()
+    assert place in glm.summary()._repr_html_()

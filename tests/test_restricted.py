@@ -159,8 +159,8 @@ def small_pilots(function, *data, **named):
         warnings.simplefilter("always")
         result = function(*data, **named)
     texts = [str(each.message) for each in said if each.category is SmallPilotWarning]
-    assert all(text.endswith("(Docs: warnings#small-pilot)") for text in texts)
-    return [text.removesuffix(" (Docs: warnings#small-pilot)") for text in texts], result
+    assert all(text.endswith("(Docs: help(dask_onestep.exceptions.SmallPilotWarning))") for text in texts)
+    return [text.removesuffix(" (Docs: help(dask_onestep.exceptions.SmallPilotWarning))") for text in texts], result
 
 
 @pytest.mark.filterwarnings("ignore::dask_onestep.exceptions.SmallPilotWarning")

@@ -38,7 +38,8 @@ class GLMRegressor(RegressorMixin, GLMBase):
         the canonical link, but log for negative-binomial and tweedie, and a statsmodels family's own link.
     method : str or object, default="one-step"
         How to estimate: `OneStep`, `MLE`, `Pilot`, a name with these methods' defaults, or your own object
-        with ``estimate(problem)``.
+        with ``estimate(problem)``.  Options of a method, such as the seed of the pilot sample, are set in its object:
+        ``OneStep(random_state=1)``, or ``set_params(method__random_state=1)``.
     fit_intercept : bool, default=True
         Whether the model has an intercept.
     cov_type : {"nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster", "CRV3"}, default="nonrobust"

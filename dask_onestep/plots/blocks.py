@@ -150,6 +150,6 @@ class BlocksDisplay(Display):
         ax.set_xticks(np.arange(blocks)[::every], labels=known.index[::every])
         ax.set_yticks(np.arange(names), labels=known.columns)
         ax.set_xlabel("block")
-        words = {"score": "score, in s.d.", "mean": "mean, in s.d."}
+        words = {"score": "standardized score (z)", "mean": "standardized mean (z)"}
         ax.figure.colorbar(image, ax=ax, label=words[self.kind])
         return self
