@@ -315,6 +315,8 @@ class OverdispersionWarning(FitWarning):
 class VersionsWarning(FitWarning):
     """Workers have other versions than this process of what changes digits.
 
+    What to do: Install the same versions everywhere, from one lock file or one image.
+
     Examples
     --------
     >>> from dask_onestep.exceptions import VersionsWarning

@@ -87,7 +87,7 @@ def test_other_versions_are_a_warning_once(own_client, name, version, says):
     if workers.installed()[name] is None:
         version, says = "0.1", "not installed here and 0.1 on"
     run_by_value(own_client, pretend, name, version, workers=[first])
-    with pytest.warns(VersionsWarning, match=rf"{name} is .*{says} {first}\..*warnings#different-versions") as heard:
+    with pytest.warns(VersionsWarning, match=rf"{name} is .*{says} {first}\..*VersionsWarning\)\)$") as heard:
         GLM.fit(X, Y)
     assert second not in str(heard[0].message)
     with warnings.catch_warnings():
