@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from support import Loads
 
 from dask_onestep import (
     MLE,
@@ -181,6 +182,35 @@ def test_standard_error_of_half_of_the_rows(threads):
     theirs = sm.OLS(y[1::2], sm.add_constant(x[1::2])).fit()
     np.testing.assert_allclose(np.sqrt(np.diag(ours.covariance_)), theirs.bse, rtol=1e-10)
     assert ours.n_samples_ == 1000
+
+
+@pytest.mark.parametrize("cov_type", ["HC0", "HC2", "HC3", "CRV3"])
+def test_covariances_and_effects_leave_them_out(threads, cov_type):
+    frame = table("poisson")
+    roles = {"groups": "cluster"} if cov_type == "CRV3" else {}
+    glm = GLMRegressor("poisson", formula="y ~ a + b + g", method="mle", cov_type=cov_type)
+    present = frame[frame["w"] > 0]
+    ours, theirs = (glm.fit(rows, sample_weight="w", **roles).covariance_ for rows in (frame, present))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+    again = [glm.with_covariance(cov_type, rows, sample_weight="w", **roles) for rows in (frame, present)]
+    np.testing.assert_allclose(again[0].covariance_, again[1].covariance_, rtol=1e-10)
+    for effects in (glm.avg_predictions, glm.avg_slopes, glm.avg_comparisons):
+        found = [effects(rows, sample_weight="w")[["estimate", "std_err"]] for rows in (frame, present)]
+        np.testing.assert_allclose(found[0], found[1], rtol=1e-10)
+
+
+@pytest.mark.parametrize("options", [{}, {"missing": "drop"}], ids=str)
+def test_a_lazy_fit_of_a_small_table_has_one_pass(loads, threads, options):
+    """However many rows its blocks have, and however many of them are left out."""
+    uneven = Loads(loads.directory, rows=(3, 150, 2, 5))
+    rows = uneven.array()
+    weights = (da.arange(160, chunks=rows.chunks[0]) % 2) * 1.0
+    glm = GLMRegressor("binomial", **options)
+    lazy = glm.fit_delayed(rows[:, 1:], rows[:, 0], sample_weight=weights).compute()
+    assert (lazy.n_passes_, uneven.per_block()) == (1, [1, 1, 1, 1])
+    direct = glm.fit(rows[:, 1:], rows[:, 0], sample_weight=weights)
+    assert (direct.n_passes_, direct.n_samples_) == (1, 80)
+    np.testing.assert_array_equal(lazy.covariance_, direct.covariance_)
 
 
 def test_a_pilot_is_a_sample_of_the_other_rows(threads):

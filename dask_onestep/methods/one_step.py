@@ -158,12 +158,12 @@ class OneStep(Method):
     def _draw(self, problem: Problem, seed: int, held: bool) -> Plan:
         """Draw the pilot; of a small table it is all rows, and its estimate is returned besides."""
         whole, hold = self.whole(problem)
-        known = problem.n_usable
-        last = problem.lazy and known is not None and known <= whole  # no pass follows that would show gaps
+        known, most = problem.n_usable, problem.blocks.n_rows
+        last = problem.lazy and most is not None and most <= whole  # no pass follows that would show gaps
         pilot, learned = yield from draw_pilot(
             problem, self.pilot_size, seed, searched=last, stratified=True, held=held, whole=whole, hold=hold
         )
-        if not whole or (known is not None and known > whole) or (known is None and problem.lazy):
+        if not whole or (known is not None and known > whole) or (problem.lazy and not last):
             return pilot, learned, None
         if last:
             arguments = problem.model, problem.cov_type, pilot, self.tol, seed

@@ -147,6 +147,8 @@ def rows_within(problem: Problem, most_bytes: int) -> tuple[int, int]:
     whole = most_bytes // (8 * (n_columns + 1))
     if model.design is not None:
         whole = min(whole, _EXPANSION * most_bytes // max(model.design.row_bytes, 1))
+    if problem.blocks.n_rows is not None and problem.blocks.n_rows <= whole:
+        return whole, whole  # all rows together, however uneven the blocks
     return whole, max(1, min(whole, int(_UNEVEN * whole / len(problem.blocks))))
 
 
