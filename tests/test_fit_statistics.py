@@ -115,9 +115,9 @@ def test_summary_with_data_shows_them_and_without_does_not():
     glm = GLMRegressor("gamma", "log", method=MLE()).fit(x, y)
     fit = glm.fit_statistics(x, y)
     text = str(glm.summary(x, y))
-    assert f"{fit.aic:.6g}" in text
-    assert f"{fit.llf:.6g}" in text
-    assert f"{fit.null_deviance:.6g}" in text
+    assert f"{fit.aic:,.2f}" in text
+    assert f"{fit.llf:,.2f}" in text
+    assert f"{fit.null_deviance:,.2f}" in text
     assert all(len(line) <= 80 for line in text.splitlines())
     assert "AIC" not in str(glm.summary())
     assert glm.summary(level=0.5).level == 0.5
