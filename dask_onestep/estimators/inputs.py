@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import dask
-import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -237,7 +236,7 @@ def response_name(y: Any, terms: Terms | None) -> str:
     """Return the name of the response: the formula's left-hand side, a column, a Series' own name, or "y"."""
     if terms is not None and terms.response is not None:
         return terms.response.name
-    name = y if isinstance(y, str) else y.name if isinstance(y, (pd.Series, dd.Series)) else None
+    name = y if isinstance(y, str) else y.name if hasattr(y, "to_frame") else None  # a Series
     return "y" if name is None else str(name)
 
 
