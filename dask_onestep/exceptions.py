@@ -16,9 +16,12 @@ __all__ = [
     "FitWarning",
     "ManyLevelsWarning",
     "NotConvergedWarning",
+    "OffsetWarning",
     "OverdispersionWarning",
+    "PerfectFitWarning",
     "PilotWarning",
     "PrecisionWarning",
+    "ResponseWarning",
     "RoughInverseWarning",
     "SeparationWarning",
     "SmallPilotWarning",
@@ -280,6 +283,45 @@ class RoughInverseWarning(FitWarning):
     """
 
     anchor = "rough-inverse"
+
+
+class OffsetWarning(FitWarning):
+    """The offset differs so much between rows that it may be an exposure whose logarithm was meant.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import OffsetWarning
+    >>> OffsetWarning.anchor
+    'offset-on-another-scale'
+    """
+
+    anchor = "offset-on-another-scale"
+
+
+class PerfectFitWarning(FitWarning):
+    """All residuals are rounding errors: y is constant, one of the covariates, or computed from them.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import PerfectFitWarning
+    >>> PerfectFitWarning.anchor
+    'perfect-fit'
+    """
+
+    anchor = "perfect-fit"
+
+
+class ResponseWarning(FitWarning):
+    """Values of y are none that the family's distribution can have, such as 0.3 successes of one trial.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import ResponseWarning
+    >>> ResponseWarning.anchor
+    'response-outside-the-distribution'
+    """
+
+    anchor = "response-outside-the-distribution"
 
 
 class UndefinedTermWarning(FitWarning):

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from dask import is_dask_collection
+from dask.base import tokenize
 from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 
@@ -32,6 +33,7 @@ __all__ = [
     "is_lazy",
     "is_table",
     "refuse_other_order",
+    "refuse_response_among",
     "split_columns",
 ]
 
@@ -302,6 +304,32 @@ def refuse_other_order(x: Any, parts: dict[str, Any]) -> None:
                 f"{first} and {name} have the same index labels in another order, and rows are paired by position. Use "
                 f"{name}.loc[{first}.index] to pair them by label, or {name}.to_numpy() to pair them as they are."
             )
+
+
+def refuse_response_among(x: Any, y: Any) -> None:
+    """Raise if a frame of covariates holds the response too, under its name.
+
+    Parameters
+    ----------
+    x : object
+        Covariates.
+    y : object
+        The response.
+
+    Raises
+    ------
+    ValueError
+        If it does.
+    """
+    series = isinstance(y, (pd.Series, dd.Series)) and isinstance(x, (pd.DataFrame, dd.DataFrame))
+    if not series or y.name not in x.columns or not isinstance(x[y.name], type(y)):
+        return
+    column = x[y.name]
+    same = column.equals(y) if isinstance(y, pd.Series) else tokenize(column.optimize()) == tokenize(y.optimize())
+    if same:
+        raise ValueError(
+            f"X holds the response as its column {y.name!r}. Use X.drop(columns={y.name!r}), or y={y.name!r}."
+        )
 
 
 def _same_labels(index: pd.Index, other: pd.Index) -> bool:

@@ -26,7 +26,7 @@ from dask_onestep.estimators.hypothesis_tests import HypothesisTests
 from dask_onestep.estimators.inputs import response_name, scheduler_of
 from dask_onestep.estimators.memory import saying_how_to_rechunk
 from dask_onestep.estimators.predictions import Predicting
-from dask_onestep.estimators.remarks import undefined_terms
+from dask_onestep.estimators.remarks import undefined_terms, unlikely_response
 from dask_onestep.estimators.tables import Reporting
 from dask_onestep.exceptions import with_pointer
 from dask_onestep.families import Family
@@ -38,6 +38,7 @@ from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Likelihood, Model
 from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.methods import Estimate, FitRecord, Inputs, Problem, resolve_method
+from dask_onestep.methods.causes import naming_boundary, with_cause
 from dask_onestep.methods.driver import run
 from dask_onestep.methods.overdispersion import wants_alpha
 from dask_onestep.methods.requests import Plan
@@ -149,7 +150,8 @@ class GLMBase(
 
     def _plan(self, problem: Problem, method: Any, inputs: Inputs) -> Plan:
         """Return the plan of a fit, which returns what was fitted and the estimate."""
-        estimate = yield from solved(problem, method)
+        with naming_boundary(problem.model):
+            estimate = yield from solved(problem, method)
         return problem.model, (yield from examined(problem, estimate))
 
     def _specified(self, problem: Problem, table: tuple[Terms, dict[str, Any]] | None) -> Plan:
@@ -298,7 +300,9 @@ class GLMBase(
 
 def _attach(estimator: Any, model: Model, estimate: Estimate, inputs: Inputs, remarks: tuple, n_passes: int) -> Any:
     """Set what ``fit`` promises, what was said before the method began among the warnings."""
-    said = (*remarks, *undefined_terms(estimate), *estimate.warnings)
+    estimate = with_cause(model, estimate)
+    found = (*undefined_terms(estimate), *unlikely_response(model, estimate, estimator.cov_type))
+    said = (*remarks, *found, *estimate.warnings)
     estimate = replace(estimate, n_passes=n_passes, warnings=said)
     method = type(resolve_method(estimator.method)).__name__
     return attach(estimator, FitRecord.of(model, estimate, inputs, method, estimator.cov_type))

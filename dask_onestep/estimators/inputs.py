@@ -22,6 +22,7 @@ from dask_onestep.data.inputs import (
     is_lazy,
     is_table,
     refuse_other_order,
+    refuse_response_among,
     split_columns,
 )
 from dask_onestep.data.responses import join_response
@@ -56,6 +57,8 @@ class Reading:
         X, parts = self._with_response(X, parts)
         named = column_names(X) if is_frame(X) or is_lazy(X) else None
         X = infer_kinds(X)
+        if self.formula is None:
+            refuse_response_among(X, parts["y"])
         terms = read_terms(X, self.formula, bool(self.fit_intercept), named_parts)
         if terms is None and not is_lazy(X):
             least = 0 if self.fit_intercept else 1

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from dask_onestep.choices import listed
-from dask_onestep.exceptions import AliasingWarning, ManyLevelsWarning, UndefinedTermWarning
+from dask_onestep.exceptions import AliasingWarning, ManyLevelsWarning, ResponseWarning, UndefinedTermWarning
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.terms import Factor
+from dask_onestep.kernels.model import Model
 from dask_onestep.methods import Estimate
 
-__all__ = ["remarks", "undefined_terms"]
+__all__ = ["remarks", "undefined_terms", "unlikely_response"]
+
+_FRACTION = 1e-3  # as R's glm has it
 
 # Levels of a column of words that nobody has called a category, from which on it may be something else.
 _MANY, _SEVERAL, _SHARE = 1_000, 50, 0.1
@@ -99,6 +104,50 @@ def undefined_terms(estimate: Estimate) -> tuple[tuple[type[Warning], str], ...]
         "rows are left. Select the rows before the fit, or use a transform that is defined for all, as np.log1p(x) is."
     )
     return ((UndefinedTermWarning, text),)
+
+
+def unlikely_response(model: Model, estimate: Estimate, cov_type: str) -> tuple[tuple[type[Warning], str], ...]:
+    """Return the warning that y has values which the family's distribution cannot have, as the pilot rows show them.
+
+    Parameters
+    ----------
+    model : Model
+        What was fitted.
+    estimate : Estimate
+        What was found, with its pilot rows.
+    cov_type : str
+        The covariance; of a robust one nothing is said, since it does not take the distribution to be right.
+
+    Returns
+    -------
+    tuple of (type, str)
+        For `Estimate.warnings`.
+    """
+    pilot = estimate.pilot
+    if cov_type != "nonrobust" or model.classify or pilot is None or pilot.y is None:
+        return ()
+    name, y = model.family.name, np.asarray(pilot.y)
+    if name == "binomial":
+        trials = 1.0 if pilot.weights is None or model.weight_type == "frequency" else pilot.weights
+        # Rows of one outcome may have any weight, such as that of a survey.
+        strange = (np.abs(y * trials - np.round(y * trials)) > _FRACTION) & (y > 0) & (y < 1)
+        text = (
+            "y holds proportions, such as {0:.4g}, that are no whole numbers of successes{1}: standard errors and "
+            "tests of the binomial distribution do not hold. Pass the number of trials as sample_weight=; for a "
+            "fractional response use cov_type='HC1'."
+        )
+        where = ", one trial per row being meant without sample_weight" if pilot.weights is None else " of their trials"
+    elif name in ("poisson", "negative-binomial"):
+        strange, where = np.abs(y - np.round(y)) > _FRACTION, ""
+        text = (
+            "y holds counts that are not integers, such as {0:.4g}: standard errors and tests of the distribution do "
+            "not hold. Use cov_type='HC1'; if y is a rate, the counts themselves with offset=np.log(exposure)."
+        )
+    else:
+        return ()
+    if not strange.any():
+        return ()
+    return ((ResponseWarning, text.format(y[np.argmax(strange)], where)),)
 
 
 def _without_column(design: Design, factor: Factor) -> bool:

@@ -45,7 +45,10 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
     if problem.model.classify and problem.classes is None:
         problem = replace(problem, classes=estimate.classes)
     coef = np.nan_to_num(estimate.coef)
-    seen = yield Look((yield from problem.staged(directed, coef, np.zeros(problem.d), name="separation")))
+    # Far out, where scores are 0 to rounding, no step tells the direction any more; that of the estimate does.
+    seen = yield Look((yield from problem.staged(directed, coef, coef, name="separation")))
+    if seen.separates:
+        return replace(estimate, warnings=(*estimate.warnings, _separated(problem, seen)))
     if not seen.moments.is_finite():
         return estimate
     ascent = Ascent.begin(coef, seen.moments, Newton(problem.model.has_intercept, _TOLERANCE), _MAX_STEPS - 1)
@@ -85,8 +88,13 @@ def _separated(problem: Problem, seen: Directed) -> tuple[type[Warning], str]:
     labels = problem.model.family.base.name in ("binomial", "multinomial", "quasibinomial")
     zeros = getattr(problem.model.link, "name", "") == "log"
     what = "the classes" if labels else "zeros of y" if zeros else "values of y at an end of the link's range"
+    so = "so that the MLE is not finite, and coefficients and standard errors are meaningless"
+    if not columns:
+        return SeparationWarning, (
+            f"The response is constant: over all rows {what} are separated by the intercept alone, {so}. Check that y "
+            "is the intended column."
+        )
     return SeparationWarning, (
-        f"Over all rows {what} are separated: a combination of {columns or 'the intercept'} predicts them "
-        "without fail, so that no finite maximum exists, and these coefficients and their standard errors "
-        "mean nothing. Leave such columns out, or join the levels that have one outcome only."
+        f"Over all rows {what} are separated: a combination of {columns} predicts them perfectly, {so}. Drop these "
+        "columns, or merge factor levels in which only one outcome occurs."
     )

@@ -23,8 +23,20 @@ for family, table, value, says in (
 ):
     ends = refused(f"y is outside the {family} family's range", says, "(1 row)", "choose another family", block=1)
     case("responses", f"{value:g} for {family}", table.put("y", 60, value), ends, family)
-case("responses", "proportions", B.with_(y=(B.y + 0.5) / 2), like(B.with_(y=(B.y + 0.5) / 2), "binomial"), "binomial")
-case("responses", "counts that are not whole", P.with_(y=P.y + 0.25), like(P.with_(y=P.y + 0.25), "poisson"), "poisson")
+case(
+    "responses",
+    "proportions",
+    B.with_(y=(B.y + 0.5) / 2),
+    like(B.with_(y=(B.y + 0.5) / 2), "binomial", warns=("no whole numbers of successes",)),
+    "binomial",
+)
+case(
+    "responses",
+    "counts that are not whole",
+    P.with_(y=P.y + 0.25),
+    like(P.with_(y=P.y + 0.25), "poisson", warns=("not integers",)),
+    "poisson",
+)
 
 
 def _flat(value):
@@ -37,7 +49,12 @@ def _flat(value):
 
 
 case("responses", "zero throughout, gaussian", T.with_(y=np.zeros(120)), _flat(0.0))
-case("responses", "one value throughout, gaussian", T.with_(y=np.full(120, 7.0)), _flat(7.0))
+case(
+    "responses",
+    "one value throughout, gaussian",
+    T.with_(y=np.full(120, 7.0)),
+    answered(_flat(7.0), "The response is constant"),
+)
 
 
 def _fails_loudly(model):

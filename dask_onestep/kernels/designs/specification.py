@@ -142,13 +142,25 @@ def _specified(formula: Any, terms: Terms, rows: pd.DataFrame, state: dict[str, 
     try:
         with PARSING, evaluating():
             frame, values = _evaluated(formula, terms, rows)
-            matrix = formula.get_model_matrix(
-                frame, context=values, na_action="ignore", output="numpy", transform_state=state
-            )
+            with np.errstate(all="ignore"):
+                matrix = formula.get_model_matrix(
+                    frame, context=values, na_action="ignore", output="numpy", transform_state=state
+                )
     except EvaluationError as error:
         found = what_is_wrong(error, terms, rows, state, ())
         raise ValueError(f"formula={terms.formula!r} does not fit the columns: {found.text()}") from error
+    _check_scales(matrix.model_spec.transform_state)
     return matrix.model_spec
+
+
+def _check_scales(states: Mapping[str, Any]) -> None:
+    """Raise if a transform divides by the standard deviation of a constant."""
+    for call, state in states.items():
+        if "scale" in state and not np.greater(state["scale"], 0.0).all():
+            raise ValueError(
+                f"{call} in the formula divides by a standard deviation of 0: its argument is constant, and has no "
+                "effect that could be estimated. Drop the term."
+            )
 
 
 def columns_specified(spec: Any, terms: Terms) -> tuple[str, ...]:

@@ -202,6 +202,8 @@ def formula_terms(formula: str, fit_intercept: bool) -> Terms:
     _check_names(formula, (*factors.values(), *offsets, *(() if response is None else (response,))))
     if response is not None and (response.coded or response.states):
         raise ValueError(f"The response {response.name!r} of the formula must be a column or a function of each row.")
+    if response is not None and response.name in factors:
+        raise ValueError(f"formula={formula!r} has {response.name} on both sides. Drop it from the right-hand side.")
     return Terms(
         formula,
         tuple(dict.fromkeys(column for factor in (*factors.values(), *offsets) for column in factor.columns)),

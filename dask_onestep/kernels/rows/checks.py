@@ -24,6 +24,7 @@ _SQUARABLE = np.float64(1e152)
 # The products of weights with the squares of scores must stay within float64, at both ends.
 _HEAVIEST, _LIGHTEST = 1e100, 1e-100
 _SMALLEST_SQUARE = 1e-152
+_LARGEST_RATIO = 705.0  # between offsets; e to it is nearly the largest float64
 _LOAD = "Make the function that loads a block return an array or a frame of its rows."
 _CONVERT = "Convert it to numbers first."
 _LABELS = {"weights": "sample_weight"}
@@ -278,8 +279,13 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
 
 
 def _beyond_scale(rows: Rows, model: Model) -> list[tuple[str, int, str]]:
-    """Return what is too large or too small for the sums of squares to be numbers."""
+    """Return what is too large or too small for the sums of squares, and means, to be numbers."""
     found = []
+    if getattr(model.link, "name", None) == "log" and rows.offset is not None and len(rows.offset):
+        low, high = rows.offset.min(), rows.offset.max()
+        if high - low > _LARGEST_RATIO:
+            what = f"offset is on another scale than the log of the mean: from {low:.6g} to {high:.6g}"
+            found.append((what, 0, "For an exposure pass its logarithm, offset=np.log(exposure)."))
     if rows.weights is not None and (heavy := rows.weights > _HEAVIEST).any():
         found.append((f"sample_weight is above {_HEAVIEST:g}", int(heavy.sum()), _SCALE))
     if model.classify or not len(rows):

@@ -1,0 +1,145 @@
+"""The cause of a fit's warnings, once, in place of what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from dask_onestep.exceptions import (
+    DistanceWarning,
+    NotConvergedWarning,
+    OffsetWarning,
+    PerfectFitWarning,
+    PilotWarning,
+    SeparationWarning,
+    SmallPilotWarning,
+    StepWarning,
+    UnlikePilotWarning,
+)
+from dask_onestep.kernels.model import Model
+from dask_onestep.methods.estimate import Estimate
+
+__all__ = ["naming_boundary", "with_cause"]
+
+Said = tuple[type[Warning], str]
+
+# What a cause explains, and what alone would send the reader to the pilot or to more iterations.
+_CONSEQUENCES = (
+    *(PilotWarning, SmallPilotWarning, UnlikePilotWarning, StepWarning, DistanceWarning, NotConvergedWarning),
+)
+_ROUNDING = 1e-24  # of squared residuals relative to the squared linear predictor
+_LARGEST_RATIO = 30.0  # of offsets: exposures that differ by a factor of 10¹³
+# Errors of a fit that left the range of its family.
+_OUT_OF_RANGE = ("infs or NaNs", "holds NaN or infinity: for some rows", "gives some rows a mean", "No start was found")
+_BOUNDARY = (
+    "With link={0!r} the fitted probabilities of a binomial model may reach 1, the boundary of the parameter space: no "
+    "maximum inside it was found, and standard errors are not valid there. Use link='logit'; for relative risks, the "
+    "Poisson family with cov_type='HC1'."
+)
+
+
+def with_cause(model: Model, estimate: Estimate) -> Estimate:
+    """Return an estimate whose warnings begin with their common cause, if there is one, and lack what follows from it.
+
+    Parameters
+    ----------
+    model : Model
+        What was fitted.
+    estimate : Estimate
+        What a method found.
+
+    Returns
+    -------
+    Estimate
+        The same, with other warnings.
+    """
+    for find in (_separation, _perfect_fit, _offset, _boundary):
+        if (cause := find(model, estimate)) is not None:
+            others = (w for w in estimate.warnings if w != cause and not issubclass(w[0], _CONSEQUENCES))
+            return replace(estimate, warnings=(cause, *others))
+    return estimate
+
+
+@contextmanager
+def naming_boundary(model: Model) -> Iterator[None]:
+    """Say of an error of a binomial model whose means left their range that the maximum may be at the boundary."""
+    try:
+        yield
+    except ValueError as error:
+        if _leaves_range(model) and any(text in str(error) for text in _OUT_OF_RANGE):
+            raise ValueError(_BOUNDARY.format(getattr(model.link, "name", None))) from error
+        raise
+
+
+def _leaves_range(model: Model) -> bool:
+    """Return whether a binomial model's link lets fitted probabilities reach 1."""
+    return model.family.name == "binomial" and getattr(model.link, "name", None) in ("log", "identity", "sqrt")
+
+
+def _has_consequences(estimate: Estimate) -> bool:
+    return any(issubclass(category, _CONSEQUENCES) for category, _ in estimate.warnings)
+
+
+def _separation(model: Model, estimate: Estimate) -> Said | None:
+    return next((said for said in estimate.warnings if issubclass(said[0], SeparationWarning)), None)
+
+
+def _perfect_fit(model: Model, estimate: Estimate) -> Said | None:
+    """Return that residuals are rounding errors, and whether y is constant or one of the covariates."""
+    sums, coef = estimate.sums, np.nan_to_num(estimate.coef)
+    if sums is None or model.fixed or sums.information.shape != (len(coef), len(coef)):
+        return None
+    predictor = float(coef @ sums.information @ coef)
+    first = float(sums.information[0, 0]) if model.has_intercept else 0.0
+    size = predictor if getattr(model.link, "name", None) == "identity" else max(predictor, first)
+    exact = sums.pearson is not None and size > 0 and sums.pearson <= _ROUNDING * size and estimate.df_resid > 0
+    constant = model.has_intercept and _spread(sums.information, coef) <= _ROUNDING * max(size, first)
+    if constant and not model.has_offset and (exact or _has_consequences(estimate)):
+        return PerfectFitWarning, (
+            "The response is constant: no covariate has any effect on it, and standard errors and tests are rounding "
+            "errors. Check that y is the intended column."
+        )
+    if not exact:
+        return None
+    shares = coef**2 * np.diag(sums.information)
+    same = [j for j in np.flatnonzero(shares > 1e-18 * size) if abs(coef[j] - 1.0) < 1e-8]
+    if len(same) == 1 and (shares > 1e-18 * size).sum() == 1 and not (model.has_intercept and same[0] == 0):
+        return PerfectFitWarning, (
+            f"The response equals the covariate {model.names[same[0]]}: it is on both sides of the model. Drop it "
+            "from the covariates."
+        )
+    return PerfectFitWarning, (
+        "The model fits the response perfectly: all residuals are rounding errors, and so are standard errors and "
+        "tests. Look for covariates that y was computed from."
+    )
+
+
+def _spread(information: np.ndarray, coef: np.ndarray) -> float:
+    """Return Σ wᵢ(ηᵢ − η̄)², of the working weights."""
+    slopes = np.append(0.0, coef[1:])
+    cross = float(information[0] @ slopes)
+    return float(slopes @ information @ slopes) - cross**2 / float(information[0, 0])
+
+
+def _offset(model: Model, estimate: Estimate) -> Said | None:
+    offset = None if estimate.pilot is None else estimate.pilot.offset
+    if offset is None or not len(offset) or getattr(model.link, "name", None) != "log":
+        return None
+    low, high = float(np.min(offset)), float(np.max(offset))
+    if high - low <= _LARGEST_RATIO:
+        return None
+    return OffsetWarning, (
+        f"The offset ranges from {low:.4g} to {high:.4g}; with link='log' the mean is multiplied by exp(offset), which "
+        f"differs by a factor of 1e{(high - low) / np.log(10):.0f} between rows. For an exposure pass its logarithm, "
+        "offset=np.log(exposure)."
+    )
+
+
+def _boundary(model: Model, estimate: Estimate) -> Said | None:
+    signs = (NotConvergedWarning, PilotWarning, StepWarning)
+    if not _leaves_range(model) or not any(issubclass(category, signs) for category, _ in estimate.warnings):
+        return None
+    return NotConvergedWarning, _BOUNDARY.format(getattr(model.link, "name", None))

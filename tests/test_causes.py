@@ -1,0 +1,198 @@
+"""The true cause of a fit's trouble is named once, in place of warnings that follow from it."""
+
+import warnings
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
+from dask_onestep.exceptions import (
+    NotConvergedWarning,
+    OffsetWarning,
+    PerfectFitWarning,
+    ResponseWarning,
+    SeparationWarning,
+)
+
+N = 400
+METHODS = [OneStep(), MLE(), MLE(start=None), OneStep(100), OneStep(100, steps=1)]
+
+
+def table():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.standard_normal(N), "z": rng.standard_normal(N), "k": 3.0})
+    frame["y"] = rng.poisson(np.exp(0.3 * frame.x))
+    frame["event"] = (rng.random(N) < 1 / (1 + np.exp(-frame.x))) * 1.0
+    frame["exposure"] = rng.integers(100, 90_000, N)
+    return frame
+
+
+FRAME = table()
+X = FRAME[["x", "z"]]
+
+
+def one_warning(category, text, fit):
+    """Fit, and assert that this is all that is said, in the warnings and in the record."""
+    with pytest.warns(category, match=text) as caught:
+        glm = fit()
+    assert [each.category for each in caught] == [category]
+    assert [kind for kind, _ in glm.estimate_.warnings] == [category]
+    return glm
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("family", "link"), [("gaussian", None), ("gamma", "log"), ("inverse-gaussian", "log")])
+def test_a_constant_response(method, family, link):
+    fit = GLMRegressor(family, link, method=method).fit
+    glm = one_warning(PerfectFitWarning, "The response is constant", lambda: fit(X, np.full(N, 2.5)))
+    np.testing.assert_allclose(np.asarray(glm.predict(X)), 2.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("family", "value"), [("poisson", 0.0), ("binomial", 0.0), ("binomial", 1.0)])
+def test_a_constant_response_at_the_end_of_its_range(method, family, value):
+    fit = GLMRegressor(family, method=method).fit
+    one_warning(
+        SeparationWarning, "^The response is constant: over all rows .* Check that y", lambda: fit(X, np.full(N, value))
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_constant_response_inside_its_range_is_no_fault(method):
+    glm = GLMRegressor("poisson", method=method).fit(X, np.full(N, 2.0))
+    np.testing.assert_allclose(glm.intercept_, np.log(2.0))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_perfect_fit(method):
+    exact = 1 + 2 * FRAME.x - FRAME.z
+    glm = one_warning(PerfectFitWarning, "perfectly", lambda: GLMRegressor(method=method).fit(X, exact.to_numpy()))
+    np.testing.assert_allclose(glm.coef_, [2, -1], rtol=1e-10)
+    fit = GLMRegressor("gamma", "log", method=method).fit
+    one_warning(PerfectFitWarning, "perfectly", lambda: fit(X, np.exp(exact / 3).to_numpy()))
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_noise_of_a_millionth_is_no_perfect_fit(scale):
+    noise = np.random.default_rng(1).standard_normal(N) * 1e-6
+    glm = GLMRegressor(method=MLE()).fit(X, (1 + 2 * FRAME.x - FRAME.z + noise) * scale)
+    np.testing.assert_allclose(glm.coef_, np.array([2, -1]) * scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_response_that_is_a_covariate_of_another_name(method):
+    fit = GLMRegressor(method=method).fit
+    y = FRAME.z.to_numpy().copy()
+    one_warning(PerfectFitWarning, "The response equals the covariate z:", lambda: fit(X, y))
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+@pytest.mark.parametrize("family", ["gaussian", "poisson"])
+def test_a_response_on_both_sides(lazy, family):
+    data = dd.from_pandas(FRAME, npartitions=3) if lazy else FRAME
+    for formula in ("y ~ x + y", "y ~ x * y", "np.log(y + 1) ~ np.log(y + 1) + x"):
+        with pytest.raises(ValueError, match=r" on both sides\. Drop it from the right-hand side"):
+            GLMRegressor(family, formula=formula).fit(data)
+    with pytest.raises(ValueError, match=r"X holds the response as its column 'y'. Use X.drop\(columns='y'\)"):
+        GLMRegressor(family).fit(data[["x", "y"]], data.y)
+    assert GLMRegressor(family).fit(data[["x", "y"]], "y").n_features_in_ == 1
+    assert GLMRegressor(family).fit(data[["x", "y"]], (data.z > 0) * 1.0).n_features_in_ == 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_offsets_that_are_exposures(method):
+    glm = GLMRegressor("poisson", method=method)
+    with pytest.raises(ValueError, match=r"offset is on another scale than the log of the mean.*np\.log\(exposure\)"):
+        glm.fit(X, FRAME.y, offset=FRAME.exposure.astype(float))
+    if method is not METHODS[2]:  # it has no pilot whose rows are looked at
+        fit = lambda: glm.fit(X, FRAME.y, offset=FRAME.exposure // 1000)  # noqa: E731
+        one_warning(OffsetWarning, r"ranges from 0 to 89.*a factor of 1e39.*np\.log\(exposure\)", fit)
+
+
+@pytest.mark.parametrize("method", METHODS[:4])
+def test_offsets_that_are_far_from_zero_are_no_fault(method):
+    expected = sm.GLM(FRAME.y, sm.add_constant(X), sm.families.Poisson()).fit(tol=1e-14)
+    for offset in (700.0, -700.0, 1000.0) if isinstance(method, MLE) else (700.0, -700.0):
+        glm = GLMRegressor("poisson", method=method).fit(X, FRAME.y, offset=np.full(N, offset))
+        np.testing.assert_allclose(glm.intercept_ + offset, expected.params.iloc[0], atol=5e-3)
+        np.testing.assert_allclose(glm.coef_, expected.params.iloc[1:], atol=5e-3)
+    for log in (np.log(FRAME.exposure), np.log(FRAME.exposure * 1e6)):
+        GLMRegressor("poisson", method=method).fit(X, FRAME.y, offset=log)
+
+
+def test_a_scale_of_a_constant_is_named():
+    for term in ("scale(k)", "standardize(k)", "scale(k, ddof=0)"):
+        with pytest.raises(ValueError, match=r"divides by a standard deviation of 0: its argument is constant"):
+            GLMRegressor("poisson", formula=f"y ~ x + {term}").fit(FRAME)
+    glm = GLMRegressor("poisson", formula="y ~ x + scale(z, center=False)", method=MLE()).fit(FRAME)
+    root = np.sqrt((FRAME.z**2).sum() / (N - 1))
+    np.testing.assert_allclose(glm.coef_[1] / root, GLMRegressor("poisson", method=MLE()).fit(X, FRAME.y).coef_[1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", [GLMClassifier, lambda **k: GLMRegressor("binomial", **k)])
+def test_separation_is_one_warning(method, kind):
+    labels = (FRAME.x > 0) * 1
+    text = "^Over all rows the classes are separated: a combination of x predicts them perfectly"
+    one_warning(SeparationWarning, text, lambda: kind(method=method).fit(X, labels))
+    tells = FRAME.assign(g=np.arange(N) % 3, y=np.where(np.arange(N) % 3 == 1, 0, FRAME.y + 1))
+    if kind is not GLMClassifier:
+        text = r"zeros of y are separated: a combination of C\(g\)\[T\.1\] predicts them perfectly"
+        one_warning(
+            SeparationWarning, text, lambda: GLMRegressor("poisson", formula="y ~ C(g) + x", method=method).fit(tells)
+        )
+
+
+def test_the_boundary_of_a_binomial_log_link_is_named():
+    for method in METHODS:
+        glm = GLMRegressor("binomial", "log", method=method)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                glm.fit(X, FRAME.event)
+            except ValueError as error:
+                text = str(error)
+            else:
+                ((kind, text),) = glm.estimate_.warnings
+                assert [kind] == [each.category for each in caught] == [NotConvergedWarning]
+        assert "link='log' the fitted probabilities of a binomial model may reach 1, the boundary" in text, method
+        assert "link='logit'" in text
+        assert "cov_type='HC1'" in text
+
+
+@pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.DomainWarning")
+def test_a_binomial_log_link_inside_its_range_says_nothing():
+    rng = np.random.default_rng(2)
+    x = rng.random((4000, 1))
+    y = (rng.random(4000) < np.exp(-1.5 + 0.4 * x[:, 0])) * 1.0
+    expected = sm.GLM(y, sm.add_constant(x), sm.families.Binomial(sm.families.links.Log())).fit(tol=1e-13)
+    glm = GLMRegressor("binomial", "log").fit(x, y)
+    np.testing.assert_allclose([glm.intercept_, *glm.coef_], expected.params, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", [OneStep(), MLE(), OneStep(150)])
+@pytest.mark.parametrize("family", ["binomial", "poisson", "negative-binomial"])
+def test_responses_that_the_distribution_cannot_have(method, family, quiet):
+    rng = np.random.default_rng(4)
+    y = rng.random(N) if family == "binomial" else FRAME.y + 0.5
+    text = "no whole numbers of successes" if family == "binomial" else "counts that are not integers"
+    with pytest.warns(ResponseWarning, match=text):
+        GLMRegressor(family, method=method).fit(X, y)
+    robust = GLMRegressor(family, method=method, cov_type="HC1").fit(X, y)
+    assert ResponseWarning not in [kind for kind, _ in robust.estimate_.warnings]
+
+
+@pytest.mark.parametrize("method", [OneStep(), MLE(), OneStep(150)])
+def test_proportions_of_trials_are_what_the_distribution_has(method):
+    rng = np.random.default_rng(5)
+    trials = rng.integers(1, 30, N)
+    share = rng.binomial(trials, 0.3) / trials
+    glm = GLMRegressor("binomial", method=method).fit(X, share, sample_weight=trials.astype(float))
+    assert glm.estimate_.warnings == ()
+    with pytest.warns(ResponseWarning, match="successes of their trials"):
+        GLMRegressor("binomial", method=method).fit(X, share, sample_weight=trials + 0.5)
+    with pytest.warns(ResponseWarning, match="one trial per row being meant"):
+        GLMRegressor("binomial", method=method).fit(X, share)
