@@ -288,6 +288,8 @@ class RoughInverseWarning(FitWarning):
 class OffsetWarning(FitWarning):
     """The offset differs so much between rows that it may be an exposure whose logarithm was meant.
 
+    What to do: Pass ``offset=np.log(exposure)``, or write ``offset(log(exposure))`` in the formula.
+
     Examples
     --------
     >>> from dask_onestep.exceptions import OffsetWarning
@@ -301,6 +303,8 @@ class OffsetWarning(FitWarning):
 class PerfectFitWarning(FitWarning):
     """All residuals are rounding errors: y is constant, one of the covariates, or computed from them.
 
+    What to do: Check which column y is, and drop covariates that it was computed from.
+
     Examples
     --------
     >>> from dask_onestep.exceptions import PerfectFitWarning
@@ -313,6 +317,8 @@ class PerfectFitWarning(FitWarning):
 
 class ResponseWarning(FitWarning):
     """Values of y are none that the family's distribution can have, such as 0.3 successes of one trial.
+
+    What to do: Pass the number of trials as ``sample_weight=``; for fractional responses use ``cov_type="HC1"``.
 
     Examples
     --------

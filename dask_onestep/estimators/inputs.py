@@ -8,7 +8,6 @@ from typing import Any
 
 import dask
 import numpy as np
-import pandas as pd
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dask_onestep.data.frames import infer_kinds, is_frame, pick_columns, read_terms

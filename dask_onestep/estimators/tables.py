@@ -169,7 +169,7 @@ class Reporting:
         >>> max(len(line) for line in text.splitlines())
         80
         """
-        record, table = self.record_, self.coef_table(level)
+        table, record = self.coef_table(level), self.record_
         facts = _facts(record, self._link_name(), getattr(self, "fit_time_", np.nan))
         notes = tuple(with_pointer(category, text) for category, text in record.notes) + _few(record)
         if X is None:

@@ -95,7 +95,7 @@ def _perfect_fit(model: Model, estimate: Estimate) -> Said | None:
     predictor = float(coef @ sums.information @ coef)
     first = float(sums.information[0, 0]) if model.has_intercept else 0.0
     size = predictor if getattr(model.link, "name", None) == "identity" else max(predictor, first)
-    exact = sums.pearson is not None and size > 0 and sums.pearson <= _ROUNDING * size and estimate.df_resid > 0
+    exact = sums.pearson is not None and sums.pearson <= _ROUNDING * size and estimate.df_resid > 0
     constant = model.has_intercept and _spread(sums.information, coef) <= _ROUNDING * max(size, first)
     if constant and not model.has_offset and (exact or _has_consequences(estimate)):
         return PerfectFitWarning, (

@@ -45,16 +45,11 @@ def _flat(value):
         np.testing.assert_allclose(model.coef_, 0, atol=1e-12)
         np.testing.assert_allclose(model.covariance_, 0, atol=1e-20)
 
-    return answered(check)
+    return answered(check, "The response is constant")
 
 
 case("responses", "zero throughout, gaussian", T.with_(y=np.zeros(120)), _flat(0.0))
-case(
-    "responses",
-    "one value throughout, gaussian",
-    T.with_(y=np.full(120, 7.0)),
-    answered(_flat(7.0), "The response is constant"),
-)
+case("responses", "one value throughout, gaussian", T.with_(y=np.full(120, 7.0)), _flat(7.0))
 
 
 def _fails_loudly(model):
