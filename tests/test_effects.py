@@ -584,3 +584,22 @@ def test_a_column_that_is_read_in_conditions_only_has_no_slope():
     with pytest.raises(ValueError, match="'x' has slope 0 at every row, because the formula reads it in conditions"):
         glm.avg_slopes(frame)
     assert glm.avg_comparisons(frame, {"x": (0.5, 2)})["estimate"][0] > 0
+
+
+@pytest.mark.parametrize("formula", [None, "y ~ c0 * I(c1 > 0)"])
+def test_a_frame_is_loaded_once_whatever_is_read_of_it(loads, threads, formula):
+    frame = loads.frame()
+    frame = frame.assign(half=frame["c0"] > 0, sign=frame["c1"] > 0)
+    if formula is None:
+        glm = GLMClassifier(method="mle").fit(frame[["c0", "c1", "y"]], "y")
+        data = frame[["c0", "c1", "c2", "half", "sign"]]
+    else:
+        glm, data = GLMClassifier(formula=formula, method="mle").fit(frame), frame
+    loads.per_block()
+    weight = {"sample_weight": "c2"} if formula is None else {}
+    data = data.assign(c2=data["c2"] ** 2)
+    table = glm.avg_slopes(data, "c0", by=["half", "sign"], **weight)
+    assert loads.per_block() == [1] * 4
+    assert table[["half", "sign"]].to_numpy().tolist() == [[False, False], [False, True], [True, False], [True, True]]
+    glm.avg_comparisons(data, {"c0": "iqr"}, by=["half", "sign"], **weight)
+    assert loads.per_block() == [2] * 4
