@@ -114,7 +114,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
             )
         return ""
 
-    def decision_function(self, X: Any, *, offset: Any = None) -> Any:
+    def decision_function(self, X: Any, *, offset: Any = None, unseen: str = "raise") -> Any:
         """Return the linear predictor of each row.
 
         Parameters
@@ -123,6 +123,9 @@ class GLMClassifier(ClassifierMixin, GLMBase):
             Covariates, as for ``fit``.
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
+        unseen : {"raise", "nan", "reference"}, default="raise"
+            What becomes of rows with a level, or a combination of levels, that fit had no rows of: an error, NaN, or
+            the prediction of the reference level.
 
         Returns
         -------
@@ -139,9 +142,9 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         >>> glm.decision_function([[0.0, 0.0]]) == glm.intercept_
         array([ True])
         """
-        return self._predict(X, offset, "linear")
+        return self._predict(X, offset, "linear", unseen=unseen)
 
-    def predict_proba(self, X: Any, *, offset: Any = None, return_std: bool = False) -> Any:
+    def predict_proba(self, X: Any, *, offset: Any = None, return_std: bool = False, unseen: str = "raise") -> Any:
         """Return the probability of each class.
 
         Parameters
@@ -150,6 +153,9 @@ class GLMClassifier(ClassifierMixin, GLMBase):
             Covariates, as for ``fit``.
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
+        unseen : {"raise", "nan", "reference"}, default="raise"
+            What becomes of rows with a level, or a combination of levels, that fit had no rows of: an error, NaN, or
+            the prediction of the reference level.
         return_std : bool, default=False
             Whether to return the probabilities' standard errors too, by the delta method.
 
@@ -171,12 +177,14 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         >>> glm.predict_proba([[0.0, 0.0]]).sum(axis=1)
         array([1.])
         """
-        probability = self._predict(X, offset, "proba")
+        probability = self._predict(X, offset, "proba", unseen=unseen)
         if not return_std:
             return probability
-        return probability, self._predict(X, offset, "proba_std", covariance=self.covariance_)
+        return probability, self._predict(X, offset, "proba_std", covariance=self.covariance_, unseen=unseen)
 
-    def predict_interval(self, X: Any, level: float = 0.95, *, offset: Any = None, label: Any = None) -> Any:
+    def predict_interval(
+        self, X: Any, level: float = 0.95, *, offset: Any = None, label: Any = None, unseen: str = "raise"
+    ) -> Any:
         """Return a confidence interval of the probability of a class, for each row.
 
         By the normal law of the linear predictor, taken through the inverse link; of more than two classes, by that
@@ -190,6 +198,9 @@ class GLMClassifier(ClassifierMixin, GLMBase):
             Its level.
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
+        unseen : {"raise", "nan", "reference"}, default="raise"
+            What becomes of rows with a level, or a combination of levels, that fit had no rows of: an error, NaN, or
+            the prediction of the reference level.
         label : object, optional
             One of ``classes_``; by default the second of two.  Required of more than two.
 
@@ -219,13 +230,13 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         if label is None:
             if len(self.classes_) > 2:
                 raise ValueError(f"label is missing: of more than two classes say whose probability, one of {shown}.")
-            return self._interval(X, level, offset)
+            return self._interval(X, level, offset, unseen=unseen)
         (codes,) = np.nonzero(self.classes_ == label)
         if not len(codes):
             raise ValueError(f"label={label!r} is none of the classes {shown}.")
-        return self._interval(X, level, offset, label=int(codes[0]))
+        return self._interval(X, level, offset, label=int(codes[0]), unseen=unseen)
 
-    def predict(self, X: Any, *, offset: Any = None) -> Any:
+    def predict(self, X: Any, *, offset: Any = None, unseen: str = "raise") -> Any:
         """Return the likelier label of each row.
 
         Parameters
@@ -234,6 +245,9 @@ class GLMClassifier(ClassifierMixin, GLMBase):
             Covariates, as for ``fit``.
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
+        unseen : {"raise", "reference"}, default="raise"
+            What becomes of rows with a level, or a combination of levels, that fit had no rows of: an error, or the
+            prediction of the reference level.
 
         Returns
         -------
@@ -249,7 +263,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         >>> glm.predict([[-3.0, 3.0], [3.0, -9.0]])
         array([0., 1.])
         """
-        return self._predict(X, offset, "label")
+        return self._predict(X, offset, "label", unseen=unseen)
 
     def score(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> float:
         """Return the share of labels predicted right.  One pass.

@@ -61,7 +61,7 @@ class Diagnostics:
         ).value
         return finish(problem.model, sums, rank, estimate.dispersion)
 
-    def predict_interval(self, X: Any, level: float = 0.95, *, offset: Any = None) -> Any:
+    def predict_interval(self, X: Any, level: float = 0.95, *, offset: Any = None, unseen: str = "raise") -> Any:
         """Return a confidence interval of each row's mean.
 
         The interval of x'β by the distribution that ``coef_table`` uses, taken through the inverse link, so that it
@@ -75,6 +75,9 @@ class Diagnostics:
             Its level.
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
+        unseen : {"raise", "nan", "reference"}, default="raise"
+            What becomes of rows with a level, or a combination of levels, that fit had no rows of: an error, NaN, or
+            the prediction of the reference level.
 
         Returns
         -------
@@ -97,7 +100,7 @@ class Diagnostics:
         >>> interval.shape, bool((interval[:, 0] < interval[:, 1]).all())
         ((2, 2), True)
         """
-        return self._interval(X, level, offset)
+        return self._interval(X, level, offset, unseen=unseen)
 
     def _interval(self, X: Any, level: float, offset: Any, **known: Any) -> Any:
         check_is_fitted(self)

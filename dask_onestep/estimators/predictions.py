@@ -22,6 +22,9 @@ class Predicting(Reading):
     def _predict(self, X: Any, offset: Any, kind: str, **known: Any) -> Any:
         """Return predictions: lazy for Dask input, NumPy otherwise."""
         check_is_fitted(self)
+        allowed = ("raise", "reference") if kind == "label" else ("raise", "nan", "reference")
+        if known.get("unseen", "raise") not in allowed:
+            raise ValueError(f"Unknown unseen={known['unseen']!r}; must be one of {', '.join(map(repr, allowed))}.")
         self._require(offset=offset)
         data = self._data(X, {"y": None, "weights": None, "offset": offset, "groups": None}, response=False)
         classes = getattr(self, "classes_", None)

@@ -164,7 +164,7 @@ class GLMRegressor(RegressorMixin, GLMBase):
         model, estimate = yield from super()._plan(problem, method, inputs)
         return model, replace(estimate, warnings=(*estimate.warnings, *said))
 
-    def predict(self, X: Any, *, offset: Any = None, return_std: bool = False) -> Any:
+    def predict(self, X: Any, *, offset: Any = None, return_std: bool = False, unseen: str = "raise") -> Any:
         """Return the mean of each row.
 
         Parameters
@@ -175,6 +175,9 @@ class GLMRegressor(RegressorMixin, GLMBase):
             Required if fit had one.
         return_std : bool, default=False
             Whether to return the means' standard errors too, by the delta method.
+        unseen : {"raise", "nan", "reference"}, default="raise"
+            What becomes of rows with a level, or a combination of levels, that fit had no rows of: an error, NaN, or
+            the prediction of the reference level.
 
         Returns
         -------
@@ -194,8 +197,8 @@ class GLMRegressor(RegressorMixin, GLMBase):
         True
         """
         if not return_std:
-            return self._predict(X, offset, "mean")
-        both = self._predict(X, offset, "mean_std", covariance=self.covariance_)
+            return self._predict(X, offset, "mean", unseen=unseen)
+        both = self._predict(X, offset, "mean_std", covariance=self.covariance_, unseen=unseen)
         return (both["mean"], both["std"]) if hasattr(both, "columns") else (both[:, 0], both[:, 1])
 
     def score(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> float:

@@ -38,6 +38,8 @@ class Prediction:
         Of the normal distribution or Student's t, for "interval".
     label : int
         Code of the class whose probability "interval" is of.
+    unseen : {"raise", "nan", "reference"}
+        What becomes of rows with a level, or a combination of levels, that fit had no rows of.
     """
 
     coef: np.ndarray
@@ -46,6 +48,7 @@ class Prediction:
     covariance: np.ndarray | None = None
     quantile: float = float("nan")
     label: int = 1
+    unseen: str = "raise"
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class FitRecord:
             sums=sums,
             pilot=None,
         )
-        return cls(model, kept, inputs, method, cov_type, estimate.pilot)
+        return cls(_with_absent(model, sums), kept, inputs, method, cov_type, estimate.pilot)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -204,3 +204,12 @@ def _locked(array: np.ndarray) -> np.ndarray:
     view = np.asarray(array).view()
     view.setflags(write=False)
     return view
+
+
+def _with_absent(model: Model, sums: Moments | None) -> Model:
+    """Return the model, its design told which columns have no information: no row of the fit had a number in them."""
+    if model.design is None or sums is None or model.fixed:
+        return model
+    empty = dict(zip(model.names, np.diag(sums.information) == 0, strict=True))
+    columns = [all(empty[name] for name in model.by_regressor[column]) for column in model.columns]
+    return replace(model, design=replace(model.design, absent=tuple(np.flatnonzero(columns).tolist())))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ def design_record(design: Design) -> dict[str, Any] | None:
         "levels": [values for _, values in levels],
         "factors": [factor.name for factor, _ in levels],
         "names": list(design.names),
+        "absent": list(design.absent),
         "state": None if design.spec is None else encode_state(dict(design.spec.transform_state)),
     }
 
@@ -85,7 +87,10 @@ def read_design(record: Mapping[str, Any]) -> Design:
     design = assemble(terms, levels, spec)
     if design.names != tuple(record["names"]):
         raise ValueError(f"formula={terms.formula!r} does not give the columns {record['names']}.")
-    return design
+    absent = tuple(record["absent"])
+    if any(column >= len(design.names) for column in absent):
+        raise ValueError(f"absent={list(absent)} has numbers that are none of {len(design.names)} columns")
+    return replace(design, absent=absent)
 
 
 def _check_width(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], width: int) -> None:

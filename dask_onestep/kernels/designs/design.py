@@ -14,7 +14,7 @@ from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating,
 from dask_onestep.kernels.designs.parts import PARTS
 from dask_onestep.kernels.designs.products import Product, are_coded, coded_columns, write_products
 from dask_onestep.kernels.designs.specification import columns_specified, specified_columns, without_terms
-from dask_onestep.kernels.designs.split_matrix import SplitMatrix
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix, finite_rows
 from dask_onestep.kernels.designs.table import (
     complete_cases,
     known_codes,
@@ -47,6 +47,10 @@ class Design:
         their columns.
     rest : ModelSpec or None
         formulaic's specification of the other terms, which it evaluates; None if there are none.
+    absent : tuple of int
+        Which columns no row of the fit had a number in: of levels, and combinations of levels, without rows.
+    unseen : {"raise", "reference"}
+        Whether a level that fit did not see is a finding, or has a 1 in none of its factor's columns.
     """
 
     terms: Terms
@@ -55,6 +59,8 @@ class Design:
     spec: Any = None
     products: tuple[Product, ...] = ()
     rest: Any = None
+    absent: tuple[int, ...] = ()
+    unseen: str = "raise"
 
     @property
     def row_bytes(self) -> int:
@@ -174,6 +180,35 @@ class Design:
                 out[start : start + _SLICE_ROWS, others] = found
         return out
 
+    def unknown_rows(self, frame: pd.DataFrame) -> np.ndarray:
+        """Return which rows have a level that fit did not see, or a missing one, of shape (m,)."""
+        unknown = np.zeros(len(frame), dtype=bool)
+        for codes in self.codes(frame).values():
+            unknown |= codes < 0
+        return unknown
+
+    def absent_rows(self, matrix: np.ndarray | SplitMatrix) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Return which rows have a number in columns that were 0 on all rows of the fit, and these columns' names.
+
+        Parameters
+        ----------
+        matrix : ndarray or SplitMatrix of shape (m, p)
+            The matrix of some rows; rows of NaN are not among them.
+
+        Returns
+        -------
+        rows : ndarray of shape (m,) of bool
+            True for such a row.
+        names : tuple of str
+            The columns that these rows have.
+        """
+        if not self.absent:
+            return np.zeros(len(matrix), dtype=bool), ()
+        part = matrix[:, list(self.absent)]
+        filled = (part.toarray() if isinstance(part, SplitMatrix) else part) != 0
+        filled &= finite_rows(matrix)[:, np.newaxis]
+        return filled.any(axis=1), tuple(self.names[self.absent[at]] for at in np.flatnonzero(filled.any(axis=0)))
+
     @property
     def categorical(self) -> tuple[Factor, ...]:
         """The factors that have levels."""
@@ -224,8 +259,12 @@ class Design:
 
     def _unseen(self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray], number: int) -> Findings | None:
         found: list[tuple[str, int, str]] = []
+        names = {factor.name for factor, _ in self.levels}
+        if self.unseen == "reference":  # of other codings than treatment there is none
+            terms = () if self.rest is None else self.rest.formula
+            names &= {factor.expr for term in terms for factor in term.factors}
         for factor, known in self.levels:
-            if codes[factor].min(initial=0) == 0:
+            if factor.name not in names or codes[factor].min(initial=0) == 0:
                 continue
             strange = codes[factor] < 0
             (example,) = factor.values(frame)[strange].iloc[:1].tolist()

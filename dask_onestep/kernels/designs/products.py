@@ -47,11 +47,15 @@ class Coding:
         return max(len(self.levels) - (self.reference is not None), 0)
 
     def places(self) -> np.ndarray:
-        """Return which of its columns is 1 at each level, of shape (K,) of int32; its width at the reference."""
-        places = np.arange(len(self.levels), dtype=np.int32)
+        """Return which of its columns is 1 at each level, of shape (K + 1,) of int32; its width where none is.
+
+        None is at the reference, and at a level that fit did not see, whose code is −1: the last.
+        """
+        places = np.arange(len(self.levels) + 1, dtype=np.int32)
         if self.reference is not None:
             places -= places > self.reference
             places[self.reference] = self.width
+        places[-1] = self.width
         return places
 
 
@@ -112,9 +116,9 @@ class Product:
             From 0 to its width − 1, and its width where a factor is at its reference.
         """
         first, *others = self.factors
-        codes, width = first.places().take(levels[first.factor]), np.int32(first.width)
+        codes, width = first.places().take(levels[first.factor], mode="wrap"), np.int32(first.width)
         for coding in others:
-            own = coding.places().take(levels[coding.factor])
+            own = coding.places().take(levels[coding.factor], mode="wrap")
             outside = (codes == width) | (own == coding.width)
             codes = np.where(outside, width * np.int32(coding.width), codes + width * own)
             width *= np.int32(coding.width)

@@ -58,18 +58,39 @@ class Predictor:
             If the block has values that cannot be used, and missing values are not to be passed on.
         """
         # A family is asked only about y, and there is none here.
-        block, model = Block(x, np.zeros(x.shape[0]), offset=offset), _as_predicted(self.model, self.asked.kind)
-        pieces = block.pieces(self.model)
-        return np.concatenate([model.likelihood.predict(_checked(each, model), model, self.asked) for each in pieces])
+        block, model = Block(x, np.zeros(x.shape[0]), offset=offset), _as_predicted(self.model, self.asked)
+        return np.concatenate([self._of(piece, model) for piece in block.pieces(self.model)])
+
+    def _of(self, block: Block, model: Model) -> np.ndarray:
+        rows, design, unseen = _checked(block, model), model.design, self.asked.unseen
+        predicted = model.likelihood.predict(rows, model, self.asked)
+        if design is None or unseen == "reference":
+            return predicted
+        beyond, names = design.absent_rows(rows.x)
+        if unseen == "nan":
+            predicted[beyond | design.unknown_rows(block.x)] = np.nan
+        elif names:
+            what = f"fit had no rows of {', '.join(names)}, whose coefficients are not known"
+            Findings(((what, int(beyond.sum()), _UNSEEN),), ()).raise_error()
+        return predicted
 
 
-def _as_predicted(model: Model, kind: str) -> Model:
+def _as_predicted(model: Model, asked: Prediction) -> Model:
     """Return the model as predictions see it: y is not looked at, and no row is dropped.
 
     With missing="drop" a gap gives NaN; a label cannot be NaN, so there it is an error.
     """
-    keeps = model.missing == "drop" and kind != "label"
-    return replace(model, classify=True, missing="keep" if keeps else "raise", fixed=())
+    keeps = model.missing == "drop" and asked.kind != "label"
+    design = model.design
+    if design is not None and asked.unseen != "raise":
+        design = replace(design, unseen="reference")
+    return replace(model, classify=True, missing="keep" if keeps else "raise", fixed=(), design=design)
+
+
+_UNSEEN = (
+    "Leave such rows out, or pass unseen='nan' to get NaN for them, or unseen='reference' to predict them as the "
+    "reference level."
+)
 
 
 _LEAVE_OUT = "Leave such rows out, as by X.dropna(), or mend them first."

@@ -1,0 +1,112 @@
+"""Rows with levels, or combinations of levels, that fit had no rows of: an error, NaN, or the reference level."""
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+
+from dask_onestep import GLMClassifier, GLMRegressor
+from dask_onestep.exceptions import AliasingWarning
+from dask_onestep.storage.models import read_model, write_model
+
+N = 400
+RNG = np.random.default_rng(8)
+X = RNG.normal(size=N)
+G = np.array(["a", "b", "c"], dtype=object)[np.arange(N) % 3]
+H = np.array(["p", "q"], dtype=object)[np.arange(N) // 3 % 2]
+Y = 1.0 + X + 2.0 * (G == "b") + 3.0 * (H == "q") + RNG.normal(size=N)
+
+
+def table():
+    return pd.DataFrame({"y": Y, "x": X, "g": pd.Categorical(G, categories=["a", "b", "c", "never"]), "h": H})
+
+
+def in_form(glm, tmp_path, form):
+    if form == "fitted":
+        return glm
+    write_model(glm, str(tmp_path / "model.json"))
+    return read_model(str(tmp_path / "model.json"))
+
+
+@pytest.mark.parametrize("form", ["fitted", "JSON"])
+@pytest.mark.parametrize("formula", ["y ~ x + g", "y ~ 0 + g", "y ~ x:g"])
+def test_a_declared_level_without_rows_at_fit_is_not_predicted(formula, form, tmp_path):
+    with pytest.warns(AliasingWarning):
+        glm = GLMRegressor(formula=formula).fit(dd.from_pandas(table(), npartitions=3))
+    glm = in_form(glm, tmp_path, form)
+    later = (
+        table()
+        .iloc[:6]
+        .assign(g=pd.Categorical(["a", "never", "b", "never", "c", "a"], categories=["a", "b", "c", "never"]))
+    )
+    with pytest.raises(ValueError, match=r"fit had no rows of (x:)?g\[(T\.)?never\].*\(2 rows\)"):
+        glm.predict(later)
+    with pytest.raises(ValueError, match="fit had no rows"):
+        glm.predict_interval(later)
+    means = glm.predict(later, unseen="nan")
+    assert np.isnan(means).nonzero()[0].tolist() == [1, 3]
+    assert np.isnan(glm.predict_interval(later, unseen="nan")).any(axis=1).nonzero()[0].tolist() == [1, 3]
+    known = later.iloc[[0, 2, 4, 5]]
+    np.testing.assert_allclose(means[[0, 2, 4, 5]], glm.predict(known))
+
+
+def test_a_combination_without_rows_at_fit_is_not_predicted():
+    frame = table().astype({"g": object})
+    absent = (frame["g"] == "c") & (frame["h"] == "q")
+    with pytest.warns(AliasingWarning):
+        glm = GLMRegressor(formula="y ~ g*h").fit(frame[~absent])
+    with pytest.raises(ValueError, match=rf"fit had no rows of g\[T.c\]:h\[T.q\].* \({absent.sum()} rows\)"):
+        glm.predict(frame)
+    np.testing.assert_array_equal(np.isnan(glm.predict(frame, unseen="nan")), absent)
+    additive = glm.predict(frame, unseen="reference")[absent]
+    coef = glm.coef_table()["coef"]
+    np.testing.assert_allclose(additive, coef["intercept"] + coef["g[T.c]"] + coef["h[T.q]"])
+
+
+def test_levels_of_weight_zero_are_levels_without_rows():
+    frame = table().astype({"g": object})
+    weights = (frame["g"] != "c").astype(float)
+    with pytest.warns(AliasingWarning):
+        glm = GLMRegressor(formula="y ~ x + g").fit(frame.assign(g=pd.Categorical(G)), sample_weight=weights)
+    with pytest.raises(ValueError, match=r"fit had no rows of g\[T.c\]"):
+        glm.predict(frame.assign(g=pd.Categorical(G)))
+
+
+@pytest.mark.parametrize("levels", [["a", "b"], [f"L{i:02d}" for i in range(30)]])
+def test_undeclared_levels_are_nan_or_the_reference_on_request(levels):
+    codes = np.arange(N) % len(levels)
+    frame = pd.DataFrame(
+        {"y": (X + RNG.logistic(size=N) > 0).astype(int), "x": X, "g": np.array(levels, dtype=object)[codes]}
+    )
+    glm = GLMClassifier(formula="y ~ x + g").fit(dd.from_pandas(frame, npartitions=4))
+    later = frame.iloc[:5].copy()
+    later.loc[[1, 4], "g"] = "new"
+    with pytest.raises(ValueError, match="a level that fit did not see, 'new'"):
+        glm.predict_proba(later)
+    as_reference = later.assign(g=later["g"].replace("new", glm.record_.model.design.levels[0][1][0]))
+    for predict in (glm.predict_proba, glm.decision_function, glm.predict_interval):
+        wanted = np.array(predict(as_reference))
+        np.testing.assert_array_equal(predict(later, unseen="reference"), wanted)
+        wanted[[1, 4]] = np.nan
+        np.testing.assert_array_equal(predict(later, unseen="nan"), wanted)
+    np.testing.assert_array_equal(glm.predict(later, unseen="reference"), glm.predict(as_reference))
+    with pytest.raises(ValueError, match="Unknown unseen='nan'; must be one of 'raise', 'reference'"):
+        glm.predict(later, unseen="nan")
+    with pytest.raises(ValueError, match="Unknown unseen='drop'"):
+        glm.predict_proba(later, unseen="drop")
+
+
+def test_other_codings_have_no_reference():
+    frame = table().astype({"g": object})
+    glm = GLMRegressor(formula="y ~ C(g, contr.sum)").fit(frame)
+    for unseen in ("raise", "reference", "nan"):
+        with pytest.raises(ValueError, match="a level that fit did not see, 'new'"):
+            glm.predict(frame.assign(g="new"), unseen=unseen)
+
+
+def test_missing_values_are_no_levels_without_rows():
+    with pytest.warns(AliasingWarning):
+        glm = GLMRegressor(formula="y ~ x + g", missing="drop").fit(table())
+    later = table().iloc[:4].copy()
+    later.loc[1, "x"], later.loc[2, "g"] = np.nan, np.nan
+    assert np.isnan(glm.predict(later)).tolist() == [False, True, True, False]
