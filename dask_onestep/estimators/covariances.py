@@ -52,8 +52,8 @@ class Covariances(Reading):
         """Return a copy of the fitted model with another covariance.
 
         No pass where the record suffices: for "nonrobust", from HC0 to HC1 and back, and for "HC0" to "HC3" where the
-        pilot rows are all rows.  Otherwise one pass at the coefficients; one more for "HC2" and "HC3" where ``fit``
-        solved by QR or the model was read from JSON, and for "CRV3" where clusters are very many.
+        pilot rows are all rows.  Otherwise one pass at the coefficients; one more for "HC2" and "HC3" where the model
+        was read from JSON, and for "CRV3" where clusters are very many.
 
         Parameters
         ----------

@@ -207,12 +207,15 @@ class DenseSlice(Slice):
         """
         design = self.design
         weights = weights.reshape(len(design), *(weights.shape[1:] or (1, 1)))
-        rows = []
+        # Rows are sorted by group once, which takes longer than the sums.
+        groups = _indicator(np.arange(len(codes)), codes, count)
+        sums = []
         for a, j in np.ndindex(weights.shape[1], design.shape[1]):
             for b in range(a, weights.shape[1]):
-                beside = design[:, j:] if a == b else design
-                rows.append(_indicator(weights[:, a, b] * design[:, j], codes, count) @ beside)
-        return np.hstack(rows)
+                values = (weights[:, a, b] * design[:, j])[groups.data]
+                own = sparse.csr_array((values, groups.indices, groups.indptr), shape=groups.shape)
+                sums.append(own @ (design[:, j:] if a == b else design))
+        return np.hstack(sums)
 
     def weighted_squares(self, weights: np.ndarray) -> np.ndarray:
         """Return Σ wᵢxᵢ² of each column."""

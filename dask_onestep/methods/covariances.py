@@ -10,6 +10,7 @@ import numpy as np
 from dask_onestep.exceptions import CovarianceWarning, DegreesOfFreedomWarning
 from dask_onestep.kernels.designs.parts import Block
 from dask_onestep.kernels.likelihood.covariance import LEVERAGED, ScoreProducts, score_products
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings, Moments
 from dask_onestep.kernels.rows.block import run_kernel
 from dask_onestep.kernels.solve.linear_algebra import factorize
@@ -40,23 +41,22 @@ def recovered(record: FitRecord, cov_type: str) -> Estimate | None:
     Estimate or None
         The sums suffice for "nonrobust", HC0 and HC1 for each other, and the rows where the pilot is all of them.
     """
-    estimate, model, pilot = record.estimate, record.model, record.pilot
+    estimate, pilot = record.estimate, record.pilot
     if cov_type == record.cov_type:
         return estimate
     if {cov_type, record.cov_type} == {"HC0", "HC1"}:
         d = record.rank + round(0.0 if record.sums is None else record.sums.absorbed)
         ratio = (estimate.df_resid + d) / estimate.df_resid if estimate.df_resid > 0 else np.nan
         return replace(estimate, covariance=estimate.covariance * (ratio if cov_type == "HC1" else 1.0 / ratio))
-    if record.sums is None or estimate.basis is not None:
+    model, coef, sums = _as_solved(record)
+    if sums is None:
         return None
     if cov_type == "nonrobust":
-        return _concluded(record, cov_type, record.sums)
+        return _concluded(record, cov_type, sums)
     if pilot is None or not pilot.has_rows or len(pilot.keys) != record.n_samples:
         return None
-    x = pilot.x if pilot.raw is None else pilot.raw
-    block = Block(x, pilot.y, pilot.weights, pilot.offset)
-    bread = np.nan_to_num(factorize(record.sums.information, intercept=model.has_intercept).inverse())
-    arguments = np.nan_to_num(record.coef), cov_type, bread
+    block = Block(pilot.x if pilot.raw is None else pilot.raw, pilot.y, pilot.weights, pilot.offset)
+    arguments = coef, cov_type, _bread(model, sums)
     products = run_kernel(block, score_products, model, estimate.classes, arguments)
     return None if isinstance(products, Findings) else _concluded(record, cov_type, products)
 
@@ -64,7 +64,7 @@ def recovered(record: FitRecord, cov_type: str) -> Estimate | None:
 def with_covariance(problem: Problem, record: FitRecord) -> Plan:
     """Return the plan of a fit's estimate with the covariance that a problem asks for: one pass.
 
-    One more for the leverages of "HC2" and "HC3" where the record has no information of the columns used, and where
+    One more for the leverages of "HC2" and "HC3" where the record has no information matrix, and for "CRV3" where
     clusters are very many.
 
     Parameters
@@ -79,44 +79,46 @@ def with_covariance(problem: Problem, record: FitRecord) -> Plan:
     Plan
         It returns an `Estimate`.
     """
-    model, basis, sums = problem.model, record.estimate.basis, record.sums
-    coef = np.nan_to_num(record.coef)
-    if basis is not None:
-        problem = replace(problem, model=replace(model, basis=basis))
-        coef, sums = basis.orthogonal(coef), None
+    model, coef, sums = _as_solved(record)
+    problem = replace(problem, model=model)
     if problem.cov_type == "nonrobust":
-        return _concluded(record, "nonrobust", (yield Look((yield from problem.moments(coef)))), problem)
+        return _concluded(record, "nonrobust", (yield Look((yield from problem.moments(coef)))), read=True)
     bread = None
     if problem.cov_type in LEVERAGED:
         if sums is None:
             sums = yield Look((yield from problem.moments(coef)))
-        bread = np.nan_to_num(factorize(sums.information, intercept=problem.model.has_intercept).inverse())
+        bread = _bread(model, sums)
     products = yield Look((yield from problem.score_products(coef, bread)))
-    return _concluded(record, problem.cov_type, products, problem)
+    return _concluded(record, problem.cov_type, products, read=True)
 
 
-def _concluded(
-    record: FitRecord, cov_type: str, at: Moments | ScoreProducts, problem: Problem | None = None
-) -> Estimate:
-    """Return the estimate with what follows from sums at its coefficients, without warnings of its own covariance."""
-    estimate = record.estimate
-    model = record.model if problem is None else problem.model
-    coef = np.zeros(len(model.names))
+def _as_solved(record: FitRecord) -> tuple[Model, np.ndarray, Moments | None]:
+    """Return model, coefficients and sums of the columns that were solved for: the design's, or those of a QR."""
+    estimate, coef = record.estimate, np.nan_to_num(record.coef)
+    if estimate.basis is None:
+        return record.model, coef, record.sums
+    return replace(record.model, basis=estimate.basis), estimate.basis.orthogonal(coef), estimate.basis_sums
+
+
+def _bread(model: Model, sums: Moments) -> np.ndarray:
+    return np.nan_to_num(factorize(sums.information, intercept=model.has_intercept).inverse())
+
+
+def _concluded(record: FitRecord, cov_type: str, at: Moments | ScoreProducts, *, read: bool = False) -> Estimate:
+    """Return the estimate with what follows from sums at its coefficients, without warnings of its own covariance.
+
+    Where all rows were `read` there, the sums are kept.
+    """
+    estimate, (model, coef, _) = record.estimate, _as_solved(record)
     fields: dict[str, Any] = conclude(model, cov_type, coef, at, n_samples=estimate.n_samples)
     said = tuple(each for each in fields.pop("warnings") if issubclass(each[0], _OF_COVARIANCES))
+    sums = at.moments if isinstance(at, ScoreProducts) else at
+    fields["decrement"] = factorize(sums.information, intercept=model.has_intercept).decrement(sums.score)
     found = Estimate(**fields)
     if estimate.basis is not None:
         found = found.of_columns(estimate.basis)
     kept = tuple(each for each in estimate.warnings if not issubclass(each[0], _OF_COVARIANCES))
-    changed: dict[str, Any] = {
-        name: getattr(found, name) for name in ("covariance", "dispersion", "df_resid", "n_clusters", "clusters")
-    }
-    if problem is not None:  # all rows were read at the coefficients
-        changed |= {name: getattr(found, name) for name in ("sums", "loglik")}
-        changed |= {"sums_estimated": False, "loglik_estimated": False, "decrement": _decrement(problem, at)}
-    return replace(estimate, **changed, warnings=(*kept, *said))
-
-
-def _decrement(problem: Problem, at: Moments | ScoreProducts) -> float:
-    sums = at.moments if isinstance(at, ScoreProducts) else at
-    return factorize(sums.information, intercept=problem.model.has_intercept).decrement(sums.score)
+    names = ["covariance", "dispersion", "df_resid", "n_clusters", "clusters"]
+    if read:
+        names += ["sums", "basis_sums", "sums_estimated", "loglik", "loglik_estimated", "decrement"]
+    return replace(estimate, **{name: getattr(found, name) for name in names}, warnings=(*kept, *said))

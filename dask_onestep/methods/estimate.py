@@ -74,6 +74,8 @@ class Estimate:
         Scores and informations of each cluster, of "CRV3" with one grouping, within a bound of memory.
     basis : Basis or None
         The columns that a QR made orthogonal, of a fit that solved by them.
+    basis_sums : Moments or None
+        `sums` of these columns, which keep their digits.
     pilot : PilotRecord or None
         The pilot rows with their keys.  An estimator keeps them in its ``record_``, and here None.
 
@@ -113,6 +115,7 @@ class Estimate:
     n_clusters: tuple[int, ...] = ()
     clusters: Clusters | None = field(default=None, repr=False)
     basis: Basis | None = field(default=None, repr=False)
+    basis_sums: Moments | None = field(default=None, repr=False)
     pilot: PilotRecord | None = field(default=None, repr=False)
 
     @property
@@ -140,4 +143,4 @@ class Estimate:
         changed |= {name: basis.covariance(getattr(self, name)) for name in self._covariances}
         changed["sums"] = None if self.sums is None else basis.moments(self.sums)
         changed["clusters"] = None  # of columns that are not the design's
-        return replace(self, **changed, solver="qr", condition=basis.condition, basis=basis)
+        return replace(self, **changed, solver="qr", condition=basis.condition, basis=basis, basis_sums=self.sums)
