@@ -5,6 +5,7 @@ from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
+import dask.dataframe as dd
 import fsspec
 import numpy as np
 import pandas as pd
@@ -397,3 +398,18 @@ def test_files_of_other_file_systems(threads):
         same(glm, GLMRegressor("poisson", formula=FORMULA, method=EXACT).fit(table()))
     finally:
         memory.rm("/trips", recursive=True)
+
+
+def test_the_columns_of_a_model_are_all_that_dask_dataframe_reads(tmp_path, synchronous):
+    folder, read = write(table(), tmp_path / "t"), []
+    frame = dd.from_map(_read_noting, sorted(folder.glob("*")), notes=read, meta=table().iloc[:0])
+    GLMRegressor("poisson", formula="y ~ x").fit(frame)
+    assert {tuple(sorted(columns)) for columns in read} == {("x", "y")}
+    read.clear()
+    GLMRegressor("poisson").fit(frame[["x", "month", "y"]], "y", sample_weight=frame["w"])
+    assert {tuple(sorted(columns)) for columns in read} == {("month", "w", "x", "y")}
+
+
+def _read_noting(path, notes, columns=None):
+    notes.append(columns)
+    return pd.read_parquet(path, columns=columns)
