@@ -13,6 +13,7 @@ from dask.typing import Key
 
 from dask_onestep.graph.cluster import is_future
 from dask_onestep.graph.fusion import is_task
+from dask_onestep.kernels.records import OWN_NUMBERS, Numbering
 
 __all__ = ["FAN_IN", "Blocks"]
 
@@ -51,6 +52,8 @@ class Blocks:
         Whether tasks load them, in every pass anew; not so data in memory.
     first_number : int
         The number of the first of these blocks among all of the data.
+    numbering : Numbering
+        What the blocks are called in errors.
 
     Examples
     --------
@@ -72,6 +75,7 @@ class Blocks:
     weighted: bool = False
     reloaded: bool = False
     first_number: int = 0
+    numbering: Numbering = OWN_NUMBERS
 
     def __len__(self) -> int:
         return len(self.keys)

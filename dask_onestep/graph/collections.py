@@ -19,6 +19,7 @@ from dask_onestep.graph.blocks import Blocks
 from dask_onestep.graph.cluster import future_of, is_future
 from dask_onestep.kernels.designs.parts import PARTS, Block
 from dask_onestep.kernels.designs.table import unmasked
+from dask_onestep.kernels.records import Numbering
 
 __all__ = ["gather"]
 
@@ -72,7 +73,15 @@ def gather(
     owned, shared = _split_by_owner(graph, keys)
     reloaded = any(isinstance(node, Task) and not node.dependencies for node in graph.values())
     token = tokenize(keys)
-    return Blocks(keys, owned, shared, lengths, row_bytes, annotations, token, weights is not None, reloaded)
+    numbering = Numbering() if isinstance(x, da.Array) else _numbering(x.npartitions, len(keys))
+    return Blocks(
+        keys, owned, shared, lengths, row_bytes, annotations, token, weights is not None, reloaded, numbering=numbering
+    )
+
+
+def _numbering(partitions: int, blocks: int) -> Numbering:
+    """Return what blocks are called: Dask reads several small partitions of files as one."""
+    return Numbering() if partitions <= blocks else Numbering(blocks, partitions)
 
 
 def _gather_arrays(names: tuple[str, ...], parts: list[da.Array]) -> da.Array:

@@ -17,7 +17,7 @@ from dask_onestep.graph.cluster import span
 from dask_onestep.graph.fusion import fuse, is_task, naming_block
 from dask_onestep.graph.lazy import delayed, reference
 from dask_onestep.kernels.designs.parts import PARTS, Block
-from dask_onestep.kernels.records import Findings, Read, RowCheck, add_all
+from dask_onestep.kernels.records import Findings, Numbering, Read, RowCheck, add_all
 from dask_onestep.kernels.rows.block import Joint, read_block
 
 __all__ = ["tree_sum"]
@@ -98,7 +98,7 @@ def tree_sum(
             own, _run_block, TaskRef(key), TaskRef(plan), reference(classes), refs, number, start, blocks.reloaded
         )
         members = (node.substitute(renamed) for node in blocks.owned[at]) if renamed else blocks.owned[at]
-        runs.append(naming_block(fuse(*members, run), f"In block {number} of the pass {name!r}."))
+        runs.append(naming_block(fuse(*members, run), f"In {blocks.numbering.name((number,))} of the pass {name!r}."))
     fan_in = FAN_IN if record_bytes <= _LARGE_RECORD else 2
     grouped = blocks.small and fan_in == FAN_IN
     leaves = _group(runs, f"{name}-group-{token}") if grouped else runs
@@ -113,7 +113,9 @@ def tree_sum(
         level, depth = partials, depth + 1
     ends = () if expected is None and not checked else (expected, checked)
     root = f"{name}-aggregate-{tokenize(token, *ends) if ends else token}"
-    tasks[root] = Task(root, _finish, name, reference(expected), checked, *(TaskRef(key) for key in level))
+    tasks[root] = Task(
+        root, _finish, name, reference(expected), checked, blocks.numbering, *(TaskRef(key) for key in level)
+    )
     # The blocks need not wait for what their sum is compared with.
     lazy += [expected] if isinstance(expected, Delayed) else []
     # A span within the data's own, if they were loaded in one.
@@ -173,10 +175,10 @@ def _add_all(*records: Any) -> Any:
     return add_all(records)
 
 
-def _finish(name: str, expected: RowCheck | None, checked: bool, *reads: Read) -> Any:
+def _finish(name: str, expected: RowCheck | None, checked: bool, numbering: Numbering, *reads: Read) -> Any:
     total = add_all(reads)
     if isinstance(total.record, Findings):
-        total.record.raise_error()
+        total.record.raise_error(numbering)
     if expected is not None and total.check is not None:
         total.check.compare(expected, name)
     return total if checked else total.record

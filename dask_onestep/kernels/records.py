@@ -10,12 +10,14 @@ from typing import Any, Self
 import numpy as np
 
 __all__ = [
+    "OWN_NUMBERS",
     "Dropped",
     "Failure",
     "Findings",
     "Joined",
     "LogLikelihoods",
     "Moments",
+    "Numbering",
     "Read",
     "Record",
     "RowCheck",
@@ -136,6 +138,35 @@ class LogLikelihoods(Sums):
 
 
 @dataclass(frozen=True, slots=True)
+class Numbering:
+    """What blocks are called: by their own numbers, or by those of a user's partitions, of which each is several.
+
+    Attributes
+    ----------
+    blocks, partitions : int
+        How many there are; 0 where blocks have their own numbers.
+    """
+
+    blocks: int = 0
+    partitions: int = 0
+
+    def name(self, blocks: Sequence[int], more: bool = False) -> str:
+        """Return the blocks of a finding in words, such as "block 3" or "partitions 6 to 8"."""
+        several = len(blocks) > 1 or more
+        rest = ", …" if more else ""
+        if not self.blocks:
+            return f"block{'s' if several else ''} {', '.join(map(str, blocks))}{rest}"
+        # As Dask shares partitions out when it makes fewer of them.
+        first_of = [at * self.partitions // self.blocks for at in range(self.blocks + 1)]
+        ends = [(first_of[at], first_of[at + 1] - 1) for at in blocks]
+        names = [f"{first}" if first == last else f"{first} to {last}" for first, last in ends]
+        return f"partition{'s' if several or ' ' in names[0] else ''} {', '.join(names)}{rest}"
+
+
+OWN_NUMBERS = Numbering()
+
+
+@dataclass(frozen=True, slots=True)
 class Findings:
     """What is wrong with the data, in place of a block's sums.
 
@@ -167,7 +198,7 @@ class Findings:
         counts = tuple((what, count, cure) for (_, cure), (what, count) in merged.items())
         return Findings(counts, blocks[:5], self.more or other.more or len(blocks) > 5)
 
-    def raise_error(self) -> None:
+    def raise_error(self, numbering: Numbering = OWN_NUMBERS) -> None:
         """Raise a `ValueError` that says what is wrong, where, and the cure.
 
         Raises
@@ -175,17 +206,16 @@ class Findings:
         ValueError
             Always.
         """
-        raise ValueError(self.text())
+        raise ValueError(self.text(numbering))
 
-    def text(self) -> str:
+    def text(self, numbering: Numbering = OWN_NUMBERS) -> str:
         """Return what is wrong, where, and the cure."""
         lines = [
             f"{what} ({count} row{'s' if count != 1 else ''})" if count else what for what, count, _ in self.counts
         ]
         cures = dict.fromkeys(cure for _, _, cure in self.counts if cure)
-        several = len(self.blocks) > 1 or self.more
-        where = f"In block{'s' if several else ''} {', '.join(map(str, self.blocks))}{', …' if self.more else ''}."
-        return " ".join([f"{'; '.join(lines)}.", *([where] if self.blocks else []), *cures])
+        where = f"In {numbering.name(self.blocks, self.more)}." if self.blocks else ""
+        return " ".join([f"{'; '.join(lines)}.", *([where] if where else []), *cures])
 
 
 class Dropped(int):

@@ -24,7 +24,7 @@ from dask_onestep.graph.cluster import await_cluster
 from dask_onestep.graph.progress import persist_shown
 from dask_onestep.graph.workers import check_workers
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.records import Failure, Findings, Joined
+from dask_onestep.kernels.records import Failure, Findings, Joined, Numbering
 from dask_onestep.kernels.rows.block import Joint
 from dask_onestep.kernels.rows.rows import traits_of
 from dask_onestep.kernels.solve.threads import one_blas_thread
@@ -224,7 +224,7 @@ class Driver:
             record_bytes=sum(part.record_bytes for part in parts),
         )
         return {
-            key: apply(_part, total, number, name=part.name, guarded=part.guarded)
+            key: apply(_part, total, number, self.problem.blocks.numbering, name=part.name, guarded=part.guarded)
             for number, (key, part) in enumerate(requests.items())
         }
 
@@ -303,10 +303,10 @@ def _batches(requests: dict[str, Pass]) -> Iterator[list[str]]:
         yield batch
 
 
-def _part(total: Joined, number: int) -> Any:
+def _part(total: Joined, number: int, numbering: Numbering) -> Any:
     part = total.parts[number]
     if isinstance(part, Findings):
-        part.raise_error()
+        part.raise_error(numbering)
     if isinstance(part, Failure):
         raise part.error
     return part
