@@ -343,6 +343,7 @@ def test_a_sandwich_of_few_clusters_is_noted():
     text = " ".join(str(glm.summary()).split())
     assert "With 12 clusters the standard errors of cov_type='cluster' tend to be too small" in text
     assert "clusters:" in text
+    assert "With 12 clusters" in glm.wald_test("x").note
     assert "too small" not in str(fit("poisson", "CRV3", groups=DATA["site"]).summary())
     assert "too small" not in str(fit("poisson", "cluster", groups=np.arange(120) % 50).summary())
 
@@ -381,3 +382,14 @@ def test_of_least_squares_they_are_those_of_statsmodels(cov_type, method, quiet)
     glm = GLMRegressor(method=method, cov_type=cov_type).fit(DATA[["x", "z"]], DATA["normal"])
     np.testing.assert_allclose(glm.covariance_, plain.cov_params(), rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(glm.coef_table()["p_value"], plain.pvalues, rtol=1e-8)
+
+
+def test_what_a_cluster_identifies_shows_in_columns_far_from_orthogonal():
+    # Columns that differ by 1e-3 of their length, one of them by a treatment of a single cluster.
+    x = DATA[["x"]].assign(near=DATA["x"] + 1e-3 * DATA["z"], treated=DATA["x"] + 1e-3 * (DATA["site"] == 12))
+    with pytest.warns(CovarianceWarning, match=r"of .*treated.* without cluster 12"):
+        glm = GLMRegressor("poisson", method="mle", cov_type="CRV3", solver="cholesky").fit(
+            x, DATA["count"], groups=DATA["site"]
+        )
+    assert np.isnan(glm.coef_table().loc["treated", "std_err"])
+    assert np.isfinite(glm.coef_table().loc["intercept", "std_err"])

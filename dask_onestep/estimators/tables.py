@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -136,7 +137,8 @@ class Reporting:
         record = self.record_
         asked = parse_hypothesis(null, record.names, record.by_regressor, record.by_term, record.coef)
         refuse_beyond_rank(asked, record)
-        return wald(record.coef, record.covariance, asked.matrix, asked.value, record.df_t, asked.text)
+        result = wald(record.coef, record.covariance, asked.matrix, asked.value, record.df_t, asked.text)
+        return replace(result, note=" ".join(_few(record)))
 
     def summary(
         self, X: Any = None, y: Any = None, *, sample_weight: Any = None, offset: Any = None, level: float = 0.95

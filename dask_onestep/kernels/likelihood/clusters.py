@@ -25,6 +25,8 @@ __all__ = ["CLUSTER_BYTES", "Clusters", "groupings", "jackknife", "moves", "sign
 CLUSTER_BYTES = 64 * 2**20
 # The fraction of the information, along any direction, below which a coefficient is not identified without a cluster.
 _NOTHING = 1e-10
+# What rounding makes of a fraction 0, relative to the condition number.
+_ROUNDING = 64 * np.finfo(np.float64).eps
 # The fraction of a coefficient's variance that such a direction must have.
 _CONCERNED = 1e-6
 # Elements of the matrices that are decomposed together.
@@ -142,10 +144,11 @@ def jackknife(clusters: Clusters, factor: Factor) -> tuple[np.ndarray, dict[int,
         return -(scores + clusters.moves @ half.T) @ half, {}
     moved, lost = np.empty_like(clusters.sums), {}
     variances = np.square(half).sum(axis=0)
+    nothing = max(_NOTHING, _ROUNDING * factor.condition)
     for at, whitened in _whitened(clusters.informations, half):
         fractions, directions = np.linalg.eigh(whitened)
         left = 1.0 - fractions
-        gone = left < _NOTHING
+        gone = left < nothing
         along = np.einsum("gij,gi->gj", directions, scores[at])
         along = np.where(gone, 0.0, along / np.where(gone, 1.0, left))
         moved[at] = -np.einsum("gij,gj->gi", directions, along) @ half
