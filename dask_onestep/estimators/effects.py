@@ -314,7 +314,8 @@ class AverageEffects(Reading):
         if not effects.effects:
             raise ValueError("There is nothing to compare: the factors have one level each.")
         coef, scenarios = np.nan_to_num(record.coef), tuple(effects.scenarios)
-        query = EffectQuery(coef, scenarios, *grouping, products=sample == "random")
+        aliased = bool(np.isnan(record.coef).any())
+        query = EffectQuery(coef, scenarios, *grouping, products=sample == "random", gram=aliased)
         sums = session.value(session.total(effect_sums, query, name="effects"))
         if not sums.n:
             raise ValueError("Found array with 0 sample(s): no row has all that the model uses, and a positive weight.")
@@ -329,7 +330,6 @@ class AverageEffects(Reading):
             record.coef,
             record.covariance,
             level,
-            information=record.information,
             df=record.df_t,
             groups=classes,
             orders=orders,

@@ -285,7 +285,6 @@ def effects_table(
     covariance: np.ndarray,
     level: float,
     *,
-    information: np.ndarray | None = None,
     df: float = np.nan,
     groups: Sequence[Any] = (),
     orders: Mapping[str, Sequence[Any]] | None = None,
@@ -304,8 +303,6 @@ def effects_table(
         Covariance of β̂.  What depends on a coefficient that has an estimate and no variance has NaN.
     level : float
         Level of the intervals.
-    information : ndarray of shape (d, d), optional
-        Information at β̂, which tells of which effects aliased columns leave no estimate; such have NaN.
     df : float
         Degrees of freedom of Student's t; NaN for the normal distribution.
     groups : sequence
@@ -320,7 +317,7 @@ def effects_table(
     """
     spread = np.nan_to_num(covariance)
     unknown = np.isfinite(coef) & ~np.isfinite(np.diag(covariance))
-    aliased, scale = _null_space(np.isnan(coef), information)
+    null = np.zeros((len(coef), 0)) if sums.gram is None else _null_space(np.isnan(coef), sums.gram)
     order = _sorted_keys(sums, orders or {})
     rows, estimates, variances, nulls = [], [], [], []
     weight, squares, _ = sums.weight[order].T
@@ -334,8 +331,7 @@ def effects_table(
         jacobian = sum(slope[:, :, None] * each for slope, each in zip(slopes, jacobians, strict=True))
         variance = np.einsum("gri,ij,grj->gr", jacobian, spread, jacobian)
         variance[(jacobian[:, :, unknown] != 0).any(axis=2)] = np.nan
-        scaled = jacobian / scale
-        undetermined = np.abs(scaled @ aliased) > _ZERO * np.linalg.norm(scaled, axis=2, keepdims=True)
+        undetermined = np.abs(jacobian @ null) > _ZERO * (np.abs(jacobian) @ np.abs(null))
         estimate = np.where(undetermined.any(axis=2), np.nan, estimate)
         variance[np.isnan(estimate)] = np.nan
         if chosen.contrast == SLOPE and not jacobian.any():
@@ -357,15 +353,24 @@ def effects_table(
     return table.assign(estimate=estimate, **columns)
 
 
-def _null_space(aliased: np.ndarray, information: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return directions, a column for each, in which scaled coefficients move no prediction; and the scale."""
-    count, d = int(aliased.sum()), len(aliased)
-    if not count or information is None or information.shape != (d, d):
-        return np.empty((d, 0)), np.ones(d)
-    scale = np.sqrt(np.diag(information))
-    scale[scale == 0] = 1.0
-    _, vectors = np.linalg.eigh(information / np.outer(scale, scale))
-    return vectors[:, :count], scale
+def _null_space(aliased: np.ndarray, gram: np.ndarray) -> np.ndarray:
+    """Return directions in which coefficients may move without any prediction, a column for each aliased coefficient.
+
+    Of each linear predictor, an aliased column is the combination of the others that the Gram matrix of the rows tells.
+    """
+    k = len(gram)
+    null = np.zeros((len(aliased), int(aliased.sum())))
+    for number, place in enumerate(np.flatnonzero(aliased)):
+        first = place - place % k
+        kept = np.flatnonzero(~aliased[first : first + k])
+        scale = np.sqrt(np.diag(gram)[kept])
+        scale[scale == 0] = 1.0
+        column = gram[kept, place - first] / scale
+        found = np.linalg.lstsq(gram[np.ix_(kept, kept)] / np.outer(scale, scale), column, rcond=1e-12)[0] / scale
+        found[np.abs(found) * scale < _ZERO * max(np.sqrt(gram[place - first, place - first]), 1e-300)] = 0.0
+        null[first + kept, number] = -found
+        null[place, number] = 1.0
+    return null
 
 
 def _comparison(effect: Effect, means: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:

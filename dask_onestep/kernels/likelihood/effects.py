@@ -91,6 +91,8 @@ class EffectQuery:
         Of these, the columns that the model does not read, which the block's `groups` hold.
     products : bool
         Whether second moments of the responses are wanted, for the variance of an average over sampled rows.
+    gram : bool
+        Whether that of the design is wanted, which tells what aliased columns leave undetermined.
     """
 
     coef: np.ndarray
@@ -98,6 +100,7 @@ class EffectQuery:
     by: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     products: bool = False
+    gram: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,8 @@ class EffectSums(Record):
         Σ wᵢ ∂μ/∂β.
     products : ndarray of shape (G, r, S + 1, S + 1) or None
         Σ wᵢ² μ_s μ_t, and in the last row and column Σ wᵢ² μ_s; wᵢ for wᵢ² if weights are frequencies.
+    gram : ndarray of shape (k, k) or None
+        X'X of the rows as they are, k columns with the constant.
     """
 
     by: tuple[str, ...]
@@ -130,6 +135,7 @@ class EffectSums(Record):
     totals: tuple[np.ndarray | None, ...]
     jacobians: tuple[np.ndarray | None, ...]
     products: np.ndarray | None
+    gram: np.ndarray | None
 
     def __add__(self, other: EffectSums) -> EffectSums | Findings:
         keys = tuple(dict.fromkeys((*self.keys, *other.keys)))
@@ -156,6 +162,7 @@ class EffectSums(Record):
             tuple(map(added, self.totals, other.totals)),
             tuple(map(added, self.jacobians, other.jacobians)),
             added(self.products, other.products),
+            None if self.gram is None or other.gram is None else self.gram + other.gram,
         )
 
 
@@ -300,6 +307,7 @@ def _sums(known: KnownRows, model: Model, query: EffectQuery) -> EffectSums | Fi
         tuple(None if sums is None else sums.total for sums in each),
         tuple(None if sums is None else sums.jacobian for sums in each),
         _products([sums and sums.values for sums in each], squares, codes, len(keys)) if query.products else None,
+        _gram(rows, model) if query.gram else None,
     )
 
 
@@ -406,6 +414,14 @@ def _slope_sums(derivative: Derivative, piece: _Piece) -> _ScenarioSums:
 def _n_responses(model: Model) -> int:
     """Return how many responses a row has: one mean, or the probability of every class."""
     return model.likelihood.responses(np.zeros((1, model.likelihood.n_predictors)))[0].shape[1]
+
+
+def _gram(rows: Rows, model: Model) -> np.ndarray:
+    """Return X'X."""
+    total = np.zeros((len(model.regressors), len(model.regressors)))
+    for part in slices(rows, model):
+        total += part.gram()
+    return total
 
 
 def _times(rows: Rows, model: Model, coef: np.ndarray) -> np.ndarray:
