@@ -101,8 +101,8 @@ def test_another_build_of_the_package_is_another_version(tmp_path):
         (tmp_path / text[-1] / "dask_onestep").mkdir(parents=True)
         (tmp_path / text[-1] / "dask_onestep" / "__init__.py").write_text(text)
     code = (
-        "from types import FunctionType; import marshal, sys; "
-        "print(FunctionType(marshal.loads(sys.stdin.buffer.read()), {'__builtins__': __builtins__})()['dask_onestep'])"
+        "from types import FunctionType; import marshal, sys; code = marshal.loads(sys.stdin.buffer.read()); "
+        "print(FunctionType(code, {'__builtins__': __builtins__})(None)['dask_onestep'])"
     )
     builds = [
         subprocess.run(
@@ -132,6 +132,17 @@ def test_workers_that_come_later_are_compared_too():
         client.wait_for_workers(2)
         GLM.fit(X, Y)
         assert seen < workers._checked[client] == set(client.nthreads())
+
+
+def test_workers_that_refuse_to_tell_are_asked_once():
+    blocked = {"distributed.worker.blocked-handlers": ["run"]}
+    with (
+        dask.config.set(blocked),
+        LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        assert GLM.fit(X, Y).n_samples_ == 400
+        assert workers._checked[client] == set(client.nthreads())
 
 
 def test_an_asynchronous_client_is_told_of_fit_delayed():

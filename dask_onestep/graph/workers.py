@@ -54,9 +54,10 @@ def check_workers(scheduler: str | None) -> None:
     new = [address for address in client.nthreads() if address not in known]
     if not new:
         return
+    # A cluster may forbid to run functions on workers, which then are taken as they are.
     found = client.run(_by_value(installed), workers=new, on_error="ignore")
     _compare({address: versions for address, versions in found.items() if isinstance(versions, dict)}, len(new))
-    known.update(found)
+    known.update(new)
 
 
 def _client(scheduler: str | None) -> Any:
@@ -108,8 +109,13 @@ def _installed_here() -> dict[str, str | None]:
     return installed()
 
 
-def installed() -> dict[str, str | None]:
+def installed(dask_worker: Any = None) -> dict[str, str | None]:
     """Return the versions of what computes, by package, None of one that is absent; it imports none of them.
+
+    Parameters
+    ----------
+    dask_worker : Worker or None
+        The worker that runs it, which keeps the digest: sources that change later are not those it has imported.
 
     Returns
     -------
@@ -131,15 +137,18 @@ def installed() -> dict[str, str | None]:
     spec = util.find_spec("dask_onestep")
     build = None
     if spec is not None:
-        root, digest = Path(str(spec.origin)).parent, sha256()
-        for path in sorted(root.rglob("*.py")):
-            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-        build = f"{version('dask_onestep') or 'of no version'} (sources {digest.hexdigest()[:8]})"
+        kept = {} if dask_worker is None else vars(dask_worker)
+        if "dask_onestep_sources" not in kept:
+            root, digest = Path(str(spec.origin)).parent, sha256()
+            for path in sorted(root.rglob("*.py")):
+                digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+            kept["dask_onestep_sources"] = digest.hexdigest()[:8]
+        build = f"{version('dask_onestep') or 'of no version'} (sources {kept['dask_onestep_sources']})"
     return {"dask_onestep": build, **found}
 
 
 def _by_value(function: Any) -> Any:
     """Return a function that is pickled by what it does and not by its name, for workers that lack its module."""
-    copy = FunctionType(function.__code__, {"__builtins__": builtins}, function.__name__)
+    copy = FunctionType(function.__code__, {"__builtins__": builtins}, function.__name__, function.__defaults__)
     copy.__module__ = "__main__"
     return copy
