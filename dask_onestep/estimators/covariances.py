@@ -30,7 +30,8 @@ def check_groups(cov_type: str, groups: Any) -> None:
         raise ValueError(f"cov_type={cov_type!r} is not known. Choose one of {', '.join(map(repr, COV_TYPES))}.")
     if (groups is not None) != (cov_type in CLUSTERED):
         raise ValueError(
-            "groups= and cov_type='cluster' go together, and groups= and 'CRV3': one was given without the other."
+            "groups= and cov_type='cluster' go together, and so do groups= and cov_type='CRV3': one was given without "
+            "the other."
         )
 
 
