@@ -25,7 +25,7 @@ def test_factors_are_those_of_car(cov_type):
 
 
 def test_of_least_squares_they_are_those_of_statsmodels():
-    x = X.assign(both=DATA["x"] + 0.1 * DATA["normal"])
+    x = X.assign(both=DATA["x"] + 0.1 * DATA["positive"])
     glm = GLMRegressor().fit(x, DATA["normal"])
     design = sm.add_constant(x).to_numpy()
     expected = [variance_inflation_factor(design, column) for column in (1, 2, 3)]
