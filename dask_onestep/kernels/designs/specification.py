@@ -156,7 +156,7 @@ def _specified(formula: Any, terms: Terms, rows: pd.DataFrame, state: dict[str, 
 def _check_scales(states: Mapping[str, Any]) -> None:
     """Raise if a transform divides by the standard deviation of a constant."""
     for call, state in states.items():
-        if "scale" in state and not np.greater(state["scale"], 0.0).all():
+        if state.get("scale") is not None and not np.greater(state["scale"], 0.0).all():
             raise ValueError(
                 f"{call} in the formula divides by a standard deviation of 0: its argument is constant, and has no "
                 "effect that could be estimated. Drop the term."
