@@ -11,13 +11,14 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.covariances import refuse_beyond_rank
-from dask_onestep.exceptions import with_pointer
+from dask_onestep.exceptions import PerfectFitWarning, with_pointer
 from dask_onestep.inference import TestResult, coefficient_table, wald
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics
 from dask_onestep.inference.hypotheses import parse_hypothesis
 from dask_onestep.inference.summaries import FactorLevels, Summary
 from dask_onestep.inference.tables import exponentiated
 from dask_onestep.methods import FitRecord, OneStep, resolve_method
+from dask_onestep.methods.causes import exact_fit
 
 __all__ = ["Reporting"]
 
@@ -174,6 +175,7 @@ class Reporting:
         table, record = self.coef_table(level), self.record_
         facts = _facts(record, self._link_name(), getattr(self, "fit_time_", np.nan))
         notes = tuple(with_pointer(category, text) for category, text in record.notes) + _few(record)
+        notes += _exact(record)
         if X is None:
             facts += _likelihood_facts(record)
         else:
@@ -314,6 +316,12 @@ def _factor_levels(record: FitRecord) -> tuple[FactorLevels, ...]:
             pairs = ((label, None if c is None else record.by_regressor[c][at]) for label, c in named)
             found.append(FactorLevels(f"{prefix}{term}", tuple(pairs)))
     return tuple(found)
+
+
+def _exact(record: FitRecord) -> tuple[str, ...]:
+    """Return that a fit is perfect, which is no reason to warn of its coefficients."""
+    text = exact_fit(record.model, record.estimate)
+    return () if not text or any(text == said for _, said in record.notes) else (with_pointer(PerfectFitWarning, text),)
 
 
 def _few(record: FitRecord) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from dask_onestep.exceptions import (
 from dask_onestep.kernels.model import Model
 from dask_onestep.methods.estimate import Estimate
 
-__all__ = ["naming_boundary", "with_cause"]
+__all__ = ["exact_fit", "naming_boundary", "with_cause"]
 
 Said = tuple[type[Warning], str]
 
@@ -30,6 +30,7 @@ Said = tuple[type[Warning], str]
 _CONSEQUENCES = (
     *(PilotWarning, SmallPilotWarning, UnlikePilotWarning, StepWarning, DistanceWarning, NotConvergedWarning),
 )
+_EQUAL = "The response equals the covariate "
 _ROUNDING = 1e-24  # of squared residuals relative to the squared linear predictor
 _LARGEST_RATIO = 30.0  # of offsets: exposures that differ by a factor of 10¹³
 # Errors of a fit that left the range of its family.
@@ -56,7 +57,7 @@ def with_cause(model: Model, estimate: Estimate) -> Estimate:
     Estimate
         The same, with other warnings.
     """
-    for find in (_separation, _perfect_fit, _offset, _boundary):
+    for find in (_separation, _of_exact_fit, _offset, _boundary):
         if (cause := find(model, estimate)) is not None:
             others = (w for w in estimate.warnings if w != cause and not issubclass(w[0], _CONSEQUENCES))
             return replace(estimate, warnings=(cause, *others))
@@ -87,31 +88,48 @@ def _separation(model: Model, estimate: Estimate) -> Said | None:
     return next((said for said in estimate.warnings if issubclass(said[0], SeparationWarning)), None)
 
 
-def _perfect_fit(model: Model, estimate: Estimate) -> Said | None:
-    """Return that residuals are rounding errors, and whether y is constant or one of the covariates."""
+def _of_exact_fit(model: Model, estimate: Estimate) -> Said | None:
+    """Return that y is a covariate, or, in place of what follows from it, that a fit is perfect."""
+    text = exact_fit(model, estimate)
+    said = text.startswith(_EQUAL) or _has_consequences(estimate)
+    return (PerfectFitWarning, text) if text and said else None
+
+
+def exact_fit(model: Model, estimate: Estimate) -> str:
+    """Return why residuals are rounding errors, and whether y is constant or one of the covariates; nothing otherwise.
+
+    Parameters
+    ----------
+    model : Model
+        What was fitted.
+    estimate : Estimate
+        What a method found.
+
+    Returns
+    -------
+    str
+        The text, which a summary shows.
+    """
     sums, coef = estimate.sums, np.nan_to_num(estimate.coef)
     if sums is None or model.fixed or sums.information.shape != (len(coef), len(coef)):
-        return None
+        return ""
     predictor = float(coef @ sums.information @ coef)
     first = float(sums.information[0, 0]) if model.has_intercept else 0.0
     size = predictor if getattr(model.link, "name", None) == "identity" else max(predictor, first)
     exact = sums.pearson is not None and sums.pearson <= _ROUNDING * size and estimate.df_resid > 0
     constant = model.has_intercept and _spread(sums.information, coef) <= _ROUNDING * max(size, first)
     if constant and not model.has_offset and (exact or _has_consequences(estimate)):
-        return PerfectFitWarning, (
+        return (
             "The response is constant: no covariate has any effect on it, and standard errors and tests are rounding "
             "errors. Check that y is the intended column."
         )
     if not exact:
-        return None
+        return ""
     shares = coef**2 * np.diag(sums.information)
     same = [j for j in np.flatnonzero(shares > 1e-18 * size) if abs(coef[j] - 1.0) < 1e-8]
     if len(same) == 1 and (shares > 1e-18 * size).sum() == 1 and not (model.has_intercept and same[0] == 0):
-        return PerfectFitWarning, (
-            f"The response equals the covariate {model.names[same[0]]}: it is on both sides of the model. Drop it "
-            "from the covariates."
-        )
-    return PerfectFitWarning, (
+        return f"{_EQUAL}{model.names[same[0]]}: it is on both sides of the model. Drop it from the covariates."
+    return (
         "The model fits the response perfectly: all residuals are rounding errors, and so are standard errors and "
         "tests. Look for covariates that y was computed from."
     )

@@ -45,7 +45,7 @@ def _flat(value):
         np.testing.assert_allclose(model.coef_, 0, atol=1e-12)
         np.testing.assert_allclose(model.covariance_, 0, atol=1e-20)
 
-    return answered(check, "The response is constant")
+    return answered(check)
 
 
 case("responses", "zero throughout, gaussian", T.with_(y=np.zeros(120)), _flat(0.0))
