@@ -605,3 +605,13 @@ def test_a_frame_is_loaded_once_whatever_is_read_of_it(loads, threads, formula):
     assert table[["half", "sign"]].to_numpy().tolist() == [[False, False], [False, True], [True, False], [True, True]]
     glm.avg_comparisons(data, {"c0": "iqr"}, by=["half", "sign"], **weight)
     assert loads.per_block() == [2] * 4
+
+
+def test_by_is_names():
+    x, eta, _ = draw()
+    glm = GLMRegressor(method="mle").fit(x, eta + np.sin(eta))
+    for by in (0, [0], x[:, 0]):
+        with pytest.raises(TypeError, match="must be the name of a column or a term"):
+            glm.avg_predictions(x, by=by)
+    twice = glm.avg_predictions(x > 0, by=["x0", "x0"])
+    pd.testing.assert_frame_equal(twice, glm.avg_predictions(x > 0, by="x0"))

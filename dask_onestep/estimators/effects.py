@@ -246,7 +246,10 @@ class AverageEffects(Reading):
             raise ValueError(f"Unknown sample {sample!r}; must be one of 'fixed', 'random'.")
         self._require_effects()
         self._require(sample_weight=sample_weight, offset=offset)
-        by = () if by is None else (by,) if isinstance(by, str) else tuple(by)
+        by = () if by is None else (by,) if isinstance(by, str) else by
+        if not isinstance(by, Iterable) or not all(isinstance(name, str) for name in by):
+            raise TypeError(f"by={by!r} must be the name of a column or a term, or a list of names.")
+        by = tuple(dict.fromkeys(by))
         if reserved := [name for name in by if name in TABLE_COLUMNS]:
             raise ValueError(f"by={reserved[0]!r} is the name of a column of the result. Rename the column of X.")
         read = (*self._columns(), *self._terms())
