@@ -207,6 +207,16 @@ def test_blocks_are_a_function_of_the_data_alone(tmp_path):
         assert set(opened.frame()[1]) == {100_000}  # row groups are not cut
 
 
+@pytest.mark.parametrize("name", [None, "id"])
+def test_the_index_of_a_frame_is_no_covariate(tmp_path, threads, name):
+    frame = table()[["x", "w", "y"]].rename_axis(name).iloc[::2]
+    frame.to_parquet(tmp_path / "a.parquet")
+    expected = GLMRegressor("poisson", method=EXACT).fit(frame, "y")
+    dataset = pads.dataset(tmp_path).filter(pads.field("y") >= 0)
+    for source in (tmp_path, dataset, pa.Table.from_pandas(frame)):
+        same(GLMRegressor("poisson", method=EXACT).fit(source, "y"), expected)
+
+
 @pytest.mark.parametrize("kind", ["feather", "csv"])
 def test_datasets_of_other_formats(tmp_path, threads, kind):
     frame = table()

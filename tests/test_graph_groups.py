@@ -56,6 +56,13 @@ def test_few_or_large_blocks_or_blocks_of_unknown_size_stay_apart(monkeypatch):
     filtered = chunked(table, SIZES)
     filtered = filtered[filtered[:, 0] >= 0]
     assert not gather(filtered[:, 1:], filtered[:, 0]).small
+    with monkeypatch.context() as patch:
+        patch.setattr(blocks, "_MANY_UNKNOWN", len(SIZES) - 1)
+        many = gather(filtered[:, 1:], filtered[:, 0])
+        assert many.small
+        total = tree_sum(many, moments, MODEL, COEF, name="moments")
+        assert (count(total, "moments-group"), count(total, "moments")) == (-(-len(SIZES) // FAN_IN), 0)
+        assert total.compute(scheduler="synchronous").n == sum(SIZES)
     # Three float64 columns; the sixteen largest neighbours have 51 rows or fewer.
     largest = max(sum(SIZES[at : at + FAN_IN]) for at in range(0, len(SIZES), FAN_IN)) * 3 * 8
     monkeypatch.setattr(blocks, "_GROUP_BYTES", largest)

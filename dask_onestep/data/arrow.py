@@ -18,7 +18,7 @@ from pyarrow import types
 
 from dask_onestep.kernels.designs.terms import Terms
 
-__all__ = ["ArrowTable", "WholeTable", "coded_columns", "column_of_arrow", "frame_of_arrow", "is_whole"]
+__all__ = ["ArrowTable", "WholeTable", "coded_columns", "column_of_arrow", "data_columns", "frame_of_arrow", "is_whole"]
 
 # Memory of a block's columns.  Smaller tables are cut into `_MANY_BLOCKS` or so, but blocks below `_SMALL_BLOCK_BYTES`
 # cost the scheduler more than the kernels.  All numbers depend on the data alone, and so do the blocks.
@@ -140,6 +140,23 @@ def _refuse_nested(schema: pa.Schema) -> None:
                 f"Column {each.name!r} holds lists or records ({each.type}); expand them into columns first, or leave "
                 "it out by a formula."
             )
+
+
+def data_columns(schema: pa.Schema) -> list[str]:
+    """Return the columns of a table but for those that were the index of the pandas frame that it was made of.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        Its columns.
+
+    Returns
+    -------
+    list of str
+        Names.
+    """
+    index = [name for name in (schema.pandas_metadata or {}).get("index_columns", ()) if isinstance(name, str)]
+    return [name for name in schema.names if name not in index]
 
 
 def coded_columns(terms: Terms | None) -> tuple[frozenset[str], frozenset[str]]:
@@ -310,7 +327,7 @@ class ArrowTable:
         ValueError
             If a file lacks a column, or has strings where the first has numbers.
         """
-        names = list(self.columns if columns is None else columns)
+        names = list(data_columns(self.schema) if columns is None else columns)
         schema = pa.schema([self.schema.field(name) for name in names])
         _refuse_nested(schema)
         _check_columns(self.fragments, schema)
@@ -420,7 +437,8 @@ class WholeTable:
         ValueError
             If they take more than 1 GiB.
         """
-        reader = self.dataset.scanner(columns=list(self.columns if columns is None else columns)).to_reader()
+        names = data_columns(self.dataset.schema) if columns is None else columns
+        reader = self.dataset.scanner(columns=list(names)).to_reader()
         batches, size = [], 0
         for batch in reader:
             size += batch.nbytes

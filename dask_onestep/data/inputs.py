@@ -17,7 +17,7 @@ from dask.base import tokenize
 from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 
-from dask_onestep.data.arrow import coded_columns, column_of_arrow, frame_of_arrow
+from dask_onestep.data.arrow import coded_columns, column_of_arrow, data_columns, frame_of_arrow
 from dask_onestep.data.files import is_in_files, open_table
 from dask_onestep.data.frames import cut_frame
 from dask_onestep.kernels.designs.table import unmasked
@@ -128,7 +128,9 @@ def as_frame(
         frame, lengths = table.frame(wanted, *coded_columns(terms))
         return frame, parts, lengths
     if _is_arrow(x):
-        return frame_of_arrow(pa.table(x), coded_columns(terms)[0]), parts, None
+        rows = pa.table(x)
+        index = [name for name in rows.column_names if name not in data_columns(rows.schema)]
+        return frame_of_arrow(rows.drop_columns(index), coded_columns(terms)[0]), parts, None
     if type(x).__name__ == "LazyFrame" and type(x).__module__.startswith("polars"):
         raise TypeError(
             "X is a Polars LazyFrame, which is not computed here: pass X.collect(engine='streaming') where it fits "

@@ -23,6 +23,8 @@ FAN_IN = 16
 # Numbers of the data alone, not of the workers; and the sums are the tree's, bit for bit, either way.
 _MANY_BLOCKS = FAN_IN * FAN_IN
 _GROUP_BYTES = 16 * 2**20
+# Blocks of unknown sizes go together where their groups are enough for many workers.  A group holds one at a time.
+_MANY_UNKNOWN = _MANY_BLOCKS * FAN_IN
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,10 @@ class Blocks:
 
         Blocks that lie on a cluster's workers are taken one by one, each where it is.
         """
-        if self.lengths is None or len(self) <= _MANY_BLOCKS or any(is_future(v) for v in self.shared.values()):
+        if len(self) <= _MANY_BLOCKS or any(is_future(v) for v in self.shared.values()):
             return False
+        if self.lengths is None:
+            return len(self) > _MANY_UNKNOWN
         totals = (sum(self.lengths[at : at + FAN_IN]) for at in range(0, len(self), FAN_IN))
         return max(totals) * self.row_bytes <= _GROUP_BYTES
 
