@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from dask_onestep.choices import unknown_choice
 from dask_onestep.estimators.attributes import attach
 from dask_onestep.estimators.inputs import Reading
 from dask_onestep.exceptions import with_pointer
@@ -27,7 +28,7 @@ __all__ = ["Covariances", "check_groups", "refuse_beyond_rank"]
 def check_groups(cov_type: str, groups: Any) -> None:
     """Raise if a covariance is not known, or clusters are given without one that uses them, or the reverse."""
     if cov_type not in COV_TYPES:
-        raise ValueError(f"cov_type={cov_type!r} is not known. Choose one of {', '.join(map(repr, COV_TYPES))}.")
+        raise ValueError(unknown_choice("cov_type", cov_type, map(repr, COV_TYPES)))
     if (groups is not None) != (cov_type in CLUSTERED):
         raise ValueError(
             "groups= and cov_type='cluster' go together, and so do groups= and cov_type='CRV3': one was given without "

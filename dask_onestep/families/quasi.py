@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from dask_onestep.choices import unknown_choice
 from dask_onestep.families.base import Family
 from dask_onestep.families.continuous import Gamma, Gaussian, InverseGaussian
 from dask_onestep.families.discrete import Binomial, Poisson
@@ -98,7 +99,7 @@ class Quasi(Family):
 
     def __init__(self, variance: str = "constant", link: Any = "identity"):
         if variance not in _BASES:
-            raise ValueError(f"Unknown variance {variance!r}; must be one of {', '.join(map(repr, _BASES))}.")
+            raise ValueError(unknown_choice("variance", variance, map(repr, _BASES)))
         object.__setattr__(self, "variance_function", variance)
         object.__setattr__(self, "link", link)
 

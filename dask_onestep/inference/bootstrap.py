@@ -12,6 +12,7 @@ from itertools import product
 
 import numpy as np
 
+from dask_onestep.choices import unknown_choice
 from dask_onestep.inference.hypotheses import Hypothesis
 from dask_onestep.inference.results import TestResult
 from dask_onestep.kernels.likelihood.clusters import Clusters, unpacked
@@ -72,7 +73,7 @@ def wild_score_bootstrap(
         If the weights are not known.
     """
     if weights != "auto" and weights not in WEIGHTS:
-        raise ValueError(f"Unknown weights {weights!r}; must be one of 'auto', {', '.join(map(repr, WEIGHTS))}.")
+        raise ValueError(unknown_choice("weights", weights, map(repr, ("auto", *WEIGHTS))))
     count = len(clusters.labels)
     kind = weights if weights != "auto" else "webb" if count <= _FEW else "rademacher"
     informations = unpacked(clusters.informations)  # type: ignore[arg-type]
