@@ -272,12 +272,18 @@ def _parameter(value: float, error: float | None) -> str:
 
 def _likelihood_facts(record: FitRecord) -> list[tuple[str, str]]:
     """Return the log-likelihood and AIC that a fit left, and whether they are extrapolated from the pilot rows."""
-    estimate = record.estimate
-    if record.model.family.has_dispersion:  # inside the fit φ is 1, so that this is not the log-likelihood
-        return []
-    kind = " (estimated)" if estimate.loglik_estimated else ""
-    aic = 2.0 * (record.rank + record.model.family.n_estimated) - 2.0 * estimate.loglik
-    return [(f"log-likelihood{kind}", _decimal(estimate.loglik)), (f"AIC{kind}", _decimal(aic))]
+    estimate, model = record.estimate, record.model
+    loglik, kind = estimate.loglik, " (estimated)" if estimate.loglik_estimated else ""
+    if model.family.has_dispersion:  # inside the fit φ is 1, so that `loglik` is not the log-likelihood
+        known = np.isfinite(estimate.decrement) and estimate.dispersion * estimate.df_resid > 0
+        if not (model.quadratic and known) or record.inputs.had_weight:
+            return []
+        # At its own maximum, as fit_statistics has it: Pearson's χ² is the residual sum of squares.
+        n = estimate.n_samples
+        loglik = -n / 2.0 * (1.0 + np.log(2.0 * np.pi * estimate.dispersion * estimate.df_resid / n))
+        kind = ""
+    aic = 2.0 * (record.rank + model.family.n_estimated) - 2.0 * loglik
+    return [(f"log-likelihood{kind}", _decimal(loglik)), (f"AIC{kind}", _decimal(aic))]
 
 
 def _decimal(value: float) -> str:
