@@ -122,3 +122,12 @@ def test_loads_that_are_random(threads):
     x = da.map_blocks(draw, chunks=((50,) * 4, 3), dtype=float, meta=np.empty((0, 0)))
     with pytest.raises(ValueError, match="seed what is random"):
         GLMRegressor(method=OneStep(pilot_size=40)).fit(x[:, 1:], x[:, 0])
+
+
+def test_of_a_table_whose_levels_are_learned_every_pass_is_compared_too(tmp_path):
+    for change in ("shorter", "y"):
+        (tmp_path / change).mkdir()
+        data = frame(tmp_path / change, change)
+        glm = GLMRegressor("poisson", formula="y ~ a + label", method=OneStep(pilot_size=100))
+        with pytest.raises(ValueError, match=CHANGED):
+            glm.fit(data)

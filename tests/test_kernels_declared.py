@@ -38,7 +38,6 @@ def test_only_fits_of_a_block_by_itself_take_it_whole():
 
 def test_what_is_read_before_it_becomes_rows_looks_at_tables_or_changes_them():
     assert {name for name, each in declared_kernels().items() if each.traits.raw} == {
-        "profile",
         "effect_sums",
         "spreads",
     }

@@ -38,6 +38,7 @@ from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Likelihood, Model
 from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.methods import Estimate, FitRecord, Inputs, Problem, resolve_method
+from dask_onestep.methods.arguments import seeded
 from dask_onestep.methods.causes import naming_boundary, with_cause
 from dask_onestep.methods.driver import run
 from dask_onestep.methods.overdispersion import wants_alpha
@@ -135,12 +136,13 @@ class GLMBase(
         began = time.perf_counter()
         method, problem, inputs, table = self._prepare(X, y, sample_weight, offset, groups, lazy=False)
         with saying_how_to_rechunk(problem.blocks):
-            specified = run(problem, self._specified(problem, table))
+            specified = run(problem, self._specified(problem, method, table))
             problem, remarks = specified.value
             # At once: with thousands of levels the passes to come take long.
             for category, text in remarks:
                 warnings.warn(with_pointer(category, text), category, stacklevel=2)
-            outcome = run(problem, self._plan(problem, method, inputs), before=specified.n_passes)
+            plan = self._plan(problem, method, inputs)
+            outcome = run(problem, plan, before=specified.n_passes, check=specified.check if problem.kept else None)
         model, estimate = outcome.value
         _attach(self, model, estimate, inputs, remarks, specified.n_passes + outcome.n_passes)
         self.fit_time_ = time.perf_counter() - began
@@ -154,12 +156,12 @@ class GLMBase(
             estimate = yield from solved(problem, method)
         return problem.model, (yield from examined(problem, estimate))
 
-    def _specified(self, problem: Problem, table: tuple[Terms, dict[str, Any]] | None) -> Plan:
+    def _specified(self, problem: Problem, method: Any, table: tuple[Terms, dict[str, Any]] | None) -> Plan:
         """Return the plan of the problem with its design, and of what is to be said of the table."""
         if table is None:
             return problem, ()
-        design, remarks = yield from specify(problem, *table)
-        return replace(problem, model=self._model(design.names, design)), remarks
+        design, remarks, kept = yield from specify(problem, method, *table)
+        return replace(problem, model=self._model(design.names, design), kept=kept), remarks
 
     def fit_delayed(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None, groups: Any = None
@@ -199,7 +201,7 @@ class GLMBase(
         """
         fitted = copy.deepcopy(self)
         method, problem, inputs, table = fitted._prepare(X, y, sample_weight, offset, groups, lazy=True)
-        problem, remarks = run(problem, fitted._specified(problem, table)).value
+        problem, remarks = run(problem, fitted._specified(problem, method, table)).value
         if wants_alpha(problem):
             raise ValueError(
                 "fit_delayed: to estimate alpha, as family='negative-binomial' does, a fit must look between passes. "
@@ -214,7 +216,7 @@ class GLMBase(
     def _prepare(
         self, X: Any, y: Any, sample_weight: Any, offset: Any, groups: Any, *, lazy: bool
     ) -> tuple[Any, Problem, Inputs, tuple[Terms, dict[str, Any]] | None]:
-        method = resolve_method(self.method)
+        method = seeded(resolve_method(self.method))
         self._require_response(y)
         check_groups(self.cov_type, groups)
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": groups}

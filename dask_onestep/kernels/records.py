@@ -289,16 +289,21 @@ class RowCheck(Record):
     n, n_missing : int
         Usable rows, and rows dropped for missing values.
     checksum : int
-        Of the rows' values, modulo 2**64.
+        Of y, weights and offset, modulo 2**64.
+    columns : int or None
+        Likewise of the covariates; None where they are not known yet, or lie in memory.
     """
 
     n: int
     n_missing: int
     checksum: int
+    columns: int | None = None
 
     def __add__(self, other: RowCheck) -> RowCheck:
         total = (self.checksum + other.checksum) % 2**64
-        return RowCheck(self.n + other.n, self.n_missing + other.n_missing, total)
+        known = self.columns is not None and other.columns is not None
+        columns = (self.columns + other.columns) % 2**64 if known else None  # type: ignore[operator]
+        return RowCheck(self.n + other.n, self.n_missing + other.n_missing, total, columns)
 
     def compare(self, earlier: RowCheck, name: str) -> None:
         """Raise if an earlier pass has found other rows.
@@ -315,7 +320,8 @@ class RowCheck(Record):
         ValueError
             If counts or values differ.
         """
-        if self == earlier:
+        columns = self.columns if earlier.columns is not None else None
+        if replace(self, columns=columns) == replace(earlier, columns=earlier.columns if columns is not None else None):
             return
         if (self.n, self.n_missing) == (earlier.n, earlier.n_missing):
             how = f"both read {self.n:,} usable rows, but their values differ"

@@ -6,9 +6,18 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
-__all__ = ["check_choice", "check_count", "check_number", "check_pilot_size", "check_positive", "seed_of"]
+__all__ = ["check_choice", "check_count", "check_number", "check_pilot_size", "check_positive", "seed_of", "seeded"]
+
+
+def seeded(method: Any) -> Any:
+    """Return a method whose seed is a number, so that all of a fit has the same; the user's own is not changed."""
+    state = getattr(method, "random_state", 0)
+    if isinstance(state, (int, np.integer)) or not isinstance(method, BaseEstimator):
+        return method
+    return clone(method).set_params(random_state=seed_of(state))
 
 
 def seed_of(random_state: Any) -> int:

@@ -24,7 +24,7 @@ from dask_onestep.graph.cluster import await_cluster
 from dask_onestep.graph.progress import persist_shown
 from dask_onestep.graph.workers import check_workers
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.records import Failure, Findings, Joined, Numbering
+from dask_onestep.kernels.records import Failure, Findings, Joined, Numbering, RowCheck
 from dask_onestep.kernels.rows.block import Joint
 from dask_onestep.kernels.rows.rows import traits_of
 from dask_onestep.kernels.solve.threads import one_blas_thread
@@ -47,13 +47,16 @@ class Outcome:
         What it returned; a handle, if the problem is lazy.
     n_passes : int
         Passes that it asked for, whoever shared them.
+    check : RowCheck or None
+        What the first pass has found of the rows.
     """
 
     value: Any
     n_passes: int
+    check: RowCheck | None = None
 
 
-def run(problem: Problem, plan: Plan, *, before: int = 0) -> Outcome:
+def run(problem: Problem, plan: Plan, *, before: int = 0, check: RowCheck | None = None) -> Outcome:
     """Run one plan.
 
     Parameters
@@ -64,16 +67,20 @@ def run(problem: Problem, plan: Plan, *, before: int = 0) -> Outcome:
         The plan.
     before : int
         Passes made before, after which they are numbered where progress is shown.
+    check : RowCheck or None
+        What a pass before has found of the rows, with which those of the plan are compared.
 
     Returns
     -------
     Outcome
         Of the plan.
     """
-    return run_all(problem, [plan], before=before)[0]
+    return run_all(problem, [plan], before=before, check=check)[0]
 
 
-def run_all(problem: Problem, plans: Sequence[Plan], *, before: int = 0) -> list[Outcome]:
+def run_all(
+    problem: Problem, plans: Sequence[Plan], *, before: int = 0, check: RowCheck | None = None
+) -> list[Outcome]:
     """Run several plans on the same data, which share every pass.
 
     Parameters
@@ -82,15 +89,15 @@ def run_all(problem: Problem, plans: Sequence[Plan], *, before: int = 0) -> list
         The data, and how they are computed.
     plans : sequence of Plan
         The plans.
-    before : int
-        Passes made before, as for `run`.
+    before, check
+        As for `run`.
 
     Returns
     -------
     list of Outcome
         Of each plan.  An error that its plan does not handle ends all of them.
     """
-    driver = Driver(problem)
+    driver = Driver(problem, check=check)
     running = [_Running(plan, problem.lazy) for plan in plans]
     for each in running:
         each.send(None)
@@ -109,7 +116,8 @@ def run_all(problem: Problem, plans: Sequence[Plan], *, before: int = 0) -> list
             continue
         for each, answer in zip(asking, answers, strict=True):
             each.send(answer)
-    return [Outcome(each.value, each.n_passes) for each in running]
+    found = None if isinstance(driver.check, Delayed) else driver.check
+    return [Outcome(each.value, each.n_passes, found) for each in running]
 
 
 @dataclass

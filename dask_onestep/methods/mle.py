@@ -24,7 +24,7 @@ from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
-from dask_onestep.methods.requests import Look, Plan
+from dask_onestep.methods.requests import Draw, Look, Plan
 from dask_onestep.methods.sampling import draw_pilot, take_survey
 from dask_onestep.methods.steps import CORRECTED
 
@@ -125,9 +125,15 @@ class MLE(Method):
             pilot=start.sample,
         )
 
+    def draw(self, problem: Problem) -> Draw:
+        """Return how the pilot is drawn, of no rows where there is none."""
+        if self.start != "pilot":
+            return Draw(None)
+        return Draw("auto", seed_of(self.random_state), stratified=True, searched=False)
+
     def _start(self, problem: Problem, seed: int | None) -> Plan:
         if seed is not None:
-            pilot, problem = yield from draw_pilot(problem, "auto", seed, searched=False, stratified=True)
+            pilot, problem = yield from draw_pilot(problem, self.draw(problem))
             return (yield Look(problem.apply(_begin, problem.model, pilot, name="coefficients"))), pilot, problem
         known, problem = yield from take_survey(problem)
         known = yield Look(known)

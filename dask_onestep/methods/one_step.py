@@ -6,6 +6,7 @@ System with Nonrandomly Distributed Data", arXiv 2004.02414.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from dask_onestep.methods.method import Method
 from dask_onestep.methods.mle import climbed, elsewhere
 from dask_onestep.methods.one_step_report import report
 from dask_onestep.methods.problem import Problem
-from dask_onestep.methods.requests import Look, Plan, Settle
+from dask_onestep.methods.requests import Draw, Look, Plan, Settle
 from dask_onestep.methods.sampling import draw_pilot, rows_within
 from dask_onestep.methods.steps import MAX_STEPS, Steps, advance, wants_more
 
@@ -155,14 +156,19 @@ class OneStep(Method):
         """
         return rows_within(problem, parse_bytes(self.pilot_bytes)) if self.pilot_size == "auto" else (0, 0)
 
+    def draw(self, problem: Problem) -> Draw:
+        """Return how the pilot is drawn, if it is not the last pass."""
+        whole, hold = self.whole(problem)
+        return Draw(
+            self.pilot_size, seed_of(self.random_state), stratified=True, searched=False, whole=whole, hold=hold
+        )
+
     def _draw(self, problem: Problem, seed: int, held: bool) -> Plan:
         """Draw the pilot; of a small table it is all rows, and its estimate is returned besides."""
-        whole, hold = self.whole(problem)
-        known, most = problem.n_usable, problem.blocks.n_rows
+        draw = replace(self.draw(problem), held=held, seed=seed)
+        whole, known, most = draw.whole, problem.n_usable, problem.blocks.n_rows
         last = problem.lazy and most is not None and most <= whole  # no pass follows that would show gaps
-        pilot, learned = yield from draw_pilot(
-            problem, self.pilot_size, seed, searched=last, stratified=True, held=held, whole=whole, hold=hold
-        )
+        pilot, learned = yield from draw_pilot(problem, replace(draw, searched=last))
         if not whole or (known is not None and known > whole) or (problem.lazy and not last):
             return pilot, learned, None
         if last:
@@ -170,9 +176,7 @@ class OneStep(Method):
             return pilot, learned, problem.apply(_of_whole, *arguments, name="one-step")
         found, again = yield self._look_at_whole(learned, pilot, whole, seed)
         if again and known is None:  # a block has so many rows that it was taken for one of a large table
-            pilot, learned = yield from draw_pilot(
-                problem, self.pilot_size, seed, searched=False, stratified=True, whole=whole, hold=whole
-            )
+            pilot, learned = yield from draw_pilot(problem, replace(draw, hold=whole))
             found, _ = yield self._look_at_whole(learned, pilot, whole, seed)
         return pilot, learned, found
 

@@ -14,7 +14,7 @@ from dask_onestep.methods.arguments import seed_of
 from dask_onestep.methods.mle import MLE
 from dask_onestep.methods.one_step import OneStep
 from dask_onestep.methods.problem import Problem
-from dask_onestep.methods.requests import Look, Plan
+from dask_onestep.methods.requests import Draw, Look, Plan
 from dask_onestep.methods.sampling import draw_sample
 from dask_onestep.methods.steps import MAX_STEPS
 
@@ -64,8 +64,8 @@ def with_alpha_estimated(problem: Problem, method: Any) -> Plan:
     and α over all rows: one, or for `MLE`, and a one-step fit that goes on until it is close, as many as it takes.
     """
     size, seed = getattr(method, "pilot_size", "auto"), seed_of(getattr(method, "random_state", 0))
-    whole, hold = method.whole(problem) if isinstance(method, OneStep) else (0, 0)
-    sample, _ = yield from draw_sample(problem, size, seed, whole=whole, hold=hold)
+    draw = method.draw(problem) if isinstance(method, OneStep) else Draw(size, seed)
+    sample, _ = yield from draw_sample(problem, replace(draw, stratified=False))
     point, curvature, exact = yield Look(problem.apply(pilot_alpha, sample, problem.model, name="pilot-alpha"))
     if not exact:
         point, curvature = yield from _ascended(problem, method, point)

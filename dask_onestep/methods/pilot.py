@@ -20,7 +20,7 @@ from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
-from dask_onestep.methods.requests import Look, Plan
+from dask_onestep.methods.requests import Draw, Look, Plan
 from dask_onestep.methods.sampling import draw_pilot, draw_sample
 
 __all__ = ["Pilot"]
@@ -73,7 +73,7 @@ class Pilot(Method):
         """
         problem.refuse(cov_type=("nonrobust",), solver=("auto", "cholesky", "qr"))
         seed = seed_of(self.random_state)
-        pilot, problem = yield from draw_pilot(problem, self.pilot_size, seed)
+        pilot, problem = yield from draw_pilot(problem, Draw(self.pilot_size, seed))
         return problem.apply(_report, problem.model, pilot, seed, name="pilot")
 
     def likelihood_ratio(self, problem: Problem, restricted: Problem) -> Plan:
@@ -90,7 +90,7 @@ class Pilot(Method):
             It returns the statistic and its degrees of freedom: χ²(df), or F(df, n − d) for a family with a dispersion.
         """
         unknown = replace(restricted, model=problem.model, classes=None)
-        sample, _ = yield from draw_sample(unknown, self.pilot_size, seed_of(self.random_state))
+        sample, _ = yield from draw_sample(unknown, Draw(self.pilot_size, seed_of(self.random_state)))
         handle = unknown.apply(_ratio, sample, problem.model, restricted.model, name="likelihood-ratio")
         return (yield Look(handle))
 

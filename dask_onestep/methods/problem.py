@@ -20,7 +20,7 @@ from dask_onestep.kernels.likelihood.covariance import (
 )
 from dask_onestep.kernels.likelihood.sums import embedded_moments, initial_moments, moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.methods.requests import Look, Pass, Plan, Settle
+from dask_onestep.methods.requests import Kept, Look, Pass, Plan, Settle
 
 __all__ = ["Problem"]
 
@@ -49,6 +49,8 @@ class Problem:
         The classes of a classification, once they are known.
     guarded : bool
         Whether an error ends this plan alone, and not others that run with it.
+    kept : Kept or None
+        Rows for the pilot, which the pass that learned the design of a table has kept.
 
     Examples
     --------
@@ -78,6 +80,7 @@ class Problem:
     verbose: bool = False
     classes: Delayed | np.ndarray | None = None
     guarded: bool = False
+    kept: Kept | None = None
 
     @property
     def d(self) -> int:

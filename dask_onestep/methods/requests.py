@@ -14,7 +14,7 @@ from dask.delayed import Delayed
 
 from dask_onestep.kernels.model import Model
 
-__all__ = ["Look", "Made", "Pass", "Plan", "Settle"]
+__all__ = ["Draw", "Kept", "Look", "Made", "Pass", "Plan", "Settle"]
 
 # A generator of requests, which returns what the plan is for, such as an `Estimate`, or a handle of it.
 Plan = Generator[Any, Any, Any]
@@ -107,6 +107,56 @@ class Look:
     """
 
     handle: Delayed
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A random sample of all usable rows, as a method wants it.
+
+    Attributes
+    ----------
+    size : "auto", int, float or None
+        Rows, or share of all rows; None for no sample.
+    seed : int
+        Seed of the sample.
+    stratified : bool
+        Whether it has more than their share of rare classes, rare levels and extreme rows (see `StrataRule`), as an
+        automatic one may; otherwise it is a simple random sample.
+    searched : bool
+        Whether the pass searches all covariates for NaN and infinity.  If not it reads those of the sample alone, and a
+        pass such as `moments` has to follow, whose sums show them.
+    held : bool
+        Whether each block holds all rows that a stratum may need, though other blocks may have them.
+    whole, hold : int
+        As in `PilotSize`.
+    """
+
+    size: str | int | float | None = "auto"
+    seed: int = 0
+    stratified: bool = False
+    searched: bool = True
+    held: bool = False
+    whole: int = 0
+    hold: int = 0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The rows that the pass has kept which learned a table's design, for the method to draw its pilot from.
+
+    Attributes
+    ----------
+    sample : Delayed
+        `PilotSample` of rows as the table has them.
+    draw : Draw
+        How they were drawn.
+    d : int
+        Coefficients for which there are enough of them.
+    """
+
+    sample: Delayed
+    draw: Draw
+    d: int
 
 
 @dataclass(frozen=True)

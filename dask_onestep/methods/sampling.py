@@ -10,15 +10,18 @@ import numpy as np
 from dask.delayed import Delayed
 
 from dask_onestep.kernels.pilots.pilot import PilotFit, fit_pilot
+from dask_onestep.kernels.pilots.profile import designed_sample, pilot_of, profile
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize, Survey
 from dask_onestep.kernels.pilots.sampling import pilot_rows, survey, unsearched_pilot_rows
 from dask_onestep.kernels.pilots.strata import StrataRule
 from dask_onestep.methods.arguments import check_pilot_size
 from dask_onestep.methods.problem import Problem
-from dask_onestep.methods.requests import Pass, Settle
+from dask_onestep.methods.requests import Draw, Kept, Pass, Settle
 
-__all__ = ["draw_pilot", "draw_sample", "rows_within", "take_survey", "with_labels"]
+__all__ = ["draw_pilot", "draw_sample", "rows_within", "take_profile", "take_survey", "with_labels"]
 
+# Rows that the pass which learns a design keeps for an automatic pilot, of 50 rows a coefficient.
+_KEPT_ROWS, _KEPT_BYTES = 100_000, 64 * 2**20
 # The memory of a matrix, of so many times its raw columns.
 _EXPANSION = 4
 # A block of a small table may have so many times the rows of an average one, and still come whole in the first pass.
@@ -27,18 +30,8 @@ _UNEVEN = 1.25
 Learned = Generator[Any, Any, tuple[Delayed, Problem]]
 
 
-def draw_pilot(
-    problem: Problem,
-    size: str | int | float,
-    seed: int,
-    *,
-    searched: bool = True,
-    stratified: bool = False,
-    held: bool = False,
-    whole: int = 0,
-    hold: int = 0,
-) -> Learned:
-    """Draw a random sample of all usable rows and fit its MLE: one pass.
+def draw_pilot(problem: Problem, draw: Draw) -> Learned:
+    """Draw a random sample of all usable rows and fit its MLE: one pass, or none where its rows have been kept.
 
     A restricted model has the sample of the unrestricted one.
 
@@ -46,20 +39,8 @@ def draw_pilot(
     ----------
     problem : Problem
         Model and data.
-    size : "auto", int or float
-        Rows, or fraction of all rows.
-    seed : int
-        Seed of the sample.
-    searched : bool, default=True
-        Whether the pass searches all covariates for NaN and infinity.  If not it reads those of the sample alone,
-        and a pass such as `moments` has to follow, whose sums show them.
-    stratified : bool, default=False
-        Whether the sample has more than their share of rare classes, rare levels and extreme rows (see `StrataRule`),
-        as an automatic one may; otherwise it is a simple random sample.
-    held : bool, default=False
-        Whether each block holds all rows that a stratum may need, though other blocks may have them.
-    whole, hold : int
-        As in `PilotSize`.
+    draw : Draw
+        The sample.
 
     Returns
     -------
@@ -71,26 +52,22 @@ def draw_pilot(
     Raises
     ------
     ValueError
-        If `size` is not one of these.
+        If the size is neither "auto", nor a number or share of rows.
     """
-    sample = yield _sample(problem, size, seed, searched, stratified, held, whole, hold)
+    sample = yield from _drawn(problem, draw)
     pilot = yield _settled(problem, problem.apply(fit_pilot, sample, problem.model, name="pilot-fit"))
     return pilot, _learned(problem, _classes_of_fit, pilot)
 
 
-def draw_sample(problem: Problem, size: str | int | float, seed: int, *, whole: int = 0, hold: int = 0) -> Learned:
-    """Draw a simple random sample of all usable rows: one pass.
+def draw_sample(problem: Problem, draw: Draw) -> Learned:
+    """Draw a random sample of all usable rows: one pass, or none where its rows have been kept.
 
     Parameters
     ----------
     problem : Problem
         Model and data.
-    size : "auto", int or float
-        Rows, or fraction of all rows.
-    seed : int
-        Seed of the sample.
-    whole, hold : int
-        As in `PilotSize`.
+    draw : Draw
+        The sample.
 
     Returns
     -------
@@ -102,14 +79,14 @@ def draw_sample(problem: Problem, size: str | int | float, seed: int, *, whole: 
     Raises
     ------
     ValueError
-        If `size` is not one of these.
+        If the size is neither "auto", nor a number or share of rows.
     """
-    sample = yield Settle((yield _sample(problem, size, seed, whole=whole, hold=hold)))
+    sample = yield Settle((yield from _drawn(problem, draw)))
     return sample, _learned(problem, _classes, sample, problem.model.n_classes)
 
 
 def take_survey(problem: Problem) -> Learned:
-    """Count the rows and learn the classes: one pass, for methods that draw no pilot.
+    """Count the rows and learn the classes, for methods that draw no pilot: one pass, unless rows have been kept.
 
     Parameters
     ----------
@@ -124,9 +101,38 @@ def take_survey(problem: Problem) -> Learned:
         The same, with its classes known.
     """
     model = problem.model.unrestricted
-    sample = yield Pass(pilot_rows, model, (PilotSize(0, problem.d), 0), "survey", guarded=problem.guarded)
+    if problem.kept is not None:
+        sample = problem.kept.sample
+    else:
+        sample = yield Pass(pilot_rows, model, (PilotSize(0, problem.d), 0), "survey", guarded=problem.guarded)
     known = yield _settled(problem, problem.apply(survey, sample, problem.model.n_classes, name="survey-report"))
     return known, _learned(problem, _labels, known)
+
+
+def take_profile(problem: Problem, method: Any) -> Generator[Any, Any, tuple[Delayed, Kept]]:
+    """Learn what the design of a table must know of the whole, and keep rows for the method's pilot: one pass.
+
+    Parameters
+    ----------
+    problem : Problem
+        The data, and a model with an `OpenDesign`.
+    method : object
+        The method; one that says how it draws its pilot has rows kept for it.
+
+    Returns
+    -------
+    found : Delayed
+        `Profile`.
+    kept : Kept
+        The rows.
+    """
+    draw = method.draw(problem) if hasattr(method, "draw") else Draw(None)
+    rows, _ = rows_within(problem, _KEPT_BYTES)
+    d = max(min(_KEPT_ROWS, rows) // 50, 1)
+    size = replace(_size_of(problem, draw, d), open=True)
+    total = None if problem.blocks.weighted else problem.blocks.n_rows
+    found = yield Settle((yield Pass(profile, problem.model, (size, draw.seed, total), "levels")))
+    return found, Kept(problem.apply(pilot_of, found, name="pilot-sample"), draw, d)
 
 
 def with_labels(problem: Problem) -> Generator[Any, Any, Problem]:
@@ -152,22 +158,29 @@ def rows_within(problem: Problem, most_bytes: int) -> tuple[int, int]:
     return whole, max(1, min(whole, int(_UNEVEN * whole / len(problem.blocks))))
 
 
-def _sample(
-    problem: Problem,
-    size: str | int | float,
-    seed: int,
-    searched: bool = True,
-    stratified: bool = False,
-    held: bool = False,
-    whole: int = 0,
-    hold: int = 0,
-) -> Pass:
-    model = problem.model.unrestricted
-    strata = StrataRule.of(model, 1 if held else len(problem.blocks)) if stratified and size == "auto" else None
-    rule = PilotSize(check_pilot_size(size), len(model.all_names), problem.n_usable, whole, hold, strata)
-    kernel = pilot_rows if searched else unsearched_pilot_rows
+def _drawn(problem: Problem, draw: Draw) -> Generator[Any, Any, Delayed]:
+    """Return a sample, of the rows kept by the pass that learned the design, if there are enough of them."""
+    model, kept = problem.model.unrestricted, problem.kept
+    size = _size_of(problem, draw, len(model.all_names))
+    if kept is not None and _serves(kept, draw, size):
+        return problem.apply(designed_sample, kept.sample, model, size, name="pilot-sample")
+    kernel = pilot_rows if draw.searched else unsearched_pilot_rows
     # The labels as they are, since they are to be learned.
-    return Pass(kernel, model, (rule, seed), "pilot-sample", guarded=problem.guarded)
+    return (yield Pass(kernel, model, (size, draw.seed), "pilot-sample", guarded=problem.guarded))
+
+
+def _size_of(problem: Problem, draw: Draw, d: int) -> PilotSize:
+    model = problem.model.unrestricted
+    stratified = draw.stratified and draw.size == "auto"
+    strata = StrataRule.of(model, 1 if draw.held else len(problem.blocks)) if stratified else None
+    rule = 0 if draw.size is None else check_pilot_size(draw.size)
+    return PilotSize(rule, d, problem.n_usable, draw.whole, draw.hold, strata)
+
+
+def _serves(kept: Kept, draw: Draw, size: PilotSize) -> bool:
+    same = (draw.size, draw.seed) == (kept.draw.size, kept.draw.seed) and draw.stratified <= kept.draw.stratified
+    enough = (size.d <= kept.d or size.rule != "auto") and not draw.held and draw.hold <= kept.draw.hold
+    return same and enough and not draw.searched
 
 
 def _settled(problem: Problem, handle: Delayed) -> Settle:

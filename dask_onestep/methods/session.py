@@ -11,7 +11,7 @@ from dask.delayed import Delayed
 from dask_onestep.kernels.solve.threads import one_blas_thread
 from dask_onestep.methods.driver import Driver
 from dask_onestep.methods.problem import Problem
-from dask_onestep.methods.requests import Look, Made, Pass, Plan, Settle
+from dask_onestep.methods.requests import Draw, Look, Made, Pass, Plan, Settle
 from dask_onestep.methods.sampling import draw_pilot, draw_sample, take_survey, with_labels
 
 __all__ = ["Session"]
@@ -146,7 +146,7 @@ class Session:
         ValueError
             If `size` is not one of these.
         """
-        pilot, self.problem = self.run(draw_pilot(self.problem, size, seed, searched=searched))
+        pilot, self.problem = self.run(draw_pilot(self.problem, Draw(size, seed, searched=searched)))
         return pilot
 
     def pilot_sample(self, size: str | int | float, seed: int) -> Delayed:
@@ -169,7 +169,7 @@ class Session:
         ValueError
             If `size` is not one of these.
         """
-        sample, self.problem = self.run(draw_sample(self.problem, size, seed))
+        sample, self.problem = self.run(draw_sample(self.problem, Draw(size, seed)))
         return sample
 
     def survey(self) -> Delayed:

@@ -25,7 +25,7 @@ from dask_onestep.methods.conclusion import coefficients, conclude
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
-from dask_onestep.methods.requests import Plan, Settle
+from dask_onestep.methods.requests import Draw, Plan, Settle
 from dask_onestep.methods.sampling import draw_pilot
 
 __all__ = ["Surrogate", "SurrogateEstimate"]
@@ -160,9 +160,15 @@ class Surrogate(Method):
             sums = yield from problem.moments(problem.apply(coefficients, last, name="coefficients"))
         return problem.apply(_report, problem.model, anchor, last, sums, self.rounds, seed, name="surrogate")
 
+    def draw(self, problem: Problem) -> Draw:
+        """Return how the pilot is drawn, of no rows where there is none."""
+        if self.anchor != "pilot":
+            return Draw(None)
+        return Draw(self.pilot_size, seed_of(self.random_state), searched=False)
+
     def _anchor(self, problem: Problem, seed: int | None) -> Plan:
         if seed is not None:
-            return (yield from draw_pilot(problem, self.pilot_size, seed, searched=False))
+            return (yield from draw_pilot(problem, self.draw(problem)))
         labels_unknown = replace(problem, classes=None)
         anchor = yield Settle((yield labels_unknown.first_block(anchor_block, name="anchor-fit")))
         if problem.model.classify:

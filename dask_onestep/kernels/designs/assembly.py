@@ -9,6 +9,7 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.design import Design, column_levels, plain_rows, treatment_names
 from dask_onestep.kernels.designs.expressions import hold_times, numbers_among
+from dask_onestep.kernels.designs.opening import OpenDesign
 from dask_onestep.kernels.designs.products import Coding, Product
 from dask_onestep.kernels.designs.specification import (
     check_kinds,
@@ -17,14 +18,15 @@ from dask_onestep.kernels.designs.specification import (
     transform_state,
     without_terms,
 )
+from dask_onestep.kernels.designs.states import moment_states
 from dask_onestep.kernels.designs.table import MAX_LEVELS, TOO_MANY_LEVELS, sorted_levels
 from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric, refusing_records, times_refused
 
-__all__ = ["assemble", "make_design", "open_factors"]
+__all__ = ["assemble", "make_design", "open_design"]
 
 
-def open_factors(terms: Terms, dtypes: Mapping[str, Any]) -> tuple[Factor, ...]:
-    """Return the categorical factors whose levels the dtypes do not tell.
+def open_design(terms: Terms, dtypes: Mapping[str, Any], missing: str) -> OpenDesign | None:
+    """Return the design of a table of which a pass has to learn more; None if dtypes and formula tell all.
 
     Parameters
     ----------
@@ -32,13 +34,20 @@ def open_factors(terms: Terms, dtypes: Mapping[str, Any]) -> tuple[Factor, ...]:
         What the model reads.
     dtypes : mapping of str to dtype
         Dtypes of the columns; categorical only where the categories are known.
+    missing : {"raise", "drop"}
+        What is done with rows that hold NaN or infinity.
 
     Returns
     -------
-    tuple of Factor
-        Those that a pass must look at.
+    OpenDesign or None
+        The design.
     """
-    return tuple(factor for factor in _categorical(terms, dtypes) if _told_levels(factor, dtypes) is None)
+    coded = tuple(_categorical(terms, dtypes))
+    learned = tuple(factor for factor in coded if _told_levels(factor, dtypes) is None)
+    if not learned and not any(factor.states for factor in terms.factors):
+        return None
+    computed = (factor.name for factor in terms.factors if factor not in coded and factor.source is not None)
+    return OpenDesign(terms, tuple(computed) if missing == "drop" else (), (), factors=coded, learned=learned)
 
 
 def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
@@ -82,7 +91,9 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
     rows = plain_rows(empty if seen is None else seen.level_rows(), terms.columns, known)
     state = None
     if seen is not None and seen.states:
-        state = transform_state(terms, plain_rows(seen.state_rows(), terms.columns, known))
+        columns = list(dict.fromkeys(name for factor in terms.factors if factor.states for name in factor.columns))
+        sample = plain_rows(seen.state_rows(columns), tuple(columns), known)
+        state = transform_state(terms, sample, moment_states(terms, seen.moments), seen.n_present)
     spec = specify_terms(terms, rows, state)
     check_kinds(spec, {factor.name for factor, _ in levels}, terms, dtypes)
     return assemble(terms, tuple(levels), spec)

@@ -23,7 +23,7 @@ from dask_onestep.kernels.designs.table import (
 from dask_onestep.kernels.designs.terms import Factor, Terms, plain_integers
 from dask_onestep.kernels.records import Findings
 
-__all__ = ["Design", "column_levels", "plain_rows", "treatment_names"]
+__all__ = ["Design", "column_levels", "plain_rows", "treatment_names", "with_parts"]
 
 _SLICE_ROWS = 65_536
 
@@ -108,17 +108,7 @@ class Design:
         except EvaluationError as error:
             states = {} if self.spec is None else self.spec.transform_state
             return what_is_wrong(error, self.terms, frame, states, (block.number,))
-        parts = {name: getattr(block, name) for name in PARTS[1:]}
-        if block.y is None and self.terms.response is not None:
-            parts["y"] = self.terms.response.values(block.x)
-        if (offset := self.terms.offset(block.x)) is not None:
-            parts["offset"] = offset.to_numpy() + (0.0 if parts["offset"] is None else np.asarray(parts["offset"]))
-        if whole:
-            return matrix, parts, None
-        if missing == "drop":
-            chosen = {name: None if part is None else part[complete] for name, part in parts.items()}
-            return matrix, chosen, np.flatnonzero(complete)
-        return _spread(matrix, complete), parts, None
+        return with_parts(block, self.terms, matrix, complete, missing)
 
     def codes(self, frame: pd.DataFrame) -> dict[Factor, np.ndarray]:
         """Return which of its levels each row has of each categorical factor.
@@ -286,6 +276,23 @@ def _kind(level: Any) -> str:
     if isinstance(level, (bool, np.bool_)):
         return "boolean"
     return "number" if isinstance(level, Number) else type(level).__name__
+
+
+def with_parts(
+    block: Any, terms: Terms, matrix: Any, complete: np.ndarray, missing: str
+) -> tuple[Any, dict[str, Any], np.ndarray | None]:
+    """Return the matrix of a block's complete rows with the other parts, as `Design.enter` does."""
+    parts = {name: getattr(block, name) for name in PARTS[1:]}
+    if block.y is None and terms.response is not None:
+        parts["y"] = terms.response.values(block.x)
+    if (offset := terms.offset(block.x)) is not None:
+        parts["offset"] = offset.to_numpy() + (0.0 if parts["offset"] is None else np.asarray(parts["offset"]))
+    if complete.all():
+        return matrix, parts, None
+    if missing == "drop":
+        chosen = {name: None if part is None else part[complete] for name, part in parts.items()}
+        return matrix, chosen, np.flatnonzero(complete)
+    return _spread(matrix, complete), parts, None
 
 
 def _spread(matrix: np.ndarray | SplitMatrix, complete: np.ndarray) -> np.ndarray | SplitMatrix:

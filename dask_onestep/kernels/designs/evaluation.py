@@ -29,7 +29,8 @@ class EvaluationError(ValueError):
 def evaluating() -> Iterator[None]:
     """Turn what formulaic raises of a formula and its rows into an `EvaluationError`."""
     try:
-        yield
+        with np.errstate(all="ignore"):  # what is not finite is found later, with its place
+            yield
     except Exception as error:
         # Where formulaic has raised an error it is loaded; a model without a formula does without it.
         own = getattr(sys.modules.get("formulaic.errors"), "FormulaicError", ValueError)

@@ -111,6 +111,8 @@ class Rows(Parts):
         Where a slice of a block begins within it.
     raw : DataFrame or None
         The block as the table has it, all rows, of a model with a design.
+    present : ndarray or None
+        Row numbers of those that have a weight, if others have none.
     """
 
     number: int = 0
@@ -119,6 +121,7 @@ class Rows(Parts):
     n_missing: int = 0
     first: int = 0
     raw: pd.DataFrame | None = None
+    present: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)

@@ -17,7 +17,7 @@ from dask_onestep.kernels.designs.grammar import CODINGS, PARSING, checked
 from dask_onestep.kernels.designs.parsing import parse
 from dask_onestep.kernels.designs.products import Coding, Product
 from dask_onestep.kernels.designs.splines import Spline, spline_of
-from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric
+from dask_onestep.kernels.designs.terms import Factor, Terms, evaluate, is_numeric
 
 __all__ = [
     "check_kinds",
@@ -58,8 +58,10 @@ def specify_terms(terms: Terms, rows: pd.DataFrame, state: Mapping[str, Any] | N
     return _specified(_right_side(terms), terms, rows, dict(state or {}))
 
 
-def transform_state(terms: Terms, rows: pd.DataFrame) -> dict[str, Any]:
+def transform_state(terms: Terms, rows: pd.DataFrame, known: Mapping[str, Any], n: float) -> dict[str, Any]:
     """Return the state of a formula's transforms, without the columns of its categories.
+
+    Each transform sees the rows in which its own input is present, as in R.
 
     Parameters
     ----------
@@ -67,6 +69,10 @@ def transform_state(terms: Terms, rows: pd.DataFrame) -> dict[str, Any]:
         The formula's.
     rows : DataFrame
         Rows to gather it from.
+    known : mapping of str to object
+        The states of transforms of which more is known than these rows tell.
+    n : float
+        The rows that these stand for.
 
     Returns
     -------
@@ -81,10 +87,20 @@ def transform_state(terms: Terms, rows: pd.DataFrame) -> dict[str, Any]:
     from formulaic import Formula
     from formulaic.parser.types import Term
 
-    names = {factor.name for factor in terms.factors if factor.states}
-    factors = {factor.expr: factor for term in _right_side(terms) for factor in term.factors if factor.expr in names}
-    formula = Formula([Term([factor]) for factor in factors.values()])
-    return dict(_specified(formula, terms, rows, {}).transform_state)
+    parts = {part.expr: part for term in _right_side(terms) for part in term.factors}
+    state = dict(known)
+    for factor in terms.factors:
+        if not factor.states:
+            continue
+        present = np.ones(len(rows), bool)
+        for expression in factor.states:
+            present &= np.isfinite(evaluate(expression, rows).to_numpy(np.float64, na_value=np.nan))
+        found = _specified(Formula([Term([parts[factor.name]])]), terms, rows[present], dict(state)).transform_state
+        for call, own in found.items():
+            if call not in state and "norms2" in own:  # those of a sample are less than those of all rows
+                own["norms2"] = {k: value * n / present.sum() for k, value in own["norms2"].items()}
+        state |= found
+    return state
 
 
 def _right_side(terms: Terms) -> Any:

@@ -98,6 +98,12 @@ class Terms:
         values = [as_numbers(factor.values(frame)) for factor in self.offsets]
         return sum(values[1:], start=values[0]) if values else None
 
+    @property
+    def needs_states_for_gaps(self) -> bool:
+        """Whether it takes the states of transforms to know which rows have all terms, as of ``log(center(x))``."""
+        sources = (factor.source for factor in self.factors if factor.states and factor.source is not None)
+        return any(called(ast.parse(source, mode="eval").body) not in STATEFUL for source in sources)
+
 
 @contextmanager
 def refusing_records(factor: Factor) -> Iterator[None]:

@@ -1,34 +1,41 @@
-"""What a table's design must know of the whole before any block is coded: levels, extremes, a sample.
+"""What the first pass over a table learns: the levels of factors, what transforms keep of the whole, and the pilot.
 
-One pass over the complete rows gives the levels of every categorical factor, all of them; the rows
-at the extremes of what a transform with a state is taken of, so that a spline's boundaries hold
-everywhere; and a simple random sample of `STATE_ROWS` rows for the rest of such states (knots,
-means, scales).  Up to that many rows, the sample is the whole.
+The levels of every categorical factor are those of all usable rows; the rows at the extremes of what a transform with a
+state is taken of make a spline's boundaries hold everywhere; and a simple random sample of `STATE_ROWS` rows serves for
+the rest of such states (knots, means, scales).  Up to that many rows, the sample is the whole.  The method's pilot is
+drawn in the same pass, of rows as the table has them, since the design is known only after it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.parts import Block, Rows
-from dask_onestep.kernels.designs.table import MAX_LEVELS, TOO_MANY_LEVELS, complete_cases, plain_columns
-from dask_onestep.kernels.designs.terms import Factor, Terms, evaluate, plain_integers, refusing_records
+from dask_onestep.kernels.designs.design import Design
+from dask_onestep.kernels.designs.evaluation import EvaluationError, what_is_wrong
+from dask_onestep.kernels.designs.opening import OpenDesign
+from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.designs.states import CentralMoments, moment_orders
+from dask_onestep.kernels.designs.table import MAX_LEVELS, TOO_MANY_LEVELS, level_codes, plain_columns, stacked
+from dask_onestep.kernels.designs.terms import Factor, evaluate, plain_integers, refusing_records
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.keys import row_keys
-from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.rows.checks import rows_with_weight
+from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
+from dask_onestep.kernels.pilots.sampling import pilot_rows, row_numbers, sample_rows
+from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.rows.rows import kernel
 
-__all__ = ["STATE_ROWS", "Profile", "profile"]
+__all__ = ["STATE_ROWS", "Profile", "designed_sample", "pilot_of", "profile"]
 
 STATE_ROWS = 100_000
 
 
 @dataclass(frozen=True)
-class Profile:
+class Profile(Record):
     """What was seen of a table.
 
     Attributes
@@ -37,100 +44,170 @@ class Profile:
         The factors whose levels are wanted.
     states : tuple of str
         The expressions whose extremes are wanted.
-    n : int
-        Complete rows.
     levels : tuple of DataFrame
         For each factor, a row for each of its levels.
     extremes : DataFrame
         The rows at the extremes, indexed by (block or 0, row).
-    sample : DataFrame
-        The rows with the smallest keys, likewise indexed.
-    keys : ndarray of uint64
-        Their keys.
+    moments : dict of str to CentralMoments
+        Those of expressions.
+    sample : PilotSample
+        The rows that knots are gathered from, of all that have a weight; none where there are no states.
+    pilot : PilotSample
+        The rows that the method may draw its pilot from.
     """
 
     factors: tuple[Factor, ...]
     states: tuple[str, ...]
-    n: int
     levels: tuple[pd.DataFrame, ...]
     extremes: pd.DataFrame
-    sample: pd.DataFrame
-    keys: np.ndarray
+    moments: dict[str, CentralMoments]
+    sample: PilotSample
+    pilot: PilotSample
+
+    @property
+    def n(self) -> int:
+        """Usable rows."""
+        return self.pilot.n
+
+    @property
+    def n_present(self) -> int:
+        """Rows that have a weight, those with missing values among them."""
+        return self.sample.n
 
     def __add__(self, other: Profile) -> Profile | Findings:
+        return self.join(other)
+
+    def join(self, *others: Profile) -> Profile | Findings:
+        """Return what was seen of the rows of several, in their order."""
+        parts = (self, *others)
         levels = tuple(
-            _one_row_a_level(factor, _joined(left, right))
-            for factor, left, right in zip(self.factors, self.levels, other.levels, strict=True)
+            _one_row_a_level(factor, reduce(_joined, (part.levels[number] for part in parts)))
+            for number, factor in enumerate(self.factors)
         )
         if found := _too_many(self.factors, levels, 0):
             return found
-        extremes = _at_extremes(self.states, _joined(self.extremes, other.extremes))
-        keys = np.concatenate([self.keys, other.keys])
-        order = np.argsort(keys, kind="stable")[:STATE_ROWS]
-        sample = _joined(self.sample, other.sample).iloc[order]
-        return Profile(self.factors, self.states, self.n + other.n, levels, extremes, sample, keys[order])
+        pilot = self.pilot.join(*(part.pilot for part in others))
+        sample = self.sample.join(*(part.sample for part in others))
+        if isinstance(pilot, Findings):
+            return pilot
+        if isinstance(sample, Findings):
+            return sample
+        extremes = _at_extremes(self.states, reduce(_joined, (part.extremes for part in parts)))
+        moments = {name: reduce(add, (part.moments[name] for part in parts)) for name in self.moments}
+        return Profile(self.factors, self.states, levels, extremes, moments, sample, pilot)
 
-    def state_rows(self) -> pd.DataFrame:
+    def state_rows(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the rows that states are gathered from, in the order of the data."""
-        rows = _joined(self.sample, self.extremes)
+        drawn = self.sample.drawn()
+        assert drawn.raw is not None
+        index = pd.MultiIndex.from_arrays(list(drawn.positions.T))
+        rows = _joined(_plain(drawn.raw[columns].set_axis(index, axis=0)), self.extremes[columns])
         return rows[~rows.index.duplicated()].sort_index()
 
     def level_rows(self) -> pd.DataFrame:
         """Return rows that show every level of every factor, one at least: there are not many more than levels."""
-        parts = [*self.levels, self.sample.iloc[:1]]
+        parts = [*self.levels, self.extremes.iloc[:1]]
         # Without rows a part would still have a say in the dtypes.
-        return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+        return stacked([part for part in parts if len(part)] or parts)
 
 
-@kernel(raw=True)
-def profile(block: Block, model: Model, terms: Terms, factors: tuple[Factor, ...]) -> Profile | Findings:
-    """Return what a block shows of a table; it takes the block as it arrives.
+@kernel(checked="later")
+def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | None) -> Profile | Findings:
+    """Return what a block shows of a table.
 
     Parameters
     ----------
-    block : Block
-        The block, `x` a frame.
+    rows : Rows
+        The block; its covariates are those of an `OpenDesign`.
     model : Model
-        The model, for what is done with gaps.
-    terms : Terms
-        What the model reads.
-    factors : tuple of Factor
-        The factors whose levels are wanted.
+        The model, with that design.
+    size : PilotSize
+        The size of the pilot.
+    seed : int
+        Its seed.
+    total : int or None
+        Rows that have a weight, those with missing values among them, if known.
 
     Returns
     -------
     Profile or Findings
         What was seen, or what is wrong with the block.
     """
-    present = rows_with_weight(block)
-    if isinstance(present, Findings):
-        return present
-    if present is None:
-        present = np.arange(len(block.x))
-    else:
-        block = block.rows_at(present)
-    complete = complete_cases(block, terms, model.missing)
-    if isinstance(complete, Findings):
-        return complete
-    frame = block.x[list(terms.columns)]
-    numbers = present + (block.start or 0)
-    here = 0 if block.start is not None else block.number
-    frame = frame.set_axis(pd.MultiIndex.from_arrays([np.full(len(frame), here), numbers]), axis=0)
-    frame, kept = frame[complete], present[complete]
+    design = model.design
+    assert isinstance(design, OpenDesign)
+    assert rows.raw is not None
+    table = rows.raw[list(design.terms.columns)]
+    frame = table if rows.kept is None else table.iloc[rows.kept]
+    factors = design.learned
     frame = plain_integers(frame, [name for factor in factors if factor.coded for name in factor.columns])
     levels = tuple(_plain(_one_row_a_level(factor, frame)) for factor in factors)
-    if found := _too_many(factors, levels, block.number):
+    if found := _too_many(factors, levels, rows.number):
         return found
-    states = tuple(dict.fromkeys(state for factor in terms.factors for state in factor.states))
-    extremes, sample, keys = frame.iloc[:0], frame.iloc[:0], np.empty(0, np.uint64)
+    pilot = pilot_rows(rows, model, size, seed)
+    if isinstance(pilot, Findings):
+        return pilot
+    states = tuple(dict.fromkeys(state for factor in design.terms.factors for state in factor.states))
+    all_rows = _all_rows(rows)
+    sample = sample_rows(all_rows, PilotSize(STATE_ROWS if states else 0, 0, total), 0)
+    table = table if rows.present is None else table.iloc[rows.present]
+    orders = moment_orders(design.terms)
+    moments = {name: CentralMoments.of(_numbers(name, table), order) for name, order in orders.items()}
+    # Where there are no states a single row stands for the kinds of the columns.
+    extremes = frame.iloc[:1]
     if states:
-        extremes = _plain(_at_extremes(states, frame))
-        empty = np.empty((len(frame), 0))
-        rows = Rows(empty, empty, None, None, None, block.number, block.start, kept)
-        keys = row_keys(0, rows)
-        order = np.argsort(keys, kind="stable")[:STATE_ROWS]
-        sample, keys = _plain(frame.iloc[order]), keys[order]
-    return Profile(factors, states, len(frame), levels, extremes, sample, keys)
+        index = pd.MultiIndex.from_arrays(list(row_numbers(all_rows, np.arange(len(table))).T))
+        extremes = _at_extremes(states, table.set_axis(index, axis=0))
+    return Profile(factors, states, levels, _plain(extremes), moments, sample, pilot)
+
+
+def _all_rows(rows: Rows) -> Rows:
+    """Return the rows of a block that have a weight, those with missing values among them, but not their values."""
+    assert rows.raw is not None
+    count = len(rows.raw if rows.present is None else rows.present)
+    bare = replace(rows, x=np.empty((count, 0)), y=np.zeros(count), weights=None, offset=None, groups=None)
+    return replace(bare, kept=rows.present)
+
+
+def _numbers(expression: str, frame: pd.DataFrame) -> np.ndarray:
+    return evaluate(expression, frame).to_numpy(np.float64, na_value=np.nan)
+
+
+def pilot_of(found: Profile) -> PilotSample:
+    """Return the rows that the method may draw its pilot from."""
+    return found.pilot
+
+
+def designed_sample(sample: PilotSample, model: Model, size: PilotSize) -> PilotSample:
+    """Return the pilot's rows, of those that the first pass has kept, as a matrix.
+
+    Parameters
+    ----------
+    sample : PilotSample
+        The rows kept.
+    model : Model
+        The model with its design.
+    size : PilotSize
+        The size of the pilot.
+
+    Returns
+    -------
+    PilotSample
+        The pilot, drawn.
+    """
+    drawn, design = replace(sample, size=size).drawn(), model.design
+    assert isinstance(design, Design)
+    assert drawn.raw is not None
+    # Columns of objects whose levels have proved to be numbers.
+    levels = {name for factor in design.categorical for name in factor.columns}
+    kinds = drawn.raw.dtypes.items()
+    objects = {name: object for name, kind in kinds if isinstance(kind, pd.CategoricalDtype) and name not in levels}
+    raw = drawn.raw.astype(objects)
+    try:
+        return replace(drawn, x=design.matrix(raw), raw=raw)
+    except EvaluationError as error:
+        states = {} if design.spec is None else design.spec.transform_state
+        what_is_wrong(error, design.terms, raw, states, ()).raise_error()
+        raise
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
@@ -139,7 +216,8 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _one_row_a_level(factor: Factor, frame: pd.DataFrame) -> pd.DataFrame:
     with refusing_records(factor):
-        return frame[~factor.values(frame).duplicated().to_numpy()]
+        codes, _ = level_codes(factor.values(frame))
+    return frame.iloc[np.sort(np.unique(codes[codes >= 0], return_index=True)[1])] if len(codes) else frame
 
 
 def _at_extremes(states: tuple[str, ...], frame: pd.DataFrame) -> pd.DataFrame:
@@ -147,14 +225,14 @@ def _at_extremes(states: tuple[str, ...], frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     at = set()
     for state in states:
-        values = evaluate(state, frame).to_numpy(np.float64)
+        values = _numbers(state, frame)
         if np.isfinite(values).any():
             finite = np.isfinite(values)
             at |= {
                 int(np.argmin(np.where(finite, values, np.inf))),
                 int(np.argmax(np.where(finite, values, -np.inf))),
             }
-    return frame.iloc[sorted(at)]
+    return frame.iloc[sorted(at)] if states else frame.iloc[:1]
 
 
 def _joined(left: pd.DataFrame, right: pd.DataFrame) -> pd.DataFrame:

@@ -47,6 +47,8 @@ class PilotSize:
         The rule for automatic sizes, a number of rows, or a share of N.
     d : int
         Number of coefficients.
+    open : bool
+        Whether they are at most so many, as long as the design is not known.
     total : int or None
         N, where it is known beforehand and no row can be dropped.
     whole : int
@@ -63,6 +65,7 @@ class PilotSize:
     whole: int = 0
     hold: int = 0
     strata: StrataRule | None = None
+    open: bool = False
 
     def rows(self, n: int) -> int:
         """Return the pilot's size for n usable rows."""
@@ -80,6 +83,10 @@ class PilotSize:
             # 0.07 of 100 rows is 7.000000000000001 in floats, and 7 rows.
             size = round(self.rule * n, 6)
         return min(n, math.ceil(size))
+
+    def least(self, n: int) -> int:
+        """Return a size that a pilot of n rows has at least, unless it is all of them."""
+        return replace(self, d=0).sampled(n) if self.open else self.sampled(n)
 
     def enough(self, n: int) -> int:
         """Return how many of n rows to hold so that none of the pilot's is lost.
@@ -199,7 +206,7 @@ class PilotSample(Record):
         enough = n if whole else self.size.enough(n)
         if self.size.strata is not None and not whole:
             known = [part.known_strata() for part in parts]
-            size = self.size.sampled(n) if n == self.size.total else 0
+            size = self.size.least(n) if n == self.size.total else 0
             strata, wanted = Strata.joined(known, keys, np.concatenate([part.y for part in parts]), labels, size)
         if len(keys) > (enough if n == self.size.total else _WORTH_LETTING_GO * enough) + len(wanted):
             bound = np.partition(keys, enough)[enough]
@@ -237,7 +244,7 @@ class PilotSample(Record):
         return len(self.keys) == self.n
 
     def drawn(self) -> PilotSample:
-        """Return exactly the pilot's rows.
+        """Return exactly the pilot's rows, which are drawn but once.
 
         Returns
         -------
@@ -250,6 +257,8 @@ class PilotSample(Record):
             If a block let go of a row that belongs to the pilot: less likely than 1e-20, and never
             silent.
         """
+        if self.inclusion is not None:
+            return self
         count = self.size.rows(self.n) if self.complete else self.size.sampled(self.n)
         simple = Inclusion.simple(count, max(self.n, 1))
         if not count:

@@ -22,6 +22,7 @@ from dask_onestep.kernels.rows.rows import kernel
 
 __all__ = [
     "pilot_rows",
+    "row_numbers",
     "sample_rows",
     "survey",
     "unsearched_pilot_rows",
@@ -113,9 +114,6 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
             keys = row_keys(seed, rows)[index]
         strata = strata.take(index)
     local = index if rows.kept is None else rows.kept[index]
-    positions = np.empty((len(index), 2), dtype=np.int64)
-    positions[:, 0] = 0 if rows.start is not None else rows.number
-    positions[:, 1] = local + (rows.first if rows.start is None else rows.start)
     taken = rows.take(index)
     return PilotSample(
         size,
@@ -123,7 +121,7 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
         rows.n_missing,
         labels,
         keys,
-        positions,
+        row_numbers(rows, index),
         taken.x,
         taken.y,
         taken.weights,
@@ -133,6 +131,15 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
         None if rows.raw is None else rows.raw.iloc[local],
         strata,
     )
+
+
+def row_numbers(rows: Rows, index: np.ndarray) -> np.ndarray:
+    """Return (0, global number) of some of a block's rows, or (block, row in block) if sizes are unknown."""
+    numbers = np.empty((len(index), 2), dtype=np.int64)
+    numbers[:, 0] = 0 if rows.start is not None else rows.number
+    local = index if rows.kept is None else rows.kept[index]
+    numbers[:, 1] = local + (rows.first if rows.start is None else rows.start)
+    return numbers
 
 
 def survey(sample: PilotSample, most: int = 2) -> Survey:

@@ -115,7 +115,11 @@ def read_block(
 
 def _run(block: Block, call: Call) -> Read:
     rows = usable_rows(block, call.model)
-    return Read(rows, None) if isinstance(rows, Findings) else Read(_of_rows(rows, call), check_of(rows, block))
+    return (
+        Read(rows, None)
+        if isinstance(rows, Findings)
+        else Read(_of_rows(rows, call), check_of(rows, block, call.model))
+    )
 
 
 def _of_rows(rows: Rows, call: Call) -> Any:
@@ -155,7 +159,7 @@ def _run_each(block: Block, model: Model, calls: Sequence[Call]) -> Read:
     rows = usable_rows(block, model)
     if isinstance(rows, Findings):
         return Read(rows, None)
-    return Read(Joined(tuple(_attempt(rows, call) for call in calls)), check_of(rows, block))
+    return Read(Joined(tuple(_attempt(rows, call) for call in calls)), check_of(rows, block, model))
 
 
 def _attempt(rows: Rows, call: Call) -> Any:

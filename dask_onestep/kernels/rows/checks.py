@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from dask_onestep.kernels.designs.opening import OpenDesign
 from dask_onestep.kernels.designs.parts import PARTS, Block, Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse
 from dask_onestep.kernels.designs.table import DROP, encoded, gaps, is_finite
@@ -69,11 +70,12 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     present = rows_with_weight(block)
     if isinstance(present, Findings):
         return present
+    if model.design is not None and isinstance(block.x, pd.DataFrame):
+        block = replace(block, x=encoded(block.x, model.design.categorical))
     whole, kept, n_missing, raw = block, present, 0, None
     if present is not None:
         block = block.rows_at(present)
     if model.design is not None and isinstance(block.x, pd.DataFrame):
-        block = replace(block, x=encoded(block.x, model.design.categorical))
         designed = model.design.enter(block, model.missing)
         if isinstance(designed, Findings):
             return designed
@@ -102,6 +104,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         n_missing=n_missing,
         first=block.first,
         raw=raw,
+        present=present,
         **parts,  # type: ignore[arg-type]
     )
     if model.missing == "drop":
@@ -116,7 +119,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
 
 def _undefined(rows: Rows, model: Model) -> dict[str, int]:
     """Return on how many rows each term of the formula is NaN or infinite, all columns of the table being complete."""
-    if model.design is None or model.design.spec is None:
+    if model.design is None or model.design.terms.formula is None:
         return {}
     counts = {}
     for term, names in model.design.by_term.items():
@@ -156,7 +159,7 @@ def rows_with_weight(block: Block) -> np.ndarray | Findings | None:
     return np.flatnonzero(~absent) if absent.any() else None
 
 
-def check_of(rows: Rows, block: Block) -> RowCheck:
+def check_of(rows: Rows, block: Block, model: Model) -> RowCheck:
     """Return what every pass must find alike: counts, and the sum of all values' bits, in whatever order rows come.
 
     Parameters
@@ -165,18 +168,23 @@ def check_of(rows: Rows, block: Block) -> RowCheck:
         Usable rows, y not yet encoded.
     block : Block
         The block that they are of; the bits of X, which cost a tenth of a pass, are added where it is loaded anew.
+    model : Model
+        The model; of one whose design is open no columns are compared.
 
     Returns
     -------
     RowCheck
         Of the rows.
     """
-    x = rows.x if block.reloaded else None
-    matrix = (x.dense, *x.stored.elements) if isinstance(x, SplitMatrix) else (x,)
+    x, columns = rows.x, None
+    if block.reloaded and not isinstance(model.design, OpenDesign):
+        columns = _checksum(*((x.dense, *x.stored.elements) if isinstance(x, SplitMatrix) else (x,)))
     y = rows.y if rows.y.dtype.kind in "biuf" else None
-    parts = (y, rows.weights, rows.offset, *matrix)
-    total = sum((2 * at + 1) * _sum_of_bits(part) for at, part in enumerate(parts) if part is not None)
-    return RowCheck(len(rows), rows.n_missing, total % 2**64)
+    return RowCheck(len(rows), rows.n_missing, _checksum(y, rows.weights, rows.offset), columns)
+
+
+def _checksum(*parts: np.ndarray | None) -> int:
+    return sum((2 * at + 1) * _sum_of_bits(part) for at, part in enumerate(parts) if part is not None) % 2**64
 
 
 def _sum_of_bits(values: np.ndarray) -> int:

@@ -1,0 +1,69 @@
+"""The design of a table before its levels, and what transforms keep of the whole, have been learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dask_onestep.kernels.designs.design import Design, with_parts
+from dask_onestep.kernels.designs.table import complete_cases
+from dask_onestep.kernels.designs.terms import Factor, evaluate
+from dask_onestep.kernels.records import Findings
+
+__all__ = ["OpenDesign"]
+
+
+@dataclass(frozen=True)
+class OpenDesign(Design):
+    """A design of which it is not known yet which columns there are.
+
+    Its own columns are what is computed of each row by itself, where rows that lack it are to be dropped.
+
+    Attributes
+    ----------
+    factors : tuple of Factor
+        The factors that have levels.
+    learned : tuple of Factor
+        Those whose levels are to be learned.
+    """
+
+    factors: tuple[Factor, ...] = ()
+    learned: tuple[Factor, ...] = ()
+
+    @property
+    def categorical(self) -> tuple[Factor, ...]:
+        """The factors that have levels."""
+        return self.factors
+
+    @property
+    def row_bytes(self) -> int:
+        """Memory of a row, as the table has it."""
+        return 8 * max(len(self.terms.columns), 1)
+
+    @property
+    def by_term(self) -> dict[str, tuple[str, ...]]:
+        """The columns by what they are computed from."""
+        return {name: (name,) for name in self.names}
+
+    def enter(self, block: Any, missing: str) -> tuple[np.ndarray, dict[str, Any], np.ndarray | None] | Findings:
+        """Return a block as `Design.enter` does, its columns NaN where a row lacks what a term is computed from."""
+        complete = complete_cases(block, self.terms, missing)
+        if isinstance(complete, Findings):
+            return complete
+        frame = block.x if complete.all() else block.x[complete]
+        columns: list[np.ndarray] = [np.empty((len(frame), 0))]
+        read = {name for factor in self.computed for name in factor.columns}
+        numbers = frame.astype({name: object for name in read if isinstance(frame.dtypes[name], pd.CategoricalDtype)})
+        with np.errstate(all="ignore"):
+            for factor in self.computed:
+                parts = [evaluate(part, numbers) for part in factor.states or (str(factor.source),)]
+                columns.append(np.sum([part.to_numpy(np.float64, na_value=np.nan) for part in parts], axis=0))
+        return with_parts(block, self.terms, np.column_stack(columns), complete, missing)
+
+    @property
+    def computed(self) -> tuple[Factor, ...]:
+        """The factors that the columns are of."""
+        return tuple(factor for factor in self.terms.factors if factor.name in self.names)

@@ -1,0 +1,137 @@
+"""What center, scale, standardize and poly keep of the whole, from moments of all rows.
+
+Of n values with mean c and central moments m_j = Σ(x − c)^j / (n σ^j) the monic orthogonal polynomials of z = (x − c)/σ
+follow by the three-term recurrence π_{k+1} = (z − α_k)π_k − β_k π_{k−1}, whose inner products are sums of m_j.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import comb
+from typing import Any
+
+import numpy as np
+
+from dask_onestep.kernels.designs.grammar import STATEFUL, called
+from dask_onestep.kernels.designs.terms import Terms
+from dask_onestep.kernels.records import Record
+
+__all__ = ["CentralMoments", "moment_orders", "moment_states"]
+
+# Beyond it the moments lose too many digits, and the rows of a sample take their place.
+_MAX_DEGREE = 8
+_DDOF = {"center": 1, "scale": 1, "standardize": 0}
+
+
+@dataclass(frozen=True)
+class CentralMoments(Record):
+    """The sums of powers of values about their mean.
+
+    Attributes
+    ----------
+    mean : float
+        The mean of n values.
+    sums : ndarray of shape (order + 1,)
+        Σ(xᵢ − mean)^j for j = 0, 1, …; the first is n, the second 0 but for rounding.
+    """
+
+    mean: float
+    sums: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, order: int) -> CentralMoments:
+        """Return those of values; NaN and infinite ones are left out."""
+        values = values[np.isfinite(values)]
+        mean = float(values.mean()) if len(values) else 0.0
+        powers = np.cumprod(np.broadcast_to(values - mean, (order, len(values))), axis=0)
+        return cls(mean, np.array([float(len(values)), *powers.sum(axis=1)]))
+
+    @property
+    def n(self) -> float:
+        """How many values there are."""
+        return float(self.sums[0])
+
+    def __add__(self, other: CentralMoments) -> CentralMoments:
+        n = self.n + other.n
+        mean = self.mean + (other.mean - self.mean) * other.n / n if n else 0.0
+        return CentralMoments(mean, self._about(mean) + other._about(mean))
+
+    def _about(self, mean: float) -> np.ndarray:
+        """Return the sums about another mean, by the binomial formula (Pébay, 2008)."""
+        shift, sums = self.mean - mean, self.sums
+        return np.array([sum(comb(j, i) * shift ** (j - i) * sums[i] for i in range(j + 1)) for j in range(len(sums))])
+
+
+def moment_orders(terms: Terms) -> dict[str, int]:
+    """Return what moments are needed of, and up to which power."""
+    orders: dict[str, int] = {}
+    for _, expression, degree in _calls(terms):
+        orders[expression] = max(orders.get(expression, 0), 2 * degree)
+    return orders
+
+
+def moment_states(terms: Terms, moments: Mapping[str, CentralMoments]) -> dict[str, dict[str, Any]]:
+    """Return the states of transforms, by their calls, as formulaic keeps them."""
+    return {ast.unparse(node): _state(node, moments[expression], degree) for node, expression, degree in _calls(terms)}
+
+
+def _calls(terms: Terms) -> Iterator[tuple[ast.Call, str, int]]:
+    """Yield calls whose state is moments of something that has none: the call, of what, and its degree."""
+    for factor in terms.factors:
+        if not factor.states or factor.source is None:
+            continue
+        for node in ast.walk(ast.parse(factor.source, mode="eval")):
+            if not isinstance(node, ast.Call) or called(node) not in (*_DDOF, "poly") or not node.args:
+                continue
+            nested = any(called(inner) in STATEFUL for inner in ast.walk(node.args[0]))
+            degree = _degree(node)
+            if not nested and degree is not None:
+                yield node, ast.unparse(node.args[0]), degree
+
+
+def _degree(node: ast.Call) -> int | None:
+    """Return the degree of a polynomial, 1 of another transform; None where options want other sums."""
+    if called(node) != "poly":
+        return 1 if len(node.args) == 1 and not node.keywords else None
+    given = [*node.args[1:2], *(keyword.value for keyword in node.keywords if keyword.arg == "degree")]
+    if len(node.args) > 2 or any(keyword.arg != "degree" for keyword in node.keywords):
+        return None
+    degree = ast.literal_eval(given[0]) if given else 1
+    return degree if 1 <= degree <= _MAX_DEGREE else None
+
+
+def _state(node: ast.Call, moments: CentralMoments, degree: int) -> dict[str, Any]:
+    name = str(called(node))
+    if name == "poly":
+        return _polynomials(moments, degree)
+    spread = None if name == "center" else float(np.sqrt(moments.sums[2] / (moments.n - _DDOF[name])))
+    return {"ddof": _DDOF[name], "center": moments.mean, "scale": spread}
+
+
+def _polynomials(moments: CentralMoments, degree: int) -> dict[str, dict[int, float]]:
+    """Return the recurrence and the squared norms of the monic orthogonal polynomials."""
+    spread = float(np.sqrt(moments.sums[2] / moments.n)) or 1.0
+    standard = moments.sums / moments.n / spread ** np.arange(len(moments.sums))
+
+    def product(left: np.ndarray, right: np.ndarray) -> float:
+        both = np.convolve(left, right)
+        return float(both @ standard[: len(both)])
+
+    alpha, norms = {}, {}
+    last, current = np.zeros(1), np.ones(1)
+    for k in range(degree + 1):
+        norms[k] = product(current, current)
+        if k == degree:
+            break
+        shifted = np.append(0.0, current)
+        alpha[k] = product(shifted, current) / norms[k]
+        beta = norms[k] / norms[k - 1] if k else 0.0
+        following = shifted - alpha[k] * np.append(current, 0.0)
+        following[: len(last)] -= beta * last
+        last, current = current, following
+    return {
+        "alpha": {k: moments.mean + spread * value for k, value in alpha.items()},
+        "norms2": {k: moments.n * spread ** (2 * k) * value for k, value in norms.items()},
+    }

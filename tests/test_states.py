@@ -1,0 +1,152 @@
+"""What transforms keep of the whole: moments of all rows, and of a sample what moments do not tell."""
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dask_onestep import MLE, GLMRegressor, OneStep
+from dask_onestep.exceptions import UndefinedTermWarning
+from dask_onestep.kernels.designs.states import CentralMoments, moment_states
+from dask_onestep.kernels.designs.terms import formula_terms
+from dask_onestep.kernels.pilots import profile as profiles
+
+VALUES = np.random.default_rng(0).gamma(2.0, size=5000) * 30 + 400
+
+
+def moments_of(values, order, cuts=()):
+    total, *others = [CentralMoments.of(part, order) for part in np.split(values, sorted(cuts))]
+    for part in others:
+        total = total + part
+    return total
+
+
+@given(cuts=st.lists(st.integers(0, len(VALUES)), max_size=5))
+def test_moments_of_any_blocks_are_those_of_all_rows(cuts):
+    found = moments_of(VALUES, 6, cuts)
+    assert found.n == len(VALUES)
+    assert found.mean == pytest.approx(VALUES.mean(), rel=1e-14)
+    powers = np.arange(7)[:, np.newaxis]
+    spread = VALUES.std()
+    exact = (((VALUES - VALUES.mean()) / spread) ** powers).sum(axis=1)
+    np.testing.assert_allclose(found.sums / spread ** np.arange(7), exact, rtol=1e-12, atol=1e-8)
+
+
+def test_missing_values_are_left_out():
+    some = np.where(np.arange(len(VALUES)) % 7 == 0, np.nan, VALUES)
+    assert CentralMoments.of(some, 2).n == np.isfinite(some).sum()
+    assert CentralMoments.of(np.full(3, np.nan), 2).n == 0
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3, 5, 8])
+def test_poly_is_the_qr_of_all_rows(degree):
+    # R's poly: columns 1 to k of the Q of (1, x, …, x^k), up to sign.
+    terms = formula_terms(f"poly(x, {degree})", True)
+    state = moment_states(terms, {"x": moments_of(VALUES, 2 * degree, [800, 801, 3000])})
+    ((call, own),) = state.items()
+    assert call == f"poly(x, {degree})"
+    from formulaic.transforms import poly
+
+    found = np.asarray(poly(VALUES, degree, _state=own))
+    scaled = (VALUES - VALUES.mean()) / np.ptp(VALUES)
+    exact = np.linalg.qr(np.vander(scaled, degree + 1, increasing=True))[0][:, 1:]
+    exact *= np.sign((exact * found).sum(axis=0))
+    np.testing.assert_allclose(found, exact, atol=5e-9)
+
+
+def test_center_scale_and_standardize():
+    moments = {"x": moments_of(VALUES, 2, [17])}
+    state = moment_states(formula_terms("center(x) + scale(x) + standardize(x)", True), moments)
+    assert state["center(x)"]["scale"] is None
+    assert state["scale(x)"]["center"] == pytest.approx(VALUES.mean(), rel=1e-14)
+    assert state["scale(x)"]["scale"] == pytest.approx(VALUES.std(ddof=1), rel=1e-12)
+    assert state["standardize(x)"]["scale"] == pytest.approx(VALUES.std(ddof=0), rel=1e-12)
+
+
+@pytest.mark.parametrize("call", ["poly(x, 2, raw=True)", "poly(x, 12)", "scale(x, ddof=0)", "bs(x, df=4)"])
+def test_other_calls_are_left_to_the_sample(call):
+    terms = formula_terms(call, True)
+    assert moment_states(terms, {"x": moments_of(VALUES, 24)}) == {}
+
+
+def table(n=6000):
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"x": rng.gamma(2.0, size=n), "z": rng.normal(size=n)})
+    frame["y"] = rng.poisson(np.exp(0.1 * frame.x)).astype(float)
+    return frame
+
+
+@pytest.mark.parametrize("formula", ["y ~ poly(x, 3) + z", "y ~ poly(x, 12) + z"])
+def test_coefficients_of_poly_do_not_depend_on_how_many_rows_are_sampled(formula, monkeypatch):
+    frame = table()
+    monkeypatch.setattr(profiles, "STATE_ROWS", 500)
+    glm = GLMRegressor("poisson", formula=formula, method="mle").fit(dd.from_pandas(frame, npartitions=5))
+    monkeypatch.setattr(profiles, "STATE_ROWS", 100_000)
+    exact = GLMRegressor("poisson", formula=formula, method="mle").fit(frame)
+    if "12" in formula:  # the polynomials of a sample, but of the same size
+        assert np.linalg.norm(glm.coef_[:3]) == pytest.approx(np.linalg.norm(exact.coef_[:3]), rel=0.5)
+    else:
+        np.testing.assert_allclose(glm.coef_, exact.coef_, rtol=1e-7, atol=1e-8)
+    assert glm.estimate_.loglik == pytest.approx(exact.estimate_.loglik, rel=1e-9)
+
+
+def test_a_transform_sees_the_rows_in_which_its_own_input_is_present():
+    # As R's model.frame, which evaluates scale(x) before it leaves out rows without z.
+    frame = table(400)
+    frame.loc[frame.x > 3, "z"] = np.nan
+    glm = GLMRegressor("poisson", formula="y ~ scale(x) + z", missing="drop", method="mle").fit(frame)
+    own = frame.assign(s=(frame.x - frame.x.mean()) / frame.x.std()).dropna()
+    plain = GLMRegressor("poisson", formula="y ~ s + z", method="mle").fit(own)
+    np.testing.assert_allclose(glm.coef_, plain.coef_, rtol=1e-10)
+    assert glm.n_missing_ == frame.z.isna().sum()
+
+
+def test_rows_of_weight_zero_have_no_part_in_a_state():
+    frame = table(600)
+    weight = (frame.x < 3).astype(float)
+    glm = GLMRegressor("poisson", formula="y ~ poly(x, 2) + bs(z, df=4)", method="mle")
+    one = glm.fit(frame, sample_weight=weight).coef_
+    two = glm.fit(frame[weight > 0]).coef_
+    np.testing.assert_allclose(one, two, rtol=1e-9)
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("method", [OneStep(2000, steps=1), MLE()])
+def test_where_states_decide_which_rows_are_usable_a_pass_more_counts_them(method):
+    frame = table(3000)
+    glm = GLMRegressor("poisson", formula="y ~ log(center(x)) + z", missing="drop", method=method).fit(frame)
+    own = frame[frame.x > frame.x.mean()]
+    own = own.assign(x=np.log(own.x - frame.x.mean()))
+    plain = GLMRegressor("poisson", formula="y ~ x + z", method=method).fit(own)
+    assert (glm.n_samples_, glm.n_missing_) == (len(own), 3000 - len(own))
+    assert glm.n_passes_ == plain.n_passes_ + 1
+    if isinstance(method, MLE):
+        np.testing.assert_allclose(glm.coef_, plain.coef_, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["y ~ scale(log(x)) + g", "y ~ bs(x, df=5) + z:g", "y ~ poly(x, 3)*g", "y ~ C(k) + scale(z)", "y ~ g + z"],
+)
+@pytest.mark.parametrize("missing", ["raise", "drop"])
+@pytest.mark.usefixtures("quiet")  # a pilot of a few thousand rows warns under some of these
+def test_a_formula_takes_no_pass_of_its_own(formula, missing):
+    frame = table(8000).assign(g=lambda d: np.where(d.z > 0, "b", "a"), k=lambda d: (d.x > 2).astype(int))
+    data = dd.from_pandas(frame, npartitions=4)
+    rest = {"formula": formula, "missing": missing}
+    assert GLMRegressor("poisson", method=OneStep(2000, steps=1), **rest).fit(data).n_passes_ == 2
+    assert GLMRegressor("poisson", **rest).fit(data).n_passes_ == 1  # a small table is its own pilot
+    plain = GLMRegressor("poisson", method="mle").fit(frame[["x"]], frame["y"])
+    mle = GLMRegressor("poisson", method="mle", **rest).fit(data)
+    assert mle.n_passes_ <= plain.n_passes_ + 1
+
+
+@pytest.mark.parametrize("method", [OneStep(), OneStep(800), MLE()])
+def test_rows_that_a_function_makes_nan_are_counted_by_term_in_the_first_pass_too(method):
+    frame = table(3000).assign(g=lambda d: np.where(d.z > 0, "b", "a"))
+    frame.loc[:4, "x"] = -1.0
+    with pytest.warns(UndefinedTermWarning, match=r"log\(x\) \(5 rows\); 2,995 rows are left"):
+        glm = GLMRegressor("poisson", formula="y ~ log(x) + g", missing="drop", method=method).fit(frame)
+    assert (glm.n_samples_, glm.n_missing_) == (2995, 5)
