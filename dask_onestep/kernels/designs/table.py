@@ -37,6 +37,7 @@ TOO_MANY_LEVELS = "Is it an identifier? Leave it out, group its levels, or conve
 DROP = "Pass missing='drop' to leave such rows out, or mend them first."
 _SAME_COLUMNS = "All partitions must have the columns that the frame's meta declares; fix the function that loads them."
 _ONE_AT_A_TIME = Lock()
+_SLICE_ROWS = 15_360  # of 8 bytes less than 128 KiB, from which on memory is mapped anew each time
 
 
 def gaps(part: Any) -> np.ndarray:
@@ -55,7 +56,9 @@ def gaps(part: Any) -> np.ndarray:
     columns = part.columns if isinstance(part, pd.DataFrame) else part.dtype.names
     if columns is not None:
         return np.any([gaps(part[name]) for name in columns], axis=0)
-    if isinstance(part, np.ndarray) and part.dtype.kind == "f":
+    if isinstance(part, pd.Series) and isinstance(part.dtype, np.dtype) and part.dtype.kind in "biuf":
+        part = part.to_numpy()
+    if isinstance(part, np.ndarray) and part.dtype.kind in "biuf":
         return ~np.isfinite(part)
     missing = np.asarray(pd.isna(part))
     kind = getattr(part.dtype, "kind", "O")
@@ -211,8 +214,8 @@ def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
             with refusing_records(factor):
                 codes, levels = level_codes(frame[name])
                 ordered = sorted_levels(levels)
-                places = np.append(ordered.get_indexer(levels), -1)
-                columns[name] = pd.Categorical.from_codes(places[codes], ordered)
+                places = np.append(ordered.get_indexer(levels), -1).astype(np.int32)
+                columns[name] = pd.Categorical.from_codes(_looked_up(places, codes), ordered)
     return frame.assign(**columns) if columns else frame
 
 
@@ -237,7 +240,7 @@ def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
         present[own] = True
         present[-1] = False
         places = np.where(present, np.cumsum(present) - 1, -1).astype(np.int32)
-        return places.take(own, mode="wrap"), values.cat.categories[present[:-1]]
+        return _looked_up(places, own), values.cat.categories[present[:-1]]
     if isinstance(values.dtype, pd.StringDtype) and values.dtype.storage == "pyarrow":
         words = pa.array(values).dictionary_encode()
         words = words.combine_chunks() if isinstance(words, pa.ChunkedArray) else words
@@ -266,7 +269,7 @@ def known_codes(values: pd.Series, known: pd.Index) -> np.ndarray:
         codes, levels = values.cat.codes.to_numpy(), values.cat.categories
     else:
         codes, levels = level_codes(values)
-    return match_levels(levels, known).take(codes, mode="wrap")
+    return _looked_up(match_levels(levels, known), codes)
 
 
 def match_levels(levels: pd.Index, known: pd.Index) -> np.ndarray:
@@ -357,3 +360,12 @@ def _are_booleans(levels: pd.Index) -> np.ndarray:
     if kind.startswith("mixed"):
         return np.array([isinstance(level, (bool, np.bool_)) for level in levels], dtype=bool)
     return np.full(len(levels), kind == "boolean")
+
+
+def _looked_up(places: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return the place of each code, the last for -1; by slices, whose temporaries the allocator keeps."""
+    out = np.empty(len(codes), dtype=places.dtype)
+    for start in range(0, len(codes), _SLICE_ROWS):
+        at = slice(start, start + _SLICE_ROWS)
+        places.take(codes[at], mode="wrap", out=out[at])
+    return out
