@@ -37,13 +37,13 @@ from dask_onestep.kernels.designs import assembly, design
 from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.designs.products import Product, are_coded
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
-from dask_onestep.kernels.designs.stored import CodedColumns, SparseColumns
 from dask_onestep.kernels.designs.terms import formula_terms
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows import slices as slicing
 from dask_onestep.kernels.rows.checks import usable_rows
+from dask_onestep.kernels.stored import CodedColumns, SparseColumns
 from dask_onestep.links import LINKS
 
 RESULTS = Path(__file__).parent / "results" / "categories.csv"

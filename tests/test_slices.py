@@ -11,9 +11,9 @@ from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.slices import CompiledSlice, CompiledSplitSlice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, split_sparse
-from dask_onestep.kernels.designs.stored import CodedColumns, SparseColumns
 from dask_onestep.kernels.rows import slices as slicing
 from dask_onestep.kernels.rows.slices import dense_slices, slices
+from dask_onestep.kernels.stored import CodedColumns, SparseColumns
 
 N, P = 20_000, 7  # several slices
 D = P + 1

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from dask_onestep.families import Family
-from dask_onestep.kernels.designs.stored import StoredColumns
+from dask_onestep.kernels.stored import StoredColumns
 
 __all__ = ["DenseSlice", "Slice", "SplitSlice"]
 

@@ -24,7 +24,7 @@ import numpy as np
 from dask_onestep.families import Binomial, Family, Gaussian, Poisson
 from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.loops import add_coded_sums, add_natural_sums, add_sparse_sums, add_sums
-from dask_onestep.kernels.designs.stored import CodedColumns, SparseColumns, StoredColumns
+from dask_onestep.kernels.stored import CodedColumns, SparseColumns, StoredColumns
 
 __all__ = ["CompiledSlice", "CompiledSplitSlice"]
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import only_numbers
 from dask_onestep.kernels.designs.splines import Spline
-from dask_onestep.kernels.designs.stored import CodedColumns
 from dask_onestep.kernels.designs.terms import Factor
+from dask_onestep.kernels.stored import CodedColumns
 
 __all__ = ["Coding", "Product", "are_coded", "coded_columns", "write_products"]
 

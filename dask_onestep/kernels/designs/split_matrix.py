@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from dask_onestep.kernels.designs.stored import SparseColumns, StoredColumns
 from dask_onestep.kernels.records import Record
+from dask_onestep.kernels.stored import SparseColumns, StoredColumns
 
 __all__ = ["SplitMatrix", "count_by_column", "finite_rows", "split_sparse", "stack"]
 
