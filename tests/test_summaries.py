@@ -73,6 +73,12 @@ def test_decimals_are_aligned():
     assert rows[2].split()[1:3] == ["345.000000", "2.000000"]
 
 
+def test_coefficients_without_standard_errors_are_aligned_too():
+    table = coefficient_table(["a", "b", "c"], np.array([-1.5, 0.0123, 3e-7]), np.full((3, 3), np.nan), 0.95)
+    _, rows = format_coefficients(table, 0.95)
+    assert [row.cells[0] for row in rows] == ["-1.5000", "0.0123", "3.000e-07"]
+
+
 def test_levels_stand_under_their_factor_with_the_reference_named(threads):
     rng = np.random.default_rng(1)
     frame = pd.DataFrame({"x": rng.normal(size=900), "carrier": rng.choice(["AA", "DL", "UA"], 900)})

@@ -21,6 +21,8 @@ _WIDEST = 132
 _INDENT = "  "
 # Significant digits of the smallest standard error, and the decimals that they may take.
 _DIGITS, _MOST_DECIMALS = 3, 6
+# Decimals where no standard error is known.
+_DECIMALS = 4
 # Numbers of more digits before the point are shown in scientific notation.
 _LARGE = 1e7
 
@@ -360,7 +362,9 @@ def _labelled(rows: dict[str, tuple[str, ...]], factors: Iterable[FactorLevels])
 def _decimals(errors: np.ndarray) -> int:
     """Return the decimals that show the digits of all standard errors for which so many are enough."""
     errors = errors[np.isfinite(errors) & (errors > 0)]
-    needed = _DIGITS - 1 - np.floor(np.log10(errors)).astype(int) if errors.size else np.array([], dtype=int)
+    if not errors.size:
+        return _DECIMALS
+    needed = _DIGITS - 1 - np.floor(np.log10(errors)).astype(int)
     return int(max(1, *needed[needed <= _MOST_DECIMALS], 1))
 
 
