@@ -102,13 +102,16 @@ def test_numbers_are_the_same_level_whatever_their_dtype(later):
     np.testing.assert_array_equal(glm.predict(frame.assign(b=zero_one.astype(later))), glm.predict(frame))
 
 
-def test_blocks_that_mix_booleans_and_numbers_are_refused_at_fit():
+def test_blocks_that_mix_booleans_and_numbers_are_fitted_as_one_level_or_refused():
     zero_one = pd.Series(CODES % 2)
     frame = pd.DataFrame({"y": Y + 5.0 * zero_one, "b": zero_one})
     parts = [frame[:300].astype({"b": bool}), frame[300:]]
     blocks = dd.from_map(lambda part: part, parts, meta=frame.iloc[:0])
     with pytest.raises(ValueError, match=r"C\(b\) has a level that fit did not see, .* Convert the column"):
-        GLMRegressor(formula="y ~ C(b)").fit(blocks)
+        GLMRegressor(formula="y ~ C(b)", method="mle").fit(blocks)
+    # A small table is joined, whose column has the dtype that the frame declares.
+    whole = GLMRegressor(formula="y ~ C(b)").fit(frame)
+    np.testing.assert_allclose(GLMRegressor(formula="y ~ C(b)").fit(blocks).coef_, whole.coef_, rtol=1e-10)
 
 
 def test_levels_match_by_value_and_kind():
