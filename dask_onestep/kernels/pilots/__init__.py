@@ -1,1 +1,1 @@
-"""The pilot, and steps from it: which rows, their fit, what they foretell, and what holds a poor one back."""
+"""The pilot sample: drawing and fitting it, extrapolating from it, steps from its estimate, and checks on it."""

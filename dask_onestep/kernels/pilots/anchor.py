@@ -1,4 +1,4 @@
-"""The surrogate likelihood: an anchor's own likelihood, tilted by the score of all rows."""
+"""The surrogate likelihood: the likelihood of one block (or of the pilot), shifted to have the full-data score."""
 
 from __future__ import annotations
 
@@ -23,20 +23,7 @@ __all__ = ["anchor_block", "maximize_surrogate"]
 
 @kernel(whole="the first block is fitted, and its rows are kept")
 def anchor_block(rows: Rows, model: Model) -> PilotFit | Findings:
-    """Return a block's own fit with its rows, in the form of a pilot's.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block, labels not yet encoded.
-    model : Model
-        The model.
-
-    Returns
-    -------
-    PilotFit or Findings
-        The local fit, or why there is none; its survey is of this block alone.
-    """
+    """Return the local fit of a block in the form of a pilot's, or the reason why there is none."""
     fitted = fit_block(rows, model)
     if isinstance(fitted, Findings):
         return fitted
@@ -50,29 +37,14 @@ def anchor_block(rows: Rows, model: Model) -> PilotFit | Findings:
 
 
 def maximize_surrogate(anchor: PilotFit, model: Model, coef: np.ndarray, total: Scores) -> Ascent:
-    """Return the maximum of the surrogate log-likelihood of all rows.
+    """Return the maximum of the surrogate log-likelihood.
 
-    With β̄ the point of the last pass, and times N so that its scale is that of ℓ,
+    With β̄ the point of the last pass, and multiplied by N so that its scale is that of ℓ,
 
-        ℓ̃(β) = (N/n)·[ℓ₁(β) − s₁(β̄)'β] + s(β̄)'β,
+        ℓ̃(β) = (N/n)·[ℓ₁(β) − s₁(β̄)'β] + s(β̄)'β.
 
-    whose gradient at β̄ is s(β̄), exact, and whose curvature is the anchor's.  n and N count weights.
-
-    Parameters
-    ----------
-    anchor : PilotFit
-        The rows in the place of machine 1: a block, or the pilot sample.
-    model : Model
-        The model.
-    coef : ndarray of shape (d,)
-        β̄.
-    total : Scores
-        The score of all rows there.
-
-    Returns
-    -------
-    Ascent
-        Converged at the maximum, or stopped; its `sums` are of ℓ̃, with n, weight and Pearson χ² of the anchor.
+    Its gradient at β̄ is the exact s(β̄); its curvature is the anchor's. n and N are sums of weights. The `sums` of
+    the result are of ℓ̃; its n, weight and Pearson χ² are the anchor's.
     """
     here = moments(anchor.rows, model, coef)
     ratio = total.weight / here.weight

@@ -1,4 +1,4 @@
-"""The scoring step, and the one that the pilot rows correct."""
+"""The scoring step, and the corrected step that adds higher-order terms from the pilot rows."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ from dask_onestep.kernels.solve.linear_algebra import Factor
 
 __all__ = ["direction", "take_step"]
 
-# How often means are taken anew where the corrected step leads; each time what they lack falls by the order of
-# the pilot's error.
+# Maximum number of times the means are recomputed at the end of the corrected step. Each time their error falls by the
+# order of the pilot's error.
 _REFINEMENTS = 3
 
 
 def take_step(model: Model, pilot: PilotFit, ascent: Ascent, correction: str | None) -> Step:
-    """Return the scoring step from a point where a pass was made.
+    """Return the step from a point at which a pass was made.
 
-    Without correction it is equation (2.4) of Wang et al., β̂ = β̂_p + I⁻¹s.  With it, δ maximises
+    Without correction this is equation (2.4) of Wang et al., β̂ = β̂_p + I⁻¹s. With it, δ maximizes
 
         J(δ) = s'δ − ½ δ'Iδ + (N/n) R(δ),
         R(δ) = ℓ_pil(β + δ) − ℓ_pil(β) − s_pil'δ + ½ δ'I_pil δ,
 
-    inside the region δ'Iδ ≤ 10 φ̂d(N/n − 1): R is what the pilot rows know of the likelihood's third
-    and higher order terms.  Under links that are not canonical means at β + δ stand for the pilot's
-    responses in R (see ``Curvature.expecting``), unless these show that the means of the data are others.
-    Either step is shortened where it overshoots by J; where no part of it leads to finite sums, it leads
-    to the null model instead.
+    in the trust region δ'Iδ ≤ 10 φ̂d(N/n − 1). R estimates the terms of third and higher order of the log-likelihood.
+    Under non-canonical links R uses the means at β + δ instead of the pilot's responses (see `Curvature.expecting`),
+    unless the responses contradict these means. Either step is shortened where it overshoots according to J. If no
+    part of it leads to finite sums, the step goes to the null model.
 
     Parameters
     ----------
@@ -42,14 +41,14 @@ def take_step(model: Model, pilot: PilotFit, ascent: Ascent, correction: str | N
     pilot : PilotFit
         The pilot.
     ascent : Ascent
-        It stands at β, where the pass was made.
+        The state at β, where the pass was made.
     correction : {None, "pilot"}
         Which step.
 
     Returns
     -------
     Step
-        The step, with information, dispersion and decrement where it leads.
+        The step, with information, dispersion and decrement at its end.
     """
     coef, sums, factor, newton = ascent.coef, ascent.sums, ascent.factor, ascent.move.step
     curvature, found = Curvature(model, pilot, coef, sums), None
@@ -70,26 +69,11 @@ def take_step(model: Model, pilot: PilotFit, ascent: Ascent, correction: str | N
 
 
 def direction(model: Model, pilot: PilotFit, ascent: Ascent) -> np.ndarray:
-    """Return the step from a point where a pass was made, as `take_step` corrects it, or else the scoring step.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    pilot : PilotFit
-        The pilot.
-    ascent : Ascent
-        It stands at β, where the pass was made.
-
-    Returns
-    -------
-    ndarray of shape (d,)
-        δ.
-    """
+    """Return δ: the corrected step if it exists, otherwise the scoring step."""
     newton = ascent.move.step
     if pilot.separated:
-        return newton  # longer steps towards infinity would look like an arrival
-    # Near the end a step is tiny, and what it leaves is to be smaller still.
+        return newton  # later, longer steps toward infinity would look like convergence
+    # Near convergence the step is tiny, and the error of its own maximization must be smaller still.
     found = _maximum(Curvature(model, pilot, ascent.coef, ascent.sums), ascent.factor, newton, tol=1e-22)[1]
     return newton if found is None else found
 
@@ -97,7 +81,7 @@ def direction(model: Model, pilot: PilotFit, ascent: Ascent) -> np.ndarray:
 def _maximum(
     curvature: Curvature, factor: Factor, newton: np.ndarray, tol: float = 1e-12
 ) -> tuple[Curvature, np.ndarray | None]:
-    """Return the corrected step with the curvature that it maximises, means taken where it leads."""
+    """Return the corrected step (None if it does not exist) and its curvature, with means at the end of the step."""
     found: np.ndarray | None = np.zeros_like(newton)
     for _ in range(_REFINEMENTS):
         assert found is not None

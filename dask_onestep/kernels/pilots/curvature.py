@@ -1,4 +1,4 @@
-"""What the pilot rows foretell of the log-likelihood of all rows, beyond its quadratic model at one point."""
+"""Extrapolation of the full-data log-likelihood from the pilot rows, beyond its quadratic approximation at a point."""
 
 from __future__ import annotations
 
@@ -23,25 +23,24 @@ from dask_onestep.kernels.solve.linear_algebra import Factor
 __all__ = ["Curvature", "Remaining"]
 
 _CONFIDENCE = 0.95
-# Standard errors from which on it matters from how few rows the error is estimated.
+# Distance, in standard errors, above which the number of rows behind the error estimate is taken into account.
 _CLOSE = 0.02
-# λ² of what means leave out, as a multiple of what noise makes of it.
+# Ratio of the decrement that using means omits to its expectation under noise, above which the means are wrong.
 _BEYOND_NOISE = 20.0
-# The point that a step starts from is the pilot rows' own, so that their corrections err by more than those of other
-# rows would.
+# The step starts at the pilot rows' own estimate, so their correction has a larger error than that of independent rows.
 _OWN = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Remaining(Record):
-    """What remains of the way to the maximum.
+    """Estimated distance to the maximum.
 
     Attributes
     ----------
     decrement : float
         The expected λ².
     distance : float
-        An upper bound, of 95 %, of the greatest distance of a coefficient in standard errors.
+        95 % upper bound on the largest distance of any coefficient, in standard errors.
     """
 
     decrement: float
@@ -51,10 +50,7 @@ class Remaining(Record):
     def of(
         cls, factor: Factor, score: np.ndarray, variance: np.ndarray | None, phi: float, df: float = np.inf
     ) -> Remaining:
-        """Return it for a score whose error has a variance, which is estimated with `df` degrees of freedom; or none.
-
-        Of d coefficients the greatest is bounded as Bonferroni bounds it.
-        """
+        """Return the distance for a score whose error has this variance (None: none) with `df` degrees of freedom."""
         if variance is not None and not np.isfinite(variance).all():
             return cls(float("inf"), float("inf"))
         decrement = factor.decrement(score)
@@ -72,7 +68,7 @@ class Remaining(Record):
 
 
 class Curvature:
-    """ℓ(β) + J(δ), what is foretold of ℓ(β + δ), with gradient, information and Pearson's χ², as `Moments` of δ.
+    """The extrapolation ℓ(β) + J(δ) of ℓ(β + δ), with gradient, information and Pearson's χ², as a function of δ.
 
     Parameters
     ----------
@@ -83,9 +79,9 @@ class Curvature:
     coef : ndarray of shape (d,)
         β, where the pass was made.
     sums : Moments
-        The full sums there.
+        The full-data sums there.
     responses : ndarray of shape (n,) or None
-        What stands for the pilot's y in R(δ); by default its own.
+        Replaces the pilot's y in R(δ).
     """
 
     def __init__(
@@ -103,11 +99,11 @@ class Curvature:
         self._last: tuple[bytes, Moments] | None = None
 
     def expecting(self, coef: np.ndarray) -> Self:
-        """Return the same with means at β in the place of the pilot's responses.
+        """Return the same extrapolation with the means at `coef` in place of the pilot's responses.
 
-        Unless η is the natural parameter, where y cancels, R(δ) holds the pilot's observed information less the
-        expected one, Σ(yᵢ − μᵢ)hᵢxᵢxᵢ'.  Scaled up, its noise is as large as what R(δ) is to tell, and it is
-        correlated with the pilot's estimate; over all rows it is next to nothing.  Means have no such noise.
+        Under non-canonical links R(δ) contains the difference of observed and expected information,
+        Σ(yᵢ − μᵢ)hᵢxᵢxᵢ'. Scaled up from the pilot, its noise is as large as R(δ) itself and correlated with the
+        pilot's estimate, while over all rows it is negligible. Means do not have this noise.
         """
         if self.model.natural:
             return self
@@ -116,8 +112,8 @@ class Curvature:
         return type(self)(self.model, self.pilot, self.coef, self.sums, np.concatenate(means))
 
     def __call__(self, step: np.ndarray) -> Moments:
-        """Return the sums that are foretold of β + δ."""
-        # Where one search ends the next often begins.
+        """Return the predicted sums at β + δ."""
+        # A search often begins where the previous one ended.
         if self._last is None or self._last[0] != step.tobytes():
             self._last = step.tobytes(), self._foretell(step)
         return self._last[1]
@@ -129,7 +125,7 @@ class Curvature:
         rest = there.loglik - here.loglik - here.score @ step + 0.5 * step @ ahead_here
         pearson = None
         if full.pearson is not None:
-            # The pilot rows tell what is left of χ² after its gradient and, as for gaussian, 2I.
+            # The pilot rows estimate the part of χ² beyond its linear term and, as for the gaussian family, 2I.
             left = self._pearson_remainder(step, there) - step @ ahead_here
             pearson = full.pearson + full.pearson_gradient @ step + step @ ahead + ratio * left  # type: ignore[operator]
         return Moments(
@@ -144,35 +140,35 @@ class Curvature:
         )
 
     def _pearson_remainder(self, step: np.ndarray, there: Moments) -> float:
-        """Return what the pilot rows' own χ² leaves of its linear extrapolation."""
+        """Return the nonlinear part of the pilot rows' own χ²."""
         here = self.own
         if self.rows is not self.pilot.rows:
             there = moments(self.pilot.rows, self.model, self.coef + step)
         return float(there.pearson - here.pearson - here.pearson_gradient @ step)  # type: ignore[operator]
 
     def scaled_pearson(self, step: np.ndarray) -> float:
-        """Return the pilot rows' χ² at β + δ, scaled up; the full one at β where they fit exactly."""
+        """Return the pilot's χ² at β + δ, scaled up; if the pilot rows fit exactly, the full χ² at β."""
         there = moments(self.pilot.rows, self.model, self.coef + step)
         return float(self.pilot.ratio * (there.pearson or 0.0)) or float(self.sums.pearson or 0.0)
 
     def attainable(self) -> float:
-        """Return what there is to gain at the most: the pilot's log-likelihood, scaled up, over the full one.
+        """Return the largest possible gain: the pilot's log-likelihood, scaled up, minus the full one.
 
-        A concave log-likelihood gains at most s'δ from a step δ; for an honest pilot the two agree.  What is
-        within a standard error of the scaled log-likelihood is no bound.
+        A concave log-likelihood gains at most s'δ from a step δ, and in a representative pilot the two agree. A
+        difference within one standard error of the scaled log-likelihood is no bound: the result is then infinite.
         """
         rows, ratio = self.pilot.rows, self.pilot.ratio
         weights = np.ones(len(rows)) if rows.weights is None else rows.weights
         logliks = row_log_likelihoods(rows, self.model, self.coef)
-        with np.errstate(over="ignore"):  # an infinite error foretells nothing
+        with np.errstate(over="ignore"):  # with an infinite error there is no bound
             error = ratio * np.sqrt(len(rows)) * np.std(weights * logliks)
         gain = float(ratio * np.dot(weights, logliks) - self.sums.loglik)
         return gain if gain > error else np.inf
 
     def maximum(self, factor: Factor, newton: np.ndarray, tol: float) -> np.ndarray | None:
-        """Return where J is greatest inside the trust region; None on its boundary or where J curves up."""
+        """Return the maximizer of J inside the trust region; None if it is on the boundary or J is not concave."""
         reach, information = self.pilot.reach * self.sums.phi, self.sums.information
-        if newton @ information @ newton > reach / 2:  # as it is where y varies by more than the family has it
+        if newton @ information @ newton > reach / 2:  # happens if y varies more than the family assumes
             reach = max(reach, TRUST * factor.expected_decrement(self.pilot.variance(self.model)))
 
         def inside(step: np.ndarray) -> bool:
@@ -191,28 +187,12 @@ class Curvature:
     def remaining(self, step: np.ndarray, factor: Factor, phi: float, *, at_maximum: bool) -> Remaining:
         """Return how far the maximum is expected to be from β + δ.
 
-        What the pilot rows foretell of the score there is one part, 0 by construction where the step is the corrected
-        one, which zeroes it.  The other is the sampling error of that foretelling.
-
-        Parameters
-        ----------
-        step : ndarray of shape (d,)
-            δ.
-        factor : Factor
-            The factored information at β.
-        phi : float
-            The dispersion.
-        at_maximum : bool
-            Whether δ is the corrected step.
-
-        Returns
-        -------
-        Remaining
-            Of the step's end.
+        This has two parts: the score that is predicted at β + δ (0 by construction at the corrected step), and the
+        sampling error of this prediction.
         """
         at = self if at_maximum else self.expecting(self.coef + step)
         score = np.zeros_like(step) if at_maximum else at(step).score
-        if not np.isfinite(score).all():  # some mean overflowed: infinitely far is far
+        if not np.isfinite(score).all():  # some mean overflowed
             return Remaining(float("inf"), float("inf"))
         if self.pilot.n < 2:
             return Remaining(float("nan"), float("nan"))
@@ -223,19 +203,19 @@ class Curvature:
         if at.rows is self.pilot.rows:
             return found
         more = Remaining.of(factor, at.omitted(step)[0], None, phi)
-        gained = more.decrement if at.misses(step, factor) else 0.0  # otherwise it is noise
+        gained = more.decrement if at.misses(step, factor) else 0.0  # otherwise only noise
         return Remaining(found.decrement + gained, found.distance + more.distance)
 
     def misses(self, step: np.ndarray, factor: Factor) -> bool:
-        """Return whether means leave out more than the noise that they are to keep out, as wrong means do."""
+        """Return whether using means omits more than noise, which happens if the mean model is wrong."""
         omitted, noise = self.omitted(step)
         return factor.decrement(omitted) > _BEYOND_NOISE * factor.expected_decrement(noise)
 
     def omitted(self, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the score that means in the place of responses leave out, as the pilot tells it, and its variance.
+        """Return the pilot's estimate of the score that is omitted when means replace responses, and its variance.
 
-        It is next to nothing where the means of the model are those of the data, and the step times the observed
-        information less the expected one where they are not.
+        It is negligible where the mean model is right. Otherwise it is the step times the difference of observed and
+        expected information.
         """
         pilot, top = self.pilot, self._top
         score, square = np.zeros(len(step)), np.zeros((len(step), len(step)))
@@ -250,12 +230,11 @@ class Curvature:
         return pilot.ratio * top * score, (pilot.ratio * top) ** 2 * square
 
     def sampling_error(self, step: np.ndarray) -> np.ndarray:
-        """Return the variance of the score that the pilot rows foretell at β + δ, of shape (d, d).
+        """Return the variance, of shape (d, d), of the predicted score at β + δ.
 
-        It is that of Σ rᵢ/πᵢ, rᵢ the part of row i's score that is not linear in δ:  Σ_h N_h²/n_h (1 − n_h/N_h) Cov_h,
-        where the rows of strata that are drawn more densely than others are not centered.  Where means stand for
-        responses, rᵢ is their part alone, and the variance of the noise of all rows is added, which is
-        Σᵢ ((yᵢ − μᵢ)Δqᵢ)²xᵢxᵢ', q = μ'/V.
+        It is that of Σ rᵢ/πᵢ, with rᵢ the part of row i's score that is nonlinear in δ: Σ_h N_h²/n_h (1 − n_h/N_h)
+        Cov_h. The rows of oversampled strata are not centered. Where means replace responses, rᵢ uses them too, and the
+        variance of the noise of all rows, Σᵢ ((yᵢ − μᵢ)Δqᵢ)²xᵢxᵢ' with q = μ'/V, is added.
         """
         pilot, free, draw = self.pilot, self.model.free, self.pilot.inclusion
         total, square = np.zeros(len(free)), np.zeros((len(free), len(free)))
@@ -278,7 +257,7 @@ class Curvature:
         return square
 
     def effective_rows(self, step: np.ndarray, factor: Factor) -> float:
-        """Return how many pilot rows the sampling error comes from: the degrees of freedom of its estimate."""
+        """Return the effective number of pilot rows behind the sampling error: its degrees of freedom."""
         inverse, shares = np.nan_to_num(factor.inverse()), []
         for part, change in self._remainders(self.rows, step):
             variance = self.pilot.inclusion.take(part.rows).variance
@@ -288,7 +267,7 @@ class Curvature:
 
     @property
     def _top(self) -> float:
-        """The largest weight, of which weights count as shares: their squares could overflow."""
+        """The largest weight. Weights are divided by it, since their squares could overflow."""
         return 1.0 if self.rows.weights is None else float(self.rows.weights.max()) or 1.0
 
     def _remainders(self, rows: Rows, step: np.ndarray) -> Iterator[tuple[Slice, np.ndarray]]:

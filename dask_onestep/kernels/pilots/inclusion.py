@@ -1,4 +1,4 @@
-"""How likely each pilot row was to be drawn, and what that makes of sums over the pilot."""
+"""Inclusion probabilities of the pilot rows, and the variance of weighted sums over them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["Inclusion"]
 
 @dataclass(frozen=True, slots=True)
 class Inclusion(Record):
-    """The pilot rows' inclusion probabilities πᵢ, and the variance of Σ rᵢ/πᵢ, an estimate of a sum over all rows.
+    """The pilot rows' inclusion probabilities πᵢ, and the variance of Σ rᵢ/πᵢ, which estimates a sum over all rows.
 
     Attributes
     ----------
-    probabilities : ndarray of shape (n,), or float where all rows were drawn alike
+    probabilities : ndarray of shape (n,), or float where they are all equal
         πᵢ.
     weights : likewise
-        1/πᵢ as a share of N/n.
+        1/πᵢ divided by N/n.
     variance : likewise
-        cᵢ: Σ cᵢrᵢrᵢ'/πᵢ² estimates the variance, but for what the mean of the base stratum takes off.
+        cᵢ: Σ cᵢrᵢrᵢ'/πᵢ² estimates the variance, before the term for the mean of the base stratum is subtracted.
     base : likewise
-        1 for rows that were drawn as one of all rows, 0 for those of a stratum that is drawn more densely.
+        1 for rows of the base stratum, 0 for rows of an oversampled stratum.
     n_base : int
-        Rows of a simple random sample that the base stratum is part of.
+        Size of the simple random sample that the base stratum is part of.
     base_variance : float
         cᵢ of its rows.
     """
@@ -41,18 +41,18 @@ class Inclusion(Record):
 
     @classmethod
     def simple(cls, n: int, total: int) -> Inclusion:
-        """Return that of a simple random sample of n of all N rows."""
+        """Return the probabilities of a simple random sample of n of all N rows."""
         factor = (1.0 - n / total) * n / max(n - 1, 1)
         return cls(n / total, 1.0, factor, 1.0, n, factor)
 
     @property
     def is_simple(self) -> bool:
-        """Whether all rows were drawn alike."""
+        """Whether all rows had the same probability."""
         return isinstance(self.weights, float)
 
     @property
     def effective_share(self) -> float:
-        """The rows of a simple random sample that tells as much of a sum of like terms, as a share of n."""
+        """Size of the simple random sample with the same variance, as a fraction of n."""
         return (
             1.0
             if self.is_simple
@@ -60,7 +60,7 @@ class Inclusion(Record):
         )
 
     def take(self, index: Any) -> Inclusion:
-        """Return that of some of the rows, which a slice, an index or a mask selects."""
+        """Return the probabilities of a selection of rows (a slice, an index or a mask)."""
         if self.is_simple:
             return self
         arrays = ("probabilities", "weights", "variance", "base")

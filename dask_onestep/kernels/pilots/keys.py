@@ -1,7 +1,7 @@
-"""Keys of rows: 64-bit values of a counter-based generator, Philox, at (seed, global row number).
+"""Random keys of rows: 64-bit values of a counter-based generator, Philox, at (seed, global row number).
 
-A key knows neither block nor worker.  Where chunk sizes are unknown the counter starts anew in every block, with the
-block's number in the generator's key.
+A key does not depend on block or worker. Where chunk sizes are unknown, the counter restarts in every block and the
+block's number is part of the generator's key.
 """
 
 from __future__ import annotations
@@ -18,22 +18,12 @@ __all__ = ["keys_below", "row_keys", "smallest_keys"]
 
 
 def row_keys(seed: int, rows: Rows) -> np.ndarray:
-    """Return the 64-bit keys of a block's usable rows.
+    """Return the 64-bit keys of a block's usable rows, an array of shape (m,).
 
-    Parameters
-    ----------
-    seed : int
-        The seed, from 0 to 2**63.
-    rows : Rows
-        The block.
-
-    Returns
-    -------
-    ndarray of shape (m,) of uint64
-        Keys; a row's key depends on `seed` and on its global number alone, if that is known.
+    A row's key depends only on `seed` (from 0 to 2**63) and on the row's global number, if that is known.
     """
     key, begin, length = _sequence(seed, rows)
-    # Philox yields four values for each count.
+    # Philox yields four values per count.
     count, skipped = divmod(begin, 4)
     generator = np.random.Philox(key=key, counter=count)
     keys = generator.random_raw(length + skipped)[skipped:]
@@ -41,24 +31,7 @@ def row_keys(seed: int, rows: Rows) -> np.ndarray:
 
 
 def keys_below(seed: int, rows: Rows, bound: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the usable rows of a block whose keys are below a bound, in order; all, if it is the greatest key.
-
-    Parameters
-    ----------
-    seed : int
-        The seed.
-    rows : Rows
-        The block.
-    bound : int
-        The bound.
-
-    Returns
-    -------
-    index : ndarray of shape (k,) of int
-        Which rows these are.
-    keys : ndarray of shape (k,) of uint64
-        Their keys, as `row_keys` gives them.
-    """
+    """Return the usable rows with keys below `bound` (with the greatest key as bound: all), and these keys."""
     if bound < ALL_KEYS and accelerated():
         return _compiled_below(seed, rows, bound)
     keys = row_keys(seed, rows)
@@ -69,30 +42,21 @@ def keys_below(seed: int, rows: Rows, bound: int) -> tuple[np.ndarray, np.ndarra
 
 
 def smallest_keys(seed: int, rows: Rows, count: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return the usable rows of a block with the smallest keys, in order.
-
-    Parameters
-    ----------
-    seed : int
-        The seed.
-    rows : Rows
-        The block.
-    count : int
-        How many rows.
+    """Return the usable rows of a block with the smallest keys.
 
     Returns
     -------
     index : ndarray of shape (k,) of int
-        Which rows these are, `count` or all there are.
+        Row numbers in increasing order; k is `count`, or the number of rows if that is smaller.
     keys : ndarray of shape (k,) of uint64
         Their keys.
     cutoff : int
-        No key of the others is below it.
+        No other row has a key below it.
     """
     everything = int(ALL_KEYS)
     if count >= len(rows):
         return *keys_below(seed, rows, everything), everything
-    # Keys are uniform, so that a bound is known below which all of these lie, and few others to look through.
+    # Keys are uniform, so a bound can be computed below which all of these keys lie, and few others.
     share = (count + 10 * math.sqrt(count) + 10) / len(rows)
     index, keys = keys_below(seed, rows, int(min(share * 2.0**64, float(everything - 2**11))))
     if len(index) <= count:
@@ -103,7 +67,7 @@ def smallest_keys(seed: int, rows: Rows, count: int) -> tuple[np.ndarray, np.nda
 
 
 def _sequence(seed: int, rows: Rows) -> tuple[int, int, int]:
-    """Return the generator's key for a block, the number of the first row's value, and how many values are wanted."""
+    """Return the generator's key for a block, the number of the first row's value, and how many values are needed."""
     length = len(rows) if rows.kept is None or not len(rows) else int(rows.kept[-1]) + 1
     if rows.start is None:
         return seed + ((rows.number + 1) << 64), rows.first, length
@@ -115,7 +79,7 @@ def _compiled_below(seed: int, rows: Rows, bound: int) -> tuple[np.ndarray, np.n
 
     key, begin, length = _sequence(seed, rows)
     high, low = divmod(key, 2**64)
-    # What is not written to takes no memory.
+    # Memory that is not written to is not allocated.
     places, keys = np.empty(length, dtype=np.int64), np.empty(length, dtype=np.uint64)
     found = values_below(np.uint64(low), np.uint64(high), np.uint64(begin), length, np.uint64(bound), places, keys)
     places, keys = places[:found].copy(), keys[:found].copy()

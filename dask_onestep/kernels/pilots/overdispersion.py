@@ -1,6 +1,6 @@
 """The negative binomial's α by maximum likelihood, as t = −log α, the last coordinate after β.
 
-α and β are orthogonal in the expected information (Lawless 1987), so that the information of (β, t) is block diagonal.
+α and β are orthogonal in the expected information (Lawless 1987), so the information of (β, t) is block diagonal.
 With r = 1/α = eᵗ,
 
     ℓ = log Γ(y + r) − log Γ(r) − log y! + r log r + y log μ − (r + y) log(r + μ).
@@ -29,11 +29,11 @@ from dask_onestep.kernels.solve.linear_algebra import factorize
 
 __all__ = ["AlphaNewton", "AlphaSums", "alpha_sums", "at_bound", "pilot_alpha", "with_alpha"]
 
-# Beyond these α is Poisson's 0, or no number that data can tell from infinity.
+# Beyond these bounds α cannot be distinguished from 0 (Poisson) or from infinity.
 BOUNDS = (-np.log(1e6), np.log(1e8))
 
 
-_ROUNDED = 2.0  # how far from Poisson the derivatives in t are all rounding
+_ROUNDED = 2.0  # this close to Poisson, the derivatives in t are dominated by rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class AlphaSums(Sums):
     Attributes
     ----------
     moments : Moments
-        In β.
+        Sums for β.
     score : float
         ∂ℓ/∂t.
     curvature : float
@@ -60,7 +60,7 @@ class AlphaSums(Sums):
 
     @property
     def joint(self) -> Moments:
-        """The sums of (β, t); the information in t is such that a step is at most 1, and uphill."""
+        """The sums for (β, t). The information in t is chosen such that a step is uphill and at most 1."""
         d = len(self.moments.score)
         information = np.zeros((d + 1, d + 1))
         information[:d, :d] = self.moments.information
@@ -76,47 +76,32 @@ class AlphaSums(Sums):
 
 @dataclass(frozen=True, slots=True)
 class AlphaNewton:
-    """The rule of ascents in (β, t): scoring steps, until λ² is small and t moves by `short`, or is at a bound."""
+    """Scoring steps in (β, t), until λ² is small and t moves by at most `short` or is at a bound."""
 
     intercept: bool
     tol: float = 1e-16
     short: float = 1e-3
 
     def __call__(self, point: np.ndarray, sums: Moments, last: float) -> Move:
-        """Return the step from a point, which ends within the bounds of t."""
+        """Return the step from a point; it ends within the bounds of t."""
         factor = factorize(sums.information, intercept=self.intercept)
         decrement = factor.decrement(sums.score)
         target = point + factor.solve(sums.score)
         target[-1] = np.clip(target[-1], *BOUNDS)
         small = decrement <= self.tol * factor.rank or last <= decrement <= ROUNDING * abs(sums.loglik)
-        # Towards Poisson the likelihood is flat: nothing is gained by steps that still are long.
+        # Near Poisson the likelihood is flat: steps that are still long gain nothing.
         still = abs(target[-1] - point[-1]) <= self.short
         return Move(target - point, decrement, (small and still) or at_bound(point), factor, target)
 
 
 def at_bound(point: np.ndarray) -> bool:
-    """Return whether t is at a bound: no overdispersion, or more than data can tell from an infinite one."""
+    """Return whether t is at a bound, so that α cannot be distinguished from 0 or from infinity."""
     low, high = BOUNDS
     return not low < point[-1] < high - _ROUNDED
 
 
 def with_alpha(model: Model, t: float, std_err: float | None = None) -> Model:
-    """Return the model with α = e⁻ᵗ.
-
-    Parameters
-    ----------
-    model : Model
-        Of the negative-binomial family.
-    t : float
-        −log α.
-    std_err : float or None
-        Of α, once it is estimated.
-
-    Returns
-    -------
-    Model
-        The same, α a number.
-    """
+    """Return the model with α = e⁻ᵗ and, once α is estimated, its standard error."""
     return _with_family(model, NegativeBinomial(float(np.exp(-t)), std_err))
 
 
@@ -126,22 +111,7 @@ def _with_family(model: Model, family: Family) -> Model:
 
 @kernel
 def alpha_sums(rows: Rows, model: Model, point: np.ndarray) -> AlphaSums:
-    """Return the sums of a block at (β, t).
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model, whatever its α.
-    point : ndarray of shape (d + 1,)
-        β and t.
-
-    Returns
-    -------
-    AlphaSums
-        Sums over the block's rows.
-    """
+    """Return the sums of a block at the point (β, t), of shape (d + 1,); the model's own α is ignored."""
     coef, t = point[:-1], float(point[-1])
     r, score, second = float(np.exp(t)), 0.0, 0.0
     with np.errstate(all="ignore"):
@@ -157,14 +127,7 @@ def alpha_sums(rows: Rows, model: Model, point: np.ndarray) -> AlphaSums:
 
 
 def pilot_alpha(sample: PilotSample, model: Model) -> tuple[np.ndarray, float, bool]:
-    """Return the pilot rows' joint maximum-likelihood estimate of β and t, and whether it is that of all rows.
-
-    Parameters
-    ----------
-    sample : PilotSample
-        Candidates of all blocks.
-    model : Model
-        The model.
+    """Return the pilot rows' joint maximum-likelihood estimate of β and t.
 
     Returns
     -------
@@ -173,7 +136,7 @@ def pilot_alpha(sample: PilotSample, model: Model) -> tuple[np.ndarray, float, b
     curvature : float
         −∂²ℓ/∂t² there.
     whole : bool
-        Whether the pilot is all rows, and they have such an estimate.
+        Whether the pilot is all rows and the estimate exists.
     """
     survey(sample)
     drawn = sample.drawn().rows()

@@ -1,4 +1,4 @@
-"""The pilot: its maximum-likelihood fit, or a penalised one where it has none."""
+"""The pilot's maximum-likelihood fit, or a penalized fit where the MLE does not exist."""
 
 from __future__ import annotations
 
@@ -25,43 +25,43 @@ from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
 
 __all__ = ["TRUST", "PilotFit", "fit_pilot"]
 
-# An honest pilot lies at a squared distance of about d(N/n − 1) from the MLE, in the metric of the
-# information; ten times that is beyond chance for any d.
+# The squared distance of a representative pilot's estimate from the MLE is about d(N/n − 1) in the metric of the
+# information. Ten times that does not happen by chance for any d.
 TRUST = 10.0
-# Rows for one of the sample from which a fit of many rows starts.
+# Minimum number of rows per row of the subsample that provides the starting values.
 _WORTH_A_START = 5
-# Steps at the most of a fit of all rows.
+# Maximum number of steps of a fit of all rows.
 _MAX_STEPS, _MANY_STEPS = 30, 300
 
 
 @dataclass(frozen=True)
 class PilotFit(Record):
-    """The pilot's maximum-likelihood fit, and the rows it came from.
+    """The pilot's maximum-likelihood fit, and the rows it was computed from.
 
     Attributes
     ----------
     coef : ndarray of shape (d,)
-        β̂_p, with 0 for columns that the pilot cannot tell apart from others.
+        β̂_p, with 0 for columns that are aliased in the pilot.
     rows : Rows
         The n pilot rows, labels encoded.
     moments : Moments
-        The likelihood's sums over the pilot rows at β̂_p.
+        Sums over the pilot rows at β̂_p.
     factor : Factor
         Their factored information.
     survey : Survey
-        What the pass learned of the whole.
+        Counts and classes of the full data.
     inclusion : Inclusion
-        How likely each row was to be drawn.
+        Inclusion probabilities of the rows.
     separated : bool
         Whether the pilot has no MLE, so that `coef` is the penalized fit.
     whole : bool
-        Whether it is all rows, since they are few, and `coef` their MLE.
+        Whether the pilot is all rows, because the table is small, so that `coef` is their MLE.
     n_iter : int
-        Steps to it.
+        Number of steps.
     short : bool
-        Whether other chunks of the same rows would give another pilot, which has more rows of a stratum.
+        Whether some stratum has too few rows in the pilot because of how the rows are chunked.
     drawn : PilotRecord or None
-        Keys and positions of the rows, and the rows of the table; None of a restricted model.
+        Keys and positions of the rows, and the rows of the table; None for a restricted model.
     """
 
     coef: np.ndarray
@@ -78,13 +78,13 @@ class PilotFit(Record):
 
     @property
     def n(self) -> int:
-        """Rows of the pilot."""
+        """Number of pilot rows."""
         return len(self.rows)
 
     @property
     def record(self) -> PilotRecord | None:
-        """What a fit keeps of the pilot."""
-        if self.drawn is None or len(self.drawn.keys) != self.n:  # rows with missing values, which end the fit
+        """The pilot as a fitted model keeps it."""
+        if self.drawn is None or len(self.drawn.keys) != self.n:  # rows with missing values; the fit will fail
             return None
         return self.drawn.with_rows(self.rows, self.survey.classes)
 
@@ -94,7 +94,7 @@ class PilotFit(Record):
         return self.survey.n / self.n
 
     def variance(self, model: Model) -> np.ndarray:
-        """Return the variance of the score of all rows at β̂_p as the pilot tells it, of shape (d, d)."""
+        """Return the pilot's estimate of the variance, of shape (d, d), of the score of all rows at β̂_p."""
         free = model.free
         square = np.zeros((len(free), len(free)))
         for part in slices(self.rows, model):
@@ -105,38 +105,26 @@ class PilotFit(Record):
 
     @property
     def reach(self) -> float:
-        """The squared distance within which an honest pilot has the MLE, in information units at φ = 1."""
+        """Squared radius around β̂_p, at φ = 1, that contains the MLE if the pilot is representative."""
         spread = self.ratio - 1.0
         return TRUST * max(self.factor.rank, 1) * spread if spread > 0 else np.inf
 
 
 def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
-    """Return the MLE of the pilot rows; of a separated pilot, its penalised fit.
+    """Return the MLE of the pilot rows, or a penalized fit where it does not exist.
 
-    A pilot with gaps in its covariates is not fitted: it leaves the coefficients at 0, and the pass that follows says
-    in which columns and blocks all of them are.
+    A pilot with missing values in its covariates is not fitted: its coefficients are 0, and the next pass reports
+    all columns and blocks with missing values.
 
-    A pilot without an MLE (separated, all zero, one class) is given the weak prior of Clogg, Rubin,
-    Schenker, Schultz and Weidman (1991): d pseudo-observations whose response is the pilot's mean. They are
-    spread over the rows by leverage, as Firth's (1993) penalty spreads them, so that each level of a factor,
-    common or rare, has about one.
-
-    Parameters
-    ----------
-    sample : PilotSample
-        Candidates of all blocks.
-    model : Model
-        The model.
-
-    Returns
-    -------
-    PilotFit
-        The fit.
+    Where the MLE does not exist (separation, response all zero or of one class), the weak prior of Clogg, Rubin,
+    Schenker, Schultz and Weidman (1991) is used: d pseudo-observations whose response is the pilot's mean. They are
+    distributed over the rows by leverage, as in Firth's (1993) penalty, so each factor level, common or rare, has
+    about one.
 
     Raises
     ------
     ValueError
-        If no row is usable, or y has other than two classes.
+        If no row is usable, or y does not have two classes.
     """
     known = survey(sample, model.n_classes)
     drawn = sample.drawn()
@@ -158,7 +146,7 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
         if found := oversized_columns(rows, model):
             replace(found, blocks=()).raise_error()
         raise
-    short = drawn.short and not drawn.positions[:, 0].any()  # rows have numbers, whatever the chunks
+    short = drawn.short and not drawn.positions[:, 0].any()  # rows are numbered globally, so the chunks do not matter
     if fit.converged:
         fitted = PilotFit(fit.coef, rows, fit.sums, fit.factor, known, inclusion, drawn=keys)
         return replace(fitted, whole=whole, n_iter=fit.n_iter, short=short)
@@ -167,8 +155,8 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
 
 
 def _fit_whole(rows: Rows, model: Model) -> Ascent:
-    """Return the fit of all rows, from that of every k-th one, which costs little and saves steps."""
-    # Where y is in the observed information scoring steps may leave a share of the way each, of the same size.
+    """Return the fit of all rows, started from the cheaper fit of every k-th row."""
+    # Where y enters the observed information, scoring may converge linearly.
     most = _MAX_STEPS if model.natural else _MANY_STEPS
     step = int(len(rows) // max(20 * np.sqrt(len(rows)), 50 * len(model.names)))
     if step >= _WORTH_A_START:
@@ -179,7 +167,7 @@ def _fit_whole(rows: Rows, model: Model) -> Ascent:
 
 
 def _complete(rows: Rows) -> np.ndarray:
-    """Return which rows are finite; an offset has the gaps of columns that are held at a value."""
+    """Return which rows are finite. The offset includes the missing values of columns with a fixed coefficient."""
     complete = np.ones(len(rows), bool) if is_finite(rows.x) else finite_rows(rows.x)
     return complete if rows.offset is None else complete & np.isfinite(rows.offset)
 
@@ -191,19 +179,9 @@ def _at(coef: np.ndarray, rows: Rows, model: Model, known: Survey, inclusion: In
 
 
 def leverages(rows: Rows, model: Model) -> np.ndarray:
-    """Return the pseudo-observations of each row, xᵢ'(Σ wⱼxⱼxⱼ'/w̄)⁻¹xᵢ: its leverage where all weights are 1.
+    """Return xᵢ'(Σ wⱼxⱼxⱼ'/w̄)⁻¹xᵢ of each row, its number of pseudo-observations: the leverage if all weights are 1.
 
-    Parameters
-    ----------
-    rows : Rows
-        The rows.
-    model : Model
-        The model.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Not negative; Σ wᵢhᵢ/w̄ is the rank of the rows.
+    These are not negative, and Σ wᵢhᵢ/w̄ is the rank of the rows.
     """
     gram = np.zeros((model.width, model.width))
     mean = 1.0 if rows.weights is None else float(rows.weights.mean())

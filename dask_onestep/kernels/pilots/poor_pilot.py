@@ -1,4 +1,4 @@
-"""Pilots that are poor: what tells them apart, and where a fit goes whose pilot's estimate is of no use."""
+"""Unrepresentative pilots: how they are detected, and the step to the null model where the estimate is unusable."""
 
 from __future__ import annotations
 
@@ -16,41 +16,27 @@ from dask_onestep.kernels.solve.linear_algebra import factorize
 
 __all__ = ["far_off", "is_usable", "log_likelihood_floor", "misrepresented", "representation", "retreat", "unlike"]
 
-_SLACK = 1.25  # beyond chance, by which the pilot's information may be off without remark
-# The same for a pilot whose predictions are trusted: a few outlying rows that it lacks have no more information.
+_SLACK = 1.25  # tolerated ratio of the pilot's information to the full data's, beyond chance
+# The tolerance where predictions from the pilot are used; excludes pilots that miss a few outlying rows.
 _NEARLY = 1.05
-# How many times as far from the MLE as sampling makes it a pilot may be that is not checked against the null model.
+# Ratio of the decrement to its usual size above which the pilot is compared with the null model.
 _ABSURD = 100.0
-# What an honest pilot exceeds by chance, as few as it lies so far off.
+# Significance level: the fraction of representative pilots that are flagged.
 _CHANCE = 3e-4
 
 
 def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:
     """Return whether a step can be taken from the pilot's estimate.
 
-    It cannot where the linear predictor overflowed, where a few rows with enormous means make columns look
-    aliased that the pilot's rows tell apart, or where the estimate is far worse than no covariates at all.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    pilot : PilotFit
-        The pilot.
-    sums : Moments
-        The full sums at its estimate.
-
-    Returns
-    -------
-    bool
-        Whether they are of use.
+    It cannot if the linear predictor overflows, if a few rows with huge means make columns look aliased that are not
+    aliased in the pilot, or if the estimate is far worse than the null model.
     """
     if not sums.is_finite():
         return False
     intercept = model.has_intercept
     factor = factorize(sums.information, intercept=intercept)
     kept, usual = factor.kept, max(factor.rank, 1) * sums.phi * max(pilot.ratio - 1.0, 1.0)
-    # Under other links the null model may be farther in steps, since the log-likelihood is not concave.
+    # Under other links the null model may need more steps, since the log-likelihood is not concave.
     absurd = model.natural and factor.decrement(sums.score) > _ABSURD * usual
     if absurd:
         null = model.likelihood.null_coefficients(pilot.rows, model)
@@ -66,21 +52,9 @@ def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:
 
 
 def log_likelihood_floor(model: Model, pilot: PilotFit, coef: np.ndarray) -> float:
-    """Return what the log-likelihood of all rows at β is at least, as the pilot rows, scaled up, tell it.
+    """Return a lower bound on the log-likelihood of all rows at β, estimated from the pilot.
 
-    Parameters
-    ----------
-    model : Model
-        The model.
-    pilot : PilotFit
-        The pilot.
-    coef : ndarray of shape (d,)
-        β.
-
-    Returns
-    -------
-    float
-        Four standard errors less; -inf where there is no log-likelihood.
+    It is the pilot's log-likelihood, scaled up, minus four standard errors; -inf if that is not finite.
     """
     logliks = row_log_likelihoods(pilot.rows, model, coef)
     logliks = logliks if pilot.rows.weights is None else pilot.rows.weights * logliks
@@ -90,23 +64,16 @@ def log_likelihood_floor(model: Model, pilot: PilotFit, coef: np.ndarray) -> flo
 
 
 def representation(pilot: PilotFit, first: Step) -> tuple[float, float]:
-    """Return how far the pilot's information, scaled up, is from that of all rows at its estimate.
+    """Return how the full information at the pilot's estimate compares with N/n times the pilot's.
 
-    Means that grow without bound, or rare levels, leave much of the information to a few rows.  Where the
-    pilot lacks them, or has more than their share, what it foretells is of no use, its decrement included.
-
-    Parameters
-    ----------
-    pilot : PilotFit
-        The pilot.
-    first : Step
-        The step from its estimate.
+    If means grow without bound, or levels are rare, a few rows hold much of the information. A pilot that misses
+    them, or has too many of them, gives wrong predictions, including the decrement.
 
     Returns
     -------
     least, greatest : float
-        Smallest and largest eigenvalue of the full information relative to N/n times the pilot's; both near
-        1 for an honest pilot.  NaN where the pilot cannot tell columns apart.
+        Extreme eigenvalues of the full information relative to the scaled pilot information; both near 1 for a
+        representative pilot, NaN if columns are aliased in the pilot.
     """
     factor = pilot.factor
     if first.retreated or not factor.rank or not factor.kept.all():
@@ -118,45 +85,17 @@ def representation(pilot: PilotFit, first: Step) -> tuple[float, float]:
 
 
 def unlike(model: Model, pilot: PilotFit, first: Step) -> bool:
-    """Return whether the pilot is unlike the whole, so that what it foretells is not to be trusted.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    pilot : PilotFit
-        The pilot.
-    first : Step
-        The step from its estimate.
-
-    Returns
-    -------
-    bool
-        Whether its information, or its estimate, is off by more than chance has it.
-    """
+    """Return whether the pilot is not representative, so that its predictions are unreliable."""
     if pilot.separated or misrepresented(pilot, first, _NEARLY) is not None:
         return True
     return far_off(model, pilot, first, first.coef) is not None
 
 
 def misrepresented(pilot: PilotFit, first: Step, slack: float = _SLACK) -> float | None:
-    """Return by how much the pilot's information is off where that is beyond chance, else None.
+    """Return the most deviating relative eigenvalue of the information if it exceeds chance, else None.
 
-    For n honest rows the eigenvalues lie within (1 ± √(d/n))², the edges of the Marchenko–Pastur law.
-
-    Parameters
-    ----------
-    pilot : PilotFit
-        The pilot.
-    first : Step
-        The step from its estimate.
-    slack : float
-        The factor beyond chance that passes.
-
-    Returns
-    -------
-    float or None
-        The eigenvalue that is off.
+    For n representative rows the eigenvalues are within (1 ± √(d/n))², the edges of the Marchenko–Pastur distribution,
+    which are widened by the factor `slack`.
     """
     if not pilot.ratio > 1:
         return None
@@ -168,25 +107,10 @@ def misrepresented(pilot: PilotFit, first: Step, slack: float = _SLACK) -> float
 
 
 def far_off(model: Model, pilot: PilotFit, first: Step, coef: np.ndarray) -> float | None:
-    """Return how many times as far from an estimate as sampling makes it the pilot's is, if beyond chance, else None.
+    """Return the distance of the pilot's estimate from `coef` relative to sampling error if beyond chance, else None.
 
-    Sampling makes (β̂ − β̂_p)'I(β̂ − β̂_p) tr(I⁻¹V) on average, V = Σ (1 − πᵢ)/πᵢ² sᵢsᵢ', whatever the dispersion.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    pilot : PilotFit
-        The pilot.
-    first : Step
-        The step from its estimate.
-    coef : ndarray of shape (d,)
-        β̂.
-
-    Returns
-    -------
-    float or None
-        The square root of the ratio of both.
+    (β̂ − β̂_p)'I(β̂ − β̂_p) has the expectation tr(I⁻¹V), V = Σ (1 − πᵢ)/πᵢ² sᵢsᵢ', whatever the dispersion. The
+    square root of the ratio of both is returned.
     """
     if first.retreated or not pilot.ratio > 1:
         return None
@@ -194,7 +118,7 @@ def far_off(model: Model, pilot: PilotFit, first: Step, coef: np.ndarray) -> flo
     squared, d = float(moved @ first.sums.information @ moved), first.factor.rank
     usual = first.unit * (pilot.ratio - 1.0)
     if usual > 0 and stats.chi2.sf(squared / usual * d, d) >= _CHANCE:
-        return None  # the variance of its own scores is not needed to tell
+        return None  # clear without the variance of the pilot's scores
     variance = pilot.variance(model)
     relative = first.factor.solve(variance)
     mean, square = float(np.trace(relative)), float(np.trace(relative @ relative))
@@ -205,21 +129,9 @@ def far_off(model: Model, pilot: PilotFit, first: Step, coef: np.ndarray) -> flo
 
 
 def retreat(model: Model, pilot: PilotFit, sums: Moments) -> Step:
-    """Return a step to the null model, for a pilot whose own estimate is of no use.
+    """Return a step to the null model with the pilot's mean, for a pilot whose own estimate is unusable.
 
-    Parameters
-    ----------
-    model : Model
-        The model.
-    pilot : PilotFit
-        The pilot.
-    sums : Moments
-        The full sums at its estimate.
-
-    Returns
-    -------
-    Step
-        To the pilot's mean for every row; what is foretold there is the pilot's, scaled up.
+    Its predicted sums are the pilot's, scaled up.
     """
     coef, ratio = model.likelihood.null_coefficients(pilot.rows, model), pilot.ratio
     there = moments(pilot.rows, model, coef)

@@ -1,9 +1,9 @@
-"""What the first pass over a table learns: the levels of factors, what transforms keep of the whole, and the pilot.
+"""The first pass over a table with a formula: factor levels, states of transforms, and the pilot.
 
-The levels of every categorical factor are those of all usable rows; the rows at the extremes of what a transform with a
-state is taken of make a spline's boundaries hold everywhere; and a simple random sample of `STATE_ROWS` rows serves for
-the rest of such states (knots, means, scales).  Up to that many rows, the sample is the whole.  The method's pilot is
-drawn in the same pass, of rows as the table has them, since the design is known only after it.
+Levels are those of all usable rows. The rows with extreme values of an expression make a spline's boundary knots
+valid for all rows. A simple random sample of `STATE_ROWS` rows gives the other states (knots, means, scales); with at
+most that many rows the states are exact. The method's pilot is drawn in the same pass, as rows of the table, since the
+design is known only afterwards.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ STATE_ROWS = 100_000
 
 @dataclass(frozen=True)
 class Profile(Record):
-    """What was seen of a table.
+    """What a pass found in a table.
 
     Attributes
     ----------
     factors : tuple of Factor
-        The factors whose levels are wanted.
+        The factors whose levels are collected.
     states : tuple of str
-        The expressions whose extremes are wanted.
+        The expressions whose extremes are collected.
     levels : tuple of DataFrame
-        For each factor, a row for each of its levels.
+        For each factor, one row per level.
     extremes : DataFrame
-        The rows at the extremes, indexed by (block or 0, row).
+        The rows with extreme values, indexed by (block or 0, row).
     moments : dict of str to CentralMoments
-        Those of expressions.
+        The expressions' moments.
     sample : PilotSample
-        The rows that knots are gathered from, of all that have a weight; none where there are no states.
+        The sample for knots, of all rows with positive weight; empty if there are no states.
     pilot : PilotSample
-        The rows that the method may draw its pilot from.
+        Candidates for the method's pilot.
     """
 
     factors: tuple[Factor, ...]
@@ -66,19 +66,19 @@ class Profile(Record):
 
     @property
     def n(self) -> int:
-        """Usable rows."""
+        """Number of usable rows."""
         return self.pilot.n
 
     @property
     def n_present(self) -> int:
-        """Rows that have a weight, those with missing values among them."""
+        """Number of rows with positive weight, including those with missing values."""
         return self.sample.n
 
     def __add__(self, other: Profile) -> Profile | Findings:
         return self.join(other)
 
     def join(self, *others: Profile) -> Profile | Findings:
-        """Return what was seen of the rows of several, in their order."""
+        """Return the profile of this and further parts, in the order of their rows."""
         parts = (self, *others)
         levels = tuple(
             _one_row_a_level(factor, reduce(_joined, (part.levels[number] for part in parts)))
@@ -97,7 +97,7 @@ class Profile(Record):
         return Profile(self.factors, self.states, levels, extremes, moments, sample, pilot)
 
     def state_rows(self, columns: Sequence[str]) -> pd.DataFrame:
-        """Return the rows that states are gathered from, in the order of the data."""
+        """Return the rows that states are computed from, in the order of the data."""
         drawn = self.sample.drawn()
         assert drawn.raw is not None
         index = pd.MultiIndex.from_arrays(list(drawn.positions.T))
@@ -105,20 +105,20 @@ class Profile(Record):
         return rows[~rows.index.duplicated()].sort_index()
 
     def level_rows(self) -> pd.DataFrame:
-        """Return rows that show every level of every factor, one at least: there are not many more than levels."""
+        """Return rows that include every level of every factor."""
         parts = [*self.levels, self.extremes.iloc[:1]]
-        # Without rows a part would still have a say in the dtypes.
+        # A part without rows would still affect the dtypes.
         return stacked([part for part in parts if len(part)] or parts)
 
 
 @kernel(checked="later")
 def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | None) -> Profile | Findings:
-    """Return what a block shows of a table.
+    """Return the profile of a block, whose covariates are those of an `OpenDesign`.
 
     Parameters
     ----------
     rows : Rows
-        The block; its covariates are those of an `OpenDesign`.
+        The block.
     model : Model
         The model, with that design.
     size : PilotSize
@@ -126,12 +126,12 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     seed : int
         Its seed.
     total : int or None
-        Rows that have a weight, those with missing values among them, if known.
+        Number of rows with positive weight, including those with missing values, if known.
 
     Returns
     -------
     Profile or Findings
-        What was seen, or what is wrong with the block.
+        The profile, or what is wrong with the block.
     """
     design = model.design
     assert isinstance(design, OpenDesign)
@@ -152,7 +152,7 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     table = table if rows.present is None else table.iloc[rows.present]
     orders = moment_orders(design.terms)
     moments = {name: CentralMoments.of(_numbers(name, table), order) for name, order in orders.items()}
-    # Where there are no states a single row stands for the kinds of the columns.
+    # Without states one row suffices to show the columns' types.
     extremes = frame.iloc[:1]
     if states:
         index = pd.MultiIndex.from_arrays(list(row_numbers(all_rows, np.arange(len(table))).T))
@@ -161,7 +161,7 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
 
 
 def _all_rows(rows: Rows) -> Rows:
-    """Return the rows of a block that have a weight, those with missing values among them, but not their values."""
+    """Return the block with all rows of positive weight, including those with missing values; without covariates."""
     assert rows.raw is not None
     count = len(rows.raw if rows.present is None else rows.present)
     bare = replace(rows, x=np.empty((count, 0)), y=np.zeros(count), weights=None, offset=None, groups=None)
@@ -173,31 +173,16 @@ def _numbers(expression: str, frame: pd.DataFrame) -> np.ndarray:
 
 
 def pilot_of(found: Profile) -> PilotSample:
-    """Return the rows that the method may draw its pilot from."""
+    """Return the candidates for the method's pilot."""
     return found.pilot
 
 
 def designed_sample(sample: PilotSample, model: Model, size: PilotSize) -> PilotSample:
-    """Return the pilot's rows, of those that the first pass has kept, as a matrix.
-
-    Parameters
-    ----------
-    sample : PilotSample
-        The rows kept.
-    model : Model
-        The model with its design.
-    size : PilotSize
-        The size of the pilot.
-
-    Returns
-    -------
-    PilotSample
-        The pilot, drawn.
-    """
+    """Draw the pilot from the candidates of the first pass, as a design matrix."""
     drawn, design = replace(sample, size=size).drawn(), model.design
     assert isinstance(design, Design)
     assert drawn.raw is not None
-    # Columns of objects whose levels have proved to be numbers.
+    # Object columns whose levels turned out to be numbers.
     levels = {name for factor in design.categorical for name in factor.columns}
     kinds = drawn.raw.dtypes.items()
     objects = {name: object for name, kind in kinds if isinstance(kind, pd.CategoricalDtype) and name not in levels}
@@ -236,7 +221,7 @@ def _at_extremes(states: tuple[str, ...], frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _joined(left: pd.DataFrame, right: pd.DataFrame) -> pd.DataFrame:
-    # An empty frame's dtypes would turn the other's to object.
+    # An empty frame's dtypes would convert the other's to object.
     if not len(left) or not len(right):
         return right if not len(left) else left
     return pd.concat([left, right])

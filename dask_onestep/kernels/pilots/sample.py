@@ -1,4 +1,4 @@
-"""The pilot's rows with their keys, how many it has, and what its pass learns of the whole."""
+"""The pilot sample: its rows with their keys, its size, and the counts found in the same pass."""
 
 from __future__ import annotations
 
@@ -22,41 +22,42 @@ from dask_onestep.kernels.rows.rows import hold
 
 __all__ = ["ALL_KEYS", "PILOT_BYTES", "PilotRecord", "PilotSample", "PilotSize", "Survey"]
 
-# Rows beyond so many bytes are not kept with a fit.
+# A fitted model does not keep the pilot rows if they are larger than this.
 PILOT_BYTES = 64 * 2**20
 
-# No key is above it.
+# The greatest key.
 ALL_KEYS = np.iinfo(np.uint64).max
 _OF_EACH_ROW = ("keys", "positions", *PARTS, "raw")
-# Rows held beyond those that may be needed, as a share, from which on they are let go: it copies the others.
+# Rows that cannot belong to the pilot are discarded (which copies the others) if this many times the needed rows are
+# held.
 _WORTH_LETTING_GO = 1.25
 
 
 def _surely(expected: float) -> int:
-    """Return a count that one of this expectation passes by chance less than once in 1e20."""
+    """Return an upper bound for a count with this expectation; exceeded with probability below 1e-20."""
     return math.ceil(expected + 10 * math.sqrt(expected) + 50)
 
 
 @dataclass(frozen=True, slots=True)
 class PilotSize:
-    """How many rows the pilot has, as a function of N.
+    """The size of the pilot as a function of N.
 
     Attributes
     ----------
     rule : "auto", int or float
-        The rule for automatic sizes, a number of rows, or a share of N.
+        The automatic rule, a number of rows, or a fraction of N.
     d : int
         Number of coefficients.
     open : bool
-        Whether they are at most so many, as long as the design is not known.
+        Whether `d` is only an upper bound, because the design is still unknown.
     total : int or None
-        N, where it is known beforehand and no row can be dropped.
+        N, if it is known beforehand and no row can be dropped.
     whole : int
-        An automatic pilot is all rows if these are at most so many.
+        An automatic pilot is all rows if there are at most this many.
     hold : int
-        Rows that a block holds for that; one with more is sampled, so that no large table travels.
+        For that, a block holds at most this many rows; larger blocks are sampled, so no large table is moved.
     strata : StrataRule or None
-        Strata of which an automatic pilot that is not all rows has more than their share.
+        Strata that an automatic pilot, unless it is all rows, oversamples.
     """
 
     rule: str | int | float
@@ -72,10 +73,10 @@ class PilotSize:
         return n if n <= self.whole else self.sampled(n)
 
     def sampled(self, n: int) -> int:
-        """Return the size of a pilot that is not simply all of n rows."""
+        """Return the pilot's size for n usable rows, where it is a sample."""
         if isinstance(self.rule, str):
             size = max(20 * math.sqrt(n), 50 * self.d)
-            if self.whole:  # more than half of a table that is too large for memory is no small sample
+            if self.whole:  # at most half of a table that is too large for memory
                 size = min(size, max(n / 2, 20 * self.d))
         elif isinstance(self.rule, int):
             size = self.rule
@@ -85,14 +86,14 @@ class PilotSize:
         return min(n, math.ceil(size))
 
     def least(self, n: int) -> int:
-        """Return a size that a pilot of n rows has at least, unless it is all of them."""
+        """Return a lower bound on the pilot's size for n usable rows, where it is a sample."""
         return replace(self, d=0).sampled(n) if self.open else self.sampled(n)
 
     def enough(self, n: int) -> int:
-        """Return how many of n rows to hold so that none of the pilot's is lost.
+        """Return how many of n rows to hold so that no pilot row is lost.
 
-        Of n rows among N, the pilot takes pilot(N)·n/N on average, at most pilot(n) for the rules
-        above; ten standard deviations more are held, and `PilotSample.drawn` checks.  Of all rows those of the pilot.
+        With n of N rows, the expected number of pilot rows is pilot(N)·n/N, at most pilot(n) under the rules above. Ten
+        standard deviations more are held, and `PilotSample.drawn` checks.
         """
         if n == self.total:
             return self.rows(n)
@@ -100,26 +101,26 @@ class PilotSize:
         return min(n, _surely(expected))
 
     def bound(self) -> int | None:
-        """Return a key above all of the pilot's, as `PilotSample.drawn` checks; None if N is not known."""
+        """Return a key above those of all pilot rows (`PilotSample.drawn` checks); None if N is unknown."""
         if self.total is None:
             return None
-        # Keys are uniform, so that of N rows so many are expected below it.
+        # Keys are uniform, which gives the expected number below a bound.
         wanted = _surely(self.rows(self.total))
         return int(ALL_KEYS) if wanted >= self.total else wanted * 2**64 // self.total
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the first pass learns of the whole.
+    """Counts and classes of the full data.
 
     Attributes
     ----------
     n : int
-        N, the usable rows.
+        N, the number of usable rows.
     n_missing : int
-        Rows dropped for missing values.
+        Rows dropped because of missing values.
     classes : ndarray of shape (C,) or None
-        The labels of a classification, sorted.
+        The sorted labels of a classification.
     """
 
     n: int
@@ -129,9 +130,9 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class PilotSample(Record):
-    """The rows with the smallest keys of all that were seen, and what else the first pass learns.
+    """The rows with the smallest keys so far, and what else the first pass collects.
 
-    Rows are in the order of the data, as long as samples are added in it.
+    Rows are in the order of the data if samples are added in that order.
 
     Attributes
     ----------
@@ -140,9 +141,9 @@ class PilotSample(Record):
     n : int
         Usable rows seen.
     n_missing : int
-        Rows dropped for missing values.
+        Rows dropped because of missing values.
     labels : ndarray or None
-        The labels seen, sorted, of a classification.
+        The sorted labels seen, of a classification.
     keys : ndarray of shape (m,) of uint64
         Keys of the rows held.
     positions : ndarray of shape (m, 2) of int64
@@ -150,15 +151,15 @@ class PilotSample(Record):
     x, y, weights, offset, groups : ndarray or None
         The rows held, as in `Rows`.
     cutoff : int
-        No row seen with a key below it was let go.
+        No discarded row has a key below it.
     raw : DataFrame or None
-        The rows held as the table has them, of a model with a design.
+        The rows held as in the table, for a model with a design.
     strata : Strata or None
-        What is known of strata, until the pilot is drawn.
+        Information on strata, until the pilot is drawn.
     inclusion : Inclusion or None
-        How likely each row of the pilot was drawn, once it is.
+        Inclusion probabilities, once the pilot is drawn.
     short : bool
-        Whether the pilot, once it is drawn, lacks rows of a stratum that blocks let go.
+        Whether the drawn pilot lacks rows of a stratum that blocks discarded.
     """
 
     size: PilotSize
@@ -182,17 +183,9 @@ class PilotSample(Record):
         return self.join(other)
 
     def join(self, *others: PilotSample) -> PilotSample | Findings:
-        """Return the sample of the rows of several, in their order; what is let go is never copied.
+        """Return the sample of this and further parts, in the order of their rows, or that labels cannot be sorted.
 
-        Parameters
-        ----------
-        *others : PilotSample
-            Of the rows that follow, in order.
-
-        Returns
-        -------
-        PilotSample or Findings
-            The sum, or that labels of blocks have no order among them.
+        Rows that are discarded are never copied.
         """
         parts = (self, *others)
         n = sum(part.n for part in parts)
@@ -227,7 +220,7 @@ class PilotSample(Record):
         )
 
     def known_strata(self) -> Strata:
-        """Return the strata, which are not looked at as long as all rows seen are held."""
+        """Return the strata, which are computed only once rows are discarded."""
         if self.strata is not None:
             return self.strata
         assert self.size.strata is not None
@@ -244,18 +237,12 @@ class PilotSample(Record):
         return len(self.keys) == self.n
 
     def drawn(self) -> PilotSample:
-        """Return exactly the pilot's rows, which are drawn but once.
-
-        Returns
-        -------
-        PilotSample
-            The n smallest keys.
+        """Return the pilot: the rows with the n smallest keys and, with strata, of each stratum.
 
         Raises
         ------
         RuntimeError
-            If a block let go of a row that belongs to the pilot: less likely than 1e-20, and never
-            silent.
+            If a block discarded a pilot row, which has probability below 1e-20.
         """
         if self.inclusion is not None:
             return self
@@ -274,7 +261,7 @@ class PilotSample(Record):
             known = self.known_strata()
             index, inclusion, short = known.drawn(self.keys, self.y, self.labels, count, self.n, int(greatest))
             return replace(self._take(index, inclusion), short=short)
-        # Two equal keys, one chance in 1e19, would be a row too many.
+        # Two equal keys (probability 1e-19) would give one row too many.
         return self._take(np.flatnonzero(self.keys <= greatest)[:count], simple)
 
     def rows(self) -> Rows:
@@ -282,36 +269,36 @@ class PilotSample(Record):
         return Rows(self.x, self.y, self.weights, self.offset, self.groups)
 
     def drawn_keys(self) -> PilotRecord:
-        """Return what a fit keeps of the sample besides the rows that it is fitted to."""
+        """Return keys, positions and probabilities, which a fitted model keeps, without the rows."""
         known = None if self.inclusion is None or self.inclusion.is_simple else self.inclusion.probabilities
         return PilotRecord(self.n, self.keys, self.positions, weights=self.weights, raw=self.raw, probabilities=known)
 
     def held(self, model: Model) -> PilotSample:
-        """Return the sample as a restricted model sees it, its fixed columns moved into the offset."""
+        """Return the sample for a restricted model, with its fixed columns moved into the offset."""
         rows = hold(self.rows(), model)
         return replace(self, x=rows.x, offset=rows.offset)
 
 
 @dataclass(frozen=True, slots=True)
 class PilotRecord(Record):
-    """The pilot as a fit keeps it: keys and positions, and the rows if they are not too many.
+    """The pilot as a fitted model keeps it: keys, positions and, unless they are too large, the rows.
 
     Attributes
     ----------
     n : int
-        N, the usable rows it was drawn from.
+        N, the number of usable rows it was drawn from.
     keys : ndarray of shape (m,) of uint64
-        Keys, the smallest of all, or of all in a stratum.
+        The rows' keys.
     positions : ndarray of shape (m, 2) of int64
         (0, global row number), or (block, row in block) where chunk sizes are unknown.
     x : ndarray, SplitMatrix or None
-        Covariates, where X is a matrix.
+        Covariates, if X is a matrix.
     probabilities : ndarray of shape (m,) or None
-        How likely each row was to be drawn, where these are not all alike.
+        Inclusion probabilities, unless they are all equal.
     y, weights, offset : ndarray of shape (m,) or None
-        Response, or labels as they are, weights and offset.
+        Response or original labels, weights and offset.
     raw : DataFrame or None
-        Rows as the table has them, where the model has a design.
+        Rows of the table, for a model with a design.
     """
 
     n: int
@@ -326,7 +313,7 @@ class PilotRecord(Record):
 
     @property
     def has_rows(self) -> bool:
-        """Whether the rows are kept, and not only their keys and positions."""
+        """Whether the rows are kept, not only their keys and positions."""
         return self.y is not None
 
     @property
@@ -337,26 +324,20 @@ class PilotRecord(Record):
         return raw + sum(part.nbytes for part in parts if part is not None)
 
     def with_rows(self, rows: Rows, classes: np.ndarray | None) -> PilotRecord:
-        """Return the record with its rows, unless they are too many; y is decoded to the labels it had."""
+        """Return the record with its rows, unless they are too large; y is decoded to the original labels."""
         y = rows.y if classes is None else classes[rows.y.astype(np.intp)]
         x = None if self.raw is not None else rows.x
-        kept = replace(self, x=x, y=y, offset=rows.offset)  # weights are the table's own
+        kept = replace(self, x=x, y=y, offset=rows.offset)  # the weights of the table
         return kept if kept.row_bytes <= PILOT_BYTES else self.without_rows()
 
     def without_rows(self) -> PilotRecord:
-        """Return the record with keys and positions only, and without these where the pilot is all rows."""
+        """Return the record without its rows; also without keys and positions if the pilot is all rows."""
         if len(self.keys) == self.n:
             return PilotRecord(self.n, self.keys[:0], self.positions[:0])
         return PilotRecord(self.n, self.keys, self.positions, probabilities=self.probabilities)
 
     def require_rows(self) -> None:
-        """Raise if the rows are not kept.
-
-        Raises
-        ------
-        ValueError
-            If there are keys and positions only.
-        """
+        """Raise a ValueError if the rows are not kept."""
         if not self.has_rows:
             raise ValueError(
                 "The fit's record holds keys and positions of the pilot rows, but not the rows: they exceeded "
@@ -366,14 +347,14 @@ class PilotRecord(Record):
 
 
 def _joined(parts: Sequence[Any], chosen: Sequence[np.ndarray] | None) -> Any:
-    """Return the rows of several parts one after the other, of each those chosen, or all; each is copied once."""
+    """Return the concatenated rows of several parts, or those chosen from each; every row is copied once."""
     if parts[0] is None:
         return None
     if isinstance(parts[0], pd.DataFrame):
         frames = parts if chosen is None else [taken(part, index) for part, index in zip(parts, chosen, strict=True)]
         return stacked(frames)
     if len({getattr(part.dtype, "kind", "") in "biuf" for part in parts}) > 1:
-        parts = [part.astype(object) for part in parts]  # numbers beside words would turn into words
+        parts = [part.astype(object) for part in parts]  # numbers would be converted to strings
     if chosen is None:
         return stack(parts)
     if not all(isinstance(part, np.ndarray) and part.dtype == parts[0].dtype for part in parts):
@@ -381,5 +362,5 @@ def _joined(parts: Sequence[Any], chosen: Sequence[np.ndarray] | None) -> Any:
     ends = np.cumsum([len(index) for index in chosen])
     out = np.empty((ends[-1], *parts[0].shape[1:]), parts[0].dtype)
     for part, index, end in zip(parts, chosen, ends, strict=True):
-        np.take(part, index, axis=0, out=out[end - len(index) : end], mode="clip")  # "raise" would copy once more
+        np.take(part, index, axis=0, out=out[end - len(index) : end], mode="clip")  # "raise" would make another copy
     return out

@@ -1,8 +1,8 @@
-"""The pilot: a random sample without replacement, drawn inside the blocks.
+"""Drawing the pilot: a random sample without replacement, drawn inside the blocks.
 
-Every row has a key (`dask_onestep.kernels.pilots.keys`); the pilot of n rows is the n smallest, and besides the
-smallest of each stratum that is rare (`dask_onestep.kernels.pilots.strata`).  Any chunking of the same rows draws the
-same pilot.  Where chunk sizes are unknown it depends on the chunking, though not on the scheduler.
+Every row has a key (`dask_onestep.kernels.pilots.keys`). The pilot of n rows consists of the n smallest keys and, in
+addition, of the smallest of each rare stratum (`dask_onestep.kernels.pilots.strata`). Every chunking of the same rows
+gives the same pilot. Where chunk sizes are unknown it depends on the chunking, but not on the scheduler.
 """
 
 from __future__ import annotations
@@ -31,24 +31,7 @@ __all__ = [
 
 @kernel
 def pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSample | Findings:
-    """Return a block's candidates for the pilot, its labels and its counts.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-    size : PilotSize
-        The rule for the size.
-    seed : int
-        The seed.
-
-    Returns
-    -------
-    PilotSample or Findings
-        The candidates, or what is wrong with the block.
-    """
+    """Return a block's pilot candidates, labels and counts, or what is wrong with the block."""
     labels = block_labels(rows) if model.classify else None
     if isinstance(labels, Findings):
         return labels
@@ -57,46 +40,12 @@ def pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSam
 
 @kernel(checked="later")
 def unsearched_pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSample | Findings:
-    """Return what `pilot_rows` does of a block whose other covariates are not read: they may have gaps.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-    size : PilotSize
-        The rule for the size.
-    seed : int
-        The seed.
-
-    Returns
-    -------
-    PilotSample or Findings
-        The candidates, those with gaps among them, or what is wrong with labels.
-    """
+    """Return what `pilot_rows` does, without reading the other covariates of the block for missing values."""
     return pilot_rows(rows, model, size, seed)
 
 
 def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | None = None) -> PilotSample:
-    """Return the rows of a block with the smallest keys, as many as the pilot may need.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    size : PilotSize
-        The rule for the size.
-    seed : int
-        The seed.
-    labels : ndarray or None
-        The block's labels.
-
-    Returns
-    -------
-    PilotSample
-        The candidates.
-    """
+    """Return as many of a block's rows with the smallest keys as the pilot may need."""
     bound, everything, strata = size.bound(), int(ALL_KEYS), None
     if bound is None and len(rows) <= size.hold:
         (index, keys), cutoff = keys_below(seed, rows, everything), everything
@@ -143,25 +92,12 @@ def row_numbers(rows: Rows, index: np.ndarray) -> np.ndarray:
 
 
 def survey(sample: PilotSample, most: int = 2) -> Survey:
-    """Return the counts and the classes of the whole data.
-
-    Parameters
-    ----------
-    sample : PilotSample
-        The sum over all blocks.
-    most : int
-        Classes that the model has.
-
-    Returns
-    -------
-    Survey
-        What is known now.
+    """Return the counts and classes of the full data, for a model with at most `most` classes.
 
     Raises
     ------
     ValueError
-        If no row is usable, or a classification's labels are continuous, of one
-        class, or of more than the model has.
+        If no row is usable, or a classification's labels are continuous, of one class, or of more than the model has.
     """
     if sample.n == 0:
         dropped = f", {sample.n_missing} were dropped for missing values" if sample.n_missing else ""

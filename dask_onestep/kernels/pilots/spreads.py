@@ -21,20 +21,20 @@ QUARTILE_ROWS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Spreads(Record):
-    """What is known of k columns; rows count as often as they are repeated, where weights are frequencies.
+    """Summaries of k columns. With frequency weights, a row counts as often as it is repeated.
 
     Attributes
     ----------
     n : float
-        Rows.
+        Number of rows.
     mean, squares : ndarray of shape (k,)
-        Means, and sums of squares about them.
+        Means, and sums of squared deviations from them.
     smallest, largest : ndarray of shape (k,)
         Extremes.
     values : ndarray of shape (s, k)
-        Up to `QUARTILE_ROWS` rows all of them, beyond it a simple random sample of so many.
+        All rows if there are at most `QUARTILE_ROWS`, otherwise a simple random sample of that size.
     repeats : ndarray of shape (s,)
-        How often each of these counts.
+        Number of repetitions of each.
     keys : ndarray of shape (s,) of uint64
         Their keys.
     """
@@ -66,7 +66,7 @@ class Spreads(Record):
         )
 
     def interval(self, column: int, kind: str) -> tuple[float, float]:
-        """Return two values of a column: a standard deviation apart about its mean, its quartiles, or its extremes."""
+        """Return two values of a column: the mean ± half a standard deviation, the quartiles, or the extremes."""
         if kind == "minmax":
             return float(self.smallest[column]), float(self.largest[column])
         if kind == "iqr":
@@ -75,7 +75,7 @@ class Spreads(Record):
         return float(self.mean[column]) - half, float(self.mean[column]) + half
 
     def _quantile(self, column: int, p: float) -> float:
-        """Return a quantile of type 7, as R's default."""
+        """Return a quantile of type 7, the default of R."""
         order = np.argsort(self.values[:, column], kind="stable")
         values, above = self.values[order, column], np.cumsum(self.repeats[order])
         position = (above[-1] - 1.0) * p
@@ -86,22 +86,7 @@ class Spreads(Record):
 
 @kernel(raw=True)
 def spreads(block: Block, model: Model, columns: tuple[str, ...]) -> Spreads | Findings:
-    """Return what a block shows of numeric columns, of the rows that can be predicted.
-
-    Parameters
-    ----------
-    block : Block
-        The block as it arrives.
-    model : Model
-        The fitted model.
-    columns : tuple of str
-        The columns.
-
-    Returns
-    -------
-    Spreads or Findings
-        What was seen, or what is wrong with the block.
-    """
+    """Return the summaries of a block's numeric columns over the rows that can be predicted."""
     model = replace(model, classify=True, fixed=(), ties=())
     return add_pairwise(_of_piece(piece, model, columns) for piece in block.pieces(model))
 

@@ -1,4 +1,4 @@
-"""A step from a point where a pass was made: where it leads, and what is left of it where it overshoots."""
+"""A step from a point at which a pass was made: where it ends, the estimated remaining distance, and its shortening."""
 
 from __future__ import annotations
 
@@ -15,42 +15,39 @@ from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
 
 __all__ = ["UNUSABLE", "Step", "arrive", "shorten"]
 
-# λ² per coefficient from which on an estimate is of no use for inference, being two standard errors
-# from the MLE.
+# λ² per coefficient above which an estimate is unusable for inference: two standard errors from the MLE.
 UNUSABLE = 4.0
-# The score tells the distance to first order.
+# Allows for the score giving the distance to first order only.
 _CURVED = 1.1
 
 
 @dataclass(frozen=True, slots=True)
 class Step(Record):
-    """A step from a point where a pass was made.
+    """A step from a point at which a pass was made.
 
     Attributes
     ----------
     start : ndarray of shape (d,)
         Where the pass was made.
     sums : Moments
-        The full sums there.
+        The full-data sums there.
     factor : Factor
         Their factored information.
     coef : ndarray of shape (d,)
-        Where the step leads, with 0 for aliased columns.
+        The end of the step, with 0 for aliased columns.
     ahead : Moments
-        The full sums at `coef`, as those at `start` and the pilot rows foretell them; the information
-        is that at `start` where the foretold one is not positive definite, and χ² the pilot rows' own,
-        scaled up, where the foretold one is not positive.
+        The sums at `coef`, predicted from those at `start` and the pilot rows. Where the predicted information is not
+        positive definite, it is that at `start`; where the predicted χ² is not positive, it is the pilot's, scaled up.
     decrement : float
         λ² at `coef`, estimated from the pilot rows.
     distance : float
-        An upper bound (95 %) of the distance of `coef` from the MLE: the greatest of all coefficients' in standard
-        errors.
+        95 % upper bound on the largest distance of any coefficient from the MLE, in standard errors.
     shortened : bool
         Whether the step was shortened because it overshot.
     fell_back : bool
-        Whether the corrected step was asked for and could not be had.
+        Whether the corrected step was requested but does not exist.
     retreated : bool
-        Whether the sums at the pilot's estimate were of no use, so that the step leads to the null model.
+        Whether the sums at the pilot's estimate were unusable, so that the step goes to the null model.
     """
 
     start: np.ndarray
@@ -66,43 +63,38 @@ class Step(Record):
 
     @property
     def unit(self) -> float:
-        """What sampling error makes of a squared distance in information units: d·φ̂."""
+        """Expected squared distance under sampling error, in information units: d·φ̂."""
         return self.factor.rank * self.ahead.phi
 
     @classmethod
     def arrived(cls, coef: np.ndarray, sums: Moments, factor: Factor) -> Step:
-        """Return none at all: a point where a pass was made is the estimate."""
+        """Return the step of length zero at a point where a pass was made, which is the estimate."""
         left = Remaining.of(factor, sums.score, None, sums.phi)
         return cls(coef, sums, factor, coef, sums, left.decrement, _CURVED * left.distance)
 
     def is_close(self, tol: float, beyond: float = 1.0) -> bool:
-        """Return whether it leads to within √tol standard errors of the MLE, the bound being at most `beyond`·√tol."""
+        """Return whether the end is within √tol standard errors of the MLE, and the bound at most `beyond`·√tol."""
         return self.decrement <= tol * self.unit and self.distance <= beyond * np.sqrt(tol)
 
     @property
     def exact(self) -> bool:
-        """Whether a pass was made at `coef`, so that nothing is foretold."""
+        """Whether a pass was made at `coef`, so that nothing is predicted."""
         return np.array_equal(self.coef, self.start)
 
 
 def arrive(curvature: Curvature, factor: Factor, step: np.ndarray, *, at_maximum: bool = False) -> Step | None:
-    """Return where a step leads once it no longer overshoots.
+    """Return the step, shortened until it does not overshoot; None if no part of it leads to finite sums.
 
     Parameters
     ----------
     curvature : Curvature
-        What is foretold around the point where the pass was made.
+        The extrapolation around the point where the pass was made.
     factor : Factor
         The factored information there.
     step : ndarray of shape (d,)
         δ.
     at_maximum : bool
-        Whether it is the corrected step, which leads to the foretold maximum.
-
-    Returns
-    -------
-    Step or None
-        The step, as much of it as is accepted; None if no part of it leads to finite sums.
+        Whether δ is the corrected step, which ends at the predicted maximum.
     """
     reached = climb(Ascent.once(np.zeros_like(step), curvature.sums, step), curvature)
     if reached.stopped and not curvature(reached.step).is_finite():
@@ -120,25 +112,8 @@ def arrive(curvature: Curvature, factor: Factor, step: np.ndarray, *, at_maximum
 
 
 def shorten(model: Model, pilot: PilotFit, step: Step, part: np.ndarray) -> Step:
-    """Return a part of a step that overshoots.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    pilot : PilotFit
-        The pilot.
-    step : Step
-        The step.
-    part : ndarray of shape (d,)
-        What is left of it.
-
-    Returns
-    -------
-    Step
-        That part, from the same start.
-    """
+    """Return `part` of a step that overshoots, from the same start."""
     curvature = Curvature(model, pilot, step.start, step.sums)
     shorter = arrive(curvature, step.factor, part)
-    assert shorter is not None  # the sums at both ends are finite, and so are those between
+    assert shorter is not None  # the sums at both ends are finite, hence also in between
     return replace(shorter, shortened=True, fell_back=step.fell_back)

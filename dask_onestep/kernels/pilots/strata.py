@@ -1,7 +1,7 @@
-"""Strata of which the pilot holds more rows than their share: rare classes and levels, and extreme rows of columns.
+"""Oversampled strata of the pilot: rare classes and levels, and rows with extreme values.
 
-All strata use the same keys: of each the rows with the smallest ones are drawn.  A row that several strata have is
-therefore drawn with the greatest of their probabilities.
+All strata use the same keys: from each, the rows with the smallest keys are drawn. A row that is in several strata is
+drawn with the largest of their probabilities.
 """
 
 from __future__ import annotations
@@ -23,39 +23,40 @@ from dask_onestep.kernels.records import Record
 __all__ = ["Strata", "StrataRule"]
 
 _EVERY_KEY = np.iinfo(np.uint64).max
-# Rows of a class, of which so many are drawn if a simple random sample is expected to have fewer than the second.
+# Rows drawn per class, if a simple random sample is expected to have fewer than the second number.
 _OF_CLASS, _FEW_OF_CLASS = 5000, 1000
-# Rows of all levels by class together; of each at least and at most; and how many levels and classes there may be.
+# Rows for all combinations of level and class together; minimum and maximum for each; maximum number of levels and
+# classes.
 _OF_LEVELS, _OF_LEVEL, _MAX_LEVELS, _MAX_CLASSES = 10_000, (20, 500), 1000, 20
-# Extreme rows at both ends of all columns together, and of each.
+# Extreme rows for both ends of all columns together; minimum and maximum for each.
 _OF_TAILS, _OF_TAIL = 2000, (5, 100)
-# Rows of a simple sample for which these numbers are meant.
+# Sample size to which these numbers refer.
 _LARGE = 20_000
-# A stratum that has less than this share of a block is held as if it were rare everywhere.
+# Within a block, a stratum below this fraction of the rows is treated as rare.
 _RARE = 0.05
-# Of so many rows one is looked at to see where the lowest values are.
+# One of this many rows is examined to find where the lowest values are.
 _EVERY = 64
-# A stratum has to be drawn by so much more densely than all rows to be one.
+# Minimum ratio of a stratum's sampling fraction to that of all rows.
 _WORTH = 1.2
 
-# Factor, level and label; for a whole class the factor is -1.
+# Factor, level and label; factor -1 stands for a whole class.
 Cell = tuple[int, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class StrataRule:
-    """What the strata are.
+    """The definition of the strata.
 
     Attributes
     ----------
     factors : tuple of Factor
-        Factors, each level of which may be one.
+        Factors whose levels may be strata.
     numbers : tuple of str
         Columns of the table whose extreme rows are drawn.
     classify : bool
-        Whether y holds labels; other responses are 0 or not.
+        Whether y holds labels; other responses are split into 0 and not 0.
     n_blocks : int
-        Blocks that the table has.
+        Number of blocks of the table.
     """
 
     factors: tuple[Factor, ...]
@@ -65,7 +66,7 @@ class StrataRule:
 
     @classmethod
     def of(cls, model: Model, n_blocks: int) -> StrataRule | None:
-        """Return the rule for a model; None where strata bring nothing, as one step is exact from any pilot."""
+        """Return the rule for a model; None where strata gain nothing, because one step is exact from any pilot."""
         if model.quadratic:
             return None
         factors: tuple[Factor, ...] = ()
@@ -84,22 +85,22 @@ class StrataRule:
 
 @dataclass(frozen=True, slots=True)
 class Strata(Record):
-    """What a sample knows of the strata.
+    """What a sample contains of the strata.
 
     Attributes
     ----------
     rule : StrataRule
-        What they are.
+        The definition.
     known : tuple of Index
-        The levels of each factor that were seen.
+        The levels seen of each factor.
     levels : ndarray of shape (m, F) of int32
-        Which of these each row held has.
+        Codes of the levels of each row held.
     tails : ndarray of shape (m, E)
-        The columns of which extremes are drawn, offset and weights among them, of the rows held.
+        Columns whose extreme rows are drawn, including offset and weights, of the rows held.
     counts : dict
         Rows seen of each stratum.
     cutoffs : dict
-        No row seen of a stratum with a key below it was let go.
+        For each stratum, no discarded row has a key below it.
     """
 
     rule: StrataRule
@@ -113,27 +114,27 @@ class Strata(Record):
     def of(
         cls, rule: StrataRule, rows: Rows, labels: np.ndarray | None, cutoff: int, keys: Callable[[], np.ndarray]
     ) -> tuple[Strata, np.ndarray]:
-        """Return the strata of a block, and the rows of it that they want held besides those of the simple sample.
+        """Return the strata of a block, and the rows to hold in addition to the simple sample.
 
         Parameters
         ----------
         rule : StrataRule
-            What they are.
+            The definition.
         rows : Rows
             The block.
         labels : ndarray or None
             Its labels, of a classification.
         cutoff : int
-            No row with a key below it is let go anyway.
+            No row with a key below it is discarded anyway.
         keys : callable
-            The keys of all rows, which are made only if they are needed.
+            Returns the keys of all rows; called only if they are needed.
 
         Returns
         -------
         strata : Strata
             Of all rows.
         wanted : ndarray of int
-            Rows to be held.
+            Rows to hold.
         """
         found = cls(rule, *_levels(rule, rows), _tails(rule, rows), {}, {})
         wanted, share = [found.extremes()], cutoff / _EVERY_KEY
@@ -156,27 +157,27 @@ class Strata(Record):
     def joined(
         cls, parts: Sequence[Strata], keys: np.ndarray, y: np.ndarray, labels: np.ndarray | None, size: float = 0
     ) -> tuple[Strata, np.ndarray]:
-        """Return the strata of several samples, one after the other, and the rows of them that are wanted.
+        """Return the strata of several samples in sequence, and the rows of them to hold.
 
         Parameters
         ----------
         parts : sequence of Strata
-            Of the samples.
+            The samples' strata.
         keys : ndarray of shape (m,) of uint64
             The keys of all rows held.
         y : ndarray of shape (m,)
             Their responses.
         labels : ndarray or None
-            The labels of all.
+            All labels.
         size : float
-            Rows of a simple random sample, if these are all samples there are.
+            Size of the simple random sample, if these are all samples.
 
         Returns
         -------
         strata : Strata
             Of all rows held.
         wanted : ndarray of int
-            Rows to be held further on.
+            Rows to hold further.
         """
         counts: dict[Cell, int] = {}
         cutoffs: dict[Cell, int] = {}
@@ -196,7 +197,7 @@ class Strata(Record):
         for factor, ids, cells in found.groups(y, labels):
             most, few = found.quota(factor, labels)
             if size and all(counts[cell] * size / total >= min(few, counts[cell]) for cell in cells):
-                continue  # a simple random sample has enough of each
+                continue  # a simple random sample has enough rows of each
             ends = np.array([cutoffs[cell] for cell in cells], dtype=np.uint64)
             able = np.flatnonzero(keys < ends[ids]) if len(cells) else np.empty(0, np.intp)
             index, more = _smallest(keys[able], ids[able], np.full(len(cells), most))
@@ -206,13 +207,13 @@ class Strata(Record):
         return found, np.concatenate(wanted)
 
     def take(self, index: np.ndarray) -> Strata:
-        """Return what is known, with some of the rows held."""
+        """Return the strata of some of the rows held."""
         return replace(self, levels=self.levels[index], tails=self.tails[index])
 
     def quota(self, factor: int, labels: np.ndarray | None, size: int = _LARGE) -> tuple[int, int]:
-        """Return how many rows of a stratum are drawn, if a simple sample is expected to have fewer than the second.
+        """Return how many rows of a stratum are drawn, and below which expected number in a simple sample.
 
-        Small samples have less in proportion.  The more levels are known the fewer: a block never holds too few.
+        Both are proportional in small samples. They decrease as more levels are seen, so a block never holds too few.
         """
         most, few = _OF_CLASS, _FEW_OF_CLASS
         if factor >= 0:
@@ -240,9 +241,9 @@ class Strata(Record):
             yield factor, self.levels[:, factor] * len(shown) + of_class, cells
 
     def extremes(self, size: int = _LARGE, *, final: bool = False) -> np.ndarray:
-        """Return the most extreme of the rows held, at both ends of each column; of equal ones the first.
+        """Return the most extreme rows held, at both ends of each column; of equal values the first.
 
-        In the end columns that are constant have no extremes; before they may be constant in a block only.
+        In the final draw constant columns are skipped; before that a column may be constant only within a block.
         """
         most, found = self.rule.of_tail(size), [np.empty(0, np.intp)]
         for column in self.tails.T:
@@ -261,7 +262,7 @@ class Strata(Record):
     def drawn(
         self, keys: np.ndarray, y: np.ndarray, labels: np.ndarray | None, size: int, total: int, greatest: int
     ) -> tuple[np.ndarray, Inclusion, bool]:
-        """Return the pilot's rows among those held, and how likely each was.
+        """Return the pilot's rows among those held, with their inclusion probabilities.
 
         Parameters
         ----------
@@ -270,9 +271,9 @@ class Strata(Record):
         y : ndarray of shape (m,)
             Their responses.
         labels : ndarray or None
-            The labels of all.
+            All labels.
         size : int
-            Rows that a simple random sample has.
+            Size of the simple random sample.
         total : int
             N.
         greatest : int
@@ -283,9 +284,9 @@ class Strata(Record):
         index : ndarray of int
             The pilot's rows.
         inclusion : Inclusion
-            Of each.
+            Their inclusion probabilities.
         short : bool
-            Whether some block let rows go that belong to a stratum, of which it had many and the others few.
+            Whether some block discarded rows of a stratum that is frequent in it but rare elsewhere.
         """
         short, simple = False, size / total
         probability = np.full(len(keys), simple)
@@ -321,14 +322,14 @@ class Strata(Record):
 
 
 def _counted(ids: np.ndarray, count: int) -> np.ndarray:
-    if ids.dtype == np.uint8 and count == 2:  # whose bytes are those of booleans
+    if ids.dtype == np.uint8 and count == 2:  # these bytes are valid booleans
         ones = int(np.count_nonzero(ids))
         return np.array([len(ids) - ones, ones])
     return np.bincount(ids, minlength=count)
 
 
 def _lowest(values: np.ndarray, most: int) -> np.ndarray:
-    """Return some of the rows, in order, the lowest ones among them: of many rows a few tell where these are."""
+    """Return a subset of the rows, in order, that includes the lowest values; a few rows of many locate them."""
     some = values[::_EVERY]
     rank = 3 * most // _EVERY + 10
     if len(some) > rank:
@@ -339,9 +340,9 @@ def _lowest(values: np.ndarray, most: int) -> np.ndarray:
 
 
 def _smallest(keys: np.ndarray, ids: np.ndarray, most: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """Return the rows with the smallest keys of each group, and for each a key below which none was left out."""
+    """Return the rows with the smallest keys of each group, and per group a key below which no row was omitted."""
     counts = _counted(ids, len(most))
-    # Keys are uniform, so that a bound is known below which all of these lie, and few others to look through.
+    # Keys are uniform, so a bound can be computed below which all of these keys lie, and few others.
     share = (most + 10 * np.sqrt(most) + 10) / np.maximum(counts, 1)
     bounds = np.where(share < 1, np.minimum(share, 1 - 2.0**-40) * 2.0**64, 0.0).astype(np.uint64)
     bounds[share >= 1] = _EVERY_KEY
@@ -358,7 +359,7 @@ def _smallest(keys: np.ndarray, ids: np.ndarray, most: np.ndarray) -> tuple[np.n
 
 
 def _levels(rule: StrataRule, rows: Rows) -> tuple[tuple[pd.Index, ...], np.ndarray]:
-    """Return the levels of each factor, and which of them each row has."""
+    """Return the levels of each factor, and each row's codes."""
     if not rule.factors or rows.raw is None:
         return (), np.zeros((len(rows), 0), np.int32)
     frame = rows.raw if rows.kept is None else rows.raw.iloc[rows.kept]
@@ -367,7 +368,7 @@ def _levels(rule: StrataRule, rows: Rows) -> tuple[tuple[pd.Index, ...], np.ndar
 
 
 def _joined_levels(parts: Sequence[Strata]) -> tuple[tuple[pd.Index, ...], np.ndarray]:
-    """Return the levels that several samples know, and those of their rows, one sample after the other."""
+    """Return the levels of several samples, and the codes of their rows in sequence."""
     known, columns = [], []
     for factor, first in enumerate(parts[0].known):
         union = first
@@ -381,11 +382,11 @@ def _joined_levels(parts: Sequence[Strata]) -> tuple[tuple[pd.Index, ...], np.nd
 
 
 def _tails(rule: StrataRule, rows: Rows) -> np.ndarray:
-    """Return the columns of which extremes are drawn."""
+    """Return the columns whose extreme rows are drawn."""
     columns = [part for part in (rows.offset, rows.weights) if part is not None]
     if rule.numbers and rows.raw is not None:
         frame = rows.raw if rows.kept is None else rows.raw.iloc[rows.kept]
-        # One column each, whatever a block's own dtypes are.
+        # Converted one by one, whatever the dtypes within a block are.
         columns += [
             frame[name].to_numpy(np.float64, na_value=np.nan) if is_numeric(frame.dtypes[name]) else np.zeros(len(rows))
             for name in rule.numbers
