@@ -1,1 +1,1 @@
-"""What is summed over rows: likelihoods of one linear predictor or of several, their kernels, and fits in memory."""
+"""Sums over rows: likelihoods with one or several linear predictors, their kernels, and fits in memory."""

@@ -1,4 +1,4 @@
-"""Each block's own score, information and covariate means at one β: what a sum over blocks forgets."""
+"""Score, information and covariate means of each block at one β, to compare blocks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["BlockSums", "block_sums"]
 
 @dataclass(frozen=True, slots=True)
 class BlockSums(Record):
-    """The sums of K blocks, side by side; ``+`` joins.
+    """The sums of K blocks; ``+`` concatenates.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class BlockSums(Record):
 
     def __add__(self, other: BlockSums) -> BlockSums:
         first, *sums = (np.concatenate([getattr(self, k), getattr(other, k)]) for k in self.__slots__)
-        # Pieces of one block follow each other.
+        # Pieces of one block are adjacent.
         numbers, starts = np.unique(first, return_index=True)
         return BlockSums(numbers, *(np.add.reduceat(each, starts) if len(starts) else each for each in sums))
 
@@ -57,36 +57,18 @@ class BlockSums(Record):
         return BlockSums(*(getattr(self, k)[kept] for k in self.__slots__))
 
     def means(self) -> np.ndarray:
-        """Return each block's covariate means, in standard deviations from those of the whole.
-
-        Returns
-        -------
-        ndarray of shape (K, d)
-            NaN for a column that is constant.
-        """
+        """Return each block's covariate means, standardized by the full data (K, d); NaN for constant columns."""
         centre = self.total.sum(axis=0) / self.weight.sum()
         variance = self.square.sum(axis=0) / self.weight.sum() - centre**2
-        # Of a constant column rounding leaves a variance that is none.
+        # Rounding may give a constant column a positive variance.
         spread = np.sqrt(np.where(variance > 1e-12 * centre**2, variance, np.nan))
         return (self.total / self.weight[:, None] - centre) / spread
 
     def scores(self, dispersion: float, *, intercept: bool) -> np.ndarray:
-        """Return each block's score at β̂ in its own standard deviations.
+        """Return each block's score at β̂, standardized, of shape (K, d).
 
-        Where all blocks follow one model, sₖ(β̂) = sₖ(β) − IₖI⁻¹s(β) to first order, whose variance is
-        φ(Iₖ − IₖI⁻¹Iₖ).
-
-        Parameters
-        ----------
-        dispersion : float
-            φ̂.
-        intercept : bool
-            Whether the first coefficient is the intercept.
-
-        Returns
-        -------
-        ndarray of shape (K, d)
-            About standard normal; NaN for aliased columns and where there is one block.
+        If all blocks follow one model, sₖ(β̂) = sₖ(β) − IₖI⁻¹s(β) to first order, with variance φ(Iₖ − IₖI⁻¹Iₖ). The
+        result is approximately standard normal; NaN for aliased columns and if there is only one block.
         """
         factor = factorize(self.information.sum(axis=0), intercept=intercept)
         inverse = np.nan_to_num(factor.inverse())
@@ -98,29 +80,14 @@ class BlockSums(Record):
 
 @kernel
 def block_sums(rows: Rows, model: Model, coef: np.ndarray) -> BlockSums:
-    """Return a block's score, information and covariate sums at β.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block, labels encoded.
-    model : Model
-        The model.
-    coef : ndarray of shape (d,)
-        β, without NaN.
-
-    Returns
-    -------
-    BlockSums
-        Of one block.
-    """
+    """Return a block's score, information and covariate sums at β, which must not contain NaN."""
     here = moments(rows, model, coef)
     total, square = np.zeros(model.width), np.zeros(model.width)
     for part in slices(rows, model):
         weights = np.ones(len(part.y)) if part.weights is None else part.weights
         total += part.weighted_sum(weights)
         square += part.weighted_squares(weights)
-    # The columns have one mean, and a coefficient for each linear predictor.
+    # All linear predictors share the columns, each with its own coefficients.
     total, square = (np.tile(each, model.likelihood.n_predictors) for each in (total, square))
     parts = (rows.number, here.n, here.weight, here.score, here.information, total, square)
     return BlockSums(*(np.asarray(part)[np.newaxis] for part in parts))

@@ -1,8 +1,8 @@
-"""Sums by cluster, and the linearized jackknife that leaves out one cluster after the other.
+"""Sums by cluster, and the linearized jackknife that omits one cluster at a time.
 
 MacKinnon, Nielsen and Webb, "Cluster-robust jackknife and bootstrap inference for logistic regression models",
-arXiv 2406.00650: without cluster g the estimate moves by d_g = −(I − I_g)⁻¹s_g, s_g and I_g the cluster's score and
-observed information at β̂.  Where the I_g would need too much memory, d_g ≈ −(V s_g + V I_g V s_g), V = I⁻¹.
+arXiv 2406.00650: without cluster g the estimate changes by d_g = −(I − I_g)⁻¹s_g, where s_g and I_g are the cluster's
+score and observed information at β̂. Where the I_g would need too much memory, d_g ≈ −(V s_g + V I_g V s_g), V = I⁻¹.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from dask_onestep.kernels.solve.linear_algebra import Factor
 
 __all__ = ["CLUSTER_BYTES", "Clusters", "groupings", "jackknife", "moves", "signs", "unpacked", "with_moves"]
 
-# Memory that the informations of all clusters may take; a task of the tree adds 16 of such records.
+# Maximum memory for the informations of all clusters; a task of the reduction tree adds 16 such records.
 CLUSTER_BYTES = 64 * 2**20
-# The fraction of the information, along any direction, below which a coefficient is not identified without a cluster.
+# A coefficient is not identified without a cluster if less than this fraction of the information remains in some
+# direction.
 _NOTHING = 1e-10
-# What rounding makes of a fraction 0, relative to the condition number.
+# Size that rounding gives to a fraction 0, relative to the condition number.
 _ROUNDING = 64 * np.finfo(np.float64).eps
-# The fraction of a coefficient's variance that such a direction must have.
+# Minimum fraction of a coefficient's variance that such a direction must have.
 _CONCERNED = 1e-6
-# Elements of the matrices that are decomposed together.
+# Maximum number of matrix elements that are decomposed at once.
 _TOGETHER = 2**20
 
 
@@ -40,13 +41,13 @@ class Clusters(Record):
     Attributes
     ----------
     labels : ndarray of shape (G,)
-        Any hashable labels, in the order in which they were met; they need not be comparable.
+        Any hashable labels, in order of appearance; they need not be comparable.
     sums : ndarray of shape (G, d)
         Σ sᵢ, scores.
     informations : ndarray of shape (G, d(d + 1)/2) or None
-        Σ Iᵢ, the upper triangles row by row; None where they are not wanted or exceed `CLUSTER_BYTES`.
+        Σ Iᵢ, upper triangles by row; None if not needed or larger than `CLUSTER_BYTES`.
     moves : ndarray of shape (G, d) or None
-        I_g V s_g, of a pass of its own, where there are no informations.
+        I_g V s_g, computed in a separate pass if there are no informations.
     """
 
     labels: np.ndarray
@@ -56,7 +57,7 @@ class Clusters(Record):
 
     @classmethod
     def of(cls, labels: np.ndarray, sums: np.ndarray, informations: np.ndarray | None = None) -> Clusters:
-        """Return the sums of some rows, or of some sums, a label each."""
+        """Return the sums by cluster of rows, or of other sums, with one label each."""
         codes, found = pd.factorize(labels)
         if informations is not None and len(found) * informations.shape[1] * 8 > CLUSTER_BYTES:
             informations = None
@@ -65,14 +66,14 @@ class Clusters(Record):
 
     def __add__(self, other: Clusters) -> Clusters:
         alike = self.labels.dtype.kind == other.labels.dtype.kind
-        # Numbers together with strings would turn into strings.
+        # Numbers concatenated with strings would be converted to strings.
         labels = [each.labels if alike else each.labels.astype(object) for each in (self, other)]
         mine, theirs = self.informations, other.informations
         both = None if mine is None or theirs is None else np.concatenate([mine, theirs])
         return Clusters.of(np.concatenate(labels), np.concatenate([self.sums, other.sums]), both)
 
     def positions(self, labels: Any) -> np.ndarray:
-        """Return where some labels stand among these."""
+        """Return the positions of some labels among those of the clusters."""
         return pd.Index(self.labels, tupleize_cols=False).get_indexer(pd.Index(labels, tupleize_cols=False))
 
 
@@ -81,17 +82,9 @@ def _by_code(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 
 def groupings(groups: np.ndarray) -> list[np.ndarray]:
-    """Return the labels of each grouping: of one column its own, of several those of each and of each combination.
+    """Return the labels of each grouping: of each single column of `groups`, then of each pair, and so on.
 
-    Parameters
-    ----------
-    groups : ndarray of shape (m,)
-        Labels; of several columns records, a field for each.
-
-    Returns
-    -------
-    list of ndarray of shape (m,)
-        Those of single columns first, then of pairs, and so on.
+    `groups` of shape (m,) holds labels or, for several columns, records with one field each.
     """
     names = groups.dtype.names
     if names is None:
@@ -104,7 +97,7 @@ def groupings(groups: np.ndarray) -> list[np.ndarray]:
 
 
 def signs(count: int) -> list[int]:
-    """Return the sign of each of so many groupings in the covariance: + for odd numbers of columns, − for even ones."""
+    """Return the signs of `count` groupings in the covariance: + for an odd number of columns, − for an even one."""
     columns = (count + 1).bit_length() - 1
     return [1 if size % 2 else -1 for size in range(1, columns + 1) for _ in combinations(range(columns), size)]
 
@@ -127,15 +120,14 @@ def jackknife(clusters: Clusters, factor: Factor) -> tuple[np.ndarray, dict[int,
     clusters : Clusters
         Scores, and informations or moves.
     factor : Factor
-        Of the information of all rows.
+        The factored information of all rows.
 
     Returns
     -------
     moves : ndarray of shape (G, d)
-        By how much the estimate moves without the cluster, 0 for aliased coefficients; along directions that are not
-        identified without it, 0.
+        d_g, with 0 for aliased coefficients and along directions that are not identified without the cluster.
     lost : dict from int to ndarray of shape (d,) of bool
-        Of clusters without which some coefficients are not identified, which ones.
+        For each cluster without which coefficients are not identified, which ones.
     """
     half = factor.whitener()  # of shape (r, d): V = half'half
     scores = clusters.sums @ half.T
@@ -159,7 +151,7 @@ def jackknife(clusters: Clusters, factor: Factor) -> tuple[np.ndarray, dict[int,
 
 
 def _whitened(triangles: np.ndarray, half: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield L⁻¹I_gL⁻ᵀ, the fraction of all information that each cluster has, of several clusters at a time."""
+    """Yield L⁻¹I_gL⁻ᵀ, each cluster's fraction of the information, for several clusters at a time."""
     length = max(1, _TOGETHER // max(half.size, 1))
     for begin in range(0, len(triangles), length):
         at = slice(begin, min(begin + length, len(triangles)))
@@ -167,7 +159,7 @@ def _whitened(triangles: np.ndarray, half: np.ndarray) -> Iterator[tuple[slice, 
 
 
 def moves(part: DenseSlice, weights: np.ndarray, directions: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-    """Return I_g u_g of each group.
+    """Return I_g u_g of each group, of shape (count, c·d).
 
     Parameters
     ----------
@@ -176,16 +168,16 @@ def moves(part: DenseSlice, weights: np.ndarray, directions: np.ndarray, codes: 
     weights : ndarray of shape (m,) or (m, c, c)
         Observed information in the linear predictors.
     directions : ndarray of shape (m, c·d)
-        u_g of the group that each row is of.
+        u_g of each row's group.
     codes : ndarray of shape (m,) of int
-        Which group that is.
+        Each row's group.
     count : int
         The number of groups.
 
     Returns
     -------
     ndarray of shape (count, c·d)
-        One row per group.
+        I_g u_g.
     """
     x = part.design
     if weights.ndim == 1:
@@ -195,5 +187,5 @@ def moves(part: DenseSlice, weights: np.ndarray, directions: np.ndarray, codes: 
 
 
 def with_moves(clusters: Clusters, moved: Clusters) -> Clusters:
-    """Return clusters with I_g V s_g."""
+    """Return the clusters with I_g V s_g."""
     return replace(clusters, moves=moved.sums[moved.positions(clusters.labels)])

@@ -1,4 +1,4 @@
-"""How blocks differ from each other under one model: observed beside expected, block by block."""
+"""Observed and expected responses by block under one model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["BlockFit", "BlockFits", "compare_blocks"]
 
 @dataclass(frozen=True, slots=True)
 class BlockFit(Record):
-    """A block beside the model.
+    """Observed and expected responses of one block.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class BlockFit(Record):
     variance : float
         Σ wᵢ V(μᵢ): the variance of ``observed``, at φ = 1.
     bins : ndarray of shape (k, 4)
-        The last four of rows by their fitted mean, k = 0 where the family has no natural bins: see `mean_bins`.
+        The last four by bin of fitted mean (see `mean_bins`); k = 0 if the family has no natural bins.
     """
 
     number: int
@@ -49,19 +49,19 @@ class BlockFit(Record):
         return BlockFit(self.number, *sums)
 
     def z(self, dispersion: float) -> float:
-        """Return how many standard deviations the block's mean is from what the model expects."""
+        """Return how many standard deviations the block's mean is from the expected one."""
         spread = np.sqrt(dispersion * self.variance)
         return float((self.observed - self.expected) / spread) if spread > 0 else float("nan")
 
 
 @dataclass(frozen=True, slots=True)
 class BlockFits(Record):
-    """The blocks, in order; ``+`` joins.
+    """The blocks, in order; ``+`` concatenates.
 
     Attributes
     ----------
     blocks : tuple of BlockFit
-        One a block.
+        One per block.
     """
 
     blocks: tuple[BlockFit, ...]
@@ -74,26 +74,12 @@ class BlockFits(Record):
 
 
 def mean_bins(model: Model, mean: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the bin of each fitted mean, the same for any block, and how many there are.
+    """Return the bin of each fitted mean, and the number of bins (0 if the family's means can have any sign).
 
-    Probabilities are binned by twentieths, other means of one sign by factors of √2.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    mean : ndarray of shape (m,)
-        Fitted means.
-
-    Returns
-    -------
-    bins : ndarray of shape (m,)
-        Numbers from 0.
-    n_bins : int
-        0 of a family whose means can have any sign.
+    Bins are the same for all blocks: probabilities by twentieths, other means of one sign by factors of √2.
     """
     at_one, at_two = model.family.variance(np.array([1.0, 2.0]))
-    if at_one == 0.0:  # of probabilities
+    if at_one == 0.0:  # probabilities
         return np.clip((mean * 20).astype(np.intp), 0, 19), 20
     if at_one == at_two:  # the mean may have any sign
         return np.zeros(len(mean), dtype=np.intp), 0
@@ -104,22 +90,7 @@ def mean_bins(model: Model, mean: np.ndarray) -> tuple[np.ndarray, int]:
 
 @kernel
 def compare_blocks(rows: Rows, model: Model, coef: np.ndarray) -> BlockFits:
-    """Return a block beside the model.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block, labels encoded.
-    model : Model
-        The model.
-    coef : ndarray of shape (d,)
-        β̂, without NaN.
-
-    Returns
-    -------
-    BlockFits
-        Of one block.
-    """
+    """Return the observed and expected responses of a block at β̂, which must not contain NaN."""
     expected = variance = 0.0
     bins = np.zeros((mean_bins(model, np.empty(0))[1], 4))
     for part in slices(rows, model):

@@ -43,35 +43,35 @@ __all__ = [
     "with_all_moves",
 ]
 
-# The power of 1/(1 − h) by which leverages inflate squared scores.
+# The power of 1/(1 − h) by which squared scores are multiplied.
 LEVERAGED = {"HC2": 1, "HC3": 2}
 CLUSTERED = ("cluster", "CRV3")
 COV_TYPES = ("nonrobust", "HC0", "HC1", *LEVERAGED, *CLUSTERED)
 
-# A row that leaves less than this of itself to the others alone identifies some coefficient.
+# A row with 1 − h below this identifies some coefficient on its own.
 _ALONE = 1e-10
-# The fraction of a coefficient's variance that such rows must have.
+# Minimum fraction of a coefficient's variance that such rows must have.
 _CONCERNED = 1e-6
-# What rounding makes of an eigenvalue 0, relative to the largest.
+# Size that rounding gives to an eigenvalue 0, relative to the largest.
 _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreProducts(Sums):
-    """Moments at β and the sums that a robust covariance needs.
+    """Moments at β and the sums for a robust covariance.
 
     Attributes
     ----------
     moments : Moments
         The likelihood's sums.
     meat : ndarray of shape (d, d) or None
-        Σ sᵢsᵢ', sᵢ the score of row i, inflated by its leverage for "HC2" and "HC3".
+        Σ sᵢsᵢ', sᵢ the score of row i, multiplied by a power of 1/(1 − hᵢ) for "HC2" and "HC3".
     clusters : Joined or None
         `Clusters` of each grouping.
     observed : ndarray of shape (d, d) or None
         Observed information, for "CRV3".
     alone : ndarray of shape (d,) or None
-        For "HC2" and "HC3", the fraction of each coefficient's variance that is of rows with leverage 1.
+        For "HC2" and "HC3", the fraction of each coefficient's variance from rows with leverage 1.
     """
 
     moments: Moments
@@ -89,22 +89,22 @@ class ScoreProducts(Sums):
 def score_products(
     rows: Rows, model: Model, coef: np.ndarray, cov_type: str, bread: np.ndarray | None = None, *earlier: Any
 ) -> ScoreProducts:
-    """Return the moments of a block at β and what the robust covariance needs besides.
+    """Return the moments of a block at β and the sums for the robust covariance.
 
     Parameters
     ----------
     rows : Rows
-        The block, with groups for covariances with clusters.
+        The block, with groups for cluster-robust covariances.
     model : Model
         The model.
     coef : ndarray of shape (d,)
         β.
     cov_type : str
-        One of `COV_TYPES` but "nonrobust".
+        One of `COV_TYPES` except "nonrobust".
     bread : ndarray of shape (d, d) or None
         I⁻¹, for the leverages of "HC2" and "HC3".
     *earlier : object
-        What the stages of the likelihood have finished, of all blocks.
+        Results of the likelihood's earlier stages, from all blocks.
 
     Returns
     -------
@@ -130,9 +130,9 @@ def score_products(
 
 
 def _power(model: Model) -> float:
-    """Return the power of weights in scores whose products are summed.
+    """Return the power of the weights in sums of score products.
 
-    A frequency weight stands for rows, each with a product of its own.
+    A frequency weight stands for several rows, each with its own product.
     """
     return 0.5 if model.weight_type == "frequency" else 1.0
 
@@ -144,7 +144,7 @@ def _weighted(values: np.ndarray, weights: np.ndarray | None, power: float = 1.0
 def _leveraged_meat(
     rows: Rows, model: Model, coef: np.ndarray, bread: np.ndarray, power: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return Σ sᵢsᵢ'/(1 − hᵢ)ᵖ, h the leverage, and the fraction of each variance that is of rows with h = 1."""
+    """Return Σ sᵢsᵢ'/(1 − hᵢ)ᵖ, h the leverage, and the fraction of each variance from rows with h = 1."""
     meat, alone = np.zeros_like(bread), np.zeros(len(bread))
     for part in slices(rows, model):
         residual, weight, _ = model.likelihood.row_curvatures(part, model, coef)
@@ -172,7 +172,7 @@ def _score_clusters(rows: Rows, model: Model, coef: np.ndarray) -> Joined:
 
 
 def _informed_clusters(rows: Rows, model: Model, coef: np.ndarray) -> tuple[Joined, np.ndarray]:
-    """Return Σ sᵢ and the observed information of each cluster, and that of all rows."""
+    """Return Σ sᵢ and the observed information of each cluster, and the observed information of all rows."""
     d = len(model.names)
     totals, informations, observed = _Totals.of(rows), _Totals.of(rows), np.zeros((d, d))
     size = 4 * d * (d + 1)
@@ -192,7 +192,7 @@ def _informed_clusters(rows: Rows, model: Model, coef: np.ndarray) -> tuple[Join
 
 
 class _Totals:
-    """Sums over the rows of each cluster of a block, a slice at a time."""
+    """Sums over the rows of each cluster of a block, added slice by slice."""
 
     def __init__(self, labels: np.ndarray):
         self.codes, found = pd.factorize(labels)
@@ -205,7 +205,7 @@ class _Totals:
         return [cls(labels) for labels in groupings(rows.groups)]
 
     def add(self, part: Slice, summed: Any) -> None:
-        """Add the sums of a slice, a function of its rows' groups and of the number of these."""
+        """Add the sums of a slice; `summed` computes them from its rows' codes and the number of groups."""
         present, codes = np.unique(self.codes[part.rows], return_inverse=True)
         sums = summed(codes, len(present))
         if self.total is None:
@@ -221,24 +221,7 @@ class _Totals:
 
 @kernel
 def cluster_moves(rows: Rows, model: Model, coef: np.ndarray, directions: tuple[Clusters | None, ...]) -> Joined:
-    """Return I_g u_g of each cluster of a block.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block, with groups.
-    model : Model
-        The model.
-    coef : ndarray of shape (d,)
-        β.
-    directions : tuple of Clusters or None
-        The sums are u_g; None for groupings that need no moves.
-
-    Returns
-    -------
-    Joined
-        Of `Clusters`, whose sums are I_g u_g.
-    """
+    """Return I_g u_g of each cluster of a block, for groupings with directions u_g; None marks groupings without."""
     labels = groupings(rows.groups) if rows.groups is not None else []
     wanted = [(each, _Totals(own)) for own, each in zip(labels, directions, strict=True) if each is not None]
     places = [each.positions(total.labels) for each, total in wanted]
@@ -252,7 +235,7 @@ def cluster_moves(rows: Rows, model: Model, coef: np.ndarray, directions: tuple[
 
 
 def lacks_informations(found: ScoreProducts) -> bool:
-    """Return whether a jackknife needs another pass, since the clusters' informations exceed the bound of memory."""
+    """Return whether a jackknife needs another pass, because the clusters' informations would need too much memory."""
     return found.clusters is not None and any(not _is_informed(each) for each in found.clusters.parts)
 
 
@@ -280,7 +263,7 @@ def with_all_moves(found: ScoreProducts, moved: Joined) -> ScoreProducts:
 
 
 def all_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str, bread: np.ndarray | None) -> ScoreProducts:
-    """Return the products of rows that are all there are, in memory, as `score_products` and what may follow it."""
+    """Return the score products of the full data in memory, including those that otherwise need a second pass."""
     found = score_products(rows, model, coef, cov_type, bread)
     if cov_type != "CRV3" or not lacks_informations(found):
         return found
@@ -288,56 +271,17 @@ def all_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str, brea
 
 
 def products(residual: np.ndarray) -> np.ndarray:
-    """Return each row's residual squared, or multiplied by its transpose where there are several.
-
-    Parameters
-    ----------
-    residual : ndarray of shape (m,) or (m, c)
-        One residual per row, or one for each outcome.
-
-    Returns
-    -------
-    ndarray of shape (m,) or (m, c, c)
-        Weights of the Gram matrix that is Σ (rᵢ ⊗ xᵢ)(rᵢ ⊗ xᵢ)'.
-    """
+    """Return each row's squared residual, or rr' for several: the weights of the Gram matrix Σ (rᵢ ⊗ xᵢ)(rᵢ ⊗ xᵢ)'."""
     return np.square(residual) if residual.ndim == 1 else residual[:, :, None] * residual[:, None, :]
 
 
 def degrees_of_freedom(sums: Moments, model: Model, rank: int) -> float:
-    """Return N − d, less what stages have absorbed; frequency weights count rows, so there N is their sum.
-
-    Parameters
-    ----------
-    sums : Moments
-        Sums over all rows.
-    model : Model
-        The model.
-    rank : int
-        d.
-
-    Returns
-    -------
-    float
-        Residual degrees of freedom.
-    """
+    """Return N − d, minus absorbed degrees of freedom. With frequency weights N is their sum."""
     return (sums.weight if model.weight_type == "frequency" else sums.n) - rank - round(sums.absorbed)
 
 
 def dispersion(pearson: float | None, df_resid: float) -> float:
-    """Return φ̂ = χ²/(N − d), or 1 for families without a dispersion.
-
-    Parameters
-    ----------
-    pearson : float or None
-        Pearson χ².
-    df_resid : float
-        N − d.
-
-    Returns
-    -------
-    float
-        The dispersion, NaN where no degree of freedom is left.
-    """
+    """Return φ̂ = χ²/(N − d), NaN if N ≤ d; 1 for families without a dispersion."""
     if pearson is None:
         return 1.0
     return pearson / df_resid if df_resid > 0 else float("nan")
@@ -345,22 +289,22 @@ def dispersion(pearson: float | None, df_resid: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Robust(Record):
-    """A robust covariance, and what is to be said of it.
+    """A robust covariance with its diagnostics.
 
     Attributes
     ----------
     covariance : ndarray of shape (d, d)
-        NaN for aliased coefficients, and for those that are not identified without a cluster or a row.
+        NaN for aliased coefficients, and for those not identified without some cluster or row.
     n_clusters : tuple of int
-        Clusters of each single grouping.
+        Number of clusters of each single grouping.
     lost : dict from object to ndarray of shape (d,) of bool
-        By the label of a cluster, the coefficients that are not identified without it.
+        For the label of a cluster, the coefficients that are not identified without it.
     sole : ndarray of shape (d,) of bool
-        Coefficients that rows with leverage 1 identify.
+        Coefficients identified by rows with leverage 1.
     eigenvalue : float
-        The smallest eigenvalue, relative to the largest, where it was negative and set to 0; otherwise NaN.
+        The smallest eigenvalue relative to the largest, if it was negative and set to 0; otherwise NaN.
     clusters : Clusters or None
-        Of a jackknife of one grouping, whose informations are known.
+        The clusters of a jackknife with one grouping, if their informations are known.
     """
 
     covariance: np.ndarray
@@ -372,7 +316,7 @@ class Robust(Record):
 
 
 def sandwich(factor: Factor, found: ScoreProducts, cov_type: str, n: float, *, intercept: bool = True) -> Robust:
-    """Return a robust covariance: I⁻¹ M I⁻¹, the bread the expected information as in R's sandwich, or the jackknife's.
+    """Return a robust covariance: I⁻¹ M I⁻¹ with the expected information as bread (as R's sandwich), or the jackknife.
 
     Parameters
     ----------
@@ -381,8 +325,8 @@ def sandwich(factor: Factor, found: ScoreProducts, cov_type: str, n: float, *, i
     found : ScoreProducts
         The sums.
     cov_type : str
-        One of `COV_TYPES` but "nonrobust".  HC1 is HC0·N/(N − d); "cluster" has statsmodels' small-sample factor
-        G/(G − 1)·(N − 1)/(N − d), and "CRV3" (G − 1)/G.  Of several groupings the covariances of single ones are
+        One of `COV_TYPES` except "nonrobust". HC1 is HC0·N/(N − d); "cluster" has statsmodels' small-sample factor
+        G/(G − 1)·(N − 1)/(N − d), and "CRV3" (G − 1)/G. With several groupings the covariances of single groupings are
         added, those of pairs subtracted, and so on (Cameron, Gelbach, Miller 2011), each with its own factor.
     n : float
         N.
@@ -397,10 +341,10 @@ def sandwich(factor: Factor, found: ScoreProducts, cov_type: str, n: float, *, i
     Raises
     ------
     ValueError
-        If there is but one cluster, or clusters are so many that their informations were dropped.
+        If there is only one cluster, or so many clusters that their informations were dropped.
     """
     d = factor.rank + round(found.moments.absorbed)
-    # Without a degree of freedom left there is no correction for their number.
+    # Without residual degrees of freedom the correction is undefined.
     share = n / (n - d) if n > d else float("nan")
     bread = factor.inverse()
     filled, aliased = np.nan_to_num(bread), np.isnan(bread)
@@ -444,7 +388,7 @@ def sandwich(factor: Factor, found: ScoreProducts, cov_type: str, n: float, *, i
 
 
 def _repaired(covariance: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return a covariance with negative eigenvalues set to 0, and the smallest relative to the largest if it was."""
+    """Return a covariance with negative eigenvalues set to 0, and the smallest relative to the largest, or NaN."""
     values, vectors = np.linalg.eigh(covariance)
     if not values[0] < -_ROUNDING * values[-1]:
         return covariance, float("nan")

@@ -1,8 +1,8 @@
-"""Sums of predicted responses, of slopes, and of their derivatives in β, by group: what average effects are made of.
+"""Sums of predicted responses, of slopes, and of their derivatives in β, by group, for average effects.
 
-Of a row with the linear predictors η (one, or one for each class but the first) the responses are μ_r(η).  A scenario
-sets columns of the table, or moves them, for all rows; its sums are Σ wᵢ μ_r(ηᵢ) and Σ wᵢ ∂μ_r/∂β.  The slope in a
-column of the table is Σ_a ∂μ_r/∂η_a · (∂xᵢ'/∂column) β_a, with the derivative of the design by differences.
+For a row with linear predictors η (one, or one per class except the first) the responses are μ_r(η). A scenario sets or
+shifts columns of the table for all rows; its sums are Σ wᵢ μ_r(ηᵢ) and Σ wᵢ ∂μ_r/∂β. The slope in a column of the table
+is Σ_a ∂μ_r/∂η_a · (∂xᵢ'/∂column) β_a, where the design is differentiated numerically.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ __all__ = [
 
 MAX_GROUPS = 10_000
 MAX_BYTES = 512 * 2**20
-# Numbers that the derivatives of responses may be at a time: one per row, response and linear predictor.
+# Maximum size of an array of derivatives of responses: one number per row, response and linear predictor.
 _DERIVATIVES = 2**23
-# The change of η along which slopes are differentiated, relative to its size: as for a centered difference.
+# Relative step in η for differentiating slopes, as suits a centered difference.
 _STEP = float(np.finfo(np.float64).eps) ** (1 / 3)
 _SMALL = 1e-3
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """Under which values of columns all rows are predicted, or in which column the slope is wanted.
+    """Changed column values under which all rows are predicted, or the column whose slope is computed.
 
     Attributes
     ----------
@@ -58,9 +58,9 @@ class Scenario:
     shifts : tuple of (str, float)
         Columns and what is added to each.
     slope : str or None
-        The column whose slope is summed in place of the response.
+        The column whose slope is summed instead of the response.
     binary : str or None
-        A column on whose account the sums are wanted only if it is 0 or 1 in all rows.
+        The sums are computed only if this column is 0 or 1 in all rows.
     """
 
     values: tuple[tuple[str, Any], ...] = ()
@@ -70,29 +70,29 @@ class Scenario:
 
     @property
     def text(self) -> str:
-        """The scenario in words."""
+        """A description of the scenario."""
         words = [f"{name} = {value}" for name, value in self.values]
         return ", ".join([*words, *(f"{name} {'+' if by >= 0 else '-'} {abs(by):g}" for name, by in self.shifts)])
 
 
 @dataclass(frozen=True)
 class EffectQuery:
-    """What is to be summed.
+    """Which sums to compute.
 
     Attributes
     ----------
     coef : ndarray of shape (d,)
         β̂, without NaN.
     scenarios : tuple of Scenario
-        Each of which has its sums.
+        The scenarios.
     by : tuple of str
-        What rows are grouped by.
+        Columns that define the groups.
     others : tuple of str
-        Of these, the columns that the model does not read, which the block's `groups` hold.
+        Those of them that the model does not read; the block's `groups` hold them.
     products : bool
-        Whether second moments of the responses are wanted, for the variance of an average over sampled rows.
+        Whether to compute second moments of the responses, for the sampling variance of an average.
     gram : bool
-        Whether that of the design is wanted, which tells what aliased columns leave undetermined.
+        Whether to compute that of the design, which shows what is not estimable because of aliased columns.
     """
 
     coef: np.ndarray
@@ -105,26 +105,26 @@ class EffectQuery:
 
 @dataclass(frozen=True, slots=True)
 class EffectSums(Record):
-    """Sums over rows, of S scenarios, by G groups; ``+`` merges the groups.
+    """Sums over rows for S scenarios and G groups; ``+`` merges the groups.
 
     Attributes
     ----------
     by : tuple of str
-        What rows are grouped by.
+        Columns that define the groups.
     n, n_missing : int
         Rows of positive weight, and rows dropped.
     keys : tuple of tuple
         The values of each group.
     weight : ndarray of shape (G, 3)
-        Σ wᵢ, Σ wᵢ² (Σ wᵢ if weights are frequencies), and the number of rows.
+        Σ wᵢ, Σ wᵢ² (Σ wᵢ for frequency weights), and the number of rows.
     totals : tuple of ndarray of shape (G, r), or None
-        Σ wᵢ μ of each scenario; None if it is wanted for a binary column and the column is none.
+        Σ wᵢ μ of each scenario; None if it requires a binary column and the column is not binary.
     jacobians : tuple of ndarray of shape (G, r, d), or None
         Σ wᵢ ∂μ/∂β.
     products : ndarray of shape (G, r, S + 1, S + 1) or None
-        Σ wᵢ² μ_s μ_t, and in the last row and column Σ wᵢ² μ_s; wᵢ for wᵢ² if weights are frequencies.
+        Σ wᵢ² μ_s μ_t, and in the last row and column Σ wᵢ² μ_s; with frequency weights, wᵢ instead of wᵢ².
     gram : ndarray of shape (k, k) or None
-        X'X of the rows as they are, k columns with the constant.
+        X'X of the unchanged rows, with k columns including the constant.
     """
 
     by: tuple[str, ...]
@@ -168,16 +168,16 @@ class EffectSums(Record):
 
 @kernel(raw=True)
 def effect_sums(block: Block, model: Model, query: EffectQuery) -> EffectSums | Findings:
-    """Return the sums of a block; it takes the block as it arrives, whose columns are changed.
+    """Return the sums of a block, which is passed unprepared because its columns are changed.
 
     Parameters
     ----------
     block : Block
-        The block; `groups` has what rows are grouped by and the model does not read.
+        The block; `groups` has the grouping columns that the model does not read.
     model : Model
         The fitted model.
     query : EffectQuery
-        What is to be summed.
+        Which sums to compute.
 
     Returns
     -------
@@ -190,7 +190,7 @@ def effect_sums(block: Block, model: Model, query: EffectQuery) -> EffectSums | 
 
 
 def _of_pieces(block: Block, model: Model, query: EffectQuery) -> Iterator[EffectSums | Findings]:
-    """Yield the sums of pieces of a block, short enough for the responses' derivatives."""
+    """Yield the sums of pieces of a block that are short enough for the responses' derivatives."""
     most = max(1, _DERIVATIVES // (_n_responses(model) * model.likelihood.n_predictors))
     for piece in block.pieces(model):
         known = known_rows(piece, model, query.by, query.others)
@@ -203,18 +203,18 @@ def _of_pieces(block: Block, model: Model, query: EffectQuery) -> Iterator[Effec
 
 @dataclass(frozen=True, slots=True)
 class KnownRows:
-    """A block's rows that can be predicted, of positive weight.
+    """A block's rows of positive weight without missing values.
 
     Attributes
     ----------
     rows : Rows
         The rows as the kernels see them.
     table : DataFrame, ndarray or sparse array of shape (m, …)
-        The same rows as they arrived.
+        The same rows in their original form.
     offset : ndarray of shape (m,) or None
         The offset that was passed, without that of the formula.
     values : DataFrame of shape (m, len(by))
-        What they are grouped by.
+        The values of the grouping columns.
     """
 
     rows: Rows
@@ -223,7 +223,7 @@ class KnownRows:
     values: pd.DataFrame
 
     def parts(self, most: int) -> Iterator[KnownRows]:
-        """Yield the rows, in parts of at most so many."""
+        """Yield parts of at most `most` rows."""
         if len(self.rows) <= most:
             yield self
             return
@@ -236,22 +236,7 @@ class KnownRows:
 def known_rows(
     block: Block, model: Model, by: tuple[str, ...] = (), others: tuple[str, ...] = ()
 ) -> KnownRows | Findings:
-    """Return a block's rows that can be predicted.
-
-    Parameters
-    ----------
-    block : Block
-        The block as it arrived.
-    model : Model
-        The model as predictions see it.
-    by, others : tuple of str
-        As in `EffectQuery`.
-
-    Returns
-    -------
-    KnownRows or Findings
-        Rows of positive weight without missing values.
-    """
+    """Return a block's rows that can be predicted; `by` and `others` are as in `EffectQuery`."""
     m = block.x.shape[0]
     values = _by_values(block, model, by, others)
     missing = [gaps(values[name]) for name in values.columns]
@@ -313,16 +298,16 @@ def _sums(known: KnownRows, model: Model, query: EffectQuery) -> EffectSums | Fi
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Rows with all that is the same under every scenario.
+    """Rows with everything that does not depend on the scenario.
 
     Attributes
     ----------
     known : KnownRows
         The rows.
     model : Model
-        The model as predictions see it.
+        The model for predictions.
     by_predictor : ndarray of shape (d, c)
-        β̂, a column for each linear predictor.
+        β̂, one column per linear predictor.
     linear : ndarray of shape (m, c)
         x'β̂, without the offset.
     weights : ndarray of shape (m,)
@@ -330,7 +315,7 @@ class _Piece:
     codes : ndarray of shape (m,) of int
         The rows' groups.
     count : int
-        G, the groups.
+        G, the number of groups.
     """
 
     known: KnownRows
@@ -342,14 +327,14 @@ class _Piece:
     count: int
 
     def sums(self, values: np.ndarray, jacobian: np.ndarray) -> _ScenarioSums:
-        """Return the sums of what rows have, of shape (m, r), with their Jacobian, of shape (G, r, c, d)."""
+        """Return the sums of row values of shape (m, r) with a Jacobian of shape (G, r, c, d)."""
         total = _summed(self.weights[:, None] * values, self.codes, self.count)
         return _ScenarioSums(total, jacobian.reshape(*jacobian.shape[:2], -1), values)
 
 
 @dataclass(frozen=True, slots=True)
 class _ScenarioSums:
-    """Sums of a scenario by group, as in `EffectSums`, and the response, or slope, of each row, of shape (m, r)."""
+    """Sums of a scenario by group, as in `EffectSums`, and each row's response or slope, of shape (m, r)."""
 
     total: np.ndarray
     jacobian: np.ndarray
@@ -358,7 +343,7 @@ class _ScenarioSums:
 
 @dataclass(frozen=True, slots=True)
 class _Changed:
-    """Columns of the design under a scenario: which these are, the constant counted, their model and their rows."""
+    """Design columns changed by a scenario: their numbers (counting the constant), their model and their rows."""
 
     at: np.ndarray
     model: Model
@@ -377,7 +362,7 @@ def _scenario_sums(scenario: Scenario, piece: _Piece) -> _ScenarioSums | Finding
 
 
 def _response_sums(changed: _Changed | None, piece: _Piece) -> _ScenarioSums:
-    """Return the sums of the responses of rows, some of whose columns are changed."""
+    """Return the sums of the responses, with some columns of the design changed."""
     rows, eta = piece.known.rows, piece.linear
     offset = rows.offset
     if changed is not None:
@@ -395,16 +380,16 @@ def _response_sums(changed: _Changed | None, piece: _Piece) -> _ScenarioSums:
 
 
 def _slope_sums(derivative: Derivative, piece: _Piece) -> _ScenarioSums:
-    """Return the sums of the slopes of rows."""
+    """Return the sums of the slopes."""
     rows, likelihood, at = piece.known.rows, piece.model.likelihood, derivative.columns
     eta = piece.linear if rows.offset is None else piece.linear + rows.offset[:, None]
-    along = derivative.design @ piece.by_predictor[at]  # of the linear predictors, of shape (m, c)
+    along = derivative.design @ piece.by_predictor[at]  # derivative of the linear predictors, of shape (m, c)
     if derivative.offset is not None:
         along += derivative.offset[:, None]
     _, slope = likelihood.responses(eta)
     turning = piece.weights[:, None, None] * _turning(likelihood, eta, along)
     jacobian = _weighted_sums(rows, piece.model, turning, piece.codes, piece.count)
-    # β is in the slopes of the linear predictors as well.
+    # The slopes of the linear predictors depend on β, too.
     for r, c in np.ndindex(*slope.shape[1:]):
         own = _summed((piece.weights * slope[:, r, c])[:, None] * derivative.design, piece.codes, piece.count)
         jacobian[:, r, c][:, at] += own
@@ -412,7 +397,7 @@ def _slope_sums(derivative: Derivative, piece: _Piece) -> _ScenarioSums:
 
 
 def _n_responses(model: Model) -> int:
-    """Return how many responses a row has: one mean, or the probability of every class."""
+    """Return the number of responses per row: one mean, or the probability of every class."""
     return model.likelihood.responses(np.zeros((1, model.likelihood.n_predictors)))[0].shape[1]
 
 
@@ -447,13 +432,13 @@ def _weighted_sums(rows: Rows, model: Model, values: np.ndarray, codes: np.ndarr
 
 
 def _columns(matrix: Any, at: np.ndarray) -> Any:
-    """Return columns of a matrix as rows that the kernels take."""
+    """Return columns of a matrix in a form that the kernels accept."""
     found = matrix[:, at]
     return aligned(np.ascontiguousarray(found)) if isinstance(found, np.ndarray) else found
 
 
 def _turning(likelihood: Likelihood, eta: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """Return how the derivatives of the responses change where η moves by `along`, by a centered difference."""
+    """Return the derivative, by a centered difference, of the responses' derivatives as η changes along `along`."""
     length = np.abs(along).max(axis=1)
     step = _STEP * np.maximum(np.abs(eta).max(axis=1), _SMALL) / np.where(length > 0, length, 1.0)
     moved = step[:, None] * along
@@ -462,7 +447,7 @@ def _turning(likelihood: Likelihood, eta: np.ndarray, along: np.ndarray) -> np.n
 
 
 def _derivative(table: Any, model: Model, column: str) -> Derivative | Findings:
-    """Return the derivative with respect to a column, the constant counted among the columns of the design."""
+    """Return the derivative of the design with respect to a column; design columns are numbered from the constant."""
     first = int(model.has_constant)
     if model.design is None:
         return Derivative(np.array([model.columns.index(column) + first]), np.ones((table.shape[0], 1)))
@@ -517,13 +502,13 @@ def table_column(table: Any, model: Model, name: str) -> Any:
 
 
 def _is_binary(values: Any) -> bool:
-    """Return whether all values are 0 or 1; without values, yes."""
+    """Return whether all values (possibly none) are 0 or 1."""
     numbers = values.to_numpy(np.float64) if isinstance(values, pd.Series) else np.asarray(values)
     return bool(((numbers == 0) | (numbers == 1)).all())
 
 
 def _by_values(block: Block, model: Model, by: tuple[str, ...], others: tuple[str, ...]) -> pd.DataFrame:
-    """Return what rows are grouped by, a column for each."""
+    """Return the values of the grouping columns."""
     m = block.x.shape[0]
     beside: dict[str, Any] = {}
     if len(others) == 1:
@@ -546,7 +531,7 @@ def _by_values(block: Block, model: Model, by: tuple[str, ...], others: tuple[st
 
 
 def _groups(values: pd.DataFrame) -> tuple[tuple[tuple, ...], np.ndarray]:
-    """Return the values of each group, and which group each row is in."""
+    """Return the values of each group, and each row's group."""
     if not values.shape[1]:
         return ((),), np.zeros(len(values), dtype=np.intp)
     codes = values.groupby(list(values.columns), sort=False, observed=True).ngroup().to_numpy()
@@ -562,7 +547,7 @@ def _summed(values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
 
 
 def _products(responses: list, squares: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-    """Return the second moments of the responses under every pair of scenarios."""
+    """Return the second moments of the responses for every pair of scenarios."""
     known = [response for response in responses if response is not None]
     r, size = known[0].shape[1], len(responses) + 1
     out = np.zeros((count, r, size, size))
@@ -575,7 +560,7 @@ def _products(responses: list, squares: np.ndarray, codes: np.ndarray, count: in
 
 
 def _too_many(by: tuple[str, ...], count: int, size: int, blocks: tuple[int, ...]) -> Findings | None:
-    """Return that there are too many groups, or that the sums of all groups, `size` numbers each, are too large."""
+    """Return an error if there are too many groups, or if the sums (`size` numbers per group) are too large."""
     if count > MAX_GROUPS:
         what = f"by={', '.join(map(repr, by))} has more than {MAX_GROUPS:,} groups"
         return Findings(((what, 0, "Is it an identifier? Group its values first, or use fewer columns."),), blocks)

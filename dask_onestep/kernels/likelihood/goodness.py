@@ -1,4 +1,4 @@
-"""Records of goodness of fit: likelihood with its dispersion, deviances, Pearson's χ², null models."""
+"""Goodness of fit: records of log-likelihood, deviances, Pearson's χ² and null models."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["ClassWeights", "FitSums", "NullDeviance"]
 
 @dataclass(frozen=True, slots=True)
 class NullDeviance:
-    """Deviance of rows about their own mean, which two blocks join exactly.
+    """Deviance of rows from their own mean; the records of two blocks add up exactly.
 
-    In an exponential family Σ wᵢ d(yᵢ, m) = Σ wᵢ d(yᵢ, ȳ) + W d(ȳ, m), ȳ the weighted mean, so no second
-    reading and no difference of large numbers is needed once the whole's mean is known.
+    In an exponential family Σ wᵢ d(yᵢ, m) = Σ wᵢ d(yᵢ, ȳ) + W d(ȳ, m), ȳ the weighted mean. So neither a second pass
+    for the full data's mean nor a difference of large numbers is needed.
 
     Attributes
     ----------
     family : Family
-        The law of y.
+        The distribution of y.
     weight : float
         W = Σ wᵢ.
     mean : float
@@ -38,25 +38,12 @@ class NullDeviance:
 
     @classmethod
     def of(cls, family: Family, y: np.ndarray, weights: np.ndarray) -> NullDeviance:
-        """Return the record of some rows.
-
-        Parameters
-        ----------
-        family : Family
-            The law of y.
-        y, weights : ndarray of shape (m,)
-            Responses and weights.
-
-        Returns
-        -------
-        NullDeviance
-            Their record.
-        """
+        """Return the record of some rows."""
         weight = float(weights.sum())
         if not weight > 0:
             return cls(family, 0.0, 0.0, 0.0)
         mean = float(np.dot(weights, y)) / weight
-        # Rows that all are 0 equal their mean, of which a family may have no deviance.
+        # If all rows are 0, so is their mean, for which a family may have no deviance.
         apart = y != mean
         deviance = family.deviance(y[apart], np.full(int(apart.sum()), mean))
         return cls(family, weight, mean, float(np.dot(weights[apart], deviance)))
@@ -75,7 +62,7 @@ class NullDeviance:
 
 @dataclass(frozen=True, slots=True)
 class ClassWeights(Sums):
-    """Weight of each class; its deviance is that of the model with intercepts alone.
+    """Weight of each class, which gives the deviance of the model with intercepts only.
 
     Attributes
     ----------
@@ -94,7 +81,7 @@ class ClassWeights(Sums):
 
 @dataclass(frozen=True, slots=True)
 class FitSums(Sums):
-    """Sums over rows that statistics of fit are made of.
+    """Sums over rows for goodness-of-fit statistics.
 
     Attributes
     ----------
@@ -103,13 +90,13 @@ class FitSums(Sums):
     weight : float
         Σ wᵢ.
     loglik : float
-        Σ log p(yᵢ; μᵢ, φ), weights in the density: φ/wᵢ, or wᵢ trials of a binomial.
+        Σ log p(yᵢ; μᵢ, φ), with the weights in the density: dispersion φ/wᵢ, or wᵢ binomial trials.
     deviance, pearson : float
         D(β̂) and χ²(β̂) at φ = 1.
     null : NullDeviance or ClassWeights
-        Of the model without covariates: the deviance about the mean of y, or the classes.
+        The model without covariates: the deviance from the mean of y, or the class weights.
     offset_null : float or None
-        Deviance of the null model with the offset, where its intercept was handed in.
+        Deviance of the null model with the offset, if its intercept was given.
     """
 
     n: int

@@ -1,4 +1,4 @@
-"""The maximum-likelihood fit of one block by itself, and what forbids it."""
+"""The maximum-likelihood fit of one block, and the reasons why there may be none."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _CURE = (
 
 @dataclass(frozen=True, slots=True)
 class LocalFits(Record):
-    """The local fits of K blocks, O(d²) numbers each; ``+`` puts them side by side.
+    """The local fits of K blocks, O(d²) numbers each; ``+`` concatenates.
 
     Attributes
     ----------
     n_rows, n_missing : int
-        Usable rows, and rows dropped for missing values, in all.
+        Usable rows, and rows dropped because of missing values, in total.
     labels : ndarray or None
-        The labels seen, sorted, of a classification.
+        The sorted labels seen, of a classification.
     numbers : ndarray of shape (K,)
         The blocks' numbers; blocks without rows have no fit.
     n : ndarray of shape (K,)
-        Their usable rows; the sum of their weights, where these are frequencies.
+        Their usable rows, or sums of frequency weights.
     coef : ndarray of shape (K, d)
         Local MLEs, with 0 for columns that are aliased in the block.
     kept : ndarray of shape (K, d) of bool
-        Columns that are not.
+        Columns that are not aliased.
     information : ndarray of shape (K, d, d)
         Expected information of each block at its MLE.
     dispersion, df_resid, loglik : ndarray of shape (K,)
@@ -74,14 +74,14 @@ class LocalFits(Record):
 
 @dataclass(frozen=True, slots=True)
 class LocalRatios(Sums):
-    """Sums over blocks of what each block's own likelihood-ratio test is made of.
+    """Sums over blocks for their local likelihood-ratio tests.
 
     Attributes
     ----------
     loglik, deviance : float
         Σₖ of ℓₖ(β̂ₖ) − ℓₖ(β̂₀ₖ), and of Dₖ(β̂₀ₖ) − Dₖ(β̂ₖ), both at φ = 1.
     df : int
-        Restrictions, counted in each block.
+        Number of restrictions, summed over blocks.
     pearson : float or None
         Σₖ of the larger models' Pearson χ²; None for families without a dispersion.
     df_resid : float
@@ -97,19 +97,9 @@ class LocalRatios(Sums):
 
 @kernel(whole="a block has a fit of its own")
 def local_fit(rows: Rows, model: Model) -> LocalFits | Findings:
-    """Return the maximum-likelihood fit of a block, its labels learned on the way.
+    """Return the maximum-likelihood fit of a block, with the labels found in it, or why it has none.
 
-    Parameters
-    ----------
-    rows : Rows
-        The block; labels of a classification not yet encoded.
-    model : Model
-        The model.
-
-    Returns
-    -------
-    LocalFits or Findings
-        The fit, of no block where there are no rows; or why the block has none.
+    Labels of a classification are not yet encoded. Without rows the result has no block.
     """
     d = len(model.names)
     if len(rows) == 0:
@@ -140,19 +130,9 @@ def local_fit(rows: Rows, model: Model) -> LocalFits | Findings:
 
 @kernel(whole="a block has fits of its own")
 def local_ratio(rows: Rows, model: Model, restricted: Model) -> LocalRatios | Findings:
-    """Return a block's own likelihood ratio of two nested models, both fitted to the block.
+    """Return a block's likelihood ratio of two nested models, both fitted to the block, or why there is no fit.
 
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model, restricted : Model
-        The larger model, and the same with coefficients fixed.
-
-    Returns
-    -------
-    LocalRatios or Findings
-        The ratio, 0 where there are no rows; or why the block has no fit.
+    Without rows the ratio is 0.
     """
     if len(rows) == 0:
         return LocalRatios(0.0, 0.0, 0, 0.0 if model.family.has_dispersion else None, 0.0)
@@ -177,26 +157,9 @@ def local_ratio(rows: Rows, model: Model, restricted: Model) -> LocalRatios | Fi
 
 
 def fit_block(rows: Rows, model: Model) -> tuple[Rows, Ascent, np.ndarray | None] | Findings:
-    """Return a block's rows, encoded by its own labels, with their fit and these labels.
+    """Return a block's rows, encoded by its own labels, with their converged fit and these labels.
 
-    Parameters
-    ----------
-    rows : Rows
-        The block; labels of a classification not yet encoded.
-    model : Model
-        The model.
-
-    Returns
-    -------
-    rows : Rows
-        The same, labels encoded.
-    fit : Ascent
-        The local maximum-likelihood fit, which has converged.
-    labels : ndarray of shape (2,) or None
-        The block's labels, of a classification.
-
-    In their place come `Findings` if the block has too few rows, one class only, more than two, or
-    no maximum-likelihood estimate.
+    `Findings` are returned if the block has too few rows, only one class, more than two, or no MLE.
     """
     d = len(model.names)
     usable = len(rows)

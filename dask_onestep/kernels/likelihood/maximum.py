@@ -1,4 +1,4 @@
-"""The maximum-likelihood fit of rows that are in memory."""
+"""The maximum-likelihood fit of rows in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["fit_rows"]
 
 
 def fit_rows(rows: Rows, model: Model, start: np.ndarray | None = None, *, max_iter: int = 30) -> Ascent:
-    """Return the maximum-likelihood fit of rows that are in memory.
+    """Return the maximum-likelihood fit of rows in memory.
 
     Parameters
     ----------
@@ -24,9 +24,9 @@ def fit_rows(rows: Rows, model: Model, start: np.ndarray | None = None, *, max_i
     model : Model
         The model.
     start : ndarray of shape (d,) or None
-        Where to start; None for one weighted least-squares fit to the family's starting means.
+        Starting values; by default from one weighted least-squares fit to the family's starting means.
     max_iter : int
-        Maximum number of Newton steps; separated rows never converge.
+        Maximum number of Newton steps.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def fit_rows(rows: Rows, model: Model, start: np.ndarray | None = None, *, max_i
         if np.isfinite(first.information).all() and np.isfinite(first.score).all():
             start = factorize(first.information, intercept=intercept).solve(first.score)
         elif (start := model.likelihood.safe_start(rows, model)) is None:
-            # Some y has no linear predictor, such as a negative one under the log link.
+            # Some y is not the image of a linear predictor, such as a negative one under the log link.
             start = np.zeros(len(model.names))
     sums = objective(start)
     if (

@@ -1,8 +1,8 @@
-"""The multinomial logit: log(p_c/p_0) = x'β_c for each class c but the first, all β_c in one vector.
+"""The multinomial logit: log(p_c/p_0) = x'β_c for each class c except the first, all β_c in one vector.
 
-y holds codes 0 … C − 1.  β is (β_1', …, β_{C−1}')', of length (C − 1)·d; the score of a row is
-(1[y = c] − p_c)_c ⊗ x and its information (diag(p) − pp') ⊗ xx', observed and expected alike.
-A hypothesis may hold some of them at a value; sums are then of the others.
+y holds codes 0 … C − 1. β is (β_1', …, β_{C−1}')', of length (C − 1)·d; the score of a row is (1[y = c] − p_c)_c ⊗ x
+and its information (diag(p) − pp') ⊗ xx', observed and expected alike. A hypothesis may fix some coefficients; sums are
+then for the others.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _FAMILY = MultinomialFamily()
 
 
 def probabilities(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the probabilities of all classes but the first, and −log p_0.
+    """Return the probabilities of all classes except the first, and −log p_0.
 
     Parameters
     ----------
     eta : ndarray of shape (m, C − 1)
-        Log odds against the first class.
+        Log odds relative to the first class.
 
     Returns
     -------
@@ -55,14 +55,14 @@ def probabilities(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Multinomial:
-    """The likelihood of labels of several classes, with a linear predictor for each but the first.
+    """The likelihood for labels of several classes, with one linear predictor for each class except the first.
 
     Attributes
     ----------
     labels : tuple of str
-        The classes but the first, in order.
+        The classes except the first, in order.
     family : Family
-        What inference asks a family.
+        Properties of the distribution that inference needs.
     link : LinkLike
         The logit.
 
@@ -86,7 +86,7 @@ class Multinomial:
 
     @property
     def n_predictors(self) -> int:
-        """Linear predictors per row, C − 1."""
+        """Number of linear predictors per row, C − 1."""
         return len(self.labels)
 
     def coefficient_names(self, regressors: tuple[str, ...]) -> tuple[str, ...]:
@@ -96,11 +96,11 @@ class Multinomial:
     # Rows
 
     def linear_predictors(self, part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
-        """Return x'β_c of each class but the first, of shape (m, C − 1)."""
+        """Return x'β_c of each class except the first, of shape (m, C − 1)."""
         return part.times(self._by_class(model, coef, dict(model.fixed)).T)
 
     def _by_class(self, model: Model, coef: np.ndarray, held: Mapping[str, float]) -> np.ndarray:
-        """Return all coefficients, a row for each class but the first; those fixed have the values given, or 0."""
+        """Return all coefficients, one row per class except the first; fixed ones have the given values, or 0."""
         if model.fixed:
             full = np.array([held.get(name, 0.0) for name in model.all_names])
             full[model.free] = coef
@@ -108,7 +108,7 @@ class Multinomial:
         return coef.reshape(self.n_predictors, model.width)
 
     def is_class(self, y: np.ndarray) -> np.ndarray:
-        """Return of each row whether it is of each class but the first, 0.0 or 1.0."""
+        """Return indicators (0.0 or 1.0) of each class except the first."""
         return (y[:, None] == np.arange(1, self.n_predictors + 1)).astype(np.float64)
 
     def responses(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -129,13 +129,13 @@ class Multinomial:
         return self.is_class(part.y) - probability
 
     def row_curvatures(self, part: Slice, model: Model, coef: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the residuals of each row, and diag(p) − pp', the expected and observed information, twice."""
+        """Return each row's residuals, and diag(p) − pp' twice, as expected and as observed information."""
         probability, _ = probabilities(self.linear_predictors(part, model, coef))
         curvature = probability[:, :, None] * (np.eye(self.n_predictors) - probability[:, None, :])
         return self.is_class(part.y) - probability, curvature, curvature
 
     def row_remainders(self, part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """Return what of each row's residuals at β + δ is not linear in δ, for weight 1."""
+        """Return the part of each row's residuals at β + δ that is nonlinear in δ, for weight 1."""
         eta, ahead = self.linear_predictors(part, model, coef), part.times(self._by_class(model, step, {}).T)
         before, _ = probabilities(eta)
         after, _ = probabilities(eta + ahead)
@@ -143,7 +143,7 @@ class Multinomial:
         return before - after + linear
 
     def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return how far the log odds of each row's class against the others move, and how far the wrong way."""
+        """Return how far the log odds of each row's class move, and how far in the wrong direction."""
         moves = np.column_stack([np.zeros(len(y)), moves])
         ahead = moves[np.arange(len(y)), y.astype(np.intp)][:, None] - moves
         return np.abs(ahead).max(axis=1), -ahead.min(axis=1)
@@ -151,7 +151,7 @@ class Multinomial:
     # Sums over rows
 
     def view(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Rows:
-        """Return rows as they are: there are no stages."""
+        """Return the rows unchanged: there are no stages."""
         return rows
 
     def moments(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
@@ -159,7 +159,7 @@ class Multinomial:
         d, others = model.width, self.n_predictors
         size = others * d
         score, information, loglik = np.zeros((d, others)), np.zeros((size, size)), 0.0
-        with np.errstate(all="ignore"):  # what is not finite shows in the sums
+        with np.errstate(all="ignore"):  # non-finite values show in the sums
             for part in slices(rows, model):
                 weights = np.ones(len(part.y)) if part.weights is None else part.weights
                 eta = self.linear_predictors(part, model, coef)
@@ -174,7 +174,7 @@ class Multinomial:
         return Moments(len(rows), total, loglik, score.T.ravel()[free], information[np.ix_(free, free)])
 
     def initial_moments(self, rows: Rows, model: Model) -> Moments:
-        """Return the moments at 0, from which the first step leads."""
+        """Return the moments at 0, where the first step starts."""
         return self.moments(rows, model, np.zeros(len(model.names)))
 
     def log_likelihoods(self, rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoods:
@@ -189,7 +189,7 @@ class Multinomial:
     def fit_sums(
         self, rows: Rows, model: Model, coef: np.ndarray, dispersion: float, null_intercept: float | None
     ) -> FitSums:
-        """Return the sums behind log-likelihood, deviances and Pearson's χ²; there is neither dispersion nor offset."""
+        """Return the sums for log-likelihood, deviances and Pearson's χ²; there is neither dispersion nor offset."""
         loglik = pearson = 0.0
         for part in slices(rows, model):
             weights = np.ones(len(part.y)) if part.weights is None else part.weights
@@ -205,11 +205,11 @@ class Multinomial:
     # Predictions and residuals
 
     def prediction_width(self, kind: str) -> int:
-        """Return the values per row of a kind of prediction, 0 for one without an axis of its own."""
+        """Return the number of columns of a kind of prediction, 0 if it has one value per row."""
         return 2 if kind == "interval" else 0 if kind == "label" else self.n_predictors + 1
 
     def residual_width(self, kind: str) -> int:
-        """Return the values per row of a kind of residual, 0 for one without an axis of its own."""
+        """Return the number of columns of a kind of residual, 0 if it has one value per row."""
         return 0 if kind == "deviance" else self.n_predictors + 1
 
     def predict(self, rows: Rows, model: Model, asked: Prediction) -> np.ndarray:
@@ -234,8 +234,8 @@ class Multinomial:
     def residuals(self, rows: Rows, model: Model, coef: np.ndarray, kind: str) -> np.ndarray:
         """Return residuals of rows for weight 1.
 
-        "response" is 1[y = c] − p_c, of shape (m, C); "pearson" that over √p_c, whose squares add up to Pearson's χ²;
-        "deviance" √(−2 log p_y), of shape (m,), whose squares add up to the deviance.
+        "response" is 1[y = c] − p_c, of shape (m, C); "pearson" divides it by √p_c, so the squares sum to Pearson's χ²;
+        "deviance" is √(−2 log p_y), of shape (m,), whose squares sum to the deviance.
         """
         eta = self.class_predictors(rows, model, np.nan_to_num(coef))
         log_p = eta - logsumexp(eta, axis=1, keepdims=True)
@@ -246,7 +246,7 @@ class Multinomial:
         return residual if kind == "response" else residual * np.exp(-0.5 * log_p)
 
     def class_predictors(self, rows: Rows, model: Model, coef: np.ndarray) -> np.ndarray:
-        """Return log odds of every class against the first, of shape (m, C); those of the first are 0."""
+        """Return the log odds of every class relative to the first, of shape (m, C); those of the first are 0."""
         eta = np.zeros((len(rows), self.n_predictors + 1))
         for part in slices(rows, model):
             eta[part.rows, 1:] = self.linear_predictors(part, model, coef)
@@ -268,9 +268,9 @@ class Multinomial:
     def _probability_ends(
         self, rows: Rows, model: Model, eta: np.ndarray, covariance: np.ndarray, label: int, quantile: float
     ) -> np.ndarray:
-        """Return an interval of one class's probability, from the asymptotic normality of its log odds.
+        """Return an interval for one class's probability, from the asymptotic normality of its log odds.
 
-        The log odds are η_c − log Σ_{k≠c} exp η_k; their derivative in η_a is 1 for a = c, and else −p_a/(1 − p_c).
+        The log odds are η_c − log Σ_{k≠c} exp η_k; their derivative in η_a is 1 for a = c, otherwise −p_a/(1 − p_c).
         """
         rest = np.delete(eta, label, axis=1)
         odds = eta[:, label] - logsumexp(rest, axis=1)
@@ -285,7 +285,7 @@ class Multinomial:
     def _joint_variances(
         self, part: Slice, model: Model, covariance: np.ndarray
     ) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Yield Cov(η_a, η_b) of each row, for each pair of classes a ≥ b ≥ 1; twice it where they differ."""
+        """Yield Cov(η_a, η_b) of each row for each pair of classes a ≥ b ≥ 1, doubled where they differ."""
         blocks = covariance.reshape(self.n_predictors, model.width, self.n_predictors, model.width)
         for a in range(self.n_predictors):
             for b in range(a + 1):
@@ -303,7 +303,7 @@ class Multinomial:
         return np.zeros(len(model.names))
 
     def with_prior(self, rows: Rows, model: Model, leverage: np.ndarray) -> Rows:
-        """Return rows with the weak prior of Clogg et al.: each also has every class, by its frequency."""
+        """Return the rows with the weak prior of Clogg et al.: each row also has every class, by its frequency."""
         weights = np.ones(len(rows)) if rows.weights is None else rows.weights
         codes = np.arange(self.n_predictors + 1, dtype=np.float64)
         counts = np.array([weights[rows.y == code].sum() + 0.5 for code in codes])

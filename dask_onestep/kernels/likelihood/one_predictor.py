@@ -20,7 +20,7 @@ from dask_onestep.links import LinkLike, mean_and_derivative, second_derivative
 
 __all__ = ["OnePredictor"]
 
-# How near a link's mean of η = 1,000 is to that at the end of the line, if there is one.
+# Relative distance between a link's mean at η = 1,000 and its limit, if the limit is finite.
 _CLOSE = 0.05
 
 
@@ -28,8 +28,8 @@ _CLOSE = 0.05
 class OnePredictor:
     """A generalized linear model of one mean per row, g(μ) = x'β + offset.
 
-    A likelihood of one's own that is no family, such as a robust loss, is a subclass that overrides `working`,
-    `row_log_likelihood` and `deviances`, and says that it is not `natural`.
+    A user-defined likelihood without a family, such as a robust loss, is a subclass that overrides `working`,
+    `row_log_likelihood` and `deviances`, and has `natural` False.
 
     Attributes
     ----------
@@ -66,27 +66,19 @@ class OnePredictor:
 
     @property
     def quadratic(self) -> bool:
-        """Whether the log-likelihood is quadratic in β: the normal distribution with its own link."""
+        """Whether the log-likelihood is quadratic in β: the gaussian family with the identity link."""
         return type(self.family.base) is Gaussian and self.natural
 
     @property
     def separable(self) -> bool:
-        """Whether rows may have no finite maximum: the link has a finite mean at an end of the line."""
+        """Whether separation is possible: the link has a finite mean as η → ∞ or η → −∞."""
         return any(self.end(sign) is not None for sign in (-1.0, 1.0))
 
     def end(self, sign: float) -> tuple[float, float] | None:
-        """Return the mean at an end of the line, and from which side it is approached; None where it is not finite.
+        """Return the mean as η goes to infinity in the direction `sign`; None if it is not finite.
 
-        Parameters
-        ----------
-        sign : float
-            1 for η → ∞, −1 for η → −∞.
-
-        Returns
-        -------
-        tuple of float or None
-            The mean, and 1 where it is approached from below, −1 from above: rows with that y, or one beyond it, have
-            a likelihood that rises for ever.
+        The second value is 1 if the mean is approached from below, −1 if from above. Rows whose y is that mean, or
+        beyond it, have a likelihood that increases without bound.
         """
         with np.errstate(all="ignore"):
             on_the_way, near, end = np.asarray(self.link.inverse(sign * np.array([1.0, 1e3, 1e6])), dtype=np.float64)
@@ -126,7 +118,7 @@ class OnePredictor:
         y, eta, mean : ndarray
             Response, linear predictor and mean, of shapes that broadcast.
         information : ndarray
-            The expected information in η, which where η is the natural parameter is dμ/dη; not used elsewhere.
+            The expected information in η; used only where η is the natural parameter, where it is dμ/dη.
 
         Returns
         -------
@@ -167,7 +159,7 @@ class OnePredictor:
 
     def observed(self, y: np.ndarray, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
         """Return the observed information in η, minus the derivative of the residual."""
-        if type(self).working is not OnePredictor.working:  # no family and link, so that its residuals alone tell
+        if type(self).working is not OnePredictor.working:  # not defined by family and link
             step = 1e-5 * np.maximum(np.abs(eta), 1e-3)
             return (self.working(y, eta - step)[1] - self.working(y, eta + step)[1]) / (2.0 * step)
         slope, variance = self.link.inverse_derivative(eta), self.family.variance(mean)
@@ -175,27 +167,27 @@ class OnePredictor:
         return (slope**2 - (y - mean) * change) / variance
 
     def row_remainders(self, part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """Return what of each row's residual at β + δ is not linear in δ."""
+        """Return the part of each row's residual at β + δ that is nonlinear in δ."""
         eta, ahead = part.linear_predictor(coef), part.times(step)
         _, before, weight = self.working(part.y, eta)
         _, after, _ = self.working(part.y, eta + ahead)
         return after - before + weight * ahead
 
     def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return how far each row's linear predictor moves, and how far the wrong way; `moves` of shape (m, 1)."""
+        """Return how far each row's linear predictor moves, and how far in the wrong direction."""
         move = moves[:, 0]
         rises = np.where(move > 0, self._rises(y, 1.0), self._rises(y, -1.0))
         return np.abs(move), np.where(rises, 0.0, np.abs(move))
 
     def _rises(self, y: np.ndarray, sign: float) -> np.ndarray:
-        """Return which rows' log-likelihood rises for ever towards an end of the line."""
+        """Return which rows' log-likelihood increases without bound as η goes to infinity in a direction."""
         end = self.end(sign)
         return np.zeros(len(y), bool) if end is None else (y - end[0]) * end[1] >= 0
 
     # Sums over rows
 
     def view(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Rows:
-        """Return rows as they are: there are no stages."""
+        """Return the rows unchanged: there are no stages."""
         return rows
 
     def moments(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
@@ -203,7 +195,7 @@ class OnePredictor:
         return self._sum_slices(self.view(rows, model, coef, *earlier), model, coef)
 
     def initial_moments(self, rows: Rows, model: Model) -> Moments:
-        """Return the sums of the first weighted least-squares fit, its mean the family's starting value."""
+        """Return the sums of the first weighted least-squares fit, with the family's starting values as means."""
         return self._sum_slices(rows, model, None)
 
     def log_likelihoods(self, rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoods:
@@ -231,20 +223,20 @@ class OnePredictor:
         d = len(model.names)
         chi2: tuple = (0.0, np.zeros(d)) if self.family.has_dispersion else (None, None)
         sums: list | None = None
-        with np.errstate(all="ignore"):  # what is not finite shows in the sums
+        with np.errstate(all="ignore"):  # non-finite values show in the sums
             for part in slices(rows, model):
                 found = self._slice_sums(part, coef)
-                # The first slice's become the total: of 1,000 columns a second matrix costs more than the rows.
+                # The first slice's sums become the total: with 1,000 columns, a second matrix costs more than the rows.
                 sums = list(found) if sums is None else [_added(a, b) for a, b in zip(sums, found, strict=True)]
         total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
         return Moments(len(rows), total, *(sums or (0.0, np.zeros(d), np.zeros((d, d)), *chi2)))
 
     def _slice_sums(self, part: Slice, coef: np.ndarray | None) -> tuple:
-        """Return log-likelihood, score, information, Pearson χ² and its gradient of a slice, the latter two or None."""
+        """Return log-likelihood, score, information, and Pearson χ² and its gradient (both may be None) of a slice."""
         y, weights, family = part.y, part.weights, self.family
         if coef is not None and self.natural and (summed := part.natural_sums(family, coef)) is not None:
             loglik, score, information = summed
-            # Under the normal distribution χ² is Σ w(y − η)², the log-likelihood times −2.
+            # For the gaussian family χ² is Σ w(y − η)², the log-likelihood times −2.
             pearson, gradient = (-2.0 * loglik, -2.0 * score) if self.quadratic else (None, None)
             constant = family.log_base_measure(y)
             if constant is not None:
@@ -253,7 +245,7 @@ class OnePredictor:
         if coef is None:
             mean = family.initial_mean(y, np.ones_like(y) if weights is None else weights)
             eta = self.link.link(mean)
-            # Under natural links μ' is V(μ), which takes no exponential.
+            # For natural links μ' is V(μ), which needs no exponential.
             derivative = family.variance(mean) if self.natural else self.link.inverse_derivative(eta)
             residual, weight = self._residual_and_weight(y, mean, derivative)
             residual = residual + weight * (eta if part.offset is None else eta - part.offset)
@@ -262,7 +254,7 @@ class OnePredictor:
             eta = part.linear_predictor(coef)
             mean, residual, weight = self.working(y, eta)
             loglik = _weighted_sum(self.row_log_likelihood(y, eta, mean, weight), weights)
-        # Under the normal distribution each row weighs as it was given.
+        # For the gaussian family the working weights are the given ones.
         score, information = part.weighted_sum_and_gram(
             _weighted(residual, weights), weights if self.quadratic else _weighted(weight, weights)
         )
@@ -285,7 +277,7 @@ class OnePredictor:
     def fit_sums(
         self, rows: Rows, model: Model, coef: np.ndarray, dispersion: float, null_intercept: float | None
     ) -> FitSums:
-        """Return the sums behind log-likelihood, deviances and Pearson's χ², as `fit_sums` documents them."""
+        """Return the sums for log-likelihood, deviances and Pearson's χ²."""
         family, link = self.family, self.link
         loglik = deviance = pearson = 0.0
         offset_null = None if null_intercept is None else 0.0
@@ -311,11 +303,11 @@ class OnePredictor:
     # Predictions and residuals
 
     def prediction_width(self, kind: str) -> int:
-        """Return the values per row of a kind of prediction, 0 for one without an axis of its own."""
+        """Return the number of columns of a kind of prediction, 0 if it has one value per row."""
         return 2 if kind in ("mean_std", "interval", "proba", "proba_std") else 0
 
     def residual_width(self, kind: str) -> int:
-        """Return the values per row of a kind of residual, 0 for one without an axis of its own."""
+        """Return the number of columns of a kind of residual, 0 if it has one value per row."""
         return 0
 
     def predict(self, rows: Rows, model: Model, asked: Prediction) -> np.ndarray:
@@ -325,7 +317,7 @@ class OnePredictor:
             return eta
         if asked.kind == "interval":
             ends = self.link.inverse(np.stack([eta - asked.quantile * spread, eta + asked.quantile * spread], axis=1))
-            return np.sort(ends if asked.label else 1.0 - ends, axis=1)  # a link may fall, as inverse does
+            return np.sort(ends if asked.label else 1.0 - ends, axis=1)  # a link may be decreasing, as inverse is
         mean = self.link.inverse(eta)
         if asked.kind == "mean":
             return mean
@@ -356,23 +348,11 @@ class OnePredictor:
     # Starts
 
     def safe_start(self, rows: Rows, model: Model) -> np.ndarray | None:
-        """Return coefficients that give every row about the mean of y, a mean that the family can have.
+        """Return coefficients with fitted means near the mean of y, in the domain of the link; None if none found.
 
-        The first weighted least-squares fit may leave the domain of a link such as identity or inverse,
-        where R's ``glm`` asks for starting values.  The domain is an interval of η, so that every point
-        between this one and another inside it is inside it too.
-
-        Parameters
-        ----------
-        rows : Rows
-            The rows, labels encoded.
-        model : Model
-            The model.
-
-        Returns
-        -------
-        ndarray of shape (d,) or None
-            β; None if no such coefficients were found.
+        The first weighted least-squares fit may leave the domain of a link such as identity or inverse, where R's
+        ``glm`` asks for starting values. The domain is an interval of η, so all points between this one and another
+        inside it are inside, too.
         """
         if not len(rows):
             return None
@@ -392,7 +372,7 @@ class OnePredictor:
         return None
 
     def null_coefficients(self, rows: Rows, model: Model) -> np.ndarray:
-        """Return the coefficients that give every row the rows' mean."""
+        """Return the coefficients with which every fitted mean is the mean of y."""
         coef = np.zeros(len(model.names))
         if model.has_intercept:
             weights = np.ones(len(rows)) if rows.weights is None else rows.weights
@@ -401,14 +381,14 @@ class OnePredictor:
         return coef
 
     def with_prior(self, rows: Rows, model: Model, leverage: np.ndarray) -> Rows:
-        """Return rows with the weak prior of Clogg et al.: `leverage` more observations of the mean at each row."""
+        """Return the rows with the weak prior of Clogg et al.: `leverage` more observations of the mean per row."""
         weights = np.ones(len(rows)) if rows.weights is None else rows.weights
         mean = (np.dot(weights, rows.y) + 0.5) / (weights.sum() + 1.0)
         return replace(rows, y=(rows.y + leverage * mean) / (1.0 + leverage), weights=weights * (1.0 + leverage))
 
 
 def _linear(rows: Rows, model: Model, coef: np.ndarray, covariance: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return η, and its standard error where a covariance is given; NaN counts as 0."""
+    """Return η, and its standard error if a covariance is given; NaN coefficients are treated as 0."""
     coef, eta, spread = np.nan_to_num(coef), np.empty(len(rows)), np.empty(len(rows))
     covariance = None if covariance is None else np.nan_to_num(covariance)
     with one_blas_thread():
@@ -434,7 +414,7 @@ def _weighted_sum(values: np.ndarray, weights: np.ndarray | None) -> float:
 
 
 def _constant(rows: Rows, model: Model) -> np.ndarray | None:
-    """Return coefficients that give every row about 1: the constant's, or the least-squares fit; None on overflow."""
+    """Return coefficients with x'β = 1 (the constant's, or by least squares) for all rows; None on overflow."""
     d = len(model.names)
     if model.has_intercept:
         return np.eye(1, d)[0]

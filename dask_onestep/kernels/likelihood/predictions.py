@@ -1,4 +1,4 @@
-"""Predictions and residuals of a block, and the sums behind ``score``."""
+"""Predictions and residuals of a block, and the sums for ``score``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["Hits", "Predictor", "Residuals", "hits", "predictable_rows"]
 
 @dataclass(frozen=True)
 class Predictor:
-    """What predicts a block.
+    """A function that predicts a block.
 
     Attributes
     ----------
     model : Model
         The fitted model.
     asked : Prediction
-        What is asked of each row.
+        What to predict.
     """
 
     model: Model
@@ -34,7 +34,7 @@ class Predictor:
 
     @property
     def width(self) -> int:
-        """Columns of the answer, 0 where it has one value per row."""
+        """Number of columns of the result, 0 if there is one value per row."""
         return self.model.likelihood.prediction_width(self.asked.kind)
 
     def __call__(self, x: Any, offset: Any = None) -> np.ndarray:
@@ -50,14 +50,14 @@ class Predictor:
         Returns
         -------
         ndarray of shape (m,), (m, 2) for "mean_std" and "interval", or (m, C) for "proba" and "proba_std"
-            Predictions; of more than two classes (m, C) for "linear" too.
+            Predictions; for more than two classes also (m, C) for "linear".
 
         Raises
         ------
         ValueError
-            If the block has values that cannot be used, and missing values are not to be passed on.
+            If the block has invalid values, or missing values and the model does not pass these on.
         """
-        # A family is asked only about y, and there is none here.
+        # A family only checks y, and there is no y here.
         block, model = Block(x, np.zeros(x.shape[0]), offset=offset), _as_predicted(self.model, self.asked)
         return np.concatenate([self._of(piece, model) for piece in block.pieces(self.model)])
 
@@ -76,9 +76,9 @@ class Predictor:
 
 
 def _as_predicted(model: Model, asked: Prediction) -> Model:
-    """Return the model as predictions see it: y is not looked at, and no row is dropped.
+    """Return the model for predictions, which ignores y and drops no row.
 
-    With missing="drop" a gap gives NaN; a label cannot be NaN, so there it is an error.
+    With missing="drop" a missing value gives NaN; a label cannot be NaN, so there it is an error.
     """
     keeps = model.missing == "drop" and asked.kind != "label"
     design = model.design
@@ -98,14 +98,14 @@ _LEAVE_OUT = "Leave such rows out, as by X.dropna(), or mend them first."
 
 @dataclass(frozen=True)
 class Residuals:
-    """What is needed for the residuals of a block.
+    """A function that computes the residuals of a block.
 
     Attributes
     ----------
     model : Model
         The fitted model.
     coef : ndarray of shape (d,)
-        β̂; NaN counts as 0.
+        β̂; NaN is treated as 0.
     kind : {"response", "pearson", "deviance", "working"}
         Which residuals.
     classes : ndarray of shape (C,) or None
@@ -119,7 +119,7 @@ class Residuals:
 
     @property
     def width(self) -> int:
-        """Columns of the answer, 0 where it has one value per row."""
+        """Number of columns of the result, 0 if there is one value per row."""
         return self.model.likelihood.residual_width(self.kind)
 
     def __call__(self, x: Any, y: Any = None, offset: Any = None, weights: Any = None) -> np.ndarray:
@@ -137,12 +137,12 @@ class Residuals:
         Returns
         -------
         ndarray of shape (m,), or (m, C) for "response" and "pearson" of more than two classes
-            Residuals; NaN where a value is missing and gaps are to be passed on.
+            Residuals; NaN where a value is missing and missing values are passed on.
 
         Raises
         ------
         ValueError
-            If the block has values that cannot be used.
+            If the block has invalid values.
         """
         return np.concatenate([self._of(piece) for piece in Block(x, y, weights, offset).pieces(self.model)])
 
@@ -160,7 +160,7 @@ class Residuals:
 
     def _residuals(self, found: Rows) -> np.ndarray:
         residual = self.model.likelihood.residuals(found, self.model, self.coef, self.kind)
-        # A frequency weight stands for rows, each with this residual.
+        # A frequency weight stands for several rows, each with this residual.
         frequency = self.model.weight_type == "frequency"
         if found.weights is None or frequency or self.kind in ("response", "working"):
             return residual
@@ -168,7 +168,7 @@ class Residuals:
 
 
 def predictable_rows(block: Block, model: Model) -> Rows | Findings:
-    """Return a block's rows as predictions see them, or what forbids it; no option of a fit is a remedy."""
+    """Return a block's rows for predictions, or an error whose remedies do not mention options of `fit`."""
     rows = usable_rows(block, model)
     if isinstance(rows, Rows) and model.missing == "raise":
         rows = inspect_columns(rows, model) or rows
@@ -181,7 +181,7 @@ def predictable_rows(block: Block, model: Model) -> Rows | Findings:
 def _checked(block: Block, model: Model) -> Rows:
     rows = predictable_rows(block, model)
     if isinstance(rows, Findings):
-        # Which of the blocks this one is, a prediction does not know.
+        # A prediction does not know the number of its block.
         replace(rows, blocks=()).raise_error()
     assert isinstance(rows, Rows)
     return rows
@@ -189,7 +189,7 @@ def _checked(block: Block, model: Model) -> Rows:
 
 @dataclass(frozen=True, slots=True)
 class Hits(Sums):
-    """Weight of all rows, and of those predicted right.
+    """Weight of all rows, and of the correctly classified ones.
 
     Attributes
     ----------
@@ -203,22 +203,7 @@ class Hits(Sums):
 
 @kernel
 def hits(rows: Rows, model: Model, predictor: Predictor) -> Hits:
-    """Return how many labels of a block are predicted right.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block, `y` as labels.
-    model : Model
-        The model.
-    predictor : Predictor
-        Of kind "label".
-
-    Returns
-    -------
-    Hits
-        Sums over the block's rows.
-    """
+    """Return the weight of a block and of its correctly classified rows; `predictor` is of kind "label"."""
     weights = np.ones(len(rows)) if rows.weights is None else rows.weights
     right = predictor(rows.x, rows.offset) == rows.y
     return Hits(float(weights.sum()), float(np.dot(weights, right)))

@@ -1,4 +1,4 @@
-"""The score alone, summed over rows: what a pass costs that needs no information."""
+"""The score summed over rows, for passes that do not need the information."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["Scores", "scores"]
 
 @dataclass(frozen=True, slots=True)
 class Scores(Sums):
-    """The score alone, summed over rows.
+    """The score summed over rows.
 
     Attributes
     ----------
     n, n_missing : int
-        Usable rows, and rows dropped for missing values.
+        Usable rows, and rows dropped because of missing values.
     weight : float
         Σ wᵢ; equal to `n` without weights.
     score : ndarray of shape (d,)
@@ -37,22 +37,7 @@ class Scores(Sums):
 
 @kernel(checked="after")
 def scores(rows: Rows, model: Model, coef: np.ndarray) -> Scores:
-    """Return the score of a block at β, without the information, which costs d times as much.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-    coef : ndarray of shape (d,)
-        β.
-
-    Returns
-    -------
-    Scores
-        Sums over the block's rows.
-    """
+    """Return the score of a block at β, without the information, which costs d times as much."""
     score = np.zeros(len(model.free))
     with np.errstate(all="ignore"):
         for part in slices(rows, model):

@@ -1,10 +1,10 @@
-"""Separation: a direction along which the likelihood rises for ever.
+"""Separation: a direction along which the likelihood increases without bound.
 
-Albert and Anderson (1984): a binomial model has no finite maximum if some δ has x'δ ≥ 0 wherever
-y = 1 and x'δ ≤ 0 wherever y = 0, and not x'δ = 0 throughout.  The same holds of every family and link: a row
-may move towards an end of the line whose mean is finite, and which y is at or beyond, such as y ≤ 0 and
-η → −∞ of a log link; all others must stay, x'δ = 0.  Of a multinomial logit with its δ_c, the first class's
-being 0, it is x'δ_y ≥ x'δ_c for every row and class.
+Albert and Anderson (1984): a binomial model has no finite maximum if some δ has x'δ ≥ 0 wherever y = 1 and x'δ ≤ 0
+wherever y = 0, and not x'δ = 0 throughout. The same holds for every family and link: a row may move toward η → ±∞ if
+the mean has a finite limit there that y equals or exceeds, such as y ≤ 0 and η → −∞ under a log link; all others must
+stay, x'δ = 0. For a multinomial logit with directions δ_c, that of the first class being 0, the condition is
+x'δ_y ≥ x'δ_c for every row and class.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Directed(Sums):
     reach : float
         The greatest move of a row's linear predictor.
     against : float
-        The greatest move that lowers a row's likelihood in the long run.
+        The greatest move that eventually lowers a row's likelihood.
     columns : ndarray of shape (d,)
-        The greatest move that each column makes.
+        The greatest move due to each column.
     """
 
     moments: Moments
@@ -54,35 +54,18 @@ class Directed(Sums):
 
     @property
     def may_separate(self) -> bool:
-        """Whether rows move, and none but against rounding moves the wrong way."""
+        """Whether rows move, and none in the wrong direction, up to rounding."""
         return self.reach > 0 and self.against <= 1e-3 * self.reach
 
     @property
     def separates(self) -> bool:
-        """Whether they do, and move far."""
+        """Whether `may_separate` holds and rows move far."""
         return self.reach > 0.1 and self.may_separate
 
 
 @kernel
 def directed(rows: Rows, model: Model, coef: np.ndarray, direction: np.ndarray, *earlier: Any) -> Directed:
-    """Return the moments of a block at β and how its rows move along a direction.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-    coef, direction : ndarray of shape (d,)
-        β and δ.
-    *earlier : object
-        What the stages of the likelihood have finished, of all blocks.
-
-    Returns
-    -------
-    Directed
-        Of the block's rows.
-    """
+    """Return the moments of a block at β and how its rows move along the direction δ."""
     reach = against = 0.0
     by_class = direction.reshape(-1, model.width)
     columns = np.zeros_like(by_class)

@@ -1,4 +1,4 @@
-"""Goodness of fit of a block: likelihood with its dispersion, deviances, Pearson's χ²."""
+"""Goodness of fit of a block: log-likelihood with its dispersion, deviances, Pearson's χ²."""
 
 from __future__ import annotations
 
@@ -18,42 +18,27 @@ __all__ = ["DevianceSums", "deviance_sums", "fit_sums"]
 
 @dataclass(frozen=True, slots=True)
 class DevianceSums(Sums):
-    """What D² = 1 − D(β̂)/D(null) is made of.
+    """The sums for D² = 1 − D(β̂)/D(null).
 
     Attributes
     ----------
     deviance : float
         D(β̂) at φ = 1.
     null : NullDeviance
-        The deviance about the mean of y.
+        The deviance from the mean of y.
     """
 
     deviance: float
     null: NullDeviance
 
     def explained(self) -> float:
-        """Return D², the share of the null model's deviance that the fit explains."""
+        """Return D², the fraction of the null model's deviance that the fit explains."""
         return 1.0 - self.deviance / self.null.deviance if self.null.deviance > 0 else float("nan")
 
 
 @kernel
 def deviance_sums(rows: Rows, model: Model, coef: np.ndarray) -> DevianceSums:
-    """Return the sums behind D² of a block.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-    coef : ndarray of shape (d,)
-        β̂, without NaN.
-
-    Returns
-    -------
-    DevianceSums
-        Sums over the block's rows.
-    """
+    """Return the sums for D² of a block at β̂, which must not contain NaN."""
     deviance = 0.0
     for part in slices(rows, model):
         mean = model.link.inverse(part.linear_predictor(coef))
@@ -67,7 +52,7 @@ def deviance_sums(rows: Rows, model: Model, coef: np.ndarray) -> DevianceSums:
 def fit_sums(
     rows: Rows, model: Model, coef: np.ndarray, dispersion: float, null_intercept: float | None = None
 ) -> Sums:
-    """Return the sums behind log-likelihood, deviances and Pearson's χ² of a block.
+    """Return the sums for log-likelihood, deviances and Pearson's χ² of a block.
 
     Parameters
     ----------
@@ -80,11 +65,11 @@ def fit_sums(
     dispersion : float
         φ, for the log-likelihood.
     null_intercept : float or None
-        Intercept of the null model with the same offset; None where there is no offset.
+        Intercept of the null model with the same offset; None without an offset.
 
     Returns
     -------
     Sums
-        What statistics of fit are made of (`FitSums` for the package's families), over the block's rows.
+        `FitSums` for the package's families.
     """
     return model.likelihood.fit_sums(rows, model, coef, dispersion, null_intercept)

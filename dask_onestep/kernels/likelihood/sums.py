@@ -1,4 +1,4 @@
-"""The kernels of a likelihood: log-likelihood, score, information and Pearson's χ² of a block."""
+"""Kernels common to all likelihoods: log-likelihood, score, information and Pearson's χ² of a block."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 def moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
     """Return log-likelihood, score and expected information of a block at β.
 
-    Of rows that are all there are, in memory, the stages of the likelihood are run here.
+    If the rows are the full data, in memory, the stages of the likelihood are run here.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moment
     coef : ndarray of shape (d,)
         β, intercept first.
     *earlier : object
-        What the stages of the likelihood have finished, of all blocks.
+        Results of the likelihood's earlier stages, from all blocks.
 
     Returns
     -------
@@ -54,23 +54,10 @@ def moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moment
 
 @kernel(checked="after", columns="all")
 def embedded_moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
-    """Return a restricted model's moments: those of the unrestricted one, in the coefficients that are estimated.
+    """Return the moments of a restricted model, computed with the columns of the unrestricted one.
 
-    No columns are copied, so that many restricted models cost little more than one.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block, with all columns.
-    model : Model
-        The restricted model, of one linear predictor and without a basis.
-    coef : ndarray of shape (d,)
-        β of the coefficients that are estimated.
-
-    Returns
-    -------
-    Moments
-        Sums over the block's rows.
+    No columns are copied, so many restricted models cost little more than one. The restricted model has one linear
+    predictor and no basis; `coef` holds its free coefficients.
     """
     full = moments(rows, model.unrestricted, model.embed(coef), *earlier)
     return full.along(model.directions) if model.ties else full.minor(np.flatnonzero(model.is_free))
@@ -80,64 +67,23 @@ def embedded_moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) 
 def initial_moments(rows: Rows, model: Model) -> Moments:
     """Return the sums whose Newton step from β = 0 is the first weighted least-squares fit.
 
-    The mean is the family's starting value and not yet g⁻¹(x'β), as in R's ``glm``: the working
-    response is z = g(μ) + (y − μ)/μ', and "score" is X'W(z − offset).
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-
-    Returns
-    -------
-    Moments
-        Sums over the block's rows, the log-likelihood −inf, since no β belongs to them.
+    As in R's ``glm``, the mean is the family's starting value instead of g⁻¹(x'β): the working response is
+    z = g(μ) + (y − μ)/μ', and the "score" is X'W(z − offset). The log-likelihood is −inf, since no β belongs to it.
     """
     return model.likelihood.initial_moments(rows, model)
 
 
 def row_log_likelihoods(rows: Rows, model: Model, coef: np.ndarray) -> np.ndarray:
-    """Return the log-likelihood of each row at β, for weight 1 and φ = 1.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-    coef : ndarray of shape (d,)
-        β.
-
-    Returns
-    -------
-    ndarray of shape (m,)
-        Log-likelihoods.
-    """
+    """Return the log-likelihood of each row at β, for weight 1 and φ = 1."""
     with np.errstate(all="ignore"):
         found = [model.likelihood.row_log_likelihoods(part, model, coef) for part in slices(rows, model)]
     return np.concatenate([np.empty(0), *found])
 
 
 def remainders(rows: Rows, model: Model, coef: np.ndarray, step: np.ndarray) -> Iterator[tuple[Slice, np.ndarray]]:
-    """Yield, slice by slice, the part of each row's residual at β + δ that is not linear in δ.
+    """Yield, slice by slice, the part of each row's weighted residual at β + δ that is nonlinear in δ.
 
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-    coef, step : ndarray of shape (d,)
-        β and δ.
-
-    Yields
-    ------
-    part : Slice
-        The rows.
-    change : ndarray of shape (m,) or (m, C − 1)
-        rᵢ(β + δ) − rᵢ(β) + wᵢx'δ, weights included: times xᵢ it is sᵢ(β + δ) − sᵢ(β) + Iᵢ(β)δ.
+    It is rᵢ(β + δ) − rᵢ(β) + wᵢx'δ, of shape (m,) or (m, C − 1). Multiplied by xᵢ it is sᵢ(β + δ) − sᵢ(β) + Iᵢ(β)δ.
     """
     for part in slices(rows, model):
         change = model.likelihood.row_remainders(part, model, coef, step)
@@ -146,20 +92,5 @@ def remainders(rows: Rows, model: Model, coef: np.ndarray, step: np.ndarray) -> 
 
 @kernel(checked="after")
 def log_likelihoods(rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoods:
-    """Return log-likelihood and deviance of a block at several β in one reading.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-    coefs : ndarray of shape (m, d)
-        Candidates, one a row.
-
-    Returns
-    -------
-    LogLikelihoods
-        Sums over the block's rows, one for each candidate.
-    """
+    """Return log-likelihood and deviance of a block at several β (the rows of `coefs`), reading it once."""
     return model.likelihood.log_likelihoods(rows, model, coefs)
