@@ -1,1 +1,1 @@
-"""Lassos of a block and what debiases them: penalties, descent, nodewise rows, corrections."""
+"""Lassos of a block and their debiasing: penalties, coordinate descent, nodewise lassos, corrections."""

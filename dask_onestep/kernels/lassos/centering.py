@@ -1,10 +1,10 @@
-"""Columns far from 0, taken about a value in their midst.
+"""Centering of columns whose mean is large compared with their standard deviation.
 
-Of a column such as a year or a time in seconds, the square of its mean fills a Gram matrix's digits and leaves
-few to its variance.  Beside an intercept that is not penalised a lasso is the same about any value m: with
-X̃ = X − 1m', β̃₀ = β₀ + m'β and all other coefficients equal.  So the sums are made about m, and what is linear in
-them is turned back.  Vectors m have one element for each coefficient, 0 for the intercept and for columns that are
-near enough to 0 as they are.
+The square of the mean of such a column, for instance a year or a time in seconds, dominates the digits of a Gram matrix
+and leaves few for its variance. With an unpenalized intercept a lasso is invariant to centering about any value m: with
+X̃ = X − 1m', β̃₀ = β₀ + m'β and all other coefficients are equal. So the sums are computed about m, and whatever is
+linear in them is transformed back. Vectors m have one element per coefficient, 0 for the intercept and for columns
+that need no centering.
 """
 
 from __future__ import annotations
@@ -22,27 +22,14 @@ from dask_onestep.kernels.rows.rows import kernel
 
 __all__ = ["coefficients_about", "column_shift", "gram_about", "moments_about", "rows_about", "score_about"]
 
-# Of a column whose mean is so many standard deviations from 0, the Gram matrix has lost two digits.
+# A column whose mean is this many standard deviations from 0 has lost two digits in the Gram matrix.
 _FAR = 10.0
-# Rows that say where a column lies: any value in its midst will do.
+# Number of rows from which m is computed; a rough center suffices.
 _LOOKED_AT = 256
 
 
 def column_shift(rows: Rows, model: Model) -> np.ndarray:
-    """Return a value in the midst of each column that is far from 0, by a glance at some rows.
-
-    Parameters
-    ----------
-    rows : Rows
-        A block, not empty.
-    model : Model
-        The model, without a basis.
-
-    Returns
-    -------
-    ndarray of shape (d,)
-        m: zeros without an intercept.
-    """
+    """Return m, of shape (d,), computed from some rows of a nonempty block; zeros without an intercept."""
     shift = np.zeros(len(model.names))
     if not model.has_intercept:
         return shift
@@ -53,7 +40,7 @@ def column_shift(rows: Rows, model: Model) -> np.ndarray:
         own[:] = _midst(np.asarray(x, dtype=np.float64), weights)
         return shift
     own[x.dense_at] = _midst(x.dense, weights)
-    # A column that is far from 0 has no zeros.
+    # An uncentered column has no zeros.
     full = np.flatnonzero(x.stored.count(_is_nonzero) == len(x))
     own[x.stored_at[full]] = _midst(x.stored.columns(full).toarray(), weights)
     return shift
@@ -64,29 +51,19 @@ def _is_nonzero(values: np.ndarray) -> np.ndarray:
 
 
 def _midst(x: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """Return the means of columns that are far from 0, and 0 for others."""
+    """Return the means of columns that need centering, and 0 for others."""
     total = float(len(x)) if weights is None else weights.sum()
     shares = np.full(len(x), 1.0 / total) if weights is None else weights / total
-    with np.errstate(all="ignore"):  # columns too large to be averaged stay as they are
+    with np.errstate(all="ignore"):  # columns whose means overflow are left unchanged
         mean = shares @ x
         variance = shares @ np.square(x - mean)
         return np.where(np.isfinite(variance) & (np.square(mean) > _FAR**2 * variance), mean, 0.0)
 
 
 def rows_about(rows: Rows, shift: np.ndarray) -> Rows:
-    """Return rows of X̃; the same rows where no column is shifted.
+    """Return the rows of X̃, or the same rows if no column is shifted.
 
-    Parameters
-    ----------
-    rows : Rows
-        A block.
-    shift : ndarray of shape (d,)
-        m, of a model with an intercept.
-
-    Returns
-    -------
-    Rows
-        The rows, dense columns copied; another column that is shifted becomes dense.
+    Dense columns are copied; other columns become dense if they are shifted.
     """
     if not shift.any():
         return rows
@@ -102,41 +79,13 @@ def rows_about(rows: Rows, shift: np.ndarray) -> Rows:
 
 @kernel(checked="after")
 def moments_about(rows: Rows, model: Model, point: tuple[np.ndarray, np.ndarray]) -> Moments:
-    """Return the likelihood's sums at β, score and information those of X̃.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-    point : tuple of ndarray of shape (d,)
-        β, of the columns as they are, and m.
-
-    Returns
-    -------
-    Moments
-        Sums over the block's rows.
-    """
+    """Return the likelihood's sums, with score and information for X̃, at `point` = (β for the original columns, m)."""
     coef, shift = point
     return moments(rows_about(rows, shift), model, coefficients_about(coef, shift))
 
 
 def coefficients_about(coef: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Return β̃, of X̃, from β; with −m, β from β̃.
-
-    Parameters
-    ----------
-    coef : ndarray of shape (d,) or (d, k)
-        Coefficients.
-    shift : ndarray of shape (d,)
-        m.
-
-    Returns
-    -------
-    ndarray
-        The same coefficients, but for the intercept.
-    """
+    """Return β̃, for X̃, from β; with −m, β from β̃. `coef` has shape (d,) or (d, k)."""
     if not shift.any():
         return coef
     moved = coef.copy()
@@ -145,41 +94,15 @@ def coefficients_about(coef: np.ndarray, shift: np.ndarray) -> np.ndarray:
 
 
 def score_about(score: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Return the score of X̃ from that of X; with −m, that of X from that of X̃.
-
-    Parameters
-    ----------
-    score : ndarray of shape (d,)
-        A score, or what is linear in one.
-    shift : ndarray of shape (d,)
-        m.
-
-    Returns
-    -------
-    ndarray of shape (d,)
-        s − m s₀.
-    """
+    """Return the score for X̃ from that for X, s − m s₀; with −m, that for X from that for X̃."""
     return score - shift * score[0] if shift.any() else score
 
 
 def gram_about(gram: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """Return the Gram matrix about m + δ from that about m.
-
-    Parameters
-    ----------
-    gram : ndarray of shape (d, d)
-        Of a constant and X̃.
-    change : ndarray of shape (d,)
-        δ.
-
-    Returns
-    -------
-    ndarray of shape (d, d)
-        Of a constant and X̃ − 1δ'.
-    """
+    """Return the Gram matrix of a constant and the columns centered about m + δ from that about m; `change` is δ."""
     if not change.any():
         return gram
-    # In this order the rounding is that of each block's distance from the common m, and not that of m.
+    # In this order rounding depends on each block's distance from the common m, not on m.
     moved = gram - np.outer(change, gram[0])
     moved -= np.outer(moved[:, 0], change)
     return moved

@@ -1,12 +1,12 @@
-"""The constant's own row of Θ̂ where columns lie far from 0: the lasso of 1 on the columns as they are.
+"""The constant's own row of Θ̂ for uncentered columns: the lasso of 1 on these columns.
 
-Of X̃, the columns about their means m, S is the Gram matrix, and the objective is ½ω(1 − m'γ)² + ½γ'Sγ + Σ α_k|γ_k|, ω
-being the mean weight of a row.  What γ leaves of the constant, t = 1 − m'γ, may be 1e-14, and m² fills the digits of a
-Gram matrix of X.  With γ = tg the conditions are those of the lasso of X̃ with the penalty α/t,
+Let m be the columns' means, S the Gram matrix of the centered columns X̃, and ω the mean weight of a row. The objective
+is ½ω(1 − m'γ)² + ½γ'Sγ + Σ α_k|γ_k|. The residual of the constant, t = 1 − m'γ, may be 1e-14, and m² dominates the
+digits of a Gram matrix of X. With γ = tg the conditions are those of the lasso of X̃ with the penalty α/t,
 
     g = argmin ½g'Sg − ωm'g + Σ (α_k/t)|g_k|,    t = 1/(1 + m'g),    τ² = ωt,
 
-so that the row is the place on that lasso's path where 1/t, the path's parameter, and 1 + m'g agree.
+so the row is the point on that lasso's path at which 1/t, the path's parameter, equals 1 + m'g.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dask_onestep.kernels.lassos.quadratic import profile_out
 
 __all__ = ["ConstantRow", "constant_row"]
 
-# What rounding may leave of the variance of a column that has one value, as a share of its square.
+# Variance that rounding may give a constant column, relative to its square.
 _ROUNDING = (64 * np.finfo(np.float64).eps) ** 2
 
 
@@ -32,13 +32,13 @@ class ConstantRow:
     Attributes
     ----------
     gamma : ndarray of shape (d,)
-        γ, of the columns as they are; 0 for the constant.
+        γ for the uncentered columns; 0 for the constant.
     own : float
-        1 − shift'γ, what stands at the constant itself once the columns are about the shift.
+        1 − shift'γ, the constant's own element for columns centered about the shift.
     weight : float
         τ².
     gap : float
-        Its duality gap, as a share of what the unpenalised columns leave of ω/2.
+        Its duality gap, relative to ω/2 after the unpenalized columns are minimized out.
     """
 
     gamma: np.ndarray
@@ -49,9 +49,9 @@ class ConstantRow:
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """The lasso of X̃ in u = α∘g, so that all penalties are one: ½u'Pu − c'u + λ|u|.
+    """The lasso of X̃ in u = α∘g, which makes all penalties one: ½u'Pu − c'u + λ|u|.
 
-    λ is 1/t, or where penalties are scaled by the noise that the row leaves, that noise over t.
+    λ is 1/t, or, where penalties are scaled by the noise of the row, that noise over t.
     """
 
     gram: np.ndarray
@@ -65,15 +65,15 @@ class _Problem:
         return 1.0 + self.unpenalised + float(self.linear @ u) / self.omega
 
     def square(self, u: np.ndarray) -> float:
-        """Return the squared norm per row of what γ leaves, over t²."""
+        """Return the squared norm per row of γ's residual, over t²."""
         return self.omega * (1.0 + self.unpenalised) + float(u @ self.gram @ u)
 
     def wanted(self, u: np.ndarray) -> float:
-        """Return the λ that u asks for."""
+        """Return the λ that corresponds to u."""
         return float(np.sqrt(self.square(u))) if self.scaled else self.left(u)
 
     def gap(self, u: np.ndarray, level: float) -> float:
-        """Return the duality gap at u as a share."""
+        """Return the relative duality gap at u."""
         left = self.left(u)
         shrink = level / max(level, float(np.abs(self.linear - self.gram @ u).max(initial=0.0)))
         size = level * float(np.abs(u).sum())
@@ -82,18 +82,18 @@ class _Problem:
 
 
 def constant_row(gram: np.ndarray, shift: np.ndarray, alpha: np.ndarray, *, scaled: bool) -> ConstantRow:
-    """Return the nodewise lasso of the constant on columns far from 0.
+    """Return the nodewise lasso of the constant on uncentered columns.
 
     Parameters
     ----------
     gram : ndarray of shape (d, d)
-        Gram matrix per row of the constant, which is first, and of columns about `shift`.
+        Gram matrix per row of the constant, which is first, and of columns centered about `shift`.
     shift : ndarray of shape (d,)
-        What was taken off each column; 0 for the constant.
+        What was subtracted from each column; 0 for the constant.
     alpha : ndarray of shape (d,)
-        Penalties of the columns as they are; 0 for those that are never penalised.
+        Penalties of the uncentered columns; 0 for those that are never penalized.
     scaled : bool
-        Whether they are for a noise of 1.
+        Whether the penalties refer to a noise of 1.
 
     Returns
     -------
@@ -121,24 +121,24 @@ def constant_row(gram: np.ndarray, shift: np.ndarray, alpha: np.ndarray, *, scal
     gamma, left = np.zeros(len(gram)), 1.0 / problem.left(u)
     gamma[1 + rest] = left * u / level
     gamma[1 + free] = omega * left * least - inner.loadings @ gamma[1 + rest]
-    # Not from 1, of which it may be 1e-14.
+    # Not computed from 1, relative to which it may be 1e-14.
     own = left + float(about.loadings[0] @ gamma[1:])
     return ConstantRow(gamma, own, omega * left, problem.gap(u, reached))
 
 
 def _agreement(problem: _Problem, varies: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return u and λ where the path of the lasso and the λ that its points ask for agree."""
+    """Return u and λ at which the path of the lasso and the λ corresponding to its points agree."""
     u, at = np.zeros(len(varies)), np.flatnonzero(varies)
     least, idle = problem.wanted(u), np.where(varies, 0.0, np.abs(problem.linear))
-    # A column of one value is in the way of any λ below its own slope, whatever its coefficient.  Where penalties are
-    # scaled it is left out: it would leave no noise.
+    # A constant column blocks any λ below its own slope, whatever its coefficient. Where penalties are scaled it is
+    # omitted, since it would leave no noise.
     wall = 0.0 if problem.scaled else float(idle.max(initial=0.0))
     ends = max(least, wall)
     if np.abs(problem.linear[at]).max(initial=0.0) > ends:
-        from sklearn.linear_model import lars_path_gram  # which imports half of scikit-learn
+        from sklearn.linear_model import lars_path_gram  # imports half of scikit-learn
 
         gram = np.ascontiguousarray(problem.gram[np.ix_(at, at)])
-        with UNHEARD():  # an end too soon shows in the gap
+        with UNHEARD():  # stopping too early shows in the gap
             levels, _, path = lars_path_gram(
                 problem.linear[at], gram, n_samples=1, method="lasso", alpha_min=ends, max_iter=8 * len(at)
             )
@@ -155,7 +155,7 @@ def _agreement(problem: _Problem, varies: np.ndarray) -> tuple[np.ndarray, float
 
 
 def _between(problem: _Problem, levels: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the agreement on a straight piece of the path."""
+    """Return the point of agreement on a linear segment of the path."""
 
     def excess(share: float) -> float:
         return levels[0] + share * (levels[1] - levels[0]) - problem.wanted(points[0] + share * (points[1] - points[0]))

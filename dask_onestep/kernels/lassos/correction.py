@@ -1,4 +1,4 @@
-"""The correction that takes an average of lassos to a debiased estimate, and what is then known of its errors."""
+"""The debiasing correction of an average of lassos, with the covariance and diagnostics of the result."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["Debiased", "covariance", "debias", "debias_again", "expected_coverag
 class Debiased(Record):
     """A debiased estimate.
 
-    The estimate is of the columns as they are, and so are the rows of the matrices Θ̂ and R that make it; the scores
-    they take, and Σ̂, are of the columns about m, which says the same and keeps its digits.
+    The estimate and the matrices Θ̂ and R refer to the original columns. The scores and Σ̂ refer to columns centered
+    about m, which is equivalent and keeps their digits.
 
     Attributes
     ----------
@@ -30,19 +30,19 @@ class Debiased(Record):
     theta : ndarray of shape (d, d)
         Θ̂.
     response : ndarray of shape (d, d)
-        ∂β̂ over the noise of the score per row: Θ̂ after one round, Θ̂ + (I − Θ̂Σ̂)Θ̂ after two.
+        R, the derivative of β̂ in the noise of the score per row: Θ̂ after one round, Θ̂ + (I − Θ̂Σ̂)Θ̂ after two.
     shift : ndarray of shape (d,)
         m, as in `LocalLassos`.
     gram : ndarray of shape (d, d)
-        Σ̂, the information per row, where it was last read.
+        Σ̂, the information per row, from the last pass that computed it.
     missed : ndarray of shape (d,)
-        What the quadratics at the lassos are estimated to miss of β̂; zeros after a second round.
+        The estimated error of β̂ from the quadratic approximations at the lassos; zeros after a second round.
     rounds : int
         Corrections made.
     shortened : int
         How many corrections were shortened.
     overflowed : bool
-        Whether some row's mean at `coef` is beyond all bounds, so that no further round could be made.
+        Whether some row's mean at `coef` overflows, so that no further round could be made.
     """
 
     coef: np.ndarray
@@ -57,7 +57,7 @@ class Debiased(Record):
 
     @property
     def inverse_covariance(self) -> np.ndarray:
-        """Θ̂ for scores of the columns as they are."""
+        """Θ̂ for scores of the original columns."""
         if not self.shift.any():
             return self.theta
         theta = self.theta.copy()
@@ -65,7 +65,7 @@ class Debiased(Record):
         return theta
 
     def through_gram(self, values: np.ndarray) -> np.ndarray:
-        """Return Σ̂ times coefficients of the columns as they are, of shape (d,) or (d, k)."""
+        """Return Σ̂ times coefficients of the original columns, of shape (d,) or (d, k)."""
         return self.gram @ coefficients_about(values, self.shift)
 
 
@@ -91,27 +91,27 @@ def debias(local: LocalLassos, nodewise: NodewiseRows) -> Debiased:
 
 
 def debias_again(last: Debiased, sums: Moments) -> Debiased:
-    """Return β̂ + Θ̂ s(β̂)/n: a further round, with the score of all rows at the estimate so far.
+    """Return β̂ + Θ̂ s(β̂)/n: a further round, with the score of all rows at the current estimate.
 
-    What Θ̂ leaves of the bias, I − Θ̂Σ̂ times it, is multiplied by I − Θ̂Σ̂ once more.  A round that
-    would lower the log-likelihood, by its quadratic at β̂, is shortened.
+    The bias that Θ̂ leaves, I − Θ̂Σ̂ times the bias before, is multiplied by I − Θ̂Σ̂ once more. A round that would
+    lower the log-likelihood, according to its quadratic approximation at β̂, is shortened.
 
     Parameters
     ----------
     last : Debiased
-        The estimate so far.
+        The current estimate.
     sums : Moments
-        Sums over all rows at its `coef`, of columns about its `shift`.
+        Sums over all rows at its `coef`, for columns centered about its `shift`.
 
     Returns
     -------
     Debiased
-        The estimate after the round; as it was, where the sums overflow.
+        The estimate after the round; unchanged if the sums overflow.
     """
     here, gradient = replace(last, gram=sums.information / sums.weight), sums.score / sums.weight
     with np.errstate(all="ignore"):
         spread = last.theta @ here.through_gram(last.response)
-        within = np.isfinite(gradient).all() and np.isfinite(np.square(spread)).all()  # squares make the covariance
+        within = np.isfinite(gradient).all() and np.isfinite(np.square(spread)).all()  # the covariance contains squares
     if not within:
         return replace(last, overflowed=True)
     move = last.theta @ gradient
@@ -132,35 +132,20 @@ def debias_again(last: Debiased, sums: Moments) -> Debiased:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """The quadratic of a log-likelihood along a direction, with slope `rise` and curvature `bend` at 0."""
+    """Quadratic approximation of a log-likelihood along a direction, with slope `rise` and curvature `bend` at 0."""
 
     rise: float
     bend: float
 
     def at(self, length: np.ndarray) -> Moments:
-        """Return it at one length."""
+        """Return its moments at one length."""
         slope = self.rise - self.bend * length
         gain = float((self.rise + slope) @ length) / 2
         return Moments(1, 1.0, gain, slope, np.array([[self.bend]]))
 
 
 def covariance(estimate: Debiased, local: LocalLassos, phi: float) -> np.ndarray:
-    """Return φ̂ R Σ̂ R'/n, R the estimate's response to the noise: φ̂ Θ̂Σ̂Θ̂'/n after one round.
-
-    Parameters
-    ----------
-    estimate : Debiased
-        The estimate.
-    local : LocalLassos
-        Sums over all blocks.
-    phi : float
-        φ̂.
-
-    Returns
-    -------
-    ndarray of shape (d, d)
-        Covariance of β̂.
-    """
+    """Return φ̂ R Σ̂ R'/n, R the estimate's response to the noise: φ̂ Θ̂Σ̂Θ̂'/n after one round."""
     whole = local.noise is None
     spread = (estimate.response @ (estimate.gram if whole else local.noise)) @ estimate.response.T
     spread += spread.T
@@ -169,19 +154,9 @@ def covariance(estimate: Debiased, local: LocalLassos, phi: float) -> np.ndarray
 
 
 def moved_intercept(estimate: Debiased, average: np.ndarray) -> float:
-    """Return how far the correction moved the intercept of columns about their means, where some lie far from 0.
+    """Return how far the correction moved predictions at the center of the data; 0 if no column was shifted.
 
-    Parameters
-    ----------
-    estimate : Debiased
-        The estimate.
-    average : ndarray of shape (d,)
-        b̄.
-
-    Returns
-    -------
-    float
-        How far predictions in the midst of the data were moved; 0 where no column is far from 0.
+    This is the change of the intercept for centered columns; `average` is b̄.
     """
     if not estimate.shift.any():
         return 0.0
@@ -189,12 +164,12 @@ def moved_intercept(estimate: Debiased, average: np.ndarray) -> float:
 
 
 def expected_coverage(estimate: Debiased, average: np.ndarray, std_err: np.ndarray, level: float = 0.95) -> float:
-    """Return what share of the clearly nonzero coefficients the intervals may be expected to cover.
+    """Return the expected fraction of clearly nonzero coefficients that their intervals cover; NaN if there are none.
 
-    The bias that is left is about (I − RΣ̂)(b̄ − β), R the response, less what the quadratics missed;
-    β̂ stands for β where it is beyond √(2 log d) standard errors, and b̄ − β counts as 0 elsewhere.  Since
-    β̂ is itself drawn towards b̄, the estimate is on the hopeful side.  An interval whose centre is off by
-    b standard errors covers with probability Φ(z − b) − Φ(−z − b).
+    The remaining bias is about (I − RΣ̂)(b̄ − β), R the response, minus the error of the quadratic approximations. β̂
+    replaces β where it exceeds √(2 log d) standard errors, and b̄ − β is set to 0 elsewhere. Since β̂ is itself biased
+    toward b̄, the result is optimistic. An interval whose center is off by b standard errors covers with probability
+    Φ(z − b) − Φ(−z − b).
 
     Parameters
     ----------
@@ -210,14 +185,15 @@ def expected_coverage(estimate: Debiased, average: np.ndarray, std_err: np.ndarr
     Returns
     -------
     float
-        The share, NaN where no coefficient is clearly nonzero.
+        The expected coverage.
     """
     clear = np.abs(estimate.coef) > np.sqrt(2 * np.log(max(len(average), 2))) * std_err
     if not clear.any():
         return float("nan")
     shrinkage = np.where(clear, average - estimate.coef, 0.0)
     if estimate.shift.any():
-        # About their means the constant is not shrunk; as they are it has made up for the others.
+        # The intercept is not shrunk for centered columns; for the original columns it compensates the others'
+        # shrinkage.
         shrinkage[0] = -estimate.shift @ shrinkage
     bias = shrinkage - estimate.response @ estimate.through_gram(shrinkage) - estimate.missed
     off, z = np.abs(bias[clear]) / std_err[clear], norm.isf((1 - level) / 2)

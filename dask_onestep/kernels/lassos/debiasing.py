@@ -1,7 +1,7 @@
-"""Local lassos as sums over blocks, and what their average still lacks.
+"""Local lassos as sums over blocks.
 
-Lee, Liu, Sun and Taylor, "Communication-efficient sparse regression: a one-shot approach", arXiv
-1503.04337: β̂ = b̄ + Θ̂ḡ, b̄ the average of the blocks' lassos, ḡ of their scores per row.
+Lee, Liu, Sun and Taylor, "Communication-efficient sparse regression: a one-shot approach", arXiv 1503.04337:
+β̂ = b̄ + Θ̂ḡ, with b̄ the average of the blocks' lassos and ḡ that of their scores per row.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ __all__ = ["LassoPlan", "LocalLassos", "local_lassos", "nodewise_share"]
 
 @dataclass(frozen=True, slots=True)
 class LassoPlan:
-    """What every block is asked for.
+    """What every block computes.
 
     Attributes
     ----------
     alpha : "auto" or ndarray of shape (d,)
         α of every coefficient, 0 for the intercept.
     l1_ratio : float
-        Share of the l1 part.
+        Fraction of the penalty that is l1.
     weights : {"size", "equal"}
-        Whether a block counts by its rows, or as one.
+        Whether blocks are weighted by their rows or equally.
     tol, max_iter : float, int
-        Of the lasso.
+        Parameters of the lasso.
     nodewise : NodewisePlan or None
-        How each block estimates its share of the rows of Θ̂; None if it has none.
+        How each block estimates its rows of Θ̂; None if it has none.
     shares : tuple of tuple of int
         First and last + 1 of these rows, for each block.
     """
@@ -57,7 +57,7 @@ class LassoPlan:
 
 @dataclass(frozen=True, slots=True)
 class LocalLassos(Sums):
-    """Sums over blocks of what their lassos found, n_k = Σ wᵢ of block k and ω_k its weight (n_k, or 1).
+    """Sums over blocks of the results of their lassos, n_k = Σ wᵢ of block k and ω_k its weight (n_k, or 1).
 
     Attributes
     ----------
@@ -72,12 +72,12 @@ class LocalLassos(Sums):
     gradient : ndarray of shape (d,)
         Σ ω_k s_k(b_k)/n_k.
     remainder : ndarray of shape (d,)
-        Σ ω_k r_k/n_k, r_k what the quadratic at b_k misses of the score.
+        Σ ω_k r_k/n_k, r_k the nonlinear part of the score (see `remainder` in `lasso`).
     alpha : ndarray of shape (d,)
         Σ ω_k α_k.
     shift : ndarray of shape (d,)
-        m, near the means of columns that lie far from 0, about which matrices and rows are taken, as `centering`
-        explains; zeros where none does.  Vectors belong to the columns as they are.
+        m, approximate means of uncentered columns, about which matrices and rows are centered (see `centering`); 0 for
+        other columns. Vectors refer to the original columns.
     information : ndarray of shape (d, d)
         Σ I_k(b_k).
     noise : ndarray of shape (d, d) or None
@@ -85,13 +85,13 @@ class LocalLassos(Sums):
     pearson : float or None
         Σ χ²_k(b_k); None for families without a dispersion.
     nonzeros : int
-        Σ of the numbers of nonzero b_k.
+        Total number of nonzero elements of all b_k.
     smallest : int
         Rows of the smallest block.
     kkt, gap : float
-        The largest of any block.
+        The maximum over blocks.
     unconverged : tuple of int
-        Blocks whose lasso stopped before its tolerance.
+        Blocks whose lasso did not reach the tolerance.
     nodewise : NodewiseRows or None
         The rows of Θ̂ so far.
     """
@@ -117,7 +117,7 @@ class LocalLassos(Sums):
     nodewise: NodewiseRows | None
 
     def about(self, shift: np.ndarray) -> LocalLassos:
-        """Return the same sums about another m."""
+        """Return the same sums, centered about another m."""
         change = shift - self.shift
         if not change.any():
             return self
@@ -157,24 +157,9 @@ _ADDED = (
 
 @kernel(whole="a block has a lasso of its own")
 def local_lassos(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos | Findings:
-    """Return a block's lasso, its score and information there, and its share of the rows of Θ̂.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-    plan : LassoPlan
-        What is asked for.
-
-    Returns
-    -------
-    LocalLassos or Findings
-        The block's sums, or why it has no lasso.
-    """
+    """Return a block's lasso, its score and information there, and its rows of Θ̂, or why it has no lasso."""
     if not len(rows):
-        # What rows of Θ̂ were its share are taken from the pool.
+        # Its rows of Θ̂ are computed from the pooled Gram matrix instead.
         return _empty(rows, model, plan)
     start, stop = plan.shares[rows.number] if plan.nodewise else (0, 0)
     shift = column_shift(rows, model)

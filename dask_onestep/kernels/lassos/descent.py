@@ -1,9 +1,9 @@
-"""Lassos on a Gram matrix, every column penalised: ½ b'Gb − c'b + Σ l1_j|b_j|, l1_j > 0.
+"""Lassos on a Gram matrix, every column penalized: ½ b'Gb − c'b + Σ l1_j|b_j|, l1_j > 0.
 
-One lasso is solved by scikit-learn's coordinate descent on working sets, the few columns that may
-enter, each column's penalty become its scale, since that descent has one for all.  Several lassos
-that share G may be swept together first.  The duality gap is that of all columns, so that it says
-for either what is left to gain; no row of a block is copied or read again.
+A single lasso is solved by scikit-learn's coordinate descent on working sets of the few columns that may enter. Since
+that descent has one penalty for all columns, columns are scaled by their penalties. Several lassos that share G may
+first be swept together. The duality gap is that of all columns, so it bounds the remaining error either way. No row of
+a block is copied or read again.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from sklearn.exceptions import ConvergenceWarning
 
 __all__ = ["UNHEARD", "penalised_lasso", "sweep_together"]
 
-# Columns whose slope is beyond this share of their penalty join the working set: most of those that will be
-# wanted enter at once, and a few idle ones cost little.
+# Columns whose slope exceeds this fraction of their penalty join the working set: most of the needed columns enter at
+# once, and a few superfluous ones cost little.
 _NEAR = 0.7
-# The error of β goes with the root of the gap, and a few sweeps more cost little.
+# The error of β is proportional to the root of the gap, and a few more sweeps cost little.
 _SURE = 1e-3
-# Sweeps of all columns at once, at the most.
+# Maximum number of sweeps of all columns at once.
 _MAX_SWEEPS = 25
 
 
 def penalised_lasso(
     gram: np.ndarray, linear: np.ndarray, square: float, l1: np.ndarray, start: np.ndarray, tol: float, max_iter: int
 ) -> tuple[np.ndarray, float]:
-    """Return the minimiser of ½ b'Gb − c'b + Σ l1_j|b_j|, every l1_j > 0, and its duality gap.
+    """Return the minimizer of ½ b'Gb − c'b + Σ l1_j|b_j|, every l1_j > 0, and its duality gap.
 
     Parameters
     ----------
     gram : ndarray of shape (m, m)
-        G, in rows; columns of zeros get coefficient 0.
+        G, in C order; columns of zeros get coefficient 0.
     linear : ndarray of shape (m,)
         c.
     square : float
-        The squared norm of the response that belongs to c.
+        The squared norm of the response from which c is computed.
     l1 : ndarray of shape (m,)
-        Penalties; infinity leaves a column out.
+        Penalties; infinity excludes a column.
     start : ndarray of shape (m,)
-        Where to start.
+        Starting values.
     tol : float
-        The duality gap to stop at.
+        The duality gap at which to stop.
     max_iter : int
-        Sweeps of coordinate descent at the most, for each working set.
+        Maximum number of sweeps of coordinate descent for each working set.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def penalised_lasso(
         entering = near > _NEAR
         entering &= ~inside
         wanting = (near[entering] > 1.0).any()
-        # Where columns want to enter from nothing, the gap is not within any tolerance.
+        # Where columns enter from zero, the gap is not within any tolerance.
         if not wanting or len(support):
             gap = _duality_gap(coef[support], support, slope, linear, square, l1, float(near.max(initial=0.0)))
             if gap <= tol or not wanting:
@@ -84,11 +84,11 @@ def sweep_together(
     tol: float,
     start: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a few sweeps over all columns at once make of several lassos that share a Gram matrix.
+    """Return the result of a few sweeps over all columns for several lassos that share a Gram matrix.
 
-    Every sweep moves each column as if the others stood still, which one product of matrices does for
-    all lassos.  Where columns are nearly uncorrelated that is soon within the tolerance; where it does
-    not come nearer the sweeps end, and the gaps say which lassos are still to be solved.
+    Every sweep updates all columns simultaneously, with one matrix product for all lassos. Where columns are nearly
+    uncorrelated this soon converges. The sweeps end when there is no progress; the gaps then show which lassos remain
+    to be solved.
 
     Parameters
     ----------
@@ -99,18 +99,18 @@ def sweep_together(
     square : ndarray of shape (r,)
         The squared norm of each response.
     l1 : ndarray of shape (r, m)
-        Penalties; infinity leaves a column out.
+        Penalties; infinity excludes a column.
     tol : float
-        The duality gap wanted, as a share of ``square / 2``; the sweeps stop well below it.
+        Tolerance on the duality gap relative to ``square / 2``; the sweeps stop well below it.
     start : ndarray of shape (r, m) or None
-        Where to start; None for zeros.
+        Starting values; zeros by default.
 
     Returns
     -------
     coef : ndarray of shape (r, m)
-        Where the sweeps ended.
+        The coefficients after the last sweep.
     gap : ndarray of shape (r,)
-        The duality gaps there.
+        Their duality gaps.
 
     Examples
     --------
@@ -142,10 +142,10 @@ def sweep_together(
 
 
 class _Unheard:
-    """Silence about sweeps that ran out, on whichever thread: the gap says so, and the Estimate with the block.
+    """Context manager that suppresses scikit-learn's convergence warnings, which the reported duality gap replaces.
 
-    Filters belong to the process and not to a thread, so the first thread to come in sets them, and the last
-    to leave sets them back.
+    Warning filters belong to the process, not to a thread: the first thread to enter sets them, and the last one to
+    leave restores them.
     """
 
     def __init__(self) -> None:
@@ -182,15 +182,15 @@ def _descend(
     tol: float,
     max_iter: int,
 ) -> np.ndarray:
-    """Return the minimiser over some columns, all others at 0, by scikit-learn."""
+    """Return the minimizer over the columns in `inside`, all others at 0, by scikit-learn."""
     scale = l1[inside]
     shape = gram[np.ix_(inside, inside)]
     shape /= scale[:, None]
     shape /= scale
     square = max(square, np.finfo(np.float64).tiny)
-    from sklearn.linear_model import enet_path  # which imports half of scikit-learn
+    from sklearn.linear_model import enet_path  # imports half of scikit-learn
 
-    # With a Gram matrix scikit-learn takes from X its shape alone, and from y its norm: one row will do.
+    # With a Gram matrix, scikit-learn uses only the shape of X and the norm of y: one row suffices.
     with config_context(skip_parameter_validation=True), UNHEARD():
         _, coefs, _ = enet_path(
             np.zeros((1, len(inside))),
@@ -202,7 +202,7 @@ def _descend(
             coef_init=start[inside] * scale,
             copy_X=False,
             check_input=False,
-            # Half of what is asked for, so that rounding does not decide.
+            # Half the tolerance, so that rounding does not decide.
             tol=tol / square / 2,
             max_iter=max_iter,
         )
@@ -212,7 +212,7 @@ def _descend(
 
 
 def _product(gram: np.ndarray, coef: np.ndarray, support: np.ndarray) -> np.ndarray:
-    """Return Gb, from the rows of G where b is not zero."""
+    """Return Gb, from the rows of G for nonzero b."""
     return gram @ coef if 2 * len(support) > len(coef) else coef[support] @ gram[support]
 
 

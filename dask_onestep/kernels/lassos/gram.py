@@ -1,4 +1,4 @@
-"""Gram matrices and weighted designs: what the nodewise lasso is made of."""
+"""Gram matrices and weighted designs for the nodewise lasso."""
 
 from __future__ import annotations
 
@@ -37,23 +37,10 @@ class GramSums(Sums):
 
 @kernel(checked="after")
 def gram_sums(rows: Rows, model: Model) -> GramSums:
-    """Return the Gram matrix of a block.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block; `y` is not read.
-    model : Model
-        The model, for the columns.
-
-    Returns
-    -------
-    GramSums
-        Sums over the block's rows.
-    """
+    """Return the Gram matrix of a block; y is not used."""
     d = len(model.names)
     gram = np.zeros((d, d))
-    with np.errstate(all="ignore"):  # what is not finite shows in the sums
+    with np.errstate(all="ignore"):  # non-finite values show in the sums
         for part in slices(rows, model):
             gram += part.gram(part.weights)
     return GramSums(len(rows), gram)
@@ -61,14 +48,14 @@ def gram_sums(rows: Rows, model: Model) -> GramSums:
 
 @dataclass(frozen=True)
 class WeightedDesign:
-    """What turns a block of covariates into W^{1/2}X, W the expected information of a row in η.
+    """A function from a block of covariates to W^{1/2}X, W the expected information of a row in η.
 
     Attributes
     ----------
     model : Model
         Family, link, columns.
     coef : ndarray of shape (d,)
-        β, at which W is taken.
+        β at which W is computed.
     """
 
     model: Model
@@ -92,7 +79,7 @@ class WeightedDesign:
         Raises
         ------
         ValueError
-            If the block holds NaN or infinity, or is not numeric.
+            If the block contains NaN or infinity, or is not numeric.
         """
         rows = usable_rows(Block(x, np.zeros(x.shape[0]), offset=offset), self.model)
         if isinstance(rows, Rows):

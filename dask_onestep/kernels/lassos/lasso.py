@@ -1,8 +1,8 @@
 """The lasso of a block: −ℓ(β)/n + Σ α_j {ρ|β_j| + (1 − ρ)β_j²/2}, ρ the l1 ratio, n = Σ wᵢ.
 
-For the normal law the log-likelihood is a quadratic, and one reading of the rows for its sums serves.  For
-others proximal Newton on the few columns that may enter finds the fit, and the sums over all columns, which
-the nodewise lassos want there in any case, confirm it.
+For the gaussian family the log-likelihood is quadratic, so its sums are computed once. For other families proximal
+Newton on the few columns that may enter gives the fit, and the sums over all columns, which the nodewise lassos need
+anyway, verify it.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class NullFit:
     Attributes
     ----------
     coef : ndarray of shape (d,)
-        Zeros, but for the intercept.
+        Zeros, except for the intercept.
     deviance : float
-        Its deviance at φ = 1, or what rounding alone would leave of it if that is more, as where y is constant.
+        Its deviance at φ = 1, but at least what rounding would leave of it, for instance if y is constant.
     """
 
     coef: np.ndarray
@@ -50,31 +50,18 @@ class NullFit:
 
 
 def fit_null(rows: Rows, model: Model) -> NullFit | None:
-    """Return the fit without covariates, or None if its likelihood has no maximum.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block, not empty.
-    model : Model
-        The model.
-
-    Returns
-    -------
-    NullFit or None
-        None where every y is at the same end of its range.
-    """
+    """Return the fit without covariates of a nonempty block, or None if every y is at the same end of its range."""
     coef, least = np.zeros(len(model.names)), 0.0
     rows, first = replace(rows, x=rows.x[:, :0]), int(model.has_intercept)
-    # What is held at a value is in the offset already.
+    # The columns of fixed coefficients are already in the offset.
     empty = replace(model, columns=(), fit_intercept=model.has_intercept, fixed=())
     if first:
         fit = fit_rows(rows, empty)
         if not fit.converged:
             return None
         coef[:1] = fit.coef
-        # Of the normal law y has a unit, and the intercept is its size.  Of others η has none, and a step
-        # promises a rounding's square, which is to be a small share.
+        # For the gaussian family y has a unit, whose scale is the intercept. For others η has none, and the gain of a
+        # step is known up to a rounding error squared, which must be small in comparison.
         size = (_EPS * coef[0]) ** 2 if model.quadratic else _EPS * (1.0 + coef[0] ** 2)
         least = float(fit.sums.information[0, 0] * size)
     return NullFit(coef, max(least, float(log_likelihoods(rows, empty, coef[None, :first]).deviance[0])))
@@ -103,11 +90,11 @@ def fit_lasso(
     null : NullFit
         The fit without covariates.
     start : tuple of (ndarray of shape (d,), Moments) or None
-        Where to start, and the sums there; None for the fit without covariates.
+        Starting values and the sums there; by default those of the fit without covariates.
     tol : float
-        On the gap, as a share of the null deviance over 2n.
+        Tolerance on the gap, relative to the null deviance over 2n.
     max_iter : int
-        Sweeps of coordinate descent in each step, at the most.
+        Maximum number of sweeps of coordinate descent per step.
 
     Returns
     -------
@@ -128,12 +115,12 @@ def fit_lasso(
 def fit_scaled_lasso(
     rows: Rows, model: Model, l1_ratio: float, null: NullFit, *, tol: float = 1e-10, max_iter: int = 10_000
 ) -> LassoFit:
-    """Return the lasso whose penalty is scaled by the noise that its own fit leaves.
+    """Return the lasso whose penalty is scaled by the noise of its own fit.
 
-    α_j = λ₀ √(φ̂ Q_jj), with λ₀ the level of `penalty_level`, φ̂ = χ²/n at the fit (1 for
-    families without a dispersion), and Q_jj the information of column j per row there, the
-    unpenalised intercept minimised out: λ₀ times the standard deviation of one row's score.  For the
-    normal law and standardised columns this is the scaled lasso of Sun and Zhang (2012).
+    α_j = λ₀ √(φ̂ Q_jj), with λ₀ from `penalty_level`, φ̂ = χ²/n at the fit (1 for families without a dispersion), and
+    Q_jj the information of column j per row there after the unpenalized intercept is minimized out: λ₀ times the
+    standard deviation of one row's score. For the gaussian family and standardized columns this is the scaled lasso of
+    Sun and Zhang (2012).
 
     Parameters
     ----------
@@ -165,24 +152,10 @@ def fit_scaled_lasso(
 
 
 def remainder(rows: Rows, model: Model, fit: LassoFit) -> np.ndarray:
-    """Return what of the score the quadratic at b misses on the way to the unshrunk coefficients.
+    """Return the nonlinear part r of the score's change from the lasso to the unshrunk coefficients, of shape (d,).
 
-    One scoring step on the columns in the model, δ, undoes the shrinkage; r = s(b + δ) − s(b) + I(b)δ.
-    It costs one more reading of the rows, for the score alone; none for the normal law.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-    fit : LassoFit
-        Its lasso.
-
-    Returns
-    -------
-    ndarray of shape (d,)
-        r; zeros where the step cannot be had.
+    One scoring step δ on the active columns removes the shrinkage; r = s(b + δ) − s(b) + I(b)δ. The rows are read
+    once more, for the score only (not for the gaussian family). r is 0 where the step does not exist.
     """
     if model.quadratic:
         return np.zeros(len(fit.coef))

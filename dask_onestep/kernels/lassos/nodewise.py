@@ -1,9 +1,8 @@
 """Nodewise lasso: an approximate inverse covariance, row by row, from a Gram matrix.
 
-γ_j is the lasso of column j on all others, γ_j = argmin ‖x_j − X_{−j}γ‖²/(2n) + Σ α_k|γ_k|, and
-τ_j² = ‖x_j − X_{−j}γ_j‖²/n + Σ α_k|γ_jk|; row j of Θ̂ is τ_j⁻² (1 at j, −γ_j elsewhere), equations
-(8) and (9) of van de Geer, Bühlmann, Ritov and Dezeure, arXiv 1303.0518.  All rows share the Gram
-matrix X'X/n: no column is copied out of X.
+γ_j is the lasso of column j on all others, γ_j = argmin ‖x_j − X_{−j}γ‖²/(2n) + Σ α_k|γ_k|, and τ_j² = ‖x_j −
+X_{−j}γ_j‖²/n + Σ α_k|γ_jk|; row j of Θ̂ is τ_j⁻² (1 at j, −γ_j elsewhere), equations (8) and (9) of van de Geer,
+Bühlmann, Ritov and Dezeure, arXiv 1303.0518. All rows share the Gram matrix X'X/n; no column of X is copied.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ from dask_onestep.kernels.solve.linear_algebra import factorize
 __all__ = ["NodewiseRows", "approximate_inverse", "join_rows", "nodewise_rows", "row_shares"]
 
 _MAX_RESCALINGS = 20
-# A change of the noise so small, as a share of it, is the last.
+# Relative change of the noise at which the iteration stops.
 _SETTLED = 1e-4
-# Of more columns the products of all with all cost more than each row's own few neighbours.
+# With more columns, the product of all columns costs more than each row's few nonzero coefficients.
 _MOST_TOGETHER = 400
-# Rows in one task, where all come from one Gram matrix: many tasks a worker, so that their work evens out.
+# Rows per task if all are computed from one Gram matrix: several tasks per worker balance the load.
 _ROWS_A_TASK = 64
-# A column of which the others leave less than this share has no row of its own.
+# Minimum fraction of a column that the others leave unexplained; below it there is no row for the column.
 _ALIASED = 1e-11
 
 
 @dataclass(frozen=True, slots=True)
 class NodewiseRows(Sums):
-    """Some rows of a nodewise lasso; ``+`` puts rows beside rows.
+    """Some rows of a nodewise lasso; ``+`` concatenates.
 
     Attributes
     ----------
@@ -45,10 +44,9 @@ class NodewiseRows(Sums):
     weights : ndarray of shape (r,)
         τ_j²; statsmodels' nodewise weight is its square root.
     gaps : ndarray of shape (r,)
-        Duality gaps as shares of ‖x_j‖²/(2n), what the unpenalised columns explain left out.
+        Duality gaps relative to ‖x_j‖²/(2n) after the unpenalized columns are minimized out.
     own : ndarray of shape (r,)
-        What stands at j itself in the row of Θ̂, times τ_j²: 1, but in the constant's row where other columns are about
-        a shift.
+        The element at j in row j of Θ̂, times τ_j²: 1, except in the constant's row if other columns are centered.
     """
 
     index: np.ndarray
@@ -61,7 +59,7 @@ class NodewiseRows(Sums):
         return join_rows(self, other)
 
     def about(self, change: np.ndarray) -> NodewiseRows:
-        """Return the rows of columns from which `change`, of shape (d,) with 0 for the constant, was taken too."""
+        """Return the rows for columns centered further by `change`, of shape (d,) with 0 for the constant."""
         if not change.any():
             return self
         rows, moved = self.rows.copy(), self.rows @ change
@@ -88,20 +86,19 @@ def nodewise_rows(
     index : sequence of int
         The columns to regress on the others.
     alpha : ndarray of shape (d,)
-        α_k of each column as a covariate; 0 for columns that are never penalised.
+        α_k of each column as a covariate; 0 for columns that are never penalized.
     scaled : bool
-        Whether α_k is for a column of noise 1: it is then multiplied by the standard deviation
-        ‖x_j − X_{−j}γ_j‖/√n that the fit itself leaves, as in Sun and Zhang (2013), "Sparse matrix
-        inversion with scaled lasso".
+        Whether α_k refers to a column of noise 1. It is then multiplied by the residual standard deviation
+        ‖x_j − X_{−j}γ_j‖/√n of the fit itself, as in Sun and Zhang (2013), "Sparse matrix inversion with scaled lasso".
     tol : float
-        On the duality gap, as a share of the column's variance.
+        Tolerance on the duality gap, relative to the column's variance.
     max_iter : int
-        Sweeps of coordinate descent for a row, at the most.
+        Maximum number of sweeps of coordinate descent per row.
 
     Returns
     -------
     NodewiseRows
-        One row for each of `index`; τ_j² is 0 where a column is a combination of unpenalised others.
+        One row per element of `index`; τ_j² is 0 where a column is a combination of unpenalized others.
 
     Examples
     --------
@@ -118,7 +115,7 @@ def nodewise_rows(
     found = NodewiseRows(index, np.zeros((r, len(gram))), np.zeros(r), np.zeros(r), np.ones(r))
     for free, places in _by_unpenalised(never, index):
         profile = profile_out(gram, free)
-        # An unpenalised column that is itself the target is no covariate of its row.
+        # An unpenalized column that is itself the target is excluded from its row's covariates.
         l1 = np.where(never, np.inf, alpha)[profile.rest]
         targets = np.searchsorted(profile.rest, index[places])
         known = _rows_together(profile.gram, targets, l1, scaled, tol)
@@ -145,7 +142,7 @@ def _without_penalty(gram: np.ndarray, index: np.ndarray) -> NodewiseRows:
 
 
 def _by_unpenalised(never: np.ndarray, index: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Group rows by the columns that they do not penalise: all the same, but for such a column's own row."""
+    """Group rows by their unpenalized covariates, which differ only in the rows of unpenalized columns."""
     if len(places := np.flatnonzero(~never[index])):
         yield never, places
     for place in np.flatnonzero(never[index]):
@@ -157,7 +154,7 @@ def _by_unpenalised(never: np.ndarray, index: np.ndarray) -> Iterator[tuple[np.n
 def _rows_together(
     gram: np.ndarray, targets: np.ndarray, l1: np.ndarray, scaled: bool, tol: float
 ) -> dict[int, tuple[np.ndarray, float, float]]:
-    """Return γ, τ² and the gap of the rows that sweeps over all columns at once solve."""
+    """Return γ, τ² and the gap of the rows that simultaneous sweeps solve."""
     if len(gram) > _MOST_TOGETHER or not (np.diag(gram) > 0).all():
         return {}
     linear, own = gram[targets], np.arange(len(targets))
@@ -172,7 +169,7 @@ def _rows_together(
             gram, linear[going], square[going], penalty[going] * level[:, None], tol, gammas[going]
         )
         gammas[going], gaps[going] = coef, gap
-        # As for one row.
+        # As in `_row`.
         size = level * np.einsum("ij,ij->i", finite[going], np.abs(coef))
         left = square[going] - np.einsum("ij,ij->i", coef, linear[going]) - size
         noise[going] = np.sqrt(np.maximum(left, _ALIASED * square[going]))
@@ -196,14 +193,14 @@ def _row(
     l1 = l1.copy()
     l1[target] = np.inf
     noise = np.sqrt(square) if scaled else 1.0
-    # A column without correlations beyond its penalties has no neighbours: most have none where columns are
-    # well-conditioned.
+    # All coefficients of a column without correlations above the penalties are zero, which is the usual case for
+    # well-conditioned columns.
     if (np.abs(linear) <= noise * l1).all():
         return gamma, square, 0.0
     for _ in range(_MAX_RESCALINGS if scaled else 1):
         penalty = l1 * noise
         gamma, gap = penalised_lasso(gram, linear, square, penalty, gamma, tol * square / 2, max_iter)
-        # At the minimum γ'(c − Gγ) = Σ α|γ|, so that no product with G is needed.
+        # At the minimum γ'(c − Gγ) = Σ α|γ|, so no product with G is needed.
         support = np.flatnonzero(gamma)
         fitted = float(linear[support] @ gamma[support])
         size = float(penalty[support] @ np.abs(gamma[support]))
@@ -214,17 +211,7 @@ def _row(
 
 
 def row_shares(d: int) -> list[range]:
-    """Return the rows of a whole nodewise lasso, cut into tasks that differ by one row at the most.
-
-    Parameters
-    ----------
-    d : int
-        Rows.
-
-    Returns
-    -------
-    list of range
-        The rows of each task.
+    """Return the d rows of a nodewise lasso, split into tasks whose sizes differ by at most one row.
 
     Examples
     --------
@@ -238,24 +225,13 @@ def row_shares(d: int) -> list[range]:
 
 
 def join_rows(*parts: NodewiseRows) -> NodewiseRows:
-    """Return all rows of several tasks.
-
-    Parameters
-    ----------
-    *parts : NodewiseRows
-        Rows of one nodewise lasso.
-
-    Returns
-    -------
-    NodewiseRows
-        All of them.
-    """
+    """Return the concatenated rows of several tasks."""
     fields = ("index", "rows", "weights", "gaps", "own")
     return NodewiseRows(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
 
 
 def approximate_inverse(nodewise: NodewiseRows) -> np.ndarray:
-    """Return Θ̂, or the rows of it that are there, in the order of the columns.
+    """Return Θ̂, or the available rows of it, in the order of the columns.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How a block, or the pool of all, estimates its rows of Θ̂ from a Gram matrix."""
+"""How rows of Θ̂ are estimated from a Gram matrix of one block or of all blocks."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class NodewisePlan:
     alpha : "auto" or ndarray of shape (d,)
         α of every coefficient as a covariate, 0 for the intercept.
     tol : float
-        On the duality gap.
+        Tolerance on the duality gap.
     max_iter : int
-        Sweeps at the most.
+        Maximum number of sweeps.
     """
 
     alpha: str | np.ndarray
@@ -40,22 +40,22 @@ class NodewisePlan:
         Parameters
         ----------
         gram : ndarray of shape (d, d)
-            Information over n, of columns about `shift`.
+            Information over n, of columns centered about `shift`.
         n : float
             Rows.
         shift : ndarray of shape (d,)
-            What was taken off each column; zeros without an intercept.
+            What was subtracted from each column; zeros without an intercept.
         index : sequence of int
             The columns to regress on the others.
         names : tuple of str
             Names of the coefficients.
         first : int
-            1 if the first is an intercept, which is never penalised.
+            1 if the first is an intercept, which is never penalized.
 
         Returns
         -------
         NodewiseRows
-            The rows: those of the columns as they are, the constant's elements about `shift`.
+            The rows for the uncentered columns, with the constant's elements about `shift`.
 
         Raises
         ------
@@ -68,7 +68,7 @@ class NodewisePlan:
             alpha = penalty_level(n, len(gram) - first) * np.sqrt(penalised_variances(gram, free))
         else:
             alpha = self.alpha
-        # Beside an unpenalised constant a column's row does not depend on the shift; the constant's own does.
+        # With an unpenalized constant a column's row does not depend on the shift, except the constant's own row.
         alone = first == 1 and bool(shift.any()) and 0 in index
         index = [j for j in index if not (alone and j == 0)]
         found = nodewise_rows(gram, index, alpha, scaled=scaled, tol=self.tol, max_iter=self.max_iter)

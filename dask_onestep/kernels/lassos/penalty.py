@@ -1,4 +1,4 @@
-"""Elastic-net penalties, and how large the noise asks them to be."""
+"""Elastic-net penalties, and their choice by the noise level."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dask_onestep.kernels.records import Moments
 
 __all__ = ["Penalty", "noise_alpha", "penalised_variances", "penalty_level"]
 
-# What rounding may leave of the variance of a column that has one value, as a share of its square.
+# Variance that rounding may give a constant column, relative to its square.
 _ROUNDING = 512 * np.finfo(np.float64).eps
-# Keeps penalties above 0, which is read as "not penalised", where a fit leaves no noise at all.
+# Keeps penalties above 0 (which means "not penalized") where a fit leaves no noise.
 _LEAST_NOISE = float(np.sqrt(np.finfo(np.float64).tiny))
 
 
@@ -27,7 +27,7 @@ class Penalty:
     Attributes
     ----------
     l1 : ndarray of shape (d,)
-        α_j ρ; 0 for the intercept and other columns that are not penalised.
+        α_j ρ; 0 for the intercept and other columns that are not penalized.
     l2 : ndarray of shape (d,)
         α_j(1 − ρ).
     """
@@ -37,7 +37,7 @@ class Penalty:
 
     @classmethod
     def of(cls, alpha: np.ndarray, l1_ratio: float) -> Penalty:
-        """Return the penalty of α, of shape (d,), and ρ."""
+        """Return the penalty for α, of shape (d,), and ρ."""
         return cls(alpha * l1_ratio, alpha * (1.0 - l1_ratio))
 
     @property
@@ -53,15 +53,15 @@ class Penalty:
 def penalty_level(n: float, p: int) -> float:
     """Return λ₀ = √(2/n) L, where p Φ(−L) = L⁴ + 2L²: the quantile level of Sun and Zhang (2013).
 
-    Of the same order as the universal √(2 log p / n), and about a third below it for p from 10 to
-    10,000: it lets a few noise columns in, and shrinks the others less.
+    It has the order of the universal √(2 log p / n) and is about a third smaller for p from 10 to 10,000: a few noise
+    columns enter, and the others are shrunk less.
 
     Parameters
     ----------
     n : float
         Rows.
     p : int
-        Columns; at least 2 are counted.
+        Columns; values below 2 are treated as 2.
 
     Returns
     -------
@@ -83,23 +83,22 @@ def _quantile_excess(level: float, p: int) -> float:
 
 
 def penalised_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Return what the unpenalised columns leave of each, as the scale of its penalty: above 0 for all others.
+    """Return each penalized column's variance given the unpenalized columns, as the scale of its penalty.
 
-    A column that has one value in the block, such as a level that it lacks, has no scale of its own.  Any
-    penalty keeps its coefficient at 0, and none would leave it unpenalised; it gets the largest of the
-    others' scales.
+    A column that is constant in the block, such as a level that does not occur, has no scale of its own. Any positive
+    penalty keeps its coefficient at 0, while 0 would leave it unpenalized; it gets the largest of the others' scales.
 
     Parameters
     ----------
     gram : ndarray of shape (d, d)
         G.
     free : ndarray of shape (d,) of bool
-        The unpenalised columns.
+        The unpenalized columns.
 
     Returns
     -------
     ndarray of shape (d,)
-        Variances, 0 for the unpenalised columns.
+        Positive scales, 0 for the unpenalized columns.
 
     Examples
     --------
@@ -116,22 +115,7 @@ def penalised_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
 
 
 def noise_alpha(sums: Moments, model: Model, rows: int) -> np.ndarray:
-    """Return α_j = λ₀ √(φ̂ Q_jj), as `fit_scaled_lasso` explains it.
-
-    Parameters
-    ----------
-    sums : Moments
-        The likelihood's sums at a fit.
-    model : Model
-        The model.
-    rows : int
-        n.
-
-    Returns
-    -------
-    ndarray of shape (d,)
-        Penalties, 0 for the intercept alone.
-    """
+    """Return α_j = λ₀ √(φ̂ Q_jj) for the sums at a fit to n rows (see `fit_scaled_lasso`); 0 for the intercept."""
     d = len(model.names)
     free = np.zeros(d, dtype=bool)
     free[: int(model.has_intercept)] = True

@@ -1,9 +1,9 @@
-"""Proximal Newton: the log-likelihood's quadratic at β, and its penalty, minimised step by step.
+"""Proximal Newton: repeated minimization of the quadratic approximation at β plus the penalty.
 
-The quadratic's Gram matrix is the information over n; it is minimised by coordinate descent, and the step is
-shortened where the objective did not fall.  That reading of the rows costs as many products as there are
-pairs of columns, so the steps are taken on the few columns that may enter, and the score alone, a d-th of
-the cost, says which others must.
+The Gram matrix of the quadratic function is the information over n; coordinate descent minimizes it, and the step is
+shortened where the objective does not fall. Computing the information needs as many products as there are pairs of
+columns, so the steps use only the few columns that may enter, and the score, whose cost is lower by a factor d, shows
+which others must.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from dask_onestep.kernels.solve.ascent import Ascent, Move, climb
 __all__ = ["LassoFit", "Tolerance", "newton_lasso", "quadratic_lasso", "solve_on_few"]
 
 _MAX_STEPS = 50
-# A step that promises so little of the tolerance is not worth a reading: near the minimum the error of β
-# goes with the root of the gap.
+# A step whose gain is below this fraction of the tolerance is not worth reading the rows: near the minimum the error of
+# β is proportional to the root of the gap.
 _STEP_SHARE = 1e-3
-# Columns whose slope is beyond this share of their penalty join the working set, as those of one quadratic do.
+# Columns whose slope exceeds this fraction of their penalty join the working set, as for a single quadratic function.
 _NEAR = 0.7
 _MAX_SETS = 20
 
@@ -45,8 +45,8 @@ class LassoFit:
     penalty : Penalty
         The penalty.
     gap : float
-        What the quadratic at b still promises to gain, its solution's duality gap included, as a
-        share of the null deviance over 2n.
+        The remaining gain according to the quadratic approximation at b, including its solution's duality gap, relative
+        to the null deviance over 2n.
     kkt : float
         The largest violation of the optimality conditions.
     converged : bool
@@ -63,16 +63,16 @@ class LassoFit:
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """When a lasso is solved.
+    """Stopping criteria of a lasso.
 
     Attributes
     ----------
     gap : float
-        On the gap, as a share of the null deviance over 2n.
+        Tolerance on the gap, relative to the null deviance over 2n.
     deviance : float
         The null deviance.
     max_iter : int
-        Sweeps of coordinate descent in each step, at the most.
+        Maximum number of sweeps of coordinate descent per step.
     """
 
     gap: float
@@ -98,9 +98,9 @@ def newton_lasso(
     penalty : Penalty
         The penalty.
     start : tuple of (ndarray of shape (d,), Moments)
-        Where to start, and the sums there.
+        Starting values and the sums there.
     within : Tolerance
-        When to stop.
+        Stopping criteria.
 
     Returns
     -------
@@ -141,14 +141,14 @@ class Penalized:
 
 @dataclass(frozen=True, slots=True)
 class LassoMove(Move):
-    """A `Move`, with the gap that is left, as `LassoFit` has it."""
+    """A `Move` with the remaining gap, as in `LassoFit`."""
 
     gap: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ProximalNewton:
-    """The rule that leads to the minimum of the quadratic at β, penalty added."""
+    """The rule whose step goes to the minimum of the quadratic approximation at β plus the penalty."""
 
     penalty: Penalty
     within: Tolerance
@@ -164,24 +164,7 @@ class ProximalNewton:
 
 
 def quadratic_lasso(sums: Moments, coef: np.ndarray, penalty: Penalty, within: Tolerance) -> LassoFit:
-    """Return the lasso of a quadratic log-likelihood: its sums anywhere say all, and one solution is the fit.
-
-    Parameters
-    ----------
-    sums : Moments
-        The likelihood's sums at β.
-    coef : ndarray of shape (d,)
-        β.
-    penalty : Penalty
-        The penalty.
-    within : Tolerance
-        When to stop.
-
-    Returns
-    -------
-    LassoFit
-        The fit.
-    """
+    """Return the lasso of a quadratic log-likelihood, given its sums at any β."""
     unit = within.unit(sums.weight)
     target, gap = _newton_target(sums, coef, penalty, within)
     return _fitted(_shift(sums, target - coef), target, penalty, gap / unit, gap <= within.gap * unit)
@@ -190,27 +173,27 @@ def quadratic_lasso(sums: Moments, coef: np.ndarray, penalty: Penalty, within: T
 def solve_on_few(
     rows: Rows, model: Model, penalty: Penalty, coef: np.ndarray, slope: np.ndarray, within: Tolerance
 ) -> np.ndarray:
-    """Return the lasso of a block up to a last check, by proximal Newton on working sets of its columns.
+    """Return the lasso of a block, to be verified on all columns, by proximal Newton on working sets of columns.
 
     Parameters
     ----------
     rows : Rows
         The block, not empty.
     model : Model
-        The model, without a basis, held coefficients or several linear predictors.
+        The model, with one linear predictor and without a basis or fixed coefficients.
     penalty : Penalty
         The penalty.
     coef : ndarray of shape (d,)
-        Where to start.
+        Starting values.
     slope : ndarray of shape (d,)
         The score there, over n.
     within : Tolerance
-        When to stop.
+        Stopping criteria.
 
     Returns
     -------
     ndarray of shape (d,)
-        b; where more than half of the columns may enter, or a step led nowhere, what was reached before.
+        b; the last value reached, if more than half of the columns may enter or a step fails.
     """
     first = int(model.has_intercept)
     inside = (penalty.l1 == 0) | (coef != 0)
@@ -242,10 +225,10 @@ def _fitted(sums: Moments, coef: np.ndarray, penalty: Penalty, gap: float, conve
 
 
 def _newton_target(sums: Moments, coef: np.ndarray, penalty: Penalty, within: Tolerance) -> tuple[np.ndarray, float]:
-    """Return where the quadratic at β, penalty added, has its minimum, and its duality gap."""
+    """Return the minimizer of the quadratic approximation at β plus the penalty, and its duality gap."""
     unit = within.unit(sums.weight)
     gram = sums.information / sums.weight
-    # Unpenalised columns may start anywhere: from where they are, a response far from 0 costs no digits.
+    # Unpenalized columns start at their current values, so a response with a large mean loses no digits.
     anchor = np.where(penalty.alpha == 0, coef, 0.0)
     beyond = coef - anchor
     linear = gram @ beyond + sums.score / sums.weight
@@ -257,7 +240,7 @@ def _newton_target(sums: Moments, coef: np.ndarray, penalty: Penalty, within: To
 
 
 def _promised(sums: Moments, coef: np.ndarray, target: np.ndarray, penalty: Penalty) -> float:
-    """Return what the quadratic at β gains from β to the target."""
+    """Return the gain, according to the quadratic approximation at β, of a move from β to the target."""
     move = target - coef
     smooth = (sums.score @ move - 0.5 * move @ (sums.information @ move)) / sums.weight
     return float(smooth + penalty.value(coef) - penalty.value(target))

@@ -1,7 +1,7 @@
-"""The lasso of a quadratic: all that a block's rows say is in its Gram matrix.
+"""The lasso of a quadratic function, given by a Gram matrix.
 
-The objective is ½ b'Gb − c'b + Σ l1_j|b_j|, a ridge part being in G.  Columns with l1 = 0 are not
-penalised: they are minimised out first.
+The objective is ½ b'Gb − c'b + Σ l1_j|b_j|, with any ridge part included in G. Columns with l1 = 0 are not penalized:
+they are minimized out first.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
 
 __all__ = ["ProfiledGram", "kkt_residual", "partial_variances", "profile_out", "solve_lasso"]
 
-# Rows of a matrix that are changed at a time, so that no temporary has its size.
+# Rows of a matrix that are changed at a time, so that no temporary array has its size.
 _ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
 class ProfiledGram:
-    """A Gram matrix with its unpenalised columns minimised out.
+    """A Gram matrix with its unpenalized columns minimized out.
 
     Attributes
     ----------
     free, rest : ndarray of int
-        The unpenalised columns, and all others.
+        The unpenalized columns, and all others.
     gram : ndarray of shape (m, m)
-        G_rr − G_rf G_ff⁻¹ G_fr; G itself, and no copy, where every column is penalised.
+        G_rr − G_rf G_ff⁻¹ G_fr; G itself, not a copy, if every column is penalized.
     loadings : ndarray of shape (f, m)
-        G_ff⁻¹ G_fr: the unpenalised columns' part in the others.
+        G_ff⁻¹ G_fr: the regression of the others on the unpenalized columns.
     factor : Factor
-        G_ff, factored; an unpenalised column that others before it explain has coefficient 0.
+        G_ff, factored; an unpenalized column that is aliased with earlier ones has coefficient 0.
     """
 
     free: np.ndarray
@@ -43,19 +43,7 @@ class ProfiledGram:
 
 
 def profile_out(gram: np.ndarray, free: np.ndarray) -> ProfiledGram:
-    """Minimise the unpenalised columns out of a quadratic.
-
-    Parameters
-    ----------
-    gram : ndarray of shape (d, d)
-        G.
-    free : ndarray of shape (d,) of bool
-        The unpenalised columns.
-
-    Returns
-    -------
-    ProfiledGram
-        What is left.
+    """Minimize the unpenalized columns (those in the mask `free`) out of a quadratic function.
 
     Examples
     --------
@@ -78,19 +66,7 @@ def profile_out(gram: np.ndarray, free: np.ndarray) -> ProfiledGram:
 
 
 def partial_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Return the diagonal of a Gram matrix whose unpenalised columns are minimised out.
-
-    Parameters
-    ----------
-    gram : ndarray of shape (d, d)
-        G.
-    free : ndarray of shape (d,) of bool
-        The unpenalised columns.
-
-    Returns
-    -------
-    ndarray of shape (d,)
-        What the unpenalised columns leave of each; 0 for themselves.
+    """Return the diagonal of a Gram matrix whose unpenalized columns are minimized out; 0 for these.
 
     Examples
     --------
@@ -116,7 +92,7 @@ def solve_lasso(
     tol: float,
     max_iter: int,
 ) -> tuple[np.ndarray, float]:
-    """Return the minimiser of ½ b'Gb − c'b + Σ l1_j|b_j|, a ridge part being in G, and its duality gap.
+    """Return the minimizer of ½ b'Gb − c'b + Σ l1_j|b_j|, with any ridge part included in G, and its duality gap.
 
     Parameters
     ----------
@@ -125,11 +101,11 @@ def solve_lasso(
     linear : ndarray of shape (d,)
         c.
     square : float
-        The squared norm of the response that belongs to c.
+        The squared norm of the response from which c is computed.
     l1 : ndarray of shape (d,)
-        Penalties; 0 for unpenalised columns.
+        Penalties; 0 for unpenalized columns.
     start : ndarray of shape (d,)
-        Where to start.
+        Starting values.
     tol, max_iter : float, int
         As for `penalised_lasso`.
 
@@ -163,21 +139,10 @@ def solve_lasso(
 
 
 def kkt_residual(slope: np.ndarray, coef: np.ndarray, l1: np.ndarray) -> float:
-    """Return how far a point is from the lasso's optimality (KKT) conditions.
+    """Return the largest violation of the lasso's optimality (KKT) conditions.
 
-    Parameters
-    ----------
-    slope : ndarray of shape (d,)
-        The derivative of what is maximised, without the l1 part.
-    coef : ndarray of shape (d,)
-        b.
-    l1 : ndarray of shape (d,)
-        Penalties.
-
-    Returns
-    -------
-    float
-        The largest ``|slope_j − l1_j sign(b_j)|``, and the largest excess of ``|slope_j|`` over l1_j where b_j = 0.
+    This is the largest ``|slope_j − l1_j sign(b_j)|``, or excess of ``|slope_j|`` over l1_j where b_j = 0. `slope` is
+    the derivative of the maximized function without the l1 part.
     """
     active = np.abs(slope - l1 * np.sign(coef))
     idle = np.maximum(np.abs(slope) - l1, 0.0)
