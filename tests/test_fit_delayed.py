@@ -2,7 +2,9 @@
 
 import dask
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import pytest
 from dask.delayed import Delayed
 from sklearn.base import clone
@@ -59,3 +61,29 @@ def test_methods_that_iterate_have_no_one_graph(counts):
     x, y, _ = counts
     with pytest.raises(ValueError, match="fit_delayed: "):
         GLMRegressor("poisson", method="mle").fit_delayed(x, y)
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("method", [OneStep(pilot_bytes=1, steps=1), OneStep(), OneStep(500, steps=2)])
+@pytest.mark.parametrize("cov_type", ["nonrobust", "HC1"])
+def test_levels_and_states_that_are_not_known_are_learned_in_the_graph(method, cov_type):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=4000), "g": rng.choice(list("abc"), 4000)})
+    frame["y"] = rng.poisson(np.exp(0.2 * frame.x)).astype(float)
+    data = dd.from_pandas(frame, npartitions=4)
+    glm = GLMRegressor("poisson", formula="y ~ g + bs(x, df=4)", method=method, cov_type=cov_type)
+    lazy = dask.compute(glm.fit_delayed(data))[0]
+    glm.fit(data)
+    np.testing.assert_array_equal(lazy.coef_, glm.coef_)
+    np.testing.assert_array_equal(lazy.covariance_, glm.covariance_)
+    assert list(lazy.coef_table().index) == list(glm.coef_table().index)
+    np.testing.assert_array_equal(lazy.predict(frame), glm.predict(frame))
+
+
+def test_a_lazy_fit_of_unknown_levels_finds_gaps_of_transforms():
+    frame = pd.DataFrame({"x": np.arange(400.0), "g": ["a", "b"] * 200, "y": 1.0 + np.arange(400) % 3})
+    glm = GLMRegressor("poisson", formula="y ~ g + log(x)")
+    with pytest.raises(ValueError, match=r"infinity in column log\(x\)"):
+        dask.compute(glm.fit_delayed(frame))
+    with pytest.raises(ValueError, match="must be looked at first"):
+        GLMRegressor("poisson", formula="y ~ g", method="average").fit_delayed(dd.from_pandas(frame, npartitions=2))

@@ -30,7 +30,7 @@ from dask_onestep.estimators.remarks import undefined_terms, unlikely_response
 from dask_onestep.estimators.tables import Reporting
 from dask_onestep.exceptions import with_pointer
 from dask_onestep.families import Family
-from dask_onestep.graph import apply, gather
+from dask_onestep.graph import gather
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.kernels.likelihood.covariance import COV_TYPES
@@ -160,8 +160,7 @@ class GLMBase(
         """Return the plan of the problem with its design, and of what is to be said of the table."""
         if table is None:
             return problem, ()
-        design, remarks, kept = yield from specify(problem, method, *table)
-        return replace(problem, model=self._model(design.names, design), kept=kept), remarks
+        return (yield from specify(problem, method, lambda design: self._model(design.names, design), *table))
 
     def fit_delayed(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None, groups: Any = None
@@ -169,6 +168,7 @@ class GLMBase(
         """Return a lazily fitted copy; nothing is computed, so that fits can share one ``dask.compute``.
 
         The graph reads the data as often as ``fit`` does, and holds no block from one pass to the next.
+        Levels and states of a formula are learned in the graph, with the pilot.
         Warnings are not issued: they are in ``estimate_.warnings`` of the result, and its summary shows
         them.  With ``solver="auto"`` it does not go over to a QR, which would have to look between passes.
 
@@ -201,7 +201,8 @@ class GLMBase(
         """
         fitted = copy.deepcopy(self)
         method, problem, inputs, table = fitted._prepare(X, y, sample_weight, offset, groups, lazy=True)
-        problem, remarks = run(problem, fitted._specified(problem, method, table)).value
+        specified = run(problem, fitted._specified(problem, method, table))
+        problem, remarks = specified.value
         if wants_alpha(problem):
             raise ValueError(
                 "fit_delayed: to estimate alpha, as family='negative-binomial' does, a fit must look between passes. "
@@ -209,9 +210,9 @@ class GLMBase(
             )
         if problem.solver == "qr":
             raise ValueError("fit_delayed: solver='qr' must look at the columns before the first step; use fit.")
-        found = run(problem, solved(problem, method))
-        arguments = fitted, problem.model, found.value, inputs, remarks, found.n_passes
-        return apply(_attach, *arguments, name="fitted")
+        found = run(problem, solved(problem, method), check=specified.check)
+        n_passes = specified.n_passes + found.n_passes
+        return problem.apply(_attach, fitted, problem.model, found.value, inputs, remarks, n_passes, name="fitted")
 
     def _prepare(
         self, X: Any, y: Any, sample_weight: Any, offset: Any, groups: Any, *, lazy: bool

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from dask_onestep.estimators.remarks import remarks
+from dask_onestep.graph import apply
 from dask_onestep.kernels.designs.assembly import make_design, open_design
 from dask_onestep.kernels.designs.design import Design
-from dask_onestep.kernels.designs.terms import Terms
+from dask_onestep.kernels.designs.terms import Factor, Terms
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.profile import Profile
 from dask_onestep.methods import Problem
 from dask_onestep.methods.requests import Look, Plan
@@ -18,8 +20,10 @@ from dask_onestep.methods.sampling import take_profile
 __all__ = ["specify"]
 
 
-def specify(problem: Problem, method: Any, terms: Terms, dtypes: Mapping[str, Any]) -> Plan:
-    """Return the plan of a table's design; one pass, or none if dtypes and formula determine it.
+def specify(
+    problem: Problem, method: Any, of_design: Callable[[Design], Model], terms: Terms, dtypes: Mapping[str, Any]
+) -> Plan:
+    """Return the plan of a problem with a table's design; one pass, or none if dtypes and formula determine it.
 
     The pass draws the method's pilot as well, so that a fit takes no more passes than one of numbers alone.
 
@@ -29,6 +33,8 @@ def specify(problem: Problem, method: Any, terms: Terms, dtypes: Mapping[str, An
         The data; its model need not have columns yet.
     method : object
         What the model is fitted by.
+    of_design : callable
+        From a design to the model.
     terms : Terms
         What the model reads.
     dtypes : mapping of str to dtype
@@ -37,23 +43,39 @@ def specify(problem: Problem, method: Any, terms: Terms, dtypes: Mapping[str, An
     Returns
     -------
     Plan
-        It returns the `Design`, warnings of its categories, and `Kept` rows, or None where the pass could not tell
-        which rows are usable.  It raises ValueError if a lazy fit would need the pass, or no row is complete.
+        It returns the `Problem` and warnings of the design's categories; of a lazy fit that learns the design, handles
+        of these.  It raises ValueError if a lazy fit would need a pass that the method does not make, or no row is
+        complete.
     """
     if (design := open_design(terms, dtypes, problem.model.missing)) is None:
         known = make_design(terms, dtypes, None)
-        return known, remarks(known, (), 0), None
-    if problem.lazy:
+        return replace(problem, model=of_design(known)), remarks(known, (), 0)
+    unsure = problem.model.missing == "drop" and terms.needs_states_for_gaps
+    if problem.lazy and (unsure or not hasattr(method, "draw")):
         unknown = [factor.name for factor in terms.factors if factor in design.learned or factor.states]
         raise ValueError(
             f"fit_delayed computes nothing, and {', '.join(unknown)} must be looked at "
             "first. Make columns known categories, X.categorize([...]), or give C(x, levels=[...]); or use fit."
         )
-    opened = replace(problem, model=replace(problem.model, columns=design.names, design=design))
-    found, kept = yield from take_profile(opened, method)
+    problem = replace(problem, model=replace(problem.model, columns=design.names, design=design))
+    found, kept = yield from take_profile(problem, method)
+    if problem.lazy:
+        learned = problem.apply(_model, problem.model, terms, dtypes, found, name="design")
+        said = apply(_remarks, learned, design.learned, found, name="remarks")
+        return replace(problem, learned=learned, kept=kept), said
     known, n = yield Look(problem.apply(_learned, terms, dtypes, found, name="design"))
-    unsure = problem.model.missing == "drop" and terms.needs_states_for_gaps
-    return known, remarks(known, design.learned, n), None if unsure else kept
+    problem = replace(problem, model=of_design(known), kept=None if unsure else kept)
+    return problem, remarks(known, design.learned, n)
+
+
+def _model(model: Model, terms: Terms, dtypes: Mapping[str, Any], found: Profile) -> Model:
+    design = make_design(terms, dtypes, found)
+    return replace(model, columns=design.names, fit_intercept=terms.fit_intercept, design=design)
+
+
+def _remarks(model: Model, learned: tuple[Factor, ...], found: Profile) -> tuple[tuple[type[Warning], str], ...]:
+    assert model.design is not None
+    return remarks(model.design, learned, found.n)
 
 
 def _learned(terms: Terms, dtypes: Mapping[str, Any], found: Profile) -> tuple[Design, int]:

@@ -53,10 +53,10 @@ class Outcome:
 
     value: Any
     n_passes: int
-    check: RowCheck | None = None
+    check: RowCheck | Delayed | None = None
 
 
-def run(problem: Problem, plan: Plan, *, before: int = 0, check: RowCheck | None = None) -> Outcome:
+def run(problem: Problem, plan: Plan, *, before: int = 0, check: RowCheck | Delayed | None = None) -> Outcome:
     """Run one plan.
 
     Parameters
@@ -79,7 +79,7 @@ def run(problem: Problem, plan: Plan, *, before: int = 0, check: RowCheck | None
 
 
 def run_all(
-    problem: Problem, plans: Sequence[Plan], *, before: int = 0, check: RowCheck | None = None
+    problem: Problem, plans: Sequence[Plan], *, before: int = 0, check: RowCheck | Delayed | None = None
 ) -> list[Outcome]:
     """Run several plans on the same data, which share every pass.
 
@@ -116,7 +116,7 @@ def run_all(
             continue
         for each, answer in zip(asking, answers, strict=True):
             each.send(answer)
-    found = None if isinstance(driver.check, Delayed) else driver.check
+    found = driver.check if problem.lazy or not isinstance(driver.check, Delayed) else None
     return [Outcome(each.value, each.n_passes, found) for each in running]
 
 

@@ -51,6 +51,9 @@ class Problem:
         Whether an error ends this plan alone, and not others that run with it.
     kept : Kept or None
         Rows for the pilot, which the pass that learned the design of a table has kept.
+    learned : Delayed or None
+        The model with its design, in a lazy fit that learns the design; tasks are given it in place of `model`, whose
+        design is open.
 
     Examples
     --------
@@ -81,6 +84,7 @@ class Problem:
     classes: Delayed | np.ndarray | None = None
     guarded: bool = False
     kept: Kept | None = None
+    learned: Delayed | None = None
 
     @property
     def d(self) -> int:
@@ -109,7 +113,11 @@ class Problem:
         Pass
             To be yielded; the answer is a handle of the sum.
         """
-        return Pass(kernel, self.model, arguments, name, self.classes, self.guarded)
+        return Pass(kernel, self.as_tasks_see(self.model), arguments, name, self.classes, self.guarded)
+
+    def as_tasks_see(self, value: Any) -> Any:
+        """Return a value; of the model whose design is open, the handle of the learned one."""
+        return self.learned if value is self.model and self.learned is not None else value
 
     def moments(self, coef: np.ndarray | Delayed) -> Plan:
         """Return the plan of log-likelihood, score and information of all rows at β: one pass.
@@ -244,7 +252,7 @@ class Problem:
         Delayed
             The result.
         """
-        return apply(function, *arguments, name=name, guarded=self.guarded)
+        return apply(function, *map(self.as_tasks_see, arguments), name=name, guarded=self.guarded)
 
     def restricted(self, values: Mapping[str, float], ties: tuple = ()) -> Problem:
         """Return the problem with coefficients held at values, as a null hypothesis holds them.

@@ -162,8 +162,13 @@ def _drawn(problem: Problem, draw: Draw) -> Generator[Any, Any, Delayed]:
     """Return a sample, of the rows kept by the pass that learned the design, if there are enough of them."""
     model, kept = problem.model.unrestricted, problem.kept
     size = _size_of(problem, draw, len(model.all_names))
-    if kept is not None and _serves(kept, draw, size):
-        return problem.apply(designed_sample, kept.sample, model, size, name="pilot-sample")
+    if kept is not None and _serves(kept, draw, size, lazy=problem.learned is not None):
+        return problem.apply(designed_sample, kept.sample, model, size, draw.searched, name="pilot-sample")
+    if problem.learned is not None:
+        raise ValueError(
+            f"fit_delayed: a pilot of {draw.size!r} rows cannot be drawn before levels and states are known. Use fit, "
+            "or make columns known categories, X.categorize([...])."
+        )
     kernel = pilot_rows if draw.searched else unsearched_pilot_rows
     # The labels as they are, since they are to be learned.
     return (yield Pass(kernel, model, (size, draw.seed), "pilot-sample", guarded=problem.guarded))
@@ -177,10 +182,10 @@ def _size_of(problem: Problem, draw: Draw, d: int) -> PilotSize:
     return PilotSize(rule, d, problem.n_usable, draw.whole, draw.hold, strata)
 
 
-def _serves(kept: Kept, draw: Draw, size: PilotSize) -> bool:
+def _serves(kept: Kept, draw: Draw, size: PilotSize, *, lazy: bool) -> bool:
     same = (draw.size, draw.seed) == (kept.draw.size, kept.draw.seed) and draw.stratified <= kept.draw.stratified
     enough = (size.d <= kept.d or size.rule != "auto") and not draw.held and draw.hold <= kept.draw.hold
-    return same and enough and not draw.searched
+    return same and enough and (lazy or not draw.searched)
 
 
 def _settled(problem: Problem, handle: Delayed) -> Settle:

@@ -27,6 +27,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
 from dask_onestep.kernels.pilots.sampling import pilot_rows, row_numbers, sample_rows
 from dask_onestep.kernels.records import Findings, Record
+from dask_onestep.kernels.rows.checks import inspect_columns
 from dask_onestep.kernels.rows.rows import kernel
 
 __all__ = ["STATE_ROWS", "Profile", "designed_sample", "pilot_of", "profile"]
@@ -177,8 +178,14 @@ def pilot_of(found: Profile) -> PilotSample:
     return found.pilot
 
 
-def designed_sample(sample: PilotSample, model: Model, size: PilotSize) -> PilotSample:
-    """Draw the pilot from the candidates of the first pass, as a design matrix."""
+def designed_sample(sample: PilotSample, model: Model, size: PilotSize, searched: bool) -> PilotSample:
+    """Draw the pilot from the candidates of the first pass, as a matrix, searched if no other pass shows its gaps."""
+    size = replace(size, d=len(model.all_names))
+    if size.rule == "auto" and size.d > sample.size.d:
+        raise ValueError(
+            f"fit_delayed: the model has {size.d:,} coefficients, and the first pass kept rows for {sample.size.d:,}. "
+            "Use fit, or give OneStep(pilot_size=...)."
+        )
     drawn, design = replace(sample, size=size).drawn(), model.design
     assert isinstance(design, Design)
     assert drawn.raw is not None
@@ -188,11 +195,13 @@ def designed_sample(sample: PilotSample, model: Model, size: PilotSize) -> Pilot
     objects = {name: object for name, kind in kinds if isinstance(kind, pd.CategoricalDtype) and name not in levels}
     raw = drawn.raw.astype(objects)
     try:
-        return replace(drawn, x=design.matrix(raw), raw=raw)
+        drawn = replace(drawn, x=design.matrix(raw), raw=raw)
     except EvaluationError as error:
         states = {} if design.spec is None else design.spec.transform_state
         what_is_wrong(error, design.terms, raw, states, ()).raise_error()
-        raise
+    if searched and (found := inspect_columns(drawn.rows(), model)):
+        replace(found, blocks=()).raise_error()
+    return drawn
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
