@@ -1,1 +1,1 @@
-"""From a block as it arrives to usable rows, and how kernels meet them."""
+"""From a block of user data to usable rows, and how kernels are run on them."""

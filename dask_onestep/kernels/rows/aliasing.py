@@ -1,8 +1,8 @@
-"""Linear dependence of columns, decided on the R of a QR of all rows and not on its square.
+"""Linear dependence of columns, determined from the R of a QR of all rows rather than from R'R.
 
-The QR is a tall and skinny one: a block's R comes from its slices, and two blocks join by a QR of one R
-above the other (Demmel, Grigori, Hoemmen and Langou, "Communication-optimal parallel and sequential QR and
-LU factorizations", SIAM Journal on Scientific Computing 34, 2012).
+The QR is tall and skinny: a block's R comes from its slices, and two blocks are combined by a QR of their stacked Rs
+(Demmel, Grigori, Hoemmen and Langou, "Communication-optimal parallel and sequential QR and LU factorizations", SIAM
+Journal on Scientific Computing 34, 2012).
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from dask_onestep.kernels.solve.basis import Basis
 
 __all__ = ["Dependence", "DesignFactor", "dependences", "design_factor", "orthogonal_basis"]
 
-# Householder QR leaves an exact combination a residual of some d·1e-16 of the column's length.
+# Householder QR leaves an exact combination a residual of about d·1e-16 of the column's length.
 EXACT = 1e-12
 _QR_ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class DesignFactor(Sums):
-    """The R of a QR of the design, which two blocks join by a QR of one above the other.
+    """The R of a QR of the design; two blocks are combined by a QR of the stacked Rs.
 
     Attributes
     ----------
     upper : ndarray of shape (min(m, d), d)
-        R, with R'R = Σ wᵢ xᵢxᵢ'; upper triangular unless a column was left out.
+        R, with R'R = Σ wᵢ xᵢxᵢ'; upper triangular unless a column was omitted.
     """
 
     upper: np.ndarray
@@ -52,26 +52,13 @@ def _triangle(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 @kernel
 def design_factor(rows: Rows, model: Model) -> DesignFactor:
-    """Return the R of a QR of a block's design.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-
-    Returns
-    -------
-    DesignFactor
-        Of its rows, each times the root of its weight.
-    """
+    """Return the R of a QR of a block's design, each row multiplied by the root of its weight."""
     none = DesignFactor(np.empty((0, model.width)))
     return add_pairwise(_factors(rows, model)) if len(rows) else none
 
 
 def _factors(rows: Rows, model: Model) -> Iterator[DesignFactor]:
-    """Yield the factors of a few rows each: the rounding of a QR grows with the root of its rows."""
+    """Yield the factors of a few rows each: the rounding error of a QR grows with the root of its rows."""
     length = max(_QR_ROWS, 2 * model.width)
     for part in dense_slices(rows, model):
         root = part.design if part.weights is None else part.design * np.sqrt(part.weights)[:, None]
@@ -80,7 +67,7 @@ def _factors(rows: Rows, model: Model) -> Iterator[DesignFactor]:
 
 
 def orthogonal_basis(factor: DesignFactor, *, intercept: bool) -> Basis:
-    """Return the columns that are not combinations of earlier ones, each orthogonal to those before it.
+    """Return the columns that are not aliased with earlier ones, each orthogonal to those before it.
 
     Parameters
     ----------
@@ -92,7 +79,7 @@ def orthogonal_basis(factor: DesignFactor, *, intercept: bool) -> Basis:
     Returns
     -------
     Basis
-        Of r columns; the later of two aliased ones is left out, as in R.
+        The r columns; the later of two aliased ones is omitted, as in R.
 
     Examples
     --------
@@ -104,7 +91,7 @@ def orthogonal_basis(factor: DesignFactor, *, intercept: bool) -> Basis:
     lengths = np.linalg.norm(factor.upper, axis=0)
     kept = lengths > 0
     scale = np.ones(len(lengths))
-    # A power of two scales without rounding; the intercept stays 1, as kernels take it to be.
+    # A power of two scales without rounding; the intercept stays 1, as kernels assume.
     unit = lengths[0] if intercept and kept[:1].all() else 1.0
     scale[kept] = np.exp2(np.round(np.log2(lengths[kept]) - np.log2(unit)))
     scaled = factor.upper / scale
@@ -129,16 +116,16 @@ def orthogonal_basis(factor: DesignFactor, *, intercept: bool) -> Basis:
 
 @dataclass(frozen=True, slots=True)
 class Dependence:
-    """How far a column is a combination of those before it.
+    """How close a column is to a combination of those before it.
 
     Attributes
     ----------
     name : str
         The column.
     share : float
-        Length of what the columns before leave of it, over its length about its mean.
+        Length of its residual on the columns before it, relative to its length about its mean.
     combination : tuple of (str, float)
-        The columns that make it up, with their coefficients.
+        The columns that it is a combination of, with their coefficients.
     """
 
     name: str
@@ -147,14 +134,14 @@ class Dependence:
 
     @property
     def exact(self) -> bool:
-        """Whether nothing is left of it but rounding."""
+        """Whether nothing but rounding is left of it."""
         return self.share <= EXACT
 
 
 def dependences(
     factor: DesignFactor, names: tuple[str, ...], kept: np.ndarray, *, intercept: bool
 ) -> tuple[Dependence, ...]:
-    """Return, for each column that was set aside, what the columns that were kept leave of it.
+    """Return, for each aliased column, its dependence on the kept columns.
 
     Parameters
     ----------
@@ -163,7 +150,7 @@ def dependences(
     names : tuple of str
         Names of the d columns.
     kept : ndarray of shape (d,) of bool
-        The columns that were not set aside.
+        The columns that are not aliased.
     intercept : bool
         Whether the first column is the intercept.
 
@@ -181,24 +168,24 @@ def dependences(
         before = np.flatnonzero(kept[:column])
         weights, _, _, _ = np.linalg.lstsq(scaled[:, before], scaled[:, column], rcond=None)
         rest = float(np.linalg.norm(scaled[:, column] - scaled[:, before] @ weights))
-        # R's first row is the intercept's: the rest of a column is its deviation from its mean. The intercept,
-        # which is set aside where no row has any weight left, is nothing beside its own.
+        # R's first row is the intercept's: the rest of a column is its deviation from its mean. The intercept itself,
+        # which is aliased if no row has any weight left, is compared with its own length.
         about_mean = float(np.linalg.norm(scaled[min(first, column) :, column]))
         parts = tuple(
             (names[i], float(weight * scale[column] / scale[i]))
             for i, weight in zip(before, weights, strict=True)
             if abs(weight) > 1e-8
         )
-        # Beside a mean that is far from 0, rounding is all that can be left of a small rest.
+        # For an uncentered column, a small residual may be only rounding.
         share = rest / about_mean if rest > _rounding(len(names)) else 0.0
         found.append(Dependence(names[column], share, parts))
     return tuple(found)
 
 
 def _rounding(d: int) -> float:
-    """Return the share of a column's length that rounding alone can leave of a combination of d columns.
+    """Return the fraction of a column's length that rounding can leave of a combination of d columns.
 
-    A QR of 1,024 rows leaves some 20 epsilon of a constant beside the intercept, and those of pairs of pairs little
-    more, however many the rows.
+    A QR of 1,024 rows leaves about 20 epsilon of a constant next to the intercept, and little more of those of pairs
+    of pairs, however many the rows.
     """
     return (64 + 8 * d) * float(np.finfo(np.float64).eps)

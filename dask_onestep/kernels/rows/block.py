@@ -1,4 +1,4 @@
-"""How kernels meet a block: checks first, one BLAS thread, and findings instead of wrong sums."""
+"""How kernels are run on a block: checks first, single-threaded BLAS, and findings instead of wrong sums."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dask_onestep.kernels.solve.threads import one_blas_thread
 
 __all__ = ["Call", "Joint", "read_block", "run_kernel"]
 
-# What ends one of several models and not the others, unlike lost workers and want of memory, which end all.
+# Errors that end one of several models but not the others; lost workers and lack of memory end all.
 MODEL_ERRORS = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError)
 
 
 @dataclass(frozen=True)
 class Call:
-    """A kernel with all that it is given besides rows.
+    """A kernel with all its arguments except rows.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Call:
     classes : ndarray or None
         As for `read_block`.
     arguments : tuple
-        What the kernel takes besides.
+        Further arguments of the kernel.
     """
 
     kernel: Callable[..., Any]
@@ -43,7 +43,7 @@ class Call:
     arguments: tuple
 
     def __call__(self, rows: Rows) -> Any:
-        """Return the kernel's record of rows that are ready for it."""
+        """Return the kernel's record for prepared rows."""
         return self.kernel(rows, self.model, *self.arguments)
 
     @property
@@ -54,18 +54,18 @@ class Call:
 
 @dataclass(frozen=True)
 class Joint:
-    """Several kernels that read the same rows, as one: rows are built once for all of them.
+    """Several kernels that read the same rows: rows are built once for all of them.
 
     Attributes
     ----------
     kernels : tuple of (callable, Model, int)
-        Each kernel, its model, and how many arguments it takes, which follow each other, its classes last.
+        Each kernel, its model, and its number of consecutive arguments, of which classes are the last.
     """
 
     kernels: tuple[tuple[Callable[..., Any], Any, int], ...]
 
     def calls(self, arguments: tuple) -> list[Call]:
-        """Return each kernel with its own of the arguments."""
+        """Return each kernel with its own arguments."""
         calls, at = [], 0
         for kernel, model, count in self.kernels:
             calls.append(Call(kernel, model, arguments[at + count], tuple(arguments[at : at + count])))
@@ -88,15 +88,15 @@ def read_block(
     Parameters
     ----------
     block : Block
-        The block as it arrived.
+        The unprepared block.
     kernel : callable
-        (rows, model, …) to a record with ``+``; how it is run, its declaration says.
+        (rows, model, …) to a record with ``+``, run as declared in its `Traits`.
     model : Model
         The model.
     classes : ndarray of shape (2,) or None
-        The labels of a classification, where they are known; the kernel sees labels otherwise.
+        The labels of a classification, if they are known; otherwise the kernel gets unencoded labels.
     arguments : tuple
-        What the kernel takes besides.
+        Further arguments of the kernel.
 
     Returns
     -------
@@ -129,17 +129,17 @@ def _of_rows(rows: Rows, call: Call) -> Any:
     traits, model = call.traits, call.model
     if traits.checked == "before" and (found := inspect_columns(encoded, model)):
         return found
-    # What overflows in single rows shows in the sums, where it is acted on; NumPy's warnings say neither where nor why.
+    # Overflow in single rows shows in the sums and is handled there; NumPy's warnings state neither where nor why.
     with one_blas_thread(), np.errstate(all="ignore"):
         result = call(encoded if traits.columns == "all" else hold(encoded, model))
     if traits.checked == "after" and not result.is_finite():
-        # Sums over all rows have shown that something is amiss; now it is worth a search.
+        # The sums are not finite, so the search for the cause is worth its cost.
         return inspect_columns(encoded, model) or oversized_columns(encoded, model) or result
     return result
 
 
 def _run_joint(block: Block, model: Model, calls: Sequence[Call]) -> Read:
-    """Return every call's record: of those that add over pieces, piece by piece."""
+    """Return every call's record; those of kernels that run on pieces are computed piece by piece."""
     in_pieces = [call for call in calls if not call.traits.whole]
     whole = [call for call in calls if call.traits.whole]
     records: dict[int, Any] = {}
@@ -163,7 +163,7 @@ def _run_each(block: Block, model: Model, calls: Sequence[Call]) -> Read:
 
 
 def _attempt(rows: Rows, call: Call) -> Any:
-    """Return a call's record, or what ended it, which does not end the others."""
+    """Return a call's record, or the error that ended it, which does not end the others."""
     if failed := [value for value in (*call.arguments, call.classes) if isinstance(value, Failure)]:
         return failed[0]
     try:

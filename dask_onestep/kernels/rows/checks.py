@@ -1,4 +1,4 @@
-"""From a block as it arrives to its usable rows, or to what is wrong with it."""
+"""From an unprepared block to its usable rows, or to what is wrong with it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from dask_onestep.kernels.solve.threads import aligned
 __all__ = ["check_of", "inspect_columns", "oversized_columns", "rows_with_weight", "usable_rows"]
 
 
-# Above it a few thousand squares overflow float64; not a Python float, which float32 columns would cast to theirs.
+# A few thousand larger squares overflow float64. Not a Python float, which float32 columns would cast to float32.
 _SQUARABLE = np.float64(1e152)
-# The products of weights with the squares of scores must stay within float64, at both ends.
+# The products of weights with squared scores must stay within float64, at both ends.
 _HEAVIEST, _LIGHTEST = 1e100, 1e-100
 _SMALLEST_SQUARE = 1e-152
-_LARGEST_RATIO = 705.0  # between offsets; e to it is nearly the largest float64
+_LARGEST_RATIO = 705.0  # between offsets; its exponential is nearly the largest float64
 _LOAD = "Make the function that loads a block return an array or a frame of its rows."
 _CONVERT = "Convert it to numbers first."
 _LABELS = {"weights": "sample_weight"}
@@ -39,20 +39,20 @@ _SCALE = "Divide it by a constant first, or look for values that stand for missi
 def usable_rows(block: Block, model: Model) -> Rows | Findings:
     """Return the block's rows as arrays, or what is wrong with them.
 
-    Covariates are not searched for NaN here unless rows with gaps are to be dropped: sums over all
-    rows show them at no cost (`inspect_columns` then says where).
+    Covariates are searched for NaN here only if rows with missing values are to be dropped: otherwise sums over all
+    rows reveal them at no cost (and `inspect_columns` finds them).
 
     Parameters
     ----------
     block : Block
-        The block as it arrived.
+        The unprepared block.
     model : Model
         The model.
 
     Returns
     -------
     Rows or Findings
-        The usable rows, or what forbids to use the block.
+        The usable rows, or why the block is unusable.
     """
     given = {name: part for name in PARTS if (part := getattr(block, name)) is not None}
     for name, part in given.items():
@@ -118,7 +118,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
 
 
 def _undefined(rows: Rows, model: Model) -> dict[str, int]:
-    """Return on how many rows each term of the formula is NaN or infinite, all columns of the table being complete."""
+    """Return the number of rows with NaN or infinity by term of the formula, where all table columns are complete."""
     if model.design is None or model.design.terms.formula is None:
         return {}
     counts = {}
@@ -135,20 +135,10 @@ def _undefined(rows: Rows, model: Model) -> dict[str, int]:
 
 
 def rows_with_weight(block: Block) -> np.ndarray | Findings | None:
-    """Return the numbers of the rows whose weight is not zero, None for all; or that weights are no numbers.
+    """Return the numbers of the rows with nonzero weight, None for all; or that weights are not numeric.
 
-    Weights that are nothing beside any other, and whose squares underflow, count as zero.  Rows of weight zero are as
-    if absent, whatever stands in them.
-
-    Parameters
-    ----------
-    block : Block
-        The block as it arrived.
-
-    Returns
-    -------
-    ndarray of int, None or Findings
-        Rows, in order.
+    Weights that are negligible compared with any other, with squares that underflow, are treated as zero. Rows of
+    weight zero are as if absent, whatever they contain.
     """
     if block.weights is None:
         return None
@@ -160,21 +150,21 @@ def rows_with_weight(block: Block) -> np.ndarray | Findings | None:
 
 
 def check_of(rows: Rows, block: Block, model: Model) -> RowCheck:
-    """Return what every pass must find alike: counts, and the sum of all values' bits, in whatever order rows come.
+    """Return what must be equal in every pass: counts, and an order-independent sum of all values' bits.
 
     Parameters
     ----------
     rows : Rows
         Usable rows, y not yet encoded.
     block : Block
-        The block that they are of; the bits of X, which cost a tenth of a pass, are added where it is loaded anew.
+        Their block; the bits of X, which take a tenth of a pass, are included if it is loaded again in each pass.
     model : Model
-        The model; of one whose design is open no columns are compared.
+        The model; if its design is still open, no columns are compared.
 
     Returns
     -------
     RowCheck
-        Of the rows.
+        The check of the rows.
     """
     x, columns = rows.x, None
     if block.reloaded and not isinstance(model.design, OpenDesign):
@@ -226,7 +216,7 @@ def _numeric_matrix(block: Block, model: Model) -> np.ndarray | SplitMatrix | Fi
 
 
 def _labels(groups: Any) -> np.ndarray | str:
-    """Return cluster labels; of several columns records, a field for each."""
+    """Return cluster labels; for several columns, records with one field each."""
     if isinstance(groups, pd.DataFrame) and len(groups.columns) > 1:
         return groups.to_records(index=False).view(np.ndarray)
     return _vector(groups, numeric=False)
@@ -247,7 +237,7 @@ def _vector(part: Any, *, numeric: bool) -> np.ndarray | str:
     if array.dtype.kind in "mM":
         return f"holds times ({array.dtype}), which are not numbers"
     try:
-        # pandas turns its own missing values and nullable dtypes into NaN.
+        # pandas converts its own missing values and nullable dtypes to NaN.
         array = pd.Series(part if isinstance(part, pd.Series) else array).to_numpy(np.float64, na_value=np.nan)
     except (TypeError, ValueError):
         return f"has dtype {array.dtype} and is not numeric"
@@ -263,7 +253,7 @@ def _complete_rows(rows: Rows) -> np.ndarray:
 
 
 def _check_values(rows: Rows, model: Model) -> Findings | None:
-    """Look at what has one value a row; the cost beside X is small."""
+    """Check everything that has one value per row; the cost is small compared with X."""
     found = []
     parts = {"y": rows.y, "sample_weight": rows.weights, "offset": rows.offset, "groups": rows.groups}
     for name, part in parts.items():
@@ -287,7 +277,7 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
 
 
 def _beyond_scale(rows: Rows, model: Model) -> list[tuple[str, int, str]]:
-    """Return what is too large or too small for the sums of squares, and means, to be numbers."""
+    """Return which values are too large or too small for sums of squares and means to be finite."""
     found = []
     if getattr(model.link, "name", None) == "log" and rows.offset is not None and len(rows.offset):
         low, high = rows.offset.min(), rows.offset.max()
@@ -298,7 +288,7 @@ def _beyond_scale(rows: Rows, model: Model) -> list[tuple[str, int, str]]:
         found.append((f"sample_weight is above {_HEAVIEST:g}", int(heavy.sum()), _SCALE))
     if model.classify or not len(rows):
         return found
-    # Its extremes tell, and no array of the block's length is made.
+    # The extremes suffice, without an array of the block's length.
     greatest = max(rows.y.max(), -rows.y.min())
     if _is_oversized(greatest):
         found.append(("y has numbers too large to square", int(_is_oversized(rows.y).sum()), _SCALE))
@@ -308,20 +298,7 @@ def _beyond_scale(rows: Rows, model: Model) -> list[tuple[str, int, str]]:
 
 
 def inspect_columns(rows: Rows, model: Model) -> Findings | None:
-    """Name the columns of X that hold NaN or infinity, and on how many rows.
-
-    Parameters
-    ----------
-    rows : Rows
-        A block's rows.
-    model : Model
-        The model, for the columns' names.
-
-    Returns
-    -------
-    Findings or None
-        None if every value is finite.
-    """
+    """Return which columns of X contain NaN or infinity, and on how many rows; None if every value is finite."""
     if rows.x.dtype.kind != "f":
         return None
     if is_finite(rows.x):
@@ -336,20 +313,7 @@ def inspect_columns(rows: Rows, model: Model) -> Findings | None:
 
 
 def oversized_columns(rows: Rows, model: Model) -> Findings | None:
-    """Name the columns of X with numbers whose squares overflow, and on how many rows.
-
-    Parameters
-    ----------
-    rows : Rows
-        A block's rows, all finite.
-    model : Model
-        The model, for the columns' names.
-
-    Returns
-    -------
-    Findings or None
-        None if every value can be squared and summed.
-    """
+    """Return which columns of X (all finite) contain numbers whose squares overflow, and on how many rows, or None."""
     counts = count_by_column(rows.x, _is_oversized)
     found = tuple(
         (f"X has numbers too large to square in column {name}", int(count), _SCALE)

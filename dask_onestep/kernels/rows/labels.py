@@ -1,4 +1,4 @@
-"""The labels of a classification: what a block shows, and whether the whole has as many classes as the model."""
+"""The labels of a classification: those of a block, and whether the model has as many classes as the full data."""
 
 from __future__ import annotations
 
@@ -21,18 +21,7 @@ _CURE = "For more than two classes use fit, the logit link, no offset, and metho
 
 
 def block_labels(rows: Rows) -> np.ndarray | Findings:
-    """Return the labels of a block, sorted; the first hundred, where there are more.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block, labels not yet encoded.
-
-    Returns
-    -------
-    ndarray or Findings
-        The labels, or that they are numbers that are not class-like.
-    """
+    """Return the sorted labels of a block (the first hundred if there are more), or that they are not discrete."""
     try:
         labels = _distinct(rows.y)[: MAX_LABELS + 1]
     except TypeError:
@@ -40,7 +29,7 @@ def block_labels(rows: Rows) -> np.ndarray | Findings:
         what = f"y has labels of types that have no order among them: {types}"
         return Findings(((what, 0, _ONE_TYPE),), (rows.number,))
     if labels.dtype == object and all(isinstance(label, Real) for label in labels):
-        labels = np.array(labels.tolist())  # scikit-learn takes objects for labels only where they are strings
+        labels = np.array(labels.tolist())  # scikit-learn accepts object labels only if they are strings
     if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
         example = labels[labels != np.floor(labels)][0]
         what = f"Unknown label type: continuous. y has numbers that are not whole: {example:g} for one"
@@ -50,18 +39,7 @@ def block_labels(rows: Rows) -> np.ndarray | Findings:
 
 
 def joined_labels(parts: Sequence[np.ndarray]) -> np.ndarray | Findings:
-    """Return the labels of several blocks, sorted; the first hundred, where there are more.
-
-    Parameters
-    ----------
-    parts : sequence of ndarray
-        Of `block_labels`.
-
-    Returns
-    -------
-    ndarray or Findings
-        The labels, or that blocks have numbers and words, which have no order among them.
-    """
+    """Return the sorted labels of several blocks (at most a hundred), or that numbers and strings cannot be sorted."""
     seen = [part for part in parts if len(part)] or list(parts[:1])
     try:
         if len({part.dtype.kind in "biuf" for part in seen}) > 1:
@@ -74,7 +52,7 @@ def joined_labels(parts: Sequence[np.ndarray]) -> np.ndarray | Findings:
 
 
 def _distinct(y: np.ndarray) -> np.ndarray:
-    """Return the sorted distinct values; the first rows most often show them all, and comparing beats sorting."""
+    """Return the sorted distinct values; the first rows usually contain all, and comparing is faster than sorting."""
     shown = np.unique(y[:_FIRST])
     others = y[_FIRST:]
     if len(shown) <= 4:
@@ -89,9 +67,9 @@ class MoreClassesError(ValueError):
     Parameters
     ----------
     classes : ndarray of shape (C,)
-        The labels, sorted.
+        The sorted labels.
     cure : str
-        What stands in the way of a multinomial logit, and what to do.
+        Why a multinomial logit is not possible, and what to do.
     """
 
     def __init__(self, classes: np.ndarray, cure: str = _CURE):
@@ -108,14 +86,14 @@ class MoreClassesError(ValueError):
 
 
 def check_classes(labels: np.ndarray | None, most: int = 2) -> np.ndarray | None:
-    """Return the labels of the whole if they are classes that a model has; None for a regression.
+    """Return the full data's labels if the model allows that many classes; None for a regression.
 
     Parameters
     ----------
     labels : ndarray or None
-        The labels seen, sorted.
+        The sorted labels seen.
     most : int
-        Classes that the model has.
+        Maximum number of classes of the model.
 
     Returns
     -------
@@ -125,7 +103,7 @@ def check_classes(labels: np.ndarray | None, most: int = 2) -> np.ndarray | None
     Raises
     ------
     ValueError
-        If there is but one, or there are more than `most` (`MoreClassesError`).
+        If there is only one, or there are more than `most` (`MoreClassesError`).
     """
     if labels is None:
         return None
@@ -138,7 +116,7 @@ def check_classes(labels: np.ndarray | None, most: int = 2) -> np.ndarray | None
         raise ValueError(f"y has more than {MAX_LABELS} different labels: these are no classes. Use GLMRegressor.")
     if len(labels) > most:
         raise MoreClassesError(labels)
-    if labels.dtype.kind not in "biufU":  # of numbers `block_labels` has seen that they are whole
-        # Two tell the type; more would look like a regression, each label being there but once.
+    if labels.dtype.kind not in "biufU":  # `block_labels` has checked that numbers are integers
+        # Two show the type; more would look like a regression, each label occurring once.
         check_classification_targets(labels[:2])
     return labels

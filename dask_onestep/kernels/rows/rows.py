@@ -1,4 +1,4 @@
-"""How kernels are declared, and the view that a model has of rows: labels encoded, fixed coefficients moved."""
+"""Declaration of kernels, and the rows as a model sees them: labels encoded, fixed coefficients in the offset."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """How a kernel is run; the defaults are safe for any kernel, and are those of one that declares nothing.
+    """How a kernel is run. The defaults, which also apply without a declaration, are safe for any kernel.
 
     Attributes
     ----------
     whole : str
-        Why it must see all rows of a block at once; empty if it is run on pieces of a large block, whose records are
+        Why it must see all rows of a block at once; if empty, it is run on pieces of a large block, whose records are
         added.
     checked : {"before", "after", "later"}
-        When covariates are searched for NaN and infinity: before the kernel, after it where its sums are not finite, or
-        by a later pass.
+        When covariates are searched for NaN and infinity: before the kernel, after it if its sums are not finite, or in
+        a later pass.
     columns : {"free", "all"}
-        Whether it sees the columns whose coefficients are estimated, the others moved into the offset, or all columns.
+        Whether it sees only the columns of estimated coefficients, with the others in the offset, or all columns.
     raw : bool
-        Whether it takes the `Block` as it arrives, before it becomes rows.
+        Whether it accepts the unprepared `Block` instead of rows.
     """
 
     whole: str = ""
@@ -55,19 +55,19 @@ def kernel(
     columns: str = "free",
     raw: bool = False,
 ) -> Callable[..., Any]:
-    """Declare how a kernel, a function of rows, model and other arguments to a record with ``+``, is run.
+    """Declare how a kernel is run: a function of rows, model and further arguments that returns a record with ``+``.
 
     Parameters
     ----------
     function : callable, optional
-        The kernel, where nothing departs from the defaults.
+        The kernel, if all traits are the defaults.
     whole, checked, columns, raw
         As in `Traits`.
 
     Returns
     -------
     callable
-        The same function, declared; or what declares it.
+        The same function, declared; or a decorator.
 
     Examples
     --------
@@ -93,19 +93,9 @@ def traits_of(function: Callable[..., Any]) -> Traits:
 
 
 def encode(rows: Rows, classes: np.ndarray | None) -> Rows | Findings:
-    """Return the rows with labels as 0, 1, …; rows of a regression pass as they are.
+    """Return the rows with labels encoded as 0.0, 1.0, …; or the labels that are no class.
 
-    Parameters
-    ----------
-    rows : Rows
-        A block's rows, `y` still labels.
-    classes : ndarray of shape (C,) or None
-        The labels of the whole data, sorted; None for a regression.
-
-    Returns
-    -------
-    Rows or Findings
-        The same rows with `y` in {0.0, …, C − 1.0}, or the labels that are no class.
+    `classes` are the sorted labels of the full data; None for a regression, whose rows are unchanged.
     """
     if classes is None:
         return rows
@@ -129,19 +119,7 @@ def encode(rows: Rows, classes: np.ndarray | None) -> Rows | Findings:
 def hold(rows: Rows, model: Model) -> Rows:
     """Return the rows with the columns of fixed coefficients moved into the offset.
 
-    Where there is no offset the columns stay: they may be free for some linear predictors.
-
-    Parameters
-    ----------
-    rows : Rows
-        A block's rows.
-    model : Model
-        The model.
-
-    Returns
-    -------
-    Rows
-        Rows of the columns that are estimated.
+    Without an offset the columns stay, since their coefficients may be free for some linear predictors.
     """
     if not model.fixed or not model.likelihood.takes_offset:
         return rows
@@ -160,7 +138,7 @@ def hold(rows: Rows, model: Model) -> Rows:
 
 
 def _tied(rows: Rows, model: Model, x: np.ndarray | SplitMatrix, names: list[str]) -> np.ndarray:
-    """Return the columns that are estimated, with those of the coefficients that depend on them added."""
+    """Return the estimated columns, with the columns of coefficients that depend on theirs added."""
     x = x.toarray() if isinstance(x, SplitMatrix) else x.astype(np.float64)
     for name, others in model.ties:
         column: Any = 1.0

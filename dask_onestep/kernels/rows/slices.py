@@ -1,9 +1,8 @@
-"""The rows of a block as a design matrix, a slice at a time.
+"""The rows of a block as a design matrix, in slices.
 
-Rows are taken in slices that stay in cache; what is made of a slice's covariates is written into
-reused buffers, so no temporary has the size of the block, and float32 and integer blocks are summed in
-float64.  Columns whose zeros are not stored stay so, in longer slices,
-unless they prove too dense for that to pay, or the model's basis mixes them.
+Slices fit into the cache, and results for a slice's covariates are written into reused buffers, so that no temporary
+array has the size of the block, and float32 and integer blocks are summed in float64. Sparse columns stay sparse, in
+longer slices, unless they are too dense for that to pay, or the model's basis combines them.
 """
 
 from __future__ import annotations
@@ -21,28 +20,15 @@ from dask_onestep.kernels.model import Model
 
 __all__ = ["dense_slices", "slices"]
 
-# Of d columns a slice has at least d rows, or so many: with fewer, adding the product X'X would cost more than
-# making it.
+# A slice has at least d rows (d columns), or this many: with fewer, adding the product X'X would cost more than
+# computing it.
 _ENOUGH_ROWS = 1024
 # A slice's Gram matrix has d² elements to fill and to add, whatever its rows.
 _SPLIT_ROWS = (2**14, 2**18)
 
 
 def slices(rows: Rows, model: Model) -> Iterator[Slice]:
-    """Yield a block in slices.
-
-    Parameters
-    ----------
-    rows : Rows
-        A block.
-    model : Model
-        The model, for the constant and the basis.
-
-    Yields
-    ------
-    Slice
-        The next rows; what a dense one holds is overwritten by the next.
-    """
+    """Yield a block in slices; each overwrites the buffers of the previous dense one."""
     if model.basis is None and isinstance(rows.x, SplitMatrix) and rows.x.stored.pays(_kinds()[1].max_density):
         yield from _split_slices(rows, rows.x, model)
     else:
@@ -50,19 +36,9 @@ def slices(rows: Rows, model: Model) -> Iterator[Slice]:
 
 
 def dense_slices(rows: Rows, model: Model) -> Iterator[DenseSlice]:
-    """Yield a block in cache-sized slices, for kernels that need the rows themselves.
+    """Yield a block in dense, cache-sized slices, for kernels that need the rows themselves.
 
-    Parameters
-    ----------
-    rows : Rows
-        A block.
-    model : Model
-        The model, for the constant and the basis.
-
-    Yields
-    ------
-    DenseSlice
-        The next rows, as they lie in the block or in buffers that the next slice reuses.
+    The rows are views of the block, or buffers that the next slice reuses.
     """
     constant, p = model.has_constant, rows.x.shape[1]
     d = p + int(constant)
@@ -76,7 +52,7 @@ def dense_slices(rows: Rows, model: Model) -> Iterator[DenseSlice]:
 
 
 def _dense_covariates(rows: Rows, length: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield covariates in float64: a block's own rows if they are, else in a buffer that the next slice reuses."""
+    """Yield covariates in float64: views of the block if possible, otherwise a buffer that the next slice reuses."""
     buffer = np.empty((length, rows.x.shape[1]))
     for at in _spans(len(rows), length):
         part, here = rows.x[at], buffer[: at.stop - at.start]
@@ -91,7 +67,7 @@ def _dense_covariates(rows: Rows, length: int) -> Iterator[tuple[slice, np.ndarr
 
 @cache
 def _kinds() -> tuple[type[DenseSlice], type[SplitSlice]]:
-    """Return the slices, compiled where the extra ``accelerate`` is installed, else those of NumPy and SciPy."""
+    """Return the classes of slices: compiled if the extra ``accelerate`` is installed, otherwise NumPy and SciPy."""
     if not accelerated():
         return DenseSlice, SplitSlice
     from dask_onestep.kernels.compiled import slices as compiled

@@ -1,1 +1,1 @@
-"""Ascents, solving with an information matrix, and BLAS held at one thread."""
+"""Line searches, solving with an information matrix, and single-threaded BLAS."""

@@ -1,7 +1,7 @@
-"""The one rule by which a step is accepted, shortened or the last, in memory and pass by pass alike.
+"""The rule that accepts, shortens or ends a step, for fits in memory and for fits with one pass per step.
 
-An `Ascent` proposes coefficients; whoever holds the rows evaluates the objective there, in memory or by a pass over the
-data, and shows the ascent the sums; the answer is the next state.
+An `Ascent` proposes coefficients. The caller evaluates the objective there, in memory or by a pass over the data, and
+passes the sums to the ascent, which returns the next state.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
 
 __all__ = ["ROUNDING", "Ascent", "Move", "Newton", "climb", "ran_away", "rose", "shortening"]
 
-# The fraction of a log-likelihood of many rows that its last digits may be wrong by.
+# Relative rounding error of a log-likelihood of many rows.
 ROUNDING = 1e-11
 # The same where rows' log-likelihoods cancel, as those of counts of 1e13 do.
 _CANCELLED = 1e-5
 _MAX_SHORTENINGS = 30
-# A step is cut to no less than this fraction at a time, so that one poor interpolation does not end the ascent.
+# A step is shortened to no less than this fraction at a time, so that one poor interpolation does not end the ascent.
 _SHORTEST = 1e-3
-# The fraction of a combination's information below which it cannot be told from an alias, with room for near ones.
+# Fraction of a combination's information below which it is indistinguishable from an alias, with a margin.
 _TOLD_APART = 1e-8
-# What is left of that fraction once the rows that held it have lost their weight.
+# What remains of that fraction once the rows that provided it have lost their weight.
 _LEFT = 1e-2
 
 
@@ -39,23 +39,24 @@ def rose(new: float, old: float) -> bool:
 def shortening(step: np.ndarray, before: Any, after: Any) -> float | None:
     """Return None if a step is accepted, otherwise the fraction of it to try next.
 
-    A step is accepted if the log-likelihood did not fall and is not steeper at the end, downward, than it was at the
-    start, upward.  Where counts are huge their log-likelihood is a small difference of large numbers, with fewer digits
-    than a last step gains; the score has them all, and a slope within half of the first one shows a rise too.
+    A step is accepted if the log-likelihood did not fall and its slope at the end, downward, is not steeper than at the
+    start, upward. The log-likelihood of huge counts is a small difference of large numbers, with fewer digits than the
+    gain of the last step. The score keeps its digits, so a final slope within half of the first one is also evidence of
+    an increase.
 
     Parameters
     ----------
     step : ndarray of shape (d,)
         δ.
     before : Moments or None
-        The sums at β; None if they are not known, and any point with finite sums is better.
+        The sums at β; None if they are unknown and any point with finite sums is better.
     after : Moments
         The sums at β + δ.
 
     Returns
     -------
     float or None
-        Where the cubic through both log-likelihoods and slopes has its maximum; ½ where it has none.
+        The maximizer of the cubic through both log-likelihoods and slopes; ½ if it has none.
 
     Examples
     --------
@@ -85,7 +86,7 @@ def shortening(step: np.ndarray, before: Any, after: Any) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Move(Record):
-    """What a rule proposes from a point.
+    """The step that a rule proposes from a point.
 
     Attributes
     ----------
@@ -94,11 +95,11 @@ class Move(Record):
     decrement : float
         λ², about twice the log-likelihood that δ gains.
     arrived : bool
-        Whether no step is needed any more.
+        Whether no further step is needed.
     factor : Factor or None
-        The factored information, of rules that have one.
+        The factored information, if the rule has one.
     target : ndarray of shape (d,) or None
-        β + δ, where the rule knows it to the last bit.
+        β + δ, if the rule knows it without rounding.
     """
 
     step: np.ndarray
@@ -110,21 +111,21 @@ class Move(Record):
 
 @dataclass(frozen=True, slots=True)
 class Newton:
-    """The scoring step I⁻¹s, until λ² ≤ `tol`·d·φ̂, or until nothing but rounding is left of it.
+    """The scoring step I⁻¹s, until λ² ≤ `tol`·d·φ̂ or only rounding is left.
 
     Attributes
     ----------
     intercept : bool
         Whether the first coefficient is the intercept.
     tol : float
-        On λ²/(d·φ̂).
+        Tolerance on λ²/(d·φ̂).
     """
 
     intercept: bool = True
     tol: float = 1e-16
 
     def __call__(self, coef: np.ndarray, sums: Moments, last: float) -> Move:
-        """Return the step from β; `last` is λ² before the step that led there."""
+        """Return the step from β; `last` is λ² before the previous step."""
         factor = factorize(sums.information, intercept=self.intercept)
         decrement = factor.decrement(sums.score)
         # Where y is large compared with its spread, rounding keeps λ² above any tolerance; then it no longer falls.
@@ -140,12 +141,12 @@ def _arrived(coef: np.ndarray, sums: Any, last: float) -> Move:
 
 @dataclass(frozen=True, slots=True)
 class Ascent(Record):
-    """The state of an ascent: where it stands, and which coefficients it proposes to evaluate next.
+    """The state of an ascent: the current coefficients, and those to evaluate next.
 
     Attributes
     ----------
     coef : ndarray of shape (d,)
-        β, where it stands, with 0 for aliased columns.
+        The current β, with 0 for aliased columns.
     sums : Moments or None
         The objective there; None before the first evaluation.
     move : Move
@@ -157,13 +158,13 @@ class Ascent(Record):
     max_iter : int
         Maximum number of steps.
     n_iter, n_shortened : int
-        Steps accepted, and rejections of the present one.
+        Steps accepted, and rejections of the current one.
     stopped : bool
-        Whether it ended short of a maximum: too many steps or rejections, or it ran away to infinity.
+        Whether it ended before a maximum: too many steps or rejections, or divergence.
     cut : bool
         Whether the step that led to `coef` was shortened.
     first : ndarray of shape (d, d) or None
-        The information where it began.
+        The information at the start.
     """
 
     coef: np.ndarray
@@ -180,29 +181,29 @@ class Ascent(Record):
 
     @classmethod
     def begin(cls, coef: np.ndarray, sums: Any, rule: Callable[..., Move], max_iter: int = 30) -> Ascent:
-        """Return an ascent that stands at β, where the sums are known."""
+        """Return an ascent that starts at β, where the sums are known."""
         move = rule(coef, sums, np.inf)
         return cls(coef, sums, move, move.step, rule, max_iter, first=getattr(sums, "information", None))._checked()
 
     @classmethod
     def enter(cls, inside: np.ndarray, coef: np.ndarray, rule: Callable[..., Move], max_iter: int = 30) -> Ascent:
-        """Return an ascent that proposes β and, as long as the sums are not finite, points nearer to `inside`."""
+        """Return an ascent that proposes β and, as long as the sums are not finite, points closer to `inside`."""
         move = Move(coef - inside, np.inf, False, target=coef)
         return cls(inside, None, move, move.step, rule, max_iter, n_iter=-1)
 
     @classmethod
     def once(cls, coef: np.ndarray, sums: Any, step: np.ndarray) -> Ascent:
-        """Return an ascent of one step, which is given."""
+        """Return an ascent of one given step."""
         return cls(coef, sums, Move(step, np.inf, False), step, _arrived, 1)
 
     @property
     def climbing(self) -> bool:
-        """Whether an evaluation at `proposal` is wanted."""
+        """Whether `proposal` is to be evaluated."""
         return not (self.stopped or self.move.arrived)
 
     @property
     def converged(self) -> bool:
-        """Whether it stands at a maximum."""
+        """Whether the current point is a maximum."""
         return self.move.arrived and not self.stopped
 
     @property
@@ -214,12 +215,12 @@ class Ascent(Record):
 
     @property
     def factor(self) -> Factor:
-        """The factored information where it stands."""
+        """The factored information at the current point."""
         assert self.move.factor is not None
         return self.move.factor
 
     def observe(self, sums: Any) -> Ascent:
-        """Return the next state, the objective at `proposal` being known."""
+        """Return the next state, given the objective at `proposal`."""
         fraction = shortening(self.step, self.sums, sums)
         if fraction is not None:
             return self.shorten(fraction)
@@ -232,12 +233,12 @@ class Ascent(Record):
         return Ascent(coef, sums, move, move.step, self.rule, self.max_iter, n_iter, cut=cut, first=first)._checked()
 
     def shorten(self, fraction: float = 0.5) -> Ascent:
-        """Return the same with a shorter step; stopped, if it was shortened too often."""
+        """Return the state with a shorter step; stopped if the step was shortened too often."""
         count = self.n_shortened + 1
         return replace(self, step=self.step * fraction, n_shortened=count, stopped=count >= _MAX_SHORTENINGS)
 
     def along(self, step: np.ndarray) -> Ascent:
-        """Return the same with another step in the place of the rule's."""
+        """Return the state with another step in place of the rule's."""
         return replace(self, step=step, move=replace(self.move, target=None))
 
     def _checked(self) -> Ascent:
@@ -249,16 +250,16 @@ class Ascent(Record):
 def climb(
     ascent: Ascent, objective: Callable[[np.ndarray], Any], inside: Callable[[np.ndarray], bool] | None = None
 ) -> Ascent:
-    """Return where an ascent ends on an objective that is evaluated in memory.
+    """Return the final state of an ascent whose objective is evaluated in memory.
 
     Parameters
     ----------
     ascent : Ascent
-        Where it begins.
+        The initial state.
     objective : callable
         β to `Moments`; its information must be positive semidefinite near the maximum.
     inside : callable or None
-        A region that steps must not leave: β to bool.  A step that would is halved.
+        A region, β to bool, that steps must not leave; a step that would is halved.
 
     Returns
     -------
@@ -282,24 +283,24 @@ def climb(
 
 
 def ran_away(before: np.ndarray, now: np.ndarray, factor: Factor) -> bool:
-    """Return whether a column is set aside only because the rows that tell it apart have lost their weight.
+    """Return whether a column is aliased only because the rows that distinguish it have lost their weight.
 
-    Separated rows do, as coefficients grow without bound; what is set aside then is no alias, and where the ascent
-    stands is no maximum.
+    This happens under separation, as coefficients grow without bound: the column is not truly aliased, and the current
+    point is not a maximum.
 
     Parameters
     ----------
     before : ndarray of shape (d, d)
-        The information where the ascent began.
+        The information at the start.
     now : ndarray of shape (d, d)
-        The information where it stands.
+        The information at the current point.
     factor : Factor
-        Of `now`.
+        The factored `now`.
 
     Returns
     -------
     bool
-        Whether what kept columns leave of one set aside had its fraction of information at the start.
+        Whether an aliased column had information given the kept ones at the start.
 
     Examples
     --------

@@ -1,9 +1,9 @@
-"""Columns that are orthogonal to those before them, in which normal equations lose no digits.
+"""Orthogonalized design columns, with which normal equations lose no digits.
 
-With X = QDR, D the lengths and R unit upper triangular, column j of X R⁻¹ is what the columns before j
-leave of column j: successive orthogonalisation (Golub and Van Loan, "Matrix Computations", section 5.2.8;
-Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", algorithm 3.1).  A generalized
-linear model in these columns has coefficients γ = Rβ and the same maximum.
+With X = QDR, D the lengths and R unit upper triangular, column j of X R⁻¹ is the residual of column j after regression
+on the columns before it: successive orthogonalization (Golub and Van Loan, "Matrix Computations", section 5.2.8;
+Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", algorithm 3.1). A generalized linear model in
+these columns has coefficients γ = Rβ and the same maximum.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ __all__ = ["Basis"]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Basis:
-    """The columns of a design, each less its regression on those before it.
+    """The columns of a design, each as the residual of its regression on those before it.
 
     Attributes
     ----------
     kept : ndarray of shape (d,) of bool
-        The columns that are not combinations of earlier ones; r of them.
+        The columns that are not aliased with earlier ones; r of them.
     scale : ndarray of shape (r,)
-        Powers of two by which the kept columns are divided first, exactly; 1 for the intercept.
+        Powers of two by which the kept columns are first divided, exactly; 1 for the intercept.
     upper : ndarray of shape (r, r)
         R, unit upper triangular, in Fortran order.
     condition : float
-        Condition number of X'X, its columns scaled to one length.
+        Condition number of X'X with columns scaled to equal length.
     intercept : bool
         Whether the first column is the intercept.
     """
@@ -43,10 +43,10 @@ class Basis:
     intercept: bool
 
     def columns(self, design: np.ndarray) -> np.ndarray:
-        """Return the orthogonalised columns of some rows.
+        """Return the orthogonalized columns of some rows, X R⁻¹, of shape (m, r).
 
-        A triangular system is solved for each row, which is backward stable; a product with R⁻¹ is not.  Means
-        are taken off first, so that they do not hide what follows in their rounding.
+        A triangular system is solved for each row, which is backward stable; a product with R⁻¹ is not. Means are
+        subtracted first, so that their rounding does not affect the later columns.
 
         Parameters
         ----------
@@ -74,13 +74,13 @@ class Basis:
         Parameters
         ----------
         gamma : ndarray of shape (..., r) or (..., C·r)
-            Coefficients of the orthogonalised columns, class by class; NaN for those not estimated, whose β is 0
-            in the equations of the others.
+            Coefficients of the orthogonalized columns, class by class; NaN for those not estimated, whose β is 0 in the
+            equations of the others.
 
         Returns
         -------
         ndarray of shape (..., d) or (..., C·d)
-            Coefficients of the design's own columns.
+            Coefficients of the original columns.
         """
         rows = gamma.reshape(-1, len(self.scale))
         known = np.isfinite(rows)
@@ -94,34 +94,12 @@ class Basis:
         return beta.reshape(*gamma.shape[:-1], -1)
 
     def covariance(self, gamma: np.ndarray) -> np.ndarray:
-        """Return the covariance of β from that of γ.
-
-        Parameters
-        ----------
-        gamma : ndarray of shape (..., C·r, C·r)
-            Covariances of γ.
-
-        Returns
-        -------
-        ndarray of shape (..., C·d, C·d)
-            R⁻¹ Cov(γ) R⁻ᵀ, NaN for the columns that were not kept.
-        """
+        """Return the covariance R⁻¹ Cov(γ) R⁻ᵀ of β, of shape (..., C·d, C·d); NaN for columns that were not kept."""
         half = self.coefficients(gamma)
         return self.coefficients(half.swapaxes(-1, -2))
 
     def moments(self, gamma: Moments) -> Moments:
-        """Return the moments in β from those in γ; NaN for the columns that were not kept.
-
-        Parameters
-        ----------
-        gamma : Moments
-            Score, information and Pearson's gradient in γ.
-
-        Returns
-        -------
-        Moments
-            R's, R'IR and R'∂χ²/∂γ.
-        """
+        """Return the moments in β from those in γ (R's, R'IR and R'∂χ²/∂γ); NaN for the columns that were not kept."""
         count = len(gamma.score) // len(self.scale)
         at = np.flatnonzero(np.tile(self.kept, count))
         jacobian = np.kron(np.eye(count), self.directions)
@@ -144,32 +122,21 @@ class Basis:
 
     @property
     def directions(self) -> np.ndarray:
-        """R of the kept columns as they are: γ as a linear function of β, of shape (r, r)."""
+        """R for the unscaled kept columns: γ as a linear function of β, of shape (r, r)."""
         return self.upper * self.scale
 
     def along(self, directions: np.ndarray) -> np.ndarray:
-        """Return how γ moves where β moves along the columns of `directions`, of shape (C·d, k)."""
+        """Return the change of γ when β changes along the columns of `directions`, of shape (C·d, k)."""
         classes = directions.shape[0] // len(self.kept)
         jacobian = np.kron(np.eye(classes), self.directions)
         return np.asarray(jacobian @ directions[np.tile(self.kept, classes)])
 
     def orthogonal(self, beta: np.ndarray) -> np.ndarray:
-        """Return γ = Rβ.
-
-        Parameters
-        ----------
-        beta : ndarray of shape (d,) or (C·d,)
-            Coefficients of the design's own columns, class by class; those of columns that were not kept are not read.
-
-        Returns
-        -------
-        ndarray of shape (r,) or (C·r,)
-            Coefficients of the orthogonalised columns.
-        """
+        """Return γ = Rβ for β of shape (d,) or (C·d,), class by class; columns that were not kept are ignored."""
         return np.ravel(beta.reshape(-1, len(self.kept))[:, self.kept] @ self.directions.T)
 
 
 def _solved_rows(upper: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return the rows times the inverse of a unit upper triangular matrix."""
-    # Rows that follow each other in memory are the columns that BLAS works on, in place.
+    # Rows contiguous in memory are the columns that BLAS works on, in place.
     return linalg.blas.dtrsm(1.0, upper, rows.T, lower=0, trans_a=1, diag=1, overwrite_b=1).T

@@ -1,4 +1,4 @@
-"""Solving with an information matrix: scaled, rank-revealing, and it says which columns are aliased."""
+"""Scaled, rank-revealing solution of equations with an information matrix, which finds aliased columns."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dask_onestep.kernels.records import Record
 
 __all__ = ["Factor", "factorize"]
 
-# A column is aliased when the columns before it leave less than this share of its variance.  An
-# exact copy leaves about d·1e-16; a correlation of 0.999999 leaves 2e-6.
+# A column is aliased when the columns before it leave less than this fraction of its variance. An exact copy leaves
+# about d·1e-16; a correlation of 0.999999 leaves 2e-6.
 ALIAS_TOLERANCE = 1e-11
-# What sums over many rows may leave of an exact copy, in epsilons: 200 of a constant over a million rows.
+# What sums over many rows may leave of an exact copy, in epsilons: 200 for a constant over a million rows.
 _ROUNDING = 512
 _BLOCK = 64
 
@@ -47,7 +47,7 @@ class Factor(Record):
 
     @property
     def condition(self) -> float:
-        """Condition number, in the 1-norm and as LAPACK estimates it, of the scaled information."""
+        """Condition number of the scaled information in the 1-norm, as estimated by LAPACK."""
         if not self.rank:
             return 1.0
         reciprocal, _ = linalg.lapack.dpocon(self.lower, self.norm, uplo="L")
@@ -75,7 +75,7 @@ class Factor(Record):
     def decrement(self, score: np.ndarray) -> float:
         """Return λ² = s'I⁻¹s."""
         half = self.whiten(score)
-        with np.errstate(over="ignore"):  # infinitely far is far
+        with np.errstate(over="ignore"):  # overflow to infinity is meant
             return float(half @ half)
 
     def expected_decrement(self, variance: np.ndarray) -> float:
@@ -94,17 +94,17 @@ class Factor(Record):
 
 
 def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor:
-    """Factor an information matrix, column by column, setting aliased columns aside.
+    """Factor an information matrix, column by column, omitting aliased columns.
 
-    The matrix is scaled to a unit diagonal, so that raw dollars and fractions mix; a column's pivot
-    is the share of it that the columns before it do not explain.  Where the first column is the
-    intercept, a column's variance about its mean is the yardstick, so that a year such as 2013 is
-    not taken for a constant.  The later of two aliased columns is set aside, as in R.
+    The matrix is scaled to a unit diagonal, so that columns may have different units. A column's pivot is the fraction
+    of it that the columns before it do not explain. If the first column is the intercept, the pivot is compared with
+    the column's variance about its mean, so that a year such as 2013 is not treated as a constant. The later of two
+    aliased columns is omitted, as in R.
 
     Parameters
     ----------
     information : ndarray of shape (d, d)
-        Symmetric, positive semi-definite.
+        Symmetric, positive semidefinite.
     intercept : bool
         Whether the first column is the intercept.
 
@@ -116,7 +116,7 @@ def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor:
     Raises
     ------
     ValueError
-        If the matrix holds NaN or infinity.
+        If the matrix contains NaN or infinity.
 
     Examples
     --------
@@ -147,12 +147,12 @@ def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor:
             norm = float(np.abs(scaled[np.ix_(columns, columns)]).sum(axis=0).max(initial=0.0))
             return Factor(scale, kept, lower, norm)
         strong = _strong(scaled[np.ix_(columns, columns)], floor[columns])
-        strong[weak] &= not strong.all()  # where rounding alone differs
+        strong[weak] &= not strong.all()  # if all are strong, both differ only by rounding
         kept[columns] = strong
 
 
 def _pivoted(matrix: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, int | None]:
-    """Return the Cholesky factor, and the first column whose pivot is below its floor, if there is one."""
+    """Return the Cholesky factor, and the first column whose pivot is below its floor, or None."""
     lower, failed = linalg.lapack.dpotrf(matrix, lower=1, clean=1)
     good = len(matrix) if failed == 0 else failed - 1
     weak = np.flatnonzero(np.diag(lower)[:good] ** 2 < floor[:good])
@@ -164,8 +164,8 @@ def _pivoted(matrix: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, int | N
 def _strong(matrix: np.ndarray, floor: np.ndarray) -> np.ndarray:
     """Return which columns those before them do not explain.
 
-    Categories times categories alias hundreds of columns, as many as have no rows of their own: a block of columns is
-    factored anew for each that is set aside, not the whole matrix.
+    Interactions of factors can alias hundreds of columns, one for each empty cell: for each of these only a block of
+    columns is factored again, not the whole matrix.
     """
     strong = np.ones(len(matrix), dtype=bool)
     lower, done = np.zeros_like(matrix), 0

@@ -1,7 +1,7 @@
-"""One BLAS thread inside the kernels.
+"""Single-threaded BLAS inside the kernels.
 
-Dask's threads already fill the cores, and a product split over BLAS threads sums in another
-order, hence to other bits.
+Dask's threads already use all cores, and a product that is split over BLAS threads is summed in another order, which
+changes its bits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import scipy.linalg  # noqa: F401  loads scipy's BLAS, so that the controller knows it
+import scipy.linalg  # noqa: F401  loads scipy's BLAS, so that the controller finds it
 from threadpoolctl import ThreadpoolController
 
 __all__ = ["aligned", "one_blas_thread"]
@@ -25,10 +25,10 @@ _limiter: Any = None
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS at one thread while any kernel of this process runs.
+    """Limit BLAS to one thread while any kernel of this process runs.
 
-    The limit is the process's, not the thread's: the first kernel to enter sets it and the last to
-    leave lifts it, so that one which ends early does not free the others' BLAS.
+    The limit belongs to the process, not to a thread: the first kernel to enter sets it and the last one to leave
+    removes it.
     """
     global _controller, _inside, _limiter
     with _lock:
@@ -48,16 +48,5 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def aligned(array: np.ndarray) -> np.ndarray:
-    """Return the array on an aligned address: blocks from the wire can lie off it, and BLAS then gives other bits.
-
-    Parameters
-    ----------
-    array : ndarray
-        Any array.
-
-    Returns
-    -------
-    ndarray
-        The same array, or an aligned copy.
-    """
+    """Return the array, copied if unaligned (as data received by a worker may be), which would change BLAS results."""
     return np.require(array, requirements="A")
