@@ -1,9 +1,9 @@
-"""NumPy in, small frozen records out: nothing in this folder sees Dask.
+"""Computations on a block: NumPy in, small frozen records out. Nothing in this folder depends on Dask.
 
-Conventions, fixed here for everything above:
+Conventions, also for all code that uses the kernels:
 
-- coefficients hold the intercept first, if there is one; x_i starts with 1 then;
-- sums, not means: loglik ℓ(β) = Σ wᵢ log p(yᵢ; μᵢ) at φ = 1, score s(β) = +∂ℓ/∂β, expected
-  information I(β) = Σ wᵢ μ'ᵢ²/V(μᵢ) xᵢxᵢ', positive semi-definite;
-- the dispersion φ enters in inference alone.
+- coefficients start with the intercept, if there is one; x_i then starts with 1;
+- sums, not means: loglik ℓ(β) = Σ wᵢ log p(yᵢ; μᵢ) at φ = 1, score s(β) = +∂ℓ/∂β, expected information
+  I(β) = Σ wᵢ μ'ᵢ²/V(μᵢ) xᵢxᵢ', positive semidefinite;
+- the dispersion φ enters only in inference.
 """

@@ -1,6 +1,6 @@
-"""What kernels do with some rows of a design: Xβ, X'v, X'WX and their kin.
+"""Linear algebra of some rows of a design: Xβ, X'v, X'WX and the like.
 
-A kernel never touches a design itself, so how the rows are stored is the slice's own affair.
+Kernels use a design only through these operations, so they do not depend on how rows are stored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dask_onestep.kernels.stored import StoredColumns
 
 __all__ = ["DenseSlice", "Slice", "SplitSlice"]
 
-# Rows times columns that a product with a full matrix may have at a time.
+# Maximum of rows times columns in a product with a full matrix.
 _PRODUCT = 2**20
 
 
@@ -48,7 +48,7 @@ class Slice(ABC):
         return eta
 
     def gram(self, weights: np.ndarray | None = None) -> np.ndarray:
-        """Return Σ wᵢxᵢxᵢ', or Σ Wᵢ ⊗ xᵢxᵢ' for a symmetric matrix of weights a row.
+        """Return Σ wᵢxᵢxᵢ', or Σ Wᵢ ⊗ xᵢxᵢ' for a symmetric matrix of weights per row.
 
         Parameters
         ----------
@@ -69,21 +69,9 @@ class Slice(ABC):
     def natural_sums(
         self, family: Family, coef: np.ndarray, *, informed: bool = True
     ) -> tuple[float, np.ndarray, np.ndarray] | None:
-        """Return log-likelihood, score and information, η being natural; None where there is no loop for them.
+        """Return log-likelihood, score and information for a natural parameter η; None where there is no loop for it.
 
-        Parameters
-        ----------
-        family : Family
-            The family.
-        coef : ndarray of shape (d,)
-            β.
-        informed : bool, default=True
-            Whether the information is wanted.
-
-        Returns
-        -------
-        tuple of (float, ndarray of shape (d,), ndarray of shape (d, d) or (0, 0)), or None
-            The log-likelihood without the family's ``log_base_measure``, the score and the information.
+        The log-likelihood omits the family's ``log_base_measure``. Without `informed` the information has shape (0, 0).
         """
         return None
 
@@ -122,19 +110,19 @@ class Slice(ABC):
 
 @dataclass(frozen=True, slots=True)
 class DenseSlice(Slice):
-    """A slice whose covariates are an array; the constant is not written out beside them.
+    """A slice whose covariates are an array; a constant is not stored.
 
     Attributes
     ----------
     covariates : ndarray of shape (m, p)
-        float64: the block's own rows, or a buffer that the next slice reuses.
+        float64: a view of the block, or a buffer that the next slice reuses.
     constant : bool
-        Whether a 1 goes before each row, so that d is p + 1.
+        Whether a 1 precedes each row, so that d is p + 1.
     scratch : ndarray of shape (≥ m·d,)
         A buffer for scaled rows.
     size : int
-        Bytes of a slice's rows: few enough for the cache that cores share, and enough that threads seldom wait for
-        the interpreter's lock, which each operation on a slice gives up and takes back.
+        Maximum bytes of a slice's rows: small enough for the cache that cores share, and large enough that threads
+        rarely wait for the interpreter's lock, which each operation on a slice releases and acquires.
     """
 
     size: ClassVar[int] = 3 * 2**20
@@ -162,14 +150,14 @@ class DenseSlice(Slice):
         gram = self._covariates_gram(weights)
         if not self.constant:
             return gram
-        # The constant's row is a border, so that the large product is of contiguous rows.
+        # The constant's row is a border, so that the large product uses contiguous rows.
         border = np.dot(self.covariates.T, weights)
         return np.block([[weights.sum(), border[None]], [border[:, None], gram]])
 
     def _covariates_gram(self, weights: np.ndarray) -> np.ndarray:
         scaled = self._buffer(self.covariates.shape[1])
         if (weights >= 0).all():
-            # A product of a matrix with itself, which BLAS does at half the cost.
+            # BLAS multiplies a matrix with its own transpose at half the cost.
             np.multiply(self.covariates, np.sqrt(weights)[:, None], out=scaled)
             return np.dot(scaled.T, scaled)
         np.multiply(self.covariates, weights[:, None], out=scaled)
@@ -196,7 +184,7 @@ class DenseSlice(Slice):
         weights : ndarray of shape (m,) or (m, c, c)
             Of any sign.
         codes : ndarray of shape (m,) of int
-            Which group each row is of.
+            Each row's group.
         count : int
             The number of groups.
 
@@ -243,7 +231,7 @@ class DenseSlice(Slice):
         return rows
 
     def _buffer(self, columns: int) -> np.ndarray:
-        """Return the scratch as rows without gaps, which BLAS and NumPy take in less time."""
+        """Return the scratch as contiguous rows, which are faster for BLAS and NumPy."""
         return self.scratch[: len(self.y) * columns].reshape(len(self.y), columns)
 
 
@@ -254,18 +242,18 @@ def _indicator(values: np.ndarray, codes: np.ndarray, count: int) -> sparse.csr_
 
 @dataclass(frozen=True, slots=True)
 class SplitSlice(Slice):
-    """A slice some columns of whose design are dense, and of the others no zeros are stored.
+    """A slice with dense columns, and other columns whose zeros are not stored.
 
     Attributes
     ----------
     beside : DenseSlice
-        The same rows of the constant, if there is one, and of the dense columns, a together.
+        The same rows of the constant, if there is one, and of the dense columns, a in total.
     stored : StoredColumns of shape (m, b)
         The other columns.
     dense_at, stored_at : ndarray of shape (a,) and (b,) of int
-        Which columns of the design these are.
+        Their positions in the design.
     max_density : float
-        The share of stored elements above which a dense Gram matrix is faster, whatever the number of columns:
+        The fraction of stored elements above which a dense Gram matrix is faster, whatever the number of columns:
         ``python -m benchmarks.categories --density``.
     """
 
@@ -324,7 +312,7 @@ class SplitSlice(Slice):
         return self._joined(self.beside.greatest(), self.stored.rows(seen).greatest())
 
     def _joined(self, dense: np.ndarray, stored: np.ndarray) -> np.ndarray:
-        """Return what belongs to the dense and to the other columns in the order of the design."""
+        """Return values of the dense and of the other columns in the order of the design."""
         out = np.empty((len(dense) + len(stored), *dense.shape[1:]))
         out[self.dense_at], out[self.stored_at] = dense, stored
         return out

@@ -1,4 +1,4 @@
-"""What is fitted: a likelihood, which says what is summed over rows, and a design, which makes rows of a table."""
+"""What is fitted: a likelihood, which defines the sums over rows, and a design, which makes rows of a table."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["Likelihood", "Model", "Prediction", "Stage"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is asked of a row.
+    """What to predict for each row.
 
     Attributes
     ----------
     coef : ndarray of shape (d,)
-        β̂; NaN counts as 0, so that aliased columns are ignored.
+        β̂; NaN is treated as 0, so that aliased columns are ignored.
     kind : {"linear", "mean", "label", "proba", "proba_std", "mean_std", "interval"}
         What to predict.
     classes : ndarray of shape (C,) or None
@@ -35,11 +35,11 @@ class Prediction:
     covariance : ndarray of shape (d, d) or None
         Covariance of β̂, for "mean_std", "proba_std" and "interval".
     quantile : float
-        Of the normal distribution or Student's t, for "interval".
+        Quantile of the normal distribution or Student's t, for "interval".
     label : int
-        Code of the class whose probability "interval" is of.
+        Code of the class whose probability "interval" is for.
     unseen : {"raise", "nan", "reference"}
-        What becomes of rows with a level, or a combination of levels, that fit had no rows of.
+        How rows are treated whose level, or combination of levels, did not occur in the fit.
     """
 
     coef: np.ndarray
@@ -53,17 +53,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Stage:
-    """A pass that a likelihood needs before that of its moments, where these are no plain sum over rows.
+    """A pass that a likelihood needs before that of its moments, if these are not plain sums over rows.
 
     Attributes
     ----------
     name : str
-        What the dashboard calls it.
+        Its name on the dashboard.
     kernel : callable
-        It takes rows, model, coef and what the stages before have finished, and returns a record with ``+``.
+        Called with rows, model, coef and the results of earlier stages; returns a record with ``+``.
     finish : callable
-        It takes the kernel's total, the model and what the stages before have finished, and returns what later kernels
-        are given, such as cumulated sums.
+        Called with the kernel's total, the model and the results of earlier stages; returns what later kernels receive,
+        such as cumulative sums.
     """
 
     name: str
@@ -72,32 +72,32 @@ class Stage:
 
 
 class Likelihood(Protocol):
-    """What is summed over rows, for one linear predictor per row or several.
+    """What is summed over rows, for one or several linear predictors per row.
 
-    Scores are +∂ℓ/∂β, informations are positive semidefinite, both are sums and not means, at φ = 1.  Residuals are
+    Scores are +∂ℓ/∂β and informations are positive semidefinite; both are sums, not means, at φ = 1. Residuals are
     derivatives of a row's log-likelihood in its linear predictors, of shape (m,), or (m, c) for c predictors; the score
     of a row is its residuals ⊗ x.
     """
 
     @property
     def family(self) -> Family:
-        """What inference asks: name, dispersion, variance, range of y."""
+        """What inference needs: name, dispersion, variance, range of y."""
 
     @property
     def link(self) -> LinkLike:
-        """From the mean to the linear predictor."""
+        """The link function, from the mean to the linear predictor."""
 
     @property
     def n_predictors(self) -> int:
-        """Linear predictors per row."""
+        """Number of linear predictors per row."""
 
     @property
     def takes_offset(self) -> bool:
-        """Whether rows may have an offset, which fixed coefficients are moved into."""
+        """Whether rows may have an offset, into which fixed coefficients are moved."""
 
     @property
     def natural(self) -> bool:
-        """Whether the observed information is the expected one, so that y cancels from it."""
+        """Whether the observed information equals the expected one, so that it does not depend on y."""
 
     @property
     def quadratic(self) -> bool:
@@ -105,15 +105,15 @@ class Likelihood(Protocol):
 
     @property
     def separable(self) -> bool:
-        """Whether rows may have no finite maximum."""
+        """Whether the maximum may be at infinity."""
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Passes before that of the moments, which is given what they finish; none where moments are plain sums."""
+        """Passes before that of the moments, which receives their results; none if moments are plain sums."""
 
     @property
     def residual_kinds(self) -> tuple[str, ...]:
-        """The kinds of residuals that there are."""
+        """The available kinds of residuals."""
 
     def coefficient_names(self, regressors: tuple[str, ...]) -> tuple[str, ...]:
         """Return the names of the coefficients from those of the design's columns."""
@@ -127,23 +127,23 @@ class Likelihood(Protocol):
     def row_curvatures(self, part: Slice, model: Model, coef: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the residuals of each row, and the expected and observed information in its linear predictors.
 
-        The latter two are of shape (m,), or (m, c, c); leverages and jackknifed covariances alone need them.
+        The latter two, of shape (m,) or (m, c, c), are needed only for leverages and jackknifed covariances.
         """
 
     def row_remainders(self, part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """Return rᵢ(β + δ) − rᵢ(β) + wᵢx'δ, what of each row's residuals is not linear in δ."""
+        """Return rᵢ(β + δ) − rᵢ(β) + wᵢx'δ, the part of each row's residuals that is nonlinear in δ."""
 
     def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return how far rows move, and how far the wrong way, where their predictors move by `moves`, (m, c)."""
+        """Return how far rows move, and how far in the wrong direction, if their predictors move by `moves`, (m, c)."""
 
     def view(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Rows:
-        """Return rows whose residuals ⊗ x are their scores, given what the stages have finished."""
+        """Return rows whose residuals ⊗ x are their scores, given the results of the stages."""
 
     def moments(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
-        """Return log-likelihood, score and expected information at β, given what the stages have finished."""
+        """Return log-likelihood, score and expected information at β, given the results of the stages."""
 
     def initial_moments(self, rows: Rows, model: Model) -> Moments:
-        """Return sums whose scoring step from 0 is the start of a fit."""
+        """Return sums whose scoring step from 0 gives the starting values of a fit."""
 
     def log_likelihoods(self, rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoods:
         """Return log-likelihoods and deviances at several β, one per row of `coefs`."""
@@ -151,23 +151,23 @@ class Likelihood(Protocol):
     def fit_sums(
         self, rows: Rows, model: Model, coef: np.ndarray, dispersion: float, null_intercept: float | None
     ) -> Sums:
-        """Return the sums behind statistics of fit, as `FitSums` of the package's likelihoods has them."""
+        """Return the sums for goodness-of-fit statistics, `FitSums` for the package's likelihoods."""
 
     def prediction_width(self, kind: str) -> int:
-        """Return the values per row of a kind of prediction, 0 for one without an axis of its own."""
+        """Return the number of columns of a kind of prediction, 0 if it has one value per row."""
 
     def predict(self, rows: Rows, model: Model, asked: Prediction) -> np.ndarray:
         """Return predictions of rows."""
 
     def responses(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the mean responses of rows and their derivatives in the linear predictors.
+        """Return the mean responses of rows and their derivatives in the linear predictors, for effects.
 
-        `eta` has shape (m, c); the responses, one mean or the probability of every class, (m, r); the derivatives
-        (m, r, c).  Effects need them; fits do not.
+        `eta` has shape (m, c); the responses, one mean or the probability of every class, (m, r); the derivatives (m,
+        r, c).
         """
 
     def residual_width(self, kind: str) -> int:
-        """Return the values per row of a kind of residual, 0 for one without an axis of its own."""
+        """Return the number of columns of a kind of residual, 0 if it has one value per row."""
 
     def residuals(self, rows: Rows, model: Model, coef: np.ndarray, kind: str) -> np.ndarray:
         """Return residuals of rows, for weight 1."""
@@ -179,12 +179,12 @@ class Likelihood(Protocol):
         """Return coefficients of a model without covariates, or 0."""
 
     def with_prior(self, rows: Rows, model: Model, leverage: np.ndarray) -> Rows:
-        """Return rows with a weak prior, of `leverage` observations at each row."""
+        """Return rows with a weak prior, equivalent to `leverage` observations at each row."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """What is fitted: everything about a model but its data and its coefficients.
+    """What is fitted: everything about a model except its data and its coefficients.
 
     Attributes
     ----------
@@ -195,20 +195,20 @@ class Model:
     fit_intercept : bool
         Whether x_i starts with a constant.
     classify : bool
-        Whether y holds labels, to be encoded by the classes of the whole.
+        Whether y holds labels, to be encoded by the classes of the full data.
     missing : {"raise", "drop"}
-        What is done with rows that hold NaN or infinity.
+        How rows with NaN or infinity are treated.
     weight_type : {"variance", "frequency"}
-        Whether a weight counts as precision or as repeated rows.
+        Whether weights are precisions or numbers of repetitions.
     fixed : tuple of (str, float)
-        Coefficients held at a value, as a null hypothesis holds them; they are not estimated.
+        Coefficients fixed at a value, for instance by a null hypothesis; they are not estimated.
     ties : tuple of (str, tuple of (str, float))
-        Of these, those that depend on others besides, with the factors; none of the others is the intercept.
+        Those of them that also depend linearly on other coefficients (never the intercept), with the factors.
     design : Design or None
-        How a frame's block becomes a matrix of `columns`; None if it is one as it comes.
+        Converts a table's block to a matrix of `columns`; None if blocks are matrices.
     basis : Basis or None
-        What the kernels take in place of the design's own columns, those held at a value left out; None for
-        these columns themselves.
+        Replaces the design's own columns (without those of fixed coefficients) in the kernels; None for these columns
+        themselves.
     """
 
     likelihood: Likelihood
@@ -234,7 +234,7 @@ class Model:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the coefficients that are estimated, in order."""
+        """Names of the estimated coefficients, in order."""
         held = dict(self.fixed)
         names = tuple(name for name in self.all_names if name not in held) if held else self.all_names
         if self.basis is None:
@@ -243,42 +243,42 @@ class Model:
 
     @property
     def n_classes(self) -> int:
-        """Classes of a classification."""
+        """Number of classes of a classification."""
         return self.likelihood.n_predictors + 1
 
     @property
     def width(self) -> int:
-        """Columns of the design that the kernels see."""
+        """Number of design columns that the kernels see."""
         return len(self.basis.scale) if self.basis is not None else len(self.design_names)
 
     @property
     def design_names(self) -> tuple[str, ...]:
-        """Names of the columns that are seen: those estimated, or all where none can be moved into an offset."""
+        """Names of the columns that the kernels see: estimated ones, or all where none can be moved into an offset."""
         return self.names if self.likelihood.takes_offset else self.regressors
 
     @property
     def regressors(self) -> tuple[str, ...]:
-        """Names of the design's columns, the constant first."""
+        """Names of the design's columns, starting with the constant."""
         return ("intercept", *self.columns) if self.fit_intercept else self.columns
 
     @property
     def all_names(self) -> tuple[str, ...]:
-        """Names of all coefficients, those held at a value included; those of a class are "class:regressor"."""
+        """Names of all coefficients, including fixed ones; with classes, "class:regressor"."""
         return self.likelihood.coefficient_names(self.regressors)
 
     @property
     def unrestricted(self) -> Model:
-        """The model without coefficients held at a value, in the design's own columns."""
+        """The model without fixed coefficients, in the design's own columns."""
         return replace(self, fixed=(), ties=(), basis=None) if self.fixed or self.basis is not None else self
 
     @property
     def is_free(self) -> np.ndarray:
-        """Which of all coefficients are estimated, of shape (len(all_names),)."""
+        """Mask of the estimated coefficients, of shape (len(all_names),)."""
         held = dict(self.fixed)
         return np.array([name not in held for name in self.all_names], dtype=bool)
 
     def embed(self, coef: np.ndarray) -> np.ndarray:
-        """Return all coefficients, those held at a value among them; NaN counts as 0."""
+        """Return all coefficients, including fixed ones; NaN is treated as 0."""
         held = dict(self.fixed)
         beta = np.array([held.get(name, 0.0) for name in self.all_names])
         free = np.nan_to_num(coef)
@@ -289,7 +289,7 @@ class Model:
 
     @property
     def directions(self) -> np.ndarray:
-        """How all coefficients move with those that are estimated, of shape (len(all_names), d)."""
+        """Derivatives of all coefficients in the estimated ones, of shape (len(all_names), d)."""
         names, free = list(self.all_names), np.flatnonzero(self.is_free)
         directions = np.eye(len(names))[:, free]
         at = {names[j]: k for k, j in enumerate(free)}
@@ -300,14 +300,14 @@ class Model:
 
     @property
     def free(self) -> np.ndarray:
-        """Which of the coefficients of the columns seen are estimated."""
+        """Mask of the estimated coefficients among those of the columns that the kernels see."""
         if not self.fixed or self.likelihood.takes_offset:
             return np.ones(len(self.names), dtype=bool)
         return self.is_free
 
     @property
     def has_intercept(self) -> bool:
-        """Whether the first coefficient that is estimated is an intercept."""
+        """Whether the first estimated coefficient is an intercept."""
         return self.fit_intercept and self.all_names[0] not in dict(self.fixed)
 
     @property
@@ -317,13 +317,13 @@ class Model:
 
     @property
     def by_regressor(self) -> dict[str, tuple[str, ...]]:
-        """Coefficients of each column of the design, one for each linear predictor."""
+        """Coefficients of each column of the design, one per linear predictor."""
         names, count = self.all_names, len(self.regressors)
         return {name: names[number::count] for number, name in enumerate(self.regressors)}
 
     @property
     def by_term(self) -> dict[str, tuple[str, ...]]:
-        """Coefficients of each term: of the formula's, of a table's columns, or of the columns of X."""
+        """Coefficients of each term: of the formula, of a table's columns, or of the columns of X."""
         own = {name: (name,) for name in self.columns}
         terms: dict[str, tuple[str, ...]] = {**own} if self.design is None else self.design.by_term
         return {term: tuple(name for c in columns for name in self.by_regressor[c]) for term, columns in terms.items()}
@@ -335,7 +335,7 @@ class Model:
 
     @property
     def natural(self) -> bool:
-        """Whether y cancels from the observed information."""
+        """Whether the observed information does not depend on y."""
         return self.likelihood.natural
 
     @property

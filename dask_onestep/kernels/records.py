@@ -1,4 +1,4 @@
-"""Frozen records of sums: a block yields one, ``+`` joins two, a method finishes."""
+"""Frozen records of sums: a block returns one, ``+`` adds two, and a method computes estimates from the total."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ __all__ = [
 
 
 class Record:
-    """What one task hands to another: Dask is told that it weighs what its fields do."""
+    """The result of a task; reports the size of its fields to Dask."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Sums(Record):
-    """A record whose fields are sums over rows, so that blocks join by ``+``."""
+    """A record whose fields are sums over rows, so that ``+`` combines blocks."""
 
     def __add__(self, other: Self) -> Self:
         return type(self)(*(_add_values(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)))
@@ -53,7 +53,7 @@ def _add_values(left: Any, right: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Moments(Sums):
-    """Sums over rows of the likelihood and its first two moments at one β.
+    """Sums over rows of the likelihood and its first two derivatives at one β.
 
     Attributes
     ----------
@@ -66,13 +66,13 @@ class Moments(Sums):
     score : ndarray of shape (d,)
         s(β) = +∂ℓ/∂β.
     information : ndarray of shape (d, d)
-        Expected information I(β), positive semi-definite.
+        Expected information I(β), positive semidefinite.
     pearson : float or None
         Pearson χ²(β) = Σ wᵢ (yᵢ − μᵢ)²/V(μᵢ); None for families without a dispersion.
     pearson_gradient : ndarray of shape (d,) or None
         ∂χ²/∂β; None for families without a dispersion.
     absorbed : float
-        Degrees of freedom that the likelihood's stages have taken, such as one for each absorbed group.
+        Degrees of freedom used by the likelihood's stages, such as one per absorbed group.
 
     Examples
     --------
@@ -93,7 +93,7 @@ class Moments(Sums):
     absorbed: float = 0.0
 
     def along(self, directions: np.ndarray) -> Moments:
-        """Return the moments in γ, where β moves by `directions`, of shape (d, k), times γ."""
+        """Return the moments in γ, where β is linear in γ with the matrix `directions`, of shape (d, k)."""
         gradient = self.pearson_gradient
         return replace(
             self,
@@ -103,7 +103,7 @@ class Moments(Sums):
         )
 
     def minor(self, free: np.ndarray) -> Moments:
-        """Return the moments in some of the coefficients, the others being fixed where they are."""
+        """Return the moments in the coefficients selected by `free`, the others fixed at their values."""
         gradient = self.pearson_gradient
         return replace(
             self,
@@ -139,24 +139,24 @@ class LogLikelihoods(Sums):
 
 @dataclass(frozen=True, slots=True)
 class Numbering:
-    """What blocks are called: by their own numbers, or by those of a user's partitions, of which each is several.
+    """How messages name blocks: by number, or by the number of the user's partition, each of which is several blocks.
 
     Attributes
     ----------
     blocks, partitions : int
-        How many there are; 0 where blocks have their own numbers.
+        Their numbers; 0 if blocks have their own numbers.
     """
 
     blocks: int = 0
     partitions: int = 0
 
     def name(self, blocks: Sequence[int], more: bool = False) -> str:
-        """Return the blocks of a finding in words, such as "block 3" or "partitions 6 to 8"."""
+        """Return the name of blocks, such as "block 3" or "partitions 6 to 8"."""
         several = len(blocks) > 1 or more
         rest = ", …" if more else ""
         if not self.blocks:
             return f"block{'s' if several else ''} {', '.join(map(str, blocks))}{rest}"
-        # As Dask shares partitions out when it makes fewer of them.
+        # The same rule as Dask's when it reduces the number of partitions.
         first_of = [at * self.partitions // self.blocks for at in range(self.blocks + 1)]
         ends = [(first_of[at], first_of[at + 1] - 1) for at in blocks]
         names = [f"{first}" if first == last else f"{first} to {last}" for first, last in ends]
@@ -170,17 +170,17 @@ OWN_NUMBERS = Numbering()
 class Findings:
     """What is wrong with the data, in place of a block's sums.
 
-    ``+`` merges findings and lets them win over any record of sums, so that one pass reports all
-    that it met and no partial sum is taken for the whole.
+    ``+`` merges findings, and findings replace any other record, so that one pass reports everything it found and no
+    partial sum is mistaken for the full one.
 
     Attributes
     ----------
     counts : tuple of (str, int, str)
-        What was found, on how many rows, and the cure.
+        What was found, on how many rows, and the remedy.
     blocks : tuple of int
-        The first blocks it was found in, at most five; none where it is not known.
+        The first blocks in which it was found, at most five; empty if unknown.
     more : bool
-        Whether further blocks have findings too.
+        Whether further blocks have findings.
     """
 
     counts: tuple[tuple[str, int, str], ...]
@@ -199,17 +199,11 @@ class Findings:
         return Findings(counts, blocks[:5], self.more or other.more or len(blocks) > 5)
 
     def raise_error(self, numbering: Numbering = OWN_NUMBERS) -> None:
-        """Raise a `ValueError` that says what is wrong, where, and the cure.
-
-        Raises
-        ------
-        ValueError
-            Always.
-        """
+        """Raise a ValueError that states what is wrong, where, and what to do."""
         raise ValueError(self.text(numbering))
 
     def text(self, numbering: Numbering = OWN_NUMBERS) -> str:
-        """Return what is wrong, where, and the cure."""
+        """Return what is wrong, where, and what to do."""
         lines = [
             f"{what} ({count} row{'s' if count != 1 else ''})" if count else what for what, count, _ in self.counts
         ]
@@ -219,12 +213,12 @@ class Findings:
 
 
 class Dropped(int):
-    """A number of rows that were dropped, which knows on how many of them each term of a formula is not defined.
+    """A number of dropped rows, with the number of rows on which each term of a formula is undefined.
 
     Attributes
     ----------
     undefined : dict of str to int
-        Rows on which a term is NaN or infinite though its columns are not, by term.
+        By term, rows on which the term is NaN or infinite although its columns are not.
     """
 
     undefined: dict[str, int]
@@ -249,7 +243,7 @@ class Dropped(int):
 
 @dataclass(frozen=True, slots=True)
 class Failure(Record):
-    """An error in the place of a record, of one of several models that are fitted together.
+    """An error in place of a record, for one of several models that are fitted together.
 
     Attributes
     ----------
@@ -262,7 +256,7 @@ class Failure(Record):
 
 @dataclass(frozen=True, slots=True)
 class Joined(Record):
-    """The records of several kernels that read the same rows, in their order; ``+`` adds each to its own kind.
+    """The records of several kernels that read the same rows, in order; ``+`` adds them elementwise.
 
     Attributes
     ----------
@@ -276,22 +270,22 @@ class Joined(Record):
         return self.join(other)
 
     def join(self, *others: Joined) -> Joined:
-        """Return the sum of several."""
+        """Return the sum of this and other records."""
         return Joined(tuple(add_all(each) for each in zip(self.parts, *(other.parts for other in others), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
 class RowCheck(Record):
-    """What every pass over the same rows must find alike; ``+`` adds blocks, in any order.
+    """What must be equal in every pass over the same rows; ``+`` adds blocks, in any order.
 
     Attributes
     ----------
     n, n_missing : int
-        Usable rows, and rows dropped for missing values.
+        Usable rows, and rows dropped because of missing values.
     checksum : int
-        Of y, weights and offset, modulo 2**64.
+        Checksum of y, weights and offset, modulo 2**64.
     columns : int or None
-        Likewise of the covariates; None where they are not known yet, or lie in memory.
+        Checksum of the covariates; None if they are not known yet, or are stored in memory.
     """
 
     n: int
@@ -306,20 +300,7 @@ class RowCheck(Record):
         return RowCheck(self.n + other.n, self.n_missing + other.n_missing, total, columns)
 
     def compare(self, earlier: RowCheck, name: str) -> None:
-        """Raise if an earlier pass has found other rows.
-
-        Parameters
-        ----------
-        earlier : RowCheck
-            Of the first pass.
-        name : str
-            This pass.
-
-        Raises
-        ------
-        ValueError
-            If counts or values differ.
-        """
+        """Raise a ValueError if the counts or values of pass `name` differ from those of the first pass."""
         columns = self.columns if earlier.columns is not None else None
         if replace(self, columns=columns) == replace(earlier, columns=earlier.columns if columns is not None else None):
             return
@@ -337,14 +318,14 @@ class RowCheck(Record):
 
 @dataclass(frozen=True, slots=True)
 class Read(Record):
-    """What a pass makes of rows, and the check of them; ``+`` adds both.
+    """A kernel's record, and the check of the rows it read; ``+`` adds both.
 
     Attributes
     ----------
     record : record, Findings or Failure
-        What the kernel made of them.
+        The kernel's result.
     check : RowCheck or None
-        Of the rows; None of a kernel that takes blocks as they arrive, and of blocks with findings.
+        The check; None for kernels on unprepared blocks, and for blocks with findings.
     """
 
     record: Any
@@ -354,30 +335,19 @@ class Read(Record):
         return self.join(other)
 
     def join(self, *others: Read) -> Read:
-        """Return the sum of several."""
+        """Return the sum of this and other records."""
         parts = (self, *others)
         checks = [part.check for part in parts if part.check is not None]
         return Read(add_all([part.record for part in parts]), reduce(add, checks) if checks else None)
 
 
 def _without_example(what: str) -> str:
-    """Return a finding without its value "for one", which differs from block to block."""
+    """Return a finding without its example value, which differs between blocks."""
     return what.rpartition(": ")[0] if what.endswith(" for one") else what
 
 
 def add(left: Any, right: Any) -> Any:
-    """Return ``left + right``; failures win over findings, and findings over sums.
-
-    Parameters
-    ----------
-    left, right : record, Findings or Failure
-        Two records.
-
-    Returns
-    -------
-    record, Findings or Failure
-        Their sum.
-    """
+    """Return ``left + right``; failures replace findings, and findings replace sums."""
     if isinstance(left, Failure):
         return left
     if isinstance(right, Failure) or (isinstance(right, Findings) and not isinstance(left, Findings)):
@@ -386,18 +356,7 @@ def add(left: Any, right: Any) -> Any:
 
 
 def add_all(records: Sequence[Any]) -> Any:
-    """Return the sum of records in their order, by ``join`` where they can all be joined at once.
-
-    Parameters
-    ----------
-    records : sequence of record, Findings or Failure
-        At least one.
-
-    Returns
-    -------
-    record, Findings or Failure
-        Their sum.
-    """
+    """Return the sum of at least one record, in order, by ``join`` if possible."""
     first = records[0]
     if hasattr(first, "join") and not any(isinstance(record, (Findings, Failure)) for record in records):
         return first.join(*records[1:])
@@ -405,20 +364,10 @@ def add_all(records: Sequence[Any]) -> Any:
 
 
 def add_pairwise(records: Iterable[Any]) -> Any:
-    """Return the sum of records, added in pairs, pairs of pairs, and so on.
+    """Return the sum of at least one record, added in pairs, pairs of pairs, and so on.
 
-    The rounding of n records added one after the other grows with n, that of pairs with log n (Higham,
-    "Accuracy and Stability of Numerical Algorithms", section 4.2).  As many sums are held as log₂ n has.
-
-    Parameters
-    ----------
-    records : iterable of Sums or Findings
-        At least one, in a fixed order.
-
-    Returns
-    -------
-    Sums or Findings
-        Their sum.
+    The rounding error of sequential addition of n records grows with n, that of pairwise addition with log n (Higham,
+    "Accuracy and Stability of Numerical Algorithms", section 4.2). At most about log₂ n sums are held at a time.
 
     Examples
     --------

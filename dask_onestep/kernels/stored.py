@@ -1,7 +1,7 @@
-"""Columns of which zeros are not stored: rows of a sparse array, or codes of the levels of factors.
+"""Columns whose zeros are not stored: rows of a sparse array, or codes of factor levels.
 
-A product of factors has a 1, or a number, in at most one of its columns in each row, so that the row's code, the number
-of that column, is all that is stored.  Products with coded columns are look-ups, and their sums are counts.
+A product of factors has a nonzero element in at most one of its columns in each row, so only the number of that column,
+the row's code, is stored. Products with coded columns are look-ups, and their sums are counts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["CodedColumns", "SparseColumns", "StoredColumns"]
 
 
 class StoredColumns(Record, ABC):
-    """Columns X of shape (m, b), of which some elements are stored and the others are 0."""
+    """Columns X of shape (m, b) of which some elements are stored and the others are 0."""
 
     __slots__ = ()
 
@@ -38,32 +38,32 @@ class StoredColumns(Record, ABC):
     @property
     @abstractmethod
     def nnz(self) -> int:
-        """How many elements are stored."""
+        """Number of stored elements."""
 
     @property
     @abstractmethod
     def elements(self) -> tuple[np.ndarray, ...]:
-        """What is stored of the rows, in arrays whose sums do not depend on their order."""
+        """The stored arrays, which are checksummed independently of the order of rows."""
 
     @abstractmethod
     def pays(self, max_density: float) -> bool:
-        """Return whether sums over the elements stored are faster than those over all."""
+        """Return whether sums over the stored elements are faster than those over all."""
 
     @abstractmethod
     def rows(self, index: Any) -> Self:
-        """Return the rows that a slice, a mask or an array of numbers selects."""
+        """Return the rows selected by a slice, a mask or an array of numbers."""
 
     @abstractmethod
     def columns(self, wanted: np.ndarray) -> Self:
-        """Return the columns that an increasing array of numbers selects."""
+        """Return the columns selected by an increasing array of numbers."""
 
     @abstractmethod
     def stacked(self, others: Sequence[Self]) -> Self:
-        """Return these rows and those of others, one below the other."""
+        """Return these rows followed by those of others."""
 
     @abstractmethod
     def spread(self, complete: np.ndarray, *, mark: bool) -> Self:
-        """Return the rows in the places that are True, and between them rows of 0; with `mark` one element is NaN."""
+        """Return the rows in the places that are True, with rows of 0 between them; with `mark` one element is NaN."""
 
     @abstractmethod
     def toarray(self) -> np.ndarray:
@@ -108,12 +108,12 @@ class StoredColumns(Record, ABC):
 
 @dataclass(frozen=True, slots=True)
 class SparseColumns(StoredColumns):
-    """Columns as users hand them in: rows of a sparse array.
+    """Columns of a sparse array that users pass.
 
     Attributes
     ----------
     array : csr_array of shape (m, b)
-        float64; in each row the columns are increasing, none twice.
+        float64; column numbers increase within each row, without duplicates.
     """
 
     array: sparse.csr_array
@@ -130,12 +130,12 @@ class SparseColumns(StoredColumns):
 
     @property
     def nnz(self) -> int:
-        """How many elements are stored."""
+        """Number of stored elements."""
         return int(self.array.nnz)
 
     @property
     def elements(self) -> tuple[np.ndarray, ...]:
-        """The numbers stored."""
+        """The stored numbers."""
         return (self.array.data,)
 
     def pays(self, max_density: float) -> bool:
@@ -152,7 +152,7 @@ class SparseColumns(StoredColumns):
         return SparseColumns(self.array[:, wanted])
 
     def stacked(self, others: Sequence[SparseColumns]) -> SparseColumns:
-        """Return the rows of all."""
+        """Return the concatenated rows."""
         return SparseColumns(sparse.vstack([self.array, *(other.array for other in others)], format="csr"))
 
     def spread(self, complete: np.ndarray, *, mark: bool) -> SparseColumns:
@@ -221,10 +221,10 @@ class CodedColumns(StoredColumns):
     Attributes
     ----------
     codes : tuple of ndarray of shape (m,) of int32
-        In which of a product's columns each row has a number, from 0; its width where in none of them.  Products of the
-        same factors may share an array.
+        The column, counted from 0 within the product, in which each row is nonzero; the width if there is none.
+        Products of the same factors may share an array.
     widths : tuple of int
-        How many columns each product has.
+        Number of columns of each product.
     values : tuple of (ndarray of shape (m,) or None)
         The numbers; None for ones.
     """
@@ -246,16 +246,16 @@ class CodedColumns(StoredColumns):
 
     @property
     def nnz(self) -> int:
-        """How many elements are stored."""
+        """Number of stored elements."""
         return sum(int((codes < width).sum()) for _, codes, width, _ in self._products())
 
     @property
     def elements(self) -> tuple[np.ndarray, ...]:
-        """The codes and numbers stored."""
+        """The stored codes and numbers."""
         return (*self.codes, *(values for values in self.values if values is not None))
 
     def pays(self, max_density: float) -> bool:
-        """Return True: what is coded was found to be worth it beforehand."""
+        """Return True: columns are coded only if that pays."""
         return True
 
     def rows(self, index: Any) -> CodedColumns:
@@ -264,7 +264,7 @@ class CodedColumns(StoredColumns):
         return replace(self, codes=tuple(map(taken, self.codes)), values=tuple(map(taken, self.values)))
 
     def columns(self, wanted: np.ndarray) -> CodedColumns:
-        """Return columns; a product that has none of them is left out, unless it is the last."""
+        """Return columns; a product without any of them is omitted, unless it is the last."""
         chosen = []
         for start, codes, width, values in self._products():
             kept = wanted[(wanted >= start) & (wanted < start + width)] - start
@@ -275,7 +275,7 @@ class CodedColumns(StoredColumns):
         return CodedColumns(*(tuple(part[number] for part in some) for number in range(3)))  # type: ignore[arg-type]
 
     def stacked(self, others: Sequence[CodedColumns]) -> CodedColumns:
-        """Return the rows of all."""
+        """Return the concatenated rows."""
         parts = (self, *others)
         joined: dict[tuple[int, ...], np.ndarray] = {}
         codes: list[np.ndarray] = []
@@ -338,7 +338,7 @@ class CodedColumns(StoredColumns):
             here, own = at[start : start + width], _times(weights, values)
             for other_start, other_codes, other_width, other_values in products[: number + 1]:
                 there, factors = at[other_start : other_start + other_width], _times(own, other_values)
-                if other_codes is codes:  # rows of one level share no column with those of another
+                if other_codes is codes:  # rows of different levels share no column
                     sums = _counted(codes, width, factors)
                     out[here, there] = out[there, here] = sums
                     continue
@@ -402,13 +402,13 @@ class CodedColumns(StoredColumns):
         return zip(accumulate(self.widths, initial=0), self.codes, self.widths, self.values, strict=False)
 
     def _sums(self, of_product: Callable[[np.ndarray, int, np.ndarray | None], np.ndarray]) -> np.ndarray:
-        """Return what each product has, side by side."""
+        """Return a result for each product, concatenated."""
         found = [of_product(codes, width, values) for _, codes, width, values in self._products()]
         return np.concatenate([np.empty(0), *found])
 
 
 def _once(function: Callable[[np.ndarray], np.ndarray]) -> Callable[[Any], Any]:
-    """Return a function that maps an array to the same result each time; None to None."""
+    """Return a function that computes each array's result only once; None gives None."""
     known: dict[int, np.ndarray] = {}
 
     def mapped(part: np.ndarray | None) -> np.ndarray | None:
@@ -420,7 +420,7 @@ def _once(function: Callable[[np.ndarray], np.ndarray]) -> Callable[[Any], Any]:
 
 
 def _times(left: np.ndarray | None, right: np.ndarray | None) -> np.ndarray | None:
-    """Return the product of numbers of which None are ones."""
+    """Return the product of numbers, where None stands for ones."""
     if left is None or right is None:
         return right if left is None else left
     return left * right
@@ -431,5 +431,5 @@ def _counted(codes: np.ndarray, width: int, weights: np.ndarray | None) -> np.nd
 
 
 def _joint(codes: np.ndarray, others: np.ndarray, width: int) -> np.ndarray:
-    """Return one code for each pair of them, of which the second are up to `width`."""
+    """Return one code for each pair of codes; the second ones are at most `width`."""
     return codes * codes.dtype.type(width + 1) + others
