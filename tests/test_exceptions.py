@@ -24,11 +24,11 @@ def sections():
 
 
 @pytest.mark.parametrize("category", KINDS, ids=lambda category: category.__name__)
-def test_the_page_has_cause_and_cure_of_each_warning(category):
+def test_the_page_has_cause_and_remedy_of_each_warning(category):
     text = sections()[category.anchor]
     assert f"dask_onestep.exceptions.{category.__name__}`" in text
     assert "**Cause.**" in text
-    assert "**Cure.**" in text
+    assert "**Remedy.**" in text
 
 
 def test_the_page_has_no_section_of_a_warning_that_is_none():
