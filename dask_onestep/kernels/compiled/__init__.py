@@ -1,27 +1,26 @@
-"""The only folder that imports numba: loops over rows that are written by hand.  The extra ``accelerate`` installs it.
+"""Compiled loops over rows; the only folder that imports numba, which the extra ``accelerate`` installs.
 
-Why by hand.  A pass over rows is one product X'WX and a few elementwise functions.  NumPy makes a temporary array for
-each function, which goes to memory and back, and BLAS multiplies slim matrices at half of its speed.  The loops read
-a row once and keep its products in registers: a full pass of a binomial, Poisson or normal model takes 1.0 to 1.5
-times as long as X'X alone, 1.7 to 2.9 times less than plain numba with BLAS, and about a fourth of NumPy's time at 20
-columns (``python -m benchmarks.kernel``).
+Why they are written by hand. A pass over rows is one product X'WX and a few elementwise functions. NumPy makes a
+temporary array for each function, which is written to memory and read back, and BLAS multiplies narrow matrices at half
+its speed. The loops read a row once and keep its products in registers: a full pass of a binomial, Poisson or gaussian
+model takes 1.0 to 1.5 times as long as the product X'X, is 1.7 to 2.9 times as fast as plain numba with BLAS, and takes
+about a fourth of NumPy's time at 20 columns (``python -m benchmarks.kernel``).
 
-What is where.
+Modules.
 
 - `loops` has the sums of rows: natural exponential families, weighted Gram matrices, sparse columns.
-- `instructions` has what LLVM does not find by itself: vectors of four numbers, exponentials of four, prefetching.
+- `instructions` has what LLVM does not generate on its own: vectors of four numbers, their exponentials, prefetching.
   They use numba's extension API and llvmlite, whose internals change between versions; so numba has an upper bound
   in ``pyproject.toml``, the newest version that the tests have run with.
 - `philox` has NumPy's own random numbers, bit for bit, of which only those below a bound are written.
-- `slices` puts the loops in the place of the NumPy methods of `dask_onestep.kernels.algebra`.
-- `accelerate` says whether numba is there, and compiles.
+- `slices` replaces the NumPy methods of `dask_onestep.kernels.algebra` by the loops.
+- `accelerate` checks for numba, and compiles.
 
-How to change it.  Change the NumPy reference in `dask_onestep.kernels.algebra` or `likelihood` first, with its test;
+How to change it. Change the NumPy reference in `dask_onestep.kernels.algebra` or `likelihood` first, with its test;
 then the loop; then run ``tests/test_compiled.py``, ``tests/test_instructions.py`` and ``tests/test_keys.py``, which
-compare both on drawn data, and ``python -m benchmarks.kernel`` before and after.  Numba's cache looks at the date of
-the file that it compiles alone: after a change in `instructions`, touch `loops` and `philox`.
+compare both on random data, and ``python -m benchmarks.kernel`` before and after. Numba's cache checks only the date of
+the compiled file: after a change in `instructions`, touch `loops` and `philox`.
 
-What the fallback guarantees.  Without numba, or where the environment variable ``NUMBA_DISABLE_JIT`` is set, NumPy
-serves: the same results to rounding, the same pilot rows and the same promises of passes, in two to four times the
-time.
+Fallback. Without numba, or if the environment variable ``NUMBA_DISABLE_JIT`` is set, NumPy is used: the same results up
+to rounding, the same pilot rows and the same number of passes, in two to four times the time.
 """

@@ -1,4 +1,4 @@
-"""Whether loops are compiled, for which the extra ``accelerate`` (numba) is needed, and how."""
+"""Whether and how loops are compiled; the extra ``accelerate`` (numba) is needed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 __all__ = ["OPTIONS", "accelerated", "compiled"]
 
-# Not "fast": that would let the compiler assume that no number is NaN or infinite. Not "contract" either: then a
-# process that compiles has other last bits than one that reads the result from disk.
+# Not "fast", with which the compiler may assume that no number is NaN or infinite. Not "contract" either: a process
+# that compiles would have other last bits than one that reads the result from disk.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc"}}
 
 
@@ -19,18 +19,13 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"
 def accelerated() -> bool:
     """Return whether numba is installed and compiles: with ``NUMBA_DISABLE_JIT=1`` loops would run as Python.
 
-    A numba that does not import, as one that is older than its NumPy, counts as none, with a warning.
-
-    Returns
-    -------
-    bool
-        Whether modules of compiled loops may be imported and are of use.
+    A numba that fails to import, for instance because it is older than its NumPy, is ignored with a warning.
     """
     if find_spec("numba") is None:
         return False
     try:
         import numba
-    except Exception as error:  # of numba's own, of NumPy's version, or of LLVM's library
+    except Exception as error:  # of numba itself, of NumPy's version, or of LLVM's library
         text = f"numba is installed and does not import ({error}). NumPy is used, which is slower: update numba."
         warnings.warn(text, RuntimeWarning, stacklevel=2)
         return False
@@ -38,24 +33,13 @@ def accelerated() -> bool:
 
 
 def compiled(signature: str | list[str]) -> Callable[[Any], Any]:
-    """Return a decorator that compiles on import, or finds on disk what an earlier import has compiled.
-
-    Parameters
-    ----------
-    signature : str or list of str
-        The types of what is returned and taken.
-
-    Returns
-    -------
-    callable
-        From a Python function to the compiled one.
-    """
+    """Return a decorator that compiles a function of this signature on import, or loads an earlier result from disk."""
     import numba
 
     def decorate(function):
         try:
             return numba.njit(signature, cache=True, **OPTIONS)(function)
-        except RuntimeError:  # nowhere to write: numba has found no directory for its cache
+        except RuntimeError:  # numba has found no writable directory for its cache
             return numba.njit(signature, **OPTIONS)(function)
 
     return decorate

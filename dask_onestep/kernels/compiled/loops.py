@@ -1,11 +1,10 @@
-"""The compiled loops behind `dask_onestep.kernels.compiled.slices`.
+"""The compiled loops used by `dask_onestep.kernels.compiled.slices`.
 
-Rows are taken in tiles that stay in L1 cache.  A tile holds columns in panels of four: a panel's rows lie one after the
-other, four numbers each, and rows and columns that are not there are zeros.  Once as it is and once weighted, a panel
-with up to three others gives 48 products, whose sums over a tile's rows stay in registers.  Meanwhile the rows of the
-next tile are on their way from memory.
+Rows are processed in tiles that fit into the L1 cache. A tile stores columns in panels of four: the rows of a panel are
+contiguous, four numbers each, and missing rows and columns are zeros. A panel and up to three weighted panels give 48
+products, whose sums over a tile's rows stay in registers. Meanwhile the rows of the next tile are prefetched.
 
-All loops are in this one file, since numba finds by the file's date whether what it has on disk is of today.
+All loops are in this one file, since numba's cache checks only this file's date.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ from dask_onestep.kernels.compiled.instructions import (
 
 __all__ = ["add_coded_sums", "add_natural_sums", "add_sparse_sums", "add_sums", "write_polynomials"]
 
-# Rows of a tile, a multiple of 8. With a power of two the same rows of all panels would share a set of L1 cache.
+# Rows of a tile, a multiple of 8. With a power of two, equal rows of all panels would share a set of the L1 cache.
 _TILE = 48
-_LINE = 64  # bytes that memory hands over at a time
+_LINE = 64  # bytes of a cache line
 
 
 @numba.njit(**OPTIONS)
 def _addresses(x, start, stop):
-    """Return where in memory rows start … stop begin and end; nowhere if they do not lie one after the other."""
+    """Return the addresses at which rows start … stop begin and end; 0 if they are not contiguous."""
     row = x.shape[1] * x.itemsize
     if x.strides[1] != x.itemsize or x.strides[0] != row:
         return 0, 0
@@ -49,7 +48,7 @@ def _fill(x, start, stop, tile):
     """Write rows start … stop into a tile."""
     rows, p = stop - start, x.shape[1]
     whole = p - p % 4 if rows == _TILE and x.strides[1] == x.itemsize else 0
-    for near in range(0, _TILE if whole else 0, 8):  # rows are read about in the order of memory
+    for near in range(0, _TILE if whole else 0, 8):  # rows are read approximately in the order of memory
         for j in range(0, whole, 4):
             for i in range(near, near + 8):
                 store(tile, _TILE * j + 4 * i, load(x[start + i], j))
@@ -63,9 +62,9 @@ def _fill(x, start, stop, tile):
 
 @numba.njit(**OPTIONS)
 def _weigh(tile, values, weights, scaled, of_values, of_weights):
-    """Weight a tile's rows, and add the sums of their columns: times the values, and times the weights."""
+    """Weight a tile's rows, and add the sums of their columns times the values, and times the weights."""
     for panel in range(0, len(tile), 4 * _TILE):
-        v0 = v1 = v2 = v3 = w0 = w1 = w2 = w3 = same(0.0)  # sums wait for one another, but not for those of other rows
+        v0 = v1 = v2 = v3 = w0 = w1 = w2 = w3 = same(0.0)  # even and odd rows are summed independently
         for i in range(0, _TILE, 4):
             at = panel + 4 * i
             x0, x1, x2, x3 = load(tile, at), load(tile, at + 4), load(tile, at + 8), load(tile, at + 12)
@@ -130,7 +129,7 @@ def _add_one(x, y, gram, at, width):
 
 @numba.njit(**OPTIONS)
 def _add_two(x, y, gram, at, width):
-    """Add the products of a panel's four columns with those of two weighted ones that follow one another."""
+    """Add the products of a panel's four columns with those of two consecutive weighted panels."""
     s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = same(0.0)
     for i in range(0, 4 * _TILE, 4):
         a, b = load(y, i), load(y, i + 4 * _TILE)
@@ -148,9 +147,9 @@ def _add_two(x, y, gram, at, width):
 
 @numba.njit(**OPTIONS)
 def _add_three(x, y, gram, at, width):
-    """Add the products of a panel's four columns with those of three weighted ones that follow one another.
+    """Add the products of a panel's four columns with those of three consecutive weighted panels.
 
-    With three of weights and one column there are sixteen registers, which is what processors have.
+    Three weighted panels and one column use sixteen registers, as many as processors have.
     """
     s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = u0 = u1 = u2 = u3 = same(0.0)
     for i in range(0, 4 * _TILE, 4):
@@ -172,14 +171,14 @@ def _add_three(x, y, gram, at, width):
 def _add_products(tile, scaled, gram, ahead, until):
     """Add the products of a tile's columns with the weighted ones, in the blocks at and below the diagonal.
 
-    Between the blocks memory from the address `ahead` on is asked for, a few lines at a time, since more cannot be
-    under way.
+    Between the blocks, memory is prefetched from the address `ahead` on, a few lines at a time, since more cannot be in
+    flight.
     """
     panel = 4 * _TILE
     panels = len(tile) // panel
     width = 4 * panels
     lines = 1 + (until - ahead) // (_LINE * max(1, panels * (panels + 1) // 6))
-    for b in range(0, panels, 3):  # three weighted panels stay in cache, and all others pass by
+    for b in range(0, panels, 3):  # three weighted panels stay in the cache while all others are read
         for a in range(b, panels):
             for address in range(ahead, min(ahead + _LINE * lines, until), _LINE):
                 prefetch(address)
@@ -195,7 +194,7 @@ def _add_products(tile, scaled, gram, ahead, until):
 
 @numba.njit(**OPTIONS)
 def _add_sums_of_panels(of_values, of_weights, of_products, sums, gram):
-    """Add what was summed in panels to X'v and, if there is room for it, X'WX, whose first rows are the constant's."""
+    """Add sums in panels to X'v and, if it has elements, to X'WX, whose first rows are the constant's."""
     p, width = len(sums) - 1, len(of_values)
     for i in range(p):
         sums[i + 1] += of_values[i]
@@ -216,7 +215,7 @@ _BUFFER = "float64[:, ::1]"
 
 @compiled(f"void(Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, float64[::1], {_BUFFER})")
 def add_sums(x, values, weights, sums, gram):
-    """Add Σ vᵢzᵢ and Σ wᵢzᵢzᵢ', where zᵢ is 1 and then xᵢ.
+    """Add Σ vᵢzᵢ and Σ wᵢzᵢzᵢ', where zᵢ is 1 followed by xᵢ.
 
     Parameters
     ----------
@@ -225,9 +224,9 @@ def add_sums(x, values, weights, sums, gram):
     values, weights : ndarray of shape (m,)
         v and w, of any sign.
     sums : ndarray of shape (p + 1,)
-        What Σ vᵢzᵢ is added to.
+        Σ vᵢzᵢ is added to it.
     gram : ndarray of shape (p + 1, p + 1)
-        What Σ wᵢzᵢzᵢ' is added to; symmetric.
+        Σ wᵢzᵢzᵢ' is added to it; symmetric.
     """
     width = 4 * ((x.shape[1] + 3) // 4)
     tile, scaled = np.zeros(width * _TILE), np.zeros(width * _TILE)
@@ -242,13 +241,13 @@ def add_sums(x, values, weights, sums, gram):
         sums[0] += value.sum()
         gram[0, 0] += weight.sum()
         _weigh(tile, value, weight, scaled, of_values, of_weights)
-        _add_products(tile, scaled, of_products, 0, 0)  # who has η has read all rows
+        _add_products(tile, scaled, of_products, 0, 0)  # nothing to prefetch: all rows were read for η
     _add_sums_of_panels(of_values, of_weights, of_products, sums, gram)
 
 
 @numba.njit(**OPTIONS)
 def _linear_predictor(tile, level, slopes, offset, eta):
-    """Write η of a tile's rows; an offset without elements is none."""
+    """Write η of a tile's rows; an empty offset means none."""
     for i in range(0, _TILE, 4):
         e0 = e1 = e2 = e3 = same(0.0)
         for j in range(0, len(slopes), 4):
@@ -262,7 +261,7 @@ def _linear_predictor(tile, level, slopes, offset, eta):
 
 @numba.njit(**OPTIONS)
 def _exponentiate(numbers):
-    """Put exponentials in the place of a tile's numbers."""
+    """Replace a tile's numbers by their exponentials."""
     for i in range(0, _TILE, 4):
         store(numbers, i, exponential(load(numbers, i)))
 
@@ -273,11 +272,11 @@ def _logistic(y, weights, eta, residual, weight):
     m, loglik, product = len(y), 0.0, 1.0
     for i in range(_TILE):
         weight[i] = -abs(eta[i])
-    _exponentiate(weight)  # one of a number that is not positive: both tails keep all their digits
+    _exponentiate(weight)  # of a number that is not positive, so that both tails keep all their digits
     for i in range(m):
         product *= 1.0 + weight[i]
-    # A tile's product of numbers from 1 to 2 does not overflow, and one logarithm does for all; of a product near 1
-    # it would have lost digits.
+    # A tile's product of numbers from 1 to 2 does not overflow, so one logarithm suffices; near 1 a product would have
+    # lost digits.
     together = len(weights) == 0 and product > 2.0
     if together:
         loglik = -math.log(product)
@@ -332,23 +331,23 @@ def add_natural_sums(law, x, y, weights, offset, level, slopes, score, informati
     Parameters
     ----------
     law : int
-        0 for binomial, 1 for Poisson, 2 for normal.
+        The distribution: 0 for binomial, 1 for Poisson, 2 for gaussian.
     x : ndarray of shape (m, p)
         Covariates, of any layout.
     y : ndarray of shape (m,)
         Response.
     weights, offset : ndarray of shape (m,) or (0,)
-        Without elements where there are none.
+        Empty if there are none.
     level : float
         The constant's coefficient.
     slopes : ndarray of shape (p,)
         The covariates' coefficients.
     score : ndarray of shape (p + 1,)
-        What is added to, the constant first.
+        The score is added to it, the constant first.
     information : ndarray of shape (p + 1, p + 1) or (0, 0)
-        What is added to; symmetric.  Without elements where none is wanted.
+        The information is added to it; symmetric. Empty if it is not needed.
     of_rows : ndarray of shape (2, m) or (0, 0)
-        What the rows' residuals and weights are written to, each times the row's own weight, if it has elements.
+        Unless empty, the rows' residuals and weights are written to it, each times the row's own weight.
 
     Returns
     -------
@@ -361,7 +360,7 @@ def add_natural_sums(law, x, y, weights, offset, level, slopes, score, informati
     eta, residual, weight = np.zeros(_TILE), np.zeros(_TILE), np.zeros(_TILE)
     of_values, of_weights, of_products = np.zeros(width), np.zeros(width), np.zeros(width * width)
     loglik, all_slopes = 0.0, np.zeros(width)
-    for j in range(p):  # an assignment of slices would compile, for seconds, what it says of shapes that differ
+    for j in range(p):  # assigning slices would compile, for seconds, the error message for different shapes
         all_slopes[j] = slopes[j]
     for start in range(0, x.shape[0], _TILE):
         stop = min(start + _TILE, x.shape[0])
@@ -398,7 +397,7 @@ def add_natural_sums(law, x, y, weights, offset, level, slopes, score, informati
 
 @numba.njit(**OPTIONS)
 def _mirror(gram, places, first):
-    """Write what is below the diagonal above it; the i-th of the places has nothing before the first[i]-th."""
+    """Copy the lower triangle to the upper one; the i-th of the places has nothing before the first[i]-th."""
     for i in range(len(places)):
         for j in range(first[i], i):
             gram[places[j], places[i]] = gram[places[i], places[j]]
@@ -423,23 +422,23 @@ def add_sparse_sums(data, indices, starts, dense, constant, values, weights, pla
     data : ndarray of shape (nnz,)
         Elements of m sparse rows of b columns, row by row.
     indices : ndarray of shape (nnz,) of int
-        Their columns, increasing in each row.
+        Their columns, increasing within each row.
     starts : ndarray of shape (m + 1,) of int
         Where each row starts, and where the last ends.
     dense : ndarray of shape (m, a) or (m, a − 1)
         The dense columns.
     constant : int
-        1 if a constant, which is not written out, comes before them; else 0.
+        1 if a constant, which is not stored, precedes them; otherwise 0.
     values, weights : ndarray of shape (m,)
         v and w, of any sign.
     places : ndarray of shape (b,) of int
-        Which columns of the design the sparse ones are, increasing.
+        Positions of the sparse columns in the design, increasing.
     sums : ndarray of shape (b,)
-        What Σ vᵢsᵢ is added to.
+        Σ vᵢsᵢ is added to it.
     mixed : ndarray of shape (b, a)
-        What Σ wᵢsᵢzᵢ' is added to.
+        Σ wᵢsᵢzᵢ' is added to it.
     gram : ndarray of shape (a + b, a + b)
-        What Σ wᵢsᵢsᵢ' is added to, in the sparse columns' places; symmetric.
+        Σ wᵢsᵢsᵢ' is added to it, at the sparse columns' positions; symmetric.
     """
     first = np.arange(len(places))
     for i in range(len(values)):
@@ -471,25 +470,19 @@ def add_coded_sums(codes, widths, numbers, dense, constant, values, weights, pla
     Parameters
     ----------
     codes : ndarray of shape (F, m) of int32
-        In which of its columns each product has a number; its width where in none.
+        The column of each product in which a row is nonzero; its width if there is none.
     widths : ndarray of shape (F,) of int
-        Columns of each product, b together.
+        Number of columns of each product, b in total.
     numbers : ndarray of shape (F, m) or (0, 0)
-        The numbers; nothing if all are 1.
-    dense : ndarray of shape (m, a) or (m, a − 1)
-        The dense columns.
-    constant : int
-        1 if a constant, which is not written out, comes before them; else 0.
-    values, weights : ndarray of shape (m,)
-        v and w, of any sign.
+        The numbers; empty if all are 1.
+    dense, constant, values, weights, mixed
+        As for `add_sparse_sums`.
     places : ndarray of shape (b,) of int
-        Which columns of the design the coded ones are, increasing.
+        Positions of the coded columns in the design, increasing.
     sums : ndarray of shape (b,)
-        What Σ vᵢsᵢ is added to.
-    mixed : ndarray of shape (b, a)
-        What Σ wᵢsᵢzᵢ' is added to.
+        Σ vᵢsᵢ is added to it.
     gram : ndarray of shape (a + b, a + b)
-        What Σ wᵢsᵢsᵢ' is added to, in the coded columns' places; symmetric.
+        Σ wᵢsᵢsᵢ' is added to it, at the coded columns' positions; symmetric.
     """
     starts = np.cumsum(widths) - widths
     for i in range(len(values)):
@@ -525,11 +518,11 @@ def write_polynomials(values, knots, coefficients, out):
     values : ndarray of shape (m,)
         The numbers.
     knots : ndarray of shape (k + 1,)
-        Where the pieces begin and end, increasing.
+        The ends of the pieces, increasing.
     coefficients : ndarray of shape (q + 1, k, w)
-        Of each power of t, which goes from −1 to 1 in a piece, of each piece and column.
+        Coefficients of each power of t, which goes from −1 to 1 in a piece, for each piece and column.
     out : ndarray of shape (m, w)
-        What is written to.
+        The values of the polynomials.
     """
     most, pieces, width = coefficients.shape[0] - 1, coefficients.shape[1], coefficients.shape[2]
     middle, scale = (knots[1:] + knots[:-1]) / 2, 2 / (knots[1:] - knots[:-1])

@@ -1,8 +1,8 @@
 """The generator of the pilot's keys, Philox 4x64 with ten rounds, in a compiled loop.
 
-Of all keys the pilot needs one in a hundred or less, so that here, other than in NumPy, none is written that is not
-below a bound.  The source is Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011,
-whose constants these are; the keys are those of `numpy.random.Philox` to the last bit.
+The pilot needs one in a hundred keys or fewer, so, unlike in NumPy, only keys below a bound are written. The source is
+Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011, which gives these constants; the
+keys are those of `numpy.random.Philox` to the last bit.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _round(values, key_0, key_1):
 
 @numba.njit(**OPTIONS)
 def _philox(count, key_0, key_1):
-    """Return the eight values of a count and the next: rounds wait for one another, but not for another count's."""
+    """Return the eight values of a count and the next one; their rounds run in parallel."""
     nothing = np.uint64(0)
     one = count, nothing, nothing, nothing
     next_one = count + np.uint64(1), nothing, nothing, nothing
@@ -42,7 +42,7 @@ def _philox(count, key_0, key_1):
 
 @compiled("int64(uint64, uint64, uint64, int64, uint64, int64[::1], uint64[::1])")
 def values_below(key_0, key_1, begin, length, bound, places, keys):
-    """Write which of the values from `begin` on are below a bound, and these, and return how many they are.
+    """Write which of the values from `begin` on are below a bound, with these values, and return their number.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ def values_below(key_0, key_1, begin, length, bound, places, keys):
     begin : int
         The number of the first value.
     length : int
-        How many values there are.
+        The number of values.
     bound : int
-        Above those that are wanted.
+        Values below it are written.
     places : ndarray of shape (length,) of int64
-        Where to write places, counted from `begin`.
+        Output: positions, counted from `begin`.
     keys : ndarray of shape (length,) of uint64
-        Where to write values.
+        Output: values.
 
     Returns
     -------

@@ -1,17 +1,16 @@
 """X'v and X'WX in compiled loops, for which the extra ``accelerate`` (numba) is needed.
 
-`dask_onestep.kernels.rows.slices` imports this module where numba is installed; the slices of
-`dask_onestep.kernels.algebra` are the reference.  Of dense columns the products are summed tile by tile
-(`dask_onestep.kernels.compiled.loops`), which on slim matrices takes half the time of OpenBLAS's product of scaled
-rows.  Of columns whose zeros are not stored the products that a row has are added where they belong: of factors
-these are a few per row.
+`dask_onestep.kernels.rows.slices` imports this module if numba is installed; the slices of
+`dask_onestep.kernels.algebra` are the reference. Products of dense columns are summed tile by tile
+(`dask_onestep.kernels.compiled.loops`), which for narrow matrices takes half the time of OpenBLAS's product of scaled
+rows. For columns whose zeros are not stored, a row's few products are added at their positions.
 
-The binomial, Poisson and normal likelihoods with their natural links are summed in one loop, from Xβ on.  Step by
-step in NumPy their means take as long on two threads as on one, since threads hand the interpreter's lock to
-and fro for each short operation.
+The binomial, Poisson and gaussian likelihoods with their natural links are summed in one loop, starting from Xβ. In
+NumPy, computing the means takes as long on two threads as on one, since threads exchange the interpreter's lock for
+each short operation.
 
-The compiler may reorder sums, which changes last bits; NaN and
-infinities pass through to the sums, on which the kernels that check themselves rely.
+The compiler may reorder sums, which changes last bits. NaN and infinity propagate to the sums, on which the kernels
+that check themselves rely.
 """
 
 from __future__ import annotations
@@ -28,25 +27,25 @@ from dask_onestep.kernels.stored import CodedColumns, SparseColumns, StoredColum
 
 __all__ = ["CompiledSlice", "CompiledSplitSlice"]
 
-# Above this many columns a tile no longer fits in L2 cache, and BLAS is as fast.
+# Above this many columns a tile does not fit into the L2 cache, and BLAS is as fast.
 _MOST_COLUMNS = 500
 
 
-# What there is a loop for: by type, so that a family of one's own is never taken for another by its name.
+# The families with a loop: by type, so that a user's family with the same name is not mistaken for one of them.
 _LAWS: dict[type[Family], int] = {Binomial: 0, Poisson: 1, Gaussian: 2}
 _NONE, _NO_ROWS = np.empty(0), np.empty((0, 0))
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledSlice(DenseSlice):
-    """A dense slice whose sums are made by a compiled loop."""
+    """A dense slice with compiled sums."""
 
     def natural_sums(
         self, family: Family, coef: np.ndarray, *, informed: bool = True, of_rows: np.ndarray = _NO_ROWS
     ) -> tuple[float, np.ndarray, np.ndarray] | None:
         """Return log-likelihood, score and information; None for families without a loop.
 
-        Each row's residual and weight are written to `of_rows`, of shape (2, m), if it has elements.
+        Each row's residual and weight are written to `of_rows`, of shape (2, m), unless it is empty.
         """
         p = self.covariates.shape[1]
         if type(family) not in _LAWS or p > _MOST_COLUMNS:
@@ -75,7 +74,7 @@ class CompiledSlice(DenseSlice):
         return self.weighted_sum_and_gram(np.zeros(len(self.y)), weights)[1]
 
     def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return X'v and X'WX, in one reading where v and w have one value a row."""
+        """Return X'v and X'WX, reading the rows once if v and w have one value per row."""
         if values.ndim > 1:
             return self.weighted_sum(values), self.gram(weights)
         weights = np.ones(len(self.y)) if weights is None else weights
@@ -90,7 +89,7 @@ class CompiledSlice(DenseSlice):
 
 @dataclass(frozen=True, slots=True)
 class CompiledSplitSlice(SplitSlice):
-    """A slice of dense and other columns whose sums are made by compiled loops."""
+    """A slice of dense and other columns with compiled sums."""
 
     max_density: ClassVar[float] = 0.2
 
@@ -98,7 +97,7 @@ class CompiledSplitSlice(SplitSlice):
         return self.weighted_sum_and_gram(np.zeros(len(self.y)), weights)[1]
 
     def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return X'v and X'WX, in one reading where v and w have one value a row."""
+        """Return X'v and X'WX, reading the rows once if v and w have one value per row."""
         if values.ndim > 1:
             return self.weighted_sum(values), self.gram(weights)
         weights = np.ones(len(self.y)) if weights is None else weights

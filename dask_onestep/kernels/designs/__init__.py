@@ -1,1 +1,1 @@
-"""From a block of a table to its rows: what a row has, formulas, levels and what a design remembers."""
+"""From a block of a table to its rows: row data, formulas, levels, and the design."""

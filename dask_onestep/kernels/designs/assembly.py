@@ -1,4 +1,4 @@
-"""From what a model reads of a table, and a pass over it, to its design."""
+"""From the terms of a model, and a pass over the table, to its design."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ __all__ = ["assemble", "make_design", "open_design"]
 
 
 def open_design(terms: Terms, dtypes: Mapping[str, Any], missing: str) -> OpenDesign | None:
-    """Return the design of a table of which a pass has to learn more; None if dtypes and formula tell all.
+    """Return a design that a pass over the table has to complete; None if dtypes and formula determine it.
 
     Parameters
     ----------
     terms : Terms
         What the model reads.
     dtypes : mapping of str to dtype
-        Dtypes of the columns; categorical only where the categories are known.
+        Dtypes of the columns; categorical only if the categories are known.
     missing : {"raise", "drop"}
-        What is done with rows that hold NaN or infinity.
+        How rows with NaN or infinity are treated.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
     dtypes : mapping of str to dtype
         Dtypes of the columns.
     seen : Profile or None
-        What a pass has shown; None if none was needed.
+        What a pass has found; None if none was needed.
 
     Returns
     -------
@@ -100,22 +100,7 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
 
 
 def assemble(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], spec: Any) -> Design:
-    """Return a design of its parts.
-
-    Parameters
-    ----------
-    terms : Terms
-        What the model reads.
-    levels : tuple of (Factor, Index)
-        The levels of each categorical factor.
-    spec : ModelSpec or None
-        formulaic's specification; None without a formula.
-
-    Returns
-    -------
-    Design
-        The design, its columns named.
-    """
+    """Return a design with named columns from its parts; `spec` is formulaic's specification (or None)."""
     if spec is None:
         return Design(terms, treatment_names(terms, column_levels(levels)), levels, None, _main_effects(terms, levels))
     names = tuple(spec.column_names[int(terms.fit_intercept) :])
@@ -142,7 +127,7 @@ def _categorical(terms: Terms, dtypes: Mapping[str, Any]) -> list[Factor]:
 
 
 def _are_numbers(factor: Factor, levels: pd.Index) -> bool:
-    """Return whether a column of objects proves to hold numbers, such as Decimals; raise if it holds dates."""
+    """Return whether a column of objects contains numbers, such as Decimals; raise an error if it contains dates."""
     if hold_times(levels):
         raise ValueError(times_refused([factor.name]))
     if levels.dtype != object:

@@ -1,4 +1,4 @@
-"""The derivative of a design's columns with respect to a column of the table, by differences."""
+"""Numerical derivatives of a design's columns with respect to a column of the table."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from dask_onestep.kernels.records import Findings
 __all__ = ["Derivative", "depending", "design_derivative", "with_values"]
 
 # The truncation error of a centered difference is of order h², its rounding error of order ε/h: relative to the scale
-# on which the design varies, the best step is near ε^⅓.  That scale is the column's own magnitude for a logarithm, and
+# on which the design varies, the best step is near ε^⅓. That scale is the column's own magnitude for a logarithm, and
 # less for a spline of calendar years, so smaller steps are tried as well.
 _STEP = float(np.finfo(np.float64).eps) ** (1 / 3)
 _LADDER = _STEP * 10.0 ** -np.arange(6)
 _TRIED_ROWS = 64
-# Below this fraction of the typical magnitude, a value is 0 up to rounding, and its step is that of the magnitude.
+# A value below this fraction of the typical magnitude is 0 up to rounding, and its step is that of the magnitude.
 _NOTHING = 1e-10
-# A column of the design that changes by more than this fraction of its range within a step may jump there.
+# A column of the design that changes by more than this fraction of its range within a step may have a jump there.
 _JUMP = 0.01
 
 
 def depending(design: Design, columns: Collection[str]) -> tuple[np.ndarray, Design]:
-    """Return which columns of the design are made of columns of the table, and a design of these alone.
+    """Return which columns of the design depend on columns of the table, and a design of only these.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def depending(design: Design, columns: Collection[str]) -> tuple[np.ndarray, Des
     at : ndarray of shape (k,) of int
         Columns of the design, increasing.
     part : Design
-        Its matrix is these columns; it has the formula's offset.
+        Its matrix has these columns; it includes the formula's offset.
     """
     reading = {factor.name for factor in design.terms.factors if not set(columns).isdisjoint(factor.columns)}
     if design.spec is None:
@@ -74,13 +74,13 @@ def depending(design: Design, columns: Collection[str]) -> tuple[np.ndarray, Des
 
 
 def with_values(frame: pd.DataFrame, column: str, values: Any) -> pd.DataFrame:
-    """Return a table with other values in one column; nothing else is copied."""
+    """Return a table with other values in one column, copying nothing else."""
     return frame.assign(**{column: values})
 
 
 @dataclass(frozen=True, slots=True)
 class Derivative:
-    """How the predictor of m rows changes with a column of the table.
+    """The derivative of the predictor of m rows with respect to a column of the table.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class Derivative:
     design : ndarray of shape (m, k)
         Their derivatives.
     offset : ndarray of shape (m,) or None
-        That of the formula's offset; None if it does not depend on the column.
+        The derivative of the formula's offset; None if it does not depend on the column.
     """
 
     columns: np.ndarray
@@ -98,24 +98,10 @@ class Derivative:
 
 
 def design_derivative(design: Design, frame: pd.DataFrame, column: str) -> Derivative | Findings:
-    """Return the derivative of the design with respect to a numeric column of the table.
+    """Return the derivative of the design with respect to a numeric column, or on how many rows there is none.
 
-    Differences are centered; at the end of a domain, such as the bounds of a spline, they are one-sided and of the
-    same order.
-
-    Parameters
-    ----------
-    design : Design
-        The design.
-    frame : DataFrame of shape (m, …)
-        Complete rows.
-    column : str
-        The column.
-
-    Returns
-    -------
-    Derivative or Findings
-        The derivative, or at how many rows there is none.
+    Differences are centered; at the end of a domain, such as the bounds of a spline, they are one-sided and of the same
+    order. All rows of `frame` must be complete.
     """
     read = _Read(*depending(design, (column,)), column)
     values = _numbers(frame, column)
@@ -132,7 +118,7 @@ def design_derivative(design: Design, frame: pd.DataFrame, column: str) -> Deriv
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What is read of a column of the table: columns of a design, and the formula's offset as a last one."""
+    """The columns of a design that depend on a column of the table, and the formula's offset as the last one."""
 
     at: np.ndarray
     design: Design
@@ -147,13 +133,13 @@ class _Read:
         return len(self.at) + self.in_offset
 
     def at_values(self, frame: pd.DataFrame, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what is read, the column having other values, of shape (m, width), and on which rows it is defined."""
+        """Return the columns, of shape (m, width), for other values of the table's column, and where these exist."""
         moved = with_values(frame, self.column, values)
         defined = np.ones(len(values), dtype=bool)
         if self.design.spec is not None:
             defined = ~beyond_bounds(self.design.terms, moved, self.design.spec.transform_state)
             if not defined.all():
-                # The spline would refuse all rows.
+                # A spline would reject all rows.
                 moved = with_values(frame, self.column, np.where(defined, values, _numbers(frame, self.column)))
         matrix = self.design.matrix(moved)
         dense = matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
@@ -184,7 +170,7 @@ def _differences(read: _Read, frame: pd.DataFrame, values: np.ndarray) -> np.nda
 
 
 def _steps(read: _Read, frame: pd.DataFrame, values: np.ndarray) -> np.ndarray:
-    """Return the step of each row, relative to its magnitude: that whose derivatives a tenth of it hardly changes."""
+    """Return the step of each row, relative to its magnitude: one at which the derivatives have converged."""
     magnitude = np.abs(values)
     positive = magnitude[magnitude > 0]
     typical = float(positive.mean()) if len(positive) else 1.0
@@ -206,7 +192,7 @@ def _steps(read: _Read, frame: pd.DataFrame, values: np.ndarray) -> np.ndarray:
 
 
 def _one_sided(read: _Read, frame: pd.DataFrame, step: np.ndarray) -> np.ndarray:
-    """Return (−3f(x) + 4f(x + h) − f(x + 2h))/2h, NaN where a half as long step shows that it does not converge."""
+    """Return (−3f(x) + 4f(x + h) − f(x + 2h))/2h, or NaN where half the step shows that it has not converged."""
     values = _numbers(frame, read.column)
     here = read.at_values(frame, values)[0]
 
@@ -221,7 +207,7 @@ def _one_sided(read: _Read, frame: pd.DataFrame, step: np.ndarray) -> np.ndarray
 
 
 def _jumps(read: _Read, frame: pd.DataFrame, upper: np.ndarray, lower: np.ndarray) -> int:
-    """Return on how many rows the design changes within a step by as much as from the step's middle to an end."""
+    """Return on how many rows the design changes within a step by as much as between the step's center and an end."""
     both = np.concatenate([upper, lower])
     change = np.abs(upper - lower)
     large = change > _JUMP * (both.max(axis=0) - both.min(axis=0))

@@ -1,4 +1,4 @@
-"""The design: how a block of a table becomes a matrix, the same for every block and every later table."""
+"""The design: how a block of a table becomes a matrix, in the same way for every block and every later table."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Design:
     Attributes
     ----------
     terms : Terms
-        What is read of the table.
+        What is read from the table.
     names : tuple of str
-        Names of the matrix's columns, the constant left out.
+        Names of the matrix's columns, without the constant.
     levels : tuple of (Factor, Index)
         The levels of each categorical factor; the first is the reference of treatment coding.
     spec : ModelSpec or None
@@ -48,9 +48,9 @@ class Design:
     rest : ModelSpec or None
         formulaic's specification of the other terms, which it evaluates; None if there are none.
     absent : tuple of int
-        Which columns no row of the fit had a number in: of levels, and combinations of levels, without rows.
+        Columns that were 0 on all rows of the fit, because a level or a combination of levels did not occur.
     unseen : {"raise", "reference"}
-        Whether a level that fit did not see is a finding, or has a 1 in none of its factor's columns.
+        Whether an unseen level is a finding, or gets zeros in all of its factor's columns.
     """
 
     terms: Terms
@@ -64,7 +64,7 @@ class Design:
 
     @property
     def row_bytes(self) -> int:
-        """Memory of a row of the matrix, about."""
+        """Approximate memory of a row of the matrix."""
         coded = self.coded
         stored = sum(4 + 8 * bool(product.numbers) for product in coded)
         return 8 * (len(self.names) - sum(product.width for product in coded)) + stored
@@ -77,14 +77,14 @@ class Design:
     def enter(
         self, block: Any, missing: str
     ) -> tuple[np.ndarray | SplitMatrix, dict[str, Any], np.ndarray | None] | Findings:
-        """Return a block as matrix and parts.
+        """Return a block as a matrix and the other row data.
 
         Parameters
         ----------
         block : Block
             The block, `x` a frame.
         missing : {"raise", "drop", "keep"}
-            Rows with gaps are findings, left out, or become rows of NaN.
+            Whether rows with missing values are findings, dropped, or become rows of NaN.
 
         Returns
         -------
@@ -93,7 +93,7 @@ class Design:
         parts : dict
             y, weights, offset and groups of the same rows.
         kept : ndarray of shape (m,) or None
-            Row numbers within the block, if rows were left out.
+            Row numbers within the block, if rows were dropped.
         """
         complete = complete_cases(block, self.terms, missing)
         if isinstance(complete, Findings):
@@ -111,29 +111,18 @@ class Design:
         return with_parts(block, self.terms, matrix, complete, missing)
 
     def codes(self, frame: pd.DataFrame) -> dict[Factor, np.ndarray]:
-        """Return which of its levels each row has of each categorical factor.
-
-        Parameters
-        ----------
-        frame : DataFrame of shape (m, …)
-            Rows.
-
-        Returns
-        -------
-        dict of Factor to ndarray of shape (m,) of int32
-            From 0 to K − 1, and −1 for a missing value or an unseen level.
-        """
+        """Return each row's level of each categorical factor: 0 to K − 1, or −1 for a missing or unseen level."""
         return {factor: known_codes(factor.values(frame), known) for factor, known in self.levels}
 
     def matrix(self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray] | None = None) -> np.ndarray | SplitMatrix:
-        """Return the matrix of complete rows.
+        """Return the matrix of complete rows, whose levels are all known.
 
         Parameters
         ----------
         frame : DataFrame of shape (m, …)
-            Rows without gaps or unseen levels.
+            Rows without missing values or unseen levels.
         codes : mapping of Factor to ndarray of shape (m,) of int32, optional
-            Their levels, of `codes`.
+            Their levels, from `codes`.
 
         Returns
         -------
@@ -159,7 +148,7 @@ class Design:
         covered = [product for product in products if product.term not in beyond]
         write_products(covered, frame, codes, out, places)
         rest = self.rest
-        if beyond:  # formulaic refuses rows beyond a spline's boundaries, or goes on
+        if beyond:  # formulaic rejects rows beyond a spline's boundaries, or extrapolates
             rest = without_terms(self.spec, {product.term for product in self.products} - beyond)
         if rest is not None:
             known, read = column_levels(self.levels), columns_specified(rest, self.terms)
@@ -171,26 +160,16 @@ class Design:
         return out
 
     def unknown_rows(self, frame: pd.DataFrame) -> np.ndarray:
-        """Return which rows have a level that fit did not see, or a missing one, of shape (m,)."""
+        """Return which rows have an unseen or missing level, of shape (m,)."""
         unknown = np.zeros(len(frame), dtype=bool)
         for codes in self.codes(frame).values():
             unknown |= codes < 0
         return unknown
 
     def absent_rows(self, matrix: np.ndarray | SplitMatrix) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Return which rows have a number in columns that were 0 on all rows of the fit, and these columns' names.
+        """Return which rows are nonzero in columns that were 0 on all rows of the fit, and the names of these columns.
 
-        Parameters
-        ----------
-        matrix : ndarray or SplitMatrix of shape (m, p)
-            The matrix of some rows; rows of NaN are not among them.
-
-        Returns
-        -------
-        rows : ndarray of shape (m,) of bool
-            True for such a row.
-        names : tuple of str
-            The columns that these rows have.
+        Rows of NaN are not included.
         """
         if not self.absent:
             return np.zeros(len(matrix), dtype=bool), ()
@@ -201,7 +180,7 @@ class Design:
 
     @property
     def categorical(self) -> tuple[Factor, ...]:
-        """The factors that have levels."""
+        """The categorical factors."""
         return tuple(factor for factor, _ in self.levels)
 
     @property
@@ -223,17 +202,7 @@ class Design:
         return frozenset(name for name, own in factors.items() if any(own < other for other in factors.values()))
 
     def columns_of(self, term: str) -> tuple[str, ...]:
-        """Return the matrix's columns that a term of the formula, or a column's own name, stands for.
-
-        Parameters
-        ----------
-        term : str
-            Such as ``"carrier"`` or ``"bs(distance, df=4)"``.
-
-        Returns
-        -------
-        tuple of str
-            Names of columns.
+        """Return the matrix's columns of a term such as ``"bs(distance, df=4)"``, or the column of this name.
 
         Raises
         ------
@@ -250,7 +219,7 @@ class Design:
     def _unseen(self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray], number: int) -> Findings | None:
         found: list[tuple[str, int, str]] = []
         names = {factor.name for factor, _ in self.levels}
-        if self.unseen == "reference":  # of other codings than treatment there is none
+        if self.unseen == "reference":  # codings other than treatment have none
             terms = () if self.rest is None else self.rest.formula
             names &= {factor.expr for term in terms for factor in term.factors}
         for factor, known in self.levels:
@@ -272,7 +241,7 @@ class Design:
 
 
 def _kind(level: Any) -> str:
-    """Return the kind of a level, of which levels of others are never the same."""
+    """Return the kind of a level; levels of different kinds are never equal."""
     if isinstance(level, (bool, np.bool_)):
         return "boolean"
     return "number" if isinstance(level, Number) else type(level).__name__
@@ -281,7 +250,7 @@ def _kind(level: Any) -> str:
 def with_parts(
     block: Any, terms: Terms, matrix: Any, complete: np.ndarray, missing: str
 ) -> tuple[Any, dict[str, Any], np.ndarray | None]:
-    """Return the matrix of a block's complete rows with the other parts, as `Design.enter` does."""
+    """Return the matrix of a block's complete rows with the other row data, as `Design.enter` does."""
     parts = {name: getattr(block, name) for name in PARTS[1:]}
     if block.y is None and terms.response is not None:
         parts["y"] = terms.response.values(block.x)
@@ -296,7 +265,7 @@ def with_parts(
 
 
 def _spread(matrix: np.ndarray | SplitMatrix, complete: np.ndarray) -> np.ndarray | SplitMatrix:
-    """Return complete rows in their places, and rows of NaN in those between."""
+    """Return complete rows in their places, with rows of NaN between them."""
     if isinstance(matrix, SplitMatrix):
         return matrix.spread(complete)
     spread = np.full((len(complete), matrix.shape[1]), np.nan)
@@ -305,58 +274,19 @@ def _spread(matrix: np.ndarray | SplitMatrix, complete: np.ndarray) -> np.ndarra
 
 
 def column_levels(levels: Iterable[tuple[Factor, pd.Index]]) -> dict[str, pd.Index]:
-    """Return the levels of columns that are factors as they are, or within ``C(...)``.
-
-    Parameters
-    ----------
-    levels : iterable of (Factor, Index)
-        The levels of each categorical factor.
-
-    Returns
-    -------
-    dict of str to Index
-        By column.
-    """
+    """Return the levels, by column, of columns that are themselves factors or arguments of ``C(...)``."""
     pairs = tuple(levels)
     coded = {factor.source: index for factor, index in pairs if factor.source in factor.columns}
     return coded | {factor.name: index for factor, index in pairs if factor.source is None}
 
 
 def plain_rows(frame: pd.DataFrame, columns: tuple[str, ...], levels: Mapping[str, pd.Index]) -> pd.DataFrame:
-    """Return columns as formulaic and the coding here are handed them.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        A block, or some of its rows.
-    columns : tuple of str
-        The columns wanted.
-    levels : mapping of str to Index
-        Levels of columns that are categories.
-
-    Returns
-    -------
-    DataFrame
-        The columns, in the order given.
-    """
+    """Return the columns, in this order, in the form that formulaic and the coding here use."""
     return plain_columns(plain_integers(frame, levels), columns, levels)
 
 
 def treatment_names(terms: Terms, levels: Mapping[str, pd.Index]) -> tuple[str, ...]:
-    """Return the names of the matrix's columns where there is no formula.
-
-    Parameters
-    ----------
-    terms : Terms
-        What is read.
-    levels : mapping of str to Index
-        Levels of the columns that are categories.
-
-    Returns
-    -------
-    tuple of str
-        A column's own, or one for each level but the first.
-    """
+    """Return the names of the matrix's columns without a formula: a column's own, or one per level except the first."""
     names: list[str] = []
     for column in terms.columns:
         names += [f"{column}[T.{level}]" for level in levels[column][1:]] if column in levels else [column]

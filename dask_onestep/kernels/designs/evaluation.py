@@ -1,4 +1,4 @@
-"""Why formulaic cannot evaluate a formula on some rows: which column, on how many rows, and the cure."""
+"""Reasons why formulaic cannot evaluate a formula on some rows: which column, how many rows, and the remedy."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from dask_onestep.kernels.records import Findings
 
 __all__ = ["EvaluationError", "beyond_bounds", "evaluating", "what_is_wrong"]
 
-# What each spline does beyond its bounds unless it is told.
+# The default behavior of each spline beyond its bounds.
 _EXTRAPOLATION = {"bs": "raise", "cc": "extend", "cr": "extend", "cs": "extend"}
 
 
 class EvaluationError(ValueError):
-    """formulaic cannot evaluate a formula on some rows; the text is the first line of its own."""
+    """formulaic cannot evaluate a formula on some rows; the text is the first line of its message."""
 
 
 @contextmanager
 def evaluating() -> Iterator[None]:
-    """Turn what formulaic raises of a formula and its rows into an `EvaluationError`."""
+    """Convert formulaic's errors about a formula and its rows to `EvaluationError`."""
     try:
-        with np.errstate(all="ignore"):  # what is not finite is found later, with its place
+        with np.errstate(all="ignore"):  # non-finite values are found later, with their position
             yield
     except Exception as error:
-        # Where formulaic has raised an error it is loaded; a model without a formula does without it.
+        # If formulaic has raised an error it is loaded; models without a formula do not need it.
         own = getattr(sys.modules.get("formulaic.errors"), "FormulaicError", ValueError)
         if not isinstance(error, (own, TypeError, ValueError)):
             raise
@@ -47,20 +47,20 @@ def what_is_wrong(
     Parameters
     ----------
     error : EvaluationError
-        What formulaic said.
+        formulaic's error.
     terms : Terms
         What the model reads.
     frame : DataFrame
-        The rows, as they arrived.
+        The unprepared rows.
     states : mapping of str to dict
-        State of the transforms, by their calls, as formulaic keeps it; empty before a fit.
+        formulaic's states of the transforms, by their calls; empty before a fit.
     blocks : tuple of int
-        Where the rows are from.
+        The blocks of the rows.
 
     Returns
     -------
     Findings
-        The splines whose bounds rows lie beyond, with their number, or else formulaic's reason.
+        The splines with rows beyond their bounds, and the number of rows, or otherwise formulaic's reason.
     """
     found = []
     for node, low, high, outside in _outside(terms, frame, states):
@@ -76,7 +76,7 @@ def what_is_wrong(
 
 
 def beyond_bounds(terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any]) -> np.ndarray:
-    """Return which rows a formula's splines refuse, of shape (m,); `states` as for `what_is_wrong`."""
+    """Return which rows a formula's splines reject, of shape (m,); `states` as for `what_is_wrong`."""
     masks = [outside for _, _, _, outside in _outside(terms, frame, states)]
     return np.logical_or.reduce([np.zeros(len(frame), dtype=bool), *masks])
 
@@ -84,7 +84,7 @@ def beyond_bounds(terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any]) 
 def _outside(
     terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any]
 ) -> Iterator[tuple[ast.Call, float, float, np.ndarray]]:
-    """Yield each spline that refuses what is beyond its bounds, the bounds, and which rows are."""
+    """Yield each spline that rejects values beyond its bounds, with the bounds, and which rows are beyond."""
     known = {ast.dump(ast.parse(call, mode="eval").body): state for call, state in states.items()}
     for node in _refusing_splines(terms):
         low, high = _bounds(node, known.get(ast.dump(node), {}))
@@ -93,7 +93,7 @@ def _outside(
 
 
 def _refusing_splines(terms: Terms) -> Iterator[ast.Call]:
-    """Yield the splines that refuse what is beyond their bounds, of what has no state of its own."""
+    """Yield the splines that reject values beyond their bounds and whose argument has no state."""
     for factor in terms.factors:
         if not factor.states:
             continue
@@ -110,7 +110,7 @@ def _bounds(node: ast.Call, state: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _given(node: ast.Call, option: str, default: Any) -> Any:
-    """Return what a call gives for an option, if it is a plain word or number."""
+    """Return the value of an option in a call, if it is a plain string or number."""
     for keyword in node.keywords:
         if keyword.arg == option:
             try:

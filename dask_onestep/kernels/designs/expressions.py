@@ -1,9 +1,9 @@
 """Values of a formula's expressions, row by row.
 
-Arithmetic is that of float64, whatever the columns' dtypes, as R's is that of doubles: integers of a column's own
-size wrap around (200 · 200 in int16 is −25,536), functions of small ones are computed in float16, and the sum of two
-booleans is "or".  Conditions (comparisons, and these joined by ``&``, ``|`` and ``~``) are booleans, and count as 0 and
-1 where they are computed with.
+Arithmetic is in float64, whatever the columns' dtypes, as R's is in double precision: integers of a column's own size
+would wrap around (200 · 200 in int16 is −25,536), functions of small ones would be computed in float16, and the sum of
+two booleans would be "or". Conditions (comparisons, and these joined by ``&``, ``|`` and ``~``) are booleans, and are 0
+and 1 in arithmetic.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from dask_onestep.kernels.designs.grammar import FUNCTIONS, PARSING, checked, co
 
 __all__ = ["LARGEST_INTEGER", "as_numbers", "evaluate", "hold_times", "is_numeric", "numbers_among", "only_numbers"]
 
-# Not every integer beyond it is a float64.
+# Beyond it, not every integer is a float64.
 LARGEST_INTEGER = 2**53
 _TIMES = ("date", "datetime", "datetime64", "time", "timedelta", "timedelta64", "period")
-# No columns' names in code, so that these cannot be columns.
+# Not valid as column names in code, so these cannot be columns.
 _NUMBERS, _CONDITION, _COMPARED = "<numbers>", "<condition>", "<compared>"
 _WHOLE = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
 
@@ -43,20 +43,20 @@ def evaluate(source: str, frame: pd.DataFrame) -> pd.Series:
     Returns
     -------
     Series
-        One value a row: float64, or booleans of a condition; integers where all that was computed with are.
+        One value per row: float64, or booleans for a condition; integers if all operands are integers.
 
     Raises
     ------
     ValueError
-        If the columns are not what it takes, such as words where it computes.
+        If a column has an unsuitable type, such as strings in arithmetic.
     """
     code, names, whole = _compiled(source)
     known = {**FUNCTIONS, "np": np, _NUMBERS: as_numbers, _CONDITION: _condition, _COMPARED: _compared}
     known |= {name: frame[column] for name, column in names if column in frame.columns}
     try:
-        with np.errstate(all="ignore"):  # what is no number is named where the rows are examined
+        with np.errstate(all="ignore"):  # non-finite values are reported when the rows are examined
             value = eval(code, {"__builtins__": {}}, known)
-    except (TypeError, ValueError, NotImplementedError) as error:  # Arrow has not every sum of words and numbers
+    except (TypeError, ValueError, NotImplementedError) as error:  # Arrow lacks some operations on strings
         read = [column for _, column in names if column in frame.columns]
         text = [column for column in read if not is_numeric(frame.dtypes[column])]
         reason = f"{text} are not numeric columns" if text else error
@@ -68,19 +68,9 @@ def evaluate(source: str, frame: pd.DataFrame) -> pd.Series:
 
 
 def as_numbers(values: Any, name: str | None = None) -> Any:
-    """Return numbers as float64; booleans are 0 and 1, missing values NaN, and strings stay as they are.
+    """Return numbers as float64; booleans are 0 and 1, missing values NaN, and strings are unchanged.
 
-    Parameters
-    ----------
-    values : Series, ndarray or scalar
-        Values of any dtype.
-    name : str, optional
-        What an error calls them.
-
-    Returns
-    -------
-    Series, ndarray or float
-        The numbers.
+    `name` is used in the error.
 
     Raises
     ------
@@ -106,7 +96,7 @@ def as_numbers(values: Any, name: str | None = None) -> Any:
 
 
 def only_numbers(values: pd.Series, name: str) -> pd.Series:
-    """Return a column as float64; raise a `ValueError` where it holds strings, as a later table's column may."""
+    """Return a column as float64; raise a `ValueError` if it contains strings, as a later table's column may."""
     numbers = as_numbers(values, name)
     if not is_numeric(numbers.dtype):
         (example,) = values.dropna().iloc[:1].tolist()
@@ -115,17 +105,9 @@ def only_numbers(values: pd.Series, name: str) -> pd.Series:
 
 
 def numbers_among(values: Any) -> pd.Series | None:
-    """Return an object column of numbers as numbers, None if there is anything else, or booleans with missing values.
+    """Return an object column of numbers as numbers; None for anything else, or for booleans with missing values.
 
-    Parameters
-    ----------
-    values : Series or Index of objects
-        Values, of which some may be missing.
-
-    Returns
-    -------
-    Series or None
-        Of the dtype that pandas infers where it infers one; Decimals, Fractions and missing values give float64.
+    The dtype is the one that pandas infers, if any; Decimals, Fractions and missing values give float64.
     """
     inferred = pd.Series(values).infer_objects()
     if is_numeric(inferred.dtype):
@@ -141,17 +123,9 @@ def numbers_among(values: Any) -> pd.Series | None:
 
 
 def hold_times(values: Any) -> bool:
-    """Return whether a column holds dates, times or durations, by its dtype or, if of objects, its values.
+    """Return whether a column contains dates, times or durations, by its dtype or, for objects, its values.
 
-    Parameters
-    ----------
-    values : Series or Index
-        Values, of which some may be missing.
-
-    Returns
-    -------
-    bool
-        False for strings that look like dates.
+    Strings that look like dates are strings.
     """
     dtype = values.dtype
     if isinstance(dtype, pd.ArrowDtype):
@@ -162,18 +136,7 @@ def hold_times(values: Any) -> bool:
 
 
 def is_numeric(dtype: Any) -> bool:
-    """Return whether a column of this dtype is a number as it is; booleans are.
-
-    Parameters
-    ----------
-    dtype : dtype
-        NumPy's, or pandas' own.
-
-    Returns
-    -------
-    bool
-        False for strings, objects and categories.
-    """
+    """Return whether a dtype, of NumPy or pandas, is numeric or boolean (not strings, objects or categories)."""
     return bool(pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)) and not isinstance(
         dtype, pd.CategoricalDtype
     )
@@ -197,7 +160,7 @@ def _beyond(values: Any) -> bool:
 
 
 def _compared(values: Any) -> Any:
-    """Return floats of any size as float64, as literals are; all else can be compared as it is."""
+    """Return floats of any size as float64, like literals; other values can be compared unchanged."""
     return as_numbers(values) if pd.api.types.is_float_dtype(getattr(values, "dtype", object)) else values
 
 
@@ -213,7 +176,7 @@ def _is_whole(dtype: Any) -> bool:
 
 
 def _as_integers(values: pd.Series, source: str) -> pd.Series:
-    """Return results of integers as integers, so that levels made of them are named 9 and 10, not 9.0 and 10.0."""
+    """Return results from integers as integers, so that levels made of them are named 9 and 10, not 9.0 and 10.0."""
     if not np.isfinite(values.to_numpy()).all():
         return values
     if (values.abs() > LARGEST_INTEGER).any():
@@ -233,7 +196,7 @@ def _compiled(source: str) -> tuple[Any, tuple[tuple[str, str], ...], bool]:
 
 
 def _gives_integers(node: ast.AST) -> bool:
-    """Return whether an expression computes, and gives integers of integers."""
+    """Return whether an expression is arithmetic that gives integers for integers."""
     inner = [part for part in ast.walk(node) if not isinstance(part, (ast.expr_context, ast.operator, ast.unaryop))]
     plain = all(
         isinstance(part, ast.Name)
@@ -246,7 +209,7 @@ def _gives_integers(node: ast.AST) -> bool:
 
 
 class _Arithmetic(ast.NodeTransformer):
-    """Have operands and arguments turned into float64, and what ``&``, ``|`` and ``~`` join examined."""
+    """Converts operands and arguments to float64, and checks the operands of ``&``, ``|`` and ``~``."""
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         how = _CONDITION if isinstance(node.op, (ast.BitAnd, ast.BitOr)) else _NUMBERS

@@ -1,9 +1,9 @@
 """The grammar of a formula's expressions: a formula is data, not code.
 
-Of Python there are names of columns, numbers, arithmetic, comparisons, and calls of the functions listed
-here, each of which treats a row by itself or keeps a state that was gathered beforehand.  An expression
-can reach no attribute, call nothing else, write into no column, and let no number of its own grow beyond
-what a formula needs; so one from a command line or a file can do no harm.
+The grammar contains names of columns, numbers, arithmetic, comparisons, and calls of the functions listed here, each of
+which is computed row by row or has a state that was computed beforehand. An expression cannot access an attribute, call
+anything else, write into a column, or create numbers larger than a formula needs; so a formula from a command line or a
+file is safe.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ __all__ = [
     "written",
 ]
 
-# Python 3.11's parser, where two threads use it at once, can raise "SystemError: AST constructor recursion depth
-# mismatch"; formulaic parses its terms at every block.
+# If two threads use Python 3.11's parser at once, it can raise "SystemError: AST constructor recursion depth mismatch";
+# formulaic parses its terms for every block.
 PARSING = RLock()
 
 STATEFUL = ("bs", "cc", "center", "cr", "cs", "poly", "scale", "standardize")
@@ -40,10 +40,10 @@ FUNCTIONS: dict[str, Any] = {name: getattr(np, name) for name in ("log", "log2",
     "I": np.asarray
 }
 OFFSET = "offset"
-# Codings of a category as patsy calls them, with formulaic's names.
+# patsy's codings of a category, with formulaic's names.
 CODINGS = {"Treatment": "treatment", "Sum": "sum", "Helmert": "helmert", "Diff": "diff", "Poly": "poly"}
 _CODINGS = tuple(CODINGS.values())
-# What R and other packages write, and how it is written here.
+# Notation of R and other packages, and the equivalent here.
 _OURS = {
     **dict.fromkeys(("factor", "as_factor", "as_categorical", "categorical", "ordered"), "C(g) makes a category"),
     "relevel": "C(g, Treatment('b')) sets the reference level",
@@ -55,7 +55,7 @@ _OURS = {
     **dict.fromkeys(("ns", "s", "te"), "natural splines are cr(x, df=4), B-splines bs(x, df=4)"),
     **dict.fromkeys(("Q", "q"), "put names of columns that are not identifiers in backticks"),
 }
-# No shift, whose result can be of any size, and no `@`, which sums over the rows of a block.
+# No shift, whose result can have any size, and no `@`, which sums over the rows of a block.
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.BitAnd, ast.BitOr, ast.BitXor)
 _GRAMMAR = (
     *(ast.Expression, ast.Name, ast.Load, ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp),
@@ -63,7 +63,7 @@ _GRAMMAR = (
 )
 _CONSTANTS = (bool, int, float, str, type(None))
 _LARGEST_EXPONENT = 64
-# Transforms of several columns, and what their arguments after the first are.
+# Transforms of several columns, and their arguments after the first.
 _SPLINES = {
     "bs": ("df", "knots", "degree"),
     "poly": ("degree",),
@@ -72,7 +72,7 @@ _SPLINES = {
 _LARGEST = {"df": 200, "degree": 25}
 _MOST_KNOTS = 200
 _LONGEST = 1000
-# Text, which stays as it is, or a name in backticks; and the identifier that stands for such a name in a syntax tree.
+# Text, which is unchanged, or a name in backticks; and the identifier that replaces such a name in a syntax tree.
 _QUOTED = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|`([^`]*)`""")
 _IDENTIFIER = re.compile(r"\b_quoted_((?:[0-9a-f]{2})*)_\b")
 
@@ -84,24 +84,12 @@ _ALLOWED = (
 
 
 def checked(source: str, name: str) -> ast.Expression:
-    """Return the syntax tree of an expression that keeps to the grammar.
-
-    Parameters
-    ----------
-    source : str
-        The expression.
-    name : str
-        What errors call it.
-
-    Returns
-    -------
-    Expression
-        Its tree, which may be compiled.
+    """Return the syntax tree of an expression, to be compiled; `name` is used in errors.
 
     Raises
     ------
     ValueError
-        If it does not keep to the grammar.
+        If it does not follow the grammar.
     """
     if len(source) > _LONGEST:
         raise ValueError(f"A term of the formula, {source[:40]!r}…, is longer than {_LONGEST} characters.")
@@ -132,12 +120,12 @@ def checked(source: str, name: str) -> ast.Expression:
 
 
 def called(node: ast.AST) -> str | None:
-    """Return the name of the function that a node calls, None if it calls none by its name."""
+    """Return the name of the function that a node calls, or None."""
     return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
 
 
 def _parsed(source: str) -> ast.Expression:
-    """Return a syntax tree in which identifiers stand for the names that are in backticks."""
+    """Return a syntax tree in which identifiers replace the names in backticks."""
 
     def identifier(match: re.Match[str]) -> str:
         text, column = match.groups()
@@ -157,7 +145,7 @@ def column_of(identifier: str) -> str:
 
 
 def written(node: ast.AST) -> str:
-    """Return an expression's text, names that are not identifiers in backticks."""
+    """Return an expression's text, with backticks around names that are not identifiers."""
     return _IDENTIFIER.sub(lambda match: f"`{column_of(match[0])}`", ast.unparse(node))
 
 
@@ -177,18 +165,7 @@ def columns_read(body: ast.AST) -> tuple[str, ...]:
 
 
 def columns_made(source: str) -> int:
-    """Return about how many columns an expression of the grammar makes by its splines and polynomials.
-
-    Parameters
-    ----------
-    source : str
-        The expression.
-
-    Returns
-    -------
-    int
-        1 if it has none.
-    """
+    """Return the approximate number of columns that an expression's splines and polynomials have; 1 without any."""
     calls = [node for node in ast.walk(_parsed(source)) if called(node) in _SPLINES]
     return max([1, *map(_width, calls)])
 
@@ -216,7 +193,7 @@ def _check_attribute(node: ast.Attribute, name: str, *, is_called: bool) -> None
 
 
 def _hint(function: str) -> str:
-    """Return how the formula is to write a function of R, or of Python, that it does not know by this name."""
+    """Return how to write a function of R or Python that the formula does not know by this name."""
     if function in _OURS:
         return f": {_OURS[function]}"
     own = {"abs": "abs", "log1p": "log1p", "round": "rint", "max": "maximum", "min": "minimum"}.get(function, function)
@@ -224,19 +201,19 @@ def _hint(function: str) -> str:
 
 
 def _of_each_row(function: Any) -> bool:
-    """Return whether a function is NumPy's, and gives one number a row; `matmul` sums over rows, others are of bits."""
+    """Return whether a function is a ufunc of NumPy with one number per row; not `matmul`, nor functions of bits."""
     return (
         isinstance(function, np.ufunc) and function.signature is None and function.nout == 1 and "d" in _kinds(function)
     )
 
 
 def _kinds(function: np.ufunc) -> str:
-    """Return the kinds of numbers that a function takes, as NumPy's letters."""
+    """Return the kinds of numbers that a function accepts, as NumPy's letters."""
     return "".join(types.partition("->")[0] for types in function.types)
 
 
 def _check_call(node: ast.Call, name: str, within: ast.AST) -> None:
-    """Raise if what is called is not in the lists, or is given more than its inputs."""
+    """Raise an error if the called function is not allowed, or has more arguments than inputs."""
     if any(keyword.arg is None for keyword in node.keywords):
         raise ValueError(f"{name!r} in the formula: ** is not allowed, write the arguments.")
     function = None
@@ -264,7 +241,7 @@ def _check_call(node: ast.Call, name: str, within: ast.AST) -> None:
 
 
 def _check_place(node: ast.Call, name: str, within: ast.AST) -> None:
-    """Raise if a coding is not an argument of ``C(...)``, or an offset is within anything else."""
+    """Raise an error if a coding is not an argument of ``C(...)``, or an offset is within anything else."""
     if called(node) == OFFSET:
         if node is not within or len(node.args) != 1 or node.keywords:
             raise ValueError(f"{name!r} in the formula: offset(...) is a term of its own, of one argument.")
@@ -282,7 +259,7 @@ def _values(call: Any) -> list[ast.expr]:
 
 
 def _check_category(node: ast.Call, name: str) -> None:
-    """Raise if a category is coded by a name that is no coding."""
+    """Raise an error if the coding of a category is unknown."""
     for part in (*node.args[1:], *_values(node)):
         if found := [column for column in columns_read(part) if column not in (*CODINGS, "contr")]:
             raise ValueError(
@@ -292,7 +269,7 @@ def _check_category(node: ast.Call, name: str) -> None:
 
 
 def _check_transform(node: ast.Call, name: str) -> None:
-    """Raise if a transform's options are not numbers and words, or ask for more columns than a formula needs."""
+    """Raise an error if a transform's options are not numbers and strings, or give too many columns."""
     inside = {called(inner) for argument in node.args[:1] for inner in ast.walk(argument)}
     if called(node) in _SPLINES and inside & _SPLINES.keys():
         raise ValueError(f"{name!r} in the formula: a spline or polynomial of another. Take one of the column.")
@@ -317,7 +294,7 @@ def _check_transform(node: ast.Call, name: str) -> None:
 
 
 def _options(node: ast.Call) -> list[tuple[str, ast.expr]]:
-    """Return what a transform is given besides its values, by name."""
+    """Return a transform's options, without its values, by name."""
     names = _SPLINES.get(str(called(node)), ())
     unnamed = [*names, *["an option"] * len(node.args)]
     return [*zip(unnamed, node.args[1:], strict=False), *((str(k.arg), k.value) for k in node.keywords)]
@@ -332,7 +309,7 @@ def _is_none(node: ast.AST) -> bool:
 
 
 def _plain_word(node: ast.AST) -> bool:
-    # formulaic pastes calls of its transforms into code of its own.
+    # formulaic inserts calls of its transforms into code of its own.
     return not (isinstance(node, ast.Constant) and isinstance(node.value, str)) or node.value.isidentifier()
 
 
@@ -344,7 +321,7 @@ def _check_constant(node: ast.Constant, name: str) -> None:
 
 
 def _check_arithmetic(node: ast.BinOp, name: str) -> None:
-    """Raise if numbers of the formula alone could grow without bound, or words are computed with."""
+    """Raise an error if numbers in the formula could grow without bound, or arithmetic has strings."""
     sides = (node.left, node.right)
     if any(isinstance(side, ast.List | ast.Tuple) or _is_word(side) for side in sides):
         raise ValueError(f"{name!r} in the formula: arithmetic on a non-numeric term, {written(node)}.")
@@ -370,7 +347,7 @@ def _check_arithmetic(node: ast.BinOp, name: str) -> None:
 
 
 def _check_condition(node: ast.UnaryOp | ast.BoolOp | ast.Compare, name: str) -> None:
-    """Raise if comparisons are joined in a way that treats all rows as one."""
+    """Raise an error if comparisons are joined in a way that does not work row by row."""
     if isinstance(node, ast.BoolOp) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)):
         raise ValueError(
             f"{name!r} in the formula: join comparisons by & and |, and negate them by ~, each in parentheses, as in "
@@ -392,7 +369,7 @@ def _check_condition(node: ast.UnaryOp | ast.BoolOp | ast.Compare, name: str) ->
 
 
 def _check_joined(sides: tuple[ast.expr, ...], sign: str, name: str) -> None:
-    """Raise if what ``&``, ``|`` or ``~`` joins is known to be a number; of columns their dtype tells."""
+    """Raise an error if an operand of ``&``, ``|`` or ``~`` is known to be a number; for columns the dtype shows it."""
     for side in sides:
         truth = isinstance(side, ast.Constant) and isinstance(side.value, bool)
         if truth or is_condition(side) or isinstance(side, (ast.Name, ast.Call)):

@@ -1,4 +1,4 @@
-"""The design of a table before its levels, and what transforms keep of the whole, have been learned."""
+"""The design of a table before factor levels and states of transforms are known."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["OpenDesign"]
 
 @dataclass(frozen=True)
 class OpenDesign(Design):
-    """A design of which it is not known yet which columns there are.
+    """A design whose columns are not yet known.
 
-    Its own columns are what is computed of each row by itself, where rows that lack it are to be dropped.
+    Its matrix contains what is computed row by row, if rows where this is missing are to be dropped.
 
     Attributes
     ----------
     factors : tuple of Factor
-        The factors that have levels.
+        The categorical factors.
     learned : tuple of Factor
-        Those whose levels are to be learned.
+        Those whose levels are to be collected.
     """
 
     factors: tuple[Factor, ...] = ()
@@ -35,21 +35,21 @@ class OpenDesign(Design):
 
     @property
     def categorical(self) -> tuple[Factor, ...]:
-        """The factors that have levels."""
+        """The categorical factors."""
         return self.factors
 
     @property
     def row_bytes(self) -> int:
-        """Memory of a row, as the table has it."""
+        """Memory of a row of the table."""
         return 8 * max(len(self.terms.columns), 1)
 
     @property
     def by_term(self) -> dict[str, tuple[str, ...]]:
-        """The columns by what they are computed from."""
+        """The columns, by what they are computed from."""
         return {name: (name,) for name in self.names}
 
     def enter(self, block: Any, missing: str) -> tuple[np.ndarray, dict[str, Any], np.ndarray | None] | Findings:
-        """Return a block as `Design.enter` does, its columns NaN where a row lacks what a term is computed from."""
+        """Return a block as `Design.enter` does, with NaN where a row lacks an input of a term."""
         complete = complete_cases(block, self.terms, missing)
         if isinstance(complete, Findings):
             return complete
@@ -65,5 +65,5 @@ class OpenDesign(Design):
 
     @property
     def computed(self) -> tuple[Factor, ...]:
-        """The factors that the columns are of."""
+        """The factors of the columns."""
         return tuple(factor for factor in self.terms.factors if factor.name in self.names)

@@ -1,7 +1,7 @@
-"""From a formula's text to formulaic's `Formula`, once it is known to ask for no more than a machine can give.
+"""From a formula's text to formulaic's `Formula`, after checks of its size and grammar.
 
-formulaic multiplies out powers and products of terms while it parses, and evaluates arguments of its
-transforms; so both are held to bounds, and to the grammar, before it sees them.
+formulaic expands powers and products of terms while it parses, and evaluates arguments of its transforms; so both are
+checked before.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _DOT = "'.' stands for the other columns of a table, and there is none here: wri
 
 @dataclass(frozen=True)
 class Parsed:
-    """A formula's parts, as formulaic has them.
+    """A formula's parts, in formulaic's form.
 
     Attributes
     ----------
     left : tuple of Term
         Terms of the left-hand side.
     right : Formula
-        Terms of the right-hand side, offsets left out.
+        Terms of the right-hand side, without offsets.
     offsets : tuple of str
-        What ``offset(...)`` is called with, by term.
+        Arguments of ``offset(...)``, by term.
     """
 
     left: tuple[Any, ...]
@@ -43,19 +43,9 @@ class Parsed:
 
 
 def with_columns(formula: str, columns: Sequence[str]) -> str:
-    """Return a formula with ``.`` written out: all columns but those on the left-hand side, as in R.
+    """Return a formula with ``.`` replaced by all columns except those on the left-hand side, as in R.
 
-    Parameters
-    ----------
-    formula : str
-        A formula.
-    columns : sequence of str
-        The columns of the table, without those that are weights, offset or groups.
-
-    Returns
-    -------
-    str
-        The same where there is no ``.``.
+    `columns` are those of the table, without weights, offset or groups.
     """
     dots = _dots(formula)
     if not dots:
@@ -95,7 +85,7 @@ def _names(token: Any) -> tuple[str, ...]:
 
 
 def _check_size(formula: str) -> None:
-    """Raise if a formula is so long, or nested so deeply, that to read it takes long."""
+    """Raise an error if a formula is so long, or nested so deeply, that parsing takes long."""
     if len(formula) > _LONGEST:
         raise ValueError(
             f"The formula, {formula[:40]!r}…, has {len(formula):,} characters, more than {_LONGEST:,}. Write fewer "
@@ -117,14 +107,14 @@ def _check_size(formula: str) -> None:
 
 
 def parse(formula: str, fit_intercept: bool) -> Parsed:
-    """Return the parts of a formula, not yet tied to data.
+    """Return the parts of a formula, without reference to data.
 
     Parameters
     ----------
     formula : str
         The formula.
     fit_intercept : bool
-        Whether it has an intercept where it says nothing of one.
+        Whether it has an intercept if it does not specify one.
 
     Returns
     -------
@@ -136,7 +126,7 @@ def parse(formula: str, fit_intercept: bool) -> Parsed:
     ImportError
         If formulaic is not installed.
     ValueError
-        If the formula cannot be read, or asks for too much.
+        If the formula is invalid or too large.
     """
     if not isinstance(formula, str):
         raise TypeError(f"formula={formula!r} must be a string, such as 'y ~ x + C(g)'.")
@@ -149,7 +139,7 @@ def parse(formula: str, fit_intercept: bool) -> Parsed:
     shown = repr(formula) if len(formula) <= 100 else f"{formula[:100]!r}…"
     parser = DefaultFormulaParser(include_intercept=fit_intercept)
     try:
-        # Before formulaic parses it: to know which columns are needed, it evaluates arguments of transforms.
+        # Before formulaic parses it, since that evaluates arguments of transforms to find the needed columns.
         for token in tokens:
             if token.kind is token.Kind.PYTHON:
                 checked(token.token, token.token)
@@ -170,7 +160,7 @@ def parse(formula: str, fit_intercept: bool) -> Parsed:
 
 
 def _taken_out(right: Any, shown: str) -> tuple[str, ...]:
-    """Take terms ``offset(...)`` out of a right-hand side, and return what these are of."""
+    """Remove ``offset(...)`` terms from a right-hand side, and return their arguments."""
     offsets = []
     for term in [term for term in right if any(_is_offset(factor) for factor in term.factors)]:
         if len(term.factors) > 1:
@@ -187,9 +177,9 @@ def _is_offset(factor: Any) -> bool:
 
 
 def _check_terms(tree: Any, shown: str) -> None:
-    """Raise if powers and products would be multiplied out into too many terms, or terms of too many factors."""
+    """Raise an error if powers and products would expand to too many terms, or terms with too many factors."""
     nodes = [tree]
-    for node in nodes:  # those within a node come after it
+    for node in nodes:  # nodes within a node come after it
         nodes += getattr(node, "args", ())
     sizes: dict[int, tuple[int, int, int]] = {}
     for node in reversed(nodes):
@@ -208,7 +198,7 @@ def _check_terms(tree: Any, shown: str) -> None:
 
 
 def _size(node: Any, inside: list[tuple[int, int, int]], shown: str) -> tuple[int, int, int]:
-    """Return how many terms a node becomes, how many factors one of them has at most, and names within it."""
+    """Return a node's number of terms, the maximum number of factors in a term, and names within it."""
     names = sum(name for _, _, name in inside)
     (left, most, below), *others = inside
     right, more, beside = others[0] if others else (0, 0, 0)
@@ -238,7 +228,7 @@ def _power(exponent: Any, shown: str) -> int:
 
 
 def _check_columns(terms: Any, shown: str) -> None:
-    """Raise if splines and polynomials, and their products, make too many columns."""
+    """Raise an error if splines, polynomials and their products have too many columns."""
     count = 0
     for term in terms:
         made = 1

@@ -1,4 +1,4 @@
-"""What a row has, and the rows of one block: as they arrive, and those that are usable, ready for the kernels."""
+"""Row data, and the rows of one block: unprepared, and usable by the kernels."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dask_onestep.kernels.records import Record
 
 __all__ = ["ARRAY_BYTES", "MATRIX_BYTES", "PARTS", "Block", "Parts", "Rows", "taken"]
 
-# A piece's rows: of a matrix that a frame becomes, and of one that is there already.
+# Maximum size of a piece of a block: of the matrix that a frame becomes, and of an existing matrix.
 MATRIX_BYTES, ARRAY_BYTES = 16 * 2**20, 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Parts(Record):
-    """What a row has; whatever else it is to have is named here, and nowhere else.
+    """Everything that rows have; further row data must be declared here.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Parts(Record):
     y : array-like of shape (m,) or None
         Response, or labels.
     weights, offset, groups : array-like of shape (m,) or None
-        As handed to ``fit``; groups are cluster labels.
+        As passed to ``fit``; groups are cluster labels.
     """
 
     x: Any
@@ -39,11 +39,11 @@ class Parts(Record):
     groups: Any = None
 
     def each(self, function: Callable[[Any], Any]) -> dict[str, Any]:
-        """Return a function of each part by its name; of one that is missing None."""
+        """Return a function of each part by its name; None for a missing part."""
         return {name: None if (part := getattr(self, name)) is None else function(part) for name in PARTS}
 
     def rows_at(self, index: np.ndarray) -> Self:
-        """Return the rows that an index has, in its order."""
+        """Return the rows with these numbers, in this order."""
         return replace(self, **self.each(lambda part: taken(part, index)))
 
 
@@ -52,7 +52,7 @@ PARTS = tuple(field.name for field in fields(Parts))
 
 @dataclass(frozen=True, slots=True)
 class Block(Parts):
-    """A row block as it arrives; `y` is None if the model's design takes it from `x`, a frame.
+    """An unprepared row block; `y` is None if the model's design takes it from `x`, a frame.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Block(Parts):
     first : int
         Where a slice of a block begins within it.
     reloaded : bool
-        Whether every pass loads it anew, so that it may change.
+        Whether every pass loads it again, so that it may change.
     """
 
     number: int = 0
@@ -72,10 +72,10 @@ class Block(Parts):
     reloaded: bool = False
 
     def pieces(self, model: Any) -> Iterator[Block]:
-        """Yield the block, in pieces where its matrix is large.
+        """Yield the block, in pieces if its matrix is large.
 
-        A frame's columns are small beside the matrix that they become; and a piece's rows are added one slice
-        after the other, which rounds as many times as there are slices.
+        A frame's columns are small compared with the matrix that they become. A piece's rows are added slice by slice,
+        which rounds as many times as there are slices.
         """
         width = 8 * len(model.columns) if model.design is None else model.design.row_bytes
         most = MATRIX_BYTES if isinstance(self.x, pd.DataFrame) else ARRAY_BYTES
@@ -95,7 +95,7 @@ class Rows(Parts):
     """The usable rows of a block, ready for the kernels.
 
     Covariates are an aligned ndarray or a `SplitMatrix`, of any float or integer dtype, without the constant; `y` is
-    float64, or labels until they are encoded; weights and offset are float64.
+    float64, or unencoded labels; weights and offset are float64.
 
     Attributes
     ----------
@@ -110,9 +110,9 @@ class Rows(Parts):
     first : int
         Where a slice of a block begins within it.
     raw : DataFrame or None
-        The block as the table has it, all rows, of a model with a design.
+        All rows of the block as in the table, for a model with a design.
     present : ndarray or None
-        Row numbers of those that have a weight, if others have none.
+        Row numbers of those with positive weight, if not all have.
     """
 
     number: int = 0
@@ -127,27 +127,14 @@ class Rows(Parts):
         return len(self.x)
 
     def take(self, index: np.ndarray) -> Rows:
-        """Return the rows that an index or a mask selects."""
+        """Return the rows selected by an index or a mask."""
         where = np.flatnonzero(index) if index.dtype == bool else index
         return replace(self.rows_at(where), kept=where if self.kept is None else self.kept[where])
 
 
 def taken(part: Any, index: np.ndarray) -> Any:
-    """Return the rows of an array that an index has; None of None.
-
-    Parameters
-    ----------
-    part : array-like, SplitMatrix or None
-        With one row, or one element, for each row of a block.
-    index : ndarray of int
-        Numbers of rows.
-
-    Returns
-    -------
-    array-like, SplitMatrix or None
-        These rows, in the index's order.
-    """
-    # ndarray.take moves whole rows, in half the time of indexing; of another layout it would first copy all.
+    """Return the rows of an array with these numbers, in this order; None for None."""
+    # ndarray.take moves whole rows, in half the time of indexing; with another layout it would first copy everything.
     if isinstance(part, np.ndarray) and part.flags.c_contiguous:
         return part.take(index, axis=0)
     if hasattr(part, "iloc"):

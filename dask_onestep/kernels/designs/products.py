@@ -1,4 +1,4 @@
-"""Products of factors, numbers and a spline: their columns, as codes of levels or as an array."""
+"""Products of factors, numbers and a spline, whose columns are stored as codes of levels or as an array."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from dask_onestep.kernels.stored import CodedColumns
 
 __all__ = ["Coding", "Product", "are_coded", "coded_columns", "write_products"]
 
-# A row has at most one element in the columns of a product.  Fewer columns than these are as fast as an array
+# A row has at most one nonzero element in the columns of a product. With fewer columns than this, an array is as fast
 # (`python -m benchmarks.categories`).
 _MIN_WIDTH = 6
-# Rows that are written at a time: of float64 less than 128 KiB, which the allocator keeps from one to the next.
+# Rows written at a time: less than 128 KiB of float64, which the allocator reuses.
 SLICE_ROWS = 15_360
 
 
@@ -34,7 +34,7 @@ class Coding:
     levels : Index of length K
         Its levels.
     reference : int or None
-        Which of them is left out; None where each has a column.
+        The omitted level; None if each has a column.
     """
 
     factor: Factor
@@ -43,13 +43,13 @@ class Coding:
 
     @property
     def width(self) -> int:
-        """How many columns it has: K, or K − 1."""
+        """Number of columns: K, or K − 1."""
         return max(len(self.levels) - (self.reference is not None), 0)
 
     def places(self) -> np.ndarray:
-        """Return which of its columns is 1 at each level, of shape (K + 1,) of int32; its width where none is.
+        """Return the column that is 1 at each level, of shape (K + 1,) of int32; the width if there is none.
 
-        None is at the reference, and at a level that fit did not see, whose code is −1: the last.
+        There is none at the reference, and at an unseen level, whose code is −1: the last element.
         """
         places = np.arange(len(self.levels) + 1, dtype=np.int32)
         if self.reference is not None:
@@ -63,21 +63,20 @@ class Coding:
 class Product:
     """A product of factors and numbers, or of a spline and numbers: a term of a formula, or a part of one.
 
-    formulaic keeps a matrix of full rank, so that a term may be the columns of several products, of which some have
-    fewer factors: ``a:b`` without main effects is ``b``, but for its first level, and then ``a:b``, but for the
-    first level of ``a``.
+    formulaic keeps the matrix at full rank, so a term may consist of several products, some with fewer factors: ``a:b``
+    without main effects is ``b`` without its first level, followed by ``a:b`` without the first level of ``a``.
 
     Attributes
     ----------
     factors : tuple of Coding
-        The factors.  The product has a column for each combination of their columns, those of the first factor next to
-        each other; one column if there are none.
+        The factors. The product has one column per combination of their columns, those of the first factor adjacent;
+        it has one column without factors.
     first : int
-        Which column of the matrix is its first.
+        The number of its first column in the matrix.
     term : str
         The formula's term, or the column.
     numbers : tuple of Factor
-        The numbers that it is multiplied with, each without a state.
+        The numbers that it is multiplied by, each without a state.
     spline : Spline or None
         A spline, whose columns it then has; without factors.
     """
@@ -90,31 +89,20 @@ class Product:
 
     @property
     def width(self) -> int:
-        """How many columns it has."""
+        """Number of columns."""
         return prod(coding.width for coding in self.factors) if self.spline is None else self.spline.width
 
     def covers(self, frame: pd.DataFrame) -> bool:
-        """Return whether its columns are known for all rows: of a spline within its boundaries."""
+        """Return whether its columns are defined for all rows; a spline's are within its boundaries."""
         return self.spline is None or self.spline.covers(_number(self.spline.argument, frame))
 
     @property
     def columns(self) -> np.ndarray:
-        """Which columns of the matrix are its own."""
+        """Its columns in the matrix."""
         return np.arange(self.first, self.first + self.width)
 
     def codes(self, levels: Mapping[Factor, np.ndarray]) -> np.ndarray:
-        """Return in which of its columns a row has a number.
-
-        Parameters
-        ----------
-        levels : mapping of Factor to ndarray of shape (m,) of int32
-            The rows' levels.
-
-        Returns
-        -------
-        ndarray of shape (m,) of int32
-            From 0 to its width − 1, and its width where a factor is at its reference.
-        """
+        """Return the column in which each row is nonzero, given its levels: the width if any is at its reference."""
         first, *others = self.factors
         codes, width = first.places().take(levels[first.factor], mode="wrap"), np.int32(first.width)
         for coding in others:
@@ -126,18 +114,7 @@ class Product:
 
 
 def are_coded(products: Sequence[Product]) -> tuple[Product, ...]:
-    """Return the products whose columns are better stored as codes, all of a term or none.
-
-    Parameters
-    ----------
-    products : sequence of Product
-        Products of a design.
-
-    Returns
-    -------
-    tuple of Product
-        Those of terms with many columns.
-    """
+    """Return the products to be stored as codes, those of terms with many columns; all products of a term or none."""
     terms: dict[str, list[Product]] = {}
     for product in products:
         if product.factors:
@@ -202,9 +179,9 @@ def write_products(
     levels : mapping of Factor to ndarray of shape (m,) of int32
         The rows' levels.
     out : ndarray of shape (m, a)
-        What is written into.
+        The array.
     places : mapping of int to int
-        Where in `out` the columns of the matrix are.
+        Positions in `out` of the columns of the matrix.
     """
     wanted = {number for product in products for number in product.numbers}
     wanted |= {product.spline.argument for product in products if product.spline is not None}

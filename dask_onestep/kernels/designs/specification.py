@@ -1,4 +1,4 @@
-"""formulaic's specification of a formula: made of rows that show every level, and applied to others."""
+"""formulaic's specification of a formula: built from rows that contain every level, and applied to others."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def specify_terms(terms: Terms, rows: pd.DataFrame, state: Mapping[str, Any] | N
     Parameters
     ----------
     terms : Terms
-        The formula's.
+        The formula's terms.
     rows : DataFrame
-        Rows that show every level.
+        Rows that contain every level.
     state : mapping of str to object, optional
-        The state of transforms, of `transform_state`; of these rows if it is not given.
+        The state of transforms, from `transform_state`; by default computed from these rows.
 
     Returns
     -------
@@ -61,18 +61,18 @@ def specify_terms(terms: Terms, rows: pd.DataFrame, state: Mapping[str, Any] | N
 def transform_state(terms: Terms, rows: pd.DataFrame, known: Mapping[str, Any], n: float) -> dict[str, Any]:
     """Return the state of a formula's transforms, without the columns of its categories.
 
-    Each transform sees the rows in which its own input is present, as in R.
+    Each transform uses the rows in which its own input is present, as in R.
 
     Parameters
     ----------
     terms : Terms
-        The formula's.
+        The formula's terms.
     rows : DataFrame
-        Rows to gather it from.
+        Rows to compute it from.
     known : mapping of str to object
-        The states of transforms of which more is known than these rows tell.
+        The states of transforms that are known more precisely than from these rows.
     n : float
-        The rows that these stand for.
+        The number of rows that these represent.
 
     Returns
     -------
@@ -97,14 +97,14 @@ def transform_state(terms: Terms, rows: pd.DataFrame, known: Mapping[str, Any], 
             present &= np.isfinite(evaluate(expression, rows).to_numpy(np.float64, na_value=np.nan))
         found = _specified(Formula([Term([parts[factor.name]])]), terms, rows[present], dict(state)).transform_state
         for call, own in found.items():
-            if call not in state and "norms2" in own:  # those of a sample are less than those of all rows
+            if call not in state and "norms2" in own:  # sums over a sample are scaled up to all rows
                 own["norms2"] = {k: value * n / present.sum() for k, value in own["norms2"].items()}
         state |= found
     return state
 
 
 def _right_side(terms: Terms) -> Any:
-    """Return the terms of a formula's right-hand side: formulaic looks up what `_evaluated` gives it."""
+    """Return the terms of a formula's right-hand side; formulaic looks them up in the result of `_evaluated`."""
     assert terms.formula is not None
     right = parse(terms.formula, terms.fit_intercept).right
     own = {factor.name for factor in terms.factors if not factor.states}
@@ -114,7 +114,7 @@ def _right_side(terms: Terms) -> Any:
 
 
 def _evaluated(formula: Any, terms: Terms, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return what formulaic is to code: columns, numbers among them as float64, and the values of expressions."""
+    """Return what formulaic codes: columns, numeric ones as float64, and the values of expressions."""
     names = {factor.expr for term in formula for factor in term.factors}
     factors = [factor for factor in terms.factors if factor.name in names]
     columns = dict.fromkeys(c for f in factors if f.source is None or f.states for c in f.columns)
@@ -128,7 +128,7 @@ def _column(values: pd.Series, name: str) -> pd.Series:
 
 
 def _coded(factor: Factor, values: pd.Series) -> Any:
-    """Return the values of an expression as formulaic takes them: numbers, or a category with its coding."""
+    """Return the values of an expression in formulaic's form: numbers, or a category with its coding."""
     if not factor.coded:
         return as_numbers(values)
     from formulaic.transforms import TRANSFORMS
@@ -143,7 +143,7 @@ def _coded(factor: Factor, values: pd.Series) -> Any:
 
 
 class _Codings(ast.NodeTransformer):
-    """Turn patsy's names of codings, such as ``Treatment(reference="b")``, into formulaic's."""
+    """Replaces patsy's names of codings, such as ``Treatment(reference="b")``, by formulaic's."""
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         coding = CODINGS.get(node.id)
@@ -170,7 +170,7 @@ def _specified(formula: Any, terms: Terms, rows: pd.DataFrame, state: dict[str, 
 
 
 def _check_scales(states: Mapping[str, Any]) -> None:
-    """Raise if a transform divides by the standard deviation of a constant."""
+    """Raise an error if a transform divides by the standard deviation of a constant."""
     for call, state in states.items():
         if state.get("scale") is not None and not np.greater(state["scale"], 0.0).all():
             raise ValueError(
@@ -180,41 +180,13 @@ def _check_scales(states: Mapping[str, Any]) -> None:
 
 
 def columns_specified(spec: Any, terms: Terms) -> tuple[str, ...]:
-    """Return the columns of a table that a specification reads.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-        The specification, perhaps of some of the terms.
-    terms : Terms
-        The formula's.
-
-    Returns
-    -------
-    tuple of str
-        In the order of the formula.
-    """
+    """Return the columns of a table that a specification (perhaps of some terms) reads, in the formula's order."""
     names = {factor.expr for term in spec.formula for factor in term.factors}
     return tuple(dict.fromkeys(column for f in terms.factors if f.name in names for column in f.columns))
 
 
 def specified_columns(spec: Any, terms: Terms, rows: pd.DataFrame) -> np.ndarray:
-    """Return the matrix of rows.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-        The specification.
-    terms : Terms
-        The formula's.
-    rows : DataFrame of shape (m, …)
-        Rows without gaps or unseen levels.
-
-    Returns
-    -------
-    ndarray of shape (m, p)
-        float64, the constant included if there is one.
-    """
+    """Return the matrix of rows without missing values or unseen levels: float64, including any constant."""
     with evaluating():
         frame, values = _evaluated(spec.formula, terms, rows)
         with PARSING:
@@ -222,42 +194,16 @@ def specified_columns(spec: Any, terms: Terms, rows: pd.DataFrame) -> np.ndarray
 
 
 def without_terms(spec: Any, terms: Collection[str]) -> Any:
-    """Return a specification without some of its terms; None if no other has columns besides the constant.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-        The specification.
-    terms : collection of str
-        The terms to leave out.
-
-    Returns
-    -------
-    ModelSpec or None
-        The columns of the others, coded as before.
-    """
+    """Return a specification without some of its terms, coded as before; None if only the constant remains."""
     others = [term for term in spec.terms if str(term) not in terms]
     return spec.subset(others) if any(str(term) != "1" for term in others) else None
 
 
 def check_kinds(spec: Any, categorical: set[str], terms: Terms, dtypes: Mapping[str, Any]) -> None:
-    """Raise if formulaic takes what was not known to be a category for one.
+    """Raise a ValueError if formulaic treats a factor as categorical whose levels are not known.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-        The specification.
-    categorical : set of str
-        The factors whose levels are known.
-    terms : Terms
-        The formula's.
-    dtypes : mapping of str to dtype
-        Dtypes of the columns.
-
-    Raises
-    ------
-    ValueError
-        Where blocks differ, or a factor's values are no numbers.
+    This happens if blocks have different types, or a factor's values are not numeric. `categorical` has the factors
+    with known levels.
     """
     for factor in terms.factors:
         kind, _ = spec.encoder_state.get(factor.name, (None, None))
@@ -275,21 +221,8 @@ def check_kinds(spec: Any, categorical: set[str], terms: Terms, dtypes: Mapping[
 def specified_products(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index]) -> tuple[Product, ...]:
     """Return the terms that are products of treatment-coded factors and numbers, or of a spline and numbers.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-        The specification.
-    terms : Terms
-        The formula's.
-    levels : mapping of Factor to Index
-        The levels of each categorical factor.
-
-    Returns
-    -------
-    tuple of Product
-        In the order of the columns.  Terms with a coding of another kind, with another transform that keeps a state,
-        of factors and splines, or with a number written in the formula are not among them: their columns are
-        formulaic's to evaluate.
+    They are in the order of the columns. Terms with another coding, with another transform that has a state, of factors
+    and splines, or with a number written in the formula are excluded: formulaic evaluates their columns.
     """
     parts = _parts(spec, terms, levels)
     found: list[Product] = []
@@ -297,7 +230,7 @@ def specified_products(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index
     for structure in spec.structure:
         products = [_product(scoped, parts, str(structure.term)) for scoped in structure.scoped_terms]
         whole = [product for product in products if product is not None]
-        # Columns of the same name, as levels named "b" and "T.b" may give, are one in formulaic.
+        # formulaic merges columns of the same name, as levels named "b" and "T.b" may give.
         if len(whole) == len(products) and sum(product.width for product in whole) == len(structure.columns):
             starts = accumulate((product.width for product in whole), initial=at)
             found += [replace(product, first=start) for product, start in zip(whole, starts, strict=False)]
@@ -306,7 +239,7 @@ def specified_products(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index
 
 
 def _parts(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index]) -> dict[str, Coding | Factor | Spline]:
-    """Return by name what a product can be of: factors, the level given that coding leaves out, numbers and splines."""
+    """Return the possible parts of products by name: factors (with reference, if any), numbers and splines."""
     from formulaic.transforms.contrasts import TreatmentContrasts
 
     parts: dict[str, Coding | Factor | Spline] = {}
@@ -324,7 +257,7 @@ def _parts(spec: Any, terms: Terms, levels: Mapping[Factor, pd.Index]) -> dict[s
 
 
 def _product(scoped: Any, parts: Mapping[str, Coding | Factor | Spline], term: str) -> Product | None:
-    """Return one of the products that formulaic makes a term of, None if it is of anything else."""
+    """Return one of the products of a term, None if it has any other part."""
     held = [(parts.get(part.factor.expr), part.reduced) for part in scoped.factors]
     codings = [part if reduced else replace(part, reference=None) for part, reduced in held if isinstance(part, Coding)]
     slopes = [part for part, _ in held if isinstance(part, Factor)]

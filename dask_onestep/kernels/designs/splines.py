@@ -1,4 +1,4 @@
-"""Splines as what they are, a polynomial between each two knots; its coefficients are read off formulaic's columns."""
+"""Splines as piecewise polynomials, whose coefficients are computed from formulaic's columns."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dask_onestep.kernels.designs.terms import Factor
 __all__ = ["Spline", "spline_of", "write_polynomials"]
 
 _SPLINES = ("bs", "cc", "cr", "cs")
-# Of higher degree the powers would lose digits.
+# For a higher degree the powers would lose digits.
 _MAX_DEGREE = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Spline:
-    """Columns that are polynomials of a number between each two of its knots.
+    """Columns that are piecewise polynomials of a number.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Spline:
     knots : ndarray of shape (k + 1,)
         Increasing; the first and the last are the boundaries.
     coefficients : ndarray of shape (q + 1, k, w)
-        Of each power, interval and column: the powers are those of t, which goes from −1 to 1 in an interval.
+        For each power, interval and column: the powers are those of t, which goes from −1 to 1 in an interval.
     """
 
     argument: Factor
@@ -42,29 +42,21 @@ class Spline:
 
     @property
     def width(self) -> int:
-        """How many columns it has."""
+        """Number of columns."""
         return self.coefficients.shape[2]
 
     def covers(self, values: np.ndarray) -> bool:
-        """Return whether all values lie within the boundaries, beyond which formulaic decides what becomes of them."""
+        """Return whether all values are within the boundaries; beyond them formulaic is used."""
         return not len(values) or bool(values.min() >= self.knots[0] and values.max() <= self.knots[-1])
 
     def write(self, values: np.ndarray, out: np.ndarray) -> None:
-        """Write the columns.
-
-        Parameters
-        ----------
-        values : ndarray of shape (m,)
-            Numbers within the boundaries.
-        out : ndarray of shape (m, w)
-            What is written to.
-        """
+        """Write the columns for values of shape (m,) within the boundaries into `out`, of shape (m, w)."""
         _writer()(np.ascontiguousarray(values), self.knots, self.coefficients, out)
 
 
 @cache
 def _writer() -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]:
-    """Return what writes polynomials: a compiled loop where the extra ``accelerate`` is installed, else NumPy."""
+    """Return the function that evaluates the polynomials: compiled if ``accelerate`` is installed, else in NumPy."""
     if not accelerated():
         return write_polynomials
     from dask_onestep.kernels.compiled import loops
@@ -86,19 +78,10 @@ def write_polynomials(values: np.ndarray, knots: np.ndarray, coefficients: np.nd
 
 
 def spline_of(factor: Factor, states: Mapping[str, Any]) -> Spline | None:
-    """Return a factor of a formula as a spline, None if it is not one of a number without a state.
+    """Return a factor as a spline, None if it is not a spline of a number without a state.
 
-    Parameters
-    ----------
-    factor : Factor
-        The factor.
-    states : mapping of str to dict
-        The state of formulaic's transforms, by their calls.
-
-    Returns
-    -------
-    Spline or None
-        None also where the columns are not continuous, and those of a high degree.
+    It is also None if the columns are not continuous or the degree is high. `states` has formulaic's states of the
+    transforms, by their calls.
     """
     call = checked(factor.name, factor.name).body
     if not isinstance(call, ast.Call) or called(call) not in _SPLINES or not call.args:
@@ -127,7 +110,7 @@ def _degree(call: ast.Call) -> int:
 
 
 def _coefficients(call: ast.Call, state: Any, knots: np.ndarray, degree: int) -> np.ndarray:
-    """Return the polynomials through formulaic's values at as many points of each interval as determine them."""
+    """Return the polynomials that interpolate formulaic's values at as many points per interval as determine them."""
     from formulaic import Formula
 
     t = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))

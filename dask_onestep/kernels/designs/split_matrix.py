@@ -1,4 +1,4 @@
-"""Covariates some columns of which are dense, and of the others no zeros are stored."""
+"""Covariates with dense columns, and other columns whose zeros are not stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["SplitMatrix", "count_by_column", "finite_rows", "split_sparse", "sta
 
 @dataclass(frozen=True, slots=True)
 class SplitMatrix(Record):
-    """A matrix of m rows and p columns, part dense and part stored without zeros; rows and columns as of an array.
+    """A matrix of m rows and p columns, part dense and part without stored zeros; indexed like an array.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class SplitMatrix(Record):
     stored : StoredColumns of shape (m, b)
         The other columns, a + b = p.
     dense_at, stored_at : ndarray of shape (a,) and (b,) of int
-        Which columns of the whole these are, increasing.
+        Their positions in the matrix, increasing.
     """
 
     dense: np.ndarray
@@ -58,7 +58,7 @@ class SplitMatrix(Record):
         return len(self.dense)
 
     def __getitem__(self, index: Any) -> Any:
-        """Return rows, or with two indices columns: a number gives one as an array."""
+        """Return rows or, with two indices, columns; a single column is an array."""
         if not isinstance(index, tuple):
             return replace(self, dense=self.dense[index], stored=self.stored.rows(index))
         rows, columns = index
@@ -83,10 +83,10 @@ class SplitMatrix(Record):
         )
 
     def spread(self, complete: np.ndarray) -> SplitMatrix:
-        """Return the rows in the places that are True, and between them rows with NaN."""
+        """Return the rows in the places that are True, with rows of NaN between them."""
         dense = np.full((len(complete), self.dense.shape[1]), np.nan)
         dense[complete] = self.dense
-        # Where there is no dense column, another one holds the NaN.
+        # Without a dense column, another one holds the NaN.
         return replace(self, dense=dense, stored=self.stored.spread(complete, mark=not self.dense.shape[1]))
 
     def write(self, out: np.ndarray) -> None:
@@ -102,43 +102,21 @@ class SplitMatrix(Record):
 
 
 def split_sparse(x: Any) -> SplitMatrix | np.ndarray:
-    """Return a sparse matrix or array of numbers, all columns sparse.
-
-    Parameters
-    ----------
-    x : sparse array or matrix of shape (m, p)
-        Of scipy, in any format.
-
-    Returns
-    -------
-    SplitMatrix or ndarray
-        Without dense columns; an array if these are not numbers.
-    """
+    """Return a scipy sparse matrix or array of numbers with all columns sparse; as an array if it is not numeric."""
     if x.dtype.kind not in "biuf":
         return x.toarray()
     rows = sparse.csr_array(x)
     if rows.dtype != np.float64:
         rows = rows.astype(np.float64)
     if not rows.has_canonical_format:
-        rows = rows.copy()  # the caller's is not changed
+        rows = rows.copy()  # the caller's matrix is not changed
         rows.sum_duplicates()
     columns = np.arange(rows.shape[1])
     return SplitMatrix(np.empty((rows.shape[0], 0)), SparseColumns(rows), columns[:0], columns)
 
 
 def stack(parts: Sequence[Any]) -> Any:
-    """Return matrices one below the other, all arrays or all split alike.
-
-    Parameters
-    ----------
-    parts : sequence of ndarray or SplitMatrix
-        With the same columns.
-
-    Returns
-    -------
-    ndarray or SplitMatrix
-        All their rows.
-    """
+    """Return the concatenated rows of matrices, all arrays or all split alike."""
     if not isinstance(parts[0], SplitMatrix):
         return np.concatenate(parts)
     return replace(
@@ -149,20 +127,7 @@ def stack(parts: Sequence[Any]) -> Any:
 
 
 def count_by_column(x: np.ndarray | SplitMatrix, test: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Return how many elements of each column pass a test that 0 does not pass.
-
-    Parameters
-    ----------
-    x : ndarray or SplitMatrix of shape (m, p)
-        A matrix.
-    test : callable
-        Elements to booleans.
-
-    Returns
-    -------
-    ndarray of shape (p,) of int
-        Counts.
-    """
+    """Return how many elements of each column pass a test that 0 does not pass."""
     if not isinstance(x, SplitMatrix):
         return test(x).sum(axis=0)
     counts = np.zeros(x.shape[1], dtype=np.intp)
@@ -172,18 +137,7 @@ def count_by_column(x: np.ndarray | SplitMatrix, test: Callable[[np.ndarray], np
 
 
 def finite_rows(x: np.ndarray | SplitMatrix) -> np.ndarray:
-    """Return which rows are finite in all columns.
-
-    Parameters
-    ----------
-    x : ndarray or SplitMatrix of shape (m, p)
-        A matrix.
-
-    Returns
-    -------
-    ndarray of shape (m,) of bool
-        False for rows with NaN or infinity.
-    """
+    """Return which rows are finite in all columns."""
     if not isinstance(x, SplitMatrix):
         return np.isfinite(x).all(axis=1) if x.dtype.kind == "f" else np.ones(len(x), bool)
     return np.isfinite(x.dense).all(axis=1) & x.stored.finite_rows()

@@ -1,7 +1,7 @@
-"""What center, scale, standardize and poly keep of the whole, from moments of all rows.
+"""States of center, scale, standardize and poly, computed from moments of all rows.
 
-Of n values with mean c and central moments m_j = Σ(x − c)^j / (n σ^j) the monic orthogonal polynomials of z = (x − c)/σ
-follow by the three-term recurrence π_{k+1} = (z − α_k)π_k − β_k π_{k−1}, whose inner products are sums of m_j.
+For n values with mean c and central moments m_j = Σ(x − c)^j / (n σ^j), the monic orthogonal polynomials of z = (x −
+c)/σ follow from the three-term recurrence π_{k+1} = (z − α_k)π_k − β_k π_{k−1}, whose inner products are sums of m_j.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dask_onestep.kernels.records import Record
 
 __all__ = ["CentralMoments", "moment_orders", "moment_states"]
 
-# Beyond it the moments lose too many digits, and the rows of a sample take their place.
+# Beyond this degree the moments lose too many digits, and the rows of a sample are used instead.
 _MAX_DEGREE = 8
 _DDOF = {"center": 1, "scale": 1, "standardize": 0}
 
@@ -34,7 +34,7 @@ class CentralMoments(Record):
     mean : float
         The mean of n values.
     sums : ndarray of shape (order + 1,)
-        Σ(xᵢ − mean)^j for j = 0, 1, …; the first is n, the second 0 but for rounding.
+        Σ(xᵢ − mean)^j for j = 0, 1, …; the first is n, the second 0 up to rounding.
     """
 
     mean: float
@@ -42,7 +42,7 @@ class CentralMoments(Record):
 
     @classmethod
     def of(cls, values: np.ndarray, order: int) -> CentralMoments:
-        """Return those of values; NaN and infinite ones are left out."""
+        """Return the moments of values; NaN and infinite values are ignored."""
         values = values[np.isfinite(values)]
         mean = float(values.mean()) if len(values) else 0.0
         powers = np.cumprod(np.broadcast_to(values - mean, (order, len(values))), axis=0)
@@ -50,7 +50,7 @@ class CentralMoments(Record):
 
     @property
     def n(self) -> float:
-        """How many values there are."""
+        """Number of values."""
         return float(self.sums[0])
 
     def __add__(self, other: CentralMoments) -> CentralMoments:
@@ -65,7 +65,7 @@ class CentralMoments(Record):
 
 
 def moment_orders(terms: Terms) -> dict[str, int]:
-    """Return what moments are needed of, and up to which power."""
+    """Return which expressions need moments, and up to which order."""
     orders: dict[str, int] = {}
     for _, expression, degree in _calls(terms):
         orders[expression] = max(orders.get(expression, 0), 2 * degree)
@@ -78,7 +78,7 @@ def moment_states(terms: Terms, moments: Mapping[str, CentralMoments]) -> dict[s
 
 
 def _calls(terms: Terms) -> Iterator[tuple[ast.Call, str, int]]:
-    """Yield calls whose state is moments of something that has none: the call, of what, and its degree."""
+    """Yield calls whose state depends on moments of an expression without state, the expression, and the degree."""
     for factor in terms.factors:
         if not factor.states or factor.source is None:
             continue
@@ -92,7 +92,7 @@ def _calls(terms: Terms) -> Iterator[tuple[ast.Call, str, int]]:
 
 
 def _degree(node: ast.Call) -> int | None:
-    """Return the degree of a polynomial, 1 of another transform; None where options want other sums."""
+    """Return the degree of a polynomial, 1 for another transform; None if options need other sums."""
     if called(node) != "poly":
         return 1 if len(node.args) == 1 and not node.keywords else None
     given = [*node.args[1:2], *(keyword.value for keyword in node.keywords if keyword.arg == "degree")]

@@ -1,4 +1,4 @@
-"""A block of a table: its gaps, and its columns as plain NumPy dtypes and categories."""
+"""A block of a table: its missing values, and its columns as plain NumPy dtypes and categories."""
 
 from __future__ import annotations
 
@@ -37,21 +37,13 @@ TOO_MANY_LEVELS = "Is it an identifier? Leave it out, group its levels, or conve
 DROP = "Pass missing='drop' to leave such rows out, or mend them first."
 _SAME_COLUMNS = "All partitions must have the columns that the frame's meta declares; fix the function that loads them."
 _ONE_AT_A_TIME = Lock()
-_SLICE_ROWS = 15_360  # of 8 bytes less than 128 KiB, from which on memory is mapped anew each time
+_SLICE_ROWS = 15_360  # 8 bytes each give less than 128 KiB, above which memory is mapped anew each time
 
 
 def gaps(part: Any) -> np.ndarray:
     """Return which values are missing, NaN or infinite.
 
-    Parameters
-    ----------
-    part : Series or ndarray of shape (m,), DataFrame, or ndarray of records
-        Values of any dtype; of several columns a row is missing where any of its values is.
-
-    Returns
-    -------
-    ndarray of shape (m,) of bool
-        True for a gap.
+    For several columns (a DataFrame, or an ndarray of records) a row is missing if any of its values is.
     """
     columns = part.columns if isinstance(part, pd.DataFrame) else part.dtype.names
     if columns is not None:
@@ -69,18 +61,7 @@ def gaps(part: Any) -> np.ndarray:
 
 
 def is_finite(part: Any) -> bool:
-    """Return whether an array of floats is finite, as its sum shows; a sum that overflows leaves it open.
-
-    Parameters
-    ----------
-    part : Series or ndarray
-        Values of any dtype.
-
-    Returns
-    -------
-    bool
-        False where it takes a search to know.
-    """
+    """Return whether an array of floats is finite, as its sum shows; False if only a search could tell."""
     if not isinstance(part, np.ndarray) or part.dtype.kind != "f":
         return False
     with np.errstate(all="ignore"):
@@ -88,18 +69,7 @@ def is_finite(part: Any) -> bool:
 
 
 def unmasked(part: Any) -> Any:
-    """Return data with gaps where a NumPy mask hides values, which NumPy and scikit-learn would uncover.
-
-    Parameters
-    ----------
-    part : object
-        Data of any kind.
-
-    Returns
-    -------
-    object
-        A masked array as an ndarray, NaN, or None among objects, where it is masked; all else as it is.
-    """
+    """Return masked arrays with NaN, or None among objects, in place of masked values, which NumPy would unmask."""
     if not isinstance(part, np.ma.MaskedArray):
         return part
     if not np.ma.is_masked(part):
@@ -110,21 +80,21 @@ def unmasked(part: Any) -> Any:
 
 
 def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findings:
-    """Return which rows of a block have all that the model uses.
+    """Return which rows of a block have everything that the model uses.
 
     Parameters
     ----------
     block : Block
-        The block as it arrived, `x` a frame.
+        The unprepared block, `x` a frame.
     terms : Terms
-        What the model reads of it.
+        What the model reads from it.
     missing : {"raise", "drop", "keep"}
-        Whether gaps in the covariates' columns are findings.
+        Whether missing values in the covariates' columns are findings.
 
     Returns
     -------
     ndarray of shape (m,) of bool, or Findings
-        The complete rows, or the columns with gaps and their counts.
+        The complete rows, or the columns with missing values and their counts.
     """
     response = terms.response.columns if block.y is None and terms.response is not None else ()
     if absent_columns := [name for name in (*terms.columns, *response) if name not in block.x.columns]:
@@ -149,40 +119,15 @@ def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findi
 
 
 def plain_columns(frame: pd.DataFrame, columns: tuple[str, ...], levels: Mapping[str, pd.Index]) -> pd.DataFrame:
-    """Return columns as NumPy numbers, as categories of the levels given, or as objects.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        A block, or some of its rows.
-    columns : tuple of str
-        The columns wanted.
-    levels : mapping of str to Index
-        Levels of columns that are not numbers.
-
-    Returns
-    -------
-    DataFrame
-        The columns, in the order given.
-    """
+    """Return columns, in this order, as NumPy numbers, as categories with the given levels, or as objects."""
     return pd.DataFrame({name: _plain(frame[name], levels.get(name)) for name in columns}, index=frame.index)
 
 
 def indexed(levels: pd.Index) -> pd.Index:
-    """Return levels in which several threads may look up values at a time.
+    """Return the same levels, prepared so that several threads may look up values at once.
 
-    An index fills its table of places at the first look.  Before pandas 3.1 another thread may look into that table
-    meanwhile, finds nothing, and takes the value for none of the levels.
-
-    Parameters
-    ----------
-    levels : Index of length K
-        Levels, which other threads may hold as well.
-
-    Returns
-    -------
-    Index
-        The same, its table filled.
+    An index fills its hash table at the first look-up. Before pandas 3.1 another thread may read the table meanwhile,
+    find nothing, and treat the value as unknown.
     """
     with _ONE_AT_A_TIME:
         levels.get_indexer(levels[:1])
@@ -190,19 +135,9 @@ def indexed(levels: pd.Index) -> pd.Index:
 
 
 def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
-    """Return a table whose factors that are columns of words are categories, so that words are read once.
+    """Return a table whose string columns that are factors are categories, so that strings are read only once.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        A block.
-    factors : iterable of Factor
-        The categorical factors.
-
-    Returns
-    -------
-    DataFrame
-        The same rows; the categories are those of this block, sorted.
+    The categories are those of this block, sorted.
     """
     columns: dict[str, Any] = {}
     for factor in factors:
@@ -220,20 +155,7 @@ def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
 
 
 def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
-    """Return which of its levels each value is, and the levels, in the order in which they come.
-
-    Parameters
-    ----------
-    values : Series of shape (m,)
-        Values.
-
-    Returns
-    -------
-    codes : ndarray of shape (m,) of int32
-        Places among the levels, -1 for a gap.
-    levels : Index
-        The distinct values.
-    """
+    """Return each value's position among the distinct values (-1 if missing), and these, in order of appearance."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         own = values.cat.codes.to_numpy()
         present = np.zeros(len(values.cat.categories) + 1, dtype=bool)  # the last is that of missing values
@@ -251,20 +173,7 @@ def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
 
 
 def known_codes(values: pd.Series, known: pd.Index) -> np.ndarray:
-    """Return which of the levels known each value is.
-
-    Parameters
-    ----------
-    values : Series of shape (m,)
-        Values of any dtype.
-    known : Index of length K
-        Levels.
-
-    Returns
-    -------
-    ndarray of shape (m,) of int32
-        From 0 to K − 1; −1 for a missing value, and for one that is none of them.
-    """
+    """Return each value's position among the K known levels, of int32; −1 if it is missing or unknown."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         codes, levels = values.cat.codes.to_numpy(), values.cat.categories
     else:
@@ -273,19 +182,10 @@ def known_codes(values: pd.Series, known: pd.Index) -> np.ndarray:
 
 
 def match_levels(levels: pd.Index, known: pd.Index) -> np.ndarray:
-    """Return the places of levels among those that are known, by value and kind: 1.0 is 1, but True is not.
+    """Return the positions of levels among the known ones, by value and kind: 1.0 equals 1, but True does not.
 
-    Parameters
-    ----------
-    levels : Index of length L
-        Distinct values, such as those of one block.
-    known : Index of length K
-        Distinct values.
-
-    Returns
-    -------
-    ndarray of shape (L + 1,) of int32
-        Places, -1 for a level that is not among them; the last is -1, so that a missing value's code has it too.
+    The result has shape (L + 1,); it is -1 for an unknown level, and the last element is -1 so that it applies to the
+    code of a missing value.
     """
     places = np.full(len(levels) + 1, -1, dtype=np.int32)
     if levels.dtype == known.dtype and levels.equals(known):
@@ -299,18 +199,7 @@ def match_levels(levels: pd.Index, known: pd.Index) -> np.ndarray:
 
 
 def sorted_levels(values: Any) -> pd.Index:
-    """Return distinct values as an index, sorted where they have an order.
-
-    Parameters
-    ----------
-    values : Series or Index
-        Values without gaps.
-
-    Returns
-    -------
-    Index
-        Its levels.
-    """
+    """Return distinct values, without missing ones, as an index, sorted if they are comparable."""
     index = pd.Index(pd.unique(values))
     try:
         return index.sort_values()
@@ -319,18 +208,7 @@ def sorted_levels(values: Any) -> pd.Index:
 
 
 def stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return the rows of several tables, one after the other; categories that differ are joined.
-
-    Parameters
-    ----------
-    frames : sequence of DataFrame
-        With the same columns.
-
-    Returns
-    -------
-    DataFrame
-        All rows, numbered anew.
-    """
+    """Return the concatenated rows of tables with the same columns, renumbered; different categories are merged."""
     for name in frames[0].columns:
         kinds = [frame.dtypes[name] for frame in frames]
         if all(isinstance(kind, pd.CategoricalDtype) for kind in kinds) and len(set(kinds)) > 1:
@@ -355,7 +233,7 @@ def _plain(column: pd.Series, levels: pd.Index | None) -> Any:
 
 
 def _are_booleans(levels: pd.Index) -> np.ndarray:
-    """Return which levels are True or False, which pandas takes for 1 and 0."""
+    """Return which levels are True or False, which pandas treats as 1 and 0."""
     kind = pd.api.types.infer_dtype(levels)
     if kind.startswith("mixed"):
         return np.array([isinstance(level, (bool, np.bool_)) for level in levels], dtype=bool)
@@ -363,7 +241,7 @@ def _are_booleans(levels: pd.Index) -> np.ndarray:
 
 
 def _looked_up(places: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return the place of each code, the last for -1; by slices, whose temporaries the allocator keeps."""
+    """Return the position of each code, the last for -1; in slices, whose temporaries the allocator reuses."""
     out = np.empty(len(codes), dtype=places.dtype)
     for start in range(0, len(codes), _SLICE_ROWS):
         at = slice(start, start + _SLICE_ROWS)

@@ -1,8 +1,8 @@
-"""What a model reads of a table: columns, factors and response.
+"""What a model reads from a table: columns, factors and response.
 
-A formula is data, not code.  It is evaluated block by block, so whatever it calls must treat each
-row by itself, or keep a state that was gathered beforehand; `mean`, `rank` or `lag` of a block are
-not those of the whole, and are refused: see `grammar`.
+A formula is data, not code. It is evaluated block by block, so its functions must be computed row by row or have a
+state that was computed beforehand; `mean`, `rank` or `lag` of a block are not those of the full data, and are not
+allowed (see `grammar`).
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ class Factor:
     Attributes
     ----------
     name : str
-        As the formula's terms call it.
+        Its name in the formula's terms.
     source : str or None
-        The expression of its values, ``C(...)`` taken off; None for a column as it is.
+        The expression of its values, without ``C(...)``; None for an unchanged column.
     columns : tuple of str
         Columns it reads.
     coded : bool
         Whether ``C(...)`` makes it categorical whatever its dtype.
     levels : tuple or None
-        The levels given to ``C(..., levels=[...])``.
+        The levels given in ``C(..., levels=[...])``.
     states : tuple of str
-        Expressions of what transforms with a state, such as ``bs``, are taken of.
+        Arguments of its transforms with a state, such as ``bs``.
     """
 
     name: str
@@ -61,21 +61,21 @@ class Factor:
     states: tuple[str, ...] = ()
 
     def values(self, frame: pd.DataFrame) -> pd.Series:
-        """Return the factor's values, one a row, before any coding."""
+        """Return the factor's values, one per row, before any coding."""
         column = self.name if self.source is None else self.source
         return frame[column] if column in self.columns else evaluate(column, frame)
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a model reads of a table.
+    """What a model reads from a table.
 
     Attributes
     ----------
     formula : str or None
         The formula; None if each column is a covariate.
     columns : tuple of str
-        Columns that the covariates are made of.
+        Columns from which the covariates are computed.
     factors : tuple of Factor
         Factors of the covariates.
     fit_intercept : bool
@@ -83,7 +83,7 @@ class Terms:
     response : Factor or None
         The left-hand side.
     offsets : tuple of Factor
-        What ``offset(...)`` is of, by term; added to the offset that is passed.
+        Arguments of ``offset(...)``, by term; added to the offset that is passed.
     """
 
     formula: str | None
@@ -94,20 +94,20 @@ class Terms:
     offsets: tuple[Factor, ...] = ()
 
     def offset(self, frame: pd.DataFrame) -> pd.Series | None:
-        """Return the sum of the formula's offsets, one value a row; None if it has none."""
+        """Return the sum of the formula's offsets, one value per row; None without any."""
         values = [as_numbers(factor.values(frame)) for factor in self.offsets]
         return sum(values[1:], start=values[0]) if values else None
 
     @property
     def needs_states_for_gaps(self) -> bool:
-        """Whether it takes the states of transforms to know which rows have all terms, as of ``log(center(x))``."""
+        """Whether missing values of terms depend on the states of transforms, as in ``log(center(x))``."""
         sources = (factor.source for factor in self.factors if factor.states and factor.source is not None)
         return any(called(ast.parse(source, mode="eval").body) not in STATEFUL for source in sources)
 
 
 @contextmanager
 def refusing_records(factor: Factor) -> Iterator[None]:
-    """Name a factor whose values cannot be told apart, since they are lists or records."""
+    """Name the factor in the error for values, such as lists or records, that cannot be hashed."""
     try:
         yield
     except TypeError as error:
@@ -119,7 +119,7 @@ def refusing_records(factor: Factor) -> Iterator[None]:
 
 
 def times_refused(columns: Sequence[str]) -> str:
-    """Return why columns of dates or durations are no covariates, and what to do."""
+    """Return why columns of dates or durations cannot be covariates, and what to do."""
     name = columns[0]
     return (
         f"Columns {list(columns)} hold dates or durations, which are not numbers. Turn them into numbers, such as "
@@ -129,19 +129,9 @@ def times_refused(columns: Sequence[str]) -> str:
 
 
 def plain_integers(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
-    """Return a table whose nullable integers are NumPy's: as categories their levels are 9 and 10, not 9.0 and 10.0.
+    """Return a table with nullable integers as NumPy integers, so that levels are named 9 and 10, not 9.0 and 10.0.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        A block, or some of its rows.
-    names : iterable of str
-        The columns that are categories; others, and those with gaps, stay as they are.
-
-    Returns
-    -------
-    DataFrame
-        The same rows.
+    `names` are the categorical columns; others, and those with missing values, are unchanged.
     """
     kinds = {name: frame.dtypes[name] for name in names if name in frame.columns}
     integers = {
@@ -153,20 +143,7 @@ def plain_integers(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
 
 
 def column_terms(columns: tuple[str, ...], fit_intercept: bool) -> Terms:
-    """Return the terms of a table each of whose columns is a covariate.
-
-    Parameters
-    ----------
-    columns : tuple of str
-        Its columns.
-    fit_intercept : bool
-        Whether the model has an intercept.
-
-    Returns
-    -------
-    Terms
-        A factor a column.
-    """
+    """Return the terms of a table each of whose columns is a covariate."""
     return Terms(None, columns, tuple(Factor(name, None, (name,)) for name in columns), fit_intercept)
 
 
@@ -178,7 +155,7 @@ def formula_terms(formula: str, fit_intercept: bool) -> Terms:
     formula : str
         In formulaic's grammar, such as ``"y ~ x + C(g) + bs(z, df=4)"``.
     fit_intercept : bool
-        Whether the formula has an intercept where it says nothing of one.
+        Whether the formula has an intercept if it does not specify one.
 
     Returns
     -------
@@ -190,7 +167,7 @@ def formula_terms(formula: str, fit_intercept: bool) -> Terms:
     ImportError
         If formulaic is not installed.
     ValueError
-        If the formula cannot be read, or calls what it may not.
+        If the formula is invalid, or calls a function that is not allowed.
     """
     parsed = parse(formula, fit_intercept)
     left, right = parsed.left, parsed.right
@@ -247,7 +224,7 @@ def _factor(factor: Any) -> Factor:
 
 
 def _offset(name: str) -> Factor:
-    """Return what ``offset(...)`` is of, as a factor of numbers."""
+    """Return the argument of ``offset(...)`` as a factor of numbers."""
     call = checked(name, name).body
     assert isinstance(call, ast.Call)
     body = call.args[0]
@@ -258,7 +235,7 @@ def _offset(name: str) -> Factor:
 
 
 def _check_conditions(body: ast.AST, name: str) -> None:
-    """Raise if conditions are computed with beside a transform with a state, where booleans are not 0 and 1."""
+    """Raise an error if conditions are used in arithmetic with a transform with a state, where they are not 0 and 1."""
     for node in ast.walk(body):
         parts: list[Any] = [node.left, node.right] if isinstance(node, ast.BinOp) and not is_condition(node) else []
         parts += [node.operand] if isinstance(node, ast.UnaryOp) and not is_condition(node) else []
@@ -271,7 +248,7 @@ def _check_conditions(body: ast.AST, name: str) -> None:
 
 
 def _check_names(formula: str, factors: tuple[Factor, ...]) -> None:
-    """Raise if a name is a column here and a function there: which one is meant would depend on the table."""
+    """Raise an error if a name is both a column and a function, since its meaning would depend on the table."""
     columns = {column for factor in factors for column in factor.columns}
     trees = [checked(factor.name, factor.name) for factor in factors if factor.source is not None]
     nodes = [node for tree in trees for node in ast.walk(tree)]
@@ -301,7 +278,7 @@ def _given_levels(call: ast.Call) -> tuple[Any, ...] | None:
 
 
 class _Stateless(ast.NodeTransformer):
-    """Take transforms with a state off an expression; where nested they are increasing, as ``center`` is."""
+    """Removes transforms with a state from an expression; nested ones are increasing, like ``center``."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
