@@ -34,12 +34,10 @@ def unknown_choice(option: str, value: object, choices: Iterable[object], *, whe
     --------
     >>> from dask_onestep.choices import unknown_choice
     >>> unknown_choice("link", "logitt", ["log", "logit", "probit"])
-    "link='logitt' is not known. Choose one of log, logit, probit. Did you mean 'logit'?"
+    "Unknown link 'logitt'; must be one of log, logit, probit. Did you mean 'logit'?"
     """
     known = list(choices)
-    return (
-        f"{option}={value!r} is not known{where}. Choose one of {', '.join(map(str, known))}.{suggestion(value, known)}"
-    )
+    return f"Unknown {option} {value!r}{where}; must be one of {', '.join(map(str, known))}.{suggestion(value, known)}"
 
 
 def suggestion(value: object, choices: Iterable[object]) -> str:

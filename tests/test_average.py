@@ -139,14 +139,14 @@ def test_three_classes_over_the_blocks_are_refused():
 def test_a_column_that_one_block_cannot_tell_apart_is_named():
     x, y = draw("gaussian")
     x[500:1400, 2] = 7.0
-    with pytest.raises(ValueError, match=r"though the whole can: x2. In block 1\."):
+    with pytest.raises(ValueError, match=r"though not in the full data: x2. In block 1\."):
         GLMRegressor(method=Average()).fit(*in_blocks(x, y))
 
 
 def test_a_column_that_the_whole_cannot_tell_apart_is_aliased():
     x, y = draw("gaussian")
     x[:, 2] = x[:, 0] - 2 * x[:, 1]
-    with pytest.warns(UserWarning, match="Aliased columns get NaN: x2"):
+    with pytest.warns(UserWarning, match="Coefficients of aliased columns are set to NaN: x2"):
         glm = GLMRegressor(method=Average()).fit(*in_blocks(x, y))
     fits = list(local_fits(x[:, :2], y, LAWS["gaussian"]))
     coef = sum(n * fit.params for n, fit in zip(CHUNKS, fits, strict=True)) / sum(CHUNKS)

@@ -100,7 +100,7 @@ def test_parameters_of_both_methods_can_be_searched():
     assert isinstance(glm.method, DebiasedLasso)
 
 
-@pytest.mark.filterwarnings("ignore:The blocks are small")
+@pytest.mark.filterwarnings("ignore:The blocks are too small")
 def test_average_of_debiased_lassos_is_nearer_than_the_naive_average():
     for family in FAMILIES:
         for n, p, K in ((2000, 20, 4), (4000, 40, 4), (4000, 20, 10)):

@@ -26,13 +26,13 @@ Y = np.arange(20) % 2
     ],
 )
 def test_what_was_meant_is_suggested(estimator, meant):
-    with pytest.raises(ValueError, match=f"is not known. Choose one of .* Did you mean '{meant}'[?]$"):
+    with pytest.raises(ValueError, match=f"Unknown .*; must be one of .* Did you mean '{meant}'[?]$"):
         estimator.fit(np.arange(20.0)[:, None], Y)
 
 
 def test_nothing_is_suggested_where_nothing_is_near():
     assert suggestion("newton", ["one-step", "mle"]) == ""
-    with pytest.raises(ValueError, match=r"link='zzz' is not known\. Choose one of [^?]*\.$"):
+    with pytest.raises(ValueError, match=r"Unknown link 'zzz'; must be one of [^?]*\.$"):
         GLMRegressor(link="zzz").fit(np.arange(20.0)[:, None], Y)
 
 

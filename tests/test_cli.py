@@ -276,7 +276,7 @@ MISTAKES = [
         ["fit", "delayed ~ distance", "{}/all.csv", "--cov-type", "cluster"],
         "--groups and --cov-type cluster go together",
     ),
-    (["fit", "delayed ~ distance", "{}/all.csv", "--missing", "remove"], "--missing remove is not known"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--missing", "remove"], "Unknown missing 'remove'"),
     (["fit", "status ~ distance", "{}/all.csv"], "status holds labels, not numbers: --family binomial"),
     (["fit", "delayed ~ np.log(origin)", "{}/all.csv"], "['origin'] are not numeric columns"),
     (["predict", "{}/all.csv", "{}/all.csv", "--output", "{}/out.csv"], "must end in .json"),

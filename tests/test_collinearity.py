@@ -56,7 +56,7 @@ def test_no_pass_is_made(tmp_path):
 
 
 def test_aliased_columns_have_none():
-    with pytest.warns(UserWarning, match="Aliased"):
+    with pytest.warns(UserWarning, match="aliased"):
         glm = GLMRegressor("poisson").fit(X.assign(twice=2 * DATA["x"]), DATA["count"])
     found = glm.vif()
     assert np.isnan(found.loc["twice", "gvif"])

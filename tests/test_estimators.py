@@ -127,7 +127,7 @@ def test_a_method_that_returns_something_else_is_told():
             return 3
 
     x, y, _ = make_glm(400, 2)
-    with pytest.raises(TypeError, match=r"Wrong.estimate\(problem\) returned 'int': a method returns"):
+    with pytest.raises(TypeError, match=r"Wrong.estimate\(problem\) returned 'int': expected"):
         GLMRegressor(method=Wrong()).fit(x, y)
 
 

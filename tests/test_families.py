@@ -186,7 +186,7 @@ def test_tweedie_refuses_power(power):
 def test_names_and_objects_resolve():
     assert resolve_family("poisson") == FAMILIES["poisson"]()
     assert resolve_family(NegativeBinomial(2.0)).alpha == 2.0
-    with pytest.raises(ValueError, match=r"family='possion' is not known. Choose one of binomial, gamma"):
+    with pytest.raises(ValueError, match=r"Unknown family 'possion'; must be one of binomial, gamma"):
         resolve_family("possion")
     with pytest.raises(TypeError, match=r"neither a name nor an object of dask_onestep.families"):
         resolve_family(3)

@@ -293,7 +293,7 @@ def test_what_cannot_be_sent_is_named(request, tmp_path, where, part):
         X = X.map_blocks(lambda block: block if lock else None, dtype=float)
     glm = GLMRegressor(link=LockedLink() if part == "link" else None)
     named = r"link=LockedLink\(\)" if part == "link" else "the data's own graph"
-    text = rf"{named}.* cannot be sent to other processes.*without locks.*scheduler='threads'"
+    text = rf"{named}.* cannot be pickled.*Remove locks.*scheduler='threads'"
     with dask.config.set({} if client else {"scheduler": where}), pytest.raises(TypeError, match=text):
         glm.fit(X, y)
     with dask.config.set(scheduler="threads"):

@@ -51,9 +51,9 @@ def test_fit_delayed_leaves_warnings_in_the_estimate(threads):
     fitted = lazy.compute()
     ((category, text),) = fitted.estimate_.warnings
     assert category is AliasingWarning
-    assert text.startswith("Aliased columns get NaN: x2.")
-    assert "Warning: Aliased columns" in str(fitted.summary())
-    with pytest.warns(UserWarning, match=r"Aliased columns get NaN: x2\."):
+    assert text.startswith("Coefficients of aliased columns are set to NaN: x2.")
+    assert "Warning: Coefficients of aliased columns" in str(fitted.summary())
+    with pytest.warns(UserWarning, match=r"Coefficients of aliased columns are set to NaN: x2\."):
         GLMRegressor().fit(x, y)
 
 

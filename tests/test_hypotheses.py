@@ -177,7 +177,7 @@ def test_other_data_and_aliased_coefficients_are_refused():
     with pytest.raises(ValueError, match="The data has 4,500 usable rows and fit had 6,000"):
         glm.likelihood_ratio_test(x[:4500], y[:4500], null=["x1"])
     doubled = da.concatenate([x, 2 * x[:, :1]], axis=1)
-    with pytest.warns(UserWarning, match="Aliased columns get NaN: x3"):
+    with pytest.warns(UserWarning, match="Coefficients of aliased columns are set to NaN: x3"):
         aliased = GLMClassifier(method=MLE()).fit(doubled, y)
     with pytest.raises(ValueError, match="aliased coefficients, which have no estimate: x3"):
         aliased.likelihood_ratio_test(doubled, y, null=["x3"])
@@ -232,7 +232,7 @@ def test_drop1_reads_the_data_a_constant_number_of_times(tmp_path):
 def test_drop1_leaves_out_aliased_columns():
     x, y, _, _ = data_of("binomial")
     doubled = da.concatenate([x, 2 * x[:, :1]], axis=1)
-    with pytest.warns(UserWarning, match="Aliased"):
+    with pytest.warns(UserWarning, match="aliased"):
         glm = GLMClassifier(method=MLE()).fit(doubled, y)
     table = glm.drop1(doubled, y)
     assert table.drop(columns="note").loc["x3"].isna().all()
@@ -259,5 +259,5 @@ def test_drop1_by_methods_with_their_own_ratio_is_that_ratio_of_each_term(method
 def test_drop1_by_methods_without_a_likelihood_says_so():
     x, y, _, _ = data_of("binomial")
     glm = GLMClassifier(method=DebiasedLasso(0.05)).fit(x, y)
-    with pytest.raises(ValueError, match="maximises no likelihood"):
+    with pytest.raises(ValueError, match="does not maximize a likelihood"):
         glm.drop1(x, y)

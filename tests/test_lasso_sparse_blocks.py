@@ -42,7 +42,7 @@ def test_csr_blocks_give_what_dense_ones_give(family, method):
     X, Y = da.from_array(x, chunks=(200, 12)), da.from_array(y, chunks=200)
     weights = da.from_array(np.random.default_rng(1).uniform(0.5, 2.0, 600), chunks=200)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The blocks are small")
+        warnings.filterwarnings("ignore", "The blocks are too small")
         dense, held = (
             GLMRegressor(family, method=method).fit(part, Y, sample_weight=weights) for part in (X, _in_csr(X))
         )

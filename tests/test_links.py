@@ -109,7 +109,7 @@ def test_own_objects_serve_as_they_are():
 
 
 def test_unknown_links_are_refused():
-    with pytest.raises(ValueError, match=r"link='logits' is not known. Choose one of cloglog, identity"):
+    with pytest.raises(ValueError, match=r"Unknown link 'logits'; must be one of cloglog, identity"):
         resolve_link("logits")
     with pytest.raises(TypeError, match="inverse_derivative"):
         resolve_link(np.exp)

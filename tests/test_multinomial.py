@@ -171,7 +171,7 @@ def test_a_class_that_the_pilot_has_not_seen():
     assert glm.estimate_.pilot_separated
     # The rows are sorted, so that x0 separates the first three: that is the cause, and all that is said.
     (text,) = [str(each.message) for each in heard]
-    assert "the classes are separated: a combination of rare:x0" in text
+    assert "separation of the classes: a linear combination of rare:x0" in text
     assert np.isfinite(glm.coef_).all()
 
 

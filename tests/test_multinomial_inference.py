@@ -166,7 +166,7 @@ def test_a_null_of_a_multinomial_logit_that_cannot_be_says_so(glm):
     with pytest.raises(ValueError, match="null sets birch:x0 to 0 and to 1: name it once"):
         glm.wald_test({"x0": 0.0, "birch:x0": 1.0})
     doubled = np.column_stack([X, 2 * X[:, 0]])
-    with pytest.warns(UserWarning, match="Aliased"):
+    with pytest.warns(UserWarning, match="aliased"):
         aliased = GLMClassifier(method=MLE()).fit(doubled, Y)
     with pytest.raises(
         ValueError, match="aliased coefficients, which have no estimate: birch:x3, cedar:x3, dogwood:x3"
@@ -258,7 +258,7 @@ def test_residuals_keep_what_residuals_keep(glm):
     assert deviance.shape == (800,)
     assert np.array_equal(glm.residuals(X, Y), deviance.compute())
     with pytest.raises(
-        ValueError, match=r"kind='working' is not known for this model. Choose one of 'response', 'pearson', 'deviance'"
+        ValueError, match=r"Unknown kind 'working' for this model; must be one of 'response', 'pearson', 'deviance'"
     ):
         glm.residuals(X, Y, "working")
 
@@ -323,9 +323,9 @@ def separated(kind, n=3000):
 @pytest.mark.parametrize("kind", ["complete", "quasi-complete"])
 def test_separation_of_all_rows_is_said(kind, method):
     _, heard = fit_and_listen(GLMClassifier(method=method), *blocks(*separated(kind), rows=700))
-    (text,) = [each for each in heard if "Over all rows" in each]
-    assert "the classes are separated" in text
-    named = text.split("a combination of ")[1].split(" predicts")[0].split(", ")
+    (text,) = [each for each in heard if "quasi-complete separation" in each]
+    assert "separation of the classes" in text
+    named = text.split("a linear combination of ")[1].split(" predicts")[0].split(", ")
     assert "cedar:x0" in named if kind == "complete" else named == ["cedar:x2"]
 
 
@@ -336,8 +336,8 @@ def test_a_separated_pilot_of_rows_that_overlap_is_not_called_separation():
         GLMClassifier(method=OneStep(120, steps=1, random_state=1)), *blocks(x, labels, rows=700)
     )
     assert glm.estimate_.pilot_separated
-    assert any("The pilot of 120 rows" in each for each in heard)
-    assert not any("Over all rows" in each for each in heard)
+    assert any("pilot sample of 120 rows" in each for each in heard)
+    assert not any("quasi-complete separation" in each for each in heard)
 
 
 # --- the kernel, with coefficients held at values ---------------------------------------------

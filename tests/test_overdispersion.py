@@ -77,7 +77,7 @@ def test_counts_that_are_not_overdispersed_end_at_poisson():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(600, 2))
     y = rng.binomial(20, 1 / (1 + np.exp(-0.3 * x[:, 0]))).astype(float)
-    with pytest.warns(UserWarning, match="not overdispersed"):
+    with pytest.warns(UserWarning, match="no evidence of overdispersion"):
         glm = GLMRegressor(ESTIMATED, method=MLE()).fit(x, y)
     poisson = GLMRegressor(Poisson(), method=MLE()).fit(x, y)
     np.testing.assert_allclose(glm.coef_, poisson.coef_, rtol=1e-5)

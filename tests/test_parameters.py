@@ -114,7 +114,7 @@ def test_cov_types_differ_from_each_other():
 
 
 def test_an_unknown_solver_is_refused():
-    with pytest.raises(ValueError, match="solver='svd' is not known"):
+    with pytest.raises(ValueError, match="Unknown solver 'svd'"):
         GLMRegressor("poisson", solver="svd").fit(X, Y)
 
 

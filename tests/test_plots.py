@@ -134,7 +134,7 @@ def test_block_scores_are_standard_normal_where_the_model_holds():
 def test_one_block_and_an_aliased_column_have_no_score():
     x, y, _, _ = poisson()
     X = chunked(np.column_stack([x, x[:, 0]]), (500, 400))
-    with pytest.warns(UserWarning, match="Aliased"):
+    with pytest.warns(UserWarning, match="aliased"):
         glm = GLMRegressor("poisson").fit(X, chunked(y, (500, 400)))
     assert BlocksDisplay.from_estimator(glm, X, chunked(y, (500, 400))).values["x2"].isna().all()
     alone = GLMRegressor("poisson").fit(x, y)

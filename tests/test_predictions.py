@@ -110,7 +110,7 @@ def test_rows_left_out_have_no_residual():
 
 def test_wrong_kind_and_level():
     glm, _, x, y, _, _ = fitted("poisson", "log")
-    with pytest.raises(ValueError, match="kind='anscombe' is not known"):
+    with pytest.raises(ValueError, match="Unknown kind 'anscombe'"):
         glm.residuals(x, y, "anscombe")
     with pytest.raises(ValueError, match="between 0 and 1"):
         glm.predict_interval(x, 95)

@@ -168,7 +168,7 @@ def test_warnings_of_the_table_are_notes_of_the_record():
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         record = GLMRegressor(formula="y ~ x + g").fit(frame).record_
-    assert next(text for _, text in record.notes).startswith("g has one level only")
+    assert next(text for _, text in record.notes).startswith("g has only one level")
     assert len(said) == len(record.notes)
 
 

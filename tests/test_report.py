@@ -113,7 +113,7 @@ def unlike(seed=0, n=20_000):
 
 def test_the_verdict_yields_to_warnings_that_contradict_it(tmp_path):
     x, y = unlike()
-    with pytest.warns(UnlikePilotWarning, match="far from the MLE whatever"):
+    with pytest.warns(UnlikePilotWarning, match="far from the MLE even if decrement_ is small"):
         glm = GLMClassifier(method=OneStep(600, steps=1)).fit(x, y)
     assert glm.decrement_ < 0.01
     assert glm.summary().verdict == "20,000 rows read twice; how far from the MLE is in doubt: see the warnings."

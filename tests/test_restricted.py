@@ -144,7 +144,7 @@ def test_warnings_of_a_restricted_fit_arrive():
     for test in (glm.likelihood_ratio_test, glm.score_test):
         said, result = small_pilots(test, x, y, null="x3")
         assert said == [
-            "A pilot of 25 rows is small for 4 coefficients; pilot_size='auto' has at least 50 a coefficient."
+            "A pilot of 25 rows is small for 4 coefficients; pilot_size='auto' uses at least 50 rows per coefficient."
         ]
         assert "A pilot of 25 rows is small" in result.note
     said, table = small_pilots(glm.drop1, x, y)
@@ -264,7 +264,7 @@ def test_every_test_takes_terms():
 def test_a_term_with_an_aliased_level_loses_it():
     frame = table_of()
     frame["k"] = np.where(frame.g == "d", "d", frame.h)  # its level d is that of g
-    with pytest.warns(UserWarning, match="Aliased"):
+    with pytest.warns(UserWarning, match="aliased"):
         glm = GLMClassifier(formula="y ~ x + C(g) + C(k)", method=MLE()).fit(frame)
     assert np.isnan(glm.record_.coef).sum() == 1
     table = glm.drop1(frame)
@@ -307,7 +307,7 @@ def test_methods_with_a_ratio_of_their_own_have_drop1(method):
 def test_a_method_without_a_likelihood_has_none():
     X, y, _ = make_glm(3000, 3, chunks=1000)
     glm = GLMRegressor(method=DebiasedLasso(0.05)).fit(X, y)
-    with pytest.raises(ValueError, match="maximises no likelihood"):
+    with pytest.raises(ValueError, match="does not maximize a likelihood"):
         glm.drop1(X, y)
 
 
@@ -532,5 +532,5 @@ def test_separation_is_seen_in_restricted_fits(method):
         glm = GLMClassifier(formula="y ~ x + z + level", method=method).fit(frame)
         said.clear()
         notes = glm.drop1(frame)["note"]
-    assert notes.str.contains("the classes are separated: a combination of level").tolist() == [True, True, False]
+    assert notes.str.contains("separation of the classes: .* combination of level").tolist() == [True, True, False]
     assert SeparationWarning in [each.category for each in said]

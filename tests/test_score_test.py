@@ -98,7 +98,7 @@ def test_under_the_null_p_values_are_uniform():
 def test_what_it_refuses_and_remarks():
     x, y, _ = simulate("poisson", "log")
     twice = np.column_stack([x, x[:, 0]])
-    with pytest.warns(UserWarning, match="Aliased"):
+    with pytest.warns(UserWarning, match="aliased"):
         aliased = GLMRegressor("poisson", method="mle").fit(twice, y)
     with pytest.raises(ValueError, match="aliased coefficient"):
         aliased.score_test(twice, y, null="x3")

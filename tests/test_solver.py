@@ -109,7 +109,7 @@ def test_several_classes():
 
 def test_exact_aliases_are_named_by_qr_too():
     x, y, _ = simulate("poisson", "log")
-    with pytest.warns(UserWarning, match=r"Aliased columns get NaN: x1\. By QR of all rows, x1 = 2·x0\."):
+    with pytest.warns(UserWarning, match=r"aliased columns are set to NaN: x1\. By QR of all rows, x1 = 2·x0\."):
         glm = GLMRegressor("poisson", method="mle", solver="qr").fit(*blocks(np.insert(x, 1, 2 * x[:, 0], axis=1), y))
     without = GLMRegressor("poisson", method="mle").fit(*blocks(x, y))
     np.testing.assert_allclose(np.delete(glm.coef_, 1), without.coef_, rtol=1e-9)
@@ -174,7 +174,7 @@ def test_methods_that_cannot_honour_it_say_so():
     x, y, _ = simulate("gaussian", "identity")
     for method in (DebiasedLasso(alpha=0.1), "average-lasso"):
         for solver in ("qr", "cholesky"):
-            with pytest.raises(ValueError, match=rf"solver='{solver}' is not available .*: it honours 'auto'\. Choose"):
+            with pytest.raises(ValueError, match=rf"solver='{solver}' is not available .*; must be one of 'auto', or"):
                 GLMRegressor(method=method, solver=solver).fit(*blocks(x, y))
     with pytest.raises(ValueError, match="fit_delayed: solver='qr' must look at the columns"):
         GLMRegressor(solver="qr").fit_delayed(*blocks(x, y))

@@ -147,6 +147,6 @@ def test_a_formula_takes_no_pass_of_its_own(formula, missing):
 def test_rows_that_a_function_makes_nan_are_counted_by_term_in_the_first_pass_too(method):
     frame = table(3000).assign(g=lambda d: np.where(d.z > 0, "b", "a"))
     frame.loc[:4, "x"] = -1.0
-    with pytest.warns(UndefinedTermWarning, match=r"log\(x\) \(5 rows\); 2,995 rows are left"):
+    with pytest.warns(UndefinedTermWarning, match=r"log\(x\) \(5 rows\); 2,995 rows remain"):
         glm = GLMRegressor("poisson", formula="y ~ log(x) + g", missing="drop", method=method).fit(frame)
     assert (glm.n_samples_, glm.n_missing_) == (2995, 5)

@@ -250,12 +250,12 @@ def test_dropped_rows_and_warnings_are_shown(threads):
     rng = np.random.default_rng(0)
     x = np.c_[rng.normal(size=600), np.ones(600)]
     x[:7, 0] = np.nan
-    with pytest.warns(UserWarning, match="Aliased"):
+    with pytest.warns(UserWarning, match="aliased"):
         glm = GLMRegressor(missing="drop").fit(chunked(x, (300, 300)), chunked(rng.normal(size=600), (300, 300)))
     text = str(glm.summary())
     assert "593" in text
     assert "rows dropped" in text
-    assert "Warning: Aliased columns get NaN: x1." in text
+    assert "Warning: Coefficients of aliased columns are set to NaN: x1." in text
     assert "nan" in text
 
 

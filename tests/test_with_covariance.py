@@ -121,7 +121,7 @@ def test_weights_and_offset_are_passed_again():
 
 def test_what_it_refuses():
     glm = GLMRegressor("poisson", method=MLE()).fit(X, Y)
-    with pytest.raises(ValueError, match="cov_type='HC4' is not known"):
+    with pytest.raises(ValueError, match="Unknown cov_type 'HC4'"):
         glm.with_covariance("HC4", X, Y)
     with pytest.raises(ValueError, match="go together"):
         glm.with_covariance("CRV3", X, Y)

@@ -79,7 +79,7 @@ def fit(cell: Cell, seed: int, name: str, method: DebiasedLasso) -> dict[str, An
         "active held": held[:ACTIVE].sum(),
         "idle held": held[ACTIVE:].sum(),
         "expected coverage": glm.estimate_.expected_coverage,
-        "warned": any("blocks are small" in str(one.message) for one in caught),
+        "warned": any("blocks are too small" in str(one.message) for one in caught),
     }
 
 

@@ -44,16 +44,19 @@ def remarks(design: Design, words: Sequence[Factor], n: int) -> tuple[tuple[type
     said: list[tuple[type[Warning], str]] = []
     for factor, levels in design.levels:
         if len(levels) == 1 and _without_column(design, factor):
-            text = f"{factor.name} has one level only, {levels.tolist()[0]!r}, and so no coefficient. Leave it out."
+            text = (
+                f"{factor.name} has only one level, {levels.tolist()[0]!r}, and therefore no coefficient. Drop it "
+                "from the model."
+            )
             said.append((AliasingWarning, text))
         unnamed = factor in words and not factor.coded
         if unnamed and (text := _numbers_as_text(factor, levels.tolist())):
             said.append((ManyLevelsWarning, text))
         elif unnamed and (len(levels) > _MANY or len(levels) > max(_SEVERAL, _SHARE * n)):
             text = (
-                f"{factor.name} is a column of words with {len(levels):,} different values in {n:,} rows, and each is "
-                "a level with a coefficient of its own. Convert it if they are times or numbers, leave it out if they "
-                f"are identifiers; if they are categories, say so by C({factor.name}) in a formula, or by "
+                f"{factor.name} is a string column with {len(levels):,} distinct values in {n:,} rows, and each level "
+                "has its own coefficient. Convert it if the values are times or numbers, drop it if they are "
+                f"identifiers; if they are categories, use C({factor.name}) in a formula, or "
                 f"X[{factor.name!r}].astype('category')."
             )
             said.append((ManyLevelsWarning, text))
@@ -68,9 +71,10 @@ def _numbers_as_text(factor: Factor, levels: list[Any]) -> str:
     numbers = next(level for level in levels if _is_number(level))
     but = f"; only {listed(others)} are not" if others else ""
     return (
-        f"{factor.name} is a column of strings that hold numbers ({len(levels):,} levels such as {numbers!r}{but}), "
-        f"and each level has a coefficient of its own. Convert it to numbers, by pandas.to_numeric(X[{factor.name!r}], "
-        f"errors='coerce') for example; if they are categories, write C({factor.name}) in a formula."
+        f"{factor.name} is a string column whose values are numbers ({len(levels):,} levels such as "
+        f"{numbers!r}{but}), and each level has its own coefficient. Convert it to numbers, for example by "
+        f"pandas.to_numeric(X[{factor.name!r}], errors='coerce'); if they are categories, write C({factor.name}) in a "
+        "formula."
     )
 
 
@@ -101,7 +105,8 @@ def undefined_terms(estimate: Estimate) -> tuple[tuple[type[Warning], str], ...]
     terms = ", ".join(f"{term} ({count:,} row{'s' if count != 1 else ''})" for term, count in undefined.items())
     text = (
         f"Rows were dropped because terms of the formula are NaN or infinite there: {terms}; {estimate.n_samples:,} "
-        "rows are left. Select the rows before the fit, or use a transform that is defined for all, as np.log1p(x) is."
+        "rows remain. Select the rows before the fit, or use a transform that is defined for all of them, such as "
+        "np.log1p(x)."
     )
     return ((UndefinedTermWarning, text),)
 
@@ -132,16 +137,17 @@ def unlikely_response(model: Model, estimate: Estimate, cov_type: str) -> tuple[
         # Rows of one outcome may have any weight, such as that of a survey.
         strange = (np.abs(y * trials - np.round(y * trials)) > _FRACTION) & (y > 0) & (y < 1)
         text = (
-            "y holds proportions, such as {0:.4g}, that are no whole numbers of successes{1}: standard errors and "
-            "tests of the binomial distribution do not hold. Pass the number of trials as sample_weight=; for a "
-            "fractional response use cov_type='HC1'."
+            "y contains proportions, such as {0:.4g}, that are not integer numbers of successes{1}: standard errors "
+            "and tests based on the binomial distribution are invalid. Pass the number of trials as sample_weight=; "
+            "for a fractional response use cov_type='HC1'."
         )
-        where = ", one trial per row being meant without sample_weight" if pilot.weights is None else " of their trials"
+        where = " (without sample_weight, each row is one trial)" if pilot.weights is None else " of their trials"
     elif name in ("poisson", "negative-binomial"):
         strange, where = np.abs(y - np.round(y)) > _FRACTION, ""
         text = (
-            "y holds counts that are not integers, such as {0:.4g}: standard errors and tests of the distribution do "
-            "not hold. Use cov_type='HC1'; if y is a rate, the counts themselves with offset=np.log(exposure)."
+            "y contains counts that are not integers, such as {0:.4g}: standard errors and tests based on the "
+            "distribution are invalid. Use cov_type='HC1'; if y is a rate, use the counts as y with "
+            "offset=np.log(exposure)."
         )
     else:
         return ()

@@ -40,7 +40,7 @@ def seed_of(random_state: Any) -> int:
     """
     if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
         if random_state < 0:
-            raise ValueError(f"random_state={random_state}: the seed must not be negative.")
+            raise ValueError(f"random_state={random_state} must be nonnegative.")
         return int(random_state)
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
@@ -72,7 +72,7 @@ def check_pilot_size(size: Any) -> str | int | float:
     if isinstance(size, (float, np.floating)) and 0 < size <= 1:
         return float(size)
     raise ValueError(
-        f"pilot_size={size!r} must be 'auto', a number of rows (int ≥ 1), or a share of the rows (0 < float ≤ 1)."
+        f"pilot_size={size!r} must be 'auto', a number of rows (int ≥ 1), or a fraction of the rows (0 < float ≤ 1)."
     )
 
 

@@ -149,8 +149,8 @@ def _ratio(sums: LocalRatios) -> tuple[float, float, float]:
 def _report(model: Model, fits: LocalFits, weights: str) -> AverageEstimate:
     count = len(fits.n)
     if count == 0:
-        dropped = f", {fits.n_missing} were dropped for missing values" if fits.n_missing else ""
-        raise ValueError(f"Found array with 0 sample(s): no usable row is left{dropped}.")
+        dropped = f" ({fits.n_missing} rows with missing values were dropped)" if fits.n_missing else ""
+        raise ValueError(f"Found array with 0 sample(s): no usable rows remain{dropped}.")
     classes = check_classes(fits.labels)
     whole = factorize(fits.information.sum(axis=0), intercept=model.has_intercept)
     kept = _kept(model, fits, whole.kept)
@@ -188,8 +188,8 @@ def _kept(model: Model, fits: LocalFits, kept: np.ndarray) -> np.ndarray:
         where = fits.numbers[short.any(axis=1)].tolist()
         shown = ", ".join(map(str, where[:5])) + (", …" if len(where) > 5 else "")
         raise ValueError(
-            f"A local fit cannot tell these columns apart from others, though the whole can: {names}. In "
-            f"block{'s' if len(where) > 1 else ''} {shown}. Mix the blocks, leave the columns out, or choose a "
-            "method that needs no local fits, such as method='one-step'."
+            f"These columns are aliased within a block, though not in the full data: {names}. In "
+            f"block{'s' if len(where) > 1 else ''} {shown}. Shuffle the rows over the blocks, drop the columns, or "
+            "use a method that needs no local fits, such as method='one-step'."
         )
     return kept

@@ -97,15 +97,18 @@ def resolve_alpha(alpha: Any, problem: Problem, label: str) -> str | np.ndarray:
     p = problem.d - int(problem.model.has_intercept)
     try:
         if alpha is None:  # NumPy takes it for NaN
-            raise TypeError("None is no number.")
+            raise TypeError("None is not a number.")
         values = np.asarray(alpha, dtype=np.float64)
         values = np.broadcast_to(values, p) if values.ndim == 0 else values
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{label}={alpha!r} must be 'auto', a number, or one number a column.") from error
+        raise ValueError(f"{label}={alpha!r} must be 'auto', a number, or one number per column.") from error
     if values.shape != (p,):
-        raise ValueError(f"{label} has shape {values.shape}; one number a column is ({p},). The intercept has none.")
+        raise ValueError(
+            f"{label} has shape {values.shape}; expected ({p},), one number per column (the intercept is not "
+            "penalized)."
+        )
     if not (np.isfinite(values) & (values >= 0)).all():
-        raise ValueError(f"{label} must be finite and not negative, and {values.min()} is its smallest value.")
+        raise ValueError(f"{label} must be finite and nonnegative; its smallest value is {values.min()}.")
     return np.concatenate([np.zeros(problem.d - p), values])
 
 
@@ -127,8 +130,8 @@ def check_lasso(method: Any, problem: Problem) -> None:
     problem.refuse(cov_type=("nonrobust",), solver=method.solvers)
     if problem.model.fixed:
         raise ValueError(
-            f"{type(method).__name__} maximises no likelihood, so there is neither a likelihood-ratio nor a score "
-            "test: use wald_test after DebiasedLasso."
+            f"{type(method).__name__} does not maximize a likelihood, so likelihood-ratio and score tests do not "
+            "exist: use wald_test after DebiasedLasso."
         )
     check_number(l1_ratio=method.l1_ratio, threshold=method.threshold)
     if not 0 <= method.l1_ratio <= 1:
@@ -162,15 +165,15 @@ def lasso_fields(model: Model, local: LocalLassos, classes: np.ndarray | None) -
     if local.unconverged:
         blocks = ", ".join(map(str, local.unconverged[:5])) + (", …" if len(local.unconverged) > 5 else "")
         text = (
-            f"The lasso of block {blocks} stopped before its tolerance, at a duality gap of {local.gap:.2g} of the "
-            "null deviance. Raise max_iter or alpha; without a penalty the classes may be separated."
+            f"The lasso of block {blocks} did not converge (duality gap {local.gap:.2g} of the null deviance). "
+            "Increase max_iter or alpha; without a penalty the classes may be separated."
         )
         advice = ((NotConvergedWarning, text),)
     phi = dispersion(local.pearson, df_resid)
     if np.isnan(phi):
         text = (
-            f"No degree of freedom is left: {local.n} rows have {local.nonzeros} nonzero coefficients in all blocks' "
-            "lassos, so neither a dispersion nor standard errors are known. Use more rows, or a larger alpha."
+            f"No residual degrees of freedom ({local.n} rows, {local.nonzeros} nonzero coefficients over the lassos "
+            "of all blocks): the dispersion and standard errors are undefined. Use more rows, or a larger alpha."
         )
         advice = (*advice, (DegreesOfFreedomWarning, text))
     advice = (*advice, *few_digits(model, local))
@@ -187,5 +190,5 @@ def lasso_fields(model: Model, local: LocalLassos, classes: np.ndarray | None) -
 
 def _not_empty(local: LocalLassos) -> LocalLassos:
     if not local.n_blocks:
-        raise ValueError("Found array with 0 sample(s): no usable row is left.")
+        raise ValueError("Found array with 0 sample(s): no usable rows remain.")
     return local

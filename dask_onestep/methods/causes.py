@@ -34,7 +34,12 @@ _EQUAL = "The response equals the covariate "
 _ROUNDING = 1e-24  # of squared residuals relative to the squared linear predictor
 _LARGEST_RATIO = 30.0  # of offsets: exposures that differ by a factor of 10¹³
 # Errors of a fit that left the range of its family.
-_OUT_OF_RANGE = ("infs or NaNs", "holds NaN or infinity: for some rows", "gives some rows a mean", "No start was found")
+_OUT_OF_RANGE = (
+    "infs or NaNs",
+    "holds NaN or infinity: for some rows",
+    "some rows have a mean outside",
+    "No start was found",
+)
 _BOUNDARY = (
     "With link={0!r} the fitted probabilities of a binomial model may reach 1, the boundary of the parameter space: no "
     "maximum inside it was found, and standard errors are not valid there. Use link='logit'; for relative risks, the "
@@ -128,10 +133,10 @@ def exact_fit(model: Model, estimate: Estimate) -> str:
     shares = coef**2 * np.diag(sums.information)
     same = [j for j in np.flatnonzero(shares > 1e-18 * size) if abs(coef[j] - 1.0) < 1e-8]
     if len(same) == 1 and (shares > 1e-18 * size).sum() == 1 and not (model.has_intercept and same[0] == 0):
-        return f"{_EQUAL}{model.names[same[0]]}: it is on both sides of the model. Drop it from the covariates."
+        return f"{_EQUAL}{model.names[same[0]]}: it appears on both sides of the model. Drop it from the covariates."
     return (
         "The model fits the response perfectly: all residuals are rounding errors, and so are standard errors and "
-        "tests. Look for covariates that y was computed from."
+        "tests. Check for covariates from which y was computed."
     )
 
 

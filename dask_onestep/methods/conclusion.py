@@ -51,14 +51,15 @@ def conclude(
     sums = at.moments if isinstance(at, ScoreProducts) else at
     if sums.pearson is not None and not np.isfinite(sums.pearson):
         raise ValueError(
-            "The sum of squared residuals overflows: y or sample_weight holds numbers too large to square. Divide "
-            "it by a constant first, such as y / 1e6, or look for values that stand for missing ones."
+            "The sum of squared residuals overflows: values of y or sample_weight are so large that their squares "
+            "overflow. Divide them by a constant first, such as y / 1e6, and check for codes that stand for missing "
+            "values."
         )
     if np.isnan(sums.loglik) or sums.loglik == -np.inf:
         raise ValueError(
-            f"The estimate gives some rows a mean that the {model.family.name} family cannot have. Choose a "
-            "link that keeps to its range, such as log, draw a larger pilot, or take method='mle', which "
-            "keeps inside the range."
+            f"At the estimate some rows have a mean outside the range of the {model.family.name} family. Use a link "
+            "that respects this range, such as log, a larger pilot, or method='mle', whose steps stay inside the "
+            "range."
         )
     factor = factorize(sums.information, intercept=model.has_intercept)
     _refuse_tiny(sums, model)
@@ -79,8 +80,8 @@ def conclude(
     # The factor N/(N − d) needs one even where no dispersion is estimated.
     if np.isnan(phi) or (df_resid <= 0 and cov_type in ("HC1", "cluster")):
         text = (
-            f"No degree of freedom is left: {sums.n} rows have {factor.rank} coefficients, so standard errors "
-            "are not known. Use more rows, or fewer columns."
+            f"No residual degrees of freedom ({sums.n} rows, {factor.rank} coefficients): standard errors are "
+            "undefined. Use more rows or fewer columns."
         )
         advice = (*advice, (DegreesOfFreedomWarning, text))
     defaults = {
@@ -108,8 +109,8 @@ def _refuse_tiny(sums: Moments, model: Model) -> None:
     if tiny.any():
         names = _listed(list(compress(model.names, tiny)))
         raise ValueError(
-            f"X has numbers too small to square in column {names}: standard errors overflow. Multiply by a constant "
-            "first, or standardize the columns."
+            f"Values of X are so small that their squares underflow, in column {names}: standard errors would "
+            "overflow. Multiply by a constant first, or standardize the columns."
         )
 
 
@@ -132,8 +133,8 @@ def aliasing(model: Model, kept: np.ndarray) -> tuple[tuple[type[Warning], str],
         return ()
     aliased = [name for name, held in zip(model.names, kept, strict=True) if not held]
     text = (
-        f"Aliased columns get NaN: {_listed(aliased)}. Each is a linear combination of the columns before it; "
-        "leave it out, or ignore it: predictions do."
+        f"Coefficients of aliased columns are set to NaN: {_listed(aliased)}. Each is a linear combination of "
+        "preceding columns; drop them, or ignore this warning: predictions are unaffected."
     )
     return ((AliasingWarning, text),)
 
@@ -146,20 +147,20 @@ def _of_robust(model: Model, cov_type: str, robust: Robust) -> tuple[tuple[type[
         names = _listed(list(compress(model.names, np.any(list(robust.lost.values()), axis=0))))
         said.append(
             f"Standard errors of {names} are NaN with cov_type={cov_type!r}: without cluster {labels} these "
-            "coefficients are not identified, so that no other cluster tells their variance. Use clusters of a finer "
-            "grouping, or drop these columns."
+            "coefficients are not identified, so their variance cannot be estimated from the other clusters. Use a "
+            "finer grouping, or drop these columns."
         )
     if robust.sole.any():
         names = _listed(list(compress(model.names, robust.sole)))
         said.append(
-            f"Standard errors of {names} are NaN with cov_type={cov_type!r}: rows with leverage 1 alone identify these "
-            "coefficients. Drop such columns, merge rare factor levels, or use cov_type='HC1'."
+            f"Standard errors of {names} are NaN with cov_type={cov_type!r}: these coefficients are identified only "
+            "by rows with leverage 1. Drop these columns, merge rare factor levels, or use cov_type='HC1'."
         )
     if not np.isnan(robust.eigenvalue):
         said.append(
-            f"The covariance of several groupings had negative eigenvalues (the smallest {robust.eigenvalue:.2g} times "
-            "the largest), which were set to 0 (Cameron, Gelbach and Miller). With few clusters it is unreliable: "
-            "consider one grouping with cov_type='CRV3'."
+            f"The covariance of several groupings had negative eigenvalues (the smallest {robust.eigenvalue:.2g} "
+            "times the largest), which were set to 0 (Cameron, Gelbach and Miller). With few clusters it is "
+            "unreliable: consider a single grouping with cov_type='CRV3'."
         )
     return tuple((CovarianceWarning, text) for text in said)
 

@@ -230,7 +230,7 @@ class DebiasedLasso(Method):
         check_choice("nodewise", self.nodewise, "partition", "pooled")
         check_count("steps", self.steps)
         if self.steps > 1 and self.weights == "equal":
-            raise ValueError("weights='equal' goes with steps=1: further rounds weigh blocks by their rows.")
+            raise ValueError("weights='equal' requires steps=1: further rounds weight blocks by their numbers of rows.")
 
 
 @dataclass(frozen=True)

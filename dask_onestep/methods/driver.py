@@ -251,8 +251,8 @@ class Driver:
         if self.problem.lazy:
             if any(isinstance(request, Look) for request in requests):
                 raise ValueError(
-                    "fit_delayed: this method iterates until it has converged, so it cannot be one lazy graph. "
-                    "Use fit, or a method of a fixed number of passes such as OneStep(steps=2)."
+                    "fit_delayed: this method iterates until convergence, so it cannot be a single lazy graph. Use "
+                    "fit, or a method with a fixed number of passes such as OneStep(steps=2)."
                 )
             return [request.handle for request in requests]
         handles: Sequence[Any] = [request.handle for request in requests]
@@ -331,8 +331,8 @@ def _naming_what_cannot_be_pickled(model: Model) -> Iterator[None]:
         guilty = [f"{name}{part!r}" for name, part in parts.items() if not _pickles(part)]
         what = " and ".join(guilty) or "A function or an object in the data's own graph"
         raise TypeError(
-            f"{what} cannot be sent to other processes ({error}). Make it an object that pickles, without locks, open "
-            "files or connections, or compute in this process: dask.config.set(scheduler='threads')."
+            f"{what} cannot be pickled, as other processes require ({error}). Remove locks, open files and "
+            "connections from it, or compute in this process: dask.config.set(scheduler='threads')."
         ) from error
 
 

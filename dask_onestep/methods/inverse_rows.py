@@ -100,4 +100,4 @@ def _rows_of_pool(
     try:
         return plan.rows(*gram, index, model.names, int(model.has_intercept))
     except ValueError as error:
-        raise ValueError(f"{error}. All blocks are pooled already: leave it out.") from error
+        raise ValueError(f"{error}. All blocks are already pooled: drop the column.") from error

@@ -52,37 +52,38 @@ def sparse_advice(
     advice: list[tuple[type[Warning], str]] = []
     if coverage < _HONEST:
         text = (
-            f"The blocks are small for so few corrections: 95% intervals may cover {floor(100 * coverage)}% of the "
-            f"clearly nonzero coefficients, or fewer (smallest block {local.smallest} rows, "
-            f"{len(estimate.coef)} coefficients). Use larger blocks, or "
-            f"DebiasedLasso(nodewise='pooled', nodewise_alpha='auto', steps={method.steps + 1})."
+            "The blocks are too small for this number of debiasing steps: 95% intervals may cover only "
+            f"{floor(100 * coverage)}% of the clearly nonzero coefficients, or less (smallest block {local.smallest} "
+            f"rows, {len(estimate.coef)} coefficients). Use larger blocks, or DebiasedLasso(nodewise='pooled', "
+            f"nodewise_alpha='auto', steps={method.steps + 1})."
         )
         advice.append((CoverageWarning, text))
     if (off := moved_intercept(estimate, local.coef / local.share)) > _ROUGH * _spread(model, local):
         far = ", ".join(model.names[j] for j in np.flatnonzero(local.shift)[:5])
         text = (
-            f"Columns far from 0 make the correction of the intercept rough: predictions moved by {off:.2g} in the "
-            f"midst of the data. Centre {far}."
+            "Uncentered columns make the intercept correction inaccurate (fitted values near the data center moved "
+            f"by {off:.2g}). Center {far}."
         )
         advice.append((RoughInverseWarning, text))
     if estimate.shortened:
         text = (
-            f"{estimate.shortened} of {estimate.rounds} corrections would have lowered the log-likelihood and were "
-            "shortened: the inverse covariance is too rough for steps > 1. Use a smaller nodewise_alpha."
+            f"{estimate.shortened} of {estimate.rounds} corrections would have decreased the log-likelihood and were "
+            "shortened: the approximate inverse covariance is too inaccurate for steps > 1. Use a smaller "
+            "nodewise_alpha."
         )
         advice.append((RoughInverseWarning, text))
     if estimate.overflowed:
         text = (
-            f"After round {estimate.rounds} some rows have a mean beyond all bounds, so no further round was made: the "
-            "inverse covariance is too rough for steps > 1. Use a smaller nodewise_alpha."
+            f"After round {estimate.rounds} fitted means overflow for some rows, so no further round was made: the "
+            "approximate inverse covariance is too inaccurate for steps > 1. Use a smaller nodewise_alpha."
         )
         advice.append((RoughInverseWarning, text))
     if len(rough := np.flatnonzero(gaps > 10 * method.tol)):
         named = ", ".join(model.names[j] for j in rough[:5]) + (", …" if len(rough) > 5 else "")
         gap = gaps.max()
         text = (
-            f"{len(rough)} nodewise lassos stopped before their tolerance, at a duality gap of up to {gap:.2g} of the "
-            f"column's variance: {named}. Raise max_iter or nodewise_alpha."
+            f"{len(rough)} nodewise lassos did not converge (duality gap up to {gap:.2g} of the column's variance): "
+            f"{named}. Increase max_iter or nodewise_alpha."
         )
         advice.append((NotConvergedWarning, text))
     return tuple(advice)
@@ -108,8 +109,8 @@ def few_digits(model: Model, local: LocalLassos) -> Advice:
         return ()
     named = ", ".join(f"{model.names[j]} (about {local.shift[j]:.2g})" for j in np.flatnonzero(off > off.max() / 10))
     text = (
-        f"Columns are so far from 0 that predictions are off by {off.sum():.1g} for rounding alone: {named}. Take a "
-        "value in their midst off before the fit."
+        f"Rounding error in uncentered columns changes predictions by {off.sum():.1g}: {named}. Center these columns "
+        "before fitting."
     )
     return ((PrecisionWarning, text),)
 

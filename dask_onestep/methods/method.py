@@ -116,7 +116,7 @@ def estimated(problem: Problem, method: Any) -> Generator[Any, Any, Estimate]:
     """
     if problem.model.likelihood.stages and not getattr(method, "takes_stages", False):
         raise ValueError(
-            f"{type(method).__name__} cannot fit {type(problem.model.likelihood).__name__}, which is no plain sum over "
+            f"{type(method).__name__} cannot fit {type(problem.model.likelihood).__name__}, which is not a sum over "
             "rows: use method='mle'."
         )
     planned = isinstance(method, Method) and type(method).estimate is Method.estimate
@@ -127,7 +127,7 @@ def estimated(problem: Problem, method: Any) -> Generator[Any, Any, Estimate]:
         found = yield Look(found)
     if not isinstance(found, Estimate):
         raise TypeError(
-            f"{type(method).__name__}.estimate(problem) returned {type(found).__name__!r}: a method returns a "
+            f"{type(method).__name__}.estimate(problem) returned {type(found).__name__!r}: expected a "
             "dask_onestep.methods.Estimate, or a dask.delayed of one."
         )
     return found

@@ -140,8 +140,8 @@ class MLE(Method):
         sums = yield Look((yield from problem.initial_moments()))
         if not np.isfinite(sums.information).all():
             raise ValueError(
-                "MLE(start=None) starts at a mean near each y, and the link has no linear predictor for some of them, "
-                "such as for negative y under the log link. Use start='pilot'."
+                "MLE(start=None) starts at means near each y, for some of which the link is undefined (for example "
+                "negative y under the log link). Use start='pilot'."
             )
         coef = factorize(sums.information, intercept=problem.model.has_intercept).solve(sums.score)
         return _Start(coef, known), None, problem
@@ -162,8 +162,9 @@ class MLE(Method):
                 ascent = yield from elsewhere(problem, start.safe, rule, self.max_iter)
         if ascent is None:
             raise ValueError(
-                f"No start was found at which every row has a mean that the {problem.model.family.name} family can "
-                "have. Choose a link that keeps to its range, such as log, or another start."
+                "No start was found at which the mean of every row is inside the range of the "
+                f"{problem.model.family.name} family. Use a link that respects this range, such as log, or another "
+                "start."
             )
         return ascent
 
@@ -257,10 +258,10 @@ def _inside(sums: Moments) -> bool:
 
 def _complaint(problem: Problem, n_iter: int, decrement: float) -> tuple[type[Warning], str]:
     steps = "1 step" if n_iter == 1 else f"{n_iter} steps"
-    text = f"MLE stopped after {steps}, with λ² = {decrement:.3g} still to gain; raise max_iter."
+    text = f"MLE did not converge in {steps} (Newton decrement λ² = {decrement:.3g}); increase max_iter."
     if isinstance(problem.model.family.base, (Binomial, Multinomial)):
         text += (
-            " If coefficients and standard errors are very large, the classes are separated: some"
-            " combination of the columns predicts y perfectly and no finite maximum exists."
+            " If coefficients and standard errors are very large, the classes may be separated: a linear combination "
+            "of the columns predicts y perfectly and the MLE is not finite."
         )
     return NotConvergedWarning, text

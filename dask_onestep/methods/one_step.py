@@ -222,7 +222,9 @@ class OneStep(Method):
         check_choice("correction", self.correction, None, "pilot")
         check_positive(tol=self.tol)
         if not isinstance(self.pilot_bytes, (int, str)) or isinstance(self.pilot_bytes, bool):
-            raise ValueError(f"pilot_bytes={self.pilot_bytes!r} must be a number of bytes, or a text such as '64 MiB'.")
+            raise ValueError(
+                f"pilot_bytes={self.pilot_bytes!r} must be a number of bytes, or a string such as '64 MiB'."
+            )
         if parse_bytes(self.pilot_bytes) < 0:
             raise ValueError(f"pilot_bytes={self.pilot_bytes!r} must not be negative.")
         if self.steps == "auto":

@@ -165,16 +165,16 @@ def _advice(
         if left.is_close(tol):
             return ()
         text = (
-            f"After {taken.n_steps} steps the estimate may still be {left.distance:.2g} standard errors from the MLE "
-            f"(decrement_ {left.decrement:.3g}). Look for separated classes, and for covariates or offsets of very "
-            "different sizes."
+            f"The estimate did not converge in {taken.n_steps} steps and may be {left.distance:.2g} standard errors "
+            f"from the MLE (decrement_ {left.decrement:.3g}). Check for separated classes, and for covariates or "
+            "offsets on very different scales."
         )
         return ((NotConvergedWarning, text),)
     advice = _of_pilot(model, pilot, taken, int(steps))
     if not left.is_close(tol, beyond=_BEYOND):
         text = (
             f"The estimate may be {left.distance:.2g} standard errors from the MLE (decrement_ {left.decrement:.3g}, "
-            f"expected below {tol * left.unit:.3g}). Take steps='auto', or a larger pilot than {pilot.n} rows."
+            f"expected below {tol * left.unit:.3g}). Use steps='auto', or a pilot of more than {pilot.n} rows."
         )
         advice.append((DistanceWarning, text))
     return tuple(advice)
@@ -186,43 +186,45 @@ def _of_pilot(model: Model, pilot: PilotFit, taken: Steps, steps: int) -> list[t
     advice: list[tuple[type[Warning], str]] = []
     if pilot.separated:
         text = (
-            f"The pilot of {pilot.n} rows has no maximum-likelihood estimate (separated, or one value of y "
-            "only): it was given a weak prior. Draw a larger one: OneStep(pilot_size=...)."
+            f"The MLE does not exist on the pilot sample of {pilot.n} rows (separation, or constant response); a "
+            "weakly informative prior was used. Use a larger pilot: OneStep(pilot_size=...)."
         )
         advice.append((PilotWarning, text))
     if pilot.n < min(_SMALL * step.factor.rank, pilot.survey.n):
         text = (
-            f"A pilot of {pilot.n} rows is small for {step.factor.rank} coefficients; pilot_size='auto' has at least "
-            "50 a coefficient."
+            f"A pilot of {pilot.n} rows is small for {step.factor.rank} coefficients; pilot_size='auto' uses at least "
+            "50 rows per coefficient."
         )
         advice.append((SmallPilotWarning, text))
     if first.retreated:
         text = (
-            "At the pilot's estimate some rows have means beyond all bounds: the step was taken from the null "
-            "model instead. Draw a larger pilot, use method='mle', or rein in the largest covariates."
+            "At the pilot estimate fitted means overflow for some rows, so the step was taken from the null model "
+            "instead. Use a larger pilot or method='mle', or transform or winsorize extreme covariate values."
         )
         advice.append((StepWarning, text))
     if (off := misrepresented(pilot, first)) is not None:
         text = (
-            f"The pilot is unlike the whole: along some direction all rows hold {off:.2g} times the information "
-            "that it promises, so a few rows decide there, and the estimate may be far from the MLE whatever "
-            "decrement_ says. Use method='mle', a larger pilot, or rein in the largest covariates."
+            "The pilot sample is not representative: in at least one direction the full-data Fisher information is "
+            f"{off:.2g} times its extrapolation from the pilot, so a few influential rows dominate, and the estimate "
+            "may be far from the MLE even if decrement_ is small. Use method='mle' or a larger pilot, or transform "
+            "or winsorize extreme covariate values."
         )
         advice.append((UnlikePilotWarning, text))
     elif not pilot.separated and (off := far_off(model, pilot, first, np.nan_to_num(step.coef))) is not None:
         text = (
-            f"The pilot is unlike the whole: its estimate is {off:.2g} times as far from this one as "
-            "sampling makes it, so a few rows that it lacks decide, and the estimate may be far from the MLE whatever "
-            "decrement_ says. Use method='mle', a larger pilot, or rein in the largest covariates."
+            f"The pilot sample is not representative: the pilot and one-step estimates differ by {off:.2g} times what "
+            "sampling error explains, so a few influential rows outside the pilot dominate, and the estimate may be "
+            "far from the MLE even if decrement_ is small. Use method='mle' or a larger pilot, or transform or "
+            "winsorize extreme covariate values."
         )
         advice.append((UnlikePilotWarning, text))
     if step.shortened or step.fell_back:
         text = (
-            "The step from the pilot's estimate went beyond what the pilot can foretell, so it was "
-            "shortened. Draw a larger pilot, or take steps='auto'."
+            "The step from the pilot estimate left the region where the pilot's approximation is reliable, so it was "
+            "shortened. Use a larger pilot, or steps='auto'."
         )
         advice.append((StepWarning, text))
     if taken.n_steps > steps:
-        text = f"Since one step was not to be trusted, {taken.n_steps} were taken, a pass each."
+        text = f"One step was unreliable; {taken.n_steps} steps were taken (one pass each)."
         advice.append((StepWarning, text))
     return advice

@@ -74,7 +74,7 @@ def with_alpha_estimated(problem: Problem, method: Any) -> Plan:
     found = replace(problem, model=with_alpha(problem.model, float(point[-1]), error))
     if not ended:
         return found, ()
-    text = "alpha ended at the edge of its range: y is not overdispersed; use family='poisson'."
+    text = "alpha is at the boundary of its range: no evidence of overdispersion; use family='poisson'."
     return found, ((OverdispersionWarning, text),)
 
 

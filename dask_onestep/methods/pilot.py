@@ -119,8 +119,8 @@ def _report(model: Model, pilot: PilotFit, seed: int) -> Estimate:
     advice: tuple[tuple[type[Warning], str], ...] = ()
     if pilot.separated:
         text = (
-            f"The pilot of {pilot.n} rows has no maximum-likelihood estimate (separated, or one value of y "
-            "only): it was given a weak prior. Draw a larger one: Pilot(pilot_size=...)."
+            f"The MLE does not exist on the pilot sample of {pilot.n} rows (separation, or constant response); a "
+            "weakly informative prior was used. Use a larger pilot: Pilot(pilot_size=...)."
         )
         advice = ((PilotWarning, text),)
     fields = conclude(

@@ -198,7 +198,7 @@ class Problem:
         likelihood = self.model.likelihood
         if self.cov_type in (*LEVERAGED, "CRV3") and likelihood.stages:
             raise ValueError(
-                f"cov_type={self.cov_type!r} is not available for {type(likelihood).__name__}, which is no plain sum "
+                f"cov_type={self.cov_type!r} is not available for {type(likelihood).__name__}, which is not a sum "
                 "over rows. Use 'HC1' or 'cluster'."
             )
         if self.cov_type in LEVERAGED and likelihood.n_predictors > 1:
@@ -295,6 +295,6 @@ class Problem:
         for option, values in honored.items():
             if (asked := getattr(self, option)) not in values:
                 raise ValueError(
-                    f"{option}={asked!r} is not available with this method: it honours "
-                    f"{', '.join(map(repr, values))}. Choose one of these, or method='one-step' or 'mle'."
+                    f"{option}={asked!r} is not available with this method; must be one of "
+                    f"{', '.join(map(repr, values))}, or use method='one-step' or 'mle'."
                 )

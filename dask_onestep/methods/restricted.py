@@ -302,7 +302,7 @@ def _ratio(problem: Problem, restricted: Problem, method: Any, estimate: Estimat
     plan = method.likelihood_ratio(problem, restricted)
     if not isinstance(plan, Generator):
         raise TypeError(
-            f"{type(method).__name__}.likelihood_ratio returned {type(plan).__name__!r}: it must be a plan, which is a "
-            "generator that yields passes and returns the statistic, df and denominator df."
+            f"{type(method).__name__}.likelihood_ratio returned {type(plan).__name__!r}: expected a plan: a generator "
+            "that yields passes and returns the statistic, df and denominator df."
         )
     return (yield from plan)

@@ -87,14 +87,14 @@ def _separated(problem: Problem, seen: Directed) -> tuple[type[Warning], str]:
     )
     labels = problem.model.family.base.name in ("binomial", "multinomial", "quasibinomial")
     zeros = getattr(problem.model.link, "name", "") == "log"
-    what = "the classes" if labels else "zeros of y" if zeros else "values of y at an end of the link's range"
-    so = "so that the MLE is not finite, and coefficients and standard errors are meaningless"
+    what = "the classes" if labels else "zeros of y" if zeros else "values of y at a boundary of the link's range"
+    so = "so the MLE is not finite, and coefficients and standard errors are meaningless"
     if not columns:
         return SeparationWarning, (
-            f"The response is constant: over all rows {what} are separated by the intercept alone, {so}. Check that y "
-            "is the intended column."
+            f"The response is constant: {what} are separated by the intercept alone, {so}. Check that y is the "
+            "intended column."
         )
     return SeparationWarning, (
-        f"Over all rows {what} are separated: a combination of {columns} predicts them perfectly, {so}. Drop these "
-        "columns, or merge factor levels in which only one outcome occurs."
+        f"Complete or quasi-complete separation of {what}: a linear combination of {columns} predicts them perfectly, "
+        f"{so}. Drop these columns, or merge factor levels in which only one outcome occurs."
     )

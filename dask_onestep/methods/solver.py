@@ -129,8 +129,8 @@ def _converged(problem: Problem, estimate: Estimate) -> Plan:
     found = yield from estimated(problem, MLE())
     names = {field.name for field in fields(Estimate)} - {"warnings"}
     text = (
-        "The steps from the pilot ended where a few rows outweigh all others, so the model was fitted to convergence. "
-        "Draw a larger pilot, or rein in the largest covariates."
+        "The steps from the pilot converged to a point dominated by a few rows, so the model was fitted to "
+        "convergence (method 'mle'). Use a larger pilot, or transform or winsorize extreme covariate values."
     )
     said = tuple(each for each in estimate.warnings if each[0] not in (AliasingWarning, DistanceWarning))
     known = {name: getattr(found, name) for name in names}
@@ -165,22 +165,22 @@ def _with_near(problem: Problem, estimate: Estimate, factor: DesignFactor, kept:
 
 def _kept_all_the_same(found: list[Dependence]) -> str:
     return (
-        f"Nearly aliased columns: {', '.join(each.name for each in found)}. {_shares(found)}. Normal equations cannot "
-        "tell, so a QR of the design was solved, for further passes. If the rest is no more than rounding, as of "
-        "columns that were float32 once, leave them out."
+        f"Nearly aliased columns: {', '.join(each.name for each in found)}. {_shares(found)}. The normal equations "
+        "are too ill-conditioned to decide, so a QR decomposition of the design was used, which took further passes. "
+        "If the differences are only rounding error, for example in columns that were float32, drop these columns."
     )
 
 
 def _exactly(found: tuple[Dependence, ...] | list[Dependence]) -> str:
     made = "; ".join(f"{each.name} = {_sum(each)}" for each in found)
-    return f"{_named(found)} By QR of all rows, {made}. Leave them out, or ignore it: predictions do."
+    return f"{_named(found)} By QR of all rows, {made}. Drop them, or ignore this warning: predictions are unaffected."
 
 
 def _nearly(found: list[Dependence]) -> str:
     return (
-        f"{_named(found)} {_shares(found)}: not exactly, but too nearly for normal equations to tell. Take solver='qr' "
-        "with a method that honours it, such as 'one-step' or 'mle', use the difference as a column instead, or "
-        "centre the columns."
+        f"{_named(found)} {_shares(found)}: not exactly, but too nearly for the normal equations to separate them. "
+        "Use solver='qr' with a method that supports it, such as 'one-step' or 'mle', use the difference as a column "
+        "instead, or center the columns."
     )
 
 
@@ -190,11 +190,11 @@ def _shares(found: list[Dependence]) -> str:
 
 
 def _named(found: tuple[Dependence, ...] | list[Dependence]) -> str:
-    return f"Aliased columns get NaN: {', '.join(each.name for each in found)}."
+    return f"Coefficients of aliased columns are set to NaN: {', '.join(each.name for each in found)}."
 
 
 def _sum(each: Dependence) -> str:
     if not each.combination:
-        return "0, or too small to square"
+        return "0, or so small that its squares underflow"
     shown = " + ".join(f"{value:.3g}·{name}" for name, value in each.combination[:4])
     return shown + (" + …" if len(each.combination) > 4 else "")

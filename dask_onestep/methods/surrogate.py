@@ -203,8 +203,8 @@ def _maximize(model: Model, anchor: PilotFit, coef: np.ndarray, total: Scores, n
     # An ascent without end leaves an information of zeros behind, of which a decrement says nothing.
     if not (found.converged and (found.factor.kept == anchor.factor.kept).all()):
         raise ValueError(
-            f"The surrogate log-likelihood of round {number} has no maximum: its {anchor.n} anchor rows do not "
-            "look like the whole. Take anchor='pilot', a larger pilot_size, or method='one-step'."
+            f"The surrogate log-likelihood of round {number} has no maximum: its {anchor.n} anchor rows are not "
+            "representative of the full data. Use anchor='pilot', a larger pilot_size, or method='one-step'."
         )
     return _Round(found, total)
 
@@ -248,8 +248,8 @@ def _advice(anchor: PilotFit, last: _Round) -> tuple[tuple[type[Warning], str], 
     advice: list[tuple[type[Warning], str]] = []
     if anchor.separated:
         text = (
-            f"The pilot of {anchor.n} rows has no maximum-likelihood estimate (separated, or one value of y "
-            "only): it was given a weak prior. Draw a larger one: Surrogate('pilot', pilot_size=...)."
+            f"The MLE does not exist on the pilot sample of {anchor.n} rows (separation, or constant response); a "
+            "weakly informative prior was used. Use a larger pilot: Surrogate('pilot', pilot_size=...)."
         )
         advice.append((PilotWarning, text))
     moved = last.coef - anchor.coef
@@ -257,9 +257,10 @@ def _advice(anchor: PilotFit, last: _Round) -> tuple[tuple[type[Warning], str], 
     expected = anchor.factor.rank * (last.total.n / anchor.n - 1.0)
     if distance > TRUST * expected:
         text = (
-            f"The estimate lies further from its {anchor.n} anchor rows' own than chance explains (squared distance "
-            f"{distance:.3g}, expected {expected:.3g}): these rows do not look like the whole, and nor do estimate "
-            "and standard errors. Take anchor='pilot', a larger pilot_size, or method='one-step'."
+            f"The estimate differs from that of its {anchor.n} anchor rows by more than sampling error explains "
+            f"(squared distance {distance:.3g}, expected {expected:.3g}): these rows are not representative of the "
+            "full data, and the estimate and its standard errors are unreliable. Use anchor='pilot', a larger "
+            "pilot_size, or method='one-step'."
         )
         advice.append((UnlikePilotWarning, text))
     return tuple(advice)

@@ -72,7 +72,7 @@ case(
     "blocks",
     "as many rows as coefficients, HC1",
     two,
-    answered(_known_but_for_errors, "No degree of freedom is left: 2 rows have 2 coefficients"),
+    answered(_known_but_for_errors, "No residual degrees of freedom (2 rows, 2 coefficients)"),
     lambda: GLMRegressor("poisson", method="mle", cov_type="HC1"),
 )
 pair = T.rows(AT < 2).with_(x=np.array([[0.12], [-0.13]]), y=np.array([0.75, -0.01]))
@@ -87,7 +87,7 @@ case(
     "blocks",
     "as many rows as coefficients, debiased lasso",
     pair,
-    answered(_without_errors, "No degree of freedom is left: 2 rows have 2 nonzero coefficients in all blocks' lassos"),
+    answered(_without_errors, "No residual degrees of freedom (2 rows, 2 nonzero coefficients"),
     lambda: GLMRegressor(method=DebiasedLasso()),
 )
 wide = Table(np.random.default_rng(3).standard_normal((5, 9)), np.arange(5.0), sizes=(3, 2))
@@ -97,7 +97,7 @@ case(
     wide,
     answered(
         _saturated,
-        "Aliased columns get NaN: x4, x5, x6, x7, x8",
-        "No degree of freedom is left: 5 rows have 5 coefficients",
+        "Coefficients of aliased columns are set to NaN: x4, x5, x6, x7, x8",
+        "No residual degrees of freedom (5 rows, 5 coefficients)",
     ),
 )

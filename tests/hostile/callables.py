@@ -9,7 +9,7 @@ from catalogue import ARRAY, FRAME, base, case, like, refused
 from dask_onestep import GLMRegressor
 
 T = base()
-CANNOT = ("cannot be sent to other processes", "without locks", "scheduler='threads'")
+CANNOT = ("cannot be pickled", "Remove locks", "scheduler='threads'")
 
 
 class OwnLink:

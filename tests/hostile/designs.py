@@ -32,14 +32,17 @@ one = np.ones(120)
 for name, table, lost, says in (
     ("a constant beside the intercept", columns(a, b, one), 2, "x2 = 1·intercept"),
     ("a large constant", columns(a, b, 2013 * one), 2, "x2 = 2.01e+03·intercept"),
-    ("a column of zeros", columns(a, b, 0 * a), 2, "x2 = 0, or too small to square"),
+    ("a column of zeros", columns(a, b, 0 * a), 2, "x2 = 0, or so small that its squares underflow"),
     ("a column twice", columns(a, b, a), 2, "x2 = 1·x0"),
     ("a multiple", columns(a, b, -1e6 * a), 2, "x2 = -1e+06·x0"),
     ("a sum", columns(a, b, a + b), 2, "x2 = 1·x0 + 1·x1"),
     ("a shifted column", columns(a, b, a + 7), 2, "x2 = 7·intercept + 1·x0"),
 ):
     case(
-        "rank", name, table, answered(_aliased(lost), f"Aliased columns get NaN: x2. By QR of all rows, {says}. Leave")
+        "rank",
+        name,
+        table,
+        answered(_aliased(lost), f"aliased columns are set to NaN: x2. By QR of all rows, {says}. Drop"),
     )
 both = columns(AT % 2 == 0, AT % 2 == 1)
 
@@ -85,8 +88,8 @@ def _some(model):
 
 
 sure = B.with_(y=(B.x[:, 0] > 0).astype(float))
-SEPARATED = "Over all rows the classes are separated: a combination of "
-PRIOR = "has no maximum-likelihood estimate"
+SEPARATED = "Complete or quasi-complete separation of the classes: a linear combination of "
+PRIOR = "MLE does not exist on the pilot sample"
 case(
     "separation",
     "perfect",
@@ -115,7 +118,7 @@ case(
     "separation",
     "a level without counts",
     zeros,
-    answered(_some, "zeros of y are separated: a combination of x1"),
+    answered(_some, "separation of zeros of y: a linear combination of x1"),
     "poisson",
 )
 overlap = sure.put("y", np.argsort(np.abs(B.x[:, 0]))[:4], np.array([0.0, 1.0, 0.0, 1.0]))
@@ -155,7 +158,7 @@ case(
     "scale",
     "a column of 1e-200",
     T.with_(x=T.x * [1e-200, 1.0]),
-    answered(_without_x0, "x0 = 0, or too small to square"),
+    answered(_without_x0, "x0 = 0, or so small that its squares underflow"),
 )
 years = P.rows(AT < 3).with_(
     x=np.array(
@@ -173,8 +176,8 @@ case(
     years,
     answered(
         _some,
-        "Columns far from 0 make the correction of the intercept rough",
-        "After round 1 some rows have a mean beyond all bounds",
+        "Uncentered columns make the intercept correction inaccurate",
+        "After round 1 fitted means overflow for some rows",
     ),
     lambda: GLMRegressor("poisson", method=DebiasedLasso(0.1, nodewise="pooled", steps=2)),
 )
@@ -232,11 +235,11 @@ case(
     answered(
         lambda m: None,
         "A pilot of 12 rows is small",
-        "beyond what the pilot can foretell",
-        "x1 = 0, or too small to square",
-        "2 were taken",
+        "left the region where the pilot's approximation is reliable",
+        "x1 = 0, or so small that its squares underflow",
+        "2 steps were taken",
         # The pilot of a frame has other rows; of either two texts more say what to do.
-        "Draw a larger",
+        "larger pilot",
         "pilot",
     ),
     lambda: GLMRegressor("binomial", method=OneStep(12, steps=1), cov_type="HC1"),

@@ -60,7 +60,7 @@ case(
     "levels",
     "one",
     T.with_(x=pd.DataFrame({"x0": T.x[:, 0], "id": "a"})),
-    answered(lambda m: _slope(m), "id has one level only, 'a', and so no coefficient. Leave it out"),
+    answered(lambda m: _slope(m), "id has only one level, 'a', and therefore no coefficient. Drop it"),
     forms=(FRAME, NUMPY),
 )
 case("names", "twice the same", named(["a", "a"]), refused("two columns named 'a'", "Rename"), forms=(FRAME, NUMPY))

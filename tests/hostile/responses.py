@@ -27,7 +27,7 @@ case(
     "responses",
     "proportions",
     B.with_(y=(B.y + 0.5) / 2),
-    like(B.with_(y=(B.y + 0.5) / 2), "binomial", warns=("no whole numbers of successes",)),
+    like(B.with_(y=(B.y + 0.5) / 2), "binomial", warns=("not integer numbers of successes",)),
     "binomial",
 )
 case(
@@ -74,7 +74,7 @@ case(
     "responses",
     "no success at all",
     B.with_(y=np.zeros(120)),
-    answered(_fails_loudly, "classes are separated"),
+    answered(_fails_loudly, "the classes are separated"),
     "binomial",
 )
 
