@@ -139,12 +139,12 @@ class LogLikelihoods(Sums):
 
 @dataclass(frozen=True, slots=True)
 class Numbering:
-    """How messages name blocks: by number, or by the number of the user's partition, each of which is several blocks.
+    """How messages name blocks: by number, or by the numbers of the user's partitions, several of which form a block.
 
     Attributes
     ----------
     blocks, partitions : int
-        Their numbers; 0 if blocks have their own numbers.
+        How many there are; 0 if blocks have their own numbers.
     """
 
     blocks: int = 0
@@ -170,7 +170,7 @@ OWN_NUMBERS = Numbering()
 class Findings:
     """What is wrong with the data, in place of a block's sums.
 
-    ``+`` merges findings, and findings replace any other record, so that one pass reports everything it found and no
+    ``+`` merges findings, and findings replace sums, so that one pass reports everything it found and no
     partial sum is mistaken for the full one.
 
     Attributes

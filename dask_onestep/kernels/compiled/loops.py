@@ -64,7 +64,7 @@ def _fill(x, start, stop, tile):
 def _weigh(tile, values, weights, scaled, of_values, of_weights):
     """Weight a tile's rows, and add the sums of their columns times the values, and times the weights."""
     for panel in range(0, len(tile), 4 * _TILE):
-        v0 = v1 = v2 = v3 = w0 = w1 = w2 = w3 = same(0.0)  # even and odd rows are summed independently
+        v0 = v1 = v2 = v3 = w0 = w1 = w2 = w3 = same(0.0)  # independent sums, which do not wait for one another
         for i in range(0, _TILE, 4):
             at = panel + 4 * i
             x0, x1, x2, x3 = load(tile, at), load(tile, at + 4), load(tile, at + 8), load(tile, at + 12)

@@ -17,7 +17,7 @@ from dask_onestep.kernels.solve.linear_algebra import factorize
 __all__ = ["far_off", "is_usable", "log_likelihood_floor", "misrepresented", "representation", "retreat", "unlike"]
 
 _SLACK = 1.25  # tolerated ratio of the pilot's information to the full data's, beyond chance
-# The tolerance where predictions from the pilot are used; excludes pilots that miss a few outlying rows.
+# The tolerance where predictions from the pilot are used: outlying rows that it lacks then hold little information.
 _NEARLY = 1.05
 # Ratio of the decrement to its usual size above which the pilot is compared with the null model.
 _ABSURD = 100.0

@@ -162,7 +162,7 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
 
 
 def _all_rows(rows: Rows) -> Rows:
-    """Return the block with all rows of positive weight, including those with missing values; without covariates."""
+    """Return the block with all rows of positive weight, including those with missing values, without their values."""
     assert rows.raw is not None
     count = len(rows.raw if rows.present is None else rows.present)
     bare = replace(rows, x=np.empty((count, 0)), y=np.zeros(count), weights=None, offset=None, groups=None)

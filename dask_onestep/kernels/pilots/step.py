@@ -17,7 +17,7 @@ __all__ = ["UNUSABLE", "Step", "arrive", "shorten"]
 
 # λ² per coefficient above which an estimate is unusable for inference: two standard errors from the MLE.
 UNUSABLE = 4.0
-# Allows for the score giving the distance to first order only.
+# Factor on the distance, which the score gives only to first order.
 _CURVED = 1.1
 
 
