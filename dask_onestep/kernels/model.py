@@ -162,8 +162,8 @@ class Likelihood(Protocol):
     def responses(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean responses of rows and their derivatives in the linear predictors, for effects.
 
-        `eta` has shape (m, c); the responses, one mean or the probability of every class, (m, r); the derivatives (m,
-        r, c).
+        `eta` has shape (m, c); the responses, one mean or the probability of every class, (m, r); the
+        derivatives (m, r, c).
         """
 
     def residual_width(self, kind: str) -> int:

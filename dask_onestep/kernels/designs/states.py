@@ -1,7 +1,8 @@
 """States of center, scale, standardize and poly, computed from moments of all rows.
 
-For n values with mean c and central moments m_j = Σ(x − c)^j / (n σ^j), the monic orthogonal polynomials of z = (x −
-c)/σ follow from the three-term recurrence π_{k+1} = (z − α_k)π_k − β_k π_{k−1}, whose inner products are sums of m_j.
+For n values with mean c and central moments m_j = Σ(x − c)^j / (n σ^j), the monic orthogonal polynomials of
+z = (x − c)/σ follow from the three-term recurrence π_{k+1} = (z − α_k)π_k − β_k π_{k−1}, whose inner products are sums
+of m_j.
 """
 
 from __future__ import annotations
