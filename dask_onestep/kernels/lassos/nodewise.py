@@ -1,8 +1,8 @@
 """Nodewise lasso: an approximate inverse covariance, row by row, from a Gram matrix.
 
-γ_j is the lasso of column j on all others, γ_j = argmin ‖x_j − X_{−j}γ‖²/(2n) + Σ α_k|γ_k|, and τ_j² = ‖x_j −
-X_{−j}γ_j‖²/n + Σ α_k|γ_jk|; row j of Θ̂ is τ_j⁻² (1 at j, −γ_j elsewhere), equations (8) and (9) of van de Geer,
-Bühlmann, Ritov and Dezeure, arXiv 1303.0518. All rows share the Gram matrix X'X/n; no column of X is copied.
+γ_j is the lasso of column j on all others, γ_j = argmin ‖x_j − X_{−j}γ‖²/(2n) + Σ α_k|γ_k|, and
+τ_j² = ‖x_j − X_{−j}γ_j‖²/n + Σ α_k|γ_jk|; row j of Θ̂ is τ_j⁻² (1 at j, −γ_j elsewhere), equations (8) and (9) of van
+de Geer, Bühlmann, Ritov and Dezeure, arXiv 1303.0518. All rows share the Gram matrix X'X/n; no column of X is copied.
 """
 
 from __future__ import annotations

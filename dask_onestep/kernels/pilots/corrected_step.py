@@ -72,7 +72,7 @@ def direction(model: Model, pilot: PilotFit, ascent: Ascent) -> np.ndarray:
     """Return δ: the corrected step if it exists, otherwise the scoring step."""
     newton = ascent.move.step
     if pilot.separated:
-        return newton  # later, longer steps toward infinity would look like convergence
+        return newton  # longer steps toward infinity would look like convergence
     # Near convergence the step is tiny, and the error of its own maximization must be smaller still.
     found = _maximum(Curvature(model, pilot, ascent.coef, ascent.sums), ascent.factor, newton, tol=1e-22)[1]
     return newton if found is None else found

@@ -154,8 +154,9 @@ class Curvature:
     def attainable(self) -> float:
         """Return the largest possible gain: the pilot's log-likelihood, scaled up, minus the full one.
 
-        A concave log-likelihood gains at most s'δ from a step δ, and in a representative pilot the two agree. A
-        difference within one standard error of the scaled log-likelihood is no bound: the result is then infinite.
+        A concave log-likelihood gains at most s'δ from a step δ, and for a representative pilot the scaled and the full
+        log-likelihood agree. A difference within one standard error of the scaled log-likelihood is no bound: the
+        result is then infinite.
         """
         rows, ratio = self.pilot.rows, self.pilot.ratio
         weights = np.ones(len(rows)) if rows.weights is None else rows.weights
@@ -232,9 +233,10 @@ class Curvature:
     def sampling_error(self, step: np.ndarray) -> np.ndarray:
         """Return the variance, of shape (d, d), of the predicted score at β + δ.
 
-        It is that of Σ rᵢ/πᵢ, with rᵢ the part of row i's score that is nonlinear in δ: Σ_h N_h²/n_h (1 − n_h/N_h)
-        Cov_h. The rows of oversampled strata are not centered. Where means replace responses, rᵢ uses them too, and the
-        variance of the noise of all rows, Σᵢ ((yᵢ − μᵢ)Δqᵢ)²xᵢxᵢ' with q = μ'/V, is added.
+        It is that of Σ rᵢ/πᵢ, with rᵢ the part of row i's score that is nonlinear in δ:
+        Σ_h N_h²/n_h (1 − n_h/N_h) Cov_h. The rows of oversampled strata are not centered. Where means replace
+        responses, rᵢ uses them too, and the variance of the noise of all rows, Σᵢ ((yᵢ − μᵢ)Δqᵢ)²xᵢxᵢ' with q = μ'/V,
+        is added.
         """
         pilot, free, draw = self.pilot, self.model.free, self.pilot.inclusion
         total, square = np.zeros(len(free)), np.zeros((len(free), len(free)))

@@ -1,9 +1,9 @@
 """The first pass over a table with a formula: factor levels, states of transforms, and the pilot.
 
 Levels are those of all usable rows. The rows with extreme values of an expression make a spline's boundary knots
-valid for all rows. A simple random sample of `STATE_ROWS` rows gives the other states (knots, means, scales); with at
-most that many rows the states are exact. The method's pilot is drawn in the same pass, as rows of the table, since the
-design is known only afterwards.
+valid for all rows. Moments of all rows give means, scales and orthogonal polynomials (see `states`); a simple random
+sample of `STATE_ROWS` rows gives the other states, such as knots, which are exact with at most that many rows. The
+method's pilot is drawn in the same pass, as rows of the table, since the design is known only afterwards.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def pilot_of(found: Profile) -> PilotSample:
 
 
 def designed_sample(sample: PilotSample, model: Model, size: PilotSize, searched: bool) -> PilotSample:
-    """Draw the pilot from the candidates of the first pass, as a matrix, searched if no other pass shows its gaps."""
+    """Draw the pilot from the candidates of the first pass, as a matrix; `searched` for missing values or not."""
     size = replace(size, d=len(model.all_names))
     if size.rule == "auto" and size.d > sample.size.d:
         raise ValueError(

@@ -1,8 +1,9 @@
 """Drawing the pilot: a random sample without replacement, drawn inside the blocks.
 
-Every row has a key (`dask_onestep.kernels.pilots.keys`). The pilot of n rows consists of the n smallest keys and, in
-addition, of the smallest of each rare stratum (`dask_onestep.kernels.pilots.strata`). Every chunking of the same rows
-gives the same pilot. Where chunk sizes are unknown it depends on the chunking, but not on the scheduler.
+Every row has a key (`dask_onestep.kernels.pilots.keys`). The pilot of n rows consists of the rows with the n
+smallest keys and, in addition, those with the smallest keys of each rare stratum
+(`dask_onestep.kernels.pilots.strata`). Every chunking of the same rows gives the same pilot. Where chunk sizes are
+unknown it depends on the chunking, but not on the scheduler.
 """
 
 from __future__ import annotations

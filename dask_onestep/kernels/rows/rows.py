@@ -93,7 +93,7 @@ def traits_of(function: Callable[..., Any]) -> Traits:
 
 
 def encode(rows: Rows, classes: np.ndarray | None) -> Rows | Findings:
-    """Return the rows with labels encoded as 0.0, 1.0, …; or the labels that are no class.
+    """Return the rows with labels encoded as 0.0, 1.0, …, or the labels that are not classes.
 
     `classes` are the sorted labels of the full data; None for a regression, whose rows are unchanged.
     """
