@@ -1,8 +1,8 @@
-# Every target sets itself up: a virtual environment in .venv, then what it needs.
+# Every target creates the virtual environment .venv and installs what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Files of tests run side by side, each file whole in one process, which has a cluster of its own.
+# Number of test files that run in parallel; each file runs in one process with its own cluster.
 PYTEST_JOBS ?= 2
 PYTEST := -m pytest --numprocesses=$(PYTEST_JOBS) --dist=loadfile
 
@@ -28,7 +28,7 @@ $(VENV)/.docs: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
-build: $(BIN)/python  ## a wheel and a source archive in dist/, checked, and the wheel used in an environment of its own
+build: $(BIN)/python  ## a wheel and a source archive in dist/, checked, and the wheel installed and used in a new environment
 	rm -rf dist $(VENV)-wheel
 	$(BIN)/python -m pip install --quiet build twine
 	$(BIN)/python -m build --outdir dist .
@@ -39,18 +39,18 @@ build: $(BIN)/python  ## a wheel and a source archive in dist/, checked, and the
 	cd $(CURDIR)/dist && $(CURDIR)/$(VENV)-wheel/bin/python -c "from dask_onestep import GLMRegressor; from dask_onestep.datasets import make_glm; \
 	  X, y, _ = make_glm(1000, 2); print(GLMRegressor().fit(X, y).summary())"
 
-demo: $(VENV)/.demo  ## flight delays on a local cluster, beside the global MLE
+demo: $(VENV)/.demo  ## fit flight delays on a local cluster and compare with the MLE
 	$(BIN)/python -m dask_onestep.demo
 
 test: $(VENV)/.dev  ## all tests and doctests
 	$(BIN)/python $(PYTEST)
 
-test-oldest: tests/oldest.txt  ## all tests with the oldest dependencies that are supported
+test-oldest: tests/oldest.txt  ## all tests with the oldest supported dependencies
 	$(PYTHON) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable '.[dev]'
 	$(VENV)-oldest/bin/python $(PYTEST)
 
-search: $(VENV)/.dev  ## thousands of random fits of hostile data, others each time
+search: $(VENV)/.dev  ## thousands of random fits of unusual data, different each time
 	$(BIN)/python -m pytest tests/hostile/test_search.py --hypothesis-profile=search --timeout=0
 
 lint: $(VENV)/.dev  ## ruff, mypy, import-linter
@@ -63,15 +63,15 @@ paper: $(VENV)/.bench  ## the article's simulation tables, few replicates, and i
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.paper --replicates $(or $(B),20) --rows 10000
 	$(BIN)/python -m benchmarks.paper.table6 --flights --pilot-share 0.01
 
-bench: $(VENV)/.bench  ## methods, problems and peers on the same rows; QUICK=1 in minutes, RESUME=1 goes on where it ended
+bench: $(VENV)/.bench  ## all methods and other libraries on the same rows; QUICK=1 takes minutes, RESUME=1 continues an interrupted run
 	$(BIN)/python -m benchmarks.speed $(if $(QUICK),--quick) $(if $(RESUME),--resume)
 
-bench-regressions: $(VENV)/.bench  ## kernels and task counts of HEAD beside those of BASE (default HEAD~1); fails if one is worse by a fifth
+bench-regressions: $(VENV)/.bench  ## kernels and task counts of HEAD compared with BASE (default HEAD~1); fails if one is worse by a fifth
 	$(BIN)/asv --config benchmarks/asv/asv.conf.json machine --yes
 	$(BIN)/asv --config benchmarks/asv/asv.conf.json continuous --factor 1.2 --split $(or $(BASE),HEAD~1) HEAD
 
-# duckreg 0.4 asks duckdb, by ibis, for a function that duckdb 2 no longer has.
-bench-peers:  ## Spark, H2O, dask-ml and duckreg for `make bench`, each in an environment of its own; Java is needed
+# duckreg 0.4 calls, by ibis, a function that duckdb 2 no longer has.
+bench-peers:  ## Spark, H2O, dask-ml and duckreg for `make bench`, each in its own environment; needs Java
 	for peer in pyspark h2o dask_ml duckreg; do \
 	  $(PYTHON) -m venv .venv-peers/$$peer && .venv-peers/$$peer/bin/pip install --quiet $$peer 'duckdb<2' numpy pandas pyarrow || exit 1; \
 	done

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# The pages document, and execute, the checkout they lie in.
+# The pages document and execute this checkout.
 sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
@@ -29,8 +29,8 @@ extensions = [
     "sphinxcontrib.bibtex",
 ]
 nitpicky = True
-# A single name in a docstring's backticks may be a parameter's, which is no target; other packages' names are plain,
-# since their inventories would have to be fetched.
+# A single name in a docstring's backticks may be a parameter, which is not a target; names of other packages are not
+# linked, because their inventories would have to be downloaded.
 nitpick_ignore_regex = [
     ("py:obj", r"\w+"),
     ("py:obj", r"(dask|distributed|numpy|pandas|scipy|sklearn|statsmodels)\..+"),
@@ -38,21 +38,21 @@ nitpick_ignore_regex = [
 exclude_patterns = ["_build", "_scripts"]
 templates_path = ["_templates"]
 bibtex_bibfiles = ["references.bib"]
-default_role = "autolink"  # a name in backticks links where it can, and is plain where not
+default_role = "autolink"  # a name in backticks is a link if it can be resolved
 
-# Docstrings state types in words, with shapes; the signature need not repeat them.
+# Docstrings state types and shapes; the signature does not repeat them.
 autodoc_typehints = "none"
 autosummary_generate = True
 numpydoc_show_class_members = False
 
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
-# Every page is executed anew: a cached output would outlive the code that made it.
+# Execute every page: cached outputs could be outdated.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True
-# Tables, such as those of the benchmarks, are not in the default, CommonMark.
+# The default, CommonMark, has no tables.
 nb_render_markdown_format = "myst"
 
 html_theme = "pydata_sphinx_theme"
@@ -74,12 +74,12 @@ html_css_files = ["custom.css"]
 
 
 def skip(app, what, name, obj, skip, options):
-    """Leave out scikit-learn's metadata requests, which each estimator is given by a descriptor."""
+    """Omit scikit-learn's metadata requests, which a descriptor adds to each estimator."""
     return True if (name.startswith("set_") and name.endswith("_request")) or name == "get_metadata_routing" else None
 
 
 def setup(app):
-    """Connect the hook, and let pages be executed side by side."""
+    """Connect the hook, and allow parallel reading."""
     app.connect("autodoc-skip-member", skip)
-    # It copies files once the build has ended and reads none, but does not say so; without it pages are read in turn.
+    # The extension only copies files after the build, but does not declare that it is safe for parallel reading.
     app.extensions["sphinx-mathjax-offline"].parallel_read_safe = True

@@ -1,7 +1,7 @@
-"""Take the pictures of ``docs/how_to/dashboard.md``: Dask's dashboard, seen by a headless Chromium while a fit runs.
+"""Take the screenshots of ``docs/how_to/dashboard.md``: Dask's dashboard in a headless Chromium during a fit.
 
-``python docs/_scripts/dashboard_screenshots.py``.  The browser is steered by its DevTools protocol over tornado, which
-Dask has anyway.  Needs ``chromium`` on the path and the extra ``demo``.
+``python docs/_scripts/dashboard_screenshots.py``.  The browser is controlled by its DevTools protocol over tornado, a
+dependency of Dask.  Needs ``chromium`` on the path and the extra ``demo``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from dask_onestep.datasets import make_glm
 
 FOLDER = Path(__file__).resolve().parent.parent / "_static" / "dashboard"
 WIDTH, HEIGHT = 1400, 760
-# Nothing but this machine is asked for.
+# No network access except to this machine.
 QUIET = ("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 
 
@@ -61,13 +61,13 @@ def browser() -> Iterator[str]:
 
 
 def open_tab(address: str, url: str) -> str:
-    """Open a page in a tab of its own, and return the address of the tab's socket."""
+    """Open a page in a new tab, and return the address of its socket."""
     with urlopen(Request(f"{address}/json/new?{url}", method="PUT")) as answer:
         return json.load(answer)["webSocketDebuggerUrl"]
 
 
 async def ask(tab: str, method: str, **params: Any) -> dict[str, Any]:
-    """Return a tab's answer to one question."""
+    """Send one command to a tab and return the answer."""
     connection = await websocket_connect(tab, max_message_size=1 << 28)
     await connection.write_message(json.dumps({"id": 1, "method": method, "params": params}))
     while True:
@@ -78,7 +78,7 @@ async def ask(tab: str, method: str, **params: Any) -> dict[str, Any]:
 
 
 async def photograph(tab: str, name: str, height: int = HEIGHT) -> None:
-    """Write what a tab shows, down to a height, to ``name``.png."""
+    """Write a screenshot of a tab, of the given height, to ``name``.png."""
     await ask(tab, "Page.bringToFront")
     size = {"width": WIDTH, "height": height, "deviceScaleFactor": 1, "mobile": False}
     await ask(tab, "Emulation.setDeviceMetricsOverride", **size)
@@ -89,13 +89,13 @@ async def photograph(tab: str, name: str, height: int = HEIGHT) -> None:
 
 
 def done(dask_scheduler: Any, prefix: str) -> int:
-    """Return how many tasks of a stage are over, on the scheduler."""
+    """Return the number of finished tasks of a stage on the scheduler."""
     counts = dask_scheduler.task_prefixes.get(prefix)
     return 0 if counts is None else sum(counts.state_counts[state] for state in ("memory", "released", "forgotten"))
 
 
 def main() -> None:
-    """Fit on two local workers, and look at the dashboard meanwhile."""
+    """Fit on two local workers, and take screenshots of the dashboard."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=6_000_000)
     rows = parser.parse_args().rows
@@ -108,7 +108,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
     ):
         page = cluster.dashboard_link.removesuffix("/status")
-        client.get_task_stream()  # the plugin that records tasks starts with the first question
+        client.get_task_stream()  # the plugin that records tasks starts with the first call
         status = open_tab(address, f"{page}/status")
         stream = open_tab(address, f"{page}/individual-task-stream")
         metrics = open_tab(address, f"{page}/individual-fine-performance-metrics")
@@ -123,7 +123,7 @@ def main() -> None:
 
         fitting = Thread(target=fit)
         fitting.start()
-        # Two thirds through the second pass over the information: all stages but the last have been seen.
+        # After two thirds of the second pass of moments, all stages except the last have been shown.
         while fitting.is_alive() and client.run_on_scheduler(done, prefix="moments") < blocks + 2 * blocks // 3:
             time.sleep(0.2)
         asyncio.run(photograph(status, "status"))

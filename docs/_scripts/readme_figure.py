@@ -1,7 +1,7 @@
 """Draw the README's figure: ``python docs/_scripts/readme_figure.py``.
 
-The flights of 2013 in 60 blocks, by month: how far the average of the blocks' fits and the one-step estimate are from
-the global maximum-likelihood estimate, in its standard errors.
+The flights of 2013 in 60 blocks by month: the distance of the average of the blocks' fits and of the one-step estimate
+from the global maximum-likelihood estimate, in standard errors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STYLES = {"average of 60 local fits, 1 pass": ("#D55E00", "s"), "one step, 2 pas
 
 
 def main() -> None:
-    """Fit three ways and draw."""
+    """Fit by three methods and draw."""
     dask.config.set(scheduler="threads")
     X, y = load_flights(return_X_y=True)
     rows = -(-len(y) // BLOCKS)
