@@ -569,14 +569,14 @@ def test_sums_that_would_not_fit_into_memory_are_refused(monkeypatch):
 
 def test_a_level_that_fit_had_no_rows_of_has_no_effect(quiet):
     frame = mixed()
-    frame["kind"] = pd.Categorical(frame["kind"], categories=["a", "b", "c", "d"])
-    for formula, method, solver in (("count ~ kind * z", "mle", "qr"), ("count ~ kind", "one-step", "auto")):
+    kinds = "C(kind, levels=['a', 'b', 'c', 'd'])"
+    for formula, method, solver in ((f"count ~ {kinds} * z", "mle", "qr"), (f"count ~ {kinds}", "one-step", "auto")):
         glm = GLMRegressor("poisson", formula=formula, method=method, solver=solver).fit(frame)
         found = glm.avg_comparisons(frame, "kind").set_index("contrast")
         assert found.loc["d - a", ["estimate", "std_err"]].isna().all()
         assert found.loc[["b - a", "c - a"], ["estimate", "std_err"]].notna().all(axis=None)
-        seen = frame.assign(kind=frame["kind"].cat.remove_unused_categories())
-        expected = GLMRegressor("poisson", formula=formula, method=method).fit(seen).avg_comparisons(seen, "kind")
+        seen = GLMRegressor("poisson", formula=formula.replace(kinds, "kind"), method=method).fit(frame)
+        expected = seen.avg_comparisons(frame, "kind")
         np.testing.assert_allclose(found.loc[["b - a", "c - a"], NUMBERS], expected[NUMBERS], rtol=1e-7)
 
 

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
+
 from dask_onestep.estimators.remarks import remarks
 from dask_onestep.graph import apply
 from dask_onestep.kernels.designs.assembly import make_design, open_design
 from dask_onestep.kernels.designs.design import Design
+from dask_onestep.kernels.designs.opening import OpenDesign
 from dask_onestep.kernels.designs.terms import Factor, Terms
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.profile import Profile
@@ -47,12 +50,15 @@ def specify(
         of these.  It raises ValueError if a lazy fit would need a pass that the method does not make, or no row is
         complete.
     """
-    if (design := open_design(terms, dtypes, problem.model.missing)) is None:
+    # Methods that draw a pilot read the data first, and see by the way which declared categories have rows.
+    draws = hasattr(method, "draw") and method.draw(problem).size is not None
+    if (design := open_design(terms, dtypes, problem.model.missing, observed=draws)) is None:
         known = make_design(terms, dtypes, None)
         return replace(problem, model=of_design(known)), remarks(known, (), 0)
     unsure = problem.model.missing == "drop" and terms.needs_states_for_gaps
     if problem.lazy and (unsure or not hasattr(method, "draw")):
-        unknown = [factor.name for factor in terms.factors if factor in design.learned or factor.states]
+        words = _unknown(design, dtypes)
+        unknown = [factor.name for factor in terms.factors if factor in words or factor.states]
         raise ValueError(
             f"fit_delayed computes nothing, and {', '.join(unknown)} must be looked at "
             "first. Make columns known categories, X.categorize([...]), or give C(x, levels=[...]); or use fit."
@@ -61,11 +67,17 @@ def specify(
     found, kept = yield from take_profile(problem, method)
     if problem.lazy:
         learned = problem.apply(_model, problem.model, terms, dtypes, found, name="design")
-        said = apply(_remarks, learned, design.learned, found, name="remarks")
+        said = apply(_remarks, learned, _unknown(design, dtypes), found, name="remarks")
         return replace(problem, learned=learned, kept=kept), said
     known, n = yield Look(problem.apply(_learned, terms, dtypes, found, name="design"))
     problem = replace(problem, model=of_design(known), kept=None if unsure else kept)
-    return problem, remarks(known, design.learned, n)
+    return problem, remarks(known, _unknown(design, dtypes), n)
+
+
+def _unknown(design: OpenDesign, dtypes: Mapping[str, Any]) -> tuple[Factor, ...]:
+    """Return the factors whose columns nobody has declared to be categories."""
+    kinds = ((factor, dtypes.get(factor.source or factor.name)) for factor in design.learned)
+    return tuple(factor for factor, kind in kinds if not isinstance(kind, pd.CategoricalDtype))
 
 
 def _model(model: Model, terms: Terms, dtypes: Mapping[str, Any], found: Profile) -> Model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.design import Design, column_levels, plain_rows, treatment_names
@@ -19,13 +20,13 @@ from dask_onestep.kernels.designs.specification import (
     without_terms,
 )
 from dask_onestep.kernels.designs.states import moment_states
-from dask_onestep.kernels.designs.table import MAX_LEVELS, TOO_MANY_LEVELS, sorted_levels
+from dask_onestep.kernels.designs.table import MAX_LEVELS, TOO_MANY_LEVELS, match_levels, sorted_levels
 from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric, refusing_records, times_refused
 
 __all__ = ["assemble", "make_design", "open_design"]
 
 
-def open_design(terms: Terms, dtypes: Mapping[str, Any], missing: str) -> OpenDesign | None:
+def open_design(terms: Terms, dtypes: Mapping[str, Any], missing: str, *, observed: bool) -> OpenDesign | None:
     """Return a design that a pass over the table has to complete; None if dtypes and formula determine it.
 
     Parameters
@@ -36,6 +37,8 @@ def open_design(terms: Terms, dtypes: Mapping[str, Any], missing: str) -> OpenDe
         Dtypes of the columns; categorical only if the categories are known.
     missing : {"raise", "drop"}
         How rows with NaN or infinity are treated.
+    observed : bool
+        Whether the pass also finds out which declared categories have rows; the others are no levels then, as in R.
 
     Returns
     -------
@@ -43,7 +46,9 @@ def open_design(terms: Terms, dtypes: Mapping[str, Any], missing: str) -> OpenDe
         The design.
     """
     coded = tuple(_categorical(terms, dtypes))
-    learned = tuple(factor for factor in coded if _told_levels(factor, dtypes) is None)
+    learned = tuple(
+        factor for factor in coded if factor.levels is None and (observed or _told_levels(factor, dtypes) is None)
+    )
     if not learned and not any(factor.states for factor in terms.factors):
         return None
     computed = (factor.name for factor in terms.factors if factor not in coded and factor.source is not None)
@@ -77,11 +82,17 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
     looked_at = {} if seen is None else dict(zip(seen.factors, seen.levels, strict=True))
     levels: list[tuple[Factor, pd.Index]] = []
     for factor in _categorical(terms, dtypes):
-        told = _told_levels(factor, dtypes)
-        if told is not None and len(told) > MAX_LEVELS:
-            raise ValueError(f"{factor.name} has {len(told):,} categories, more than {MAX_LEVELS:,}. {TOO_MANY_LEVELS}")
-        with refusing_records(factor):
-            index = sorted_levels(factor.values(looked_at[factor])) if told is None else told
+        index = told = _told_levels(factor, dtypes)
+        if factor in looked_at:
+            with refusing_records(factor):
+                index = sorted_levels(factor.values(looked_at[factor]))
+            if told is not None:  # in the order in which they were declared
+                index = told[np.sort(match_levels(index, told)[:-1])]
+        assert index is not None
+        if len(index) > MAX_LEVELS:
+            raise ValueError(
+                f"{factor.name} has {len(index):,} categories, more than {MAX_LEVELS:,}. {TOO_MANY_LEVELS}"
+            )
         if factor.coded or told is not None or not _are_numbers(factor, index):
             levels.append((factor, index))
     if terms.formula is None:
