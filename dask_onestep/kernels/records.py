@@ -224,7 +224,7 @@ class Dropped(int):
     undefined: dict[str, int]
 
     def __new__(cls, count: int, undefined: dict[str, int]) -> Self:
-        """Return a count of rows, and of those on which terms are not defined."""
+        """Return a count of rows, with the number of rows on which each term is undefined."""
         self = super().__new__(cls, count)
         self.undefined = undefined
         return self
@@ -285,7 +285,7 @@ class RowCheck(Record):
     checksum : int
         Checksum of y, weights and offset, modulo 2**64.
     columns : int or None
-        Checksum of the covariates; None if they are not known yet, or are stored in memory.
+        Checksum of the covariates; None if they are unknown so far, or are stored in memory.
     """
 
     n: int

@@ -21,7 +21,7 @@ QUARTILE_ROWS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Spreads(Record):
-    """Summaries of k columns. With frequency weights, a row counts as often as it is repeated.
+    """Summaries of k columns. Frequency weights count as repeated rows.
 
     Attributes
     ----------
