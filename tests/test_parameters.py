@@ -205,36 +205,70 @@ def said(call):
             found = call()
         except ValueError as error:
             return str(error)
+    if isinstance(found, GLMRegressor | GLMClassifier):
+        found = found.coef_table()
     parts = found if isinstance(found, tuple) else (found,)
-    return " ".join(str(part.tolist()) if isinstance(part, np.ndarray) else str(part) for part in parts)
+    return " ".join(map(written, parts))
 
 
+def written(part):
+    """Return a result as text, nothing of it cut off."""
+    if isinstance(part, pd.DataFrame):
+        return part.to_string()
+    return str(part.tolist() if isinstance(part, np.ndarray) else part)
+
+
+# Two factors beside the numbers.
+TABLE = pd.DataFrame(X, columns=["x1", "x2", "x3"]).assign(
+    g=np.array(["a", "b", "c"], dtype=object)[np.arange(len(Y)) % 3],
+    h=np.array(["d", "e"], dtype=object)[np.arange(len(Y)) % 5 // 3],
+)
 CHANGES = {
     "return_std": [False, True],
+    "unseen": ["raise", "nan", "reference"],
+    "exponentiate": [False, True],
     "level": [0.95, 0.5],
     "label": [None, 0],
     "kind": ["response", "pearson", "deviance", "working"],
     "null": ["x1", "x2", {"x1": 0.3}],
+    "variables": [None, "g", ["g", "h"]],
+    "by": [None, "g", ["g", "h"]],
+    "comparison": ["difference", "ratio", "lnratio", "lift", "oddsratio", "lnoddsratio"],
+    "sample": ["fixed", "random"],
+    "cov_type": ["cluster", "CRV3"],
+    "groups": [GROUPS, np.arange(len(Y)) % 40],
+    "weights": ["rademacher", "webb"],
+    "n_draws": [9999, 99],
+    "random_state": [0, 1],
     # Another weight or offset than the fit's, so that the fitted coefficients are the same.
     "sample_weight": [WEIGHTS, WEIGHTS[::-1].copy()],
     "offset": [SHIFT, SHIFT[::-1].copy()],
 }
+# What a change is seen with: a row of a level that fit did not see; a step, of which only the numbers change.
+SEEN_WITH = {
+    "unseen": {"X": TABLE.assign(g=TABLE["g"].where(TABLE.index > 0, "new"))},
+    "comparison": {"variables": "x1"},
+}
+AVERAGES = ("avg_predictions", "avg_comparisons", "avg_slopes")
+REPORTS = ("summary", "coef_table", "conf_int", "vif", "condition_indices", "with_covariance")
+TESTS = ("wald_test", "likelihood_ratio_test", "score_test", "drop1", "wild_bootstrap_test")
 AFTER = {
     GLMRegressor: [
-        *("predict", "predict_interval", "residuals", "fit_statistics", "score", "summary", "coef_table", "conf_int"),
-        *("wald_test", "likelihood_ratio_test", "score_test", "drop1"),
+        *("predict", "predict_interval", "residuals", "fit_statistics", "score"),
+        *(*AVERAGES, *REPORTS, *TESTS),
     ],
     GLMClassifier: [
         *("predict", "predict_proba", "decision_function", "predict_interval", "residuals", "fit_statistics", "score"),
-        *("summary", "coef_table", "conf_int", "wald_test", "likelihood_ratio_test", "score_test", "drop1"),
+        *(*AVERAGES, *REPORTS, *TESTS),
     ],
 }
 
 
 @pytest.fixture(scope="module")
 def fitted():
-    regressor = poisson(method="mle").fit(X, Y, sample_weight=WEIGHTS, offset=SHIFT)
-    classifier = GLMClassifier(method="mle").fit(X, LABELS, sample_weight=WEIGHTS, offset=SHIFT)
+    data = {"sample_weight": WEIGHTS, "offset": SHIFT, "groups": GROUPS}
+    regressor = poisson(method="mle", cov_type="CRV3").fit(TABLE, Y, **data)
+    classifier = GLMClassifier(method="mle", cov_type="CRV3").fit(TABLE, LABELS, **data)
     return {GLMRegressor: regressor, GLMClassifier: classifier}
 
 
@@ -251,7 +285,8 @@ def fitted():
 def test_each_parameter_of_what_follows_the_fit_changes_the_outcome(fitted, kind, call, name):
     function = getattr(fitted[kind], call)
     wanted = inspect.signature(function).parameters
-    data = {"X": X, "y": Y if kind is GLMRegressor else LABELS, "sample_weight": WEIGHTS, "offset": SHIFT, "null": "x1"}
+    data = {"X": TABLE, "y": Y if kind is GLMRegressor else LABELS, "sample_weight": WEIGHTS, "offset": SHIFT}
+    data |= {"null": "x1", "cov_type": "cluster", "groups": GROUPS} | SEEN_WITH.get(name, {})
     given = {key: value for key, value in data.items() if key in wanted}
     found = [said(lambda value=value: function(**given | {name: value})) for value in CHANGES[name]]
     assert len(set(found)) == len(found)
