@@ -12,6 +12,9 @@ from support import Loads
 
 from dask_onestep.datasets import make_glm
 
+# Scripts that made figures of other packages, which need these.
+collect_ignore_glob = ["marginaleffects/*"]
+
 # A test draws the same examples each time, so that what fails here fails everywhere; a search draws others each time:
 # make search
 settings.register_profile("test", derandomize=True, deadline=None)

@@ -65,7 +65,7 @@ def test_weights_and_offset_must_come_again(binary):
     with pytest.raises(ValueError, match="fit had offset= and this call has not: pass it here too, for these rows"):
         glm.predict(x)
     with pytest.raises(ValueError, match="fit had sample_weight= and this call has not"):
-        glm.score(x, y, offset=ones * 0.1)
+        glm.residuals(x, y, offset=ones * 0.1)
     with raise_if_dask_computes():
         shifted = glm.decision_function(x, offset=ones * 2)
     np.testing.assert_allclose(shifted.compute(), x.compute() @ glm.coef_[0] + glm.intercept_ + 2, rtol=1e-12)

@@ -47,6 +47,7 @@ def test_one_step_speaks_of_its_stages(stream):
     ran, spanned = stages(stream, lambda: model.fit(X, y), "one-step")
     passes = {f"{name}{part}" for name in ("pilot-sample", "moments", "score-products") for part in TREE}
     # Loads are inside the blocks' tasks, so nothing else is seen.
+    passes |= {"pilot-sample-check", "pilot-sample-sum"}  # of the first pass, with which the others are compared
     assert ran == passes | {"pilot-fit", "classes", "newton-step", "one-step", "coefficients", "decrement"}
     assert spanned == {
         ("dask_onestep",),
@@ -59,7 +60,7 @@ def test_one_step_speaks_of_its_stages(stream):
 def test_average_speaks_of_local_fits(stream):
     X, y = data("poisson")
     ran, spanned = stages(stream, lambda: GLMRegressor("poisson", method=Average()).fit(X, y), "average")
-    assert ran == {*(f"local-fit{part}" for part in TREE), "average"}
+    assert ran == {*(f"local-fit{part}" for part in (*TREE, "-check", "-sum")), "average"}
     assert ("dask_onestep", "local-fit") in spanned
 
 
@@ -83,4 +84,8 @@ def unexplained(ran):
     """Return the stages that the page's table does not name; a tree's own parts are named with its first."""
     rows = re.findall(r"^\| (`.+?) \|", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([a-z-]+)`", row)}
-    return {name for name in ran if name not in named and re.sub("-(plan|partial|aggregate)$", "", name) not in named}
+    return {
+        name
+        for name in ran
+        if name not in named and re.sub("-(plan|partial|aggregate|check|sum)$", "", name) not in named
+    }

@@ -47,6 +47,10 @@ class Parts:
     def n_rows(self) -> int:
         return sum(len(block.y) for block in self.blocks)
 
+    @property
+    def weighted(self) -> bool:
+        return False
+
 
 @dataclass(frozen=True)
 class InThreads(Problem):

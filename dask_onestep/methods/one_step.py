@@ -19,7 +19,7 @@ from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.kernels.solve.ascent import Newton
 from dask_onestep.kernels.solve.linear_algebra import factorize
-from dask_onestep.methods.arguments import check_choice, check_count, check_positive, seed_of
+from dask_onestep.methods.arguments import check_choice, check_count, check_pilot_size, check_positive, seed_of
 from dask_onestep.methods.conclusion import coefficients
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
@@ -160,7 +160,12 @@ class OneStep(Method):
         """Return how the pilot is drawn, if it is not the last pass."""
         whole, hold = self.whole(problem)
         return Draw(
-            self.pilot_size, seed_of(self.random_state), stratified=True, searched=False, whole=whole, hold=hold
+            check_pilot_size(self.pilot_size),
+            seed_of(self.random_state),
+            stratified=True,
+            searched=False,
+            whole=whole,
+            hold=hold,
         )
 
     def _draw(self, problem: Problem, seed: int, held: bool) -> Plan:

@@ -20,7 +20,7 @@ from dask_onestep.kernels.pilots.pilot import TRUST, PilotFit
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent
 from dask_onestep.kernels.solve.linear_algebra import factorize
-from dask_onestep.methods.arguments import check_choice, check_count, seed_of
+from dask_onestep.methods.arguments import check_choice, check_count, check_pilot_size, seed_of
 from dask_onestep.methods.conclusion import coefficients, conclude
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
@@ -164,7 +164,7 @@ class Surrogate(Method):
         """Return how the pilot is drawn, of no rows where there is none."""
         if self.anchor != "pilot":
             return Draw(None)
-        return Draw(self.pilot_size, seed_of(self.random_state), searched=False)
+        return Draw(check_pilot_size(self.pilot_size), seed_of(self.random_state), searched=False)
 
     def _anchor(self, problem: Problem, seed: int | None) -> Plan:
         if seed is not None:

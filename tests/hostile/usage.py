@@ -103,9 +103,9 @@ use(
     table=O,
 )
 use(
-    "weight forgotten at score",
+    "weight forgotten at residuals",
     refused("fit had sample_weight="),
-    then(lambda m, X, y: m.score(X, y)),
+    then(lambda m, X, y: m.residuals(X, y)),
     table=T.with_(weights=np.ones(120)),
 )
 use("a null that is no coefficient", refused("'x9'"), then(lambda m, X, y: m.wald_test(["x9"])))
