@@ -1,4 +1,4 @@
-"""`GLMClassifier`: the probability of a label."""
+"""`GLMClassifier`: generalized linear models of class probabilities."""
 
 from __future__ import annotations
 
@@ -23,31 +23,75 @@ __all__ = ["GLMClassifier"]
 
 
 class GLMClassifier(ClassifierMixin, GLMBase):
-    """Binomial generalized linear model of labels, with inference, on Dask collections.
+    """Binomial or multinomial generalized linear model for classification, with inference, on Dask collections.
 
-    With more than two classes it is the multinomial logit: coefficients of each class but the first,
-    against the first.  The number of classes shows in the first pass, after which the fit begins again,
-    so that this takes one pass more; ``fit_delayed`` cannot do it.
+    With two classes this is a binomial model of the probability of the second class.  With more than two classes it is
+    the multinomial logit, with one set of coefficients for each class relative to the first; it is fitted by the
+    methods "one-step", "mle" and "pilot".  The number of classes is
+    learned in the first pass; if there are more than two the fit starts again, which takes one more pass and is not
+    possible with ``fit_delayed``.
 
     Parameters
     ----------
     link : str, object or None, default="logit"
-        "logit", which alone serves more than two classes, "probit", "cloglog", or any link of `GLMRegressor`.
-    method, fit_intercept, cov_type, weight_type, solver, formula, missing, verbose
-        As for `GLMRegressor`.
+        Link function: "logit" (the only choice for more than two classes), "probit", "cloglog", any other link that
+        `GLMRegressor` accepts, or None for "logit".
+    method : str or object, default="one-step"
+        Estimation method: "one-step", "mle", "pilot", "average", "surrogate", "debiased-lasso" or "average-lasso", an
+        object of these classes such as `OneStep`, or a user-defined object with ``estimate(problem)``.  A string uses
+        the method's default options; to set options, such as the seed ``random_state`` of the pilot sample, pass an
+        object, ``OneStep(random_state=1)``, or call ``set_params(method__random_state=1)``.
+    fit_intercept : bool, default=True
+        Whether the model has an intercept.  A formula that states it (``0 +``, ``1 +``) takes precedence.
+    cov_type : {"nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster", "CRV3"}, default="nonrobust"
+        Covariance estimator of the coefficients.  The robust ones take one more pass.  "HC2" and "HC3" adjust the
+        squared scores by leverages.  "cluster" (cluster-robust sandwich) and "CRV3" (linearized cluster jackknife,
+        recommended with few clusters) require ``groups`` in ``fit``.
+    weight_type : {"variance", "frequency"}, default="variance"
+        Interpretation of ``sample_weight``: "variance" weights are inversely proportional to the variance of a row
+        (precision); "frequency" weights are numbers of identical rows.
+    solver : {"auto", "cholesky", "qr"}, default="auto"
+        Solver of the scoring equations.  "cholesky" solves the normal equations, whose error grows with the condition
+        number of the information matrix.  "qr" orthogonalizes the columns by a QR decomposition of the design, whose
+        error grows with the square root of that number; it takes one more pass, and about twice the arithmetic in each.
+        "auto" uses "cholesky" and switches to "qr" if more than half of the digits would be lost or a column
+        that is not exactly aliased would be dropped; the method is then run again.  ``estimate_.solver`` is the solver
+        that was used.
+    formula : str or None, default=None
+        Model formula for DataFrames, such as ``"delayed ~ x + C(g) + bs(z, df=4)"``; see Notes of `GLMRegressor`.  None
+        uses all columns of X.
+    missing : {"raise", "drop"}, default="raise"
+        Whether rows with missing or infinite values raise an error or are dropped.
+    verbose : bool, default=False
+        Whether to show the progress of each pass on stderr: as a bar if this is a terminal and rich is installed,
+        otherwise as a line.
 
     Attributes
     ----------
     classes_ : ndarray of shape (C,)
-        The labels, sorted; of two the model is of the second's probability.
+        The sorted class labels.
     coef_ : ndarray of shape (1, p) or (C − 1, p)
-        Coefficients; of more than two classes, each but the first against the first.
+        Coefficients; with more than two classes one row for each class relative to the first.  NaN for aliased columns.
     intercept_ : ndarray of shape (1,) or (C − 1,)
-        Intercepts.
+        Intercepts; 0 without one.
     covariance_ : ndarray of shape (d, d) or ((C − 1)·d, (C − 1)·d)
-        Covariance of the coefficients, class by class, intercept first.
-    dispersion_, n_samples_, n_missing_, n_iter_, n_passes_, decrement_, estimate_
-        As for `GLMRegressor`.
+        Covariance of the coefficients, class by class, with the intercept first.
+    dispersion_ : float
+        Dispersion φ, which is 1 for this family.
+    n_samples_, n_missing_ : int
+        Number of rows used, and number of rows dropped for missing values.
+    n_iter_ : int
+        Number of scoring steps.
+    n_passes_ : int
+        Number of passes over the data.
+    decrement_ : float
+        Newton decrement λ² at the coefficients: about twice the log-likelihood that could still be gained.
+    estimate_ : Estimate
+        The record of the estimation method.
+    n_features_in_ : int
+        Number of columns of X; the number of coefficients may differ.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X, if they have names.
 
     Examples
     --------

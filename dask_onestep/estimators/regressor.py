@@ -1,4 +1,4 @@
-"""`GLMRegressor`: the mean of a response."""
+"""`GLMRegressor`: generalized linear models of the mean of a response."""
 
 from __future__ import annotations
 
@@ -28,38 +28,42 @@ class GLMRegressor(RegressorMixin, GLMBase):
     ----------
     family : str or object, default="gaussian"
         "gaussian", "binomial", "poisson", "gamma", "inverse-gaussian", "negative-binomial", "tweedie", "quasipoisson",
-        "quasibinomial", "quasi",
-        an object of `dask_onestep.families`, one of statsmodels' families, or a likelihood of one's own.
-        "negative-binomial" estimates α, as R's ``glm.nb`` does, which takes passes of its own (see Notes);
-        ``NegativeBinomial(alpha=0.5)`` has it given.  "tweedie" has the power 1.5.
+        "quasibinomial", "quasi", an object of `dask_onestep.families`, a statsmodels family, or a user-defined
+        likelihood.  "negative-binomial" estimates α, like R's ``glm.nb``, in additional passes (see Notes);
+        ``NegativeBinomial(alpha=0.5)`` fixes it.  "tweedie" has power 1.5.
     link : str, object or None, default=None
-        "identity", "log", "logit", "probit", "cloglog", "inverse", "inverse-squared", "sqrt", or an object
-        with the functions ``link``, ``inverse`` and ``inverse_derivative``, or a statsmodels link.  None is
-        the canonical link, but log for negative-binomial and tweedie, and a statsmodels family's own link.
+        "identity", "log", "logit", "probit", "cloglog", "inverse", "inverse-squared", "sqrt", an object with the
+        functions ``link``, ``inverse`` and ``inverse_derivative``, or a statsmodels link.  None is the link of a
+        statsmodels family, log for negative-binomial and tweedie, and otherwise the canonical link.
     method : str or object, default="one-step"
-        How to estimate: `OneStep`, `MLE`, `Pilot`, a name with these methods' defaults, or your own object
-        with ``estimate(problem)``.  Options of a method, such as the seed of the pilot sample, are set in its object:
-        ``OneStep(random_state=1)``, or ``set_params(method__random_state=1)``.
+        Estimation method: "one-step", "mle", "pilot", "average", "surrogate", "debiased-lasso" or "average-lasso", an
+        object of these classes such as `OneStep`, or a user-defined object with ``estimate(problem)``.  A string uses
+        the method's default options; to set options, such as the seed ``random_state`` of the pilot sample, pass an
+        object, ``OneStep(random_state=1)``, or call ``set_params(method__random_state=1)``.
     fit_intercept : bool, default=True
-        Whether the model has an intercept.
+        Whether the model has an intercept.  A formula that states it (``0 +``, ``1 +``) takes precedence.
     cov_type : {"nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster", "CRV3"}, default="nonrobust"
-        Covariance of the coefficients; the robust ones take one pass more.  "HC2" and "HC3" inflate squared scores by
-        leverages, and with the groups of ``fit`` "cluster" is the cluster-robust sandwich and "CRV3" the linearized
-        cluster jackknife, which keeps its level with few clusters.
+        Covariance estimator of the coefficients.  The robust ones take one more pass.  "HC2" and "HC3" adjust the
+        squared scores by leverages.  "cluster" (cluster-robust sandwich) and "CRV3" (linearized cluster jackknife,
+        recommended with few clusters) require ``groups`` in ``fit``.
     weight_type : {"variance", "frequency"}, default="variance"
-        Whether a weight counts as precision, or as so many equal rows.
+        Interpretation of ``sample_weight``: "variance" weights are inversely proportional to the variance of a row
+        (precision; for a binomial family the number of trials); "frequency" weights are numbers of identical rows.
     solver : {"auto", "cholesky", "qr"}, default="auto"
-        How the scoring equations are solved.  "cholesky": normal equations, which lose as many digits as the
-        condition number of the information has.  "qr": columns made orthogonal by a QR of the design, which
-        loses half as many, for one pass more and about twice the arithmetic in each pass.  "auto": "cholesky", but
-        "qr" where that would lose more than half of the digits or set a column aside that is no exact
-        combination; the method then begins again, and ``estimate_.solver`` says "qr".
+        Solver of the scoring equations.  "cholesky" solves the normal equations, whose error grows with the condition
+        number of the information matrix.  "qr" orthogonalizes the columns by a QR decomposition of the design, whose
+        error grows with the square root of that number; it takes one more pass, and about twice the arithmetic in each.
+        "auto" uses "cholesky" and switches to "qr" if more than half of the digits would be lost or a column
+        that is not exactly aliased would be dropped; the method is then run again.  ``estimate_.solver`` is the solver
+        that was used.
     formula : str or None, default=None
-        A model formula for DataFrames, such as ``"y ~ x + C(g) + bs(z, df=4)"``; see the notes.
+        Model formula for DataFrames, such as ``"y ~ x + C(g) + bs(z, df=4)"``; see Notes.  None uses all columns
+        of X.
     missing : {"raise", "drop"}, default="raise"
-        What to do with rows that hold NaN or infinity.
+        Whether rows with missing or infinite values raise an error or are dropped.
     verbose : bool, default=False
-        Whether to show on stderr how far each pass has come: a bar on a terminal if rich is installed, else a line.
+        Whether to show the progress of each pass on stderr: as a bar if this is a terminal and rich is installed,
+        otherwise as a line.
 
     Attributes
     ----------
@@ -68,41 +72,39 @@ class GLMRegressor(RegressorMixin, GLMBase):
     intercept_ : float
         Intercept; 0 without one.
     covariance_ : ndarray of shape (d, d)
-        Covariance of the coefficients, intercept first.
+        Covariance of the coefficients, with the intercept first.
     dispersion_ : float
-        φ̂.
+        Estimated dispersion φ̂; 1 for families without one.
     family_ : Family
-        The family, with a parameter of its own that was estimated, and its standard error.
+        The family; its parameter and the parameter's standard error, if it was estimated.
     n_samples_, n_missing_ : int
-        Rows used, and rows dropped.
+        Number of rows used, and number of rows dropped for missing values.
     n_iter_ : int
-        Steps taken.
+        Number of scoring steps.
     n_passes_ : int
-        Times the data was read.
+        Number of passes over the data.
     decrement_ : float
-        Newton decrement λ² at the coefficients: about twice the log-likelihood still to gain.
+        Newton decrement λ² at the coefficients: about twice the log-likelihood that could still be gained.
     estimate_ : Estimate
-        The method's own record.
+        The record of the estimation method.
     n_features_in_ : int
-        Columns read of X; coefficients may be more, or fewer.
-    feature_names_in_ : ndarray of shape (p,)
-        Their names, if X had any.
+        Number of columns of X; the number of coefficients may differ.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X, if they have names.
 
     Notes
     -----
-    Estimating α of the negative binomial takes passes before those of the method: one where the method's pilot
-    is all rows, as by default of a small table; otherwise the pilot's and one for each Newton step over all
-    rows, usually two to four.  Restricted fits, as of `likelihood_ratio_test`, hold α at its estimate.
+    Estimating α of the negative binomial takes passes before those of the method: one where the method's pilot is all
+    rows, as for small tables by default; otherwise the pilot's pass and one for each Newton step over all rows, usually
+    two to four.  Restricted fits, such as those of `likelihood_ratio_test`, keep α fixed at its estimate.
 
-    Of a DataFrame, columns that are not numbers are treatment-coded, the first level being the
-    reference.  A formula (grammar: formulaic's) codes them as it says.  Either way the design is
-    specified once and applied in every block: the levels are those of the whole data, read in one
-    pass more unless they are known categories or given, as in ``C(g, levels=["a", "b"])``; transforms
-    with a state (``bs``, ``cr``, ``cc``, ``poly``, ``center``, ``scale``) take it, in the same pass, from
-    the whole data up to 100,000 complete rows, and beyond from a simple random sample of so many and
-    the extremes of the whole.  A formula may call functions of each row only (``log``, ``np.sqrt``, …).
-    Levels that fit did not see raise.  `fit_intercept` says whether a formula that is silent about the
-    intercept has one.
+    Non-numeric columns of a DataFrame are treatment-coded, with the first level as reference; a formula (formulaic's
+    grammar) can state other codings.  The design is specified once and applied in every block.  Levels are those of the
+    full data; the pass that draws the pilot learns them, and methods without a pilot take one more pass, unless they
+    are known categories or listed, as in ``C(g, levels=["a", "b"])``.  Stateful transforms (``bs``, ``cr``, ``cc``,
+    ``poly``, ``center``, ``scale``) learn their state in the same pass, from all complete rows up to 100,000, and
+    beyond that from a simple random sample of 100,000 and the extremes of the full data.  A formula may only call
+    row-wise functions (``log``, ``np.sqrt``, …). Levels that were not seen in ``fit`` raise an error.
 
     Examples
     --------
