@@ -130,7 +130,7 @@ def main(console: Console | None = None) -> None:
     console.print(
         f"\nOne-step is {best - loglik:.2g} in log-likelihood from the maximum (its own estimate: "
         f"{one_step.decrement_ / 2:.2g}),\nfrom a pilot of {one_step.estimate_.pilot_size:,} of the "
-        f"{one_step.n_samples_:,} flights and two readings of the data."
+        f"{one_step.n_samples_:,} flights and two passes over the data."
     )
 
 

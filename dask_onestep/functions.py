@@ -276,7 +276,7 @@ def _penalties(alpha: Any, p: int) -> np.ndarray:
 
 def _model(data: Data, coef: Any, family: str | Family, link: str | LinkLike | None) -> tuple[Model, np.ndarray]:
     if getattr(family, "alpha", family) in ("negative-binomial", "estimate"):
-        raise ValueError(f"family={family!r} has no alpha here: give it, family=NegativeBinomial(alpha=...).")
+        raise ValueError(f"family={family!r} requires a fixed alpha here: use family=NegativeBinomial(alpha=...).")
     law, p = resolve_family(family), len(data.columns)
     coef = np.asarray(coef, dtype=np.float64)
     if coef.shape not in ((p,), (p + 1,)):
@@ -285,8 +285,8 @@ def _model(data: Data, coef: Any, family: str | Family, link: str | LinkLike | N
         names = data.columns if len(coef) == p else ("intercept", *data.columns)
         bad = ", ".join(name for name, value in zip(names, coef, strict=True) if not np.isfinite(value))
         raise ValueError(
-            f"coef holds NaN or infinity: {bad}. Coefficients of aliased columns are NaN: leave the columns out of X, "
-            "or put 0 in their place."
+            f"coef holds NaN or infinity: {bad}. Coefficients of aliased columns are NaN: drop the columns from X, or "
+            "replace the coefficients by 0."
         )
     likelihood = OnePredictor(law, resolve_link(law.default_link if link is None else link))
     return Model(likelihood, data.columns, len(coef) == p + 1), coef
@@ -314,8 +314,9 @@ def _rows(gram: np.ndarray, share: range, penalty: np.ndarray, names: tuple[str,
     found = nodewise_rows(gram, share, penalty)
     if (empty := found.weights == 0).any():
         raise ValueError(
-            f"No row of the nodewise lasso can be had of {', '.join(names[j] for j in found.index[empty])}: zero, or a "
-            "combination of columns whose alpha is 0. Leave it out, or give the others an alpha."
+            f"The nodewise lasso is undefined for {', '.join(names[j] for j in found.index[empty])}: the column is "
+            "zero, or a linear combination of columns whose alpha is 0. Drop it, or use a positive alpha for the "
+            "others."
         )
     return found
 

@@ -355,8 +355,8 @@ def _consistent(link: LinkLike) -> LinkLike:
             if np.shape(found) != np.shape(wanted) or not np.allclose(found, wanted, rtol=1e-3, atol=1e-9):
                 raise ValueError(
                     f"link={link!r} contradicts itself: {said} is {np.round(found, 6).tolist()} for the means "
-                    f"{means.tolist()}, and should be {np.round(wanted, 6).tolist()}. Mend its functions, which take "
-                    "and return arrays of one shape."
+                    f"{means.tolist()}, and should be {np.round(wanted, 6).tolist()}. Fix its functions, which must "
+                    "accept and return arrays of the same shape."
                 )
     return link
 
@@ -394,7 +394,7 @@ def resolve_link(link: Any) -> LinkLike:
             raise ValueError(unknown_choice("link", link, sorted(LINKS)))
         return LINKS[link]
     if isinstance(link, type):
-        raise TypeError(f"link={link!r} is a class: pass an object of it, {link.__name__}().")
+        raise TypeError(f"link={link!r} is a class: pass an instance, {link.__name__}().")
     if isinstance(link, LinkLike):
         return link if isinstance(link, Link) else _consistent(link)
     if type(link).__module__.startswith("statsmodels.genmod.families") and (ours := _counterpart(link)):

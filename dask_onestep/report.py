@@ -114,7 +114,7 @@ def compare(glm: Any, X: Any, y: Any = None, *, sample_weight: Any = None, offse
     (8, 250)
     """
     if glm.record_.model.likelihood.n_predictors > 1:
-        raise ValueError("compare: a model of more than two classes has no single mean to compare y with.")
+        raise ValueError("compare: a model with more than two classes has no single mean to compare with y.")
     data = {"sample_weight": sample_weight, "offset": offset}
     coef = np.nan_to_num(glm.record_.coef)
     return glm.total(compare_blocks, X, y, arguments=(coef,), name="compare-blocks", **data).blocks
@@ -180,10 +180,10 @@ def report_html(
 
 
 _WORDS = {
-    "passes": "how often all rows were read",
-    "pilot rows": "rows drawn at random from all of them, whose estimate the step over all rows starts from",
-    "log-likelihood (estimated)": "as the pilot rows foretell it, since no pass was made at these coefficients",
-    "decrement": "about twice the log-likelihood that further passes could gain, an estimate of it if no pass was made "
+    "passes": "number of passes over all rows",
+    "pilot rows": "rows of the random sample whose estimate is the starting point of the step over all rows",
+    "log-likelihood (estimated)": "extrapolated from the pilot rows, since no pass was made at these coefficients",
+    "decrement": "about twice the log-likelihood that further passes could gain, an estimate if no pass was made "
     "at these coefficients",
     "dispersion": "the factor φ in Var(y) = φ V(μ)",
 }
@@ -219,17 +219,20 @@ def verdict(glm: Any) -> str:
     """
     estimate, rank = glm.record_.estimate, max(glm.record_.rank, 1)
     if not np.isfinite(estimate.decrement):
-        return "How far the estimate is from the maximum of the likelihood is not known for this method."
+        return "The distance to the maximum of the likelihood is unknown for this method."
     share = max(estimate.decrement, 0.0) / rank
     if estimate.in_doubt and share <= 0.1:
-        return "The warnings say why it may be far from the maximum, and what to do before relying on the intervals."
+        return (
+            "The estimate may be far from the maximum of the likelihood; see the warnings before relying on the "
+            "intervals."
+        )
     if share <= 0.01:
-        return "Further reading of the data would not change a digit that matters: the error left is sampling error."
+        return "Further passes would be immaterial; the remaining uncertainty is sampling error."
     if share <= 0.1:
-        return "What further passes could change is small beside the sampling error that the intervals show."
+        return "Changes from further passes would be small compared with the sampling error shown by the intervals."
     return (
-        "The estimate has not come close enough to the maximum of the likelihood: take further steps, or a "
-        "larger pilot, before relying on the intervals."
+        "The estimate is not close enough to the maximum of the likelihood: use more steps or a larger pilot before "
+        "relying on the intervals."
     )
 
 
@@ -368,12 +371,15 @@ def _block_section(blocks: Sequence[BlockFit], dispersion: float) -> str:
         if block.weight > 0
     )
     whole = len(chosen) == len(used)
-    said = f"{far} of {len(used)} blocks have a mean more than three standard deviations from what the model expects."
+    said = (
+        f"{far} of {len(used)} blocks have a mean more than three standard deviations from the value expected under "
+        "the model."
+    )
     advice = (
-        " Blocks differ in ways that the covariates do not explain: think of what distinguishes them, or of "
+        " Blocks differ in ways that the covariates do not explain: consider covariates that distinguish them, or "
         "standard errors clustered by block."
         if far > 0.05 * len(used)
-        else " That is what chance would give, more or less: the model holds across blocks."
+        else " This is about what is expected by chance: the model fits all blocks."
     )
     head = "".join(f"<th>{h}</th>" for h in ("block", "rows", "dropped", "mean of y", "expected", "z"))
     most = "" if whole else f"<p class='small'>The {len(chosen)} blocks farthest from the model are shown.</p>"

@@ -70,7 +70,7 @@ def test_weights_have_mean_0_and_variance_1(kind):
 def test_what_it_refuses():
     x, y, groups = DATA[["x", "z"]], DATA["count"], DATA["site"]
     glm = GLMRegressor("poisson", cov_type="cluster").fit(x, y, groups=groups)
-    with pytest.raises(ValueError, match=r"keeps no scores .* with_covariance\('CRV3'"):
+    with pytest.raises(ValueError, match=r"does not store scores .* with_covariance\('CRV3'"):
         glm.wild_bootstrap_test("x")
     glm = glm.with_covariance("CRV3", x, y, groups=groups)
     assert glm.wild_bootstrap_test("x", n_draws=99).p_value == glm.wild_bootstrap_test("x", n_draws=99).p_value

@@ -222,8 +222,10 @@ def test_words_far_down_a_csv_file_are_one_line(folder):
     pd.DataFrame({"x": x, "y": 1.0}).to_csv(folder / "long.csv", index=False)
     text = errors_of(run("fit", "y ~ x", folder / "long.csv", "--quiet"))
     words = pd.Series(["many"]).dtype  # object before pandas 3
-    assert f"column x holds {words} where its head has float64; could not convert string to float: 'many'" in text
-    assert "mend the file" in text
+    assert (
+        f"column x has type {words}, but its first rows have float64; could not convert string to float: 'many'" in text
+    )
+    assert "fix the file" in text
 
 
 def test_gaps_and_fractions_far_down_a_csv_file_are_read(folder):
@@ -265,10 +267,10 @@ MISTAKES = [
     (["fit", "~ distance", "{}/all.csv"], "no left-hand side"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--family", "none"], "none"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--method", "none"], "none"),
-    (["fit", "delayed ~ distance", "{}/all.csv", "--pilot-size", "many"], "neither a number of rows nor a share"),
-    (["fit", "delayed ~ distance", "{}/all.csv", "--method", "mle", "--pilot-size", "50"], "means nothing"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--pilot-size", "many"], "neither a number of rows nor a fraction"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--method", "mle", "--pilot-size", "50"], "is not an option of"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--output", "{}/model.txt"], ".json"),
-    (["fit", "delayed ~ distance", "{}/all.csv", "--scheduler", "tcp://x:1", "--workers", "1"], "exclude"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--scheduler", "tcp://x:1", "--workers", "1"], "mutually exclusive"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--output", "{}/none/model.json"], "there is no directory"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--report", "{}/none/report.html"], "there is no directory"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--weights", "none"], "--weights none is not a column"),
@@ -378,7 +380,7 @@ def test_effects_are_those_of_the_estimator(folder):
     [
         (["--by", "nowhere"], "no file has.*nowhere|nowhere"),
         (["--variable", "nowhere"], "'nowhere' is not a variable of the model; must be one of distance"),
-        (["--kind", "odds"], "--kind odds is not known; must be one of slopes, comparisons, predictions"),
+        (["--kind", "odds"], "Unknown --kind odds; must be one of slopes, comparisons, predictions"),
         (["--comparison", "ratio"], "--comparison is not an option of --kind slopes"),
     ],
 )

@@ -130,7 +130,7 @@ def test_a_web_server_gives_the_same(server, expected, url):
 def test_parquet_of_a_web_server_is_read_in_parts_or_the_cure_is_said(server, expected):
     assert fit(f"{server[1]}/a.parquet").stdout == expected
     if server[0] is Whole:
-        assert "Write simplecache:: before the URL" in error_of(fit(f"{server[1]}/long.parquet"))
+        assert "Put simplecache:: before the URL" in error_of(fit(f"{server[1]}/long.parquet"))
 
 
 def test_what_a_web_server_has_not_is_said(server):

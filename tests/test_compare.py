@@ -84,7 +84,7 @@ def test_robust_fits_are_noted_and_names_are_made():
     models = [GLMRegressor("poisson", cov_type="HC1").fit(x[columns], y) for columns in (["x"], ["x", "z"])]
     table = compare(models)
     assert table.index.tolist() == ["model 1", "model 2"]
-    assert "By the likelihood; wald_test is robust." in table["note"].iloc[1]
+    assert "Based on the likelihood; wald_test is robust." in table["note"].iloc[1]
 
 
 def test_no_pass_without_data_and_one_per_model_with(tmp_path):
@@ -105,9 +105,9 @@ def test_what_it_refuses():
         compare([small, GLMRegressor("poisson", formula="count ~ z").fit(DATA)])
     with pytest.raises(ValueError, match="different responses cannot be compared"):
         compare([*fits("poisson", "count"), *fits("poisson", "trials")])
-    with pytest.raises(ValueError, match="no model to compare"):
+    with pytest.raises(ValueError, match="No models to compare"):
         compare([])
     average = [
         GLMRegressor("poisson", method=Average(), formula=f"count ~ {right}").fit(DATA) for right in ("x", "x + z")
     ]
-    assert compare(average)["note"].iloc[1] == "A log-likelihood is not known."
+    assert compare(average)["note"].iloc[1] == "A log-likelihood is unknown."

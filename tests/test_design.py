@@ -196,7 +196,7 @@ def test_the_specification_travels_with_the_estimator():
     np.testing.assert_allclose(again.predict(few), np.asarray(glm.predict(frame))[[5, 500, 890]], rtol=1e-14)
     with pytest.raises(ValueError, match=r"C\(month\) has a level that fit did not see, 13"):
         again.predict(few.assign(month=13))
-    with pytest.raises(ValueError, match=r"missing \['month'\]"):
+    with pytest.raises(ValueError, match=r"present in fit: \['month'\]"):
         again.predict(few.drop(columns="month"))
 
 
@@ -211,7 +211,7 @@ def test_passes_and_laziness():
     assert given.coef_table().index[1].endswith("[T.a]")
     delayed = plain.fit_delayed(data)
     np.testing.assert_array_equal(dask.compute(delayed)[0].coef_, plain.coef_)
-    with pytest.raises(ValueError, match=r"site must be looked at.*categorize"):
+    with pytest.raises(ValueError, match=r"site must be known first.*categorize"):
         GLMRegressor("poisson", formula="y ~ site", method="average").fit_delayed(data)
 
 
@@ -296,14 +296,14 @@ def test_what_does_not_fit_together():
     data = dd.from_pandas(table(), npartitions=2)
     with pytest.raises(ValueError, match="y is not the column 'y' of X"):
         GLMRegressor("poisson", formula="y ~ x").fit(data, "z")
-    with pytest.raises(ValueError, match="pass y, or write formula"):
+    with pytest.raises(ValueError, match="pass y, or use formula"):
         GLMRegressor("poisson", formula="~ x").fit(data)
     assert GLMRegressor("poisson", formula="~ x").fit(data, "y").n_features_in_ == 1
     with pytest.raises(ValueError, match=r"names \['nothing'\], which are not columns"):
         GLMRegressor("poisson", formula="y ~ nothing").fit(data)
-    with pytest.raises(TypeError, match="pass a DataFrame"):
+    with pytest.raises(TypeError, match="pass a pandas or Dask DataFrame"):
         GLMRegressor("poisson", formula="y ~ x").fit(da.ones((5, 2)), da.ones(5))
-    with pytest.raises(ValueError, match=r"is of numbers, and \['site'\] are not"):
+    with pytest.raises(ValueError, match=r"expects numbers, and \['site'\] are not"):
         GLMRegressor("poisson", formula="y ~ bs(site, df=4)").fit(data)
 
 
@@ -403,7 +403,7 @@ def test_offsets_that_are_no_terms_are_refused(formula, text):
 
 def test_more_than_two_classes_take_no_offset_of_a_formula():
     frame = exposed().assign(label=np.tile(list("abcd"), 200))
-    with pytest.raises(ValueError, match="takes no offset"):
+    with pytest.raises(ValueError, match="does not support an offset"):
         GLMClassifier(formula="label ~ x + offset(z)").fit(frame)
 
 

@@ -36,7 +36,7 @@ ALTERNATING = np.arange(40) % 2
         (GLMRegressor(missing="impute"), ALTERNATING, {}, "Unknown missing 'impute'"),
         (GLMRegressor(weight_type="sampling"), ALTERNATING, {}, "Unknown weight_type 'sampling'"),
         (GLMRegressor(method="newton"), ALTERNATING, {}, "Unknown method 'newton'; must be one of one-step, mle"),
-        (GLMRegressor(method=OneStep), ALTERNATING, {}, r"method=OneStep is a class: pass an object, OneStep\(\)"),
+        (GLMRegressor(method=OneStep), ALTERNATING, {}, r"method=OneStep is a class: pass an instance, OneStep\(\)"),
         (GLMRegressor(method="pilot", cov_type="HC0"), ALTERNATING, {}, "cov_type='HC0' is not available with this"),
         (GLMRegressor(method=OneStep(0)), ALTERNATING, {}, "pilot_size=0 must be 'auto', a number of rows"),
         (GLMRegressor(method=OneStep(1.5)), ALTERNATING, {}, "pilot_size=1.5 must be"),
@@ -77,7 +77,7 @@ def test_chunks_that_turn_out_to_differ(synchronous):
 
 def test_the_name_intercept_is_taken(synchronous):
     frame = dd.from_pandas(pd.DataFrame(TABLE, columns=["intercept", "b"]), npartitions=2)
-    with pytest.raises(ValueError, match="X has a column named 'intercept'"):
+    with pytest.raises(ValueError, match="The column name 'intercept' is reserved"):
         GLMRegressor().fit(frame, frame["b"] ** 2)
     names = GLMRegressor(fit_intercept=False).fit(frame, frame["b"] ** 2).coef_table().index
     assert names.tolist() == ["intercept", "b"]

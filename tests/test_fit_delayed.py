@@ -85,5 +85,5 @@ def test_a_lazy_fit_of_unknown_levels_finds_gaps_of_transforms():
     glm = GLMRegressor("poisson", formula="y ~ g + log(x)")
     with pytest.raises(ValueError, match=r"infinity in column log\(x\)"):
         dask.compute(glm.fit_delayed(frame))
-    with pytest.raises(ValueError, match="must be looked at first"):
+    with pytest.raises(ValueError, match="must be known first"):
         GLMRegressor("poisson", formula="y ~ g", method="average").fit_delayed(dd.from_pandas(frame, npartitions=2))

@@ -126,7 +126,7 @@ def test_summary_with_data_shows_them_and_without_does_not():
 def test_missing_weight_and_offset_are_asked_for():
     x, y, shift = simulate("poisson", "log", offset=True)
     glm = GLMRegressor("poisson").fit(x, y, offset=shift)
-    with pytest.raises(ValueError, match="fit had offset="):
+    with pytest.raises(ValueError, match="fitted with offset"):
         glm.fit_statistics(x, y)
 
 

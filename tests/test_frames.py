@@ -125,11 +125,11 @@ def test_numeric_frames_are_reordered_too(lazy):
 def test_missing_and_strange_columns_are_named():
     data = dd.from_pandas(table(), npartitions=2)
     glm = GLMRegressor("poisson").fit(data, "y")
-    with pytest.raises(ValueError, match=r"missing \['site'\]"):
+    with pytest.raises(ValueError, match=r"present in fit: \['site'\]"):
         glm.predict(data[["x", "flag", "count"]])
-    with pytest.raises(ValueError, match=r"\['z'\] are not known"):
+    with pytest.raises(ValueError, match=r"\['z'\] were not present in fit"):
         glm.predict(data.assign(z=1))
-    with pytest.raises(TypeError, match="pass a frame"):
+    with pytest.raises(TypeError, match="pass a DataFrame"):
         glm.predict(np.zeros((3, 4)))
 
 

@@ -82,7 +82,7 @@ def test_weights_and_offset_are_required_again():
     x, y, design, response = data_of("poisson")
     weights, offset = np.linspace(0.5, 2, 6000), np.linspace(-0.2, 0.2, 6000)
     glm = GLMRegressor("poisson", method=MLE()).fit(x, y, sample_weight=weights, offset=offset)
-    with pytest.raises(ValueError, match="fit had sample_weight= and this call has not"):
+    with pytest.raises(ValueError, match="fitted with sample_weight; it must"):
         glm.likelihood_ratio_test(x, y, null=["x1"])
     test = glm.likelihood_ratio_test(x, y, null=["x1"], sample_weight=weights, offset=offset)
     fits = [
@@ -142,14 +142,14 @@ def test_average_sums_the_blocks_own_statistics():
 @pytest.mark.parametrize(
     ("null", "text"),
     [
-        (["x9"], r"null names \['x9'\], which are not coefficients"),
+        (["x9"], r"Unknown coefficients \['x9'\] in null"),
         ([], "null is empty"),
         (None, "null is missing"),
         ({"x1": np.nan}, "sets x1 to nan"),
         ({"x1": "a"}, "null sets x1 to 'a', which is not a finite number"),
         ({"x1": None}, "null sets x1 to None, which is not a finite number"),
         ({"x1": [0, 1]}, r"null sets x1 to \[0, 1\], which is not a finite number"),
-        (3, "null=3 is neither names nor name → value: name the coefficients, as in null="),
+        (3, "null=3 must be names or a dict of name → value: name the coefficients, as in null="),
     ],
 )
 def test_a_null_that_cannot_be_says_so(null, text):
@@ -174,7 +174,7 @@ def test_restrictions_that_are_no_numbers_say_so(r, text):
 def test_other_data_and_aliased_coefficients_are_refused():
     x, y, _, _ = data_of("binomial")
     glm = GLMClassifier(method=MLE()).fit(x, y)
-    with pytest.raises(ValueError, match="The data has 4,500 usable rows and fit had 6,000"):
+    with pytest.raises(ValueError, match="The data have 4,500 usable rows, but fit used 6,000"):
         glm.likelihood_ratio_test(x[:4500], y[:4500], null=["x1"])
     doubled = da.concatenate([x, 2 * x[:, :1]], axis=1)
     with pytest.warns(UserWarning, match="Coefficients of aliased columns are set to NaN: x3"):

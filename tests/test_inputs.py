@@ -41,7 +41,7 @@ def test_columns_without_names_are_numbered(array, frame):
     assert column_names(array) == ("x0", "x1")
     assert column_names(frame[["b", "a"]]) == ("b", "a")
     assert column_names(pd.DataFrame(X)) == ("0", "1")
-    with pytest.raises(ValueError, match=r"two-dimensional, it has shape \(30,\)\. Use X\.reshape"):
+    with pytest.raises(ValueError, match=r"two-dimensional, got shape \(30,\)\. Use X\.reshape"):
         column_names(Y)
 
 
@@ -84,9 +84,9 @@ def test_a_dask_column_is_flattened(array):
         (chunked(Y, (10, 15, 5, 0)), r"X is in 3 row blocks and y in 4.*Use y = y\.rechunk\(X\.chunks\[0\]\)\."),
         (chunked(Y[:20], (10, 10)), "X has 30 rows and y has 20"),
         (Y[:20], "X has 30 rows and y has 20"),
-        (chunked(np.c_[Y, Y], (10, 15, 5)), r"y must hold one value a row, it has shape \(30, 2\)"),
-        (np.c_[Y, Y], r"y must hold one value a row, it has shape \(30, 2\)"),
-        (np.float64(3.0), r"y must hold one value a row, it has shape \(\)"),
+        (chunked(np.c_[Y, Y], (10, 15, 5)), r"y must have one value per row, got shape \(30, 2\)"),
+        (np.c_[Y, Y], r"y must have one value per row, got shape \(30, 2\)"),
+        (np.float64(3.0), r"y must have one value per row, got shape \(\)"),
     ],
 )
 def test_parts_that_do_not_lie_beside_x(array, y, text):
@@ -104,16 +104,16 @@ def test_unknown_chunk_sizes():
     table = da.map_blocks(np.asarray, chunked(np.c_[X, Y], (10, 20)), chunks=((np.nan, np.nan), (3,)), dtype=float)
     x, y = table[:, :2], table[:, 2]
     assert bring(x, y=y).y is y
-    with pytest.raises(ValueError, match="X has unknown chunk sizes, so y, which is in memory, cannot be cut"):
+    with pytest.raises(ValueError, match="X has unknown chunk sizes, so y, which is in memory, cannot be split"):
         bring(x, y=Y)
     with pytest.raises(
-        ValueError, match=r"X is in 2 row blocks and y in 3, of unknown sizes\. Take both from the same"
+        ValueError, match=r"X is in 2 row blocks and y in 3, of unknown sizes\. Derive both from the same"
     ):
         bring(x, y=chunked(Y, (10, 10, 10)))
 
 
 def test_frames_and_arrays_do_not_mix(array, frame):
-    with pytest.raises(TypeError, match="X is a Dask array and y a Dask DataFrame's: pass both as frames"):
+    with pytest.raises(TypeError, match="X is a Dask array and y belongs to a Dask DataFrame: pass both as frames"):
         bring(array, y=frame["y"])
     with pytest.raises(TypeError, match="Pass y as a column's name, or as a Dask Series from the same frame"):
         bring(frame[["a", "b"]], y=Y)
@@ -125,7 +125,7 @@ def test_parts_of_a_frame(frame):
     data = bring(frame[["a", "b"]], y=frame["y"], weights=frame[["w"]])
     assert data.columns == ("a", "b")
     assert data.weights.ndim == 1
-    with pytest.raises(ValueError, match="X has 3 partitions and y has 2: take both from the same frame"):
+    with pytest.raises(ValueError, match="X has 3 partitions and y has 2: derive both from the same frame"):
         bring(frame[["a", "b"]], y=dd.from_pandas(FRAME, npartitions=2)["y"])
 
 
@@ -140,7 +140,7 @@ def test_columns_by_name(frame):
     assert same is X
     with pytest.raises(ValueError, match="sample_weight='v' is not a column of X"):
         split_columns(frame, {"y": "y", "weights": "v"})
-    with pytest.raises(TypeError, match="y='y' names a column, and X is not a DataFrame"):
+    with pytest.raises(TypeError, match="y='y' names a column, but X is not a DataFrame"):
         split_columns(X, {"y": "y"})
 
 

@@ -177,11 +177,13 @@ def test_a_class_that_the_pilot_has_not_seen():
 
 def test_what_more_than_two_classes_cannot_have_says_so():
     x, labels, _, _ = simulate()
-    with pytest.raises(ValueError, match=r"Only binary classification.* link='probit' has none: use link='logit'"):
+    with pytest.raises(
+        ValueError, match=r"Only binary classification.* does not support link='probit': use link='logit'"
+    ):
         GLMClassifier("probit").fit(x, labels)
-    with pytest.raises(ValueError, match=r"A multinomial logit takes no offset.* make it a column of X"):
+    with pytest.raises(ValueError, match=r"A multinomial logit does not support an offset.* use it as a column of X"):
         GLMClassifier().fit(x, labels, offset=np.zeros(len(labels)))
-    with pytest.raises(ValueError, match=r"DebiasedLasso fits one linear predictor a row: use method='one-step'"):
+    with pytest.raises(ValueError, match=r"DebiasedLasso fits one linear predictor per row: use method='one-step'"):
         GLMClassifier(method="debiased-lasso").fit(x, labels)
     with pytest.raises(
         ValueError, match=r"Only binary classification.* are fitted by method='one-step', 'mle' or 'pilot'"

@@ -234,11 +234,9 @@ def test_of_two_classes_standard_errors_and_intervals_are_the_binomials():
 
 
 def test_whose_probability_must_be_said(glm):
-    with pytest.raises(
-        ValueError, match="label is missing: of more than two classes say whose probability, one of 'ash'"
-    ):
+    with pytest.raises(ValueError, match="label is required with more than two classes; must be one of 'ash'"):
         glm.predict_interval(X)
-    with pytest.raises(ValueError, match="label='oak' is none of the classes 'ash'"):
+    with pytest.raises(ValueError, match="Unknown label 'oak'; must be one of 'ash'"):
         glm.predict_interval(X, label="oak")
 
 

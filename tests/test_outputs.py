@@ -111,7 +111,7 @@ def test_file_systems_that_cannot_be_written_are_refused(folder, scheme):
     before = contents(folder)
     for path in (f"{scheme}://out.csv", f"{scheme}://out::{folder}/a", f"{scheme}://host/out"):
         text = errors_of(run("predict", folder / "model.json", folder / "a.csv", "--output", path, "--quiet"))
-        assert f"and not to {scheme}://" in text
+        assert f"but not to {scheme}://" in text
     for option in ("--output", "--report"):
         words = [option, f"{scheme}://model.json", "--quiet"]
         assert "written to local files" in errors_of(run("fit", "y ~ x", folder / "a.csv", *words))

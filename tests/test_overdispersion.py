@@ -101,9 +101,9 @@ def test_what_it_refuses():
     with pytest.raises(ValueError, match="or 'estimate'"):
         NegativeBinomial(alpha="auto")
     for family in (ESTIMATED, "negative-binomial"):
-        with pytest.raises(ValueError, match=r"must look between passes.*NegativeBinomial\(alpha=\.\.\.\)"):
+        with pytest.raises(ValueError, match=r"needs intermediate results.*NegativeBinomial\(alpha=\.\.\.\)"):
             GLMRegressor(family).fit_delayed(*blocks(x, y))
-        with pytest.raises(ValueError, match="has no alpha here"):
+        with pytest.raises(ValueError, match="requires a fixed alpha here"):
             moments(*blocks(x, y), np.zeros(x.shape[1] + 1), family=family)
 
 

@@ -160,7 +160,7 @@ def test_distances_are_those_of_fits_by_hand():
             gap = coef - best.coef
             np.testing.assert_allclose(distance, np.sqrt(gap @ np.linalg.inv(best.covariance) @ gap / 3))
     labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    assert labels[:2] == ["the pilot's own estimate", "OneStep"]
+    assert labels[:2] == ["pilot estimate", "OneStep"]
     (_, _, expected) = display.ax_.lines[:3]
     np.testing.assert_allclose(expected.get_ydata(), np.sqrt([19.0, 4.0]))
 
@@ -224,10 +224,10 @@ def test_the_regularization_view_of_a_plain_lasso_has_no_bands_and_centres_on_it
 @pytest.mark.parametrize(
     ("method", "options", "text"),
     [
-        ("mle", {}, "methods with a penalty"),
-        ("average-lasso", {"alphas": [0.0, 1.0]}, "positive numbers"),
-        ("average-lasso", {"alphas": [0.1], "names": ["x9"]}, "which are not coefficients"),
-        (AverageLasso(0.0), {}, "say which penalties"),
+        ("mle", {}, "a penalized method"),
+        ("average-lasso", {"alphas": [0.0, 1.0]}, "must be positive"),
+        ("average-lasso", {"alphas": [0.1], "names": ["x9"]}, "Unknown coefficients"),
+        (AverageLasso(0.0), {}, "alphas is required"),
     ],
 )
 def test_what_the_regularization_view_cannot_draw_is_refused(method, options, text):

@@ -99,7 +99,7 @@ def test_what_takes_a_log_likelihood_is_an_error_that_says_so(name):
     glm, data = fit(name), data_of(name)
     found = glm.fit_statistics(**data)
     for statistic in ("aic", "bic", "llf", "mcfadden"):
-        with pytest.raises(AttributeError, match=f"no log-likelihood, so there is no {statistic}"):
+        with pytest.raises(AttributeError, match=f"not a log-likelihood, so {statistic}"):
             getattr(found, statistic)
     assert "aic" not in found.to_series()
     text = str(glm.summary(**data))

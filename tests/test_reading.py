@@ -62,9 +62,9 @@ def test_weights_and_offset_must_come_again(binary):
     x, y, _ = binary
     ones = da.ones(2000, chunks=300)
     glm = GLMClassifier().fit(x, y, sample_weight=ones, offset=ones * 0.1)
-    with pytest.raises(ValueError, match="fit had offset= and this call has not: pass it here too, for these rows"):
+    with pytest.raises(ValueError, match="fitted with offset; it must also be passed here"):
         glm.predict(x)
-    with pytest.raises(ValueError, match="fit had sample_weight= and this call has not"):
+    with pytest.raises(ValueError, match="fitted with sample_weight; it must"):
         glm.residuals(x, y, offset=ones * 0.1)
     with raise_if_dask_computes():
         shifted = glm.decision_function(x, offset=ones * 2)

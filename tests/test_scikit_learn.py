@@ -145,7 +145,7 @@ def test_another_y_than_the_formulas_is_refused():
     frame = flights()
     glm = GLMRegressor(formula="miles ~ x")
     for y in (-frame["miles"], frame["x"].to_numpy()):
-        with pytest.raises(ValueError, match=r"y is not the column 'miles' of X.*Pass no y, or drop 'miles' from X"):
+        with pytest.raises(ValueError, match=r"y is not the column 'miles' of X.*Omit y, or drop 'miles' from X"):
             glm.fit(frame, y)
     with pytest.raises(ValueError, match="reads 2 columns"):
         GLMRegressor(formula="I(miles - w) ~ x").fit(frame, frame["miles"])

@@ -104,5 +104,5 @@ def test_what_it_refuses_and_remarks():
         aliased.score_test(twice, y, null="x3")
     glm = GLMRegressor("poisson", method="mle", cov_type="HC0").fit(x, y)
     assert "wald_test is robust" in glm.score_test(x, y, null="x0").note
-    with pytest.raises(ValueError, match="not coefficients"):
+    with pytest.raises(ValueError, match="Unknown coefficients"):
         glm.score_test(x, y, null="x7")

@@ -30,7 +30,7 @@ def computing_on(scheduler: str | None, workers: int | None) -> Iterator[None]:
         If both are given, or no scheduler answers at the address.
     """
     if scheduler is not None and workers is not None:
-        raise ValueError("--scheduler and --workers exclude each other.")
+        raise ValueError("--scheduler and --workers are mutually exclusive.")
     if scheduler is not None:
         try:
             # Not as the default: a client that never connected would stay that until it is collected, and whatever
@@ -40,7 +40,7 @@ def computing_on(scheduler: str | None, workers: int | None) -> Iterator[None]:
             raise ValueError(f"--scheduler {scheduler}: {error}. Is a Dask scheduler running there?") from error
         with _silent_logs(), client, client.as_current():
             if not client.scheduler_info()["workers"]:
-                show_warning(f"--scheduler {scheduler} has no workers yet; what is asked of it waits for the first.")
+                show_warning(f"--scheduler {scheduler} has no workers yet; the computation starts with the first one.")
             yield
     elif workers is not None:
         with (

@@ -67,24 +67,28 @@ Files = Annotated[list[str], typer.Argument(help="Parquet or CSV files, globs or
 Family = Annotated[str, typer.Option(help="gaussian, binomial, poisson, gamma, negative-binomial, …")]
 Link = Annotated[str | None, typer.Option(help="logit, probit, log, …; by default the family's own.")]
 Method = Annotated[str, typer.Option(help="one-step, mle, pilot, …")]
-PilotSize = Annotated[str | None, typer.Option(help="Rows (5000), or share of all rows (0.01).")]
+PilotSize = Annotated[str | None, typer.Option(help="Number of rows (5000), or fraction of all rows (0.01).")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the pilot.")]
 CovType = Annotated[str, typer.Option(help="nonrobust, HC0, HC1, HC2, HC3, cluster or CRV3.")]
 Weights = Annotated[str | None, typer.Option(help="Column of weights.")]
 Offset = Annotated[str | None, typer.Option(help="Column of offsets, or an expression such as 'np.log(duration)'.")]
 Groups = Annotated[str | None, typer.Option(help="Column of cluster labels.")]
-Missing = Annotated[str, typer.Option(help="raise, or drop: what to do with rows that have gaps.")]
-Classify = Annotated[bool, typer.Option("--classify", help="Numbers of the response are labels of classes.")]
+Missing = Annotated[str, typer.Option(help="raise, or drop: how to treat rows with missing values.")]
+Classify = Annotated[bool, typer.Option("--classify", help="Treat numbers in the response as class labels.")]
 Level = Annotated[float, typer.Option(help="Level of the intervals.", min=0.0, max=1.0)]
 Sep = Annotated[str | None, typer.Option(help="Separator of CSV files, such as ';' or '\\t'; by default the suffix's.")]
 Encoding = Annotated[str, typer.Option(help="Encoding of CSV files, such as latin-1.")]
 NaValues = Annotated[
-    list[str] | None, typer.Option(help="What stands for a missing value in CSV files, such as -999; may be repeated.")
+    list[str] | None, typer.Option(help="Code for a missing value in CSV files, such as -999; may be repeated.")
 ]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786.")]
-Workers = Annotated[int | None, typer.Option(help="Start so many local worker processes; else threads.", min=1)]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results; never an input.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Workers = Annotated[
+    int | None, typer.Option(help="Number of local worker processes; by default threads are used.", min=1)
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Overwrite existing results; inputs are never overwritten.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Do not show progress.")]
 
 
 @app.command(
@@ -112,7 +116,9 @@ def fit(
     scheduler: Scheduler = None,
     workers: Workers = None,
     output: Annotated[str | None, typer.Option(help="Write the model: .json, or .pkl.")] = None,
-    report: Annotated[str | None, typer.Option(help="Write a report as one HTML file; two passes more.")] = None,
+    report: Annotated[
+        str | None, typer.Option(help="Write a report as a single HTML file; takes two more passes.")
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -201,7 +207,7 @@ def predict(
     scheduler: Scheduler = None,
     workers: Workers = None,
     trust_pickle: Annotated[
-        bool, typer.Option("--trust-pickle", help="Read a .pkl, which can run any code: only your own.")
+        bool, typer.Option("--trust-pickle", help="Load a .pkl, which can execute arbitrary code: only your own files.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -224,7 +230,7 @@ def effects(
     model: Annotated[str, typer.Argument(help="A model that fit --output wrote.")],
     files: Files,
     variable: Annotated[
-        list[str] | None, typer.Option(help="A column; may be repeated. By default all that the model reads.")
+        list[str] | None, typer.Option(help="A column; may be repeated. By default all columns of the model.")
     ] = None,
     by: Annotated[list[str] | None, typer.Option(help="Averages by this column or term; may be repeated.")] = None,
     kind: Annotated[str, typer.Option(help="slopes, comparisons or predictions.")] = "slopes",
@@ -241,7 +247,7 @@ def effects(
     scheduler: Scheduler = None,
     workers: Workers = None,
     trust_pickle: Annotated[
-        bool, typer.Option("--trust-pickle", help="Read a .pkl, which can run any code: only your own.")
+        bool, typer.Option("--trust-pickle", help="Load a .pkl, which can execute arbitrary code: only your own files.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -250,7 +256,7 @@ def effects(
         glm = read_model(model, trust_pickle=trust_pickle).set_params(verbose=not quiet)
         methods = {"slopes": glm.avg_slopes, "comparisons": glm.avg_comparisons, "predictions": glm.avg_predictions}
         if kind not in methods:
-            raise ValueError(f"--kind {kind} is not known; must be one of {', '.join(methods)}.")
+            raise ValueError(f"Unknown --kind {kind}; must be one of {', '.join(methods)}.")
         if comparison != "difference" and kind != "comparisons":
             raise ValueError(f"--comparison is not an option of --kind {kind}; use --kind comparisons.")
         options = {"comparison": comparison} if kind == "comparisons" else {}

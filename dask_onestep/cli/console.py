@@ -46,7 +46,7 @@ _UNLIKE = (_OTHER_VALUES, "Usecols do not match columns", "Blocks differ")
 _WORDS = {
     r"(OneStep|Pilot)\(pilot_size=\.\.\.\)": "--pilot-size",
     r"OneStep\(steps='auto'\)": "--method one-step",
-    "take further steps, or a larger pilot": "take a larger --pilot-size, or --method mle",
+    "use more steps or a larger pilot": "use a larger --pilot-size, or --method mle",
     r"\bdecrement_": "decrement",
     r"overwrite=True": "--overwrite",
     r"Labels of classes are fitted by GLMClassifier": "Labels of classes are fitted with --classify",
@@ -59,10 +59,13 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except KilledWorker as error:
-        _say("error", f"workers died, as they do for want of memory; start fewer by --workers. {_one_line(error)}")
+        _say(
+            "error",
+            f"workers died, probably because they ran out of memory; start fewer with --workers. {_one_line(error)}",
+        )
         raise typer.Exit(1) from error
     except (CommClosedError, CancelledError) as error:
-        _say("error", f"the scheduler was lost, or has cancelled what it was asked for: {_one_line(error)}")
+        _say("error", f"the connection to the scheduler was lost, or it cancelled the computation: {_one_line(error)}")
         raise typer.Exit(1) from error
     except _MISTAKES as error:
         _say("error", _one_line(error))
@@ -70,7 +73,7 @@ def one_line_errors() -> Iterator[None]:
     except typer.Exit:
         raise
     except Exception as error:
-        error.add_note("This is a fault of dask_onestep, not yours: please report it, with these lines.")
+        error.add_note("This is a bug in dask_onestep: please report it with this traceback.")
         raise
 
 
@@ -89,7 +92,7 @@ def same_columns(table: FileTable, files: Sequence[str], columns: Sequence[str])
             raise
         if (unlike := unlike_file(files, columns, getattr(table, "format", PLAIN_CSV))) is None:
             raise
-        raise ValueError(f"{unlike}. Mend the file, or leave it out.") from error
+        raise ValueError(f"{unlike}. Fix the file, or exclude it.") from error
 
 
 @contextmanager
@@ -161,7 +164,9 @@ def _one_line(error: BaseException | str) -> str:
     if text.startswith(_OTHER_VALUES):
         text = _mismatch(text)
     if "support range requests" in text:
-        text = "the server gives no parts of files. Write simplecache:: before the URL, to download files whole."
+        text = (
+            "the server does not support range requests. Put simplecache:: before the URL to download complete files."
+        )
     return " ".join(in_options(text).split())
 
 
@@ -197,8 +202,8 @@ def _mismatch(text: str) -> str:
     """Return what Dask says of a CSV column without its cure, an argument of a reader that nobody here calls."""
     rows = re.findall(r"^\|\s*(.+?)\s*\|\s*(.+?)\s*\|\s*(.+?)\s*\|$", text, re.MULTILINE)[1:]
     reasons = re.findall(r"could not convert.*: '.*'", text)
-    found = ", ".join(f"column {name} holds {found} where its head has {head}" for name, found, head in rows)
+    found = ", ".join(f"column {name} has type {found}, but its first rows have {head}" for name, found, head in rows)
     return (
-        f"of a CSV file, {'; '.join([found, *reasons])}. "
-        "A column that begins with numbers must go on with numbers or gaps: mend the file."
+        f"of a CSV file, {'; '.join([found, *reasons])}. A column that begins with numbers must contain only numbers "
+        "or missing values: fix the file."
     )

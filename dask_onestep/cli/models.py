@@ -43,7 +43,7 @@ def parse_formula(formula: str, columns: Sequence[str] = (), others: Sequence[st
     written = with_columns(formula, [name for name in columns if name not in others])
     terms = formula_terms(written, fit_intercept=True)
     if terms.response is None:
-        raise ValueError(f"the formula {formula!r} has no left-hand side: write 'y ~ ...'.")
+        raise ValueError(f"the formula {formula!r} has no left-hand side; use 'y ~ ...'.")
     return terms
 
 
@@ -207,7 +207,7 @@ def estimator_for(
         if value is not None:
             if name not in chosen.get_params():
                 raise ValueError(
-                    f"--{'seed' if name == 'random_state' else 'pilot-size'} means nothing to --method {method}."
+                    f"--{'seed' if name == 'random_state' else 'pilot-size'} is not an option of --method {method}."
                 )
             chosen.set_params(**{name: value})
     options: dict[str, Any] = {
@@ -232,7 +232,7 @@ def _pilot_size(text: str | None) -> int | float | None:
         size = float(text)
         return int(size) if size > 1 and size.is_integer() else int(text) if text.isdigit() else size
     except ValueError:
-        raise ValueError(f"--pilot-size {text} is neither a number of rows nor a share.") from None
+        raise ValueError(f"--pilot-size {text} is neither a number of rows nor a fraction.") from None
 
 
 def _has_labels(table: FileTable, response: Factor) -> bool:

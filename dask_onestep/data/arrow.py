@@ -137,8 +137,8 @@ def _refuse_nested(schema: pa.Schema) -> None:
     for each in schema:
         if types.is_nested(each.type):
             raise ValueError(
-                f"Column {each.name!r} holds lists or records ({each.type}); expand them into columns first, or leave "
-                "it out by a formula."
+                f"Column {each.name!r} holds lists or records ({each.type}); expand them into columns first, or "
+                "exclude the column with a formula."
             )
 
 
@@ -444,9 +444,9 @@ class WholeTable:
             size += batch.nbytes
             if size > _MOST_IN_MEMORY:
                 raise ValueError(
-                    f"The filter of this pyarrow Dataset leaves more than {_MOST_IN_MEMORY / 2**30:g} GiB of the "
-                    "columns that are read, and such a Dataset cannot be read in parts. Use "
-                    "dask.dataframe.read_parquet(path, filters=...), or write the rows by "
+                    f"The filter of this pyarrow Dataset selects more than {_MOST_IN_MEMORY / 2**30:g} GiB of the "
+                    "columns in use, and a filtered Dataset cannot be read in parts. Use "
+                    "dask.dataframe.read_parquet(path, filters=...), or write the rows with "
                     "pyarrow.dataset.write_dataset(dataset, folder) and pass the folder."
                 )
             batches.append(batch)
@@ -529,13 +529,13 @@ def _check_columns(fragments: Sequence[pads.FileFragment], schema: pa.Schema) ->
             kind, first = seen.get(each.name, (_values(each.type), "the schema"))
             if each.name not in own:
                 raise ValueError(
-                    f"{fragment.path} has no column {each.name!r}, which {first} has. Fix the file, or leave it out."
+                    f"{fragment.path} has no column {each.name!r}, which {first} has. Fix the file, or exclude it."
                 )
             found = own[each.name]
             if _is_text(found) != _is_text(kind) and not types.is_null(found) and not types.is_null(kind):
                 raise ValueError(
                     f"column {each.name!r} is {_said(kind)} in {first} and {_said(found)} in {fragment.path}. Fix the "
-                    "file, or leave it out."
+                    "file, or exclude it."
                 )
             seen.setdefault(each.name, (found, fragment.path))
 

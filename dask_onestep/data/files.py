@@ -238,7 +238,7 @@ def _codec(encoding: str) -> str:
     try:
         return codecs.lookup(encoding).name
     except LookupError:
-        raise ValueError(f"the encoding {encoding!r} is not known: use utf-8, latin-1 or cp1252, for example") from None
+        raise ValueError(f"unknown encoding {encoding!r}; use, for example, utf-8, latin-1 or cp1252") from None
 
 
 def _check_header(header: pd.DataFrame) -> None:
@@ -250,7 +250,7 @@ def _check_header(header: pd.DataFrame) -> None:
         shown = "\\t" if likely[0] == "\t" else likely[0]
         raise ValueError(
             f"it has one column, {names[0][:60]!r}, and seems to be separated by '{shown}'. Pass --sep '{shown}' on "
-            f"the command line; in Python read it by dask.dataframe.read_csv(path, sep='{shown}')."
+            f"the command line; in Python use dask.dataframe.read_csv(path, sep='{shown}')."
         )
 
 
@@ -287,13 +287,13 @@ def found(path: str) -> tuple[Any, list[str]]:
         Names there, in order.
     """
     if (scheme := path.partition("://")[0]) in _INDIRECT:
-        raise ValueError(f"{path}: {scheme}:// stands for other files. Name the files themselves.")
+        raise ValueError(f"{path}: {scheme}:// refers to other files. Name these files directly.")
     try:
         files, _, names = fsspec.get_fs_token_paths(path)
     except ImportError as error:
         raise ImportError(f"{path} cannot be read here: {error}") from error
     except (AttributeError, KeyError, TypeError) as error:  # of fsspec, where a URL lacks a part
-        raise ValueError(f"{path} is no URL that can be read: {error}") from error
+        raise ValueError(f"{path} is not a readable URL: {error}") from error
     names = [name for name in names if files.exists(name)]
     if not names:
         raise FileNotFoundError(f"there is no file {path}{', or no server that answers' if '://' in path else ''}")
@@ -321,7 +321,7 @@ def _files_below(files: Any, folder: str) -> Iterator[str]:
             yield from _files_below(files, entry["name"])
         else:
             raise ValueError(
-                f"the directory {name!r} in it is no partition such as year=2020. Name the files, such as "
+                f"its subdirectory {name!r} is not a partition such as year=2020. Name the files, such as "
                 f"{folder.rstrip('/')}/{name}/*.parquet."
             )
 
@@ -366,8 +366,8 @@ def _opened(open_files: Callable[[list[str]], Opened], kind: str, paths: list[st
     except (ValueError, OSError) as error:
         if isinstance(error.__cause__ or error, UnicodeDecodeError):
             raise ValueError(
-                f"{paths[0]} is not UTF-8 text. Pass --encoding on the command line, such as latin-1; in Python read "
-                "it by dask.dataframe.read_csv(path, encoding='latin-1')."
+                f"{paths[0]} is not UTF-8 text. Pass --encoding on the command line, such as latin-1; in Python use "
+                "dask.dataframe.read_csv(path, encoding='latin-1')."
             ) from error
         # Dask's wrapper of an error repeats what it wraps.
         raise ValueError(

@@ -72,7 +72,7 @@ def read_terms(x: Any, formula: str | None, fit_intercept: bool, others: Collect
     else:
         if not is_frame(x):
             raise TypeError(
-                f"formula= speaks of columns, and X is {type(x).__name__}: pass a DataFrame, pandas' or Dask's."
+                f"formula= requires named columns, and X is {type(x).__name__}: pass a pandas or Dask DataFrame."
             )
         terms = formula_terms(with_columns(formula, [str(c) for c in x.columns if str(c) not in others]), fit_intercept)
     response = terms.response.columns if terms.response is not None else ()
@@ -91,7 +91,7 @@ def read_terms(x: Any, formula: str | None, fit_intercept: bool, others: Collect
         _refuse_records(x, terms.columns)
     for factor in terms.factors:
         if factor.states and (words := [name for name in factor.columns if not is_numeric(dtypes[name])]):
-            raise ValueError(f"{factor.name!r} in the formula is of numbers, and {words} are not numeric columns.")
+            raise ValueError(f"{factor.name!r} in the formula expects numbers, and {words} are not numeric columns.")
     return terms
 
 
@@ -138,16 +138,14 @@ def _refuse_records(x: pd.DataFrame, columns: Iterable[str]) -> None:
     objects = [(name, x[name]) for name in x.columns if str(name) in columns and is_object_dtype(x.dtypes[name])]
     for name, column in objects:
         if any(isinstance(value, (list, dict, set, tuple, np.ndarray)) for value in column.iloc[:_LOOKED_AT]):
-            raise ValueError(
-                f"{name} holds lists or records, which are no categories: make columns of what is needed of them."
-            )
+            raise ValueError(f"{name} holds lists or dicts; expand them into columns first.")
 
 
 def _refuse_complex(dtypes: dict[str, Any], columns: Iterable[str]) -> None:
     if found := [name for name in columns if getattr(dtypes[name], "kind", "O") == "c"]:
         name = found[0]
         raise ValueError(
-            f"Complex data not supported: columns {found}. Make columns of their parts, such as X[{name!r}].real."
+            f"Complex data not supported: columns {found}. Use their parts as columns, such as X[{name!r}].real."
         )
 
 
@@ -195,12 +193,12 @@ def pick_columns(x: Any, wanted: Sequence[str], *, ignored: Iterable[str] | None
     """
     names = [str(name) for name in x.columns]
     if missing := [name for name in wanted if name not in names]:
-        raise ValueError(f"The columns of X are not those of fit: missing {missing}.")
+        raise ValueError(f"X lacks columns that were present in fit: {missing}.")
     others = [] if ignored is None else [name for name in names if name not in {*wanted, *ignored}]
     if others:
         raise ValueError(
-            f"X has {len(wanted) + len(others)} features, but the fit had {len(wanted)}: {others} are not known. "
-            f"Use X[{list(wanted)}]."
+            f"X has {len(wanted) + len(others)} features, but the fit had {len(wanted)}: {others} were not present in "
+            f"fit. Use X[{list(wanted)}]."
         )
     if list(x.columns) != names:
         x = x.copy(deep=False) if isinstance(x, pd.DataFrame) else x.copy()

@@ -133,8 +133,8 @@ def as_frame(
         return frame_of_arrow(rows.drop_columns(index), coded_columns(terms)[0]), parts, None
     if type(x).__name__ == "LazyFrame" and type(x).__module__.startswith("polars"):
         raise TypeError(
-            "X is a Polars LazyFrame, which is not computed here: pass X.collect(engine='streaming') where it fits "
-            "into memory; otherwise write X.sink_parquet(path) and pass the path."
+            "X is a Polars LazyFrame, which is not computed here: pass X.collect(engine='streaming') if it fits into "
+            "memory; otherwise call X.sink_parquet(path) and pass the path."
         )
     return x, parts, None
 
@@ -184,10 +184,10 @@ def in_memory(part: Any, label: str = "X") -> Any:
     lazy = is_dask_collection(part)
     if lazy or isinstance(part, (str, bytes, Mapping)) or not any(hasattr(part, name) for name in _ARRAY_LIKE):
         cure = (
-            "Make it one, with dask.array.from_delayed or dask.dataframe.from_delayed"
+            "Convert it with dask.array.from_delayed or dask.dataframe.from_delayed"
             if lazy
-            else "Read a file by dask.dataframe.read_parquet, or pass its path; collect a generator by list, a dict by "
-            "pandas.DataFrame"
+            else "Read a file with dask.dataframe.read_parquet, or pass its path; convert a generator with list, a "
+            "dict with pandas.DataFrame"
         )
         what = "None" if part is None else f"a {type(part).__name__}"
         raise TypeError(
@@ -229,7 +229,7 @@ def split_columns(x: Any, parts: dict[str, Any], *, keep: bool = False) -> tuple
         return x, parts
     if not isinstance(x, (dd.DataFrame, pd.DataFrame)):
         (name, part), *_ = named.items()
-        raise TypeError(f"{_LABELS[name]}={part!r} names a column, and X is not a DataFrame.")
+        raise TypeError(f"{_LABELS[name]}={part!r} names a column, but X is not a DataFrame.")
     for name, part in named.items():
         for column in columns_named(part):
             if column not in x.columns:
@@ -303,8 +303,8 @@ def refuse_other_order(x: Any, parts: dict[str, Any]) -> None:
     for name, other in others:
         if len(other) == len(index) and not other.equals(index) and _same_labels(index, other):
             raise ValueError(
-                f"{first} and {name} have the same index labels in another order, and rows are paired by position. Use "
-                f"{name}.loc[{first}.index] to pair them by label, or {name}.to_numpy() to pair them as they are."
+                f"{first} and {name} have the same index labels in different orders, but rows are paired by position. "
+                f"Use {name}.loc[{first}.index] to pair them by label, or {name}.to_numpy() to keep the present order."
             )
 
 
@@ -398,14 +398,14 @@ def column_names(x: Any) -> tuple[str, ...]:
         If `x` is a Series.
     """
     if isinstance(x, (dd.Series, pd.Series)):
-        raise TypeError("X must be two-dimensional, it is a Series. Use X.to_frame() for one column.")
+        raise TypeError("X must be two-dimensional, got a Series. Use X.to_frame() for one column.")
     if hasattr(x, "columns"):
         names = tuple(map(str, x.columns))
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise ValueError(f"X has two columns named {twice[0]!r}. Rename one of them.")
         return names
     if x.ndim != 2:
-        raise ValueError(f"X must be two-dimensional, it has shape {x.shape}. Use X.reshape(-1, 1) for one column.")
+        raise ValueError(f"X must be two-dimensional, got shape {x.shape}. Use X.reshape(-1, 1) for one column.")
     return tuple(f"x{number}" for number in range(x.shape[1]))
 
 
@@ -440,7 +440,9 @@ def _block_rows(x: Any) -> int:
 
 def _local_part(x: Any, part: Any, name: str) -> np.ndarray:
     if isinstance(part, (da.Array, dd.Series)):
-        raise TypeError(f"X is in memory and {_LABELS[name]} is a Dask collection: compute it, or make X one too.")
+        raise TypeError(
+            f"X is in memory and {_LABELS[name]} is a Dask collection: compute it, or convert X to a Dask collection."
+        )
     part = (
         part.to_numpy() if isinstance(part, (pd.Series, pd.DataFrame)) else np.asarray(in_memory(part, _LABELS[name]))
     )
@@ -458,15 +460,15 @@ def _beside_array(x: da.Array, part: Any, label: str) -> da.Array | None:
         return None
     if isinstance(part, (dd.Series, dd.DataFrame)):
         raise TypeError(
-            f"X is a Dask array and {label} a Dask DataFrame's: pass both as frames, X=frame[columns] and "
+            f"X is a Dask array and {label} belongs to a Dask DataFrame: pass both as frames, X=frame[columns] and "
             f"{label}=frame['name'], or both as arrays."
         )
     unknown = np.isnan(x.chunks[0]).any()
     if not isinstance(part, da.Array):
         if unknown:
             raise ValueError(
-                f"X has unknown chunk sizes, so {label}, which is in memory, cannot be cut to match. "
-                f"Make {label} a Dask array in the same chunks."
+                f"X has unknown chunk sizes, so {label}, which is in memory, cannot be split to match. Convert "
+                f"{label} to a Dask array with the same chunks."
             )
         part = _one_dimensional(np.asarray(in_memory(part, label)), label)
         if len(part) != x.shape[0]:
@@ -476,8 +478,8 @@ def _beside_array(x: da.Array, part: Any, label: str) -> da.Array | None:
     if unknown or np.isnan(part.chunks[0]).any():
         if x.numblocks[0] != part.numblocks[0]:
             raise ValueError(
-                f"X is in {x.numblocks[0]} row blocks and {label} in {part.numblocks[0]}, of unknown sizes. "
-                "Take both from the same source."
+                f"X is in {x.numblocks[0]} row blocks and {label} in {part.numblocks[0]}, of unknown sizes. Derive "
+                "both from the same source."
             )
     elif x.shape[0] != part.shape[0]:
         raise ValueError(f"X has {x.shape[0]} rows and {label} has {part.shape[0]}.")
@@ -500,7 +502,7 @@ def _one_dimensional(part: Any, label: str) -> Any:
     if part.ndim == 2 and part.shape[1] == 1:
         return part[:, 0]
     if part.ndim != 1:
-        raise ValueError(f"{label} must hold one value a row, it has shape {part.shape}.")
+        raise ValueError(f"{label} must have one value per row, got shape {part.shape}.")
     return part
 
 
@@ -516,11 +518,11 @@ def _beside_frame(x: dd.DataFrame, part: Any, label: str) -> Any:
         part = dd.map_partitions(_labeled, values, x, meta=values._meta, align_dataframes=False)
     if not isinstance(part, dd.Series) and not (label == "groups" and isinstance(part, dd.DataFrame)):
         raise TypeError(
-            f"X is a Dask DataFrame, whose partitions have unknown lengths, so {label} cannot be cut to match. "
-            f"Pass {label} as a column's name, or as a Dask Series from the same frame."
+            f"X is a Dask DataFrame, whose partitions have unknown lengths, so {label} cannot be split to match. Pass "
+            f"{label} as a column's name, or as a Dask Series from the same frame."
         )
     if part.npartitions != x.npartitions:
         raise ValueError(
-            f"X has {x.npartitions} partitions and {label} has {part.npartitions}: take both from the same frame."
+            f"X has {x.npartitions} partitions and {label} has {part.npartitions}: derive both from the same frame."
         )
     return part

@@ -39,7 +39,7 @@ def join_response(x: Any, y: Any, response: Factor) -> Any:
     if others:
         raise ValueError(
             f"The formula's left-hand side {response.name!r} reads {len(response.columns)} columns: pass them in X, "
-            "and no y."
+            "without y."
         )
     names = [str(column) for column in x.columns]
     if isinstance(x, dd.DataFrame):
@@ -57,6 +57,6 @@ def join_response(x: Any, y: Any, response: Factor) -> Any:
 
 def _another(response: Factor, name: str) -> str:
     return (
-        f"y is not the column {name!r} of X, which the formula has on its left-hand side ({response.name}). Pass no y, "
+        f"y is not the column {name!r} of X, which the formula has on its left-hand side ({response.name}). Omit y, "
         f"or drop {name!r} from X."
     )

@@ -113,7 +113,7 @@ def _by_year(files: Iterable[Path]) -> dict[int, Path]:
         named = re.search(r"(?<!\d)(?:19|20)\d\d(?!\d)", file.name)
         year = int(named[0]) if named else _first_year(file)
         if year in years:
-            raise ValueError(f"Two files are of the year {year}, {years[year]} and {file}: give one of them.")
+            raise ValueError(f"Two files are of the year {year}, {years[year]} and {file}: pass only one of them.")
         years[year] = file
     return years
 

@@ -72,7 +72,7 @@ def load_flights(
     (27004, 2)
     """
     if data_home is not None and not out_of_core:
-        raise ValueError("data_home= is where out_of_core=True keeps its files: pass both, or neither.")
+        raise ValueError("data_home= is the directory for the files of out_of_core=True: pass both, or neither.")
     if out_of_core:
         return _from_disk(data_folder(data_home, "flights"), return_X_y)
     flights = _table()
@@ -111,7 +111,7 @@ def _write_months(folder: Path, names: Sequence[str]) -> None:
     """Write a file a month, each under its name only once it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     if others := sorted(file.name for file in folder.iterdir() if file.name not in names and file.suffix != ".part"):
-        raise ValueError(f"{folder} holds other files, such as {others[0]}: give data_home= a directory of its own.")
+        raise ValueError(f"{folder} holds other files, such as {others[0]}: use a separate directory for data_home=.")
     for name, (_, month) in zip(names, _table().groupby("month"), strict=True):
         with NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as part:
             month.to_parquet(part, row_group_size=_ROW_GROUP)

@@ -72,7 +72,7 @@ def make_glm(
         coef = np.r_[0.5, np.linspace(0.1, 0.5, n_features) * (-1.0) ** np.arange(n_features)]
     coef = np.asarray(coef, dtype=np.float64)
     if coef.shape != (n_features + 1,):
-        raise ValueError(f"coef has shape {coef.shape}; with the intercept first it is ({n_features + 1},).")
+        raise ValueError(f"coef has shape {coef.shape}; expected ({n_features + 1},), with the intercept first.")
     rows = chunks or max(1, min(-(-n_samples // 8), 1_000_000))
     sizes = tuple(min(rows, n_samples - start) for start in range(0, n_samples, rows))
     # Dask names the tasks after the function.

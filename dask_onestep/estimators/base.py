@@ -205,11 +205,11 @@ class GLMBase(
         problem, remarks = specified.value
         if wants_alpha(problem):
             raise ValueError(
-                "fit_delayed: to estimate alpha, as family='negative-binomial' does, a fit must look between passes. "
-                "Use fit, or give alpha: family=NegativeBinomial(alpha=...)."
+                "fit_delayed: family='negative-binomial' estimates alpha, which needs intermediate results. Use fit, "
+                "or fix alpha: family=NegativeBinomial(alpha=...)."
             )
         if problem.solver == "qr":
-            raise ValueError("fit_delayed: solver='qr' must look at the columns before the first step; use fit.")
+            raise ValueError("fit_delayed: solver='qr' needs intermediate results before the first step; use fit.")
         found = run(problem, solved(problem, method), check=specified.check)
         n_passes = specified.n_passes + found.n_passes
         return problem.apply(_attach, fitted, problem.model, found.value, inputs, remarks, n_passes, name="fitted")
@@ -243,8 +243,8 @@ class GLMBase(
         intercept = bool(self.fit_intercept) if design is None else design.terms.fit_intercept
         if intercept and "intercept" in columns:
             raise ValueError(
-                "X has a column named 'intercept', which the model's own intercept is called. Rename it, or "
-                "pass fit_intercept=False."
+                "The column name 'intercept' is reserved for the model's intercept. Rename this column of X, or pass "
+                "fit_intercept=False."
             )
         return Model(
             self._likelihood(),
@@ -287,8 +287,9 @@ class GLMBase(
         state = dict(state)
         if (wrote := state.pop("_pickled_by", "an unknown version")) != __version__:
             warnings.warn(
-                f"This {type(self).__name__} was pickled by dask_onestep {wrote} and is read by {__version__}: what "
-                "it says may be wrong. Fit it again, or keep models as JSON (write_model), which versions share.",
+                f"This {type(self).__name__} was pickled by dask_onestep {wrote} and is loaded by {__version__}: "
+                "results may be invalid. Fit it again, or store models as JSON (write_model), which is stable "
+                "between versions.",
                 UserWarning,
                 stacklevel=2,
             )

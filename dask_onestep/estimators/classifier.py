@@ -145,16 +145,19 @@ class GLMClassifier(ClassifierMixin, GLMBase):
     def _not_multinomial(self, method: Any, problem: Problem, inputs: Inputs) -> str:
         """Return what stands in the way of more than two classes, and the cure; nothing if nothing does."""
         if getattr(problem.model.link, "name", None) != "logit":
-            return f"With more the model is a multinomial logit, and link={self.link!r} has none: use link='logit'."
+            return (
+                "With more than two classes the model is a multinomial logit, which does not support "
+                f"link={self.link!r}: use link='logit'."
+            )
         if inputs.had_offset or problem.model.has_offset:
             return (
-                "A multinomial logit takes no offset, since one value a row cannot say to which classes it belongs: "
-                "drop offset=, or make it a column of X."
+                "A multinomial logit does not support an offset, since one value per row does not identify the "
+                "classes it applies to: omit offset=, or use it as a column of X."
             )
         if not getattr(method, "multinomial", False):
             return (
-                f"{type(method).__name__} fits one linear predictor a row: use method='one-step', 'mle' or 'pilot', or "
-                "one class against the rest."
+                f"{type(method).__name__} fits one linear predictor per row: use method='one-step', 'mle' or 'pilot', "
+                "or fit one class against the rest."
             )
         return ""
 
@@ -273,11 +276,11 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         shown = ", ".join(map(repr, self.classes_.tolist()))
         if label is None:
             if len(self.classes_) > 2:
-                raise ValueError(f"label is missing: of more than two classes say whose probability, one of {shown}.")
+                raise ValueError(f"label is required with more than two classes; must be one of {shown}.")
             return self._interval(X, level, offset, unseen=unseen)
         (codes,) = np.nonzero(self.classes_ == label)
         if not len(codes):
-            raise ValueError(f"label={label!r} is none of the classes {shown}.")
+            raise ValueError(f"Unknown label {label!r}; must be one of {shown}.")
         return self._interval(X, level, offset, label=int(codes[0]), unseen=unseen)
 
     def predict(self, X: Any, *, offset: Any = None, unseen: str = "raise") -> Any:

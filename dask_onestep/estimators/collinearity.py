@@ -80,6 +80,6 @@ class Collinearity:
         if information is None:
             raise ValueError(
                 f"This fit by {self.record_.method} has no information matrix, or was read from JSON, which does not "
-                "keep it. Fit with method='one-step' or 'mle', or use with_covariance('nonrobust', X, y) first."
+                "store it. Fit with method='one-step' or 'mle', or use with_covariance('nonrobust', X, y) first."
             )
         return np.nan_to_num(information)

@@ -139,7 +139,7 @@ def _test(one: _Fit, other: _Fit) -> tuple[float, float, float, str]:
     else:  # without constants, which are the same
         values = np.array([estimate.loglik for estimate in estimates])
     if np.isnan(values).any():
-        return (*_NONE[:3], "Pass X and y, which this test needs." if dispersed else "A log-likelihood is not known.")
+        return (*_NONE[:3], "Pass X and y, which this test needs." if dispersed else "A log-likelihood is unknown.")
     result, said = ratio_test(
         LogLikelihoods(larger.record.n_samples, values, values),
         1,
@@ -150,7 +150,7 @@ def _test(one: _Fit, other: _Fit) -> tuple[float, float, float, str]:
         decrements=[estimate.decrement for estimate in estimates],
     )
     robust = any(fit.record.cov_type != "nonrobust" for fit in (one, other))
-    note = note_of(said, "By the likelihood; wald_test is robust." if robust else "")
+    note = note_of(said, "Based on the likelihood; wald_test is robust." if robust else "")
     return result.statistic, float(result.df), result.p_value, note
 
 
@@ -165,7 +165,7 @@ def _named(models: Any) -> dict[str, Any]:
             for number, (formula, glm) in enumerate(zip(formulas, models, strict=True), start=1)
         }
     if not models:
-        raise ValueError("There is no model to compare: pass at least one fitted estimator.")
+        raise ValueError("No models to compare: pass at least one fitted estimator.")
     return dict(models)
 
 

@@ -92,13 +92,15 @@ class Covariances(Reading):
         record = self.record_
         if cov_type != record.cov_type and record.method not in (OneStep.__name__, MLE.__name__):
             raise ValueError(
-                f"A fit by {record.method} has its own covariance only, since its coefficients do not maximize the "
+                f"{record.method} supports only its own covariance, since its coefficients do not maximize the "
                 "likelihood of all rows. Fit with method='one-step' or 'mle'."
             )
         estimate = None if groups is not None else recovered(record, cov_type)
         if estimate is None:
             if X is None:
-                raise ValueError(f"cov_type={cov_type!r} cannot be found from the fit alone: pass X and y, as to fit.")
+                raise ValueError(
+                    f"cov_type={cov_type!r} cannot be computed from the fit alone: pass X and y, as for fit."
+                )
             problem = replace(self._problem(X, y, sample_weight, offset, groups), cov_type=cov_type)
             outcome = run(problem, with_covariance(problem, record))
             self._check_rows(outcome.value.sums.n)  # type: ignore[attr-defined]
@@ -156,8 +158,9 @@ class Covariances(Reading):
         clusters = record.estimate.clusters
         if clusters is None:
             raise ValueError(
-                "The fit keeps no scores and informations of clusters. Use with_covariance('CRV3', X, y, groups=...) "
-                "with one grouping; they are kept up to 64 MiB, where fit did not solve by QR, and not in JSON."
+                "The fit does not store scores and information matrices of clusters. Use with_covariance('CRV3', X, "
+                "y, groups=...) with one grouping; they are kept up to 64 MiB, where fit did not solve by QR, and "
+                "not in JSON."
             )
         asked = parse_hypothesis(null, record.names, record.by_regressor, record.by_term, record.coef)
         refuse_beyond_rank(asked, record)

@@ -60,8 +60,8 @@ def specify(
         words = _unknown(design, dtypes)
         unknown = [factor.name for factor in terms.factors if factor in words or factor.states]
         raise ValueError(
-            f"fit_delayed computes nothing, and {', '.join(unknown)} must be looked at "
-            "first. Make columns known categories, X.categorize([...]), or give C(x, levels=[...]); or use fit."
+            f"fit_delayed does not compute anything, and {', '.join(unknown)} must be known first. Convert columns to "
+            "known categories, X.categorize([...]), or give C(x, levels=[...]); or use fit."
         )
     problem = replace(problem, model=replace(problem.model, columns=design.names, design=design))
     found, kept = yield from take_profile(problem, method)

@@ -231,7 +231,7 @@ class AverageEffects(Reading):
         """
         data, grouping = self._effect_data(X, by, level, sample, sample_weight, offset)
         if isinstance(variables, Mapping):
-            raise ValueError("variables of avg_slopes are names of columns; for changes use avg_comparisons.")
+            raise ValueError("variables of avg_slopes must be names of columns; for contrasts use avg_comparisons.")
         asked = _as_mapping(variables, "change", self._variables(data))
         return self._averaged(Session(self._beside(data)), grouping, level, sample, slope_effects(asked))
 
@@ -266,14 +266,14 @@ class AverageEffects(Reading):
         record = self.record_
         if not hasattr(record.model.likelihood, "responses"):
             raise ValueError(
-                f"{type(record.model.likelihood).__name__} has no function responses(eta), which effects need: give it "
-                "one, as the Likelihood protocol describes it."
+                f"{type(record.model.likelihood).__name__} has no function responses(eta), which effects require: "
+                "implement it as described in the Likelihood protocol."
             )
         if np.isfinite(np.diag(record.covariance)).any():
             return
         raise ValueError(
-            f"The coefficients by {record.method} have no covariance, and effects would have no standard errors. "
-            "Penalized coefficients are biased as well. Fit with method='one-step' or 'mle', or DebiasedLasso."
+            f"{record.method} does not estimate a covariance, so effects would have no standard errors; penalized "
+            "coefficients are also biased. Fit with method='one-step' or 'mle', or DebiasedLasso."
         )
 
     def _columns(self) -> tuple[str, ...]:
@@ -315,7 +315,7 @@ class AverageEffects(Reading):
         """Return the table of effects, by one pass."""
         record = self.record_
         if not effects.effects:
-            raise ValueError("There is nothing to compare: the factors have one level each.")
+            raise ValueError("Nothing to compare: each factor has only one level.")
         coef, scenarios = np.nan_to_num(record.coef), tuple(effects.scenarios)
         aliased = bool(np.isnan(record.coef).any())
         query = EffectQuery(coef, scenarios, *grouping, products=sample == "random", gram=aliased)

@@ -272,7 +272,7 @@ class HypothesisTests:
         )
         used = [name for name, some in zip(self.record_.names, (asked.matrix != 0).any(axis=0), strict=True) if some]
         if aliased := [name for name in used if self._aliased([name])]:
-            raise ValueError(f"The null names aliased coefficients, which have no estimate: {', '.join(aliased)}.")
+            raise ValueError(f"The null involves aliased coefficients, which have no estimate: {', '.join(aliased)}.")
         return asked, self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
 
     def _aliased(self, names: Iterable[str]) -> bool:
@@ -284,7 +284,7 @@ class HypothesisTests:
         """Return the method as it was used, with the seed that it drew."""
         method = resolve_method(self.method)  # type: ignore[attr-defined]
         if (now := type(method).__name__) != (used := self.record_.method):
-            raise ValueError(f"The method was {used} when the model was fitted, and is {now} now: fit it again.")
+            raise ValueError(f"The method was {used} when the model was fitted and is now {now}: fit the model again.")
         seed = self.record_.estimate.random_state
         if seed is None or not hasattr(method, "random_state"):
             return method
@@ -295,7 +295,7 @@ class HypothesisTests:
     def _check_rows(self, n: int) -> None:
         fitted = self.record_.n_samples
         if n != fitted:
-            raise ValueError(f"The data has {n:,} usable rows and fit had {fitted:,}: pass the data of fit.")
+            raise ValueError(f"The data have {n:,} usable rows, but fit used {fitted:,}: pass the data used in fit.")
 
     def _issue(self, tests: list[Said]) -> None:
         for category, text in counted(tests):
@@ -306,7 +306,7 @@ def _model_based(basis: str, record: FitRecord) -> str:
     """Return a note that a test does not use the robust covariance, if there is one."""
     if record.cov_type == "nonrobust":
         return ""
-    return f"By the {basis}, without cov_type={record.cov_type!r}; wald_test is robust."
+    return f"Based on the {basis}, without cov_type={record.cov_type!r}; wald_test is robust."
 
 
 def _own_ratio(found: tuple[float, float, float] | Exception, text: str, estimate: Estimate) -> tuple[Any, Any]:

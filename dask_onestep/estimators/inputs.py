@@ -93,7 +93,8 @@ class Reading:
         X, parts = self._with_response(X, parts) if response else (X, parts)
         if design is not None and not is_frame(X):
             raise TypeError(
-                f"fit had a DataFrame with columns {list(names)}, and X is {type(X).__name__}: pass a frame."
+                f"The model was fitted to a DataFrame with columns {list(names)}, but X is {type(X).__name__}: pass a "
+                "DataFrame."
             )
         columns = None
         if is_frame(X) and len(names):
@@ -133,7 +134,7 @@ class Reading:
         inputs = self.record_.inputs
         for name, had in (("sample_weight", inputs.had_weight), ("offset", inputs.had_offset)):
             if name in given and had and given[name] is None:
-                raise ValueError(f"fit had {name}= and this call has not: pass it here too, for these rows.")
+                raise ValueError(f"The model was fitted with {name}; it must also be passed here.")
 
     def _problem(
         self,
@@ -154,8 +155,8 @@ class Reading:
         """Return the fitted model with data that were brought to its form."""
         if self.record_.model.likelihood.stages:
             raise ValueError(
-                f"{type(self.record_.model.likelihood).__name__} is no plain sum over rows: such likelihoods have the "
-                "fit and wald_test, so far."
+                f"{type(self.record_.model.likelihood).__name__} is not a sum over rows: such likelihoods currently "
+                "support only fit and wald_test."
             )
         return Problem(
             self.record_.model,
@@ -230,7 +231,7 @@ def _columns_read(terms: Terms | None, columns: tuple[str, ...], y: Any, *, resp
     if not response or (told is None and y is not None):
         return columns
     if told is None:
-        raise ValueError("y is None and no formula has it on the left: pass y, or write formula='y ~ ...'.")
+        raise ValueError("y is None and there is no formula with a left-hand side: pass y, or use formula='y ~ ...'.")
     return tuple(dict.fromkeys((*columns, *told.columns)))
 
 

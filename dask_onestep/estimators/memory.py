@@ -37,8 +37,8 @@ def saying_how_to_rechunk(blocks: Blocks) -> Iterator[None]:
         if blocks.lengths:
             size = f" The largest here has {max(blocks.lengths) * blocks.row_bytes / 1e6:,.0f} MB of covariates."
         error.add_note(
-            f"Workers die, and allocations fail, for want of memory: each block is loaded whole.{size} If that is too "
-            "much, cut the blocks before the load, by da.from_zarr(..., chunks=...), da.from_array(memmap, chunks=...) "
-            "or dd.read_parquet(..., split_row_groups=True): X.rechunk(...) after the load reads the large block first."
+            f"Workers run out of memory: each block is loaded completely.{size} Use smaller blocks when loading, with "
+            "da.from_zarr(..., chunks=...), da.from_array(memmap, chunks=...) or dd.read_parquet(..., "
+            "split_row_groups=True): X.rechunk(...) after loading still reads the large blocks first."
         )
         raise

@@ -218,7 +218,7 @@ class Reporting:
         share = max(estimate.decrement, 0.0) / max(rank * estimate.dispersion, 1e-300)
         method = self._method()
         if estimate.in_doubt and share <= getattr(method, "tol", np.inf):
-            return f"{read}; how far from the MLE is in doubt: see the warnings."
+            return f"{read}; distance to the MLE uncertain; see warnings."
         if share < 1e-12:
             return f"{read}; at the MLE."
         if np.isfinite(bound := estimate.distance_bound):

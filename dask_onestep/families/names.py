@@ -64,7 +64,7 @@ def resolve_family(family: Any) -> Family:
     if is_statsmodels_family(family):
         name = type(family).__name__
         if name not in _FROM_STATSMODELS:
-            raise ValueError(f"statsmodels' family {name} has no counterpart here. Choose one of {sorted(FAMILIES)}.")
+            raise ValueError(f"statsmodels' family {name} is not supported; must be one of {sorted(FAMILIES)}.")
         return _FROM_STATSMODELS[name](**{ours: getattr(family, theirs) for ours, theirs in _PARAMETERS.get(name, ())})
     raise TypeError(f"family={family!r} is neither a name nor an object of dask_onestep.families or of statsmodels.")
 

@@ -47,8 +47,8 @@ def check_workers(scheduler: str | None) -> None:
         return
     if client.asynchronous:
         raise RuntimeError(
-            "The Dask client is asynchronous, and fit waits for each of its passes. Use fit_delayed, and await what "
-            "client.compute makes of it; or fit with a synchronous client, in a thread of its own."
+            "The Dask client is asynchronous, but fit waits for each of its passes. Use fit_delayed and await the "
+            "result of client.compute, or call fit with a synchronous client in a separate thread."
         )
     known = _checked.setdefault(client, set())
     new = [address for address in client.nthreads() if address not in known]
@@ -78,7 +78,7 @@ def _compare(found: Mapping[str, dict[str, str | None]], count: int) -> None:
     if without := [address for address, versions in found.items() if versions[_PACKAGE] is None]:
         raise ImportError(
             f"{_PACKAGE} cannot be imported on {len(without)} of {count} workers: {_listed(without)}. Install version "
-            f"{__version__}, that of this process, there, for instance by "
+            f"{__version__}, that of this process, on them, for example with "
             f"client.register_plugin(distributed.PipInstall(['{_PACKAGE}=={__version__}'])), and fit again."
         )
     differences = []
@@ -93,8 +93,9 @@ def _compare(found: Mapping[str, dict[str, str | None]], count: int) -> None:
         ]
     if differences:
         text = (
-            f"Workers have other versions than this process: {'; '.join(differences)}. Results may differ in the last "
-            "digits, or by more between builds of this package, and from run to run. Install the same versions."
+            f"Workers and this process have different versions: {'; '.join(differences)}. Results may differ in the "
+            "last digits, or more between builds of this package, and between runs. Install the same versions "
+            "everywhere."
         )
         warnings.warn(with_pointer(VersionsWarning, text), VersionsWarning, stacklevel=2)
 

@@ -336,8 +336,8 @@ def effects_table(
         variance[np.isnan(estimate)] = np.nan
         if chosen.contrast == SLOPE and not jacobian.any():
             raise ValueError(
-                f"{chosen.term!r} has slope 0 at every row, because the formula reads it in conditions or steps only: "
-                "use avg_comparisons with two values."
+                f"{chosen.term!r} has slope 0 at every row, because the formula uses it only in conditions or step "
+                "functions: use avg_comparisons with two values."
             )
         if sums.products is not None:
             variance = variance + _sampling(chosen, means, slopes, sums.products[order], weight, squares)

@@ -125,8 +125,8 @@ class QuasiStatistics:
     def __getattr__(self, name: str) -> float:
         if name in FitStatistics.__dataclass_fields__:
             raise AttributeError(
-                f"A quasi-likelihood is no log-likelihood, so there is no {name}. Compare nested models by F tests "
-                "(likelihood_ratio_test, drop1, wald_test), or use a family with a distribution."
+                f"A quasi-likelihood is not a log-likelihood, so {name} does not exist. Compare nested models by F "
+                "tests (likelihood_ratio_test, drop1, wald_test), or use a family with a distribution."
             )
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
 

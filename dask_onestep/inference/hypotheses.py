@@ -66,7 +66,7 @@ def parse_null(
     if isinstance(null, str):
         null = [null]
     if not isinstance(null, Iterable) or not all(isinstance(name, str) for name in null):
-        raise TypeError(f"null={null!r} is neither names nor name → value: {_AS_IN}.")
+        raise TypeError(f"null={null!r} must be names or a dict of name → value: {_AS_IN}.")
     given = dict(null) if isinstance(null, Mapping) else dict.fromkeys(null, 0.0)
     if not given:
         raise ValueError("null is empty: name at least one coefficient, such as null=['x1'].")
@@ -75,7 +75,7 @@ def parse_null(
     if unknown := [name for name in given if name not in names and name not in groups]:
         several = [name for name in groups if name not in names]
         whole = f"; terms and covariates of several coefficients: {', '.join(several)}" if several else ""
-        raise ValueError(f"null names {unknown}, which are not coefficients. These are: {', '.join(names)}{whole}.")
+        raise ValueError(f"Unknown coefficients {unknown} in null; must be one of {', '.join(names)}{whole}.")
     values: dict[str, float] = {}
     for name, value in given.items():
         if not isinstance(value, Real) or not np.isfinite(value):
@@ -220,7 +220,7 @@ def _in_words(matrix: np.ndarray, value: np.ndarray, names: Sequence[str]) -> st
 def _matrix_of(null: Any, right: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(null, pd.DataFrame) and not isinstance(null.columns, pd.RangeIndex):
         if unknown := [name for name in null.columns if name not in names]:
-            raise ValueError(f"R has columns {unknown}, which are not coefficients. These are: {', '.join(names)}.")
+            raise ValueError(f"Unknown coefficients {unknown} in the columns of R; must be one of {', '.join(names)}.")
         null = null.reindex(columns=list(names), fill_value=0.0)
     try:
         matrix = np.atleast_2d(np.asarray(null, dtype=np.float64))

@@ -51,13 +51,12 @@ def wald(
     """
     used = (restriction != 0).any(axis=0)
     if np.isnan(coef[used]).any():
-        raise ValueError(f"The hypothesis {text} concerns an aliased coefficient, which has no estimate: leave it out.")
+        raise ValueError(f"The hypothesis {text} involves an aliased coefficient, which has no estimate: drop it.")
     gap = restriction[:, used] @ coef[used] - value
     spread = restriction[:, used] @ covariance[np.ix_(used, used)] @ restriction[:, used].T
     if np.isnan(spread).any():
         raise ValueError(
-            f"The hypothesis {text} concerns a coefficient that has no standard error, its covariance being NaN: "
-            "leave it out."
+            f"The hypothesis {text} involves a coefficient whose standard error is undefined (NaN): drop it."
         )
     scale = np.sqrt(np.diag(spread))
     try:

@@ -114,7 +114,7 @@ def resolve_method(method: Any) -> Any:
             raise ValueError(unknown_choice("method", method, METHODS))
         return _class_of(METHODS[method])()
     if isinstance(method, type):
-        raise TypeError(f"method={method.__name__} is a class: pass an object, {method.__name__}().")
+        raise TypeError(f"method={method.__name__} is a class: pass an instance, {method.__name__}().")
     if not callable(getattr(method, "estimate", None)):
         raise TypeError(
             f"method={method!r} is neither a name nor an object with estimate(problem); "

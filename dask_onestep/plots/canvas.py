@@ -94,5 +94,5 @@ def checked_names(names: Sequence[str], known: Sequence[str]) -> list[str]:
         If one is not known.
     """
     if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"names has {unknown}, which are not coefficients. These are: {', '.join(known)}.")
+        raise ValueError(f"Unknown coefficients {unknown} in names; must be one of {', '.join(known)}.")
     return list(names)

@@ -141,12 +141,12 @@ class PilotSizeDisplay(Display):
         """
         ax = self._axes(ax, (6.4, 4.2))
         sizes = np.sort(self.distances["pilot_size"].unique())
-        for number, (column, label) in enumerate((("pilot", "the pilot's own estimate"), ("estimate", self.method))):
+        for number, (column, label) in enumerate((("pilot", "pilot estimate"), ("estimate", self.method))):
             ax.scatter(self.distances["pilot_size"], self.distances[column], alpha=0.5, s=22, **style(number))
             middle = self.distances.groupby("pilot_size")[column].median()
             ax.plot(middle.index, middle, label=label, markersize=6, **style(number))
         expected = np.sqrt(np.maximum(self.n_samples / sizes - 1.0, 0.0))
-        ax.plot(sizes, expected, color="0.4", linestyle=":", label="expected of a pilot, √(N/n − 1)")
+        ax.plot(sizes, expected, color="0.4", linestyle=":", label="expected for the pilot, √(N/n − 1)")
         ax.axhline(1.0, color="0.7", linewidth=1, zorder=0)
         ax.set_xscale("log")
         ax.set_yscale("log")

@@ -125,7 +125,7 @@ class RegularizationDisplay(Display):
         """
         own = clone(estimator).set_params(method=clone(resolve_method(estimator.method)))
         if not hasattr(own.method, "alpha"):
-            raise ValueError("RegularizationDisplay is of methods with a penalty: DebiasedLasso or AverageLasso.")
+            raise ValueError("RegularizationDisplay requires a penalized method: DebiasedLasso or AverageLasso.")
         data = {"sample_weight": sample_weight, "offset": offset}
         estimate = own.fit(X, y, **data).record_.estimate
         penalised = estimate.alpha[estimate.alpha > 0]
@@ -207,9 +207,9 @@ class RegularizationDisplay(Display):
 def _checked(alphas: Sequence[float] | None, alpha: float | None) -> np.ndarray:
     if alphas is None:
         if alpha is None:
-            raise ValueError("alphas: the estimator's own penalty is 0, so say which penalties to fit.")
+            raise ValueError("alphas is required, since the estimator's own penalty is 0.")
         return alpha * np.geomspace(0.1, 10.0, 9)
     grid = np.asarray(alphas, dtype=float)
     if grid.ndim != 1 or not len(grid) or not (np.isfinite(grid) & (grid > 0)).all():
-        raise ValueError(f"alphas={alphas!r} must be positive numbers, which the axis shows as logarithms.")
+        raise ValueError(f"alphas={alphas!r} must be positive (the axis is logarithmic).")
     return np.unique(grid)

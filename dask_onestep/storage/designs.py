@@ -89,7 +89,7 @@ def read_design(record: Mapping[str, Any]) -> Design:
         raise ValueError(f"formula={terms.formula!r} does not give the columns {record['names']}.")
     absent = tuple(record["absent"])
     if any(column >= len(design.names) for column in absent):
-        raise ValueError(f"absent={list(absent)} has numbers that are none of {len(design.names)} columns")
+        raise ValueError(f"absent={list(absent)} has numbers outside the {len(design.names)} columns")
     return replace(design, absent=absent)
 
 
@@ -146,7 +146,7 @@ def encode_state(value: Any) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, (bool, int, float, str, type(None))):
         return value
-    raise TypeError(f"a transform keeps a {type(value).__name__}, which JSON does not know.")
+    raise TypeError(f"a transform keeps a {type(value).__name__}, which JSON cannot represent.")
 
 
 def decode_state(value: Any) -> Any:

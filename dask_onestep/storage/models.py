@@ -226,7 +226,7 @@ def check_model_path(path: str) -> None:
     ValueError: model.txt must end in .json...
     """
     if PurePosixPath(path).suffix not in (".json", ".pkl"):
-        raise ValueError(f"{path} must end in .json (data, to be read by any program) or .pkl (a pickle).")
+        raise ValueError(f"{path} must end in .json (readable by any program) or .pkl (a pickle).")
 
 
 def read_model(path: str, *, trust_pickle: bool = False) -> Any:
@@ -269,8 +269,9 @@ def read_model(path: str, *, trust_pickle: bool = False) -> Any:
         return _read_json(path)
     if not trust_pickle:
         raise ValueError(
-            f"{path} is a pickle, which can run any code when it is read. If you wrote it yourself, pass "
-            "--trust-pickle (in Python, trust_pickle=True); a model kept as .json is data alone and predicts too."
+            f"{path} is a pickle, which can execute arbitrary code when it is loaded. If you wrote it yourself, pass "
+            "--trust-pickle (in Python, trust_pickle=True); a model stored as .json contains only data and can also "
+            "predict."
         )
     try:
         glm = pickle.loads(_content(path))
@@ -293,7 +294,7 @@ def _read_json(path: str) -> Any:
     try:
         check_record(record)
         if "digest" in record and record["digest"] != _digest(record):
-            raise ValueError("its digest does not match, so that it was damaged or edited after it was written")
+            raise ValueError("its digest does not match: it was damaged or edited after it was written")
         if record["predictor"] is not None:
             return _estimator(record, record["predictor"])
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:

@@ -66,7 +66,9 @@ def check_output(
     scheme = _scheme(path)
     if "::" in path or scheme not in (_WRITABLE if remote else _LOCAL):
         places = "local files" + (" or to cloud storage such as s3://, gs://, abfs:// and hdfs://" if remote else "")
-        raise ValueError(f"{path}: this result is written to {places}, and not to {scheme}://. Choose another path.")
+        raise ValueError(
+            f"{path}: this result can be written to {places}, but not to {scheme}://. Choose another path."
+        )
     files, place = fsspec.url_to_fs(path)
     place = place.rstrip("/") or "/"
     parent = place.rpartition("/")[0] or "/"

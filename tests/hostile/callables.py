@@ -60,7 +60,7 @@ for name, functions, says in (
     ("is not its own inverse", {"inverse": np.exp}, "inverse(link(mean)) is [1.284025, 1.648721, 2.117]"),
     ("has another derivative", {"inverse_derivative": lambda eta: 2.0 + 0.0 * eta}, "(link(mean)) is [2.0, 2.0, 2.0]"),
 ):
-    ends = refused("link=OwnLink() contradicts itself", says, "should be", "Mend its functions")
+    ends = refused("link=OwnLink() contradicts itself", says, "should be", "Fix its functions")
     case("callables", f"a link that {name}", T, ends, own(**functions))
 case(
     "callables",

@@ -37,7 +37,7 @@ case(
     "names",
     "intercept",
     named(["intercept", "x1"]),
-    refused("X has a column named 'intercept'", "Rename it"),
+    refused("The column name 'intercept' is reserved", "Rename this column"),
     forms=(FRAME, NUMPY),
 )
 MANY = refused("id has", "10,000", "Is it an identifier? Leave it out, group its levels")

@@ -56,7 +56,7 @@ case(
     "shapes",
     "unknown chunks beside memory",
     T,
-    refused("unknown chunk sizes", "Make y a Dask array"),
+    refused("unknown chunk sizes", "Convert y to a Dask array"),
     forms=(ARRAY,),
     act=handing(lambda X, y: (_unknown(X), T.y)),
 )
@@ -67,7 +67,7 @@ case(
     "shapes",
     "y in memory beside a frame",
     T,
-    refused("cannot be cut to match", "Pass y as a column's name", error=TypeError),
+    refused("cannot be split to match", "Pass y as a column's name", error=TypeError),
     forms=(FRAME,),
     act=handing(lambda X, y: (X, T.y)),
 )
@@ -139,9 +139,9 @@ case(
 case("shapes", "X a list of lists", T, both, forms=(NUMPY,), act=handing(lambda X, y: (X.tolist(), y.tolist())))
 
 for name, made, what, cure in (
-    ("a generator", lambda part: (row for row in part), "is a generator", "collect a generator by list"),
-    ("a dict", lambda part: {"x0": part}, "is a dict", "a dict by pandas.DataFrame"),
-    ("None", lambda part: None, "is None", "Read a file by dask.dataframe.read_parquet"),
+    ("a generator", lambda part: (row for row in part), "is a generator", "convert a generator with list"),
+    ("a dict", lambda part: {"x0": part}, "is a dict", "a dict with pandas.DataFrame"),
+    ("None", lambda part: None, "is None", "Read a file with dask.dataframe.read_parquet"),
     ("a delayed array", dask.delayed, "is a Delayed", "from_delayed"),
     ("a bag", lambda part: db.from_sequence(np.asarray(part).tolist(), npartitions=2), "is a Bag", "from_delayed"),
 ):
@@ -162,7 +162,7 @@ case(
     "shapes",
     "weights a generator",
     T,
-    refused("sample_weight is a generator", "by list", error=TypeError),
+    refused("sample_weight is a generator", "with list", error=TypeError),
     forms=(ARRAY, NUMPY),
     act=lambda model, X, y: model.fit(X, y, sample_weight=(1.0 for _ in range(120))),
 )

@@ -34,7 +34,9 @@ option("tol", refused("tol=0", "positive"), method=OneStep(tol=0))
 option("random_state", refused("random_state=-1", "negative"), method=OneStep(random_state=-1))
 option("max_iter", refused("max_iter=0", "positive"), method=MLE(max_iter=0))
 option("start", refused("start='zero'", "'pilot' or None"), method=MLE(start="zero"))
-option("formula without names", refused("formula= speaks of columns", "DataFrame", error=TypeError), formula="y ~ x0")
+option(
+    "formula without names", refused("formula= requires named columns", "DataFrame", error=TypeError), formula="y ~ x0"
+)
 
 
 def use(name, ends, act, model=GLMRegressor, table=T, forms=FORMS):
@@ -64,11 +66,14 @@ use(
 )
 use("fewer columns at predict", refused("2 features"), then(lambda m, X, y: m.predict(X[:, :1])), forms=(ARRAY, NUMPY))
 use(
-    "a column missing at predict", refused("missing ['x1']"), then(lambda m, X, y: m.predict(X[["x0"]])), forms=(FRAME,)
+    "a column missing at predict",
+    refused("present in fit: ['x1']"),
+    then(lambda m, X, y: m.predict(X[["x0"]])),
+    forms=(FRAME,),
 )
 use(
     "a column more at predict",
-    refused("['z'] are not known"),
+    refused("['z'] were not present in fit"),
     then(lambda m, X, y: m.predict(X.assign(z=1.0))),
     forms=(FRAME,),
 )
@@ -98,13 +103,13 @@ use(
 )
 use(
     "offset forgotten at predict",
-    refused("fit had offset=", "pass it here too"),
+    refused("fitted with offset", "must also be passed here"),
     then(lambda m, X, y: m.predict(X)),
     table=O,
 )
 use(
     "weight forgotten at residuals",
-    refused("fit had sample_weight="),
+    refused("fitted with sample_weight"),
     then(lambda m, X, y: m.residuals(X, y)),
     table=T.with_(weights=np.ones(120)),
 )
