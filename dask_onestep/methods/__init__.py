@@ -14,7 +14,7 @@ from dask_onestep.methods.one_step_report import OneStepEstimate
 from dask_onestep.methods.pilot import Pilot
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.record import FitRecord, Inputs
-from dask_onestep.methods.requests import Look, Pass, Settle
+from dask_onestep.methods.requests import Draw, Look, Pass, Settle
 from dask_onestep.methods.session import Session
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = [
     "AverageLassoEstimate",
     "DebiasedLasso",
     "DebiasedLassoEstimate",
+    "Draw",
     "Estimate",
     "FitRecord",
     "Inputs",

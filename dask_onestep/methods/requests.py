@@ -129,6 +129,14 @@ class Draw:
         Whether each block holds all rows that a stratum may need, though other blocks may have them.
     whole, hold : int
         As in `PilotSize`.
+
+    Examples
+    --------
+    >>> from dask_onestep.methods import Draw
+    >>> from dask_onestep.methods.sampling import draw_pilot
+    >>> def plan(problem):
+    ...     pilot, problem = yield from draw_pilot(problem, Draw(5000, seed=0))
+    ...     return pilot
     """
 
     size: str | int | float | None = "auto"
