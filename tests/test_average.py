@@ -113,7 +113,7 @@ def test_a_block_with_too_few_rows_is_named():
 def test_a_block_of_one_class_is_named():
     x, y = draw("binomial")
     y[1400:1700] = 1.0
-    with pytest.raises(ValueError, match=r"one class only for a local fit, 1.0.*In block 2\..*one-step"):
+    with pytest.raises(ValueError, match=r"only one class for a local fit, 1.0.*In block 2\..*one-step"):
         GLMClassifier(method=Average()).fit(*in_blocks(x, y))
     with pytest.raises(ValueError, match=r"no maximum-likelihood estimate.*In block 2\..*one-step"):
         GLMRegressor("binomial", method=Average()).fit(*in_blocks(x, y))

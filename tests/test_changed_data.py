@@ -120,7 +120,7 @@ def draw(block_id):
 
 def test_loads_that_are_random(threads):
     x = da.map_blocks(draw, chunks=((50,) * 4, 3), dtype=float, meta=np.empty((0, 0)))
-    with pytest.raises(ValueError, match="seed what is random"):
+    with pytest.raises(ValueError, match="fixed seeds"):
         GLMRegressor(method=OneStep(pilot_size=40)).fit(x[:, 1:], x[:, 0])
 
 

@@ -304,7 +304,7 @@ def test_predicting_beyond_a_splines_range_is_one_line(folder):
     frame.to_parquet(later)
     said = errors_of(run("predict", model, later, "--output", written, "--quiet"))
     assert "distance has values beyond 0." in said
-    assert "the range of bs(distance, df=4) (2 rows). Leave such rows out, or fit with lower_bound=" in said
+    assert "the range of bs(distance, df=4) (2 rows). Drop these rows, or fit with lower_bound=" in said
     assert not written.exists()
 
 

@@ -563,7 +563,7 @@ def test_sums_that_would_not_fit_into_memory_are_refused(monkeypatch):
         # Each partition has one site.
         lambda: glm.avg_comparisons(dd.from_pandas(frame, npartitions=30), "kind", by=["site", "flag"]),
     ):
-        with pytest.raises(ValueError, match=r"sums of all scenarios and groups take more than .* Name fewer"):
+        with pytest.raises(ValueError, match=r"sums over all scenarios and groups need more than .* Use fewer"):
             call()
 
 

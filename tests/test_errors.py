@@ -19,9 +19,9 @@ ALTERNATING = np.arange(40) % 2
     ("estimator", "y", "options", "text"),
     [
         (GLMRegressor(), NAN, {}, r"Input y contains NaN, infinity or a missing value \(1 row\)\. In block 3\."),
-        (GLMRegressor("poisson"), -np.ones(40), {}, r"y is outside the poisson family's range.*-1 for one \(40 rows\)"),
+        (GLMRegressor("poisson"), -np.ones(40), {}, r"y is outside the range of the poisson family.*-1\) \(40 rows\)"),
         (GLMRegressor("binomial"), NAN[::-1] * 2, {}, "Input y contains NaN"),
-        (GLMRegressor("gamma"), np.zeros(40), {}, "outside the gamma family's range, which is positive numbers"),
+        (GLMRegressor("gamma"), np.zeros(40), {}, "outside the range of the gamma family, which is positive numbers"),
         (GLMClassifier(), np.zeros(40), {}, r"y has one class only, (np\.float64\()?0\.0\)?: a classifier needs"),
         (GLMClassifier("probit"), np.arange(40) % 3, {}, "Only binary classification.*labels 0, 1, 2"),
         (GLMClassifier(), TABLE[:, 0], {}, "Unknown label type: continuous"),

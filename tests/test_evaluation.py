@@ -42,13 +42,13 @@ def test_predicting_beyond_a_splines_range_names_column_rows_range_and_cure(tabl
     with pytest.raises(ValueError, match="extrapolation='clip'") as raised:
         np.asarray(glm.predict(later))
     seen_range = f"beyond {seen.min():.10g} to {seen.max():.10g}, the range of {call} (3 rows)"
-    assert str(raised.value).startswith(f"{values} has values {seen_range}. Leave such rows out")
+    assert str(raised.value).startswith(f"{values} has values {seen_range}. Drop these rows")
 
 
 def test_a_pass_adds_the_rows_of_all_blocks_and_says_which(table):
     glm = GLMRegressor(formula="y ~ bs(x, df=4)").fit(table)
     later = dd.from_pandas(beyond(table), npartitions=4)
-    with pytest.raises(ValueError, match=r"\(3 rows\)\. In blocks 0, 3\. Leave such rows out"):
+    with pytest.raises(ValueError, match=r"\(3 rows\)\. In blocks 0, 3\. Drop these rows"):
         glm.fit_statistics(later)
 
 
@@ -70,7 +70,7 @@ def test_bounds_and_extrapolation_are_cures_that_work(table):
 def test_bounds_that_do_not_hold_the_rows_of_the_fit(table):
     with pytest.raises(ValueError, match=r"x has values beyond 1 to 9, the range of bs.* \(\d+ rows\)"):
         GLMRegressor(formula="y ~ bs(x, df=4, lower_bound=1, upper_bound=9)").fit(table)
-    with pytest.raises(ValueError, match="x has values beyond a bound of bs"):
+    with pytest.raises(ValueError, match="x has values beyond a boundary knot of bs"):
         GLMRegressor(formula="y ~ bs(x, df=4, lower_bound=1)").fit(table)
 
 

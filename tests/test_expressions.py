@@ -155,7 +155,7 @@ def test_integers_that_float64_rounds_raise(formula):
         ("I(not u)", r"and, or and not do not work on columns"),
         ("I(u in [1, 2])", r"does not compare row by row"),
         ("np.bitwise_xor(u, v)", r"not allowed"),
-        ("scale((u > 0) + (v > 0))", r"Make the comparison a column first"),
+        ("scale((u > 0) + (v > 0))", r"Compute the comparison as a column first"),
     ],
 )
 def test_signs_that_are_not_arithmetic_are_refused(expression, text):

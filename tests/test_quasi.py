@@ -123,7 +123,7 @@ def test_names_and_what_they_refuse():
     assert repr(Quasi("mu", link="log")) == "Quasi(variance='mu', link='log')"
     with pytest.raises(ValueError, match=r"Unknown variance 'mu\^4'; must be one of 'constant'"):
         Quasi("mu^4")
-    with pytest.raises(ValueError, match="outside the quasipoisson family's range"):
+    with pytest.raises(ValueError, match="outside the range of the quasipoisson family"):
         GLMRegressor("quasipoisson").fit(X, -DATA["count"])
 
 

@@ -76,7 +76,7 @@ def test_rows_with_gaps(binary):
     table = x.compute()
     table[::10, 1] = np.nan
     holes = da.from_array(table, chunks=x.chunks)
-    with pytest.raises(ValueError, match=r"column x1 \(200 rows\)\. In blocks 0, 1, 2, 3, 4, …\. Pass missing='drop'"):
+    with pytest.raises(ValueError, match=r"column x1 \(200 rows\)\. In blocks 0, 1, 2, 3, 4, …\. Use missing='drop'"):
         GLMClassifier().fit(holes, y)
     glm = GLMClassifier(missing="drop", method="mle").fit(holes, y)
     assert (glm.n_samples_, glm.n_missing_) == (1800, 200)
@@ -86,7 +86,7 @@ def test_rows_with_gaps(binary):
     assert np.isnan(glm.predict_proba(holes).compute()[::10]).all()
     assert np.isfinite(glm.predict_proba(holes).compute()[kept]).all()
     # A label cannot say that it is not known.
-    with pytest.raises(ValueError, match=r"Input X .* in column x1 \(\d+ rows\)\. Leave such rows out"):
+    with pytest.raises(ValueError, match=r"Input X .* in column x1 \(\d+ rows\)\. Drop these rows"):
         glm.predict(holes).compute()
     assert glm.score(holes, y) == expected.score(table[kept], y.compute()[kept])
 

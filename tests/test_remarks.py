@@ -99,11 +99,11 @@ def test_times_are_categories_where_they_are_called_so(table, form, kind):
 
 def test_lists_are_refused_where_they_can_be_told(table):
     lists = table.assign(l=[[i % 2] for i in range(N)])[["x", "l", "y"]]
-    with pytest.raises(ValueError, match="l holds lists or records, which are no categories: make columns"):
+    with pytest.raises(ValueError, match="l holds lists or dicts; expand them into columns"):
         GLMRegressor().fit(lists, "y")
     with dask.config.set({"dataframe.convert-string": False}):
         data = dd.from_pandas(lists, 3)
-        with pytest.raises(ValueError, match="l holds lists or records, which are no categories: make columns"):
+        with pytest.raises(ValueError, match="l holds lists or dicts; expand them into columns"):
             GLMRegressor().fit(data, "y")
 
 

@@ -19,7 +19,7 @@ def test_labels_become_zero_and_one():
     plain = Rows(X, Y)
     assert encode(plain, None) is plain
     said = text_of(encode(Rows(X, np.array(["no", "yes", "maybe", "yes"]), number=4), np.array(["no", "yes"])))
-    assert "y has labels that are none of the classes" in said
+    assert "y has labels that are not among the classes" in said
     assert "'maybe'" in said
     assert "(1 row). In block 4." in said
 

@@ -37,7 +37,7 @@ def test_a_row_let_go_too_early_is_never_silent():
     # A rule that believes in more rows than come holds too few.
     size = PilotSize(100, 1, 1_000_000)
     sample = sample_rows(Rows(ROWS, ROWS[:, 0]), size, 0)
-    with pytest.raises(RuntimeError, match="fit again with another random_state"):
+    with pytest.raises(RuntimeError, match="Fit again with another random_state"):
         sample.drawn()
 
 

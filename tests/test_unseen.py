@@ -63,7 +63,7 @@ def test_a_level_of_the_formula_without_rows_at_fit_is_not_predicted(formula, fo
         .iloc[:6]
         .assign(g=pd.Categorical(["a", "never", "b", "never", "c", "a"], categories=["a", "b", "c", "never"]))
     )
-    with pytest.raises(ValueError, match=r"fit had no rows of .*\[(T\.)?never\].*\(2 rows\)"):
+    with pytest.raises(ValueError, match=r"fit had no rows with .*\[(T\.)?never\].*\(2 rows\)"):
         glm.predict(later)
     with pytest.raises(ValueError, match="fit had no rows"):
         glm.predict_interval(later)
@@ -79,7 +79,7 @@ def test_a_combination_without_rows_at_fit_is_not_predicted():
     absent = (frame["g"] == "c") & (frame["h"] == "q")
     with pytest.warns(AliasingWarning):
         glm = GLMRegressor(formula="y ~ g*h").fit(frame[~absent])
-    with pytest.raises(ValueError, match=rf"fit had no rows of g\[T.c\]:h\[T.q\].* \({absent.sum()} rows\)"):
+    with pytest.raises(ValueError, match=rf"fit had no rows with g\[T.c\]:h\[T.q\].* \({absent.sum()} rows\)"):
         glm.predict(frame)
     np.testing.assert_array_equal(np.isnan(glm.predict(frame, unseen="nan")), absent)
     additive = glm.predict(frame, unseen="reference")[absent]

@@ -310,9 +310,9 @@ class RowCheck(Record):
             how = f"it read {self.n:,} usable rows and dropped {self.n_missing:,}"
             how += f"; the first pass read {earlier.n:,} and dropped {earlier.n_missing:,}"
         raise ValueError(
-            f"The data changed between the first pass and the pass {name!r}: {how}. An estimate of two "
-            "versions of the data would mean nothing. Fit files that nothing writes to, load blocks by functions that "
-            "return the same rows each time (seed what is random), or call X.persist() first."
+            f"The data changed between the first pass and the pass {name!r}: {how}. An estimate from two versions of "
+            "the data is meaningless. Use files that are not being written to, load blocks with functions that "
+            "return the same rows each time (with fixed seeds), or call X.persist() first."
         )
 
 

@@ -41,7 +41,7 @@ for name, method in (("average", "average"), ("surrogate", "surrogate")):
         "blocks",
         f"fewer rows than coefficients, {name}",
         few,
-        refused("too few rows for a local fit of 3 coefficients", "Make the blocks larger", "method='one-step'"),
+        refused("too few rows for a local fit of 3 coefficients", "Use larger blocks", "method='one-step'"),
         lambda method=method: GLMRegressor(method=method),
         forms=LAZY,
     )

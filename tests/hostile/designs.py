@@ -145,7 +145,7 @@ case(
     "scale",
     "a column of 1e200",
     T.with_(x=T.x * [1e200, 1.0]),
-    refused("too large to square in column x0", "Divide it by a constant"),
+    refused("squares overflow, in column x0", "Divide it by a constant"),
 )
 
 
@@ -196,9 +196,14 @@ def _times(factor):
 
 for power in (6, 100, -6, -100):
     case("scale", f"y of 1e{power}", T.with_(y=T.y * 10.0**power), _times(10.0**power))
-case("scale", "y of 1e-200", T.with_(y=T.y * 1e-200), refused("y has numbers too small to square", "Divide"))
-case("scale", "counts of 1e-200", P.with_(y=P.y * 1e-200), refused("too small to square", "Divide"), "poisson")
-case("scale", "y of 1e200", T.with_(y=T.y * 1e200), refused("y", "too large to square", "Divide"))
+case(
+    "scale",
+    "y of 1e-200",
+    T.with_(y=T.y * 1e-200),
+    refused("their squares underflow", "Divide"),
+)
+case("scale", "counts of 1e-200", P.with_(y=P.y * 1e-200), refused("squares underflow", "Divide"), "poisson")
+case("scale", "y of 1e200", T.with_(y=T.y * 1e200), refused("y", "squares overflow", "Divide"))
 case(
     "scale",
     "y of dollars, from a small pilot",

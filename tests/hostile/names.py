@@ -40,7 +40,7 @@ case(
     refused("The column name 'intercept' is reserved", "Rename this column"),
     forms=(FRAME, NUMPY),
 )
-MANY = refused("id has", "10,000", "Is it an identifier? Leave it out, group its levels")
+MANY = refused("id has", "10,000", "Is it an identifier? Drop it, group its levels")
 identifiers = Table(pd.DataFrame({"id": np.arange(12_000).astype(str)}), np.arange(12_000.0), sizes=(6000, 6000))
 case("levels", "a row each", identifiers, MANY, forms=(FRAME, NUMPY))
 million = pd.Categorical.from_codes(AT, np.arange(1_000_000).astype(str))

@@ -12,16 +12,16 @@ AT = np.arange(120)
 
 # Responses outside the family.
 for family, table, value, says in (
-    ("poisson", P, -1.0, "numbers that are not negative: -1 for one"),
+    ("poisson", P, -1.0, "numbers that are not negative (e.g. -1)"),
     ("negative-binomial", P, -1.0, "negative"),
     ("tweedie", P, -1.0, "negative"),
     ("binomial", B, 2.0, "numbers from 0 to 1"),
     ("binomial", B, -1.0, "numbers from 0 to 1"),
-    ("gamma", G, 0.0, "positive numbers: 0 for one"),
-    ("gamma", G, -2.0, "positive numbers: -2 for one"),
-    ("inverse-gaussian", G, 0.0, "positive numbers: 0 for one"),
+    ("gamma", G, 0.0, "positive numbers (e.g. 0)"),
+    ("gamma", G, -2.0, "positive numbers (e.g. -2)"),
+    ("inverse-gaussian", G, 0.0, "positive numbers (e.g. 0)"),
 ):
-    ends = refused(f"y is outside the {family} family's range", says, "(1 row)", "choose another family", block=1)
+    ends = refused(f"y is outside the range of the {family} family", says, "(1 row)", "choose another family", block=1)
     case("responses", f"{value:g} for {family}", table.put("y", 60, value), ends, family)
 case(
     "responses",
@@ -126,7 +126,7 @@ case(
     "labels",
     "one class",
     B.with_(y=np.full(120, "yes")),
-    refused("y has one class only, 'yes'", "two classes", "Look for a filter"),
+    refused("y has one class only, 'yes'", "two classes", "Check that no filter"),
     "labels",
 )
 
@@ -150,7 +150,7 @@ case(
     "labels",
     "a hundred and twenty classes",
     B.with_(y=AT),
-    refused("more than 100 different labels", "Use GLMRegressor"),
+    refused("more than 100 distinct labels", "Use GLMRegressor"),
     "labels",
 )
 case("labels", "continuous", B.with_(y=T.y), refused("Unknown label type: continuous", "use GLMRegressor"), "labels")
@@ -158,7 +158,7 @@ case(
     "labels",
     "words beside numbers",
     B.with_(y=np.where(B.y == 1, "yes", None).astype(object)).put("y", AT[B.y == 0], 0),
-    refused("labels of types that have no order among them: int, str", "y.astype(str)"),
+    refused("labels of mixed types, which cannot be sorted: int, str", "y.astype(str)"),
     "labels",
     forms=(ARRAY, NUMPY),
 )
@@ -168,7 +168,7 @@ case(
     B.rows(np.argsort(B.y, kind="stable"))
     .with_(y=np.where(np.sort(B.y) == 1, "yes", None).astype(object), sizes=(int(120 - B.y.sum()), int(B.y.sum())))
     .put("y", np.sort(B.y) == 0, 0),
-    refused("labels of types that have no order among them: int, str", "y.astype(str)"),
+    refused("labels of mixed types, which cannot be sorted: int, str", "y.astype(str)"),
     "labels",
     forms=(ARRAY, NUMPY),
 )

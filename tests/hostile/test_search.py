@@ -212,7 +212,7 @@ def is_advice(error):
 
 
 def aliased(said):
-    return {name for text in said for found in re.findall(r"get NaN: ([^.]*)\.", text) for name in found.split(", ")}
+    return {name for text in said for found in re.findall(r"set to NaN: ([^.]*)\.", text) for name in found.split(", ")}
 
 
 def is_spoken_of(model, said):

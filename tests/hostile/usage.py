@@ -133,7 +133,7 @@ use(
 )
 use(
     "labels that fit has not seen, tested",
-    refused("labels that are none of the classes ['no', 'yes']: 'maybe' for one (120 rows)"),
+    refused("labels that are not among the classes ['no', 'yes'] (e.g. 'maybe') (120 rows)"),
     then(lambda m, X, y: m.fit_statistics(X, in_form(form_of(X), B.with_(y=np.full(120, "maybe")))[1])),
     GLMClassifier,
     B.with_(y=np.where(B.y == 1, "yes", "no")),

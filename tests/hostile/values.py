@@ -14,7 +14,7 @@ AT = np.arange(120)
 P = base("poisson")
 B = base("binomial")
 GAP = "Input X contains NaN or infinity in column "
-CURE = "Pass missing='drop'"
+CURE = "Use missing='drop'"
 
 
 def frame(**columns):
@@ -117,7 +117,7 @@ case(
     "gaps",
     "NaT in a column of times",
     T.with_(x=frame(x0=pd.to_datetime([None, *["2020-01-01"] * 119]), x1=T.x[:, 1])),
-    refused("'x0'", "dates or durations", "Turn them into numbers"),
+    refused("'x0'", "dates or durations", "Convert them to numbers"),
     forms=(FRAME, NUMPY),
 )
 

@@ -26,7 +26,10 @@ def accelerated() -> bool:
     try:
         import numba
     except Exception as error:  # of numba itself, of NumPy's version, or of LLVM's library
-        text = f"numba is installed and does not import ({error}). NumPy is used, which is slower: update numba."
+        text = (
+            f"numba is installed but cannot be imported ({error}). The slower NumPy implementation is used; update "
+            "numba."
+        )
         warnings.warn(text, RuntimeWarning, stacklevel=2)
         return False
     return not getattr(numba.config, "DISABLE_JIT", False)

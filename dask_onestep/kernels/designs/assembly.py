@@ -78,7 +78,7 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
         If no row is complete, or the formula does not fit the columns.
     """
     if seen is not None and seen.n == 0:
-        raise ValueError("Found array with 0 sample(s): no row has all that the formula uses.")
+        raise ValueError("Found array with 0 sample(s): no row is complete in all columns that the formula uses.")
     looked_at = {} if seen is None else dict(zip(seen.factors, seen.levels, strict=True))
     levels: list[tuple[Factor, pd.Index]] = []
     for factor in _categorical(terms, dtypes):

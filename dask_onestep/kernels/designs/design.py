@@ -228,14 +228,14 @@ class Design:
             strange = codes[factor] < 0
             (example,) = factor.values(frame)[strange].iloc[:1].tolist()
             what = f"{factor.name} has a level that fit did not see, {example!r}"
-            remedy = "Leave such rows out, or fit with that level."
+            remedy = "Drop these rows, or fit with that level."
             if factor.levels is not None:
                 what, remedy = (
                     f"{factor.name} does not list the level {example!r}",
                     "Add it to levels=, or drop the rows.",
                 )
             if _kind(example) not in {*map(_kind, known.tolist())}:
-                remedy = f"Convert the column: fit saw levels of another kind, such as {known[-1:].tolist()}."
+                remedy = f"Convert the column: in fit the levels had another type, such as {known[-1:].tolist()}."
             found.append((what, int(strange.sum()), remedy))
         return Findings(tuple(found), (number,)) if found else None
 

@@ -66,9 +66,9 @@ def what_is_wrong(
     for node, low, high, outside in _outside(terms, frame, states):
         if count := int(outside.sum()):
             known_range = np.isfinite([low, high]).all()
-            where = f"beyond {low:.10g} to {high:.10g}, the range" if known_range else "beyond a bound"
+            where = f"beyond {low:.10g} to {high:.10g}, the range" if known_range else "beyond a boundary knot"
             cure = (
-                f"Leave such rows out, or fit with lower_bound= and upper_bound= of {called(node)} that hold them, or "
+                f"Drop these rows, or fit with lower_bound= and upper_bound= in {called(node)} that include them, or "
                 "with extrapolation='clip' or 'extend'."
             )
             found.append((f"{written(node.args[0])} has values {where} of {written(node)}", count, cure))

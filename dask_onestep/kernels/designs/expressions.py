@@ -100,7 +100,9 @@ def only_numbers(values: pd.Series, name: str) -> pd.Series:
     numbers = as_numbers(values, name)
     if not is_numeric(numbers.dtype):
         (example,) = values.dropna().iloc[:1].tolist()
-        raise ValueError(f"{name} holds numbers by its dtype or at fit, and {example!r} is none; convert the column")
+        raise ValueError(
+            f"{name} was numeric in fit, or by its dtype, but {example!r} is not a number; convert the column"
+        )
     return numbers
 
 

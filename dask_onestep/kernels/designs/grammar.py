@@ -231,7 +231,9 @@ def _check_call(node: ast.Call, name: str, within: ast.AST) -> None:
     elif called(node) == "C":
         _check_category(node, name)
     elif any(not _plain_word(inner) for inner in ast.walk(node)):
-        raise ValueError(f"{name!r} in the formula: words given to {called(node)} must be of letters and digits.")
+        raise ValueError(
+            f"{name!r} in the formula: strings passed to {called(node)} must consist of letters and digits."
+        )
     elif called(node) in STATEFUL:
         _check_transform(node, name)
     inputs = getattr(function, "nin", 1)
@@ -272,23 +274,23 @@ def _check_transform(node: ast.Call, name: str) -> None:
     """Raise an error if a transform's options are not numbers and strings, or give too many columns."""
     inside = {called(inner) for argument in node.args[:1] for inner in ast.walk(argument)}
     if called(node) in _SPLINES and inside & _SPLINES.keys():
-        raise ValueError(f"{name!r} in the formula: a spline or polynomial of another. Take one of the column.")
+        raise ValueError(f"{name!r} in the formula: nested splines or polynomials. Use one of the column instead.")
     for option, value in _options(node):
         if columns_read(value):
             raise ValueError(
-                f"{name!r} in the formula: {option} of {called(node)} must be numbers or words, not columns."
+                f"{name!r} in the formula: {option} of {called(node)} must be numbers or strings, not columns."
             )
         if option == "knots" and _constants(value) > _MOST_KNOTS:
             raise ValueError(
-                f"{name!r} in the formula: more than {_MOST_KNOTS} knots. Take fewer; a spline that bends as often "
-                "as the data does shows its noise."
+                f"{name!r} in the formula: more than {_MOST_KNOTS} knots. Use fewer, so that the spline does not fit "
+                "noise."
             )
         most = _LARGEST.get(option)
         if most is None or _is_none(value):
             continue
         if not isinstance(value, ast.Constant) or type(value.value) is not int or not 0 <= value.value <= most:
             raise ValueError(
-                f"{name!r} in the formula: {option} of {called(node)} must be a whole number up to {most}, as in "
+                f"{name!r} in the formula: {option} of {called(node)} must be an integer up to {most}, as in "
                 f"{called(node)}(x, {option}=4)."
             )
 
@@ -315,9 +317,11 @@ def _plain_word(node: ast.AST) -> bool:
 
 def _check_constant(node: ast.Constant, name: str) -> None:
     if not isinstance(node.value, _CONSTANTS):
-        raise ValueError(f"{name!r} in the formula: {written(node)} is neither a number nor a word.")
+        raise ValueError(f"{name!r} in the formula: {written(node)} is neither a number nor a string.")
     if isinstance(node.value, str) and "`" in node.value:
-        raise ValueError(f"{name!r} in the formula: {node.value!r} holds a backtick, which quotes columns.")
+        raise ValueError(
+            f"{name!r} in the formula: {node.value!r} contains a backtick, which is reserved for quoting column names."
+        )
 
 
 def _check_arithmetic(node: ast.BinOp, name: str) -> None:

@@ -20,7 +20,8 @@ _LARGEST_POWER = 64
 _MOST_COLUMNS = 2_000
 _LONGEST = 100_000
 _DEEPEST = 50
-_DOT = "'.' stands for the other columns of a table, and there is none here: write their names, as in 'y ~ x + C(g)'."
+_DOT = "'.' stands for the other columns of a table, which is not available here: write their names, as in 'y ~ x + "
+"C(g)'."
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,8 @@ def _check_terms(tree: Any, shown: str) -> None:
         count, factors, _ = sizes[id(node)] = _size(node, inside, shown) if inside else (1, 1, 1)
         if count > _MOST_TERMS:
             raise ValueError(
-                f"formula={shown} asks for {count:,} terms, more than {_MOST_TERMS:,}, before those that are alike are "
-                "joined. Write the terms that are needed; a power above the number of its terms adds none."
+                f"formula={shown} asks for {count:,} terms, more than {_MOST_TERMS:,}, before duplicates are merged. "
+                "Write the terms that are needed; a power above the number of its terms adds none."
             )
         if factors > _MOST_FACTORS:
             raise ValueError(
@@ -221,7 +222,7 @@ def _power(exponent: Any, shown: str) -> int:
     text = str(getattr(exponent, "token", ""))
     if not text.isdecimal() or not 1 <= int(text[:10]) <= _LARGEST_POWER:
         raise ValueError(
-            f"formula={shown} cannot be read: ** of terms takes a whole number from 1 to {_LARGEST_POWER}. Write "
+            f"formula={shown} cannot be read: ** of terms requires an integer from 1 to {_LARGEST_POWER}. Write "
             "I(x**2) for the square of a column."
         )
     return int(text)
@@ -237,6 +238,6 @@ def _check_columns(terms: Any, shown: str) -> None:
         count += made if made > 1 else 0
     if count > _MOST_COLUMNS:
         raise ValueError(
-            f"formula={shown} asks for {count:,} columns of splines and polynomials, more than {_MOST_COLUMNS:,}. Take "
+            f"formula={shown} asks for {count:,} columns of splines and polynomials, more than {_MOST_COLUMNS:,}. Use "
             "a smaller df or degree, or fewer products of them."
         )

@@ -174,8 +174,8 @@ def _check_scales(states: Mapping[str, Any]) -> None:
     for call, state in states.items():
         if state.get("scale") is not None and not np.greater(state["scale"], 0.0).all():
             raise ValueError(
-                f"{call} in the formula divides by a standard deviation of 0: its argument is constant, and has no "
-                "effect that could be estimated. Drop the term."
+                f"{call} in the formula divides by a standard deviation of 0: its argument is constant, so its effect "
+                "cannot be estimated. Drop the term."
             )
 
 
@@ -211,10 +211,12 @@ def check_kinds(spec: Any, categorical: set[str], terms: Terms, dtypes: Mapping[
             words = [name for name in factor.columns if not is_numeric(dtypes[name])]
             if not words:
                 columns = ", ".join(factor.columns)
-                raise ValueError(f"Blocks differ in {columns}: numbers by its dtype, words in a block. Mend them.")
+                raise ValueError(
+                    f"Blocks differ in {columns}: numeric by its dtype, but strings in a block. Fix these blocks."
+                )
             raise ValueError(
-                f"{factor.name!r} in the formula gives no numbers, and {words} are not numeric columns. Where its "
-                f"values are meant as categories, write C({factor.name}), so that its levels are counted."
+                f"{factor.name!r} in the formula is not numeric: {words} are not numeric columns. If its values are "
+                f"categories, write C({factor.name})."
             )
 
 

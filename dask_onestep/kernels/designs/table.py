@@ -33,8 +33,8 @@ __all__ = [
 ]
 
 MAX_LEVELS = 10_000
-TOO_MANY_LEVELS = "Is it an identifier? Leave it out, group its levels, or convert it to a number."
-DROP = "Pass missing='drop' to leave such rows out, or mend them first."
+TOO_MANY_LEVELS = "Is it an identifier? Drop it, group its levels, or convert it to a number."
+DROP = "Use missing='drop' to drop these rows, or fix them first."
 _SAME_COLUMNS = "All partitions must have the columns that the frame's meta declares; fix the function that loads them."
 _ONE_AT_A_TIME = Lock()
 _SLICE_ROWS = 15_360  # 8 bytes each give less than 128 KiB, above which memory is mapped anew each time

@@ -113,16 +113,14 @@ def refusing_records(factor: Factor) -> Iterator[None]:
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
-        raise ValueError(
-            f"{factor.name} holds lists or records, which are no categories: make columns of what is needed of them."
-        ) from error
+        raise ValueError(f"{factor.name} holds lists or dicts; expand them into columns first.") from error
 
 
 def times_refused(columns: Sequence[str]) -> str:
     """Return why columns of dates or durations cannot be covariates, and what to do."""
     name = columns[0]
     return (
-        f"Columns {list(columns)} hold dates or durations, which are not numbers. Turn them into numbers, such as "
+        f"Columns {list(columns)} hold dates or durations, which are not numbers. Convert them to numbers, such as "
         f"X[{name!r}].dt.dayofyear or (X[{name!r}] - start).dt.total_seconds(), after pandas.to_datetime if they are "
         f"Python objects; or use them as categories: C({name}) in a formula, X[{name!r}].astype('category') without."
     )
@@ -218,7 +216,7 @@ def _factor(factor: Any) -> Factor:
     if states:
         _check_conditions(body, name)
     if coded and states:
-        raise ValueError(f"{name!r} in the formula: the levels of a transform with a state are not known beforehand.")
+        raise ValueError(f"{name!r} in the formula: the levels of a stateful transform are not known beforehand.")
     columns = columns_read(body)
     return Factor(name, columns[0] if isinstance(body, ast.Name) else written(body), columns, coded, levels, states)
 
@@ -242,8 +240,8 @@ def _check_conditions(body: ast.AST, name: str) -> None:
         parts += node.args if isinstance(node, ast.Call) and called(node) not in STATEFUL else []
         if found := [part for part in parts if is_condition(part)]:
             raise ValueError(
-                f"{name!r} in the formula computes with the comparison {written(found[0])} together with a transform "
-                "that keeps a state. Make the comparison a column first."
+                f"{name!r} in the formula combines the comparison {written(found[0])} with a stateful transform. "
+                "Compute the comparison as a column first."
             )
 
 
@@ -255,7 +253,7 @@ def _check_names(formula: str, factors: tuple[Factor, ...]) -> None:
     functions = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     modules = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
     if both := sorted(columns & (functions | modules)):
-        raise ValueError(f"formula={formula!r} uses {both} both as column and as function. Rename the column.")
+        raise ValueError(f"formula={formula!r} uses {both} both as a column and as a function. Rename the column.")
 
 
 def _given_levels(call: ast.Call) -> tuple[Any, ...] | None:
@@ -267,12 +265,10 @@ def _given_levels(call: ast.Call) -> tuple[Any, ...] | None:
                 levels = tuple(ast.literal_eval(keyword.value))
             except (ValueError, TypeError) as error:
                 raise ValueError(
-                    f"{written(call)!r} in the formula: levels must be a list of words and numbers."
+                    f"{written(call)!r} in the formula: levels must be a list of strings and numbers."
                 ) from error
             if twice := [level for number, level in enumerate(levels) if level in levels[:number]]:
-                raise ValueError(
-                    f"{written(call)!r} in the formula: level {twice[0]!r} stands there twice; name each once."
-                )
+                raise ValueError(f"{written(call)!r} in the formula: level {twice[0]!r} is listed twice.")
             return levels
     return None
 

@@ -166,16 +166,16 @@ def local_lassos(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos | Fin
     rows = rows_about(rows, shift)
     null = fit_null(rows, model)
     if null is None:
-        return _poor(rows, "every y has the same value at an end of its range, so there is no local fit", _LARGER)
+        return _poor(rows, "y is constant at a boundary of its range, so there is no local fit", _LARGER)
     if isinstance(plan.alpha, str):
         fit = fit_scaled_lasso(rows, model, plan.l1_ratio, null, tol=plan.tol, max_iter=plan.max_iter)
     else:
         penalty = Penalty.of(plan.alpha, plan.l1_ratio)
         fit = fit_lasso(rows, model, penalty, null, tol=plan.tol, max_iter=plan.max_iter)
     if not np.isfinite(fit.coef).all() or not fit.moments.is_finite():
-        return _poor(rows, "the lasso ran away to infinity", _LARGER)
+        return _poor(rows, "the lasso diverged", _LARGER)
     if aliased := _aliased(fit, model):
-        return _poor(rows, f"columns that are not penalised are aliased: {', '.join(aliased)}", _LARGER)
+        return _poor(rows, f"unpenalized columns are aliased: {', '.join(aliased)}", _LARGER)
     found = None
     if plan.nodewise and stop > start:
         gram, first = fit.moments.information / fit.moments.weight, int(model.has_intercept)
@@ -187,8 +187,8 @@ def local_lassos(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos | Fin
 
 
 _POOLED = (
-    "Use DebiasedLasso(nodewise='pooled'), which needs the column to vary in one block only, or shuffle the rows over "
-    "the blocks; where it is the same in every block, leave it out."
+    "Use DebiasedLasso(nodewise='pooled'), which needs the column to vary in one block only, or shuffle the rows "
+    "over the blocks; if it is constant in every block, drop it."
 )
 _LARGER = "Use larger blocks (rechunk or repartition the rows), or a larger alpha."
 

@@ -257,7 +257,9 @@ def approximate_inverse(nodewise: NodewiseRows) -> np.ndarray:
     """
     if not (nodewise.weights > 0).all():
         bad = ", ".join(map(str, nodewise.index[~(nodewise.weights > 0)]))
-        raise ValueError(f"There is no row where a nodewise weight is 0: columns {bad}. Leave them out of the design.")
+        raise ValueError(
+            f"Rows of the inverse are undefined where a nodewise weight is 0: columns {bad}. Drop them from the design."
+        )
     order = np.argsort(nodewise.index)
     result = nodewise.rows[order]
     result /= -nodewise.weights[order][:, None]

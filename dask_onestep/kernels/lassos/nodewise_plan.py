@@ -75,8 +75,8 @@ class NodewisePlan:
         if (empty := found.weights == 0).any():
             named = ", ".join(names[j] for j in found.index[empty])
             raise ValueError(
-                f"no row of the inverse covariance can be had for {named}: it has one value in these rows, or is a "
-                "combination of columns that are not penalised"
+                f"the row of the inverse covariance is undefined for {named}: the column is constant in these rows, "
+                "or a linear combination of unpenalized columns"
             )
         if alone:
             row = constant_row(gram, shift, alpha, scaled=scaled)

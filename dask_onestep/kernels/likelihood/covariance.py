@@ -360,8 +360,8 @@ def sandwich(factor: Factor, found: ScoreProducts, cov_type: str, n: float, *, i
     counts = tuple(len(each.labels) for each in parts)
     if min(counts[:single]) < 2:
         raise ValueError(
-            f"cov_type={cov_type!r} needs at least two groups, and groups= has one value: look whether it is the "
-            "column that was meant, or use cov_type='HC0'."
+            f"cov_type={cov_type!r} needs at least two groups, but groups= has a single value: check that it is the "
+            "intended column, or use cov_type='HC0'."
         )
     lost: dict[Any, np.ndarray] = {}
     total = np.zeros_like(filled)
@@ -375,7 +375,7 @@ def sandwich(factor: Factor, found: ScoreProducts, cov_type: str, n: float, *, i
         if not _is_informed(each):
             raise ValueError(
                 f"cov_type='CRV3' with {count:,} clusters and {len(filled)} coefficients needs a second pass, which a "
-                "lazy fit cannot decide on. Use fit, or cov_type='cluster'."
+                "lazy fit does not support. Use fit, or cov_type='cluster'."
             )
         moved, without = jackknife(each, observed)
         lost |= {each.labels[number]: some for number, some in without.items()}

@@ -565,6 +565,6 @@ def _too_many(by: tuple[str, ...], count: int, size: int, blocks: tuple[int, ...
         what = f"by={', '.join(map(repr, by))} has more than {MAX_GROUPS:,} groups"
         return Findings(((what, 0, "Is it an identifier? Group its values first, or use fewer columns."),), blocks)
     if 8 * size * count > MAX_BYTES:
-        what = f"The sums of all scenarios and groups take more than {MAX_BYTES // 2**20} MiB per block"
-        return Findings(((what, 0, "Name fewer variables, pairs of levels, or fewer columns in by=."),), blocks)
+        what = f"The sums over all scenarios and groups need more than {MAX_BYTES // 2**20} MiB per block"
+        return Findings(((what, 0, "Use fewer variables, pairs of levels, or columns in by=."),), blocks)
     return None

@@ -20,8 +20,8 @@ from dask_onestep.kernels.solve.ascent import Ascent
 __all__ = ["LocalFits", "LocalRatios", "fit_block", "local_fit", "local_ratio"]
 
 _CURE = (
-    "Make the blocks larger or mix them, with X.rechunk or a shuffle, or choose a method that needs no "
-    "local fits, such as method='one-step'."
+    "Use larger blocks (X.rechunk) or shuffle the rows, or use a method that needs no local fits, such as "
+    "method='one-step'."
 )
 
 
@@ -164,7 +164,7 @@ def fit_block(rows: Rows, model: Model) -> tuple[Rows, Ascent, np.ndarray | None
     d = len(model.names)
     usable = len(rows)
     if not usable:
-        cure = "Drop empty blocks, or take anchor='pilot'."
+        cure = "Drop empty blocks, or use anchor='pilot'."
         return Findings((("no rows for a local fit", 0, cure),), (rows.number,))
     if usable <= d:
         return _poor(rows, f"too few rows for a local fit of {d} coefficients", usable)
@@ -174,7 +174,7 @@ def fit_block(rows: Rows, model: Model) -> tuple[Rows, Ascent, np.ndarray | None
         if isinstance(labels, Findings):
             return labels
         if len(labels) == 1:
-            return _poor(rows, f"one class only for a local fit, {labels.tolist()[0]!r}", usable)
+            return _poor(rows, f"only one class for a local fit, {labels.tolist()[0]!r}", usable)
         if len(labels) > 2:
             what = "Only binary classification is supported. The type of the target is multiclass: y has the labels "
             cure = "More than two classes are fitted by method='one-step', 'mle' or 'pilot' with the logit link."
@@ -184,7 +184,7 @@ def fit_block(rows: Rows, model: Model) -> tuple[Rows, Ascent, np.ndarray | None
         rows = encoded
     fit = fit_rows(rows, model)
     if not fit.converged:
-        what = "no maximum-likelihood estimate for a local fit: the rows are separated, or y has one value only"
+        what = "no maximum-likelihood estimate for a local fit: the rows are separated, or y is constant"
         return _poor(rows, what, usable)
     return rows, fit, labels
 

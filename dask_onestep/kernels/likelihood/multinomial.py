@@ -228,7 +228,9 @@ class Multinomial:
             return eta
         assert asked.classes is not None
         if (missing := int(np.isnan(eta).any(axis=1).sum())) > 0:
-            raise ValueError(f"{missing} rows have missing values and so no label; predict_proba gives them NaN.")
+            raise ValueError(
+                f"{missing} rows have missing values and therefore no label; predict_proba returns NaN for them."
+            )
         return asked.classes[eta.argmax(axis=1)]
 
     def residuals(self, rows: Rows, model: Model, coef: np.ndarray, kind: str) -> np.ndarray:

@@ -70,7 +70,7 @@ class Predictor:
         if unseen == "nan":
             predicted[beyond | design.unknown_rows(block.x)] = np.nan
         elif names:
-            what = f"fit had no rows of {', '.join(names)}, whose coefficients are not known"
+            what = f"fit had no rows with {', '.join(names)}, so their coefficients are unknown"
             Findings(((what, int(beyond.sum()), _UNSEEN),), ()).raise_error()
         return predicted
 
@@ -88,12 +88,11 @@ def _as_predicted(model: Model, asked: Prediction) -> Model:
 
 
 _UNSEEN = (
-    "Leave such rows out, or pass unseen='nan' to get NaN for them, or unseen='reference' to predict them as the "
-    "reference level."
+    "Drop these rows, or pass unseen='nan' to predict NaN for them, or unseen='reference' to use the reference level."
 )
 
 
-_LEAVE_OUT = "Leave such rows out, as by X.dropna(), or mend them first."
+_LEAVE_OUT = "Drop these rows, for example with X.dropna(), or fix them first."
 
 
 @dataclass(frozen=True)

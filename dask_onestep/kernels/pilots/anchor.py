@@ -30,8 +30,8 @@ def anchor_block(rows: Rows, model: Model) -> PilotFit | Findings:
     rows, fit, labels = fitted
     if not fit.factor.kept.all():
         names = ", ".join(name for name, kept in zip(model.names, fit.factor.kept, strict=True) if not kept)
-        what = f"columns that the anchor block cannot tell apart from others: {names}"
-        return Findings(((what, 0, "Leave them out, or take anchor='pilot'."),), (rows.number,))
+        what = f"columns that are aliased in the anchor block: {names}"
+        return Findings(((what, 0, "Drop them, or use anchor='pilot'."),), (rows.number,))
     known = Survey(len(rows), rows.n_missing, labels)
     return PilotFit(fit.coef, rows, fit.sums, fit.factor, known, Inclusion.simple(len(rows), len(rows)))
 

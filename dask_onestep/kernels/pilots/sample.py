@@ -252,9 +252,7 @@ class PilotSample(Record):
             return self._take(np.arange(0), simple)
         greatest = np.partition(self.keys, count - 1)[count - 1] if len(self.keys) >= count else ALL_KEYS
         if len(self.keys) < count or int(greatest) > self.cutoff:
-            raise RuntimeError(
-                "A block let go of a row that belongs to the pilot; fit again with another random_state."
-            )
+            raise RuntimeError("Internal error: a pilot row was discarded. Fit again with another random_state.")
         if len(self.keys) == count:
             return replace(self, strata=None, inclusion=simple)
         if self.size.strata is not None:

@@ -104,5 +104,5 @@ def survey(sample: PilotSample, most: int = 2) -> Survey:
         dropped = f", {sample.n_missing} were dropped for missing values" if sample.n_missing else ""
         if sample.weights is not None and not dropped:
             dropped = ". sample_weight is zero on every row, or below 1e-100: at least one must be positive"
-        raise ValueError(f"Found array with 0 sample(s): no usable row is left{dropped}.")
+        raise ValueError(f"Found array with 0 sample(s): no usable rows remain{dropped}.")
     return Survey(sample.n, sample.n_missing, check_classes(sample.labels, most))

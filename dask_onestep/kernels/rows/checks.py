@@ -33,7 +33,7 @@ _PAIR = (
     "Rows are paired by position within a partition. To pair them by label use {0}.loc[X.index] in pandas, or a column "
     "of the same Dask frame; to pair them as they are pass values alone, {0}.to_numpy() or {0}.to_dask_array()."
 )
-_SCALE = "Divide it by a constant first, or look for values that stand for missing ones."
+_SCALE = "Divide it by a constant first, and check for codes that stand for missing values."
 
 
 def usable_rows(block: Block, model: Model) -> Rows | Findings:
@@ -190,7 +190,7 @@ def _numeric_matrix(block: Block, model: Model) -> np.ndarray | SplitMatrix | Fi
     if isinstance(x, pd.DataFrame):
         if compound := [str(c) for c, t in x.dtypes.items() if getattr(t, "kind", "O") == "c"]:
             what = f"Complex data not supported: X is complex in {', '.join(compound)}"
-            return _found(block, what, len(x), "Take real parts first.")
+            return _found(block, what, len(x), "Use their real parts.")
         try:
             x = x.to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError) as error:
@@ -198,20 +198,22 @@ def _numeric_matrix(block: Block, model: Model) -> np.ndarray | SplitMatrix | Fi
             return _found(block, f"columns are not numeric: {what or error}", len(block.x), "Encode them first.")
     x = x if isinstance(x, SplitMatrix) else np.asarray(x)
     if x.ndim != 2 or x.shape[1] != len(model.columns):
-        cure = "Each block must have the columns that the whole declares."
+        cure = "Each block must have the columns declared for the full data."
         return _found(block, f"X has shape {x.shape}, not (rows, {len(model.columns)})", 0, cure)
     if isinstance(x, SplitMatrix):
         return x
     if x.dtype.kind == "c":
-        return _found(block, "Complex data not supported: X is complex", len(x), "Take real parts first.")
+        return _found(block, "Complex data not supported: X is complex", len(x), "Use their real parts.")
     if x.dtype.kind in "mM":
-        return _found(block, "X holds datetimes", len(x), "Turn them into numbers first, such as days.")
+        return _found(block, "X holds datetimes", len(x), "Convert them to numbers first, such as days.")
     if x.dtype.kind not in "biuf":
         try:
             x = x.astype(np.float64)
         except (TypeError, ValueError) as error:
             what = f"X has dtype {x.dtype} and does not convert to numbers: {error}"
-            return _found(block, what, len(x), "Encode it first, or pass a DataFrame, whose words are coded.")
+            return _found(
+                block, what, len(x), "Encode it first, or pass a DataFrame, whose string columns are encoded."
+            )
     return aligned(x)
 
 
@@ -227,7 +229,7 @@ def _vector(part: Any, *, numeric: bool) -> np.ndarray | str:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        return f"has shape {array.shape}, not one value a row"
+        return f"has shape {array.shape}, not one value per row"
     if not numeric:
         return array
     if array.dtype.kind == "c":
@@ -268,11 +270,11 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
     if not found and not model.classify:
         outside = ~model.family.in_support(rows.y)
         if outside.any():
-            what = f"y is outside the {model.family.name} family's range, which is {model.family.support}"
+            what = f"y is outside the range of the {model.family.name} family, which is {model.family.support}"
             example = rows.y[np.argmax(outside)]
             labels = " Labels of classes are fitted by GLMClassifier." if model.family.name == "binomial" else ""
             advice = f"Check y, or choose another family.{labels}"
-            found.append((f"{what}: {example:g} for one", int(outside.sum()), advice))
+            found.append((f"{what} (e.g. {example:g})", int(outside.sum()), advice))
     return Findings(tuple(found), (rows.number,)) if found else None
 
 
@@ -291,9 +293,15 @@ def _beyond_scale(rows: Rows, model: Model) -> list[tuple[str, int, str]]:
     # The extremes suffice, without an array of the block's length.
     greatest = max(rows.y.max(), -rows.y.min())
     if _is_oversized(greatest):
-        found.append(("y has numbers too large to square", int(_is_oversized(rows.y).sum()), _SCALE))
+        found.append(("values of y are so large that their squares overflow", int(_is_oversized(rows.y).sum()), _SCALE))
     elif 0 < greatest < _SMALLEST_SQUARE:
-        found.append(("y has numbers too small to square", int((rows.y != 0).sum()), "Divide it by a constant first."))
+        found.append(
+            (
+                "values of y are so small that their squares underflow",
+                int((rows.y != 0).sum()),
+                "Divide it by a constant first.",
+            )
+        )
     return found
 
 
@@ -316,7 +324,7 @@ def oversized_columns(rows: Rows, model: Model) -> Findings | None:
     """Return which columns of X (all finite) contain numbers whose squares overflow, and on how many rows, or None."""
     counts = count_by_column(rows.x, _is_oversized)
     found = tuple(
-        (f"X has numbers too large to square in column {name}", int(count), _SCALE)
+        (f"values of X are so large that their squares overflow, in column {name}", int(count), _SCALE)
         for name, count in zip(model.columns, counts, strict=True)
         if count
     )

@@ -16,7 +16,7 @@ __all__ = ["MAX_LABELS", "MoreClassesError", "block_labels", "check_classes", "j
 MAX_LABELS = 100
 _FIRST = 128
 
-_ONE_TYPE = "Make them one type, such as y.astype(str)."
+_ONE_TYPE = "Convert them to one type, such as y.astype(str)."
 _CURE = "For more than two classes use fit, the logit link, no offset, and method='one-step', 'mle' or 'pilot'."
 
 
@@ -26,14 +26,14 @@ def block_labels(rows: Rows) -> np.ndarray | Findings:
         labels = _distinct(rows.y)[: MAX_LABELS + 1]
     except TypeError:
         types = ", ".join(sorted({type(label).__name__ for label in rows.y.tolist()}))
-        what = f"y has labels of types that have no order among them: {types}"
+        what = f"y has labels of mixed types, which cannot be sorted: {types}"
         return Findings(((what, 0, _ONE_TYPE),), (rows.number,))
     if labels.dtype == object and all(isinstance(label, Real) for label in labels):
         labels = np.array(labels.tolist())  # scikit-learn accepts object labels only if they are strings
     if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
         example = labels[labels != np.floor(labels)][0]
-        what = f"Unknown label type: continuous. y has numbers that are not whole: {example:g} for one"
-        cure = "A classifier takes labels; for a proportion or a count use GLMRegressor."
+        what = f"Unknown label type: continuous. y contains non-integer values (e.g. {example:g})"
+        cure = "A classifier requires labels; for a proportion or a count use GLMRegressor."
         return Findings(((what, 0, cure),), (rows.number,))
     return labels
 
@@ -43,11 +43,11 @@ def joined_labels(parts: Sequence[np.ndarray]) -> np.ndarray | Findings:
     seen = [part for part in parts if len(part)] or list(parts[:1])
     try:
         if len({part.dtype.kind in "biuf" for part in seen}) > 1:
-            raise TypeError("numbers and words")
+            raise TypeError("numbers and strings")
         return np.unique(np.concatenate(seen))[: MAX_LABELS + 1]
     except TypeError:
         types = ", ".join(sorted({type(label).__name__ for part in seen for label in part.tolist()}))
-        what = f"y has labels of types that have no order among them: {types}"
+        what = f"y has labels of mixed types, which cannot be sorted: {types}"
         return Findings(((what, 0, _ONE_TYPE),), ())
 
 
@@ -109,11 +109,14 @@ def check_classes(labels: np.ndarray | None, most: int = 2) -> np.ndarray | None
         return None
     if len(labels) == 1:
         raise ValueError(
-            f"y has one class only, {labels.tolist()[0]!r}: a classifier needs samples of two classes. "
-            "Look for a filter that left the others out, or for a column that is not the response."
+            f"y has one class only, {labels.tolist()[0]!r}: a classifier needs samples of two classes. Check that no "
+            "filter dropped the others, and that y is the intended column."
         )
     if len(labels) > MAX_LABELS:
-        raise ValueError(f"y has more than {MAX_LABELS} different labels: these are no classes. Use GLMRegressor.")
+        raise ValueError(
+            f"y has more than {MAX_LABELS} distinct labels: too many distinct values for classification. Use "
+            "GLMRegressor."
+        )
     if len(labels) > most:
         raise MoreClassesError(labels)
     if labels.dtype.kind not in "biufU":  # `block_labels` has checked that numbers are integers

@@ -108,8 +108,8 @@ def encode(rows: Rows, classes: np.ndarray | None) -> Rows | Findings:
     if not known.all():
         strange = ~known
         example = rows.y[np.argmax(strange) : np.argmax(strange) + 1].tolist()[0]
-        what = f"y has labels that are none of the classes {classes.tolist()}: {example!r} for one"
-        cure = "Leave these rows out, or fit again with them."
+        what = f"y has labels that are not among the classes {classes.tolist()} (e.g. {example!r})"
+        cure = "Drop these rows, or fit again with them."
         return Findings(((what, int(strange.sum()), cure),), (rows.number,))
     if rows.y.dtype == np.float64 and classes.tolist() == [0, 1]:
         return replace(rows, y=aligned(rows.y))  # they are their own codes

@@ -127,9 +127,9 @@ def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor:
     """
     if not np.isfinite(information).all():
         raise ValueError(
-            "The information matrix holds NaN or infinity: for some rows the linear predictor overflowed, or "
-            "gave a mean that the family cannot have. Choose a link that keeps to the family's range, such "
-            "as log, rescale the columns, or draw a larger pilot."
+            "The information matrix holds NaN or infinity: for some rows the linear predictor overflowed, or the "
+            "mean is outside the family's range. Use a link that respects this range, such as log, rescale the "
+            "columns, or use a larger pilot."
         )
     d = len(information)
     diagonal = np.diag(information)
