@@ -1,4 +1,4 @@
-"""What to say of a name that is not known: the choices that there are, and the one that was probably meant."""
+"""Messages about unknown names: the valid choices, and the closest one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def unknown_choice(option: str, value: object, choices: Iterable[object], *, whe
     choices : iterable
         What may be given.
     where : str
-        To whom it is not known.
+        Where it is unknown.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def unknown_choice(option: str, value: object, choices: Iterable[object], *, whe
 
 
 def suggestion(value: object, choices: Iterable[object]) -> str:
-    """Return a question that names the nearest of several names, or nothing where none is near.
+    """Return a suggestion of the closest name, or an empty string if none is close.
 
     Parameters
     ----------
@@ -67,12 +67,12 @@ def suggestion(value: object, choices: Iterable[object]) -> str:
 
 
 def _plain(name: object) -> str:
-    """Return a name without what is easily mistaken: case, hyphens, underscores and blanks."""
+    """Return a name without case, hyphens, underscores and blanks."""
     return "".join(letter for letter in str(name).lower() if letter.isalnum())
 
 
 def listed(names: Iterable[object]) -> str:
-    """Return names as a list that is cut where it is long.
+    """Return names as a list, truncated if it is long.
 
     Parameters
     ----------

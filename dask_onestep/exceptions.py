@@ -1,6 +1,6 @@
-"""Warnings of a fit, each a category of its own, so that one can be silenced, or made an error, alone.
+"""Categories of warnings issued by fits, which can be filtered separately.
 
-Every warning's text ends with a call of `help` that says what it means and what to do, without a network.
+Each message ends with a call of `help` that explains the warning and the remedy.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ __all__ = [
 
 
 class FitWarning(UserWarning):
-    """What a fit has to say besides its numbers; the category of all other warnings of this package.
+    """Base class of all warnings of this package.
 
     Attributes
     ----------
     anchor : str
-        Where the page of warnings speaks of it.
+        Anchor of its section in the documentation page on warnings.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class FitWarning(UserWarning):
 
 
 class PilotWarning(FitWarning):
-    """The pilot has no maximum-likelihood estimate: separated, or one value of y only.
+    """The MLE does not exist on the pilot sample: separation, or constant response.
 
     What to do: Use a larger pilot, ``OneStep(pilot_size=0.05)``, or ``method="mle"``; if all rows are separated,
     see `SeparationWarning`.
@@ -88,7 +88,7 @@ class SmallPilotWarning(FitWarning):
 
 
 class UnlikePilotWarning(FitWarning):
-    """The pilot's rows, or a surrogate's anchor rows, do not look like the whole.
+    """The pilot rows, or the anchor rows of a surrogate, are not representative of the full data.
 
     What to do: Use ``steps="auto"`` or ``method="mle"``, or transform covariates with extreme values.
 
@@ -103,7 +103,7 @@ class UnlikePilotWarning(FitWarning):
 
 
 class StepWarning(FitWarning):
-    """The scoring step was shortened, taken from another place, or followed by more than were asked for.
+    """The scoring step was shortened, taken from another start, or followed by more steps than requested.
 
     What to do: Use ``steps="auto"`` or a larger pilot.
 
@@ -133,9 +133,9 @@ class DistanceWarning(FitWarning):
 
 
 class AliasingWarning(FitWarning):
-    """Columns are linear combinations of those before them, exactly, or so nearly that it took a QR to tell.
+    """Columns are linear combinations of preceding columns, exactly or up to rounding.
 
-    The coefficients are NaN of columns that are exact combinations, or that the solver could not tell from them.
+    Coefficients of columns that are aliased, or that the solver cannot distinguish from aliased ones, are NaN.
 
     What to do: Drop these columns, or ignore the warning: predictions are unaffected.
 
@@ -157,7 +157,7 @@ class AliasingWarning(FitWarning):
 
 
 class ManyLevelsWarning(FitWarning):
-    """A column of words has so many different values that it may be no category.
+    """A string column has so many distinct values that it may not be categorical.
 
     What to do: Convert times and numbers, drop identifiers, and mark categories with ``C(...)`` or
     ``astype("category")``.
@@ -173,7 +173,7 @@ class ManyLevelsWarning(FitWarning):
 
 
 class DegreesOfFreedomWarning(FitWarning):
-    """No degree of freedom is left, so that a dispersion, and with it standard errors, are not known.
+    """No residual degrees of freedom: the dispersion and standard errors are undefined.
 
     What to do: Use more rows, or fewer columns.
 
@@ -203,7 +203,7 @@ class CovarianceWarning(FitWarning):
 
 
 class SeparationWarning(FitWarning):
-    """Over all rows a combination of the columns predicts y without fail: there is no finite maximum.
+    """Complete or quasi-complete separation: a linear combination of the columns predicts y perfectly.
 
     What to do: Merge factor levels in which only one outcome occurs, drop the columns that are named, or use a
     penalized method.
@@ -241,7 +241,7 @@ class NotConvergedWarning(FitWarning, ConvergenceWarning):
 
 
 class PrecisionWarning(FitWarning):
-    """Columns lie so far from 0 that the intercept and their terms keep few digits of a prediction.
+    """Columns are so far from centered that rounding errors affect predictions.
 
     What to do: Center these columns before the fit.
 
@@ -256,7 +256,7 @@ class PrecisionWarning(FitWarning):
 
 
 class CoverageWarning(FitWarning):
-    """The blocks are small for a debiased lasso: its intervals may cover less than they say.
+    """The blocks are too small for a debiased lasso: the coverage of its intervals may be below the nominal level.
 
     What to do: Use larger blocks, by ``rechunk`` or ``repartition``, or a method without a penalty.
 
@@ -271,7 +271,7 @@ class CoverageWarning(FitWarning):
 
 
 class RoughInverseWarning(FitWarning):
-    """A debiased lasso's approximate inverse is too rough: for a further round, or for the intercept.
+    """The approximate inverse of a debiased lasso is too inaccurate for a further round, or for the intercept.
 
     What to do: Use larger blocks, fewer rounds, or center the columns that are named.
 
@@ -286,7 +286,7 @@ class RoughInverseWarning(FitWarning):
 
 
 class OffsetWarning(FitWarning):
-    """The offset differs so much between rows that it may be an exposure whose logarithm was meant.
+    """The offset varies so much between rows that it may be an exposure instead of its logarithm.
 
     What to do: Pass ``offset=np.log(exposure)``, or write ``offset(log(exposure))`` in the formula.
 
@@ -316,7 +316,7 @@ class PerfectFitWarning(FitWarning):
 
 
 class ResponseWarning(FitWarning):
-    """Values of y are none that the family's distribution can have, such as 0.3 successes of one trial.
+    """Values of y are impossible under the family's distribution, such as 0.3 successes in one trial.
 
     What to do: Pass the number of trials as ``sample_weight=``; for fractional responses use ``cov_type="HC1"``.
 
@@ -346,7 +346,7 @@ class UndefinedTermWarning(FitWarning):
 
 
 class OverdispersionWarning(FitWarning):
-    """A negative binomial's α, estimated, lies at the edge of its range.
+    """The estimated α of a negative binomial is at the boundary of its range.
 
     What to do: At its lower end use the poisson family; at its upper end check y for extreme values.
 
@@ -361,7 +361,7 @@ class OverdispersionWarning(FitWarning):
 
 
 class VersionsWarning(FitWarning):
-    """Workers have other versions than this process of what changes digits.
+    """Workers and this process have different versions of packages that affect results.
 
     What to do: Install the same versions everywhere, from one lock file or one image.
 
@@ -376,19 +376,19 @@ class VersionsWarning(FitWarning):
 
 
 def with_pointer(category: type[Warning], text: str) -> str:
-    """Return a warning's text, ended by where the documentation speaks of its category.
+    """Return the text of a warning followed by a pointer to its documentation.
 
     Parameters
     ----------
     category : type of Warning
-        A `FitWarning`; a warning of another origin has no anchor.
+        A `FitWarning`; other warnings have no anchor.
     text : str
-        What happened, and the cure.
+        What happened, and what to do.
 
     Returns
     -------
     str
-        The text to be shown.
+        The complete text.
 
     Examples
     --------

@@ -200,7 +200,7 @@ def test_a_coefficient_that_one_cluster_identifies_has_no_standard_error():
 @pytest.mark.parametrize("cov_type", ["HC2", "HC3"])
 def test_a_coefficient_that_one_row_identifies_has_no_standard_error(cov_type):
     x = DATA[["x"]].assign(odd=(np.arange(len(DATA)) == 7) * 1.0)
-    with pytest.warns(CovarianceWarning, match=r"of odd are NaN .*: rows with leverage 1"):
+    with pytest.warns(CovarianceWarning, match=r"of odd are NaN .* only by rows with leverage 1"):
         glm = GLMRegressor(method="mle", cov_type=cov_type).fit(x, DATA["normal"])
     rest = np.arange(len(DATA)) != 7
     without = GLMRegressor(method="mle", cov_type=cov_type).fit(x.loc[rest, ["x"]], DATA["normal"][rest])

@@ -1,4 +1,4 @@
-"""What is to be said of a table: of its categories before the model is fitted, of its rows afterwards."""
+"""Warnings about categorical columns before a fit, and about rows and the response after it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _FEW, _FEW_OTHERS = 20, 0.1
 
 
 def remarks(design: Design, words: Sequence[Factor], n: int) -> tuple[tuple[type[Warning], str], ...]:
-    """Return warnings of a design's categories.
+    """Return warnings about the categorical columns of a design.
 
     Parameters
     ----------
     design : Design
         The design.
     words : sequence of Factor
-        Factors whose levels a pass has looked for.
+        Factors whose levels were learned in a pass.
     n : int
         The rows of that pass.
 

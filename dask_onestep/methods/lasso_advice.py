@@ -1,4 +1,4 @@
-"""What lassos over blocks have to say besides their numbers."""
+"""Warnings of the debiased and averaged lasso."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["few_digits", "sparse_advice"]
 
 Advice = tuple[tuple[type[Warning], str], ...]
 
-# Below this the intervals are called dishonest; they are meant to cover .95.
+# Expected coverage of nominal 95% intervals below which a warning is issued.
 _HONEST = 0.90
-# Rounding beyond this share of the spread of y is said.
+# Rounding error relative to the spread of y above which a warning is issued.
 _FEW_DIGITS = 1e-3
-# An intercept that moved by this share of it has been moved by a rough row of the inverse.
+# A move of the intercept, relative to that spread, above which a warning is issued.
 _ROUGH = 0.25
 
 
@@ -90,7 +90,7 @@ def sparse_advice(
 
 
 def few_digits(model: Model, local: LocalLassos) -> Advice:
-    """Return what to say where columns are so far from 0 that their terms' rounding shows in a prediction.
+    """Return the warning about uncentered columns whose rounding errors affect predictions.
 
     Parameters
     ----------

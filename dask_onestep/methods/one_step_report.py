@@ -1,4 +1,4 @@
-"""What a one-step fit reports: its `Estimate`, what the pilot was like, and the warnings."""
+"""The result of a one-step fit: its `Estimate`, diagnostics of the pilot, and warnings."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from dask_onestep.methods.steps import Steps
 
 __all__ = ["OneStepEstimate", "report"]
 
-# A bound of the distance is so far beyond what is expected that a warning would be a false alarm.
+# Factor on the bound of the distance, so that false alarms are rare.
 _BEYOND = 2.0
-_SMALL = 20  # rows a coefficient below which a pilot's estimate may be anywhere
+_SMALL = 20  # rows per coefficient below which the pilot estimate is unreliable
 
 
 @dataclass(frozen=True, kw_only=True)
 class OneStepEstimate(Estimate):
-    """An `Estimate`, and what the pilot and the step were like.
+    """An `Estimate`, with diagnostics of the pilot and of the step.
 
     Attributes
     ----------
@@ -43,14 +43,14 @@ class OneStepEstimate(Estimate):
     pilot_decrement : float
         λ² at β̂_p, from the pass there: about twice the log-likelihood that the first step gained.
     pilot_distance : float
-        (β̂ − β̂_p)'I(β̂ − β̂_p)/(φ̂d(N/n − 1)): near 1 for an honest pilot.
+        (β̂ − β̂_p)'I(β̂ − β̂_p)/(φ̂d(N/n − 1)): near 1 for a representative pilot.
     pilot_representation : tuple of two floats
         Smallest and largest eigenvalue of the information of all rows relative to the pilot's, scaled up:
-        both near 1 for an honest pilot.
+        both near 1 for a representative pilot.
     pilot_separated : bool
-        Whether the pilot had no MLE and was given a weak prior.
+        Whether the MLE does not exist on the pilot, so that a weakly informative prior was used.
     shortened : bool
-        Whether the last step was shortened, since it overshot.
+        Whether the last step was shortened.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def report(
     steps : int or "auto"
         The steps that were asked for.
     tol : float
-        The squared distance to the MLE that passes without remark, as a share of the squared sampling error.
+        The squared distance to the MLE that passes without remark, as a fraction of the squared sampling error.
     seed : int
         The pilot's.
 
@@ -147,7 +147,7 @@ def _pilot_decrement(first: Step) -> float:
 
 
 def _pilot_distance(pilot: PilotFit, first: Step, coef: np.ndarray) -> float:
-    """Return (β̂ − β̂_p)'I(β̂ − β̂_p) over what it is on average for an honest pilot."""
+    """Return (β̂ − β̂_p)'I(β̂ − β̂_p) over what it is on average for a representative pilot."""
     spread = first.unit * (pilot.ratio - 1.0)
     if first.retreated or not spread > 0:
         return float("nan")
@@ -181,7 +181,7 @@ def _advice(
 
 
 def _of_pilot(model: Model, pilot: PilotFit, taken: Steps, steps: int) -> list[tuple[type[Warning], str]]:
-    """Return what is to be said of the pilot, and of the steps from it that were asked for."""
+    """Return the warnings about the pilot and the steps."""
     step, first = taken.step, taken.first
     advice: list[tuple[type[Warning], str]] = []
     if pilot.separated:
