@@ -135,7 +135,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         try:
             return (yield from super()._plan(problem, method, inputs))
         except MoreClassesError as found:
-            # How many coefficients there are shows only now, after a pass: begin again.
+            # The number of coefficients is known only after a pass, so the fit starts again.
             if cure := self._not_multinomial(method, problem, inputs):
                 raise MoreClassesError(found.classes, cure) from None
             classes = found.classes
@@ -143,7 +143,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         return (yield from super()._plan(replace(problem, model=model, classes=None), method, inputs))
 
     def _not_multinomial(self, method: Any, problem: Problem, inputs: Inputs) -> str:
-        """Return what stands in the way of more than two classes, and the cure; nothing if nothing does."""
+        """Return why more than two classes cannot be fitted, and the remedy; an empty string if they can."""
         if getattr(problem.model.link, "name", None) != "logit":
             return (
                 "With more than two classes the model is a multinomial logit, which does not support "
@@ -177,7 +177,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         Returns
         -------
         dask Array, dask Series or ndarray of shape (n,), or of shape (n, C) for more than two classes
-            Linear predictors; positive where the second class is the likelier, for symmetric links.  Of more
+            Linear predictors; positive if the second class is more probable, for symmetric links.  Of more
             classes, log odds against the first, whose own are 0.
 
         Examples
@@ -204,7 +204,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
             What becomes of rows with a level, or a combination of levels, that fit had no rows of: an error, NaN, or
             the prediction of the reference level.
         return_std : bool, default=False
-            Whether to return the probabilities' standard errors too, by the delta method.
+            Whether to also return the standard errors of the probabilities (delta method).
 
         Returns
         -------
@@ -234,8 +234,8 @@ class GLMClassifier(ClassifierMixin, GLMBase):
     ) -> Any:
         """Return a confidence interval of the probability of a class, for each row.
 
-        By the normal law of the linear predictor, taken through the inverse link; of more than two classes, by that
-        of the class's log odds against the rest.  So it keeps between 0 and 1.
+        From the asymptotic normality of the linear predictor, transformed by the inverse link; with more than two
+        classes, of the log odds of the class against the rest.  The interval is inside (0, 1).
 
         Parameters
         ----------
@@ -284,7 +284,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         return self._interval(X, level, offset, label=int(codes[0]), unseen=unseen)
 
     def predict(self, X: Any, *, offset: Any = None, unseen: str = "raise") -> Any:
-        """Return the likelier label of each row.
+        """Return the most probable label of each row.
 
         Parameters
         ----------
@@ -313,7 +313,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         return self._predict(X, offset, "label", unseen=unseen)
 
     def score(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> float:
-        """Return the share of labels predicted right.  One pass.
+        """Return the accuracy.  One pass.
 
         Parameters
         ----------
@@ -336,7 +336,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         """
         check_is_fitted(self)
         predictor = Predictor(self.record_.model, Prediction(self.record_.coef, "label", self.classes_))
-        # The labels as they are: one that fit has not seen is predicted wrong, not an error.
+        # Labels not seen in fit count as wrong predictions and do not raise.
         problem = replace(self._problem(X, y, sample_weight, offset, require_weights=False), classes=None)
         sums = total_of(problem, hits, predictor, name="score")
         return sums.right / sums.weight

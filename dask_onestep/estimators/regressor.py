@@ -176,7 +176,7 @@ class GLMRegressor(RegressorMixin, GLMBase):
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
         return_std : bool, default=False
-            Whether to return the means' standard errors too, by the delta method.
+            Whether to also return the standard errors of the means (delta method).
         unseen : {"raise", "nan", "reference"}, default="raise"
             What becomes of rows with a level, or a combination of levels, that fit had no rows of: an error, NaN, or
             the prediction of the reference level.
@@ -204,7 +204,7 @@ class GLMRegressor(RegressorMixin, GLMBase):
         return (both["mean"], both["std"]) if hasattr(both, "columns") else (both[:, 0], both[:, 1])
 
     def score(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> float:
-        """Return D², the share of deviance explained: R² for the gaussian family.  One pass.
+        """Return D², the fraction of deviance explained (R² for the gaussian family).  One pass.
 
         Parameters
         ----------

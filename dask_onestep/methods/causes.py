@@ -1,4 +1,4 @@
-"""The cause of a fit's warnings, once, in place of what follows from it."""
+"""The common cause of several warnings, which replaces its consequences."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = ["exact_fit", "naming_boundary", "with_cause"]
 
 Said = tuple[type[Warning], str]
 
-# What a cause explains, and what alone would send the reader to the pilot or to more iterations.
+# Warnings that a cause explains, and that would misdirect to the pilot or to more iterations.
 _CONSEQUENCES = (
     *(PilotWarning, SmallPilotWarning, UnlikePilotWarning, StepWarning, DistanceWarning, NotConvergedWarning),
 )
 _EQUAL = "The response equals the covariate "
 _ROUNDING = 1e-24  # of squared residuals relative to the squared linear predictor
 _LARGEST_RATIO = 30.0  # of offsets: exposures that differ by a factor of 10¹³
-# Errors of a fit that left the range of its family.
+# Errors of fits whose means left the range of the family.
 _OUT_OF_RANGE = (
     "infs or NaNs",
     "holds NaN or infinity: for some rows",
@@ -48,7 +48,7 @@ _BOUNDARY = (
 
 
 def with_cause(model: Model, estimate: Estimate) -> Estimate:
-    """Return an estimate whose warnings begin with their common cause, if there is one, and lack what follows from it.
+    """Return an estimate whose warnings begin with their common cause, if any, without its consequences.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def with_cause(model: Model, estimate: Estimate) -> Estimate:
 
 @contextmanager
 def naming_boundary(model: Model) -> Iterator[None]:
-    """Say of an error of a binomial model whose means left their range that the maximum may be at the boundary."""
+    """Explain errors of binomial models whose means leave their range: the maximum may be at the boundary."""
     try:
         yield
     except ValueError as error:
@@ -94,14 +94,14 @@ def _separation(model: Model, estimate: Estimate) -> Said | None:
 
 
 def _of_exact_fit(model: Model, estimate: Estimate) -> Said | None:
-    """Return that y is a covariate, or, in place of what follows from it, that a fit is perfect."""
+    """Return that y is a covariate, or that the fit is perfect if there are consequences to replace."""
     text = exact_fit(model, estimate)
     said = text.startswith(_EQUAL) or _has_consequences(estimate)
     return (PerfectFitWarning, text) if text and said else None
 
 
 def exact_fit(model: Model, estimate: Estimate) -> str:
-    """Return why residuals are rounding errors, and whether y is constant or one of the covariates; nothing otherwise.
+    """Return why all residuals are rounding errors (constant y, y a covariate); an empty string otherwise.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def exact_fit(model: Model, estimate: Estimate) -> str:
     Returns
     -------
     str
-        The text, which a summary shows.
+        The text shown in a summary.
     """
     sums, coef = estimate.sums, np.nan_to_num(estimate.coef)
     if sums is None or model.fixed or sums.information.shape != (len(coef), len(coef)):

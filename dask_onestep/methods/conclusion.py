@@ -1,4 +1,4 @@
-"""From β̂ and the sums there to the fields of an estimate, and the warnings that go with them."""
+"""The fields of an `Estimate` computed from β̂ and the sums at β̂, with their warnings."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def conclude(
     Returns
     -------
     dict
-        Keyword arguments for `Estimate` and its kin.
+        Keyword arguments of `Estimate` or a subclass.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def _listed(names: list[str]) -> str:
 
 
 def coefficients(record: Any) -> np.ndarray:
-    """Return a record's coefficients alone, so that its rows need not travel with them.
+    """Return only the coefficients of a record, without its rows.
 
     Parameters
     ----------

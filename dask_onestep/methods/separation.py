@@ -1,4 +1,4 @@
-"""A second look at an estimate, at data again, only where something is amiss with it."""
+"""A search for separation in the rows, only if an estimate is suspicious."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dask_onestep.methods.requests import Look, Plan
 __all__ = ["examined"]
 
 _MAX_STEPS = 15
-_TOLERANCE = 1e-8  # on λ²/d, where steps no longer tell a direction
-_NEAR = 0.1  # a move of the linear predictors that is no way to infinity
+_TOLERANCE = 1e-8  # on λ²/d, below which steps have no meaningful direction
+_NEAR = 0.1  # a move of the linear predictors that does not indicate divergence
 # A coefficient that is so small a share of its standard error, and this so many times the least one, is looked at.
 _FLAT, _FAR = 1e-3, 1e4
 # How far linear predictors are moved where steps grow short, and what the log-likelihood may fall by then.
@@ -25,7 +25,7 @@ _FAR_AWAY, _FALL = 20.0, 0.01
 
 
 def examined(problem: Problem, estimate: Estimate) -> Plan:
-    """Return the plan that looks for separation in the rows, where an estimate gives reason to; no pass otherwise.
+    """Return the plan that searches the rows for separation if the estimate is suspicious; otherwise without a pass.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
     Returns
     -------
     Plan
-        It returns the estimate, with what was found as a warning.
+        It returns the estimate, with a warning if separation was found.
     """
     suspect = not estimate.converged or getattr(estimate, "pilot_separated", False) or _is_flat(estimate)
     if not suspect or len(estimate.coef) != problem.d or not problem.model.likelihood.separable:
@@ -45,14 +45,14 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
     if problem.model.classify and problem.classes is None:
         problem = replace(problem, classes=estimate.classes)
     coef = np.nan_to_num(estimate.coef)
-    # Far out, where scores are 0 to rounding, no step tells the direction any more; that of the estimate does.
+    # Far out scores are 0 up to rounding, so the direction is that of the estimate instead of a step.
     seen = yield Look((yield from problem.staged(directed, coef, coef, name="separation")))
     if seen.separates:
         return replace(estimate, warnings=(*estimate.warnings, _separated(problem, seen)))
     if not seen.moments.is_finite():
         return estimate
     ascent = Ascent.begin(coef, seen.moments, Newton(problem.model.has_intercept, _TOLERANCE), _MAX_STEPS - 1)
-    # Newton's steps, a pass each: on separated rows they soon all point one way.
+    # Newton steps, one pass each: on separated rows their directions soon agree.
     while not ascent.stopped and not (ascent.converged and seen.reach < _NEAR and ascent.n_iter):
         direction = ascent.step
         seen = yield Look((yield from problem.staged(directed, ascent.proposal, direction, name="separation")))
@@ -63,7 +63,7 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
 
 
 def _is_flat(estimate: Estimate) -> bool:
-    """Return whether the likelihood is flat where a coefficient stands, as on the way to infinity."""
+    """Return whether the likelihood is flat in a coefficient, as it is if the coefficient diverges."""
     with np.errstate(all="ignore"):
         errors = np.sqrt(np.diag(estimate.covariance))
         unknown = np.abs(estimate.coef) < _FLAT * errors
@@ -72,7 +72,7 @@ def _is_flat(estimate: Estimate) -> bool:
 
 
 def _rises(problem: Problem, ascent: Ascent, direction: np.ndarray, seen: Directed) -> Plan:
-    """Return whether the log-likelihood does not fall far along a direction, of a link whose steps grow short."""
+    """Return whether the log-likelihood does not decrease far along a direction, for links whose steps become short."""
     far = ascent.coef + direction * (_FAR_AWAY / seen.reach)
     there = yield Look((yield from problem.staged(directed, far, direction, name="separation")))
     return bool(there.moments.loglik >= ascent.sums.loglik - _FALL)

@@ -1,4 +1,4 @@
-"""How a method's equations are solved: normal equations, or a QR of the design where these lose too many digits."""
+"""Solvers of the scoring equations: normal equations, or a QR of the design if these lose too many digits."""
 
 from __future__ import annotations
 
@@ -122,9 +122,9 @@ def _by_qr(problem: Problem, method: Any, factor: DesignFactor) -> Plan:
 
 
 def _converged(problem: Problem, estimate: Estimate) -> Plan:
-    """Return the MLE in the place of steps that ended where orthogonal columns look aliased.
+    """Return the MLE if the steps ended where orthogonal columns look aliased.
 
-    No column is; so far from the maximum a few rows outweigh all others.
+    No column is aliased; far from the maximum a few rows dominate.
     """
     found = yield from estimated(problem, MLE())
     names = {field.name for field in fields(Estimate)} - {"warnings"}
@@ -143,7 +143,7 @@ def _of_design(problem: Problem, kept: np.ndarray) -> np.ndarray:
 
 
 def _confirmed(problem: Problem, estimate: Estimate, factor: DesignFactor) -> Estimate:
-    """Return the estimate with its warning of aliased columns told apart: exactly, or but nearly."""
+    """Return the estimate with separate warnings for exactly and nearly aliased columns."""
     model, kept = problem.model, np.isfinite(estimate.coef)
     found = dependences(factor, model.design_names, _of_design(problem, kept), intercept=model.has_constant)
     others = tuple(each for each in estimate.warnings if each not in aliasing(model, kept))
@@ -155,7 +155,7 @@ def _confirmed(problem: Problem, estimate: Estimate, factor: DesignFactor) -> Es
 
 
 def _with_near(problem: Problem, estimate: Estimate, factor: DesignFactor, kept: np.ndarray) -> Estimate:
-    """Return the estimate by QR with a warning of the columns that normal equations had set aside."""
+    """Return the estimate by QR with a warning about columns that the normal equations had dropped."""
     model = problem.model
     found = dependences(factor, model.design_names, _of_design(problem, kept), intercept=model.has_constant)
     near = [each for each in found if not each.exact and each.share < _NEARLY]
