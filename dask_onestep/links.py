@@ -378,7 +378,7 @@ def resolve_link(link: Any) -> LinkLike:
     Raises
     ------
     ValueError
-        If the name is not known, or if an object's ``inverse`` is not that of ``link``, or
+        If the name is unknown, or if an object's ``inverse`` is not that of ``link``, or
         ``inverse_derivative`` not its derivative, at means from 0.25 to 0.75.
     TypeError
         If an object lacks one of the three functions, or is a class.

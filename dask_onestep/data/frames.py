@@ -214,7 +214,7 @@ def cut_frame(x: pd.DataFrame | pd.Series, rows: int) -> tuple[Any, tuple[int, .
     x : DataFrame or Series
         The frame.
     rows : int
-        Rows a partition.
+        Rows per partition.
 
     Returns
     -------

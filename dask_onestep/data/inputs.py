@@ -107,7 +107,7 @@ def as_frame(
     Returns
     -------
     x : object
-        A frame, or what was handed in.
+        A frame, or what was passed.
     parts : dict
         Arrow data as arrays.
     lengths : tuple of int or None
@@ -167,7 +167,7 @@ def in_memory(part: Any, label: str = "X") -> Any:
     part : object
         What a user handed in.
     label : str
-        What it was handed in as.
+        The form in which it was passed.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A response that is handed in next to a formula that names it, as scikit-learn's tools do."""
+"""A response that is passed next to a formula that names it, as scikit-learn's tools do."""
 
 from __future__ import annotations
 

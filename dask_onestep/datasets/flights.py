@@ -48,7 +48,7 @@ def load_flights(
     -------
     dask DataFrame, or (dask Array of shape (n, 4), dask Array of shape (n,))
         The table in 12 partitions, or `X` and `y` in 12 chunks of known size; out of core `X` is a dask
-        DataFrame and `y` a dask Series, as the sizes of months without their incomplete rows are not known.
+        DataFrame and `y` a dask Series, as the sizes of months without their incomplete rows are unknown.
 
     Raises
     ------

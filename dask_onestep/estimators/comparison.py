@@ -44,7 +44,7 @@ def compare(
         One row per model; columns n, df (coefficients and estimated parameters of the family), loglik, aic, bic,
         deviance, and of the likelihood-ratio test of each model and the one before it, where one is nested in the
         other by the names of its coefficients, lr_statistic, lr_df, p_value; and note.  Tests are χ², and F where the
-        dispersion is estimated, as `likelihood_ratio_test` has them.  NaN of what is not known.
+        dispersion is estimated, as `likelihood_ratio_test` has them.  NaN of what is unknown.
 
     Raises
     ------

@@ -26,7 +26,7 @@ __all__ = ["Covariances", "check_groups", "refuse_beyond_rank"]
 
 
 def check_groups(cov_type: str, groups: Any) -> None:
-    """Raise if a covariance is not known, or clusters are given without one that uses them, or the reverse."""
+    """Raise if a covariance is unknown, or clusters are given without one that uses them, or the reverse."""
     if cov_type not in COV_TYPES:
         raise ValueError(unknown_choice("cov_type", cov_type, map(repr, COV_TYPES)))
     if (groups is not None) != (cov_type in CLUSTERED):
@@ -74,7 +74,7 @@ class Covariances(Reading):
         Raises
         ------
         ValueError
-            If the covariance is not known, groups are missing, the rows are not as many as in ``fit``, or the method
+            If the covariance is unknown, groups are missing, the rows are not as many as in ``fit``, or the method
             maximizes no likelihood of all rows.
 
         Examples

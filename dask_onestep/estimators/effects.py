@@ -79,7 +79,7 @@ class AverageEffects(Reading):
         Raises
         ------
         ValueError
-            If a column or a level is not known, the model has no covariance, there are more than 10,000 groups, or
+            If a column or a level is unknown, the model has no covariance, there are more than 10,000 groups, or
             rows have missing values; with ``missing="drop"`` such rows are left out.
 
         Notes
@@ -148,7 +148,7 @@ class AverageEffects(Reading):
         Raises
         ------
         ValueError
-            As for `avg_predictions`, or if `comparison` or a change is not known.
+            As for `avg_predictions`, or if `comparison` or a change is unknown.
 
         Notes
         -----

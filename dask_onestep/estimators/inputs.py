@@ -116,7 +116,7 @@ class Reading:
         return bring_together(X, parts, columns, lengths)
 
     def _with_response(self, X: Any, parts: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Return a frame with the response of the formula, where y was handed in too, and the parts without it."""
+        """Return a frame with the response of the formula, where y was passed too, and the parts without it."""
         if parts["y"] is None or self.formula is None or not is_frame(X):
             return X, parts
         formula = with_columns(self.formula, column_names(X))

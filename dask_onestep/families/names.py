@@ -45,7 +45,7 @@ def resolve_family(family: Any) -> Family:
     Raises
     ------
     ValueError
-        If the name is not known.
+        If the name is unknown.
     TypeError
         If it is neither a name nor a family.
 

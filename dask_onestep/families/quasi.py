@@ -77,7 +77,7 @@ class Quasi(Family):
     Raises
     ------
     ValueError
-        If the variance function is not known.
+        If the variance function is unknown.
 
     Examples
     --------

@@ -70,7 +70,7 @@ def wild_score_bootstrap(
     Raises
     ------
     ValueError
-        If the weights are not known.
+        If the weights are unknown.
     """
     if weights != "auto" and weights not in WEIGHTS:
         raise ValueError(unknown_choice("weights", weights, map(repr, ("auto", *WEIGHTS))))

@@ -46,7 +46,7 @@ def parse_null(
     Raises
     ------
     ValueError
-        If it is None or empty, a name is not known, a coefficient is given two values, or a value is not a
+        If it is None or empty, a name is unknown, a coefficient is given two values, or a value is not a
         finite number.
     TypeError
         If it is none of these.

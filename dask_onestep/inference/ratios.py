@@ -102,7 +102,7 @@ def statistic_error(chi2: float, unrestricted: float, restricted: float) -> str:
     chi2 : float
         The statistic, on the scale of χ².
     unrestricted, restricted : float
-        λ²/φ̂ at the estimates; NaN where it is not known.
+        λ²/φ̂ at the estimates; NaN where it is unknown.
 
     Returns
     -------

@@ -100,7 +100,7 @@ def resolve_method(method: Any) -> Any:
     Raises
     ------
     ValueError
-        If the name is not known.
+        If the name is unknown.
     TypeError
         If the object has no ``estimate``, or is a class.
 

@@ -104,7 +104,7 @@ class DebiasedLasso(Method):
         standard deviations of both columns, n the rows of the Gram matrix: with ``nodewise="pooled"``
         all N.
     nodewise : {"partition", "pooled"}, default="partition"
-        Row j of Θ̂ from one block, ⌈p/K⌉ rows a block, as in the paper; or all rows from the sum of the
+        Row j of Θ̂ from one block, ⌈p/K⌉ rows per block, as in the paper; or all rows from the sum of the
         blocks' Gram matrices (p² numbers each), spread over the workers.  The rows of a partition that proves to be
         empty, as those of a filtered frame may, are taken from that sum.
     weights : {"size", "equal"}, default="size"

@@ -35,18 +35,18 @@ class Estimate:
     n_iter : int
         Steps taken.
     n_passes : int
-        Times the data was read.
+        Number of passes over the data.
     decrement : float
-        λ² at `coef`; NaN where it is not known.  `MLE` has the λ² of its last pass, which the step after it makes
+        λ² at `coef`; NaN where it is unknown.  `MLE` has the λ² of its last pass, which the step after it makes
         smaller still, unless a robust covariance took a pass at `coef` itself.
     distance_bound : float
         An upper bound (95 %) of the distance of `coef` from the MLE: that of the coefficient that is farthest, in
         standard errors; NaN of methods that do not tell.
     loglik : float
-        ℓ(β̂) at φ = 1; NaN where it is not known.  For `MLE` that of its last pass, at most half the decrement from the
+        ℓ(β̂) at φ = 1; NaN where it is unknown.  For `MLE` that of its last pass, at most half the decrement from the
         maximum.
     loglik_estimated : bool
-        Whether ℓ(β̂) is foretold by the pilot rows, since no pass was made at β̂; else it is exact.
+        Whether ℓ(β̂) is predicted by the pilot rows, since no pass was made at β̂; else it is exact.
     classes : ndarray of shape (2,) or None
         The labels of a classification.
     n_missing : int
@@ -62,7 +62,7 @@ class Estimate:
         for methods that solve no such system.
     condition : float
         Condition number of the information at β̂, scaled to a unit diagonal, that the normal equations had; for
-        "qr", that of X'X, its columns of one length.  NaN where it is not known.
+        "qr", that of X'X, its columns of one length.  NaN where it is unknown.
     sums : Moments or None
         Log-likelihood, score and information at `coef`, of methods that have them; extrapolated from the pilot rows
         where no pass was made there.

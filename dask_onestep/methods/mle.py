@@ -47,7 +47,7 @@ class MLE(Method):
         starting means, as R's ``glm``.  Where the pilot's MLE proves worse than no covariates at all, the
         start is that of None, or the pilot's mean for every row, whichever is better: three passes more.
     max_iter : int, default=25
-        Steps at the most.
+        Maximum number of scoring steps.
     tol : float, default=1e-16
         On λ²/(d·φ̂), the squared distance to the maximum as a share of the squared sampling error.
     random_state : int, RandomState or None, default=0

@@ -86,7 +86,7 @@ class Comparison:
     sums : LogLikelihoods
         Log-likelihoods and deviances, of the unrestricted model first.
     decrements : ndarray of shape (1 + m,)
-        λ² at each estimate, of the unrestricted model first; NaN where it is not known.
+        λ² at each estimate, of the unrestricted model first; NaN where it is unknown.
     dispersion : float
         φ̂ at the unrestricted estimate, by all rows.
     """
@@ -268,7 +268,7 @@ def unrestricted_end(problem: Problem, estimate: Estimate) -> Plan:
     Returns
     -------
     Plan
-        It returns both; λ² is NaN where it is not known.
+        It returns both; λ² is NaN where it is unknown.
     """
     if _is_exact(estimate):
         return estimate.decrement, estimate.dispersion

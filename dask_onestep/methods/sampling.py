@@ -20,7 +20,7 @@ from dask_onestep.methods.requests import Draw, Kept, Pass, Settle
 
 __all__ = ["draw_pilot", "draw_sample", "rows_within", "take_profile", "take_survey", "with_labels"]
 
-# Rows that the pass which learns a design keeps for an automatic pilot, of 50 rows a coefficient.
+# Rows that the pass which learns a design keeps for an automatic pilot, of 50 rows per coefficient.
 _KEPT_ROWS, _KEPT_BYTES = 100_000, 64 * 2**20
 # The memory of a matrix, of so many times its raw columns.
 _EXPANSION = 4

@@ -20,11 +20,11 @@ __all__ = ["CORRECTED", "MAX_STEPS", "Steps", "advance", "wants_more"]
 MAX_STEPS = 25
 # A representative pilot leads to the maximum in so many steps; what another one extrapolates holds steps back.
 CORRECTED = 3
-# By how much λ² may exceed what was foretold of it, an average, and what it may be in any case.
+# By how much λ² may exceed what was predicted of it, an average, and what it may be in any case.
 _CHANCE, _NOTHING = 9.0, 1e-4
 # The share of its length that a step is taken to leave in any case.
 _LEAST = 0.01
-# The change of standard errors from the pilot's estimate to the step's end that its rows may foretell.
+# The change of standard errors from the pilot's estimate to the step's end that its rows may predict.
 _MOVED = 0.25
 
 
@@ -43,7 +43,7 @@ class Steps(Record):
     n_steps : int
         How many were taken.
     trusted : bool
-        Whether what the pilot rows foretell has proved true so far.
+        Whether what the pilot rows predict has proved true so far.
     """
 
     ascent: Ascent | None
@@ -65,7 +65,7 @@ class Steps(Record):
     def is_close(self, tol: float) -> bool:
         """Return whether the last step leads to within √tol standard errors of the maximum.
 
-        The first step is believed to if the pilot rows foretell so, and are like all rows; later ones by what the steps
+        The first step is believed to if the pilot rows predict so, and are like all rows; later ones by what the steps
         before have left.
         """
         foretold = self.n_steps == 1 and not self.step.exact
@@ -136,14 +136,14 @@ def _with_remaining(step: Step, before: Ascent, now: Ascent) -> Step:
 
 
 def _came_true(step: Step, ascent: Ascent) -> bool:
-    """Return whether λ², where a step has led, is what the pilot rows had foretold, within what chance allows."""
+    """Return whether λ², where a step has led, is what the pilot rows predicted, within what chance allows."""
     if ascent.n_shortened or ascent.stopped:
         return False
     return ascent.move.decrement <= _CHANCE * step.decrement + _NOTHING * step.unit
 
 
 def _keeps_errors(step: Step) -> bool:
-    """Return whether the pilot rows foretell standard errors not far from those that all rows have at the start."""
+    """Return whether the pilot rows predict standard errors not far from those that all rows have at the start."""
     here, there = (np.diag(factorize(sums.information).inverse()) for sums in (step.sums, step.ahead))
     with np.errstate(all="ignore"):
         ratio = np.sqrt(there / here)

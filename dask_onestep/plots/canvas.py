@@ -91,7 +91,7 @@ def checked_names(names: Sequence[str], known: Sequence[str]) -> list[str]:
     Raises
     ------
     ValueError
-        If one is not known.
+        If one is unknown.
     """
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"Unknown coefficients {unknown} in names; must be one of {', '.join(known)}.")

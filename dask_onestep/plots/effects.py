@@ -93,7 +93,7 @@ class EffectsDisplay(Display):
         Raises
         ------
         ValueError
-            If `kind` is not known.
+            If `kind` is unknown.
 
         Examples
         --------
