@@ -90,7 +90,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         The record of the estimation method.
     n_features_in_ : int
         Number of columns of X; the number of coefficients may differ.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (p,)
         Names of the columns of X, if they have names.
 
     Examples

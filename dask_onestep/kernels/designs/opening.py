@@ -49,7 +49,7 @@ class OpenDesign(Design):
         return {name: (name,) for name in self.names}
 
     def enter(self, block: Any, missing: str) -> tuple[np.ndarray, dict[str, Any], np.ndarray | None] | Findings:
-        """Return a block as `Design.enter` does, with NaN where a row lacks an input of a term."""
+        """Return a block as ``Design.enter`` does, with NaN where a row lacks an input of a term."""
         complete = complete_cases(block, self.terms, missing)
         if isinstance(complete, Findings):
             return complete

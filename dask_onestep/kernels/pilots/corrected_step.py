@@ -30,7 +30,7 @@ def take_step(model: Model, pilot: PilotFit, ascent: Ascent, correction: str | N
         R(δ) = ℓ_pil(β + δ) − ℓ_pil(β) − s_pil'δ + ½ δ'I_pil δ,
 
     in the trust region δ'Iδ ≤ 10 φ̂d(N/n − 1). R estimates the terms of third and higher order of the log-likelihood.
-    Under non-canonical links R uses the means at β + δ instead of the pilot's responses (see `Curvature.expecting`),
+    Under non-canonical links R uses the means at β + δ instead of the pilot's responses (see ``Curvature.expecting``),
     unless the responses contradict these means. Either step is shortened where it overshoots according to J. If no
     part of it leads to finite sums, the step goes to the null model.
 
