@@ -111,7 +111,9 @@ def test_a_scheduler_that_is_lost_is_one_line(tmp_path, folder):
     assert (fit.returncode, out) == (1, b"")
     *_, line = err.decode().splitlines()
     # Which of them it is depends on what the client was about to do.
-    assert line.startswith(("error: the scheduler was lost", "error: Timed out trying to connect to tcp://"))
+    assert line.startswith(
+        ("error: the connection to the scheduler was lost", "error: Timed out trying to connect to tcp://")
+    )
     assert "Traceback" not in err.decode()
 
 

@@ -73,7 +73,9 @@ def test_a_write_that_broke_off_is_done_again_and_other_files_are_left_alone(tmp
     assert len(load_flights(out_of_core=True, data_home=tmp_path)) == 24
     (tmp_path / "strange").mkdir()
     (tmp_path / "strange" / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match=r"holds other files, such as notes.txt: give data_home="):
+    with pytest.raises(
+        ValueError, match=r"holds other files, such as notes.txt: use a separate directory for data_home="
+    ):
         load_flights(out_of_core=True, data_home=tmp_path / "strange")
     with pytest.raises(ValueError, match="pass both, or neither"):
         load_flights(data_home=tmp_path)

@@ -90,7 +90,10 @@ def test_a_dumb_terminal_is_a_pipe(data, terminal, monkeypatch):
 def test_an_error_ends_the_line_and_is_raised(scheduler, data, tty, request, capsys):
     stream = request.getfixturevalue("terminal") if tty else None
     x, y = data
-    with redirect_stderr(stream) if tty else nullcontext(), pytest.raises(ValueError, match="outside the poisson"):
+    with (
+        redirect_stderr(stream) if tty else nullcontext(),
+        pytest.raises(ValueError, match="outside the range of the poisson"),
+    ):
         GLMRegressor("poisson", method=OneStep(450), verbose=True).fit(x, -1.0 - y)
     written = stream.getvalue() if tty else capsys.readouterr().err
     assert written.count("\n") == 1

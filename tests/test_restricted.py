@@ -504,7 +504,7 @@ def test_an_object_with_a_seed_of_its_own_has_tests():
 def test_tests_are_of_the_method_that_was_fitted():
     x, y, _ = make_glm(3000, 2, family="poisson", random_state=5)
     glm = GLMRegressor("poisson").fit(x, y).set_params(method="average")
-    with pytest.raises(ValueError, match="was OneStep when the model was fitted, and is Average now"):
+    with pytest.raises(ValueError, match="was OneStep when the model was fitted and is now Average"):
         glm.drop1(x, y)
 
 

@@ -111,7 +111,7 @@ def test_what_knows_no_stages_refuses():
     x, y, _ = data(600)
     glm = pair()[0].fit(x, y)
     for ask in (glm.drop1, glm.fit_statistics, glm.score):
-        with pytest.raises(ValueError, match="Centred is no plain sum over rows"):
+        with pytest.raises(ValueError, match="Centred is not a sum over rows"):
             ask(x, y)
     assert glm.wald_test("x0").df == 1
 
