@@ -13,6 +13,7 @@ from support import raise_if_dask_computes
 from dask_onestep import GLMClassifier, GLMRegressor, OneStep, Pilot
 from dask_onestep.datasets import make_glm
 from dask_onestep.exceptions import AliasingWarning
+from dask_onestep.methods import sampling
 
 
 @pytest.mark.parametrize("estimator", [GLMRegressor("poisson"), GLMClassifier(method=Pilot(500))], ids=str)
@@ -87,3 +88,11 @@ def test_a_lazy_fit_of_unknown_levels_finds_gaps_of_transforms():
         dask.compute(glm.fit_delayed(frame))
     with pytest.raises(ValueError, match="must be known first"):
         GLMRegressor("poisson", formula="y ~ g", method="average").fit_delayed(dd.from_pandas(frame, npartitions=2))
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_lazy_fit_of_a_small_table_may_have_more_levels_than_rows_are_kept_for(monkeypatch):
+    monkeypatch.setattr(sampling, "_KEPT_ROWS", 100)  # those for two coefficients
+    frame = pd.DataFrame({"g": list("abcd") * 100, "y": 1.0 + np.arange(400) % 3})
+    glm = GLMRegressor("poisson", formula="y ~ g")
+    np.testing.assert_array_equal(dask.compute(glm.fit_delayed(frame))[0].coef_, glm.fit(frame).coef_)

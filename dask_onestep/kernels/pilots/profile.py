@@ -181,7 +181,7 @@ def pilot_of(found: Profile) -> PilotSample:
 def designed_sample(sample: PilotSample, model: Model, size: PilotSize, searched: bool) -> PilotSample:
     """Draw the pilot from the candidates of the first pass, as a matrix; `searched` for missing values or not."""
     size = replace(size, d=len(model.all_names))
-    if size.rule == "auto" and size.d > sample.size.d:
+    if size.rule == "auto" and size.d > sample.size.d and not sample.complete:
         raise ValueError(
             f"fit_delayed: the model has {size.d:,} coefficients, and the first pass kept rows for {sample.size.d:,}. "
             "Use fit, or give OneStep(pilot_size=...)."
