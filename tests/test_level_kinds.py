@@ -9,7 +9,7 @@ import pytest
 import statsmodels.api as sm
 
 from dask_onestep import MLE, GLMRegressor
-from dask_onestep.kernels.designs.table import level_codes, match_levels
+from dask_onestep.kernels.designs.levels import level_codes, match_levels
 from dask_onestep.storage.models import read_model, write_model
 
 N = 600

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dask_onestep.kernels.designs.table import indexed, plain_columns
+from dask_onestep.kernels.designs.levels import indexed
+from dask_onestep.kernels.designs.table import plain_columns
 
 K = 5000
 LEVELS = {

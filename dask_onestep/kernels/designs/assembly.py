@@ -10,6 +10,7 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.design import Design, column_levels, plain_rows, treatment_names
 from dask_onestep.kernels.designs.expressions import hold_times, numbers_among
+from dask_onestep.kernels.designs.levels import MAX_LEVELS, TOO_MANY_LEVELS, level_last, match_levels, sorted_levels
 from dask_onestep.kernels.designs.opening import OpenDesign
 from dask_onestep.kernels.designs.products import Coding, Product
 from dask_onestep.kernels.designs.specification import (
@@ -20,7 +21,6 @@ from dask_onestep.kernels.designs.specification import (
     without_terms,
 )
 from dask_onestep.kernels.designs.states import moment_states
-from dask_onestep.kernels.designs.table import MAX_LEVELS, TOO_MANY_LEVELS, match_levels, sorted_levels
 from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric, refusing_records, times_refused
 
 __all__ = ["assemble", "make_design", "open_design"]
@@ -86,6 +86,8 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
         if factor in looked_at:
             with refusing_records(factor):
                 index = sorted_levels(factor.values(looked_at[factor]))
+            if factor.missing is not None:
+                index = pd.Index(index.tolist())
             if told is not None:  # in the order in which they were declared
                 index = told[np.sort(match_levels(index, told)[:-1])]
         assert index is not None
@@ -148,11 +150,12 @@ def _are_numbers(factor: Factor, levels: pd.Index) -> bool:
 
 
 def _told_levels(factor: Factor, dtypes: Mapping[str, Any]) -> pd.Index | None:
-    if factor.levels is not None:
-        return pd.Index(factor.levels)
     column = factor.name if factor.source is None else factor.source
     dtype = dtypes.get(column)
-    return dtype.categories if isinstance(dtype, pd.CategoricalDtype) else None
+    told = dtype.categories if isinstance(dtype, pd.CategoricalDtype) else None
+    if factor.levels is not None:
+        told = pd.Index(factor.levels)
+    return told if told is None or factor.missing is None else level_last(told, factor.missing)
 
 
 def _empty(dtype: Any) -> pd.Series:

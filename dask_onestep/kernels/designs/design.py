@@ -11,16 +11,13 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating, what_is_wrong
+from dask_onestep.kernels.designs.levels import known_codes
 from dask_onestep.kernels.designs.parts import PARTS
 from dask_onestep.kernels.designs.products import Product, are_coded, coded_columns, write_products
 from dask_onestep.kernels.designs.specification import columns_specified, specified_columns, without_terms
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, finite_rows
-from dask_onestep.kernels.designs.table import (
-    complete_cases,
-    known_codes,
-    plain_columns,
-)
-from dask_onestep.kernels.designs.terms import Factor, Terms, plain_integers
+from dask_onestep.kernels.designs.table import complete_cases, plain_columns
+from dask_onestep.kernels.designs.terms import Factor, Terms, plain_categories
 from dask_onestep.kernels.records import Findings
 
 __all__ = ["Design", "column_levels", "plain_rows", "treatment_names", "with_parts"]
@@ -282,7 +279,7 @@ def column_levels(levels: Iterable[tuple[Factor, pd.Index]]) -> dict[str, pd.Ind
 
 def plain_rows(frame: pd.DataFrame, columns: tuple[str, ...], levels: Mapping[str, pd.Index]) -> pd.DataFrame:
     """Return the columns, in this order, in the form that formulaic and the coding here use."""
-    return plain_columns(plain_integers(frame, levels), columns, levels)
+    return plain_columns(plain_categories(frame, levels), columns, levels)
 
 
 def treatment_names(terms: Terms, levels: Mapping[str, pd.Index]) -> tuple[str, ...]:

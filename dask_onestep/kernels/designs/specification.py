@@ -137,6 +137,8 @@ def _coded(factor: Factor, values: pd.Series) -> Any:
     call = tree.body
     assert isinstance(call, ast.Call)
     call.args[0] = ast.Name(_VALUES, ast.Load())
+    if factor.missing is not None:  # the categories of the values include its level
+        call.keywords = [keyword for keyword in call.keywords if keyword.arg not in ("levels", "missing")]
     known = {"C": TRANSFORMS["C"], "contr": TRANSFORMS["contr"], _VALUES: values}
     tree = ast.fix_missing_locations(_Codings().visit(tree))
     return eval(compile(tree, "<formula>", "eval"), {"__builtins__": {}}, known)

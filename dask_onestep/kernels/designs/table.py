@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from threading import Lock
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
+from dask_onestep.kernels.designs.levels import known_codes, level_codes, looked_up, sorted_levels
 from dask_onestep.kernels.designs.parts import PARTS
 from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric, refusing_records
 from dask_onestep.kernels.records import Findings
 
 __all__ = [
     "DROP",
-    "MAX_LEVELS",
-    "TOO_MANY_LEVELS",
     "complete_cases",
     "encoded",
     "gaps",
-    "indexed",
     "is_finite",
-    "known_codes",
-    "level_codes",
-    "match_levels",
     "plain_columns",
-    "sorted_levels",
     "stacked",
     "unmasked",
 ]
 
-MAX_LEVELS = 10_000
-TOO_MANY_LEVELS = "Is it an identifier? Drop it, group its levels, or convert it to a number."
 DROP = "Use missing='drop' to drop these rows, or fix them first."
 _SAME_COLUMNS = "All partitions must have the columns that the frame's meta declares; fix the function that loads them."
-_ONE_AT_A_TIME = Lock()
-_SLICE_ROWS = 15_360  # 8 bytes each give less than 128 KiB, above which memory is mapped anew each time
 
 
 def gaps(part: Any) -> np.ndarray:
@@ -103,6 +91,8 @@ def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findi
     found = []
     for name in terms.columns:
         absent = gaps(block.x[name])
+        if name not in terms.complete_columns:
+            absent = absent & ~np.asarray(pd.isna(block.x[name]))
         complete &= ~absent
         if missing == "raise" and absent.any():
             found.append(
@@ -123,17 +113,6 @@ def plain_columns(frame: pd.DataFrame, columns: tuple[str, ...], levels: Mapping
     return pd.DataFrame({name: _plain(frame[name], levels.get(name)) for name in columns}, index=frame.index)
 
 
-def indexed(levels: pd.Index) -> pd.Index:
-    """Return the same levels, prepared so that several threads may look up values at once.
-
-    An index fills its hash table at the first look-up. Before pandas 3.1 another thread may read the table meanwhile,
-    find nothing, and treat the value as unknown.
-    """
-    with _ONE_AT_A_TIME:
-        levels.get_indexer(levels[:1])
-    return levels
-
-
 def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
     """Return a table whose string columns that are factors are categories, so that strings are read only once.
 
@@ -150,61 +129,8 @@ def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
                 codes, levels = level_codes(frame[name])
                 ordered = sorted_levels(levels)
                 places = np.append(ordered.get_indexer(levels), -1).astype(np.int32)
-                columns[name] = pd.Categorical.from_codes(_looked_up(places, codes), ordered)
+                columns[name] = pd.Categorical.from_codes(looked_up(places, codes), ordered)
     return frame.assign(**columns) if columns else frame
-
-
-def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
-    """Return each value's position among the distinct values (-1 if missing), and these, in order of appearance."""
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        own = values.cat.codes.to_numpy()
-        present = np.zeros(len(values.cat.categories) + 1, dtype=bool)  # the last is that of missing values
-        present[own] = True
-        present[-1] = False
-        places = np.where(present, np.cumsum(present) - 1, -1).astype(np.int32)
-        return _looked_up(places, own), values.cat.categories[present[:-1]]
-    if isinstance(values.dtype, pd.StringDtype) and values.dtype.storage == "pyarrow":
-        words = pa.array(values).dictionary_encode()
-        words = words.combine_chunks() if isinstance(words, pa.ChunkedArray) else words
-        codes = words.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return codes.astype(np.int32, copy=False), pd.Index(words.dictionary.to_pandas(), dtype=values.dtype)
-    codes, levels = pd.factorize(values)
-    return codes.astype(np.int32), pd.Index(levels)
-
-
-def known_codes(values: pd.Series, known: pd.Index) -> np.ndarray:
-    """Return each value's position among the K known levels, of int32; −1 if it is missing or unknown."""
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        codes, levels = values.cat.codes.to_numpy(), values.cat.categories
-    else:
-        codes, levels = level_codes(values)
-    return _looked_up(match_levels(levels, known), codes)
-
-
-def match_levels(levels: pd.Index, known: pd.Index) -> np.ndarray:
-    """Return the positions of levels among the known ones, by value and kind: 1.0 equals 1, but True does not.
-
-    The result has shape (L + 1,); it is -1 for an unknown level, and the last element is -1 so that it applies to the
-    code of a missing value.
-    """
-    places = np.full(len(levels) + 1, -1, dtype=np.int32)
-    if levels.dtype == known.dtype and levels.equals(known):
-        places[:-1] = np.arange(len(levels))
-        return places
-    keys = known if known.dtype == object else known.astype(object)
-    places[:-1] = indexed(keys).get_indexer(levels.astype(object))
-    found = places[:-1] >= 0
-    places[:-1][found & (_are_booleans(levels) != _are_booleans(known)[places[:-1]])] = -1
-    return places
-
-
-def sorted_levels(values: Any) -> pd.Index:
-    """Return distinct values, without missing ones, as an index, sorted if they are comparable."""
-    index = pd.Index(pd.unique(values))
-    try:
-        return index.sort_values()
-    except TypeError:
-        return index[np.argsort(index.astype(str))]
 
 
 def stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -230,20 +156,3 @@ def _plain(column: pd.Series, levels: pd.Index | None) -> Any:
     if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():
         return column.to_numpy(bool)
     return column.to_numpy(np.float64, na_value=np.nan)
-
-
-def _are_booleans(levels: pd.Index) -> np.ndarray:
-    """Return which levels are True or False, which pandas treats as 1 and 0."""
-    kind = pd.api.types.infer_dtype(levels)
-    if kind.startswith("mixed"):
-        return np.array([isinstance(level, (bool, np.bool_)) for level in levels], dtype=bool)
-    return np.full(len(levels), kind == "boolean")
-
-
-def _looked_up(places: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return the position of each code, the last for -1; in slices, whose temporaries the allocator reuses."""
-    out = np.empty(len(codes), dtype=places.dtype)
-    for start in range(0, len(codes), _SLICE_ROWS):
-        at = slice(start, start + _SLICE_ROWS)
-        places.take(codes[at], mode="wrap", out=out[at])
-    return out

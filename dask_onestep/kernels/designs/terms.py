@@ -18,6 +18,7 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import as_numbers, evaluate, is_numeric
 from dask_onestep.kernels.designs.grammar import STATEFUL, called, checked, columns_read, is_condition, written
+from dask_onestep.kernels.designs.levels import with_missing_level
 from dask_onestep.kernels.designs.parsing import parse
 
 __all__ = [
@@ -27,7 +28,7 @@ __all__ = [
     "evaluate",
     "formula_terms",
     "is_numeric",
-    "plain_integers",
+    "plain_categories",
     "refusing_records",
     "times_refused",
 ]
@@ -51,6 +52,8 @@ class Factor:
         The levels given in ``C(..., levels=[...])``.
     states : tuple of str
         Arguments of its transforms with a state, such as ``bs``.
+    missing : str or None
+        The level of missing values, given in ``C(..., missing="unknown")``.
     """
 
     name: str
@@ -59,11 +62,13 @@ class Factor:
     coded: bool = False
     levels: tuple[Any, ...] | None = None
     states: tuple[str, ...] = ()
+    missing: str | None = None
 
     def values(self, frame: pd.DataFrame) -> pd.Series:
         """Return the factor's values, one per row, before any coding."""
         column = self.name if self.source is None else self.source
-        return frame[column] if column in self.columns else evaluate(column, frame)
+        values = frame[column] if column in self.columns else evaluate(column, frame)
+        return values if self.missing is None else with_missing_level(values, self.missing)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,12 @@ class Terms:
     fit_intercept: bool
     response: Factor | None = None
     offsets: tuple[Factor, ...] = ()
+
+    @property
+    def complete_columns(self) -> tuple[str, ...]:
+        """Columns whose missing values are not a level of a factor."""
+        filled = {column for factor in self.factors if factor.missing is not None for column in factor.columns}
+        return tuple(column for column in self.columns if column not in filled)
 
     def offset(self, frame: pd.DataFrame) -> pd.Series | None:
         """Return the sum of the formula's offsets, one value per row; None without any."""
@@ -126,18 +137,22 @@ def times_refused(columns: Sequence[str]) -> str:
     )
 
 
-def plain_integers(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
-    """Return a table with nullable integers as NumPy integers, so that levels are named 9 and 10, not 9.0 and 10.0.
+def plain_categories(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """Return a table whose levels are named 9 and True, not 9.0 and 1.0, in columns of nullable dtypes.
 
-    `names` are the categorical columns; others, and those with missing values, are unchanged.
+    `names` are the categorical columns; others are unchanged, and so are integers with missing values.
     """
-    kinds = {name: frame.dtypes[name] for name in names if name in frame.columns}
-    integers = {
-        name: np.int64
-        for name, kind in kinds.items()
-        if pd.api.types.is_integer_dtype(kind) and not isinstance(kind, np.dtype) and not frame[name].isna().any()
-    }
-    return frame.astype(integers) if integers else frame
+    kinds: dict[str, Any] = {}
+    for name in names:
+        kind = frame.dtypes.get(name)
+        if kind is None or isinstance(kind, (np.dtype, pd.CategoricalDtype)):
+            continue
+        missing = frame[name].isna().any()
+        if pd.api.types.is_integer_dtype(kind) and not missing:
+            kinds[name] = np.int64
+        elif pd.api.types.is_bool_dtype(kind) and missing:
+            kinds[name] = object
+    return frame.astype(kinds) if kinds else frame
 
 
 def column_terms(columns: tuple[str, ...], fit_intercept: bool) -> Terms:
@@ -180,7 +195,9 @@ def formula_terms(formula: str, fit_intercept: bool) -> Terms:
         raise ValueError(f"formula={formula!r} has several responses; a GLM has one.")
     response = _factor(responses[0]) if responses else None
     offsets = tuple(_offset(name) for name in parsed.offsets)
-    _check_names(formula, (*factors.values(), *offsets, *(() if response is None else (response,))))
+    read = (*factors.values(), *offsets, *(() if response is None else (response,)))
+    _check_names(formula, read)
+    _check_missing_levels(formula, read)
     if response is not None and (response.coded or response.states):
         raise ValueError(f"The response {response.name!r} of the formula must be a column or a function of each row.")
     if response is not None and response.name in factors:
@@ -200,9 +217,9 @@ def _factor(factor: Any) -> Factor:
     if factor.eval_method.value == "lookup":
         return Factor(name, None, (name,))
     tree = checked(name, name)
-    body, coded, levels = tree.body, False, None
+    body, coded, levels, missing = tree.body, False, None, None
     if isinstance(body, ast.Call) and isinstance(body.func, ast.Name) and body.func.id == "C":
-        coded, levels = True, _given_levels(body)
+        coded, levels, missing = True, _given_levels(body), _missing_level(body)
         body = body.args[0]
     if not columns_read(body):
         raise ValueError(f"{name!r} in the formula reads no column.")
@@ -218,7 +235,8 @@ def _factor(factor: Any) -> Factor:
     if coded and states:
         raise ValueError(f"{name!r} in the formula: the levels of a stateful transform are not known beforehand.")
     columns = columns_read(body)
-    return Factor(name, columns[0] if isinstance(body, ast.Name) else written(body), columns, coded, levels, states)
+    source = columns[0] if isinstance(body, ast.Name) else written(body)
+    return Factor(name, source, columns, coded, levels, states, missing)
 
 
 def _offset(name: str) -> Factor:
@@ -271,6 +289,30 @@ def _given_levels(call: ast.Call) -> tuple[Any, ...] | None:
                 raise ValueError(f"{written(call)!r} in the formula: level {twice[0]!r} is listed twice.")
             return levels
     return None
+
+
+def _missing_level(call: ast.Call) -> str | None:
+    for keyword in call.keywords:
+        if keyword.arg == "missing":
+            value = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
+            if not isinstance(value, str) or not value:
+                raise ValueError(
+                    f"{written(call)!r} in the formula: missing must be the name of the level of missing values, as in "
+                    'C(g, missing="unknown").'
+                )
+            return value
+    return None
+
+
+def _check_missing_levels(formula: str, factors: tuple[Factor, ...]) -> None:
+    """Raise an error if missing values of a column are a level of one factor and not of another one."""
+    for column in dict.fromkeys(column for factor in factors for column in factor.columns):
+        found = {factor.missing: factor.name for factor in factors if column in factor.columns}
+        if len(found) > 1:
+            raise ValueError(
+                f"formula={formula!r}: missing values of {column} are not the same level in "
+                f"{' and '.join(found.values())}. Use the same missing= for all of them."
+            )
 
 
 class _Stateless(ast.NodeTransformer):

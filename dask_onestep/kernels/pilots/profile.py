@@ -18,11 +18,12 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.evaluation import EvaluationError, what_is_wrong
+from dask_onestep.kernels.designs.levels import MAX_LEVELS, TOO_MANY_LEVELS, level_codes
 from dask_onestep.kernels.designs.opening import OpenDesign
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.states import CentralMoments, moment_orders
-from dask_onestep.kernels.designs.table import MAX_LEVELS, TOO_MANY_LEVELS, level_codes, plain_columns, stacked
-from dask_onestep.kernels.designs.terms import Factor, evaluate, plain_integers, refusing_records
+from dask_onestep.kernels.designs.table import plain_columns, stacked
+from dask_onestep.kernels.designs.terms import Factor, evaluate, plain_categories, refusing_records
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
 from dask_onestep.kernels.pilots.sampling import pilot_rows, row_numbers, sample_rows
@@ -140,7 +141,7 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     table = rows.raw[list(design.terms.columns)]
     frame = table if rows.kept is None else table.iloc[rows.kept]
     factors = design.learned
-    frame = plain_integers(frame, [name for factor in factors if factor.coded for name in factor.columns])
+    frame = plain_categories(frame, [name for factor in factors if factor.coded for name in factor.columns])
     levels = tuple(_plain(_one_row_a_level(factor, frame)) for factor in factors)
     if found := _too_many(factors, levels, rows.number):
         return found

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.designs.levels import level_codes
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.designs.table import level_codes
 from dask_onestep.kernels.designs.terms import Factor, is_numeric
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.inclusion import Inclusion

@@ -1,0 +1,134 @@
+"""Levels of factors: the code of each row's level, and levels matched by value and kind."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+__all__ = [
+    "MAX_LEVELS",
+    "TOO_MANY_LEVELS",
+    "indexed",
+    "known_codes",
+    "level_codes",
+    "level_last",
+    "looked_up",
+    "match_levels",
+    "sorted_levels",
+    "with_missing_level",
+]
+
+MAX_LEVELS = 10_000
+TOO_MANY_LEVELS = "Is it an identifier? Drop it, group its levels, or convert it to a number."
+_ONE_AT_A_TIME = Lock()
+_SLICE_ROWS = 15_360  # 8 bytes each give less than 128 KiB, above which memory is mapped anew each time
+
+
+def indexed(levels: pd.Index) -> pd.Index:
+    """Return the same levels, prepared so that several threads may look up values at once.
+
+    An index fills its hash table at the first look-up. Before pandas 3.1 another thread may read the table meanwhile,
+    find nothing, and treat the value as unknown.
+    """
+    with _ONE_AT_A_TIME:
+        levels.get_indexer(levels[:1])
+    return levels
+
+
+def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
+    """Return each value's position among the distinct values (-1 if missing), and these, in order of appearance."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        own = values.cat.codes.to_numpy()
+        present = np.zeros(len(values.cat.categories) + 1, dtype=bool)  # the last is that of missing values
+        present[own] = True
+        present[-1] = False
+        places = np.where(present, np.cumsum(present) - 1, -1).astype(np.int32)
+        return looked_up(places, own), values.cat.categories[present[:-1]]
+    if isinstance(values.dtype, pd.StringDtype) and values.dtype.storage == "pyarrow":
+        words = pa.array(values).dictionary_encode()
+        words = words.combine_chunks() if isinstance(words, pa.ChunkedArray) else words
+        codes = words.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        return codes.astype(np.int32, copy=False), pd.Index(words.dictionary.to_pandas(), dtype=values.dtype)
+    codes, levels = pd.factorize(values)
+    return codes.astype(np.int32), pd.Index(levels)
+
+
+def known_codes(values: pd.Series, known: pd.Index) -> np.ndarray:
+    """Return each value's position among the K known levels, of int32; −1 if it is missing or unknown."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        codes, levels = values.cat.codes.to_numpy(), values.cat.categories
+    else:
+        codes, levels = level_codes(values)
+    return looked_up(match_levels(levels, known), codes)
+
+
+def match_levels(levels: pd.Index, known: pd.Index) -> np.ndarray:
+    """Return the positions of levels among the known ones, by value and kind: 1.0 equals 1, but True does not.
+
+    The result has shape (L + 1,); it is -1 for an unknown level, and the last element is -1 so that it applies to the
+    code of a missing value.
+    """
+    places = np.full(len(levels) + 1, -1, dtype=np.int32)
+    if levels.dtype == known.dtype and levels.equals(known):
+        places[:-1] = np.arange(len(levels))
+        return places
+    keys = known if known.dtype == object else known.astype(object)
+    places[:-1] = indexed(keys).get_indexer(levels.astype(object))
+    found = places[:-1] >= 0
+    places[:-1][found & (_are_booleans(levels) != _are_booleans(known)[places[:-1]])] = -1
+    return places
+
+
+def sorted_levels(values: Any) -> pd.Index:
+    """Return distinct values, without missing ones, as an index, sorted if they are comparable."""
+    index = pd.Index(pd.unique(values))
+    try:
+        return index.sort_values()
+    except TypeError:
+        return index[np.argsort(index.astype(str))]
+
+
+def with_missing_level(values: pd.Series, name: str) -> pd.Series:
+    """Return values as categories, of which the last, `name`, is that of missing values, if there are any.
+
+    Whole numbers are integers, as a column of integers with missing values may be stored as floats.
+    """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        codes, levels = values.cat.codes.to_numpy(), values.cat.categories
+    else:
+        codes, found = level_codes(values)
+        levels = sorted_levels(found)
+        codes = looked_up(np.append(levels.get_indexer(found), -1).astype(np.int32), codes)
+    if levels.dtype.kind == "f" and (levels == np.floor(levels)).all():
+        levels = levels.astype(np.int64)
+    if name not in levels and not (codes < 0).any():
+        return pd.Series(pd.Categorical.from_codes(codes, levels), index=values.index)
+    ordered = level_last(levels, name)
+    places = np.append(ordered.get_indexer(levels.astype(object)), len(ordered) - 1).astype(np.int32)
+    return pd.Series(pd.Categorical.from_codes(looked_up(places, codes), ordered), index=values.index)
+
+
+def level_last(levels: pd.Index, name: str) -> pd.Index:
+    """Return levels with this one at the end, whether or not it was among them."""
+    return pd.Index([*(level for level in levels.tolist() if level != name), name], dtype=object)
+
+
+def looked_up(places: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return the position of each code, the last for -1; in slices, whose temporaries the allocator reuses."""
+    out = np.empty(len(codes), dtype=places.dtype)
+    for start in range(0, len(codes), _SLICE_ROWS):
+        at = slice(start, start + _SLICE_ROWS)
+        places.take(codes[at], mode="wrap", out=out[at])
+    return out
+
+
+def _are_booleans(levels: pd.Index) -> np.ndarray:
+    """Return which levels are True or False, which pandas treats as 1 and 0."""
+    kind = pd.api.types.infer_dtype(levels)
+    if kind.startswith("mixed"):
+        return np.array([isinstance(level, (bool, np.bool_)) for level in levels], dtype=bool)
+    return np.full(len(levels), kind == "boolean")
