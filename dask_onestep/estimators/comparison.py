@@ -94,8 +94,7 @@ class _Fit:
         if fit is not None:
             return cls(record, fit.nobs, fit.llf if isinstance(fit, FitStatistics) else np.nan, fit.deviance)
         sums, model, estimate = record.sums, record.model, record.estimate
-        frequency = model.weight_type == "frequency" and sums is not None
-        n = float(sums.weight if frequency else record.n_samples)
+        n = record.n_observations
         loglik, deviance = np.nan, np.nan
         # Weights enter the constants, which a pass adds up.
         if not model.family.has_dispersion and not record.inputs.had_weight:

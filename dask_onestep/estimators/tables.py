@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -14,7 +15,8 @@ from dask_onestep.estimators.covariances import refuse_beyond_rank
 from dask_onestep.exceptions import PerfectFitWarning, with_pointer
 from dask_onestep.inference import TestResult, coefficient_table, wald
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics
-from dask_onestep.inference.hypotheses import parse_hypothesis
+from dask_onestep.inference.hypotheses import parse_hypothesis, parse_null
+from dask_onestep.inference.intervals import AnytimeValid, simultaneous_quantile
 from dask_onestep.inference.summaries import FactorLevels, Summary
 from dask_onestep.inference.tables import exponentiated
 from dask_onestep.methods import FitRecord, OneStep, resolve_method
@@ -79,18 +81,50 @@ class Reporting:
             )
         return exponentiated(table)
 
-    def conf_int(self, level: float = 0.95) -> pd.DataFrame:
-        """Return confidence intervals of the coefficients.
+    def conf_int(
+        self,
+        level: float = 0.95,
+        *,
+        simultaneous: bool | str | Sequence[str] = False,
+        anytime_valid: bool | float = False,
+    ) -> pd.DataFrame:
+        """Return confidence intervals of the coefficients; no pass over the data.
 
         Parameters
         ----------
         level : float, default=0.95
             Their level.
+        simultaneous : bool, str or list of str, default=False
+            Whether all intervals together cover with probability `level`, by the distribution of max|t| under the
+            estimated correlations of the coefficients, as in R's multcomp.  Names of coefficients or terms: the table
+            has these alone, and they are covered together.
+        anytime_valid : bool or float, default=False
+            Whether intervals cover at all sample sizes at once, with probability `level`, so that one may look at them
+            as often as one likes while data arrive.  A number is that of the rows at which they are to be about
+            narrowest, to be chosen before the data; True is narrowest at few rows.
 
         Returns
         -------
         DataFrame
-            One row a coefficient; columns ci_lower, ci_upper.
+            One row per coefficient; columns ci_lower, ci_upper, and with `anytime_valid` e_value, that of β = 0: the
+            hypothesis may be rejected at level α at any time at which it is at least 1/α.
+
+        Raises
+        ------
+        ValueError
+            If `level` is not between 0 and 1, a name is unknown, or `anytime_valid` is not positive.
+
+        Notes
+        -----
+        Intervals for all sample sizes are those of a normal mixture [1]_.  They are exact for normal errors of constant
+        variance, and asymptotic otherwise, as for generalized linear models and robust covariances: there the first
+        look should be at a sample for which the estimate is about normal.  With both options the level of each interval
+        is Bonferroni's.
+
+        References
+        ----------
+        .. [1] Lindon, Ham, Tingley, Bojinov, "Anytime-valid linear models and regression adjusted causal inference in
+               randomized experiments", arXiv 2210.08589.
 
         Examples
         --------
@@ -101,8 +135,37 @@ class Reporting:
         >>> narrow, wide = glm.conf_int(0.5), glm.conf_int(0.99)
         >>> bool((wide["ci_lower"] < narrow["ci_lower"]).all())
         True
+        >>> together, always = glm.conf_int(simultaneous=["x0", "x1"]), glm.conf_int(anytime_valid=True)
+        >>> together.index.tolist(), always.columns.tolist()
+        (['x0', 'x1'], ['ci_lower', 'ci_upper', 'e_value'])
         """
-        return self.coef_table(level)[["ci_lower", "ci_upper"]]
+        table, record = self.coef_table(level), self.record_
+        names = list(table.index)
+        if not isinstance(simultaneous, (bool, np.bool_)):
+            asked = parse_null(simultaneous, record.by_regressor, record.by_term)
+            names = [name for name in names if name in asked]
+            table = table.loc[names]
+        covered = [record.names.index(name) for name in names if table.std_err[name] > 0]
+        together = simultaneous is not False and len(covered) > 1
+        columns = ["ci_lower", "ci_upper"]
+        if anytime_valid is not False:
+            rule = self._anytime_valid(anytime_valid, 1 - level)
+            half = rule.half_width((1 - level) / (len(covered) if together else 1))
+            table = table.assign(e_value=rule.e_values(table.iloc[:, 2].to_numpy()))
+            columns.append("e_value")
+        elif together:
+            half = simultaneous_quantile(record.covariance[np.ix_(covered, covered)], level, record.df_t)
+        else:
+            return table[columns]
+        width = half * table.std_err
+        return table.assign(ci_lower=table.coef - width, ci_upper=table.coef + width)[columns]
+
+    def _anytime_valid(self, planned: bool | float, alpha: float) -> AnytimeValid:
+        """Return the rule of intervals for all sample sizes."""
+        rows = None if planned is True else float(planned)
+        if rows is not None and not 0 < rows < np.inf:
+            raise ValueError(f"anytime_valid={planned!r} must be True, False or a positive number of rows.")
+        return AnytimeValid(self.record_.n_observations, self.record_.df_t, rows, alpha)
 
     def wald_test(self, null: Any) -> TestResult:
         """Return the Wald test of a null hypothesis; no pass over the data.

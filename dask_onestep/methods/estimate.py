@@ -119,6 +119,11 @@ class Estimate:
     pilot: PilotRecord | None = field(default=None, repr=False)
 
     @property
+    def rank(self) -> int:
+        """Number of coefficients that are estimated: those that are not aliased."""
+        return int(np.isfinite(self.coef).sum())
+
+    @property
     def in_doubt(self) -> bool:
         """Whether a warning says that `coef` may be farther from the MLE than `decrement` tells."""
         doubts: set[type[Warning]] = {DistanceWarning, PilotWarning, SeparationWarning, UnlikePilotWarning}

@@ -139,6 +139,12 @@ class FitRecord:
         return self.estimate.n_samples
 
     @property
+    def n_observations(self) -> float:
+        """N, or the sum of frequency weights: the sample size of information criteria."""
+        counted = self.model.weight_type == "frequency" and self.sums is not None
+        return float(self.sums.weight if counted and self.sums is not None else self.n_samples)
+
+    @property
     def notes(self) -> tuple[tuple[type[Warning], str], ...]:
         """Warnings of the fit: category and text."""
         return self.estimate.warnings
@@ -165,8 +171,8 @@ class FitRecord:
 
     @property
     def rank(self) -> int:
-        """Coefficients that are not aliased."""
-        return int(np.isfinite(self.coef).sum())
+        """Coefficients that are neither aliased nor fixed."""
+        return self.estimate.rank
 
     @property
     def df_denom(self) -> float:
