@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from dask_onestep._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from dask_onestep.estimators import GLMClassifier, GLMRegressor, compare
+    from dask_onestep.estimators import GLMClassifier, GLMRegressor, compare, fit_many
     from dask_onestep.functions import (
         approximate_inverse_covariance,
         moments,
@@ -28,6 +28,7 @@ __all__ = [
     "Surrogate",
     "approximate_inverse_covariance",
     "compare",
+    "fit_many",
     "moments",
     "nodewise_lasso",
     "pilot_sample",
@@ -36,7 +37,7 @@ __all__ = [
 
 # Where the names are: each is imported when it is first used.
 _HOMES = {
-    **dict.fromkeys(("GLMClassifier", "GLMRegressor", "compare"), "estimators"),
+    **dict.fromkeys(("GLMClassifier", "GLMRegressor", "compare", "fit_many"), "estimators"),
     **dict.fromkeys(("MLE", "Average", "AverageLasso", "DebiasedLasso", "OneStep", "Pilot", "Surrogate"), "methods"),
     **dict.fromkeys(
         ("approximate_inverse_covariance", "moments", "nodewise_lasso", "pilot_sample", "weighted_design"), "functions"

@@ -159,22 +159,20 @@ def data_columns(schema: pa.Schema) -> list[str]:
     return [name for name in schema.names if name not in index]
 
 
-def coded_columns(terms: Terms | None) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the columns that a formula has as categories by ``C(...)``, and those that it computes with.
+def coded_columns(*terms: Terms) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the columns that formulas have as categories by ``C(...)``, and those that they compute with.
 
     Parameters
     ----------
-    terms : Terms or None
-        What a model reads.
+    *terms : Terms
+        What each model reads.
 
     Returns
     -------
     coded, computed : frozenset of str
         Columns; those of the response are among the computed ones, unless it is a column.
     """
-    if terms is None:
-        return frozenset(), frozenset()
-    factors = (*terms.factors, *(() if terms.response is None else (terms.response,)))
+    factors = [factor for each in terms for factor in (*each.factors, each.response) if factor is not None]
     coded = frozenset(name for factor in factors if factor.coded for name in factor.columns)
     plain = {factor for factor in factors if factor.source is None or factor.source in factor.columns}
     return coded, frozenset(name for factor in factors if factor not in plain for name in factor.columns)

@@ -89,7 +89,7 @@ def is_lazy(x: Any) -> bool:
 
 
 def as_frame(
-    x: Any, parts: dict[str, Any], terms: Terms | None = None, columns: Sequence[str] | None = None
+    x: Any, parts: dict[str, Any], terms: Sequence[Terms] = (), columns: Sequence[str] | None = None
 ) -> tuple[Any, dict[str, Any], tuple[int, ...] | None]:
     """Return files as a Dask DataFrame of the columns that are read, and Arrow data as pandas'; all else as it is.
 
@@ -99,8 +99,8 @@ def as_frame(
         Covariates, or a whole table, as a user handed it in.
     parts : dict
         y, weights, offset, groups, as a user handed them in; a string names a column of `x`.
-    terms : Terms or None
-        What a formula reads.
+    terms : sequence of Terms
+        What formulas read.
     columns : sequence of str or None
         The columns that are read, those that `parts` name not among them; None for all.
 
@@ -125,12 +125,12 @@ def as_frame(
         wanted = None if columns is None else list(dict.fromkeys((*columns, *named)))
         if wanted is not None and not set(wanted) <= set(table.columns):
             wanted = None  # so that the error to come lists all that are there
-        frame, lengths = table.frame(wanted, *coded_columns(terms))
+        frame, lengths = table.frame(wanted, *coded_columns(*terms))
         return frame, parts, lengths
     if _is_arrow(x):
         rows = pa.table(x)
         index = [name for name in rows.column_names if name not in data_columns(rows.schema)]
-        return frame_of_arrow(rows.drop_columns(index), coded_columns(terms)[0]), parts, None
+        return frame_of_arrow(rows.drop_columns(index), coded_columns(*terms)[0]), parts, None
     if type(x).__name__ == "LazyFrame" and type(x).__module__.startswith("polars"):
         raise TypeError(
             "X is a Polars LazyFrame, which is not computed here: pass X.collect(engine='streaming') if it fits into "

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from dask_onestep._version import __version__
 from dask_onestep.choices import unknown_choice
 from dask_onestep.data.frames import frame_dtypes
-from dask_onestep.data.inputs import columns_named
+from dask_onestep.data.inputs import Data, columns_named
 from dask_onestep.estimators.attributes import attach
 from dask_onestep.estimators.collinearity import Collinearity
 from dask_onestep.estimators.covariances import Covariances, check_groups
@@ -30,7 +30,7 @@ from dask_onestep.estimators.remarks import undefined_terms, unlikely_response
 from dask_onestep.estimators.tables import Reporting
 from dask_onestep.exceptions import with_pointer
 from dask_onestep.families import Family
-from dask_onestep.graph import gather
+from dask_onestep.graph import Blocks, gather
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.kernels.likelihood.covariance import COV_TYPES
@@ -46,7 +46,7 @@ from dask_onestep.methods.requests import Plan
 from dask_onestep.methods.separation import examined
 from dask_onestep.methods.solver import solved
 
-__all__ = ["GLMBase", "attach"]
+__all__ = ["GLMBase", "attach", "attach_fit"]
 
 _CHOICES = {
     "cov_type": COV_TYPES,
@@ -144,7 +144,7 @@ class GLMBase(
             plan = self._plan(problem, method, inputs)
             outcome = run(problem, plan, before=specified.n_passes, check=specified.check if problem.kept else None)
         model, estimate = outcome.value
-        _attach(self, model, estimate, inputs, remarks, specified.n_passes + outcome.n_passes)
+        attach_fit(self, model, estimate, inputs, remarks, specified.n_passes + outcome.n_passes)
         self.fit_time_ = time.perf_counter() - began
         for category, text in self.estimate_.warnings[len(remarks) :]:
             warnings.warn(with_pointer(category, text), category, stacklevel=2)
@@ -212,20 +212,32 @@ class GLMBase(
             raise ValueError("fit_delayed: solver='qr' needs intermediate results before the first step; use fit.")
         found = run(problem, solved(problem, method), check=specified.check)
         n_passes = specified.n_passes + found.n_passes
-        return problem.apply(_attach, fitted, problem.model, found.value, inputs, remarks, n_passes, name="fitted")
+        return problem.apply(attach_fit, fitted, problem.model, found.value, inputs, remarks, n_passes, name="fitted")
 
     def _prepare(
         self, X: Any, y: Any, sample_weight: Any, offset: Any, groups: Any, *, lazy: bool
     ) -> tuple[Any, Problem, Inputs, tuple[Terms, dict[str, Any]] | None]:
-        method = seeded(resolve_method(self.method))
+        self._check_arguments(y, groups)
+        parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": groups}
+        data, terms = self._read(X, parts)
+        blocks = gather(data.x, data.y, data.weights, data.offset, data.groups, data.lengths)
+        return self._pose(data, terms, blocks, parts, lazy=lazy)
+
+    def _check_arguments(self, y: Any, groups: Any) -> None:
+        """Raise if there is no response, or clusters are missing or not used."""
         self._require_response(y)
         check_groups(self.cov_type, groups)
-        parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": groups}
-        in_frame = tuple(part for part in (y, sample_weight, offset) if isinstance(part, str)) + columns_named(groups)
-        data, terms = self._read(X, parts)
+
+    def _pose(
+        self, data: Data, terms: Terms | None, blocks: Blocks, parts: dict[str, Any], *, lazy: bool = False
+    ) -> tuple[Any, Problem, Inputs, tuple[Terms, dict[str, Any]] | None]:
+        """Return the method, the problem, what ``fit`` was given, and what is read of a table."""
+        method = seeded(resolve_method(self.method))
+        y, weights, offset, groups = (parts[name] for name in ("y", "weights", "offset", "groups"))
+        in_frame = tuple(part for part in (y, weights, offset) if isinstance(part, str)) + columns_named(groups)
         problem = Problem(
             self._model(() if terms is not None else data.columns),
-            gather(data.x, data.y, data.weights, data.offset, data.groups, data.lengths),
+            blocks,
             cov_type=self.cov_type,
             solver=self.solver,
             lazy=lazy,
@@ -233,7 +245,7 @@ class GLMBase(
             verbose=self.verbose,
         )
         table = None if terms is None else (terms, frame_dtypes(data.x))
-        inputs = Inputs(sample_weight is not None, offset is not None, in_frame, response_name(y, terms))
+        inputs = Inputs(weights is not None, offset is not None, in_frame, response_name(y, terms))
         return method, problem, inputs, table
 
     def _model(self, columns: tuple[str, ...], design: Design | None = None) -> Model:
@@ -302,7 +314,7 @@ class GLMBase(
         return tags
 
 
-def _attach(estimator: Any, model: Model, estimate: Estimate, inputs: Inputs, remarks: tuple, n_passes: int) -> Any:
+def attach_fit(estimator: Any, model: Model, estimate: Estimate, inputs: Inputs, remarks: tuple, n_passes: int) -> Any:
     """Set what ``fit`` promises, what was said before the method began among the warnings."""
     estimate = with_cause(model, estimate)
     found = (*undefined_terms(estimate), *unlikely_response(model, estimate, estimator.cov_type))

@@ -15,7 +15,7 @@ from dask_onestep.inference.ratios import note_of, ratio_test
 from dask_onestep.kernels.records import LogLikelihoods
 from dask_onestep.methods import FitRecord
 
-__all__ = ["compare"]
+__all__ = ["compare", "named_models"]
 
 
 def compare(
@@ -64,7 +64,9 @@ def compare(
     >>> table.index.tolist(), table["df"].tolist(), table["lr_df"].tolist()[1]
     (['y ~ x', 'y ~ x + z'], [2, 3], 1.0)
     """
-    named = _named(models)
+    named = named_models(models)
+    if not named:
+        raise ValueError("No models to compare: pass at least one fitted estimator.")
     for glm in named.values():
         check_is_fitted(glm)
     _refuse_other_rows({name: glm.record_ for name, glm in named.items()})
@@ -153,19 +155,15 @@ def _test(one: _Fit, other: _Fit) -> tuple[float, float, float, str]:
     return result.statistic, float(result.df), result.p_value, note
 
 
-def _named(models: Any) -> dict[str, Any]:
-    """Return the models by name."""
-    if not isinstance(models, Mapping):
-        models = list(models)
-        formulas = [getattr(glm, "formula", None) for glm in models]
-        distinct = None not in formulas and len(set(formulas)) == len(formulas)
-        models = {
-            formula if distinct else f"model {number}": glm
-            for number, (formula, glm) in enumerate(zip(formulas, models, strict=True), start=1)
-        }
-    if not models:
-        raise ValueError("No models to compare: pass at least one fitted estimator.")
-    return dict(models)
+def named_models(models: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
+    """Return estimators by name: their own, else their formulas where these are distinct, else "model 1" and so on."""
+    if isinstance(models, Mapping):
+        return dict(models)
+    models = list(models)
+    formulas = [getattr(glm, "formula", None) for glm in models]
+    distinct = None not in formulas and len(set(formulas)) == len(formulas)
+    names = map(str, formulas) if distinct else (f"model {number}" for number in range(1, len(models) + 1))
+    return dict(zip(names, models, strict=True))
 
 
 def _refuse_other_rows(records: dict[str, FitRecord]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +31,7 @@ from dask_onestep.kernels.designs.parsing import has_dot, with_columns
 from dask_onestep.kernels.designs.terms import Terms, formula_terms, is_numeric
 from dask_onestep.methods import FitRecord, Problem, Session
 
-__all__ = ["Reading", "response_name", "scheduler_of", "total_of"]
+__all__ = ["Reading", "read_together", "response_name", "scheduler_of", "total_of"]
 
 
 class Reading:
@@ -49,9 +49,10 @@ class Reading:
         named_parts = [part for part in parts.values() if isinstance(part, str)]
         named_parts += columns_named(parts["groups"])
         refuse_other_order(X, parts)
-        formula = None if self.formula is None or not is_table(X) or has_dot(self.formula) else self.formula
-        read = None if formula is None else formula_terms(formula, bool(self.fit_intercept))
-        X, parts, lengths = as_frame(X, parts, read, None if read is None else _all_columns(read))
+        read = self._terms_of_formula() if is_table(X) else None
+        X, parts, lengths = as_frame(
+            X, parts, () if read is None else (read,), None if read is None else _all_columns(read)
+        )
         X, parts = split_columns(X, parts, keep=self.formula is not None)
         X, parts = self._with_response(X, parts)
         named = column_names(X) if is_frame(X) or is_lazy(X) else None
@@ -79,6 +80,12 @@ class Reading:
             X = pick_columns(X, _columns_read(terms, columns, parts["y"]), ignored=None)
         return bring_together(X, parts, columns, lengths), terms
 
+    def _terms_of_formula(self) -> Terms | None:
+        """Return what the formula reads; None without one, or where it has a ``.`` and the columns must be known."""
+        if self.formula is None or has_dot(self.formula):
+            return None
+        return formula_terms(self.formula, bool(self.fit_intercept))
+
     def _data(self, X: Any, parts: dict[str, Any], *, response: bool = True) -> Data:
         """Bring later data together, its columns as ``fit`` had them; `response` is whether y is wanted."""
         if response:
@@ -88,7 +95,7 @@ class Reading:
         names = getattr(self, "feature_names_in_", () if design is None else design.terms.columns)
         read = None if design is None else design.terms
         wanted = tuple(names) if read is None else _all_columns(read, response=response)
-        X, parts, lengths = as_frame(X, parts, read, wanted or None)
+        X, parts, lengths = as_frame(X, parts, () if read is None else (read,), wanted or None)
         X, parts = split_columns(X, parts, keep=self.formula is not None)
         X, parts = self._with_response(X, parts) if response else (X, parts)
         if design is not None and not is_frame(X):
@@ -211,6 +218,42 @@ class Reading:
         """
         problem = self._problem(X, y, sample_weight, offset)
         return total_of(problem if encoded else replace(problem, classes=None), kernel, *arguments, name=name)
+
+
+def read_together(
+    estimators: Sequence[Reading], X: Any, parts: dict[str, Any]
+) -> tuple[list[tuple[Data, Terms | None]], Data]:
+    """Bring the data of several models together: what each reads, and what all of them read, in the same blocks.
+
+    Parameters
+    ----------
+    estimators : sequence of Reading
+        Estimators whose numbers and names of columns are set.
+    X : object
+        Covariates, as for ``fit``.
+    parts : dict
+        y, weights, offset, groups.
+
+    Returns
+    -------
+    each : list of (Data, Terms or None)
+        Data and terms of each model.
+    shared : Data
+        The columns that any model reads, in the blocks that all of them read.
+    """
+    lengths = None
+    if is_table(X):
+        terms = [each._terms_of_formula() for each in estimators]
+        known = [each for each in terms if each is not None]
+        columns = [name for each in known for name in _all_columns(each)] if len(known) == len(terms) else None
+        X, parts, lengths = as_frame(X, parts, known, None if columns is None else tuple(dict.fromkeys(columns)))
+    X = infer_kinds(X)
+    each = [estimator._read(X, parts) for estimator in estimators]
+    if not is_frame(X):
+        return each, each[0][0]
+    wanted = tuple(dict.fromkeys(str(name) for data, _ in each for name in data.x.columns))
+    X, parts = split_columns(X, parts, keep=True)
+    return each, bring_together(pick_columns(X, wanted, ignored=None), parts, wanted, lengths)
 
 
 def total_of(problem: Problem, kernel: Callable[..., Any], *arguments: Any, name: str) -> Any:

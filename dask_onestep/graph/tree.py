@@ -18,7 +18,7 @@ from dask_onestep.graph.fusion import fuse, is_task, naming_block
 from dask_onestep.graph.lazy import delayed, reference
 from dask_onestep.kernels.designs.parts import PARTS, Block
 from dask_onestep.kernels.records import Findings, Numbering, Read, RowCheck, add_all
-from dask_onestep.kernels.rows.block import Joint, read_block
+from dask_onestep.kernels.rows.block import Apart, Joint, read_block
 
 __all__ = ["tree_sum"]
 
@@ -27,7 +27,7 @@ _LARGE_RECORD = 8 * 2**20
 
 def tree_sum(
     blocks: Blocks,
-    kernel: Callable[..., Any] | Joint,
+    kernel: Callable[..., Any] | Joint | Apart,
     model: Any,
     *arguments: Any,
     name: str,

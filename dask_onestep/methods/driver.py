@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any
 
@@ -24,12 +24,12 @@ from dask_onestep.graph.cluster import await_cluster
 from dask_onestep.graph.progress import persist_shown
 from dask_onestep.graph.workers import check_workers
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.records import Failure, Findings, Joined, Numbering, RowCheck
-from dask_onestep.kernels.rows.block import Joint
+from dask_onestep.kernels.records import Failure, Findings, Joined, Numbering, Read, RowCheck
+from dask_onestep.kernels.rows.block import Apart, Joint
 from dask_onestep.kernels.rows.rows import traits_of
 from dask_onestep.kernels.solve.threads import one_blas_thread
 from dask_onestep.methods.problem import Problem
-from dask_onestep.methods.requests import Look, Made, Pass, Plan, Settle
+from dask_onestep.methods.requests import Look, Made, Pass, Plan, Settle, Source
 
 __all__ = ["JOINT_BYTES", "Driver", "Outcome", "run", "run_all"]
 
@@ -97,7 +97,7 @@ def run_all(
     list of Outcome
         Of each plan.  An error that its plan does not handle ends all of them.
     """
-    driver = Driver(problem, check=check)
+    driver = Driver(problem, checks={None: check})
     running = [_Running(plan, problem.lazy) for plan in plans]
     for each in running:
         each.send(None)
@@ -116,7 +116,8 @@ def run_all(
             continue
         for each, answer in zip(asking, answers, strict=True):
             each.send(answer)
-    found = driver.check if problem.lazy or not isinstance(driver.check, Delayed) else None
+    found = driver.checks.get(None)
+    found = found if problem.lazy or not isinstance(found, Delayed) else None
     return [Outcome(each.value, each.n_passes, found) for each in running]
 
 
@@ -173,13 +174,13 @@ class Driver:
         The data, and how they are computed.
     pending : list of str
         Names of the passes that were built since the last computation, to be shown.
-    check : RowCheck, Delayed or None
-        What the first pass has found of the rows, with which every other is compared.
+    checks : dict from Source or None to RowCheck, Delayed or None
+        What the first pass has found of the rows, with which every other is compared; of each source of its own.
     """
 
     problem: Problem
     pending: list[str] = field(default_factory=list)
-    check: Any = None
+    checks: dict[Source | None, Any] = field(default_factory=dict)
     blocks: Blocks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -198,14 +199,15 @@ class Driver:
     def _built(self, requests: Sequence[Pass]) -> list[Delayed]:
         if len(requests) == 1 and not requests[0].guarded:
             return [self._alone(requests[0])]
-        keys = [tokenize(r.kernel, r.model, r.arguments, r.classes, r.name, r.guarded, r.first_block) for r in requests]
+        keys = [tokenize(*(getattr(request, each.name) for each in fields(Pass))) for request in requests]
         distinct = dict(zip(keys, requests, strict=True))
         handles: dict[str, Delayed] = {}
         for batch in _batches(distinct):
             if len(batch) == 1 and not distinct[batch[0]].guarded:
                 handles[batch[0]] = self._alone(distinct[batch[0]])
                 continue
-            handles |= self._together({key: distinct[key] for key in batch})
+            members = {key: distinct[key] for key in batch}
+            handles |= self._together(members) if distinct[batch[0]].source is None else self._apart(members)
         return [handles[key] for key in keys]
 
     def _alone(self, request: Pass) -> Delayed:
@@ -221,14 +223,12 @@ class Driver:
 
     def _together(self, requests: dict[str, Pass]) -> dict[str, Delayed]:
         parts = list(requests.values())
-        joint = Joint(tuple((part.kernel, part.model, len(part.arguments)) for part in parts))
-        names = dict.fromkeys(part.name for part in parts)
         total = self._sum(
             parts[0],
-            joint,
+            _joint(parts),
             parts[0].model.unrestricted,
-            *(value for part in parts for value in (*part.arguments, part.classes)),
-            name="-and-".join(names),
+            *_arguments(parts),
+            name=_joint_name(parts),
             record_bytes=sum(part.record_bytes for part in parts),
         )
         return {
@@ -236,14 +236,48 @@ class Driver:
             for number, (key, part) in enumerate(requests.items())
         }
 
+    def _apart(self, requests: dict[str, Pass]) -> dict[str, Delayed]:
+        """Return the handles of requests of several designs, in one reading of the data."""
+        designs: dict[str, dict[str, Pass]] = {}
+        for key, request in requests.items():
+            designs.setdefault(_design_of(request), {})[key] = request
+        kernels, arguments = [], []
+        for members in designs.values():
+            parts = list(members.values())
+            own = _arguments(parts)
+            assert parts[0].source is not None
+            kernels.append((_joint(parts), parts[0].model.unrestricted, parts[0].source.columns, len(own)))
+            arguments += own
+        every = list(requests.values())
+        total = tree_sum(
+            self.blocks.first() if every[0].first_block else self.blocks,
+            Apart(tuple(kernels)),
+            None,
+            *arguments,
+            name=_joint_name(every),
+            record_bytes=sum(part.record_bytes for part in every),
+        )
+        handles = {}
+        for at, members in enumerate(designs.values()):
+            first = next(iter(members.values()))
+            expected = None if first.first_block else self.checks.get(first.source)
+            if expected is None and not first.first_block:
+                self.checks[first.source] = apply(_check_of, total, at, name=f"{first.name}-check")
+            numbering = self.problem.blocks.numbering
+            for number, (key, part) in enumerate(members.items()):
+                place = (at, number, expected, part.name, numbering)
+                handles[key] = apply(_part_of_design, total, *place, name=part.name, guarded=part.guarded)
+        return handles
+
     def _sum(self, request: Pass, kernel: Any, *arguments: Any, **options: Any) -> Delayed:
         """Return the sum over the blocks that a request reads, compared with the first pass over all of them."""
         if request.first_block:
             return tree_sum(self.blocks.first(), kernel, *arguments, **options)
-        if self.check is not None or traits_of(kernel).raw:
-            return tree_sum(self.blocks, kernel, *arguments, **options, expected=self.check)
+        known = self.checks.get(None)
+        if known is not None or traits_of(kernel).raw:
+            return tree_sum(self.blocks, kernel, *arguments, **options, expected=known)
         read = tree_sum(self.blocks, kernel, *arguments, **options, checked=True)
-        self.check = apply(attrgetter("check"), read, name=f"{options['name']}-check")
+        self.checks[None] = apply(attrgetter("check"), read, name=f"{options['name']}-check")
         return apply(attrgetter("record"), read, name=f"{options['name']}-sum")
 
     def answer(self, requests: Sequence[Settle | Look]) -> list[Any]:
@@ -261,19 +295,28 @@ class Driver:
             with _naming_what_cannot_be_pickled(self.problem.model):
                 # The first pass's check is computed with its sum: later it would take the pass once more.
                 if self.shown or not all(wanted):
-                    *handles, self.check = self._persist([*handles, self.check])
+                    handles = self._with_checks(handles, self._persist)
                     awaited = [isinstance(request, Settle) and request.awaited for request in requests]
                     await_cluster([handle for handle, wait in zip(handles, awaited, strict=True) if wait])
-                looked = [handle for handle, look in zip(handles, wanted, strict=True) if look]
+                looked: Sequence[Any] = [handle for handle, look in zip(handles, wanted, strict=True) if look]
                 if looked:
-                    *looked, self.check = dask.compute(*looked, self.check, traverse=False, **self.options)
+                    looked = self._with_checks(looked, self._compute)
         except Exception:
             # A plan that handles the error of its first pass has no rows yet to compare with.
-            self.check = None if isinstance(self.check, Delayed) else self.check
+            self.checks = {source: each for source, each in self.checks.items() if not isinstance(each, Delayed)}
             raise
         values = iter(looked)
         self.pending.clear()
         return [next(values) if look else handle for handle, look in zip(handles, wanted, strict=True)]
+
+    def _with_checks(self, handles: Sequence[Any], computed: Callable[[list[Any]], Sequence[Any]]) -> Sequence[Any]:
+        """Return handles as they are after a computation, of which the checks are a part."""
+        found = computed([*handles, *self.checks.values()])
+        self.checks = dict(zip(self.checks, found[len(handles) :], strict=True))
+        return found[: len(handles)]
+
+    def _compute(self, handles: Sequence[Any]) -> tuple[Any, ...]:
+        return dask.compute(*handles, traverse=False, **self.options)
 
     @property
     def shown(self) -> bool:
@@ -296,8 +339,8 @@ def _batches(requests: dict[str, Pass]) -> Iterator[list[str]]:
     groups: dict[str, list[str]] = {}
     for key, request in requests.items():
         alone = traits_of(request.kernel).raw or isinstance(request.model, Delayed)
-        group = key if alone else tokenize(request.model.unrestricted, request.first_block)
-        groups.setdefault(group, []).append(key)
+        shared = _design_of(request) if request.source is None else tokenize(request.first_block)
+        groups.setdefault(key if alone else shared, []).append(key)
     for members in groups.values():
         batch: list[str] = []
         size = 0
@@ -309,6 +352,38 @@ def _batches(requests: dict[str, Pass]) -> Iterator[list[str]]:
             batch.append(key)
             size += more
         yield batch
+
+
+def _design_of(request: Pass) -> str:
+    """Return what requests have in common whose rows are built once."""
+    return tokenize(request.model.unrestricted, request.first_block, request.source)
+
+
+def _joint(parts: Sequence[Pass]) -> Joint:
+    return Joint(tuple((part.kernel, part.model, len(part.arguments)) for part in parts))
+
+
+def _arguments(parts: Sequence[Pass]) -> list[Any]:
+    return [value for part in parts for value in (*part.arguments, part.classes)]
+
+
+def _joint_name(parts: Sequence[Pass]) -> str:
+    return "-and-".join(dict.fromkeys(part.name for part in parts))
+
+
+def _check_of(total: Joined, at: int) -> RowCheck | None:
+    return total.parts[at].check
+
+
+def _part_of_design(
+    total: Joined, at: int, number: int, expected: RowCheck | None, name: str, numbering: Numbering
+) -> Any:
+    read: Read = total.parts[at]
+    if isinstance(read.record, (Findings, Failure)):
+        return _part(Joined((read.record,)), 0, numbering)
+    if expected is not None and read.check is not None:
+        read.check.compare(expected, name)
+    return _part(read.record, number, numbering)
 
 
 def _part(total: Joined, number: int, numbering: Numbering) -> Any:

@@ -20,7 +20,7 @@ from dask_onestep.kernels.likelihood.covariance import (
 )
 from dask_onestep.kernels.likelihood.sums import embedded_moments, initial_moments, moments
 from dask_onestep.kernels.model import Model
-from dask_onestep.methods.requests import Kept, Look, Pass, Plan, Settle
+from dask_onestep.methods.requests import Kept, Look, Pass, Plan, Settle, Source
 
 __all__ = ["Problem"]
 
@@ -54,6 +54,8 @@ class Problem:
     learned : Delayed or None
         The model with its design, in a lazy fit that learns the design; tasks are given it in place of `model`, whose
         design is open.
+    source : Source or None
+        What is read of the data, where models with several designs are fitted together.
 
     Examples
     --------
@@ -85,6 +87,7 @@ class Problem:
     guarded: bool = False
     kept: Kept | None = None
     learned: Delayed | None = None
+    source: Source | None = None
 
     @property
     def d(self) -> int:
@@ -113,7 +116,8 @@ class Problem:
         Pass
             To be yielded; the answer is a handle of the sum.
         """
-        return Pass(kernel, self.as_tasks_see(self.model), arguments, name, self.classes, self.guarded)
+        model = self.as_tasks_see(self.model)
+        return Pass(kernel, model, arguments, name, self.classes, self.guarded, source=self.source)
 
     def as_tasks_see(self, value: Any) -> Any:
         """Return a value; of the model whose design is open, the handle of the learned one."""

@@ -14,10 +14,26 @@ from dask.delayed import Delayed
 
 from dask_onestep.kernels.model import Model
 
-__all__ = ["Draw", "Kept", "Look", "Made", "Pass", "Plan", "Settle"]
+__all__ = ["Draw", "Kept", "Look", "Made", "Pass", "Plan", "Settle", "Source"]
 
 # A generator of requests, which returns what the plan is for, such as an `Estimate`, or a handle of it.
 Plan = Generator[Any, Any, Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one of several models that are fitted together reads of the data.
+
+    Attributes
+    ----------
+    name : str
+        Which usable rows these are: passes of one name are compared with each other.
+    columns : tuple of str or None
+        The columns of the frame; None for all.
+    """
+
+    name: str
+    columns: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,8 @@ class Pass:
         Whether an error in the kernel ends this plan alone, and not others that share the pass.
     first_block : bool
         Whether the first block alone is read, which counts as no pass.
+    source : Source or None
+        What is read of the data, where models with several designs share them.
 
     Examples
     --------
@@ -56,6 +74,7 @@ class Pass:
     classes: Any = None
     guarded: bool = False
     first_block: bool = False
+    source: Source | None = None
 
     @property
     def is_pass(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from dask.delayed import Delayed
 
+from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit, fit_pilot
 from dask_onestep.kernels.pilots.profile import designed_sample, pilot_of, profile
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize, Survey
@@ -16,7 +17,7 @@ from dask_onestep.kernels.pilots.sampling import pilot_rows, survey, unsearched_
 from dask_onestep.kernels.pilots.strata import StrataRule
 from dask_onestep.methods.arguments import check_pilot_size
 from dask_onestep.methods.problem import Problem
-from dask_onestep.methods.requests import Draw, Kept, Pass, Settle
+from dask_onestep.methods.requests import Draw, Kept, Look, Pass, Plan, Settle
 
 __all__ = ["draw_pilot", "draw_sample", "rows_within", "take_profile", "take_survey", "with_labels"]
 
@@ -55,7 +56,7 @@ def draw_pilot(problem: Problem, draw: Draw) -> Learned:
         If the size is neither "auto", nor a number or share of rows.
     """
     sample = yield from _drawn(problem, draw)
-    pilot = yield _settled(problem, problem.apply(fit_pilot, sample, problem.model, name="pilot-fit"))
+    pilot = yield from _settled(problem, problem.apply(fit_pilot, sample, problem.model, name="pilot-fit"))
     return pilot, _learned(problem, _classes_of_fit, pilot)
 
 
@@ -104,8 +105,8 @@ def take_survey(problem: Problem) -> Learned:
     if problem.kept is not None:
         sample = problem.kept.sample
     else:
-        sample = yield Pass(pilot_rows, model, (PilotSize(0, problem.d), 0), "survey", guarded=problem.guarded)
-    known = yield _settled(problem, problem.apply(survey, sample, problem.model.n_classes, name="survey-report"))
+        sample = yield _request(problem, pilot_rows, model, (PilotSize(0, problem.d), 0), "survey")
+    known = yield from _settled(problem, problem.apply(survey, sample, problem.model.n_classes, name="survey-report"))
     return known, _learned(problem, _labels, known)
 
 
@@ -131,7 +132,7 @@ def take_profile(problem: Problem, method: Any) -> Generator[Any, Any, tuple[Del
     d = max(min(_KEPT_ROWS, rows) // 50, 1)
     size = replace(_size_of(problem, draw, d), open=True)
     total = None if problem.blocks.weighted else problem.blocks.n_rows
-    found = yield Settle((yield Pass(profile, problem.model, (size, draw.seed, total), "levels")))
+    found = yield Settle((yield _request(problem, profile, problem.model, (size, draw.seed, total), "levels")))
     return found, Kept(problem.apply(pilot_of, found, name="pilot-sample"), draw, d)
 
 
@@ -171,7 +172,12 @@ def _drawn(problem: Problem, draw: Draw) -> Generator[Any, Any, Delayed]:
         )
     kernel = pilot_rows if draw.searched else unsearched_pilot_rows
     # The labels as they are, since they are to be learned.
-    return (yield Pass(kernel, model, (size, draw.seed), "pilot-sample", guarded=problem.guarded))
+    return (yield _request(problem, kernel, model, (size, draw.seed), "pilot-sample"))
+
+
+def _request(problem: Problem, kernel: Any, model: Model, arguments: tuple, name: str) -> Pass:
+    """Return the request for a pass that reads the labels as they are."""
+    return Pass(kernel, model, arguments, name, guarded=problem.guarded, source=problem.source)
 
 
 def _size_of(problem: Problem, draw: Draw, d: int) -> PilotSize:
@@ -188,9 +194,16 @@ def _serves(kept: Kept, draw: Draw, size: PilotSize, *, lazy: bool) -> bool:
     return same and enough and (lazy or not draw.searched)
 
 
-def _settled(problem: Problem, handle: Delayed) -> Settle:
-    """Return the request for what a first pass gives; how many classes there are is known before the next one."""
-    return Settle(handle, awaited=problem.model.classify)
+def _settled(problem: Problem, handle: Delayed) -> Plan:
+    """Return the plan of what a first pass gives; how many classes there are is known before the next one."""
+    settled = yield Settle(handle, awaited=problem.model.classify)
+    if problem.guarded and problem.model.classify and not problem.model.fixed:
+        yield Look(problem.apply(_nothing, settled, name="classes"))  # an error is a value there, until it is looked at
+    return settled
+
+
+def _nothing(_: Any) -> None:
+    return None
 
 
 def _learned(problem: Problem, function: Any, *arguments: Any) -> Problem:

@@ -337,7 +337,7 @@ def _extremes(estimator: Any, X: Any, variable: str) -> tuple[float, float]:
     columns = model.columns if model.design is None else model.design.terms.columns
     if variable not in columns:
         raise ValueError(f"{variable!r} is not a variable of the model; must be one of {', '.join(columns)}.")
-    X = as_frame(X, {}, None, [variable])[0]
+    X = as_frame(X, {}, (), [variable])[0]
     if hasattr(X, "columns"):
         ends = X[variable].min(), X[variable].max()
     else:

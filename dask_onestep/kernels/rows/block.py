@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from dask_onestep.kernels.rows.checks import check_of, inspect_columns, oversize
 from dask_onestep.kernels.rows.rows import Traits, encode, hold, traits_of
 from dask_onestep.kernels.solve.threads import one_blas_thread
 
-__all__ = ["Call", "Joint", "read_block", "run_kernel"]
+__all__ = ["Apart", "Call", "Joint", "read_block", "run_kernel"]
 
 # Errors that end one of several models but not the others; lost workers and lack of memory end all.
 MODEL_ERRORS = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError)
@@ -73,6 +73,32 @@ class Joint:
         return calls
 
 
+@dataclass(frozen=True)
+class Apart:
+    """Kernels of several designs that read the same blocks: each design builds its own rows of its own columns.
+
+    Attributes
+    ----------
+    designs : tuple of (Joint, Model, tuple of str or None, int)
+        The kernels of each design, its model, the columns of the frame that it reads (None for all), and the number of
+        consecutive arguments.
+    """
+
+    designs: tuple[tuple[Joint, Model, tuple[str, ...] | None, int], ...]
+
+    def read(self, block: Block, arguments: tuple) -> Joined:
+        """Return the `Read` of each design; an error in one does not end the others."""
+        reads, at = [], 0
+        for joint, model, columns, count in self.designs:
+            own = block if columns is None else replace(block, x=block.x[list(columns)])
+            try:
+                reads.append(read_block(own, joint, model, None, arguments[at : at + count]))
+            except MODEL_ERRORS as error:
+                reads.append(Read(Failure(error), None))
+            at += count
+        return Joined(tuple(reads))
+
+
 def run_kernel(
     block: Block, kernel: Callable[..., Any] | Joint, model: Model, classes: np.ndarray | None, arguments: tuple
 ) -> Any:
@@ -81,7 +107,7 @@ def run_kernel(
 
 
 def read_block(
-    block: Block, kernel: Callable[..., Any] | Joint, model: Model, classes: np.ndarray | None, arguments: tuple
+    block: Block, kernel: Callable[..., Any] | Joint | Apart, model: Any, classes: np.ndarray | None, arguments: tuple
 ) -> Read:
     """Return ``kernel(rows, model, *arguments)`` for a block, or what is wrong with the block.
 
@@ -91,8 +117,8 @@ def read_block(
         The unprepared block.
     kernel : callable
         (rows, model, …) to a record with ``+``, run as declared in its `Traits`.
-    model : Model
-        The model.
+    model : Model or None
+        The model; None where designs have their own.
     classes : ndarray of shape (2,) or None
         The labels of a classification, if they are known; otherwise the kernel gets unencoded labels.
     arguments : tuple
@@ -103,6 +129,8 @@ def read_block(
     Read
         The kernel's record or `Findings`, and the check of the rows.
     """
+    if isinstance(kernel, Apart):
+        return Read(kernel.read(block, arguments), None)
     if isinstance(kernel, Joint):
         return _run_joint(block, model, kernel.calls(arguments))
     call = Call(kernel, model, classes, arguments)
