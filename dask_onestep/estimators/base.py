@@ -27,6 +27,7 @@ from dask_onestep.estimators.inputs import response_name, scheduler_of
 from dask_onestep.estimators.memory import saying_how_to_rechunk
 from dask_onestep.estimators.predictions import Predicting
 from dask_onestep.estimators.remarks import undefined_terms, unlikely_response
+from dask_onestep.estimators.selection import Selection
 from dask_onestep.estimators.tables import Reporting
 from dask_onestep.exceptions import with_pointer
 from dask_onestep.families import Family
@@ -62,6 +63,7 @@ class GLMBase(
     Diagnostics,
     Collinearity,
     HypothesisTests,
+    Selection,
     Covariances,
     TableExchange,
     Reporting,

@@ -29,6 +29,7 @@ from dask_onestep.methods.restricted import (
     moments_at,
     unrestricted_end,
 )
+from dask_onestep.methods.submodel import SubmodelEstimate
 
 __all__ = ["HypothesisTests"]
 
@@ -282,6 +283,11 @@ class HypothesisTests:
 
     def _same_pilot(self) -> Any:
         """Return the method as it was used, with the seed that it drew."""
+        if isinstance(self.record_.estimate, SubmodelEstimate):
+            raise ValueError(
+                "A submodel was not fitted by itself, so tests that fit restricted models do not exist: use wald_test, "
+                "or fit it with its own terms."
+            )
         method = resolve_method(self.method)  # type: ignore[attr-defined]
         if (now := type(method).__name__) != (used := self.record_.method):
             raise ValueError(f"The method was {used} when the model was fitted and is now {now}: fit the model again.")

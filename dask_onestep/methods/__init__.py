@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dask_onestep.methods.average import Average, AverageEstimate
     from dask_onestep.methods.average_lasso import AverageLasso, AverageLassoEstimate
     from dask_onestep.methods.debiased_lasso import DebiasedLasso, DebiasedLassoEstimate
+    from dask_onestep.methods.submodel import SubmodelEstimate
     from dask_onestep.methods.surrogate import Surrogate, SurrogateEstimate
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Problem",
     "Session",
     "Settle",
+    "SubmodelEstimate",
     "Surrogate",
     "SurrogateEstimate",
     "resolve_method",
@@ -68,6 +70,7 @@ _HOMES = {
     "AverageLassoEstimate": "average_lasso",
     "DebiasedLasso": "debiased_lasso",
     "DebiasedLassoEstimate": "debiased_lasso",
+    "SubmodelEstimate": "submodel",
     "Surrogate": "surrogate",
     "SurrogateEstimate": "surrogate",
 }
