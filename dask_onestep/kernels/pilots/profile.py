@@ -212,7 +212,9 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
 def _one_row_a_level(factor: Factor, frame: pd.DataFrame) -> pd.DataFrame:
     with refusing_records(factor):
         codes, _ = level_codes(factor.values(frame))
-    return frame.iloc[np.sort(np.unique(codes[codes >= 0], return_index=True)[1])] if len(codes) else frame
+    first = np.full(codes.max(initial=-1) + 2, len(codes))  # the last one is that of missing values
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several rows of a level the first is assigned last
+    return frame.iloc[np.sort(first[:-1])]
 
 
 def _at_extremes(states: tuple[str, ...], frame: pd.DataFrame) -> pd.DataFrame:
