@@ -13,11 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from dask_onestep.choices import unknown_choice
 from dask_onestep.estimators.attributes import attach
 from dask_onestep.estimators.inputs import Reading
-from dask_onestep.exceptions import with_pointer
 from dask_onestep.inference import TestResult
 from dask_onestep.inference.bootstrap import wild_score_bootstrap
 from dask_onestep.inference.hypotheses import Hypothesis, parse_hypothesis
 from dask_onestep.kernels.likelihood.covariance import CLUSTERED, COV_TYPES
+from dask_onestep.messages.wording import with_pointer
 from dask_onestep.methods import MLE, FitRecord, OneStep
 from dask_onestep.methods.covariances import recovered, with_covariance
 from dask_onestep.methods.driver import run
