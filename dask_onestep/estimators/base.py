@@ -23,6 +23,7 @@ from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.effects import AverageEffects
 from dask_onestep.estimators.exchange import TableExchange
 from dask_onestep.estimators.hypothesis_tests import HypothesisTests
+from dask_onestep.estimators.influence import InfluenceMeasures
 from dask_onestep.estimators.inputs import response_name, scheduler_of
 from dask_onestep.estimators.memory import saying_how_to_rechunk
 from dask_onestep.estimators.predictions import Predicting
@@ -62,6 +63,7 @@ class GLMBase(
     Predicting,
     AverageEffects,
     Diagnostics,
+    InfluenceMeasures,
     Collinearity,
     HypothesisTests,
     Selection,
