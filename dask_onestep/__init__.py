@@ -14,13 +14,14 @@ if TYPE_CHECKING:
         pilot_sample,
         weighted_design,
     )
-    from dask_onestep.methods import MLE, Average, AverageLasso, DebiasedLasso, OneStep, Pilot, Surrogate
+    from dask_onestep.methods import MLE, Average, AverageLasso, DebiasedLasso, ElasticNet, OneStep, Pilot, Surrogate
 
 __all__ = [
     "MLE",
     "Average",
     "AverageLasso",
     "DebiasedLasso",
+    "ElasticNet",
     "GLMClassifier",
     "GLMRegressor",
     "OneStep",
@@ -38,7 +39,9 @@ __all__ = [
 # Where the names are: each is imported when it is first used.
 _HOMES = {
     **dict.fromkeys(("GLMClassifier", "GLMRegressor", "compare", "fit_many"), "estimators"),
-    **dict.fromkeys(("MLE", "Average", "AverageLasso", "DebiasedLasso", "OneStep", "Pilot", "Surrogate"), "methods"),
+    **dict.fromkeys(
+        ("MLE", "Average", "AverageLasso", "DebiasedLasso", "ElasticNet", "OneStep", "Pilot", "Surrogate"), "methods"
+    ),
     **dict.fromkeys(
         ("approximate_inverse_covariance", "moments", "nodewise_lasso", "pilot_sample", "weighted_design"), "functions"
     ),

@@ -5,8 +5,6 @@ Each message ends with a call of `help` that explains the warning and the remedy
 
 from __future__ import annotations
 
-from typing import Any
-
 from sklearn.exceptions import ConvergenceWarning
 
 __all__ = [
@@ -31,6 +29,7 @@ __all__ = [
     "UndefinedTermWarning",
     "UnlikePilotWarning",
     "VersionsWarning",
+    "with_pointer",
 ]
 
 
@@ -41,10 +40,6 @@ class FitWarning(UserWarning):
     ----------
     anchor : str
         Anchor of its section in the documentation page on warnings.
-    facts : dict
-        The numbers and names in the text.
-    remedies : tuple
-        The options that the text suggests.
 
     Examples
     --------
@@ -59,16 +54,6 @@ class FitWarning(UserWarning):
     """
 
     anchor = ""
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The numbers and names in the text; lists that the text cuts are complete."""
-        return dict(getattr(self.args[0] if self.args else "", "facts", {}))
-
-    @property
-    def remedies(self) -> tuple[Any, ...]:
-        """The options that the text suggests, each with `option` and `value`."""
-        return tuple(getattr(self.args[0] if self.args else "", "remedies", ()))
 
 
 class PilotWarning(FitWarning):
@@ -111,10 +96,10 @@ class UnlikePilotWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import UnlikePilotWarning
     >>> UnlikePilotWarning.anchor
-    'pilot-not-representative'
+    'pilot-unlike-the-whole'
     """
 
-    anchor = "pilot-not-representative"
+    anchor = "pilot-unlike-the-whole"
 
 
 class StepWarning(FitWarning):
@@ -126,10 +111,10 @@ class StepWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import StepWarning
     >>> StepWarning.anchor
-    'unreliable-step'
+    'step-not-to-be-trusted'
     """
 
-    anchor = "unreliable-step"
+    anchor = "step-not-to-be-trusted"
 
 
 class DistanceWarning(FitWarning):
@@ -196,10 +181,10 @@ class DegreesOfFreedomWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import DegreesOfFreedomWarning
     >>> DegreesOfFreedomWarning.anchor
-    'no-residual-degrees-of-freedom'
+    'no-degree-of-freedom'
     """
 
-    anchor = "no-residual-degrees-of-freedom"
+    anchor = "no-degree-of-freedom"
 
 
 class CovarianceWarning(FitWarning):
@@ -241,9 +226,7 @@ class NotConvergedWarning(FitWarning, ConvergenceWarning):
     Examples
     --------
     >>> import warnings
-    >>> from typing import Any
-
-    from sklearn.exceptions import ConvergenceWarning
+    >>> from sklearn.exceptions import ConvergenceWarning
     >>> from dask_onestep import MLE, GLMClassifier
     >>> from dask_onestep.datasets import make_glm
     >>> X, y, coef = make_glm(1000, 2, family="binomial")
@@ -266,10 +249,10 @@ class PrecisionWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import PrecisionWarning
     >>> PrecisionWarning.anchor
-    'rounding-errors'
+    'few-digits-left'
     """
 
-    anchor = "rounding-errors"
+    anchor = "few-digits-left"
 
 
 class CoverageWarning(FitWarning):
@@ -281,10 +264,10 @@ class CoverageWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import CoverageWarning
     >>> CoverageWarning.anchor
-    'blocks-too-small-for-intervals'
+    'blocks-too-small-for-the-intervals'
     """
 
-    anchor = "blocks-too-small-for-intervals"
+    anchor = "blocks-too-small-for-the-intervals"
 
 
 class RoughInverseWarning(FitWarning):
@@ -296,10 +279,10 @@ class RoughInverseWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import RoughInverseWarning
     >>> RoughInverseWarning.anchor
-    'inaccurate-inverse'
+    'rough-inverse'
     """
 
-    anchor = "inaccurate-inverse"
+    anchor = "rough-inverse"
 
 
 class OffsetWarning(FitWarning):
@@ -311,10 +294,10 @@ class OffsetWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import OffsetWarning
     >>> OffsetWarning.anchor
-    'offset-not-on-the-log-scale'
+    'offset-on-another-scale'
     """
 
-    anchor = "offset-not-on-the-log-scale"
+    anchor = "offset-on-another-scale"
 
 
 class PerfectFitWarning(FitWarning):
@@ -371,10 +354,10 @@ class OverdispersionWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import OverdispersionWarning
     >>> OverdispersionWarning.anchor
-    'alpha-at-its-boundary'
+    'alpha-at-its-edge'
     """
 
-    anchor = "alpha-at-its-boundary"
+    anchor = "alpha-at-its-edge"
 
 
 class VersionsWarning(FitWarning):
@@ -390,3 +373,28 @@ class VersionsWarning(FitWarning):
     """
 
     anchor = "different-versions"
+
+
+def with_pointer(category: type[Warning], text: str) -> str:
+    """Return the text of a warning followed by a pointer to its documentation.
+
+    Parameters
+    ----------
+    category : type of Warning
+        A `FitWarning`; other warnings have no anchor.
+    text : str
+        What happened, and what to do.
+
+    Returns
+    -------
+    str
+        The complete text.
+
+    Examples
+    --------
+    >>> from dask_onestep.exceptions import AliasingWarning, with_pointer
+    >>> with_pointer(AliasingWarning, "Aliased columns get NaN: x2.")
+    'Aliased columns get NaN: x2. (Docs: help(dask_onestep.exceptions.AliasingWarning))'
+    """
+    documented = getattr(category, "anchor", "")
+    return f"{text} (Docs: help({category.__module__}.{category.__name__}))" if documented else text

@@ -37,10 +37,11 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         Link function: "logit" (the only choice for more than two classes), "probit", "cloglog", any other link that
         `GLMRegressor` accepts, or None for "logit".
     method : str or object, default="one-step"
-        Estimation method: "one-step", "mle", "pilot", "average", "surrogate", "debiased-lasso" or "average-lasso", an
-        object of these classes such as `OneStep`, or a user-defined object with ``estimate(problem)``.  A string uses
-        the method's default options; to set options, such as the seed ``random_state`` of the pilot sample, pass an
-        object, ``OneStep(random_state=1)``, or call ``set_params(method__random_state=1)``.
+        Estimation method: "one-step", "mle", "pilot", "average", "surrogate", "elastic-net", "debiased-lasso" or
+        "average-lasso", an object of these classes such as `OneStep`, or a user-defined object with
+        ``estimate(problem)``.  A string uses the method's default options; to set options, such as the seed
+        ``random_state`` of the pilot sample, pass an object, ``OneStep(random_state=1)``, or call
+        ``set_params(method__random_state=1)``.
     fit_intercept : bool, default=True
         Whether the model has an intercept.  A formula that states it (``0 +``, ``1 +``) takes precedence.
     cov_type : {"nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster", "CRV3"}, default="nonrobust"

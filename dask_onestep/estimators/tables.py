@@ -12,14 +12,13 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.covariances import refuse_beyond_rank
+from dask_onestep.exceptions import PerfectFitWarning, with_pointer
 from dask_onestep.inference import TestResult, coefficient_table, wald
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics
 from dask_onestep.inference.hypotheses import parse_hypothesis, parse_null
 from dask_onestep.inference.intervals import AnytimeValid, simultaneous_quantile
 from dask_onestep.inference.summaries import FactorLevels, Summary
 from dask_onestep.inference.tables import exponentiated
-from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import Remedy, with_pointer
 from dask_onestep.methods import FitRecord, OneStep, resolve_method
 from dask_onestep.methods.causes import exact_fit
 
@@ -141,6 +140,7 @@ class Reporting:
         (['x0', 'x1'], ['ci_lower', 'ci_upper', 'e_value'])
         """
         table, record = self.coef_table(level), self.record_
+        record.require_covariance()
         names = list(table.index)
         if not isinstance(simultaneous, (bool, np.bool_)):
             asked = parse_null(simultaneous, record.by_regressor, record.by_term)
@@ -200,6 +200,7 @@ class Reporting:
         """
         check_is_fitted(self)
         record = self.record_
+        record.require_covariance()
         asked = parse_hypothesis(null, record.names, record.by_regressor, record.by_term, record.coef)
         refuse_beyond_rank(asked, record)
         result = wald(record.coef, record.covariance, asked.matrix, asked.value, record.df_t, asked.text)
@@ -390,10 +391,8 @@ def _factor_levels(record: FitRecord) -> tuple[FactorLevels, ...]:
 
 def _exact(record: FitRecord) -> tuple[str, ...]:
     """Return that a fit is perfect, which is no reason to warn of its coefficients."""
-    said = exact_fit(record.model, record.estimate)
-    if said is None or said in record.notes:
-        return ()
-    return (with_pointer(*said),)
+    text = exact_fit(record.model, record.estimate)
+    return () if not text or any(text == said for _, said in record.notes) else (with_pointer(PerfectFitWarning, text),)
 
 
 def _few(record: FitRecord) -> tuple[str, ...]:
@@ -401,7 +400,10 @@ def _few(record: FitRecord) -> tuple[str, ...]:
     count = min(record.estimate.n_clusters, default=_FEW_CLUSTERS)
     if record.cov_type != "cluster" or count >= _FEW_CLUSTERS:
         return ()
-    return (catalogue.FEW_CLUSTERS.text(count=count, given=Remedy("cov_type", record.cov_type)),)
+    return (
+        f"With {count} clusters the standard errors of cov_type='cluster' tend to be too small, and tests reject too "
+        "often. Use cov_type='CRV3'.",
+    )
 
 
 def _overdispersion(fit: FitStatistics | QuasiStatistics, record: FitRecord) -> tuple[str, ...]:
@@ -411,8 +413,11 @@ def _overdispersion(fit: FitStatistics | QuasiStatistics, record: FitRecord) -> 
     draws = record.model.likelihood.n_predictors > 1
     if draws or family.has_dispersion or record.cov_type != "nonrobust" or not ratio > _OVERDISPERSED:
         return ()
-    message = catalogue.OVERDISPERSED_COUNTS if family.name == "poisson" else catalogue.OVERDISPERSED
-    return (message.text(ratio=ratio, family=family.name),)
+    counts = ", or family='negative-binomial'" if family.name == "poisson" else ""
+    return (
+        f"Overdispersion: the variance of y is about {ratio:.2g} times that of the {family.name} family (Pearson chi2 "
+        f"per residual df), so the standard errors are too small. Use cov_type='HC1'{counts}.",
+    )
 
 
 def _fit_facts(fit: FitStatistics | QuasiStatistics) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dask_onestep.methods.average import Average, AverageEstimate
     from dask_onestep.methods.average_lasso import AverageLasso, AverageLassoEstimate
     from dask_onestep.methods.debiased_lasso import DebiasedLasso, DebiasedLassoEstimate
-    from dask_onestep.methods.submodel import SubmodelEstimate
+    from dask_onestep.methods.elastic_net import ElasticNet, ElasticNetEstimate
     from dask_onestep.methods.surrogate import Surrogate, SurrogateEstimate
 
 __all__ = [
@@ -34,6 +34,8 @@ __all__ = [
     "DebiasedLasso",
     "DebiasedLassoEstimate",
     "Draw",
+    "ElasticNet",
+    "ElasticNetEstimate",
     "Estimate",
     "FitRecord",
     "Inputs",
@@ -46,7 +48,6 @@ __all__ = [
     "Problem",
     "Session",
     "Settle",
-    "SubmodelEstimate",
     "Surrogate",
     "SurrogateEstimate",
     "resolve_method",
@@ -60,6 +61,7 @@ METHODS: dict[str, str] = {
     "surrogate": "Surrogate",
     "average-lasso": "AverageLasso",
     "debiased-lasso": "DebiasedLasso",
+    "elastic-net": "ElasticNet",
 }
 
 # What most fits do not need is imported when it is first used.
@@ -70,7 +72,8 @@ _HOMES = {
     "AverageLassoEstimate": "average_lasso",
     "DebiasedLasso": "debiased_lasso",
     "DebiasedLassoEstimate": "debiased_lasso",
-    "SubmodelEstimate": "submodel",
+    "ElasticNet": "elastic_net",
+    "ElasticNetEstimate": "elastic_net",
     "Surrogate": "surrogate",
     "SurrogateEstimate": "surrogate",
 }

@@ -15,6 +15,9 @@ from dask_onestep.methods.estimate import Estimate
 
 __all__ = ["FitRecord", "Inputs"]
 
+# Methods whose coefficients are biased toward zero, and have no covariance.
+_PENALIZED = ("AverageLasso", "ElasticNet", "ElasticNetCV")
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -172,12 +175,7 @@ class FitRecord:
     @property
     def rank(self) -> int:
         """Coefficients that are neither aliased nor fixed."""
-        return int(self.is_estimated.sum())
-
-    @property
-    def is_estimated(self) -> np.ndarray:
-        """Mask of these coefficients."""
-        return self.estimate.is_estimated
+        return self.estimate.rank
 
     @property
     def df_denom(self) -> float:
@@ -192,6 +190,14 @@ class FitRecord:
         """
         clusters = self.estimate.n_clusters
         return min(clusters) - 1.0 if clusters else self.df_denom
+
+    def require_covariance(self) -> None:
+        """Raise a ValueError if the method estimates no covariance."""
+        if self.method in _PENALIZED:
+            raise ValueError(
+                f"{self.method} does not estimate a covariance: penalized coefficients are biased, and so would be "
+                "intervals and tests. Use DebiasedLasso, or method='one-step' or 'mle', which have no penalty."
+            )
 
     def with_pickled_rows(self) -> FitRecord:
         """Return the record so that its pickles keep the pilot rows."""

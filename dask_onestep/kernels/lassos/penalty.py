@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from dask_onestep.kernels.lassos.quadratic import partial_variances
+from dask_onestep.kernels.lassos.quadratic import kkt_residual, partial_variances, solve_lasso
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 
@@ -48,6 +48,26 @@ class Penalty:
     def value(self, coef: np.ndarray) -> float:
         """Return the penalty at β."""
         return float(self.l1 @ np.abs(coef) + 0.5 * self.l2 @ np.square(coef))
+
+    def steepest(self, smooth: np.ndarray, coef: np.ndarray) -> np.ndarray:
+        """Return the steepest slope of a function minus the l1 part, given the slope of the function at β."""
+        at_zero = np.sign(smooth) * np.maximum(np.abs(smooth) - self.l1, 0.0)
+        return np.where(coef == 0, at_zero, smooth - self.l1 * np.sign(coef))
+
+    def largest(self, smooth: np.ndarray) -> float:
+        """Return the factor of the l1 part at which 0 is the optimum of the penalized columns, given their slopes."""
+        penalized = self.l1 > 0
+        return float((np.abs(smooth[penalized]) / self.l1[penalized]).max(initial=0.0))
+
+    def minimize(
+        self, gram: np.ndarray, linear: np.ndarray, square: float, start: np.ndarray, tol: float, max_iter: int
+    ) -> tuple[np.ndarray, float]:
+        """Return the minimizer of ½ b'Gb − c'b plus the l1 part, and its duality gap (see `solve_lasso`)."""
+        return solve_lasso(gram, linear, square, self.l1, start, tol, max_iter)
+
+    def violation(self, smooth: np.ndarray, coef: np.ndarray) -> float:
+        """Return the largest violation of the optimality conditions, given the slope of the smooth part at β."""
+        return kkt_residual(smooth, coef, self.l1)
 
 
 def penalty_level(n: float, p: int) -> float:

@@ -14,14 +14,23 @@ import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.lassos.penalty import Penalty
-from dask_onestep.kernels.lassos.quadratic import kkt_residual, solve_lasso
 from dask_onestep.kernels.likelihood.scores import scores
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.ascent import Ascent, Move, climb
 
-__all__ = ["LassoFit", "Tolerance", "newton_lasso", "quadratic_lasso", "solve_on_few"]
+__all__ = [
+    "LassoFit",
+    "LassoMove",
+    "Penalized",
+    "ProximalNewton",
+    "Tolerance",
+    "newton_lasso",
+    "quadratic_lasso",
+    "shifted",
+    "solve_on_few",
+]
 
 _MAX_STEPS = 50
 # A step whose gain is below this fraction of the tolerance is not worth reading the rows: near the minimum the error of
@@ -129,9 +138,7 @@ class Penalized:
     @classmethod
     def of(cls, sums: Moments, coef: np.ndarray, penalty: Penalty) -> Penalized:
         """Return the objective at β."""
-        smooth = sums.score / sums.weight - penalty.l2 * coef
-        at_zero = np.sign(smooth) * np.maximum(np.abs(smooth) - penalty.l1, 0.0)
-        slope = np.where(coef == 0, at_zero, smooth - penalty.l1 * np.sign(coef))
+        slope = penalty.steepest(sums.score / sums.weight - penalty.l2 * coef, coef)
         return cls(sums.loglik / sums.weight - penalty.value(coef), slope, sums)
 
     def is_finite(self) -> bool:
@@ -167,7 +174,7 @@ def quadratic_lasso(sums: Moments, coef: np.ndarray, penalty: Penalty, within: T
     """Return the lasso of a quadratic log-likelihood, given its sums at any β."""
     unit = within.unit(sums.weight)
     target, gap = _newton_target(sums, coef, penalty, within)
-    return _fitted(_shift(sums, target - coef), target, penalty, gap / unit, gap <= within.gap * unit)
+    return _fitted(shifted(sums, target - coef), target, penalty, gap / unit, gap <= within.gap * unit)
 
 
 def solve_on_few(
@@ -221,7 +228,7 @@ def solve_on_few(
 
 def _fitted(sums: Moments, coef: np.ndarray, penalty: Penalty, gap: float, converged: bool) -> LassoFit:
     slope = sums.score / sums.weight - penalty.l2 * coef
-    return LassoFit(coef, sums, penalty, gap, kkt_residual(slope, coef, penalty.l1), bool(converged))
+    return LassoFit(coef, sums, penalty, gap, penalty.violation(slope, coef), bool(converged))
 
 
 def _newton_target(sums: Moments, coef: np.ndarray, penalty: Penalty, within: Tolerance) -> tuple[np.ndarray, float]:
@@ -235,7 +242,7 @@ def _newton_target(sums: Moments, coef: np.ndarray, penalty: Penalty, within: To
     # The squared working response, up to a constant that leaves it positive.
     square = float(beyond @ linear + beyond @ sums.score / sums.weight) + 2 * unit
     gram[np.diag_indices_from(gram)] += penalty.l2
-    target, gap = solve_lasso(gram, linear, square, penalty.l1, beyond, within.gap * unit, within.max_iter)
+    target, gap = penalty.minimize(gram, linear, square, beyond, within.gap * unit, within.max_iter)
     return anchor + target, gap
 
 
@@ -246,7 +253,7 @@ def _promised(sums: Moments, coef: np.ndarray, target: np.ndarray, penalty: Pena
     return float(smooth + penalty.value(coef) - penalty.value(target))
 
 
-def _shift(sums: Moments, move: np.ndarray) -> Moments:
+def shifted(sums: Moments, move: np.ndarray) -> Moments:
     """Return the sums of a quadratic log-likelihood at β + δ: its Taylor series, which is exact."""
     change = sums.information @ move
     assert sums.pearson is not None

@@ -23,7 +23,7 @@ from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.ascent import Ascent
 from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
 
-__all__ = ["TRUST", "PilotFit", "fit_pilot"]
+__all__ = ["TRUST", "PilotFit", "complete_rows", "fit_pilot", "weighted_rows"]
 
 # The squared distance of a representative pilot's estimate from the MLE is about d(N/n − 1) in the metric of the
 # information. Ten times that does not happen by chance for any d.
@@ -126,18 +126,11 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
     ValueError
         If no row is usable, or y does not have two classes.
     """
-    known = survey(sample, model.n_classes)
-    drawn = sample.drawn()
-    rows = encode(drawn.held(model).rows(), known.classes)
-    if isinstance(rows, Findings):
-        rows.raise_error()
-    assert isinstance(rows, Rows)
+    rows, known, drawn = weighted_rows(sample, model)
     keys = None if model.fixed else drawn.drawn_keys()
     inclusion = drawn.inclusion
     assert inclusion is not None
-    if not inclusion.is_simple:
-        rows = replace(rows, weights=inclusion.weights * (1.0 if rows.weights is None else rows.weights))
-    if not (complete := _complete(rows)).all():
+    if not (complete := complete_rows(rows)).all():
         return _at(np.zeros(len(model.names)), rows.take(complete), model, known, inclusion.take(complete))
     whole = len(rows) == known.n <= sample.size.whole
     try:
@@ -154,6 +147,26 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
     return replace(_at(coef, rows, model, known, inclusion), separated=True, short=short, drawn=keys)
 
 
+def weighted_rows(sample: PilotSample, model: Model) -> tuple[Rows, Survey, PilotSample]:
+    """Return the pilot rows with weights divided by their inclusion probabilities, what is known of all, and the pilot.
+
+    Raises
+    ------
+    ValueError
+        If no row is usable, or y does not have two classes.
+    """
+    known = survey(sample, model.n_classes)
+    drawn = sample.drawn()
+    rows = encode(drawn.held(model).rows(), known.classes)
+    if isinstance(rows, Findings):
+        rows.raise_error()
+    assert isinstance(rows, Rows)
+    assert drawn.inclusion is not None
+    if not drawn.inclusion.is_simple:
+        rows = replace(rows, weights=drawn.inclusion.weights * (1.0 if rows.weights is None else rows.weights))
+    return rows, known, drawn
+
+
 def _fit_whole(rows: Rows, model: Model) -> Ascent:
     """Return the fit of all rows, started from the cheaper fit of every k-th row."""
     # Where y enters the observed information, scoring may converge linearly.
@@ -166,7 +179,7 @@ def _fit_whole(rows: Rows, model: Model) -> Ascent:
     return fit_rows(rows, model, max_iter=most)
 
 
-def _complete(rows: Rows) -> np.ndarray:
+def complete_rows(rows: Rows) -> np.ndarray:
     """Return which rows are finite. The offset includes the missing values of columns with a fixed coefficient."""
     complete = np.ones(len(rows), bool) if is_finite(rows.x) else finite_rows(rows.x)
     return complete if rows.offset is None else complete & np.isfinite(rows.offset)

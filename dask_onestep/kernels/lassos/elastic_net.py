@@ -1,0 +1,410 @@
+"""Elastic nets of all rows, from sums over the full data.
+
+The objective is −ℓ(β)/Σw + α Σ f_j{ρ s_j|β_j| + ½(1 − ρ) s_j²β_j²}, with penalty factors f_j, and s_j the standard
+deviation of column j, or 1. For the gaussian family the sums are exact at every β. For other families they are computed
+at anchors, penalized fits of the pilot rows, and the pilot rows supply the terms of third and higher order: with the
+sums ℓ, s and I at the anchor β and n pilot rows of total weight 1/c,
+
+    ℓ(β + δ) ≈ ℓ + s'δ − ½ δ'Iδ + c R(δ),   R(δ) = ℓ_pil(β + δ) − ℓ_pil(β) − s_pil'δ + ½ δ'I_pil δ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.lassos.centering import column_shift, rows_about
+from dask_onestep.kernels.lassos.fold_sums import FoldSums, Points, column_scale, column_sums
+from dask_onestep.kernels.lassos.group_lasso import GroupPenalty
+from dask_onestep.kernels.lassos.lasso import NullFit, fit_lasso, fit_null
+from dask_onestep.kernels.lassos.penalty import Penalty
+from dask_onestep.kernels.lassos.proximal_newton import (
+    LassoFit,
+    LassoMove,
+    Penalized,
+    ProximalNewton,
+    Tolerance,
+    newton_lasso,
+    quadratic_lasso,
+)
+from dask_onestep.kernels.likelihood.scores import scores
+from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.pilot import complete_rows, weighted_rows
+from dask_onestep.kernels.pilots.sample import PilotRecord, PilotSample, Survey
+from dask_onestep.kernels.records import Moments, Record
+from dask_onestep.kernels.rows.slices import slices
+from dask_onestep.kernels.solve.ascent import Ascent, climb
+
+__all__ = [
+    "NetClimb",
+    "NetSpec",
+    "PenalizedPilot",
+    "PilotTerm",
+    "advance",
+    "gaussian_null",
+    "largest_alpha",
+    "penalized_pilot",
+    "pilot_fits",
+]
+
+# Keeps penalized coefficients at 0 in the model of the unpenalized columns.
+_HUGE = 1e150
+# As glmnet has it: the l1 ratio that the largest penalty of a path has at least, so that ridge has one.
+_LEAST_RATIO = 1e-3
+# Steps of a corrected fit, which read the pilot rows only, and sweeps of coordinate descent for each working set.
+_MAX_STEPS, _MAX_SWEEPS = 100, 10_000
+# Tolerances, on gaps relative to the null deviance, of the pilot's fits, and of the steps between passes.
+_ROUGH, _FINE = 1e-6, 1e-10
+# How often the means of pilot rows are computed again at the end of the step, under links that are not canonical.
+_REFINEMENTS = 3
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """What an elastic net penalizes.
+
+    Attributes
+    ----------
+    factors : None, mapping or array-like of shape (p,)
+        Penalty factors of columns, or by name of coefficients or terms.
+    standardize : bool
+        Whether penalties are of columns divided by their standard deviations.
+    groups : bool
+        Whether the columns of a term enter and leave together: its l1 part is that of the group lasso.
+    tol : float
+        On the duality gap, relative to the null deviance over 2Σw.
+    max_iter : int
+        Maximum number of steps that end with a pass.
+    """
+
+    factors: Any = None
+    standardize: bool = False
+    groups: bool = False
+    tol: float = 1e-7
+    max_iter: int = 25
+
+    def resolved(self, model: Model) -> np.ndarray:
+        """Return the penalty factor of each coefficient, 0 for the intercept.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many as columns, or one is negative, infinite, NaN, or of an unknown name.
+        """
+        first = int(model.has_intercept)
+        p = len(model.names) - first
+        if isinstance(self.factors, Mapping):
+            values = self._by_name(model)[first:]
+        else:
+            values = np.ones(p) if self.factors is None else _numbers(self.factors)
+        if values.shape != (p,):
+            raise ValueError(
+                f"penalty_factor has shape {values.shape}; expected ({p},), one number per column (the intercept is "
+                "not penalized), or a mapping from names of columns or terms to numbers."
+            )
+        if not (np.isfinite(values) & (values >= 0)).all():
+            raise ValueError(
+                f"penalty_factor must be finite and nonnegative; got {values[~(values >= 0) | np.isinf(values)][0]}. "
+                "To exclude a column, drop it."
+            )
+        return np.concatenate([np.zeros(first), values])
+
+    def _by_name(self, model: Model) -> np.ndarray:
+        values, at = np.ones(len(model.names)), {name: j for j, name in enumerate(model.names)}
+        for name, value in self.factors.items():
+            own = model.by_term.get(name) or ((name,) if name in at and name != "intercept" else ())
+            if not own:
+                known = ", ".join(model.by_term)
+                raise ValueError(f"Unknown column or term {name!r} in penalty_factor; the terms are {known}.")
+            values[[at[each] for each in own]] = _numbers(value)
+        return values
+
+    def penalty(self, model: Model, alpha: float, l1_ratio: float, scale: np.ndarray) -> Penalty:
+        """Return the penalty of coefficients whose columns have these standard deviations."""
+        scale = scale if self.standardize else np.ones(len(scale))
+        factors = self.resolved(model)
+        l1, l2 = alpha * l1_ratio * factors * scale, alpha * (1.0 - l1_ratio) * factors * scale**2
+        if not self.groups:
+            return Penalty(l1, l2)
+        at = {name: j for j, name in enumerate(model.names)}
+        return GroupPenalty.by_group(l1, l2, [[at[name] for name in own] for own in model.by_term.values()])
+
+    def none(self, model: Model) -> Penalty:
+        """Return a penalty that keeps every penalized coefficient at 0."""
+        factors = self.resolved(model)
+        return Penalty(np.where(factors > 0, _HUGE, 0.0), np.zeros(len(factors)))
+
+
+def _numbers(values: Any) -> np.ndarray:
+    try:
+        if values is None:  # which NumPy takes for NaN
+            raise TypeError
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"penalty_factor={values!r} must be numbers.") from None
+
+
+def largest_alpha(null: LassoFit, penalty: Penalty, l1_ratio: float) -> float:
+    """Return the least α at which all penalized coefficients are 0; `penalty` is the one for α = 1, ρ = 1."""
+    slope = null.moments.score / null.moments.weight
+    return penalty.largest(slope) / max(l1_ratio, _LEAST_RATIO)
+
+
+def gaussian_null(sums: Moments, coef: np.ndarray, spec: NetSpec, model: Model) -> tuple[LassoFit, Tolerance]:
+    """Return the fit of the unpenalized columns, and the tolerance on gaps relative to the variance of y."""
+    level = float(sums.information[0, 0] * (np.finfo(np.float64).eps * coef[0]) ** 2) if model.has_intercept else 0.0
+    assert sums.pearson is not None
+    deviance = sums.pearson
+    if model.has_intercept:
+        deviance -= float(sums.score[0] ** 2 / sums.information[0, 0])
+    within = Tolerance(min(spec.tol, _FINE), max(deviance, level), _MAX_SWEEPS)  # no pass depends on it
+    return quadratic_lasso(sums, coef, spec.none(model), within), within
+
+
+@dataclass(frozen=True)
+class PenalizedPilot(Record):
+    """The pilot rows of a penalized fit.
+
+    Attributes
+    ----------
+    rows : Rows
+        The n pilot rows, labels encoded, weights divided by their inclusion probabilities, columns centered.
+    shift : ndarray of shape (d,)
+        What was subtracted from each column.
+    scale : ndarray of shape (d,)
+        Standard deviations of the columns.
+    null : NullFit
+        The fit without covariates.
+    weight : float
+        Σ wᵢ of the rows.
+    survey : Survey
+        Counts and classes of the full data.
+    record : PilotRecord or None
+        Keys and positions of the rows.
+    """
+
+    rows: Rows
+    shift: np.ndarray
+    scale: np.ndarray
+    null: NullFit
+    weight: float
+    survey: Survey
+    record: PilotRecord | None
+
+    def within(self, spec: NetSpec, weight: float) -> Tolerance:
+        """Return the tolerance on gaps of rows whose weights have this sum."""
+        return Tolerance(spec.tol, self.null.deviance * weight / self.weight, _MAX_SWEEPS)
+
+
+def penalized_pilot(sample: PilotSample, model: Model) -> PenalizedPilot:
+    """Return the pilot rows for penalized fits.
+
+    Raises
+    ------
+    ValueError
+        If no row is usable, y does not have two classes, or it is constant at a boundary of its range.
+    """
+    rows, known, drawn = weighted_rows(sample, model)
+    complete = complete_rows(rows)
+    if not complete.all():  # the next pass reports all missing values
+        rows = rows.take(complete)
+    shift = column_shift(rows, model) if len(rows) else np.zeros(len(model.names))
+    rows = rows_about(rows, shift)
+    null = fit_null(rows, model) if len(rows) else NullFit(np.zeros(len(model.names)), 1.0)
+    if null is None:
+        raise ValueError(
+            f"y is constant at a boundary of the range of the {model.family.name} family in the pilot sample, so the "
+            "intercept, which is not penalized, is not finite. Use a larger pilot_size."
+        )
+    weight = float(len(rows) if rows.weights is None else rows.weights.sum())
+    scale = column_scale(column_sums(rows, model), max(weight, 1e-300))
+    keys = drawn.drawn_keys() if complete.all() else None
+    record = None if keys is None else keys.with_rows(replace(rows, x=drawn.x), known.classes)
+    return PenalizedPilot(rows, shift, scale, null, weight, known, record)
+
+
+def pilot_fits(pilot: PenalizedPilot, model: Model, penalties: list[Penalty]) -> np.ndarray:
+    """Return the penalized fits of the pilot rows, of shape (a, d), each started at the one before.
+
+    A fit that does not exist, as without a penalty where the classes are separated, is the one before.
+    """
+    coefs, last = [], pilot.null.coef
+    for penalty in penalties:
+        if isinstance(penalty, GroupPenalty):
+            within = Tolerance(_ROUGH, pilot.null.deviance, _MAX_SWEEPS)
+            fit = newton_lasso(pilot.rows, model, penalty, (last, moments(pilot.rows, model, last)), within)
+        else:
+            start = last, moments(pilot.rows, model, last)
+            fit = fit_lasso(pilot.rows, model, penalty, pilot.null, start=start, tol=_ROUGH)
+        if np.isfinite(fit.coef).all() and fit.moments.is_finite():
+            last = fit.coef
+        coefs.append(last)
+    return np.array(coefs)
+
+
+class PilotTerm:
+    """The terms of third and higher order of the full log-likelihood around a point, by the pilot rows.
+
+    An evaluation costs two products of the pilot rows with a vector; their information is computed once.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    rows : Rows
+        The pilot rows.
+    coef : ndarray of shape (d,)
+        β, where the sums of all rows are known.
+    here : Moments, optional
+        The sums of the pilot rows there.
+    """
+
+    def __init__(self, model: Model, rows: Rows, coef: np.ndarray, here: Moments | None = None):
+        self.model, self.rows, self.coef = model, rows, coef
+        self.here = moments(rows, model, coef) if here is None else here
+
+    def expecting(self, coef: np.ndarray) -> PilotTerm:
+        """Return the term with the means at `coef` in place of the responses (see `Curvature.expecting`)."""
+        if self.model.natural:
+            return self
+        with np.errstate(all="ignore"):
+            means = [self.model.link.inverse(part.linear_predictor(coef)) for part in slices(self.rows, self.model)]
+        rows = replace(self.rows, y=np.concatenate(means))
+        loglik, score = _loglik_and_score(rows, self.model, self.coef)
+        return PilotTerm(self.model, rows, self.coef, replace(self.here, loglik=loglik, score=score))
+
+    def ahead(self, sums: Moments, coef: np.ndarray) -> Moments:
+        """Return the sums at `coef`, given those at β of rows whose third and higher orders are the pilot's.
+
+        The information is that at β: steps need no more, and it is positive semidefinite.
+        """
+        step, here = coef - self.coef, self.here
+        if not step.any():
+            return sums
+        loglik, score = _loglik_and_score(self.rows, self.model, coef)
+        ratio, own, theirs = sums.weight / here.weight, sums.information @ step, here.information @ step
+        rest = loglik - here.loglik - float(here.score @ step - 0.5 * step @ theirs)
+        return replace(
+            sums,
+            loglik=sums.loglik + float(sums.score @ step - 0.5 * step @ own) + ratio * rest,
+            score=sums.score - own + ratio * (score - here.score + theirs),
+            pearson=None,
+            pearson_gradient=None,
+        )
+
+
+def _loglik_and_score(rows: Rows, model: Model, coef: np.ndarray) -> tuple[float, np.ndarray]:
+    return float(log_likelihoods(rows, model, coef[np.newaxis]).loglik[0]), scores(rows, model, coef).score
+
+
+def corrected_fit(term: PilotTerm, sums: Moments, penalty: Penalty, start: np.ndarray, within: Tolerance) -> np.ndarray:
+    """Return the minimizer of the penalized objective of the extrapolated log-likelihood.
+
+    Parameters
+    ----------
+    term : PilotTerm
+        The pilot rows' part.
+    sums : Moments
+        The sums at the term's point.
+    penalty : Penalty
+        The penalty.
+    start : ndarray of shape (d,)
+        Starting values.
+    within : Tolerance
+        Stopping criteria.
+
+    Returns
+    -------
+    ndarray of shape (d,)
+        β; the minimizer without the pilot rows' part, if that has none.
+    """
+    rule, coef = ProximalNewton(penalty, within), start
+    for _ in range(1 if term.model.natural else _REFINEMENTS):
+        own = term.expecting(coef)
+
+        def objective(at: np.ndarray, own: PilotTerm = own) -> Penalized:
+            return Penalized.of(own.ahead(sums, at), at, penalty)
+
+        begun = objective(coef)
+        if not (begun.is_finite() and np.isfinite(begun.loglik)):
+            coef, begun = own.coef, objective(own.coef)
+        fit = climb(Ascent.begin(coef, begun, rule, _MAX_STEPS), objective)
+        if not fit.converged:
+            target = rule(term.coef, Penalized.of(sums, term.coef, penalty), np.inf).target
+            assert target is not None
+            return target
+        coef = fit.coef
+    return coef
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The rule of proximal Newton steps that arrive where the remaining gap is within the tolerance."""
+
+    penalty: Penalty
+    within: Tolerance
+
+    def __call__(self, coef: np.ndarray, objective: Penalized, last: float) -> LassoMove:
+        """Return the step from β."""
+        move = ProximalNewton(self.penalty, replace(self.within, gap=_FINE))(coef, objective, last)
+        return replace(move, arrived=move.gap <= self.within.gap)
+
+
+@dataclass(frozen=True)
+class NetClimb(Record):
+    """Steps to a penalized maximum, each with a pass at its end.
+
+    Attributes
+    ----------
+    ascent : Ascent
+        It stands where the last pass was made, and proposes where to make the next.
+    scale : ndarray of shape (d,)
+        Standard deviations of the columns.
+    shift : ndarray of shape (d,)
+        What was subtracted from each.
+    n_missing : int
+        Rows dropped because of missing values.
+    """
+
+    ascent: Ascent
+    scale: np.ndarray
+    shift: np.ndarray
+    n_missing: int
+
+    @property
+    def coef(self) -> np.ndarray:
+        """Where to make the next pass, or the estimate."""
+        return self.ascent.proposal
+
+    @property
+    def gap(self) -> float:
+        """The gap at the last pass."""
+        assert isinstance(self.ascent.move, LassoMove)
+        return self.ascent.move.gap
+
+    @property
+    def points(self) -> Points:
+        """Where to make the next pass."""
+        return Points(self.coef[np.newaxis], self.shift)
+
+
+def advance(
+    model: Model, pilot: PenalizedPilot, spec: NetSpec, net: tuple[float, float], last: NetClimb | None, sums: FoldSums
+) -> NetClimb:
+    """Return the next step, from the sums where the last one led; `net` is (α, ρ)."""
+    total = sums.total()
+    penalty = spec.penalty(model, *net, sums.scale)
+    rule = Verified(penalty, pilot.within(spec, total.weight))
+    ascent = Ascent.enter(pilot.null.coef, sums.points.coefs[0], rule, spec.max_iter) if last is None else last.ascent
+    ascent = ascent.observe(Penalized.of(total, ascent.proposal, penalty))
+    if ascent.sums is not None and not ascent.n_shortened and not ascent.stopped:
+        term, here = PilotTerm(model, pilot.rows, ascent.coef), ascent.sums.moments
+        start = ascent.coef + ascent.move.step
+        target = corrected_fit(term, here, penalty, start, replace(rule.within, gap=_FINE))
+        ascent = ascent.along(target - ascent.coef)
+    return NetClimb(ascent, sums.scale, pilot.shift, sums.n_missing)
