@@ -5,6 +5,8 @@ Each message ends with a call of `help` that explains the warning and the remedy
 
 from __future__ import annotations
 
+from typing import Any
+
 from sklearn.exceptions import ConvergenceWarning
 
 __all__ = [
@@ -29,7 +31,6 @@ __all__ = [
     "UndefinedTermWarning",
     "UnlikePilotWarning",
     "VersionsWarning",
-    "with_pointer",
 ]
 
 
@@ -40,6 +41,10 @@ class FitWarning(UserWarning):
     ----------
     anchor : str
         Anchor of its section in the documentation page on warnings.
+    facts : dict
+        The numbers and names in the text.
+    remedies : tuple
+        The options that the text suggests.
 
     Examples
     --------
@@ -54,6 +59,16 @@ class FitWarning(UserWarning):
     """
 
     anchor = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The numbers and names in the text; lists that the text cuts are complete."""
+        return dict(getattr(self.args[0] if self.args else "", "facts", {}))
+
+    @property
+    def remedies(self) -> tuple[Any, ...]:
+        """The options that the text suggests, each with `option` and `value`."""
+        return tuple(getattr(self.args[0] if self.args else "", "remedies", ()))
 
 
 class PilotWarning(FitWarning):
@@ -96,10 +111,10 @@ class UnlikePilotWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import UnlikePilotWarning
     >>> UnlikePilotWarning.anchor
-    'pilot-unlike-the-whole'
+    'pilot-not-representative'
     """
 
-    anchor = "pilot-unlike-the-whole"
+    anchor = "pilot-not-representative"
 
 
 class StepWarning(FitWarning):
@@ -111,10 +126,10 @@ class StepWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import StepWarning
     >>> StepWarning.anchor
-    'step-not-to-be-trusted'
+    'unreliable-step'
     """
 
-    anchor = "step-not-to-be-trusted"
+    anchor = "unreliable-step"
 
 
 class DistanceWarning(FitWarning):
@@ -181,10 +196,10 @@ class DegreesOfFreedomWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import DegreesOfFreedomWarning
     >>> DegreesOfFreedomWarning.anchor
-    'no-degree-of-freedom'
+    'no-residual-degrees-of-freedom'
     """
 
-    anchor = "no-degree-of-freedom"
+    anchor = "no-residual-degrees-of-freedom"
 
 
 class CovarianceWarning(FitWarning):
@@ -226,7 +241,9 @@ class NotConvergedWarning(FitWarning, ConvergenceWarning):
     Examples
     --------
     >>> import warnings
-    >>> from sklearn.exceptions import ConvergenceWarning
+    >>> from typing import Any
+
+    from sklearn.exceptions import ConvergenceWarning
     >>> from dask_onestep import MLE, GLMClassifier
     >>> from dask_onestep.datasets import make_glm
     >>> X, y, coef = make_glm(1000, 2, family="binomial")
@@ -249,10 +266,10 @@ class PrecisionWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import PrecisionWarning
     >>> PrecisionWarning.anchor
-    'few-digits-left'
+    'rounding-errors'
     """
 
-    anchor = "few-digits-left"
+    anchor = "rounding-errors"
 
 
 class CoverageWarning(FitWarning):
@@ -264,10 +281,10 @@ class CoverageWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import CoverageWarning
     >>> CoverageWarning.anchor
-    'blocks-too-small-for-the-intervals'
+    'blocks-too-small-for-intervals'
     """
 
-    anchor = "blocks-too-small-for-the-intervals"
+    anchor = "blocks-too-small-for-intervals"
 
 
 class RoughInverseWarning(FitWarning):
@@ -279,10 +296,10 @@ class RoughInverseWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import RoughInverseWarning
     >>> RoughInverseWarning.anchor
-    'rough-inverse'
+    'inaccurate-inverse'
     """
 
-    anchor = "rough-inverse"
+    anchor = "inaccurate-inverse"
 
 
 class OffsetWarning(FitWarning):
@@ -294,10 +311,10 @@ class OffsetWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import OffsetWarning
     >>> OffsetWarning.anchor
-    'offset-on-another-scale'
+    'offset-not-on-the-log-scale'
     """
 
-    anchor = "offset-on-another-scale"
+    anchor = "offset-not-on-the-log-scale"
 
 
 class PerfectFitWarning(FitWarning):
@@ -354,10 +371,10 @@ class OverdispersionWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import OverdispersionWarning
     >>> OverdispersionWarning.anchor
-    'alpha-at-its-edge'
+    'alpha-at-its-boundary'
     """
 
-    anchor = "alpha-at-its-edge"
+    anchor = "alpha-at-its-boundary"
 
 
 class VersionsWarning(FitWarning):
@@ -373,28 +390,3 @@ class VersionsWarning(FitWarning):
     """
 
     anchor = "different-versions"
-
-
-def with_pointer(category: type[Warning], text: str) -> str:
-    """Return the text of a warning followed by a pointer to its documentation.
-
-    Parameters
-    ----------
-    category : type of Warning
-        A `FitWarning`; other warnings have no anchor.
-    text : str
-        What happened, and what to do.
-
-    Returns
-    -------
-    str
-        The complete text.
-
-    Examples
-    --------
-    >>> from dask_onestep.exceptions import AliasingWarning, with_pointer
-    >>> with_pointer(AliasingWarning, "Aliased columns get NaN: x2.")
-    'Aliased columns get NaN: x2. (Docs: help(dask_onestep.exceptions.AliasingWarning))'
-    """
-    documented = getattr(category, "anchor", "")
-    return f"{text} (Docs: help({category.__module__}.{category.__name__}))" if documented else text

@@ -15,6 +15,7 @@ import numpy as np
 
 from dask_onestep.inference.summaries import Summary, format_coefficients
 from dask_onestep.kernels.likelihood.comparison import BlockFit, compare_blocks
+from dask_onestep.messages import catalogue
 
 __all__ = ["compare", "report_html", "write_report"]
 
@@ -215,7 +216,7 @@ def verdict(glm: Any) -> str:
     Returns
     -------
     str
-        Two sentences.
+        One to three sentences.
     """
     estimate, rank = glm.record_.estimate, max(glm.record_.rank, 1)
     if not np.isfinite(estimate.decrement):
@@ -230,10 +231,7 @@ def verdict(glm: Any) -> str:
         return "Further passes would be immaterial; the remaining uncertainty is sampling error."
     if share <= 0.1:
         return "Changes from further passes would be small compared with the sampling error shown by the intervals."
-    return (
-        "The estimate is not close enough to the maximum of the likelihood: use more steps or a larger pilot before "
-        "relying on the intervals."
-    )
+    return catalogue.NOT_AT_MAXIMUM.text()
 
 
 def ratio_name(glm: Any) -> str:

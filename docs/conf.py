@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # The pages document and execute this checkout.
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_extensions")]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 import dask_onestep  # noqa: E402
@@ -27,6 +27,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx-mathjax-offline",
     "sphinxcontrib.bibtex",
+    "message_list",
 ]
 nitpicky = True
 # A single name in a docstring's backticks may be a parameter, which is not a target; names of other packages are not

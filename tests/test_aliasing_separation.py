@@ -218,7 +218,7 @@ def test_a_separated_pilot_of_rows_that_overlap_is_not_called_separation():
 def test_an_mle_cut_short_is_not_called_separation():
     x, y, _ = simulate("binomial", "logit", n=3000)
     _, heard = fit_and_listen(GLMClassifier(method=MLE(start=None, max_iter=1)), *blocks(x, y, rows=700))
-    assert any("increase max_iter" in each for each in heard)
+    assert any("Increase max_iter" in each for each in heard)
     assert not any("quasi-complete separation" in each for each in heard)
 
 

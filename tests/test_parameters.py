@@ -222,7 +222,7 @@ def said(call):
         except ValueError as error:
             return str(error)
     if isinstance(found, GLMRegressor | GLMClassifier):
-        found = found.coef_table()
+        found = found.coef_table(), getattr(found, "selection_path_", None)
     parts = found if isinstance(found, tuple) else (found,)
     return " ".join(map(written, parts))
 
@@ -243,6 +243,10 @@ CHANGES = {
     "return_std": [False, True],
     "unseen": ["raise", "nan", "reference"],
     "exponentiate": [False, True],
+    "simultaneous": [False, True, "x1"],
+    "anytime_valid": [False, True, 500],
+    "terms": ["x1", "x2", ["x1", "x2"]],
+    "criterion": ["dbic", "aic"],
     "level": [0.95, 0.5],
     "label": [None, 0],
     "kind": ["response", "pearson", "deviance", "working"],
@@ -267,15 +271,16 @@ SEEN_WITH = {
 }
 AVERAGES = ("avg_predictions", "avg_comparisons", "avg_slopes")
 REPORTS = ("summary", "coef_table", "conf_int", "vif", "condition_indices", "with_covariance")
+SELECTIONS = ("submodel", "adaptive_lasso_path", "select")
 TESTS = ("wald_test", "likelihood_ratio_test", "score_test", "drop1", "wild_bootstrap_test")
 AFTER = {
     GLMRegressor: [
         *("predict", "predict_interval", "residuals", "fit_statistics", "score"),
-        *(*AVERAGES, *REPORTS, *TESTS),
+        *(*AVERAGES, *REPORTS, *SELECTIONS, *TESTS),
     ],
     GLMClassifier: [
         *("predict", "predict_proba", "decision_function", "predict_interval", "residuals", "fit_statistics", "score"),
-        *(*AVERAGES, *REPORTS, *TESTS),
+        *(*AVERAGES, *REPORTS, *SELECTIONS, *TESTS),
     ],
 }
 
@@ -302,7 +307,7 @@ def test_each_parameter_of_what_follows_the_fit_changes_the_outcome(fitted, kind
     function = getattr(fitted[kind], call)
     wanted = inspect.signature(function).parameters
     data = {"X": TABLE, "y": Y if kind is GLMRegressor else LABELS, "sample_weight": WEIGHTS, "offset": SHIFT}
-    data |= {"null": "x1", "cov_type": "cluster", "groups": GROUPS} | SEEN_WITH.get(name, {})
+    data |= {"null": "x1", "terms": "x1", "cov_type": "cluster", "groups": GROUPS} | SEEN_WITH.get(name, {})
     given = {key: value for key, value in data.items() if key in wanted}
     found = [said(lambda value=value: function(**given | {name: value})) for value in CHANGES[name]]
     assert len(set(found)) == len(found)

@@ -99,7 +99,7 @@ def test_the_verdict_follows_the_decrement():
     glm = GLMRegressor(method="mle").fit(np.arange(20.0).reshape(-1, 1), np.arange(20.0) % 3)
     assert "sampling error" in verdict(glm)
     object.__setattr__(glm.estimate_, "decrement", 50.0)
-    assert "use more steps" in verdict(glm)
+    assert "not close enough to the maximum" in verdict(glm)
     object.__setattr__(glm.estimate_, "decrement", float("nan"))
     assert "unknown" in verdict(glm)
 
@@ -113,7 +113,7 @@ def unlike(seed=0, n=20_000):
 
 def test_the_verdict_yields_to_warnings_that_contradict_it(tmp_path):
     x, y = unlike()
-    with pytest.warns(UnlikePilotWarning, match="far from the MLE even if decrement_ is small"):
+    with pytest.warns(UnlikePilotWarning, match="far from the MLE even if the Newton decrement is small"):
         glm = GLMClassifier(method=OneStep(600, steps=1)).fit(x, y)
     assert glm.decrement_ < 0.01
     assert glm.summary().verdict == "20,000 rows read twice; distance to the MLE uncertain; see warnings."
@@ -164,7 +164,7 @@ def test_a_warning_says_in_words_where_the_documentation_speaks_of_it():
     with pytest.warns(UnlikePilotWarning):
         glm = GLMClassifier(method=OneStep(600, steps=1)).fit(x, y)
     page = report_html(glm, glm.summary())
-    assert "Documentation, page “Warnings and errors”, section “Pilot unlike the whole”" in page
+    assert "Documentation, page “Warnings and errors”, section “Pilot not representative”" in page
     assert "warnings#" not in page
     headings = (Path(__file__).parents[1] / "docs/reference/warnings.md").read_text()
     for name in exceptions.__all__:

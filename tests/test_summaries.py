@@ -284,7 +284,7 @@ def test_overdispersion_is_noted_with_its_remedies(threads):
     text = " ".join(str(glm.summary(x, y)).split())
     ratio = glm.fit_statistics(x, y).pearson_chi2 / glm.estimate_.df_resid
     assert f"Overdispersion: the variance of y is about {ratio:.2g} times that of the poisson family" in text
-    assert "cov_type='HC1', or family='negative-binomial'" in text
+    assert "cov_type='HC1', family='quasipoisson', or family='negative-binomial'" in text
     robust = GLMRegressor("poisson", cov_type="HC1").fit(x, y)
     fine = GLMRegressor("poisson").fit(x, rng.poisson(np.exp(0.5 + x @ [0.3, -0.2])).astype(float))
     for other, response in ((robust, y), (fine, fine.predict(x).round())):

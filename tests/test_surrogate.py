@@ -150,7 +150,7 @@ def test_rounds_lead_to_the_mle():
     assert gaps[0] > 3 * gaps[1] > 9 * gaps[2]
 
 
-@pytest.mark.filterwarnings("ignore:The estimate differs from that of its 1000 anchor rows")
+@pytest.mark.filterwarnings("ignore:The estimate differs from that of its 1,000 anchor rows")
 def test_a_pilot_mends_blocks_that_are_not_random():
     """Distance to the MLE in information units: the first block, at one end of x0, misleads; the pilot does not."""
     losses = {"block": [], "pilot": []}
@@ -245,7 +245,9 @@ def test_a_surrogate_without_a_maximum_says_so():
 
 def test_a_separated_pilot_warns():
     x, y = draw("binomial")
-    with pytest.warns(UserWarning, match=r"pilot sample of 8 rows .separation, or constant response.*Surrogate"):
+    with pytest.warns(
+        UserWarning, match=r"pilot sample of 8 rows .separation, or constant response.*a larger pilot_size"
+    ):
         GLMClassifier(method=Surrogate("pilot", pilot_size=8, random_state=4)).fit(*in_blocks(x, y))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -11,7 +12,6 @@ import typer
 from dask_onestep._version import __version__
 from dask_onestep.cli.clusters import computing_on
 from dask_onestep.cli.console import (
-    in_options,
     one_line_errors,
     one_line_warnings,
     same_columns,
@@ -24,6 +24,7 @@ from dask_onestep.cli.models import columns_of, csv_format, estimator_for, null_
 from dask_onestep.data.files import open_table
 from dask_onestep.datasets import load_flights
 from dask_onestep.estimators import GLMClassifier
+from dask_onestep.messages.wording import on_command_line
 from dask_onestep.report import write_report
 from dask_onestep.storage import (
     check_model_path,
@@ -150,7 +151,7 @@ def fit(
                 call = f"dask-onestep {shlex.join(sys.argv[1:])}"
                 data = {"sample_weight": weights, "offset": offset}
                 with one_line_warnings(), atomic_output(report) as unfinished:
-                    write_report(glm, unfinished, table, **data, level=level, call=call, wording=in_options)
+                    write_report(glm, unfinished, table, **data, level=level, call=call, wording=on_command_line)
 
 
 @app.command(
@@ -191,7 +192,7 @@ def likelihood_ratio(
         with same_columns(table, files, columns), one_line_warnings():
             glm.fit(table, sample_weight=weights, offset=offset)
             result = glm.likelihood_ratio_test(table, null=null, sample_weight=weights, offset=offset)
-        show_text(in_options(str(result)))
+        show_text(str(replace(result, note=on_command_line(result.note))))
 
 
 @app.command(epilog="Example: dask-onestep predict model.json new/*.parquet --output predictions.csv")

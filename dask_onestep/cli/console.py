@@ -21,6 +21,7 @@ from rich.markup import escape
 from dask_onestep.choices import listed
 from dask_onestep.data.files import PLAIN_CSV, FileTable
 from dask_onestep.inference.summaries import format_coefficients
+from dask_onestep.messages.wording import MessageText, on_command_line
 from dask_onestep.storage.tables import unlike_file
 
 __all__ = [
@@ -46,8 +47,6 @@ _UNLIKE = (_OTHER_VALUES, "Usecols do not match columns", "Blocks differ")
 _WORDS = {
     r"(OneStep|Pilot)\(pilot_size=\.\.\.\)": "--pilot-size",
     r"OneStep\(steps='auto'\)": "--method one-step",
-    "use more steps or a larger pilot": "use a larger --pilot-size, or --method mle",
-    r"\bdecrement_": "decrement",
     r"overwrite=True": "--overwrite",
     r"Labels of classes are fitted by GLMClassifier": "Labels of classes are fitted with --classify",
 }
@@ -103,7 +102,7 @@ def one_line_warnings() -> Iterator[None]:
     def say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         if issubclass(category, UserWarning) and str(message) not in said:
             said.add(str(message))
-            show_warning(in_options(str(message)))
+            show_warning(on_command_line(message.args[0] if isinstance(message, Warning) else message))
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
@@ -157,6 +156,8 @@ def _say(kind: str, text: str) -> None:
 
 def _one_line(error: BaseException | str) -> str:
     text = str(error) or type(error).__name__
+    if isinstance(error, Exception) and error.args and isinstance(error.args[0], MessageText):
+        return error.args[0].command_line
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}"  # without [Errno 2]
     if isinstance(error, UnicodeDecodeError):

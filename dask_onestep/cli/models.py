@@ -225,9 +225,9 @@ def estimator_for(
     return GLMRegressor(family, link, **options)
 
 
-def _pilot_size(text: str | None) -> int | float | None:
-    if text is None:
-        return None
+def _pilot_size(text: str | None) -> int | float | str | None:
+    if text is None or text == "auto":
+        return text
     try:
         size = float(text)
         return int(size) if size > 1 and size.is_integer() else int(text) if text.isdigit() else size

@@ -23,12 +23,13 @@ from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.effects import AverageEffects
 from dask_onestep.estimators.exchange import TableExchange
 from dask_onestep.estimators.hypothesis_tests import HypothesisTests
+from dask_onestep.estimators.influence import InfluenceMeasures
 from dask_onestep.estimators.inputs import response_name, scheduler_of
 from dask_onestep.estimators.memory import saying_how_to_rechunk
 from dask_onestep.estimators.predictions import Predicting
 from dask_onestep.estimators.remarks import undefined_terms, unlikely_response
+from dask_onestep.estimators.selection import Selection
 from dask_onestep.estimators.tables import Reporting
-from dask_onestep.exceptions import with_pointer
 from dask_onestep.families import Family
 from dask_onestep.graph import Blocks, gather
 from dask_onestep.kernels.designs.design import Design
@@ -37,6 +38,8 @@ from dask_onestep.kernels.likelihood.covariance import COV_TYPES
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Likelihood, Model
 from dask_onestep.links import LinkLike, resolve_link
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.wording import with_pointer
 from dask_onestep.methods import Estimate, FitRecord, Inputs, Problem, resolve_method
 from dask_onestep.methods.arguments import seeded
 from dask_onestep.methods.causes import naming_boundary, with_cause
@@ -60,8 +63,10 @@ class GLMBase(
     Predicting,
     AverageEffects,
     Diagnostics,
+    InfluenceMeasures,
     Collinearity,
     HypothesisTests,
+    Selection,
     Covariances,
     TableExchange,
     Reporting,
@@ -298,13 +303,9 @@ class GLMBase(
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         if (wrote := state.pop("_pickled_by", "an unknown version")) != __version__:
-            warnings.warn(
-                f"This {type(self).__name__} was pickled by dask_onestep {wrote} and is loaded by {__version__}: "
-                "results may be invalid. Fit it again, or store models as JSON (write_model), which is stable "
-                "between versions.",
-                UserWarning,
-                stacklevel=2,
-            )
+            said = {"name": type(self).__name__, "wrote": wrote, "here": __version__}
+            category, text = catalogue.PICKLED_BY_ANOTHER_VERSION.warning(**said)
+            warnings.warn(text, category, stacklevel=2)
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:

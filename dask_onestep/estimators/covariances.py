@@ -13,14 +13,15 @@ from sklearn.utils.validation import check_is_fitted
 from dask_onestep.choices import unknown_choice
 from dask_onestep.estimators.attributes import attach
 from dask_onestep.estimators.inputs import Reading
-from dask_onestep.exceptions import with_pointer
 from dask_onestep.inference import TestResult
 from dask_onestep.inference.bootstrap import wild_score_bootstrap
 from dask_onestep.inference.hypotheses import Hypothesis, parse_hypothesis
 from dask_onestep.kernels.likelihood.covariance import CLUSTERED, COV_TYPES
+from dask_onestep.messages.wording import with_pointer
 from dask_onestep.methods import MLE, FitRecord, OneStep
 from dask_onestep.methods.covariances import recovered, with_covariance
 from dask_onestep.methods.driver import run
+from dask_onestep.methods.submodel import SubmodelEstimate
 
 __all__ = ["Covariances", "check_groups", "refuse_beyond_rank"]
 
@@ -90,6 +91,11 @@ class Covariances(Reading):
         check_is_fitted(self)
         check_groups(cov_type, groups)
         record = self.record_
+        if isinstance(record.estimate, SubmodelEstimate):
+            raise ValueError(
+                "A submodel keeps the covariance of the model that it was taken from: use with_covariance on that "
+                "model first, or fit the submodel by itself."
+            )
         if cov_type != record.cov_type and record.method not in (OneStep.__name__, MLE.__name__):
             raise ValueError(
                 f"{record.method} supports only its own covariance, since its coefficients do not maximize the "

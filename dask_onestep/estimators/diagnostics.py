@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.choices import unknown_choice
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics, finish
+from dask_onestep.kernels.likelihood.predictions import Residuals
 from dask_onestep.kernels.likelihood.statistics import fit_sums
 from dask_onestep.methods import MLE, Estimate, FitRecord, Problem
 from dask_onestep.methods.driver import run
@@ -150,7 +151,9 @@ class Diagnostics:
         check_is_fitted(self)
         if kind not in (kinds := self.record_.model.likelihood.residual_kinds):
             raise ValueError(unknown_choice("kind", kind, map(repr, kinds), where=" for this model"))
-        return self._row_residuals(X, y, sample_weight, offset, kind)  # type: ignore[attr-defined]
+        classes = getattr(self, "classes_", None)
+        function = Residuals(self.record_.model, self.record_.coef, kind, classes)
+        return self._of_rows(function, classes, f"residuals-{kind}", X, y, sample_weight, offset)  # type: ignore[attr-defined]
 
 
 def _fit_sums(problem: Problem, estimate: Estimate, *, with_offset: bool) -> Plan:

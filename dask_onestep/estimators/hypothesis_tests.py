@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from dask_onestep.exceptions import DistanceWarning, with_pointer
 from dask_onestep.inference import TestResult, score_statistic, score_statistic_beside
 from dask_onestep.inference.hypotheses import Hypothesis, parse_hypothesis
 from dask_onestep.inference.ratios import Said, counted, doubts, news, note_of, ratio_test, statistic_error
 from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.wording import Remedy, joined, with_pointer
 from dask_onestep.methods import MLE, Estimate, FitRecord, Problem, Surrogate, resolve_method
 from dask_onestep.methods.driver import run_all
 from dask_onestep.methods.restricted import (
@@ -29,6 +30,7 @@ from dask_onestep.methods.restricted import (
     moments_at,
     unrestricted_end,
 )
+from dask_onestep.methods.submodel import SubmodelEstimate
 
 __all__ = ["HypothesisTests"]
 
@@ -139,8 +141,8 @@ class HypothesisTests:
         tested = ~found.model.is_free
         s, df_denom = int(np.isfinite(estimate.coef[tested]).sum()), self.record_.df_denom
         said = news(found.warnings, estimate.warnings)
-        if what := statistic_error(statistic / phi, np.nan, left / phi):
-            said = ((DistanceWarning, what), *said)
+        if error := statistic_error(statistic / phi, np.nan, left / phi):
+            said = (error, *said)
         robust = _model_based("expected information", self.record_)
         result = TestResult.of(
             statistic / (s * phi) if model.family.has_dispersion else statistic,
@@ -242,7 +244,7 @@ class HypothesisTests:
         self._check_rows(compared.sums.n)
         # Where λ² is known, warnings of the distance to the maximum have been looked into.
         doubt = doubts(estimate.warnings) if np.isnan(compared.decrements[0]) else ""
-        more = " ".join(filter(None, (doubt, _model_based("likelihood", self.record_))))
+        more = joined([doubt, _model_based("likelihood", self.record_)])
         tests: dict[str, Any] = {}
         for number, (text, fit) in enumerate(zip(nulls, compared.fits, strict=True), start=1):
             if fit.error is not None:
@@ -260,7 +262,7 @@ class HypothesisTests:
             )
             said = (*said, *news(fit.warnings, estimate.warnings))
             at_null = float(compared.sums.loglik[number]), float(compared.sums.deviance[number])
-            note = " ".join(filter(None, (result.note, note_of(said, more))))
+            note = joined([result.note, note_of(said, more)])
             tests[text] = replace(result, note=note, at_null=at_null), said
         return tests
 
@@ -282,6 +284,11 @@ class HypothesisTests:
 
     def _same_pilot(self) -> Any:
         """Return the method as it was used, with the seed that it drew."""
+        if isinstance(self.record_.estimate, SubmodelEstimate):
+            raise ValueError(
+                "A submodel was not fitted by itself, so tests that fit restricted models do not exist: use wald_test, "
+                "or fit it with its own terms."
+            )
         method = resolve_method(self.method)  # type: ignore[attr-defined]
         if (now := type(method).__name__) != (used := self.record_.method):
             raise ValueError(f"The method was {used} when the model was fitted and is now {now}: fit the model again.")
@@ -306,7 +313,7 @@ def _model_based(basis: str, record: FitRecord) -> str:
     """Return a note that a test does not use the robust covariance, if there is one."""
     if record.cov_type == "nonrobust":
         return ""
-    return f"Based on the {basis}, without cov_type={record.cov_type!r}; wald_test is robust."
+    return catalogue.NOT_ROBUST.text(basis=basis, given=Remedy("cov_type", record.cov_type))
 
 
 def _own_ratio(found: tuple[float, float, float] | Exception, text: str, estimate: Estimate) -> tuple[Any, Any]:

@@ -17,9 +17,9 @@ from dask_onestep.estimators.comparison import named_models
 from dask_onestep.estimators.inputs import read_together
 from dask_onestep.estimators.memory import saying_how_to_rechunk
 from dask_onestep.estimators.regressor import GLMRegressor
-from dask_onestep.exceptions import with_pointer
 from dask_onestep.graph import gather
 from dask_onestep.kernels.rows.block import MODEL_ERRORS
+from dask_onestep.messages.wording import joined, with_pointer
 from dask_onestep.methods import Inputs, Problem
 from dask_onestep.methods.driver import run_all
 from dask_onestep.methods.requests import Plan, Source
@@ -179,5 +179,5 @@ def _issue(named: Mapping[str, GLMBase]) -> None:
         for said in dict.fromkeys(glm.estimate_.warnings):
             models.setdefault(said, []).append(name)
     for (category, text), names in models.items():
-        whose = f"Model{'s' if len(names) > 1 else ''} {listed(names)}: {text}"
+        whose = joined([f"Model{'s' if len(names) > 1 else ''} {listed(names)}:", text])
         warnings.warn(with_pointer(category, whose), category, stacklevel=3)

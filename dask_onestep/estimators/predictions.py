@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from dask_onestep.data.inputs import Data
 from dask_onestep.estimators.inputs import Reading, scheduler_of
 from dask_onestep.graph import map_rows
-from dask_onestep.kernels.likelihood.predictions import Predictor, Residuals
+from dask_onestep.kernels.likelihood.predictions import Predictor
 from dask_onestep.kernels.model import Prediction
 
 __all__ = ["Predicting", "rows_like"]
@@ -33,15 +33,12 @@ class Predicting(Reading):
         columns = _COLUMNS.get(kind, classes)
         return _mapped(predictor, data, rows_like(predictor.width, columns, data, dtype), f"predict-{kind}")
 
-    def _row_residuals(self, X: Any, y: Any, sample_weight: Any, offset: Any, kind: str) -> Any:
-        """Return residuals: lazy for Dask input, NumPy otherwise."""
-        check_is_fitted(self)
+    def _of_rows(self, function: Any, columns: Any, name: str, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:
+        """Return a function of fitted rows, with the names of its columns: lazy for Dask input, NumPy otherwise."""
         self._require(sample_weight=sample_weight, offset=offset)
-        parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": None}
-        data = self._data(X, parts)
-        residuals = Residuals(self.record_.model, self.record_.coef, kind, getattr(self, "classes_", None))
-        like = rows_like(residuals.width, residuals.classes, data)
-        return _mapped(residuals, data, like, f"residuals-{kind}", y=data.y, weights=data.weights)
+        data = self._data(X, {"y": y, "weights": sample_weight, "offset": offset, "groups": None})
+        like = rows_like(function.width, columns, data)
+        return _mapped(function, data, like, name, y=data.y, weights=data.weights)
 
 
 _COLUMNS = {"mean_std": ("mean", "std"), "interval": ("lower", "upper")}

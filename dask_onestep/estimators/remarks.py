@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.choices import listed
-from dask_onestep.exceptions import AliasingWarning, ManyLevelsWarning, ResponseWarning, UndefinedTermWarning
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.model import Model
+from dask_onestep.messages import catalogue
 from dask_onestep.methods import Estimate
 
 __all__ = ["remarks", "undefined_terms", "unlikely_response"]
@@ -44,38 +44,23 @@ def remarks(design: Design, words: Sequence[Factor], n: int) -> tuple[tuple[type
     said: list[tuple[type[Warning], str]] = []
     for factor, levels in design.levels:
         if len(levels) == 1 and _without_column(design, factor):
-            text = (
-                f"{factor.name} has only one level, {levels.tolist()[0]!r}, and therefore no coefficient. Drop it "
-                "from the model."
-            )
-            said.append((AliasingWarning, text))
+            said.append(catalogue.ONE_LEVEL.warning(name=factor.name, level=levels.tolist()[0]))
         unnamed = factor in words and not factor.coded
-        if unnamed and (text := _numbers_as_text(factor, levels.tolist())):
-            said.append((ManyLevelsWarning, text))
+        if unnamed and (found := _numbers_as_text(factor, levels.tolist())):
+            said.append(found)
         elif unnamed and (len(levels) > _MANY or len(levels) > max(_SEVERAL, _SHARE * n)):
-            text = (
-                f"{factor.name} is a string column with {len(levels):,} distinct values in {n:,} rows, and each level "
-                "has its own coefficient. Convert it if the values are times or numbers, drop it if they are "
-                f"identifiers; if they are categories, use C({factor.name}) in a formula, or "
-                f"X[{factor.name!r}].astype('category')."
-            )
-            said.append((ManyLevelsWarning, text))
+            said.append(catalogue.MANY_LEVELS.warning(name=factor.name, count=len(levels), n=n))
     return tuple(said)
 
 
-def _numbers_as_text(factor: Factor, levels: list[Any]) -> str:
-    """Return what to say of a column of strings that are numbers, or all but a few of them; nothing of others."""
+def _numbers_as_text(factor: Factor, levels: list[Any]) -> tuple[type[Warning], str] | None:
+    """Return the warning that strings are numbers, or all but a few of them; None for other columns."""
     others = [level for level in levels if not _is_number(level)]
     if len(levels) <= _FEW or len(others) > _FEW_OTHERS * len(levels):
-        return ""
+        return None
     numbers = next(level for level in levels if _is_number(level))
     but = f"; only {listed(others)} are not" if others else ""
-    return (
-        f"{factor.name} is a string column whose values are numbers ({len(levels):,} levels such as "
-        f"{numbers!r}{but}), and each level has its own coefficient. Convert it to numbers, for example by "
-        f"pandas.to_numeric(X[{factor.name!r}], errors='coerce'); if they are categories, write C({factor.name}) in a "
-        "formula."
-    )
+    return catalogue.NUMBERS_AS_TEXT.warning(name=factor.name, count=len(levels), example=numbers, but=but)
 
 
 def _is_number(level: Any) -> bool:
@@ -102,13 +87,8 @@ def undefined_terms(estimate: Estimate) -> tuple[tuple[type[Warning], str], ...]
     undefined = getattr(estimate.n_missing, "undefined", {})
     if not undefined:
         return ()
-    terms = ", ".join(f"{term} ({count:,} row{'s' if count != 1 else ''})" for term, count in undefined.items())
-    text = (
-        f"Rows were dropped because terms of the formula are NaN or infinite there: {terms}; {estimate.n_samples:,} "
-        "rows remain. Select the rows before the fit, or use a transform that is defined for all of them, such as "
-        "np.log1p(x)."
-    )
-    return ((UndefinedTermWarning, text),)
+    terms = [f"{term} ({count:,} row{'s' if count != 1 else ''})" for term, count in undefined.items()]
+    return (catalogue.UNDEFINED_TERMS.warning(terms=terms, n=estimate.n_samples),)
 
 
 def unlikely_response(model: Model, estimate: Estimate, cov_type: str) -> tuple[tuple[type[Warning], str], ...]:
@@ -136,24 +116,14 @@ def unlikely_response(model: Model, estimate: Estimate, cov_type: str) -> tuple[
         trials = 1.0 if pilot.weights is None or model.weight_type == "frequency" else pilot.weights
         # Rows of one outcome may have any weight, such as that of a survey.
         strange = (np.abs(y * trials - np.round(y * trials)) > _FRACTION) & (y > 0) & (y < 1)
-        text = (
-            "y contains proportions, such as {0:.4g}, that are not integer numbers of successes{1}: standard errors "
-            "and tests based on the binomial distribution are invalid. Pass the number of trials as sample_weight=; "
-            "for a fractional response use cov_type='HC1'."
-        )
-        where = " (without sample_weight, each row is one trial)" if pilot.weights is None else " of their trials"
+        message = catalogue.PROPORTIONS_OF_TRIALS if pilot.weights is not None else catalogue.PROPORTIONS_WITHOUT_TRIALS
     elif name in ("poisson", "negative-binomial"):
-        strange, where = np.abs(y - np.round(y)) > _FRACTION, ""
-        text = (
-            "y contains counts that are not integers, such as {0:.4g}: standard errors and tests based on the "
-            "distribution are invalid. Use cov_type='HC1'; if y is a rate, use the counts as y with "
-            "offset=np.log(exposure)."
-        )
+        strange, message = np.abs(y - np.round(y)) > _FRACTION, catalogue.NON_INTEGER_COUNTS
     else:
         return ()
     if not strange.any():
         return ()
-    return ((ResponseWarning, text.format(y[np.argmax(strange)], where)),)
+    return (message.warning(value=y[np.argmax(strange)]),)
 
 
 def _without_column(design: Design, factor: Factor) -> bool:

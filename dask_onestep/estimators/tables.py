@@ -12,13 +12,14 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.covariances import refuse_beyond_rank
-from dask_onestep.exceptions import PerfectFitWarning, with_pointer
 from dask_onestep.inference import TestResult, coefficient_table, wald
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics
 from dask_onestep.inference.hypotheses import parse_hypothesis, parse_null
 from dask_onestep.inference.intervals import AnytimeValid, simultaneous_quantile
 from dask_onestep.inference.summaries import FactorLevels, Summary
 from dask_onestep.inference.tables import exponentiated
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.wording import Remedy, with_pointer
 from dask_onestep.methods import FitRecord, OneStep, resolve_method
 from dask_onestep.methods.causes import exact_fit
 
@@ -391,8 +392,10 @@ def _factor_levels(record: FitRecord) -> tuple[FactorLevels, ...]:
 
 def _exact(record: FitRecord) -> tuple[str, ...]:
     """Return that a fit is perfect, which is no reason to warn of its coefficients."""
-    text = exact_fit(record.model, record.estimate)
-    return () if not text or any(text == said for _, said in record.notes) else (with_pointer(PerfectFitWarning, text),)
+    said = exact_fit(record.model, record.estimate)
+    if said is None or said in record.notes:
+        return ()
+    return (with_pointer(*said),)
 
 
 def _few(record: FitRecord) -> tuple[str, ...]:
@@ -400,10 +403,7 @@ def _few(record: FitRecord) -> tuple[str, ...]:
     count = min(record.estimate.n_clusters, default=_FEW_CLUSTERS)
     if record.cov_type != "cluster" or count >= _FEW_CLUSTERS:
         return ()
-    return (
-        f"With {count} clusters the standard errors of cov_type='cluster' tend to be too small, and tests reject too "
-        "often. Use cov_type='CRV3'.",
-    )
+    return (catalogue.FEW_CLUSTERS.text(count=count, given=Remedy("cov_type", record.cov_type)),)
 
 
 def _overdispersion(fit: FitStatistics | QuasiStatistics, record: FitRecord) -> tuple[str, ...]:
@@ -413,11 +413,8 @@ def _overdispersion(fit: FitStatistics | QuasiStatistics, record: FitRecord) -> 
     draws = record.model.likelihood.n_predictors > 1
     if draws or family.has_dispersion or record.cov_type != "nonrobust" or not ratio > _OVERDISPERSED:
         return ()
-    counts = ", or family='negative-binomial'" if family.name == "poisson" else ""
-    return (
-        f"Overdispersion: the variance of y is about {ratio:.2g} times that of the {family.name} family (Pearson chi2 "
-        f"per residual df), so the standard errors are too small. Use cov_type='HC1'{counts}.",
-    )
+    message = catalogue.OVERDISPERSED_COUNTS if family.name == "poisson" else catalogue.OVERDISPERSED
+    return (message.text(ratio=ratio, family=family.name),)
 
 
 def _fit_facts(fit: FitStatistics | QuasiStatistics) -> list[tuple[str, str]]:

@@ -18,7 +18,8 @@ from weakref import WeakKeyDictionary
 import dask
 
 from dask_onestep._version import __version__
-from dask_onestep.exceptions import VersionsWarning, with_pointer
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.wording import with_pointer
 
 __all__ = ["check_workers"]
 
@@ -92,12 +93,8 @@ def _compare(found: Mapping[str, dict[str, str | None]], count: int) -> None:
             for there, addresses in others.items()
         ]
     if differences:
-        text = (
-            f"Workers and this process have different versions: {'; '.join(differences)}. Results may differ in the "
-            "last digits, or more between builds of this package, and between runs. Install the same versions "
-            "everywhere."
-        )
-        warnings.warn(with_pointer(VersionsWarning, text), VersionsWarning, stacklevel=2)
+        category, text = catalogue.VERSIONS_DIFFER.warning(differences=differences)
+        warnings.warn(with_pointer(category, text), category, stacklevel=2)
 
 
 def _listed(addresses: list[str]) -> str:

@@ -2,10 +2,12 @@
 
 from dask_onestep.inference.hypotheses import parse_null
 from dask_onestep.inference.results import TestResult, p_text
+from dask_onestep.inference.selection import AdaptiveLassoPath
 from dask_onestep.inference.statistics import score_statistic, score_statistic_beside, wald
 from dask_onestep.inference.tables import coefficient_table
 
 __all__ = [
+    "AdaptiveLassoPath",
     "TestResult",
     "coefficient_table",
     "p_text",

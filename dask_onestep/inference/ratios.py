@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -19,6 +18,8 @@ from dask_onestep.exceptions import (
 from dask_onestep.inference.results import TestResult
 from dask_onestep.kernels.records import LogLikelihoods
 from dask_onestep.kernels.solve.ascent import ROUNDING
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.wording import joined
 
 __all__ = ["Said", "counted", "doubts", "news", "note_of", "ratio_test", "statistic_error"]
 
@@ -28,7 +29,6 @@ Said = tuple[tuple[type[Warning], str], ...]
 _ABSOLUTE, _RELATIVE = 0.05, 0.01
 # λ²/φ up to which a log-likelihood is so nearly quadratic that it tells what is left to gain.
 _QUADRATIC = 1.0
-_FIGURES = re.compile(r"[-+]?\d+([.,]\d+)*(e[-+]?\d+)?")
 _DOUBTS = (DistanceWarning, NotConvergedWarning, PilotWarning, SeparationWarning, StepWarning, UnlikePilotWarning)
 
 
@@ -83,16 +83,15 @@ def ratio_test(
         chi2 += _gain(unrestricted) - _gain(restricted)
     said: list[tuple[type[Warning], str]] = []
     if chi2 < -2 * ROUNDING * abs(float(sums.loglik[0])):
-        what = f"Negative statistic ({chi2:.2g}), because the fits are not fully converged; set to 0. Use method='mle'."
-        said.append((DistanceWarning, what))
-    elif what := statistic_error(chi2, unrestricted, restricted):
-        said.append((DistanceWarning, what))
+        said.append(catalogue.NEGATIVE_STATISTIC.warning(chi2=chi2))
+    elif found := statistic_error(chi2, unrestricted, restricted):
+        said.append(found)
     statistic = max(chi2, 0.0) if np.isnan(df_denom) else max(chi2, 0.0) / df
     return TestResult.of(statistic, df, df_denom, null=text, test="Likelihood ratio"), tuple(said)
 
 
-def statistic_error(chi2: float, unrestricted: float, restricted: float) -> str:
-    """Return a warning, if a statistic may be far from that of the maximum-likelihood estimates; else nothing.
+def statistic_error(chi2: float, unrestricted: float, restricted: float) -> tuple[type[Warning], str] | None:
+    """Return a warning, if a statistic may be far from that of the maximum-likelihood estimates; else None.
 
     To second order, the log-likelihood at an estimate is λ²/2 below its maximum, and where λ² is small the statistic
     is of the maxima that this tells.  What is left are terms of third order, about λ³/4 for curved likelihoods.
@@ -106,27 +105,24 @@ def statistic_error(chi2: float, unrestricted: float, restricted: float) -> str:
 
     Returns
     -------
-    str
-        The text, or "".
+    tuple of (type, str) or None
+        Category and text.
 
     Examples
     --------
     >>> from dask_onestep.inference.ratios import statistic_error
-    >>> statistic_error(9.0, 0.01, 0.02)
-    ''
-    >>> print(statistic_error(9.0, 0.01, 4.0))
-    The statistic may be off by about 4, because the restricted estimate is not at its maximum (Newton decrement 4). Use
+    >>> statistic_error(9.0, 0.01, 0.02) is None
+    True
+    >>> print(statistic_error(9.0, 0.01, 4.0)[1])
+    The restricted estimate is not at its maximum (Newton decrement 4): the statistic may be off by about 4. Use
     method='mle', or OneStep(steps='auto').
     """
     known = {"unrestricted": unrestricted, "restricted": restricted}
     worst = max(known, key=lambda name: np.nan_to_num(known[name]))
     error = known[worst] * (min(1.0, np.sqrt(known[worst]) / 4) if known[worst] <= _QUADRATIC else 1.0)
     if not error > _ABSOLUTE + _RELATIVE * max(chi2, 0.0):
-        return ""
-    return (
-        f"The statistic may be off by about {error:.2g}, because the {worst} estimate is not at its maximum "
-        f"(Newton decrement {known[worst]:.2g}). Use method='mle', or OneStep(steps='auto')."
-    )
+        return None
+    return catalogue.STATISTIC_ERROR.warning(which=worst, decrement=known[worst], error=error)
 
 
 def _gain(decrement: float) -> float:
@@ -148,7 +144,7 @@ def doubts(said: Said) -> str:
 
 def note_of(said: Said, more: str = "") -> str:
     """Return the texts of warnings, each once, as one note."""
-    return " ".join([*dict.fromkeys(text for _, text in said), *([more] if more else [])])
+    return joined([*dict.fromkeys(text for _, text in said), more])
 
 
 def counted(tests: Iterable[Said]) -> list[tuple[type[Warning], str]]:
@@ -157,13 +153,13 @@ def counted(tests: Iterable[Said]) -> list[tuple[type[Warning], str]]:
     found: dict[tuple[type[Warning], str], list[str]] = {}
     for said in tests:
         for category, text in dict.fromkeys(said):
-            found.setdefault((category, _FIGURES.sub("#", text)), []).append(text)
+            found.setdefault((category, getattr(text, "template", text)), []).append(text)
     return [
-        (category, texts[0] + (_in_how_many(texts, len(tests)) if len(tests) > 1 else ""))
+        (category, joined([texts[0], _in_how_many(texts, len(tests)) if len(tests) > 1 else ""]))
         for (category, _), texts in found.items()
     ]
 
 
 def _in_how_many(texts: Sequence[str], n_tests: int) -> str:
     more = "" if len(set(texts)) == 1 else "; the figures are of the first, the column note has the others"
-    return f" (In {len(texts)} of {n_tests} tests{more}.)"
+    return f"(In {len(texts)} of {n_tests} tests{more}.)"

@@ -298,12 +298,13 @@ class SplitSlice(Slice):
         """Return xᵢ'Vxᵢ of each row."""
         m, length = len(self.y), max(1, _PRODUCT // len(matrix))
         out, design = np.empty(m), self.beside.design
+        a, b = self.dense_at, self.stored_at
+        mixed = matrix[np.ix_(b, a)] + matrix[np.ix_(a, b)].T
         for start in range(0, m, length):
             at = slice(start, start + length)
             dense, stored = design[at], self.stored.rows(at)
-            product = np.dot(dense, matrix[self.dense_at]) + stored.times(matrix[self.stored_at])
-            out[at] = np.einsum("ij,ij->i", product[:, self.dense_at], dense)
-            out[at] += stored.row_products(product[:, self.stored_at])
+            product = dense @ matrix[np.ix_(a, a)] + stored.times(mixed)
+            out[at] = np.einsum("ij,ij->i", product, dense) + stored.quadratic_forms(matrix[np.ix_(b, b)])
         return out
 
     def greatest(self) -> np.ndarray:

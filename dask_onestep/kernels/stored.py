@@ -90,8 +90,8 @@ class StoredColumns(Record, ABC):
         """Return Σ wᵢxᵢ² of each column, of shape (b,)."""
 
     @abstractmethod
-    def row_products(self, matrix: np.ndarray) -> np.ndarray:
-        """Return Σⱼ xᵢⱼmᵢⱼ of each row, of shape (m,)."""
+    def quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
+        """Return xᵢ'Vxᵢ of each row, of shape (m,)."""
 
     @abstractmethod
     def greatest(self) -> np.ndarray:
@@ -191,9 +191,9 @@ class SparseColumns(StoredColumns):
         """Return Σ wᵢxᵢ² of each column."""
         return self.array.power(2).T @ weights
 
-    def row_products(self, matrix: np.ndarray) -> np.ndarray:
-        """Return Σⱼ xᵢⱼmᵢⱼ of each row."""
-        return np.asarray(self.array.multiply(matrix).sum(axis=1))
+    def quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
+        """Return xᵢ'Vxᵢ of each row."""
+        return np.asarray(self.array.multiply(self.array @ matrix).sum(axis=1))
 
     def greatest(self) -> np.ndarray:
         """Return max ``|xᵢ|`` of each column."""
@@ -361,13 +361,19 @@ class CodedColumns(StoredColumns):
         """Return Σ wᵢxᵢ² of each column."""
         return self._sums(lambda codes, width, own: _counted(codes, width, _times(_times(weights, own), own)))
 
-    def row_products(self, matrix: np.ndarray) -> np.ndarray:
-        """Return Σⱼ xᵢⱼmᵢⱼ of each row."""
-        out = np.zeros(len(matrix))
-        for start, codes, width, values in self._products():
-            rows = np.flatnonzero(codes < width)
-            found = matrix[rows, start + codes[rows]]
-            out[rows] += found if values is None else found * values[rows]
+    def quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
+        """Return xᵢ'Vxᵢ of each row."""
+        out, products = np.zeros(self.shape[0]), list(self._products())
+        for number, (start, codes, width, values) in enumerate(products):
+            for other_start, other_codes, other_width, other_values in products[: number + 1]:
+                here, there = slice(start, start + width), slice(other_start, other_start + other_width)
+                padded = np.zeros((width + 1, other_width + 1))
+                padded[:-1, :-1] = matrix[here, there]
+                if other_start != start:
+                    padded[:-1, :-1] += matrix[there, here].T
+                found = padded.ravel().take(_joint(codes, other_codes, other_width))
+                factors = _times(values, other_values)
+                out += found if factors is None else found * factors
         return out
 
     def greatest(self) -> np.ndarray:

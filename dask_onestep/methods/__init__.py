@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dask_onestep.methods.average_lasso import AverageLasso, AverageLassoEstimate
     from dask_onestep.methods.debiased_lasso import DebiasedLasso, DebiasedLassoEstimate
     from dask_onestep.methods.elastic_net import ElasticNet, ElasticNetEstimate
+    from dask_onestep.methods.submodel import SubmodelEstimate
     from dask_onestep.methods.surrogate import Surrogate, SurrogateEstimate
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Problem",
     "Session",
     "Settle",
+    "SubmodelEstimate",
     "Surrogate",
     "SurrogateEstimate",
     "resolve_method",
@@ -74,6 +76,7 @@ _HOMES = {
     "DebiasedLassoEstimate": "debiased_lasso",
     "ElasticNet": "elastic_net",
     "ElasticNetEstimate": "elastic_net",
+    "SubmodelEstimate": "submodel",
     "Surrogate": "surrogate",
     "SurrogateEstimate": "surrogate",
 }

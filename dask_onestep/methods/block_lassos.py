@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.exceptions import DegreesOfFreedomWarning, NotConvergedWarning
 from dask_onestep.kernels.lassos.debiasing import LassoPlan, LocalLassos, local_lassos
 from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
 from dask_onestep.kernels.likelihood.covariance import dispersion
 from dask_onestep.kernels.model import Model
+from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_choice, check_number, check_positive
 from dask_onestep.methods.lasso_advice import few_digits
 from dask_onestep.methods.problem import Problem
@@ -163,19 +163,10 @@ def lasso_fields(model: Model, local: LocalLassos, classes: np.ndarray | None) -
     df_resid = rows - local.nonzeros
     advice: tuple[tuple[type[Warning], str], ...] = ()
     if local.unconverged:
-        blocks = ", ".join(map(str, local.unconverged[:5])) + (", …" if len(local.unconverged) > 5 else "")
-        text = (
-            f"The lasso of block {blocks} did not converge (duality gap {local.gap:.2g} of the null deviance). "
-            "Increase max_iter or alpha; without a penalty the classes may be separated."
-        )
-        advice = ((NotConvergedWarning, text),)
+        advice = (catalogue.LASSO_NOT_CONVERGED.warning(blocks=list(local.unconverged), gap=local.gap),)
     phi = dispersion(local.pearson, df_resid)
     if np.isnan(phi):
-        text = (
-            f"No residual degrees of freedom ({local.n} rows, {local.nonzeros} nonzero coefficients over the lassos "
-            "of all blocks): the dispersion and standard errors are undefined. Use more rows, or a larger alpha."
-        )
-        advice = (*advice, (DegreesOfFreedomWarning, text))
+        advice = (*advice, catalogue.NO_DEGREES_OF_FREEDOM_OF_LASSOS.warning(n=local.n, nonzeros=local.nonzeros))
     advice = (*advice, *few_digits(model, local))
     return {
         "dispersion": phi,

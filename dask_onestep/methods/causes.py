@@ -11,8 +11,6 @@ import numpy as np
 from dask_onestep.exceptions import (
     DistanceWarning,
     NotConvergedWarning,
-    OffsetWarning,
-    PerfectFitWarning,
     PilotWarning,
     SeparationWarning,
     SmallPilotWarning,
@@ -20,6 +18,8 @@ from dask_onestep.exceptions import (
     UnlikePilotWarning,
 )
 from dask_onestep.kernels.model import Model
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.wording import Remedy
 from dask_onestep.methods.estimate import Estimate
 
 __all__ = ["exact_fit", "naming_boundary", "with_cause"]
@@ -30,7 +30,6 @@ Said = tuple[type[Warning], str]
 _CONSEQUENCES = (
     *(PilotWarning, SmallPilotWarning, UnlikePilotWarning, StepWarning, DistanceWarning, NotConvergedWarning),
 )
-_EQUAL = "The response equals the covariate "
 _ROUNDING = 1e-24  # of squared residuals relative to the squared linear predictor
 _LARGEST_RATIO = 30.0  # of offsets: exposures that differ by a factor of 10¹³
 # Errors of fits whose means left the range of the family.
@@ -39,11 +38,6 @@ _OUT_OF_RANGE = (
     "holds NaN or infinity: for some rows",
     "some rows have a mean outside",
     "No start was found",
-)
-_BOUNDARY = (
-    "With link={0!r} the fitted probabilities of a binomial model may reach 1, the boundary of the parameter space: no "
-    "maximum inside it was found, and standard errors are not valid there. Use link='logit'; for relative risks, the "
-    "Poisson family with cov_type='HC1'."
 )
 
 
@@ -76,7 +70,7 @@ def naming_boundary(model: Model) -> Iterator[None]:
         yield
     except ValueError as error:
         if _leaves_range(model) and any(text in str(error) for text in _OUT_OF_RANGE):
-            raise ValueError(_BOUNDARY.format(getattr(model.link, "name", None))) from error
+            raise ValueError(_at_boundary(model)[1]) from error
         raise
 
 
@@ -95,13 +89,14 @@ def _separation(model: Model, estimate: Estimate) -> Said | None:
 
 def _of_exact_fit(model: Model, estimate: Estimate) -> Said | None:
     """Return that y is a covariate, or that the fit is perfect if there are consequences to replace."""
-    text = exact_fit(model, estimate)
-    said = text.startswith(_EQUAL) or _has_consequences(estimate)
-    return (PerfectFitWarning, text) if text and said else None
+    found = exact_fit(model, estimate)
+    if found is None or not (catalogue.RESPONSE_IS_COVARIATE.made(found[1]) or _has_consequences(estimate)):
+        return None
+    return found
 
 
-def exact_fit(model: Model, estimate: Estimate) -> str:
-    """Return why all residuals are rounding errors (constant y, y a covariate); an empty string otherwise.
+def exact_fit(model: Model, estimate: Estimate) -> Said | None:
+    """Return the warning that all residuals are rounding errors (constant y, y a covariate); None otherwise.
 
     Parameters
     ----------
@@ -112,32 +107,26 @@ def exact_fit(model: Model, estimate: Estimate) -> str:
 
     Returns
     -------
-    str
-        The text shown in a summary.
+    tuple of (type, str) or None
+        Category and text.
     """
     sums, coef = estimate.sums, np.nan_to_num(estimate.coef)
     if sums is None or model.fixed or sums.information.shape != (len(coef), len(coef)):
-        return ""
+        return None
     predictor = float(coef @ sums.information @ coef)
     first = float(sums.information[0, 0]) if model.has_intercept else 0.0
     size = predictor if getattr(model.link, "name", None) == "identity" else max(predictor, first)
     exact = sums.pearson is not None and sums.pearson <= _ROUNDING * size and estimate.df_resid > 0
     constant = model.has_intercept and _spread(sums.information, coef) <= _ROUNDING * max(size, first)
     if constant and not model.has_offset and (exact or _has_consequences(estimate)):
-        return (
-            "The response is constant: no covariate has any effect on it, and standard errors and tests are rounding "
-            "errors. Check that y is the intended column."
-        )
+        return catalogue.CONSTANT_RESPONSE.warning()
     if not exact:
-        return ""
+        return None
     shares = coef**2 * np.diag(sums.information)
     same = [j for j in np.flatnonzero(shares > 1e-18 * size) if abs(coef[j] - 1.0) < 1e-8]
     if len(same) == 1 and (shares > 1e-18 * size).sum() == 1 and not (model.has_intercept and same[0] == 0):
-        return f"{_EQUAL}{model.names[same[0]]}: it appears on both sides of the model. Drop it from the covariates."
-    return (
-        "The model fits the response perfectly: all residuals are rounding errors, and so are standard errors and "
-        "tests. Check for covariates from which y was computed."
-    )
+        return catalogue.RESPONSE_IS_COVARIATE.warning(name=model.names[same[0]])
+    return catalogue.PERFECT_FIT.warning()
 
 
 def _spread(information: np.ndarray, coef: np.ndarray) -> float:
@@ -154,15 +143,15 @@ def _offset(model: Model, estimate: Estimate) -> Said | None:
     low, high = float(np.min(offset)), float(np.max(offset))
     if high - low <= _LARGEST_RATIO:
         return None
-    return OffsetWarning, (
-        f"The offset ranges from {low:.4g} to {high:.4g}; with link='log' the mean is multiplied by exp(offset), which "
-        f"differs by a factor of 1e{(high - low) / np.log(10):.0f} between rows. For an exposure pass its logarithm, "
-        "offset=np.log(exposure)."
-    )
+    return catalogue.OFFSET_RANGE.warning(low=low, high=high, decades=(high - low) / np.log(10))
 
 
 def _boundary(model: Model, estimate: Estimate) -> Said | None:
     signs = (NotConvergedWarning, PilotWarning, StepWarning)
     if not _leaves_range(model) or not any(issubclass(category, signs) for category, _ in estimate.warnings):
         return None
-    return NotConvergedWarning, _BOUNDARY.format(getattr(model.link, "name", None))
+    return _at_boundary(model)
+
+
+def _at_boundary(model: Model) -> Said:
+    return catalogue.MEANS_AT_BOUNDARY.warning(given=Remedy("link", getattr(model.link, "name", None)))

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.exceptions import AliasingWarning, CovarianceWarning, DegreesOfFreedomWarning
 from dask_onestep.kernels.likelihood.covariance import Robust, ScoreProducts, degrees_of_freedom, dispersion, sandwich
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.wording import Remedy
 
 __all__ = ["aliasing", "coefficients", "conclude"]
 
 # Its inverse, a variance, and that times a dispersion, must stay within float64.
 _SMALLEST_INFORMATION = 1e-290
-_SHOWN = 20  # names that a warning lists
 
 
 def conclude(
@@ -50,17 +50,9 @@ def conclude(
     """
     sums = at.moments if isinstance(at, ScoreProducts) else at
     if sums.pearson is not None and not np.isfinite(sums.pearson):
-        raise ValueError(
-            "The sum of squared residuals overflows: values of y or sample_weight are so large that their squares "
-            "overflow. Divide them by a constant first, such as y / 1e6, and check for codes that stand for missing "
-            "values."
-        )
+        raise catalogue.RESIDUALS_OVERFLOW.error()
     if np.isnan(sums.loglik) or sums.loglik == -np.inf:
-        raise ValueError(
-            f"At the estimate some rows have a mean outside the range of the {model.family.name} family. Use a link "
-            "that respects this range, such as log, a larger pilot, or method='mle', whose steps stay inside the "
-            "range."
-        )
+        raise catalogue.MEANS_OUTSIDE_RANGE.error(family=model.family.name)
     factor = factorize(sums.information, intercept=model.has_intercept)
     _refuse_tiny(sums, model)
     df_resid = degrees_of_freedom(sums, model, factor.rank)
@@ -79,11 +71,7 @@ def conclude(
     advice = (*known.pop("warnings", ()), *aliasing(model, factor.kept), *said)
     # The factor N/(N − d) needs one even where no dispersion is estimated.
     if np.isnan(phi) or (df_resid <= 0 and cov_type in ("HC1", "cluster")):
-        text = (
-            f"No residual degrees of freedom ({sums.n} rows, {factor.rank} coefficients): standard errors are "
-            "undefined. Use more rows or fewer columns."
-        )
-        advice = (*advice, (DegreesOfFreedomWarning, text))
+        advice = (*advice, catalogue.NO_DEGREES_OF_FREEDOM.warning(n=sums.n, rank=factor.rank))
     defaults = {
         "n_samples": sums.n,
         "loglik": float(sums.loglik),
@@ -107,11 +95,7 @@ def _refuse_tiny(sums: Moments, model: Model) -> None:
     diagonal = np.diag(sums.information)
     tiny = (diagonal > 0) & (diagonal < _SMALLEST_INFORMATION)
     if tiny.any():
-        names = _listed(list(compress(model.names, tiny)))
-        raise ValueError(
-            f"Values of X are so small that their squares underflow, in column {names}: standard errors would "
-            "overflow. Multiply by a constant first, or standardize the columns."
-        )
+        raise catalogue.SQUARES_UNDERFLOW.error(names=list(compress(model.names, tiny)))
 
 
 def aliasing(model: Model, kept: np.ndarray) -> tuple[tuple[type[Warning], str], ...]:
@@ -132,54 +116,23 @@ def aliasing(model: Model, kept: np.ndarray) -> tuple[tuple[type[Warning], str],
     if kept.all():
         return ()
     aliased = [name for name, held in zip(model.names, kept, strict=True) if not held]
-    text = (
-        f"Coefficients of aliased columns are set to NaN: {_listed(aliased)}. Each is a linear combination of "
-        "preceding columns; drop them, or ignore this warning: predictions are unaffected."
-    )
-    return ((AliasingWarning, text),)
+    return (catalogue.ALIASED.warning(names=aliased),)
 
 
 def _of_robust(model: Model, cov_type: str, robust: Robust) -> tuple[tuple[type[Warning], str], ...]:
     """Return warnings of a robust covariance: coefficients without a standard error, and negative eigenvalues."""
-    said = []
+    given, names, said = Remedy("cov_type", cov_type), np.array(model.names, dtype=object), []
     if robust.lost:
-        labels = _listed([repr(getattr(label, "item", lambda own=label: own)()) for label in robust.lost])
-        names = _listed(list(compress(model.names, np.any(list(robust.lost.values()), axis=0))))
-        said.append(
-            f"Standard errors of {names} are NaN with cov_type={cov_type!r}: without cluster {labels} these "
-            "coefficients are not identified, so their variance cannot be estimated from the other clusters. Use a "
-            "finer grouping, or drop these columns."
-        )
+        labels = [repr(getattr(label, "item", lambda own=label: own)()) for label in robust.lost]
+        lost = names[np.any(list(robust.lost.values()), axis=0)].tolist()
+        said.append(catalogue.CLUSTER_IDENTIFIES.warning(names=lost, given=given, clusters=labels))
     if robust.sole.any():
-        names = _listed(list(compress(model.names, robust.sole)))
-        said.append(
-            f"Standard errors of {names} are NaN with cov_type={cov_type!r}: these coefficients are identified only "
-            "by rows with leverage 1. Drop these columns, merge rare factor levels, or use cov_type='HC1'."
-        )
+        said.append(catalogue.ROW_IDENTIFIES.warning(names=names[robust.sole].tolist(), given=given))
     if not np.isnan(robust.eigenvalue):
-        said.append(
-            f"The covariance of several groupings had negative eigenvalues (the smallest {robust.eigenvalue:.2g} "
-            "times the largest), which were set to 0 (Cameron, Gelbach and Miller). With few clusters it is "
-            "unreliable: consider a single grouping with cov_type='CRV3'."
-        )
-    return tuple((CovarianceWarning, text) for text in said)
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f", … and {len(names) - _SHOWN} more" if names[_SHOWN:] else "")
+        said.append(catalogue.NEGATIVE_EIGENVALUES.warning(ratio=robust.eigenvalue))
+    return tuple(said)
 
 
 def coefficients(record: Any) -> np.ndarray:
-    """Return only the coefficients of a record, without its rows.
-
-    Parameters
-    ----------
-    record : PilotFit or Step
-        A record with `coef`.
-
-    Returns
-    -------
-    ndarray of shape (d,)
-        β.
-    """
+    """Return only the coefficients of a record, without its rows."""
     return record.coef

@@ -9,6 +9,7 @@ import numpy as np
 
 from dask_onestep.exceptions import CovarianceWarning, DegreesOfFreedomWarning
 from dask_onestep.kernels.designs.parts import Block
+from dask_onestep.kernels.likelihood.clusters import Clusters, jackknife
 from dask_onestep.kernels.likelihood.covariance import LEVERAGED, ScoreProducts, score_products
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings, Moments
@@ -20,7 +21,7 @@ from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.record import FitRecord
 from dask_onestep.methods.requests import Look, Plan
 
-__all__ = ["recovered", "with_covariance"]
+__all__ = ["changes_of", "changes_without", "recovered", "with_covariance"]
 
 # Warnings that are of a covariance, and not of the coefficients.
 _OF_COVARIANCES = (CovarianceWarning, DegreesOfFreedomWarning)
@@ -90,6 +91,59 @@ def with_covariance(problem: Problem, record: FitRecord) -> Plan:
         bread = _bread(model, sums)
     products = yield Look((yield from problem.score_products(coef, bread)))
     return _concluded(record, problem.cov_type, products, read=True)
+
+
+def changes_without(problem: Problem, record: FitRecord) -> Plan:
+    """Return the plan of how a fit's coefficients change without each cluster, to first order.
+
+    One pass; one more where clusters are very many.
+
+    Parameters
+    ----------
+    problem : Problem
+        The fitted model on the data of the fit, with groups of one column.
+    record : FitRecord
+        The fit.
+
+    Returns
+    -------
+    Plan
+        It returns the clusters' labels, the changes of shape (G, d), and the number of rows.
+    """
+    model, coef, _ = _as_solved(record)
+    problem = replace(problem, model=model, cov_type="CRV3")
+    products = yield Look((yield from problem.score_products(coef)))
+    (clusters,) = products.clusters.parts
+    return (*changes_of(clusters, products.observed, record), products.moments.n)
+
+
+def changes_of(clusters: Clusters, observed: np.ndarray, record: FitRecord) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels of clusters, and how a fit's coefficients change without each, to first order.
+
+    Parameters
+    ----------
+    clusters : Clusters
+        Score and observed information of each cluster at the coefficients.
+    observed : ndarray of shape (d, d)
+        Observed information of all rows.
+    record : FitRecord
+        The fit.
+
+    Returns
+    -------
+    labels : ndarray of shape (G,)
+        The clusters.
+    changes : ndarray of shape (G, d)
+        −(I − I_g)⁻¹s_g; NaN for aliased coefficients and for those that are not identified without the cluster.
+    """
+    model, basis = _as_solved(record)[0], record.estimate.basis
+    factor = factorize(observed, intercept=model.has_intercept)
+    changes, lost = jackknife(clusters, factor)
+    changes[:, ~factor.kept] = np.nan
+    for number, gone in lost.items():
+        # A column of a QR belongs to several coefficients.
+        changes[number, gone if basis is None else slice(None)] = np.nan
+    return clusters.labels, changes if basis is None else basis.coefficients(changes)
 
 
 def _as_solved(record: FitRecord) -> tuple[Model, np.ndarray, Moments | None]:

@@ -119,9 +119,9 @@ class Estimate:
     pilot: PilotRecord | None = field(default=None, repr=False)
 
     @property
-    def rank(self) -> int:
-        """Number of coefficients that are estimated: those that are not aliased."""
-        return int(np.isfinite(self.coef).sum())
+    def is_estimated(self) -> np.ndarray:
+        """Mask of the coefficients that are estimated: those that are not aliased."""
+        return np.isfinite(self.coef)
 
     @property
     def in_doubt(self) -> bool:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.exceptions import CoverageWarning, NotConvergedWarning, PrecisionWarning, RoughInverseWarning
 from dask_onestep.kernels.lassos.correction import Debiased, moved_intercept
 from dask_onestep.kernels.lassos.debiasing import LocalLassos
 from dask_onestep.kernels.model import Model
+from dask_onestep.messages import catalogue
 
 __all__ = ["few_digits", "sparse_advice"]
 
@@ -51,41 +51,19 @@ def sparse_advice(
     """
     advice: list[tuple[type[Warning], str]] = []
     if coverage < _HONEST:
-        text = (
-            "The blocks are too small for this number of debiasing steps: 95% intervals may cover only "
-            f"{floor(100 * coverage)}% of the clearly nonzero coefficients, or less (smallest block {local.smallest} "
-            f"rows, {len(estimate.coef)} coefficients). Use larger blocks, or DebiasedLasso(nodewise='pooled', "
-            f"nodewise_alpha='auto', steps={method.steps + 1})."
-        )
-        advice.append((CoverageWarning, text))
+        said = {"n": local.smallest, "rank": len(estimate.coef), "coverage": floor(100 * coverage)}
+        advice.append(catalogue.SMALL_BLOCKS.warning(**said, steps=method.steps + 1))
     if (off := moved_intercept(estimate, local.coef / local.share)) > _ROUGH * _spread(model, local):
-        far = ", ".join(model.names[j] for j in np.flatnonzero(local.shift)[:5])
-        text = (
-            "Uncentered columns make the intercept correction inaccurate (fitted values near the data center moved "
-            f"by {off:.2g}). Center {far}."
-        )
-        advice.append((RoughInverseWarning, text))
+        far = [model.names[j] for j in np.flatnonzero(local.shift)]
+        advice.append(catalogue.UNCENTERED_INTERCEPT.warning(moved=off, names=far))
     if estimate.shortened:
-        text = (
-            f"{estimate.shortened} of {estimate.rounds} corrections would have decreased the log-likelihood and were "
-            "shortened: the approximate inverse covariance is too inaccurate for steps > 1. Use a smaller "
-            "nodewise_alpha."
-        )
-        advice.append((RoughInverseWarning, text))
+        said = {"shortened": estimate.shortened, "rounds": estimate.rounds}
+        advice.append(catalogue.CORRECTIONS_SHORTENED.warning(**said))
     if estimate.overflowed:
-        text = (
-            f"After round {estimate.rounds} fitted means overflow for some rows, so no further round was made: the "
-            "approximate inverse covariance is too inaccurate for steps > 1. Use a smaller nodewise_alpha."
-        )
-        advice.append((RoughInverseWarning, text))
+        advice.append(catalogue.CORRECTION_OVERFLOWS.warning(rounds=estimate.rounds))
     if len(rough := np.flatnonzero(gaps > 10 * method.tol)):
-        named = ", ".join(model.names[j] for j in rough[:5]) + (", …" if len(rough) > 5 else "")
-        gap = gaps.max()
-        text = (
-            f"{len(rough)} nodewise lassos did not converge (duality gap up to {gap:.2g} of the column's variance): "
-            f"{named}. Increase max_iter or nodewise_alpha."
-        )
-        advice.append((NotConvergedWarning, text))
+        names = [model.names[j] for j in rough]
+        advice.append(catalogue.NODEWISE_NOT_CONVERGED.warning(count=len(rough), gap=gaps.max(), names=names))
     return tuple(advice)
 
 
@@ -107,12 +85,9 @@ def few_digits(model: Model, local: LocalLassos) -> Advice:
     off = np.finfo(np.float64).eps * np.abs(local.shift * local.coef) / local.share
     if not off.sum() > _FEW_DIGITS * _spread(model, local):
         return ()
-    named = ", ".join(f"{model.names[j]} (about {local.shift[j]:.2g})" for j in np.flatnonzero(off > off.max() / 10))
-    text = (
-        f"Rounding error in uncentered columns changes predictions by {off.sum():.1g}: {named}. Center these columns "
-        "before fitting."
-    )
-    return ((PrecisionWarning, text),)
+    far = np.flatnonzero(off > off.max() / 10)
+    names = [f"{model.names[j]} (about {local.shift[j]:.2g})" for j in far]
+    return (catalogue.ROUNDING.warning(names=names, error=off.sum()),)
 
 
 def _spread(model: Model, local: LocalLassos) -> float:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from dask.delayed import Delayed
 
-from dask_onestep.exceptions import NotConvergedWarning
 from dask_onestep.families import Binomial, Multinomial
 from dask_onestep.kernels.likelihood.covariance import COV_TYPES
 from dask_onestep.kernels.model import Model
@@ -19,6 +18,7 @@ from dask_onestep.kernels.pilots.sample import PilotRecord, Survey
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
 from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_choice, check_positive, seed_of
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
@@ -257,11 +257,6 @@ def _inside(sums: Moments) -> bool:
 
 
 def _complaint(problem: Problem, n_iter: int, decrement: float) -> tuple[type[Warning], str]:
-    steps = "1 step" if n_iter == 1 else f"{n_iter} steps"
-    text = f"MLE did not converge in {steps} (Newton decrement λ² = {decrement:.3g}); increase max_iter."
-    if isinstance(problem.model.family.base, (Binomial, Multinomial)):
-        text += (
-            " If coefficients and standard errors are very large, the classes may be separated: a linear combination "
-            "of the columns predicts y perfectly and the MLE is not finite."
-        )
-    return NotConvergedWarning, text
+    classes = isinstance(problem.model.family.base, (Binomial, Multinomial))
+    message = catalogue.MLE_OF_CLASSES_NOT_CONVERGED if classes else catalogue.MLE_NOT_CONVERGED
+    return message.warning(steps="1 step" if n_iter == 1 else f"{n_iter} steps", decrement=decrement)

@@ -6,19 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dask_onestep.exceptions import (
-    DistanceWarning,
-    NotConvergedWarning,
-    PilotWarning,
-    SmallPilotWarning,
-    StepWarning,
-    UnlikePilotWarning,
-)
 from dask_onestep.kernels.likelihood.covariance import ScoreProducts
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.poor_pilot import far_off, misrepresented, representation
 from dask_onestep.kernels.pilots.step import Step
+from dask_onestep.messages import catalogue
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.steps import Steps
@@ -164,19 +157,12 @@ def _advice(
     if steps == "auto":
         if left.is_close(tol):
             return ()
-        text = (
-            f"The estimate did not converge in {taken.n_steps} steps and may be {left.distance:.2g} standard errors "
-            f"from the MLE (decrement_ {left.decrement:.3g}). Check for separated classes, and for covariates or "
-            "offsets on very different scales."
-        )
-        return ((NotConvergedWarning, text),)
+        said = {"n_steps": taken.n_steps, "distance": left.distance, "decrement": left.decrement}
+        return (catalogue.STEPS_NOT_CONVERGED.warning(**said),)
     advice = _of_pilot(model, pilot, taken, int(steps))
     if not left.is_close(tol, beyond=_BEYOND):
-        text = (
-            f"The estimate may be {left.distance:.2g} standard errors from the MLE (decrement_ {left.decrement:.3g}, "
-            f"expected below {tol * left.unit:.3g}). Use steps='auto', or a pilot of more than {pilot.n} rows."
-        )
-        advice.append((DistanceWarning, text))
+        said = {"distance": left.distance, "decrement": left.decrement, "bound": tol * left.unit, "n": pilot.n}
+        advice.append(catalogue.FAR_FROM_MLE.warning(**said))
     return tuple(advice)
 
 
@@ -185,46 +171,17 @@ def _of_pilot(model: Model, pilot: PilotFit, taken: Steps, steps: int) -> list[t
     step, first = taken.step, taken.first
     advice: list[tuple[type[Warning], str]] = []
     if pilot.separated:
-        text = (
-            f"The MLE does not exist on the pilot sample of {pilot.n} rows (separation, or constant response); a "
-            "weakly informative prior was used. Use a larger pilot: OneStep(pilot_size=...)."
-        )
-        advice.append((PilotWarning, text))
+        advice.append(catalogue.PILOT_WITHOUT_MLE.warning(n=pilot.n))
     if pilot.n < min(_SMALL * step.factor.rank, pilot.survey.n):
-        text = (
-            f"A pilot of {pilot.n} rows is small for {step.factor.rank} coefficients; pilot_size='auto' uses at least "
-            "50 rows per coefficient."
-        )
-        advice.append((SmallPilotWarning, text))
+        advice.append(catalogue.SMALL_PILOT.warning(n=pilot.n, rank=step.factor.rank))
     if first.retreated:
-        text = (
-            "At the pilot estimate fitted means overflow for some rows, so the step was taken from the null model "
-            "instead. Use a larger pilot or method='mle', or transform or winsorize extreme covariate values."
-        )
-        advice.append((StepWarning, text))
+        advice.append(catalogue.PILOT_MEANS_OVERFLOW.warning())
     if (off := misrepresented(pilot, first)) is not None:
-        text = (
-            "The pilot sample is not representative: in at least one direction the full-data Fisher information is "
-            f"{off:.2g} times its extrapolation from the pilot, so a few influential rows dominate, and the estimate "
-            "may be far from the MLE even if decrement_ is small. Use method='mle' or a larger pilot, or transform "
-            "or winsorize extreme covariate values."
-        )
-        advice.append((UnlikePilotWarning, text))
+        advice.append(catalogue.PILOT_INFORMATION.warning(ratio=off))
     elif not pilot.separated and (off := far_off(model, pilot, first, np.nan_to_num(step.coef))) is not None:
-        text = (
-            f"The pilot sample is not representative: the pilot and one-step estimates differ by {off:.2g} times what "
-            "sampling error explains, so a few influential rows outside the pilot dominate, and the estimate may be "
-            "far from the MLE even if decrement_ is small. Use method='mle' or a larger pilot, or transform or "
-            "winsorize extreme covariate values."
-        )
-        advice.append((UnlikePilotWarning, text))
+        advice.append(catalogue.PILOT_DISTANCE.warning(ratio=off))
     if step.shortened or step.fell_back:
-        text = (
-            "The step from the pilot estimate left the region where the pilot's approximation is reliable, so it was "
-            "shortened. Use a larger pilot, or steps='auto'."
-        )
-        advice.append((StepWarning, text))
+        advice.append(catalogue.STEP_SHORTENED.warning())
     if taken.n_steps > steps:
-        text = f"One step was unreliable; {taken.n_steps} steps were taken (one pass each)."
-        advice.append((StepWarning, text))
+        advice.append(catalogue.STEPS_ADDED.warning(n_steps=taken.n_steps))
     return advice

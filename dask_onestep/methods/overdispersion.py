@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.exceptions import OverdispersionWarning
 from dask_onestep.kernels.pilots.overdispersion import AlphaNewton, alpha_sums, at_bound, pilot_alpha, with_alpha
 from dask_onestep.kernels.solve.ascent import Ascent
+from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import seed_of
 from dask_onestep.methods.mle import MLE
 from dask_onestep.methods.one_step import OneStep
@@ -72,10 +72,7 @@ def with_alpha_estimated(problem: Problem, method: Any) -> Plan:
     ended = at_bound(point)
     error = np.nan if ended else float(np.exp(-point[-1]) / np.sqrt(curvature))
     found = replace(problem, model=with_alpha(problem.model, float(point[-1]), error))
-    if not ended:
-        return found, ()
-    text = "alpha is at the boundary of its range: no evidence of overdispersion; use family='poisson'."
-    return found, ((OverdispersionWarning, text),)
+    return found, ((catalogue.ALPHA_AT_BOUNDARY.warning(),) if ended else ())
 
 
 def _ascended(problem: Problem, method: Any, start: np.ndarray) -> Plan:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.exceptions import PilotWarning
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.likelihood.sums import log_likelihoods
@@ -15,6 +14,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit, fit_pilot
 from dask_onestep.kernels.pilots.sample import PilotSample
 from dask_onestep.kernels.rows.rows import encode
+from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import seed_of
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
@@ -116,13 +116,7 @@ def _ratio(sample: PilotSample, model: Model, restricted: Model) -> tuple[float,
 
 
 def _report(model: Model, pilot: PilotFit, seed: int) -> Estimate:
-    advice: tuple[tuple[type[Warning], str], ...] = ()
-    if pilot.separated:
-        text = (
-            f"The MLE does not exist on the pilot sample of {pilot.n} rows (separation, or constant response); a "
-            "weakly informative prior was used. Use a larger pilot: Pilot(pilot_size=...)."
-        )
-        advice = ((PilotWarning, text),)
+    advice = (catalogue.PILOT_WITHOUT_MLE.warning(n=pilot.n),) if pilot.separated else ()
     fields = conclude(
         model,
         "nonrobust",

@@ -175,7 +175,12 @@ class FitRecord:
     @property
     def rank(self) -> int:
         """Coefficients that are neither aliased nor fixed."""
-        return self.estimate.rank
+        return int(self.is_estimated.sum())
+
+    @property
+    def is_estimated(self) -> np.ndarray:
+        """Mask of these coefficients."""
+        return self.estimate.is_estimated
 
     @property
     def df_denom(self) -> float:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from dask_onestep.exceptions import SeparationWarning
 from dask_onestep.kernels.likelihood.separation import Directed, directed
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
+from dask_onestep.messages import catalogue
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
@@ -80,21 +80,14 @@ def _rises(problem: Problem, ascent: Ascent, direction: np.ndarray, seen: Direct
 
 def _separated(problem: Problem, seen: Directed) -> tuple[type[Warning], str]:
     intercepts = problem.model.by_regressor.get("intercept", ())
-    columns = ", ".join(
+    columns = [
         name
         for name, move in zip(problem.model.names, seen.columns, strict=True)
         if move > 0.1 * seen.reach and name not in intercepts
-    )
+    ]
     labels = problem.model.family.base.name in ("binomial", "multinomial", "quasibinomial")
     zeros = getattr(problem.model.link, "name", "") == "log"
     what = "the classes" if labels else "zeros of y" if zeros else "values of y at a boundary of the link's range"
-    so = "so the MLE is not finite, and coefficients and standard errors are meaningless"
     if not columns:
-        return SeparationWarning, (
-            f"The response is constant: {what} are separated by the intercept alone, {so}. Check that y is the "
-            "intended column."
-        )
-    return SeparationWarning, (
-        f"Complete or quasi-complete separation of {what}: a linear combination of {columns} predicts them perfectly, "
-        f"{so}. Drop these columns, or merge factor levels in which only one outcome occurs."
-    )
+        return catalogue.SEPARATION_BY_INTERCEPT.warning(what=what)
+    return catalogue.SEPARATION.warning(what=what, columns=columns)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
-from dask_onestep.exceptions import AliasingWarning, DistanceWarning, StepWarning
+from dask_onestep.exceptions import AliasingWarning, DistanceWarning
 from dask_onestep.kernels.rows.aliasing import Dependence, DesignFactor, dependences, design_factor, orthogonal_basis
 from dask_onestep.kernels.solve.basis import Basis
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.wording import Message
 from dask_onestep.methods.conclusion import aliasing
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import estimated
@@ -117,7 +120,7 @@ def _by_qr(problem: Problem, method: Any, factor: DesignFactor) -> Plan:
         estimate = yield from _converged(inner, estimate)
     estimate = estimate.of_columns(basis)
     found = dependences(factor, problem.model.design_names, basis.kept, intercept=problem.model.has_constant)
-    said = ((AliasingWarning, _exactly(found)),) if found else ()
+    said = (_aliased(catalogue.ALIASED_EXACTLY, found),) if found else ()
     return replace(estimate, warnings=(*estimate.warnings, *said))
 
 
@@ -128,13 +131,9 @@ def _converged(problem: Problem, estimate: Estimate) -> Plan:
     """
     found = yield from estimated(problem, MLE())
     names = {field.name for field in fields(Estimate)} - {"warnings"}
-    text = (
-        "The steps from the pilot converged to a point dominated by a few rows, so the model was fitted to "
-        "convergence (method 'mle'). Use a larger pilot, or transform or winsorize extreme covariate values."
-    )
     said = tuple(each for each in estimate.warnings if each[0] not in (AliasingWarning, DistanceWarning))
     known = {name: getattr(found, name) for name in names}
-    return replace(estimate, **known, warnings=(*said, *found.warnings, (StepWarning, text)))
+    return replace(estimate, **known, warnings=(*said, *found.warnings, catalogue.STEPS_DOMINATED.warning()))
 
 
 def _of_design(problem: Problem, kept: np.ndarray) -> np.ndarray:
@@ -148,9 +147,9 @@ def _confirmed(problem: Problem, estimate: Estimate, factor: DesignFactor) -> Es
     found = dependences(factor, model.design_names, _of_design(problem, kept), intercept=model.has_constant)
     others = tuple(each for each in estimate.warnings if each not in aliasing(model, kept))
     said: list[tuple[type[Warning], str]] = []
-    for exact, words in ((True, _exactly), (False, _nearly)):
+    for exact, message in ((True, catalogue.ALIASED_EXACTLY), (False, catalogue.ALIASED_NEARLY)):
         if group := [each for each in found if each.exact is exact]:
-            said.append((AliasingWarning, words(group)))
+            said.append(_aliased(message, group))
     return replace(estimate, warnings=(*others, *said))
 
 
@@ -159,38 +158,18 @@ def _with_near(problem: Problem, estimate: Estimate, factor: DesignFactor, kept:
     model = problem.model
     found = dependences(factor, model.design_names, _of_design(problem, kept), intercept=model.has_constant)
     near = [each for each in found if not each.exact and each.share < _NEARLY]
-    said = ((AliasingWarning, _kept_all_the_same(near)),) if near else ()
+    said = (_aliased(catalogue.NEARLY_ALIASED, near),) if near else ()
     return replace(estimate, warnings=(*estimate.warnings, *said))
 
 
-def _kept_all_the_same(found: list[Dependence]) -> str:
-    return (
-        f"Nearly aliased columns: {', '.join(each.name for each in found)}. {_shares(found)}. The normal equations "
-        "are too ill-conditioned to decide, so a QR decomposition of the design was used, which took further passes. "
-        "If the differences are only rounding error, for example in columns that were float32, drop these columns."
-    )
-
-
-def _exactly(found: tuple[Dependence, ...] | list[Dependence]) -> str:
-    made = "; ".join(f"{each.name} = {_sum(each)}" for each in found)
-    return f"{_named(found)} By QR of all rows, {made}. Drop them, or ignore this warning: predictions are unaffected."
-
-
-def _nearly(found: list[Dependence]) -> str:
-    return (
-        f"{_named(found)} {_shares(found)}: not exactly, but too nearly for the normal equations to separate them. "
-        "Use solver='qr' with a method that supports it, such as 'one-step' or 'mle', use the difference as a column "
-        "instead, or center the columns."
-    )
-
-
-def _shares(found: list[Dependence]) -> str:
-    made = "; ".join(f"all but {each.share:.1g} of {each.name} is {_sum(each)}" for each in found)
-    return f"By QR of all rows, {made}"
-
-
-def _named(found: tuple[Dependence, ...] | list[Dependence]) -> str:
-    return f"Coefficients of aliased columns are set to NaN: {', '.join(each.name for each in found)}."
+def _aliased(message: Message, found: Sequence[Dependence]) -> tuple[type[Warning], str]:
+    """Return a warning that names columns and what each is a combination of."""
+    exact = message is catalogue.ALIASED_EXACTLY
+    combinations = [
+        f"{each.name} = {_sum(each)}" if exact else f"all but {each.share:.1g} of {each.name} is {_sum(each)}"
+        for each in found
+    ]
+    return message.warning(names=[each.name for each in found], combinations=combinations)
 
 
 def _sum(each: Dependence) -> str:

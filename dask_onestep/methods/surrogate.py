@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.exceptions import PilotWarning, UnlikePilotWarning
 from dask_onestep.kernels.likelihood.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.likelihood.scores import Scores, scores
 from dask_onestep.kernels.model import Model
@@ -20,6 +19,7 @@ from dask_onestep.kernels.pilots.pilot import TRUST, PilotFit
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent
 from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_choice, check_count, check_pilot_size, seed_of
 from dask_onestep.methods.conclusion import coefficients, conclude
 from dask_onestep.methods.estimate import Estimate
@@ -247,20 +247,10 @@ def _of_anchor(model: Model, last: _Round) -> Moments:
 def _advice(anchor: PilotFit, last: _Round) -> tuple[tuple[type[Warning], str], ...]:
     advice: list[tuple[type[Warning], str]] = []
     if anchor.separated:
-        text = (
-            f"The MLE does not exist on the pilot sample of {anchor.n} rows (separation, or constant response); a "
-            "weakly informative prior was used. Use a larger pilot: Surrogate('pilot', pilot_size=...)."
-        )
-        advice.append((PilotWarning, text))
+        advice.append(catalogue.PILOT_WITHOUT_MLE.warning(n=anchor.n))
     moved = last.coef - anchor.coef
     distance = float(moved @ last.found.sums.information @ moved)
     expected = anchor.factor.rank * (last.total.n / anchor.n - 1.0)
     if distance > TRUST * expected:
-        text = (
-            f"The estimate differs from that of its {anchor.n} anchor rows by more than sampling error explains "
-            f"(squared distance {distance:.3g}, expected {expected:.3g}): these rows are not representative of the "
-            "full data, and the estimate and its standard errors are unreliable. Use anchor='pilot', a larger "
-            "pilot_size, or method='one-step'."
-        )
-        advice.append((UnlikePilotWarning, text))
+        advice.append(catalogue.ANCHOR_DISTANCE.warning(n=anchor.n, distance=distance, expected=expected))
     return tuple(advice)

@@ -8,6 +8,8 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
+from dask_onestep.messages import catalogue
+
 __all__ = ["OPTIONS", "accelerated", "compiled"]
 
 # Not "fast", with which the compiler may assume that no number is NaN or infinite. Not "contract" either: a process
@@ -26,11 +28,8 @@ def accelerated() -> bool:
     try:
         import numba
     except Exception as error:  # of numba itself, of NumPy's version, or of LLVM's library
-        text = (
-            f"numba is installed but cannot be imported ({error}). The slower NumPy implementation is used; update "
-            "numba."
-        )
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        category, text = catalogue.NUMBA_BROKEN.warning(error=str(error))
+        warnings.warn(text, category, stacklevel=2)
         return False
     return not getattr(numba.config, "DISABLE_JIT", False)
 

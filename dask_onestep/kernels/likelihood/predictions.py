@@ -13,8 +13,10 @@ from dask_onestep.kernels.model import Model, Prediction
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows.checks import inspect_columns, usable_rows
 from dask_onestep.kernels.rows.rows import encode, kernel
+from dask_onestep.kernels.rows.slices import slices
+from dask_onestep.kernels.solve.threads import one_blas_thread
 
-__all__ = ["Hits", "Predictor", "Residuals", "hits", "predictable_rows"]
+__all__ = ["Hits", "Influence", "Predictor", "Residuals", "hits", "predictable_rows"]
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,65 @@ _UNSEEN = (
 )
 
 
+# A row with 1 − h below this identifies some coefficient on its own.
+_ALONE = 1e-10
 _LEAVE_OUT = "Drop these rows, for example with X.dropna(), or fix them first."
 
 
+class _FittedRows:
+    """A function of the rows that a model can be fitted to, with NaN for all others; a subclass computes its values."""
+
+    model: Model
+    classes: np.ndarray | None
+
+    @property
+    def width(self) -> int:
+        """Number of columns of the result, 0 if there is one value per row."""
+        raise NotImplementedError
+
+    def _values(self, found: Rows) -> np.ndarray:
+        raise NotImplementedError
+
+    def __call__(self, x: Any, y: Any = None, offset: Any = None, weights: Any = None) -> np.ndarray:
+        """Return the values of a block.
+
+        Parameters
+        ----------
+        x : ndarray or DataFrame of shape (m, p)
+            Covariates.
+        y : array-like of shape (m,) or None
+            Response or labels; None if the model's design takes it from `x`.
+        offset, weights : array-like of shape (m,) or None
+            Offset and weights.
+
+        Returns
+        -------
+        ndarray of shape (m,), or (m, width)
+            Values; NaN where a value is missing and missing values are passed on.
+
+        Raises
+        ------
+        ValueError
+            If the block has invalid values.
+        """
+        return np.concatenate([self._of(piece) for piece in Block(x, y, weights, offset).pieces(self.model)])
+
+    def _of(self, block: Block) -> np.ndarray:
+        found = encode(_checked(block, self.model), self.classes)
+        if isinstance(found, Findings):
+            found.raise_error()
+        assert isinstance(found, Rows)
+        if found.kept is None:
+            return self._values(found)
+        m = block.x.shape[0]
+        result = np.full((m, self.width) if self.width else m, np.nan)
+        result[found.kept] = self._values(found)
+        return result
+
+
 @dataclass(frozen=True)
-class Residuals:
-    """A function that computes the residuals of a block.
+class Residuals(_FittedRows):
+    """A function that computes the residuals of a block; for "response" and "pearson" of more than two classes (m, C).
 
     Attributes
     ----------
@@ -121,49 +176,60 @@ class Residuals:
         """Number of columns of the result, 0 if there is one value per row."""
         return self.model.likelihood.residual_width(self.kind)
 
-    def __call__(self, x: Any, y: Any = None, offset: Any = None, weights: Any = None) -> np.ndarray:
-        """Return the residuals of a block.
-
-        Parameters
-        ----------
-        x : ndarray or DataFrame of shape (m, p)
-            Covariates.
-        y : array-like of shape (m,) or None
-            Response or labels; None if the model's design takes it from `x`.
-        offset, weights : array-like of shape (m,) or None
-            Offset and weights.
-
-        Returns
-        -------
-        ndarray of shape (m,), or (m, C) for "response" and "pearson" of more than two classes
-            Residuals; NaN where a value is missing and missing values are passed on.
-
-        Raises
-        ------
-        ValueError
-            If the block has invalid values.
-        """
-        return np.concatenate([self._of(piece) for piece in Block(x, y, weights, offset).pieces(self.model)])
-
-    def _of(self, block: Block) -> np.ndarray:
-        found = encode(_checked(block, self.model), self.classes)
-        if isinstance(found, Findings):
-            found.raise_error()
-        assert isinstance(found, Rows)
-        if found.kept is None:
-            return self._residuals(found)
-        m = block.x.shape[0]
-        result = np.full((m, self.width) if self.width else m, np.nan)
-        result[found.kept] = self._residuals(found)
-        return result
-
-    def _residuals(self, found: Rows) -> np.ndarray:
+    def _values(self, found: Rows) -> np.ndarray:
         residual = self.model.likelihood.residuals(found, self.model, self.coef, self.kind)
         # A frequency weight stands for several rows, each with this residual.
         frequency = self.model.weight_type == "frequency"
         if found.weights is None or frequency or self.kind in ("response", "working"):
             return residual
         return (residual.T * np.sqrt(found.weights)).T
+
+
+@dataclass(frozen=True)
+class Influence(_FittedRows):
+    """A function that computes the influence of each row of a block: leverage, standardized residual, Cook's distance.
+
+    Attributes
+    ----------
+    model : Model
+        The fitted model, of one linear predictor.
+    coef : ndarray of shape (d,)
+        β̂; NaN is treated as 0.
+    inverse : ndarray of shape (d, d)
+        I(β̂)⁻¹, with 0 for aliased coefficients.
+    dispersion : float
+        φ̂.
+    rank : int
+        The number of estimated coefficients.
+    classes : ndarray of shape (2,) or None
+        Labels of a classification.
+    """
+
+    model: Model
+    coef: np.ndarray
+    inverse: np.ndarray
+    dispersion: float
+    rank: int
+    classes: np.ndarray | None = None
+
+    width = 3
+
+    def _values(self, found: Rows) -> np.ndarray:
+        likelihood, coef = self.model.likelihood, np.nan_to_num(self.coef)
+        leverage = np.empty(len(found))
+        with one_blas_thread(), np.errstate(all="ignore"):
+            for part in slices(found, self.model):
+                _, weight, _ = likelihood.row_curvatures(part, self.model, coef)
+                leverage[part.rows] = weight * part.quadratic_forms(self.inverse)
+            residual = likelihood.residuals(found, self.model, coef, "pearson")
+            if found.weights is not None and self.model.weight_type != "frequency":
+                leverage *= found.weights
+                residual = residual * np.sqrt(found.weights)
+            # A row that decides on a coefficient alone has no residual.
+            left = np.where(1.0 - leverage > _ALONE, 1.0 - leverage, np.nan)
+            standardized = residual / np.sqrt(self.dispersion * left)
+            distance = np.square(standardized) * leverage / left / self.rank
+        return np.column_stack([leverage, standardized, distance])
 
 
 def predictable_rows(block: Block, model: Model) -> Rows | Findings:

@@ -83,7 +83,7 @@ class Profile(Record):
         """Return the profile of this and further parts, in the order of their rows."""
         parts = (self, *others)
         levels = tuple(
-            _one_row_a_level(factor, reduce(_joined, (part.levels[number] for part in parts)))
+            _one_row_a_level(factor, _joined([part.levels[number] for part in parts]))
             for number, factor in enumerate(self.factors)
         )
         if found := _too_many(self.factors, levels, 0):
@@ -94,7 +94,8 @@ class Profile(Record):
             return pilot
         if isinstance(sample, Findings):
             return sample
-        extremes = _at_extremes(self.states, reduce(_joined, (part.extremes for part in parts)))
+        extremes = _joined([part.extremes for part in parts])
+        extremes = extremes.iloc[_at_extremes(self.states, extremes)] if self.states else extremes.iloc[:1]
         moments = {name: reduce(add, (part.moments[name] for part in parts)) for name in self.moments}
         return Profile(self.factors, self.states, levels, extremes, moments, sample, pilot)
 
@@ -102,9 +103,13 @@ class Profile(Record):
         """Return the rows that states are computed from, in the order of the data."""
         drawn = self.sample.drawn()
         assert drawn.raw is not None
-        index = pd.MultiIndex.from_arrays(list(drawn.positions.T))
-        rows = _joined(_plain(drawn.raw[columns].set_axis(index, axis=0)), self.extremes[columns])
-        return rows[~rows.index.duplicated()].sort_index()
+        rows, places = _plain(drawn.raw[columns]), drawn.positions
+        found = np.array(self.extremes.index.tolist()).reshape(-1, 2) if self.states else places[:0]
+        for at, place in enumerate(found):
+            if not (places == place).all(axis=1).any():
+                rows = _joined([rows, self.extremes[columns].iloc[[at]]])
+                places = np.vstack([places, place])
+        return rows.iloc[np.lexsort(places.T[::-1])].reset_index(drop=True)
 
     def level_rows(self) -> pd.DataFrame:
         """Return rows that include every level of every factor."""
@@ -157,8 +162,8 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     # Without states one row suffices to show the columns' types.
     extremes = frame.iloc[:1]
     if states:
-        index = pd.MultiIndex.from_arrays(list(row_numbers(all_rows, np.arange(len(table))).T))
-        extremes = _at_extremes(states, table.set_axis(index, axis=0))
+        at = _at_extremes(states, table)
+        extremes = table.iloc[at].set_axis(pd.MultiIndex.from_arrays(list(row_numbers(all_rows, at).T)), axis=0)
     return Profile(factors, states, levels, _plain(extremes), moments, sample, pilot)
 
 
@@ -212,29 +217,25 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
 def _one_row_a_level(factor: Factor, frame: pd.DataFrame) -> pd.DataFrame:
     with refusing_records(factor):
         codes, _ = level_codes(factor.values(frame))
-    return frame.iloc[np.sort(np.unique(codes[codes >= 0], return_index=True)[1])] if len(codes) else frame
+    first = np.full(codes.max(initial=-1) + 2, len(codes))  # the last one is that of missing values
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several rows of a level the first is assigned last
+    return frame.iloc[np.sort(first[:-1])]
 
 
-def _at_extremes(states: tuple[str, ...], frame: pd.DataFrame) -> pd.DataFrame:
-    if not len(frame):
-        return frame
+def _at_extremes(states: tuple[str, ...], frame: pd.DataFrame) -> np.ndarray:
+    """Return the numbers of the rows where expressions have their least and greatest values."""
     at = set()
     for state in states:
         values = _numbers(state, frame)
-        if np.isfinite(values).any():
-            finite = np.isfinite(values)
-            at |= {
-                int(np.argmin(np.where(finite, values, np.inf))),
-                int(np.argmax(np.where(finite, values, -np.inf))),
-            }
-    return frame.iloc[sorted(at)] if states else frame.iloc[:1]
+        finite = np.isfinite(values)
+        if finite.any():
+            at |= {np.argmin(np.where(finite, values, np.inf)), np.argmax(np.where(finite, values, -np.inf))}
+    return np.array(sorted(at), dtype=np.intp)
 
 
-def _joined(left: pd.DataFrame, right: pd.DataFrame) -> pd.DataFrame:
-    # An empty frame's dtypes would convert the other's to object.
-    if not len(left) or not len(right):
-        return right if not len(left) else left
-    return pd.concat([left, right])
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    # An empty frame's dtypes would convert the others' to object.
+    return pd.concat([frame for frame in frames if len(frame)] or frames[:1])
 
 
 def _too_many(factors: tuple[Factor, ...], levels: tuple[pd.DataFrame, ...], block: int) -> Findings | None:

@@ -1,0 +1,580 @@
+"""The messages: category, what happened, what it means for the result, what to do, and the options to do it with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dask_onestep.exceptions import (
+    AliasingWarning,
+    CovarianceWarning,
+    CoverageWarning,
+    DegreesOfFreedomWarning,
+    DistanceWarning,
+    FitWarning,
+    ManyLevelsWarning,
+    NotConvergedWarning,
+    OffsetWarning,
+    OverdispersionWarning,
+    PerfectFitWarning,
+    PilotWarning,
+    PrecisionWarning,
+    ResponseWarning,
+    RoughInverseWarning,
+    SeparationWarning,
+    SmallPilotWarning,
+    StepWarning,
+    UndefinedTermWarning,
+    UnlikePilotWarning,
+    VersionsWarning,
+)
+from dask_onestep.messages.wording import Message, Remedy
+
+
+def _message(
+    category: type[Exception], event: str, meaning: str, action: str, *remedies: Remedy, **example: Any
+) -> Message:
+    return Message(category, event, meaning, action, remedies, example)
+
+
+_LARGER_PILOT = Remedy("pilot_size", python="a larger pilot_size", command="a larger --pilot-size")
+_AUTO_STEPS = Remedy("steps", "auto", command="--method one-step")
+_MLE = Remedy("method", "mle")
+_ONE_STEP = Remedy("method", "one-step")
+_HC1 = Remedy("cov_type", "HC1")
+_CRV3 = Remedy("cov_type", "CRV3")
+_LOG_EXPOSURE = Remedy("offset", python="offset=np.log(exposure)", command="--offset 'np.log(exposure)'")
+
+# The pilot, and the steps from it.
+
+PILOT_WITHOUT_MLE = _message(
+    PilotWarning,
+    "The MLE does not exist on the pilot sample of {n:,} rows (separation, or constant response);",
+    "a weakly informative prior was used, on which the pilot estimate depends.",
+    "Use {0}.",
+    _LARGER_PILOT,
+    n=300,
+)
+SMALL_PILOT = _message(
+    SmallPilotWarning,
+    "A pilot of {n:,} rows is small for {rank} coefficients;",
+    "its estimate may be too inaccurate for the steps that start from it.",
+    "Use {0}, which draws at least 50 rows per coefficient.",
+    Remedy("pilot_size", "auto"),
+    n=40,
+    rank=5,
+)
+PILOT_MEANS_OVERFLOW = _message(
+    StepWarning,
+    "At the pilot estimate fitted means overflow for some rows,",
+    "so the step was taken from the null model instead and may be too short.",
+    "Use {0} or {1}, or transform or winsorize extreme covariate values.",
+    _LARGER_PILOT,
+    _MLE,
+)
+PILOT_INFORMATION = _message(
+    UnlikePilotWarning,
+    "The pilot sample is not representative: in at least one direction the full-data Fisher information is {ratio:.2g} "
+    "times its extrapolation from the pilot,",
+    "so a few influential rows dominate, and the estimate may be far from the MLE even if the Newton decrement is "
+    "small.",
+    "Use {0} or {1}, or transform or winsorize extreme covariate values.",
+    _MLE,
+    _LARGER_PILOT,
+    ratio=2.2,
+)
+PILOT_DISTANCE = _message(
+    UnlikePilotWarning,
+    "The pilot sample is not representative: the pilot and one-step estimates differ by {ratio:.2g} times what "
+    "sampling error explains,",
+    "so a few influential rows outside the pilot dominate, and the estimate may be far from the MLE even if the Newton "
+    "decrement is small.",
+    "Use {0} or {1}, or transform or winsorize extreme covariate values.",
+    _MLE,
+    _LARGER_PILOT,
+    ratio=3.1,
+)
+ANCHOR_DISTANCE = _message(
+    UnlikePilotWarning,
+    "The estimate differs from that of its {n:,} anchor rows by more than sampling error explains (squared distance "
+    "{distance:.3g}, expected {expected:.3g}):",
+    "these rows are not representative of the full data, and the estimate and its standard errors are unreliable.",
+    "Use {0}, {1}, or {2}.",
+    Remedy("anchor", "pilot"),
+    _LARGER_PILOT,
+    _ONE_STEP,
+    n=500,
+    distance=210.0,
+    expected=12.0,
+)
+STEP_SHORTENED = _message(
+    StepWarning,
+    "The step from the pilot estimate left the region where the pilot's approximation is reliable,",
+    "so it was shortened, and the estimate may be farther from the MLE.",
+    "Use {0}, or {1}.",
+    _LARGER_PILOT,
+    _AUTO_STEPS,
+)
+STEPS_ADDED = _message(
+    StepWarning,
+    "One step was unreliable;",
+    "{n_steps} steps were taken (one pass each), and the estimate is that of the last.",
+    "Nothing needs to be done; {0} saves passes.",
+    _LARGER_PILOT,
+    n_steps=2,
+)
+STEPS_DOMINATED = _message(
+    StepWarning,
+    "The steps from the pilot converged to a point dominated by a few rows,",
+    "so the model was fitted to convergence (method 'mle'), which took further passes.",
+    "Use {0}, or transform or winsorize extreme covariate values.",
+    _LARGER_PILOT,
+)
+
+# The distance to the maximum.
+
+FAR_FROM_MLE = _message(
+    DistanceWarning,
+    "The Newton decrement is {decrement:.3g} after the last step, expected below {bound:.3g}:",
+    "the estimate may be {distance:.2g} standard errors from the MLE.",
+    "Use {0}, or a pilot of more than {n:,} rows.",
+    _AUTO_STEPS,
+    decrement=0.8,
+    bound=0.05,
+    distance=0.4,
+    n=300,
+)
+STEPS_NOT_CONVERGED = _message(
+    NotConvergedWarning,
+    "The estimate did not converge in {n_steps} steps (Newton decrement {decrement:.3g})",
+    "and may be {distance:.2g} standard errors from the MLE.",
+    "Check for separated classes, and for covariates or offsets on very different scales.",
+    n_steps=25,
+    decrement=4.0,
+    distance=1.5,
+)
+MLE_NOT_CONVERGED = _message(
+    NotConvergedWarning,
+    "MLE did not converge in {steps} (Newton decrement λ² = {decrement:.3g});",
+    "coefficients and standard errors are not those of the maximum.",
+    "Increase {0}.",
+    Remedy("max_iter"),
+    steps="25 steps",
+    decrement=3.0,
+)
+MLE_OF_CLASSES_NOT_CONVERGED = _message(
+    NotConvergedWarning,
+    "MLE did not converge in {steps} (Newton decrement λ² = {decrement:.3g});",
+    "coefficients and standard errors are not those of the maximum. If they are very large, the classes may be "
+    "separated: a linear combination of the columns predicts y perfectly and the MLE is not finite.",
+    "Increase {0}, or check for separation.",
+    Remedy("max_iter"),
+    steps="25 steps",
+    decrement=3.0,
+)
+NOT_AT_MAXIMUM = _message(
+    FitWarning,
+    "The estimate is not close enough to the maximum of the likelihood:",
+    "the intervals are not reliable.",
+    "Use {0}, {1}, or {2}.",
+    _AUTO_STEPS,
+    _LARGER_PILOT,
+    _MLE,
+)
+NEGATIVE_STATISTIC = _message(
+    DistanceWarning,
+    "Negative statistic ({chi2:.2g}), because the fits are not fully converged;",
+    "it was set to 0, and the test is inaccurate.",
+    "Use {0}.",
+    _MLE,
+    chi2=-0.1,
+)
+STATISTIC_ERROR = _message(
+    DistanceWarning,
+    "The {which} estimate is not at its maximum (Newton decrement {decrement:.2g}):",
+    "the statistic may be off by about {error:.2g}.",
+    "Use {0}, or {1}.",
+    _MLE,
+    Remedy("steps", "auto", python="OneStep(steps='auto')", command="--method one-step"),
+    which="restricted",
+    decrement=4.0,
+    error=4.0,
+)
+
+# Separation, boundaries, and fits without residuals.
+
+SEPARATION = _message(
+    SeparationWarning,
+    "Complete or quasi-complete separation of {what}: a linear combination of {columns} predicts them perfectly,",
+    "so the MLE is not finite, and coefficients and standard errors are meaningless.",
+    "Drop these columns, or merge factor levels in which only one outcome occurs.",
+    what="the classes",
+    columns=("dose", "site[T.B]"),
+)
+SEPARATION_BY_INTERCEPT = _message(
+    SeparationWarning,
+    "The response is constant: {what} are separated by the intercept alone,",
+    "so the MLE is not finite, and coefficients and standard errors are meaningless.",
+    "Check that y is the intended column.",
+    what="zeros of y",
+)
+MEANS_AT_BOUNDARY = _message(
+    NotConvergedWarning,
+    "With {given} the fitted probabilities of a binomial model may reach 1, the boundary of the parameter space:",
+    "no maximum inside it was found, and standard errors are not valid there.",
+    "Use {0}; for relative risks, {1} with {2}.",
+    Remedy("link", "logit"),
+    Remedy("family", "poisson"),
+    _HC1,
+    given=Remedy("link", "log"),
+)
+CONSTANT_RESPONSE = _message(
+    PerfectFitWarning,
+    "The response is constant:",
+    "no covariate has any effect on it, and standard errors and tests are rounding errors.",
+    "Check that y is the intended column.",
+)
+RESPONSE_IS_COVARIATE = _message(
+    PerfectFitWarning,
+    "The response equals the covariate {name}:",
+    "it appears on both sides of the model, so standard errors and tests are rounding errors.",
+    "Drop it from the covariates.",
+    name="price",
+)
+PERFECT_FIT = _message(
+    PerfectFitWarning,
+    "The model fits the response perfectly:",
+    "all residuals are rounding errors, and so are standard errors and tests.",
+    "Check for covariates from which y was computed.",
+)
+NO_DEGREES_OF_FREEDOM = _message(
+    DegreesOfFreedomWarning,
+    "No residual degrees of freedom ({n:,} rows, {rank:,} coefficients):",
+    "standard errors are undefined.",
+    "Use more rows or fewer columns.",
+    n=5,
+    rank=5,
+)
+NO_DEGREES_OF_FREEDOM_OF_LASSOS = _message(
+    DegreesOfFreedomWarning,
+    "No residual degrees of freedom ({n:,} rows, {nonzeros:,} nonzero coefficients over the lassos of all blocks):",
+    "the dispersion and standard errors are undefined.",
+    "Use more rows, or a larger {0}.",
+    Remedy("alpha"),
+    n=50,
+    nonzeros=60,
+)
+
+# Columns.
+
+ALIASED = _message(
+    AliasingWarning,
+    "Coefficients of aliased columns are set to NaN: {names}.",
+    "Each is a linear combination of preceding columns;",
+    "drop them, or ignore this warning: predictions are unaffected.",
+    names=("x2", "x3"),
+)
+ALIASED_EXACTLY = _message(
+    AliasingWarning,
+    "Coefficients of aliased columns are set to NaN: {names}.",
+    "By QR of all rows, {combinations}.",
+    "Drop them, or ignore this warning: predictions are unaffected.",
+    names=("x2", "x3"),
+    combinations=("x2 = 2·x1", "x3 = 1·x0 + -1·x1"),
+)
+ALIASED_NEARLY = _message(
+    AliasingWarning,
+    "Coefficients of aliased columns are set to NaN: {names}.",
+    "By QR of all rows, {combinations}: not exactly, but too nearly for the normal equations to separate them.",
+    "Use {0} with a method that supports it, such as 'one-step' or 'mle', use the difference as a column instead, or "
+    "center the columns.",
+    Remedy("solver", "qr"),
+    names=("x2", "x3"),
+    combinations=("all but 1e-09 of x2 is 2·x1", "all but 3e-10 of x3 is 1·x0"),
+)
+NEARLY_ALIASED = _message(
+    AliasingWarning,
+    "Nearly aliased columns: {names}. By QR of all rows, {combinations}.",
+    "The normal equations are too ill-conditioned to decide, so a QR decomposition of the design was used, which took "
+    "further passes.",
+    "If the differences are only rounding error, for example in columns that were float32, drop these columns.",
+    names=("x2", "x3"),
+    combinations=("all but 1e-09 of x2 is 2·x1", "all but 3e-10 of x3 is 1·x0"),
+)
+ONE_LEVEL = _message(
+    AliasingWarning,
+    "{name} has only one level, {level!r},",
+    "and therefore no coefficient.",
+    "Drop it from the model.",
+    name="site",
+    level="A",
+)
+MANY_LEVELS = _message(
+    ManyLevelsWarning,
+    "{name} is a string column with {count:,} distinct values in {n:,} rows,",
+    "and each level has its own coefficient.",
+    "Convert it if the values are times or numbers, drop it if they are identifiers; if they are categories, use "
+    "C({name}) in a formula, or X[{name!r}].astype('category').",
+    name="time",
+    count=9_999,
+    n=20_000,
+)
+NUMBERS_AS_TEXT = _message(
+    ManyLevelsWarning,
+    "{name} is a string column whose values are numbers ({count:,} levels such as {example!r}{but}),",
+    "and each level has its own coefficient.",
+    "Convert it to numbers, for example by pandas.to_numeric(X[{name!r}], errors='coerce'); if they are categories, "
+    "write C({name}) in a formula.",
+    name="wind",
+    count=565,
+    example="3.4",
+    but="; only ['M'] are not",
+)
+UNDEFINED_TERMS = _message(
+    UndefinedTermWarning,
+    "Rows were dropped because terms of the formula are NaN or infinite there: {terms};",
+    "{n:,} rows remain.",
+    "Select the rows before the fit, or use a transform that is defined for all of them, such as np.log1p(x).",
+    terms=("log(x) (3 rows)",),
+    n=997,
+)
+
+# The response and the offset.
+
+PROPORTIONS_WITHOUT_TRIALS = _message(
+    ResponseWarning,
+    "y contains proportions, such as {value:.4g}, that are not integer numbers of successes (without {0}, each row is "
+    "one trial):",
+    "standard errors and tests based on the binomial distribution are invalid.",
+    "Pass the number of trials as {0}; for a fractional response use {1}.",
+    Remedy("sample_weight"),
+    _HC1,
+    value=0.3,
+)
+PROPORTIONS_OF_TRIALS = _message(
+    ResponseWarning,
+    "y contains proportions, such as {value:.4g}, that are not integer numbers of successes of their trials:",
+    "standard errors and tests based on the binomial distribution are invalid.",
+    "Pass the number of trials as {0}; for a fractional response use {1}.",
+    Remedy("sample_weight"),
+    _HC1,
+    value=0.3,
+)
+NON_INTEGER_COUNTS = _message(
+    ResponseWarning,
+    "y contains counts that are not integers, such as {value:.4g}:",
+    "standard errors and tests based on the distribution are invalid.",
+    "Use {0}; if y is a rate, use the counts as y with {1}.",
+    _HC1,
+    _LOG_EXPOSURE,
+    value=1.5,
+)
+OFFSET_RANGE = _message(
+    OffsetWarning,
+    "The offset ranges from {low:.4g} to {high:.4g};",
+    "with the log link the mean is multiplied by exp(offset), which differs by a factor of 1e{decades:.0f} between "
+    "rows.",
+    "For an exposure pass its logarithm, {0}.",
+    _LOG_EXPOSURE,
+    low=1.0,
+    high=80.0,
+    decades=34.0,
+)
+ALPHA_AT_BOUNDARY = _message(
+    OverdispersionWarning,
+    "alpha is at the boundary of its range:",
+    "no evidence of overdispersion, and alpha has no standard error;",
+    "use {0}.",
+    Remedy("family", "poisson"),
+)
+
+# Robust covariances.
+
+CLUSTER_IDENTIFIES = _message(
+    CovarianceWarning,
+    "Standard errors of {names} are NaN with {given}: without cluster {clusters} these coefficients are not "
+    "identified,",
+    "so their variance cannot be estimated from the other clusters.",
+    "Use a finer grouping, or drop these columns.",
+    names=("treated",),
+    given=_CRV3,
+    clusters=("'A'",),
+)
+ROW_IDENTIFIES = _message(
+    CovarianceWarning,
+    "Standard errors of {names} are NaN with {given}:",
+    "these coefficients are identified only by rows with leverage 1.",
+    "Drop these columns, merge rare factor levels, or use {0}.",
+    _HC1,
+    names=("site[T.B]",),
+    given=Remedy("cov_type", "HC3"),
+)
+NEGATIVE_EIGENVALUES = _message(
+    CovarianceWarning,
+    "The covariance of several groupings had negative eigenvalues (the smallest {ratio:.2g} times the largest), which "
+    "were set to 0 (Cameron, Gelbach and Miller).",
+    "With few clusters it is unreliable:",
+    "consider a single grouping with {0}.",
+    _CRV3,
+    ratio=-0.02,
+)
+FEW_CLUSTERS = _message(
+    FitWarning,
+    "With {count} clusters the standard errors of {given} tend to be too small,",
+    "and tests reject too often.",
+    "Use {0}.",
+    _CRV3,
+    count=12,
+    given=Remedy("cov_type", "cluster"),
+)
+NOT_ROBUST = _message(
+    FitWarning,
+    "Based on the {basis},",
+    "without {given};",
+    "wald_test is robust.",
+    basis="likelihood",
+    given=_HC1,
+)
+OVERDISPERSED = _message(
+    FitWarning,
+    "Overdispersion: the variance of y is about {ratio:.2g} times that of the {family} family (Pearson chi2 per "
+    "residual df),",
+    "so the standard errors are too small.",
+    "Use {0}.",
+    _HC1,
+    ratio=1.95,
+    family="binomial",
+)
+OVERDISPERSED_COUNTS = _message(
+    FitWarning,
+    "Overdispersion: the variance of y is about {ratio:.2g} times that of the {family} family (Pearson chi2 per "
+    "residual df),",
+    "so the standard errors are too small.",
+    "Use {0}, {1}, or {2}.",
+    _HC1,
+    Remedy("family", "quasipoisson"),
+    Remedy("family", "negative-binomial"),
+    ratio=1.95,
+    family="poisson",
+)
+
+# Lassos.
+
+LASSO_NOT_CONVERGED = _message(
+    NotConvergedWarning,
+    "The lasso of block {blocks} did not converge (duality gap {gap:.2g} of the null deviance);",
+    "coefficients are those of the last iteration.",
+    "Increase {0} or {1}; without a penalty the classes may be separated.",
+    Remedy("max_iter"),
+    Remedy("alpha"),
+    blocks=(3, 7),
+    gap=0.001,
+)
+NODEWISE_NOT_CONVERGED = _message(
+    NotConvergedWarning,
+    "{count} nodewise lassos did not converge (duality gap up to {gap:.2g} of the column's variance): {names};",
+    "standard errors and the correction of these coefficients are inaccurate.",
+    "Increase {0} or {1}.",
+    Remedy("max_iter"),
+    Remedy("nodewise_alpha"),
+    count=2,
+    gap=0.01,
+    names=("x3", "x9"),
+)
+SMALL_BLOCKS = _message(
+    CoverageWarning,
+    "The blocks are too small for this number of debiasing steps (smallest block {n:,} rows, {rank:,} coefficients):",
+    "95% intervals may cover only {coverage}% of the clearly nonzero coefficients, or less.",
+    "Use larger blocks, or {0}.",
+    Remedy("nodewise", python="DebiasedLasso(nodewise='pooled', nodewise_alpha='auto', steps={steps})"),
+    n=200,
+    rank=100,
+    coverage=70,
+    steps=2,
+)
+UNCENTERED_INTERCEPT = _message(
+    RoughInverseWarning,
+    "Uncentered columns make the intercept correction inaccurate:",
+    "fitted values near the data center moved by {moved:.2g}.",
+    "Center {names}.",
+    moved=2.0,
+    names=("year",),
+)
+CORRECTIONS_SHORTENED = _message(
+    RoughInverseWarning,
+    "{shortened} of {rounds} corrections would have decreased the log-likelihood and were shortened:",
+    "the approximate inverse covariance is too inaccurate for steps > 1.",
+    "Use a smaller {0}.",
+    Remedy("nodewise_alpha"),
+    shortened=1,
+    rounds=2,
+)
+CORRECTION_OVERFLOWS = _message(
+    RoughInverseWarning,
+    "After round {rounds} fitted means overflow for some rows, so no further round was made:",
+    "the approximate inverse covariance is too inaccurate for steps > 1.",
+    "Use a smaller {0}.",
+    Remedy("nodewise_alpha"),
+    rounds=1,
+)
+ROUNDING = _message(
+    PrecisionWarning,
+    "Columns are far from centered: {names};",
+    "rounding error in them changes predictions by {error:.1g}.",
+    "Center these columns before fitting.",
+    names=("time (about 1.4e+18)",),
+    error=0.02,
+)
+
+# Versions and packages.
+
+VERSIONS_DIFFER = _message(
+    VersionsWarning,
+    "Workers and this process have different versions: {differences}.",
+    "Results may differ in the last digits, or more between builds of this package, and between runs.",
+    "Install the same versions everywhere.",
+    differences=("numpy is 2.3.0 here and 2.1.0 on tcp://10.0.0.1:8786",),
+)
+NUMBA_BROKEN = _message(
+    RuntimeWarning,
+    "numba is installed but cannot be imported ({error}).",
+    "The slower NumPy implementation is used;",
+    "update numba.",
+    error="Numba needs NumPy 2.2 or less. Got NumPy 2.4.",
+)
+PICKLED_BY_ANOTHER_VERSION = _message(
+    UserWarning,
+    "This {name} was pickled by dask_onestep {wrote} and is loaded by {here}:",
+    "results may be invalid.",
+    "Fit it again, or store models as JSON (write_model), which is stable between versions.",
+    name="GLMRegressor",
+    wrote="0.1",
+    here="0.2",
+)
+
+# Errors.
+
+MEANS_OUTSIDE_RANGE = _message(
+    ValueError,
+    "At the estimate some rows have a mean outside the range of the {family} family,",
+    "where the likelihood is undefined.",
+    "Use a link that respects this range, such as log, {0}, or {1}, whose steps stay inside the range.",
+    _LARGER_PILOT,
+    _MLE,
+    family="poisson",
+)
+RESIDUALS_OVERFLOW = _message(
+    ValueError,
+    "The sum of squared residuals overflows:",
+    "values of y or {0} are so large that their squares overflow.",
+    "Divide them by a constant first, such as y / 1e6, and check for codes that stand for missing values.",
+    Remedy("sample_weight"),
+)
+SQUARES_UNDERFLOW = _message(
+    ValueError,
+    "Values of X are so small that their squares underflow, in column {names}:",
+    "standard errors would overflow.",
+    "Multiply by a constant first, or standardize the columns.",
+    names=("x1",),
+)
+
+MESSAGES = {name: value for name, value in globals().items() if isinstance(value, Message)}

@@ -1,0 +1,123 @@
+"""The rules that every message of the catalogue follows."""
+
+import ast
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dask_onestep
+from dask_onestep import GLMRegressor, exceptions
+from dask_onestep.cli.commands import app
+from dask_onestep.exceptions import AliasingWarning, FitWarning
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.catalogue import MESSAGES
+from dask_onestep.messages.wording import _OPTIONS, Remedy, joined, on_command_line
+
+PACKAGE = Path(dask_onestep.__file__).parent
+LONGEST = 600
+every_message = pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)
+
+
+@every_message
+def test_a_message_has_three_parts(message):
+    assert all(part.strip() == part and part for part in (message.event, message.meaning, message.action))
+    assert message.event[-1] in ".,:;)" or message.meaning.startswith("and ")
+    assert message.action.endswith((".", "}"))
+
+
+@every_message
+def test_a_text_with_long_lists_and_names_is_short_and_its_facts_are_complete(message):
+    long = {
+        name: [f"{value[0]}{number}" for number in range(500)] if isinstance(value, (list, tuple)) else value
+        for name, value in message.example.items()
+    }
+    text = message.text(**long)
+    assert max(len(text), len(text.command_line)) <= LONGEST
+    for name, value in long.items():
+        assert text.facts[name] is value
+        if isinstance(value, list):
+            assert re.search(r" and \d+ more\b", text)
+
+
+@every_message
+def test_each_remedy_of_a_message_is_in_its_text(message):
+    text = message.text(**message.example)
+    for remedy in message.remedies:
+        assert remedy.in_python(**message.example) in text
+        assert remedy.on_command_line(**message.example) in text.command_line
+    assert "{" not in re.sub(r"X\[.*?\]|\{'.*?\}", "", text)
+
+
+@every_message
+def test_a_text_survives_pickling(message):
+    text = message.text(**message.example)
+    again = pickle.loads(pickle.dumps(text))
+    assert (again, again.command_line, again.remedies) == (text, text.command_line, text.remedies)
+    assert message.made(again)
+
+
+def test_options_of_the_command_line_exist():
+    known = set()
+    for command in app.registered_commands:
+        for default in command.callback.__annotations__.values():
+            known |= set(re.findall(r"'(--[a-z-]+)'", str(default)))
+        known |= {f"--{name.replace('_', '-')}" for name in command.callback.__annotations__}
+    assert set(_OPTIONS.values()) <= known
+    for message in MESSAGES.values():
+        text = message.text(**message.example).command_line
+        assert set(re.findall(r"(?<![\w-])--[a-z-]+", text)) <= known, text
+
+
+def test_warnings_are_made_from_the_catalogue_alone():
+    categories = {name for name in exceptions.__all__ if name.endswith("Warning")}
+    for path in PACKAGE.rglob("*.py"):
+        if path.parent.name == "messages" or path.name == "exceptions.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            pair = node.elts if isinstance(node, ast.Tuple) and len(node.elts) == 2 else ()
+            first, second = (*pair, None, None)[:2]
+            named = isinstance(first, ast.Name) and first.id in categories
+            assert not (named and not (isinstance(second, ast.Name) and second.id in categories)), (
+                f"{path}:{node.lineno}"
+            )
+
+
+def test_a_warning_carries_the_complete_list_of_names_and_its_remedies():
+    x = np.random.default_rng(0).standard_normal((200, 2))
+    names = [f"a_column_with_a_long_name_{number}" for number in range(30)]
+    frame = pd.DataFrame({"x": x[:, 0]} | {name: x[:, 0] * (k + 2) for k, name in enumerate(names)})
+    with pytest.warns(AliasingWarning, match=r" and \d+ more") as said:
+        GLMRegressor(method="mle").fit(frame, x[:, 1])
+    assert list(said[0].message.facts["names"]) == names
+    assert len(str(said[0].message)) <= LONGEST + 100  # with where help is
+
+
+def test_an_exception_without_a_message_of_the_catalogue_has_no_facts():
+    assert (FitWarning("text").facts, FitWarning().facts, FitWarning("text").remedies) == ({}, {}, ())
+
+
+def test_texts_can_be_joined_and_keep_both_forms():
+    one = catalogue.SMALL_PILOT.text(n=40, rank=5)
+    both = joined([one, "", "And another."])
+    assert both == f"{one} And another."
+    assert on_command_line(both) == f"{one.command_line} And another."
+    assert [remedy.option for remedy in both.remedies] == ["pilot_size"]
+
+
+@pytest.mark.parametrize(
+    ("remedy", "python", "command"),
+    [
+        (Remedy("method", "mle"), "method='mle'", "--method mle"),
+        (Remedy("random_state", 3), "random_state=3", "--seed 3"),
+        (Remedy("sample_weight"), "sample_weight", "--weights"),
+        (Remedy("offset", "np.log(t)"), "offset='np.log(t)'", "--offset 'np.log(t)'"),
+        (Remedy("overwrite", True), "overwrite=True", "--overwrite"),
+        (Remedy("solver", "qr"), "solver='qr'", "solver='qr' (in Python)"),
+    ],
+)
+def test_a_remedy_reads_as_it_is_typed(remedy, python, command):
+    assert (remedy.in_python(), remedy.on_command_line()) == (python, command)
