@@ -82,6 +82,15 @@ def test_columns_of_every_kind_become_what_pandas_has():
     assert encoded.cat.categories.tolist() == ["a"]
 
 
+def test_levels_that_are_dates_are_those_of_pandas():
+    days = [datetime.date(2020, 1, 1 + number % 3) for number in range(60)]
+    frame = pd.DataFrame({"y": np.arange(60.0) % 7, "day": days})
+    glm = GLMRegressor(formula="y ~ C(day)").fit(pa.Table.from_pandas(frame))
+    assert list(glm.coef_table().index[1:]) == ["C(day)[T.2020-01-02]", "C(day)[T.2020-01-03]"]
+    of_days = frame.groupby("day")["y"].transform("mean")
+    np.testing.assert_allclose(glm.predict(frame), of_days)
+
+
 def test_numbers_are_not_copied():
     column = pa.array(np.arange(5.0))
     frame = frame_of_arrow(pa.table({"x": column}))

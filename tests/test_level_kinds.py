@@ -5,6 +5,7 @@ import json
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import statsmodels.api as sm
 
@@ -25,6 +26,7 @@ KINDS = {
     "string[python]": (pd.array(WORDS, dtype="string[python]"), sorted(WORDS)),
     "str": (pd.array(WORDS, dtype="str"), sorted(WORDS)),
     "object": (WORDS, sorted(WORDS)),
+    "dictionary[pyarrow]": (pd.arrays.ArrowExtensionArray(pa.array(WORDS).dictionary_encode()), sorted(WORDS)),
     "object of numbers and strings": (np.array([1, "b", 2, "a", 3], dtype=object), [1, 2, 3, "a", "b"]),
     "category": (pd.Categorical(WORDS, categories=["d", "e", "c", "b", "a"]), ["d", "e", "c", "b", "a"]),
     "category of integers": (pd.Categorical([7, 3, 9, 1, 5]), [1, 3, 5, 7, 9]),

@@ -122,7 +122,7 @@ def _series(column: pa.ChunkedArray, coded: bool, encoded: bool) -> pd.Series:
     column = column.unify_dictionaries()
     if column.null_count and (types.is_boolean(kind) or (coded and types.is_integer(kind))):
         return column.to_pandas(types_mapper=_NULLABLE.get)
-    return column.to_pandas(date_as_object=False)
+    return column.to_pandas(date_as_object=coded)  # levels are dates, not times
 
 
 def _is_text(kind: pa.DataType) -> bool:

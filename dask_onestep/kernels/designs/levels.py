@@ -41,6 +41,8 @@ def indexed(levels: pd.Index) -> pd.Index:
 
 def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
     """Return each value's position among the distinct values (-1 if missing), and these, in order of appearance."""
+    if isinstance(values.dtype, pd.ArrowDtype) and pa.types.is_dictionary(values.dtype.pyarrow_dtype):
+        values = values.astype(pd.ArrowDtype(values.dtype.pyarrow_dtype.value_type))
     if isinstance(values.dtype, pd.CategoricalDtype):
         own = values.cat.codes.to_numpy()
         present = np.zeros(len(values.cat.categories) + 1, dtype=bool)  # the last is that of missing values
