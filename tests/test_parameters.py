@@ -249,6 +249,8 @@ CHANGES = {
     "criterion": ["dbic", "aic"],
     "level": [0.95, 0.5],
     "label": [None, 0],
+    "scaled": [False, True],
+    "n_groups": [10, 8],
     "kind": ["response", "pearson", "deviance", "working"],
     "null": ["x1", "x2", {"x1": 0.3}],
     "variables": [None, "g", ["g", "h"]],
@@ -272,14 +274,15 @@ SEEN_WITH = {
 AVERAGES = ("avg_predictions", "avg_comparisons", "avg_slopes")
 REPORTS = ("summary", "coef_table", "conf_int", "vif", "condition_indices", "with_covariance")
 SELECTIONS = ("submodel", "adaptive_lasso_path", "select")
-TESTS = ("wald_test", "likelihood_ratio_test", "score_test", "drop1", "wild_bootstrap_test")
+TESTS = ("wald_test", "likelihood_ratio_test", "score_test", "drop1", "wild_bootstrap_test", "dfbeta")
 AFTER = {
     GLMRegressor: [
-        *("predict", "predict_interval", "residuals", "fit_statistics", "score"),
+        *("predict", "predict_interval", "residuals", "influence", "fit_statistics", "score"),
         *(*AVERAGES, *REPORTS, *SELECTIONS, *TESTS),
     ],
     GLMClassifier: [
         *("predict", "predict_proba", "decision_function", "predict_interval", "residuals", "fit_statistics", "score"),
+        *("influence", "probability_diagnostics", "hosmer_lemeshow_test"),
         *(*AVERAGES, *REPORTS, *SELECTIONS, *TESTS),
     ],
 }

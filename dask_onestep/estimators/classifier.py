@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.base import GLMBase
 from dask_onestep.estimators.inputs import total_of
+from dask_onestep.estimators.probabilities import ProbabilityChecks
 from dask_onestep.families import Binomial, Family
 from dask_onestep.kernels.likelihood.multinomial import Multinomial
 from dask_onestep.kernels.likelihood.predictions import Predictor, hits
@@ -22,7 +22,7 @@ from dask_onestep.methods.requests import Plan
 __all__ = ["GLMClassifier"]
 
 
-class GLMClassifier(ClassifierMixin, GLMBase):
+class GLMClassifier(ClassifierMixin, ProbabilityChecks, GLMBase):
     """Binomial or multinomial generalized linear model for classification, with inference, on Dask collections.
 
     With two classes this is a binomial model of the probability of the second class.  With more than two classes it is
@@ -274,15 +274,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         True
         """
         check_is_fitted(self)
-        shown = ", ".join(map(repr, self.classes_.tolist()))
-        if label is None:
-            if len(self.classes_) > 2:
-                raise ValueError(f"label is required with more than two classes; must be one of {shown}.")
-            return self._interval(X, level, offset, unseen=unseen)
-        (codes,) = np.nonzero(self.classes_ == label)
-        if not len(codes):
-            raise ValueError(f"Unknown label {label!r}; must be one of {shown}.")
-        return self._interval(X, level, offset, label=int(codes[0]), unseen=unseen)
+        return self._interval(X, level, offset, label=self._code(label), unseen=unseen)
 
     def predict(self, X: Any, *, offset: Any = None, unseen: str = "raise") -> Any:
         """Return the most probable label of each row.

@@ -7,13 +7,16 @@ from dask_onestep.plots.blocks import BlocksDisplay
 from dask_onestep.plots.coefficients import CoefficientDisplay
 from dask_onestep.plots.effects import EffectsDisplay, PredictionsDisplay
 from dask_onestep.plots.pilot_size import PilotSizeDisplay
+from dask_onestep.plots.probabilities import CalibrationDisplay, RocCurveDisplay
 from dask_onestep.plots.regularization import RegularizationDisplay
 
 __all__ = [
     "BlocksDisplay",
+    "CalibrationDisplay",
     "CoefficientDisplay",
     "EffectsDisplay",
     "PilotSizeDisplay",
     "PredictionsDisplay",
     "RegularizationDisplay",
+    "RocCurveDisplay",
 ]
