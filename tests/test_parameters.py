@@ -274,7 +274,7 @@ SEEN_WITH = {
 AVERAGES = ("avg_predictions", "avg_comparisons", "avg_slopes")
 REPORTS = ("summary", "coef_table", "conf_int", "vif", "condition_indices", "with_covariance")
 SELECTIONS = ("submodel", "adaptive_lasso_path", "select")
-TESTS = ("wald_test", "likelihood_ratio_test", "score_test", "drop1", "wild_bootstrap_test", "dfbeta")
+TESTS = ("wald_test", "likelihood_ratio_test", "score_test", "drop1", "wild_bootstrap_test", "dfbeta", "link_test")
 AFTER = {
     GLMRegressor: [
         *("predict", "predict_interval", "residuals", "influence", "fit_statistics", "score"),

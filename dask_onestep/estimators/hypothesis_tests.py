@@ -15,11 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 from dask_onestep.inference import TestResult, score_statistic, score_statistic_beside
 from dask_onestep.inference.hypotheses import Hypothesis, parse_hypothesis
 from dask_onestep.inference.ratios import Said, counted, doubts, news, note_of, ratio_test, statistic_error
+from dask_onestep.kernels.likelihood.covariance import dispersion
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.wording import Remedy, joined, with_pointer
 from dask_onestep.methods import MLE, Estimate, FitRecord, Problem, Surrogate, resolve_method
-from dask_onestep.methods.driver import run_all
+from dask_onestep.methods.driver import run, run_all
+from dask_onestep.methods.link_test import fit_to_predictor
 from dask_onestep.methods.restricted import (
     Null,
     Restricted,
@@ -233,6 +235,71 @@ class HypothesisTests:
                 rows[term] = (result.df, result.statistic, result.p_value, *result.at_null, result.note)
         columns = ["df", "statistic", "p_value", "loglik", "deviance", "note"]
         return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+    def link_test(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> TestResult:
+        """Return Pregibon's link test: whether the square of the linear predictor adds to the model.
+
+        The model is fitted again with an intercept, the linear predictor and its square as the only columns (Stata's
+        ``linktest``).  If link and columns are right the square has the coefficient 0; a missing interaction, a
+        curvature or another link move it away.
+
+        Passes: about four, of three columns each.
+
+        Parameters
+        ----------
+        X, y, sample_weight, offset
+            The data of ``fit``.
+
+        Returns
+        -------
+        TestResult
+            The squared z or t of the square: χ²(1), or F(1, N − 3) where the dispersion is estimated.  By the
+            information, whatever `cov_type` is.  The note has the coefficient.
+
+        Raises
+        ------
+        ValueError
+            For more than two classes, where the linear predictor has two distinct values only, or where the rows are
+            not as many as in ``fit``.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMClassifier
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="binomial")
+        >>> result = GLMClassifier().fit(X, y).link_test(X, y)
+        >>> result.null, result.df, bool(result.p_value > 0.01)
+        ('no effect of the squared linear predictor', 1, True)
+        """
+        problem = self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
+        record = self.record_
+        if record.model.likelihood.n_predictors > 1:
+            raise ValueError(
+                "link_test is for one linear predictor per row, not for more than two classes. Fit one class against "
+                "the rest."
+            )
+        fit = run(problem, fit_to_predictor(problem, record)).value
+        self._check_rows(fit.n)
+        if np.isnan(fit.coef):
+            raise ValueError(
+                "The linear predictor has too few distinct values for its square to be identified: the link test "
+                "needs at least three."
+            )
+        df_denom, phi = np.nan, 1.0
+        if fit.pearson is not None:
+            df_denom = (fit.weight if record.model.weight_type == "frequency" else fit.n) - 3
+            phi = dispersion(fit.pearson, df_denom)
+        std_err = fit.std_err * np.sqrt(phi)
+        return TestResult.of(
+            (fit.coef / std_err) ** 2,
+            1,
+            df_denom,
+            null="no effect of the squared linear predictor",
+            test="Link",
+            note=joined(
+                [f"Its coefficient is {fit.coef:.4g} (std err {std_err:.2g}).", _model_based("information", record)]
+            ),
+        )
 
     def _ratio_tests(self, problem: Problem, nulls: dict[str, Null]) -> dict[str, Any]:
         """Return for each null hypothesis its test and warnings, or None and the error that ended it."""

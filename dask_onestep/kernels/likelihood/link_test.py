@@ -1,0 +1,51 @@
+"""Moments of a model whose only columns are the linear predictor of another one and its square."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.rows.rows import kernel
+from dask_onestep.kernels.rows.slices import slices
+
+__all__ = ["PREDICTOR", "predictor_moments"]
+
+# The columns beside the intercept.
+PREDICTOR = ("linear_predictor", "linear_predictor_squared")
+
+
+@kernel(checked="after")
+def predictor_moments(
+    rows: Rows, model: Model, coef: np.ndarray, center: float, scale: float, gamma: np.ndarray
+) -> Moments:
+    """Return the moments at γ of a model with the columns 1, u and u², u = (η − center)/scale, η = x'β + offset.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        A model of one linear predictor.
+    coef : ndarray of shape (d,)
+        β, without NaN.
+    center, scale : float
+        Make the columns comparable; they do not change the fit.
+    gamma : ndarray of shape (3,)
+        γ.
+
+    Returns
+    -------
+    Moments
+        Sums over the block's rows.
+    """
+    columns = np.empty((len(rows), 2))
+    for part in slices(rows, model):
+        columns[part.rows, 0] = (part.linear_predictor(coef) - center) / scale
+    columns[:, 1] = np.square(columns[:, 0])
+    inner = Model(model.likelihood, PREDICTOR, weight_type=model.weight_type)
+    return moments(replace(rows, x=columns, offset=None), inner, gamma)
