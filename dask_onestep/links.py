@@ -16,6 +16,7 @@ from scipy import special
 from scipy.stats import norm
 
 from dask_onestep.choices import unknown_choice
+from dask_onestep.messages import catalogue
 
 __all__ = ["LINKS", "Link", "LinkLike", "mean_and_derivative", "resolve_link", "second_derivative"]
 
@@ -394,7 +395,7 @@ def resolve_link(link: Any) -> LinkLike:
             raise ValueError(unknown_choice("link", link, sorted(LINKS)))
         return LINKS[link]
     if isinstance(link, type):
-        raise TypeError(f"link={link!r} is a class: pass an instance, {link.__name__}().")
+        raise catalogue.CLASS_INSTEAD_OF_INSTANCE.error(option="link", name=link.__name__)
     if isinstance(link, LinkLike):
         return link if isinstance(link, Link) else _consistent(link)
     if type(link).__module__.startswith("statsmodels.genmod.families") and (ours := _counterpart(link)):

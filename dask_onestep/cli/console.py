@@ -21,11 +21,11 @@ from rich.markup import escape
 from dask_onestep.choices import listed
 from dask_onestep.data.files import PLAIN_CSV, FileTable
 from dask_onestep.inference.summaries import format_coefficients
-from dask_onestep.messages.wording import MessageText, on_command_line
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.wording import on_command_line, text_of
 from dask_onestep.storage.tables import unlike_file
 
 __all__ = [
-    "in_options",
     "one_line_errors",
     "one_line_warnings",
     "same_columns",
@@ -42,14 +42,6 @@ _MISTAKES = (ValueError, OSError, ImportError, ArrowException)
 # How Dask, pandas and this package begin what they say of a file that is unlike the first.
 _OTHER_VALUES = "Mismatched dtypes found"
 _UNLIKE = (_OTHER_VALUES, "Usecols do not match columns", "Blocks differ")
-
-# What Python's arguments are here where they are no option of the same name.
-_WORDS = {
-    r"(OneStep|Pilot)\(pilot_size=\.\.\.\)": "--pilot-size",
-    r"OneStep\(steps='auto'\)": "--method one-step",
-    r"overwrite=True": "--overwrite",
-    r"Labels of classes are fitted by GLMClassifier": "Labels of classes are fitted with --classify",
-}
 
 
 @contextmanager
@@ -91,7 +83,7 @@ def same_columns(table: FileTable, files: Sequence[str], columns: Sequence[str])
             raise
         if (unlike := unlike_file(files, columns, getattr(table, "format", PLAIN_CSV))) is None:
             raise
-        raise ValueError(f"{unlike}. Fix the file, or exclude it.") from error
+        raise catalogue.UNLIKE_FILE.error(what=unlike) from error
 
 
 @contextmanager
@@ -102,7 +94,7 @@ def one_line_warnings() -> Iterator[None]:
     def say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         if issubclass(category, UserWarning) and str(message) not in said:
             said.add(str(message))
-            show_warning(on_command_line(message.args[0] if isinstance(message, Warning) else message))
+            show_warning(on_command_line(text_of(message) if isinstance(message, Warning) else message))
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
@@ -154,10 +146,8 @@ def _say(kind: str, text: str) -> None:
     Console(stderr=True, soft_wrap=True, highlight=False).print(f"[{colour}]{kind}:[/] {escape(text)}")
 
 
-def _one_line(error: BaseException | str) -> str:
-    text = str(error) or type(error).__name__
-    if isinstance(error, Exception) and error.args and isinstance(error.args[0], MessageText):
-        return error.args[0].command_line
+def _one_line(error: BaseException) -> str:
+    text = on_command_line(text_of(error)) or type(error).__name__
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}"  # without [Errno 2]
     if isinstance(error, UnicodeDecodeError):
@@ -168,35 +158,7 @@ def _one_line(error: BaseException | str) -> str:
         text = (
             "the server does not support range requests. Put simplecache:: before the URL to download complete files."
         )
-    return " ".join(in_options(text).split())
-
-
-def in_options(text: str) -> str:
-    """Return a text of the library with its parameters as the options that they are here.
-
-    Parameters
-    ----------
-    text : str
-        A warning or an error.
-
-    Returns
-    -------
-    str
-        The same for whoever types commands.
-    """
-
-    def option(found: re.Match[str]) -> str:
-        name = found[1].replace("sample_weight", "weights").replace("_", "-")
-        return f"--{name} {found[2]}".rstrip()
-
-    for words, here in _WORDS.items():
-        text = re.sub(words, here, text)
-    # Not within a call, such as Surrogate(pilot_size=...).
-    return re.sub(
-        r"(?<![(\w-])(cov_type|family|groups|link|method|missing|offset|pilot_size|sample_weight)='?([\w.-]*)'?",
-        option,
-        text,
-    )
+    return " ".join(text.split())
 
 
 def _mismatch(text: str) -> str:

@@ -17,6 +17,7 @@ from dask.tokenize import tokenize
 from pyarrow import types
 
 from dask_onestep.kernels.designs.terms import Terms
+from dask_onestep.messages import catalogue
 
 __all__ = ["ArrowTable", "WholeTable", "coded_columns", "column_of_arrow", "data_columns", "frame_of_arrow", "is_whole"]
 
@@ -136,10 +137,7 @@ def _values(kind: pa.DataType) -> pa.DataType:
 def _refuse_nested(schema: pa.Schema) -> None:
     for each in schema:
         if types.is_nested(each.type):
-            raise ValueError(
-                f"Column {each.name!r} holds lists or records ({each.type}); expand them into columns first, or "
-                "exclude the column with a formula."
-            )
+            raise catalogue.LISTS_OR_DICTS.error(name=f"Column {each.name!r} ({each.type})")
 
 
 def data_columns(schema: pa.Schema) -> list[str]:
@@ -526,15 +524,12 @@ def _check_columns(fragments: Sequence[pads.FileFragment], schema: pa.Schema) ->
                 continue
             kind, first = seen.get(each.name, (_values(each.type), "the schema"))
             if each.name not in own:
-                raise ValueError(
-                    f"{fragment.path} has no column {each.name!r}, which {first} has. Fix the file, or exclude it."
-                )
+                what = f"{fragment.path} has no column {each.name!r}, which {first} has"
+                raise catalogue.UNLIKE_FILE.error(what=what)
             found = own[each.name]
             if _is_text(found) != _is_text(kind) and not types.is_null(found) and not types.is_null(kind):
-                raise ValueError(
-                    f"column {each.name!r} is {_said(kind)} in {first} and {_said(found)} in {fragment.path}. Fix the "
-                    "file, or exclude it."
-                )
+                what = f"column {each.name!r} is {_said(kind)} in {first} and {_said(found)} in {fragment.path}"
+                raise catalogue.UNLIKE_FILE.error(what=what)
             seen.setdefault(each.name, (found, fragment.path))
 
 

@@ -23,6 +23,8 @@ from fsspec.utils import infer_compression
 from pyarrow import fs
 
 from dask_onestep.data.arrow import ArrowTable, WholeTable, is_whole
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.wording import joined, text_of
 
 __all__ = ["PLAIN_CSV", "CsvFormat", "CsvTable", "FileTable", "each_file", "is_in_files", "open_table"]
 
@@ -248,10 +250,7 @@ def _check_header(header: pd.DataFrame) -> None:
         raise ValueError(f"several columns are named {twice[0]!r}. Rename them in the file's first line.")
     if len(names) == 1 and (likely := [separator for separator in _SEPARATORS if separator in names[0]]):
         shown = "\\t" if likely[0] == "\t" else likely[0]
-        raise ValueError(
-            f"it has one column, {names[0][:60]!r}, and seems to be separated by '{shown}'. Pass --sep '{shown}' on "
-            f"the command line; in Python use dask.dataframe.read_csv(path, sep='{shown}')."
-        )
+        raise catalogue.OTHER_SEPARATOR.error(name=names[0][:60], separator=shown)
 
 
 def _dataset(paths: list[str]) -> pads.Dataset:
@@ -365,11 +364,7 @@ def _opened(open_files: Callable[[list[str]], Opened], kind: str, paths: list[st
         raise
     except (ValueError, OSError) as error:
         if isinstance(error.__cause__ or error, UnicodeDecodeError):
-            raise ValueError(
-                f"{paths[0]} is not UTF-8 text. Pass --encoding on the command line, such as latin-1; in Python use "
-                "dask.dataframe.read_csv(path, encoding='latin-1')."
-            ) from error
+            raise catalogue.OTHER_ENCODING.error(path=paths[0]) from error
         # Dask's wrapper of an error repeats what it wraps.
-        raise ValueError(
-            f"{paths if len(paths) > 1 else paths[0]} cannot be read as {kind}: {error.__cause__ or error}"
-        ) from error
+        which = paths if len(paths) > 1 else paths[0]
+        raise ValueError(joined([f"{which} cannot be read as {kind}:", text_of(error.__cause__ or error)])) from error

@@ -14,6 +14,7 @@ from dask_onestep.choices import listed, suggestion
 from dask_onestep.kernels.designs.expressions import hold_times, numbers_among
 from dask_onestep.kernels.designs.parsing import with_columns
 from dask_onestep.kernels.designs.terms import Terms, column_terms, formula_terms, is_numeric, times_refused
+from dask_onestep.messages import catalogue
 
 __all__ = ["cut_frame", "frame_dtypes", "infer_kinds", "is_frame", "pick_columns", "read_terms"]
 
@@ -138,7 +139,7 @@ def _refuse_records(x: pd.DataFrame, columns: Iterable[str]) -> None:
     objects = [(name, x[name]) for name in x.columns if str(name) in columns and is_object_dtype(x.dtypes[name])]
     for name, column in objects:
         if any(isinstance(value, (list, dict, set, tuple, np.ndarray)) for value in column.iloc[:_LOOKED_AT]):
-            raise ValueError(f"{name} holds lists or dicts; expand them into columns first.")
+            raise catalogue.LISTS_OR_DICTS.error(name=name)
 
 
 def _refuse_complex(dtypes: dict[str, Any], columns: Iterable[str]) -> None:

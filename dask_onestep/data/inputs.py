@@ -17,11 +17,14 @@ from dask.base import tokenize
 from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 
+from dask_onestep.choices import suggestion
 from dask_onestep.data.arrow import coded_columns, column_of_arrow, data_columns, frame_of_arrow
 from dask_onestep.data.files import is_in_files, open_table
 from dask_onestep.data.frames import cut_frame
 from dask_onestep.kernels.designs.table import unmasked
 from dask_onestep.kernels.designs.terms import Terms
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.wording import Remedy
 
 __all__ = [
     "Data",
@@ -229,11 +232,13 @@ def split_columns(x: Any, parts: dict[str, Any], *, keep: bool = False) -> tuple
         return x, parts
     if not isinstance(x, (dd.DataFrame, pd.DataFrame)):
         (name, part), *_ = named.items()
-        raise TypeError(f"{_LABELS[name]}={part!r} names a column, but X is not a DataFrame.")
+        raise catalogue.NAMED_WITHOUT_FRAME.error(given=Remedy(_LABELS[name], part))
     for name, part in named.items():
         for column in columns_named(part):
             if column not in x.columns:
-                raise ValueError(f"{_LABELS[name]}={column!r} is not a column of X.")
+                columns = list(map(str, x.columns))
+                said = {"given": Remedy(_LABELS[name], column), "columns": columns}
+                raise catalogue.NOT_A_COLUMN.error(**said, hint=suggestion(column, columns))
     taken = [column for part in named.values() for column in columns_named(part)]
     return x if keep else x.drop(columns=taken), parts | {name: x[part] for name, part in named.items()}
 
@@ -472,7 +477,7 @@ def _beside_array(x: da.Array, part: Any, label: str) -> da.Array | None:
             )
         part = _one_dimensional(np.asarray(in_memory(part, label)), label)
         if len(part) != x.shape[0]:
-            raise ValueError(f"X has {x.shape[0]} rows and {label} has {len(part)}.")
+            raise catalogue.DIFFERENT_LENGTHS.error(n=x.shape[0], given=label, m=len(part))
         return da.from_array(part, chunks=(x.chunks[0],), name=False)
     part = _one_dimensional(part, label)
     if unknown or np.isnan(part.chunks[0]).any():
@@ -482,7 +487,7 @@ def _beside_array(x: da.Array, part: Any, label: str) -> da.Array | None:
                 "both from the same source."
             )
     elif x.shape[0] != part.shape[0]:
-        raise ValueError(f"X has {x.shape[0]} rows and {label} has {part.shape[0]}.")
+        raise catalogue.DIFFERENT_LENGTHS.error(n=x.shape[0], given=label, m=part.shape[0])
     elif x.chunks[0] != part.chunks[0]:
         pairs = enumerate(zip(x.chunks[0], part.chunks[0], strict=False))
         where = next((f"block {i} has {a} rows in X and {b} in {label}" for i, (a, b) in pairs if a != b), "")

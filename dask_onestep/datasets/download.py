@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+from dask_onestep.messages import catalogue
+
 __all__ = ["dataverse_files"]
 
 _TIMEOUT = 60.0
@@ -43,7 +45,7 @@ def dataverse_files(server: str, dataset: str, folder: Path) -> Any:
         import pooch
         import tqdm  # noqa: F401  (for pooch's progress bars)
     except ImportError as error:
-        raise ImportError("Downloads need pooch and tqdm: pip install 'dask_onestep[download]'.") from error
+        raise catalogue.MISSING_EXTRA.error(what="A download", package="pooch and tqdm", extra="download") from error
     server, query = server.rstrip("/"), urlencode({"persistentId": dataset})
     address = f"{server}/api/datasets/:persistentId/versions/:latest-published?{query}"
     with urlopen(address, timeout=_TIMEOUT) as response:

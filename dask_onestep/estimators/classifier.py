@@ -16,6 +16,7 @@ from dask_onestep.kernels.likelihood.multinomial import Multinomial
 from dask_onestep.kernels.likelihood.predictions import Predictor, hits
 from dask_onestep.kernels.model import Prediction
 from dask_onestep.kernels.rows.labels import MoreClassesError
+from dask_onestep.messages.wording import Remedy, instruction
 from dask_onestep.methods import Inputs, Problem
 from dask_onestep.methods.requests import Plan
 
@@ -146,19 +147,21 @@ class GLMClassifier(ClassifierMixin, ProbabilityChecks, GLMBase):
     def _not_multinomial(self, method: Any, problem: Problem, inputs: Inputs) -> str:
         """Return why more than two classes cannot be fitted, and the remedy; an empty string if they can."""
         if getattr(problem.model.link, "name", None) != "logit":
-            return (
-                "With more than two classes the model is a multinomial logit, which does not support "
-                f"link={self.link!r}: use link='logit'."
+            text = (
+                "With more than two classes the model is a multinomial logit, which does not support {given}: use {0}."
             )
+            return instruction(text, Remedy("link", "logit"), given=Remedy("link", self.link))
         if inputs.had_offset or problem.model.has_offset:
-            return (
-                "A multinomial logit does not support an offset, since one value per row does not identify the "
-                "classes it applies to: omit offset=, or use it as a column of X."
+            return instruction(
+                "A multinomial logit does not support an offset, since one value per row does not identify the classes "
+                "it applies to: omit {0}, or use it as a column of X.",
+                Remedy("offset"),
             )
         if not getattr(method, "multinomial", False):
-            return (
-                f"{type(method).__name__} fits one linear predictor per row: use method='one-step', 'mle' or 'pilot', "
-                "or fit one class against the rest."
+            return instruction(
+                "{name} fits one linear predictor per row: use {0}, {1} or {2}, or fit one class against the rest.",
+                *(Remedy("method", name) for name in ("one-step", "mle", "pilot")),
+                name=type(method).__name__,
             )
         return ""
 

@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.inference.collinearity import condition_indices, variance_inflation
+from dask_onestep.messages import catalogue
 from dask_onestep.methods import FitRecord
 
 __all__ = ["Collinearity"]
@@ -78,8 +79,5 @@ class Collinearity:
         check_is_fitted(self)
         information = self.record_.information
         if information is None:
-            raise ValueError(
-                f"This fit by {self.record_.method} has no information matrix, or was read from JSON, which does not "
-                "store it. Fit with method='one-step' or 'mle', or use with_covariance('nonrobust', X, y) first."
-            )
+            raise catalogue.NO_INFORMATION.error(method=self.record_.method)
         return np.nan_to_num(information)

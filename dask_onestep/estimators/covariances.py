@@ -17,6 +17,7 @@ from dask_onestep.inference import TestResult
 from dask_onestep.inference.bootstrap import wild_score_bootstrap
 from dask_onestep.inference.hypotheses import Hypothesis, parse_hypothesis
 from dask_onestep.kernels.likelihood.covariance import CLUSTERED, COV_TYPES
+from dask_onestep.messages import catalogue
 from dask_onestep.messages.wording import with_pointer
 from dask_onestep.methods import MLE, FitRecord, OneStep
 from dask_onestep.methods.covariances import recovered, with_covariance
@@ -31,10 +32,7 @@ def check_groups(cov_type: str, groups: Any) -> None:
     if cov_type not in COV_TYPES:
         raise ValueError(unknown_choice("cov_type", cov_type, map(repr, COV_TYPES)))
     if (groups is not None) != (cov_type in CLUSTERED):
-        raise ValueError(
-            "groups= and cov_type='cluster' go together, and so do groups= and cov_type='CRV3': one was given without "
-            "the other."
-        )
+        raise catalogue.GROUPS_AND_COVARIANCE.error()
 
 
 class Covariances(Reading):
@@ -97,10 +95,7 @@ class Covariances(Reading):
                 "model first, or fit the submodel by itself."
             )
         if cov_type != record.cov_type and record.method not in (OneStep.__name__, MLE.__name__):
-            raise ValueError(
-                f"{record.method} supports only its own covariance, since its coefficients do not maximize the "
-                "likelihood of all rows. Fit with method='one-step' or 'mle'."
-            )
+            raise catalogue.OWN_COVARIANCE.error(method=record.method)
         estimate = None if groups is not None else recovered(record, cov_type)
         if estimate is None:
             if X is None:
@@ -171,7 +166,7 @@ class Covariances(Reading):
         asked = parse_hypothesis(null, record.names, record.by_regressor, record.by_term, record.coef)
         refuse_beyond_rank(asked, record)
         if np.isnan(record.coef[(asked.matrix != 0).any(axis=0)]).any():
-            raise ValueError(f"The hypothesis {asked.text} involves an aliased coefficient, which has no estimate.")
+            raise catalogue.ALIASED_IN_HYPOTHESIS.error(names=[asked.text])
         intercept = record.model.has_intercept
         return wild_score_bootstrap(clusters, record.coef, asked, weights, n_draws, random_state, intercept=intercept)
 

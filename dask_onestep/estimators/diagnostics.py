@@ -13,6 +13,7 @@ from dask_onestep.choices import unknown_choice
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics, finish
 from dask_onestep.kernels.likelihood.predictions import Residuals
 from dask_onestep.kernels.likelihood.statistics import fit_sums
+from dask_onestep.messages import catalogue
 from dask_onestep.methods import MLE, Estimate, FitRecord, Problem
 from dask_onestep.methods.driver import run
 from dask_onestep.methods.method import estimated
@@ -106,7 +107,7 @@ class Diagnostics:
     def _interval(self, X: Any, level: float, offset: Any, **known: Any) -> Any:
         check_is_fitted(self)
         if not 0 < level < 1:
-            raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
+            raise catalogue.LEVEL.error(level=level)
         df = self.record_.df_t
         quantile = float((stats.norm if np.isnan(df) else stats.t(df)).isf((1.0 - level) / 2.0))
         covariance = self.record_.covariance

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from dask_onestep.choices import suggestion
 from dask_onestep.data.files import is_in_files, open_table
 from dask_onestep.data.frames import frame_dtypes, is_frame
 from dask_onestep.data.inputs import Data
@@ -29,6 +30,7 @@ from dask_onestep.kernels.designs.design import column_levels
 from dask_onestep.kernels.designs.terms import is_numeric
 from dask_onestep.kernels.likelihood.effects import EffectQuery, effect_sums
 from dask_onestep.kernels.pilots.spreads import spreads
+from dask_onestep.messages import catalogue
 from dask_onestep.methods import Session
 
 __all__ = ["AverageEffects"]
@@ -241,7 +243,7 @@ class AverageEffects(Reading):
         """Return the data, what rows are grouped by, and which of that the model does not read."""
         check_is_fitted(self)
         if not 0 < level < 1:
-            raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
+            raise catalogue.LEVEL.error(level=level)
         if sample not in ("fixed", "random"):
             raise ValueError(f"Unknown sample {sample!r}; must be one of 'fixed', 'random'.")
         self._require_effects()
@@ -271,10 +273,7 @@ class AverageEffects(Reading):
             )
         if np.isfinite(np.diag(record.covariance)).any():
             return
-        raise ValueError(
-            f"{record.method} does not estimate a covariance, so effects would have no standard errors; penalized "
-            "coefficients are also biased. Fit with method='one-step' or 'mle', or DebiasedLasso."
-        )
+        raise catalogue.NO_COVARIANCE.error(method=record.method)
 
     def _columns(self) -> tuple[str, ...]:
         """Return the columns that the model reads."""
@@ -358,7 +357,8 @@ def _as_mapping(variables: Any, what: str, known: Mapping[str, Variable]) -> dic
     if not isinstance(variables, Iterable) or not all(isinstance(name, str) for name in variables):
         raise TypeError(f"variables={variables!r} must be names of columns, or a dict of column → {what}.")
     if unknown := [name for name in variables if name not in known]:
-        raise ValueError(f"{unknown[0]!r} is not a variable of the model; must be one of {', '.join(known)}.")
+        said = {"name": unknown[0], "names": list(known), "hint": suggestion(unknown[0], known)}
+        raise catalogue.NOT_A_VARIABLE.error(**said)
     given = variables if isinstance(variables, Mapping) else dict.fromkeys(variables)
     return {known[name]: change for name, change in given.items()}
 

@@ -341,7 +341,7 @@ class HypothesisTests:
         )
         used = [name for name, some in zip(self.record_.names, (asked.matrix != 0).any(axis=0), strict=True) if some]
         if aliased := [name for name in used if self._aliased([name])]:
-            raise ValueError(f"The null involves aliased coefficients, which have no estimate: {', '.join(aliased)}.")
+            raise catalogue.ALIASED_IN_HYPOTHESIS.error(names=aliased)
         return asked, self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
 
     def _aliased(self, names: Iterable[str]) -> bool:

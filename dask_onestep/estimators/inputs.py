@@ -29,6 +29,8 @@ from dask_onestep.graph import gather
 from dask_onestep.kernels.designs.design import Design, column_levels
 from dask_onestep.kernels.designs.parsing import has_dot, with_columns
 from dask_onestep.kernels.designs.terms import Terms, formula_terms, is_numeric
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.wording import Remedy
 from dask_onestep.methods import FitRecord, Problem, Session
 
 __all__ = ["Reading", "read_together", "response_name", "scheduler_of", "total_of"]
@@ -141,7 +143,7 @@ class Reading:
         inputs = self.record_.inputs
         for name, had in (("sample_weight", inputs.had_weight), ("offset", inputs.had_offset)):
             if name in given and had and given[name] is None:
-                raise ValueError(f"The model was fitted with {name}; it must also be passed here.")
+                raise catalogue.MUST_BE_PASSED.error(given=Remedy(name))
 
     def _problem(
         self,

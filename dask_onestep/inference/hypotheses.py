@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dask_onestep.choices import suggestion
+from dask_onestep.messages import catalogue
+
 __all__ = ["Hypothesis", "null_text", "parse_hypothesis", "parse_null"]
 
 _ZERO = 1e-12  # a factor of a constraint below which it is rounding
@@ -74,8 +77,8 @@ def parse_null(
     groups = {**(terms or {}), **coefficients}
     if unknown := [name for name in given if name not in names and name not in groups]:
         several = [name for name in groups if name not in names]
-        whole = f"; terms and covariates of several coefficients: {', '.join(several)}" if several else ""
-        raise ValueError(f"Unknown coefficients {unknown} in null; must be one of {', '.join(names)}{whole}.")
+        whole = f", or a term or covariate of several coefficients: {', '.join(several)}" if several else ""
+        raise unknown_coefficients(unknown, "null", names, whole)
     values: dict[str, float] = {}
     for name, value in given.items():
         if not isinstance(value, Real) or not np.isfinite(value):
@@ -220,7 +223,7 @@ def _in_words(matrix: np.ndarray, value: np.ndarray, names: Sequence[str]) -> st
 def _matrix_of(null: Any, right: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(null, pd.DataFrame) and not isinstance(null.columns, pd.RangeIndex):
         if unknown := [name for name in null.columns if name not in names]:
-            raise ValueError(f"Unknown coefficients {unknown} in the columns of R; must be one of {', '.join(names)}.")
+            raise unknown_coefficients(unknown, "the columns of R", names)
         null = null.reindex(columns=list(names), fill_value=0.0)
     try:
         matrix = np.atleast_2d(np.asarray(null, dtype=np.float64))
@@ -291,6 +294,13 @@ def _constraints(
     return _solved(np.concatenate(matrices), np.concatenate(values), names, ", ".join(written))
 
 
+def unknown_coefficients(unknown: Iterable[str], where: str, names: Iterable[str], more: str = "") -> Exception:
+    """Return the error that names are not those of coefficients."""
+    unknown, names = list(map(str, unknown)), list(names)
+    said = {"unknown": list(map(repr, unknown)), "where": where, "names": names, "more": more}
+    return catalogue.UNKNOWN_COEFFICIENTS.error(**said, hint=suggestion(unknown[0], names))
+
+
 def _solved(matrix: np.ndarray, value: np.ndarray, names: Sequence[str], text: str) -> Hypothesis:
     """Return the hypothesis solved for one coefficient in each restriction: the intercept first, if it is concerned."""
     rows, right = matrix.astype(np.float64), np.array(value, dtype=np.float64)
@@ -300,9 +310,7 @@ def _solved(matrix: np.ndarray, value: np.ndarray, names: Sequence[str], text: s
         rest[:, pivots] = 0.0
         scale = rest.max(initial=0.0)
         if not scale > _ZERO * np.abs(matrix).max(initial=1.0):
-            raise ValueError(
-                f"The restrictions {text} are not independent of each other: drop those that follow from the others."
-            )
+            raise catalogue.DEPENDENT_RESTRICTIONS.error(text=text)
         intercept = [0] if names[0] == "intercept" and rest[:, 0].max() > _ZERO * scale else []
         column = intercept[0] if intercept else int(rest.max(axis=0).argmax())
         row = at + int(rest[:, column].argmax())

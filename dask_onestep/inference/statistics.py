@@ -7,6 +7,7 @@ from scipy import linalg
 
 from dask_onestep.inference.results import TestResult
 from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.messages import catalogue
 
 __all__ = ["score_statistic", "score_statistic_beside", "wald"]
 
@@ -51,7 +52,7 @@ def wald(
     """
     used = (restriction != 0).any(axis=0)
     if np.isnan(coef[used]).any():
-        raise ValueError(f"The hypothesis {text} involves an aliased coefficient, which has no estimate: drop it.")
+        raise catalogue.ALIASED_IN_HYPOTHESIS.error(names=[text])
     gap = restriction[:, used] @ coef[used] - value
     spread = restriction[:, used] @ covariance[np.ix_(used, used)] @ restriction[:, used].T
     if np.isnan(spread).any():
@@ -62,9 +63,7 @@ def wald(
     try:
         lower = linalg.cholesky(spread / np.outer(scale, scale), lower=True)
     except (linalg.LinAlgError, ValueError) as error:
-        raise ValueError(
-            f"The restrictions {text} are not independent of each other: drop those that follow from the others."
-        ) from error
+        raise catalogue.DEPENDENT_RESTRICTIONS.error(text=text) from error
     half = linalg.solve_triangular(lower, gap / scale, lower=True)
     statistic, s = float(half @ half), len(value)
     return TestResult.of(statistic if np.isnan(df_denom) else statistic / s, s, df_denom, null=text, test="Wald")

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from dask_onestep.messages import catalogue
+
 __all__ = ["coefficient_table", "exponentiated", "interval_columns"]
 
 
@@ -47,7 +49,7 @@ def coefficient_table(
     [2.0, 2.0]
     """
     if not 0 < level < 1:
-        raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
+        raise catalogue.LEVEL.error(level=level)
     columns = interval_columns(coef, np.sqrt(np.diag(covariance)), level, df)
     return pd.DataFrame({"coef": coef, **columns}, index=pd.Index(names))
 

@@ -9,6 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from dask_onestep.messages.wording import joined
+
 __all__ = [
     "OWN_NUMBERS",
     "Dropped",
@@ -209,7 +211,7 @@ class Findings:
         ]
         cures = dict.fromkeys(cure for _, _, cure in self.counts if cure)
         where = f"In {numbering.name(self.blocks, self.more)}." if self.blocks else ""
-        return " ".join([f"{'; '.join(lines)}.", *([where] if where else []), *cures])
+        return joined([f"{'; '.join(lines)}.", where, *cures])
 
 
 class Dropped(int):

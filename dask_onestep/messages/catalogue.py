@@ -551,7 +551,7 @@ PICKLED_BY_ANOTHER_VERSION = _message(
     here="0.2",
 )
 
-# Errors.
+# Errors: numbers out of range.
 
 MEANS_OUTSIDE_RANGE = _message(
     ValueError,
@@ -575,6 +575,320 @@ SQUARES_UNDERFLOW = _message(
     "standard errors would overflow.",
     "Multiply by a constant first, or standardize the columns.",
     names=("x1",),
+)
+
+# Errors: parameters and data.
+
+LEVEL = _message(
+    ValueError,
+    "level={level!r} must lie between 0 and 1,",
+    "since it is the coverage probability of the intervals:",
+    "use, for example, 0.95.",
+    level=95,
+)
+CLASS_INSTEAD_OF_INSTANCE = _message(
+    TypeError,
+    "{option}={name} is a class:",
+    "pass an instance,",
+    "{name}().",
+    option="method",
+    name="MLE",
+)
+MISSING_EXTRA = _message(
+    ImportError,
+    "{what} needs {package},",
+    "which is not installed:",
+    "pip install 'dask_onestep[{extra}]'.",
+    what="formula=",
+    package="formulaic",
+    extra="formula",
+)
+NO_ROWS = _message(
+    ValueError,
+    "Found array with 0 sample(s):",
+    "no usable rows remain{why}.",
+    "Check filters, missing values and weights.",
+    why=", 1,000 were dropped for missing values",
+)
+DIFFERENT_LENGTHS = _message(
+    ValueError,
+    "X has {n:,} rows and {given} has {m:,}:",
+    "rows are paired by position.",
+    "Pass one value per row of X.",
+    n=100,
+    m=99,
+    given="y",
+)
+LISTS_OR_DICTS = _message(
+    ValueError,
+    "{name} holds lists or dicts;",
+    "expand them into columns first,",
+    "or exclude the column with a formula.",
+    name="tags",
+)
+UNLIKE_FILE = _message(
+    ValueError,
+    "{what}:",
+    "the files cannot be read as one table.",
+    "Fix the file, or exclude it.",
+    what="b.parquet has no column 'x', which a.parquet has",
+)
+NOT_A_COLUMN = _message(
+    ValueError,
+    "{given} is not a column of X,",
+    "whose columns are {columns}.",
+    "Use one of these names, or pass the values.{hint}",
+    given=Remedy("sample_weight", "wieght"),
+    columns=("y", "x", "weight"),
+    hint=" Did you mean 'weight'?",
+)
+NAMED_WITHOUT_FRAME = _message(
+    TypeError,
+    "{given} names a column,",
+    "but X is not a DataFrame and has no names.",
+    "Pass the values, or a DataFrame.",
+    given=Remedy("groups", "site"),
+)
+MUST_BE_PASSED = _message(
+    ValueError,
+    "The model was fitted with {given};",
+    "it must also be passed here,",
+    "since without it the result is of another model.",
+    given=Remedy("offset"),
+)
+PILOT_SIZE = _message(
+    ValueError,
+    "{given} must be 'auto', a number of rows (int ≥ 1), or a fraction of the rows (0 < float ≤ 1);",
+    "it is the size of the pilot.",
+    "Use {0} for a size that depends on the data.",
+    Remedy("pilot_size", "auto"),
+    given=Remedy("pilot_size", 0),
+)
+NEGATIVE_SEED = _message(
+    ValueError,
+    "{given} must be nonnegative,",
+    "since it seeds a random number generator.",
+    "Use {0}, or any larger integer.",
+    Remedy("random_state", 0),
+    given=Remedy("random_state", -1),
+)
+GROUPS_AND_COVARIANCE = _message(
+    ValueError,
+    "{0} and {1} go together, and so do {0} and {2}:",
+    "one was given without the other.",
+    "Pass both, or neither.",
+    Remedy("groups", python="groups="),
+    Remedy("cov_type", "cluster"),
+    _CRV3,
+)
+ONE_GROUP = _message(
+    ValueError,
+    "{given} needs at least two groups,",
+    "but {0} has a single value.",
+    "Check that it is the intended column, or use {1}.",
+    Remedy("groups"),
+    Remedy("cov_type", "HC0"),
+    given=_CRV3,
+)
+CRV3_NOT_LAZY = _message(
+    ValueError,
+    "cov_type='CRV3' with {clusters:,} clusters and {rank:,} coefficients needs a second pass,",
+    "which a lazy fit does not support.",
+    "Use fit, or {0}.",
+    Remedy("cov_type", "cluster"),
+    clusters=1_000,
+    rank=5_000,
+)
+
+# Errors: what a method or a model does not support.
+
+OPTION_OF_OTHER_METHODS = _message(
+    ValueError,
+    "{given} is not available with this method;",
+    "it must be one of {values}.",
+    "Use one of these, {0} or {1}.",
+    _ONE_STEP,
+    _MLE,
+    given=_HC1,
+    values=("'nonrobust'",),
+)
+OWN_COVARIANCE = _message(
+    ValueError,
+    "{method} supports only its own covariance,",
+    "since its coefficients do not maximize the likelihood of all rows.",
+    "Fit with {0} or {1}.",
+    _ONE_STEP,
+    _MLE,
+    method="Average",
+)
+NO_COVARIANCE = _message(
+    ValueError,
+    "{method} does not estimate a covariance,",
+    "so effects would have no standard errors; penalized coefficients are also biased.",
+    "Fit with {0} or {1}, or DebiasedLasso.",
+    _ONE_STEP,
+    _MLE,
+    method="AverageLasso",
+)
+NO_INFORMATION = _message(
+    ValueError,
+    "This fit by {method} has no information matrix,",
+    "or was read from JSON, which does not store it.",
+    "Fit with {0} or {1}, or use with_covariance('nonrobust', X, y) first.",
+    _ONE_STEP,
+    _MLE,
+    method="Average",
+)
+NOT_A_SUM = _message(
+    ValueError,
+    "{what} does not support {likelihood},",
+    "which is not a sum over rows.",
+    "Use {0}.",
+    _MLE,
+    what="OneStep",
+    likelihood="CoxLikelihood",
+)
+NOT_A_SUM_COVARIANCE = _message(
+    ValueError,
+    "{given} is not available for {likelihood},",
+    "which is not a sum over rows.",
+    "Use {0} or {1}.",
+    _HC1,
+    Remedy("cov_type", "cluster"),
+    given=Remedy("cov_type", "HC3"),
+    likelihood="CoxLikelihood",
+)
+LEVERAGES_OF_CLASSES = _message(
+    ValueError,
+    "{given} is not available for more than two classes,",
+    "since it needs one leverage per row.",
+    "Use {0}, or {1} with {2}.",
+    _HC1,
+    _CRV3,
+    Remedy("groups"),
+    given=Remedy("cov_type", "HC3"),
+)
+SURROGATE_WITHOUT_MAXIMUM = _message(
+    ValueError,
+    "The surrogate log-likelihood of round {number} has no maximum:",
+    "its {n:,} anchor rows are not representative of the full data.",
+    "Use {0}, {1}, or {2}.",
+    Remedy("anchor", "pilot"),
+    _LARGER_PILOT,
+    _ONE_STEP,
+    number=1,
+    n=500,
+)
+ALIASED_WITHIN_A_BLOCK = _message(
+    ValueError,
+    "These columns are aliased within a block, though not in the full data: {names} (block {blocks}).",
+    "The blocks have no local fits to average.",
+    "Shuffle the rows over the blocks, drop the columns, or use a method that needs no local fits, such as {0}.",
+    _ONE_STEP,
+    names=("x1",),
+    blocks=(3,),
+)
+NO_START = _message(
+    ValueError,
+    "No start was found at which the mean of every row is inside the range of the {family} family:",
+    "the likelihood is undefined outside it.",
+    "Use a link that respects this range, such as log, or another start.",
+    family="poisson",
+)
+INFORMATION_NOT_FINITE = _message(
+    ValueError,
+    "The information matrix holds NaN or infinity:",
+    "for some rows the linear predictor overflowed, or the mean is outside the family's range.",
+    "Use a link that respects this range, such as log, rescale the columns, or use {0}.",
+    _LARGER_PILOT,
+)
+
+# Errors: tests and effects.
+
+ALIASED_IN_HYPOTHESIS = _message(
+    ValueError,
+    "The hypothesis involves aliased coefficients, {names},",
+    "which have no estimate:",
+    "drop them.",
+    names=("x2",),
+)
+DEPENDENT_RESTRICTIONS = _message(
+    ValueError,
+    "The restrictions {text} are not independent of each other,",
+    "so the statistic is undefined:",
+    "drop those that follow from the others.",
+    text="x1 = 0, 2 x1 = 0",
+)
+UNKNOWN_COEFFICIENTS = _message(
+    ValueError,
+    "Unknown coefficients [{unknown}] in {where};",
+    "must be one of {names}{more}.",
+    "The names are those of coef_table().{hint}",
+    unknown=("'x9'",),
+    where="null",
+    names=("intercept", "x1", "x2"),
+    more=", or a term or covariate of several coefficients: carrier",
+    hint=" Did you mean 'x1'?",
+)
+NOT_A_VARIABLE = _message(
+    ValueError,
+    "{name!r} is not a variable of the model;",
+    "must be one of {names}.",
+    "Variables are columns, not coefficients.{hint}",
+    name="distnace",
+    names=("distance", "carrier"),
+    hint=" Did you mean 'distance'?",
+)
+
+# Errors: files.
+
+UNREADABLE_MODEL = _message(
+    ValueError,
+    "{path} holds no model that can be read:",
+    "{reason}.",
+    "Write it again with write_model, by this version.",
+    path="model.json",
+    reason="its digest does not match",
+)
+PICKLE_NOT_TRUSTED = _message(
+    ValueError,
+    "{path} is a pickle,",
+    "which can execute arbitrary code when it is loaded.",
+    "If you wrote it yourself, pass {0}; a model stored as .json contains only data and can also predict.",
+    Remedy("trust_pickle", True),
+    path="model.pkl",
+)
+OUTPUT_EXISTS = _message(
+    FileExistsError,
+    "{path}",
+    "{what}.",
+    "Pass {0} to replace it, or choose another path.",
+    Remedy("overwrite", True),
+    path="predictions.csv",
+    what="exists",
+)
+OTHER_SEPARATOR = _message(
+    ValueError,
+    "it has one column, {name!r},",
+    "and seems to be separated by '{separator}'.",
+    "Pass {0}.",
+    Remedy(
+        "sep", python="sep='{separator}' to dask.dataframe.read_csv, and its result here", command="--sep '{separator}'"
+    ),
+    name="y;x;g",
+    separator=";",
+)
+OTHER_ENCODING = _message(
+    ValueError,
+    "{path}",
+    "is not UTF-8 text.",
+    "Pass {0}.",
+    Remedy(
+        "encoding",
+        python="encoding='latin-1', or another, to dask.dataframe.read_csv, and its result here",
+        command="--encoding, such as latin-1",
+    ),
+    path="a.csv",
 )
 
 MESSAGES = {name: value for name, value in globals().items() if isinstance(value, Message)}

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any
 
-__all__ = ["Message", "MessageText", "Remedy", "instruction", "joined", "on_command_line", "with_pointer"]
+__all__ = ["Message", "MessageText", "Remedy", "instruction", "joined", "on_command_line", "text_of", "with_pointer"]
 
-# Options of the command line that are not named like the parameter.
+# Options of the command line by parameter.
+_SAME = ("classify", "comparison", "cov_type", "family", "groups", "link", "method", "missing", "offset", "overwrite")
 _OPTIONS = {
-    **{name: f"--{name.replace('_', '-')}" for name in ("classify", "cov_type", "family", "groups", "link", "method")},
-    **{name: f"--{name.replace('_', '-')}" for name in ("missing", "offset", "overwrite", "pilot_size")},
+    **{name: f"--{name.replace('_', '-')}" for name in (*_SAME, "pilot_size", "trust_pickle")},
     "random_state": "--seed",
     "sample_weight": "--weights",
 }
@@ -164,6 +164,11 @@ def joined(texts: Iterable[str]) -> MessageText:
     texts = [text for text in texts if text]
     remedies = tuple(remedy for text in texts for remedy in getattr(text, "remedies", ()))
     return MessageText(" ".join(texts), " ".join(map(on_command_line, texts)), remedies=remedies)
+
+
+def text_of(error: BaseException) -> str:
+    """Return the text of an exception, in both wordings if it has them."""
+    return error.args[0] if error.args and isinstance(error.args[0], MessageText) else str(error)
 
 
 def on_command_line(text: str) -> str:

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dask_onestep.choices import unknown_choice
+from dask_onestep.messages import catalogue
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.mle import MLE
@@ -124,7 +125,7 @@ def resolve_method(method: Any) -> Any:
             raise ValueError(unknown_choice("method", method, METHODS))
         return _class_of(METHODS[method])()
     if isinstance(method, type):
-        raise TypeError(f"method={method.__name__} is a class: pass an instance, {method.__name__}().")
+        raise catalogue.CLASS_INSTEAD_OF_INSTANCE.error(option="method", name=method.__name__)
     if not callable(getattr(method, "estimate", None)):
         raise TypeError(
             f"method={method!r} is neither a name nor an object with estimate(problem); "

@@ -9,6 +9,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.wording import Remedy
+
 __all__ = ["check_choice", "check_count", "check_number", "check_pilot_size", "check_positive", "seed_of", "seeded"]
 
 
@@ -40,7 +43,7 @@ def seed_of(random_state: Any) -> int:
     """
     if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
         if random_state < 0:
-            raise ValueError(f"random_state={random_state} must be nonnegative.")
+            raise catalogue.NEGATIVE_SEED.error(given=Remedy("random_state", int(random_state)))
         return int(random_state)
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
@@ -71,9 +74,7 @@ def check_pilot_size(size: Any) -> str | int | float:
         return int(size)
     if isinstance(size, (float, np.floating)) and 0 < size <= 1:
         return float(size)
-    raise ValueError(
-        f"pilot_size={size!r} must be 'auto', a number of rows (int ≥ 1), or a fraction of the rows (0 < float ≤ 1)."
-    )
+    raise catalogue.PILOT_SIZE.error(given=Remedy("pilot_size", size))
 
 
 def check_choice(option: str, value: Any, *choices: Any) -> None:

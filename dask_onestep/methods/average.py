@@ -10,6 +10,7 @@ from dask_onestep.kernels.likelihood.local_fit import LocalFits, LocalRatios, lo
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows.labels import check_classes
 from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_choice
 from dask_onestep.methods.conclusion import aliasing
 from dask_onestep.methods.estimate import Estimate
@@ -150,7 +151,7 @@ def _report(model: Model, fits: LocalFits, weights: str) -> AverageEstimate:
     count = len(fits.n)
     if count == 0:
         dropped = f" ({fits.n_missing} rows with missing values were dropped)" if fits.n_missing else ""
-        raise ValueError(f"Found array with 0 sample(s): no usable rows remain{dropped}.")
+        raise catalogue.NO_ROWS.error(why=dropped)
     classes = check_classes(fits.labels)
     whole = factorize(fits.information.sum(axis=0), intercept=model.has_intercept)
     kept = _kept(model, fits, whole.kept)
@@ -184,12 +185,7 @@ def _kept(model: Model, fits: LocalFits, kept: np.ndarray) -> np.ndarray:
     """Return the columns that have a coefficient: those of the whole, which every block must have too."""
     short = fits.kept != kept
     if short.any():
-        names = ", ".join(name for name, some in zip(model.names, short.any(axis=0), strict=True) if some)
-        where = fits.numbers[short.any(axis=1)].tolist()
-        shown = ", ".join(map(str, where[:5])) + (", …" if len(where) > 5 else "")
-        raise ValueError(
-            f"These columns are aliased within a block, though not in the full data: {names}. In "
-            f"block{'s' if len(where) > 1 else ''} {shown}. Shuffle the rows over the blocks, drop the columns, or "
-            "use a method that needs no local fits, such as method='one-step'."
-        )
+        names = [name for name, some in zip(model.names, short.any(axis=0), strict=True) if some]
+        blocks = fits.numbers[short.any(axis=1)].tolist()
+        raise catalogue.ALIASED_WITHIN_A_BLOCK.error(names=names, blocks=blocks)
     return kept

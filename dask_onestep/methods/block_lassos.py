@@ -181,5 +181,5 @@ def lasso_fields(model: Model, local: LocalLassos, classes: np.ndarray | None) -
 
 def _not_empty(local: LocalLassos) -> LocalLassos:
     if not local.n_blocks:
-        raise ValueError("Found array with 0 sample(s): no usable rows remain.")
+        raise catalogue.NO_ROWS.error(why="")
     return local

@@ -19,7 +19,7 @@ from dask_onestep.exceptions import (
 )
 from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import Remedy
+from dask_onestep.messages.wording import Remedy, text_of
 from dask_onestep.methods.estimate import Estimate
 
 __all__ = ["exact_fit", "naming_boundary", "with_cause"]
@@ -33,12 +33,7 @@ _CONSEQUENCES = (
 _ROUNDING = 1e-24  # of squared residuals relative to the squared linear predictor
 _LARGEST_RATIO = 30.0  # of offsets: exposures that differ by a factor of 10¹³
 # Errors of fits whose means left the range of the family.
-_OUT_OF_RANGE = (
-    "infs or NaNs",
-    "holds NaN or infinity: for some rows",
-    "some rows have a mean outside",
-    "No start was found",
-)
+_OUT_OF_RANGE = (catalogue.INFORMATION_NOT_FINITE, catalogue.MEANS_OUTSIDE_RANGE, catalogue.NO_START)
 
 
 def with_cause(model: Model, estimate: Estimate) -> Estimate:
@@ -69,7 +64,8 @@ def naming_boundary(model: Model) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if _leaves_range(model) and any(text in str(error) for text in _OUT_OF_RANGE):
+        out_of_range = "infs or NaNs" in str(error) or any(message.made(text_of(error)) for message in _OUT_OF_RANGE)
+        if _leaves_range(model) and out_of_range:
             raise ValueError(_at_boundary(model)[1]) from error
         raise
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
+from dask_onestep.messages import catalogue
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Made, Plan
@@ -115,10 +116,8 @@ def estimated(problem: Problem, method: Any) -> Generator[Any, Any, Estimate]:
         If the method returns something else.
     """
     if problem.model.likelihood.stages and not getattr(method, "takes_stages", False):
-        raise ValueError(
-            f"{type(method).__name__} cannot fit {type(problem.model.likelihood).__name__}, which is not a sum over "
-            "rows: use method='mle'."
-        )
+        likelihood = type(problem.model.likelihood).__name__
+        raise catalogue.NOT_A_SUM.error(what=type(method).__name__, likelihood=likelihood)
     planned = isinstance(method, Method) and type(method).estimate is Method.estimate
     found = yield from method.plan(problem) if planned else _of_own(problem, method)
     if isinstance(found, Delayed):

@@ -161,11 +161,7 @@ class MLE(Method):
                 # a factor e each.
                 ascent = yield from elsewhere(problem, start.safe, rule, self.max_iter)
         if ascent is None:
-            raise ValueError(
-                "No start was found at which the mean of every row is inside the range of the "
-                f"{problem.model.family.name} family. Use a link that respects this range, such as log, or another "
-                "start."
-            )
+            raise catalogue.NO_START.error(family=problem.model.family.name)
         return ascent
 
 

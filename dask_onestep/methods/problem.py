@@ -20,6 +20,8 @@ from dask_onestep.kernels.likelihood.covariance import (
 )
 from dask_onestep.kernels.likelihood.sums import embedded_moments, initial_moments, moments
 from dask_onestep.kernels.model import Model
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.wording import Remedy
 from dask_onestep.methods.requests import Kept, Look, Pass, Plan, Settle, Source
 
 __all__ = ["Problem"]
@@ -201,15 +203,10 @@ class Problem:
         """
         likelihood = self.model.likelihood
         if self.cov_type in (*LEVERAGED, "CRV3") and likelihood.stages:
-            raise ValueError(
-                f"cov_type={self.cov_type!r} is not available for {type(likelihood).__name__}, which is not a sum "
-                "over rows. Use 'HC1' or 'cluster'."
-            )
+            given = Remedy("cov_type", self.cov_type)
+            raise catalogue.NOT_A_SUM_COVARIANCE.error(given=given, likelihood=type(likelihood).__name__)
         if self.cov_type in LEVERAGED and likelihood.n_predictors > 1:
-            raise ValueError(
-                f"cov_type={self.cov_type!r} is not available for more than two classes. Use 'HC1', or 'CRV3' with "
-                "groups."
-            )
+            raise catalogue.LEVERAGES_OF_CLASSES.error(given=Remedy("cov_type", self.cov_type))
         products = yield from self.staged(score_products, coef, self.cov_type, bread, name="score-products")
         if self.cov_type != "CRV3" or self.lazy:
             return products
@@ -298,7 +295,5 @@ class Problem:
         """
         for option, values in honored.items():
             if (asked := getattr(self, option)) not in values:
-                raise ValueError(
-                    f"{option}={asked!r} is not available with this method; must be one of "
-                    f"{', '.join(map(repr, values))}, or use method='one-step' or 'mle'."
-                )
+                said = {"given": Remedy(option, asked), "values": list(map(repr, values))}
+                raise catalogue.OPTION_OF_OTHER_METHODS.error(**said)

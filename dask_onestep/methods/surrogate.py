@@ -202,10 +202,7 @@ def _maximize(model: Model, anchor: PilotFit, coef: np.ndarray, total: Scores, n
     found = maximize_surrogate(anchor, model, coef, total)
     # An ascent without end leaves an information of zeros behind, of which a decrement says nothing.
     if not (found.converged and (found.factor.kept == anchor.factor.kept).all()):
-        raise ValueError(
-            f"The surrogate log-likelihood of round {number} has no maximum: its {anchor.n} anchor rows are not "
-            "representative of the full data. Use anchor='pilot', a larger pilot_size, or method='one-step'."
-        )
+        raise catalogue.SURROGATE_WITHOUT_MAXIMUM.error(number=number, n=anchor.n)
     return _Round(found, total)
 
 

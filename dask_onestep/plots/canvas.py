@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dask_onestep.inference.hypotheses import unknown_coefficients
+from dask_onestep.messages import catalogue
+
 __all__ = ["COLOURS", "MARKS", "Display", "checked_names", "style"]
 
 # Okabe and Ito's colours, told apart by the colour-blind; the marks differ besides.
@@ -50,7 +53,7 @@ class Display:
             try:
                 import matplotlib.pyplot as plt
             except ImportError as error:
-                raise ImportError("Plots need matplotlib: pip install 'dask_onestep[plots]'.") from error
+                raise catalogue.MISSING_EXTRA.error(what="A plot", package="matplotlib", extra="plots") from error
             ax = plt.subplots(figsize=size, layout="constrained")[1]
         ax.spines[["top", "right"]].set_visible(False)
         self.ax_, self.figure_ = ax, ax.figure
@@ -94,5 +97,5 @@ def checked_names(names: Sequence[str], known: Sequence[str]) -> list[str]:
         If one is unknown.
     """
     if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"Unknown coefficients {unknown} in names; must be one of {', '.join(known)}.")
+        raise unknown_coefficients(unknown, "names", known)
     return list(names)

@@ -8,7 +8,9 @@ import dask
 import numpy as np
 import pandas as pd
 
+from dask_onestep.choices import suggestion
 from dask_onestep.data.inputs import as_frame
+from dask_onestep.messages import catalogue
 from dask_onestep.plots.canvas import Display, style
 
 __all__ = ["EffectsDisplay", "PredictionsDisplay"]
@@ -336,7 +338,8 @@ def _extremes(estimator: Any, X: Any, variable: str) -> tuple[float, float]:
     model = estimator.record_.model
     columns = model.columns if model.design is None else model.design.terms.columns
     if variable not in columns:
-        raise ValueError(f"{variable!r} is not a variable of the model; must be one of {', '.join(columns)}.")
+        said = {"name": variable, "names": list(columns), "hint": suggestion(variable, columns)}
+        raise catalogue.NOT_A_VARIABLE.error(**said)
     X = as_frame(X, {}, (), [variable])[0]
     if hasattr(X, "columns"):
         ends = X[variable].min(), X[variable].max()

@@ -23,6 +23,7 @@ from dask_onestep.kernels.likelihood.multinomial import Multinomial
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Likelihood, Model
 from dask_onestep.links import LINKS, resolve_link
+from dask_onestep.messages import catalogue
 from dask_onestep.methods import METHODS, Estimate, FitRecord, Inputs
 from dask_onestep.storage.designs import design_record, read_design
 from dask_onestep.storage.outputs import atomic_output
@@ -94,7 +95,7 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
         "levels": {} if design is None else {factor.name: list(index) for factor, index in design.levels},
         "coefficients": [{"name": name, **row} for name, row in table.to_dict("index").items()],
         "covariance": estimate.covariance.tolist(),
-        "warnings": [text for _, text in estimate.warnings],
+        "warnings": [str(text) for _, text in estimate.warnings],
         "warning_categories": [category.__name__ for category, _ in estimate.warnings],
         "predictor": _predictor(glm),
     }
@@ -268,15 +269,11 @@ def read_model(path: str, *, trust_pickle: bool = False) -> Any:
     if path.endswith(".json"):
         return _read_json(path)
     if not trust_pickle:
-        raise ValueError(
-            f"{path} is a pickle, which can execute arbitrary code when it is loaded. If you wrote it yourself, pass "
-            "--trust-pickle (in Python, trust_pickle=True); a model stored as .json contains only data and can also "
-            "predict."
-        )
+        raise catalogue.PICKLE_NOT_TRUSTED.error(path=path)
     try:
         glm = pickle.loads(_content(path))
     except (pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
-        raise ValueError(f"{path} holds no model that can be read: {error}") from error
+        raise catalogue.UNREADABLE_MODEL.error(path=path, reason=str(error)) from error
     if not hasattr(glm, "estimate_"):
         raise ValueError(f"{path} holds a {type(glm).__name__}, not a fitted model.")
     return glm
@@ -288,7 +285,7 @@ def _read_json(path: str) -> Any:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     except ValueError as error:
-        raise ValueError(f"{path} holds no model that can be read: {error}.") from error
+        raise catalogue.UNREADABLE_MODEL.error(path=path, reason=str(error)) from error
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         raise ValueError(f"{path} holds no model of the schema {SCHEMA}, which this version reads.")
     try:
@@ -298,7 +295,7 @@ def _read_json(path: str) -> Any:
         if record["predictor"] is not None:
             return _estimator(record, record["predictor"])
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{path} holds no model that can be read: {error}.") from error
+        raise catalogue.UNREADABLE_MODEL.error(path=path, reason=str(error)) from error
     raise ValueError(
         f"{path} can be read but not predict: its family, link or method is not the package's own, or a level is "
         "neither a string nor a number. Write the model as .pkl."

@@ -13,6 +13,8 @@ from uuid import uuid4
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from dask_onestep.messages import catalogue
+
 __all__ = ["atomic_output", "check_output"]
 
 # File systems that store a file under its name.  Archives, views of other file systems and web servers do not.
@@ -92,7 +94,7 @@ def check_output(
         raise ValueError(f"{path} is a directory with files that are read by this command. Choose another path.")
     if not overwrite:
         what = "is a directory that is not empty" if directory else "exists"
-        raise FileExistsError(f"{path} {what}. Pass overwrite=True to replace it, or choose another path.")
+        raise catalogue.OUTPUT_EXISTS.error(path=path, what=what)
 
 
 @contextmanager

@@ -226,7 +226,7 @@ case(
     "scale",
     "offsets far apart",
     B.with_(offset=np.where(AT % 2, 300.0, -300.0)),
-    answered(_some, "standard errors from the MLE (decrement_"),
+    answered(_some, "standard errors from the MLE. Check for separated classes"),
     "binomial",
 )
 draw = np.random.default_rng(9)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dask_onestep.kernels.designs.grammar import OFFSET, called, checked, columns_made, columns_read
+from dask_onestep.messages import catalogue
 
 __all__ = ["Parsed", "has_dot", "parse", "with_columns"]
 
@@ -75,7 +76,9 @@ def _tokens(formula: str) -> Iterator[Any]:
     try:
         from formulaic.parser.algos.tokenize import tokenize
     except ImportError as error:
-        raise ImportError("formula= needs the package formulaic: pip install 'dask_onestep[formula]'.") from error
+        raise catalogue.MISSING_EXTRA.error(
+            what="formula=", package="the package formulaic", extra="formula"
+        ) from error
     return iter(tokenize(formula))
 
 

@@ -12,6 +12,7 @@ from dask_onestep.kernels.designs.levels import known_codes, level_codes, looked
 from dask_onestep.kernels.designs.parts import PARTS
 from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric, refusing_records
 from dask_onestep.kernels.records import Findings
+from dask_onestep.messages.wording import Remedy, instruction
 
 __all__ = [
     "DROP",
@@ -24,7 +25,7 @@ __all__ = [
     "unmasked",
 ]
 
-DROP = "Use missing='drop' to drop these rows, or fix them first."
+DROP = instruction("Use {0} to drop these rows, or fix them first.", Remedy("missing", "drop"))
 _SAME_COLUMNS = "All partitions must have the columns that the frame's meta declares; fix the function that loads them."
 
 

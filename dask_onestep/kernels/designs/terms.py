@@ -20,6 +20,7 @@ from dask_onestep.kernels.designs.expressions import as_numbers, evaluate, is_nu
 from dask_onestep.kernels.designs.grammar import STATEFUL, called, checked, columns_read, is_condition, written
 from dask_onestep.kernels.designs.levels import with_missing_level
 from dask_onestep.kernels.designs.parsing import parse
+from dask_onestep.messages import catalogue
 
 __all__ = [
     "Factor",
@@ -124,7 +125,7 @@ def refusing_records(factor: Factor) -> Iterator[None]:
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
-        raise ValueError(f"{factor.name} holds lists or dicts; expand them into columns first.") from error
+        raise catalogue.LISTS_OR_DICTS.error(name=factor.name) from error
 
 
 def times_refused(columns: Sequence[str]) -> str:

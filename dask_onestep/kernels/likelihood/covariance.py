@@ -24,6 +24,8 @@ from dask_onestep.kernels.records import Joined, Moments, Record, Sums
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import dense_slices, slices
 from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
+from dask_onestep.messages import catalogue
+from dask_onestep.messages.wording import Remedy
 
 __all__ = [
     "CLUSTERED",
@@ -359,10 +361,7 @@ def sandwich(factor: Factor, found: ScoreProducts, cov_type: str, n: float, *, i
     single = (len(parts) + 1).bit_length() - 1
     counts = tuple(len(each.labels) for each in parts)
     if min(counts[:single]) < 2:
-        raise ValueError(
-            f"cov_type={cov_type!r} needs at least two groups, but groups= has a single value: check that it is the "
-            "intended column, or use cov_type='HC0'."
-        )
+        raise catalogue.ONE_GROUP.error(given=Remedy("cov_type", cov_type))
     lost: dict[Any, np.ndarray] = {}
     total = np.zeros_like(filled)
     if cov_type == "CRV3":
@@ -373,10 +372,7 @@ def sandwich(factor: Factor, found: ScoreProducts, cov_type: str, n: float, *, i
             total += sign * count / (count - 1) * (n - 1) / n * share * (filled @ (each.sums.T @ each.sums) @ filled)
             continue
         if not _is_informed(each):
-            raise ValueError(
-                f"cov_type='CRV3' with {count:,} clusters and {len(filled)} coefficients needs a second pass, which a "
-                "lazy fit does not support. Use fit, or cov_type='cluster'."
-            )
+            raise catalogue.CRV3_NOT_LAZY.error(clusters=count, rank=len(filled))
         moved, without = jackknife(each, observed)
         lost |= {each.labels[number]: some for number, some in without.items()}
         total += sign * (count - 1) / count * (moved.T @ moved)

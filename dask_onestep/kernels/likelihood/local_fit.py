@@ -16,12 +16,13 @@ from dask_onestep.kernels.records import Findings, Record, Sums
 from dask_onestep.kernels.rows.labels import block_labels
 from dask_onestep.kernels.rows.rows import encode, hold, kernel
 from dask_onestep.kernels.solve.ascent import Ascent
+from dask_onestep.messages.wording import Remedy, instruction
 
 __all__ = ["LocalFits", "LocalRatios", "fit_block", "local_fit", "local_ratio"]
 
-_CURE = (
-    "Use larger blocks (X.rechunk) or shuffle the rows, or use a method that needs no local fits, such as "
-    "method='one-step'."
+_CURE = instruction(
+    "Use larger blocks (X.rechunk) or shuffle the rows, or use a method that needs no local fits, such as {0}.",
+    Remedy("method", "one-step"),
 )
 
 

@@ -20,6 +20,7 @@ from dask_onestep.kernels.pilots.strata import Strata
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows.labels import block_labels, check_classes
 from dask_onestep.kernels.rows.rows import kernel
+from dask_onestep.messages import catalogue
 
 __all__ = [
     "pilot_rows",
@@ -104,5 +105,5 @@ def survey(sample: PilotSample, most: int = 2) -> Survey:
         dropped = f", {sample.n_missing} were dropped for missing values" if sample.n_missing else ""
         if sample.weights is not None and not dropped:
             dropped = ". sample_weight is zero on every row, or below 1e-100: at least one must be positive"
-        raise ValueError(f"Found array with 0 sample(s): no usable rows remain{dropped}.")
+        raise catalogue.NO_ROWS.error(why=dropped)
     return Survey(sample.n, sample.n_missing, check_classes(sample.labels, most))

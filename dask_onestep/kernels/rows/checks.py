@@ -16,6 +16,7 @@ from dask_onestep.kernels.designs.table import DROP, encoded, gaps, is_finite
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Dropped, Findings, RowCheck
 from dask_onestep.kernels.solve.threads import aligned
+from dask_onestep.messages.wording import Remedy, instruction, joined
 
 __all__ = ["check_of", "inspect_columns", "oversized_columns", "rows_with_weight", "usable_rows"]
 
@@ -28,6 +29,13 @@ _SMALLEST_SQUARE = 1e-152
 _LARGEST_RATIO = 705.0  # between offsets; its exponential is nearly the largest float64
 _LOAD = "Make the function that loads a block return an array or a frame of its rows."
 _CONVERT = "Convert it to numbers first."
+_CLASSIFY = instruction(
+    "Labels of classes are fitted {0}.", Remedy("classify", python="by GLMClassifier", command="with --classify")
+)
+_LOGARITHM = instruction(
+    "For an exposure pass its logarithm, {0}.",
+    Remedy("offset", python="offset=np.log(exposure)", command="--offset 'np.log(exposure)'"),
+)
 _LABELS = {"weights": "sample_weight"}
 _PAIR = (
     "Rows are paired by position within a partition. To pair them by label use {0}.loc[X.index] in pandas, or a column "
@@ -256,7 +264,7 @@ def _complete_rows(rows: Rows) -> np.ndarray:
 
 def _check_values(rows: Rows, model: Model) -> Findings | None:
     """Check everything that has one value per row; the cost is small compared with X."""
-    found = []
+    found: list[tuple[str, int, str]] = []
     parts = {"y": rows.y, "sample_weight": rows.weights, "offset": rows.offset, "groups": rows.groups}
     for name, part in parts.items():
         if part is None or is_finite(part):
@@ -272,20 +280,20 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
         if outside.any():
             what = f"y is outside the range of the {model.family.name} family, which is {model.family.support}"
             example = rows.y[np.argmax(outside)]
-            labels = " Labels of classes are fitted by GLMClassifier." if model.family.name == "binomial" else ""
-            advice = f"Check y, or choose another family.{labels}"
+            labels = (_CLASSIFY,) if model.family.name == "binomial" else ()
+            advice = joined(["Check y, or choose another family.", *labels])
             found.append((f"{what} (e.g. {example:g})", int(outside.sum()), advice))
     return Findings(tuple(found), (rows.number,)) if found else None
 
 
 def _beyond_scale(rows: Rows, model: Model) -> list[tuple[str, int, str]]:
     """Return which values are too large or too small for sums of squares and means to be finite."""
-    found = []
+    found: list[tuple[str, int, str]] = []
     if getattr(model.link, "name", None) == "log" and rows.offset is not None and len(rows.offset):
         low, high = rows.offset.min(), rows.offset.max()
         if high - low > _LARGEST_RATIO:
             what = f"offset is on another scale than the log of the mean: from {low:.6g} to {high:.6g}"
-            found.append((what, 0, "For an exposure pass its logarithm, offset=np.log(exposure)."))
+            found.append((what, 0, _LOGARITHM))
     if rows.weights is not None and (heavy := rows.weights > _HEAVIEST).any():
         found.append((f"sample_weight is above {_HEAVIEST:g}", int(heavy.sum()), _SCALE))
     if model.classify or not len(rows):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.records import Findings
+from dask_onestep.messages.wording import Remedy, instruction, joined
 
 __all__ = ["MAX_LABELS", "MoreClassesError", "block_labels", "check_classes", "joined_labels"]
 
@@ -17,7 +19,11 @@ MAX_LABELS = 100
 _FIRST = 128
 
 _ONE_TYPE = "Convert them to one type, such as y.astype(str)."
-_CURE = "For more than two classes use fit, the logit link, no offset, and method='one-step', 'mle' or 'pilot'."
+_CURE = instruction(
+    "For more than two classes use fit, the logit link, no offset, and {0}, {1} or {2}.",
+    *(Remedy("method", name) for name in ("one-step", "mle", "pilot")),
+)
+_REGRESSOR = Remedy("classify", python="GLMRegressor", command="a --family of regressions, without --classify")
 
 
 def block_labels(rows: Rows) -> np.ndarray | Findings:
@@ -33,7 +39,7 @@ def block_labels(rows: Rows) -> np.ndarray | Findings:
     if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
         example = labels[labels != np.floor(labels)][0]
         what = f"Unknown label type: continuous. y contains non-integer values (e.g. {example:g})"
-        cure = "A classifier requires labels; for a proportion or a count use GLMRegressor."
+        cure = instruction("A classifier requires labels; for a proportion or a count use {0}.", _REGRESSOR)
         return Findings(((what, 0, cure),), (rows.number,))
     return labels
 
@@ -73,16 +79,17 @@ class MoreClassesError(ValueError):
     """
 
     def __init__(self, classes: np.ndarray, cure: str = _CURE):
-        super().__init__(classes, cure)
+        what = instruction(
+            "Only binary classification is supported here. The type of the target is multiclass: y has the labels "
+            "{labels}.",
+            labels=list(map(repr, classes.tolist())),
+        )
+        super().__init__(joined([what, cure]))
         self.classes = classes
         self.cure = cure
 
-    def __str__(self) -> str:
-        shown = ", ".join(repr(label) for label in self.classes[:5].tolist())
-        return (
-            "Only binary classification is supported here. The type of the target is multiclass: y has the labels "
-            f"{shown}{', …' if len(self.classes) > 5 else ''}. {self.cure}"
-        )
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.classes, self.cure)
 
 
 def check_classes(labels: np.ndarray | None, most: int = 2) -> np.ndarray | None:
@@ -113,10 +120,8 @@ def check_classes(labels: np.ndarray | None, most: int = 2) -> np.ndarray | None
             "filter dropped the others, and that y is the intended column."
         )
     if len(labels) > MAX_LABELS:
-        raise ValueError(
-            f"y has more than {MAX_LABELS} distinct labels: too many distinct values for classification. Use "
-            "GLMRegressor."
-        )
+        text = "y has more than {most} distinct labels: too many distinct values for classification. Use {0}."
+        raise ValueError(instruction(text, _REGRESSOR, most=MAX_LABELS))
     if len(labels) > most:
         raise MoreClassesError(labels)
     if labels.dtype.kind not in "biufU":  # `block_labels` has checked that numbers are integers

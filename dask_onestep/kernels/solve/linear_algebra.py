@@ -8,6 +8,7 @@ import numpy as np
 from scipy import linalg
 
 from dask_onestep.kernels.records import Record
+from dask_onestep.messages import catalogue
 
 __all__ = ["Factor", "factorize"]
 
@@ -126,11 +127,7 @@ def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor:
     [True, False]
     """
     if not np.isfinite(information).all():
-        raise ValueError(
-            "The information matrix holds NaN or infinity: for some rows the linear predictor overflowed, or the "
-            "mean is outside the family's range. Use a link that respects this range, such as log, rescale the "
-            "columns, or use a larger pilot."
-        )
+        raise catalogue.INFORMATION_NOT_FINITE.error()
     d = len(information)
     diagonal = np.diag(information)
     scale = np.where(diagonal > 0, np.sqrt(np.maximum(diagonal, 0.0)), 1.0)
