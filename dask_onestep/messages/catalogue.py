@@ -781,8 +781,8 @@ SURROGATE_WITHOUT_MAXIMUM = _message(
 )
 ALIASED_WITHIN_A_BLOCK = _message(
     ValueError,
-    "These columns are aliased within a block, though not in the full data: {names} (block {blocks}).",
-    "The blocks have no local fits to average.",
+    "These columns are aliased within a block, though not in the full data: {names}.",
+    "In block {blocks} their coefficients are not identified.",
     "Shuffle the rows over the blocks, drop the columns, or use a method that needs no local fits, such as {0}.",
     _ONE_STEP,
     names=("x1",),
