@@ -254,14 +254,15 @@ NO_DEGREES_OF_FREEDOM = _message(
     n=5,
     rank=5,
 )
-NO_DEGREES_OF_FREEDOM_OF_LASSOS = _message(
+NO_DEGREES_OF_FREEDOM_OF_LASSO = _message(
     DegreesOfFreedomWarning,
-    "No residual degrees of freedom ({n:,} rows, {nonzeros:,} nonzero coefficients over the lassos of all blocks):",
+    "No residual degrees of freedom ({n:,} rows, {nonzeros:,} nonzero coefficients{where}):",
     "the dispersion and standard errors are undefined.",
     "Use more rows, or a larger {0}.",
     Remedy("alpha"),
     n=50,
     nonzeros=60,
+    where=" over the lassos of all blocks",
 )
 
 # Columns.
@@ -467,6 +468,16 @@ LASSO_NOT_CONVERGED = _message(
     Remedy("max_iter"),
     Remedy("alpha"),
     blocks=(3, 7),
+    gap=0.001,
+)
+NET_NOT_CONVERGED = _message(
+    NotConvergedWarning,
+    "The elastic net did not converge in {steps} (duality gap {gap:.2g} of the null deviance);",
+    "coefficients are those of the last iteration.",
+    "Increase {0} or {1}; without a penalty the classes may be separated.",
+    Remedy("max_iter"),
+    Remedy("alpha"),
+    steps="25 steps",
     gap=0.001,
 )
 NODEWISE_NOT_CONVERGED = _message(

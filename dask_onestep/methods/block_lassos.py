@@ -166,7 +166,8 @@ def lasso_fields(model: Model, local: LocalLassos, classes: np.ndarray | None) -
         advice = (catalogue.LASSO_NOT_CONVERGED.warning(blocks=list(local.unconverged), gap=local.gap),)
     phi = dispersion(local.pearson, df_resid)
     if np.isnan(phi):
-        advice = (*advice, catalogue.NO_DEGREES_OF_FREEDOM_OF_LASSOS.warning(n=local.n, nonzeros=local.nonzeros))
+        said = {"n": local.n, "nonzeros": local.nonzeros, "where": " over the lassos of all blocks"}
+        advice = (*advice, catalogue.NO_DEGREES_OF_FREEDOM_OF_LASSO.warning(**said))
     advice = (*advice, *few_digits(model, local))
     return {
         "dispersion": phi,

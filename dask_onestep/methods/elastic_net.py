@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.choices import unknown_choice
-from dask_onestep.exceptions import DegreesOfFreedomWarning, NotConvergedWarning
 from dask_onestep.kernels.lassos.centering import coefficients_about
 from dask_onestep.kernels.lassos.elastic_net import (
     NetClimb,
@@ -24,6 +23,7 @@ from dask_onestep.kernels.lassos.proximal_newton import quadratic_lasso
 from dask_onestep.kernels.likelihood.covariance import dispersion
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
+from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_number, check_pilot_size, check_positive, seed_of
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
@@ -314,11 +314,7 @@ def net_fields(model: Model, sums: Moments, coef: np.ndarray) -> dict[str, Any]:
     phi = dispersion(sums.pearson, rows - n_nonzero)
     advice: tuple[tuple[type[Warning], str], ...] = ()
     if np.isnan(phi):
-        text = (
-            f"No residual degrees of freedom ({sums.n} rows, {n_nonzero} nonzero coefficients): the dispersion is "
-            "undefined. Use more rows, or a larger alpha."
-        )
-        advice = ((DegreesOfFreedomWarning, text),)
+        advice = (catalogue.NO_DEGREES_OF_FREEDOM_OF_LASSO.warning(n=sums.n, nonzeros=n_nonzero, where=""),)
     return {
         "coef": coef,
         "covariance": np.full((len(coef), len(coef)), np.nan),
@@ -360,17 +356,11 @@ def climb_fields(model: Model, pilot: PenalizedPilot, climb: NetClimb) -> dict[s
     """Return the fields of an estimate at the end of steps."""
     ascent = climb.ascent
     if ascent.sums is None:
-        raise ValueError(
-            "No start was found at which the mean of every row is inside the range of the "
-            f"{model.family.name} family. Use a link that respects this range, such as log."
-        )
+        raise catalogue.NO_START.error(family=model.family.name)
     fields = net_fields(model, ascent.sums.moments, coefficients_about(ascent.proposal, -climb.shift))
     if not ascent.converged:
-        text = (
-            f"The elastic net did not converge in {ascent.n_iter} steps (duality gap {climb.gap:.2g} of the null "
-            "deviance). Increase max_iter or alpha; without a penalty the classes may be separated."
-        )
-        fields["warnings"] += ((NotConvergedWarning, text),)
+        steps = "1 step" if ascent.n_iter == 1 else f"{ascent.n_iter} steps"
+        fields["warnings"] += (catalogue.NET_NOT_CONVERGED.warning(steps=steps, gap=climb.gap),)
     return fields | {
         "n_iter": ascent.n_iter,
         "n_missing": climb.n_missing,
