@@ -17,11 +17,14 @@ from dask_onestep.datasets import make_glm
 from dask_onestep.exceptions import CoverageWarning
 from dask_onestep.plots import (
     BlocksDisplay,
+    CalibrationDisplay,
     CoefficientDisplay,
     EffectsDisplay,
     PilotSizeDisplay,
     PredictionsDisplay,
     RegularizationDisplay,
+    ResidualsDisplay,
+    RocCurveDisplay,
 )
 
 matplotlib.use("Agg")
@@ -293,3 +296,88 @@ def test_predictions_of_an_array_are_drawn_between_its_extremes():
     for data in (X, x, x.tolist()):
         table = PredictionsDisplay.from_estimator(glm, data, "x1", values=2).table
         np.testing.assert_allclose(table["value"], [x[:, 1].min(), x[:, 1].max()])
+
+
+@pytest.mark.parametrize(("against", "kind"), [(None, "deviance"), ("x", "pearson")])
+def test_binned_residuals_are_those_of_the_rows(against, kind, threads):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"x": rng.normal(size=1000), "g": rng.choice(["a", "b"], 1000)})
+    table["y"] = rng.poisson(np.exp(table["x"] / 2))
+    table.loc[::50, "x"] = np.nan
+    glm = GLMRegressor("poisson", formula="y ~ x + g", missing="drop").fit(table)
+    whole = ResidualsDisplay.from_estimator(glm, table, kind=kind, against=against, n_bins=7, n_points=50)
+    rows = table.assign(r=glm.residuals(table, kind=kind)).dropna()
+    rows["v"] = np.log(glm.predict(rows)) if against is None else rows[against]
+    rows = rows.sort_values("v", kind="stable")
+    place = np.floor(np.arange(980) * 7 / 980)
+    # No value of x occurs twice, and each bin is of 140 rows.
+    expected = rows.groupby(place).agg(x=("v", "mean"), residual=("r", "mean"), sd=("r", "std"), n=("r", "size"))
+    np.testing.assert_allclose(whole.table["n"], expected["n"])
+    np.testing.assert_allclose(whole.table["x"], expected["x"], rtol=1e-7)
+    np.testing.assert_allclose(whole.table["residual"], expected["residual"], rtol=1e-7)
+    np.testing.assert_allclose(whole.table["std_err"], expected["sd"] * np.sqrt(139 / 140 / 140), rtol=1e-7)
+    pairs = set(map(tuple, rows[["v", "r"]].to_numpy().round(9)))
+    assert len(whole.points) == 50
+    assert set(map(tuple, whole.points.round(9))) <= pairs
+    ((means, ends),) = vertical(whole)
+    np.testing.assert_allclose(means.astype(float), whole.table[["x", "residual"]])
+    np.testing.assert_allclose(np.diff(ends)[:, 0], 4 * whole.table["std_err"])
+    assert whole.ax_.get_xlabel() == (against or "linear predictor")
+
+
+def test_the_sample_of_residuals_does_not_depend_on_the_chunks_and_takes_one_pass(loads, scheduler):
+    table = loads.array()
+    x, y = table[:, 1:], table[:, 0]
+    glm = GLMClassifier().fit(x, y)
+    loads.per_block()
+    found = ResidualsDisplay.from_estimator(glm, x, y, against="x1", n_points=30)
+    assert set(loads.per_block()) == {1}
+    local = ResidualsDisplay.from_estimator(glm, x.compute(), y.compute(), against="x1", n_points=30)
+    np.testing.assert_allclose(found.points, local.points, rtol=1e-12)
+    pd.testing.assert_frame_equal(found.table, local.table)
+    other = ResidualsDisplay.from_estimator(glm, x, y, against="x1", n_points=30, random_state=1)
+    assert not np.isin(other.points[:, 0], found.points[:, 0]).all()
+
+
+def test_frequencies_count_in_the_bins_and_what_residuals_refuse():
+    x, y, _, _ = poisson()
+    w = np.random.default_rng(1).integers(1, 4, len(y)).astype(float)
+    options = {"sample_weight": w}
+    glm = GLMRegressor("poisson", weight_type="frequency").fit(x, y, **options)
+    short = ResidualsDisplay.from_estimator(glm, x, y, n_bins=5, **options).table
+    long = np.repeat(np.arange(len(y)), w.astype(int))
+    plain = GLMRegressor("poisson").fit(x[long], y[long])
+    pd.testing.assert_frame_equal(short, ResidualsDisplay.from_estimator(plain, x[long], y[long], n_bins=5).table)
+    with pytest.raises(ValueError, match="Unknown kind 'raw'"):
+        ResidualsDisplay.from_estimator(plain, x, y, kind="raw")
+    with pytest.raises(ValueError, match="Unknown against 'x7' among numeric columns; must be one of 'x0', 'x1'"):
+        ResidualsDisplay.from_estimator(plain, x, y, against="x7")
+    classes = GLMClassifier().fit(x, np.minimum(y, 2))
+    with pytest.raises(ValueError, match="not for more than two classes"):
+        ResidualsDisplay.from_estimator(classes, x, np.minimum(y, 2))
+
+
+def test_probabilities_are_drawn_as_their_tables_have_them():
+    X, y, _ = make_glm(2000, 2, family="binomial", chunks=500)
+    glm = GLMClassifier().fit(X, y)
+    found = glm.probability_diagnostics(X, y)
+    display = RocCurveDisplay.from_estimator(glm, X, y)
+    _, line = display.ax_.get_lines()
+    np.testing.assert_array_equal(line.get_xydata(), found.roc_curve()[["fpr", "tpr"]])
+    assert line.get_label() == f"AUC = {found.auc:.3f}"
+    again = RocCurveDisplay(found).plot(ax=display.ax_, name="again")
+    assert [text.get_text() for text in again.ax_.get_legend().get_texts()][1] == f"again: AUC = {found.auc:.3f}"
+    assert len({line.get_color() for line in again.ax_.get_lines()}) == 3
+    shown = CalibrationDisplay.from_estimator(glm, X, y, n_bins=6, strategy="uniform", label=0)
+    curve = glm.probability_diagnostics(X, y, label=0).calibration_curve(6, "uniform")
+    ((points, ends),) = vertical(shown)
+    np.testing.assert_allclose(points, curve[["predicted", "observed"]])
+    np.testing.assert_allclose(ends, curve[["ci_lower", "ci_upper"]])
+    assert shown.ax_.get_ylabel() == "fraction of y = 0.0"
+
+
+def vertical(display):
+    """Return the points and the ends of the vertical arms of each series."""
+    for container in display.ax_.containers:
+        line, _, (bars,) = container.lines
+        yield line.get_xydata(), np.array([segment[:, 1] for segment in bars.get_segments()])

@@ -9,6 +9,7 @@ from dask_onestep.plots.effects import EffectsDisplay, PredictionsDisplay
 from dask_onestep.plots.pilot_size import PilotSizeDisplay
 from dask_onestep.plots.probabilities import CalibrationDisplay, RocCurveDisplay
 from dask_onestep.plots.regularization import RegularizationDisplay
+from dask_onestep.plots.residuals import ResidualsDisplay
 
 __all__ = [
     "BlocksDisplay",
@@ -18,5 +19,6 @@ __all__ = [
     "PilotSizeDisplay",
     "PredictionsDisplay",
     "RegularizationDisplay",
+    "ResidualsDisplay",
     "RocCurveDisplay",
 ]

@@ -110,7 +110,8 @@ class _FittedRows:
         """Number of columns of the result, 0 if there is one value per row."""
         raise NotImplementedError
 
-    def _values(self, found: Rows) -> np.ndarray:
+    def values(self, found: Rows) -> np.ndarray:
+        """Return the values of usable rows."""
         raise NotImplementedError
 
     def __call__(self, x: Any, y: Any = None, offset: Any = None, weights: Any = None) -> np.ndarray:
@@ -143,10 +144,10 @@ class _FittedRows:
             found.raise_error()
         assert isinstance(found, Rows)
         if found.kept is None:
-            return self._values(found)
+            return self.values(found)
         m = block.x.shape[0]
         result = np.full((m, self.width) if self.width else m, np.nan)
-        result[found.kept] = self._values(found)
+        result[found.kept] = self.values(found)
         return result
 
 
@@ -176,7 +177,8 @@ class Residuals(_FittedRows):
         """Number of columns of the result, 0 if there is one value per row."""
         return self.model.likelihood.residual_width(self.kind)
 
-    def _values(self, found: Rows) -> np.ndarray:
+    def values(self, found: Rows) -> np.ndarray:
+        """Return the residuals of usable rows."""
         residual = self.model.likelihood.residuals(found, self.model, self.coef, self.kind)
         # A frequency weight stands for several rows, each with this residual.
         frequency = self.model.weight_type == "frequency"
@@ -214,7 +216,8 @@ class Influence(_FittedRows):
 
     width = 3
 
-    def _values(self, found: Rows) -> np.ndarray:
+    def values(self, found: Rows) -> np.ndarray:
+        """Return leverage, standardized residual and Cook's distance of usable rows."""
         likelihood, coef = self.model.likelihood, np.nan_to_num(self.coef)
         leverage = np.empty(len(found))
         with one_blas_thread(), np.errstate(all="ignore"):
