@@ -14,22 +14,6 @@ _MOST = 20
 def unknown_choice(option: str, value: object, choices: Iterable[object], *, where: str = "") -> str:
     """Return the text of an error about an option's value.
 
-    Parameters
-    ----------
-    option : str
-        The option.
-    value : object
-        What was given.
-    choices : iterable
-        What may be given.
-    where : str
-        Where it is unknown.
-
-    Returns
-    -------
-    str
-        The text.
-
     Examples
     --------
     >>> from dask_onestep.choices import unknown_choice
@@ -42,18 +26,6 @@ def unknown_choice(option: str, value: object, choices: Iterable[object], *, whe
 
 def suggestion(value: object, choices: Iterable[object]) -> str:
     """Return a suggestion of the closest name, or an empty string if none is close.
-
-    Parameters
-    ----------
-    value : object
-        What was given.
-    choices : iterable
-        What may be given.
-
-    Returns
-    -------
-    str
-        Begins with a blank.
 
     Examples
     --------
@@ -73,16 +45,6 @@ def _plain(name: object) -> str:
 
 def listed(names: Iterable[object]) -> str:
     """Return names as a list, truncated if it is long.
-
-    Parameters
-    ----------
-    names : iterable
-        The names.
-
-    Returns
-    -------
-    str
-        At most twenty names, and how many more there are.
 
     Examples
     --------

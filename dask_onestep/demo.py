@@ -25,59 +25,20 @@ _UNITS = {"dep_time": 100.0, "sched_arr_time": 100.0, "air_time": 1.0, "distance
 
 
 def delays(folder: str) -> tuple[Any, Any]:
-    """Return the model's covariates and response, lazily, a partition a month.
-
-    Parameters
-    ----------
-    folder : str
-        Where the flights lie, a Parquet file a month.
-
-    Returns
-    -------
-    X : dask DataFrame
-        Clock times in hundreds (as 1530 for half past three), minutes in the air, hundreds of miles.
-    y : dask Series
-        1 for a flight that arrived late.
-    """
+    """Return the model's covariates and response, lazily, a partition a month."""
     flights = dd.read_parquet(folder).dropna(subset=[*_UNITS, "delayed"])
     return flights[list(_UNITS)] / list(_UNITS.values()), flights["delayed"]
 
 
 def timed_fit(method: Any, X: Any, y: Any) -> tuple[GLMClassifier, float]:
-    """Return a fitted model, and the seconds it took.
-
-    Parameters
-    ----------
-    method : str or object
-        How to estimate.
-    X, y : dask DataFrame, dask Series
-        The data.
-
-    Returns
-    -------
-    GLMClassifier
-        The fitted model.
-    float
-        Seconds.
-    """
+    """Return a fitted model, and the seconds it took."""
     start = time.perf_counter()
     model = GLMClassifier(method=method).fit(X, y)
     return model, time.perf_counter() - start
 
 
 def side_by_side(one_step: GLMClassifier, mle: GLMClassifier) -> Table:
-    """Return both models' coefficients and standard errors in one table.
-
-    Parameters
-    ----------
-    one_step, mle : GLMClassifier
-        The fitted models.
-
-    Returns
-    -------
-    rich.table.Table
-        To be printed.
-    """
+    """Return both models' coefficients and standard errors in one table."""
     table = Table(
         title="Was the flight late? Log-odds, and their standard errors (s.e.)", box=box.SIMPLE_HEAD, padding=(0, 1)
     )
@@ -99,13 +60,7 @@ def side_by_side(one_step: GLMClassifier, mle: GLMClassifier) -> Table:
 
 
 def main(console: Console | None = None) -> None:
-    """Fit both models on a local cluster and print what there is to compare.
-
-    Parameters
-    ----------
-    console : rich.console.Console, optional
-        Where to print; the terminal by default.
-    """
+    """Fit both models on a local cluster and print what there is to compare."""
     console = console or Console(highlight=False, soft_wrap=True)
     with (
         TemporaryDirectory() as folder,

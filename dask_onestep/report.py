@@ -206,18 +206,7 @@ def _note(text: str, category: type[Warning]) -> str:
 
 
 def verdict(glm: Any) -> str:
-    """Return in plain words whether the numbers can be relied on, by the Newton decrement.
-
-    Parameters
-    ----------
-    glm : GLMRegressor or GLMClassifier
-        A fitted estimator.
-
-    Returns
-    -------
-    str
-        One to three sentences.
-    """
+    """Return in plain words whether the numbers can be relied on, by the Newton decrement."""
     estimate, rank = glm.record_.estimate, max(glm.record_.rank, 1)
     if not np.isfinite(estimate.decrement):
         return "The distance to the maximum of the likelihood is unknown for this method."
@@ -235,18 +224,7 @@ def verdict(glm: Any) -> str:
 
 
 def ratio_name(glm: Any) -> str:
-    """Return what the exponential of a coefficient is, or nothing where it has no name.
-
-    Parameters
-    ----------
-    glm : GLMRegressor or GLMClassifier
-        A fitted estimator.
-
-    Returns
-    -------
-    str
-        Such as "odds ratio".
-    """
+    """Return what the exponential of a coefficient is, or nothing where it has no name."""
     model = glm.record_.model
     link, family = getattr(model.link, "name", ""), model.family.name
     if link == "logit":

@@ -15,20 +15,7 @@ __all__ = ["computing_on"]
 
 @contextmanager
 def computing_on(scheduler: str | None, workers: int | None) -> Iterator[None]:
-    """Compute on a scheduler elsewhere, on workers that are started and ended, or else in threads.
-
-    Parameters
-    ----------
-    scheduler : str or None
-        Address of a Dask scheduler.
-    workers : int or None
-        How many local worker processes to start.
-
-    Raises
-    ------
-    ValueError
-        If both are given, or no scheduler answers at the address.
-    """
+    """Compute on a scheduler elsewhere, on workers that are started and ended, or else in threads."""
     if scheduler is not None and workers is not None:
         raise ValueError("--scheduler and --workers are mutually exclusive.")
     if scheduler is not None:

@@ -1,4 +1,4 @@
-"""What a command's words ask for: the formula, the columns to read for it, and the model."""
+"""The formula, the columns to read and the model that a command asks for."""
 
 from __future__ import annotations
 
@@ -19,27 +19,7 @@ __all__ = ["columns_of", "csv_format", "estimator_for", "null_terms", "parse_for
 
 
 def parse_formula(formula: str, columns: Sequence[str] = (), others: Sequence[str | None] = ()) -> Terms:
-    """Return the terms of a formula, which must have a response.
-
-    Parameters
-    ----------
-    formula : str
-        Such as ``"y ~ a + C(b)"``.
-    columns : sequence of str
-        The columns of the table, which ``.`` stands for.
-    others : sequence of str or None
-        Of these, those that options name, such as weights.
-
-    Returns
-    -------
-    Terms
-        Its terms.
-
-    Raises
-    ------
-    ValueError
-        If it has no left-hand side, or cannot be read.
-    """
+    """Return the terms of a formula, which must have a response."""
     written = with_columns(formula, [name for name in columns if name not in others])
     terms = formula_terms(written, fit_intercept=True)
     if terms.response is None:
@@ -48,46 +28,13 @@ def parse_formula(formula: str, columns: Sequence[str] = (), others: Sequence[st
 
 
 def columns_of(terms: Terms, *others: str | None) -> list[str]:
-    """Return the columns that a formula and the options read.
-
-    Parameters
-    ----------
-    terms : Terms
-        The formula's.
-    *others : str or None
-        Columns that options name, such as weights.
-
-    Returns
-    -------
-    list of str
-        Their names.
-    """
+    """Return the columns that a formula and the options read."""
     response = () if terms.response is None else terms.response.columns
     return [*terms.columns, *response, *(name for name in others if name is not None)]
 
 
 def csv_format(sep: str | None, encoding: str, na_values: list[str] | None) -> CsvFormat:
-    """Return the format of CSV files that options give.
-
-    Parameters
-    ----------
-    sep : str or None
-        The separator as it was typed; a backslash and t are a tabulator.
-    encoding : str
-        The encoding.
-    na_values : list of str or None
-        What stands for a missing value.
-
-    Returns
-    -------
-    CsvFormat
-        The format.
-
-    Raises
-    ------
-    ValueError
-        If the separator is not one character.
-    """
+    """Return the format of CSV files that options give."""
     sep = {"\\t": "\t", "tab": "\t"}.get(sep, sep) if sep is not None else None
     if sep is not None and len(sep) != 1:
         raise ValueError(f"--sep {sep!r} must be one character.")
@@ -95,49 +42,14 @@ def csv_format(sep: str | None, encoding: str, na_values: list[str] | None) -> C
 
 
 def with_offset(terms: Terms, columns: Collection[str], offset: str | None) -> tuple[Terms, str | None]:
-    """Return terms and an offset that is a column: an expression of columns becomes a term of the formula.
-
-    Parameters
-    ----------
-    terms : Terms
-        The formula's.
-    columns : collection of str
-        Columns of the table.
-    offset : str or None
-        A column, or an expression such as ``np.log(duration)``.
-
-    Returns
-    -------
-    terms : Terms
-        With the offset, if it is an expression.
-    offset : str or None
-        The column.
-    """
+    """Return terms and the offset's column; an expression of columns becomes a term of the formula."""
     if offset is None or offset in columns or offset.isidentifier():
         return terms, offset
     return parse_formula(f"{terms.formula} + offset({offset})"), None
 
 
 def null_terms(terms: Terms, asked: Sequence[str]) -> list[str]:
-    """Return what a test is to set to zero, as the library calls it; what cannot be there raises before a row is read.
-
-    Parameters
-    ----------
-    terms : Terms
-        The formula's.
-    asked : sequence of str
-        Terms, or coefficients such as ``carrier[T.UA]``.
-
-    Returns
-    -------
-    list of str
-        Terms and coefficients.
-
-    Raises
-    ------
-    ValueError
-        If one is neither a term of the formula nor begins with one.
-    """
+    """Return the null hypothesis of a test as the library names it; unknown terms raise before any row is read."""
     known = [str(term) for term in parse(str(terms.formula), terms.fit_intercept).right if str(term) != "1"]
     parts = {factor.name for factor in terms.factors}
     for name in asked:
@@ -172,35 +84,7 @@ def estimator_for(
     verbose: bool,
     classify: bool = False,
 ) -> GLMRegressor | GLMClassifier:
-    """Return the estimator that a command asks for: a classifier where the response is a column of words.
-
-    Parameters
-    ----------
-    table : ArrowTable or CsvTable
-        What it is to be fitted on; nothing of it is computed.
-    terms : Terms
-        The formula's.
-    family, link, method, cov_type, missing : str
-        As the estimators have them; `link` may be None.
-    pilot_size : str or None
-        Rows, or share of all rows, as they were typed.
-    seed : int or None
-        Seed of the pilot.
-    verbose : bool
-        Whether to show progress.
-    classify : bool, default=False
-        Whether numbers of the response are labels too.
-
-    Returns
-    -------
-    GLMRegressor or GLMClassifier
-        Not fitted.
-
-    Raises
-    ------
-    ValueError
-        If an option means nothing to the method or is not a number, or labels meet another family than binomial.
-    """
+    """Return the estimator that a command asks for: a classifier if the response is a string column."""
     chosen = clone(resolve_method(method))
     given = {"pilot_size": _pilot_size(pilot_size), "random_state": seed}
     for name, value in given.items():
@@ -236,7 +120,7 @@ def _pilot_size(text: str | None) -> int | float | str | None:
 
 
 def _has_labels(table: FileTable, response: Factor) -> bool:
-    """Return whether the response is a column of words, to be classified; numbers are 0, 1 or shares."""
+    """Return whether the response is a string column, to be classified; numbers are 0, 1 or proportions."""
     if response.source is not None or response.name not in table.columns:
         return False
     dtype = table.dtypes[response.name]

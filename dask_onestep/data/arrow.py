@@ -46,25 +46,6 @@ def frame_of_arrow(table: pa.Table, coded: Iterable[str] = (), encoded: Iterable
     Integers with missing values become float64, or nullable integers where they are categories; decimals become
     float64.
 
-    Parameters
-    ----------
-    table : pyarrow.Table
-        The table.
-    coded : iterable of str
-        Columns that are categories by ``C(...)``.
-    encoded : iterable of str
-        Columns of strings that become categoricals; their categories are those of this table, in no order.
-
-    Returns
-    -------
-    DataFrame
-        The same rows.
-
-    Raises
-    ------
-    ValueError
-        If a column holds lists or records.
-
     Examples
     --------
     >>> import pyarrow as pa
@@ -82,21 +63,6 @@ def frame_of_arrow(table: pa.Table, coded: Iterable[str] = (), encoded: Iterable
 
 def column_of_arrow(part: Any) -> np.ndarray:
     """Return what has one value per row, a column of Arrow data or a table of one, as an array.
-
-    Parameters
-    ----------
-    part : object
-        It has the Arrow PyCapsule interface of streams.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Its values.
-
-    Raises
-    ------
-    ValueError
-        If it has several columns.
 
     Examples
     --------
@@ -141,35 +107,13 @@ def _refuse_nested(schema: pa.Schema) -> None:
 
 
 def data_columns(schema: pa.Schema) -> list[str]:
-    """Return the columns of a table but for those that were the index of the pandas frame that it was made of.
-
-    Parameters
-    ----------
-    schema : pyarrow.Schema
-        Its columns.
-
-    Returns
-    -------
-    list of str
-        Names.
-    """
+    """Return the columns of a table but for those that were the index of the pandas frame that it was made of."""
     index = [name for name in (schema.pandas_metadata or {}).get("index_columns", ()) if isinstance(name, str)]
     return [name for name in schema.names if name not in index]
 
 
 def coded_columns(*terms: Terms) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the columns that formulas have as categories by ``C(...)``, and those that they compute with.
-
-    Parameters
-    ----------
-    *terms : Terms
-        What each model reads.
-
-    Returns
-    -------
-    coded, computed : frozenset of str
-        Columns; those of the response are among the computed ones, unless it is a column.
-    """
+    """Return the columns that formulas have as categories by ``C(...)``, and those that they compute with."""
     factors = [factor for each in terms for factor in (*each.factors, each.response) if factor is not None]
     coded = frozenset(name for factor in factors if factor.coded for name in factor.columns)
     plain = {factor for factor in factors if factor.source is None or factor.source in factor.columns}
@@ -303,25 +247,6 @@ class ArrowTable:
         """Return some of the columns, lazily, in blocks of about 64 MiB; nothing is read.
 
         Columns of strings arrive as categoricals, the categories being those of the block.
-
-        Parameters
-        ----------
-        columns : sequence of str or None
-            The columns wanted; None for all.
-        coded, computed : iterable of str
-            As `coded_columns` has them.
-
-        Returns
-        -------
-        frame : dask DataFrame
-            The columns, indexed by the number of the row if it is known.
-        lengths : tuple of int or None
-            Rows of each partition, if the files tell.
-
-        Raises
-        ------
-        ValueError
-            If a file lacks a column, or has strings where the first has numbers.
         """
         names = list(data_columns(self.schema) if columns is None else columns)
         schema = pa.schema([self.schema.field(name) for name in names])
@@ -359,18 +284,7 @@ class ArrowTable:
 
 
 def is_whole(dataset: pads.Dataset) -> bool:
-    """Return whether a data set can be read as a whole only: it has a filter, or is in memory.
-
-    Parameters
-    ----------
-    dataset : pyarrow.dataset.Dataset
-        Any data set.
-
-    Returns
-    -------
-    bool
-        True for these.
-    """
+    """Return whether a data set can be read as a whole only: it has a filter, or is in memory."""
     try:
         fragments = dataset.get_fragments()
     except ValueError:  # as pyarrow refuses it of one with a filter
@@ -412,27 +326,7 @@ class WholeTable:
     def frame(
         self, columns: Sequence[str] | None = None, coded: Iterable[str] = (), computed: Iterable[str] = ()
     ) -> tuple[pd.DataFrame, None]:
-        """Return some of the columns, read now.
-
-        Parameters
-        ----------
-        columns : sequence of str or None
-            The columns wanted; None for all.
-        coded, computed : iterable of str
-            As `coded_columns` has them.
-
-        Returns
-        -------
-        frame : DataFrame
-            The columns.
-        lengths : None
-            It knows its own.
-
-        Raises
-        ------
-        ValueError
-            If they take more than 1 GiB.
-        """
+        """Return some of the columns, read now."""
         names = data_columns(self.dataset.schema) if columns is None else columns
         reader = self.dataset.scanner(columns=list(names)).to_reader()
         batches, size = [], 0
@@ -504,15 +398,7 @@ def _meta(schema: pa.Schema) -> pd.DataFrame:
 
 
 def _check_columns(fragments: Sequence[pads.FileFragment], schema: pa.Schema) -> None:
-    """Raise if a Parquet file lacks a column, which would be missing values, or has strings where others have numbers.
-
-    Parameters
-    ----------
-    fragments : sequence of pyarrow.dataset.FileFragment
-        The files.
-    schema : pyarrow.Schema
-        The columns that are read.
-    """
+    """Raise if a Parquet file lacks a column, or has strings where others have numbers."""
     seen: dict[str, tuple[pa.DataType, str]] = {}
     for fragment in fragments:
         if not isinstance(fragment, pads.ParquetFileFragment):

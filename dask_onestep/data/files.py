@@ -97,24 +97,7 @@ class CsvTable:
     def frame(
         self, columns: Sequence[str] | None = None, coded: Iterable[str] = (), computed: Iterable[str] = ()
     ) -> tuple[dd.DataFrame, None]:
-        """Return some of the columns, lazily; no others are parsed.
-
-        Parameters
-        ----------
-        columns : sequence of str or None
-            The columns wanted; None for all.
-        coded : iterable of str
-            Columns whose integers are categories, as in ``C(month)``: they stay integers, missing values or not.
-        computed : iterable of str
-            Of no account here.
-
-        Returns
-        -------
-        frame : dask DataFrame
-            The columns.
-        lengths : None
-            Nobody has counted the rows.
-        """
+        """Return some of the columns, lazily; no others are parsed."""
         categories = set(coded)
         # Without a column there would be no rows; whoever wants none that is here will say so.
         wanted = self.columns if columns is None else columns
@@ -128,18 +111,7 @@ FileTable = ArrowTable | WholeTable | CsvTable
 
 
 def is_in_files(x: Any) -> bool:
-    """Return whether data is in files: a path, several, a pyarrow Dataset, or a table opened before.
-
-    Parameters
-    ----------
-    x : object
-        What a user handed in.
-
-    Returns
-    -------
-    bool
-        True for these.
-    """
+    """Return whether data is in files: a path, several, a pyarrow Dataset, or a table opened before."""
     return isinstance(x, (pads.Dataset, FileTable)) or _is_path(x) or _are_paths(x)
 
 
@@ -153,27 +125,6 @@ def _are_paths(x: Any) -> bool:
 
 def open_table(x: Any, csv: CsvFormat = PLAIN_CSV) -> FileTable:
     """Return a table in files, opened: footers, or the head of the first file, are read.
-
-    Parameters
-    ----------
-    x : str, path, sequence of these, pyarrow Dataset, or a table opened before
-        Files, directories, globs, or any URL that fsspec knows.
-    csv : CsvFormat
-        How CSV files are written; with a separator, files of any suffix are CSV.
-
-    Returns
-    -------
-    ArrowTable, WholeTable or CsvTable
-        The table.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ImportError
-        If a URL needs a package that is not installed.
-    ValueError
-        If the files are of several kinds, the first cannot be read, or a Dataset has a filter.
 
     Examples
     --------
@@ -271,20 +222,7 @@ def _csv_kind(dtype: Any, is_category: bool, is_whole: bool) -> str | None:
 
 
 def found(path: str) -> tuple[Any, list[str]]:
-    """Return the file system of a path, and the files or the directories that it names, at least one.
-
-    Parameters
-    ----------
-    path : str
-        A path, glob or URL.
-
-    Returns
-    -------
-    files : fsspec.AbstractFileSystem
-        The file system.
-    names : list of str
-        Names there, in order.
-    """
+    """Return the file system of a path, and the files or the directories that it names, at least one."""
     if (scheme := path.partition("://")[0]) in _INDIRECT:
         raise ValueError(f"{path}: {scheme}:// refers to other files. Name these files directly.")
     try:
@@ -326,18 +264,7 @@ def _files_below(files: Any, folder: str) -> Iterator[str]:
 
 
 def each_file(path: str) -> Iterator[str]:
-    """Yield each file that a path, glob or URL stands for, in order.
-
-    Parameters
-    ----------
-    path : str
-        Path, glob or URL.
-
-    Yields
-    ------
-    str
-        A path or URL.
-    """
+    """Yield each file that a path, glob or URL stands for, in order."""
     if "::" in path:
         yield path
         return

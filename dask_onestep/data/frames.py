@@ -22,47 +22,12 @@ _LOOKED_AT = 1000  # rows, from the first, that tell what a column of objects ho
 
 
 def is_frame(x: Any) -> bool:
-    """Return whether `x` is a DataFrame, Dask's or pandas'.
-
-    Parameters
-    ----------
-    x : object
-        What a user handed in.
-
-    Returns
-    -------
-    bool
-        False for arrays and lists.
-    """
+    """Return whether `x` is a DataFrame, Dask's or pandas'."""
     return isinstance(x, (dd.DataFrame, pd.DataFrame))
 
 
 def read_terms(x: Any, formula: str | None, fit_intercept: bool, others: Collection[str] = ()) -> Terms | None:
-    """Return what a model reads of a table, or None if its columns are numbers and covariates as they come.
-
-    Parameters
-    ----------
-    x : object
-        Covariates as handed to ``fit``.
-    formula : str or None
-        The formula.
-    fit_intercept : bool
-        Whether there is an intercept unless the formula says so.
-    others : collection of str
-        Columns that ``.`` in a formula does not stand for, since they are weights, offset or groups.
-
-    Returns
-    -------
-    Terms or None
-        What is read.
-
-    Raises
-    ------
-    TypeError
-        If a formula meets data without names.
-    ValueError
-        If the formula names columns that are not there, or a column holds times.
-    """
+    """Return what a model reads of a table, or None if its columns are numbers and covariates as they come."""
     if formula is None:
         if not is_frame(x):
             return None
@@ -97,20 +62,7 @@ def read_terms(x: Any, formula: str | None, fit_intercept: bool, others: Collect
 
 
 def infer_kinds(x: Any, words: Collection[str] = ()) -> Any:
-    """Return a pandas frame whose columns of objects that hold numbers are numbers, all else as it is.
-
-    Parameters
-    ----------
-    x : object
-        What a user handed in.
-    words : collection of str
-        Columns that stay as they are, since fit saw strings in them.
-
-    Returns
-    -------
-    object
-        The same, in a frame of the kinds that its values are of.
-    """
+    """Return a pandas frame whose columns of objects that hold numbers are numbers, all else as it is."""
     if not isinstance(x, pd.DataFrame) or not any(map(is_object_dtype, x.dtypes)):
         return x
     objects = [name for name, dtype in x.dtypes.items() if is_object_dtype(dtype) and str(name) not in words]
@@ -151,18 +103,7 @@ def _refuse_complex(dtypes: dict[str, Any], columns: Iterable[str]) -> None:
 
 
 def frame_dtypes(x: Any) -> dict[str, Any]:
-    """Return the dtypes of a frame's columns, categorical only where the categories are known.
-
-    Parameters
-    ----------
-    x : dask DataFrame or DataFrame
-        The frame.
-
-    Returns
-    -------
-    dict
-        Name to dtype.
-    """
+    """Return the dtypes of a frame's columns, categorical only where the categories are known."""
     known = {}
     for name, dtype in x.dtypes.items():
         unknown = isinstance(dtype, pd.CategoricalDtype) and isinstance(x, dd.DataFrame) and not x[name].cat.known
@@ -171,27 +112,7 @@ def frame_dtypes(x: Any) -> dict[str, Any]:
 
 
 def pick_columns(x: Any, wanted: Sequence[str], *, ignored: Iterable[str] | None) -> Any:
-    """Return the columns of fit, in its order, from a later frame.
-
-    Parameters
-    ----------
-    x : dask DataFrame or DataFrame
-        The frame.
-    wanted : sequence of str
-        The columns of fit.
-    ignored : iterable of str or None
-        Other columns that may be there; None for any.
-
-    Returns
-    -------
-    dask DataFrame or DataFrame
-        The columns.
-
-    Raises
-    ------
-    ValueError
-        If columns are missing, or there are others.
-    """
+    """Return the columns of fit, in its order, from a later frame."""
     names = [str(name) for name in x.columns]
     if missing := [name for name in wanted if name not in names]:
         raise ValueError(f"X lacks columns that were present in fit: {missing}.")
@@ -208,22 +129,7 @@ def pick_columns(x: Any, wanted: Sequence[str], *, ignored: Iterable[str] | None
 
 
 def cut_frame(x: pd.DataFrame | pd.Series, rows: int) -> tuple[Any, tuple[int, ...]]:
-    """Return a pandas frame in partitions, without a copy, and their lengths.
-
-    Parameters
-    ----------
-    x : DataFrame or Series
-        The frame.
-    rows : int
-        Rows per partition.
-
-    Returns
-    -------
-    frame : dask DataFrame or dask Series
-        Of the same rows.
-    lengths : tuple of int
-        Rows of each partition.
-    """
+    """Return a pandas frame in partitions, without a copy, and their lengths."""
     pieces = [x.iloc[start : start + rows] for start in range(0, max(len(x), 1), rows)]
     return dd.from_map(_as_is, pieces, meta=x.iloc[:0]), tuple(map(len, pieces))
 

@@ -76,51 +76,14 @@ class Data:
 
 
 def is_lazy(x: Any) -> bool:
-    """Return whether data is a Dask collection.
-
-    Parameters
-    ----------
-    x : object
-        What a user handed in.
-
-    Returns
-    -------
-    bool
-        False for NumPy, pandas and lists.
-    """
+    """Return whether data is a Dask collection."""
     return isinstance(x, (da.Array, dd.DataFrame, dd.Series))
 
 
 def as_frame(
     x: Any, parts: dict[str, Any], terms: Sequence[Terms] = (), columns: Sequence[str] | None = None
 ) -> tuple[Any, dict[str, Any], tuple[int, ...] | None]:
-    """Return files as a Dask DataFrame of the columns that are read, and Arrow data as pandas'; all else as it is.
-
-    Parameters
-    ----------
-    x : object
-        Covariates, or a whole table, as a user handed it in.
-    parts : dict
-        y, weights, offset, groups, as a user handed them in; a string names a column of `x`.
-    terms : sequence of Terms
-        What formulas read.
-    columns : sequence of str or None
-        The columns that are read, those that `parts` name not among them; None for all.
-
-    Returns
-    -------
-    x : object
-        A frame, or what was passed.
-    parts : dict
-        Arrow data as arrays.
-    lengths : tuple of int or None
-        Rows of each partition, if files tell.
-
-    Raises
-    ------
-    TypeError
-        If `x` is a Polars LazyFrame.
-    """
+    """Return files as a Dask DataFrame of the columns that are read, and Arrow data as pandas'; all else as it is."""
     parts = {name: column_of_arrow(part) if _is_arrow(part) else part for name, part in parts.items()}
     if is_in_files(x):
         table = open_table(x)
@@ -143,18 +106,7 @@ def as_frame(
 
 
 def is_table(x: Any) -> bool:
-    """Return whether data has to be made a frame by `as_frame`.
-
-    Parameters
-    ----------
-    x : object
-        What a user handed in.
-
-    Returns
-    -------
-    bool
-        True for files and for Arrow data.
-    """
+    """Return whether data has to be made a frame by `as_frame`."""
     return is_in_files(x) or _is_arrow(x)
 
 
@@ -163,25 +115,7 @@ def _is_arrow(part: Any) -> bool:
 
 
 def in_memory(part: Any, label: str = "X") -> Any:
-    """Return what is not a Dask array or frame as scikit-learn takes it: without masks, and of a kind that has rows.
-
-    Parameters
-    ----------
-    part : object
-        What a user handed in.
-    label : str
-        The form in which it was passed.
-
-    Returns
-    -------
-    object
-        An array, a sparse matrix, a frame, a series or a list.
-
-    Raises
-    ------
-    TypeError
-        If it is a generator, a dict, None, a file's name, or a Dask collection of another kind.
-    """
+    """Return what is not a Dask array or frame as scikit-learn takes it: without masks, and of a kind that has rows."""
     if isinstance(part, np.ndarray) or sparse.issparse(part):  # a sparse matrix may be a dict too
         return unmasked(part)
     lazy = is_dask_collection(part)
@@ -200,31 +134,7 @@ def in_memory(part: Any, label: str = "X") -> Any:
 
 
 def split_columns(x: Any, parts: dict[str, Any], *, keep: bool = False) -> tuple[Any, dict[str, Any]]:
-    """Take the parts that are given as column names out of a frame.
-
-    Parameters
-    ----------
-    x : object
-        Covariates; a frame, if any part is a name.
-    parts : dict
-        y, weights, offset, groups; a string names a column of `x`, and a list of them columns of groups.
-    keep : bool, default=False
-        Leave the columns in the frame too, for a formula, which says itself what it reads.
-
-    Returns
-    -------
-    x : object
-        Without these columns.
-    parts : dict
-        With the columns in place of their names.
-
-    Raises
-    ------
-    ValueError
-        If there is no such column.
-    TypeError
-        If `x` has no column names.
-    """
+    """Take the parts that are given as column names out of a frame."""
     named: dict[str, Any] = {name: part for name, part in parts.items() if isinstance(part, str)}
     if isinstance(x, (dd.DataFrame, pd.DataFrame)) and (columns := _named_columns(x, parts.get("groups"))):
         named["groups"] = columns
@@ -244,18 +154,7 @@ def split_columns(x: Any, parts: dict[str, Any], *, keep: bool = False) -> tuple
 
 
 def columns_named(part: Any) -> tuple[str, ...]:
-    """Return the columns that a part of the data names, of which groups may name several; none if it is data.
-
-    Parameters
-    ----------
-    part : object
-        A string, a list of strings, or data.
-
-    Returns
-    -------
-    tuple of str
-        Names.
-    """
+    """Return the columns that a part of the data names, of which groups may name several; none if it is data."""
     if isinstance(part, str):
         return (part,)
     strings = isinstance(part, (list, tuple)) and all(isinstance(each, str) for each in part)
@@ -286,20 +185,7 @@ def _records(columns: np.ndarray) -> np.ndarray:
 
 
 def refuse_other_order(x: Any, parts: dict[str, Any]) -> None:
-    """Raise if pandas objects have the same labels in another order; other labels are paired by position.
-
-    Parameters
-    ----------
-    x : object
-        Covariates.
-    parts : dict
-        y, weights, offset, groups.
-
-    Raises
-    ------
-    ValueError
-        If labels say that rows would be paired with others than their own.
-    """
+    """Raise if pandas objects have the same labels in another order; other labels are paired by position."""
     given = {"X": x} | {_LABELS[name]: part for name, part in parts.items()}
     labeled = {name: part.index for name, part in given.items() if isinstance(part, (pd.DataFrame, pd.Series))}
     if not labeled:
@@ -314,20 +200,7 @@ def refuse_other_order(x: Any, parts: dict[str, Any]) -> None:
 
 
 def refuse_response_among(x: Any, y: Any) -> None:
-    """Raise if a frame of covariates holds the response too, under its name.
-
-    Parameters
-    ----------
-    x : object
-        Covariates.
-    y : object
-        The response.
-
-    Raises
-    ------
-    ValueError
-        If it does.
-    """
+    """Raise if a frame of covariates holds the response too, under its name."""
     series = isinstance(y, (pd.Series, dd.Series)) and isinstance(x, (pd.DataFrame, dd.DataFrame))
     if not series or y.name not in x.columns or not isinstance(x[y.name], type(y)):
         return
@@ -347,32 +220,7 @@ def _same_labels(index: pd.Index, other: pd.Index) -> bool:
 def bring_together(
     x: Any, parts: dict[str, Any], columns: tuple[str, ...] | None = None, lengths: tuple[int, ...] | None = None
 ) -> Data:
-    """Return the parts of a data set as Dask collections in the same blocks; nothing is computed.
-
-    Parameters
-    ----------
-    x : dask Array, dask DataFrame, DataFrame, or ndarray of shape (n, p)
-        Covariates.
-    parts : dict
-        y, weights, offset, groups: array-like or Dask collection of shape (n,), or None; groups may have several
-        columns.
-    columns : tuple of str or None
-        Names of the columns, if `x` no longer has them.
-    lengths : tuple of int or None
-        Rows of each partition of a Dask DataFrame, if known.
-
-    Returns
-    -------
-    Data
-        The parts.
-
-    Raises
-    ------
-    ValueError
-        If the parts differ in length or in blocks.
-    TypeError
-        If arrays and frames are mixed in a way that cannot be aligned.
-    """
+    """Return the parts of a data set as Dask collections in the same blocks; nothing is computed."""
     columns = column_names(x) if columns is None else columns
     parts = parts | {"groups": _joint_labels(parts["groups"])}
     if is_lazy(x):
@@ -383,25 +231,7 @@ def bring_together(
 
 
 def column_names(x: Any) -> tuple[str, ...]:
-    """Return the names of the covariates: ``x0, x1, …`` where they have none.
-
-    Parameters
-    ----------
-    x : object
-        Covariates of two dimensions.
-
-    Returns
-    -------
-    tuple of str
-        Names.
-
-    Raises
-    ------
-    ValueError
-        If `x` is not two-dimensional, or two columns have one name.
-    TypeError
-        If `x` is a Series.
-    """
+    """Return the names of the covariates: ``x0, x1, …`` where they have none."""
     if isinstance(x, (dd.Series, pd.Series)):
         raise TypeError("X must be two-dimensional, got a Series. Use X.to_frame() for one column.")
     if hasattr(x, "columns"):

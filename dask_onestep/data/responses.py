@@ -14,27 +14,7 @@ __all__ = ["join_response"]
 
 
 def join_response(x: Any, y: Any, response: Factor) -> Any:
-    """Return a frame that has the response of a formula, given also as y.
-
-    Parameters
-    ----------
-    x : dask DataFrame or DataFrame
-        The table, with the column of the response or without.
-    y : array-like, Series or dask Series of shape (n,)
-        The same column.
-    response : Factor
-        The formula's left-hand side.
-
-    Returns
-    -------
-    dask DataFrame or DataFrame
-        The table with the column.
-
-    Raises
-    ------
-    ValueError
-        If y is another column than the formula's.
-    """
+    """Return a frame that has the response of a formula, given also as y."""
     name, *others = response.columns
     if others:
         raise ValueError(

@@ -18,29 +18,7 @@ _RETRIES = 3
 
 
 def dataverse_files(server: str, dataset: str, folder: Path) -> Any:
-    """Return the published files of a Dataverse data set.
-
-    Parameters
-    ----------
-    server : str
-        Address of the installation.
-    dataset : str
-        Persistent identifier, such as ``doi:10.7910/DVN/HG7NV7``.
-    folder : Path
-        Directory of the downloaded files.
-
-    Returns
-    -------
-    pooch.Pooch
-        Its ``registry`` maps names to checksums; ``fetch`` downloads a file unless an intact copy exists.
-
-    Raises
-    ------
-    ImportError
-        If pooch or tqdm is not installed.
-    OSError
-        If the server cannot be reached, its response is not that of a Dataverse, or a file name is a path.
-    """
+    """Return the published files of a Dataverse data set."""
     try:
         import pooch
         import tqdm  # noqa: F401  (for pooch's progress bars)

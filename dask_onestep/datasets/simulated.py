@@ -92,22 +92,7 @@ def simulate_block(
     seed: int,
     block_info: Any = None,
 ) -> np.ndarray:
-    """Return y and the covariates of one block.
-
-    Parameters
-    ----------
-    n_blocks : int
-        Blocks in all.
-    family, link, coef, dispersion, sort, seed
-        As in `make_glm`.
-    block_info : dict
-        What ``map_blocks`` tells of the block.
-
-    Returns
-    -------
-    ndarray of shape (m, p + 1)
-        y first.
-    """
+    """Return y and the covariates of one block."""
     here = block_info[None]
     number, (rows, columns) = here["chunk-location"][0], here["chunk-shape"]
     rng = np.random.default_rng((seed, number))
@@ -122,29 +107,7 @@ def simulate_block(
 
 
 def draw_response(rng: np.random.Generator, family: Family, mean: np.ndarray, phi: float) -> np.ndarray:
-    """Return responses drawn from a family's law.
-
-    Parameters
-    ----------
-    rng : Generator
-        Where randomness comes from.
-    family : Family
-        The law.
-    mean : ndarray of shape (n,)
-        μ of each row.
-    phi : float
-        φ, for families with a dispersion.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        One response a row.
-
-    Raises
-    ------
-    ValueError
-        If the law is none of the package's.
-    """
+    """Return responses drawn from a family's law."""
     match family.name:
         case "gaussian":
             return rng.normal(mean, np.sqrt(phi))

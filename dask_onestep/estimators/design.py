@@ -29,26 +29,6 @@ def specify(
     """Return the plan of a problem with a table's design; one pass, or none if dtypes and formula determine it.
 
     The pass draws the method's pilot as well, so that a fit takes no more passes than one of numbers alone.
-
-    Parameters
-    ----------
-    problem : Problem
-        The data; its model need not have columns yet.
-    method : object
-        What the model is fitted by.
-    of_design : callable
-        From a design to the model.
-    terms : Terms
-        What the model reads.
-    dtypes : mapping of str to dtype
-        Dtypes of the columns, categorical only where the categories are known.
-
-    Returns
-    -------
-    Plan
-        It returns the `Problem` and warnings of the design's categories; of a lazy fit that learns the design, handles
-        of these.  It raises ValueError if a lazy fit would need a pass that the method does not make, or no row is
-        complete.
     """
     # Methods that draw a pilot read the data first, and see by the way which declared categories have rows.
     draws = hasattr(method, "draw") and method.draw(problem).size is not None

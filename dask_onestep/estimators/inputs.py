@@ -225,24 +225,7 @@ class Reading:
 def read_together(
     estimators: Sequence[Reading], X: Any, parts: dict[str, Any]
 ) -> tuple[list[tuple[Data, Terms | None]], Data]:
-    """Bring the data of several models together: what each reads, and what all of them read, in the same blocks.
-
-    Parameters
-    ----------
-    estimators : sequence of Reading
-        Estimators whose numbers and names of columns are set.
-    X : object
-        Covariates, as for ``fit``.
-    parts : dict
-        y, weights, offset, groups.
-
-    Returns
-    -------
-    each : list of (Data, Terms or None)
-        Data and terms of each model.
-    shared : Data
-        The columns that any model reads, in the blocks that all of them read.
-    """
+    """Bring the data of several models together: what each reads, and what all of them read, in the same blocks."""
     lengths = None
     if is_table(X):
         terms = [each._terms_of_formula() for each in estimators]
@@ -295,17 +278,6 @@ def _words(design: Design | None) -> set[str]:
 
 
 def scheduler_of(data: Data) -> str | None:
-    """Return the threads of this process for data that lies in it, unless the user chose otherwise.
-
-    Parameters
-    ----------
-    data : Data
-        What is computed.
-
-    Returns
-    -------
-    str or None
-        Dask's scheduler; None for Dask's own choice.
-    """
+    """Return the threads of this process for data that lies in it, unless the user chose otherwise."""
     chosen = dask.config.get("scheduler", None)
     return "threads" if data.local and chosen in (None, "dask.distributed") else None

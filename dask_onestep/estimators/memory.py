@@ -13,13 +13,7 @@ __all__ = ["saying_how_to_rechunk"]
 
 @contextmanager
 def saying_how_to_rechunk(blocks: Blocks) -> Iterator[None]:
-    """Say where memory is short how large blocks are and how to cut them; and which columns a partition lacks.
-
-    Parameters
-    ----------
-    blocks : Blocks
-        The data.
-    """
+    """Say where memory is short how large blocks are and how to cut them; and which columns a partition lacks."""
     try:
         yield
     except KeyError as error:

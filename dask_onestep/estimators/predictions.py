@@ -45,24 +45,7 @@ _COLUMNS = {"mean_std": ("mean", "std"), "interval": ("lower", "upper")}
 
 
 def rows_like(width: int, columns: Any, data: Data, dtype: Any = np.float64) -> Any:
-    """Return an empty block of what there is to say of rows, as `map_rows` wants it.
-
-    Parameters
-    ----------
-    width : int
-        Values a row; 0 for one, without an axis of its own.
-    columns : sequence or None
-        Their names, for a frame.
-    data : Data
-        The rows.
-    dtype : dtype
-        Of the values.
-
-    Returns
-    -------
-    ndarray, Series or DataFrame
-        Without rows.
-    """
+    """Return an empty block of what there is to say of rows, as `map_rows` wants it."""
     if not hasattr(data.x, "columns"):
         return np.empty((0, width) if width else 0, dtype=dtype)
     empty = data.x._meta.iloc[:, :0]

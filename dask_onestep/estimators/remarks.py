@@ -25,22 +25,7 @@ _FEW, _FEW_OTHERS = 20, 0.1
 
 
 def remarks(design: Design, words: Sequence[Factor], n: int) -> tuple[tuple[type[Warning], str], ...]:
-    """Return warnings about the categorical columns of a design.
-
-    Parameters
-    ----------
-    design : Design
-        The design.
-    words : sequence of Factor
-        Factors whose levels were learned in a pass.
-    n : int
-        The rows of that pass.
-
-    Returns
-    -------
-    tuple of (type, str)
-        Category and text, for `Estimate.warnings`.
-    """
+    """Return warnings about the categorical columns of a design."""
     said: list[tuple[type[Warning], str]] = []
     for factor, levels in design.levels:
         if len(levels) == 1 and _without_column(design, factor):
@@ -72,18 +57,7 @@ def _is_number(level: Any) -> bool:
 
 
 def undefined_terms(estimate: Estimate) -> tuple[tuple[type[Warning], str], ...]:
-    """Return the warning that rows were dropped on which terms of the formula are not defined, if there are any.
-
-    Parameters
-    ----------
-    estimate : Estimate
-        What was found.
-
-    Returns
-    -------
-    tuple of (type, str)
-        For `Estimate.warnings`.
-    """
+    """Return the warning that rows were dropped on which terms of the formula are not defined, if there are any."""
     undefined = getattr(estimate.n_missing, "undefined", {})
     if not undefined:
         return ()
@@ -92,22 +66,7 @@ def undefined_terms(estimate: Estimate) -> tuple[tuple[type[Warning], str], ...]
 
 
 def unlikely_response(model: Model, estimate: Estimate, cov_type: str) -> tuple[tuple[type[Warning], str], ...]:
-    """Return the warning that y has values which the family's distribution cannot have, as the pilot rows show them.
-
-    Parameters
-    ----------
-    model : Model
-        What was fitted.
-    estimate : Estimate
-        What was found, with its pilot rows.
-    cov_type : str
-        The covariance; of a robust one nothing is said, since it does not take the distribution to be right.
-
-    Returns
-    -------
-    tuple of (type, str)
-        For `Estimate.warnings`.
-    """
+    """Return the warning that y has values which the family's distribution cannot have, as the pilot rows show them."""
     pilot = estimate.pilot
     if cov_type != "nonrobust" or model.classify or pilot is None or pilot.y is None:
         return ()

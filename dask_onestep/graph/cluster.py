@@ -14,65 +14,26 @@ __all__ = ["await_cluster", "future_of", "futures_in", "is_future", "killed_work
 
 
 def is_future(value: Any) -> bool:
-    """Return whether a value is on a cluster's workers.
-
-    Parameters
-    ----------
-    value : object
-        A value of a graph.
-
-    Returns
-    -------
-    bool
-        True for futures.
-    """
+    """Return whether a value is on a cluster's workers."""
     distributed = sys.modules.get("distributed")
     return distributed is not None and isinstance(value, distributed.Future)
 
 
 def future_of(key: Any) -> Any:
-    """Return the future of a key that is on a cluster and not in a graph.
-
-    Parameters
-    ----------
-    key : hashable
-        The key.
-
-    Returns
-    -------
-    Future
-        Of the current client.
-    """
+    """Return the future of a key that is on a cluster and not in a graph."""
     from distributed import Future
 
     return Future(key)
 
 
 def futures_in(values: Sequence[Any]) -> list[Any]:
-    """Return the futures of persisted values, none without a cluster.
-
-    Parameters
-    ----------
-    values : sequence of Dask collections
-        What was persisted.
-
-    Returns
-    -------
-    list of Future
-        Their futures.
-    """
+    """Return the futures of persisted values, none without a cluster."""
     distributed = sys.modules.get("distributed")
     return [] if distributed is None else distributed.futures_of(list(values))
 
 
 def await_cluster(values: Sequence[Any]) -> None:
-    """Wait for values that are computed on a cluster, and raise their errors; elsewhere they are computed already.
-
-    Parameters
-    ----------
-    values : sequence of Dask collections
-        What was persisted.
-    """
+    """Wait for values that are computed on a cluster, and raise their errors; elsewhere they are computed already."""
     if futures := futures_in(values):
         sys.modules["distributed"].wait(futures)
     for future in futures:
@@ -81,29 +42,12 @@ def await_cluster(values: Sequence[Any]) -> None:
 
 
 def killed_worker() -> tuple[type[Exception], ...]:
-    """Return the error of a cluster whose workers died, none without a cluster.
-
-    Returns
-    -------
-    tuple of type
-        ``KilledWorker``, if there may be one.
-    """
+    """Return the error of a cluster whose workers died, none without a cluster."""
     distributed = sys.modules.get("distributed")
     return () if distributed is None else (distributed.KilledWorker,)
 
 
 def span(name: str) -> AbstractContextManager[Any]:
-    """Return Dask's span of a pass, which a cluster's dashboard shows.
-
-    Parameters
-    ----------
-    name : str
-        The pass.
-
-    Returns
-    -------
-    context manager
-        The span ``("dask_onestep", name)``.
-    """
+    """Return Dask's span of a pass, which a cluster's dashboard shows."""
     distributed = sys.modules.get("distributed")
     return nullcontext() if distributed is None else distributed.span("dask_onestep", name)

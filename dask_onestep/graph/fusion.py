@@ -16,16 +16,6 @@ def fuse(*steps: Any) -> Task:
 
     `Task.fuse` orders its steps anew whenever it runs, which takes longer than a small block, and holds what
     they made until the last has run.
-
-    Parameters
-    ----------
-    *steps : Task
-        Tasks, in an order in which they can run.
-
-    Returns
-    -------
-    Task
-        One task.
     """
     if len(steps) == 1:
         return steps[0]
@@ -46,36 +36,12 @@ def _run_steps(steps: tuple[Task, ...], inputs: tuple[Key, ...], values: list) -
 
 
 def is_task(node: Any) -> bool:
-    """Return whether a node of a graph runs, or stands for one that does: not so data in memory, which needs nothing.
-
-    Parameters
-    ----------
-    node : object
-        A node.
-
-    Returns
-    -------
-    bool
-        True for tasks and for aliases.
-    """
+    """Return whether a node of a graph is a task or an alias of one, and not data in memory."""
     return isinstance(node, Task) or (isinstance(node, GraphNode) and bool(node.dependencies))
 
 
 def naming_block(task: Task, where: str) -> Task:
-    """Return a task whose errors, above all those of a load, say which block they met.
-
-    Parameters
-    ----------
-    task : Task
-        Any task.
-    where : str
-        The note on its errors.
-
-    Returns
-    -------
-    Task
-        The task under the same key.
-    """
+    """Return a task whose errors, above all those of a load, say which block they met."""
     return Task(task.key, _run_noting, task.func, where, *task.args, _data_producer=task.data_producer, **task.kwargs)
 
 

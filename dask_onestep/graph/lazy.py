@@ -51,42 +51,14 @@ def apply(function: Callable[..., Any], *arguments: Any, name: str, guarded: boo
 
 
 def delayed(key: str, tasks: dict, lazy: Sequence[Delayed], annotations: dict[str, Any]) -> Delayed:
-    """Return the lazy value of one task of a graph.
-
-    Parameters
-    ----------
-    key : str
-        The task's key.
-    tasks : dict
-        The tasks, among them `key`.
-    lazy : sequence of Delayed
-        The values they wait for.
-    annotations : dict
-        Dask annotations of the tasks.
-
-    Returns
-    -------
-    Delayed
-        The value.
-    """
+    """Return the lazy value of one task of a graph."""
     with dask.annotate(**annotations):
         graph = HighLevelGraph.from_collections(key, tasks, dependencies=list(lazy))  # type: ignore[arg-type]
     return Delayed(key, graph)
 
 
 def reference(value: Any) -> Any:
-    """Return how a task names a value: lazy values by their key, others as they are.
-
-    Parameters
-    ----------
-    value : object or Delayed
-        Any value.
-
-    Returns
-    -------
-    TaskRef or object
-        What goes into a `Task`.
-    """
+    """Return how a task names a value: lazy values by their key, others as they are."""
     return TaskRef(value.key) if isinstance(value, Delayed) else value
 
 

@@ -24,22 +24,7 @@ Draw = Callable[[int, int], None]
 
 
 def persist_shown(values: Sequence[Any], title: str, **options: Any) -> tuple[Any, ...]:
-    """Compute Dask collections where their data are, and show the progress on stderr.
-
-    Parameters
-    ----------
-    values : sequence of Dask collections
-        What is computed.
-    title : str
-        What to call it.
-    **options : object
-        Of `dask.persist`.
-
-    Returns
-    -------
-    tuple of Dask collections
-        The same, persisted.  An error that ended them is raised here, on a cluster too.
-    """
+    """Compute Dask collections where their data are, and show the progress on stderr."""
     with _drawn(title) as draw:
         with _counted(draw):
             settled = dask.persist(*values, **options)

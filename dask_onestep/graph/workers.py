@@ -29,20 +29,7 @@ _checked: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 
 
 def check_workers(scheduler: str | None) -> None:
-    """Compare workers that are new to a client with this process; nothing where Dask computes in this process.
-
-    Parameters
-    ----------
-    scheduler : str or None
-        Dask scheduler; None for Dask's own choice.
-
-    Raises
-    ------
-    ImportError
-        If workers lack the package.
-    RuntimeError
-        If the client is asynchronous.
-    """
+    """Compare workers that are new to a client with this process; nothing where Dask computes in this process."""
     client = _client(scheduler)
     if client is None:
         return
@@ -108,18 +95,7 @@ def _installed_here() -> dict[str, str | None]:
 
 
 def installed(dask_worker: Any = None) -> dict[str, str | None]:
-    """Return the versions of what computes, by package, None of one that is absent; it imports none of them.
-
-    Parameters
-    ----------
-    dask_worker : Worker or None
-        The worker that runs it, which keeps the digest: sources that change later are not those it has imported.
-
-    Returns
-    -------
-    dict
-        Of this package a digest of its sources besides, since builds of one version may differ.
-    """
+    """Return the versions of what computes, by package, None of one that is absent; it imports none of them."""
     # Workers are given this function by value: all that it needs is imported here.
     from hashlib import sha256
     from importlib import metadata, util

@@ -42,36 +42,7 @@ def wild_score_bootstrap(
     *,
     intercept: bool = True,
 ) -> TestResult:
-    """Return the test of R β = r by the wild score bootstrap.
-
-    Parameters
-    ----------
-    clusters : Clusters
-        Score and information of each cluster at β̂.
-    coef : ndarray of shape (d,)
-        β̂.
-    asked : Hypothesis
-        R and r.
-    weights : {"auto", "rademacher", "webb"}
-        The distribution of the weights; "auto" is Webb's for up to 12 clusters, Rademacher's for more.
-    n_draws : int
-        Draws; all of Rademacher's where these are no more.
-    random_state : int
-        Seed.
-    intercept : bool
-        Whether the first coefficient is the intercept.
-
-    Returns
-    -------
-    TestResult
-        The Wald statistic of the cluster-robust sandwich over the number of restrictions, and the fraction of draws
-        with one at least as large.
-
-    Raises
-    ------
-    ValueError
-        If the weights are unknown.
-    """
+    """Return the test of R β = r by the wild score bootstrap."""
     if weights != "auto" and weights not in WEIGHTS:
         raise ValueError(unknown_choice("weights", weights, map(repr, ("auto", *WEIGHTS))))
     count = len(clusters.labels)

@@ -17,22 +17,6 @@ def variance_inflation(
 ) -> pd.DataFrame:
     """Return the generalized variance inflation factor of each term (Fox and Monette, JASA 87, 1992).
 
-    Parameters
-    ----------
-    information : ndarray of shape (d, d)
-        Information of the coefficients.
-    names : sequence of str
-        Their names.
-    terms : mapping from str to sequence of str
-        The coefficients of each term.
-    intercepts : sequence of str
-        Names of intercepts, which are no term.
-
-    Returns
-    -------
-    DataFrame
-        One row per term; columns gvif, df and gvif_root, GVIF to the power 1/(2 df).
-
     Examples
     --------
     >>> import numpy as np
@@ -57,21 +41,6 @@ def variance_inflation(
 
 def condition_indices(information: np.ndarray, names: Sequence[str], *, intercept: bool = True) -> pd.DataFrame:
     """Return condition indices and variance decomposition proportions (Belsley, Kuh and Welsch, 1980).
-
-    Parameters
-    ----------
-    information : ndarray of shape (d, d)
-        Information of the coefficients, X'WX.
-    names : sequence of str
-        Their names.
-    intercept : bool
-        Whether the first coefficient is the intercept.
-
-    Returns
-    -------
-    DataFrame
-        One row per singular value of W^½X with columns of length 1, the largest first; columns condition_index, and
-        for each coefficient the proportion of its variance that goes with the row.
 
     Examples
     --------

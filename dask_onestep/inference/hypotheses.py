@@ -90,20 +90,7 @@ def parse_null(
 
 
 def null_text(null: Mapping[str, float], coefficients: Mapping[str, Sequence[str]]) -> str:
-    """Return a null hypothesis in words.
-
-    Parameters
-    ----------
-    null : mapping from str to float
-        Name to value.
-    coefficients : mapping from str to sequence of str
-        The coefficients of each regressor.
-
-    Returns
-    -------
-    str
-        Such as ``x1 = 0, x2 = 1``, or ``x1 = 0 in each class`` for all coefficients of a regressor.
-    """
+    """Return a null hypothesis in words."""
     left, words = dict(null), []
     for regressor, names in coefficients.items():
         if len(names) > 1 and len({left.get(name) for name in names}) == 1 and names[0] in left:
@@ -144,35 +131,7 @@ def parse_hypothesis(
     terms: Mapping[str, Sequence[str]],
     coef: np.ndarray,
 ) -> Hypothesis:
-    """Return a null hypothesis as users write them: names, terms, values, constraints, or R with or without r.
-
-    Parameters
-    ----------
-    null : str, sequence of str, mapping, array or DataFrame of shape (s, d), or tuple of such a one and r
-        Coefficients or terms that are zero jointly, name → value, constraints such as ``"x1 = x2"`` or
-        ``"x1 + x2 = 1"`` (names with other signs than letters in backticks), R alone, or (R, r).  A DataFrame's columns
-        are coefficients by name; those that it lacks are not concerned.
-    names : sequence of str
-        Names of the d coefficients.
-    coefficients, terms : mapping from str to sequence of str
-        The coefficients of each regressor, and of each term.
-    coef : ndarray of shape (d,)
-        The coefficients; those of a term that are aliased, and NaN, are not restricted by themselves.
-
-    Returns
-    -------
-    Hypothesis
-        The hypothesis.
-
-    Raises
-    ------
-    ValueError
-        If shapes or names do not fit, or the restrictions depend on each other.
-    TypeError
-        If it is none of these.
-    ImportError
-        If constraints are given and formulaic is not installed.
-    """
+    """Return a null hypothesis as users write them: names, terms, values, constraints, or R with or without r."""
     if isinstance(null, pd.Series) and pd.api.types.is_numeric_dtype(null):
         raise TypeError("null is a Series of numbers: pass null.to_dict() for name → value, or R as an array.")
     pair = isinstance(null, tuple) and len(null) == 2 and _is_matrix(null[0])

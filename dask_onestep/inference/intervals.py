@@ -23,20 +23,6 @@ def simultaneous_quantile(covariance: np.ndarray, level: float, df: float = np.n
     is therefore a mean over directions, for which a fixed scrambled Sobol' sequence is used: the result is
     deterministic, and R may be singular.
 
-    Parameters
-    ----------
-    covariance : ndarray of shape (k, k)
-        Covariance of the coefficients, up to a factor.
-    level : float
-        Probability with which all intervals cover, between 0 and 1.
-    df : float
-        Degrees of freedom of Student's t; NaN for the normal distribution.
-
-    Returns
-    -------
-    float
-        The quantile; its error is a few thousandths at most.
-
     References
     ----------
     Hothorn, Bretz and Westfall, "Simultaneous inference in general parametric models", 2008, as R's multcomp.

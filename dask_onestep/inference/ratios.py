@@ -43,35 +43,7 @@ def ratio_test(
     decrements: Sequence[float],
     completed: bool = True,
 ) -> tuple[TestResult, Said]:
-    """Return the likelihood-ratio test of a restricted model against the larger one, and what is to be said of it.
-
-    Parameters
-    ----------
-    sums : LogLikelihoods
-        Of the larger model first.
-    number : int
-        Which of them is the restricted model.
-    df : float
-        The number of restrictions.
-    text : str
-        The null hypothesis in words.
-    dispersion : float
-        φ̂ of the larger model.
-    df_denom : float
-        N − d of a family with a dispersion; NaN for χ².
-    decrements : sequence of float
-        λ² at each of the estimates.
-    completed : bool
-        Whether what is left to gain at the estimates is added, their information being that of all rows.
-
-    Returns
-    -------
-    result : TestResult
-        2{ℓ(β̂) − ℓ(β̂_0)} against χ²(df), or {D(β̂_0) − D(β̂)}/(df φ̂) against F(df, N − d), what is left to gain at
-        either estimate, λ², added; not negative.
-    said : tuple of (type, str)
-        Warnings of the statistic itself.
-    """
+    """Return the likelihood-ratio test of a restricted model against the larger one, and what is to be said of it."""
     if not df > 0:
         return TestResult(0.0, 0, df_denom, "chi2", 1.0, text, "Likelihood ratio", "Nothing is restricted."), ()
     if np.isnan(df_denom):
@@ -95,18 +67,6 @@ def statistic_error(chi2: float, unrestricted: float, restricted: float) -> tupl
 
     To second order, the log-likelihood at an estimate is λ²/2 below its maximum, and where λ² is small the statistic
     is of the maxima that this tells.  What is left are terms of third order, about λ³/4 for curved likelihoods.
-
-    Parameters
-    ----------
-    chi2 : float
-        The statistic, on the scale of χ².
-    unrestricted, restricted : float
-        λ²/φ̂ at the estimates; NaN where it is unknown.
-
-    Returns
-    -------
-    tuple of (type, str) or None
-        Category and text.
 
     Examples
     --------

@@ -45,20 +45,6 @@ class Constrained:
 def constrain(coef: np.ndarray, covariance: np.ndarray, fixed: np.ndarray) -> Constrained:
     """Return the maximum of the quadratic with the coefficients in the mask `fixed` at zero.
 
-    Parameters
-    ----------
-    coef : ndarray of shape (d,)
-        β̂.
-    covariance : ndarray of shape (d, d)
-        C, positive definite for the coefficients in the mask.
-    fixed : ndarray of shape (d,) of bool
-        Which coefficients are zero.
-
-    Returns
-    -------
-    Constrained
-        β̂_S − C_SF C_FF⁻¹ β̂_F and C_SS − C_SF C_FF⁻¹ C_FS for the free coefficients S and the fixed ones F.
-
     Examples
     --------
     >>> import numpy as np
@@ -131,24 +117,6 @@ def adaptive_lasso(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the path of ½ (β − β̂)'C⁻¹(β − β̂) + λ Σ|β_j|/|β̂_j|, the sum over penalized coefficients.
 
-    Parameters
-    ----------
-    coef : ndarray of shape (d,)
-        β̂.
-    covariance : ndarray of shape (d, d)
-        C, positive definite for the penalized coefficients.
-    penalized : ndarray of shape (d,) of bool
-        Which coefficients are penalized.
-
-    Returns
-    -------
-    penalties : ndarray of shape (k,)
-        λ, decreasing, the last 0.
-    coefs : ndarray of shape (k, d)
-        β at each.
-    distances : ndarray of shape (k,)
-        (β − β̂)'C⁻¹(β − β̂) at each.
-
     Examples
     --------
     >>> import numpy as np
@@ -178,22 +146,7 @@ def adaptive_lasso(
 def criteria_table(
     penalties: np.ndarray, n_nonzero: np.ndarray, distances: np.ndarray, refitted: np.ndarray, n: float, p: int
 ) -> pd.DataFrame:
-    """Return the points of a path with their information criteria.
-
-    Parameters
-    ----------
-    penalties, n_nonzero, distances, refitted : ndarray of shape (k,)
-        As `AdaptiveLassoPath` has them.
-    n : float
-        Sample size.
-    p : int
-        Penalized coefficients.
-
-    Returns
-    -------
-    DataFrame
-        As `AdaptiveLassoPath` has it.
-    """
+    """Return the points of a path with their information criteria."""
     subsets = gammaln(p + 1.0) - gammaln(n_nonzero + 1.0) - gammaln(p - n_nonzero + 1.0)
     bic = refitted + np.log(n) * n_nonzero
     return pd.DataFrame(
@@ -211,13 +164,7 @@ def criteria_table(
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """Return the Cholesky factor of a covariance.
-
-    Raises
-    ------
-    ValueError
-        If it is undefined or singular.
-    """
+    """Return the Cholesky factor of a covariance."""
     if np.isfinite(covariance).all():
         factor = factorize(covariance, intercept=False)
         if factor.kept.all():

@@ -24,23 +24,7 @@ def seeded(method: Any) -> Any:
 
 
 def seed_of(random_state: Any) -> int:
-    """Return the integer that seeds the pilot.
-
-    Parameters
-    ----------
-    random_state : int, RandomState or None
-        An integer stands for itself; anything else draws one.
-
-    Returns
-    -------
-    int
-        The seed.
-
-    Raises
-    ------
-    ValueError
-        If it is a negative integer.
-    """
+    """Return the integer that seeds the pilot."""
     if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
         if random_state < 0:
             raise catalogue.NEGATIVE_SEED.error(given=Remedy("random_state", int(random_state)))
@@ -51,23 +35,7 @@ def seed_of(random_state: Any) -> int:
 
 
 def check_pilot_size(size: Any) -> str | int | float:
-    """Return a pilot's size if it is one.
-
-    Parameters
-    ----------
-    size : "auto", int or float
-        A rule, a number of rows, or a share of them.
-
-    Returns
-    -------
-    str, int or float
-        The same.
-
-    Raises
-    ------
-    ValueError
-        If it is none of these.
-    """
+    """Return a pilot's size if it is one."""
     if isinstance(size, str) and size == "auto":
         return size
     if isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size >= 1:
@@ -79,20 +47,6 @@ def check_pilot_size(size: Any) -> str | int | float:
 
 def check_choice(option: str, value: Any, *choices: Any) -> None:
     """Raise unless an option is one of its choices.
-
-    Parameters
-    ----------
-    option : str
-        What it is called.
-    value : object
-        As the user gave it.
-    *choices : object
-        What it may be.
-
-    Raises
-    ------
-    ValueError
-        If it is none of them.
 
     Examples
     --------
@@ -106,20 +60,6 @@ def check_choice(option: str, value: Any, *choices: Any) -> None:
 def check_count(option: str, value: Any, otherwise: str = "") -> None:
     """Raise unless an option is an integer of at least 1.
 
-    Parameters
-    ----------
-    option : str
-        What it is called.
-    value : object
-        As the user gave it.
-    otherwise : str
-        What else it might have been, for the text.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-
     Examples
     --------
     >>> from dask_onestep.methods.arguments import check_count
@@ -131,16 +71,6 @@ def check_count(option: str, value: Any, otherwise: str = "") -> None:
 
 def check_number(**options: Any) -> None:
     """Raise unless all options are numbers.
-
-    Parameters
-    ----------
-    **options : object
-        By name, as the user gave them.
-
-    Raises
-    ------
-    ValueError
-        If one is not.
 
     Examples
     --------
@@ -154,16 +84,6 @@ def check_number(**options: Any) -> None:
 
 def check_positive(**options: Any) -> None:
     """Raise unless all options are numbers above 0.
-
-    Parameters
-    ----------
-    **options : float
-        By name.
-
-    Raises
-    ------
-    ValueError
-        If one is not.
 
     Examples
     --------

@@ -28,20 +28,7 @@ _OF_COVARIANCES = (CovarianceWarning, DegreesOfFreedomWarning)
 
 
 def recovered(record: FitRecord, cov_type: str) -> Estimate | None:
-    """Return a fit's estimate with another covariance, of no clusters, from its record; None if that takes the data.
-
-    Parameters
-    ----------
-    record : FitRecord
-        The fit.
-    cov_type : str
-        The covariance.
-
-    Returns
-    -------
-    Estimate or None
-        The sums suffice for "nonrobust", HC0 and HC1 for each other, and the rows where the pilot is all of them.
-    """
+    """Return a fit's estimate with another covariance, of no clusters, from its record; None if that takes the data."""
     estimate, pilot = record.estimate, record.pilot
     if cov_type == record.cov_type:
         return estimate
@@ -67,18 +54,6 @@ def with_covariance(problem: Problem, record: FitRecord) -> Plan:
 
     One more for the leverages of "HC2" and "HC3" where the record has no information matrix, and for "CRV3" where
     clusters are very many.
-
-    Parameters
-    ----------
-    problem : Problem
-        The fitted model on the data of the fit.
-    record : FitRecord
-        The fit.
-
-    Returns
-    -------
-    Plan
-        It returns an `Estimate`.
     """
     model, coef, sums = _as_solved(record)
     problem = replace(problem, model=model)
@@ -97,18 +72,6 @@ def changes_without(problem: Problem, record: FitRecord) -> Plan:
     """Return the plan of how a fit's coefficients change without each cluster, to first order.
 
     One pass; one more where clusters are very many.
-
-    Parameters
-    ----------
-    problem : Problem
-        The fitted model on the data of the fit, with groups of one column.
-    record : FitRecord
-        The fit.
-
-    Returns
-    -------
-    Plan
-        It returns the clusters' labels, the changes of shape (G, d), and the number of rows.
     """
     model, coef, _ = _as_solved(record)
     problem = replace(problem, model=model, cov_type="CRV3")
@@ -118,24 +81,7 @@ def changes_without(problem: Problem, record: FitRecord) -> Plan:
 
 
 def changes_of(clusters: Clusters, observed: np.ndarray, record: FitRecord) -> tuple[np.ndarray, np.ndarray]:
-    """Return the labels of clusters, and how a fit's coefficients change without each, to first order.
-
-    Parameters
-    ----------
-    clusters : Clusters
-        Score and observed information of each cluster at the coefficients.
-    observed : ndarray of shape (d, d)
-        Observed information of all rows.
-    record : FitRecord
-        The fit.
-
-    Returns
-    -------
-    labels : ndarray of shape (G,)
-        The clusters.
-    changes : ndarray of shape (G, d)
-        −(I − I_g)⁻¹s_g; NaN for aliased coefficients and for those that are not identified without the cluster.
-    """
+    """Return the labels of clusters, and how a fit's coefficients change without each, to first order."""
     model, basis = _as_solved(record)[0], record.estimate.basis
     factor = factorize(observed, intercept=model.has_intercept)
     changes, lost = jackknife(clusters, factor)

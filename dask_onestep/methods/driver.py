@@ -57,46 +57,14 @@ class Outcome:
 
 
 def run(problem: Problem, plan: Plan, *, before: int = 0, check: RowCheck | Delayed | None = None) -> Outcome:
-    """Run one plan.
-
-    Parameters
-    ----------
-    problem : Problem
-        The data, and how they are computed.
-    plan : Plan
-        The plan.
-    before : int
-        Passes made before, after which they are numbered where progress is shown.
-    check : RowCheck or None
-        What a pass before has found of the rows, with which those of the plan are compared.
-
-    Returns
-    -------
-    Outcome
-        Of the plan.
-    """
+    """Run one plan."""
     return run_all(problem, [plan], before=before, check=check)[0]
 
 
 def run_all(
     problem: Problem, plans: Sequence[Plan], *, before: int = 0, check: RowCheck | Delayed | None = None
 ) -> list[Outcome]:
-    """Run several plans on the same data, which share every pass.
-
-    Parameters
-    ----------
-    problem : Problem
-        The data, and how they are computed.
-    plans : sequence of Plan
-        The plans.
-    before, check
-        As for `run`.
-
-    Returns
-    -------
-    list of Outcome
-        Of each plan.  An error that its plan does not handle ends all of them.
-    """
+    """Run several plans on the same data, which share every pass."""
     driver = Driver(problem, checks={None: check})
     running = [_Running(plan, problem.lazy) for plan in plans]
     for each in running:

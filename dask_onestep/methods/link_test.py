@@ -42,20 +42,7 @@ class LinkFit:
 
 
 def fit_to_predictor(problem: Problem, record: FitRecord) -> Plan:
-    """Return the plan of the MLE with the linear predictor and its square as columns: about four passes.
-
-    Parameters
-    ----------
-    problem : Problem
-        The fitted model with data.
-    record : FitRecord
-        The fit.
-
-    Returns
-    -------
-    Plan
-        It returns a `LinkFit`.
-    """
+    """Return the plan of the MLE with the linear predictor and its square as columns: about four passes."""
     coef = np.nan_to_num(record.coef)
     center, scale = _location(record, coef)
     rule = Newton(True, _TOL)

@@ -76,32 +76,7 @@ def report(
     tol: float,
     seed: int,
 ) -> OneStepEstimate:
-    """Return the estimate, with its inference and its warnings.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    cov_type : str
-        The covariance's type.
-    pilot : PilotFit
-        The pilot.
-    taken : Steps
-        The steps taken.
-    products : ScoreProducts or None
-        The sums at the estimate that a robust covariance needs.
-    steps : int or "auto"
-        The steps that were asked for.
-    tol : float
-        The squared distance to the MLE that passes without remark, as a fraction of the squared sampling error.
-    seed : int
-        The pilot's.
-
-    Returns
-    -------
-    OneStepEstimate
-        The estimate.
-    """
+    """Return the estimate, with its inference and its warnings."""
     step = taken.step
     known = products is not None or step.exact
     left = step if products is None else Step.arrived(step.coef, products.moments, step.factor)

@@ -25,18 +25,7 @@ _SHORT, _NEAR = 1e-3, 0.05
 
 
 def wants_alpha(problem: Problem) -> bool:
-    """Return whether a model's α is to be estimated.
-
-    Parameters
-    ----------
-    problem : Problem
-        The problem.
-
-    Returns
-    -------
-    bool
-        Whether it is a negative binomial with ``alpha="estimate"``.
-    """
+    """Return whether a model's α is to be estimated."""
     return getattr(problem.model.family, "alpha", None) == "estimate"
 
 
@@ -45,18 +34,6 @@ def with_alpha_estimated(problem: Problem, method: Any) -> Plan:
 
     α̂ and β̂ are independent in the limit.  The standard error of α̂ is that of the observed information, as R's `glm.nb`
     has it.
-
-    Parameters
-    ----------
-    problem : Problem
-        With ``alpha="estimate"``.
-    method : object
-        The estimator's method.
-
-    Returns
-    -------
-    Plan
-        It returns the `Problem` with α a number, and warnings.
 
     Notes
     -----

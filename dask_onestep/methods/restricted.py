@@ -155,22 +155,7 @@ def _compared(problem: Problem, estimate: Estimate, fits: list[Restricted]) -> C
 
 
 def fit_restricted(problem: Problem, method: Any, nulls: Sequence[Null]) -> list[Restricted]:
-    """Fit restricted models together.
-
-    Parameters
-    ----------
-    problem : Problem
-        The unrestricted problem.
-    method : object
-        The method.
-    nulls : sequence of (mapping, tuple)
-        The coefficients that each holds at a value, and those of them that depend on others.
-
-    Returns
-    -------
-    list of Restricted
-        One for each; an error in one does not end the others.
-    """
+    """Fit restricted models together."""
     problems = [problem.restricted(*null) for null in nulls]
     ended = run_all(problem, [_attempted(_fit(each, method)) for each in problems])
     return [
@@ -181,45 +166,13 @@ def fit_restricted(problem: Problem, method: Any, nulls: Sequence[Null]) -> list
 def compare_by_method(
     problem: Problem, method: Any, estimate: Estimate, nulls: Sequence[Null]
 ) -> list[tuple[float, float, float] | Exception]:
-    """Return likelihood-ratio statistics of methods whose estimates maximize no likelihood of all rows: one pass.
-
-    Parameters
-    ----------
-    problem : Problem
-        The unrestricted problem.
-    method : object
-        With ``likelihood_ratio(problem, restricted)``, a plan.
-    estimate : Estimate
-        The unrestricted estimate, by whose solver both models are fitted.
-    nulls : sequence of (mapping, tuple)
-        The coefficients that each restricted model holds at a value, and those of them that depend on others.
-
-    Returns
-    -------
-    list of tuple of float, or of Exception
-        Statistic, df and denominator df of each.
-    """
+    """Return likelihood-ratio statistics of methods whose estimates maximize no likelihood of all rows: one pass."""
     plans = [_attempted(_ratio(problem, problem.restricted(*null), method, estimate)) for null in nulls]
     return [outcome.value for outcome in run_all(problem, plans)]
 
 
 def moments_at(problem: Problem, coef: np.ndarray, *, orthogonal: bool) -> Plan:
-    """Return the plan of the moments of all rows at β: one pass, and one for orthogonal columns.
-
-    Parameters
-    ----------
-    problem : Problem
-        The problem.
-    coef : ndarray of shape (d,)
-        β.
-    orthogonal : bool
-        Whether they are of columns that a QR makes orthogonal.
-
-    Returns
-    -------
-    Plan
-        It returns `Moments`, and the `Basis` that they are of, or None.
-    """
+    """Return the plan of the moments of all rows at β: one pass, and one for orthogonal columns."""
     if orthogonal:
         problem = yield from orthogonalized(problem)
     basis = problem.model.basis
@@ -256,20 +209,7 @@ def _log_likelihoods(problem: Problem, coefs: np.ndarray) -> Plan:
 
 
 def unrestricted_end(problem: Problem, estimate: Estimate) -> Plan:
-    """Return the plan of λ² and φ̂ at an estimate: its own, where they are exact, otherwise by a pass.
-
-    Parameters
-    ----------
-    problem : Problem
-        The problem.
-    estimate : Estimate
-        Its estimate.
-
-    Returns
-    -------
-    Plan
-        It returns both; λ² is NaN where it is unknown.
-    """
+    """Return the plan of λ² and φ̂ at an estimate: its own, where they are exact, otherwise by a pass."""
     if _is_exact(estimate):
         return estimate.decrement, estimate.dispersion
     sums = yield Look((yield from problem.moments(np.nan_to_num(estimate.coef))))

@@ -35,25 +35,6 @@ def draw_pilot(problem: Problem, draw: Draw) -> Learned:
     """Draw a random sample of all usable rows and fit its MLE: one pass, or none where its rows have been kept.
 
     A restricted model has the sample of the unrestricted one.
-
-    Parameters
-    ----------
-    problem : Problem
-        Model and data.
-    draw : Draw
-        The sample.
-
-    Returns
-    -------
-    pilot : Delayed
-        `PilotFit`.
-    problem : Problem
-        The same, with its classes known.
-
-    Raises
-    ------
-    ValueError
-        If the size is neither "auto", nor a number or share of rows.
     """
     sample = yield from _drawn(problem, draw)
     pilot = yield from _settled(problem, problem.apply(fit_pilot, sample, problem.model, name="pilot-fit"))
@@ -61,46 +42,13 @@ def draw_pilot(problem: Problem, draw: Draw) -> Learned:
 
 
 def draw_sample(problem: Problem, draw: Draw) -> Learned:
-    """Draw a random sample of all usable rows: one pass, or none where its rows have been kept.
-
-    Parameters
-    ----------
-    problem : Problem
-        Model and data.
-    draw : Draw
-        The sample.
-
-    Returns
-    -------
-    sample : Delayed
-        `PilotSample`.
-    problem : Problem
-        The same, with its classes known.
-
-    Raises
-    ------
-    ValueError
-        If the size is neither "auto", nor a number or share of rows.
-    """
+    """Draw a random sample of all usable rows: one pass, or none where its rows have been kept."""
     sample = yield Settle((yield from _drawn(problem, draw)))
     return sample, _learned(problem, _classes, sample, problem.model.n_classes)
 
 
 def take_survey(problem: Problem) -> Learned:
-    """Count the rows and learn the classes, for methods that draw no pilot: one pass, unless rows have been kept.
-
-    Parameters
-    ----------
-    problem : Problem
-        Model and data.
-
-    Returns
-    -------
-    survey : Delayed
-        `Survey`.
-    problem : Problem
-        The same, with its classes known.
-    """
+    """Count the rows and learn the classes, for methods that draw no pilot: one pass, unless rows have been kept."""
     model = problem.model.unrestricted
     if problem.kept is not None:
         sample = problem.kept.sample
@@ -111,22 +59,7 @@ def take_survey(problem: Problem) -> Learned:
 
 
 def take_profile(problem: Problem, method: Any) -> Generator[Any, Any, tuple[Delayed, Kept]]:
-    """Learn what the design of a table must know of the whole, and keep rows for the method's pilot: one pass.
-
-    Parameters
-    ----------
-    problem : Problem
-        The data, and a model with an `OpenDesign`.
-    method : object
-        The method; one that says how it draws its pilot has rows kept for it.
-
-    Returns
-    -------
-    found : Delayed
-        `Profile`.
-    kept : Kept
-        The rows.
-    """
+    """Learn what the design of a table must know of the whole, and keep rows for the method's pilot: one pass."""
     draw = method.draw(problem) if hasattr(method, "draw") else Draw(None)
     rows, _ = rows_within(problem, _KEPT_BYTES)
     d = max(min(_KEPT_ROWS, rows) // 50, 1)

@@ -30,25 +30,7 @@ class Display:
     figure_: Any
 
     def _axes(self, ax: Any, size: tuple[float, float]) -> Any:
-        """Return the axes to draw on, the box around them opened, and keep them and their figure.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes or None
-            Where to draw, if the user said; else a new figure is made.
-        size : tuple of (float, float)
-            Width and height of a new figure in inches.
-
-        Returns
-        -------
-        matplotlib Axes
-            Where to draw.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is missing.
-        """
+        """Return the axes to draw on, the box around them opened, and keep them and their figure."""
         if ax is None:
             try:
                 import matplotlib.pyplot as plt
@@ -61,41 +43,12 @@ class Display:
 
 
 def style(number: int) -> dict[str, str]:
-    """Return the colour and the mark of one among several things drawn; they come round again.
-
-    Parameters
-    ----------
-    number : int
-        Which of them, from 0.
-
-    Returns
-    -------
-    dict
-        ``color`` and ``marker``, as matplotlib calls them.
-    """
+    """Return the colour and the mark of one among several things drawn; they come round again."""
     return {"color": COLOURS[number % len(COLOURS)], "marker": MARKS[number % len(MARKS)]}
 
 
 def checked_names(names: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Return the names of coefficients that a user chose.
-
-    Parameters
-    ----------
-    names : sequence of str
-        The names chosen.
-    known : sequence of str
-        Names of the coefficients that can be drawn.
-
-    Returns
-    -------
-    list of str
-        The names chosen, in their order.
-
-    Raises
-    ------
-    ValueError
-        If one is unknown.
-    """
+    """Return the names of coefficients that a user chose."""
     if unknown := [name for name in names if name not in known]:
         raise unknown_coefficients(unknown, "names", known)
     return list(names)

@@ -35,28 +35,6 @@ def check_output(
 ) -> None:
     """Raise if a result must not be written to a path; only its directory is listed, nothing below it.
 
-    Parameters
-    ----------
-    path : str
-        Path or URL of the result.
-    inputs : iterable of str
-        Files, globs or URLs that are read, or other results of the same command.
-    directory : bool, default=False
-        Whether the result is a directory of Parquet files.
-    remote : bool, default=True
-        Whether the result may be a URL of cloud storage.
-    overwrite : bool, default=False
-        Whether an existing result may be replaced.
-
-    Raises
-    ------
-    FileExistsError
-        If there is something at `path` that must stay.
-    FileNotFoundError
-        If there is no directory to write to.
-    ValueError
-        If `path` is an input, or the file system of the URL is not written to.
-
     Examples
     --------
     >>> from dask_onestep.storage.outputs import check_output
@@ -100,16 +78,6 @@ def check_output(
 @contextmanager
 def atomic_output(path: str) -> Iterator[str]:
     """Yield the name of a new file or directory next to `path`, which replaces `path` if the block succeeds.
-
-    Parameters
-    ----------
-    path : str
-        Path or URL of the result.
-
-    Yields
-    ------
-    str
-        The temporary name; removed if the block fails.
 
     Examples
     --------

@@ -28,21 +28,6 @@ _TYPES: Mapping[str, set[type]] = {
 def parse_json(text: str) -> Any:
     """Return the values of a JSON text; numbers that no double can hold are refused.
 
-    Parameters
-    ----------
-    text : str
-        The text.
-
-    Returns
-    -------
-    object
-        Its values.
-
-    Raises
-    ------
-    ValueError
-        If it is not JSON, or a number is too large.
-
     Examples
     --------
     >>> from dask_onestep.storage.schema import parse_json
@@ -71,16 +56,6 @@ def _refused(text: str) -> Any:
 
 def check_record(record: Any) -> None:
     """Raise if a record is not as the schema of models says.
-
-    Parameters
-    ----------
-    record : object
-        Values of JSON.
-
-    Raises
-    ------
-    ValueError
-        If a value has another type or form; the text says which.
 
     Examples
     --------

@@ -66,26 +66,6 @@ def read_table(
 def unlike_file(paths: Sequence[str], columns: Iterable[str], csv: CsvFormat = PLAIN_CSV) -> str | None:
     """Return what tells one of several files from the first, to explain why they cannot be read as one table.
 
-    Parameters
-    ----------
-    paths : sequence of str
-        As for `read_table`.
-    columns : iterable of str
-        The columns that matter.
-    csv : CsvFormat
-        How CSV files are written.
-
-    Returns
-    -------
-    str or None
-        The file, and the column that it lacks or that holds words there and numbers elsewhere; None if there is no
-        such file.
-
-    Raises
-    ------
-    ValueError
-        If a file cannot be read; the text names it.
-
     Examples
     --------
     >>> import tempfile

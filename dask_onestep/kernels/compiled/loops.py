@@ -215,19 +215,7 @@ _BUFFER = "float64[:, ::1]"
 
 @compiled(f"void(Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, float64[::1], {_BUFFER})")
 def add_sums(x, values, weights, sums, gram):
-    """Add Σ vᵢzᵢ and Σ wᵢzᵢzᵢ', where zᵢ is 1 followed by xᵢ.
-
-    Parameters
-    ----------
-    x : ndarray of shape (m, p)
-        Covariates, of any layout.
-    values, weights : ndarray of shape (m,)
-        v and w, of any sign.
-    sums : ndarray of shape (p + 1,)
-        Σ vᵢzᵢ is added to it.
-    gram : ndarray of shape (p + 1, p + 1)
-        Σ wᵢzᵢzᵢ' is added to it; symmetric.
-    """
+    """Add Σ vᵢzᵢ and Σ wᵢzᵢzᵢ', where zᵢ is 1 followed by xᵢ."""
     width = 4 * ((x.shape[1] + 3) // 4)
     tile, scaled = np.zeros(width * _TILE), np.zeros(width * _TILE)
     value, weight = np.zeros(_TILE), np.zeros(_TILE)
@@ -326,34 +314,7 @@ def _normal(y, weights, eta, residual, weight):
     f"float64[::1], {_BUFFER}, {_BUFFER})"
 )
 def add_natural_sums(law, x, y, weights, offset, level, slopes, score, information, of_rows):
-    """Add score and information of rows whose η is the family's natural parameter, and return the log-likelihood.
-
-    Parameters
-    ----------
-    law : int
-        The distribution: 0 for binomial, 1 for Poisson, 2 for gaussian.
-    x : ndarray of shape (m, p)
-        Covariates, of any layout.
-    y : ndarray of shape (m,)
-        Response.
-    weights, offset : ndarray of shape (m,) or (0,)
-        Empty if there are none.
-    level : float
-        The constant's coefficient.
-    slopes : ndarray of shape (p,)
-        The covariates' coefficients.
-    score : ndarray of shape (p + 1,)
-        The score is added to it, the constant first.
-    information : ndarray of shape (p + 1, p + 1) or (0, 0)
-        The information is added to it; symmetric. Empty if it is not needed.
-    of_rows : ndarray of shape (2, m) or (0, 0)
-        Unless empty, the rows' residuals and weights are written to it, each times the row's own weight.
-
-    Returns
-    -------
-    float
-        The log-likelihood without the family's ``log_base_measure``.
-    """
+    """Add score and information of rows whose η is the family's natural parameter, and return the log-likelihood."""
     p = x.shape[1]
     width = 4 * ((p + 3) // 4)
     tile, scaled = np.zeros(width * _TILE), np.zeros(width * _TILE)
@@ -415,31 +376,7 @@ def _of_sparse(index: str) -> str:
 
 @compiled([_of_sparse("int32"), _of_sparse("int64")])
 def add_sparse_sums(data, indices, starts, dense, constant, values, weights, places, sums, mixed, gram):
-    """Add Σ vᵢsᵢ, Σ wᵢsᵢzᵢ' and Σ wᵢsᵢsᵢ', where sᵢ are a row's sparse columns and zᵢ its dense ones.
-
-    Parameters
-    ----------
-    data : ndarray of shape (nnz,)
-        Elements of m sparse rows of b columns, row by row.
-    indices : ndarray of shape (nnz,) of int
-        Their columns, increasing within each row.
-    starts : ndarray of shape (m + 1,) of int
-        Where each row starts, and where the last ends.
-    dense : ndarray of shape (m, a) or (m, a − 1)
-        The dense columns.
-    constant : int
-        1 if a constant, which is not stored, precedes them; otherwise 0.
-    values, weights : ndarray of shape (m,)
-        v and w, of any sign.
-    places : ndarray of shape (b,) of int
-        Positions of the sparse columns in the design, increasing.
-    sums : ndarray of shape (b,)
-        Σ vᵢsᵢ is added to it.
-    mixed : ndarray of shape (b, a)
-        Σ wᵢsᵢzᵢ' is added to it.
-    gram : ndarray of shape (a + b, a + b)
-        Σ wᵢsᵢsᵢ' is added to it, at the sparse columns' positions; symmetric.
-    """
+    """Add Σ vᵢsᵢ, Σ wᵢsᵢzᵢ' and Σ wᵢsᵢsᵢ', where sᵢ are a row's sparse columns and zᵢ its dense ones."""
     first = np.arange(len(places))
     for i in range(len(values)):
         v, w = values[i], weights[i]
@@ -465,25 +402,7 @@ def add_sparse_sums(data, indices, starts, dense, constant, values, weights, pla
     f"Array(int64, 1, 'C', readonly=True), float64[::1], {_BUFFER}, {_BUFFER})"
 )
 def add_coded_sums(codes, widths, numbers, dense, constant, values, weights, places, sums, mixed, gram):
-    """Add Σ vᵢsᵢ, Σ wᵢsᵢzᵢ' and Σ wᵢsᵢsᵢ', where sᵢ are a row's coded columns and zᵢ its dense ones.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (F, m) of int32
-        The column of each product in which a row is nonzero; its width if there is none.
-    widths : ndarray of shape (F,) of int
-        Number of columns of each product, b in total.
-    numbers : ndarray of shape (F, m) or (0, 0)
-        The numbers; empty if all are 1.
-    dense, constant, values, weights, mixed
-        As for `add_sparse_sums`.
-    places : ndarray of shape (b,) of int
-        Positions of the coded columns in the design, increasing.
-    sums : ndarray of shape (b,)
-        Σ vᵢsᵢ is added to it.
-    gram : ndarray of shape (a + b, a + b)
-        Σ wᵢsᵢsᵢ' is added to it, at the coded columns' positions; symmetric.
-    """
+    """Add Σ vᵢsᵢ, Σ wᵢsᵢzᵢ' and Σ wᵢsᵢsᵢ', where sᵢ are a row's coded columns and zᵢ its dense ones."""
     starts = np.cumsum(widths) - widths
     for i in range(len(values)):
         v, w = values[i], weights[i]
@@ -511,19 +430,7 @@ def add_coded_sums(codes, widths, numbers, dense, constant, values, weights, pla
 
 @compiled(f"void({_VECTOR}, {_VECTOR}, Array(float64, 3, 'C', readonly=True), Array(float64, 2, 'A'))")
 def write_polynomials(values, knots, coefficients, out):
-    """Write piecewise polynomials of numbers.
-
-    Parameters
-    ----------
-    values : ndarray of shape (m,)
-        The numbers.
-    knots : ndarray of shape (k + 1,)
-        The ends of the pieces, increasing.
-    coefficients : ndarray of shape (q + 1, k, w)
-        Coefficients of each power of t, which goes from −1 to 1 in a piece, for each piece and column.
-    out : ndarray of shape (m, w)
-        The values of the polynomials.
-    """
+    """Write piecewise polynomials of numbers."""
     most, pieces, width = coefficients.shape[0] - 1, coefficients.shape[1], coefficients.shape[2]
     middle, scale = (knots[1:] + knots[:-1]) / 2, 2 / (knots[1:] - knots[:-1])
     row = np.empty(width)

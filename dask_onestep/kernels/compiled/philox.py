@@ -42,28 +42,7 @@ def _philox(count, key_0, key_1):
 
 @compiled("int64(uint64, uint64, uint64, int64, uint64, int64[::1], uint64[::1])")
 def values_below(key_0, key_1, begin, length, bound, places, keys):
-    """Write which of the values from `begin` on are below a bound, with these values, and return their number.
-
-    Parameters
-    ----------
-    key_0, key_1 : int
-        The halves of the generator's key.
-    begin : int
-        The number of the first value.
-    length : int
-        The number of values.
-    bound : int
-        Values below it are written.
-    places : ndarray of shape (length,) of int64
-        Output: positions, counted from `begin`.
-    keys : ndarray of shape (length,) of uint64
-        Output: values.
-
-    Returns
-    -------
-    int
-        How many were written.
-    """
+    """Write which of the values from `begin` on are below a bound, with these values, and return their number."""
     found = 0
     first = begin // np.uint64(4)
     place = -np.int64(begin - np.uint64(4) * first)

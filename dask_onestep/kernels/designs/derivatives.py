@@ -29,22 +29,7 @@ _JUMP = 0.01
 
 
 def depending(design: Design, columns: Collection[str]) -> tuple[np.ndarray, Design]:
-    """Return which columns of the design depend on columns of the table, and a design of only these.
-
-    Parameters
-    ----------
-    design : Design
-        The design.
-    columns : collection of str
-        Columns of the table.
-
-    Returns
-    -------
-    at : ndarray of shape (k,) of int
-        Columns of the design, increasing.
-    part : Design
-        Its matrix has these columns; it includes the formula's offset.
-    """
+    """Return which columns of the design depend on columns of the table, and a design of only these."""
     reading = {factor.name for factor in design.terms.factors if not set(columns).isdisjoint(factor.columns)}
     if design.spec is None:
         kept, factors, spec = reading, reading, None

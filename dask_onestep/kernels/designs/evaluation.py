@@ -42,26 +42,7 @@ def evaluating() -> Iterator[None]:
 def what_is_wrong(
     error: EvaluationError, terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any], blocks: tuple[int, ...]
 ) -> Findings:
-    """Return why a formula could not be evaluated on some rows.
-
-    Parameters
-    ----------
-    error : EvaluationError
-        formulaic's error.
-    terms : Terms
-        What the model reads.
-    frame : DataFrame
-        The unprepared rows.
-    states : mapping of str to dict
-        formulaic's states of the transforms, by their calls; empty before a fit.
-    blocks : tuple of int
-        The blocks of the rows.
-
-    Returns
-    -------
-    Findings
-        The splines with rows beyond their bounds, and the number of rows, or otherwise formulaic's reason.
-    """
+    """Return why a formula could not be evaluated on some rows."""
     found = []
     for node, low, high, outside in _outside(terms, frame, states):
         if count := int(outside.sum()):

@@ -31,25 +31,7 @@ _WHOLE = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
 
 
 def evaluate(source: str, frame: pd.DataFrame) -> pd.Series:
-    """Return an expression of columns, row by row.
-
-    Parameters
-    ----------
-    source : str
-        An expression that `formula_terms` has checked.
-    frame : DataFrame
-        The columns.
-
-    Returns
-    -------
-    Series
-        One value per row: float64, or booleans for a condition; integers if all operands are integers.
-
-    Raises
-    ------
-    ValueError
-        If a column has an unsuitable type, such as strings in arithmetic.
-    """
+    """Return an expression of columns, row by row."""
     code, names, whole = _compiled(source)
     known = {**FUNCTIONS, "np": np, _NUMBERS: as_numbers, _CONDITION: _condition, _COMPARED: _compared}
     known |= {name: frame[column] for name, column in names if column in frame.columns}
@@ -71,11 +53,6 @@ def as_numbers(values: Any, name: str | None = None) -> Any:
     """Return numbers as float64; booleans are 0 and 1, missing values NaN, and strings are unchanged.
 
     `name` is used in the error.
-
-    Raises
-    ------
-    ValueError
-        If there are integers beyond 2^53.
     """
     if isinstance(values, (int, float)):
         return _literal(values)

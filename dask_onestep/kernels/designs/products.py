@@ -130,22 +130,7 @@ def are_coded(products: Sequence[Product]) -> tuple[Product, ...]:
 def coded_columns(
     products: Sequence[Product], frame: pd.DataFrame, levels: Mapping[Factor, np.ndarray]
 ) -> CodedColumns:
-    """Return the columns of products, side by side, as codes.
-
-    Parameters
-    ----------
-    products : sequence of Product
-        The products, each with a factor.
-    frame : DataFrame of shape (m, …)
-        Rows without missing values or unseen levels.
-    levels : mapping of Factor to ndarray of shape (m,) of int32
-        The rows' levels.
-
-    Returns
-    -------
-    CodedColumns of shape (m, b)
-        Their columns.
-    """
+    """Return the columns of products, side by side, as codes."""
     codes: dict[tuple[tuple[Factor, int | None], ...], np.ndarray] = {}
     values: dict[tuple[Factor, ...], np.ndarray | None] = {(): None}
     for product in products:
@@ -168,21 +153,7 @@ def write_products(
     out: np.ndarray,
     places: Mapping[int, int],
 ) -> None:
-    """Write the columns of products into an array.
-
-    Parameters
-    ----------
-    products : sequence of Product
-        The products.
-    frame : DataFrame of shape (m, …)
-        Rows without missing values or unseen levels.
-    levels : mapping of Factor to ndarray of shape (m,) of int32
-        The rows' levels.
-    out : ndarray of shape (m, a)
-        The array.
-    places : mapping of int to int
-        Positions in `out` of the columns of the matrix.
-    """
+    """Write the columns of products into an array."""
     wanted = {number for product in products for number in product.numbers}
     wanted |= {product.spline.argument for product in products if product.spline is not None}
     known = {number: _number(number, frame) for number in wanted if number.source is None}

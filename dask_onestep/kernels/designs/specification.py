@@ -34,27 +34,7 @@ _VALUES = "<values>"
 
 
 def specify_terms(terms: Terms, rows: pd.DataFrame, state: Mapping[str, Any] | None = None) -> Any:
-    """Return formulaic's specification of a formula.
-
-    Parameters
-    ----------
-    terms : Terms
-        The formula's terms.
-    rows : DataFrame
-        Rows that contain every level.
-    state : mapping of str to object, optional
-        The state of transforms, from `transform_state`; by default computed from these rows.
-
-    Returns
-    -------
-    ModelSpec
-        The specification.
-
-    Raises
-    ------
-    ValueError
-        If the formula does not fit the columns.
-    """
+    """Return formulaic's specification of a formula."""
     return _specified(_right_side(terms), terms, rows, dict(state or {}))
 
 
@@ -62,27 +42,6 @@ def transform_state(terms: Terms, rows: pd.DataFrame, known: Mapping[str, Any], 
     """Return the state of a formula's transforms, without the columns of its categories.
 
     Each transform uses the rows in which its own input is present, as in R.
-
-    Parameters
-    ----------
-    terms : Terms
-        The formula's terms.
-    rows : DataFrame
-        Rows to compute it from.
-    known : mapping of str to object
-        The states of transforms that are known more precisely than from these rows.
-    n : float
-        The number of rows that these represent.
-
-    Returns
-    -------
-    dict of str to object
-        By transform.
-
-    Raises
-    ------
-    ValueError
-        If the formula does not fit the columns.
     """
     from formulaic import Formula
     from formulaic.parser.types import Term

@@ -69,22 +69,7 @@ def unmasked(part: Any) -> Any:
 
 
 def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findings:
-    """Return which rows of a block have everything that the model uses.
-
-    Parameters
-    ----------
-    block : Block
-        The unprepared block, `x` a frame.
-    terms : Terms
-        What the model reads from it.
-    missing : {"raise", "drop", "keep"}
-        Whether missing values in the covariates' columns are findings.
-
-    Returns
-    -------
-    ndarray of shape (m,) of bool, or Findings
-        The complete rows, or the columns with missing values and their counts.
-    """
+    """Return which rows of a block have everything that the model uses."""
     response = terms.response.columns if block.y is None and terms.response is not None else ()
     if absent_columns := [name for name in (*terms.columns, *response) if name not in block.x.columns]:
         return Findings(((f"the partition lacks the columns {absent_columns}", 0, _SAME_COLUMNS),), (block.number,))

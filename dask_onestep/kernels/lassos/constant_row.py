@@ -84,22 +84,6 @@ class _Problem:
 def constant_row(gram: np.ndarray, shift: np.ndarray, alpha: np.ndarray, *, scaled: bool) -> ConstantRow:
     """Return the nodewise lasso of the constant on uncentered columns.
 
-    Parameters
-    ----------
-    gram : ndarray of shape (d, d)
-        Gram matrix per row of the constant, which is first, and of columns centered about `shift`.
-    shift : ndarray of shape (d,)
-        What was subtracted from each column; 0 for the constant.
-    alpha : ndarray of shape (d,)
-        Penalties of the uncentered columns; 0 for those that are never penalized.
-    scaled : bool
-        Whether the penalties refer to a noise of 1.
-
-    Returns
-    -------
-    ConstantRow
-        The row.
-
     Examples
     --------
     >>> import numpy as np

@@ -70,20 +70,7 @@ class Debiased(Record):
 
 
 def debias(local: LocalLassos, nodewise: NodewiseRows) -> Debiased:
-    """Return β̂ = b̄ + Θ̂ḡ, equation (4.1) of Lee, Liu, Sun and Taylor.
-
-    Parameters
-    ----------
-    local : LocalLassos
-        Sums over all blocks.
-    nodewise : NodewiseRows
-        All rows of the nodewise lasso.
-
-    Returns
-    -------
-    Debiased
-        The estimate.
-    """
+    """Return β̂ = b̄ + Θ̂ḡ, equation (4.1) of Lee, Liu, Sun and Taylor."""
     theta = approximate_inverse(nodewise)
     coef = (local.coef + theta @ score_about(local.gradient, local.shift)) / local.share
     missed = theta @ score_about(local.remainder, local.shift) / local.share
@@ -95,18 +82,6 @@ def debias_again(last: Debiased, sums: Moments) -> Debiased:
 
     The bias that Θ̂ leaves, I − Θ̂Σ̂ times the bias before, is multiplied by I − Θ̂Σ̂ once more. A round that would
     lower the log-likelihood, according to its quadratic approximation at β̂, is shortened.
-
-    Parameters
-    ----------
-    last : Debiased
-        The current estimate.
-    sums : Moments
-        Sums over all rows at its `coef`, for columns centered about its `shift`.
-
-    Returns
-    -------
-    Debiased
-        The estimate after the round; unchanged if the sums overflow.
     """
     here, gradient = replace(last, gram=sums.information / sums.weight), sums.score / sums.weight
     with np.errstate(all="ignore"):
@@ -170,22 +145,6 @@ def expected_coverage(estimate: Debiased, average: np.ndarray, std_err: np.ndarr
     replaces β where it exceeds √(2 log d) standard errors, and b̄ − β is set to 0 elsewhere. Since β̂ is itself biased
     toward b̄, the result is optimistic. An interval whose center is off by b standard errors covers with probability
     Φ(z − b) − Φ(−z − b).
-
-    Parameters
-    ----------
-    estimate : Debiased
-        The estimate.
-    average : ndarray of shape (d,)
-        b̄.
-    std_err : ndarray of shape (d,)
-        Standard errors of β̂.
-    level : float
-        Level of the intervals.
-
-    Returns
-    -------
-    float
-        The expected coverage.
     """
     clear = np.abs(estimate.coef) > np.sqrt(2 * np.log(max(len(average), 2))) * std_err
     if not clear.any():

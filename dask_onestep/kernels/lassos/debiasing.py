@@ -244,20 +244,6 @@ def _poor(rows: Rows, what: str, cure: str) -> Findings:
 def nodewise_share(number: int, n_blocks: int, d: int) -> tuple[int, int]:
     """Return which of the d rows of Θ̂ one of K blocks estimates: ⌈d/K⌉ of them, as in the paper.
 
-    Parameters
-    ----------
-    number : int
-        The block's number, from 0, among those that have rows.
-    n_blocks : int
-        K.
-    d : int
-        Rows of Θ̂.
-
-    Returns
-    -------
-    start, stop : int
-        The first, and the last + 1.
-
     Examples
     --------
     >>> from dask_onestep.kernels.lassos.debiasing import nodewise_share

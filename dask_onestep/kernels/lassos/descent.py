@@ -31,32 +31,7 @@ _MAX_SWEEPS = 25
 def penalised_lasso(
     gram: np.ndarray, linear: np.ndarray, square: float, l1: np.ndarray, start: np.ndarray, tol: float, max_iter: int
 ) -> tuple[np.ndarray, float]:
-    """Return the minimizer of ½ b'Gb − c'b + Σ l1_j|b_j|, every l1_j > 0, and its duality gap.
-
-    Parameters
-    ----------
-    gram : ndarray of shape (m, m)
-        G, in C order; columns of zeros get coefficient 0.
-    linear : ndarray of shape (m,)
-        c.
-    square : float
-        The squared norm of the response from which c is computed.
-    l1 : ndarray of shape (m,)
-        Penalties; infinity excludes a column.
-    start : ndarray of shape (m,)
-        Starting values.
-    tol : float
-        The duality gap at which to stop.
-    max_iter : int
-        Maximum number of sweeps of coordinate descent for each working set.
-
-    Returns
-    -------
-    coef : ndarray of shape (m,)
-        b.
-    gap : float
-        Its duality gap.
-    """
+    """Return the minimizer of ½ b'Gb − c'b + Σ l1_j|b_j|, every l1_j > 0, and its duality gap."""
     coef, support = start, np.flatnonzero(start)
     inside = start != 0
     while True:
@@ -89,28 +64,6 @@ def sweep_together(
     Every sweep updates all columns simultaneously, with one matrix product for all lassos. Where columns are nearly
     uncorrelated this soon converges. The sweeps end when there is no progress; the gaps then show which lassos remain
     to be solved.
-
-    Parameters
-    ----------
-    gram : ndarray of shape (m, m)
-        G, its diagonal positive.
-    linear : ndarray of shape (r, m)
-        c of each lasso.
-    square : ndarray of shape (r,)
-        The squared norm of each response.
-    l1 : ndarray of shape (r, m)
-        Penalties; infinity excludes a column.
-    tol : float
-        Tolerance on the duality gap relative to ``square / 2``; the sweeps stop well below it.
-    start : ndarray of shape (r, m) or None
-        Starting values; zeros by default.
-
-    Returns
-    -------
-    coef : ndarray of shape (r, m)
-        The coefficients after the last sweep.
-    gap : ndarray of shape (r,)
-        Their duality gaps.
 
     Examples
     --------

@@ -62,25 +62,7 @@ class WeightedDesign:
     coef: np.ndarray
 
     def __call__(self, x: Any, offset: Any = None) -> np.ndarray:
-        """Return the weighted design of a block.
-
-        Parameters
-        ----------
-        x : ndarray or DataFrame of shape (m, p)
-            Covariates.
-        offset : array-like of shape (m,) or None
-            The offset.
-
-        Returns
-        -------
-        ndarray of shape (m, d)
-            Rows √wᵢ xᵢ, the constant first if there is one.
-
-        Raises
-        ------
-        ValueError
-            If the block contains NaN or infinity, or is not numeric.
-        """
+        """Return the weighted design of a block."""
         rows = usable_rows(Block(x, np.zeros(x.shape[0]), offset=offset), self.model)
         if isinstance(rows, Rows):
             rows = inspect_columns(rows, self.model) or rows

@@ -77,30 +77,7 @@ def fit_lasso(
     tol: float = 1e-10,
     max_iter: int = 10_000,
 ) -> LassoFit:
-    """Return the lasso of a block.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block, not empty.
-    model : Model
-        The model.
-    penalty : Penalty
-        The penalty.
-    null : NullFit
-        The fit without covariates.
-    start : tuple of (ndarray of shape (d,), Moments) or None
-        Starting values and the sums there; by default those of the fit without covariates.
-    tol : float
-        Tolerance on the gap, relative to the null deviance over 2n.
-    max_iter : int
-        Maximum number of sweeps of coordinate descent per step.
-
-    Returns
-    -------
-    LassoFit
-        The fit.
-    """
+    """Return the lasso of a block."""
     within = Tolerance(tol, null.deviance, max_iter)
     if model.quadratic:
         coef, sums = (null.coef, moments(rows, model, null.coef)) if start is None else start
@@ -121,24 +98,6 @@ def fit_scaled_lasso(
     Q_jj the information of column j per row there after the unpenalized intercept is minimized out: λ₀ times the
     standard deviation of one row's score. For the gaussian family and standardized columns this is the scaled lasso of
     Sun and Zhang (2012).
-
-    Parameters
-    ----------
-    rows : Rows
-        The block, not empty.
-    model : Model
-        The model.
-    l1_ratio : float
-        ρ.
-    null : NullFit
-        The fit without covariates.
-    tol, max_iter : float, int
-        As for `fit_lasso`.
-
-    Returns
-    -------
-    LassoFit
-        The fit at the last penalty.
     """
     start = null.coef, moments(rows, model, null.coef)
     alpha = noise_alpha(start[1], model, len(rows))

@@ -79,27 +79,6 @@ def nodewise_rows(
 ) -> NodewiseRows:
     """Return the nodewise lasso of some columns.
 
-    Parameters
-    ----------
-    gram : ndarray of shape (d, d)
-        X'X/n, X the weighted design.
-    index : sequence of int
-        The columns to regress on the others.
-    alpha : ndarray of shape (d,)
-        α_k of each column as a covariate; 0 for columns that are never penalized.
-    scaled : bool
-        Whether α_k refers to a column of noise 1. It is then multiplied by the residual standard deviation
-        ‖x_j − X_{−j}γ_j‖/√n of the fit itself, as in Sun and Zhang (2013), "Sparse matrix inversion with scaled lasso".
-    tol : float
-        Tolerance on the duality gap, relative to the column's variance.
-    max_iter : int
-        Maximum number of sweeps of coordinate descent per row.
-
-    Returns
-    -------
-    NodewiseRows
-        One row per element of `index`; τ_j² is 0 where a column is a combination of unpenalized others.
-
     Examples
     --------
     >>> import numpy as np
@@ -232,21 +211,6 @@ def join_rows(*parts: NodewiseRows) -> NodewiseRows:
 
 def approximate_inverse(nodewise: NodewiseRows) -> np.ndarray:
     """Return Θ̂, or the available rows of it, in the order of the columns.
-
-    Parameters
-    ----------
-    nodewise : NodewiseRows
-        Rows of a nodewise lasso, in any order.
-
-    Returns
-    -------
-    ndarray of shape (r, d)
-        Row j is τ_j⁻² (1 at j, −γ_j elsewhere).
-
-    Raises
-    ------
-    ValueError
-        If a weight is not positive.
 
     Examples
     --------

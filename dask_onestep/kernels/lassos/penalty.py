@@ -76,18 +76,6 @@ def penalty_level(n: float, p: int) -> float:
     It has the order of the universal √(2 log p / n) and is about a third smaller for p from 10 to 10,000: a few noise
     columns enter, and the others are shrunk less.
 
-    Parameters
-    ----------
-    n : float
-        Rows.
-    p : int
-        Columns; values below 2 are treated as 2.
-
-    Returns
-    -------
-    float
-        The level.
-
     Examples
     --------
     >>> from dask_onestep.kernels.lassos.penalty import penalty_level
@@ -107,18 +95,6 @@ def penalised_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
 
     A column that is constant in the block, such as a level that does not occur, has no scale of its own. Any positive
     penalty keeps its coefficient at 0, while 0 would leave it unpenalized; it gets the largest of the others' scales.
-
-    Parameters
-    ----------
-    gram : ndarray of shape (d, d)
-        G.
-    free : ndarray of shape (d,) of bool
-        The unpenalized columns.
-
-    Returns
-    -------
-    ndarray of shape (d,)
-        Positive scales, 0 for the unpenalized columns.
 
     Examples
     --------

@@ -96,26 +96,7 @@ class Tolerance:
 def newton_lasso(
     rows: Rows, model: Model, penalty: Penalty, start: tuple[np.ndarray, Moments], within: Tolerance
 ) -> LassoFit:
-    """Return the lasso of a block by proximal Newton on all columns.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block, not empty.
-    model : Model
-        The model.
-    penalty : Penalty
-        The penalty.
-    start : tuple of (ndarray of shape (d,), Moments)
-        Starting values and the sums there.
-    within : Tolerance
-        Stopping criteria.
-
-    Returns
-    -------
-    LassoFit
-        The fit.
-    """
+    """Return the lasso of a block by proximal Newton on all columns."""
     coef, sums = start
 
     def objective(coef: np.ndarray) -> Penalized:
@@ -180,28 +161,7 @@ def quadratic_lasso(sums: Moments, coef: np.ndarray, penalty: Penalty, within: T
 def solve_on_few(
     rows: Rows, model: Model, penalty: Penalty, coef: np.ndarray, slope: np.ndarray, within: Tolerance
 ) -> np.ndarray:
-    """Return the lasso of a block, to be verified on all columns, by proximal Newton on working sets of columns.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block, not empty.
-    model : Model
-        The model, with one linear predictor and without a basis or fixed coefficients.
-    penalty : Penalty
-        The penalty.
-    coef : ndarray of shape (d,)
-        Starting values.
-    slope : ndarray of shape (d,)
-        The score there, over n.
-    within : Tolerance
-        Stopping criteria.
-
-    Returns
-    -------
-    ndarray of shape (d,)
-        b; the last value reached, if more than half of the columns may enter or a step fails.
-    """
+    """Return the lasso of a block, to be verified on all columns, by proximal Newton on working sets of columns."""
     first = int(model.has_intercept)
     inside = (penalty.l1 == 0) | (coef != 0)
     for number in range(_MAX_SETS):

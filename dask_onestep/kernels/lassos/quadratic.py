@@ -94,28 +94,6 @@ def solve_lasso(
 ) -> tuple[np.ndarray, float]:
     """Return the minimizer of ½ b'Gb − c'b + Σ l1_j|b_j|, with any ridge part included in G, and its duality gap.
 
-    Parameters
-    ----------
-    gram : ndarray of shape (d, d)
-        G.
-    linear : ndarray of shape (d,)
-        c.
-    square : float
-        The squared norm of the response from which c is computed.
-    l1 : ndarray of shape (d,)
-        Penalties; 0 for unpenalized columns.
-    start : ndarray of shape (d,)
-        Starting values.
-    tol, max_iter : float, int
-        As for `penalised_lasso`.
-
-    Returns
-    -------
-    coef : ndarray of shape (d,)
-        b.
-    gap : float
-        Its duality gap.
-
     Examples
     --------
     >>> import numpy as np

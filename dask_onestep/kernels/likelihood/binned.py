@@ -87,24 +87,7 @@ def _summed(keys: np.ndarray, sums: np.ndarray, shift: int) -> BinnedSums:
 
 @kernel
 def probability_sums(rows: Rows, model: Model, coef: np.ndarray, label: int) -> BinnedSums:
-    """Return the weights of events and of other rows, and of predicted events, by the predicted probability of a class.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        A model of classes.
-    coef : ndarray of shape (d,)
-        β̂.
-    label : int
-        The code of the class.
-
-    Returns
-    -------
-    BinnedSums
-        Σ w y, Σ w (1 − y), Σ w p.
-    """
+    """Return the weights of events, other rows and predicted events, by the predicted probability of a class."""
     predicted = model.likelihood.predict(rows, model, Prediction(np.nan_to_num(coef), "proba"))[:, label]
     events = (rows.y == label).astype(float)
     weights = np.ones(len(rows)) if rows.weights is None else rows.weights

@@ -113,22 +113,7 @@ def unpacked(triangles: np.ndarray) -> np.ndarray:
 
 
 def jackknife(clusters: Clusters, factor: Factor) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    """Return d_g = −(I − I_g)⁻¹s_g of each cluster, and the coefficients that are not identified without it.
-
-    Parameters
-    ----------
-    clusters : Clusters
-        Scores, and informations or moves.
-    factor : Factor
-        The factored information of all rows.
-
-    Returns
-    -------
-    moves : ndarray of shape (G, d)
-        d_g, with 0 for aliased coefficients and along directions that are not identified without the cluster.
-    lost : dict from int to ndarray of shape (d,) of bool
-        For each cluster without which coefficients are not identified, which ones.
-    """
+    """Return d_g = −(I − I_g)⁻¹s_g of each cluster, and the coefficients that are not identified without it."""
     half = factor.whitener()  # of shape (r, d): V = half'half
     scores = clusters.sums @ half.T
     if clusters.informations is None:
@@ -159,26 +144,7 @@ def _whitened(triangles: np.ndarray, half: np.ndarray) -> Iterator[tuple[slice, 
 
 
 def moves(part: DenseSlice, weights: np.ndarray, directions: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-    """Return I_g u_g of each group, of shape (count, c·d).
-
-    Parameters
-    ----------
-    part : DenseSlice
-        The rows.
-    weights : ndarray of shape (m,) or (m, c, c)
-        Observed information in the linear predictors.
-    directions : ndarray of shape (m, c·d)
-        u_g of each row's group.
-    codes : ndarray of shape (m,) of int
-        Each row's group.
-    count : int
-        The number of groups.
-
-    Returns
-    -------
-    ndarray of shape (count, c·d)
-        I_g u_g.
-    """
+    """Return I_g u_g of each group, of shape (count, c·d)."""
     x = part.design
     if weights.ndim == 1:
         return part.group_sums(weights * np.einsum("ij,ij->i", x, directions), codes, count)

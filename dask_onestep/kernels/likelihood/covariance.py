@@ -91,28 +91,7 @@ class ScoreProducts(Sums):
 def score_products(
     rows: Rows, model: Model, coef: np.ndarray, cov_type: str, bread: np.ndarray | None = None, *earlier: Any
 ) -> ScoreProducts:
-    """Return the moments of a block at β and the sums for the robust covariance.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block, with groups for cluster-robust covariances.
-    model : Model
-        The model.
-    coef : ndarray of shape (d,)
-        β.
-    cov_type : str
-        One of `COV_TYPES` except "nonrobust".
-    bread : ndarray of shape (d, d) or None
-        I⁻¹, for the leverages of "HC2" and "HC3".
-    *earlier : object
-        Results of the likelihood's earlier stages, from all blocks.
-
-    Returns
-    -------
-    ScoreProducts
-        Sums over the block's rows.
-    """
+    """Return the moments of a block at β and the sums for the robust covariance."""
     moments = model.likelihood.moments(rows, model, coef, *earlier)
     view = model.likelihood.view(rows, model, coef, *earlier)
     with np.errstate(all="ignore"):
@@ -318,33 +297,7 @@ class Robust(Record):
 
 
 def sandwich(factor: Factor, found: ScoreProducts, cov_type: str, n: float, *, intercept: bool = True) -> Robust:
-    """Return a robust covariance: I⁻¹ M I⁻¹ with the expected information as bread (as R's sandwich), or the jackknife.
-
-    Parameters
-    ----------
-    factor : Factor
-        Factored information.
-    found : ScoreProducts
-        The sums.
-    cov_type : str
-        One of `COV_TYPES` except "nonrobust". HC1 is HC0·N/(N − d); "cluster" has statsmodels' small-sample factor
-        G/(G − 1)·(N − 1)/(N − d), and "CRV3" (G − 1)/G. With several groupings the covariances of single groupings are
-        added, those of pairs subtracted, and so on (Cameron, Gelbach, Miller 2011), each with its own factor.
-    n : float
-        N.
-    intercept : bool
-        Whether the first coefficient is the intercept.
-
-    Returns
-    -------
-    Robust
-        The covariance.
-
-    Raises
-    ------
-    ValueError
-        If there is only one cluster, or so many clusters that their informations were dropped.
-    """
+    """Return a robust covariance: I⁻¹ M I⁻¹ with the expected information I (as R's sandwich), or the jackknife."""
     d = factor.rank + round(found.moments.absorbed)
     # Without residual degrees of freedom the correction is undefined.
     share = n / (n - d) if n > d else float("nan")

@@ -168,22 +168,7 @@ class EffectSums(Record):
 
 @kernel(raw=True)
 def effect_sums(block: Block, model: Model, query: EffectQuery) -> EffectSums | Findings:
-    """Return the sums of a block, which is passed unprepared because its columns are changed.
-
-    Parameters
-    ----------
-    block : Block
-        The block; `groups` has the grouping columns that the model does not read.
-    model : Model
-        The fitted model.
-    query : EffectQuery
-        Which sums to compute.
-
-    Returns
-    -------
-    EffectSums or Findings
-        Sums over the block's rows.
-    """
+    """Return the sums of a block, which is passed unprepared because its columns are changed."""
     model = replace(model, classify=True, fixed=(), ties=())
     with one_blas_thread(), np.errstate(all="ignore"):
         return add_pairwise(_of_pieces(block, model, query))

@@ -23,26 +23,7 @@ PREDICTOR = ("linear_predictor", "linear_predictor_squared")
 def predictor_moments(
     rows: Rows, model: Model, coef: np.ndarray, center: float, scale: float, gamma: np.ndarray
 ) -> Moments:
-    """Return the moments at γ of a model with the columns 1, u and u², u = (η − center)/scale, η = x'β + offset.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        A model of one linear predictor.
-    coef : ndarray of shape (d,)
-        β, without NaN.
-    center, scale : float
-        Make the columns comparable; they do not change the fit.
-    gamma : ndarray of shape (3,)
-        γ.
-
-    Returns
-    -------
-    Moments
-        Sums over the block's rows.
-    """
+    """Return the moments at γ of a model with the columns 1, u and u², u = (η − center)/scale, η = x'β + offset."""
     columns = np.empty((len(rows), 2))
     for part in slices(rows, model):
         columns[part.rows, 0] = (part.linear_predictor(coef) - center) / scale

@@ -33,20 +33,7 @@ _FAMILY = MultinomialFamily()
 
 
 def probabilities(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the probabilities of all classes except the first, and −log p_0.
-
-    Parameters
-    ----------
-    eta : ndarray of shape (m, C − 1)
-        Log odds relative to the first class.
-
-    Returns
-    -------
-    probability : ndarray of shape (m, C − 1)
-        p_1 … p_{C−1}.
-    normalizer : ndarray of shape (m,)
-        −log p_0.
-    """
+    """Return the probabilities of all classes except the first, and −log p_0."""
     top = np.maximum(eta.max(axis=1), 0.0)
     raised = np.exp(eta - top[:, None])
     total = raised.sum(axis=1) + np.exp(-top)

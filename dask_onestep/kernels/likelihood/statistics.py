@@ -52,24 +52,5 @@ def deviance_sums(rows: Rows, model: Model, coef: np.ndarray) -> DevianceSums:
 def fit_sums(
     rows: Rows, model: Model, coef: np.ndarray, dispersion: float, null_intercept: float | None = None
 ) -> Sums:
-    """Return the sums for log-likelihood, deviances and Pearson's χ² of a block.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model.
-    coef : ndarray of shape (d,)
-        β̂, without NaN.
-    dispersion : float
-        φ, for the log-likelihood.
-    null_intercept : float or None
-        Intercept of the null model with the same offset; None without an offset.
-
-    Returns
-    -------
-    Sums
-        `FitSums` for the package's families.
-    """
+    """Return the sums for log-likelihood, deviances and Pearson's χ² of a block."""
     return model.likelihood.fit_sums(rows, model, coef, dispersion, null_intercept)

@@ -42,17 +42,7 @@ def keys_below(seed: int, rows: Rows, bound: int) -> tuple[np.ndarray, np.ndarra
 
 
 def smallest_keys(seed: int, rows: Rows, count: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return the usable rows of a block with the smallest keys.
-
-    Returns
-    -------
-    index : ndarray of shape (k,) of int
-        Row numbers in increasing order; k is `count`, or the number of rows if that is smaller.
-    keys : ndarray of shape (k,) of uint64
-        Their keys.
-    cutoff : int
-        No other row has a key below it.
-    """
+    """Return the usable rows of a block with the smallest keys."""
     everything = int(ALL_KEYS)
     if count >= len(rows):
         return *keys_below(seed, rows, everything), everything

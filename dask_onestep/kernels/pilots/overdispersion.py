@@ -127,17 +127,7 @@ def alpha_sums(rows: Rows, model: Model, point: np.ndarray) -> AlphaSums:
 
 
 def pilot_alpha(sample: PilotSample, model: Model) -> tuple[np.ndarray, float, bool]:
-    """Return the pilot rows' joint maximum-likelihood estimate of β and t.
-
-    Returns
-    -------
-    point : ndarray of shape (d + 1,)
-        β and t.
-    curvature : float
-        −∂²ℓ/∂t² there.
-    whole : bool
-        Whether the pilot is all rows and the estimate exists.
-    """
+    """Return the pilot rows' joint maximum-likelihood estimate of β and t."""
     survey(sample)
     drawn = sample.drawn().rows()
 

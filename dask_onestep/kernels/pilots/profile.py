@@ -120,26 +120,7 @@ class Profile(Record):
 
 @kernel(checked="later")
 def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | None) -> Profile | Findings:
-    """Return the profile of a block, whose covariates are those of an `OpenDesign`.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model, with that design.
-    size : PilotSize
-        The size of the pilot.
-    seed : int
-        Its seed.
-    total : int or None
-        Number of rows with positive weight, including those with missing values, if known.
-
-    Returns
-    -------
-    Profile or Findings
-        The profile, or what is wrong with the block.
-    """
+    """Return the profile of a block, whose covariates are those of an `OpenDesign`."""
     design = model.design
     assert isinstance(design, OpenDesign)
     assert rows.raw is not None

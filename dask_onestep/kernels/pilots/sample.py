@@ -237,13 +237,7 @@ class PilotSample(Record):
         return len(self.keys) == self.n
 
     def drawn(self) -> PilotSample:
-        """Return the pilot: the rows with the n smallest keys and, with strata, of each stratum.
-
-        Raises
-        ------
-        RuntimeError
-            If a block discarded a pilot row, which has probability below 1e-20.
-        """
+        """Return the pilot: the rows with the n smallest keys and, with strata, of each stratum."""
         if self.inclusion is not None:
             return self
         count = self.size.rows(self.n) if self.complete else self.size.sampled(self.n)

@@ -94,13 +94,7 @@ def row_numbers(rows: Rows, index: np.ndarray) -> np.ndarray:
 
 
 def survey(sample: PilotSample, most: int = 2) -> Survey:
-    """Return the counts and classes of the full data, for a model with at most `most` classes.
-
-    Raises
-    ------
-    ValueError
-        If no row is usable, or a classification's labels are continuous, of one class, or of more than the model has.
-    """
+    """Return the counts and classes of the full data, for a model with at most `most` classes."""
     if sample.n == 0:
         dropped = f", {sample.n_missing} were dropped for missing values" if sample.n_missing else ""
         if sample.weights is not None and not dropped:

@@ -114,28 +114,7 @@ class Strata(Record):
     def of(
         cls, rule: StrataRule, rows: Rows, labels: np.ndarray | None, cutoff: int, keys: Callable[[], np.ndarray]
     ) -> tuple[Strata, np.ndarray]:
-        """Return the strata of a block, and the rows to hold in addition to the simple sample.
-
-        Parameters
-        ----------
-        rule : StrataRule
-            The definition.
-        rows : Rows
-            The block.
-        labels : ndarray or None
-            Its labels, of a classification.
-        cutoff : int
-            No row with a key below it is discarded anyway.
-        keys : callable
-            Returns the keys of all rows; called only if they are needed.
-
-        Returns
-        -------
-        strata : Strata
-            Of all rows.
-        wanted : ndarray of int
-            Rows to hold.
-        """
+        """Return the strata of a block, and the rows to hold in addition to the simple sample."""
         found = cls(rule, *_levels(rule, rows), _tails(rule, rows), {}, {})
         wanted, share = [found.extremes()], cutoff / _EVERY_KEY
         for factor, ids, cells in found.groups(rows.y, labels):
@@ -157,28 +136,7 @@ class Strata(Record):
     def joined(
         cls, parts: Sequence[Strata], keys: np.ndarray, y: np.ndarray, labels: np.ndarray | None, size: float = 0
     ) -> tuple[Strata, np.ndarray]:
-        """Return the strata of several samples in sequence, and the rows of them to hold.
-
-        Parameters
-        ----------
-        parts : sequence of Strata
-            The samples' strata.
-        keys : ndarray of shape (m,) of uint64
-            The keys of all rows held.
-        y : ndarray of shape (m,)
-            Their responses.
-        labels : ndarray or None
-            All labels.
-        size : float
-            Size of the simple random sample, if these are all samples.
-
-        Returns
-        -------
-        strata : Strata
-            Of all rows held.
-        wanted : ndarray of int
-            Rows to hold further.
-        """
+        """Return the strata of several samples in sequence, and the rows of them to hold."""
         counts: dict[Cell, int] = {}
         cutoffs: dict[Cell, int] = {}
         for part in parts:
@@ -262,32 +220,7 @@ class Strata(Record):
     def drawn(
         self, keys: np.ndarray, y: np.ndarray, labels: np.ndarray | None, size: int, total: int, greatest: int
     ) -> tuple[np.ndarray, Inclusion, bool]:
-        """Return the pilot's rows among those held, with their inclusion probabilities.
-
-        Parameters
-        ----------
-        keys : ndarray of shape (m,) of uint64
-            Keys of the rows held.
-        y : ndarray of shape (m,)
-            Their responses.
-        labels : ndarray or None
-            All labels.
-        size : int
-            Size of the simple random sample.
-        total : int
-            N.
-        greatest : int
-            The greatest key of that sample.
-
-        Returns
-        -------
-        index : ndarray of int
-            The pilot's rows.
-        inclusion : Inclusion
-            Their inclusion probabilities.
-        short : bool
-            Whether some block discarded rows of a stratum that is frequent in it but rare elsewhere.
-        """
+        """Return the pilot's rows among those held, with their inclusion probabilities."""
         short, simple = False, size / total
         probability = np.full(len(keys), simple)
         base_variance = (1.0 - simple) * size / max(size - 1, 1)

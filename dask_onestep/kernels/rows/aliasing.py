@@ -69,18 +69,6 @@ def _factors(rows: Rows, model: Model) -> Iterator[DesignFactor]:
 def orthogonal_basis(factor: DesignFactor, *, intercept: bool) -> Basis:
     """Return the columns that are not aliased with earlier ones, each orthogonal to those before it.
 
-    Parameters
-    ----------
-    factor : DesignFactor
-        R of all rows.
-    intercept : bool
-        Whether the first column is the intercept.
-
-    Returns
-    -------
-    Basis
-        The r columns; the later of two aliased ones is omitted, as in R.
-
     Examples
     --------
     >>> import numpy as np
@@ -141,24 +129,7 @@ class Dependence:
 def dependences(
     factor: DesignFactor, names: tuple[str, ...], kept: np.ndarray, *, intercept: bool
 ) -> tuple[Dependence, ...]:
-    """Return, for each aliased column, its dependence on the kept columns.
-
-    Parameters
-    ----------
-    factor : DesignFactor
-        R of all rows.
-    names : tuple of str
-        Names of the d columns.
-    kept : ndarray of shape (d,) of bool
-        The columns that are not aliased.
-    intercept : bool
-        Whether the first column is the intercept.
-
-    Returns
-    -------
-    tuple of Dependence
-        In the order of the columns.
-    """
+    """Return, for each aliased column, its dependence on the kept columns."""
     found = []
     scale = np.linalg.norm(factor.upper, axis=0)
     scale[scale == 0] = 1.0

@@ -109,26 +109,7 @@ def run_kernel(
 def read_block(
     block: Block, kernel: Callable[..., Any] | Joint | Apart, model: Any, classes: np.ndarray | None, arguments: tuple
 ) -> Read:
-    """Return ``kernel(rows, model, *arguments)`` for a block, or what is wrong with the block.
-
-    Parameters
-    ----------
-    block : Block
-        The unprepared block.
-    kernel : callable
-        (rows, model, …) to a record with ``+``, run as declared in its `Traits`.
-    model : Model or None
-        The model; None where designs have their own.
-    classes : ndarray of shape (2,) or None
-        The labels of a classification, if they are known; otherwise the kernel gets unencoded labels.
-    arguments : tuple
-        Further arguments of the kernel.
-
-    Returns
-    -------
-    Read
-        The kernel's record or `Findings`, and the check of the rows.
-    """
+    """Return ``kernel(rows, model, *arguments)`` for a block, or what is wrong with the block."""
     if isinstance(kernel, Apart):
         return Read(kernel.read(block, arguments), None)
     if isinstance(kernel, Joint):

@@ -93,25 +93,7 @@ class MoreClassesError(ValueError):
 
 
 def check_classes(labels: np.ndarray | None, most: int = 2) -> np.ndarray | None:
-    """Return the full data's labels if the model allows that many classes; None for a regression.
-
-    Parameters
-    ----------
-    labels : ndarray or None
-        The sorted labels seen.
-    most : int
-        Maximum number of classes of the model.
-
-    Returns
-    -------
-    ndarray of shape (C,) or None
-        The classes.
-
-    Raises
-    ------
-    ValueError
-        If there is only one, or there are more than `most` (`MoreClassesError`).
-    """
+    """Return the full data's labels if the model allows that many classes; None for a regression."""
     if labels is None:
         return None
     if len(labels) == 1:

@@ -47,16 +47,6 @@ class Basis:
 
         A triangular system is solved for each row, which is backward stable; a product with R⁻¹ is not. Means are
         subtracted first, so that their rounding does not affect the later columns.
-
-        Parameters
-        ----------
-        design : ndarray of shape (m, d)
-            Rows of the design, in C order; overwritten.
-
-        Returns
-        -------
-        ndarray of shape (m, r)
-            Rows of X R⁻¹.
         """
         if not self.kept.all():
             design = design[:, self.kept]
@@ -69,19 +59,7 @@ class Basis:
         return _solved_rows(upper, design)
 
     def coefficients(self, gamma: np.ndarray) -> np.ndarray:
-        """Return β = R⁻¹γ, with NaN for the columns that were not kept and for those without γ.
-
-        Parameters
-        ----------
-        gamma : ndarray of shape (..., r) or (..., C·r)
-            Coefficients of the orthogonalized columns, class by class; NaN for those not estimated, whose β is 0 in the
-            equations of the others.
-
-        Returns
-        -------
-        ndarray of shape (..., d) or (..., C·d)
-            Coefficients of the original columns.
-        """
+        """Return β = R⁻¹γ, with NaN for the columns that were not kept and for those without γ."""
         rows = gamma.reshape(-1, len(self.scale))
         known = np.isfinite(rows)
         beta = np.full((len(rows), len(self.kept)), np.nan)
