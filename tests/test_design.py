@@ -369,6 +369,23 @@ def test_offsets_of_the_formula_and_of_the_call_are_added():
     np.testing.assert_allclose(glm.predict(frame, offset=0.2 * frame.x), expected.fittedvalues, rtol=1e-8)
 
 
+@pytest.mark.parametrize("term", ["exposure(`time on`)", "exposure(`time on` / 2 + `time on` / 2)"])
+def test_an_exposure_is_that_of_statsmodels(term):
+    frame = exposed()
+    exposure = frame["time on"].astype(float)
+    expected = sm.GLM(frame.y, sm.add_constant(frame[["x"]]), sm.families.Poisson(), exposure=exposure).fit(tol=1e-14)
+    glm = GLMRegressor("poisson", formula=f"y ~ x + {term}", method=EXACT).fit(dd.from_pandas(frame, npartitions=3))
+    np.testing.assert_allclose(glm.coef_table()["coef"], expected.params, rtol=1e-8)
+    np.testing.assert_allclose(glm.predict(frame), expected.fittedvalues, rtol=1e-8)
+
+
+@pytest.mark.parametrize("model", [GLMRegressor("gaussian"), GLMRegressor("poisson", "sqrt"), GLMClassifier()])
+def test_an_exposure_requires_the_log_link(model):
+    frame = exposed().assign(y=lambda frame: 1.0 * (frame.x > 0))
+    with pytest.raises(ValueError, match=r"exposure\(z\) in the formula requires the log link, .* link is '"):
+        model.set_params(formula="y ~ x + exposure(z)").fit(frame)
+
+
 def test_rows_without_an_offset_are_missing():
     frame = exposed()
     frame["time on"] = frame["time on"].astype(float)
@@ -389,11 +406,14 @@ def test_rows_without_an_offset_are_missing():
 @pytest.mark.parametrize(
     ("formula", "text"),
     [
-        ("y ~ x:offset(z)", "an offset has no interactions"),
+        ("y ~ x:offset(z)", "offsets and exposures have no interactions"),
+        ("y ~ x:exposure(z)", "offsets and exposures have no interactions"),
+        ("y ~ exposure(x, z)", "of one argument"),
+        ("y ~ exposure(C(z))", "a column, or a function of each row"),
         ("y ~ log(offset(z))", "is a term of its own"),
         ("y ~ offset(x, z)", "of one argument"),
-        ("y ~ offset(scale(z))", "a column or a function of each row"),
-        ("y ~ offset(1)", "a column or a function of each row"),
+        ("y ~ offset(scale(z))", "a column, or a function of each row"),
+        ("y ~ offset(1)", "a column, or a function of each row"),
     ],
 )
 def test_offsets_that_are_no_terms_are_refused(formula, text):

@@ -3,6 +3,7 @@
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import d2_tweedie_score, r2_score
 from support import chunked, frame_of, raise_if_dask_computes
@@ -72,3 +73,21 @@ def test_score_with_blocks_of_nothing_but_zeros(threads):
     glm = GLMRegressor("poisson", method="mle").fit(chunked(x, (100, 0, 200)), chunked(y, (100, 0, 200)))
     expected = d2_tweedie_score(y, glm.predict(x), power=1)
     np.testing.assert_allclose(glm.score(chunked(x, (100, 0, 200)), chunked(y, (100, 0, 200))), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_a_missing_offset_gives_nan_where_missing_covariates_do(threads, within):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=200), "t": rng.random(200) + 1.0})
+    frame["y"] = rng.poisson(frame["t"] * np.exp(frame["x"] / 2))
+    frame.loc[[3, 5], "t"], frame.loc[4, "x"] = np.nan, np.nan
+    offset = None if within else np.log(frame["t"])
+    formula = "y ~ x + offset(log(t))" if within else "y ~ x"
+    glm = GLMRegressor("poisson", formula=formula, missing="drop").fit(frame, offset=offset)
+    means = glm.predict(frame, offset=offset)
+    assert np.isnan(means).nonzero()[0].tolist() == [3, 4, 5]
+    kept = frame.dropna()
+    expected = kept["t"] * np.exp(glm.coef_table()["coef"]["intercept"] + kept["x"] * glm.coef_[0])
+    np.testing.assert_allclose(means[~np.isnan(means)], expected)
+    with pytest.raises(ValueError, match=r"(column t|Input offset contains NaN).* \(2 rows\)"):
+        glm.set_params(missing="raise").fit(frame.fillna({"x": 0.0}), offset=offset)

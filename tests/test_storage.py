@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor
+from dask_onestep.exceptions import AliasingWarning
 from dask_onestep.families import NegativeBinomial, Tweedie
 from dask_onestep.storage import model_record, read_model, write_model
 from dask_onestep.storage.schema import check_record
@@ -69,6 +70,14 @@ def test_json_predicts_what_the_model_does(tmp_path, name):
     write_model(kept, str(tmp_path / "again.json"))
     again = json.loads((tmp_path / "again.json").read_text())
     assert again["predictor"] == record["predictor"]
+
+
+def test_json_of_a_factor_with_a_single_level_predicts(tmp_path):
+    frame = pd.DataFrame({"y": [1.0, 2.0, 4.0], "g": ["a", "a", "a"]})
+    with pytest.warns(AliasingWarning, match="only one level"):
+        glm = GLMRegressor(formula="y ~ g").fit(frame)
+    write_model(glm, str(tmp_path / "model.json"))
+    np.testing.assert_allclose(read_model(str(tmp_path / "model.json")).predict(frame), 7 / 3)
 
 
 def test_json_of_an_array_predicts(tmp_path):

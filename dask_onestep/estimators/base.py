@@ -240,8 +240,11 @@ class GLMBase(
         method = seeded(resolve_method(self.method))
         y, weights, offset, groups = (parts[name] for name in ("y", "weights", "offset", "groups"))
         in_frame = tuple(part for part in (y, weights, offset) if isinstance(part, str)) + columns_named(groups)
+        model = self._model(() if terms is not None else data.columns)
+        if terms is not None:
+            _check_exposures(terms, model)
         problem = Problem(
-            self._model(() if terms is not None else data.columns),
+            model,
             blocks,
             cov_type=self.cov_type,
             solver=self.solver,
@@ -323,3 +326,13 @@ def attach_fit(estimator: Any, model: Model, estimate: Estimate, inputs: Inputs,
     estimate = replace(estimate, n_passes=n_passes, warnings=said)
     method = type(resolve_method(estimator.method)).__name__
     return attach(estimator, FitRecord.of(model, estimate, inputs, method, estimator.cov_type))
+
+
+def _check_exposures(terms: Terms, model: Model) -> None:
+    """Raise if a formula has ``exposure(...)`` and the link is not the log."""
+    link = getattr(model.link, "name", None)
+    if terms.exposures and link != "log":
+        raise ValueError(
+            f"{terms.exposures[0]} in the formula requires the log link, under which means are proportional to the "
+            f"exposure, and the link is {link!r}. Use link='log', or offset(...) for a term of the linear predictor."
+        )

@@ -99,7 +99,7 @@ def _check_width(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], widt
     products = [[factor.name] for factor in terms.factors]
     if terms.formula is not None:
         right = parse(terms.formula, terms.fit_intercept).right
-        products = [[factor.expr for factor in term.factors] for term in right]
+        products = [[factor.expr for factor in term.factors] for term in right if str(term) != "1"]
     for product in products:
         columns = math.prod(least.get(name, 1) for name in product)
         if columns > width:

@@ -18,6 +18,7 @@ import numpy as np
 
 __all__ = [
     "CODINGS",
+    "EXPOSURE",
     "FUNCTIONS",
     "OFFSET",
     "PARSING",
@@ -39,7 +40,7 @@ STATEFUL = ("bs", "cc", "center", "cr", "cs", "poly", "scale", "standardize")
 FUNCTIONS: dict[str, Any] = {name: getattr(np, name) for name in ("log", "log2", "log10", "exp", "exp2")} | {
     "I": np.asarray
 }
-OFFSET = "offset"
+OFFSET, EXPOSURE = "offset", "exposure"
 # patsy's codings of a category, with formulaic's names.
 CODINGS = {"Treatment": "treatment", "Sum": "sum", "Helmert": "helmert", "Diff": "diff", "Poly": "poly"}
 _CODINGS = tuple(CODINGS.values())
@@ -48,7 +49,6 @@ _OURS = {
     **dict.fromkeys(("factor", "as_factor", "as_categorical", "categorical", "ordered"), "C(g) makes a category"),
     "relevel": "C(g, Treatment('b')) sets the reference level",
     "cbind": "pass the proportion s / (s + f) as y and sample_weight= the number of trials, s + f",
-    "exposure": "write offset(log(exposure))",
     "strata": "C(g) makes a category",
     **dict.fromkeys(("ifelse", "where"), "a comparison counts as 0 and 1, as in I(x > 0)"),
     **dict.fromkeys(("pow", "power"), "a power is **, as in I(x**2)"),
@@ -78,8 +78,8 @@ _IDENTIFIER = re.compile(r"\b_quoted_((?:[0-9a-f]{2})*)_\b")
 
 
 _ALLOWED = (
-    f"Allowed are {', '.join(sorted([*FUNCTIONS, *STATEFUL, 'C', OFFSET]))}, and np.<function of each row>, since "
-    "blocks are evaluated one by one; prepare anything else as a column."
+    f"Allowed are {', '.join(sorted([*FUNCTIONS, *STATEFUL, 'C', OFFSET, EXPOSURE]))}, and np.<function of each row>, "
+    "since blocks are evaluated one by one; prepare anything else as a column."
 )
 
 
@@ -222,7 +222,7 @@ def _check_call(node: ast.Call, name: str, within: ast.AST) -> None:
         function = getattr(np, node.func.attr, None) if ast.unparse(node.func.value) == "np" else None
     elif called(node) in FUNCTIONS:
         function = FUNCTIONS[str(called(node))]
-    elif called(node) in CODINGS or called(node) == OFFSET:
+    elif called(node) in CODINGS or called(node) in (OFFSET, EXPOSURE):
         _check_place(node, name, within)
     elif called(node) not in (*STATEFUL, "C"):
         raise ValueError(
@@ -244,9 +244,9 @@ def _check_call(node: ast.Call, name: str, within: ast.AST) -> None:
 
 def _check_place(node: ast.Call, name: str, within: ast.AST) -> None:
     """Raise an error if a coding is not an argument of ``C(...)``, or an offset is within anything else."""
-    if called(node) == OFFSET:
+    if called(node) in (OFFSET, EXPOSURE):
         if node is not within or len(node.args) != 1 or node.keywords:
-            raise ValueError(f"{name!r} in the formula: offset(...) is a term of its own, of one argument.")
+            raise ValueError(f"{name!r} in the formula: {called(node)}(...) is a term of its own, of one argument.")
         return
     inside = called(within) == "C" and any(node is part for part in (*within.args[1:], *_values(within)))  # type: ignore[attr-defined]
     if not inside:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dask_onestep.kernels.designs.grammar import OFFSET, called, checked, columns_made, columns_read
+from dask_onestep.kernels.designs.grammar import EXPOSURE, OFFSET, called, checked, columns_made, columns_read
 from dask_onestep.messages import catalogue
 
 __all__ = ["Parsed", "has_dot", "parse", "with_columns"]
@@ -36,7 +36,7 @@ class Parsed:
     right : Formula
         Terms of the right-hand side, without offsets.
     offsets : tuple of str
-        Arguments of ``offset(...)``, by term.
+        The terms ``offset(...)`` and ``exposure(...)``.
     """
 
     left: tuple[Any, ...]
@@ -164,12 +164,13 @@ def parse(formula: str, fit_intercept: bool) -> Parsed:
 
 
 def _taken_out(right: Any, shown: str) -> tuple[str, ...]:
-    """Remove ``offset(...)`` terms from a right-hand side, and return their arguments."""
+    """Remove ``offset(...)`` and ``exposure(...)`` from a right-hand side, and return their arguments."""
     offsets = []
     for term in [term for term in right if any(_is_offset(factor) for factor in term.factors)]:
         if len(term.factors) > 1:
             raise ValueError(
-                f"formula={shown}: an offset has no interactions; write + offset(...) as a term of its own."
+                f"formula={shown}: offsets and exposures have no interactions; write + offset(...) as a term of its "
+                "own."
             )
         offsets.append(term.factors[0].expr)
         right.remove(term)
@@ -177,7 +178,7 @@ def _taken_out(right: Any, shown: str) -> tuple[str, ...]:
 
 
 def _is_offset(factor: Any) -> bool:
-    return factor.eval_method.value == "python" and called(checked(factor.expr, factor.expr).body) == OFFSET
+    return factor.eval_method.value == "python" and called(checked(factor.expr, factor.expr).body) in (OFFSET, EXPOSURE)
 
 
 def _check_terms(tree: Any, shown: str) -> None:

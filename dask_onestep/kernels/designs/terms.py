@@ -17,7 +17,15 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import as_numbers, evaluate, is_numeric
-from dask_onestep.kernels.designs.grammar import STATEFUL, called, checked, columns_read, is_condition, written
+from dask_onestep.kernels.designs.grammar import (
+    EXPOSURE,
+    STATEFUL,
+    called,
+    checked,
+    columns_read,
+    is_condition,
+    written,
+)
 from dask_onestep.kernels.designs.levels import with_missing_level
 from dask_onestep.kernels.designs.parsing import parse
 from dask_onestep.messages import catalogue
@@ -89,7 +97,10 @@ class Terms:
     response : Factor or None
         The left-hand side.
     offsets : tuple of Factor
-        Arguments of ``offset(...)``, by term; added to the offset that is passed.
+        Arguments of ``offset(...)``, by term, and logarithms of those of ``exposure(...)``; added to the offset that is
+        passed.
+    exposures : tuple of str
+        The terms ``exposure(...)``, which require the log link.
     """
 
     formula: str | None
@@ -98,6 +109,7 @@ class Terms:
     fit_intercept: bool
     response: Factor | None = None
     offsets: tuple[Factor, ...] = ()
+    exposures: tuple[str, ...] = ()
 
     @property
     def complete_columns(self) -> tuple[str, ...]:
@@ -210,6 +222,7 @@ def formula_terms(formula: str, fit_intercept: bool) -> Terms:
         any(term == "1" for term in map(str, right)),
         response,
         offsets,
+        tuple(name for name in parsed.offsets if called(checked(name, name).body) == EXPOSURE),
     )
 
 
@@ -241,13 +254,15 @@ def _factor(factor: Any) -> Factor:
 
 
 def _offset(name: str) -> Factor:
-    """Return the argument of ``offset(...)`` as a factor of numbers."""
+    """Return the argument of ``offset(...)``, or the logarithm of that of ``exposure(...)``, as a factor of numbers."""
     call = checked(name, name).body
     assert isinstance(call, ast.Call)
     body = call.args[0]
     columns = columns_read(body)
     if not columns or any(called(node) in (*STATEFUL, "C") for node in ast.walk(body)):
-        raise ValueError(f"{name!r} in the formula: an offset is a column or a function of each row, as log(exposure).")
+        raise ValueError(f"{name!r} in the formula: {called(call)}(...) takes a column, or a function of each row.")
+    if called(call) == EXPOSURE:
+        body = ast.Call(ast.Name("log", ast.Load()), [body], [])
     return Factor(written(body), columns[0] if isinstance(body, ast.Name) else written(body), columns)
 
 

@@ -102,6 +102,8 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         if isinstance(array, str):
             return _found(block, f"{_LABELS.get(name, name)} {array}", len(x), _CONVERT)
         parts[name] = array
+    if model.missing == "keep" and (offset := parts["offset"]) is not None and not is_finite(offset):
+        parts["offset"] = np.where(gaps(offset), np.nan, offset)
     groups = None if block.groups is None else _labels(block.groups)
     rows = Rows(
         x,
@@ -267,7 +269,7 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
     found: list[tuple[str, int, str]] = []
     parts = {"y": rows.y, "sample_weight": rows.weights, "offset": rows.offset, "groups": rows.groups}
     for name, part in parts.items():
-        if part is None or is_finite(part):
+        if part is None or is_finite(part) or (name == "offset" and model.missing == "keep"):
             continue
         if (absent := gaps(part)).any():
             found.append((f"Input {name} contains NaN, infinity or a missing value", int(absent.sum()), DROP))
