@@ -40,7 +40,7 @@ _ONE_STEPS = (
 _GLOBAL = (*_ONE_STEPS, "MLE()", "MLE(start=None)")
 _SURROGATES = ("Surrogate()", "Surrogate('pilot', rounds=2, information='all')")
 _OTHERS = ("Pilot(500)", "Average()", *_SURROGATES)
-_DEBIASED = ("DebiasedLasso(0.05)", "DebiasedLasso(steps=2, nodewise='pooled')")
+_DEBIASED = ("DebiasedLasso(0.05)", "DebiasedLasso(0.05, nodewise='partition', steps=2)")
 _LASSOS = (*_DEBIASED, "AverageLasso(0.05)")
 _METHODS = (*_GLOBAL, *_OTHERS, *_LASSOS)
 _LAZY = (*_ONE_STEPS[:4], *_OTHERS, *_LASSOS)  # those that need not look between passes
@@ -210,7 +210,8 @@ def every_option() -> Iterator[Case]:
     yield from (Case("gamma log", method, lazy=True) for method in _LAZY)
     yield from (Case("binomial logit", "OneStep()", form, lazy=True) for form in ("frame", "unknown", "weighted"))
     yield Case("two labels", "OneStep()", lazy=True, options={"cov_type": "HC1"})
-    for method in ("DebiasedLasso()", "AverageLasso()", "DebiasedLasso(0.02, l1_ratio=0.5, weights='equal')"):
+    equal = "DebiasedLasso(0.02, l1_ratio=0.5, nodewise='partition', weights='equal', steps=1)"
+    for method in ("DebiasedLasso()", "AverageLasso()", equal):
         yield from (Case(law, method) for law in _FEW)
     yield from (Case("poisson log", f"{method}(0.1)") for method in ("OneStep", "Pilot"))
     yield Case("poisson log", "Average('equal')")

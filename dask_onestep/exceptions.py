@@ -273,7 +273,7 @@ class PrecisionWarning(FitWarning):
 
 
 class CoverageWarning(FitWarning):
-    """The blocks are too small for a debiased lasso: the coverage of its intervals may be below the nominal level.
+    """Too few rows, in blocks or in all, for a debiased lasso: the coverage of its intervals may be below nominal.
 
     What to do: Use larger blocks, by ``rechunk`` or ``repartition``, or a method without a penalty.
 

@@ -6,6 +6,8 @@ import numpy as np
 from scipy.special import expit
 from sklearn.linear_model import Lasso
 
+from dask_onestep import DebiasedLasso
+
 MEAN = {"gaussian": lambda eta: eta, "binomial": expit, "poisson": np.exp}
 DERIVATIVE = {"gaussian": np.ones_like, "binomial": lambda eta: expit(eta) * expit(-eta), "poisson": np.exp}
 DRAW = {
@@ -13,6 +15,11 @@ DRAW = {
     "binomial": lambda rng, mean: rng.binomial(1, mean).astype(float),
     "poisson": lambda rng, mean: rng.poisson(mean).astype(float),
 }
+
+
+def paper(*args, **options):
+    """The debiased lasso of one communication, as the paper has it."""
+    return DebiasedLasso(*args, **{"nodewise": "partition", "steps": 1} | options)
 
 
 def sparse_data(n, p, family="gaussian", *, active=3, size=0.5, correlation=0.3, seed=0):

@@ -107,6 +107,5 @@ def test_average_of_debiased_lassos_is_nearer_than_the_naive_average():
             x, y, coef = sparse_data(n, p, family, active=5, seed=n + p + K)
             X, Y, _ = in_blocks(x, y, K)
             naive = GLMRegressor(family, method=AverageLasso(0.05)).fit(X, Y)
-            pooled = DebiasedLasso(0.05, nodewise="pooled", nodewise_alpha="auto", steps=2)
-            debiased = GLMRegressor(family, method=pooled).fit(X, Y)
+            debiased = GLMRegressor(family, method=DebiasedLasso(0.05)).fit(X, Y)
             assert np.linalg.norm(debiased.coef_ - coef) < np.linalg.norm(naive.coef_ - coef)

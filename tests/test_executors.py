@@ -22,7 +22,7 @@ def engines():
 def _fit():
     x, y, _ = sparse_data(2000, 5)
     X, Y, _ = in_blocks(x, y, 4)
-    method = DebiasedLasso(0.02, nodewise="pooled", nodewise_alpha="auto", steps=2)
+    method = DebiasedLasso(0.02)
     return GLMRegressor(method=method).fit(X, Y)
 
 

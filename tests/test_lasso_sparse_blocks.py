@@ -31,8 +31,8 @@ def _in_csr(X):
 @pytest.mark.parametrize(
     "method",
     [
-        DebiasedLasso(0.01),
-        DebiasedLasso(nodewise="pooled", nodewise_alpha="auto", steps=2),
+        DebiasedLasso(0.01, nodewise="partition", steps=1),
+        DebiasedLasso(),
         AverageLasso(),
     ],
     ids=["partition", "pooled", "average"],

@@ -180,7 +180,7 @@ BESIDE = {
     MLE: {},
     Average: {},
     Surrogate: {"pilot_size": 400},
-    DebiasedLasso: {"alpha": 0.05},
+    DebiasedLasso: {"alpha": 0.05, "nodewise": "partition", "steps": 1},
     AverageLasso: {"alpha": 0.05},
     ElasticNet: {"alpha": 0.05, "pilot_size": 200},
 }

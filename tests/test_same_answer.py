@@ -63,8 +63,10 @@ FITS = {
     "poisson, equal averages": poisson(method=Average(weights="equal")),
     "poisson, surrogate at the pilot": poisson(method=Surrogate(anchor="pilot", rounds=2, pilot_size=300)),
     "poisson, surrogate in two rounds": poisson(method=Surrogate(rounds=2)),
-    "poisson, pooled nodewise": poisson(method=DebiasedLasso(0.02, nodewise="pooled", steps=2)),
-    "poisson, elastic net": poisson(method=DebiasedLasso(0.02, l1_ratio=0.5, weights="equal")),
+    "poisson, debiased lasso": poisson(method=DebiasedLasso(0.02)),
+    "poisson, debiased elastic nets of blocks": poisson(
+        method=DebiasedLasso(0.02, l1_ratio=0.5, nodewise="partition", weights="equal", steps=1)
+    ),
     "poisson, average of elastic nets": poisson(method=AverageLasso(0.02, l1_ratio=0.5, weights="equal")),
     "poisson, elastic net of all rows": poisson(method=ElasticNet(0.02, pilot_size=300)),
     "gaussian, elastic net of all rows": GLMRegressor(method=ElasticNet(0.02)),

@@ -66,10 +66,18 @@ def test_average_speaks_of_local_fits(stream):
 
 def test_the_debiased_lasso_speaks_of_lassos_and_their_correction(stream):
     X, y, _ = make_glm(4000, 3, chunks=1000, random_state=3)
-    method = DebiasedLasso(0.02, nodewise="pooled", nodewise_alpha="auto", steps=2)
+    method = DebiasedLasso(0.02, nodewise="partition", steps=2)
     ran, spanned = stages(stream, lambda: GLMRegressor(method=method).fit(X, y), "sparse")
-    assert {"lasso", "lasso-total", "nodewise", "nodewise-rows", "debias", "moments", "debiased-lasso"} <= ran
+    assert {"lasso", "lasso-total", "nodewise-rows", "debias", "moments", "debiased-lasso"} <= ran
     assert {("dask_onestep", "lasso"), ("dask_onestep", "moments")} <= spanned
+    assert not unexplained(ran)
+
+
+def test_the_lasso_of_all_rows_speaks_of_its_pilot_and_corrections(stream):
+    X, y, _ = make_glm(4000, 3, family="poisson", chunks=1000, random_state=3)
+    ran, spanned = stages(stream, lambda: GLMRegressor("poisson", method=DebiasedLasso()).fit(X, y), "pooled")
+    assert {"pilot-sample", "pilot-rows", "pilot-lasso", "lasso", "gram", "nodewise", "nodewise-rows", "debias"} <= ran
+    assert {("dask_onestep", "pilot-sample"), ("dask_onestep", "moments")} <= spanned
     assert not unexplained(ran)
 
 

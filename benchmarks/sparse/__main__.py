@@ -63,7 +63,8 @@ def _product(block: np.ndarray) -> np.ndarray:
 
 def ours(x: np.ndarray, y: np.ndarray, design: Design, **options: Any) -> np.ndarray:
     rows = -(-design.n // design.blocks)
-    method = DebiasedLasso(**{"alpha": design.alpha, "weights": "equal"} | options)
+    defaults = {"alpha": design.alpha, "nodewise": "partition", "weights": "equal", "steps": 1}
+    method = DebiasedLasso(**defaults | options)
     glm = GLMRegressor(design.family, method=method, fit_intercept=False)
     return glm.fit(da.from_array(x, chunks=(rows, -1), name=False), da.from_array(y, chunks=rows, name=False)).coef_
 

@@ -1,8 +1,7 @@
 """Distance and coverage of debiased lassos on simulated sparse models: ``python -m benchmarks.sparse.recovery``.
 
-Every draw is fitted twice, with the defaults and with pooled rows and a second round; the naive
-average of the blocks' lassos is the first fit's own starting point.  Columns are correlated as an
-autoregression.
+With one communication, as in the paper; the naive average of the blocks' lassos is the fit's own starting point.
+Columns are correlated as an autoregression.
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ from scipy.stats import binomtest
 from dask_onestep import DebiasedLasso, GLMRegressor
 
 METHODS = {
-    "default": DebiasedLasso(),
-    "pooled, 2 rounds": DebiasedLasso(nodewise="pooled", nodewise_alpha="auto", steps=2),
+    "one communication": DebiasedLasso(nodewise="partition", steps=1),
 }
 SIZE = {"gaussian": 0.5, "binomial": 0.5, "poisson": 0.25}
 ACTIVE, BLOCKS, CORRELATION = 5, 4, 0.3

@@ -495,12 +495,21 @@ SMALL_BLOCKS = _message(
     CoverageWarning,
     "The blocks are too small for this number of debiasing steps (smallest block {n:,} rows, {rank:,} coefficients):",
     "95% intervals may cover only {coverage}% of the clearly nonzero coefficients, or less.",
-    "Use larger blocks, or {0}.",
-    Remedy("nodewise", python="DebiasedLasso(nodewise='pooled', nodewise_alpha='auto', steps={steps})"),
+    "Use larger blocks, or {0} and {1}, the defaults.",
+    Remedy("nodewise", "pooled"),
+    Remedy("steps", 3),
     n=200,
     rank=100,
     coverage=70,
-    steps=2,
+)
+MANY_COLUMNS = _message(
+    CoverageWarning,
+    "{n:,} rows are few for the debiased lasso of {rank:,} coefficients:",
+    "intervals may cover less than their level.",
+    "Use 20 rows per column or more; for a binomial model with more rows than columns, {0} covers better.",
+    Remedy("method", python="MLE(penalty='jeffreys')"),
+    n=2000,
+    rank=400,
 )
 UNCENTERED_INTERCEPT = _message(
     RoughInverseWarning,

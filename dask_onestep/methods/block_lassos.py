@@ -85,7 +85,7 @@ def resolve_alpha(alpha: Any, problem: Problem, label: str) -> str | np.ndarray:
     Returns
     -------
     "auto" or ndarray of shape (d,)
-        The penalties.
+        The penalties; of shape (), one for all columns, where a lazy fit does not know how many there are.
 
     Raises
     ------
@@ -99,17 +99,23 @@ def resolve_alpha(alpha: Any, problem: Problem, label: str) -> str | np.ndarray:
         if alpha is None:  # NumPy takes it for NaN
             raise TypeError("None is not a number.")
         values = np.asarray(alpha, dtype=np.float64)
-        values = np.broadcast_to(values, p) if values.ndim == 0 else values
     except (TypeError, ValueError) as error:
         raise ValueError(f"{label}={alpha!r} must be 'auto', a number, or one number per column.") from error
-    if values.shape != (p,):
+    if problem.learned is not None and values.ndim:
+        raise ValueError(
+            f"fit_delayed: {label} has one number per column, and the columns are not known yet. Use fit, or pass one "
+            "number."
+        )
+    if problem.learned is None and values.ndim == 0:
+        values = np.broadcast_to(values, p)
+    if values.ndim and values.shape != (p,):
         raise ValueError(
             f"{label} has shape {values.shape}; expected ({p},), one number per column (the intercept is not "
             "penalized)."
         )
     if not (np.isfinite(values) & (values >= 0)).all():
         raise ValueError(f"{label} must be finite and nonnegative; its smallest value is {values.min()}.")
-    return np.concatenate([np.zeros(problem.d - p), values])
+    return np.concatenate([np.zeros(problem.d - p), values]) if values.ndim else values
 
 
 def check_lasso(method: Any, problem: Problem) -> None:

@@ -8,7 +8,9 @@ from dask.delayed import Delayed
 from dask_onestep.kernels.lassos.debiasing import LocalLassos, nodewise_share
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, join_rows, row_shares
 from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
+from dask_onestep.kernels.lassos.pooled_lasso import profiled_gram
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.records import Moments
 from dask_onestep.methods.problem import Problem
 
 __all__ = ["pooled_rows", "rows_of_blocks", "shares_of_blocks"]
@@ -55,29 +57,41 @@ def rows_of_blocks(problem: Problem, local: Delayed, plan: NodewisePlan) -> Dela
     return problem.apply(_completed, local, problem.model, plan, name="nodewise-rows")
 
 
-def pooled_rows(problem: Problem, local: Delayed, plan: NodewisePlan) -> Delayed:
-    """Return the rows of Θ̂ from the sum of the blocks' Gram matrices, in tasks for all workers.
+def pooled_rows(problem: Problem, sums: Delayed, plan: NodewisePlan) -> Delayed:
+    """Return the rows of Θ̂ from the information of all rows, the intercept minimized out, in tasks for all workers.
 
     Parameters
     ----------
     problem : Problem
         Model and data.
-    local : Delayed
-        `LocalLassos` of all blocks.
+    sums : Delayed
+        `Moments` of all rows.
     plan : NodewisePlan
-        How rows are estimated.
+        How rows are estimated; its penalties are those of the other coefficients.
 
     Returns
     -------
     Delayed
         `NodewiseRows`, all of them.
     """
-    gram = problem.apply(_gram, local, name="gram")
+    gram = problem.apply(profiled_gram, problem.model, sums, name="gram")
+    # A lazy fit that learns the design does not know how many there are.
+    known = problem.learned is None
+    shares = row_shares(problem.d - int(problem.model.has_intercept)) if known else [None]
     parts = [
-        problem.apply(_rows_of_pool, gram, problem.model, plan, share, name="nodewise")
-        for share in row_shares(problem.d)
+        problem.apply(_rows_of_profile, gram, sums, problem.model, plan, share, name="nodewise") for share in shares
     ]
     return problem.apply(join_rows, *parts, name="nodewise-rows")
+
+
+def _rows_of_profile(
+    gram: np.ndarray, sums: Moments, model: Model, plan: NodewisePlan, index: range | None
+) -> NodewiseRows:
+    names = model.names[int(model.has_intercept) :]
+    try:
+        return plan.rows(gram, sums.n, np.zeros(len(gram)), range(len(gram)) if index is None else index, names, 0)
+    except ValueError as error:
+        raise ValueError(f"{error}: drop the column.") from error
 
 
 def _completed(local: LocalLassos, model: Model, plan: NodewisePlan) -> NodewiseRows:

@@ -18,6 +18,8 @@ Advice = tuple[tuple[type[Warning], str], ...]
 
 # Expected coverage of nominal 95% intervals below which a warning is issued.
 _HONEST = 0.90
+# Rows per column from which on the measured coverage of the default is nominal.
+_ROWS_PER_COLUMN = 20
 # Rounding error relative to the spread of y above which a warning is issued.
 _FEW_DIGITS = 1e-3
 # A move of the intercept, relative to that spread, above which a warning is issued.
@@ -50,9 +52,13 @@ def sparse_advice(
         Categories and texts.
     """
     advice: list[tuple[type[Warning], str]] = []
-    if coverage < _HONEST:
+    p = len(estimate.coef) - int(model.has_intercept)
+    if method.nodewise == "pooled":
+        if coverage < _HONEST or _ROWS_PER_COLUMN * p > local.n:
+            advice.append(catalogue.MANY_COLUMNS.warning(n=local.n, rank=len(estimate.coef)))
+    elif coverage < _HONEST:
         said = {"n": local.smallest, "rank": len(estimate.coef), "coverage": floor(100 * coverage)}
-        advice.append(catalogue.SMALL_BLOCKS.warning(**said, steps=method.steps + 1))
+        advice.append(catalogue.SMALL_BLOCKS.warning(**said))
     if (off := moved_intercept(estimate, local.coef / local.share)) > _ROUGH * _spread(model, local):
         far = [model.names[j] for j in np.flatnonzero(local.shift)]
         advice.append(catalogue.UNCENTERED_INTERCEPT.warning(moved=off, names=far))

@@ -50,7 +50,7 @@ case(
     "fewer rows than coefficients, debiased lasso",
     base("binomial").with_(sizes=(2,) * 60),
     refused("there is no local fit", "Use larger blocks"),
-    lambda: GLMRegressor("binomial", method=DebiasedLasso(0.1)),
+    lambda: GLMRegressor("binomial", method=DebiasedLasso(0.1, nodewise="partition", steps=1)),
     forms=LAZY,
 )
 case(
@@ -88,7 +88,7 @@ case(
     "as many rows as coefficients, debiased lasso",
     pair,
     answered(_without_errors, "No residual degrees of freedom (2 rows, 2 nonzero coefficients"),
-    lambda: GLMRegressor(method=DebiasedLasso()),
+    lambda: GLMRegressor(method=DebiasedLasso(nodewise="partition", steps=1)),
 )
 wide = Table(np.random.default_rng(3).standard_normal((5, 9)), np.arange(5.0), sizes=(3, 2))
 case(

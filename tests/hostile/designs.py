@@ -179,7 +179,7 @@ case(
         "Uncentered columns make the intercept correction inaccurate",
         "After round 1 fitted means overflow for some rows",
     ),
-    lambda: GLMRegressor("poisson", method=DebiasedLasso(0.1, nodewise="pooled", steps=2)),
+    lambda: GLMRegressor("poisson", method=DebiasedLasso(0.1, nodewise="partition", steps=2)),
 )
 dollars = columns(1e7 * a + 3e7, 1e-3 * b)
 case("scale", "dollars beside shares", dollars, like(dollars))

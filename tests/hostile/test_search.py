@@ -48,8 +48,8 @@ CHUNK_FREE = {
 BY_BLOCK = {
     "average": Average(),
     "surrogate": Surrogate(),
-    "debiased lasso": DebiasedLasso(),
-    "pooled": DebiasedLasso(0.1, nodewise="pooled", steps=2),
+    "debiased lassos of blocks": DebiasedLasso(nodewise="partition", steps=1),
+    "debiased lasso": DebiasedLasso(0.1),
     "average lasso": AverageLasso(0.1),
 }
 FAMILIES = ("gaussian", "binomial", "poisson", "gamma", "inverse-gaussian", "tweedie", "negative-binomial", "labels")

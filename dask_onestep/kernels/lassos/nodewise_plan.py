@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from dask_onestep.kernels.lassos.penalty import penalised_variances, penalty_lev
 
 __all__ = ["NodewisePlan"]
 
+# Penalties of this fraction of the universal level leave little bias, and an inverse that all N rows determine well.
+_SMALL = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class NodewisePlan:
@@ -20,15 +23,16 @@ class NodewisePlan:
 
     Attributes
     ----------
-    alpha : "auto" or ndarray of shape (d,)
-        α of every coefficient as a covariate, 0 for the intercept.
+    alpha : "auto", ndarray of shape (d,) or (), or None
+        α of every coefficient as a covariate, 0 for the intercept, or one for all; None for a small fraction of
+        √(2 log d/n) times the standard deviations of both columns.
     tol : float
         Tolerance on the duality gap.
     max_iter : int
         Maximum number of sweeps.
     """
 
-    alpha: str | np.ndarray
+    alpha: str | np.ndarray | None
     tol: float
     max_iter: int
 
@@ -62,24 +66,40 @@ class NodewisePlan:
         ValueError
             If a column is a combination of the others.
         """
+        if self.alpha is None:
+            return self._standardized(gram, n, index, names)
         scaled = isinstance(self.alpha, str)
         if isinstance(self.alpha, str):
             free = np.arange(len(gram)) < first
             alpha = penalty_level(n, len(gram) - first) * np.sqrt(penalised_variances(gram, free))
         else:
-            alpha = self.alpha
+            alpha = np.broadcast_to(self.alpha, len(gram))
         # With an unpenalized constant a column's row does not depend on the shift, except the constant's own row.
         alone = first == 1 and bool(shift.any()) and 0 in index
         index = [j for j in index if not (alone and j == 0)]
         found = nodewise_rows(gram, index, alpha, scaled=scaled, tol=self.tol, max_iter=self.max_iter)
-        if (empty := found.weights == 0).any():
-            named = ", ".join(names[j] for j in found.index[empty])
-            raise ValueError(
-                f"the row of the inverse covariance is undefined for {named}: the column is constant in these rows, "
-                "or a linear combination of unpenalized columns"
-            )
+        _refuse_undefined(found, names)
         if alone:
             row = constant_row(gram, shift, alpha, scaled=scaled)
             parts = (np.zeros(1, dtype=np.intp), row.gamma[None], np.array([row.weight]), np.array([row.gap]))
             found = NodewiseRows(*parts, np.array([row.own])) + found
         return found
+
+    def _standardized(self, gram: np.ndarray, n: float, index: Sequence[int], names: tuple[str, ...]) -> NodewiseRows:
+        """Return rows whose penalties are proportional to the standard deviations of both columns."""
+        variance = np.diag(gram)
+        scale = np.sqrt(np.where(variance > 0, variance, 1.0))
+        alpha = np.full(len(gram), _SMALL * np.sqrt(2.0 * np.log(max(len(gram), 2)) / n))
+        found = nodewise_rows(gram / np.outer(scale, scale), index, alpha, tol=self.tol, max_iter=self.max_iter)
+        _refuse_undefined(found, names)
+        own = scale[found.index]
+        return replace(found, rows=found.rows * own[:, None] / scale, weights=found.weights * own**2)
+
+
+def _refuse_undefined(found: NodewiseRows, names: tuple[str, ...]) -> None:
+    if (empty := found.weights == 0).any():
+        named = ", ".join(names[j] for j in found.index[empty])
+        raise ValueError(
+            f"the row of the inverse covariance is undefined for {named}: the column is constant in these rows, "
+            "or a linear combination of unpenalized columns"
+        )

@@ -166,6 +166,19 @@ class OnePredictor:
         change = second_derivative(self.link, eta) - slope**2 * self.family.variance_derivative(mean) / variance
         return (slope**2 - (y - mean) * change) / variance
 
+    def information_derivative(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        """Return the derivative in η of the expected information in η, μ'²/V(μ)."""
+        if type(self).working is not OnePredictor.working:  # not defined by family and link
+            step = 1e-5 * np.maximum(np.abs(eta), 1e-3)
+            return (self.working(y, eta + step)[2] - self.working(y, eta - step)[2]) / (2.0 * step)
+        mean, slope = mean_and_derivative(self.link, eta)
+        with np.errstate(all="ignore"):
+            ratio = slope / self.family.variance(mean)
+            change = ratio * (
+                2.0 * second_derivative(self.link, eta) - slope * ratio * self.family.variance_derivative(mean)
+            )
+        return np.where(slope == 0, 0.0, change)  # where the mean has reached the end of its range
+
     def row_remainders(self, part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
         """Return the part of each row's residual at β + δ that is nonlinear in δ."""
         eta, ahead = part.linear_predictor(coef), part.times(step)

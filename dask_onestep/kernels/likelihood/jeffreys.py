@@ -1,0 +1,50 @@
+"""Jeffreys' penalty ½ log|I(β)|, which removes the first-order bias of the maximum-likelihood estimate (Firth 1993)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+
+from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.rows.rows import kernel
+from dask_onestep.kernels.rows.slices import slices
+
+__all__ = ["jeffreys_moments"]
+
+
+@kernel(checked="after")
+def jeffreys_moments(rows: Rows, model: Model, point: tuple[np.ndarray, np.ndarray]) -> Moments:
+    """Return the moments of a block at β with the derivative of Jeffreys' penalty in the score.
+
+    With I⁻¹ given, the derivative of ½ log|I(β)| is Σ ½ wᵢ (xᵢ'I⁻¹xᵢ) ω'(ηᵢ) xᵢ, ω the expected information of a row in
+    its linear predictor; under the logit link that is Σ hᵢ(½ − μᵢ)xᵢ with leverages hᵢ.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block.
+    model : Model
+        The model, with one linear predictor.
+    point : tuple of two ndarrays
+        β, of shape (d,), and I⁻¹ for all rows, of shape (d, d).
+
+    Returns
+    -------
+    Moments
+        Their log-likelihood has no penalty.
+    """
+    coef, inverse = point
+    sums, likelihood = moments(rows, model, coef), cast(OnePredictor, model.likelihood)
+    pull: Any = np.zeros(len(coef))
+    with np.errstate(all="ignore"):  # non-finite values show in the sums
+        for part in slices(rows, model):
+            slope = likelihood.information_derivative(part.y, part.linear_predictor(coef))
+            values = 0.5 * part.quadratic_forms(inverse) * slope
+            pull = pull + part.weighted_sum(values if part.weights is None else values * part.weights)
+    return replace(sums, score=sums.score + pull)
