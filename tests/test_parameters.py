@@ -243,6 +243,7 @@ CHANGES = {
     "return_std": [False, True],
     "unseen": ["raise", "nan", "reference"],
     "exponentiate": [False, True],
+    "standardize": [False, True],
     "simultaneous": [False, True, "x1"],
     "anytime_valid": [False, True, 500],
     "terms": ["x1", "x2", ["x1", "x2"]],
@@ -272,7 +273,7 @@ SEEN_WITH = {
     "comparison": {"variables": "x1"},
 }
 AVERAGES = ("avg_predictions", "avg_comparisons", "avg_slopes")
-REPORTS = ("summary", "coef_table", "conf_int", "vif", "condition_indices", "with_covariance")
+REPORTS = ("summary", "coef_table", "standard_deviations", "conf_int", "vif", "condition_indices", "with_covariance")
 SELECTIONS = ("submodel", "adaptive_lasso_path", "select")
 TESTS = ("wald_test", "likelihood_ratio_test", "score_test", "drop1", "wild_bootstrap_test", "dfbeta", "link_test")
 AFTER = {

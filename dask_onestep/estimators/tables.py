@@ -12,12 +12,13 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.covariances import refuse_beyond_rank
+from dask_onestep.estimators.standardization import Standardization
 from dask_onestep.inference import TestResult, coefficient_table, wald
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics
 from dask_onestep.inference.hypotheses import parse_hypothesis, parse_null
 from dask_onestep.inference.intervals import AnytimeValid, simultaneous_quantile
 from dask_onestep.inference.summaries import FactorLevels, Summary
-from dask_onestep.inference.tables import exponentiated
+from dask_onestep.inference.tables import exponentiated, standardized
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.wording import Remedy, with_pointer
 from dask_onestep.methods import FitRecord, OneStep, resolve_method
@@ -33,12 +34,14 @@ _RATIOS = ("logit", "log", "cloglog")
 _OVERDISPERSED = 1.5
 
 
-class Reporting:
+class Reporting(Standardization):
     """Coefficient tables, intervals, Wald tests and summaries."""
 
     record_: FitRecord
 
-    def coef_table(self, level: float = 0.95, *, exponentiate: bool = False) -> pd.DataFrame:
+    def coef_table(
+        self, level: float = 0.95, *, exponentiate: bool = False, standardize: bool | pd.Series = False
+    ) -> pd.DataFrame:
         """Return coefficients with standard errors, tests and intervals.
 
         Parameters
@@ -48,6 +51,11 @@ class Reporting:
         exponentiate : bool, default=False
             Whether to return exp(β̂): odds ratios of a logit, rate ratios of a log link, hazard ratios of a cloglog.
             Intervals are exponentiated too, standard errors are by the delta method, and the tests are those of β = 0.
+        standardize : bool or Series, default=False
+            Whether to return standardized coefficients: the effect of one standard deviation of each column, and for
+            the normal distribution with its own link in standard deviations of the response.  The intercept has none.
+            True is for that model, whose fit knows the standard deviations; for others pass what
+            ``standard_deviations(X, y)`` returns.
 
         Returns
         -------
@@ -59,7 +67,7 @@ class Reporting:
         Raises
         ------
         ValueError
-            If `level` is not between 0 and 1, or the link has no ratios.
+            If `level` is not between 0 and 1, the link has no ratios, or standard deviations are unknown.
 
         Examples
         --------
@@ -73,6 +81,8 @@ class Reporting:
         check_is_fitted(self)
         record = self.record_
         table = coefficient_table(record.names, record.coef, record.covariance, level, record.df_t)
+        if standardize is not False:
+            table = standardized(table, self._standardizing_factors(standardize))
         if not exponentiate:
             return table
         if (link := self._link_name()) not in _RATIOS:

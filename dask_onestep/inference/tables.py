@@ -10,7 +10,7 @@ from scipy import stats
 
 from dask_onestep.messages import catalogue
 
-__all__ = ["coefficient_table", "exponentiated", "interval_columns"]
+__all__ = ["coefficient_table", "exponentiated", "interval_columns", "standardized"]
 
 
 def coefficient_table(
@@ -96,3 +96,35 @@ def exponentiated(table: pd.DataFrame) -> pd.DataFrame:
     ratio = np.exp(table["coef"])
     ends = {name: np.exp(table[name]) for name in ("ci_lower", "ci_upper")}
     return table.assign(coef=ratio, std_err=ratio * table["std_err"], **ends)
+
+
+def standardized(table: pd.DataFrame, factors: pd.Series) -> pd.DataFrame:
+    """Return a table of coefficients in other units, tests unchanged.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `coefficient_table` returns it.
+    factors : Series
+        By what each coefficient is multiplied; coefficients without a factor become NaN, such as the intercept.
+
+    Returns
+    -------
+    DataFrame
+        Of the same columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from dask_onestep.inference import coefficient_table
+    >>> from dask_onestep.inference.tables import standardized
+    >>> table = coefficient_table(["x0"], np.array([3.0]), np.eye(1), 0.95)
+    >>> standardized(table, pd.Series({"x0": 2.0}))[["coef", "std_err", "z"]].to_numpy().tolist()
+    [[6.0, 2.0, 3.0]]
+    """
+    columns = ["coef", "std_err", "ci_lower", "ci_upper"]
+    known = factors.reindex(table.index).to_numpy()
+    found = table.assign(**{name: table[name] * known for name in columns})
+    found.loc[~np.isfinite(known)] = np.nan
+    return found

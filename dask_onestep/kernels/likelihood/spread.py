@@ -1,0 +1,59 @@
+"""Standard deviations of the columns of a design and of the response."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.records import Sums
+from dask_onestep.kernels.rows.rows import kernel
+from dask_onestep.kernels.rows.slices import slices
+
+__all__ = ["Spread", "spread_sums"]
+
+# Relative to the squared mean, what rounding may leave of the variance of a constant column.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Spread(Sums):
+    """Sums for weighted means and variances.
+
+    Attributes
+    ----------
+    n : int
+        Usable rows.
+    weight : float
+        Σ wᵢ.
+    total, square : ndarray of shape (p + 1,)
+        Σ wᵢ v and Σ wᵢ v² of each column of the design, and of y at last.
+    """
+
+    n: int
+    weight: float
+    total: np.ndarray
+    square: np.ndarray
+
+    def deviations(self, *, frequency: bool) -> np.ndarray:
+        """Return standard deviations with the divisor n − 1, of shape (p + 1,); NaN for constant columns."""
+        mean = self.total / self.weight
+        variance = self.square / self.weight - mean**2
+        n = self.weight if frequency else self.n
+        return np.sqrt(np.where(variance > _ROUNDING * mean**2, variance, np.nan) * n / (n - 1))
+
+
+@kernel
+def spread_sums(rows: Rows, model: Model) -> Spread:
+    """Return the sums of a block; labels are encoded."""
+    total, square = np.zeros(model.width), np.zeros(model.width)
+    for part in slices(rows, model):
+        weights = np.ones(len(part.y)) if part.weights is None else part.weights
+        total += part.weighted_sum(weights)
+        square += part.weighted_squares(weights)
+    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+    ends = float(np.dot(weights, rows.y)), float(np.dot(weights, np.square(rows.y)))
+    total, square = np.append(total, ends[0]), np.append(square, ends[1])
+    return Spread(len(rows), float(weights.sum()), total, square)
