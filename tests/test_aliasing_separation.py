@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from oracle import blocks, simulate
@@ -42,6 +43,24 @@ def test_a_combination_is_named_with_its_parts(method):
     assert glm.n_passes_ == without.n_passes_ + 1
     fit = glm.fit_statistics(x, y)
     assert fit.df_resid == without.fit_statistics(x[:, :3], y).df_resid
+
+
+@pytest.mark.parametrize("method", ["mle", "one-step", "average"])
+@pytest.mark.parametrize("solver", ["auto", "cholesky"])
+@pytest.mark.parametrize("seed", [1, 5, 22, 31])
+def test_an_alias_that_is_found_at_the_last_step_alone_leaves_predictions_as_they_are(method, solver, seed):
+    rng = np.random.default_rng(seed)
+    u, offset = rng.integers(-10_000, 10_001, 110), rng.normal(size=110)
+    frame = pd.DataFrame({"u": u, "offset": offset, "y": rng.poisson(np.exp(u / 12_000 - 0.2))})
+    # A square is a cubic spline; rounding of the information decides at which steps that shows.
+    formula = "y ~ I(u**2) + bs(u, df=4)"
+    glm, heard = fit_and_listen(
+        GLMRegressor("poisson", formula=formula, method=method, solver=solver), frame, offset="offset"
+    )
+    assert any("aliased" in text for text in heard)
+    design = np.column_stack([np.ones(110), glm.record_.design.matrix(frame)[:, 1:]])
+    expected = sm.GLM(frame["y"], design, sm.families.Poisson(), offset=offset).fit(tol=1e-13)
+    np.testing.assert_allclose(glm.predict(frame, offset="offset"), expected.fittedvalues, rtol=1e-6)
 
 
 def test_a_near_alias_is_told_from_an_exact_one():

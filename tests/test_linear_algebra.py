@@ -59,6 +59,16 @@ def test_the_later_of_two_aliased_columns_is_set_aside(design):
     np.testing.assert_allclose(factor.decrement(score), score[kept] @ expected, rtol=1e-10)
 
 
+def test_coefficients_without_aliased_columns_have_the_same_linear_predictor():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 3))
+    x = np.column_stack([x, 2 * x[:, 0] - x[:, 2]])
+    coef = np.array([1.0, 2.0, 3.0, 4.0])
+    found = factorize(x.T @ x, intercept=False).without_aliased(coef, x.T @ x)
+    np.testing.assert_allclose(found, [9.0, 2.0, -1.0, 0.0], atol=1e-12)
+    np.testing.assert_allclose(x @ found, x @ coef, atol=1e-12)
+
+
 def test_empty_and_constant_columns_are_aliased(design):
     odd = np.c_[design, np.zeros(200), np.full(200, 7.0)]
     assert factorize(information_of(odd)).kept.tolist() == [True] * 5 + [False, False]

@@ -82,7 +82,8 @@ def conclude(
     return {
         **defaults,
         **known,
-        "coef": np.where(factor.kept, coef, np.nan),
+        # A column may be found to be aliased only at the last step.
+        "coef": np.where(factor.kept, factor.without_aliased(coef, sums.information), np.nan),
         "covariance": covariance,
         "dispersion": phi,
         "df_resid": df_resid,

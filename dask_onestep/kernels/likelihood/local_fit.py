@@ -120,7 +120,7 @@ def local_fit(rows: Rows, model: Model) -> LocalFits | Findings:
         labels,
         np.array([rows.number]),
         np.array([df_resid + fit.factor.rank], dtype=np.float64),
-        np.where(fit.factor.kept, fit.coef, 0.0)[None],
+        fit.factor.without_aliased(fit.coef, fit.sums.information)[None],
         fit.factor.kept[None],
         fit.sums.information[None],
         np.array([dispersion(fit.sums.pearson, df_resid)]),

@@ -62,6 +62,13 @@ class Factor(Record):
         result[self.kept] = linalg.cho_solve((self.lower, True), score[self.kept] / scale) / scale
         return result
 
+    def without_aliased(self, coef: np.ndarray, information: np.ndarray) -> np.ndarray:
+        """Return coefficients of the same linear predictor that are 0 for aliased columns."""
+        stray = np.where(self.kept, 0.0, coef)
+        if not stray.any():
+            return coef
+        return np.where(self.kept, coef + self.solve(information @ stray), 0.0)
+
     def whiten(self, score: np.ndarray) -> np.ndarray:
         """Return the vector of shape (r,) whose squared length is s'I⁻¹s."""
         return linalg.solve_triangular(self.lower, score[self.kept] / self.scale[self.kept], lower=True)
