@@ -139,7 +139,7 @@ METHODS = {
         {"random_state": 1},
     ],
     Pilot: [{"pilot_size": 500}, {"random_state": 1}],
-    MLE: [{"start": None}, {"max_iter": 1}, {"tol": 10.0}, {"random_state": 1}],
+    MLE: [{"start": None}, {"penalty": "jeffreys"}, {"max_iter": 1}, {"tol": 10.0}, {"random_state": 1}],
     Average: [{"weights": "equal"}],
     Surrogate: [{"anchor": "pilot"}, {"rounds": 2}, {"information": "all"}, {"pilot_size": 500}, {"random_state": 1}],
     DebiasedLasso: [

@@ -21,7 +21,7 @@ from dask_onestep.inference.summaries import FactorLevels, Summary
 from dask_onestep.inference.tables import exponentiated, standardized
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.wording import Remedy, with_pointer
-from dask_onestep.methods import FitRecord, OneStep, resolve_method
+from dask_onestep.methods import FitRecord, OneStep, PenalizedEstimate, resolve_method
 from dask_onestep.methods.causes import exact_fit
 
 __all__ = ["Reporting"]
@@ -296,7 +296,7 @@ class Reporting(Standardization):
         if estimate.in_doubt and share <= getattr(method, "tol", np.inf):
             return f"{read}; distance to the MLE uncertain; see warnings."
         if share < 1e-12:
-            return f"{read}; at the MLE."
+            return f"{read}; at the {'penalized ' * isinstance(estimate, PenalizedEstimate)}MLE."
         if np.isfinite(bound := estimate.distance_bound):
             far = f"at most {bound:.2g} standard errors from the MLE (95 %)"
         else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dask_onestep.choices import unknown_choice
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.jeffreys import PenalizedEstimate
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.mle import MLE
 from dask_onestep.methods.one_step import OneStep
@@ -46,6 +47,7 @@ __all__ = [
     "OneStep",
     "OneStepEstimate",
     "Pass",
+    "PenalizedEstimate",
     "Pilot",
     "Problem",
     "Session",

@@ -17,6 +17,7 @@ from dask_onestep.kernels.rows.block import run_kernel
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.jeffreys import PenalizedEstimate
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.record import FitRecord
 from dask_onestep.methods.requests import Look, Plan
@@ -120,5 +121,7 @@ def _concluded(record: FitRecord, cov_type: str, at: Moments | ScoreProducts, *,
     kept = tuple(each for each in estimate.warnings if not issubclass(each[0], _OF_COVARIANCES))
     names = ["covariance", "dispersion", "df_resid", "n_clusters", "clusters"]
     if read:
-        names += ["sums", "basis_sums", "sums_estimated", "loglik", "loglik_estimated", "decrement"]
+        names += ["sums", "basis_sums", "sums_estimated", "loglik", "loglik_estimated"]
+        # Of a penalized estimate the score of the likelihood alone is not zero.
+        names += [] if isinstance(estimate, PenalizedEstimate) else ["decrement"]
     return replace(estimate, **{name: getattr(found, name) for name in names}, warnings=(*kept, *said))

@@ -10,6 +10,7 @@ from dask_onestep.kernels.likelihood.separation import Directed, directed
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.jeffreys import PenalizedEstimate
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 
@@ -40,7 +41,8 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
         It returns the estimate, with a warning if separation was found.
     """
     suspect = not estimate.converged or getattr(estimate, "pilot_separated", False) or _is_flat(estimate)
-    if not suspect or len(estimate.coef) != problem.d or not problem.model.likelihood.separable:
+    finite = isinstance(estimate, PenalizedEstimate) or not problem.model.likelihood.separable
+    if not suspect or len(estimate.coef) != problem.d or finite:
         return estimate
     if problem.model.classify and problem.classes is None:
         problem = replace(problem, classes=estimate.classes)

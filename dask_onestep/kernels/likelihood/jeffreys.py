@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -14,8 +14,9 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
+from dask_onestep.kernels.solve.linear_algebra import Factor
 
-__all__ = ["jeffreys_moments"]
+__all__ = ["half_log_determinant", "jeffreys_moments", "penalty_score"]
 
 
 @kernel(checked="after")
@@ -39,12 +40,22 @@ def jeffreys_moments(rows: Rows, model: Model, point: tuple[np.ndarray, np.ndarr
     Moments
         Their log-likelihood has no penalty.
     """
-    coef, inverse = point
-    sums, likelihood = moments(rows, model, coef), cast(OnePredictor, model.likelihood)
-    pull: Any = np.zeros(len(coef))
+    sums = moments(rows, model, point[0])
+    return replace(sums, score=sums.score + penalty_score(rows, model, *point))
+
+
+def penalty_score(rows: Rows, model: Model, coef: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+    """Return the sum over rows of the derivative of the penalty at β, given I⁻¹."""
+    likelihood, total = cast(OnePredictor, model.likelihood), np.zeros(len(coef))
     with np.errstate(all="ignore"):  # non-finite values show in the sums
         for part in slices(rows, model):
             slope = likelihood.information_derivative(part.y, part.linear_predictor(coef))
             values = 0.5 * part.quadratic_forms(inverse) * slope
-            pull = pull + part.weighted_sum(values if part.weights is None else values * part.weights)
-    return replace(sums, score=sums.score + pull)
+            total += part.weighted_sum(values if part.weights is None else values * part.weights)
+    return total
+
+
+def half_log_determinant(factor: Factor) -> float:
+    """Return ½ log|I| of the columns that are not aliased."""
+    with np.errstate(divide="ignore"):
+        return float(np.log(np.diag(factor.lower)).sum() + np.log(factor.scale[factor.kept]).sum())

@@ -1,0 +1,131 @@
+"""The maximum of the likelihood with Jeffreys' penalty, ℓ(β) + ½ log|I(β)| (Firth, 1993)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from dask.delayed import Delayed
+
+from dask_onestep.kernels.likelihood.jeffreys import half_log_determinant, jeffreys_moments, penalty_score
+from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.pilot import PilotFit
+from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb
+from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.problem import Problem
+from dask_onestep.methods.requests import Look, Plan
+
+__all__ = ["PenalizedEstimate", "check_jeffreys", "climbed_with_penalty"]
+
+# Of the maximum of the pilot rows, on λ²/d; where classes are separated steps are many.
+_TOLERANCE, _MANY_STEPS = 1e-20, 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class PenalizedEstimate(Estimate):
+    """An `Estimate` that maximizes the log-likelihood with Jeffreys' penalty; `decrement` is that of the two together.
+
+    Attributes
+    ----------
+    penalized_loglik : float
+        ℓ(β̂) + ½ log|I(β̂)|; `loglik` is ℓ(β̂).
+
+    Examples
+    --------
+    >>> from dask_onestep import MLE, GLMClassifier
+    >>> from dask_onestep.datasets import make_glm
+    >>> X, y, coef = make_glm(500, 2, family="binomial")
+    >>> estimate = GLMClassifier(method=MLE(penalty="jeffreys")).fit(X, y).estimate_
+    >>> bool(estimate.penalized_loglik > estimate.loglik)
+    True
+    """
+
+    penalized_loglik: float
+
+
+def check_jeffreys(problem: Problem) -> None:
+    """Raise if a model has no estimate with Jeffreys' penalty."""
+    model = problem.model
+    if model.fixed:
+        raise ValueError(
+            "penalty='jeffreys' maximizes no plain likelihood, so likelihood-ratio and score tests do not exist: use "
+            "wald_test."
+        )
+    if model.family.has_dispersion:
+        raise ValueError(
+            f"penalty='jeffreys' requires a family without a dispersion, such as binomial or poisson; got "
+            f"{model.family.name!r}."
+        )
+    if model.likelihood.n_predictors > 1 or model.likelihood.stages or not hasattr(model.likelihood, "working"):
+        raise ValueError("penalty='jeffreys' requires one linear predictor: at most two classes, and no stages.")
+
+
+def climbed_with_penalty(problem: Problem, pilot: Delayed | None, start: Plan, rule: Newton, max_iter: int) -> Plan:
+    """Return an ascent to the maximum of the penalized log-likelihood.
+
+    It begins at the maximum of the pilot rows, scaled up to all.  The leverages of a pass are those of the information
+    at the point before, which in the end is the same.  The curvature in use is that of the likelihood, so that λ² falls
+    by about (d/N)² at each step.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    pilot : Delayed or None
+        `PilotFit`.
+    start : Plan
+        Where to begin without a pilot, or if means overflow where it leads: a plan of an `Ascent`.
+    rule : Newton
+        Of the ascent.
+    max_iter : int
+        Maximum number of steps.
+
+    Returns
+    -------
+    Plan
+        It returns the `Ascent`, whose log-likelihood is the penalized one.  One pass for each step, and one to begin.
+    """
+    sums = None
+    if pilot is not None:
+        point = yield Look(problem.apply(_penalized_maximum, problem.model, pilot, name="coefficients"))
+        sums = yield from _penalized(problem, *point)
+        coef = point[0]
+    if sums is None or not sums.is_finite():
+        begun = yield from start
+        coef = begun.coef
+        sums = yield from _penalized(problem, coef, np.nan_to_num(begun.factor.inverse()))
+    ascent = Ascent.begin(coef, sums, rule, max_iter)
+    while ascent.climbing:
+        inverse = np.nan_to_num(ascent.factor.inverse())
+        ascent = ascent.observe((yield from _penalized(problem, ascent.proposal, inverse)))
+    return ascent
+
+
+def _penalized(problem: Problem, coef: np.ndarray, inverse: np.ndarray) -> Plan:
+    """Return the sums of all rows with the penalty in log-likelihood and score: one pass."""
+    sums = yield Look((yield problem.total(jeffreys_moments, (coef, inverse), name="moments")))
+    if not sums.is_finite():
+        return sums
+    factor = factorize(sums.information, intercept=problem.model.has_intercept)
+    return replace(sums, loglik=sums.loglik + half_log_determinant(factor))
+
+
+def _penalized_maximum(model: Model, pilot: PilotFit) -> tuple[np.ndarray, np.ndarray]:
+    """Return the maximum of the pilot rows, scaled up to all, with the penalty, and the inverse of I there."""
+    rows, ratio = pilot.rows, pilot.ratio
+
+    def objective(coef: np.ndarray) -> Moments:
+        sums = moments(rows, model, coef)
+        if not sums.is_finite():
+            return sums
+        factor = factorize(sums.information, intercept=model.has_intercept)
+        pull = penalty_score(rows, model, coef, np.nan_to_num(factor.inverse()))
+        penalty = half_log_determinant(factor)
+        return replace(sums, loglik=sums.loglik + penalty / ratio, score=sums.score + pull / ratio)
+
+    rule = Newton(model.has_intercept, _TOLERANCE)
+    ascent = climb(Ascent.begin(pilot.coef, objective(pilot.coef), rule, _MANY_STEPS), objective)
+    return ascent.coef, np.nan_to_num(ascent.factor.inverse()) / ratio
