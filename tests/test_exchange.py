@@ -1,12 +1,18 @@
-"""Tables for documents: ratios, Markdown, LaTeX, HTML, and the attributes that maketables asks for."""
+"""Tables for documents: ratios, Markdown, LaTeX, HTML; what maketables and marginaleffects ask of a model."""
 
+import sys
+from types import ModuleType, SimpleNamespace
+
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
 from r import data_of_r
+from support import finite_difference
 
 from dask_onestep import GLMClassifier, GLMRegressor
+from dask_onestep.estimators import exchange
 
 DATA = data_of_r()
 X = DATA[["x", "z"]]
@@ -88,3 +94,96 @@ def test_they_exist_once_fitted_and_are_silent_on_what_takes_a_pass():
     glm = GLMRegressor("gamma", "log").fit(X, DATA["positive"])
     assert glm.__maketables_default_stat_keys__ == ["family", "N"]
     assert glm.__maketables_stat__("ll") is None
+
+
+class Frame:
+    """What is needed of Polars' DataFrame."""
+
+    def __init__(self, rows):
+        self.rows = pd.DataFrame(rows)
+        self.columns = self.rows.columns.tolist()
+
+    def to_pandas(self):
+        return self.rows
+
+    def __getitem__(self, name):
+        return self.rows[name]
+
+
+class Abstract:
+    """What is needed of marginaleffects' ModelAbstract."""
+
+    def __init__(self, model, vault):
+        self.model, self.vault = model, vault
+
+
+@pytest.fixture
+def marginaleffects(monkeypatch):
+    """Stand in for marginaleffects and Polars: tests/marginaleffects/adapter.py goes by the packages themselves."""
+    polars = ModuleType("polars")
+    polars.DataFrame, polars.from_pandas = Frame, Frame
+    polars.Series = polars.LazyFrame = type("NotUsed", (), {})  # narwhals asks for them
+    classes = ModuleType("marginaleffects.classes")
+    classes.ModelAbstract, classes.ModelVault = Abstract, SimpleNamespace
+    monkeypatch.setitem(sys.modules, "polars", polars)
+    monkeypatch.setitem(sys.modules, "marginaleffects", ModuleType("marginaleffects"))
+    monkeypatch.setitem(sys.modules, "marginaleffects.classes", classes)
+    monkeypatch.setattr(exchange, "_with_levels", lambda rows, record, pl: rows)
+    exchange._adapter.cache_clear()
+    yield
+    exchange._adapter.cache_clear()
+
+
+@pytest.mark.parametrize("offset", [False, True])
+def test_a_model_of_marginaleffects_predicts_and_has_its_standard_errors(marginaleffects, offset):
+    formula = "count ~ x * z" + " + offset(np.log1p(x**2))" * offset
+    glm = GLMRegressor("poisson", formula=formula, cov_type="HC1").fit(DATA)
+    model = glm.to_marginaleffects(DATA)
+    assert model.vault.variable_names == ["count", "x", "z"]
+    coef = model.vault.coef
+    exog = model.get_exog(Frame(DATA))
+    found = model.get_predict(coef, exog).rows
+    np.testing.assert_allclose(found["estimate"], glm.predict(DATA), rtol=1e-12)
+    assert found["rowid"].tolist() == list(range(len(DATA)))
+    # The delta method, as the package has it.
+    jacobian = finite_difference(
+        lambda beta: np.atleast_1d(model.get_predict(beta, exog).rows["estimate"].mean()), coef
+    )
+    average = glm.avg_predictions(DATA).iloc[0]
+    spread = np.sqrt(jacobian @ model.get_vcov() @ jacobian.T).item()
+    np.testing.assert_allclose(
+        [found["estimate"].mean(), spread], average[["estimate", "std_err"]].astype(float), rtol=1e-6
+    )
+    assert model.get_exog(Frame(DATA)).shape[1] == len(coef) + offset
+    assert model.get_autodiff_args() == {"model_type": "glm", "family": "poisson", "link": "log"}
+    np.testing.assert_array_equal(model.get_vcov("HC1"), glm.covariance_)
+    assert model.get_vcov(False) is None
+    assert np.isnan(model.get_df())
+    with pytest.raises(ValueError, match=r"use glm.with_covariance\('HC3', X, y\).to_marginaleffects"):
+        model.get_vcov("HC3")
+
+
+def test_a_model_of_classes_predicts_each_by_name(marginaleffects):
+    kind = np.select([DATA["x"] < -0.5, DATA["x"] < 0.5], ["a", "b"], "c")
+    glm = GLMClassifier().fit(DATA[["z"]], kind)
+    model = glm.to_marginaleffects(DATA)
+    found = model.get_predict(model.vault.coef, Frame(DATA)).rows
+    wide = found.pivot(index="rowid", columns="group", values="estimate")
+    np.testing.assert_allclose(wide, glm.predict_proba(DATA[["z"]]), rtol=1e-12)
+    assert model.get_autodiff_args() is None
+    binary = GLMClassifier("probit", formula="event ~ x").fit(DATA)
+    model = binary.to_marginaleffects(DATA)
+    np.testing.assert_allclose(
+        model.get_predict(model.vault.coef, Frame(DATA)).rows["estimate"], binary.predict_proba(DATA)[:, 1], rtol=1e-12
+    )
+
+
+def test_what_a_model_of_marginaleffects_needs(monkeypatch):
+    glm = GLMRegressor("poisson", formula="count ~ x").fit(DATA)
+    for rows in (dd.from_pandas(DATA, npartitions=2), DATA[["x"]].to_numpy()):
+        with pytest.raises(TypeError, match="marginaleffects takes rows in memory, got"):
+            glm.to_marginaleffects(rows)
+    monkeypatch.setitem(sys.modules, "marginaleffects", None)
+    exchange._adapter.cache_clear()
+    with pytest.raises(ImportError, match="pip install marginaleffects"):
+        glm.to_marginaleffects(DATA)

@@ -318,8 +318,8 @@ def test_each_parameter_of_what_follows_the_fit_changes_the_outcome(fitted, kind
 
 
 def test_no_method_of_an_estimator_is_left_out():
-    # Fitting, a pass of one's own, and what scikit-learn and its routing have of their own.
-    others = ("fit", "fit_delayed", "total", "get_params", "set_params", "get_metadata_routing")
+    # Fitting, a pass of one's own, what scikit-learn and its routing have of their own, and a model of another package.
+    others = ("to_marginaleffects", "fit", "fit_delayed", "total", "get_params", "set_params", "get_metadata_routing")
     for kind, calls in AFTER.items():
         methods = [name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")]
         assert {n for n in methods if n not in others and not n.endswith("_request")} == set(calls)
@@ -376,7 +376,7 @@ def test_each_parameter_of_fit_changes_the_outcome(call, data):
 
 
 def test_the_tolerance_of_one_step_decides_what_passes_without_remark():
-    with pytest.warns(UserWarning, match="The estimate may be"):
+    with pytest.warns(UserWarning, match="the estimate may be"):
         GLMRegressor("poisson", method=OneStep(pilot_size=400, steps=1, correction=None, tol=1e-9)).fit(X, Y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -21,7 +21,7 @@ from dask_onestep.estimators.covariances import Covariances, check_groups
 from dask_onestep.estimators.design import specify
 from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.effects import AverageEffects
-from dask_onestep.estimators.exchange import TableExchange
+from dask_onestep.estimators.exchange import Exchange
 from dask_onestep.estimators.hypothesis_tests import HypothesisTests
 from dask_onestep.estimators.influence import InfluenceMeasures
 from dask_onestep.estimators.inputs import response_name, scheduler_of
@@ -68,7 +68,7 @@ class GLMBase(
     HypothesisTests,
     Selection,
     Covariances,
-    TableExchange,
+    Exchange,
     Reporting,
     BaseEstimator,
 ):

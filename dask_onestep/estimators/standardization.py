@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.estimators.inputs import Reading, total_of
 from dask_onestep.kernels.likelihood.spread import Spread, spread_sums
@@ -22,12 +23,12 @@ class Standardization(Reading):
 
     record_: FitRecord
 
-    def standard_deviations(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> pd.Series:
+    def standard_deviations(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> pd.Series:
         """Return the standard deviations of the design's columns and of the response, for `coef_table`.  One pass.
 
         Parameters
         ----------
-        X, y, sample_weight, offset
+        X, y, sample_weight
             The data of ``fit``.
 
         Returns
@@ -46,7 +47,9 @@ class Standardization(Reading):
         >>> bool((table["z"] == glm.coef_table()["z"])[["x0", "x1"]].all())
         True
         """
-        problem = self._problem(X, y, sample_weight, offset)
+        check_is_fitted(self)
+        self._require(sample_weight=sample_weight)
+        problem = self._beside(self._data(X, {"y": y, "weights": sample_weight, "offset": None, "groups": None}))
         model = problem.model
         sums = total_of(problem, spread_sums, name="standard-deviations")
         *columns, response = sums.deviations(frequency=model.weight_type == "frequency").tolist()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.designs.parts import Block, Rows
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.designs.table import DROP
 from dask_onestep.kernels.model import Model, Prediction
 from dask_onestep.kernels.records import Findings, Sums
@@ -16,7 +17,7 @@ from dask_onestep.kernels.rows.rows import encode, kernel
 from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.threads import one_blas_thread
 
-__all__ = ["Hits", "Influence", "Predictor", "Residuals", "hits", "predictable_rows"]
+__all__ = ["Hits", "Influence", "Predictor", "Residuals", "design_rows", "hits", "predictable_rows"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,35 @@ class Predictor:
             what = f"fit had no rows with {', '.join(names)}, so their coefficients are unknown"
             Findings(((what, int(beyond.sum()), _UNSEEN),), ()).raise_error()
         return predicted
+
+
+def design_rows(model: Model, x: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of the design of a block in memory, constant first, and the offset of the formula.
+
+    Parameters
+    ----------
+    model : Model
+        The fitted model.
+    x : ndarray or DataFrame of shape (m, p)
+        Covariates.
+
+    Returns
+    -------
+    design : ndarray of shape (m, d)
+        The design's own columns.
+    offset : ndarray of shape (m,)
+        0 without one.
+
+    Raises
+    ------
+    ValueError
+        If the block has missing or invalid values, or levels that the fit had no rows of.
+    """
+    asked = Prediction(np.empty(0), "label")
+    rows = _checked(Block(x, np.zeros(x.shape[0])), _as_predicted(model, asked))
+    columns = rows.x.toarray() if isinstance(rows.x, SplitMatrix) else rows.x.astype(np.float64)
+    offset = np.zeros(len(rows)) if rows.offset is None else rows.offset
+    return np.column_stack([np.ones((len(rows), int(model.fit_intercept))), columns]), offset
 
 
 def _as_predicted(model: Model, asked: Prediction) -> Model:
