@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import marshal
+import socket
 import subprocess
 import sys
 import warnings
 
 import dask
+import dask.array as da
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
@@ -155,6 +157,40 @@ def test_an_asynchronous_client_is_told_of_fit_delayed():
     fitted = asyncio.run(attempt())
     with dask.config.set(scheduler="threads"):
         np.testing.assert_array_equal(fitted.coef_, GLM.fit_delayed(X, Y).compute().coef_)
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_a_forked_child_cannot_use_its_parents_client(fitted):
+    code = (
+        "import os, sys, warnings; warnings.simplefilter('ignore'); import distributed; from dask_onestep import "
+        "GLMRegressor; from dask_onestep.datasets import make_glm; from dask_onestep.graph import workers; "
+        "workers._LOOP_SECONDS = 2.0; x, y, _ = make_glm(300, 2); glm = GLMRegressor()\n"
+        "with distributed.Client(processes=False, n_workers=1, dashboard_address=':0'):\n"
+        f"    {'glm.fit(x, y)' if fitted else 'pass'}\n"
+        "    child = os.fork()\n"
+        "    if child:\n"
+        "        os.waitpid(child, 0); print(glm.fit(x, y).n_samples_)\n"
+        "    else:\n"
+        "        try: glm.fit(x, y)\n"
+        "        except RuntimeError as error: print(error, flush=True)\n"
+        "        os._exit(0)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    said, n = found.stdout.splitlines()
+    assert "does not respond in this process. A process that was forked" in said, found.stderr
+    assert n == "300"
+
+
+def _fail_to_load():
+    raise OSError("no such disk")
+
+
+def test_errors_of_a_load_name_the_worker_and_its_host(client):
+    x = da.from_delayed(dask.delayed(_fail_to_load)(), (100, 2), dtype=float)
+    with pytest.raises(OSError, match="no such disk") as caught:
+        GLM.fit(x, da.ones(100, chunks=100))
+    (note,) = caught.value.__notes__
+    assert any(note.endswith(f"On worker {each} on {socket.gethostname()}.") for each in client.nthreads()), note
 
 
 def test_no_client_is_looked_for_where_another_scheduler_is_chosen(own_client):

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-__all__ = ["await_cluster", "future_of", "futures_in", "is_future", "killed_worker", "span"]
+__all__ = ["await_cluster", "future_of", "futures_in", "is_future", "killed_worker", "span", "this_worker"]
 
 
 def is_future(value: Any) -> bool:
@@ -51,3 +52,14 @@ def span(name: str) -> AbstractContextManager[Any]:
     """Return Dask's span of a pass, which a cluster's dashboard shows."""
     distributed = sys.modules.get("distributed")
     return nullcontext() if distributed is None else distributed.span("dask_onestep", name)
+
+
+def this_worker() -> str:
+    """Return the current task's worker and host, such as "worker tcp://10.0.0.3:4567 on node3"; "" without any."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return ""
+    try:
+        return f"worker {distributed.get_worker().address} on {socket.gethostname()}"
+    except ValueError:
+        return ""

@@ -8,6 +8,8 @@ from typing import Any
 from dask.task_spec import GraphNode, List, Task, TaskRef
 from dask.typing import Key
 
+from dask_onestep.graph.cluster import this_worker
+
 __all__ = ["fuse", "is_task", "naming_block"]
 
 
@@ -49,5 +51,6 @@ def _run_noting(function: Callable[..., Any], where: str, /, *args: Any, **kwarg
     try:
         return function(*args, **kwargs)
     except Exception as error:
-        error.add_note(where)
+        worker = this_worker()
+        error.add_note(f"{where} On {worker}." if worker else where)
         raise

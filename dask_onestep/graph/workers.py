@@ -7,10 +7,12 @@ computes, returns other digits.
 from __future__ import annotations
 
 import builtins
+import os
 import sys
 import warnings
 from collections.abc import Mapping
 from functools import cache
+from threading import Event
 from types import FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -26,6 +28,9 @@ __all__ = ["check_workers"]
 _PACKAGE = "dask_onestep"
 _SHOWN = 5
 _checked: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+# The process in which each client's event loop was seen to run, and how long to wait for a loop that is busy.
+_running_in: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+_LOOP_SECONDS = 30.0
 
 
 def check_workers(scheduler: str | None) -> None:
@@ -38,6 +43,7 @@ def check_workers(scheduler: str | None) -> None:
             "The Dask client is asynchronous, but fit waits for each of its passes. Use fit_delayed and await the "
             "result of client.compute, or call fit with a synchronous client in a separate thread."
         )
+    _check_loop(client)
     known = _checked.setdefault(client, set())
     new = [address for address in client.nthreads() if address not in known]
     if not new:
@@ -46,6 +52,20 @@ def check_workers(scheduler: str | None) -> None:
     found = client.run(_by_value(installed), workers=new, on_error="ignore")
     _compare({address: versions for address, versions in found.items() if isinstance(versions, dict)}, len(new))
     known.update(new)
+
+
+def _check_loop(client: Any) -> None:
+    """Raise if a client's event loop does not run: a forked child inherits a client, but not the thread of its loop."""
+    if _running_in.get(client) == os.getpid():
+        return
+    running = Event()
+    client.loop.add_callback(running.set)
+    if not running.wait(_LOOP_SECONDS):
+        raise RuntimeError(
+            "The Dask client does not respond in this process. A process that was forked after the client was created "
+            "cannot use it: create a Client(address) in the child process, or start the process by 'spawn'."
+        )
+    _running_in[client] = os.getpid()
 
 
 def _client(scheduler: str | None) -> Any:
