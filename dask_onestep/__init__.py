@@ -14,7 +14,17 @@ if TYPE_CHECKING:
         pilot_sample,
         weighted_design,
     )
-    from dask_onestep.methods import MLE, Average, AverageLasso, DebiasedLasso, ElasticNet, OneStep, Pilot, Surrogate
+    from dask_onestep.methods import (
+        MLE,
+        Average,
+        AverageLasso,
+        DebiasedLasso,
+        ElasticNet,
+        ElasticNetCV,
+        OneStep,
+        Pilot,
+        Surrogate,
+    )
 
 __all__ = [
     "MLE",
@@ -22,6 +32,7 @@ __all__ = [
     "AverageLasso",
     "DebiasedLasso",
     "ElasticNet",
+    "ElasticNetCV",
     "GLMClassifier",
     "GLMRegressor",
     "OneStep",
@@ -37,11 +48,13 @@ __all__ = [
 ]
 
 # Where the names are: each is imported when it is first used.
+_METHODS = (
+    *("MLE", "Average", "AverageLasso", "DebiasedLasso", "ElasticNet", "ElasticNetCV"),
+    *("OneStep", "Pilot", "Surrogate"),
+)
 _HOMES = {
     **dict.fromkeys(("GLMClassifier", "GLMRegressor", "compare", "fit_many"), "estimators"),
-    **dict.fromkeys(
-        ("MLE", "Average", "AverageLasso", "DebiasedLasso", "ElasticNet", "OneStep", "Pilot", "Surrogate"), "methods"
-    ),
+    **dict.fromkeys(_METHODS, "methods"),
     **dict.fromkeys(
         ("approximate_inverse_covariance", "moments", "nodewise_lasso", "pilot_sample", "weighted_design"), "functions"
     ),

@@ -1,5 +1,7 @@
 """Against scikit-learn and glum, and any chunking against one chunk."""
 
+import warnings
+
 import dask
 import dask.array as da
 import dask.dataframe as dd
@@ -10,6 +12,7 @@ from glum import GeneralizedLinearRegressor
 from lasso_reference import sparse_data
 from oracle import counted
 from scipy.stats import norm
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet as GaussianNet
 from sklearn.linear_model import LogisticRegression
 
@@ -72,11 +75,13 @@ def of_glum(x, y, family, penalty, sample_weight=None, offset=None, **options):
         link=LINKS[family],
         P1=factors if ratio else None,
         P2=factors if ratio < 1 else None,
-        gradient_tol=1e-9,
+        gradient_tol=1e-8,
         max_iter=1000,
         **options,
     )
-    oracle.fit(x, y, sample_weight=sample_weight, offset=offset)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # its last step may be one of rounding
+        oracle.fit(x, y, sample_weight=sample_weight, offset=offset)
     return np.r_[oracle.intercept_, oracle.coef_]
 
 

@@ -18,6 +18,7 @@ from dask_onestep import (
     AverageLasso,
     DebiasedLasso,
     ElasticNet,
+    ElasticNetCV,
     GLMClassifier,
     GLMRegressor,
     OneStep,
@@ -129,6 +130,8 @@ def test_solvers_differ_in_passes_and_in_what_they_say():
 
 # The last of its blocks is smaller than the others, and two columns are nearly one, which takes many sweeps.
 UNEVEN = (np.column_stack([X, X[:, 0] + 1e-3 * X[::-1, 1]])[:1100], Y[:1100])
+# Effects by which cross-validation chooses a penalty.
+SIGNAL = (UNEVEN[0], np.random.default_rng(0).poisson(np.exp(0.5 + UNEVEN[0] @ [0.4, -0.6, 0.02, 0.0])).astype(float))
 METHODS = {
     OneStep: [
         {"pilot_size": 500},
@@ -172,6 +175,19 @@ METHODS = {
         {"pilot_size": 300},
         {"random_state": 1},
     ],
+    ElasticNetCV: [
+        {"alphas": [0.2, 0.1]},
+        {"l1_ratios": [1.0]},
+        {"cv": 2},
+        {"penalty_factor": [0.0, 1.0, 1.0, 1.0]},
+        {"rule": "1se"},
+        {"standardize": True},
+        {"groups": "terms"},
+        {"tol": 10.0},
+        {"max_iter": 1},
+        {"pilot_size": 300},
+        {"random_state": 1},
+    ],
 }
 # What a change is seen against: the pilot's settings mean something only where one is drawn.
 BESIDE = {
@@ -183,6 +199,7 @@ BESIDE = {
     DebiasedLasso: {"alpha": 0.05, "nodewise": "partition", "steps": 1},
     AverageLasso: {"alpha": 0.05},
     ElasticNet: {"alpha": 0.05, "pilot_size": 200},
+    ElasticNetCV: {"alphas": 40, "pilot_size": 200},
 }
 ONLY_WITH = {
     (Surrogate, "pilot_size"): {"anchor": "pilot"},
@@ -194,6 +211,8 @@ ONLY_WITH = {
     (ElasticNet, "max_iter"): {"tol": 1e-14},
     (ElasticNet, "pilot_size"): {"tol": 1.0},
     (ElasticNet, "random_state"): {"tol": 1.0},
+    (ElasticNetCV, "max_iter"): {"tol": 1e-14},
+    (ElasticNetCV, "tol"): {"tol": 1e-14},
 }
 CASES = [(kind, change) for kind, changes in METHODS.items() for change in changes]
 
@@ -202,7 +221,8 @@ CASES = [(kind, change) for kind, changes in METHODS.items() for change in chang
 def test_each_parameter_of_a_method_changes_the_outcome(kind, change):
     beside = BESIDE[kind] | ONLY_WITH.get((kind, *change), {})
     plain, changed = (poisson(method=kind(**options)) for options in (beside, beside | change))
-    assert differ(outcome(plain, *UNEVEN), outcome(changed, *UNEVEN))
+    data = SIGNAL if kind is ElasticNetCV else UNEVEN
+    assert differ(outcome(plain, *data), outcome(changed, *data))
 
 
 def test_no_parameter_of_a_method_is_left_out():

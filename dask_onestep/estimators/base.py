@@ -26,6 +26,7 @@ from dask_onestep.estimators.hypothesis_tests import HypothesisTests
 from dask_onestep.estimators.influence import InfluenceMeasures
 from dask_onestep.estimators.inputs import response_name, scheduler_of
 from dask_onestep.estimators.memory import saying_how_to_rechunk
+from dask_onestep.estimators.penalty_path import PenaltyPath
 from dask_onestep.estimators.predictions import Predicting
 from dask_onestep.estimators.remarks import undefined_terms, unlikely_response
 from dask_onestep.estimators.selection import Selection
@@ -66,6 +67,7 @@ class GLMBase(
     InfluenceMeasures,
     Collinearity,
     HypothesisTests,
+    PenaltyPath,
     Selection,
     Covariances,
     Exchange,
@@ -118,6 +120,7 @@ class GLMBase(
             Added to the linear predictor.
         groups : array-like or Dask collection of shape (n,) or (n, k), str, or list of str, optional
             Cluster labels, for ``cov_type="cluster"`` and ``"CRV3"``; of several columns, rows are clustered by each.
+            With ``ElasticNetCV(cv="groups")`` the labels whose rows stay in one fold.
 
         Returns
         -------
@@ -231,7 +234,7 @@ class GLMBase(
     def _check_arguments(self, y: Any, groups: Any) -> None:
         """Raise if there is no response, or clusters are missing or not used."""
         self._require_response(y)
-        check_groups(self.cov_type, groups)
+        check_groups(self.cov_type, groups, folds=getattr(self.method, "wants_groups", False))
 
     def _pose(
         self, data: Data, terms: Terms | None, blocks: Blocks, parts: dict[str, Any], *, lazy: bool = False

@@ -27,10 +27,17 @@ from dask_onestep.methods.submodel import SubmodelEstimate
 __all__ = ["Covariances", "check_groups", "refuse_beyond_rank"]
 
 
-def check_groups(cov_type: str, groups: Any) -> None:
-    """Raise if a covariance is unknown, or clusters are given without one that uses them, or the reverse."""
+def check_groups(cov_type: str, groups: Any, *, folds: bool = False) -> None:
+    """Raise if a covariance is unknown, or clusters are given without one that uses them, or the reverse.
+
+    With `folds` the groups are those of cross-validation.
+    """
     if cov_type not in COV_TYPES:
         raise ValueError(unknown_choice("cov_type", cov_type, map(repr, COV_TYPES)))
+    if folds:
+        if groups is None:
+            raise ValueError("cv='groups' requires groups= in fit: the labels whose rows stay in one fold.")
+        return
     if (groups is not None) != (cov_type in CLUSTERED):
         raise catalogue.GROUPS_AND_COVARIANCE.error()
 

@@ -36,8 +36,8 @@ class GLMRegressor(RegressorMixin, GLMBase):
         functions ``link``, ``inverse`` and ``inverse_derivative``, or a statsmodels link.  None is the link of a
         statsmodels family, log for negative-binomial and tweedie, and otherwise the canonical link.
     method : str or object, default="one-step"
-        Estimation method: "one-step", "mle", "pilot", "average", "surrogate", "elastic-net", "debiased-lasso" or
-        "average-lasso", an object of these classes such as `OneStep`, or a user-defined object with
+        Estimation method: "one-step", "mle", "pilot", "average", "surrogate", "elastic-net", "elastic-net-cv",
+        "debiased-lasso" or "average-lasso", an object of these classes such as `OneStep`, or a user-defined object with
         ``estimate(problem)``.  A string uses the method's default options; to set options, such as the seed
         ``random_state`` of the pilot sample, pass an object, ``OneStep(random_state=1)``, or call
         ``set_params(method__random_state=1)``.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dask_onestep.methods.average_lasso import AverageLasso, AverageLassoEstimate
     from dask_onestep.methods.debiased_lasso import DebiasedLasso, DebiasedLassoEstimate
     from dask_onestep.methods.elastic_net import ElasticNet, ElasticNetEstimate
+    from dask_onestep.methods.elastic_net_cv import ElasticNetCV, ElasticNetCVEstimate
     from dask_onestep.methods.submodel import SubmodelEstimate
     from dask_onestep.methods.surrogate import Surrogate, SurrogateEstimate
 
@@ -38,6 +39,8 @@ __all__ = [
     "DebiasedLassoEstimate",
     "Draw",
     "ElasticNet",
+    "ElasticNetCV",
+    "ElasticNetCVEstimate",
     "ElasticNetEstimate",
     "Estimate",
     "FitRecord",
@@ -67,6 +70,7 @@ METHODS: dict[str, str] = {
     "average-lasso": "AverageLasso",
     "debiased-lasso": "DebiasedLasso",
     "elastic-net": "ElasticNet",
+    "elastic-net-cv": "ElasticNetCV",
 }
 
 # What most fits do not need is imported when it is first used.
@@ -78,6 +82,8 @@ _HOMES = {
     "DebiasedLasso": "debiased_lasso",
     "DebiasedLassoEstimate": "debiased_lasso",
     "ElasticNet": "elastic_net",
+    "ElasticNetCV": "elastic_net_cv",
+    "ElasticNetCVEstimate": "elastic_net_cv",
     "ElasticNetEstimate": "elastic_net",
     "SubmodelEstimate": "submodel",
     "Surrogate": "surrogate",

@@ -178,7 +178,7 @@ class ElasticNet(Method):
         if problem.model.quadratic:
             sums = yield problem.total(centered_fold_sums, Folds(), name="gram")
             return problem.apply(_of_gram, problem.model, spec, net, sums, name="elastic-net")
-        pilot, problem = yield from draw_penalized(self, problem)
+        pilot, problem = yield from draw_penalized(self, problem, spec, net[1])
         start = problem.apply(_anchor, problem.model, pilot, spec, net, name="pilot-fit")
         climb = yield from climbed(problem, pilot, spec, net, start)
         return problem.apply(_of_climb, problem.model, pilot, spec, net, climb, problem.classes, name="elastic-net")
@@ -263,10 +263,12 @@ def penalized_draw(method: Any, problem: Problem) -> Draw:
     return Draw(size, seed_of(method.random_state), stratified=True, searched=False)
 
 
-def draw_penalized(method: Any, problem: Problem) -> Plan:
+def draw_penalized(method: Any, problem: Problem, spec: NetSpec, l1_ratio: float) -> Plan:
     """Return the plan of the pilot rows of a penalized fit, and of the problem with its classes known."""
     sample, problem = yield from draw_sample(problem, penalized_draw(method, problem))
-    pilot = yield Settle(problem.apply(penalized_pilot, sample, problem.model, name="pilot-rows"), awaited=True)
+    pilot = yield Settle(
+        problem.apply(penalized_pilot, sample, problem.model, spec, l1_ratio, name="pilot-rows"), awaited=True
+    )
     return pilot, problem
 
 

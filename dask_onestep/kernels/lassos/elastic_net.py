@@ -46,6 +46,7 @@ __all__ = [
     "PenalizedPilot",
     "PilotTerm",
     "advance",
+    "corrected_fit",
     "gaussian_null",
     "largest_alpha",
     "penalized_pilot",
@@ -60,8 +61,8 @@ _LEAST_RATIO = 1e-3
 _MAX_STEPS, _MAX_SWEEPS = 100, 10_000
 # Tolerances, on gaps relative to the null deviance, of the pilot's fits, and of the steps between passes.
 _ROUGH, _FINE = 1e-6, 1e-10
-# How often the means of pilot rows are computed again at the end of the step, under links that are not canonical.
-_REFINEMENTS = 3
+# The penalty of the fit whose means replace y, as a fraction of the least at which all penalized coefficients are 0.
+_LIGHT = 0.01
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,12 @@ def _numbers(values: Any) -> np.ndarray:
         raise ValueError(f"penalty_factor={values!r} must be numbers.") from None
 
 
-def largest_alpha(null: LassoFit, penalty: Penalty, l1_ratio: float) -> float:
-    """Return the least α at which all penalized coefficients are 0; `penalty` is the one for α = 1, ρ = 1."""
-    slope = null.moments.score / null.moments.weight
-    return penalty.largest(slope) / max(l1_ratio, _LEAST_RATIO)
+def largest_alpha(null: Moments, penalty: Penalty, l1_ratio: float) -> float:
+    """Return the least α at which all penalized coefficients are 0, from the sums of the fit of the others.
+
+    `penalty` is the one for α = 1 and ρ = 1.
+    """
+    return penalty.largest(null.score / null.weight) / max(l1_ratio, _LEAST_RATIO)
 
 
 def gaussian_null(sums: Moments, coef: np.ndarray, spec: NetSpec, model: Model) -> tuple[LassoFit, Tolerance]:
@@ -174,6 +177,10 @@ class PenalizedPilot(Record):
     ----------
     rows : Rows
         The n pilot rows, labels encoded, weights divided by their inclusion probabilities, columns centered.
+    expected : Rows
+        The same rows with means in place of y under links that are not canonical: those of a lightly penalized fit.
+        The terms of third and higher order then contain the difference of observed and expected information, which y
+        makes noisy (see `Curvature.expecting`), while the means of a heavily penalized fit are wrong.
     shift : ndarray of shape (d,)
         What was subtracted from each column.
     scale : ndarray of shape (d,)
@@ -189,6 +196,7 @@ class PenalizedPilot(Record):
     """
 
     rows: Rows
+    expected: Rows
     shift: np.ndarray
     scale: np.ndarray
     null: NullFit
@@ -201,7 +209,7 @@ class PenalizedPilot(Record):
         return Tolerance(spec.tol, self.null.deviance * weight / self.weight, _MAX_SWEEPS)
 
 
-def penalized_pilot(sample: PilotSample, model: Model) -> PenalizedPilot:
+def penalized_pilot(sample: PilotSample, model: Model, spec: NetSpec, l1_ratio: float) -> PenalizedPilot:
     """Return the pilot rows for penalized fits.
 
     Raises
@@ -225,7 +233,15 @@ def penalized_pilot(sample: PilotSample, model: Model) -> PenalizedPilot:
     scale = column_scale(column_sums(rows, model), max(weight, 1e-300))
     keys = drawn.drawn_keys() if complete.all() else None
     record = None if keys is None else keys.with_rows(replace(rows, x=drawn.x), known.classes)
-    return PenalizedPilot(rows, shift, scale, null, weight, known, record)
+    pilot = PenalizedPilot(rows, rows, shift, scale, null, weight, known, record)
+    if model.natural or not complete.all():
+        return pilot
+    at_null = moments(rows, model, pilot_fits(pilot, model, [spec.none(model)])[0])
+    alpha = _LIGHT * largest_alpha(at_null, spec.penalty(model, 1.0, 1.0, scale), l1_ratio)
+    (light,) = pilot_fits(pilot, model, [spec.penalty(model, alpha, l1_ratio, scale)])
+    with np.errstate(all="ignore"):
+        means = [model.link.inverse(part.linear_predictor(light)) for part in slices(rows, model)]
+    return replace(pilot, expected=replace(rows, y=np.concatenate(means)))
 
 
 def pilot_fits(pilot: PenalizedPilot, model: Model, penalties: list[Penalty]) -> np.ndarray:
@@ -267,16 +283,6 @@ class PilotTerm:
     def __init__(self, model: Model, rows: Rows, coef: np.ndarray, here: Moments | None = None):
         self.model, self.rows, self.coef = model, rows, coef
         self.here = moments(rows, model, coef) if here is None else here
-
-    def expecting(self, coef: np.ndarray) -> PilotTerm:
-        """Return the term with the means at `coef` in place of the responses (see `Curvature.expecting`)."""
-        if self.model.natural:
-            return self
-        with np.errstate(all="ignore"):
-            means = [self.model.link.inverse(part.linear_predictor(coef)) for part in slices(self.rows, self.model)]
-        rows = replace(self.rows, y=np.concatenate(means))
-        loglik, score = _loglik_and_score(rows, self.model, self.coef)
-        return PilotTerm(self.model, rows, self.coef, replace(self.here, loglik=loglik, score=score))
 
     def ahead(self, sums: Moments, coef: np.ndarray) -> Moments:
         """Return the sums at `coef`, given those at β of rows whose third and higher orders are the pilot's.
@@ -323,23 +329,20 @@ def corrected_fit(term: PilotTerm, sums: Moments, penalty: Penalty, start: np.nd
     ndarray of shape (d,)
         β; the minimizer without the pilot rows' part, if that has none.
     """
-    rule, coef = ProximalNewton(penalty, within), start
-    for _ in range(1 if term.model.natural else _REFINEMENTS):
-        own = term.expecting(coef)
+    rule = ProximalNewton(penalty, within)
 
-        def objective(at: np.ndarray, own: PilotTerm = own) -> Penalized:
-            return Penalized.of(own.ahead(sums, at), at, penalty)
+    def objective(coef: np.ndarray) -> Penalized:
+        return Penalized.of(term.ahead(sums, coef), coef, penalty)
 
-        begun = objective(coef)
-        if not (begun.is_finite() and np.isfinite(begun.loglik)):
-            coef, begun = own.coef, objective(own.coef)
-        fit = climb(Ascent.begin(coef, begun, rule, _MAX_STEPS), objective)
-        if not fit.converged:
-            target = rule(term.coef, Penalized.of(sums, term.coef, penalty), np.inf).target
-            assert target is not None
-            return target
-        coef = fit.coef
-    return coef
+    begun = objective(start)
+    if not (begun.is_finite() and np.isfinite(begun.loglik)):
+        start, begun = term.coef, objective(term.coef)
+    fit = climb(Ascent.begin(start, begun, rule, _MAX_STEPS), objective)
+    if fit.converged:
+        return fit.coef
+    target = rule(term.coef, Penalized.of(sums, term.coef, penalty), np.inf).target
+    assert target is not None
+    return target
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,7 +406,7 @@ def advance(
     ascent = Ascent.enter(pilot.null.coef, sums.points.coefs[0], rule, spec.max_iter) if last is None else last.ascent
     ascent = ascent.observe(Penalized.of(total, ascent.proposal, penalty))
     if ascent.sums is not None and not ascent.n_shortened and not ascent.stopped:
-        term, here = PilotTerm(model, pilot.rows, ascent.coef), ascent.sums.moments
+        term, here = PilotTerm(model, pilot.expected, ascent.coef), ascent.sums.moments
         start = ascent.coef + ascent.move.step
         target = corrected_fit(term, here, penalty, start, replace(rule.within, gap=_FINE))
         ascent = ascent.along(target - ascent.coef)
