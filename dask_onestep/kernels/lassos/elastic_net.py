@@ -209,7 +209,9 @@ class PenalizedPilot(Record):
         return Tolerance(spec.tol, self.null.deviance * weight / self.weight, _MAX_SWEEPS)
 
 
-def penalized_pilot(sample: PilotSample, model: Model, spec: NetSpec, l1_ratio: float) -> PenalizedPilot:
+def penalized_pilot(
+    sample: PilotSample, model: Model, spec: NetSpec | None = None, l1_ratio: float = 1.0
+) -> PenalizedPilot:
     """Return the pilot rows for penalized fits.
 
     Raises
@@ -236,6 +238,7 @@ def penalized_pilot(sample: PilotSample, model: Model, spec: NetSpec, l1_ratio: 
     pilot = PenalizedPilot(rows, rows, shift, scale, null, weight, known, record)
     if model.natural or not complete.all():
         return pilot
+    spec = NetSpec() if spec is None else spec
     at_null = moments(rows, model, pilot_fits(pilot, model, [spec.none(model)])[0])
     alpha = _LIGHT * largest_alpha(at_null, spec.penalty(model, 1.0, 1.0, scale), l1_ratio)
     (light,) = pilot_fits(pilot, model, [spec.penalty(model, alpha, l1_ratio, scale)])
@@ -250,6 +253,8 @@ def pilot_fits(pilot: PenalizedPilot, model: Model, penalties: list[Penalty]) ->
     A fit that does not exist, as without a penalty where the classes are separated, is the one before.
     """
     coefs, last = [], pilot.null.coef
+    if not len(pilot.rows):  # all have missing values, which the next pass reports
+        return np.array([last] * len(penalties))
     for penalty in penalties:
         if isinstance(penalty, GroupPenalty):
             within = Tolerance(_ROUGH, pilot.null.deviance, _MAX_SWEEPS)
