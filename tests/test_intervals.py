@@ -148,3 +148,20 @@ def test_a_true_null_is_rejected_at_any_of_many_looks_at_most_as_often_as_promis
         )
     assert stats.binomtest(rejected, 400, 0.05, alternative="greater").pvalue > 0.01
     assert rejected > 0
+
+
+@pytest.mark.parametrize("method", ["fdr_bh", "holm"])
+def test_adjusted_p_values_are_those_of_statsmodels_and_scipy(method):
+    X, y, _ = make_glm(400, 6, coef=[0.1, 0.5, 0.2, 0.1, 0.0, 0.0, 0.0], random_state=1)
+    glm = GLMRegressor().fit(X, y)
+    p_values = glm.coef_table()["p_value"].drop("intercept")
+    found = glm.multiple_tests(method, alpha=0.1)
+    order = np.argsort(p_values.to_numpy())
+    if method == "fdr_bh":
+        expected = stats.false_discovery_control(p_values)
+    else:
+        expected = np.empty(6)
+        expected[order] = np.minimum(np.maximum.accumulate(p_values.to_numpy()[order] * np.arange(6, 0, -1)), 1.0)
+    np.testing.assert_allclose(found["p_adjusted"], expected, rtol=1e-12)
+    np.testing.assert_array_equal(found["rejected"], expected <= 0.1)
+    assert glm.multiple_tests(terms="x1")["p_adjusted"].iloc[0] == pytest.approx(p_values["x1"])

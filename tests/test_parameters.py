@@ -268,6 +268,8 @@ CHANGES = {
     "anytime_valid": [False, True, 500],
     "terms": ["x1", "x2", ["x1", "x2"]],
     "criterion": ["dbic", "aic"],
+    "method": ["fdr_bh", "holm"],
+    "alpha": [0.05, 0.999],
     "level": [0.95, 0.5],
     "label": [None, 0],
     "scaled": [False, True],
@@ -291,10 +293,12 @@ CHANGES = {
 SEEN_WITH = {
     "unseen": {"X": TABLE.assign(g=TABLE["g"].where(TABLE.index > 0, "new"))},
     "comparison": {"variables": "x1"},
+    "method": {"terms": ["x1", "g", "h"]},
+    "alpha": {"terms": ["x1", "g", "h"]},
 }
 AVERAGES = ("avg_predictions", "avg_comparisons", "avg_slopes")
 REPORTS = ("summary", "coef_table", "standard_deviations", "conf_int", "vif", "condition_indices", "with_covariance")
-SELECTIONS = ("submodel", "adaptive_lasso_path", "select")
+SELECTIONS = ("multiple_tests", "submodel", "adaptive_lasso_path", "select")
 TESTS = ("wald_test", "likelihood_ratio_test", "score_test", "drop1", "wild_bootstrap_test", "dfbeta", "link_test")
 AFTER = {
     GLMRegressor: [

@@ -172,6 +172,54 @@ class Reporting(Standardization):
         width = half * table.std_err
         return table.assign(ci_lower=table.coef - width, ci_upper=table.coef + width)[columns]
 
+    def multiple_tests(
+        self, method: str = "fdr_bh", *, alpha: float = 0.05, terms: str | Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """Return p-values that are adjusted for testing many coefficients; no pass over the data.
+
+        Parameters
+        ----------
+        method : str, default="fdr_bh"
+            As for statsmodels' ``multipletests``, which is used: "fdr_bh" controls the false discovery rate, "fdr_by"
+            does under any dependence, "holm" and others control the family-wise error rate.
+        alpha : float, default=0.05
+            The rate.
+        terms : str or list of str, optional
+            Terms or coefficients to test; by default all but the intercept.
+
+        Returns
+        -------
+        DataFrame
+            One row per coefficient; columns p_value, p_adjusted, rejected.  NaN of coefficients without a test.
+
+        Raises
+        ------
+        ImportError
+            If statsmodels is not installed.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(5000, 4, coef=[0.5, 1.0, 0.0, -0.5, 0.0], family="poisson")
+        >>> tests = GLMRegressor("poisson").fit(X, y).multiple_tests()
+        >>> tests.index[tests["rejected"]].tolist()
+        ['x0', 'x2']
+        """
+        try:
+            from statsmodels.stats.multitest import multipletests
+        except ImportError as error:
+            raise ImportError("multiple_tests needs statsmodels: pip install statsmodels.") from error
+        record = self.record_
+        given = list(record.by_term) if terms is None else terms
+        asked = parse_null(given, record.by_regressor, record.by_term)
+        table = self.coef_table().loc[list(asked), ["p_value"]].assign(p_adjusted=np.nan, rejected=False)
+        tested = table.index[table["p_value"].notna()]
+        if len(tested):
+            rejected, adjusted, _, _ = multipletests(table.loc[tested, "p_value"], alpha=alpha, method=method)
+            table.loc[tested, "rejected"], table.loc[tested, "p_adjusted"] = rejected, adjusted
+        return table
+
     def _anytime_valid(self, planned: bool | float, alpha: float) -> AnytimeValid:
         """Return the rule of intervals for all sample sizes."""
         rows = None if planned is True else float(planned)

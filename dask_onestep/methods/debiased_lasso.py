@@ -155,8 +155,7 @@ class DebiasedLasso(Method):
     ``estimate_.expected_coverage`` is below 0.90.  There the row of the intercept is penalized too, so that columns
     whose mean is far from 0 leave bias in the intercept; the default is invariant to centering.
 
-    For many coefficients at once, pass the table's p-values to `scipy.stats.false_discovery_control` or to
-    statsmodels' ``multipletests``; simultaneous intervals are ``conf_int(simultaneous=True)``.
+    For many coefficients at once there are ``multiple_tests`` and ``conf_int(simultaneous=True)``.
 
     References
     ----------
@@ -175,12 +174,10 @@ class DebiasedLasso(Method):
 
     Which are not zero, at a false-discovery rate of 0.05, and all their intervals at once:
 
-    >>> from scipy.stats import false_discovery_control
-    >>> table = glm.coef_table().drop("intercept")
-    >>> discoveries = table.index[false_discovery_control(table.p_value) < 0.05]
-    >>> "x0" in discoveries, len(discoveries) <= 3
+    >>> tests = glm.multiple_tests("fdr_bh")
+    >>> bool(tests.rejected["x0"]), bool(tests.rejected.sum() <= 3)
     (True, True)
-    >>> together = glm.conf_int(simultaneous=list(table.index))
+    >>> together = glm.conf_int(simultaneous=list(tests.index))
     >>> bool((together.ci_lower["x0"] < 1.0) & (together.ci_upper["x0"] > 1.0))
     True
     """
