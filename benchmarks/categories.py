@@ -1,4 +1,4 @@
-"""Categories of many levels: representations beside each other, and a fit of 1,000 levels.
+"""Categories of many levels: representations compared with each other, and a fit of 1,000 levels.
 
     python -m benchmarks.categories            # one pass over the same rows: dense, coded (compiled, NumPy), tabmat
     python -m benchmarks.categories --density  # from which density on a dense Gram matrix is faster
@@ -6,7 +6,7 @@
     python -m benchmarks.categories --products 200000  # a pass of g*h, h of three categories: before and after
     python -m benchmarks.categories --fit 200000 --formula "y ~ a + g*h" [--dense]
 
-tabmat (of glum) is needed for the first alone, numba for all but the fit.  The levels' frequencies fall as 1/(k + 10).
+tabmat (of glum) is needed for only the first, numba for all but the fit.  The levels' frequencies fall as 1/(k + 10).
 --dense writes all columns in full, to see what that would take.
 """
 
@@ -226,7 +226,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=16_384)
     parser.add_argument("--seconds", type=float, default=8, help="how long the passes of a case take turns")
-    parser.add_argument("--repeats", type=int, default=20, help="of a Gram matrix, of which the fastest is told")
+    parser.add_argument("--repeats", type=int, default=20, help="of a Gram matrix, of which the fastest is reported")
     parser.add_argument("--density", action="store_true")
     parser.add_argument("--products", type=int, metavar="ROWS")
     parser.add_argument("--fit", type=int, metavar="ROWS")

@@ -2,7 +2,7 @@
 
 Each replication draws rows, lays them out in blocks that each hold a range of the first covariate, fits
 by `OneStep`, and asks of each coefficient whether its interval holds the truth.  The number of intervals
-that do is binomial; the table has it beside the bounds that a binomial with probability 0.95 leaves with
+that do is binomial; the table has it compared with the bounds that a binomial with probability 0.95 leaves with
 a chance of 1 in 1,000 for the whole table (Bonferroni).
 
     OMP_NUM_THREADS=1 python -m benchmarks.coverage

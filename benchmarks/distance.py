@@ -1,8 +1,8 @@
 """How far the default fit is from the MLE: ``python -m benchmarks.distance --help``.
 
-Each cell is a kind of data set.  Of many random ones the default fit is set beside the MLE; small tables, whose pilot
-would be all rows, are fitted as if they were large.  The distance of a fit is the greatest over its coefficients of
-|β̂ − β̂_MLE| in standard errors of the MLE.  A fit is
+Each cell is a kind of data set.  The default fit of many random ones is compared with the MLE; small tables, whose
+pilot would be all rows, are fitted as if they were large.  The distance of a fit is the greatest over its coefficients
+of |β̂ − β̂_MLE| in standard errors of the MLE.  A fit is
 
 - a miss, if its distance is above 0.2, or a standard error more than 10 % off, and it has no warning;
 - a false alarm, if it has a warning and its distance is below 0.05.

@@ -73,17 +73,17 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 _SHOWN = {
-    "gather": "gather, ms a block",
-    "tree": "tree_sum, ms a block",
-    "run": "compute, ms a block",
-    "wall": "all, ms a block by the clock",
-    "tasks": "tasks a block",
+    "gather": "gather, ms per block",
+    "tree": "tree_sum, ms per block",
+    "run": "compute, ms per block",
+    "wall": "all, ms per block, wall-clock time",
+    "tasks": "tasks per block",
     "kb": "client memory, kB a block",
 }
 
 
 def measure(*, scheduler: str, source: str, d: int, n_blocks: int, fan_in: int, singly: bool, **_: Any) -> dict:
-    """Return the costs of one pass, in milliseconds of this process's processor time a block: client and scheduler."""
+    """Return the costs of one pass, in milliseconds of processor time per block: client and scheduler."""
     chosen = "dask.distributed" if scheduler == "distributed" else scheduler
     with _tree_of(fan_in, singly), dask.config.set(scheduler=chosen):
         return _measure(n_blocks, source, d)

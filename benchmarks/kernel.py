@@ -1,4 +1,4 @@
-"""One pass of a kernel beside its floor, X'X by BLAS and the reading of X: ``python -m benchmarks.kernel --help``.
+"""One pass of a kernel compared with its lower bound, X'X by BLAS: ``python -m benchmarks.kernel --help``.
 
 One thread, by the processor's clock of that thread, all in turn in one run, least of the repetitions: what
 else a machine does then shows least.

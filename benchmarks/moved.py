@@ -1,4 +1,4 @@
-"""Bytes that workers send each other, by pass and block, beside what a record holds: ``python -m benchmarks.moved``.
+"""Bytes that workers send each other, by pass and block, compared with a record's size: ``python -m benchmarks.moved``.
 
 Two worker processes, as many blocks as `--blocks`; what is sent over sockets is counted by the workers themselves.  A
 record of the sums is sent once at most, and where it was made on the worker that adds it, never.
@@ -138,12 +138,12 @@ def _pilot(x: da.Array, y: da.Array, groups: da.Array, model: Model) -> float:
 # A pass of each kind, which returns the numbers that a block has to send.
 _PASSES: dict[str, Callable[[da.Array, da.Array, da.Array, Model], float]] = {
     "moments": _moments,
-    "score alone": _score,
+    "only the score": _score,
     f"covariance clustered in {_GROUPS} groups": _clustered,
     f"multinomial, {_CLASSES} classes": _multinomial,
     "drop1": _each_column,
     "pooled nodewise lassos": _gram,
-    f"pilot of {_PILOT} rows a block": _pilot,
+    f"pilot of {_PILOT} rows per block": _pilot,
 }
 
 

@@ -3,7 +3,7 @@
 The package at REV and the one of this checkout (or of ``--new PATH``) each fit every case of a matrix of families,
 methods, kinds of data and options, in a process of its own.  Coefficients and covariances are compared bit by bit;
 what differs is listed, in standard errors.  It ends with 1 if coefficients differ by more than 1e-6 standard errors,
-or one side alone had an error.  ``NUMBA_DISABLE_JIT=1`` compares what runs where numba is not installed.
+or only one side had an error.  ``NUMBA_DISABLE_JIT=1`` compares what runs where numba is not installed.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ _FORMS = (
 
 @dataclass(frozen=True)
 class Case:
-    """One fit: whose rows, how they are handed over, and what is asked for."""
+    """One fit: rows, how they are passed, and options."""
 
     law: str
     method: str
@@ -192,7 +192,7 @@ def hard_rows() -> Iterator[Case]:
 
 
 def every_option() -> Iterator[Case]:
-    """Return what estimators and methods can be told besides."""
+    """Return what estimators and methods accept in addition."""
     lossless = (*_GLOBAL, *_OTHERS)
     yield from (Case("poisson log", method, options={"solver": "qr"}) for method in lossless)
     yield from (Case(law, "OneStep()", options={"solver": "qr"}) for law in _REGRESSIONS)
@@ -401,7 +401,7 @@ def both(base: Path, new: Path, only: str) -> tuple[dict[str, dict], dict[str, d
 
 
 def start(checkout: Path, out: Path, only: str) -> subprocess.Popen:
-    """Start this file with the package of a checkout: -P keeps the modules beside it off the path."""
+    """Start this file with the package of a checkout: -P keeps the modules in its directory off the path."""
     path = os.pathsep.join([str(checkout), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-P", str(_HERE), "--new", str(checkout), f"--only={only}", "--run", str(out)]
     return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, cwd=out.parent)
@@ -409,7 +409,7 @@ def start(checkout: Path, out: Path, only: str) -> subprocess.Popen:
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs in a case: coefficients in standard errors, standard errors as a share, and the rest in words."""
+    """Differences in a case: of coefficients in standard errors, of standard errors as a fraction, others as text."""
 
     name: str
     coef: float = 0.0
@@ -450,7 +450,7 @@ def difference(name: str, base: dict[str, Any], new: dict[str, Any]) -> Differen
     unit = np.where(scale > 0, scale, largest)
     coef, std_err = farthest(base["coef"], new["coef"], unit), share(scale, others)
     if not same and not coef and not std_err:
-        words.append("covariances beside their diagonals, or signs of zeros")
+        words.append("covariances outside their diagonals, or signs of zeros")
     return Difference(name, coef, std_err, tuple(words))
 
 

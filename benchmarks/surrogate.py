@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.surrogate", description=__doc__)
     parser.add_argument("-B", "--replicates", type=int, default=100)
     parser.add_argument("--columns", type=int, nargs="+", default=[20, 100])
-    parser.add_argument("--pilot-rows", type=int, nargs="+", default=[20, 50], help="pilot rows a coefficient")
+    parser.add_argument("--pilot-rows", type=int, nargs="+", default=[20, 50], help="pilot rows per coefficient")
     parser.add_argument("--families", nargs="+", default=["binomial"], choices=list(_FAMILIES))
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,7 +1,7 @@
 """How often test statistics are silently wrong: ``python -m benchmarks.tests_of_mle --help``.
 
 Each case is a small random problem and a random method.  Its likelihood-ratio tests (of one coefficient and of two),
-its score test and its `drop1` are set beside those of a global maximum-likelihood fit; F statistics times their
+its score test and its `drop1` are compared with those of a global maximum-likelihood fit; F statistics times their
 degrees of freedom, so that all have the scale of χ².  A statistic is
 
 - wrong, if it is off by more than 1 and by more than 5 % of the exact one;
@@ -151,7 +151,7 @@ def draw_columns(rng: np.random.Generator, rows: int, kinds: Iterable[str]) -> n
 
 
 def draw_predictor(rng: np.random.Generator, x: np.ndarray, kinds: Iterable[str]) -> np.ndarray:
-    """Return η without an intercept: of the coefficients some are zero, some hardly to be told from it."""
+    """Return η without an intercept: of the coefficients some are zero, some nearly zero."""
     rows, columns = x.shape
     dummy = np.array([kind.endswith("%") for kind in kinds])
     scale = np.where(dummy, 1.0, x.std(axis=0))
@@ -356,7 +356,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--start", type=int, default=0, help="seed of the first case")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--case", type=int, metavar="SEED", help="run this case alone, and show all of it")
+    parser.add_argument("--case", type=int, metavar="SEED", help="run only this case, and show all of it")
     parser.add_argument("--statsmodels", action="store_true", help="check the references by statsmodels")
     parser.add_argument("--output", type=Path, help="a CSV of all statistics to write, with commit and command")
     parser.add_argument("--table", type=Path, help="a CSV of the shares by method and test to write, likewise")

@@ -1,7 +1,7 @@
 """The main job, end to end: ``python -m dask_onestep.demo``.
 
 A logistic regression of flight delay on the 336,776 flights that left New York City in 2013, a block a
-month, on a local Dask cluster: one-step beside the global maximum-likelihood estimate.
+month, on a local Dask cluster: the one-step estimate and the maximum-likelihood estimate.
 """
 
 from __future__ import annotations

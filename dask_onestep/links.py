@@ -1,4 +1,4 @@
-"""Link functions: how the linear predictor η and the mean μ hang together.
+"""Link functions: how the linear predictor η and the mean μ are related.
 
 A link is a small frozen record of three functions, ``link`` (g), ``inverse`` (g⁻¹) and
 ``inverse_derivative`` (dμ/dη).  Any object with these three functions, or with statsmodels'
@@ -296,14 +296,14 @@ def second_derivative(link: LinkLike, eta: np.ndarray) -> np.ndarray:
     own = getattr(link, "inverse_second_derivative", None)
     if own is not None:
         return own(eta)
-    # Relative, so that means beside the end of a link's domain stay inside it.
+    # Relative, so that means near the end of a link's domain stay inside it.
     step = 1e-5 * np.maximum(np.abs(eta), 1e-3)
     return (link.inverse_derivative(eta + step) - link.inverse_derivative(eta - step)) / (2.0 * step)
 
 
 @dataclass(frozen=True, slots=True)
 class _StatsmodelsLink:
-    """A statsmodels link object, in the words of this package."""
+    """A statsmodels link object, with the functions of this package."""
 
     wrapped: Any
 

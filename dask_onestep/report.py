@@ -89,7 +89,7 @@ def write_report(
 
 
 def compare(glm: Any, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> tuple[BlockFit, ...]:
-    """Return each block's response beside what the model expects of it.  One pass.
+    """Return each block's observed and expected response.  One pass.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def compare(glm: Any, X: Any, y: Any = None, *, sample_weight: Any = None, offse
     Returns
     -------
     tuple of BlockFit
-        One a block, in order; blocks without rows too.
+        One per block, in order; blocks without rows too.
 
     Examples
     --------
@@ -191,7 +191,7 @@ _WORDS = {
 
 
 def _glossary(summary: Summary) -> str:
-    """Return what the words of the facts mean, for those who do not know the method."""
+    """Return definitions of the terms in the facts."""
     names = {name for name, _ in summary.facts}
     said = [f"<b>{escape(name)}</b>: {escape(meaning)}" for name, meaning in _WORDS.items() if name in names]
     return f"{'; '.join(said)}." if said else ""
@@ -206,7 +206,7 @@ def _note(text: str, category: type[Warning]) -> str:
 
 
 def verdict(glm: Any) -> str:
-    """Return in plain words whether the numbers can be relied on, by the Newton decrement."""
+    """Return as text whether the estimate is close to the MLE, by the Newton decrement."""
     estimate, rank = glm.record_.estimate, max(glm.record_.rank, 1)
     if not np.isfinite(estimate.decrement):
         return "The distance to the maximum of the likelihood is unknown for this method."
@@ -332,7 +332,7 @@ def _up(part: float) -> str:
 
 def _block_section(blocks: Sequence[BlockFit], dispersion: float) -> str:
     used = [block for block in blocks if block.n]
-    if len(used) < 2:  # one alone balances, and says nothing of others
+    if len(used) < 2:  # a single block always balances
         return ""
     scores = {block.number: block.z(dispersion) for block in used}
     far = sum(abs(score) > 3 for score in scores.values())

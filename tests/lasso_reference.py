@@ -23,7 +23,7 @@ def paper(*args, **options):
 
 
 def sparse_data(n, p, family="gaussian", *, active=3, size=0.5, correlation=0.3, seed=0):
-    """Correlated covariates, and a response that knows the first few alone."""
+    """Correlated covariates, and a response that depends only on the first few."""
     rng = np.random.default_rng(seed)
     steps = rng.standard_normal((n, p))
     x = np.empty((n, p))
@@ -82,7 +82,7 @@ def nodewise_row(x, j, alpha):
 
 
 def debiased(blocks, alpha, family, nodewise_alpha=None):
-    """b̄ + Θ̂ḡ with equal weights, row j of Θ̂ from one block, ⌈p/K⌉ rows a block."""
+    """b̄ + Θ̂ḡ with equal weights, row j of Θ̂ from one block, ⌈p/K⌉ rows per block."""
     nodewise_alpha = alpha if nodewise_alpha is None else nodewise_alpha
     p, share = blocks[0][0].shape[1], -(-blocks[0][0].shape[1] // len(blocks))
     coefs, gradients, theta = [], [], []

@@ -1,4 +1,4 @@
-"""statsmodels' GLM in this package's words, and data that suit each family and link."""
+"""statsmodels' GLM in this package's terms, and data that suit each family and link."""
 
 import warnings
 
@@ -69,7 +69,7 @@ def sm_family(family, link):
 
 
 def simulate(family, link, *, n=400, seed=0, offset=False, intercept=True):
-    """Return X, y, offset or None, sorted by the first covariate so that no block looks like the whole."""
+    """Return X, y, offset or None, sorted by the first covariate so that no block is representative."""
     rng = np.random.default_rng(seed)
     x = np.sort(rng.uniform(-1, 1, (n, 3)), axis=0)
     x[:, 1:] = rng.permuted(x[:, 1:], axis=0)

@@ -1,4 +1,4 @@
-"""Columns made orthogonal: beside NumPy's QR, exact arithmetic, and the columns that they came from."""
+"""Columns made orthogonal: compared with NumPy's QR, exact arithmetic, and the columns that they came from."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The cost model of a pass: against arithmetic by hand, and beside passes that are made."""
+"""The cost model of a pass: against arithmetic by hand, and compared with passes that are made."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Lassos of columns far from 0, against the reference formulas on columns about their means and on exact numbers."""
+"""Lassos of uncentered columns, against the reference formulas on columns about their means and on exact numbers."""
 
 import warnings
 from fractions import Fraction
@@ -40,7 +40,7 @@ def _of(X, Y, family, method, **parts):
 def test_local_lassos_are_those_of_columns_about_their_means(family, far):
     x, y, _ = sparse_data(400, 4, family, seed=1)
     alpha, away = np.r_[0.0, np.full(4, 0.05)], np.array([far, 0.0, -far, 0.0])
-    # What the column keeps of its digits beside its mean is what both are given.
+    # What the column keeps of its digits after its mean is what both are given.
     x = (x + away) - away
     expected = np.mean([glm_lasso(with_constant(x[s]), y[s], alpha, family) for s in (slice(200), slice(200, 400))], 0)
     glm = _fit(x + away, y, family, 2, AverageLasso(0.05, tol=1e-13))

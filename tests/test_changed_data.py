@@ -16,7 +16,7 @@ CHANGED = "The data changed between the first pass and the pass"
 
 
 def table(number, again, change):
-    """Return the rows of a block as they are loaded the first time, or again."""
+    """Return the rows of a block, as loaded the first time or again."""
     rng = np.random.default_rng(number)
     frame = pd.DataFrame({"a": rng.standard_normal(80), "b": rng.standard_normal(80)})
     frame["y"] = rng.poisson(np.exp(0.3 * frame["a"])).astype(float)

@@ -1,4 +1,4 @@
-"""Names that are not known: the error lists what there is and suggests what was meant."""
+"""Names that are unknown: the error lists what there is and suggests what was meant."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""The command line: its examples run, mistakes are one line, and files say what the fit says."""
+"""The command line: its examples run, mistakes are one line, and files agree with the fit."""
 
 import json
 import re

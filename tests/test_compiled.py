@@ -183,7 +183,7 @@ def test_repeated_sparse_sums_have_the_same_bits():
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 @pytest.mark.parametrize("family", ["gaussian", "binomial", "poisson"])
 def test_what_is_not_finite_reaches_the_sums(at, value, weight, family):
-    # Kernels that check themselves look at the sums alone, also for rows of weight zero.
+    # Kernels that check themselves look at only the sums, also for rows of weight zero.
     x = np.random.default_rng(0).normal(size=(300, 5))
     x[at, 3] = value
     weights = np.ones(300)

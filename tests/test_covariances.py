@@ -150,7 +150,7 @@ def test_the_jackknife_is_near_refits_without_each_cluster(name, closeness):
 
 
 def finite_difference_jackknife(name, groups):
-    """Return the jackknife's moves by scores alone: the information without a cluster by central differences."""
+    """Return the jackknife's changes from scores: the information without a cluster by central differences."""
     glm = fit(name)
     model, coef = glm.record_.model, glm.record_.coef
     _, _, response, columns, weights = MODELS[name]

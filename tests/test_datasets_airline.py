@@ -46,7 +46,7 @@ def content(year, **options):
 
 
 def numbers(*years):
-    """The six columns of several years, by pandas alone."""
+    """The six columns of several years, read by pandas."""
     table = pd.concat([make_year(year) for year in years], ignore_index=True)
     table = table[[name for name in COLUMNS if name not in ("Month", "UniqueCarrier")]]
     return table.where(table != "NA")

@@ -45,7 +45,7 @@ def test_a_fit_reads_its_columns_alone_and_a_file_a_block(folder, no_source, mon
     table = load_flights(out_of_core=True, data_home=folder)
     used = table[["air_time", "delayed"]]
     assert sorted(used.optimize().columns) == ["air_time", "delayed"]
-    # January is read from its file alone: the others may as well be gone.
+    # January is read only from its file: the others may be missing.
     assert (used.partitions[0].compute().index == np.arange(27_004)).all()
     glm = GLMClassifier(missing="drop").fit(used, "delayed")
     assert (glm.n_samples_, glm.n_passes_) == (327_346, 1)

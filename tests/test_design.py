@@ -1,4 +1,4 @@
-"""Formulas: one specification for every block, beside formulaic on the whole table and statsmodels."""
+"""Formulas: one specification for every block, compared with formulaic on the whole table and with statsmodels."""
 
 import pickle
 

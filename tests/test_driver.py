@@ -1,4 +1,4 @@
-"""The driver: plans that share passes, look at values, fail alone, and go in batches where records are large."""
+"""The driver: plans that share passes, look at values, fail individually, and go in batches where records are large."""
 
 import warnings
 
@@ -153,7 +153,7 @@ def test_large_records_go_in_batches(loads, synchronous, monkeypatch):
 
 
 def test_kernels_keep_their_own_traits_when_joined(synchronous):
-    # Pilot's pass searches all covariates, the moments' pass does not: the search is the pilot's alone.
+    # Pilot's pass searches all covariates, the moments' pass does not: the search is only the pilot's.
     X, y, _ = make_glm(400, 2, chunks=100)
     problem = Problem(model_of(columns=2), gather(X, y))
     plans = [estimated(problem, Pilot(50)), moments_once(problem, np.zeros(3))]

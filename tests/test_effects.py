@@ -89,7 +89,7 @@ def test_columns_of_0_and_1_are_compared_at_these_values():
     y = (rng.random(len(x)) < 1 / (1 + np.exp(-eta))).astype(float)
     theirs = sm.Logit(y, sm.add_constant(x)).fit(disp=0, tol=1e-12).get_margeff(dummy=True)
     glm = GLMClassifier(method=MLE(tol=1e-14)).fit(x, y)
-    # The first block alone would not tell that x0 is not one of them.
+    # The first block would not show that x0 is not one of them.
     lazy = da.concatenate([da.from_array(part, chunks=-1) for part in (x[:50], x[50:])])
     for X in (x, lazy):
         found = glm.avg_slopes(X)
@@ -134,7 +134,7 @@ def test_effects_are_those_of_marginaleffects(response, family, call):
 
 
 def derivative_of(design, frame, column, step=1e-3):
-    """Return the derivative of the whole matrix by a difference of fourth order, away from a domain's ends."""
+    """Return the derivative of the matrix by a difference of fourth order, away from a domain's ends."""
 
     def moved(k):
         return design.matrix(with_values(frame, column, frame[column] + k * step))

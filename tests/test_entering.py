@@ -138,7 +138,7 @@ def test_the_kernel_shows_gaps_without_a_search_first():
     assert "column x0 (1 row). In block 1." in text_of(found)
 
 
-@pytest.mark.parametrize("loaded", [None, 3.0, "words"])
+@pytest.mark.parametrize("loaded", [None, 3.0, "strings"])
 @pytest.mark.parametrize("family", ["gaussian", "binomial"])
 def test_what_loads_without_rows_is_named(loaded, family):
     model = model_of(family, columns=2, classify=family == "binomial")

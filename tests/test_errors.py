@@ -1,4 +1,4 @@
-"""What cannot be fitted is refused, with what is wrong, where, and the cure."""
+"""What cannot be fitted is refused, with what is wrong, where, and the remedy."""
 
 import dask.array as da
 import dask.dataframe as dd
@@ -68,7 +68,7 @@ def test_unequal_chunks_raise_with_the_cure(synchronous):
 
 
 def test_chunks_that_turn_out_to_differ(synchronous):
-    # Unknown sizes cannot be compared beforehand; the block says so.
+    # Unknown sizes cannot be compared beforehand; the block reports it.
     table = da.map_blocks(np.asarray, chunked(TABLE, (10,) * 4), chunks=((np.nan,) * 4, (2,)), dtype=float)
     y = da.map_blocks(np.asarray, chunked(ALTERNATING, (11, 9, 10, 10)), chunks=((np.nan,) * 4,), dtype=float)
     with pytest.raises(ValueError, match=r"x has 10 rows, y has 11 rows.*In blocks 0, 1\."):

@@ -18,7 +18,7 @@ def test_a_fitted_model_is_small_and_travels(method, threads):
     for rows in (2000, 20_000):
         x, y, _ = make_glm(rows, 3, family="binomial", chunks=rows // 4)
         glm = GLMClassifier(method=method).fit(x, y)
-        # Beside a key and a position for each pilot row.
+        # In addition to a key and a position for each pilot row.
         kept = pickle.loads(pickle.dumps(glm)).record_.pilot
         sizes.append(len(pickle.dumps(glm)) - (24 + 8 * (kept.probabilities is not None)) * len(kept.keys))
         copy = pickle.loads(pickle.dumps(glm))

@@ -1,4 +1,4 @@
-"""Rows on which a formula cannot be evaluated: which column, how many, where, and the cure."""
+"""Rows on which a formula cannot be evaluated: which column, how many, where, and the remedy."""
 
 import dask.dataframe as dd
 import numpy as np

@@ -1,6 +1,6 @@
 """Workers that die or come late, loads that fail, fits that are cancelled: the same answer, or a clear error.
 
-The faults are real: processes are killed, and a load is told by files what befalls it.
+The faults are real: processes are killed, and a load is reported by files what befalls it.
 """
 
 import os
@@ -254,7 +254,7 @@ def test_memory_pressure_with_spilling():
     table = da.map_blocks(load_large, chunks=((20_000,) * 24, (8,)), dtype=float, meta=np.empty((0, 0)))
     with dask.config.set(scheduler="synchronous"):
         expected = bits(estimator().fit(table[:, 1:], table[:, 0]))
-    # The worker may keep 5 MB of results, and the blocks are 31 MB; its libraries alone take some 450 MB.
+    # The worker may keep 5 MB of results, and the blocks are 31 MB; its libraries take some 450 MB.
     room = {"distributed.worker.memory.target": 0.005, "distributed.worker.memory.spill": 0.01}
     with dask.config.set(room), local_cluster(1, memory_limit="1GB") as cluster, Client(cluster) as client:
         kept = table.persist()

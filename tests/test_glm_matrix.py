@@ -160,7 +160,7 @@ def objects(*labels):
 
 
 LABELS = {
-    "words": np.array(["a", "bb", "ccc", "d", "e"]),
+    "strings": np.array(["a", "bb", "ccc", "d", "e"]),
     "dates": np.array(["2024-01-01", "2024-01-02", "2024-02-01", "2024-03-01", "2025-01-01"], dtype="datetime64[ns]"),
     "tuples": objects(("a", 1), ("a", 2), ("b", 1), ("b", 2), ("b", 3)),
     "of all kinds": objects(("a", 1), "1", 1, (2, "c", 3), frozenset([1])),
@@ -193,7 +193,7 @@ def test_blocks_whose_labels_are_of_different_dtypes_keep_them_apart():
     np.testing.assert_allclose(glm.covariance_, reference.cov_params(), rtol=2e-6, atol=1e-12)
 
 
-@pytest.mark.parametrize("labels", [np.arange(5.0), np.array(list("abcde"), dtype=object)], ids=["numbers", "words"])
+@pytest.mark.parametrize("labels", [np.arange(5.0), np.array(list("abcde"), dtype=object)], ids=["numbers", "strings"])
 def test_a_row_without_group_is_not_left_out_in_silence(labels):
     x, y, _ = simulate("poisson", "log")
     groups = labels[np.arange(len(y)) % 5]

@@ -29,7 +29,7 @@ def first_coefficients(sums):
 
 
 def count_rows(rows, model):
-    """Return how many rows a block has; a kernel that checks nothing of itself."""
+    """Return the number of rows of a block; a kernel without checks."""
     return LogLikelihoods(len(rows), np.zeros(1), np.zeros(1))
 
 
@@ -255,7 +255,7 @@ def test_tasks_have_names_that_people_recognise(loads, threads):
     tree = {"pilot-sample", "pilot-sample-partial", "pilot-sample-aggregate", "pilot-sample-plan"}
     assert names_in(first) == tree
     assert names_in(second) == tree | {n.replace("pilot-sample", "moments") for n in tree} | {"newton-step"}
-    # One task a block and pass: its load is inside.
+    # One task per block and pass: its load is inside.
     keys = [key for key in second.__dask_graph__() if key_split(key) == "moments"]
     assert len(keys) == len(blocks)
 

@@ -51,7 +51,7 @@ def test_a_pass_moves_at_most_one_record_a_block(client, kernel, numbers, rows):
     total = one_pass(kernel, rows, 50).compute()
     moved = bytes_sent(client) - before
     assert total.n == BLOCKS * rows
-    # Each record and each partial sum once at most: an object's few hundred bytes beside its numbers.
+    # Each record and each partial sum once at most: an object's few hundred bytes in addition to its numbers.
     assert moved <= (BLOCKS + 3) * (8 * numbers + 700)
     assert 8 * numbers + 700 < rows * 50 * 8  # a block that moved would show
 

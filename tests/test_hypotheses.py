@@ -1,4 +1,4 @@
-"""Likelihood-ratio tests and drop1, beside statsmodels' fits of both models."""
+"""Likelihood-ratio tests and drop1, compared with statsmodels' fits of both models."""
 
 import re
 import warnings
@@ -179,7 +179,7 @@ def test_other_data_and_aliased_coefficients_are_refused():
     doubled = da.concatenate([x, 2 * x[:, :1]], axis=1)
     with pytest.warns(UserWarning, match="Coefficients of aliased columns are set to NaN: x3"):
         aliased = GLMClassifier(method=MLE()).fit(doubled, y)
-    with pytest.raises(ValueError, match="aliased coefficients, x3, which have no estimate"):
+    with pytest.raises(ValueError, match="x3 involves an aliased coefficient, which has no estimate"):
         aliased.likelihood_ratio_test(doubled, y, null=["x3"])
 
 

@@ -1,4 +1,4 @@
-"""What users hand in: kinds, chunks and names, and what is said of those that do not fit."""
+"""What users pass: kinds, chunks and names, and what is said of those that do not fit."""
 
 import dask.array as da
 import dask.dataframe as dd

@@ -1,4 +1,4 @@
-"""Keys of rows: one sequence for any chunking, and the compiled loop beside NumPy's generator."""
+"""Keys of rows: one sequence for any chunking, and the compiled loop compared with NumPy's generator."""
 
 import numpy as np
 import pytest

@@ -206,7 +206,7 @@ def test_the_caller_s_arrays_are_left_alone():
 
 @pytest.mark.parametrize("family", ["gaussian", "binomial", "poisson"])
 def test_natural_links_are_stable_far_out(family):
-    # η = ±800 on single rows; for poisson e^800 is beyond float64, so there it is −800 alone.
+    # η = ±800 on single rows; for poisson e^800 is beyond float64, so there it is only −800.
     model = model_of(family, columns=1, fit_intercept=False)
     eta = np.array([-800.0, 800.0] if family != "poisson" else [-800.0, -800.0])
     y = np.array([0.0, 1.0])

@@ -173,7 +173,7 @@ def test_building_the_first_pass_computes_nothing(loads):
 
 
 def test_a_level_far_from_zero(threads):
-    # y at 1e8 with a spread of 1: rounding alone keeps λ² off zero, and is no failure to converge.
+    # y at 1e8 with a spread of 1: only rounding errors keep λ² above zero, which is no failure to converge.
     x, y, _ = make_glm(2000, 3, chunks=500)
     glm = GLMRegressor(method="mle").fit(x, y + 1e8)
     plain = GLMRegressor(method="mle").fit(x, y)

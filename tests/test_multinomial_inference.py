@@ -1,4 +1,4 @@
-"""Tests, predictions, residuals and separation of more than two classes, beside statsmodels' MNLogit."""
+"""Tests, predictions, residuals and separation of more than two classes, compared with statsmodels' MNLogit."""
 
 import dask
 import dask.dataframe as dd

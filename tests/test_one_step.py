@@ -125,7 +125,7 @@ def test_the_correction_comes_closer_to_the_mle(threads, quiet, family):
 
 
 def test_the_covariance_is_that_at_the_returned_coefficients(threads):
-    # With a pilot of a quarter of the rows, what the pilot foretells of I(β̂) is close to I(β̂).
+    # With a pilot of a quarter of the rows, what the pilot predicts of I(β̂) is close to I(β̂).
     x, y = TABLES["poisson"]
     glm = GLMRegressor("poisson", method=OneStep(1000)).fit(chunked(x, (2000,) * 2), chunked(y, (2000,) * 2))
     design = np.c_[np.ones(ROWS), x]

@@ -31,7 +31,7 @@ def test_the_same_labels_in_another_order_raise():
     with pytest.raises(ValueError, match=OFFERS):
         GLMRegressor().fit(X, SHUFFLED)
     np.testing.assert_allclose(slope(X, SHUFFLED.loc[X.index]), 2.0, atol=0.05)
-    assert abs(slope(X, SHUFFLED.to_numpy())) < 0.5  # as they are
+    assert abs(slope(X, SHUFFLED.to_numpy())) < 0.5  # unchanged
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_the_same_labels_in_another_order_raise():
         (pd.Index(np.repeat(np.arange(100), 3)), 5),
         (pd.Index(np.arange(300.0)), 6),
     ],
-    ids=["words", "dates", "two levels", "missing", "repeated", "floats"],
+    ids=["strings", "dates", "two levels", "missing", "repeated", "floats"],
 )
 def test_labels_of_any_kind(index, order):
     x, y = X.set_axis(index), Y.set_axis(index)

@@ -52,7 +52,7 @@ def test_results_are_whole_and_say_where_they_come_from():
     assert RESULTS["command"].str.contains("benchmarks.paper -B 500").all()
     for (number, _), part in RESULTS.groupby(["table", "N"]):
         cells = grid(tests=number > 2)
-        assert len(part) == (2 * len(cells) if number > 2 else len(cells) + 6)  # a pilot beside each one-step
+        assert len(part) == (2 * len(cells) if number > 2 else len(cells) + 6)  # a pilot for each one-step
 
 
 @pytest.mark.parametrize("design", [LOGISTIC, POISSON, replace(POISSON, sd=0.7, intercept=True)])

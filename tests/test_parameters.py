@@ -75,7 +75,7 @@ ESTIMATORS = {
         outcome(glm(cov_type="HC0"), y=LABELS, sample_weight=COUNTS),
         outcome(glm(cov_type="HC0", weight_type="frequency"), y=LABELS, sample_weight=COUNTS),
     ),
-    # The lasso has no system to be solved by it, and says so.
+    # The lasso has no system to be solved by it, and reports it.
     "solver": lambda glm: (
         outcome(glm(method=AverageLasso(0.05)), y=LABELS),
         outcome(glm(method=AverageLasso(0.05), solver="cholesky"), y=LABELS),
@@ -254,7 +254,7 @@ def written(part):
     return str(part.tolist() if isinstance(part, np.ndarray) else part)
 
 
-# Two factors beside the numbers.
+# Two factors in addition to the numbers.
 TABLE = pd.DataFrame(X, columns=["x1", "x2", "x3"]).assign(
     g=np.array(["a", "b", "c"], dtype=object)[np.arange(len(Y)) % 3],
     h=np.array(["d", "e"], dtype=object)[np.arange(len(Y)) % 5 // 3],

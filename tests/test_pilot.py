@@ -171,7 +171,7 @@ def test_a_step_is_shortened_to_what_there_is_to_gain():
     sums = moments(rows, model, wild)
     newton = wild + np.linalg.solve(sums.information, sums.score)
     honest, _ = pilot_of(rows, model, 200)
-    # A pilot whose rows, unlike the whole, are fitted well there: it foretells a gain that it cannot place.
+    # An unrepresentative pilot, whose rows are fitted well there: it predicts a gain that it does not locate.
     eta = wild[0] + honest.rows.x @ wild[1:]
     fitted = replace(honest.rows, y=(eta > 0).astype(float))
     pilot = PilotFit(wild, fitted, moments(fitted, model, wild), honest.factor, honest.survey, honest.inclusion)

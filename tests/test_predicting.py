@@ -53,7 +53,7 @@ def test_score_of_a_regressor_is_r2(threads, mean):
     glm = GLMRegressor().fit(x, y + mean)
     assert glm.n_passes_ == 1
     expected = r2_score(y.compute() + mean, glm.predict(x).compute())
-    # Beside a mean of 1e8 the predictions themselves have eight digits behind the point.
+    # With a mean of 1e8 the predictions themselves have eight digits behind the point.
     np.testing.assert_allclose(glm.score(x, y + mean), expected, rtol=1e-7 if mean else 1e-10)
     assert 0.1 < expected < 0.9
 

@@ -1,4 +1,4 @@
-"""Progress: a bar a pass on a terminal, a line a pass elsewhere, and never on stdout."""
+"""Progress: a bar per pass on a terminal, a line per pass elsewhere, and never on stdout."""
 
 import io
 import re
@@ -48,7 +48,7 @@ def test_a_terminal_shows_a_bar_a_pass_full_at_its_end(scheduler, data, terminal
     for line in shown:
         done, total = re.search(r"(\d+)/(\d+)", line).groups()
         assert done == total
-        assert int(total) >= 3  # a task a block at least
+        assert int(total) >= 3  # a task per block at least
     assert capfd.readouterr().out == ""
 
 

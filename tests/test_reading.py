@@ -85,7 +85,7 @@ def test_rows_with_gaps(binary):
     np.testing.assert_allclose(glm.coef_, expected.coef_, rtol=1e-10)
     assert np.isnan(glm.predict_proba(holes).compute()[::10]).all()
     assert np.isfinite(glm.predict_proba(holes).compute()[kept]).all()
-    # A label cannot say that it is not known.
+    # No label stands for unknown.
     with pytest.raises(ValueError, match=r"Input X .* in column x1 \(\d+ rows\)\. Drop these rows"):
         glm.predict(holes).compute()
     assert glm.score(holes, y) == expected.score(table[kept], y.compute()[kept])

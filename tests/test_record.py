@@ -67,7 +67,7 @@ def test_of_a_formula_the_raw_rows_are_kept(missing):
     assert pilot.x is None
     assert pilot.raw.shape == (120, 4)
     rows = frame.iloc[pilot.raw["row"].astype(int)].reset_index(drop=True)
-    kept = pilot.raw.reset_index(drop=True).astype({"g": object})  # words are kept as categories
+    kept = pilot.raw.reset_index(drop=True).astype({"g": object})  # strings are kept as categories
     pd.testing.assert_frame_equal(kept, rows[pilot.raw.columns], check_dtype=False)
     np.testing.assert_array_equal(pilot.y, rows["y"])
     # The design makes of them the rows that the pilot was fitted to.

@@ -13,16 +13,16 @@ from dask_onestep.kernels.rows.block import run_kernel
 
 
 def test_findings_merge_and_win_over_sums():
-    left = Findings((("a", 2, "cure"), ("b", 1, "")), (3,))
-    right = Findings((("a", 5, "cure"),), (1,))
+    left = Findings((("a", 2, "remedy"), ("b", 1, "")), (3,))
+    right = Findings((("a", 5, "remedy"),), (1,))
     both = left + right
-    assert both.counts == (("a", 7, "cure"), ("b", 1, ""))
+    assert both.counts == (("a", 7, "remedy"), ("b", 1, ""))
     assert both.blocks == (1, 3)
     sums = Moments(1, 1.0, 0.0, np.zeros(1), np.zeros((1, 1)))
     for total in (add(sums, left), add(left, sums), left + sums):
         assert total is left
     assert add(sums, sums).n == 2
-    assert text_of(both) == "a (7 rows); b (1 row). In blocks 1, 3. cure"
+    assert text_of(both) == "a (7 rows); b (1 row). In blocks 1, 3. remedy"
 
 
 def test_findings_name_five_blocks_at_the_most():

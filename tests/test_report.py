@@ -1,4 +1,4 @@
-"""The report: it says what the table says, and refers to nothing outside itself."""
+"""The report: it agrees with the table, and refers to nothing outside itself."""
 
 import re
 from dataclasses import replace
@@ -105,7 +105,7 @@ def test_the_verdict_follows_the_decrement():
 
 
 def unlike(seed=0, n=20_000):
-    """Return rows of which a few decide, with a pilot that has not seen them and foretells that nothing is left."""
+    """Return rows of which a few are influential, with a pilot without them, by which nothing is left to gain."""
     rng = np.random.default_rng(seed)
     x = np.c_[rng.standard_t(2, n), rng.normal(size=n)]
     return x, (rng.random(n) < 1 / (1 + np.exp(-0.5 * x[:, 1]))).astype(float)

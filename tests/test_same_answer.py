@@ -212,7 +212,7 @@ import hashlib, json, numpy as np, dask, test_same_answer as t
 dask.config.set(scheduler="threads", num_workers=2)
 vector = np.random.default_rng(0).normal(size=200_001)
 print(json.dumps({
-    "BLAS alone": float(vector @ vector[::-1].copy()).hex(),
+    "only BLAS": float(vector @ vector[::-1].copy()).hex(),
     **{name: hashlib.sha256(t.fingerprint(t.fit(name, *t.LARGE)).encode()).hexdigest() for name in t.FITS},
 }))
 """
@@ -235,8 +235,8 @@ def test_the_number_of_blas_threads():
     one, two, unset = (bits_with_blas_threads(number) for number in ("1", "2", None))
     # The test can fail: BLAS on its own gives other bits with two threads.
     if os.cpu_count() > 1:
-        assert one.pop("BLAS alone") != two.pop("BLAS alone")
-    unset.pop("BLAS alone")
+        assert one.pop("only BLAS") != two.pop("only BLAS")
+    unset.pop("only BLAS")
     assert_same(two, one)
     assert_same(unset, one)
 

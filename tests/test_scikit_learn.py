@@ -36,7 +36,7 @@ def expected_failures(estimator):
     reasons = {}
     if estimator.fit_intercept:
         reasons["check_estimators_empty_data_messages"] = (
-            "X without columns is the null model, an intercept alone, and has a fit; X without rows is refused"
+            "X without columns is the null model, with only an intercept, and has a fit; X without rows is refused"
         )
     if isinstance(estimator, GLMClassifier):
         for kind in ("dense", "sparse"):

@@ -1,4 +1,4 @@
-"""QR where normal equations lose digits: beside exact arithmetic and statsmodels in better columns."""
+"""QR where normal equations lose digits: compared with exact arithmetic and statsmodels in better columns."""
 
 import warnings
 
@@ -123,7 +123,7 @@ def test_any_chunking_is_one_chunk(rows, method):
     whole = quiet(GLMRegressor("poisson", method=method, solver="qr"), near, y)
     glm = quiet(GLMRegressor("poisson", method=method, solver="qr"), *blocks(near, y, rows=rows))
     np.testing.assert_allclose(glm.estimate_.coef, whole.estimate_.coef, rtol=1e-8)
-    # In units of the standard errors: elements that are small beside them are differences of large numbers.
+    # In units of the standard errors: elements that are small compared with them are differences of large numbers.
     errors = np.sqrt(np.diag(whole.covariance_))
     unit = np.outer(errors, errors)
     np.testing.assert_allclose(glm.covariance_ / unit, whole.covariance_ / unit, rtol=0, atol=1e-8)

@@ -102,5 +102,5 @@ def test_sparse_arrays_of_any_format_and_dtype():
     matrix = split_sparse(twice)
     np.testing.assert_array_equal(matrix.toarray(), [[0, 2, 0], [0, 0, 1]])
     assert matrix.dtype == np.float64
-    assert twice.nnz == 3  # the caller's is left as it was
+    assert twice.nnz == 3  # the caller's is left unchanged
     assert (matrix.stored.pays(0.34), matrix.stored.pays(0.33)) == (True, False)

@@ -1,4 +1,4 @@
-"""What transforms keep of the whole: moments of all rows, and of a sample what moments do not tell."""
+"""What transforms keep of the full data: moments of all rows, and of a sample what moments do not tell."""
 
 import dask.dataframe as dd
 import numpy as np

@@ -1,4 +1,4 @@
-"""statsmodels' own data sets: coefficients, standard errors, tests, statistics and residuals beside its GLM."""
+"""statsmodels' own data sets: coefficients, standard errors, tests, statistics and residuals compared with its GLM."""
 
 import warnings
 from dataclasses import dataclass
@@ -222,5 +222,5 @@ def test_names_come_from_the_frame():
     glm = GLMRegressor("poisson", method=MLE()).fit(data.exog, data.endog)
     assert list(glm.coef_table().index) == ["intercept", *data.exog.columns]
     reference = sm.GLM(data.endog, sm.add_constant(data.exog), sm.families.Poisson()).fit(tol=1e-14)
-    # In raw units, incomes beside shares.
+    # In raw units, incomes next to proportions.
     np.testing.assert_allclose(glm.coef_table()["coef"], reference.params, rtol=1e-5)

@@ -148,6 +148,6 @@ def test_the_variance_of_what_is_foretold_is_that_of_the_draws():
     kept = np.diag(told) > 1e-9 * np.diag(told).max()
     ratio = (found.var(axis=0) + found.mean(axis=0) ** 2)[kept] / np.diag(told)[kept]
     low, high = stats.chi2.ppf([1e-4, 1 - 1e-4], 150) / 150
-    # The rows of dense strata are not centered, so that the variance is told too large rather than too small.
+    # The rows of dense strata are not centered, so that the variance is reported too large rather than too small.
     assert (ratio < high * 1.3).all()
     assert (ratio > low / 5).all()

@@ -15,7 +15,7 @@ LEVELS = {
     "times": lambda: pd.Index(pd.date_range("2020", periods=K, freq="h").to_numpy()),
     "integers": lambda: pd.Index(7 * np.arange(K)),
     "numbers": lambda: pd.Index(0.5 * np.arange(K)),
-    "words": lambda: pd.Index([f"w{i}" for i in range(K)]),
+    "strings": lambda: pd.Index([f"w{i}" for i in range(K)]),
 }
 
 

@@ -34,7 +34,7 @@ def table(n=1_000, seed=0):
 
 
 def check_matrix(formula, fit_intercept=True):
-    """Hold the design's matrix against formulaic's, as it is and as read from JSON; return the design."""
+    """Compare the design's matrix with formulaic's, also after reading from JSON; return the design."""
     frame = table()
     terms = formula_terms(formula, fit_intercept)
     design = make_design(terms, frame.dtypes.to_dict(), None)
@@ -101,7 +101,7 @@ def test_a_coding_by_a_list_is_no_treatment_coding():
 
 @pytest.mark.parametrize("formula", ["y ~ a*b", "y ~ a:b + w", "y ~ 0 + a:b:x + C(a):C(b)"])
 def test_the_fit_is_statsmodels(formula):
-    # Words and numbers in place of categories known beforehand, and partitions that have few of the levels.
+    # Strings and numbers in place of categories known beforehand, and partitions that have few of the levels.
     frame = table(12_000).astype({"a": str, "b": str})
     data = dd.from_pandas(frame, npartitions=4)
     glm = GLMRegressor("poisson", formula=formula, method=MLE(tol=1e-14)).fit(data)

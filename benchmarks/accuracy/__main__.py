@@ -1,4 +1,4 @@
-"""Right digits of NIST's reference regressions, beside other packages: ``python -m benchmarks.accuracy --help``.
+"""Right digits of NIST's reference regressions, compared with other packages: ``python -m benchmarks.accuracy --help``.
 
 Each cell is the log relative error of the worst coefficient, or of the worst standard error, at most 15.  All
 packages but R are given the same floats, in which decimals and powers are rounded; "exact" solves with these in

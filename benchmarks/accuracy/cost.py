@@ -1,4 +1,4 @@
-"""What a QR costs beside normal equations, kernel by kernel: ``python -m benchmarks.accuracy.cost``.
+"""What a QR costs compared with normal equations, kernel by kernel: ``python -m benchmarks.accuracy.cost``.
 
 Processor time of one thread, so that other work on the machine counts little; medians of rounds in turn.
 """

@@ -1,7 +1,7 @@
 """NIST's reference data sets for linear regression, with the values that NIST certifies.
 
 Statistical Reference Datasets, https://www.itl.nist.gov/div898/strd/lls/lls.shtml, a publication of the United
-States government in the public domain.  Decimals are kept as they are printed, and a test solves each problem in
+States government in the public domain.  Decimals are kept unchanged printed, and a test solves each problem in
 rational arithmetic.
 """
 
@@ -29,7 +29,7 @@ class Reference:
     name : str
         As NIST calls it.
     degree : int
-        Of the polynomial in one covariate; 0 where the covariates are taken as they are.
+        Of the polynomial in one covariate; 0 where the covariates are taken unchanged.
     intercept : bool
         Whether the model has one.
     y : list of str

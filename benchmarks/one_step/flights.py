@@ -1,7 +1,7 @@
 """Poor pilots on real flights: ``python -m benchmarks.one_step.flights``.
 
 Forty pilots of 40 to 430 rows: how far below the MLE's log-likelihood the estimates end, and who warns.
-Then forty of 1 %: how near the standard errors come to the exact ones, corrected by the pilot rows and not.
+Then forty of 1 %: how near the standard errors are to the exact ones, corrected by the pilot rows and not.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ __all__ = ["DESIGNS", "Design", "fit_poorly", "tally"]
 
 ROWS = 10_000
 FAR = 4.0
-MOST = 60.0  # rows a coefficient; an automatic pilot has 50 at least
+MOST = 60.0  # rows per coefficient; an automatic pilot has 50 at least
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Design:
     name : str
         What is hard about them.
     family : {"binomial", "poisson", "gamma"}
-        The law of y; gamma with a log link.
+        The distribution of y; gamma with a log link.
     d : int
         Covariates; an intercept is fitted besides.
     intercept : float

@@ -21,7 +21,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tables", type=int, nargs="+", default=[1, 2, 3, 4], choices=list(TABLES))
     parser.add_argument("-N", "--rows", type=int, nargs="+", default=[10_000, 100_000])
     names = sorted({cell.estimator for cell in grid()} - {"global"})
-    parser.add_argument("--estimators", nargs="+", choices=names, help="these beside the global one; by default all")
+    parser.add_argument(
+        "--estimators", nargs="+", choices=names, help="these in addition to the global one; by default all"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--output",

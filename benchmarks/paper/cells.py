@@ -117,7 +117,7 @@ def _compute(value: Any) -> Any:
 
 
 def estimates(design: Design, cells: Iterable[Cell], n: int, seed: tuple[int, ...]) -> dict[Cell, np.ndarray | None]:
-    """Return each cell's coefficients on one draw of n rows, the pilots' own beside the one-steps'."""
+    """Return each cell's coefficients on one draw of n rows, those of the pilots and of the one-steps."""
     x, y = design.draw(n, seed)
     found: dict[Cell, np.ndarray | None] = {}
     for cell, estimate in fit_all(design, cells, x, y, seed[-1]).items():

@@ -18,7 +18,7 @@ class Design:
     Attributes
     ----------
     family : {"binomial", "poisson"}
-        The law of y, with its canonical link.
+        The distribution of y, with its canonical link.
     coef : tuple of float
         True coefficients of the covariates; the true intercept is 0.
     alternative : float

@@ -1,6 +1,6 @@
 """Is the pilot a simple random sample, or n/K rows of each worker?  For equal blocks it makes no difference.
 
-The article draws n/K rows a worker; this package draws n of all N rows, which is self-weighting for
+The article draws n/K rows per worker; this package draws n of all N rows, which is self-weighting for
 unequal blocks too.  ``python -m benchmarks.paper.pilots`` puts both one-step estimators side by side.
 """
 

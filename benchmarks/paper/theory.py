@@ -49,7 +49,7 @@ def efficient_armse(design: Design, n: int) -> float:
 
 
 def verdicts(results: pd.DataFrame) -> pd.DataFrame:
-    """Return each efficient estimator's cells beside theory, and whether they agree.
+    """Return each efficient estimator's cells compared with theory, and whether they agree.
 
     Efficient are the global and the corrected estimator, and the plain one-step where the pilot has 20 % of the rows,
     or 10 % of 100,000: smaller ones leave it a visible loss, which is the tables' point.

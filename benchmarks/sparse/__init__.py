@@ -1,1 +1,1 @@
-"""Debiased sparse estimation beside statsmodels and hidimstat."""
+"""Debiased sparse estimation compared with statsmodels and hidimstat."""

@@ -3,7 +3,7 @@
 All run in one process on the same rows, one BLAS thread each.  The product X'X of the blocks, on the
 same threads, is the yardstick: no method that looks at all pairs of columns can be faster.  It and ours
 take turns, and ratios are of one turn; the slow ones run once, right after.  Processor time is what other
-programs on the machine disturb least, so the load is printed beside.
+programs on the machine disturb least, so the load is printed too.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def hidimstat(x: np.ndarray, y: np.ndarray, design: Design) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run took: seconds by the clock and of the processor, and by how many bytes the peak of memory rose."""
+    """What one run took: wall-clock and processor seconds, and by how many bytes the peak of memory rose."""
 
     wall: float
     processor: float

@@ -70,7 +70,7 @@ def fit(cell: Cell, seed: int, name: str, method: DebiasedLasso) -> dict[str, An
     return {
         "family": cell.family,
         "p": cell.p,
-        "rows a block": cell.rows,
+        "rows per block": cell.rows,
         "method": name,
         "l2 naive": np.linalg.norm(glm.estimate_.average_coef[1:] - coef),
         "l2": np.linalg.norm(glm.coef_ - coef),
@@ -84,11 +84,11 @@ def fit(cell: Cell, seed: int, name: str, method: DebiasedLasso) -> dict[str, An
 def summarise(draws: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each cell and method; coverage with an exact 99% interval of its own."""
     rows = []
-    for key, part in draws.groupby(["family", "p", "rows a block", "method"], sort=False):
+    for key, part in draws.groupby(["family", "p", "rows per block", "method"], sort=False):
         active, idle = ACTIVE * len(part), (part.p.iloc[0] - ACTIVE) * len(part)
         sure = binomtest(int(part["active held"].sum()), active).proportion_ci(0.99)
         rows.append(
-            dict(zip(["family", "p", "rows a block", "method"], key, strict=True))
+            dict(zip(["family", "p", "rows per block", "method"], key, strict=True))
             | {
                 "draws": len(part),
                 "l2 naive": part["l2 naive"].mean(),
@@ -109,7 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sparse.recovery", description=__doc__.splitlines()[0])
     parser.add_argument("--families", nargs="+", default=list(SIZE), choices=list(SIZE))
     parser.add_argument("-p", "--columns", nargs="+", type=int, default=[30, 100])
-    parser.add_argument("--rows", nargs="+", type=int, default=[200, 500, 2000], help="rows a block")
+    parser.add_argument("--rows", nargs="+", type=int, default=[200, 500, 2000], help="rows per block")
     parser.add_argument("-B", "--draws", type=int, default=30)
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> None:
             cell = Cell(family, p, rows)
             for seed in range(options.draws):
                 draws += [fit(cell, seed, name, method) for name, method in METHODS.items()]
-            print(f"{family}, {p} columns, {rows} rows a block", flush=True)
+            print(f"{family}, {p} columns, {rows} rows per block", flush=True)
     table = summarise(pd.DataFrame(draws))
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -86,7 +86,7 @@ def loosest(solver: Solver, x: np.ndarray, y: np.ndarray, alpha: float, share: f
         gap = relative_gap(x, y, alpha, solver(x, y, alpha, tol))
         if gap <= share:
             return float(tol), gap
-    raise RuntimeError(f"{solver} does not come to a gap of {share:.0e}; ask for less by --gap.")
+    raise RuntimeError(f"{solver} does not reach a gap of {share:.0e}; ask for less by --gap.")
 
 
 def compare(n: int, p: int, *, correlation: float, share: float, repeats: int, seed: int) -> pd.DataFrame:

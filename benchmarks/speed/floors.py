@@ -82,7 +82,7 @@ class Node:
 
 @dataclass(frozen=True)
 class InGraphs(Problem):
-    """A problem whose tasks are handed to Dask's threads as they are: no collection, no names that tell data apart."""
+    """A problem whose tasks are passed to Dask's threads unchanged: no collection, no names that tell data apart."""
 
     threads: int = field(kw_only=True)
     numbers: Iterator[int] = field(default_factory=count)
@@ -151,7 +151,7 @@ def full_pass(X, y, problem) -> Callable[[], None]:
 
 
 def score_pass(X, y, problem) -> Callable[[], None]:
-    """Return one pass for the score alone, at the same coefficients."""
+    """Return one pass for only the score, at the same coefficients."""
     return _pass(X, y, problem, scores)
 
 

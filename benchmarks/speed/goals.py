@@ -1,4 +1,4 @@
-"""What is wanted of the times, beside what they are."""
+"""What is wanted of the times, compared with what they are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["FLOORS", "GOALS", "Goal", "against_goals"]
 
 _PLAIN = "OneStep, without accelerate"
 _PASS = "a full pass in plain threads"
-# What a fit cannot be faster than: its tasks in Dask's threads, the same without Dask, and one pass alone.
+# What a fit cannot be faster than: its tasks in Dask's threads, the same without Dask, and only one pass.
 _FLOORS = {
     YARDSTICK: {
         "in bare graphs": "OneStep in bare graphs",
@@ -93,7 +93,7 @@ GOALS = (
 
 
 def against_goals(fits: pd.DataFrame) -> pd.DataFrame:
-    """Return each goal beside its measurement, and what it would be at our floors; of measured problems alone."""
+    """Return each goal of measured problems, its measurement, and the value at our lower bounds."""
     table, lines = summarise(fits), []
     for goal in GOALS:
         for n, rows in table[table["problem"] == goal.problem].groupby("n_samples"):

@@ -1,4 +1,4 @@
-"""Time beside accuracy, a panel a problem."""
+"""Time compared with accuracy, a panel per problem."""
 
 from __future__ import annotations
 

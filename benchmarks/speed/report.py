@@ -1,4 +1,4 @@
-"""The fits as one line a library, and beside what was wanted of them."""
+"""The fits as one line per library, and compared with what was wanted of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PROBLEM = ["problem", "n_samples", "n_features"]
 
 
 def summarise(fits: pd.DataFrame) -> pd.DataFrame:
-    """Return medians over repetitions of each library at its fastest setting, beside one-step's in the same group."""
+    """Return medians of each library at its fastest setting, relative to one-step's in the same group."""
     done = (fits[fits["error"].isna()] if "error" in fits else fits).copy()
     ours = done[done["library"] == YARDSTICK].groupby([*_PROBLEM, "group"])["seconds"].median()
     at = pd.MultiIndex.from_frame(done[[*_PROBLEM, "group"]])

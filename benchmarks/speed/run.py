@@ -27,9 +27,9 @@ __all__ = ["Plan", "grouped", "run"]
 _ROOT = Path(__file__).parents[2]
 _THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
-# What a process holds beside its rows, twice at most; and what a server is allowed besides.
+# What a process holds in addition to its rows, at most twice; and what a server is allowed besides.
 _HELD, _SERVER = 0.4e9, 6e9
-# Seconds before each fit, in which a server's threads and what it freed come to rest.
+# Seconds before each fit, in which a server's threads and what it freed become idle.
 _PAUSE = 0.2
 
 
@@ -74,7 +74,7 @@ class Worker:
         """Return one fit's answer, or None if the library has failed, now or before."""
         if self.error:
             return None
-        with suppress(BrokenPipeError):  # it has ended since, as where memory was short: reading says how
+        with suppress(BrokenPipeError):  # it has ended since, as where memory was short: reading shows how
             self._process.stdin.write(b"fit\n")
         return self._read()
 
@@ -138,7 +138,7 @@ def run(
             for fit in fits:
                 coef = fit.pop("coef", None)
                 fit["distance"] = float("nan") if coef is None else distance(coef, exact, information)
-            # Groups of a run that was taken up again are told apart by the process they are from.
+            # Groups of a run that was taken up again are distinguished by the process they are from.
             yield pd.DataFrame(fits).assign(**about, group=f"{os.getpid()}-{there.index(group[-1])}")
         for path in directory.glob(f"{problem.name}-*"):
             path.unlink()

@@ -1,4 +1,4 @@
-"""One library on one problem, in a process of its own that fits each time it is told to.
+"""One library on one problem, in a process of its own that fits each time it is asked to.
 
 Reads a line for each fit, answers with a line of JSON: seconds, the peak of memory over what the process
 held before, and the coefficients.  The parent has fixed the threads by the environment.

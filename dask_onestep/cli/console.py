@@ -39,14 +39,14 @@ __all__ = [
 # What the library, and what reads files, raise of data and models that cannot be used.  Anything else is a
 # fault of the package and keeps its traceback.
 _MISTAKES = (ValueError, OSError, ImportError, ArrowException)
-# How Dask, pandas and this package begin what they say of a file that is unlike the first.
+# How Dask, pandas and this package begin their errors about a file that differs from the first.
 _OTHER_VALUES = "Mismatched dtypes found"
 _UNLIKE = (_OTHER_VALUES, "Usecols do not match columns", "Blocks differ")
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Say a user's mistake in a line, and end with exit code 1."""
+    """Print a user's mistake on one line, and exit with code 1."""
     try:
         yield
     except KilledWorker as error:
@@ -88,7 +88,7 @@ def same_columns(table: FileTable, files: Sequence[str], columns: Sequence[str])
 
 @contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Say each warning in a line, once, when it is met: stdout is for the result alone."""
+    """Print each warning once, on one line of stderr; stdout has only the result."""
     said: set[str] = set()
 
     def say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -127,12 +127,12 @@ def show_text(text: str) -> None:
 
 
 def show_warning(text: str) -> None:
-    """Say a warning in a line."""
+    """Print a warning on one line."""
     _say("warning", " ".join(text.split()))
 
 
 def show_classes(glm: Any) -> None:
-    """Say in a line that a model has more than two classes."""
+    """Print on one line that a model has more than two classes."""
     classes = glm.classes_.tolist()
     _say(
         "note",
@@ -162,7 +162,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _mismatch(text: str) -> str:
-    """Return what Dask says of a CSV column without its cure, an argument of a reader that nobody here calls."""
+    """Return Dask's error about a CSV column without its remedy, an argument of a reader that is not called here."""
     rows = re.findall(r"^\|\s*(.+?)\s*\|\s*(.+?)\s*\|\s*(.+?)\s*\|$", text, re.MULTILINE)[1:]
     reasons = re.findall(r"could not convert.*: '.*'", text)
     found = ", ".join(f"column {name} has type {found}, but its first rows have {head}" for name, found, head in rows)

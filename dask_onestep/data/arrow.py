@@ -22,7 +22,7 @@ from dask_onestep.messages import catalogue
 __all__ = ["ArrowTable", "WholeTable", "coded_columns", "column_of_arrow", "data_columns", "frame_of_arrow", "is_whole"]
 
 # Memory of a block's columns.  Smaller tables are cut into `_MANY_BLOCKS` or so, but blocks below `_SMALL_BLOCK_BYTES`
-# cost the scheduler more than the kernels.  All numbers depend on the data alone, and so do the blocks.
+# cost the scheduler more than the kernels.  All numbers, and so the blocks, depend only on the data.
 _BLOCK_BYTES, _SMALL_BLOCK_BYTES, _MANY_BLOCKS = 64 * 2**20, 4 * 2**20, 32
 _MOST_IN_MEMORY = 2**30  # bytes of what a filter leaves of a data set
 _THREADS = 16  # that read footers

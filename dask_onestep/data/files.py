@@ -64,7 +64,7 @@ PLAIN_CSV = CsvFormat()
 
 @dataclass(frozen=True)
 class CsvTable:
-    """CSV files, opened: what their columns are is told from the head of the first.
+    """CSV files, opened: the types of their columns are those of the first file's head.
 
     What is an integer there is read as a floating-point number, since there may be missing values further down, and
     true and false as a nullable boolean.
@@ -99,7 +99,7 @@ class CsvTable:
     ) -> tuple[dd.DataFrame, None]:
         """Return some of the columns, lazily; no others are parsed."""
         categories = set(coded)
-        # Without a column there would be no rows; whoever wants none that is here will say so.
+        # Without a column there would be no rows; columns that are missing are reported later.
         wanted = self.columns if columns is None else columns
         names = [name for name in self.columns if name in wanted] or list(self.columns)
         kinds = {name: _csv_kind(self.dtypes[name], name in categories, name in self.whole) for name in names}
@@ -284,7 +284,7 @@ def _suffix(path: str) -> str:
 
 
 def _opened(open_files: Callable[[list[str]], Opened], kind: str, paths: list[str]) -> Opened:
-    """Return what a function makes of files; an error says which files it is about, once."""
+    """Return the result of opening files; an error names the files once."""
     try:
         return open_files(paths)
     except FileNotFoundError:

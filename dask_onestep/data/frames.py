@@ -1,4 +1,4 @@
-"""Tables as people have them: which columns a model wants of a frame, and of what kind they are."""
+"""DataFrames: the columns that a model uses, and their types."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def read_terms(x: Any, formula: str | None, fit_intercept: bool, others: Collect
 
 
 def infer_kinds(x: Any, words: Collection[str] = ()) -> Any:
-    """Return a pandas frame whose columns of objects that hold numbers are numbers, all else as it is."""
+    """Return a pandas frame whose columns of objects that hold numbers are numbers, others unchanged."""
     if not isinstance(x, pd.DataFrame) or not any(map(is_object_dtype, x.dtypes)):
         return x
     objects = [name for name, dtype in x.dtypes.items() if is_object_dtype(dtype) and str(name) not in words]
@@ -87,7 +87,7 @@ def _empty(dtype: Any) -> pd.Series:
 
 
 def _refuse_records(x: pd.DataFrame, columns: Iterable[str]) -> None:
-    """Raise if a column holds lists or records, which Dask would turn into words."""
+    """Raise if a column holds lists or records, which Dask would convert to strings."""
     objects = [(name, x[name]) for name in x.columns if str(name) in columns and is_object_dtype(x.dtypes[name])]
     for name, column in objects:
         if any(isinstance(value, (list, dict, set, tuple, np.ndarray)) for value in column.iloc[:_LOOKED_AT]):

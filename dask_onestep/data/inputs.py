@@ -1,4 +1,4 @@
-"""What users hand in, as Dask collections that lie beside each other block by block."""
+"""Arrays, frames, files and Arrow data as Dask collections with the same blocks."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def is_lazy(x: Any) -> bool:
 def as_frame(
     x: Any, parts: dict[str, Any], terms: Sequence[Terms] = (), columns: Sequence[str] | None = None
 ) -> tuple[Any, dict[str, Any], tuple[int, ...] | None]:
-    """Return files as a Dask DataFrame of the columns that are read, and Arrow data as pandas'; all else as it is."""
+    """Return files as a Dask DataFrame of the columns that are read, and Arrow data as pandas'; others unchanged."""
     parts = {name: column_of_arrow(part) if _is_arrow(part) else part for name, part in parts.items()}
     if is_in_files(x):
         table = open_table(x)

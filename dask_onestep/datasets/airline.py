@@ -59,7 +59,7 @@ def load_airline(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If two files are of one year; or, once a block is read, if a file lacks one of the columns.
+        If two files are of one year; or, when blocks are read, if a file lacks one of the columns.
 
     See Also
     --------

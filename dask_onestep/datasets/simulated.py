@@ -34,7 +34,7 @@ def make_glm(
     n_samples, n_features : int
         Rows, and columns of X.
     family : str or Family, default="gaussian"
-        The law of y.
+        The distribution of y.
     link : str, LinkLike or None, default=None
         The link; None for the family's default.
     coef : array-like of shape (n_features + 1,), optional
@@ -43,7 +43,7 @@ def make_glm(
     dispersion : float, default=1.0
         φ of families with a dispersion.
     chunks : int, optional
-        Rows a block; by default an eighth of all, at most a million.
+        Rows per block; by default an eighth of all rows, at most a million.
     sort : bool, default=False
         Whether each block holds its own range of the first covariate, as rows laid out by month or
         site do.
@@ -98,7 +98,7 @@ def simulate_block(
     rng = np.random.default_rng((seed, number))
     table = rng.standard_normal((rows, columns)) * 0.5
     if sort:
-        # The block's share of the normal law, by the quantiles of its rows.
+        # The block's part of the normal distribution, by the quantiles of its rows.
         share = (number + rng.random(rows)) / n_blocks
         table[:, 1] = 0.5 * ndtri(share)
     mean = link.inverse(coef[0] + table[:, 1:] @ coef[1:])
@@ -107,7 +107,7 @@ def simulate_block(
 
 
 def draw_response(rng: np.random.Generator, family: Family, mean: np.ndarray, phi: float) -> np.ndarray:
-    """Return responses drawn from a family's law."""
+    """Return responses drawn from a family's distribution."""
     match family.name:
         case "gaussian":
             return rng.normal(mean, np.sqrt(phi))

@@ -74,7 +74,7 @@ class GLMBase(
     Reporting,
     BaseEstimator,
 ):
-    """Fitting, predicting and keeping; a subclass says what y is."""
+    """Fitting, predicting and storing; subclasses define what y is."""
 
     _classifies = False
     method: Any
@@ -130,8 +130,8 @@ class GLMBase(
         Raises
         ------
         ValueError
-            If data, parameters or their combination cannot be used; the text says why, where, and the
-            cure.
+            If data, parameters or their combination cannot be used; the message reports why, where, and
+            the remedy.
 
         Examples
         --------
@@ -178,7 +178,7 @@ class GLMBase(
         The graph reads the data as often as ``fit`` does, and holds no block from one pass to the next.
         Levels and states of a formula are learned in the graph, with the pilot.
         Warnings are not issued: they are in ``estimate_.warnings`` of the result, and its summary shows
-        them.  With ``solver="auto"`` it does not go over to a QR, which would have to look between passes.
+        them.  ``solver="auto"`` does not switch to a QR decomposition, which would need intermediate results.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Collinearity of a fitted model's columns, from its record alone."""
+"""Collinearity of a fitted model's columns, from its record."""
 
 from __future__ import annotations
 

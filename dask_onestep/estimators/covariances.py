@@ -107,7 +107,7 @@ class Covariances(Reading):
         if estimate is None:
             if X is None:
                 raise ValueError(
-                    f"cov_type={cov_type!r} cannot be computed from the fit alone: pass X and y, as for fit."
+                    f"cov_type={cov_type!r} cannot be computed from the fit without data: pass X and y, as for fit."
                 )
             problem = replace(self._problem(X, y, sample_weight, offset, groups), cov_type=cov_type)
             outcome = run(problem, with_covariance(problem, record))
@@ -173,7 +173,7 @@ class Covariances(Reading):
         asked = parse_hypothesis(null, record.names, record.by_regressor, record.by_term, record.coef)
         refuse_beyond_rank(asked, record)
         if np.isnan(record.coef[(asked.matrix != 0).any(axis=0)]).any():
-            raise catalogue.ALIASED_IN_HYPOTHESIS.error(names=[asked.text])
+            raise catalogue.ALIASED_IN_HYPOTHESIS.error(text=asked.text)
         intercept = record.model.has_intercept
         return wild_score_bootstrap(clusters, record.coef, asked, weights, n_draws, random_state, intercept=intercept)
 

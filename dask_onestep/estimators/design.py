@@ -28,7 +28,7 @@ def specify(
 ) -> Plan:
     """Return the plan of a problem with a table's design; one pass, or none if dtypes and formula determine it.
 
-    The pass draws the method's pilot as well, so that a fit takes no more passes than one of numbers alone.
+    The pass draws the method's pilot as well, so that a fit takes no more passes than one of numeric columns.
     """
     # Methods that draw a pilot read the data first, and see by the way which declared categories have rows.
     draws = hasattr(method, "draw") and method.draw(problem).size is not None

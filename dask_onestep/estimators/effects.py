@@ -58,7 +58,7 @@ class AverageEffects(Reading):
             Covariates of the rows to average over, as for ``predict``.
         variables : dict, str or list of str, optional
             Column → values, such as ``{"x": [0, 1]}``: every row is predicted with each of the values, and of several
-            columns with each combination.  A factor's name alone stands for all its levels.
+            columns with each combination.  The name of a factor stands for all its levels.
         by : str or list of str, optional
             Columns of `X`, or terms of the formula that are a function of each row: averages within their groups.
         level : float, default=0.95

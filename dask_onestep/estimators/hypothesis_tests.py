@@ -68,7 +68,7 @@ class HypothesisTests:
         -------
         TestResult
             2{ℓ(β̂) − ℓ(β̂_0)} against χ²(s); for a family with a dispersion {D(β̂_0) − D(β̂)}/(s φ̂) against
-            F(s, N − d), φ̂ of the larger model.  Of the likelihood alone, whatever `cov_type` is; the note says so.
+            F(s, N − d), φ̂ of the larger model.  Based on the likelihood, whatever `cov_type` is, as the note reports.
 
         Raises
         ------
@@ -181,7 +181,7 @@ class HypothesisTests:
         return statistic, whole - statistic, end[0][1] if end else 1.0, found
 
     def drop1(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> pd.DataFrame:
-        """Return the likelihood-ratio test of each term alone: the model compared with that without it.
+        """Return the likelihood-ratio test of each term: the model compared with the model without it.
 
         Terms are those of the formula, the columns of a table, or the columns of X.  As in R's ``drop1``, a term that
         another one contains, as ``a:b`` contains ``a``, is not dropped.  All restricted fits share their passes, and
@@ -200,7 +200,7 @@ class HypothesisTests:
         -------
         DataFrame
             One row per term; columns df, statistic, p_value, loglik and deviance of the model without it, and note,
-            the warnings of its fit.  NaN for aliased terms, and where a fit failed; the note says why.
+            the warnings of its fit.  NaN for aliased terms, and where a fit failed, for the reason in the note.
 
         Raises
         ------
@@ -341,7 +341,7 @@ class HypothesisTests:
         )
         used = [name for name, some in zip(self.record_.names, (asked.matrix != 0).any(axis=0), strict=True) if some]
         if aliased := [name for name in used if self._aliased([name])]:
-            raise catalogue.ALIASED_IN_HYPOTHESIS.error(names=aliased)
+            raise catalogue.ALIASED_IN_HYPOTHESIS.error(text=", ".join(aliased))
         return asked, self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
 
     def _aliased(self, names: Iterable[str]) -> bool:
@@ -350,7 +350,7 @@ class HypothesisTests:
         return all(np.isnan(coef[name]) for name in names)
 
     def _same_pilot(self) -> Any:
-        """Return the method as it was used, with the seed that it drew."""
+        """Return the method of the fit, with the seed that it drew."""
         if isinstance(self.record_.estimate, SubmodelEstimate):
             raise ValueError(
                 "A submodel was not fitted by itself, so tests that fit restricted models do not exist: use wald_test, "

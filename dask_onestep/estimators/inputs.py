@@ -1,4 +1,4 @@
-"""From what a user hands over to data that a model can be fitted to, or applied to."""
+"""From a user's data to data that a model can be fitted or applied to."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Reading:
             )
         columns = None
         if is_frame(X) and len(names):
-            # scikit-learn raises where the order differs; names say which column is which.
+            # scikit-learn raises where the order differs; columns are identified by name.
             terms = None if design is None else design.terms
             wanted = _columns_read(terms, tuple(names), parts["y"], response=response)
             ignored = self.record_.inputs.in_frame if self.formula is None else None
@@ -139,7 +139,7 @@ class Reading:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
 
     def _require(self, **given: Any) -> None:
-        """Raise if fit had a weight or an offset and this call has not."""
+        """Raise if the model was fitted with a weight or an offset and this call has none."""
         inputs = self.record_.inputs
         for name, had in (("sample_weight", inputs.had_weight), ("offset", inputs.had_offset)):
             if name in given and had and given[name] is None:
@@ -155,7 +155,7 @@ class Reading:
         *,
         require_weights: bool = True,
     ) -> Problem:
-        """Return the fitted model beside data, labels to be encoded by the classes of the fit."""
+        """Return the fitted model with data, whose labels are encoded by the classes of the fit."""
         check_is_fitted(self)
         self._require(offset=offset, **({"sample_weight": sample_weight} if require_weights else {}))
         return self._beside(self._data(X, {"y": y, "weights": sample_weight, "offset": offset, "groups": groups}))

@@ -39,7 +39,7 @@ def fit_many(
 ) -> list[Any] | dict[str, Any]:
     """Fit several models to the same data, such as several formulas or responses, in the passes of one.
 
-    Each pass loads a block once and uses it for all models.  Estimates are those of separate fits: of Dask collections
+    Each pass loads every block once for all models.  Estimates are those of separate fits: of Dask collections
     the same bits, and of files and of data in memory, whose blocks depend on the columns that are read, up to rounding.
     A model whose rows have missing values drops, with ``missing="drop"``, its own rows only.
 

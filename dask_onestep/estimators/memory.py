@@ -1,4 +1,4 @@
-"""What an error says where a block was larger than memory, or lacks a column."""
+"""Errors of blocks that are larger than memory, or that lack a column."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["saying_how_to_rechunk"]
 
 @contextmanager
 def saying_how_to_rechunk(blocks: Blocks) -> Iterator[None]:
-    """Say where memory is short how large blocks are and how to cut them; and which columns a partition lacks."""
+    """Explain errors of memory by the size of blocks, and errors of partitions that lack columns."""
     try:
         yield
     except KeyError as error:

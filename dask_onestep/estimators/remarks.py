@@ -18,7 +18,7 @@ __all__ = ["remarks", "undefined_terms", "unlikely_response"]
 
 _FRACTION = 1e-3  # as R's glm has it
 
-# Levels of a column of words that nobody has called a category, from which on it may be something else.
+# Numbers of levels above which a string column that was not declared categorical may not be categorical.
 _MANY, _SEVERAL, _SHARE = 1_000, 50, 0.1
 # Levels up to which strings of digits may be codes, such as "1" and "2"; and the part of them that may be no numbers.
 _FEW, _FEW_OTHERS = 20, 0.1

@@ -1,4 +1,4 @@
-"""What a fitted model says of itself without seeing data again."""
+"""Tables and tests of a fitted model that need no data."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Reporting(Standardization):
         simultaneous : bool, str or list of str, default=False
             Whether all intervals together cover with probability `level`, by the distribution of max|t| under the
             estimated correlations of the coefficients, as in R's multcomp.  Names of coefficients or terms: the table
-            has these alone, and they are covered together.
+            has only these, and they are covered jointly.
         anytime_valid : bool or float, default=False
             Whether intervals cover at all sample sizes at once, with probability `level`, so that one may look at them
             as often as one likes while data arrive.  A number is that of the rows at which they are to be about
@@ -234,7 +234,7 @@ class Reporting(Standardization):
         ----------
         null : str, list of str, dict, or tuple of two arrays
             Coefficients or terms of the formula that are zero jointly, name → value, constraints such as ``"x1 = x2"``
-            (extra ``formula``), or (R, r) for R β = r; R alone has r = 0.  Of more than two classes a covariate stands
+            (extra ``formula``), or (R, r) for R β = r, or R for r = 0.  Of more than two classes a covariate stands
             for its coefficients of all classes, and "class:name" for one.
 
         Returns

@@ -1,4 +1,4 @@
-"""Exponential families: the law of y given its mean μ.
+"""Exponential families: the distribution of y given its mean μ.
 
 Each family is a frozen record of what the kernels and the tests ask of it; a family with a
 parameter of its own (`NegativeBinomial`, `Tweedie`) carries it as a field.  Conventions: all

@@ -31,7 +31,7 @@ class Family:
     has_likelihood : bool
         Whether `log_likelihood` is of a distribution; of quasi-likelihoods it is not, and there is no AIC.
     support : str
-        The values y may take, in words.
+        The values that y may have, as text.
 
     Examples
     --------
@@ -86,7 +86,7 @@ class Family:
         return self.log_likelihood(y, mean)
 
     def log_base_measure(self, y: np.ndarray) -> np.ndarray | None:
-        """Return the terms of log p(y; μ) that depend on y alone, η being natural; None where there are none."""
+        """Return the terms of log p(y; μ) that depend only on y if η is the natural parameter; None without any."""
         raise NotImplementedError
 
     def weighted_log_likelihood(self, y, mean, weights, dispersion=1.0):

@@ -16,7 +16,7 @@ _LOG_2PI = float(np.log(2 * np.pi))
 
 @dataclass(frozen=True)
 class Gaussian(Family):
-    """The normal law, V(μ) = 1.
+    """The normal distribution, V(μ) = 1.
 
     Examples
     --------

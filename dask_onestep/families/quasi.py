@@ -128,7 +128,7 @@ class Quasi(Family):
 
     @property
     def support(self) -> str:  # type: ignore[override]
-        """The values y may take, in words."""
+        """The values that y may have, as text."""
         return "numbers that are not negative" if self.variance_function == "mu^2" else self.base.support
 
     def variance(self, mean):

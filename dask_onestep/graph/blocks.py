@@ -19,8 +19,8 @@ __all__ = ["FAN_IN", "Blocks"]
 
 FAN_IN = 16
 # A pass over more blocks than these takes FAN_IN consecutive ones as one task, if together they hold no
-# more than a block should: below about 1 MiB a block's task costs the scheduler more than the kernel.
-# Numbers of the data alone, not of the workers; and the sums are the tree's, bit for bit, either way.
+# more than a block should: for blocks below about 1 MiB a task costs the scheduler more than the kernel.
+# These numbers depend only on the data, not on the workers; the sums are those of the tree, bit for bit, either way.
 _MANY_BLOCKS = FAN_IN * FAN_IN
 _GROUP_BYTES = 16 * 2**20
 # Blocks of unknown sizes go together where their groups are enough for many workers.  A group holds one at a time.
@@ -36,7 +36,7 @@ class Blocks:
     keys : tuple
         The key of each block's task.
     owned : tuple of tuple of GraphNode
-        For each block, the tasks that serve it alone: its load, or its data where they are in memory, and what
+        For each block, the tasks of this block only: its load, or its data where they are in memory, and what
         follows, down to the block.
     shared : dict
         Tasks and data that several blocks need, and data on a cluster's workers.
@@ -109,7 +109,7 @@ class Blocks:
         return max(totals) * self.row_bytes <= _GROUP_BYTES
 
     def first(self) -> Blocks:
-        """Return the first block alone; where lengths are known, the first that has rows."""
+        """Return only the first block; where lengths are known, the first that has rows."""
         lengths = self.lengths or ()
         number = next((number for number, rows in enumerate(lengths) if rows), 0)
         at = slice(number, number + 1)

@@ -160,7 +160,7 @@ def _run_tuple(task: tuple, keys: tuple, values: list) -> Any:
 def _split_by_owner(
     graph: dict[Key, Any], keys: tuple[Key, ...]
 ) -> tuple[tuple[tuple[GraphNode, ...], ...], dict[Key, Any]]:
-    """Give each task, and data in memory, to the block that alone needs it; the rest, and futures, is shared.
+    """Assign each task, and data in memory, to the only block that needs it; others, and futures, are shared.
 
     Dask's local schedulers go through all data that has a key once for each task.
     """

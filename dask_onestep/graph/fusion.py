@@ -43,7 +43,7 @@ def is_task(node: Any) -> bool:
 
 
 def naming_block(task: Task, where: str) -> Task:
-    """Return a task whose errors, above all those of a load, say which block they met."""
+    """Return a task whose errors, especially those of a load, name the block."""
     return Task(task.key, _run_noting, task.func, where, *task.args, _data_producer=task.data_producer, **task.kwargs)
 
 

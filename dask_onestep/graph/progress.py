@@ -1,7 +1,7 @@
-"""Progress of what is computed: a bar a pass on a terminal, else a line a pass, always on stderr.
+"""Progress of what is computed: a bar per pass on a terminal or in a notebook, otherwise a line per pass on stderr.
 
 Tasks are counted by Dask's callbacks where they run in this process or are sent out from it, and by the scheduler
-where they run on a cluster.  The bar is rich's (extra ``cli``); without rich there is a line a pass.
+where they run on a cluster.  The bar is rich's (extra ``cli``); without rich there is a line per pass.
 """
 
 from __future__ import annotations

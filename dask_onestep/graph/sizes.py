@@ -15,7 +15,7 @@ from dask_onestep.kernels.records import Record
 
 __all__ = ["register_sizes"]
 
-_HEADER = 56  # bytes of an object beside its fields
+_HEADER = 56  # bytes of an object in addition to its fields
 
 
 def register_sizes() -> None:

@@ -45,9 +45,9 @@ def tree_sum(
     kernel : callable
         ``(rows, model, *arguments)`` to a record with ``+``; a function at a module's top level.
     model : Model or Delayed
-        Handed to the kernel; its design may be what an earlier pass finds.
+        Passed to the kernel; its design may be what an earlier pass finds.
     *arguments : object or Delayed
-        Handed to the kernel; the pass waits for those that are lazy.
+        Passed to the kernel; the pass waits for those that are lazy.
     name : str
         What the dashboard calls the tasks: `name` for the blocks, ``name-partial`` and
         ``name-aggregate`` for the tree; ``name-group`` for tiny blocks that go together.  They are in
@@ -140,7 +140,7 @@ def _second_reading(blocks: Blocks, lazy: Sequence[Delayed], token: str) -> tupl
     """Give a pass that waits for another its own copies of the tasks that several blocks share.
 
     Were they common to both passes, they would be held from the first to the second.  The copies'
-    first tasks wait for what the pass waits for.  Data in memory stays as it is.
+    first tasks wait for what the pass waits for.  Data in memory is unchanged.
     """
     mine = {key: node for key, node in blocks.shared.items() if is_task(node)}
     if not lazy or not mine:

@@ -62,7 +62,7 @@ class Variable:
     boolean : bool
         Whether it holds booleans.
     in_offset : bool
-        Whether the formula's offset alone reads it.
+        Whether only the formula's offset reads it.
     """
 
     name: str

@@ -93,7 +93,7 @@ class FitStatistics:
 
 @dataclass(frozen=True)
 class QuasiStatistics:
-    """How well a model of a quasi-likelihood fits; what takes a log-likelihood raises an error that says so.
+    """How well a model of a quasi-likelihood fits; statistics that need a log-likelihood raise an error.
 
     Attributes
     ----------

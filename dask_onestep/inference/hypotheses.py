@@ -1,4 +1,4 @@
-"""Null hypotheses: as users write them, as restrictions, and in words."""
+"""Null hypotheses: as users write them, as restrictions, and as text."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def parse_null(
     groups = {**(terms or {}), **coefficients}
     if unknown := [name for name in given if name not in names and name not in groups]:
         several = [name for name in groups if name not in names]
-        whole = f", or a term or covariate of several coefficients: {', '.join(several)}" if several else ""
+        whole = f"; terms and covariates of several coefficients: {', '.join(several)}" if several else ""
         raise unknown_coefficients(unknown, "null", names, whole)
     values: dict[str, float] = {}
     for name, value in given.items():
@@ -90,7 +90,7 @@ def parse_null(
 
 
 def null_text(null: Mapping[str, float], coefficients: Mapping[str, Sequence[str]]) -> str:
-    """Return a null hypothesis in words."""
+    """Return a null hypothesis as text."""
     left, words = dict(null), []
     for regressor, names in coefficients.items():
         if len(names) > 1 and len({left.get(name) for name in names}) == 1 and names[0] in left:
@@ -110,7 +110,7 @@ class Hypothesis:
     value : ndarray of shape (s,)
         r.
     text : str
-        The hypothesis in words.
+        The hypothesis as text.
     fixed : dict
         The coefficients that it determines, with their values where all others are 0.
     ties : tuple of (str, tuple of (str, float))

@@ -103,7 +103,7 @@ class TestResult:
 
 
 def p_text(p_value: float) -> str:
-    """Return a p-value in words; one that no double can hold is below the smallest, and not zero.
+    """Return a p-value as text; one that underflows is shown as below the smallest number, not as zero.
 
     Parameters
     ----------

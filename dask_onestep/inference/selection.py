@@ -1,4 +1,4 @@
-"""Submodels of a fit, and the adaptive lasso, from the coefficients and their covariance alone.
+"""Submodels of a fit, and the adaptive lasso, from only the coefficients and their covariance.
 
 With β̂ and its covariance C, the log-likelihood is near its maximum −½ (β − β̂)'C⁻¹(β − β̂) up to a constant.  Wang and
 Leng (2007) maximize it under an adaptive lasso penalty, their least-squares approximation (LSA); Zhu, Li and Wang

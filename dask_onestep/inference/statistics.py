@@ -30,7 +30,7 @@ def wald(
     df_denom : float
         Denominator degrees of freedom of the F test; NaN for χ².
     text : str
-        The hypothesis in words.
+        The hypothesis as text.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def wald(
     """
     used = (restriction != 0).any(axis=0)
     if np.isnan(coef[used]).any():
-        raise catalogue.ALIASED_IN_HYPOTHESIS.error(names=[text])
+        raise catalogue.ALIASED_IN_HYPOTHESIS.error(text=text)
     gap = restriction[:, used] @ coef[used] - value
     spread = restriction[:, used] @ covariance[np.ix_(used, used)] @ restriction[:, used].T
     if np.isnan(spread).any():
@@ -91,7 +91,7 @@ def score_statistic(score: np.ndarray, information: np.ndarray, tested: np.ndarr
     Notes
     -----
     It is s'I⁻¹s − s₂'I₂₂⁻¹s₂, the gain of a scoring step less that of a step in the nuisance
-    coefficients alone [1]_.
+    coefficients [1]_.
 
     References
     ----------

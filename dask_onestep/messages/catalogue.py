@@ -601,9 +601,9 @@ SQUARES_UNDERFLOW = _message(
 
 LEVEL = _message(
     ValueError,
-    "level={level!r} must lie between 0 and 1,",
-    "since it is the coverage probability of the intervals:",
-    "use, for example, 0.95.",
+    "level={level!r} must lie between 0 and 1, such as 0.95:",
+    "it is the coverage probability of the intervals.",
+    "Pass a fraction, not a percentage.",
     level=95,
 )
 CLASS_INSTEAD_OF_INSTANCE = _message(
@@ -827,10 +827,10 @@ INFORMATION_NOT_FINITE = _message(
 
 ALIASED_IN_HYPOTHESIS = _message(
     ValueError,
-    "The hypothesis involves aliased coefficients, {names},",
-    "which have no estimate:",
-    "drop them.",
-    names=("x2",),
+    "The hypothesis {text} involves an aliased coefficient,",
+    "which has no estimate:",
+    "drop it.",
+    text="x2 = 0",
 )
 DEPENDENT_RESTRICTIONS = _message(
     ValueError,
@@ -847,7 +847,7 @@ UNKNOWN_COEFFICIENTS = _message(
     unknown=("'x9'",),
     where="null",
     names=("intercept", "x1", "x2"),
-    more=", or a term or covariate of several coefficients: carrier",
+    more="; terms and covariates of several coefficients: carrier",
     hint=" Did you mean 'x1'?",
 )
 NOT_A_VARIABLE = _message(

@@ -56,7 +56,7 @@ class Remedy:
         return self.option if self.value is None else f"{self.option}={self.value!r}"
 
     def on_command_line(self, **facts: Any) -> str:
-        """Return the option as it is typed."""
+        """Return the option as a user types it."""
         if self.command:
             return self.command.format(**facts)
         if self.option not in _OPTIONS:

@@ -76,9 +76,9 @@ class Average(Method):
 
     Notes
     -----
-    Passes: 1; a block sends O(d²) numbers.  A block with too few rows, one class only, columns that
-    it alone cannot tell apart, or no MLE since it is separated, has no local fit: it is named in the
-    error, and not left out, since the mean of the others would be of other data.  `dispersion` is
+    Passes: 1; a block sends O(d²) numbers.  A block with too few rows, a single class, columns that are aliased
+    within it, or separated classes has no local fit: the error names it.  It is not omitted, since the mean of the
+    others would be that of other data.  `dispersion` is
     pooled within blocks, with N − Kd degrees of freedom.  The log-likelihood at β̂ and ``decrement_``
     would take another pass, and are NaN.
 
@@ -182,7 +182,7 @@ def _report(model: Model, fits: LocalFits, weights: str) -> AverageEstimate:
 
 
 def _kept(model: Model, fits: LocalFits, kept: np.ndarray) -> np.ndarray:
-    """Return the columns that have a coefficient: those of the whole, which every block must have too."""
+    """Return the columns that have a coefficient: those of the full data, which every block must have too."""
     short = fits.kept != kept
     if short.any():
         names = [name for name, some in zip(model.names, short.any(axis=0), strict=True) if some]

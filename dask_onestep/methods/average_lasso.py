@@ -70,7 +70,7 @@ class AverageLasso(Method):
     tol : float, default=1e-10
         On each duality gap, as a share of the null deviance.
     max_iter : int, default=10000
-        Sweeps of coordinate descent at the most.
+        Maximum number of sweeps of coordinate descent.
 
     Notes
     -----

@@ -149,7 +149,7 @@ def check_lasso(method: Any, problem: Problem) -> None:
 
 
 def lasso_fields(model: Model, local: LocalLassos, classes: np.ndarray | None) -> dict[str, Any]:
-    """Return the fields of an estimate that follow from the blocks' lassos alone.
+    """Return the fields of an estimate that follow from the blocks' lassos.
 
     Parameters
     ----------

@@ -127,7 +127,7 @@ class Estimate:
     def in_doubt(self) -> bool:
         """Whether a warning says that `coef` may be farther from the MLE than `decrement` tells."""
         doubts: set[type[Warning]] = {DistanceWarning, PilotWarning, SeparationWarning, UnlikePilotWarning}
-        # Where a pass was made at β̂, it shows what became of a step that was not to be trusted.
+        # Where a pass was made at β̂, it shows whether a step was unreliable.
         doubts |= {StepWarning} if self.loglik_estimated else set()
         return any(category in doubts for category, _ in self.warnings)
 

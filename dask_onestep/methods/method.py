@@ -74,7 +74,7 @@ class Method(BaseEstimator):
         """
 
     def estimate(self, problem: Session | Problem) -> Estimate | Delayed:
-        """Return the estimate of this method alone, for methods of one's own that build on it.
+        """Return the estimate of this method, for user-defined methods that build on it.
 
         Parameters
         ----------

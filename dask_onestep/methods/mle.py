@@ -214,7 +214,7 @@ def elsewhere(problem: Problem, safe: np.ndarray, rule: Newton, max_iter: int) -
     rule : Newton
         Of the ascent.
     max_iter : int
-        Its steps at the most.
+        Maximum number of scoring steps.
 
     Returns
     -------

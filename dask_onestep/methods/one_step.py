@@ -281,7 +281,7 @@ def _of_whole(model: Model, cov_type: str, pilot: PilotFit, tol: float, seed: in
     if cov_type != "nonrobust":
         bread = np.nan_to_num(pilot.factor.inverse())
         products = all_products(pilot.rows, model, pilot.coef, cov_type, bread)
-    # A lazy fit has no passes to make where these rows have no maximum, and says so.
+    # A lazy fit makes no further passes if these rows have no maximum, and warns.
     steps = "auto" if pilot.whole else max(pilot.n_iter, 1)
     return report(model, cov_type, pilot, Steps(None, step, step, pilot.n_iter), products, steps, tol, seed)
 

@@ -77,7 +77,7 @@ class Pilot(Method):
         return problem.apply(_report, problem.model, pilot, seed, name="pilot")
 
     def likelihood_ratio(self, problem: Problem, restricted: Problem) -> Plan:
-        """Return the plan of the likelihood-ratio statistic of the pilot rows, which alone know the pilot's maximum.
+        """Return the plan of the likelihood-ratio statistic of the pilot rows, at whose maximum it is evaluated.
 
         Parameters
         ----------

@@ -50,7 +50,7 @@ class Problem:
     classes : ndarray, Delayed or None
         The classes of a classification, once they are known.
     guarded : bool
-        Whether an error ends this plan alone, and not others that run with it.
+        Whether an error ends only this plan, and not others that run with it.
     kept : Kept or None
         Rows for the pilot, which the pass that learned the design of a table has kept.
     learned : Delayed or None

@@ -53,7 +53,7 @@ class Pass:
     classes : ndarray, Delayed or None
         The classes by which y is encoded; None for labels as they are.
     guarded : bool
-        Whether an error in the kernel ends this plan alone, and not others that share the pass.
+        Whether an error in the kernel ends only this plan, and not others that share the pass.
     first_block : bool
         Whether the first block alone is read, which counts as no pass.
     source : Source or None
@@ -142,7 +142,7 @@ class Draw:
         Whether it has more than their share of rare classes, rare levels and extreme rows (see `StrataRule`), as an
         automatic one may; otherwise it is a simple random sample.
     searched : bool
-        Whether the pass searches all covariates for NaN and infinity.  If not it reads those of the sample alone, and a
+        Whether the pass searches all covariates for NaN and infinity.  If not, it reads only those of the sample, and a
         pass such as `moments` has to follow, whose sums show them.
     held : bool
         Whether each block holds all rows that a stratum may need, though other blocks may have them.

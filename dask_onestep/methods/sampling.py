@@ -59,7 +59,7 @@ def take_survey(problem: Problem) -> Learned:
 
 
 def take_profile(problem: Problem, method: Any) -> Generator[Any, Any, tuple[Delayed, Kept]]:
-    """Learn what the design of a table must know of the whole, and keep rows for the method's pilot: one pass."""
+    """Learn levels and states of the design from the full data, and draw the method's pilot: one pass."""
     draw = method.draw(problem) if hasattr(method, "draw") else Draw(None)
     rows, _ = rows_within(problem, _KEPT_BYTES)
     d = max(min(_KEPT_ROWS, rows) // 50, 1)

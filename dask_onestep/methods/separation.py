@@ -65,7 +65,7 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
 
 
 def _is_flat(estimate: Estimate) -> bool:
-    """Return whether the likelihood is flat in a coefficient, as it is if the coefficient diverges."""
+    """Return whether the likelihood is flat in a coefficient, which happens if the coefficient diverges."""
     with np.errstate(all="ignore"):
         errors = np.sqrt(np.diag(estimate.covariance))
         unknown = np.abs(estimate.coef) < _FLAT * errors

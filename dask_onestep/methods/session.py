@@ -133,7 +133,7 @@ class Session:
         seed : int
             Seed of the sample.
         searched : bool, default=True
-            Whether the pass searches all covariates for NaN and infinity.  If not it reads those of the sample alone,
+            Whether the pass searches all covariates for NaN and infinity.  If not, it reads only those of the sample,
             and a pass such as `moments` has to follow, whose sums show them.
 
         Returns

@@ -63,28 +63,26 @@ class SurrogateEstimate(Estimate):
 class Surrogate(Method):
     """Surrogate-likelihood estimator (CSL).
 
-    From the anchor's own MLE β̄, one pass sums the score s(β̄) of all rows; then β̂ maximises
+    From the anchor's own MLE β̄, one pass sums the score s(β̄) of all rows; then β̂ maximizes
 
         ℓ₁(β)/n − ⟨s₁(β̄)/n − s(β̄)/N, β⟩
 
     over the anchor's n rows in memory [1]_.  Further rounds repeat it from there.
 
-    The anchor stands for the whole by the shape of its likelihood, its information above all.  The
-    first block can do so if rows were laid out at random.  If they were not, its information is not a
-    share of the whole's: a round then does not shrink the error as n grows, rounds may diverge, and
-    the standard errors are the block's and not the data's.  ``anchor="pilot"`` puts a simple random
-    sample of all rows in its place, which mends both, for one more pass; the price is the same as
-    `OneStep`'s, which has the exact information besides.
+    The shape of the anchor's likelihood, mainly its information, must represent the full data.  The first block
+    does so if rows are stored in random order.  Otherwise a round does not reduce the error as n grows, rounds
+    may diverge, and the standard errors are those of the block.  ``anchor="pilot"`` uses a simple random sample of
+    all rows instead, for one more pass; `OneStep` needs as many passes and has the exact information.
 
     Parameters
     ----------
     anchor : {"block", "pilot"}, default="block"
-        What stands in the place of machine 1: the first block, as in the paper, or a pilot sample.
+        The rows in the role of the paper's machine 1: the first block, as in the paper, or a pilot sample.
     rounds : int, default=1
-        Rounds, a pass each.
+        Number of rounds, one pass each.
     information : {"anchor", "all"}, default="anchor"
-        Whose information the standard errors come from: the anchor's rows, scaled up, or all rows, for
-        one more pass, at β̂.
+        The information that standard errors are computed from: that of the anchor's rows, scaled up, or that of all
+        rows at β̂, for one more pass.
     pilot_size : "auto", int or float, default="auto"
         For ``anchor="pilot"``: rows of the pilot, as for `OneStep`.
     random_state : int, RandomState or None, default=0
@@ -93,8 +91,8 @@ class Surrogate(Method):
     Notes
     -----
     Passes: `rounds`, and 1 more for ``anchor="pilot"``; the first block is read once more for
-    ``anchor="block"``.  Only the score is summed, not the information: for many columns a pass costs a
-    fraction of one of `OneStep`.  The covariance is (n/N) φ̂ I₁⁻¹ at β̂, φ̂ the anchor's; the
+    ``anchor="block"``.  Only the score is summed, not the information: with many columns a
+    pass is much faster than one of `OneStep`.  The covariance is (n/N) φ̂ I₁⁻¹ at β̂, φ̂ the anchor's; the
     log-likelihood at β̂ and ``decrement_`` are NaN.  ``information="all"`` makes 1 pass more, which gives
     φ̂ I(β̂)⁻¹, φ̂, the log-likelihood and ``decrement_`` of all rows.
 

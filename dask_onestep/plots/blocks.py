@@ -35,10 +35,10 @@ class BlocksDisplay(Display):
 
     Notes
     -----
-    A block's score at β̂ says in which coefficients the block would differ from the whole.  The scores
-    are about standard normal where one model holds in all blocks and rows are independent; with K·d of
-    them some exceed 2 by chance.  Blocks that were formed by y itself, such as one a class, differ by
-    design: their scores say nothing against the model.
+    A block's score at β̂ shows for which coefficients its own estimate would differ from that of the full data.  The
+    scores are approximately standard normal if one model holds in all blocks and rows are independent; of K·d
+    scores some exceed 2 by chance.  Blocks that were formed by y, such as one block per class, differ by
+    construction, which is no evidence against the model.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class BlocksDisplay(Display):
             As for ``fit``.
         kind : {"score", "mean"}, default="score"
             Each block's score at β̂ in standard deviations, or its covariate means in standard deviations
-            of the covariate from those of the whole.
+            of the covariate from those of the full data.
         ax : matplotlib Axes, optional
             Where to draw.
 
@@ -143,7 +143,7 @@ class BlocksDisplay(Display):
         blocks, names = known.shape
         ax = self._axes(ax, (min(12.0, 3.0 + 0.3 * blocks), 1.6 + 0.35 * names))
         shown = known.to_numpy().T
-        # At the least 3, so that what chance gives stays pale.
+        # At least 3, so that random variation stays pale.
         reach = max(3.0 if self.kind == "score" else 1.0, np.nanmax(np.abs(shown), initial=0.0))
         image = ax.imshow(shown, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto", interpolation="nearest")
         every = max(1, -(-blocks // 24))

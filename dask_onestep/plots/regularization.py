@@ -191,7 +191,7 @@ class RegularizationDisplay(Display):
         ax.set_xscale("log")
         ax.set_xlabel("penalty α")
         ax.set_ylabel("coefficient")
-        # Beside the lines, which fill the axes from edge to edge.
+        # Outside the axes, which the lines fill from edge to edge.
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
         return self
 

@@ -35,8 +35,8 @@ def design_record(design: Design) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        What `read_design` needs.  None where levels are neither words, numbers nor booleans, and where
-        a factor's levels are of an expression, such as ``C(g // 2)``, which cannot be told from its columns.
+        What `read_design` needs.  None if levels are neither strings, numbers nor booleans, or if
+        a factor's levels are of an expression, such as ``C(g // 2)``, which cannot be inferred from its columns.
     """
     levels = [(factor, index.tolist()) for factor, index in design.levels]
     plain = all(isinstance(value, _LEVELS) for _, values in levels for value in values)
@@ -114,7 +114,7 @@ def _specification(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], st
     made: dict[str, Any] = {
         name: known[name][np.arange(rows) % len(known[name])] if name in known else numbers for name in terms.columns
     }
-    # Numbers are categories by their dtype alone, unless within C(...).
+    # Numbers are categories only by their dtype, unless within C(...).
     made |= {f.name: pd.Categorical(made[f.name], categories=index) for f, index in levels if f.source is None}
     return specify_terms(terms, plain_columns(pd.DataFrame(made), terms.columns, known)).update(transform_state=state)
 
@@ -125,7 +125,7 @@ def encode_state(value: Any) -> Any:
     Parameters
     ----------
     value : object
-        Numbers, words, lists, arrays, and dicts of these with keys of any kind.
+        Numbers, strings, lists, arrays, and dicts of these with keys of any kind.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Fitted models as files: JSON, which is data alone, or a pickle, which runs code when it is read."""
+"""Fitted models as files: JSON, which contains only data, or a pickle, which runs code when it is read."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def write_model(glm: Any, path: str, level: float = 0.95, *, pilot_rows: bool = 
     glm : GLMRegressor or GLMClassifier
         A fitted estimator.
     path : str
-        Where to; the suffix says which.
+        The file; its suffix determines the format.
     level : float, default=0.95
         Level of the intervals in JSON.
     pilot_rows : bool, default=False
@@ -377,7 +377,7 @@ def _estimate(record: dict[str, Any], names: tuple[str, ...]) -> Estimate:
 
 
 def _warnings(texts: list[Any], names: Sequence[Any]) -> tuple[tuple[type[Warning], str], ...]:
-    """Return warnings with their categories, or with that of all where a file does not say which."""
+    """Return warnings with their categories, or with `FitWarning` if a file does not name them."""
     known = {name: getattr(exceptions, name) for name in exceptions.__all__ if name.endswith("Warning")}
     pairs = zip_longest(texts, names[: len(texts)], fillvalue="")
     return tuple((known.get(str(name), exceptions.FitWarning), str(text)) for text, name in pairs)

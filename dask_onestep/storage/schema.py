@@ -114,7 +114,7 @@ def _check_object(value: dict[str, Any], schema: Mapping[str, Any], where: str) 
     for name, part in value.items():
         rule = schema.get("properties", {}).get(name, schema.get("additionalProperties", True))
         if rule is False:
-            raise ValueError(f"{where} has {name!r}, which is not known")
+            raise ValueError(f"{where} has {name!r}, which is unknown")
         if isinstance(rule, dict):
             _check(part, rule, repr(name) if where == "the record" else f"{where}.{name}")
 

@@ -22,7 +22,7 @@ def read_table(
 ) -> dd.DataFrame:
     """Return Parquet or CSV files as one lazy table.
 
-    What the columns of CSV files are is told from the head of the first.  What is an integer there is read as a
+    The types of the columns of CSV files are those of the first file's head.  What is an integer there is read as a
     floating-point number, since there may be gaps further down, and true and false as a nullable boolean.
 
     Parameters

@@ -30,7 +30,7 @@ def _aliased(*numbers):
 
 one = np.ones(120)
 for name, table, lost, says in (
-    ("a constant beside the intercept", columns(a, b, one), 2, "x2 = 1·intercept"),
+    ("a constant next to the intercept", columns(a, b, one), 2, "x2 = 1·intercept"),
     ("a large constant", columns(a, b, 2013 * one), 2, "x2 = 2.01e+03·intercept"),
     ("a column of zeros", columns(a, b, 0 * a), 2, "x2 = 0, or so small that its squares underflow"),
     ("a column twice", columns(a, b, a), 2, "x2 = 1·x0"),
@@ -182,7 +182,7 @@ case(
     lambda: GLMRegressor("poisson", method=DebiasedLasso(0.1, nodewise="partition", steps=2)),
 )
 dollars = columns(1e7 * a + 3e7, 1e-3 * b)
-case("scale", "dollars beside shares", dollars, like(dollars))
+case("scale", "dollars next to shares", dollars, like(dollars))
 
 
 def _times(factor):
@@ -243,7 +243,7 @@ case(
         "left the region where the pilot's approximation is reliable",
         "x1 = 0, or so small that its squares underflow",
         "2 steps were taken",
-        # The pilot of a frame has other rows; of either two texts more say what to do.
+        # The pilot of a frame has other rows; both have two more texts with remedies.
         "larger pilot",
         "pilot",
     ),

@@ -57,7 +57,7 @@ case(
     act=lambda model, X, y: model.fit(X),
 )
 words = T.with_(x=T.x.astype(str).astype(object) + "!")
-case("levels", "words in an array", words, refused("does not convert", "Encode"), forms=(ARRAY,))
+case("levels", "strings in an array", words, refused("does not convert", "Encode"), forms=(ARRAY,))
 case(
     "levels",
     "one",

@@ -156,7 +156,7 @@ case(
 case("labels", "continuous", B.with_(y=T.y), refused("Unknown label type: continuous", "use GLMRegressor"), "labels")
 case(
     "labels",
-    "words beside numbers",
+    "strings next to numbers",
     B.with_(y=np.where(B.y == 1, "yes", None).astype(object)).put("y", AT[B.y == 0], 0),
     refused("labels of mixed types, which cannot be sorted: int, str", "y.astype(str)"),
     "labels",
@@ -164,7 +164,7 @@ case(
 )
 case(
     "labels",
-    "words in the blocks after those of numbers",
+    "strings in the blocks after those of numbers",
     B.rows(np.argsort(B.y, kind="stable"))
     .with_(y=np.where(np.sort(B.y) == 1, "yes", None).astype(object), sizes=(int(120 - B.y.sum()), int(B.y.sum())))
     .put("y", np.sort(B.y) == 0, 0),
@@ -225,7 +225,7 @@ case(
 case("weights", "of 1e-200", T.with_(weights=1e-200 * (1.0 + AT % 3)), refused("sample_weight is zero", "below 1e-100"))
 case(
     "weights",
-    "of 1e-200 beside one",
+    "of 1e-200 next to one",
     T.with_(weights=np.where(AT % 4 == 0, 1e-200, 1.0)),
     answered(lambda m: _as_if_zero(m)),
 )

@@ -54,18 +54,18 @@ case(
 )
 case(
     "shapes",
-    "unknown chunks beside memory",
+    "unknown chunks next to memory",
     T,
     refused("unknown chunk sizes", "Convert y to a Dask array"),
     forms=(ARRAY,),
     act=handing(lambda X, y: (_unknown(X), T.y)),
 )
 case("shapes", "chunks along the columns", T, both, forms=(ARRAY,), act=handing(lambda X, y: (X.rechunk({1: 1}), y)))
-case("shapes", "y in memory beside a Dask array", T, both, forms=(ARRAY,), act=handing(lambda X, y: (X, T.y)))
-case("shapes", "y a list beside a Dask array", T, both, forms=(ARRAY,), act=handing(lambda X, y: (X, T.y.tolist())))
+case("shapes", "y in memory next to a Dask array", T, both, forms=(ARRAY,), act=handing(lambda X, y: (X, T.y)))
+case("shapes", "y a list next to a Dask array", T, both, forms=(ARRAY,), act=handing(lambda X, y: (X, T.y.tolist())))
 case(
     "shapes",
-    "y in memory beside a frame",
+    "y in memory next to a frame",
     T,
     refused("cannot be split to match", "Pass y as a column's name", error=TypeError),
     forms=(FRAME,),
@@ -73,7 +73,7 @@ case(
 )
 case(
     "shapes",
-    "a frame's y beside an array",
+    "a frame's y next to an array",
     T,
     refused("pass both as frames", error=TypeError),
     forms=(ARRAY,),
@@ -81,7 +81,7 @@ case(
 )
 case(
     "shapes",
-    "an array's y beside a frame",
+    "an array's y next to a frame",
     T,
     both,
     forms=(FRAME,),
@@ -89,7 +89,7 @@ case(
 )
 case(
     "shapes",
-    "a Dask y beside memory",
+    "a Dask y next to memory",
     T,
     refused("X is in memory and y is a Dask collection", error=TypeError),
     forms=(NUMPY,),

@@ -33,7 +33,7 @@ def drop():
     return GLMRegressor(missing="drop")
 
 
-# Gaps.
+# Missing values.
 for value in (np.nan, np.inf, -np.inf):
     case("gaps", f"{value} in X", T.put("x", (60, 1), value), refused(GAP + "x1 (1 row)", CURE, block=1))
     case("gaps", f"{value} in y", T.put("y", 110, value), refused("Input y contains NaN", "(1 row)", CURE, block=2))
@@ -47,7 +47,7 @@ case("gaps", "several blocks", T.put("x", ([3, 60, 119], 0), np.nan), refused(GA
 case("gaps", "a column without values", T.put("x", (slice(None), 1), np.nan), refused(GAP + "x1 (120 rows)", CURE))
 case(
     "gaps",
-    "NaN beside infinity",
+    "NaN next to infinity",
     T.put("x", ([3, 4], [0, 0]), np.array([np.nan, np.inf])).with_(x=lambda x: x.astype(float)),
     refused("x0 (2 rows)", block=0),
 )

@@ -161,7 +161,7 @@ def without_terms(spec: Any, terms: Collection[str]) -> Any:
 
 
 def check_kinds(spec: Any, categorical: set[str], terms: Terms, dtypes: Mapping[str, Any]) -> None:
-    """Raise a ValueError if formulaic treats a factor as categorical whose levels are not known.
+    """Raise a ValueError if formulaic treats a factor as categorical whose levels are unknown.
 
     This happens if blocks have different types, or a factor's values are not numeric. `categorical` has the factors
     with known levels.

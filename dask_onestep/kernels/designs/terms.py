@@ -247,7 +247,7 @@ def _factor(factor: Any) -> Factor:
     if states:
         _check_conditions(body, name)
     if coded and states:
-        raise ValueError(f"{name!r} in the formula: the levels of a stateful transform are not known beforehand.")
+        raise ValueError(f"{name!r} in the formula: the levels of a stateful transform are unknown beforehand.")
     columns = columns_read(body)
     source = columns[0] if isinstance(body, ast.Name) else written(body)
     return Factor(name, source, columns, coded, levels, states, missing)

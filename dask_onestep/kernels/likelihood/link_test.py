@@ -15,7 +15,7 @@ from dask_onestep.kernels.rows.slices import slices
 
 __all__ = ["PREDICTOR", "predictor_moments"]
 
-# The columns beside the intercept.
+# The columns other than the intercept.
 PREDICTOR = ("linear_predictor", "linear_predictor_squared")
 
 

@@ -258,7 +258,7 @@ class Influence(_FittedRows):
             if found.weights is not None and self.model.weight_type != "frequency":
                 leverage *= found.weights
                 residual = residual * np.sqrt(found.weights)
-            # A row that decides on a coefficient alone has no residual.
+            # A row that is the only one to identify a coefficient has no residual.
             left = np.where(1.0 - leverage > _ALONE, 1.0 - leverage, np.nan)
             standardized = residual / np.sqrt(self.dispersion * left)
             distance = np.square(standardized) * leverage / left / self.rank

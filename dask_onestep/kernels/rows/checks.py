@@ -27,7 +27,7 @@ _SQUARABLE = np.float64(1e152)
 _HEAVIEST, _LIGHTEST = 1e100, 1e-100
 _SMALLEST_SQUARE = 1e-152
 _LARGEST_RATIO = 705.0  # between offsets; its exponential is nearly the largest float64
-_LOAD = "Make the function that loads a block return an array or a frame of its rows."
+_LOAD = "The function that loads blocks must return an array or a frame of its rows."
 _CONVERT = "Convert it to numbers first."
 _CLASSIFY = instruction(
     "Labels of classes are fitted {0}.", Remedy("classify", python="by GLMClassifier", command="with --classify")
@@ -39,7 +39,7 @@ _LOGARITHM = instruction(
 _LABELS = {"weights": "sample_weight"}
 _PAIR = (
     "Rows are paired by position within a partition. To pair them by label use {0}.loc[X.index] in pandas, or a column "
-    "of the same Dask frame; to pair them as they are pass values alone, {0}.to_numpy() or {0}.to_dask_array()."
+    "of the same Dask frame; to pair them in this order pass {0}.to_numpy() or {0}.to_dask_array()."
 )
 _SCALE = "Divide it by a constant first, and check for codes that stand for missing values."
 
