@@ -281,10 +281,10 @@ class CoverageWarning(FitWarning):
     --------
     >>> from dask_onestep.exceptions import CoverageWarning
     >>> CoverageWarning.anchor
-    'blocks-too-small-for-intervals'
+    'too-few-rows-for-intervals'
     """
 
-    anchor = "blocks-too-small-for-intervals"
+    anchor = "too-few-rows-for-intervals"
 
 
 class RoughInverseWarning(FitWarning):
