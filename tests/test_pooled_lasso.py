@@ -165,6 +165,19 @@ def test_many_columns_are_warned_of():
     _fit(x[:, :15], y, "gaussian", DebiasedLasso())
 
 
+def test_an_exact_fit_is_not_warned_of():
+    x, _, _ = sparse_data(300, 5)
+    glm = _fit(x, 1.0 + x[:, 0], "gaussian", DebiasedLasso())
+    np.testing.assert_allclose(glm.record_.coef, [1, 1, 0, 0, 0, 0], atol=1e-9)
+
+
+def test_a_model_without_covariates_is_the_mean():
+    _, y, _ = sparse_data(300, 3)
+    glm = GLMRegressor(method=DebiasedLasso()).fit(np.empty((300, 0)), y)
+    assert glm.intercept_ == pytest.approx(y.mean(), abs=1e-12)
+    assert glm.covariance_[0, 0] == pytest.approx(y.var(ddof=1) / 300)
+
+
 def test_a_standardized_nodewise_plan_is_invariant_to_units():
     x, _, _ = sparse_data(300, 5, correlation=0.7)
     units = np.array([1.0, 1e3, 1e-4, 1.0, 7.0])

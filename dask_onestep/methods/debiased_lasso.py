@@ -67,8 +67,9 @@ class DebiasedLassoEstimate(Estimate):
         The largest violation of a lasso's optimality conditions, and the largest duality gap over the
         null deviance, of any block.
     expected_coverage : float
-        What share of the clearly nonzero coefficients 95% intervals may be expected to cover, by an
-        estimate of the bias that is left; NaN where none is clearly nonzero.
+        What fraction of the clearly nonzero coefficients 95% intervals are expected to cover, by an estimate of the
+        bias that Θ̂ leaves, and with "partition" of that of the quadratic approximations; NaN where none is clearly
+        nonzero.
 
     Examples
     --------
@@ -130,7 +131,7 @@ class DebiasedLasso(Method):
         Coefficients below it in size become 0.  It is for estimation, not inference: those coefficients
         then have no standard errors.
     steps : int, default=3
-        Corrections.  [1]_ makes one.
+        Corrections; with fewer than three more bias remains where the log-likelihood is not quadratic.  [1]_ makes one.
     tol : float, default=1e-10
         On each duality gap, relative to the null deviance.
     max_iter : int, default=10000

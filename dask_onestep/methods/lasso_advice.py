@@ -54,7 +54,7 @@ def sparse_advice(
     advice: list[tuple[type[Warning], str]] = []
     p = len(estimate.coef) - int(model.has_intercept)
     if method.nodewise == "pooled":
-        if coverage < _HONEST or _ROWS_PER_COLUMN * p > local.n:
+        if _ROWS_PER_COLUMN * p > local.n:
             advice.append(catalogue.MANY_COLUMNS.warning(n=local.n, rank=len(estimate.coef)))
     elif coverage < _HONEST:
         said = {"n": local.smallest, "rank": len(estimate.coef), "coverage": floor(100 * coverage)}

@@ -198,7 +198,7 @@ def row_shares(d: int) -> list[range]:
     >>> row_shares(70)
     [range(0, 35), range(35, 70)]
     """
-    tasks = -(-d // _ROWS_A_TASK)
+    tasks = max(-(-d // _ROWS_A_TASK), 1)
     ends = [d * task // tasks for task in range(tasks + 1)]
     return [range(start, stop) for start, stop in pairwise(ends)]
 
