@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from dask_onestep.inference.summaries import Summary, format_coefficients
+from dask_onestep.inference.summaries import Summary, format_coefficients, format_effects
 from dask_onestep.kernels.likelihood.comparison import BlockFit, compare_blocks
 from dask_onestep.messages import catalogue
 
-__all__ = ["compare", "report_html", "write_report"]
+__all__ = ["block_fits", "report_html", "write_report"]
 
 _SHOWN_BLOCKS = 40
+_SHOWN_CLUSTERS = 10
 # Groups of rows that a plot of calibration needs.
 _FEWEST_BINS = 3
 _PACKAGES = ("dask_onestep", "dask", "numpy", "pandas", "scipy")
@@ -50,10 +52,13 @@ def write_report(
     sample_weight: Any = None,
     offset: Any = None,
     level: float = 0.95,
+    effects: bool = False,
     call: str = "",
     wording: Callable[[str], str] = str,
 ) -> None:
     """Write a fitted model as one self-contained HTML file; two passes if `X` is given, none without.
+
+    After a fit with ``cov_type="CRV3"`` it shows the clusters that move the coefficients most.
 
     Parameters
     ----------
@@ -65,6 +70,8 @@ def write_report(
         As for ``fit``; if given, the report has statistics of fit and how blocks differ from each other.
     level : float, default=0.95
         Level of the intervals.
+    effects : bool, default=False
+        Whether to add the average slopes of numeric columns and comparisons of factors; one more pass over `X`.
     call : str, default=""
         What was called, to be shown; by default the estimator's own ``repr``.
     wording : callable, default=str
@@ -82,13 +89,18 @@ def write_report(
     """
     data = {"sample_weight": sample_weight, "offset": offset}
     several = glm.record_.model.likelihood.n_predictors > 1
-    blocks = () if X is None or several else compare(glm, X, y, **data)
+    blocks = () if X is None or several else block_fits(glm, X, y, **data)
     summary = glm.summary(X, y, **data, level=level)
-    page = report_html(glm, summary, blocks, call=call, wording=wording)
+    if effects and X is None:
+        raise ValueError("effects=True requires X, over whose rows effects are averaged.")
+    averages = glm.avg_slopes(X, sample_weight=sample_weight, offset=offset, level=level) if effects else None
+    page = report_html(glm, summary, blocks, effects=averages, call=call, wording=wording)
     Path(path).write_text(page, encoding="utf-8")
 
 
-def compare(glm: Any, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> tuple[BlockFit, ...]:
+def block_fits(
+    glm: Any, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None
+) -> tuple[BlockFit, ...]:
     """Return each block's observed and expected response.  One pass.
 
     Parameters
@@ -109,13 +121,13 @@ def compare(glm: Any, X: Any, y: Any = None, *, sample_weight: Any = None, offse
     >>> from dask_onestep.datasets import make_glm
     >>> X, y, coef = make_glm(2000, 2, family="binomial")
     >>> glm = GLMClassifier().fit(X, y)
-    >>> from dask_onestep.report import compare
-    >>> blocks = compare(glm, X, y)
+    >>> from dask_onestep.report import block_fits
+    >>> blocks = block_fits(glm, X, y)
     >>> len(blocks), blocks[0].n
     (8, 250)
     """
     if glm.record_.model.likelihood.n_predictors > 1:
-        raise ValueError("compare: a model with more than two classes has no single mean to compare with y.")
+        raise ValueError("block_fits: a model with more than two classes has no single mean to compare with y.")
     data = {"sample_weight": sample_weight, "offset": offset}
     coef = np.nan_to_num(glm.record_.coef)
     return glm.total(compare_blocks, X, y, arguments=(coef,), name="compare-blocks", **data).blocks
@@ -126,6 +138,7 @@ def report_html(
     summary: Summary,
     blocks: Sequence[BlockFit] = (),
     *,
+    effects: pd.DataFrame | None = None,
     call: str = "",
     wording: Callable[[str], str] = str,
 ) -> str:
@@ -138,7 +151,9 @@ def report_html(
     summary : Summary
         Its summary.
     blocks : sequence of BlockFit
-        Of `compare`.
+        Of `block_fits`.
+    effects : DataFrame, optional
+        Average effects, as ``avg_slopes`` and its relatives return them with the level of the summary.
     call : str, default=""
         What was called.
     wording : callable, default=str
@@ -161,6 +176,7 @@ def report_html(
     (True, False)
     """
     notes = "".join(_note(wording(text), category) for category, text in glm.record_.notes)
+    notes += "".join(_note(wording(text), UserWarning) for text in summary.notes[len(glm.record_.notes) :])
     facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in summary.facts)
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -171,6 +187,7 @@ def report_html(
         f"<p>Response: <code>{escape(summary.response)}</code></p><p>Call: <code>{escape(call or repr(glm))}</code></p>"
         f"<p class='verdict'>{escape(summary.verdict)} {escape(wording(verdict(glm)))}</p>{notes}"
         f"<h2>Coefficients</h2>{_coefficients(summary, ratio_name(glm))}"
+        f"{_effects(effects, summary.level)}{_clusters(glm)}"
         f"<h2>The fit</h2><dl class='facts'>{facts}</dl><p class='small'>{_glossary(summary)}</p>"
         f"{_calibration(blocks, glm.record_.estimate.dispersion)}"
         f"{_block_section(blocks, glm.record_.estimate.dispersion)}"
@@ -261,6 +278,42 @@ def _coefficients(summary: Summary, ratio: str) -> str:
         f"<p class='small'>At the right, the {summary.level:.0%} intervals; the vertical line is zero. Columns of one "
         "term, such as the levels of a factor, share a scale; each term has its own. Grey where zero is within."
         f"{exponential}</p>"
+    )
+
+
+def _effects(table: pd.DataFrame | None, level: float) -> str:
+    """Return average effects as a table, if there are any."""
+    if table is None:
+        return ""
+    head, *rows = (
+        "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in line)
+        for tag, line in zip(("th", *["td"] * len(table)), format_effects(table, level), strict=True)
+    )
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return (
+        f"<h2>Average effects</h2><div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        "</div><p class='small'>Averages over the rows, on the scale of the response: of numeric columns the "
+        "derivative (dY/dX), of factors the difference between levels. The rows are treated as fixed.</p>"
+    )
+
+
+def _clusters(glm: Any) -> str:
+    """Return the clusters that move the coefficients most, if the fit has kept their scores and informations."""
+    if glm.record_.estimate.clusters is None or glm.record_.method not in ("OneStep", "MLE"):
+        return ""
+    moves = glm.dfbeta(scaled=True)
+    values = moves.to_numpy()
+    sizes = np.nan_to_num(np.abs(values), nan=-1.0)
+    chosen = np.argsort(-sizes.max(axis=1), kind="stable")[:_SHOWN_CLUSTERS]
+    cells = ((moves.index[row], moves.columns[at], values[row, at]) for row in chosen for at in (sizes[row].argmax(),))
+    rows = "".join(
+        f"<tr><td>{escape(str(cluster))}</td><td>{escape(name)}</td><td>{change:.2f}</td></tr>"
+        for cluster, name, change in cells
+    )
+    return (
+        "<h2>Influential clusters</h2><table><thead><tr><th>cluster</th><th>coefficient</th><th>change</th></tr>"
+        f"</thead><tbody>{rows}</tbody></table><p class='small'>Of {len(moves):,} clusters, those that change a "
+        "coefficient most: the estimate less that without the cluster, in standard errors, to first order.</p>"
     )
 
 

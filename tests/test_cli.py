@@ -14,9 +14,11 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
+from sklearn.base import clone
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from dask_onestep import GLMRegressor, compare
 from dask_onestep.cli import app
 from dask_onestep.storage import read_model, read_table
 
@@ -140,7 +142,7 @@ def example_of(command):
 
 
 def of_help():
-    return [example_of(command) for command in ("fit", "test", "predict", "effects", "demo")]
+    return [example_of(command) for command in ("fit", "test", "compare", "predict", "effects", "demo")]
 
 
 def of_page(name):
@@ -391,6 +393,56 @@ def test_effects_that_cannot_be_had_are_one_line(folder, options, text):
     assert result.exit_code == 1
     assert re.search(text, result.stderr)
     assert len(result.stderr.splitlines()) <= 2
+
+
+def test_models_are_compared_as_in_python(folder):
+    formulas = ["delayed ~ distance", "delayed ~ distance + origin", "delayed ~ dep_time"]
+    options = ["--family", "binomial", "--missing", "drop", "--method", "mle", "--quiet"]
+    chosen = [word for formula in formulas[:2] for word in ("--formula", formula)]
+    result = run("compare", *parts(folder), *chosen, *options)
+    assert result.exit_code == 0, result.output
+    frame = pd.read_csv(folder / "all.csv")
+    glm = GLMRegressor("binomial", method="mle", missing="drop")
+    models = [clone(glm).set_params(formula=formula).fit(frame) for formula in formulas]
+    head, first, second = result.stdout.splitlines()
+    assert head.split() == ["model", "n", "df", "loglik", "aic", "bic", "lr_statistic", "lr_df", "p_value"]
+    expected = compare(models[:2]).iloc[1]
+    assert first.startswith(f"{formulas[0]} ")
+    assert second.startswith(formulas[1])
+    numbers = [float(cell.replace(",", "")) for cell in second.removeprefix(formulas[1]).split()]
+    np.testing.assert_allclose(numbers, expected[head.split()[1:]].astype(float), rtol=0.02)
+    assert numbers[3] == round(expected["aic"], 2)
+    # Models of other rows have no common table.
+    text = errors_of(run("compare", *parts(folder), *chosen, "--formula", formulas[2], *options))
+    assert "to 870: fit both to the same rows" in text
+
+
+def test_models_with_a_dispersion_are_compared_by_another_pass_and_remarks_are_notes(folder):
+    formulas = ["np.exp(delayed) ~ distance", "np.exp(delayed) ~ origin"]
+    chosen = [word for formula in formulas for word in ("--formula", formula)]
+    result = run("compare", folder / "all.csv", *chosen, "--family", "gamma", "--link", "log", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0].split() == ["model", "n", "df", "loglik", "aic", "bic", "deviance"]
+    assert f"note: {formulas[1]}: Not nested" in result.stderr
+    with_offset = run("compare", folder / "all.csv", *chosen, "--offset", "np.log(distance)", "--quiet")
+    assert with_offset.exit_code == 0, with_offset.output
+
+
+def test_clusters_of_several_columns_and_few_of_them(folder):
+    options = ["--family", "binomial", "--quiet", "--cov-type", "cluster"]
+    words = ["fit", "delayed ~ distance", folder / "all.csv", *options]
+    one = run(*words, "--groups", "origin")
+    assert re.search(r"clusters: +3\b", one.stdout)
+    assert "note: With 3 clusters the standard errors of --cov-type cluster" in one.stderr
+    two = run(*words, "--groups", "origin", "--groups", "status", "--missing", "drop")
+    assert re.search(r"clusters: +3 and 2\b", two.stdout), two.output
+
+
+def test_a_report_has_effects_on_request(folder):
+    words = ["fit", "delayed ~ distance", folder / "all.csv", "--family", "binomial", "--quiet", "--effects"]
+    assert run(*words, "--report", folder / "report.html").exit_code == 0
+    assert "Average effects" in (folder / "report.html").read_text()
+    assert "--effects is an option of --report" in errors_of(run(*words))
 
 
 @pytest.fixture

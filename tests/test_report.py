@@ -14,7 +14,7 @@ from support import chunked
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, exceptions
 from dask_onestep.datasets import make_glm
 from dask_onestep.exceptions import AliasingWarning, DistanceWarning, PilotWarning, StepWarning, UnlikePilotWarning
-from dask_onestep.report import compare, report_html, verdict, write_report
+from dask_onestep.report import block_fits, report_html, verdict, write_report
 from dask_onestep.storage import model_record, read_model, write_model
 
 
@@ -71,7 +71,7 @@ def test_blocks_are_observed_beside_expected():
     frame["label"] = np.where(frame["y"] == 1, "yes", "no")
     data = dd.from_pandas(frame, npartitions=4)[["x", "w", "label"]]
     glm = GLMClassifier(method=MLE(tol=1e-20)).fit(data, "label", sample_weight="w")
-    blocks = compare(glm, data, "label", sample_weight="w")
+    blocks = block_fits(glm, data, "label", sample_weight="w")
     mean = glm.predict_proba(frame[["x"]])[:, 1]
     assert [block.number for block in blocks] == [0, 1, 2, 3]
     for block, rows in zip(blocks, np.split(np.arange(800), 4), strict=True):
@@ -88,10 +88,10 @@ def test_blocks_that_differ_are_pointed_at():
     frame = table()[["x", "y"]]
     same = dd.from_pandas(frame, npartitions=8)
     glm = GLMRegressor("binomial").fit(same, "y")
-    assert "expected by chance" in report_html(glm, glm.summary(), compare(glm, same, "y"))
+    assert "expected by chance" in report_html(glm, glm.summary(), block_fits(glm, same, "y"))
     moved = dd.from_pandas(frame.assign(y=np.repeat([0.0, 1.0], 400)), npartitions=8)
     other = GLMRegressor("binomial").fit(moved, "y")
-    assert "8 of 8 blocks" in report_html(other, other.summary(), compare(other, moved, "y"))
+    assert "8 of 8 blocks" in report_html(other, other.summary(), block_fits(other, moved, "y"))
     assert "How blocks differ" not in report_html(other, other.summary())
 
 
@@ -198,7 +198,7 @@ def test_levels_of_a_factor_share_a_scale():
 def test_a_single_block_is_not_compared_with_others():
     frame = table()[["x", "y"]]
     glm = GLMRegressor("binomial").fit(frame, "y")
-    page = report_html(glm, glm.summary(), compare(glm, frame, "y"))
+    page = report_html(glm, glm.summary(), block_fits(glm, frame, "y"))
     assert "blocks" not in page
     assert "How blocks differ" not in page
     assert "<h2>Calibration</h2>" in page
@@ -247,7 +247,7 @@ def test_bins_of_calibration_are_those_of_the_rows_and_any_chunking_gives_them(f
     for size in (900, 100):
         chunks = (size,) * (900 // size)
         parts = [chunked(values, chunks) for values in (x, y.astype(float), w)]
-        blocks = compare(glm, parts[0], parts[1], sample_weight=parts[2])
+        blocks = block_fits(glm, parts[0], parts[1], sample_weight=parts[2])
         found[size] = sum(block.bins for block in blocks)
     np.testing.assert_allclose(found[100], found[900], rtol=1e-12)
     fitted = glm.predict(x)
@@ -275,4 +275,48 @@ def test_a_model_of_several_classes_has_a_report(tmp_path):
     assert "<td>b:x</td>" in page
     assert "<th>odds ratio</th>" in page
     with pytest.raises(ValueError, match="more than two classes"):
-        compare(glm, frame)
+        block_fits(glm, frame)
+
+
+def test_effects_and_influential_clusters_are_those_of_the_model(tmp_path, threads):
+    frame = table().assign(site=np.arange(800) % 12)
+    data = dd.from_pandas(frame.drop(columns="w"), npartitions=3)
+    glm = GLMRegressor("binomial", formula="y ~ x + g", cov_type="CRV3").fit(data, groups="site")
+    path = str(tmp_path / "report.html")
+    write_report(glm, path, data, effects=True, level=0.9)
+    text = Path(path).read_text()
+    _, rest = text.split("<h2>Average effects</h2>")
+    cells = re.findall(r"<tr><td>([^<]*)</td><td>([^<]*)</td><td>([^<]*)</td><td>([^<]*)</td>", rest)
+    for row in glm.avg_slopes(data, level=0.9).itertuples():
+        (found,) = [
+            (float(a), float(b))
+            for term, contrast, a, b in cells
+            if (term, contrast) == (row.term, escape(row.contrast))
+        ]
+        np.testing.assert_allclose(found, (row.estimate, row.std_err), atol=0.01 * row.std_err)
+    _, rest = text.split("<h2>Influential clusters</h2>")
+    found = re.findall(r"<tr><td>([^<]*)</td><td>([^<]*)</td><td>([^<]*)</td></tr>", rest.split("</table>")[0])
+    moves = glm.dfbeta(scaled=True)
+    largest = moves.abs().max(axis=1).sort_values(ascending=False)
+    assert [int(cluster) for cluster, _, _ in found] == largest.index[:10].tolist()
+    for cluster, name, change in found:
+        assert abs(float(change)) == round(largest[int(cluster)], 2)
+        assert moves.loc[int(cluster)].abs().idxmax() == name.replace("&lt;", "<")
+    plain = GLMRegressor("binomial", formula="y ~ x", cov_type="cluster").fit(data, groups="site")
+    write_report(plain, path)
+    text = Path(path).read_text()
+    assert "Average effects" not in text
+    assert "Influential clusters" not in text
+    assert "With 12 clusters the standard errors" in text
+    with pytest.raises(ValueError, match="effects=True requires X"):
+        write_report(plain, path, effects=True)
+
+
+def test_passes_of_a_report(loads, threads, tmp_path):
+    array = loads.array()
+    x, y = array[:, 1:], array[:, 0]
+    glm = GLMClassifier().fit(x, y)
+    loads.per_block()
+    for effects, passes in ((False, 2), (True, 3)):
+        write_report(glm, str(tmp_path / "report.html"), x, y, effects=effects)
+        assert set(loads.per_block()) == {passes}

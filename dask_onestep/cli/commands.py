@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from dask_onestep.cli.console import (
     one_line_warnings,
     same_columns,
     show_classes,
+    show_comparison,
     show_effects,
     show_model,
     show_text,
@@ -23,7 +24,8 @@ from dask_onestep.cli.console import (
 from dask_onestep.cli.models import columns_of, csv_format, estimator_for, null_terms, parse_formula, with_offset
 from dask_onestep.data.files import open_table
 from dask_onestep.datasets import load_flights
-from dask_onestep.estimators import GLMClassifier
+from dask_onestep.estimators import GLMClassifier, fit_many
+from dask_onestep.estimators import compare as compare_models
 from dask_onestep.messages.wording import on_command_line
 from dask_onestep.report import write_report
 from dask_onestep.storage import (
@@ -73,7 +75,9 @@ Seed = Annotated[int | None, typer.Option(help="Seed of the pilot.")]
 CovType = Annotated[str, typer.Option(help="nonrobust, HC0, HC1, HC2, HC3, cluster or CRV3.")]
 Weights = Annotated[str | None, typer.Option(help="Column of weights.")]
 Offset = Annotated[str | None, typer.Option(help="Column of offsets, or an expression such as 'np.log(duration)'.")]
-Groups = Annotated[str | None, typer.Option(help="Column of cluster labels.")]
+Groups = Annotated[
+    list[str] | None, typer.Option(help="Column of cluster labels; repeated, rows are clustered by each column.")
+]
 Missing = Annotated[str, typer.Option(help="raise, or drop: how to treat rows with missing values.")]
 Classify = Annotated[bool, typer.Option("--classify", help="Treat numbers in the response as class labels.")]
 Level = Annotated[float, typer.Option(help="Level of the intervals.", min=0.0, max=1.0)]
@@ -120,12 +124,17 @@ def fit(
     report: Annotated[
         str | None, typer.Option(help="Write a report as a single HTML file; takes two more passes.")
     ] = None,
+    effects: Annotated[
+        bool, typer.Option("--effects", help="Add average effects to the report; takes one more pass.")
+    ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Fit a model and print its table."""
     with one_line_errors(), computing_on(scheduler, workers):
         # Before anything is read, rather than after the last pass.
+        if effects and report is None:
+            raise ValueError("--effects is an option of --report; use dask-onestep effects for a table.")
         if output is not None:
             check_model_path(output)
             check_output(output, files, remote=False, overwrite=overwrite)
@@ -133,9 +142,9 @@ def fit(
             others = [] if output is None else [output]
             check_output(report, [*files, *others], remote=False, overwrite=overwrite)
         table = open_table(files, csv_format(sep, encoding, na_values))
-        terms = parse_formula(formula, table.columns, (weights, offset, groups))
+        terms = parse_formula(formula, table.columns, (weights, offset, *(groups or ())))
         terms, offset = with_offset(terms, table.columns, offset)
-        columns = columns_of(terms, weights, offset, groups)
+        columns = columns_of(terms, weights, offset, *(groups or ()))
         glm = estimator_for(
             table, terms, family, link, method, pilot_size, seed, cov_type, missing, not quiet, classify
         )
@@ -149,9 +158,18 @@ def fit(
                 write_model(glm, output, level)
             if report is not None:
                 call = f"dask-onestep {shlex.join(sys.argv[1:])}"
-                data = {"sample_weight": weights, "offset": offset}
+                data: dict[str, Any] = {"sample_weight": weights, "offset": offset}
                 with one_line_warnings(), atomic_output(report) as unfinished:
-                    write_report(glm, unfinished, table, **data, level=level, call=call, wording=on_command_line)
+                    write_report(
+                        glm,
+                        unfinished,
+                        table,
+                        **data,
+                        level=level,
+                        effects=effects,
+                        call=call,
+                        wording=on_command_line,
+                    )
 
 
 @app.command(
@@ -193,6 +211,50 @@ def likelihood_ratio(
             glm.fit(table, sample_weight=weights, offset=offset)
             result = glm.likelihood_ratio_test(table, null=null, sample_weight=weights, offset=offset)
         show_text(str(replace(result, note=on_command_line(result.note))))
+
+
+@app.command(
+    epilog="Example: dask-onestep compare flights/*.parquet --formula 'delayed ~ distance' "
+    "--formula 'delayed ~ distance + carrier' --family binomial --missing drop"
+)
+def compare(
+    files: Files,
+    formula: Annotated[list[str], typer.Option(help="A formula of a model; to be repeated, smaller models first.")],
+    family: Family = "gaussian",
+    link: Link = None,
+    method: Method = "one-step",
+    pilot_size: PilotSize = None,
+    seed: Seed = None,
+    weights: Weights = None,
+    offset: Offset = None,
+    missing: Missing = "raise",
+    classify: Classify = False,
+    sep: Sep = None,
+    encoding: Encoding = "utf-8",
+    na_values: NaValues = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fit several models in the passes of one, and compare them: AIC, BIC, likelihood-ratio tests of nested ones."""
+    with one_line_errors(), computing_on(scheduler, workers):
+        table = open_table(files, csv_format(sep, encoding, na_values))
+        parsed = {
+            each: with_offset(parse_formula(each, table.columns, (weights, offset)), table.columns, offset)
+            for each in formula
+        }
+        chosen = (link, method, pilot_size, seed, "nonrobust", missing, not quiet, classify)
+        glms = {each: estimator_for(table, terms, family, *chosen) for each, (terms, _) in parsed.items()}
+        # An expression of columns has become a part of each formula.
+        offset = next(iter(parsed.values()))[1]
+        read = [name for terms, _ in parsed.values() for name in columns_of(terms, weights, offset)]
+        data = {"sample_weight": weights, "offset": offset}
+        with same_columns(table, files, list(dict.fromkeys(read))), one_line_warnings():
+            fits = fit_many(glms, table, **data)
+            found = compare_models(fits)
+            if found["loglik"].isna().any():
+                found = compare_models(fits, table, **data)
+        show_comparison(found)
 
 
 @app.command(epilog="Example: dask-onestep predict model.json new/*.parquet --output predictions.csv")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import typer
 from distributed import KilledWorker
@@ -20,7 +21,7 @@ from rich.markup import escape
 
 from dask_onestep.choices import listed
 from dask_onestep.data.files import PLAIN_CSV, FileTable
-from dask_onestep.inference.summaries import format_coefficients
+from dask_onestep.inference.summaries import format_effects
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.wording import on_command_line, text_of
 from dask_onestep.storage.tables import unlike_file
@@ -30,8 +31,10 @@ __all__ = [
     "one_line_warnings",
     "same_columns",
     "show_classes",
+    "show_comparison",
     "show_effects",
     "show_model",
+    "show_note",
     "show_text",
     "show_warning",
 ]
@@ -107,18 +110,39 @@ def show_model(glm: Any, level: float) -> None:
     summary = glm.summary(level=level)
     facts = tuple((name, value) for name, value in summary.facts if name != "time")
     typer.echo(replace(summary, facts=facts, notes=()).to_text())
+    # Warnings of the fit have been shown; these are of the table.
+    for note in summary.notes[len(glm.record_.notes) :]:
+        show_note(on_command_line(note))
 
 
 def show_effects(table: pd.DataFrame, level: float) -> None:
     """Print a table of average effects, names on the left and numbers aligned."""
-    first = table.columns.get_loc("estimate")
-    heads, rows = format_coefficients(table.iloc[:, first:].reset_index(drop=True), level)
-    names = [column for column in table.columns[:first] if table[column].astype(str).any()]
-    left = [[name, *table[name].astype(str)] for name in names]
-    right = list(zip(("estimate", *heads[2:]), *(row.cells for row in rows), strict=True))
-    columns = [(max(map(len, cells)), cells, "<") for cells in left] + [(max(map(len, c)), c, ">") for c in right]
-    for line in zip(*([f"{cell:{side}{width}}" for cell in cells] for width, cells, side in columns), strict=True):
-        typer.echo("  ".join(line).rstrip())
+    lines = format_effects(table, level)
+    _show_columns(lines, len(lines[0]) - 6)
+
+
+def show_comparison(table: pd.DataFrame) -> None:
+    """Print models next to each other, without columns that are unknown for all, and remarks on stderr."""
+    formats = {"n": "{:,.0f}", "df": "{:.0f}", "lr_df": "{:.0f}", "lr_statistic": "{:.4g}", "p_value": "{:.2g}"}
+    shown = table.drop(columns="note").dropna(axis=1, how="all")
+    heads = list(map(str, shown.columns))
+    cells = [
+        ["" if np.isnan(value) else formats.get(name, "{:,.2f}").format(value) for value in values]
+        for name, values in zip(heads, shown.to_numpy(dtype=float).T, strict=True)
+    ]
+    _show_columns([("model", *heads), *zip(map(str, shown.index), *cells, strict=True)], 1)
+    for name, note in table["note"].items():
+        if note:
+            show_note(f"{name}: {note}")
+
+
+def _show_columns(lines: Sequence[tuple[str, ...]], n_left: int) -> None:
+    """Print lines of cells, the first columns aligned on the left."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    sides = ["<"] * n_left + [">"] * (len(widths) - n_left)
+    for line in lines:
+        cells = (f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
 
 
 def show_text(text: str) -> None:
@@ -131,11 +155,15 @@ def show_warning(text: str) -> None:
     _say("warning", " ".join(text.split()))
 
 
+def show_note(text: str) -> None:
+    """Say in a line what a reader should know besides."""
+    _say("note", " ".join(text.split()))
+
+
 def show_classes(glm: Any) -> None:
     """Print on one line that a model has more than two classes."""
     classes = glm.classes_.tolist()
-    _say(
-        "note",
+    show_note(
         f"{glm.record_.inputs.response} has {len(classes)} classes, {listed(classes)}: the model is a multinomial "
         f"logit, with the log odds of each class relative to {classes[0]!r}.",
     )

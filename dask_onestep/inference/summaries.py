@@ -341,6 +341,37 @@ def format_coefficients(
     return heads, list(_labelled(rows, factors))
 
 
+def format_effects(table: pd.DataFrame, level: float) -> list[tuple[str, ...]]:
+    """Return a table of average effects as strings, the heads first.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As ``avg_slopes`` returns it.
+    level : float
+        Level of the intervals.
+
+    Returns
+    -------
+    list of tuple of str
+        Names of term, contrast and groups, without columns that are empty, and six numbers.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from dask_onestep.inference.summaries import format_effects
+    >>> columns = ["term", "contrast", "estimate", "std_err", "z", "p_value", "ci_lower", "ci_upper"]
+    >>> format_effects(pd.DataFrame([["x", "dY/dX", 0.5, 0.1, 5.0, 0.0, 0.3, 0.7]], columns=columns), 0.95)[1]
+    ('x', 'dY/dX', '0.500', '0.100', '5.00', '<0.001', '0.300', '0.700')
+    """
+    first = table.columns.get_loc("estimate")
+    heads, rows = format_coefficients(table.iloc[:, first:].reset_index(drop=True), level)
+    names = [column for column in table.columns[:first] if table[column].astype(str).any()]
+    left = [table[name].astype(str) for name in names]
+    cells = ((*labels, *row.cells) for labels, row in zip(zip(*left, strict=True), rows, strict=True))
+    return [(*names, "estimate", *heads[2:]), *cells]
+
+
 def _labelled(rows: dict[str, tuple[str, ...]], factors: Iterable[FactorLevels]) -> Iterator[CoefficientRow]:
     """Yield rows with their labels, those of a factor's levels together and under its name."""
     of = {name: factor for factor in factors for _, name in factor.levels if name is not None}
