@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST_JOBS ?= 2
 PYTEST := -m pytest --numprocesses=$(PYTEST_JOBS) --dist=loadfile
 
-.PHONY: build demo test test-oldest search lint docs bench bench-peers bench-regressions paper clean
+.PHONY: build demo test test-quick test-oldest search mutants lint docs bench bench-peers bench-regressions paper clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -45,13 +45,16 @@ demo: $(VENV)/.demo  ## fit flight delays on a local cluster and compare with th
 test: $(VENV)/.dev  ## all tests and doctests
 	$(BIN)/python $(PYTEST)
 
+test-quick: $(VENV)/.dev  ## without slow tests and doctests: under three minutes
+	$(BIN)/python $(PYTEST) -m "not slow" tests
+
 test-oldest: tests/oldest.txt  ## all tests with the oldest supported dependencies
 	$(PYTHON) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable '.[dev]'
 	$(VENV)-oldest/bin/python $(PYTEST)
 
-search: $(VENV)/.dev  ## thousands of random fits of unusual data, different each time
-	$(BIN)/python -m pytest tests/hostile/test_search.py --hypothesis-profile=search --timeout=0
+search: $(VENV)/.dev  ## 20,000 random fits of unusual data, and 20,000 tables compared with R's rules, different each time
+	$(BIN)/python -m pytest tests/hostile/test_search.py tests/hostile/test_tables.py --hypothesis-profile=search --timeout=0
 
 lint: $(VENV)/.dev  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -18,8 +18,27 @@ collect_ignore_glob = ["marginaleffects/*"]
 # A test draws the same examples each time, so that what fails here fails everywhere; a search draws others each time:
 # make search
 settings.register_profile("test", derandomize=True, deadline=None)
-settings.register_profile("search", max_examples=5000, deadline=None)
+settings.register_profile("search", max_examples=20_000, deadline=None)
 settings.load_profile("test")
+
+# Modules whose tests take more than a few seconds together, and fixtures that start processes; `make test-quick` omits
+# them.
+SLOW_MODULES = {
+    *("test_accuracy", "test_bootstrap", "test_cli", "test_cli_cluster", "test_cli_urls", "test_compiled"),
+    *("test_debiased_lasso", "test_default", "test_docs", "test_docs_links", "test_elastic_net", "test_executors"),
+    *("test_faults", "test_glm_matrix", "test_hostile", "test_import", "test_memory", "test_paper_tables"),
+    *("test_parameters", "test_plots", "test_scikit_learn", "test_search", "test_statsmodels_datasets", "test_tables"),
+    *("test_workers", "test_benchmarks_scale", "test_benchmarks_sparse", "test_benchmarks_speed"),
+    *("test_benchmarks_tables", "test_pooled_lasso", "test_selection", "test_intervals"),
+}
+SLOW_FIXTURES = {"cluster", "client", "own_client"}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        distributed = getattr(getattr(item, "callspec", None), "params", {}).get("scheduler") == "distributed"
+        if item.path.stem in SLOW_MODULES or distributed or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

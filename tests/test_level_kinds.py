@@ -116,6 +116,16 @@ def test_blocks_that_mix_booleans_and_numbers_are_fitted_as_one_level_or_refused
     np.testing.assert_allclose(GLMRegressor(formula="y ~ C(b)").fit(blocks).coef_, whole.coef_, rtol=1e-10)
 
 
+@pytest.mark.parametrize("npartitions", [1, 6])
+def test_nullable_integers_keep_their_names_beside_a_transform_with_a_state(npartitions):
+    frame = pd.DataFrame({"u": X, "c": pd.array(CODES, dtype="Int32"), "y": Y})
+    frame.loc[[int(np.argmin(X)), 3], "c"] = pd.NA
+    glm = GLMRegressor(formula="y ~ C(c) + bs(u, df=4)", missing="drop").fit(
+        dd.from_pandas(frame, npartitions=npartitions)
+    )
+    assert [name for name in glm.coef_table().index if "C(" in name] == [f"C(c)[T.{level}]" for level in range(1, 5)]
+
+
 def test_levels_match_by_value_and_kind():
     known = pd.Index([2, 0, 1])
     for same in (pd.Index([1.0, 2.0, 5.0]), pd.Index([1, 2, 5], dtype="Int8"), pd.Index([1, 2, 5], dtype=object)):

@@ -113,9 +113,9 @@ class Profile(Record):
 
     def level_rows(self) -> pd.DataFrame:
         """Return rows that include every level of every factor."""
-        parts = [*self.levels, self.extremes.iloc[:1]]
-        # A part without rows would still affect the dtypes.
-        return stacked([part for part in parts if len(part)] or parts)
+        # A part without rows would still affect the dtypes, and so would an extreme row that lacks a value.
+        parts = [part for part in self.levels if len(part)]
+        return stacked(parts) if parts else self.extremes.iloc[:1]
 
 
 @kernel(checked="later")
