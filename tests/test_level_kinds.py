@@ -126,6 +126,21 @@ def test_nullable_integers_keep_their_names_beside_a_transform_with_a_state(npar
     assert [name for name in glm.coef_table().index if "C(" in name] == [f"C(c)[T.{level}]" for level in range(1, 5)]
 
 
+@pytest.mark.parametrize("levels", ["", ", levels=['a', 'b', 'c', 'd', 'e']"])
+@pytest.mark.parametrize("kind", ["category", "string[pyarrow]", "object"])
+def test_missing_levels_beside_a_transform_with_a_state_are_dropped_without_a_warning(kind, levels):
+    frame = table(kind)
+    frame.loc[[int(np.argmin(X)), int(np.argmax(X))], "g"] = None
+    kept = frame.dropna()
+    centered = X[kept.index] - X.mean()  # the state is that of all rows in which x is present, as in R
+    known = np.array([[level == value for level in sorted(WORDS)] for value in kept["g"]], dtype=float)
+    design = np.column_stack([known, known * centered[:, np.newaxis]])
+    expected = sm.GLM(kept["y"], design, sm.families.Poisson()).fit(tol=1e-13)
+    for data in (frame, dd.from_pandas(frame, npartitions=5)):
+        glm = GLMRegressor("poisson", formula=f"y ~ C(g{levels})*center(x)", missing="drop", method=MLE()).fit(data)
+        np.testing.assert_allclose(glm.predict(kept), expected.fittedvalues, rtol=1e-7)
+
+
 def test_levels_match_by_value_and_kind():
     known = pd.Index([2, 0, 1])
     for same in (pd.Index([1.0, 2.0, 5.0]), pd.Index([1, 2, 5], dtype="Int8"), pd.Index([1, 2, 5], dtype=object)):

@@ -115,7 +115,7 @@ class Profile(Record):
         """Return rows that include every level of every factor."""
         # A part without rows would still affect the dtypes, and so would an extreme row that lacks a value.
         parts = [part for part in self.levels if len(part)]
-        return stacked(parts) if parts else self.extremes.iloc[:1]
+        return stacked(parts) if parts else self.extremes.dropna().iloc[:1]
 
 
 @kernel(checked="later")
