@@ -84,6 +84,26 @@ def test_predict_writes_the_mean_of_each_row(folder, name, options):
     np.testing.assert_allclose(pd.read_csv(predicted)["mean"], glm.predict(frame), rtol=1e-12)
 
 
+def test_an_elastic_net_and_its_cross_validation(folder):
+    words = [
+        "fit",
+        "delayed ~ dep_time + distance + origin",
+        *parts(folder),
+        "--family",
+        "binomial",
+        "--missing",
+        "drop",
+    ]
+    single = run(*words, "--quiet", "--method", "elastic-net", "--alpha", 0.02, "--l1-ratio", 1)
+    assert single.exit_code == 0, single.output
+    assert re.search(r"alpha: +0\.02\b", single.stdout)
+    assert re.search(r"l1 ratio: +1\b", single.stdout)
+    chosen = run(*words, "--quiet", "--method", "elastic-net-cv", "--l1-ratio", 0.3)
+    assert chosen.exit_code == 0, chosen.output
+    assert re.search(r"l1 ratio: +0\.3\b", chosen.stdout)
+    assert "duality gap" in chosen.stdout
+
+
 def test_terms_are_tested_by_the_likelihood_ratio(folder):
     formula = "delayed ~ dep_time + distance + origin"
     options = ["--family", "binomial", "--missing", "drop", "--method", "mle", "--quiet", "--term", "origin"]
@@ -271,6 +291,7 @@ MISTAKES = [
     (["fit", "delayed ~ distance", "{}/all.csv", "--method", "none"], "none"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--pilot-size", "many"], "neither a number of rows nor a fraction"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--method", "mle", "--pilot-size", "50"], "is not an option of"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--alpha", "0.1"], "--alpha is not an option of --method one-step"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--output", "{}/model.txt"], ".json"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--scheduler", "tcp://x:1", "--workers", "1"], "mutually exclusive"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--output", "{}/none/model.json"], "there is no directory"),

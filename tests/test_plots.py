@@ -12,14 +12,25 @@ import pytest
 import statsmodels.api as sm
 from support import chunked
 
-from dask_onestep import MLE, AverageLasso, DebiasedLasso, GLMClassifier, GLMRegressor, OneStep
+from dask_onestep import (
+    MLE,
+    AverageLasso,
+    DebiasedLasso,
+    ElasticNet,
+    ElasticNetCV,
+    GLMClassifier,
+    GLMRegressor,
+    OneStep,
+)
 from dask_onestep.datasets import make_glm
 from dask_onestep.exceptions import CoverageWarning
 from dask_onestep.plots import (
     BlocksDisplay,
     CalibrationDisplay,
     CoefficientDisplay,
+    CrossValidationDisplay,
     EffectsDisplay,
+    PathDisplay,
     PilotSizeDisplay,
     PredictionsDisplay,
     RegularizationDisplay,
@@ -381,3 +392,41 @@ def vertical(display):
     for container in display.ax_.containers:
         line, _, (bars,) = container.lines
         yield line.get_xydata(), np.array([segment[:, 1] for segment in bars.get_segments()])
+
+
+@pytest.mark.parametrize("l1_ratios", [0.7, (0.5, 1.0)])
+def test_paths_and_their_cross_validation_are_drawn_as_the_tables_have_them(threads, l1_ratios):
+    X, y, _ = make_glm(2000, 8, coef=[0.2, 1.0, -0.5, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0], chunks=700)
+    glm = GLMRegressor(method=ElasticNetCV(15, l1_ratios)).fit(X, y)
+    path, results = glm.path_, glm.cv_results_
+    if path.index.nlevels > 1:
+        path, results = (table.loc[glm.l1_ratio_] for table in (path, results))
+    display = PathDisplay.from_estimator(glm, names=["x1", "x0"])
+    lines = {line.get_label(): line for line in display.ax_.get_lines()}
+    assert {"x0", "x1"} <= set(lines)
+    assert "intercept" not in lines
+    np.testing.assert_array_equal(lines["x1"].get_ydata(), path["x1"])
+    np.testing.assert_array_equal(lines["x1"].get_xdata(), path.index)
+    assert sum("α =" in label for label in lines) == 2
+    by_default = PathDisplay.from_estimator(glm).ax_.get_legend_handles_labels()[1]
+    assert {"x0", "x1", "x2"} <= set(by_default)
+    display = CrossValidationDisplay.from_estimator(glm)
+    ((points, _),) = drawn(display)
+    np.testing.assert_array_equal(points, results.index)
+    bars = display.ax_.containers[0].lines[2][0].get_segments()
+    np.testing.assert_allclose([bar[1, 1] - bar[0, 1] for bar in bars], 2 * results["std_err"])
+    nonzero = results["n_nonzero"][glm.alpha_]
+    assert any(label.endswith(f"{nonzero} nonzero") for label in display.ax_.get_legend_handles_labels()[1])
+
+
+def test_paths_of_other_fits_are_refused():
+    _, _, X, y = poisson()
+    glm = GLMRegressor("poisson", method=ElasticNet(0.1)).fit(X, y)
+    for display in (PathDisplay, CrossValidationDisplay):
+        with pytest.raises(ValueError, match=f"{display.__name__} requires a fit with ElasticNetCV"):
+            display.from_estimator(glm)
+    with pytest.raises(ValueError, match="PathDisplay draws the path of ElasticNetCV"):
+        RegularizationDisplay.from_estimator(glm, X, y)
+    fitted = GLMRegressor("poisson", method=ElasticNetCV(5)).fit(X, y)
+    with pytest.raises(ValueError, match="Unknown coefficients"):
+        PathDisplay.from_estimator(fitted, names=["z"])

@@ -69,7 +69,7 @@ Formula = Annotated[str, typer.Argument(help="Such as 'delayed ~ dep_time + C(ca
 Files = Annotated[list[str], typer.Argument(help="Parquet or CSV files, globs or URLs.")]
 Family = Annotated[str, typer.Option(help="gaussian, binomial, poisson, gamma, negative-binomial, …")]
 Link = Annotated[str | None, typer.Option(help="logit, probit, log, …; by default the family's own.")]
-Method = Annotated[str, typer.Option(help="one-step, mle, pilot, …")]
+Method = Annotated[str, typer.Option(help="one-step, mle, pilot, elastic-net, elastic-net-cv, …")]
 PilotSize = Annotated[str | None, typer.Option(help="Number of rows (5000), or fraction of all rows (0.01).")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the pilot.")]
 CovType = Annotated[str, typer.Option(help="nonrobust, HC0, HC1, HC2, HC3, cluster or CRV3.")]
@@ -120,6 +120,8 @@ def fit(
     na_values: NaValues = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
+    alpha: Annotated[float | None, typer.Option(help="Penalty of --method elastic-net.")] = None,
+    l1_ratio: Annotated[float | None, typer.Option(help="1 for the lasso, 0 for ridge regression.")] = None,
     output: Annotated[str | None, typer.Option(help="Write the model: .json, or .pkl.")] = None,
     report: Annotated[
         str | None, typer.Option(help="Write a report as a single HTML file; takes two more passes.")
@@ -146,7 +148,19 @@ def fit(
         terms, offset = with_offset(terms, table.columns, offset)
         columns = columns_of(terms, weights, offset, *(groups or ()))
         glm = estimator_for(
-            table, terms, family, link, method, pilot_size, seed, cov_type, missing, not quiet, classify
+            table,
+            terms,
+            family,
+            link,
+            method,
+            pilot_size,
+            seed,
+            cov_type,
+            missing,
+            not quiet,
+            classify,
+            alpha,
+            l1_ratio,
         )
         with same_columns(table, files, columns):
             with one_line_warnings():

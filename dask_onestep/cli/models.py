@@ -83,16 +83,23 @@ def estimator_for(
     missing: str,
     verbose: bool,
     classify: bool = False,
+    alpha: float | None = None,
+    l1_ratio: float | None = None,
 ) -> GLMRegressor | GLMClassifier:
     """Return the estimator that a command asks for: a classifier if the response is a string column."""
     chosen = clone(resolve_method(method))
-    given = {"pilot_size": _pilot_size(pilot_size), "random_state": seed}
-    for name, value in given.items():
+    known = chosen.get_params()
+    ratio = "l1_ratios" if "l1_ratios" in known else "l1_ratio"
+    given = {
+        "--pilot-size": ("pilot_size", _pilot_size(pilot_size)),
+        "--seed": ("random_state", seed),
+        "--alpha": ("alpha", alpha),
+        "--l1-ratio": (ratio, l1_ratio),
+    }
+    for option, (name, value) in given.items():
         if value is not None:
-            if name not in chosen.get_params():
-                raise ValueError(
-                    f"--{'seed' if name == 'random_state' else 'pilot-size'} is not an option of --method {method}."
-                )
+            if name not in known:
+                raise ValueError(f"{option} is not an option of --method {method}.")
             chosen.set_params(**{name: value})
     options: dict[str, Any] = {
         "method": chosen,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.lassos.net_path import NetPath
 from dask_onestep.methods import FitRecord
+
+if TYPE_CHECKING:
+    from dask_onestep.kernels.lassos.net_path import NetPath
 
 __all__ = ["PenaltyPath"]
 

@@ -376,7 +376,7 @@ def _facts(record: FitRecord, link: str, seconds: float) -> list[tuple[str, str]
         ("covariance", record.cov_type),
         ("dispersion", f"{estimate.dispersion:.4g}"),
         ("passes", str(estimate.n_passes)),
-        ("decrement", "unknown" if np.isnan(estimate.decrement) else f"{estimate.decrement:.3g}"),
+        *_distance_facts(estimate),
     ]
     if np.isfinite(seconds):
         facts.append(("time", f"{seconds:.2f} s" if seconds < 10 else f"{seconds:,.0f} s"))
@@ -387,6 +387,18 @@ def _facts(record: FitRecord, link: str, seconds: float) -> list[tuple[str, str]
     if estimate.solver == "qr":
         facts.append(("solver", f"qr (condition {estimate.condition:.1g})"))
     return facts
+
+
+def _distance_facts(estimate: Any) -> list[tuple[str, str]]:
+    """Return the penalty and the duality gap of an elastic net, or the decrement of other fits."""
+    if not hasattr(estimate, "duality_gap"):
+        return [("decrement", "unknown" if np.isnan(estimate.decrement) else f"{estimate.decrement:.3g}")]
+    return [
+        ("alpha", f"{estimate.alpha:.4g}"),
+        ("l1 ratio", f"{estimate.l1_ratio:.4g}"),
+        ("nonzero", f"{estimate.n_nonzero:,}"),
+        ("duality gap", f"{estimate.duality_gap:.1g}"),
+    ]
 
 
 def _parameter(value: float, error: float | None) -> str:

@@ -6,6 +6,7 @@ They need matplotlib (extra ``plots``), which is imported when something is draw
 from dask_onestep.plots.blocks import BlocksDisplay
 from dask_onestep.plots.coefficients import CoefficientDisplay
 from dask_onestep.plots.effects import EffectsDisplay, PredictionsDisplay
+from dask_onestep.plots.penalty_path import CrossValidationDisplay, PathDisplay
 from dask_onestep.plots.pilot_size import PilotSizeDisplay
 from dask_onestep.plots.probabilities import CalibrationDisplay, RocCurveDisplay
 from dask_onestep.plots.regularization import RegularizationDisplay
@@ -15,7 +16,9 @@ __all__ = [
     "BlocksDisplay",
     "CalibrationDisplay",
     "CoefficientDisplay",
+    "CrossValidationDisplay",
     "EffectsDisplay",
+    "PathDisplay",
     "PilotSizeDisplay",
     "PredictionsDisplay",
     "RegularizationDisplay",

@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from dask_onestep.exceptions import CoverageWarning
-from dask_onestep.methods import resolve_method
+from dask_onestep.methods import AverageLasso, DebiasedLasso, resolve_method
 from dask_onestep.plots.canvas import COLOURS, Display, checked_names, style
 
 __all__ = ["RegularizationDisplay"]
@@ -124,8 +124,11 @@ class RegularizationDisplay(Display):
         [0.01, 0.1]
         """
         own = clone(estimator).set_params(method=clone(resolve_method(estimator.method)))
-        if not hasattr(own.method, "alpha"):
-            raise ValueError("RegularizationDisplay requires a penalized method: DebiasedLasso or AverageLasso.")
+        if not isinstance(own.method, (AverageLasso, DebiasedLasso)):
+            raise ValueError(
+                "RegularizationDisplay requires a penalized method, DebiasedLasso or AverageLasso; PathDisplay draws "
+                "the path of ElasticNetCV."
+            )
         data = {"sample_weight": sample_weight, "offset": offset}
         estimate = own.fit(X, y, **data).record_.estimate
         penalised = estimate.alpha[estimate.alpha > 0]
