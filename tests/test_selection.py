@@ -8,9 +8,10 @@ from scipy import linalg, special
 from sklearn.linear_model import Lasso
 from support import Loads
 
-from dask_onestep import AverageLasso, GLMClassifier, GLMRegressor
+from dask_onestep import AverageLasso, GLMClassifier, GLMRegressor, compare
 from dask_onestep.datasets import make_glm
 from dask_onestep.inference.selection import adaptive_lasso, constrain
+from dask_onestep.storage import read_model, write_model
 
 
 def _sparse(family="binomial", n=4000, p=8, seed=0):
@@ -221,10 +222,25 @@ def test_what_has_no_submodel_says_why():
     part = plain.submodel("x0")
     with pytest.raises(ValueError, match="submodel was not fitted by itself"):
         part.likelihood_ratio_test(x, y, null="x0")
+    with pytest.raises(ValueError, match="The submodel fixes x1, x3 at zero"):
+        part.wald_test(["x0", "x1", "x3"])
     with pytest.raises(ValueError, match="keeps the covariance"):
         part.with_covariance("HC1", x, y)
     with pytest.raises(ValueError, match="nothing to select"):
         GLMRegressor().fit(x[:, :0], y).select()
+
+
+def test_a_submodel_is_stored_and_compared(tmp_path):
+    x, y = _sparse()
+    glm = GLMClassifier().fit(x, y)
+    part = glm.submodel(["x0", "x3"])
+    write_model(part, f"{tmp_path}/model.json")
+    kept = read_model(f"{tmp_path}/model.json")
+    np.testing.assert_array_equal(kept.coef_, part.coef_)
+    np.testing.assert_array_equal(kept.predict_proba(x), part.predict_proba(x))
+    table = compare({"all": glm, "some": part})
+    assert table["lr_df"].iloc[1] == 6
+    assert table["lr_statistic"].iloc[1] == pytest.approx(part.submodel_test_.statistic)
 
 
 def test_effects_and_intervals_of_a_submodel_are_of_its_own_coefficients():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ class _Fit:
     @property
     def names(self) -> set[str]:
         """The coefficients that are estimated."""
-        return {name for name, value in zip(self.record.names, self.record.coef, strict=True) if np.isfinite(value)}
+        return set(compress(self.record.names, self.record.is_estimated))
 
 
 def _test(one: _Fit, other: _Fit) -> tuple[float, float, float, str]:

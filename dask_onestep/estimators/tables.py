@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -262,6 +263,10 @@ class Reporting(Standardization):
         record.require_covariance()
         asked = parse_hypothesis(null, record.names, record.by_regressor, record.by_term, record.coef)
         refuse_beyond_rank(asked, record)
+        fixed = np.isfinite(record.coef) & ~record.is_estimated
+        if (concerned := (asked.matrix[:, fixed] != 0).any(axis=0)).any():
+            names = ", ".join(compress(compress(record.names, fixed), concerned))
+            raise ValueError(f"The submodel fixes {names} at zero: test it in the full model.")
         result = wald(record.coef, record.covariance, asked.matrix, asked.value, record.df_t, asked.text)
         return replace(result, note=" ".join(_few(record)))
 
