@@ -4,6 +4,7 @@ import doctest
 import importlib
 import inspect
 import re
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ MODULES = (
 def listed():
     """Return the names that the reference lists, by module."""
     found, module = {}, ""
-    for line in (DOCS / "reference" / "index.md").read_text().splitlines():
+    for line in chain.from_iterable(page.read_text().splitlines() for page in sorted((DOCS / "reference").glob("*.md"))):
         if line.startswith(".. currentmodule::"):
             module = line.split()[-1]
         elif re.fullmatch(r"   \w+", line):
