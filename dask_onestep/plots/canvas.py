@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from dask_onestep.inference.hypotheses import unknown_coefficients
 from dask_onestep.messages import catalogue
 
-__all__ = ["COLOURS", "MARKS", "Display", "checked_names", "style"]
+__all__ = ["COLOURS", "MARKS", "Display", "Intervals", "arms", "checked_names", "points", "style"]
 
 # Okabe and Ito's colours, told apart by the colour-blind; the marks differ besides.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -40,6 +43,36 @@ class Display:
         ax.spines[["top", "right"]].set_visible(False)
         self.ax_, self.figure_ = ax, ax.figure
         return ax
+
+
+class Intervals(Display):
+    """Estimates with their intervals, one line per name, several series side by side."""
+
+    def _draw(
+        self, ax: Any, series: Mapping[str, pd.DataFrame], center: str, shown: Sequence[str], null: float, label: str
+    ) -> Any:
+        """Draw tables that are indexed by name, with a column of estimates and ci_lower, ci_upper; return the axes."""
+        places, step = {name: at for at, name in enumerate(shown)}, 0.7 / len(series)
+        ax = self._axes(ax, (6.4, 1.2 + len(shown) * max(0.35, 0.2 * len(series))))
+        ax.axvline(null, color="0.6", linewidth=1, zorder=0)
+        for number, (name, table) in enumerate(series.items()):
+            rows = table.loc[[each in places for each in table.index]]
+            where = [places[each] + step * (number - (len(series) - 1) / 2) for each in rows.index]
+            ax.errorbar(rows[center], where, xerr=arms(rows, center), label=name, **points(number))
+        ax.set_yticks(np.arange(len(shown)), labels=shown)
+        ax.set_ylim(len(shown) - 0.5, -0.5)
+        ax.set_xlabel(label)
+        return ax
+
+
+def arms(table: pd.DataFrame, center: str) -> np.ndarray:
+    """Return the lengths of the intervals ci_lower to ci_upper on both sides of a column, of shape (2, m)."""
+    return np.abs(table[["ci_lower", "ci_upper"]].to_numpy().T - table[center].to_numpy())
+
+
+def points(number: int) -> dict[str, Any]:
+    """Return the style of points with error bars."""
+    return {"linestyle": "none", "capsize": 2, "markersize": 5, **style(number)}
 
 
 def style(number: int) -> dict[str, str]:

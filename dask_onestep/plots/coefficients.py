@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-import numpy as np
 import pandas as pd
 
-from dask_onestep.plots.canvas import Display, checked_names, style
+from dask_onestep.plots.canvas import Intervals, checked_names
 
 __all__ = ["CoefficientDisplay"]
 
 
-class CoefficientDisplay(Display):
+class CoefficientDisplay(Intervals):
     """Coefficients with their intervals, of one fit or of several side by side.
 
     Build it with `from_estimator`.
@@ -117,18 +116,7 @@ class CoefficientDisplay(Display):
         """
         known = list(dict.fromkeys(name for table in self.tables.values() for name in table.index))
         shown = [name for name in known if name != "intercept"] if names is None else checked_names(names, known)
-        step = 0.7 / len(self.tables)
-        ax = self._axes(ax, (6.4, 1.2 + len(shown) * max(0.35, 0.2 * len(self.tables))))
-        ax.axvline(0.0, color="0.6", linewidth=1, zorder=0)
-        for number, (fit, table) in enumerate(self.tables.items()):
-            rows = table.reindex(shown)
-            where = np.arange(len(shown)) + step * (number - (len(self.tables) - 1) / 2)
-            arms = np.abs(rows[["ci_lower", "ci_upper"]].to_numpy().T - rows["coef"].to_numpy())
-            points = {"linestyle": "none", "capsize": 2, "markersize": 5, **style(number)}
-            ax.errorbar(rows["coef"], where, xerr=arms, label=fit, **points)
-        ax.set_yticks(np.arange(len(shown)), labels=shown)
-        ax.set_ylim(len(shown) - 0.5, -0.5)
-        ax.set_xlabel(f"coefficient, with {self.level:.0%} interval")
+        ax = self._draw(ax, self.tables, "coef", shown, 0.0, f"coefficient, with {self.level:.0%} interval")
         if list(self.tables) != [""]:
             ax.legend(frameon=False)
         return self

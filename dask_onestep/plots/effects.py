@@ -11,7 +11,7 @@ import pandas as pd
 from dask_onestep.choices import suggestion
 from dask_onestep.data.inputs import as_frame
 from dask_onestep.messages import catalogue
-from dask_onestep.plots.canvas import Display, style
+from dask_onestep.plots.canvas import Display, Intervals, arms, points, style
 
 __all__ = ["EffectsDisplay", "PredictionsDisplay"]
 
@@ -19,7 +19,7 @@ _KINDS = ("slopes", "comparisons")
 _NUMBERS = ("estimate", "std_err", "z", "t", "p_value", "ci_lower", "ci_upper")
 
 
-class EffectsDisplay(Display):
+class EffectsDisplay(Intervals):
     """Average effects with their intervals, groups of rows side by side.
 
     Build it with `from_estimator`, or of a table of ``avg_slopes`` or ``avg_comparisons``.
@@ -139,19 +139,10 @@ class EffectsDisplay(Display):
         >>> EffectsDisplay(table, 0.95, null=1.0).plot().ax_.get_yticklabels()[0].get_text()
         'x0: 1 / 0'
         """
-        names = self.table["term"] + ": " + self.table["contrast"]
-        shown = list(dict.fromkeys(names))
-        series = _series(self.table)
-        step = 0.7 / len(series)
-        ax = self._axes(ax, (6.4, 1.2 + len(shown) * max(0.35, 0.2 * len(series))))
-        ax.axvline(self.null, color="0.6", linewidth=1, zorder=0)
-        for number, (name, rows) in enumerate(series.items()):
-            where = [shown.index(each) + step * (number - (len(series) - 1) / 2) for each in names[rows.index]]
-            points = {"linestyle": "none", "capsize": 2, "markersize": 5, **style(number)}
-            ax.errorbar(rows["estimate"], where, xerr=_arms(rows), label=name, **points)
-        ax.set_yticks(np.arange(len(shown)), labels=shown)
-        ax.set_ylim(len(shown) - 0.5, -0.5)
-        ax.set_xlabel(f"average effect on the response, with {self.level:.0%} interval")
+        table = self.table.set_index(self.table["term"] + ": " + self.table["contrast"])
+        shown = list(dict.fromkeys(table.index))
+        label = f"average effect on the response, with {self.level:.0%} interval"
+        ax = self._draw(ax, _series(table), "estimate", shown, self.null, label)
         _legend(ax, self.table)
         return self
 
@@ -294,7 +285,7 @@ class PredictionsDisplay(Display):
                 ax.plot(rows["value"], rows["estimate"], color=look["color"], label=name)
                 continue
             where = [values.index(value) + step * (number - (len(series) - 1) / 2) for value in rows["value"]]
-            ax.errorbar(where, rows["estimate"], yerr=_arms(rows), label=name, linestyle="none", capsize=2, **look)
+            ax.errorbar(where, rows["estimate"], yerr=arms(rows, "estimate"), label=name, **points(number))
         if not numeric:
             ax.set_xticks(np.arange(len(values)), labels=[str(value) for value in values])
         ax.set_xlabel(self.variable)
@@ -318,10 +309,6 @@ def _legend(ax: Any, table: pd.DataFrame) -> None:
     keys = [name for name in table.columns if name not in ("term", "contrast", "value", *_NUMBERS)]
     if keys:
         ax.legend(frameon=False, title=", ".join(keys))
-
-
-def _arms(rows: pd.DataFrame) -> np.ndarray:
-    return np.abs(rows[["ci_lower", "ci_upper"]].to_numpy().T - rows["estimate"].to_numpy())
 
 
 def _levels(estimator: Any, variable: str) -> list[Any] | None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-import numpy as np
-
 from dask_onestep.inference.probabilities import ProbabilityDiagnostics
-from dask_onestep.plots.canvas import Display, style
+from dask_onestep.plots.canvas import Display, arms, points, style
 
 __all__ = ["CalibrationDisplay", "RocCurveDisplay"]
 
@@ -223,7 +221,7 @@ class CalibrationDisplay(Display):
         ends = curve[["predicted", "observed", "ci_lower", "ci_upper"]].to_numpy()
         reach = [max(0.0, ends.min() - 0.02), min(1.0, ends.max() + 0.02)]
         ax.plot(reach, reach, color="0.6", linewidth=1, zorder=0)
-        arms = np.abs(curve[["ci_lower", "ci_upper"]].to_numpy().T - curve["observed"].to_numpy())
-        ax.errorbar(curve["predicted"], curve["observed"], yerr=arms, capsize=2, markersize=5, linewidth=1, **style(0))
+        options = points(0) | {"linestyle": "solid", "linewidth": 1}
+        ax.errorbar(curve["predicted"], curve["observed"], yerr=arms(curve, "observed"), **options)
         ax.set(xlabel="predicted probability", ylabel=f"fraction of y = {self.diagnostics.label}")
         return self

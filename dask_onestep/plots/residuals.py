@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.choices import unknown_choice
 from dask_onestep.kernels.pilots.residual_sums import residual_sums
-from dask_onestep.plots.canvas import Display, style
+from dask_onestep.plots.canvas import Display, points
 
 __all__ = ["ResidualsDisplay"]
 
@@ -169,15 +169,7 @@ class ResidualsDisplay(Display):
         ax = self._axes(ax, (6.4, 4.0))
         ax.axhline(0.0, color="0.6", linewidth=1, zorder=0)
         ax.scatter(self.points[:, 0], self.points[:, 1], s=6, color="0.7", linewidths=0, zorder=1)
-        ax.errorbar(
-            self.table["x"],
-            self.table["residual"],
-            yerr=2 * self.table["std_err"],
-            linestyle="none",
-            capsize=2,
-            markersize=5,
-            **style(0),
-        )
+        ax.errorbar(self.table["x"], self.table["residual"], yerr=2 * self.table["std_err"], **points(0))
         ax.set(xlabel=self.against, ylabel=f"{self.kind} residual; means with 2 standard errors")
         return self
 
