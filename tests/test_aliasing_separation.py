@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 from oracle import blocks, simulate
+from r import data_of_r, figure_of_r
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.families import Gaussian
@@ -285,6 +286,28 @@ def test_one_rule_for_all_families_and_links(family, link, value, method):
     y[np.flatnonzero(x[:, 0] == 1)[:40]] = other
     _, heard = fit_and_listen(GLMRegressor(family, link, method=method), *blocks(x, y, rows=300))
     assert not any("quasi-complete separation" in text for text in heard)
+
+
+@pytest.mark.parametrize("method", [MLE(), OneStep()], ids=str)
+@pytest.mark.parametrize("model", ["separated-log-0", "separated-logit-0", "separated-logit-1"])
+def test_gaussian_separation_ends_where_r_does_and_is_reported(model, method):
+    frame = data_of_r()
+    frame["low"], frame["y"] = 1.0 * (frame["site"] <= 4), figure_of_r(model, "y")
+    link = model.split("-")[1]
+    glm, heard = fit_and_listen(GLMRegressor("gaussian", link, method=method), frame[["low", "x"]], frame["y"])
+    # R reports a coefficient of 20 with a standard error of 10^6 and nothing else; here a warning names the column.
+    (text,) = [text for text in heard if "separation" in text]
+    assert "low" in text
+    coef, std_err = figure_of_r(model, "coef")[:, 0], figure_of_r(model, "se")[:, 0]
+    assert abs(coef[1]) > 10
+    assert std_err[1] > 1e4
+    table = glm.coef_table()
+    np.testing.assert_allclose(table["coef"].iloc[[0, 2]], coef[[0, 2]], rtol=1e-6)
+    np.testing.assert_allclose(table["std_err"].iloc[[0, 2]], std_err[[0, 2]], rtol=1e-5)
+    assert table["coef"].iloc[1] * coef[1] > 0
+    assert table["std_err"].iloc[1] > 100
+    means = glm.predict(frame[["low", "x"]])[frame["low"] == 1]
+    np.testing.assert_allclose(means, float(model[-1]), atol=1e-3)
 
 
 @pytest.mark.parametrize("link", sorted(LINKS))

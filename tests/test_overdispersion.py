@@ -3,13 +3,15 @@
 import warnings
 
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
 import pytest
 import statsmodels.api as sm
 from oracle import blocks, simulate, weights_for
+from r import data_of_r, figure_of_r, quine
 
 from dask_onestep import MLE, GLMRegressor, OneStep, moments
-from dask_onestep.exceptions import OverdispersionWarning
+from dask_onestep.exceptions import AliasingWarning, OverdispersionWarning
 from dask_onestep.families import NegativeBinomial, Poisson
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
@@ -144,6 +146,33 @@ def test_alpha_has_a_standard_error_and_is_counted(method):
     assert dict(glm.summary(x, y).facts)["AIC"] == f"{fit.aic:,.2f}"
     aic = next(value for name, value in facts.items() if name.startswith("AIC"))
     np.testing.assert_allclose(float(aic.replace(",", "")), full.aic, atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("model", "formula"),
+    [
+        ("quine", "Days ~ Sex / (Age + Eth*Lrn)"),
+        ("quine-additive", "Days ~ Eth + Sex + Age + Lrn"),
+        ("counts", "count ~ x + z"),
+    ],
+)
+def test_equals_glm_nb_of_r(model, formula):
+    frame = data_of_r() if model == "counts" else quine()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AliasingWarning)  # a combination of levels has no rows
+        glm = GLMRegressor("negative-binomial", formula=formula, method=MLE()).fit(dd.from_pandas(frame, npartitions=3))
+    theta, std_err = figure_of_r(model, "theta")[:, 0]
+    np.testing.assert_allclose(glm.family_.alpha, 1 / theta, rtol=1e-5)
+    np.testing.assert_allclose(glm.family_.alpha_std_err, std_err / theta**2, rtol=1e-4)
+    np.testing.assert_allclose(glm.predict(frame), figure_of_r(model, "fitted")[:, 0], rtol=1e-5)
+    fit = glm.fit_statistics(frame)
+    figures = [figure_of_r(model, figure).item() for figure in ("AIC", "loglik")]
+    np.testing.assert_allclose([fit.aic, fit.llf], figures, rtol=1e-8)
+    if "Sex /" not in formula:
+        # In R the terms are in another order, and the same names have other contrasts in nested ones.
+        table = glm.coef_table()
+        np.testing.assert_allclose(np.sort(table["coef"]), np.sort(figure_of_r(model, "coef")[:, 0]), rtol=1e-5)
+        np.testing.assert_allclose(np.sort(table["std_err"]), np.sort(figure_of_r(model, "se")[:, 0]), rtol=1e-4)
 
 
 def test_alpha_that_is_given_is_not_counted_and_is_shown():

@@ -74,11 +74,12 @@ def test_a_level_of_the_formula_without_rows_at_fit_is_not_predicted(formula, fo
     np.testing.assert_allclose(means[[0, 2, 4, 5]], glm.predict(known))
 
 
-def test_a_combination_without_rows_at_fit_is_not_predicted():
+@pytest.mark.parametrize("solver", ["auto", "cholesky", "qr"])
+def test_a_combination_without_rows_at_fit_is_not_predicted(solver):
     frame = table().astype({"g": object})
     absent = (frame["g"] == "c") & (frame["h"] == "q")
     with pytest.warns(AliasingWarning):
-        glm = GLMRegressor(formula="y ~ g*h").fit(frame[~absent])
+        glm = GLMRegressor(formula="y ~ g*h", solver=solver).fit(frame[~absent])
     with pytest.raises(ValueError, match=rf"fit had no rows with g\[T.c\]:h\[T.q\].* \({absent.sum()} rows\)"):
         glm.predict(frame)
     np.testing.assert_array_equal(np.isnan(glm.predict(frame, unseen="nan")), absent)

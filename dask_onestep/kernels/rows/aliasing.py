@@ -99,7 +99,8 @@ def orthogonal_basis(factor: DesignFactor, *, intercept: bool) -> Basis:
     values = np.linalg.svd(upper / np.linalg.norm(upper, axis=0), compute_uv=False)
     condition = float((values[0] / values[-1]) ** 2) if len(values) else 1.0
     unit_upper = np.asfortranarray(upper / np.diag(upper)[:, None])
-    return Basis(kept, scale[kept], unit_upper, condition, intercept and bool(kept[:1].all()))
+    empty = tuple(np.flatnonzero(lengths == 0).tolist())
+    return Basis(kept, scale[kept], unit_upper, condition, intercept and bool(kept[:1].all()), empty)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ class Basis:
         Condition number of X'X with columns scaled to equal length.
     intercept : bool
         Whether the first column is the intercept.
+    empty : tuple of int
+        The columns that are 0 in all rows.
     """
 
     kept: np.ndarray
@@ -41,6 +43,7 @@ class Basis:
     upper: np.ndarray
     condition: float
     intercept: bool
+    empty: tuple[int, ...] = ()
 
     def columns(self, design: np.ndarray) -> np.ndarray:
         """Return the orthogonalized columns of some rows, X R⁻¹, of shape (m, r).
@@ -77,7 +80,7 @@ class Basis:
         return self.coefficients(half.swapaxes(-1, -2))
 
     def moments(self, gamma: Moments) -> Moments:
-        """Return the moments in β from those in γ (R's, R'IR and R'∂χ²/∂γ); NaN for the columns that were not kept."""
+        """Return the moments in β from those in γ (R's, R'IR and R'∂χ²/∂γ); NaN for aliased columns other than 0."""
         count = len(gamma.score) // len(self.scale)
         at = np.flatnonzero(np.tile(self.kept, count))
         jacobian = np.kron(np.eye(count), self.directions)
@@ -91,6 +94,8 @@ class Basis:
 
         information = np.full((count * len(self.kept),) * 2, np.nan)
         information[np.ix_(at, at)] = jacobian.T @ gamma.information @ jacobian
+        empty = (np.array(self.empty, dtype=int) + len(self.kept) * np.arange(count)[:, np.newaxis]).ravel()
+        information[empty], information[:, empty] = 0.0, 0.0
         return replace(
             gamma,
             score=np.asarray(of_beta(gamma.score)),
