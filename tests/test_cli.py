@@ -162,7 +162,7 @@ def example_of(command):
 
 
 def of_help():
-    return [example_of(command) for command in ("fit", "test", "compare", "predict", "effects", "demo")]
+    return [example_of(command) for command in ("fit", "test", "compare", "select", "predict", "effects", "demo")]
 
 
 def of_page(name):
@@ -291,6 +291,7 @@ MISTAKES = [
     (["fit", "delayed ~ distance", "{}/all.csv", "--method", "none"], "none"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--pilot-size", "many"], "neither a number of rows nor a fraction"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--method", "mle", "--pilot-size", "50"], "is not an option of"),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--penalty", "jeffreys"], "--penalty is not an option of"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--alpha", "0.1"], "--alpha is not an option of --method one-step"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--output", "{}/model.txt"], ".json"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--scheduler", "tcp://x:1", "--workers", "1"], "mutually exclusive"),
@@ -538,3 +539,17 @@ def test_a_dot_stands_for_the_other_columns(counts):
     dotted = run("fit", "riders ~ . - k - duration", folder / "a.parquet", *words)
     assert dotted.exit_code == 0, dotted.output
     assert dotted.stdout == run("fit", "riders ~ x + s", folder / "a.parquet", *words).stdout
+
+
+def test_select_prints_and_writes_the_submodel_of_a_stored_model(folder):
+    model, small = folder / "model.json", folder / "small.json"
+    words = ["fit", "delayed ~ dep_time + distance + origin", folder / "all.csv", "--missing", "drop"]
+    result = run(*words, "--family", "binomial", "--method", "mle", "--penalty", "jeffreys", "--output", model)
+    assert result.exit_code == 0, result.output
+    result = run("select", model, "--criterion", "bic", "--output", small)
+    assert result.exit_code == 0, result.output
+    expected = read_model(str(model)).select("bic")
+    np.testing.assert_array_equal(read_model(str(small)).record_.coef, expected.record_.coef)
+    assert 0 < np.count_nonzero(expected.record_.coef) < 5
+    assert str(expected.submodel_test_).split(":")[0] in result.output
+    assert "must be one of 'dbic'" in run("select", model, "--criterion", "cp").output

@@ -122,6 +122,7 @@ def fit(
     workers: Workers = None,
     alpha: Annotated[float | None, typer.Option(help="Penalty of --method elastic-net.")] = None,
     l1_ratio: Annotated[float | None, typer.Option(help="1 for the lasso, 0 for ridge regression.")] = None,
+    penalty: Annotated[str | None, typer.Option(help="jeffreys, of --method mle: Firth's estimate.")] = None,
     output: Annotated[str | None, typer.Option(help="Write the model: .json, or .pkl.")] = None,
     report: Annotated[
         str | None, typer.Option(help="Write a report as a single HTML file; takes two more passes.")
@@ -161,6 +162,7 @@ def fit(
             classify,
             alpha,
             l1_ratio,
+            penalty,
         )
         with same_columns(table, files, columns):
             with one_line_warnings():
@@ -269,6 +271,29 @@ def compare(
             if found["loglik"].isna().any():
                 found = compare_models(fits, table, **data)
         show_comparison(found)
+
+
+@app.command(epilog="Example: dask-onestep select model.json --criterion bic --output small.json")
+def select(
+    model: Annotated[str, typer.Argument(help="A model that fit --output wrote.")],
+    criterion: Annotated[str, typer.Option(help="dbic, bic, aic or ebic.")] = "dbic",
+    level: Level = 0.95,
+    output: Annotated[str | None, typer.Option(help="Write the selected model: .json, or .pkl.")] = None,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Load a .pkl, which can execute arbitrary code: only your own files.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Select terms of a fitted model by the adaptive lasso, without reading the data again."""
+    with one_line_errors():
+        if output is not None:
+            check_model_path(output)
+            check_output(output, [model], remote=False, overwrite=overwrite)
+        chosen = read_model(model, trust_pickle=trust_pickle).select(criterion)
+        show_model(chosen, level)
+        show_text(str(chosen.submodel_test_))
+        if output is not None:
+            write_model(chosen, output, level)
 
 
 @app.command(epilog="Example: dask-onestep predict model.json new/*.parquet --output predictions.csv")

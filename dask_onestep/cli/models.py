@@ -85,6 +85,7 @@ def estimator_for(
     classify: bool = False,
     alpha: float | None = None,
     l1_ratio: float | None = None,
+    penalty: str | None = None,
 ) -> GLMRegressor | GLMClassifier:
     """Return the estimator that a command asks for: a classifier if the response is a string column."""
     chosen = clone(resolve_method(method))
@@ -95,6 +96,7 @@ def estimator_for(
         "--seed": ("random_state", seed),
         "--alpha": ("alpha", alpha),
         "--l1-ratio": (ratio, l1_ratio),
+        "--penalty": ("penalty", penalty),
     }
     for option, (name, value) in given.items():
         if value is not None:
