@@ -30,7 +30,9 @@ MODULES = (
 def listed():
     """Return the names that the reference lists, by module."""
     found, module = {}, ""
-    for line in chain.from_iterable(page.read_text().splitlines() for page in sorted((DOCS / "reference").glob("*.md"))):
+    for line in chain.from_iterable(
+        page.read_text().splitlines() for page in sorted((DOCS / "reference").glob("*.md"))
+    ):
         if line.startswith(".. currentmodule::"):
             module = line.split()[-1]
         elif re.fullmatch(r"   \w+", line):

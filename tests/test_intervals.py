@@ -165,3 +165,20 @@ def test_adjusted_p_values_are_those_of_statsmodels_and_scipy(method):
     np.testing.assert_allclose(found["p_adjusted"], expected, rtol=1e-12)
     np.testing.assert_array_equal(found["rejected"], expected <= 0.1)
     assert glm.multiple_tests(terms="x1")["p_adjusted"].iloc[0] == pytest.approx(p_values["x1"])
+
+
+@pytest.mark.parametrize(
+    ("estimate", "std_err", "t", "p_value", "lower", "upper"),
+    [
+        (2.2998, 0.2414, 9.527, 6.110e-13, 1.5404, 3.059),
+        (0.4801, 0.2112, 2.273, 4.471e-01, -0.1899, 1.150),
+        (1.8723, 0.1809, 10.352, 7.565e-15, 1.2921, 2.453),
+    ],
+)
+def test_equals_the_table_that_rs_avlm_publishes(estimate, std_err, t, p_value, lower, upper):
+    # The example of its README: 100 rows, 92 degrees of freedom, residual standard error 1.065, precision 1 relative to
+    # the information (1.065/std_err)² of the coefficient itself, and p = min(1, 1/E).
+    rule = AnytimeValid((1.065 / std_err) ** 2, 92.0)
+    assert 1 / rule.e_values(t) == pytest.approx(p_value, rel=0.01)
+    half = rule.half_width(0.05) * std_err
+    assert (estimate - half, estimate + half) == pytest.approx((lower, upper), abs=2e-3)

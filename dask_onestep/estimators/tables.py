@@ -113,7 +113,7 @@ class Reporting(Standardization):
         anytime_valid : bool or float, default=False
             Whether intervals cover at all sample sizes at once, with probability `level`, so that one may look at them
             as often as one likes while data arrive.  A number is that of the rows at which they are to be about
-            narrowest, to be chosen before the data; True is narrowest at few rows.
+            narrowest, to be chosen before the data; True is narrowest at few rows, g = 1 as in R's avlm.
 
         Returns
         -------
