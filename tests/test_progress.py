@@ -120,3 +120,25 @@ def test_predictions_that_are_written_are_progress_too(scheduler, data, terminal
 def test_the_core_does_not_need_rich():
     text = "import sys; sys.modules['rich'] = None; import dask_onestep, dask_onestep.graph.progress"
     subprocess.run([sys.executable, "-c", text], check=True)
+
+
+def test_plots_of_many_fits_show_their_progress_if_verbose(terminal):
+    pytest.importorskip("matplotlib")
+    from dask_onestep.plots import PilotSizeDisplay
+
+    x, y, _ = make_glm(600, 2, family="poisson")
+    for verbose in (True, False):
+        terminal.truncate(0)
+        with redirect_stderr(terminal):
+            PilotSizeDisplay.from_estimator(
+                GLMRegressor("poisson", verbose=verbose), x, y, pilot_sizes=[200], repeats=2
+            )
+        assert ("fits by pilot size" in terminal.getvalue()) is verbose
+        assert ("2/2" in terminal.getvalue()) is verbose
+
+
+def test_in_a_notebook_a_line_is_written_per_pass(terminal, data, monkeypatch):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    with redirect_stderr(terminal):
+        GLMRegressor("poisson", method="mle", verbose=True).fit(*data)
+    assert re.search(r": \d+\.\d s\n$", terminal.getvalue())

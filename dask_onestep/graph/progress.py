@@ -1,4 +1,4 @@
-"""Progress of what is computed: a bar per pass on a terminal or in a notebook, otherwise a line per pass on stderr.
+"""Progress of what is computed: a bar per pass on a terminal, otherwise a line per pass, always on stderr.
 
 Tasks are counted by Dask's callbacks where they run in this process or are sent out from it, and by the scheduler
 where they run on a cluster.  The bar is rich's (extra ``cli``); without rich there is a line per pass.
@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import Any
 
 import dask
@@ -18,7 +17,7 @@ from dask.callbacks import Callback
 
 from dask_onestep.graph.cluster import futures_in
 
-__all__ = ["persist_shown"]
+__all__ = ["each_shown", "persist_shown"]
 
 Draw = Callable[[int, int], None]
 
@@ -35,6 +34,18 @@ def persist_shown(values: Sequence[Any], title: str, **options: Any) -> tuple[An
             if followed.status == "error":
                 dask.compute(*settled, **options)
     return settled
+
+
+def each_shown(items: Sequence[Any], title: str, *, shown: bool) -> Iterator[Any]:
+    """Yield items, and show on stderr how many are done."""
+    if not shown:
+        yield from items
+        return
+    with _drawn(title) as draw:
+        for done, item in enumerate(items):
+            draw(done, len(items))
+            yield item
+        draw(len(items), len(items))
 
 
 def _counted(draw: Draw) -> Callback:
@@ -92,15 +103,15 @@ def _draw_nothing(done: int, total: int) -> None:
 
 
 def _bars() -> Any:
-    """Return rich's bars, None if they cannot be drawn: no rich, a pipe, a notebook without widgets."""
+    """Return rich's bars, or None without rich and where stderr is not a terminal: a pipe, a notebook."""
     try:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     except ImportError:
         return None
     console = Console(stderr=True)
-    drawable = find_spec("ipywidgets") is not None if console.is_jupyter else sys.stderr.isatty()
-    if not drawable or console.is_dumb_terminal:
+    # Widgets of a notebook would be empty where it is executed without a browser.
+    if console.is_jupyter or not sys.stderr.isatty() or console.is_dumb_terminal:
         return None
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console

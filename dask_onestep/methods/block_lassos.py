@@ -21,22 +21,7 @@ __all__ = ["check_lasso", "lasso_fields", "lasso_plan", "lasso_totals", "resolve
 
 
 def lasso_totals(problem: Problem, plan: LassoPlan) -> Plan:
-    """Add the blocks' lassos: one pass, and one before it for the labels of a classification.
-
-    Parameters
-    ----------
-    problem : Problem
-        Model and data.
-    plan : LassoPlan
-        What every block is asked for.
-
-    Returns
-    -------
-    local : Delayed
-        `LocalLassos`.
-    problem : Problem
-        The same, with its classes known.
-    """
+    """Add the blocks' lassos: one pass, and one before it for the labels of a classification."""
     problem = yield from with_labels(problem)
     total = yield problem.total(local_lassos, plan, name="lasso")
     return problem.apply(_not_empty, total, name="lasso-total"), problem
@@ -48,50 +33,13 @@ def lasso_plan(
     nodewise: NodewisePlan | None = None,
     shares: tuple[tuple[int, int], ...] = (),
 ) -> LassoPlan:
-    """Return what a method asks of every block.
-
-    Parameters
-    ----------
-    method : AverageLasso or DebiasedLasso
-        The options.
-    problem : Problem
-        Model and data.
-    nodewise : NodewisePlan or None
-        How blocks estimate their rows of Θ̂, if they do.
-    shares : tuple of tuple of int
-        Their shares of the rows.
-
-    Returns
-    -------
-    LassoPlan
-        The plan.
-    """
+    """Return what a method asks of every block."""
     alpha = resolve_alpha(method.alpha, problem, "alpha")
     return LassoPlan(alpha, method.l1_ratio, method.weights, method.tol, method.max_iter, nodewise, shares)
 
 
 def resolve_alpha(alpha: Any, problem: Problem, label: str) -> str | np.ndarray:
-    """Return a penalty as one number for each coefficient, 0 for the intercept.
-
-    Parameters
-    ----------
-    alpha : "auto", float or array-like of shape (p,)
-        As the user gave it.
-    problem : Problem
-        Model and data.
-    label : str
-        What the option is called.
-
-    Returns
-    -------
-    "auto" or ndarray of shape (d,)
-        The penalties; of shape (), one for all columns, where a lazy fit does not know how many there are.
-
-    Raises
-    ------
-    ValueError
-        If it is none of these, or negative.
-    """
+    """Return a penalty as one number for each coefficient, 0 for the intercept."""
     if isinstance(alpha, str) and alpha == "auto":
         return alpha
     p = problem.d - int(problem.model.has_intercept)
@@ -119,20 +67,7 @@ def resolve_alpha(alpha: Any, problem: Problem, label: str) -> str | np.ndarray:
 
 
 def check_lasso(method: Any, problem: Problem) -> None:
-    """Raise if an option that the sparse methods share cannot be used.
-
-    Parameters
-    ----------
-    method : AverageLasso or DebiasedLasso
-        The options.
-    problem : Problem
-        Model and data.
-
-    Raises
-    ------
-    ValueError
-        If one cannot.
-    """
+    """Raise if an option that the sparse methods share cannot be used."""
     problem.refuse(cov_type=("nonrobust",), solver=method.solvers)
     if problem.model.fixed:
         raise ValueError(
@@ -149,22 +84,7 @@ def check_lasso(method: Any, problem: Problem) -> None:
 
 
 def lasso_fields(model: Model, local: LocalLassos, classes: np.ndarray | None) -> dict[str, Any]:
-    """Return the fields of an estimate that follow from the blocks' lassos.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    local : LocalLassos
-        Sums over all blocks.
-    classes : ndarray of shape (2,) or None
-        Labels of a classification.
-
-    Returns
-    -------
-    dict
-        Keyword arguments for an `Estimate`.
-    """
+    """Return the fields of an estimate that follow from the blocks' lassos."""
     rows = local.weight if model.weight_type == "frequency" else local.n
     df_resid = rows - local.nonzeros
     advice: tuple[tuple[type[Warning], str], ...] = ()

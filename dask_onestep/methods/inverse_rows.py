@@ -17,18 +17,7 @@ __all__ = ["pooled_rows", "rows_of_blocks", "shares_of_blocks"]
 
 
 def shares_of_blocks(problem: Problem) -> tuple[tuple[int, int], ...]:
-    """Return each block's share of the rows of Θ̂; blocks known to be empty have none.
-
-    Parameters
-    ----------
-    problem : Problem
-        Model and data.
-
-    Returns
-    -------
-    tuple of tuple of int
-        First and last + 1, for each block.
-    """
+    """Return each block's share of the rows of Θ̂; blocks known to be empty have none."""
     lengths = problem.blocks.lengths
     filled = [k for k in range(len(problem.blocks)) if lengths is None or lengths[k]]
     shares = {k: nodewise_share(place, len(filled), problem.d) for place, k in enumerate(filled)}
@@ -39,41 +28,12 @@ def rows_of_blocks(problem: Problem, local: Delayed, plan: NodewisePlan) -> Dela
     """Return the rows that the blocks have estimated.
 
     Those of blocks that prove to be empty, as partitions of unknown length may, are taken from the pool.
-
-    Parameters
-    ----------
-    problem : Problem
-        Model and data.
-    local : Delayed
-        `LocalLassos` of all blocks.
-    plan : NodewisePlan
-        How rows are estimated.
-
-    Returns
-    -------
-    Delayed
-        `NodewiseRows`, all of them.
     """
     return problem.apply(_completed, local, problem.model, plan, name="nodewise-rows")
 
 
 def pooled_rows(problem: Problem, sums: Delayed, plan: NodewisePlan) -> Delayed:
-    """Return the rows of Θ̂ from the information of all rows, the intercept minimized out, in tasks for all workers.
-
-    Parameters
-    ----------
-    problem : Problem
-        Model and data.
-    sums : Delayed
-        `Moments` of all rows.
-    plan : NodewisePlan
-        How rows are estimated; its penalties are those of the other coefficients.
-
-    Returns
-    -------
-    Delayed
-        `NodewiseRows`, all of them.
-    """
+    """Return the rows of Θ̂ from the information of all rows, the intercept minimized out, in tasks for all workers."""
     gram = problem.apply(profiled_gram, problem.model, sums, name="gram")
     # A lazy fit that learns the design does not know how many there are.
     known = problem.learned is None

@@ -69,24 +69,6 @@ def climbed_with_penalty(problem: Problem, pilot: Delayed | None, start: Plan, r
     It begins at the maximum of the pilot rows, scaled up to all.  The leverages of a pass are those of the information
     at the point before, which in the end is the same.  The curvature in use is that of the likelihood, so that λ² falls
     by about (d/N)² at each step.
-
-    Parameters
-    ----------
-    problem : Problem
-        The problem.
-    pilot : Delayed or None
-        `PilotFit`.
-    start : Plan
-        Where to begin without a pilot, or if means overflow where it leads: a plan of an `Ascent`.
-    rule : Newton
-        Of the ascent.
-    max_iter : int
-        Maximum number of steps.
-
-    Returns
-    -------
-    Plan
-        It returns the `Ascent`, whose log-likelihood is the penalized one.  One pass for each step, and one to begin.
     """
     sums = None
     if pilot is not None:

@@ -29,28 +29,7 @@ _ROUGH = 0.25
 def sparse_advice(
     model: Model, method: Any, local: LocalLassos, estimate: Debiased, gaps: np.ndarray, coverage: float
 ) -> Advice:
-    """Return the warnings of a debiased lasso.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    method : DebiasedLasso
-        The options.
-    local : LocalLassos
-        Sums over all blocks.
-    estimate : Debiased
-        The estimate.
-    gaps : ndarray of shape (d,)
-        Of the nodewise lassos.
-    coverage : float
-        What 95% intervals may be expected to cover.
-
-    Returns
-    -------
-    tuple of tuple of (type of Warning, str)
-        Categories and texts.
-    """
+    """Return the warnings of a debiased lasso."""
     advice: list[tuple[type[Warning], str]] = []
     p = len(estimate.coef) - int(model.has_intercept)
     if method.nodewise == "pooled":
@@ -74,20 +53,7 @@ def sparse_advice(
 
 
 def few_digits(model: Model, local: LocalLassos) -> Advice:
-    """Return the warning about uncentered columns whose rounding errors affect predictions.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    local : LocalLassos
-        Sums over all blocks.
-
-    Returns
-    -------
-    tuple of tuple of (type of Warning, str)
-        Categories and texts.
-    """
+    """Return the warning about uncentered columns whose rounding errors affect predictions."""
     off = np.finfo(np.float64).eps * np.abs(local.shift * local.coef) / local.share
     if not off.sum() > _FEW_DIGITS * _spread(model, local):
         return ()

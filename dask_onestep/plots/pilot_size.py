@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from dask_onestep.exceptions import FitWarning
+from dask_onestep.graph.progress import each_shown
 from dask_onestep.plots.canvas import Display, style
 
 __all__ = ["PilotSizeDisplay"]
@@ -67,23 +68,23 @@ class PilotSizeDisplay(Display):
         offset: Any = None,
         ax: Any = None,
     ) -> Self:
-        """Fit the estimator with pilots of several sizes, and its MLE, and draw how near they come.
+        """Fit the estimator with pilots of several sizes, and its MLE, and draw the distances between them.
 
-        Steps that the method would choose are one step here, and what the fits warn of is drawn instead.
+        ``steps="auto"`` is replaced by one step, and warnings of the fits are not issued.
 
-        Passes: those of the method for each size and each repeat, and those of the MLE.  Fit a sample of
-        the data, or persist it first.
+        Passes: those of the method for each size and each repeat, and those of the MLE.  Use a sample of the data, or
+        persist the data first; with ``verbose=True`` of the estimator the progress is shown.
 
         Parameters
         ----------
         estimator : GLMRegressor or GLMClassifier
-            Fitted or not, with a method that draws a pilot; it is cloned.
+            An estimator whose method draws a pilot; it is cloned.
         X, y, sample_weight, offset
             As for ``fit``.
         pilot_sizes : sequence of int
-            The pilots' rows.
+            Numbers of rows of the pilots.
         repeats : int, default=3
-            Pilots of each size, with ``random_state`` 0, 1, ….
+            Number of pilots of each size, with ``random_state`` 0, 1, ….
         ax : matplotlib Axes, optional
             Where to draw.
 
@@ -104,17 +105,18 @@ class PilotSizeDisplay(Display):
         [0, 1]
         """
         data = {"sample_weight": sample_weight, "offset": offset}
-        best = clone(estimator).set_params(method="mle").fit(X, y, **data).record_.estimate
-        rows, glm = [], clone(estimator).set_params(method__random_state=0)
+        quiet = clone(estimator).set_params(verbose=False)
+        best = clone(quiet).set_params(method="mle").fit(X, y, **data).record_.estimate
+        rows, glm = [], clone(quiet).set_params(method__random_state=0)
         if glm.get_params().get("method__steps") == "auto":
             glm.set_params(method__steps=1)
-        for size in pilot_sizes:
-            for seed in range(repeats):
-                glm.set_params(method__pilot_size=int(size), method__random_state=seed)
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", FitWarning)
-                    found = glm.fit(X, y, **data).record_.estimate
-                rows.append((size, seed, _distance(found.pilot_coef, best), _distance(found.coef, best)))
+        pilots = [(size, seed) for size in pilot_sizes for seed in range(repeats)]
+        for size, seed in each_shown(pilots, "fits by pilot size", shown=estimator.verbose):
+            glm.set_params(method__pilot_size=int(size), method__random_state=seed)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FitWarning)
+                found = glm.fit(X, y, **data).record_.estimate
+            rows.append((size, seed, _distance(found.pilot_coef, best), _distance(found.coef, best)))
         frame = pd.DataFrame(rows, columns=["pilot_size", "random_state", "pilot", "estimate"])
         return cls(frame, type(glm.method).__name__, best.n_samples).plot(ax=ax)
 

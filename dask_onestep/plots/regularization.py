@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from dask_onestep.exceptions import CoverageWarning
+from dask_onestep.graph.progress import each_shown
 from dask_onestep.methods import AverageLasso, DebiasedLasso, resolve_method
 from dask_onestep.plots.canvas import COLOURS, Display, checked_names, style
 
@@ -83,14 +84,14 @@ class RegularizationDisplay(Display):
     ) -> Self:
         """Fit the estimator with several penalties, and draw its coefficients.
 
-        Passes: those of the method, for each penalty and once for the estimator's own.  Persist the data
-        first, or take a sample of it.  A `CoverageWarning` is issued for the estimator's own penalty only:
-        that a penalty can be too much is what the plot is to show.
+        Passes: those of the method, for each penalty and once for the estimator's own.  Persist the data first, or use
+        a sample of it; with ``verbose=True`` of the estimator the progress is shown.  A `CoverageWarning` is issued
+        only for the estimator's own penalty.
 
         Parameters
         ----------
         estimator : GLMRegressor or GLMClassifier
-            Fitted or not, with `DebiasedLasso` or `AverageLasso`; it is cloned.
+            An estimator with `DebiasedLasso` or `AverageLasso`; it is cloned.
         X, y, sample_weight, offset
             As for ``fit``.
         alphas : sequence of float, optional
@@ -98,7 +99,7 @@ class RegularizationDisplay(Display):
         level : float, default=0.95
             Level of the intervals.
         names : sequence of str, optional
-            Coefficients to draw in colour; by default the six largest of the average lasso.
+            Coefficients to draw in color; by default the six largest of the average lasso.
         ax : matplotlib Axes, optional
             Where to draw.
 
@@ -135,14 +136,13 @@ class RegularizationDisplay(Display):
         alpha = float(penalised.mean()) if len(penalised) else None
         grid = _checked(alphas, alpha)
         tables = []
-        for value in grid:
+        own.set_params(verbose=False)
+        for value in each_shown(grid.tolist(), "fits by penalty", shown=estimator.verbose):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", CoverageWarning)
-                glm = clone(own).set_params(method__alpha=float(value)).fit(X, y, **data)
+                glm = clone(own).set_params(method__alpha=value).fit(X, y, **data)
             table = glm.coef_table(level)[["coef", "ci_lower", "ci_upper"]]
-            tables.append(
-                table.assign(alpha=float(value), average=glm.record_.estimate.average_coef).rename_axis("name")
-            )
+            tables.append(table.assign(alpha=value, average=glm.record_.estimate.average_coef).rename_axis("name"))
         columns = ["alpha", "name", "average", "coef", "ci_lower", "ci_upper"]
         frame = pd.concat(tables).reset_index()[columns]
         return cls(frame, type(own.method).__name__, level, alpha).plot(ax=ax, names=names)
@@ -155,7 +155,7 @@ class RegularizationDisplay(Display):
         ax : matplotlib Axes, optional
             Where to draw.
         names : sequence of str, optional
-            Coefficients to draw in colour; the others are grey.
+            Coefficients to draw in color; the others are grey.
 
         Returns
         -------

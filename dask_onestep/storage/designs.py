@@ -25,19 +25,7 @@ _ROWS = 200
 
 
 def design_record(design: Design) -> dict[str, Any] | None:
-    """Return a design as values that JSON knows, None if it cannot be.
-
-    Parameters
-    ----------
-    design : Design
-        Of a fitted model.
-
-    Returns
-    -------
-    dict or None
-        What `read_design` needs.  None if levels are neither strings, numbers nor booleans, or if
-        a factor's levels are of an expression, such as ``C(g // 2)``, which cannot be inferred from its columns.
-    """
+    """Return a design as values that JSON knows, None if it cannot be."""
     levels = [(factor, index.tolist()) for factor, index in design.levels]
     plain = all(isinstance(value, _LEVELS) for _, values in levels for value in values)
     own = all(factor.source in (None, *factor.columns) for factor, _ in levels)
@@ -56,23 +44,7 @@ def design_record(design: Design) -> dict[str, Any] | None:
 
 
 def read_design(record: Mapping[str, Any]) -> Design:
-    """Return the design that `design_record` wrote.
-
-    Parameters
-    ----------
-    record : mapping
-        The record; its formula is checked as any other.
-
-    Returns
-    -------
-    Design
-        A design that gives the same matrix of the same table.
-
-    Raises
-    ------
-    ValueError
-        If the formula is not one, or does not give the columns that the record names.
-    """
+    """Return the design that `design_record` wrote."""
     intercept = bool(record["fit_intercept"])
     if record["formula"] is None:
         terms = column_terms(tuple(record["columns"]), intercept)
@@ -120,23 +92,7 @@ def _specification(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], st
 
 
 def encode_state(value: Any) -> Any:
-    """Return the state of a transform as values that JSON knows.
-
-    Parameters
-    ----------
-    value : object
-        Numbers, strings, lists, arrays, and dicts of these with keys of any kind.
-
-    Returns
-    -------
-    object
-        The same, dicts as pairs and arrays marked.
-
-    Raises
-    ------
-    TypeError
-        If there is anything else.
-    """
+    """Return the state of a transform as values that JSON knows."""
     if isinstance(value, Mapping):
         return {"pairs": [[encode_state(key), encode_state(part)] for key, part in value.items()]}
     if isinstance(value, np.ndarray):
@@ -150,18 +106,7 @@ def encode_state(value: Any) -> Any:
 
 
 def decode_state(value: Any) -> Any:
-    """Return what `encode_state` wrote.
-
-    Parameters
-    ----------
-    value : object
-        Of JSON.
-
-    Returns
-    -------
-    object
-        The state.
-    """
+    """Return what `encode_state` wrote."""
     if isinstance(value, Mapping):
         if "array" in value:
             array = np.asarray(value["array"])

@@ -84,13 +84,7 @@ _ALLOWED = (
 
 
 def checked(source: str, name: str) -> ast.Expression:
-    """Return the syntax tree of an expression, to be compiled; `name` is used in errors.
-
-    Raises
-    ------
-    ValueError
-        If it does not follow the grammar.
-    """
+    """Return the syntax tree of an expression, to be compiled; `name` is used in errors."""
     if len(source) > _LONGEST:
         raise ValueError(f"A term of the formula, {source[:40]!r}…, is longer than {_LONGEST} characters.")
     try:

@@ -111,27 +111,7 @@ def _check_size(formula: str) -> None:
 
 
 def parse(formula: str, fit_intercept: bool) -> Parsed:
-    """Return the parts of a formula, without reference to data.
-
-    Parameters
-    ----------
-    formula : str
-        The formula.
-    fit_intercept : bool
-        Whether it has an intercept if it does not specify one.
-
-    Returns
-    -------
-    Parsed
-        Terms of both sides, and offsets.
-
-    Raises
-    ------
-    ImportError
-        If formulaic is not installed.
-    ValueError
-        If the formula is invalid or too large.
-    """
+    """Return the parts of a formula, without reference to data."""
     if not isinstance(formula, str):
         raise TypeError(f"formula={formula!r} must be a string, such as 'y ~ x + C(g)'.")
     _check_size(formula)

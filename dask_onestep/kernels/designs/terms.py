@@ -174,27 +174,7 @@ def column_terms(columns: tuple[str, ...], fit_intercept: bool) -> Terms:
 
 
 def formula_terms(formula: str, fit_intercept: bool) -> Terms:
-    """Return what a formula reads.
-
-    Parameters
-    ----------
-    formula : str
-        In formulaic's grammar, such as ``"y ~ x + C(g) + bs(z, df=4)"``.
-    fit_intercept : bool
-        Whether the formula has an intercept if it does not specify one.
-
-    Returns
-    -------
-    Terms
-        Its terms.
-
-    Raises
-    ------
-    ImportError
-        If formulaic is not installed.
-    ValueError
-        If the formula is invalid, or calls a function that is not allowed.
-    """
+    """Return what a formula reads."""
     parsed = parse(formula, fit_intercept)
     left, right = parsed.left, parsed.right
     factors = {

@@ -90,13 +90,7 @@ class NetSpec:
     max_iter: int = 25
 
     def resolved(self, model: Model) -> np.ndarray:
-        """Return the penalty factor of each coefficient, 0 for the intercept.
-
-        Raises
-        ------
-        ValueError
-            If there are not as many as columns, or one is negative, infinite, NaN, or of an unknown name.
-        """
+        """Return the penalty factor of each coefficient, 0 for the intercept."""
         first = int(model.has_intercept)
         p = len(model.names) - first
         if isinstance(self.factors, Mapping):
@@ -212,13 +206,7 @@ class PenalizedPilot(Record):
 def penalized_pilot(
     sample: PilotSample, model: Model, spec: NetSpec | None = None, l1_ratio: float = 1.0
 ) -> PenalizedPilot:
-    """Return the pilot rows for penalized fits.
-
-    Raises
-    ------
-    ValueError
-        If no row is usable, y does not have two classes, or it is constant at a boundary of its range.
-    """
+    """Return the pilot rows for penalized fits."""
     rows, known, drawn = weighted_rows(sample, model)
     complete = complete_rows(rows)
     if not complete.all():  # the next pass reports all missing values
@@ -314,26 +302,7 @@ def _loglik_and_score(rows: Rows, model: Model, coef: np.ndarray) -> tuple[float
 
 
 def corrected_fit(term: PilotTerm, sums: Moments, penalty: Penalty, start: np.ndarray, within: Tolerance) -> np.ndarray:
-    """Return the minimizer of the penalized objective of the extrapolated log-likelihood.
-
-    Parameters
-    ----------
-    term : PilotTerm
-        The pilot rows' part.
-    sums : Moments
-        The sums at the term's point.
-    penalty : Penalty
-        The penalty.
-    start : ndarray of shape (d,)
-        Starting values.
-    within : Tolerance
-        Stopping criteria.
-
-    Returns
-    -------
-    ndarray of shape (d,)
-        β; the minimizer without the pilot rows' part, if that has none.
-    """
+    """Return the minimizer of the penalized objective of the extrapolated log-likelihood."""
     rule = ProximalNewton(penalty, within)
 
     def objective(coef: np.ndarray) -> Penalized:

@@ -39,33 +39,7 @@ class NodewisePlan:
     def rows(
         self, gram: np.ndarray, n: float, shift: np.ndarray, index: Sequence[int], names: tuple[str, ...], first: int
     ) -> NodewiseRows:
-        """Return rows of the nodewise lasso on a Gram matrix of n rows.
-
-        Parameters
-        ----------
-        gram : ndarray of shape (d, d)
-            Information over n, of columns centered about `shift`.
-        n : float
-            Rows.
-        shift : ndarray of shape (d,)
-            What was subtracted from each column; zeros without an intercept.
-        index : sequence of int
-            The columns to regress on the others.
-        names : tuple of str
-            Names of the coefficients.
-        first : int
-            1 if the first is an intercept, which is never penalized.
-
-        Returns
-        -------
-        NodewiseRows
-            The rows for the uncentered columns, with the constant's elements about `shift`.
-
-        Raises
-        ------
-        ValueError
-            If a column is a combination of the others.
-        """
+        """Return rows of the nodewise lasso on a Gram matrix of n rows."""
         if self.alpha is None:
             return self._standardized(gram, n, index, names)
         scaled = isinstance(self.alpha, str)

@@ -136,11 +136,6 @@ def lasso_of_all(model: Model, pilot: PenalizedPilot, plan: LassoPlan, sums: Fol
     """Return the lasso of all rows, from their sums at the pilot's.
 
     The terms of third and higher order are those of the pilot rows.
-
-    Raises
-    ------
-    ValueError
-        If fitted means overflow for some rows.
     """
     total, start = sums.total(), sums.points.coefs[0]
     if not total.is_finite():
@@ -161,13 +156,7 @@ def lasso_of_all(model: Model, pilot: PenalizedPilot, plan: LassoPlan, sums: Fol
 
 
 def lasso_of_gram(model: Model, plan: LassoPlan, sums: FoldSums) -> PooledLasso:
-    """Return the lasso of all rows of a quadratic log-likelihood.
-
-    Raises
-    ------
-    ValueError
-        If no row is usable.
-    """
+    """Return the lasso of all rows of a quadratic log-likelihood."""
     if not sums.n:
         raise ValueError("Found array with 0 sample(s): no usable rows remain.")
     null, least = gaussian_null(sums.total(), sums.points.coefs[0], NetSpec(), model)
@@ -242,24 +231,7 @@ def profiled_gram(model: Model, sums: Moments) -> np.ndarray:
 
 
 def correct(model: Model, last: PooledRound, sums: Moments, rows: NodewiseRows) -> PooledRound:
-    """Return the next correction, Θ̂ s(β̂)/Σw, with an approximate inverse of the information there.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    last : PooledRound
-        The estimate so far.
-    sums : Moments
-        The sums at it, for centered columns.
-    rows : NodewiseRows
-        Of the information there, the intercept minimized out.
-
-    Returns
-    -------
-    PooledRound
-        The corrected estimate.
-    """
+    """Return the next correction, Θ̂ s(β̂)/Σw, with an approximate inverse of the information there."""
     theta = approximate_inverse(rows)
     weights, gaps = rows.weights[np.argsort(rows.index)], rows.gaps[np.argsort(rows.index)]
     if model.has_intercept:

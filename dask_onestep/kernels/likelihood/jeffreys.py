@@ -25,20 +25,6 @@ def jeffreys_moments(rows: Rows, model: Model, point: tuple[np.ndarray, np.ndarr
 
     With I⁻¹ given, the derivative of ½ log|I(β)| is Σ ½ wᵢ (xᵢ'I⁻¹xᵢ) ω'(ηᵢ) xᵢ, ω the expected information of a row in
     its linear predictor; under the logit link that is Σ hᵢ(½ − μᵢ)xᵢ with leverages hᵢ.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        The model, with one linear predictor.
-    point : tuple of two ndarrays
-        β, of shape (d,), and I⁻¹ for all rows, of shape (d, d).
-
-    Returns
-    -------
-    Moments
-        Their log-likelihood has no penalty.
     """
     sums = moments(rows, model, point[0])
     return replace(sums, score=sums.score + penalty_score(rows, model, *point))

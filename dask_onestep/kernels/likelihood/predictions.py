@@ -41,25 +41,7 @@ class Predictor:
         return self.model.likelihood.prediction_width(self.asked.kind)
 
     def __call__(self, x: Any, offset: Any = None) -> np.ndarray:
-        """Return the predictions of a block.
-
-        Parameters
-        ----------
-        x : ndarray or DataFrame of shape (m, p)
-            Covariates.
-        offset : array-like of shape (m,) or None
-            The offset.
-
-        Returns
-        -------
-        ndarray of shape (m,), (m, 2) for "mean_std" and "interval", or (m, C) for "proba" and "proba_std"
-            Predictions; for more than two classes also (m, C) for "linear".
-
-        Raises
-        ------
-        ValueError
-            If the block has invalid values, or missing values and the model does not pass these on.
-        """
+        """Return the predictions of a block."""
         # A family only checks y, and there is no y here.
         block, model = Block(x, np.zeros(x.shape[0]), offset=offset), _as_predicted(self.model, self.asked)
         return np.concatenate([self._of(piece, model) for piece in block.pieces(self.model)])
@@ -79,27 +61,7 @@ class Predictor:
 
 
 def design_rows(model: Model, x: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of the design of a block in memory, constant first, and the offset of the formula.
-
-    Parameters
-    ----------
-    model : Model
-        The fitted model.
-    x : ndarray or DataFrame of shape (m, p)
-        Covariates.
-
-    Returns
-    -------
-    design : ndarray of shape (m, d)
-        The design's own columns.
-    offset : ndarray of shape (m,)
-        0 without one.
-
-    Raises
-    ------
-    ValueError
-        If the block has missing or invalid values, or levels that the fit had no rows of.
-    """
+    """Return the rows of the design of a block in memory, constant first, and the offset of the formula."""
     asked = Prediction(np.empty(0), "label")
     rows = _checked(Block(x, np.zeros(x.shape[0])), _as_predicted(model, asked))
     columns = rows.x.toarray() if isinstance(rows.x, SplitMatrix) else rows.x.astype(np.float64)
@@ -145,27 +107,7 @@ class _FittedRows:
         raise NotImplementedError
 
     def __call__(self, x: Any, y: Any = None, offset: Any = None, weights: Any = None) -> np.ndarray:
-        """Return the values of a block.
-
-        Parameters
-        ----------
-        x : ndarray or DataFrame of shape (m, p)
-            Covariates.
-        y : array-like of shape (m,) or None
-            Response or labels; None if the model's design takes it from `x`.
-        offset, weights : array-like of shape (m,) or None
-            Offset and weights.
-
-        Returns
-        -------
-        ndarray of shape (m,), or (m, width)
-            Values; NaN where a value is missing and missing values are passed on.
-
-        Raises
-        ------
-        ValueError
-            If the block has invalid values.
-        """
+        """Return the values of a block."""
         return np.concatenate([self._of(piece) for piece in Block(x, y, weights, offset).pieces(self.model)])
 
     def _of(self, block: Block) -> np.ndarray:

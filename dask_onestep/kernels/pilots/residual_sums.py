@@ -49,28 +49,7 @@ class ResidualSums(Record):
 def residual_sums(
     rows: Rows, model: Model, coef: np.ndarray, kind: str, against: str | None, size: int, seed: int
 ) -> ResidualSums:
-    """Return the residuals of a block by bins, and the candidates of its sample.
-
-    Parameters
-    ----------
-    rows : Rows
-        The block.
-    model : Model
-        A model of one linear predictor.
-    coef : ndarray of shape (d,)
-        β̂.
-    kind : str
-        Which residuals.
-    against : str or None
-        A numeric column; None for the linear predictor.
-    size, seed : int
-        Of the sample.
-
-    Returns
-    -------
-    ResidualSums
-        Of the block.
-    """
+    """Return the residuals of a block by bins, and the candidates of its sample."""
     residual = Residuals(model, coef, kind).values(rows)
     value = _values(rows, model, coef, against)
     frequency = model.weight_type == "frequency" and rows.weights is not None

@@ -49,18 +49,6 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
 
     Covariates are searched for NaN here only if rows with missing values are to be dropped: otherwise sums over all
     rows reveal them at no cost (and `inspect_columns` finds them).
-
-    Parameters
-    ----------
-    block : Block
-        The unprepared block.
-    model : Model
-        The model.
-
-    Returns
-    -------
-    Rows or Findings
-        The usable rows, or why the block is unusable.
     """
     given = {name: part for name in PARTS if (part := getattr(block, name)) is not None}
     for name, part in given.items():
@@ -160,22 +148,7 @@ def rows_with_weight(block: Block) -> np.ndarray | Findings | None:
 
 
 def check_of(rows: Rows, block: Block, model: Model) -> RowCheck:
-    """Return what must be equal in every pass: counts, and an order-independent sum of all values' bits.
-
-    Parameters
-    ----------
-    rows : Rows
-        Usable rows, y not yet encoded.
-    block : Block
-        Their block; the bits of X, which take a tenth of a pass, are included if it is loaded again in each pass.
-    model : Model
-        The model; if its design is still open, no columns are compared.
-
-    Returns
-    -------
-    RowCheck
-        The check of the rows.
-    """
+    """Return what must be equal in every pass: counts, and an order-independent sum of all values' bits."""
     x, columns = rows.x, None
     if block.reloaded and not isinstance(model.design, OpenDesign):
         columns = _checksum(*((x.dense, *x.stored.elements) if isinstance(x, SplitMatrix) else (x,)))
