@@ -1,4 +1,4 @@
-"""Models next to each other: statistics of fit, and likelihood-ratio tests of nested ones."""
+"""Models next to each other: statistics of fit, likelihood-ratio tests of nested ones, loads counted."""
 
 import numpy as np
 import pytest
@@ -87,7 +87,7 @@ def test_robust_fits_are_noted_and_names_are_made():
     assert "Based on the likelihood; wald_test is robust." in table["note"].iloc[1]
 
 
-def test_no_pass_without_data_and_one_per_model_with(tmp_path):
+def test_no_pass_without_data_and_one_for_all_models_with(tmp_path):
     loads = Loads(tmp_path)
     table = loads.array()
     x, y = table[:, 1:], table[:, 0]
@@ -97,6 +97,40 @@ def test_no_pass_without_data_and_one_per_model_with(tmp_path):
     assert sum(loads.counts().values()) == 0
     compare({"one": models[1]}, x, y)
     assert set(loads.per_block()) == {1}
+    names = [f"c{number}" for number in range(3)]
+    frame = loads.frame()
+    formulas = ["y ~ c0", "y ~ c0 + np.exp(c1)", "y ~ c2 + c0"]
+    fits = [GLMClassifier(formula=formula).fit(frame) for formula in formulas]
+    alone = [glm.fit_statistics(frame).bic for glm in fits]
+    loads.per_block()
+    assert compare(fits, frame)["bic"].tolist() == alone
+    assert set(loads.per_block()) == {1}
+    whole = frame[names]
+    plain = [GLMRegressor("gaussian").fit(whole, frame["y"]), GLMRegressor("poisson").fit(whole, frame["y"])]
+    loads.per_block()
+    found = compare(plain, whole, frame["y"])
+    assert set(loads.per_block()) == {1}
+    assert found["bic"].tolist() == [glm.fit_statistics(whole, frame["y"]).bic for glm in plain]
+
+
+@pytest.mark.parametrize("y", [None, "count", DATA["count"]])
+def test_the_response_may_be_passed_next_to_formulas_that_name_it(y):
+    models = fits("poisson", "count")
+    expected = [glm.fit_statistics(DATA).bic for glm in models]
+    np.testing.assert_allclose(compare(models, DATA, y)["bic"], expected, rtol=1e-12)
+    if y is not None and not isinstance(y, str):
+        np.testing.assert_allclose(compare(models, DATA.drop(columns="count"), y)["bic"], expected, rtol=1e-12)
+
+
+def test_null_models_with_an_offset_are_each_their_own():
+    offset = np.log1p(DATA["trials"])
+    models = [GLMRegressor("poisson", formula=f"count ~ {right}").fit(DATA, offset=offset) for right in ("x", "x + z")]
+    found = compare(models, DATA, offset=offset)
+    np.testing.assert_allclose(
+        found["bic"], [glm.fit_statistics(DATA, offset=offset).bic for glm in models], rtol=1e-12
+    )
+    with pytest.raises(ValueError, match="was fitted with offset"):
+        compare(models, DATA)
 
 
 def test_what_it_refuses():

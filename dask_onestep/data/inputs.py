@@ -74,6 +74,11 @@ class Data:
     local: bool = False
     lengths: tuple[int, ...] | None = None
 
+    def columns_among(self, shared: Data) -> tuple[str, ...] | None:
+        """Return which columns of a frame that several models share these data have; None for all, and for arrays."""
+        own, every = (tuple(map(str, getattr(data.x, "columns", ()))) for data in (self, shared))
+        return None if own == every else own
+
 
 def is_lazy(x: Any) -> bool:
     """Return whether data is a Dask collection."""

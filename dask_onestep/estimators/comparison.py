@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
@@ -11,10 +11,15 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from dask_onestep.estimators.diagnostics import statistics_plan
+from dask_onestep.estimators.inputs import read_together
+from dask_onestep.graph import gather
 from dask_onestep.inference.fit_statistics import FitStatistics
 from dask_onestep.inference.ratios import note_of, ratio_test
 from dask_onestep.kernels.records import LogLikelihoods
 from dask_onestep.methods import FitRecord
+from dask_onestep.methods.requests import Source
+from dask_onestep.methods.together import run_together
 
 __all__ = ["compare", "named_models"]
 
@@ -29,8 +34,9 @@ def compare(
 ) -> pd.DataFrame:
     """Return fitted models of the same rows next to each other.
 
-    Without data, what the fits have kept: no pass.  With data, one pass per model, which log-likelihoods of families
-    with a dispersion, other than the normal distribution with its own link, and deviances need.
+    Without data, what the fits have kept: no pass.  With data, one pass for all models, which log-likelihoods of
+    families with a dispersion, other than the normal distribution with its own link, and deviances need; with an offset
+    also those that fit the models without covariates.
 
     Parameters
     ----------
@@ -71,11 +77,31 @@ def compare(
     for glm in named.values():
         check_is_fitted(glm)
     _refuse_other_rows({name: glm.record_ for name, glm in named.items()})
-    data = {"sample_weight": sample_weight, "offset": offset}
-    fits = [_Fit.of(glm, None if X is None else glm.fit_statistics(X, y, **data)) for glm in named.values()]
+    statistics = [None] * len(named) if X is None else _statistics(named, X, y, sample_weight, offset)
+    fits = [_Fit.of(glm, found) for glm, found in zip(named.values(), statistics, strict=True)]
     rows = [(*fit.row, *_test(fits[at - 1], fit)) if at else (*fit.row, *_NONE) for at, fit in enumerate(fits)]
     columns = ["n", "df", "loglik", "aic", "bic", "deviance", "lr_statistic", "lr_df", "p_value", "note"]
     return pd.DataFrame(rows, index=list(named), columns=columns)
+
+
+def _statistics(named: Mapping[str, Any], X: Any, y: Any, sample_weight: Any, offset: Any) -> list[Any]:
+    """Return the statistics of fitted models, in the passes of one."""
+    glms = list(named.values())
+    parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": None}
+    for glm in glms:
+        glm._require(sample_weight=sample_weight, offset=offset)
+    each, shared = read_together(glms, X, parts, fitted=True)
+    blocks = gather(shared.x, shared.y, shared.weights, shared.offset, shared.groups, shared.lengths)
+    problems = {
+        name: replace(glm._beside(data), blocks=blocks, guarded=True, source=Source(name, data.columns_among(shared)))
+        for (name, glm), (data, _) in zip(named.items(), each, strict=True)
+    }
+    plans = {
+        name: statistics_plan(problem, named[name].record_, with_offset=offset is not None)
+        for name, problem in problems.items()
+    }
+    first = next(iter(problems.values()))
+    return [outcome.value for outcome in run_together(first, plans).values()]
 
 
 _NONE = (np.nan, np.nan, np.nan, "")

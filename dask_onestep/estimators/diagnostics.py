@@ -14,12 +14,12 @@ from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics
 from dask_onestep.kernels.likelihood.predictions import Residuals
 from dask_onestep.kernels.likelihood.statistics import fit_sums
 from dask_onestep.messages import catalogue
-from dask_onestep.methods import MLE, Estimate, FitRecord, Problem
+from dask_onestep.methods import MLE, FitRecord, Problem
 from dask_onestep.methods.driver import run
 from dask_onestep.methods.method import estimated
 from dask_onestep.methods.requests import Look, Plan
 
-__all__ = ["Diagnostics"]
+__all__ = ["Diagnostics", "statistics_plan"]
 
 
 class Diagnostics:
@@ -57,11 +57,7 @@ class Diagnostics:
         """
         check_is_fitted(self)
         problem = self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
-        estimate, rank = self.record_.estimate, self.record_.rank
-        sums = run(
-            problem, _fit_sums(problem, estimate, with_offset=offset is not None or problem.model.has_offset)
-        ).value
-        return finish(problem.model, sums, rank, estimate.dispersion)
+        return run(problem, statistics_plan(problem, self.record_, with_offset=offset is not None)).value
 
     def predict_interval(self, X: Any, level: float = 0.95, *, offset: Any = None, unseen: str = "raise") -> Any:
         """Return a confidence interval of each row's mean.
@@ -157,12 +153,13 @@ class Diagnostics:
         return self._of_rows(function, classes, f"residuals-{kind}", X, y, sample_weight, offset)  # type: ignore[attr-defined]
 
 
-def _fit_sums(problem: Problem, estimate: Estimate, *, with_offset: bool) -> Plan:
-    coef = np.nan_to_num(estimate.coef)
-    null = None
-    if with_offset:
-        model = problem.model
+def statistics_plan(problem: Problem, record: FitRecord, *, with_offset: bool) -> Plan:
+    """Return the plan of the statistics of a fit: one pass, and those of the null model if there is an offset."""
+    estimate, model, null = record.estimate, problem.model, None
+    if with_offset or model.has_offset:
         fixed = tuple((name, 0.0) for name in model.columns)
         only = replace(problem, model=replace(model, fit_intercept=True, fixed=fixed), classes=None)
         null = float((yield from estimated(only, MLE())).coef[0])
-    return (yield Look((yield problem.total(fit_sums, coef, estimate.dispersion, null, name="fit-statistics"))))
+    arguments = np.nan_to_num(estimate.coef), estimate.dispersion, null
+    sums = yield Look((yield problem.total(fit_sums, *arguments, name="fit-statistics")))
+    return finish(model, sums, record.rank, estimate.dispersion)

@@ -223,7 +223,7 @@ class Reading:
 
 
 def read_together(
-    estimators: Sequence[Reading], X: Any, parts: dict[str, Any]
+    estimators: Sequence[Reading], X: Any, parts: dict[str, Any], *, fitted: bool = False
 ) -> tuple[list[tuple[Data, Terms | None]], Data]:
     """Bring the data of several models together: what each reads, and what all of them read, in the same blocks."""
     lengths = None
@@ -232,8 +232,17 @@ def read_together(
         known = [each for each in terms if each is not None]
         columns = [name for each in known for name in _all_columns(each)] if len(known) == len(terms) else None
         X, parts, lengths = as_frame(X, parts, known, None if columns is None else tuple(dict.fromkeys(columns)))
-    X = infer_kinds(X)
-    each = [estimator._read(X, parts) for estimator in estimators]
+    each: list[tuple[Data, Terms | None]]
+    if fitted:
+        X = infer_kinds(X, {name for estimator in estimators for name in _words(estimator.record_.design)})
+        X, parts = split_columns(X, parts, keep=True)
+        for estimator in estimators:
+            X, own = estimator._with_response(X, parts)
+            parts = own if all(other.formula is not None for other in estimators) else parts
+        each = [(estimator._data(X, parts), None) for estimator in estimators]
+    else:
+        X = infer_kinds(X)
+        each = [estimator._read(X, parts) for estimator in estimators]
     if not is_frame(X):
         return each, each[0][0]
     wanted = tuple(dict.fromkeys(str(name) for data, _ in each for name in data.x.columns))

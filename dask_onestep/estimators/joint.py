@@ -11,18 +11,16 @@ from typing import Any
 from sklearn.base import clone
 
 from dask_onestep.choices import listed
-from dask_onestep.data.inputs import Data
 from dask_onestep.estimators.base import GLMBase, attach_fit
 from dask_onestep.estimators.comparison import named_models
 from dask_onestep.estimators.inputs import read_together
 from dask_onestep.estimators.memory import saying_how_to_rechunk
 from dask_onestep.estimators.regressor import GLMRegressor
 from dask_onestep.graph import gather
-from dask_onestep.kernels.rows.block import MODEL_ERRORS
 from dask_onestep.messages.wording import joined, with_pointer
 from dask_onestep.methods import Inputs, Problem
-from dask_onestep.methods.driver import run_all
 from dask_onestep.methods.requests import Plan, Source
+from dask_onestep.methods.together import run_together
 
 __all__ = ["fit_many"]
 
@@ -100,15 +98,14 @@ def fit_many(
     each, shared = read_together(glms, X, parts)
     blocks = gather(shared.x, shared.y, shared.weights, shared.offset, shared.groups, shared.lengths)
     posed = [glm._pose(data, terms, blocks, parts) for glm, (data, terms) in zip(glms, each, strict=True)]
-    plans = [
-        _attempted(_plan(glm, given, Source(name, _columns(data, shared))))
+    plans = {
+        name: _plan(glm, given, Source(name, data.columns_among(shared)))
         for (name, glm), given, (data, _) in zip(named.items(), posed, each, strict=True)
-    ]
-    together = replace(posed[0][1], verbose=any(glm.verbose for glm in glms))
+    }
+    problem = replace(posed[0][1], verbose=any(glm.verbose for glm in glms))
     with saying_how_to_rechunk(blocks):
-        outcomes = run_all(together, plans)
-    _raise_first(dict(zip(named, (outcome.value for outcome in outcomes), strict=True)))
-    for glm, outcome in zip(glms, outcomes, strict=True):
+        outcomes = run_together(problem, plans)
+    for glm, outcome in zip(glms, outcomes.values(), strict=True):
         model, estimate, inputs, remarks = outcome.value
         attach_fit(glm, model, estimate, inputs, remarks, outcome.n_passes)
         glm.fit_time_ = time.perf_counter() - began
@@ -125,12 +122,6 @@ def _estimator(model: Any, estimator: Any) -> GLMBase:
             f"Expected a formula, a GLMRegressor or a GLMClassifier, got {type(model).__name__}: {model!r}."
         )
     return clone(model)
-
-
-def _columns(data: Data, shared: Data) -> tuple[str, ...] | None:
-    """Return which columns of the shared frame a model reads; None for all."""
-    own, every = (tuple(map(str, getattr(each.x, "columns", ()))) for each in (data, shared))
-    return None if own == every else own
 
 
 def _refuse_two_responses(name: str, formula: str | None, y: Any) -> None:
@@ -152,24 +143,6 @@ def _plan(glm: GLMBase, posed: tuple[Any, Problem, Inputs, Any], source: Source)
         problem = replace(problem, source=replace(source, name=f"{source.name} as specified"))
     model, estimate = yield from glm._plan(problem, method, inputs)
     return model, estimate, inputs, remarks
-
-
-def _attempted(plan: Plan) -> Plan:
-    """Return a plan that ends with its error as a value, so that the error of one model is known to be its own."""
-    try:
-        return (yield from plan)
-    except MODEL_ERRORS as error:
-        return error
-
-
-def _raise_first(found: Mapping[str, Any]) -> None:
-    errors = {name: value for name, value in found.items() if isinstance(value, Exception)}
-    if not errors:
-        return
-    name, error = next(iter(errors.items()))
-    if any(each is not error for each in found.values()):  # otherwise it is of the data, and not of a model
-        error.add_note(f"In the model {name!r}.")
-    raise error
 
 
 def _issue(named: Mapping[str, GLMBase]) -> None:

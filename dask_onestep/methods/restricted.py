@@ -13,7 +13,6 @@ from dask_onestep.kernels.likelihood.scores import scores
 from dask_onestep.kernels.likelihood.sums import log_likelihoods
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import LogLikelihoods
-from dask_onestep.kernels.rows.block import MODEL_ERRORS
 from dask_onestep.kernels.solve.ascent import ROUNDING
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.methods.driver import run_all
@@ -24,6 +23,7 @@ from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 from dask_onestep.methods.separation import examined
 from dask_onestep.methods.solver import orthogonalized, solved
+from dask_onestep.methods.together import attempted
 
 __all__ = [
     "Comparison",
@@ -157,7 +157,7 @@ def _compared(problem: Problem, estimate: Estimate, fits: list[Restricted]) -> C
 def fit_restricted(problem: Problem, method: Any, nulls: Sequence[Null]) -> list[Restricted]:
     """Fit restricted models together."""
     problems = [problem.restricted(*null) for null in nulls]
-    ended = run_all(problem, [_attempted(_fit(each, method)) for each in problems])
+    ended = run_all(problem, [attempted(_fit(each, method)) for each in problems])
     return [
         _embedded(each.model, outcome.value, outcome.n_passes) for each, outcome in zip(problems, ended, strict=True)
     ]
@@ -167,7 +167,7 @@ def compare_by_method(
     problem: Problem, method: Any, estimate: Estimate, nulls: Sequence[Null]
 ) -> list[tuple[float, float, float] | Exception]:
     """Return likelihood-ratio statistics of methods whose estimates maximize no likelihood of all rows: one pass."""
-    plans = [_attempted(_ratio(problem, problem.restricted(*null), method, estimate)) for null in nulls]
+    plans = [attempted(_ratio(problem, problem.restricted(*null), method, estimate)) for null in nulls]
     return [outcome.value for outcome in run_all(problem, plans)]
 
 
@@ -178,14 +178,6 @@ def moments_at(problem: Problem, coef: np.ndarray, *, orthogonal: bool) -> Plan:
     basis = problem.model.basis
     sums = yield Look((yield from problem.moments(coef if basis is None else basis.orthogonal(coef))))
     return sums, basis
-
-
-def _attempted(plan: Plan) -> Plan:
-    """Return a plan that ends with its error as a value, so that it ends no other."""
-    try:
-        return (yield from plan)
-    except MODEL_ERRORS as error:
-        return error
 
 
 def _fit(problem: Problem, method: Any) -> Plan:
