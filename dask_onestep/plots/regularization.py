@@ -28,7 +28,7 @@ class RegularizationDisplay(Display):
     Parameters
     ----------
     coefficients : DataFrame
-        Columns alpha, name, average (the mean of the blocks' lassos), coef, ci_lower and ci_upper (what the
+        Columns alpha, name, average (the lasso, or the mean of those of blocks), coef, ci_lower and ci_upper (what the
         method returns of it, and NaN for intervals where it has none); a row for each α and each coefficient.
     method : str
         The method's name.
