@@ -88,6 +88,41 @@ def test_a_combination_without_rows_at_fit_is_not_predicted(solver):
     np.testing.assert_allclose(additive, coef["intercept"] + coef["g[T.c]"] + coef["h[T.q]"])
 
 
+@pytest.mark.parametrize("form", ["fitted", "JSON"])
+@pytest.mark.parametrize("solver", ["auto", "cholesky", "qr"])
+@pytest.mark.parametrize(
+    "formula", ["y ~ C(g, Sum)*C(h, Sum)", "y ~ 0 + g:h + x", "y ~ x + I(2*x + 1) + z + w", "y ~ C(g, Helmert)*h*x + z"]
+)
+def test_rows_are_predicted_if_they_are_combinations_of_rows_of_the_fit(formula, solver, form, tmp_path):
+    frame = table().astype({"g": object}).assign(z=X**2, w=X**2 - X)
+    known = frame[(frame["g"] != "c") | (frame["h"] != "q")]
+    with pytest.warns(AliasingWarning):
+        glm = GLMRegressor(formula=formula, solver=solver).fit(dd.from_pandas(known, npartitions=3))
+    glm = in_form(glm, tmp_path, form)
+    later = frame.iloc[:60].assign(w=lambda rows: rows["w"] + (np.arange(60) % 5 == 0))
+
+    def design(rows):
+        matrix = glm.record_.design.matrix(rows)
+        matrix = matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+        return np.column_stack([np.ones(len(rows)), matrix] if "0 +" not in formula else [matrix])
+
+    # A row is in the span of the rows of the fit if it does not raise their rank.
+    fitted = design(known)
+    fitted = fitted / np.maximum(np.abs(fitted).max(axis=0), 1e-300)
+    asked = design(later) / np.maximum(np.abs(design(known)).max(axis=0), 1.0)
+    rank = np.linalg.matrix_rank(fitted)
+    unknown = np.array([np.linalg.matrix_rank(np.vstack([fitted, row])) > rank for row in asked])
+    assert unknown.any()
+    assert not unknown.all()
+    means = glm.predict(later, unseen="nan")
+    np.testing.assert_array_equal(np.isnan(means), unknown)
+    coef, *_ = np.linalg.lstsq(design(known), known["y"], rcond=None)
+    np.testing.assert_allclose(means[~unknown], (design(later) @ coef)[~unknown], rtol=1e-6)
+    np.testing.assert_allclose(glm.predict(known), design(known) @ coef, rtol=1e-6)
+    with pytest.raises(ValueError, match=rf"\({unknown.sum()} rows\)\. Drop these rows, or pass unseen='nan'"):
+        glm.predict(later)
+
+
 def test_levels_of_weight_zero_are_levels_without_rows():
     frame = table().astype({"g": object})
     weights = (frame["g"] != "c").astype(float)

@@ -11,6 +11,7 @@ from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.sample import PilotRecord
 from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.solve.linear_algebra import combinations
 from dask_onestep.methods.estimate import Estimate
 
 __all__ = ["FitRecord", "Inputs"]
@@ -99,7 +100,7 @@ class FitRecord:
             sums=sums,
             pilot=None,
         )
-        return cls(_with_absent(model, sums), kept, inputs, method, cov_type, estimate.pilot)
+        return cls(_with_aliased(model, estimate, sums), kept, inputs, method, cov_type, estimate.pilot)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -228,10 +229,23 @@ def _locked(array: np.ndarray) -> np.ndarray:
     return view
 
 
-def _with_absent(model: Model, sums: Moments | None) -> Model:
-    """Return the model, its design told which columns have no information: no row of the fit had a number in them."""
-    if model.design is None or sums is None or model.fixed:
+def _with_aliased(model: Model, estimate: Estimate, sums: Moments | None) -> Model:
+    """Return the model, its design told which columns have no coefficients, and what combinations they are."""
+    if model.design is None or sums is None or model.fixed or not np.isfinite(sums.information).all():
         return model
-    empty = dict(zip(model.names, np.diag(sums.information) == 0, strict=True))
-    columns = [all(empty[name] for name in model.by_regressor[column]) for column in model.columns]
-    return replace(model, design=replace(model.design, absent=tuple(np.flatnonzero(columns).tolist())))
+    if model.likelihood.n_predictors > 1:
+        empty = dict(zip(model.names, np.diag(sums.information) == 0, strict=True))
+        columns = [all(empty[name] for name in model.by_regressor[column]) for column in model.columns]
+        aliased: tuple[tuple[int, tuple[tuple[int, float], ...]], ...]
+        aliased = tuple((int(column), ()) for column in np.flatnonzero(columns))
+    else:
+        first = int(model.has_intercept)  # the constant is column −1 of the design
+        kept = np.isfinite(estimate.coef)
+        weights = combinations(sums.information, kept)
+        others = np.flatnonzero(kept) - first
+        aliased = tuple(
+            (int(column) - first, tuple((int(others[at]), float(each[at])) for at in np.flatnonzero(each)))
+            for column, each in zip(np.flatnonzero(~kept), weights.T, strict=True)
+            if column >= first
+        )
+    return replace(model, design=replace(model.design, aliased=aliased))

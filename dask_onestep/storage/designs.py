@@ -38,7 +38,10 @@ def design_record(design: Design) -> dict[str, Any] | None:
         "levels": [values for _, values in levels],
         "factors": [factor.name for factor, _ in levels],
         "names": list(design.names),
-        "absent": list(design.absent),
+        "aliased": [
+            {"column": column, "others": [other for other, _ in parts], "weights": [weight for _, weight in parts]}
+            for column, parts in design.aliased
+        ],
         "state": None if design.spec is None else encode_state(dict(design.spec.transform_state)),
     }
 
@@ -59,10 +62,14 @@ def read_design(record: Mapping[str, Any]) -> Design:
     design = assemble(terms, levels, spec)
     if design.names != tuple(record["names"]):
         raise ValueError(f"formula={terms.formula!r} does not give the columns {record['names']}.")
-    absent = tuple(record["absent"])
-    if any(column >= len(design.names) for column in absent):
-        raise ValueError(f"absent={list(absent)} has numbers outside the {len(design.names)} columns")
-    return replace(design, absent=absent)
+    aliased = tuple(
+        (each["column"], tuple(zip(each["others"], map(float, each["weights"]), strict=True)))
+        for each in record["aliased"]
+    )
+    numbers = [number for column, parts in aliased for number in (column, *(other for other, _ in parts))]
+    if any(number >= len(design.names) for number in numbers):
+        raise ValueError(f"aliased has numbers outside the {len(design.names)} columns")
+    return replace(design, aliased=aliased)
 
 
 def _check_width(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], width: int) -> None:

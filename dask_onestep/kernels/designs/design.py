@@ -23,6 +23,8 @@ from dask_onestep.kernels.records import Findings
 __all__ = ["Design", "column_levels", "plain_rows", "treatment_names", "with_parts"]
 
 _SLICE_ROWS = 65_536
+# Relative difference of a column from a combination that is more than rounding.
+_DIFFERENT = 1e-4
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Design:
         their columns.
     rest : ModelSpec or None
         formulaic's specification of the other terms, which it evaluates; None if there are none.
-    absent : tuple of int
-        Columns that were 0 on all rows of the fit, because a level or a combination of levels did not occur.
+    aliased : tuple of (int, tuple of (int, float))
+        Columns without a coefficient, each with the columns (−1 for the constant) and weights of the combination that
+        it was in all rows of the fit; an empty one if a level or a combination of levels did not occur.
     unseen : {"raise", "reference"}
         Whether an unseen level is a finding, or gets zeros in all of its factor's columns.
     """
@@ -56,7 +59,7 @@ class Design:
     spec: Any = None
     products: tuple[Product, ...] = ()
     rest: Any = None
-    absent: tuple[int, ...] = ()
+    aliased: tuple[tuple[int, tuple[tuple[int, float], ...]], ...] = ()
     unseen: str = "raise"
 
     @property
@@ -163,17 +166,35 @@ class Design:
             unknown |= codes < 0
         return unknown
 
-    def absent_rows(self, matrix: np.ndarray | SplitMatrix) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Return which rows are nonzero in columns that were 0 on all rows of the fit, and the names of these columns.
+    def unknown_effects(self, matrix: np.ndarray | SplitMatrix) -> tuple[np.ndarray, str]:
+        """Return which rows have a linear predictor that no row of the fit tells, and why.
 
-        Rows of NaN are not included.
+        There a column without a coefficient is not the combination of others that it was in the fit. Rows of NaN are
+        not included.
         """
-        if not self.absent:
-            return np.zeros(len(matrix), dtype=bool), ()
-        part = matrix[:, list(self.absent)]
-        filled = (part.toarray() if isinstance(part, SplitMatrix) else part) != 0
-        filled &= finite_rows(matrix)[:, np.newaxis]
-        return filled.any(axis=1), tuple(self.names[self.absent[at]] for at in np.flatnonzero(filled.any(axis=0)))
+        if not self.aliased:
+            return np.zeros(len(matrix), dtype=bool), ""
+        columns = [column for column, _ in self.aliased]
+        others = sorted({other for _, parts in self.aliased for other, _ in parts if other >= 0})
+        weights = np.zeros((len(others) + 1, len(columns)))
+        for at, (_, parts) in enumerate(self.aliased):
+            for other, weight in parts:
+                weights[others.index(other) if other >= 0 else -1, at] = weight
+        values, rest = (_dense(matrix[:, at]) for at in (columns, others))
+        rest = np.column_stack([rest, np.ones(len(matrix))])
+        size = np.abs(values) + np.abs(rest) @ np.abs(weights)
+        differ = np.abs(values - rest @ weights) > _DIFFERENT * size
+        differ &= finite_rows(matrix)[:, np.newaxis]
+        found = np.flatnonzero(differ.any(axis=0))
+        empty = [self.names[columns[at]] for at in found if not self.aliased[at][1]]
+        combined = [self.names[columns[at]] for at in found if self.aliased[at][1]]
+        reasons = [f"fit had no rows with {', '.join(empty)}, so their coefficients are unknown"] if empty else []
+        if combined:
+            reasons.append(
+                f"{', '.join(combined)} had no coefficient of its own in fit, as a combination of other columns that "
+                "it is not here"
+            )
+        return differ.any(axis=1), "; ".join(reasons)
 
     @property
     def categorical(self) -> tuple[Factor, ...]:
@@ -235,6 +256,10 @@ class Design:
                 remedy = f"Convert the column: in fit the levels had another type, such as {known[-1:].tolist()}."
             found.append((what, int(strange.sum()), remedy))
         return Findings(tuple(found), (number,)) if found else None
+
+
+def _dense(matrix: np.ndarray | SplitMatrix) -> np.ndarray:
+    return matrix.toarray() if isinstance(matrix, SplitMatrix) else matrix
 
 
 def _kind(level: Any) -> str:

@@ -51,12 +51,11 @@ class Predictor:
         predicted = model.likelihood.predict(rows, model, self.asked)
         if design is None or unseen == "reference":
             return predicted
-        beyond, names = design.absent_rows(rows.x)
+        beyond, reason = design.unknown_effects(rows.x)
         if unseen == "nan":
             predicted[beyond | design.unknown_rows(block.x)] = np.nan
-        elif names:
-            what = f"fit had no rows with {', '.join(names)}, so their coefficients are unknown"
-            Findings(((what, int(beyond.sum()), _UNSEEN),), ()).raise_error()
+        elif reason:
+            Findings(((reason, int(beyond.sum()), _UNSEEN),), ()).raise_error()
         return predicted
 
 

@@ -99,8 +99,8 @@ def orthogonal_basis(factor: DesignFactor, *, intercept: bool) -> Basis:
     values = np.linalg.svd(upper / np.linalg.norm(upper, axis=0), compute_uv=False)
     condition = float((values[0] / values[-1]) ** 2) if len(values) else 1.0
     unit_upper = np.asfortranarray(upper / np.diag(upper)[:, None])
-    empty = tuple(np.flatnonzero(lengths == 0).tolist())
-    return Basis(kept, scale[kept], unit_upper, condition, intercept and bool(kept[:1].all()), empty)
+    aliased = np.linalg.lstsq(scaled[:, kept], scaled[:, ~kept], rcond=None)[0] * scale[~kept] / scale[kept][:, None]
+    return Basis(kept, scale[kept], unit_upper, condition, intercept and bool(kept[:1].all()), aliased)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ class Basis:
         Condition number of X'X with columns scaled to equal length.
     intercept : bool
         Whether the first column is the intercept.
-    empty : tuple of int
-        The columns that are 0 in all rows.
+    aliased : ndarray of shape (r, d - r)
+        The other columns as combinations of the kept ones.
     """
 
     kept: np.ndarray
@@ -43,7 +43,7 @@ class Basis:
     upper: np.ndarray
     condition: float
     intercept: bool
-    empty: tuple[int, ...] = ()
+    aliased: np.ndarray
 
     def columns(self, design: np.ndarray) -> np.ndarray:
         """Return the orthogonalized columns of some rows, X R⁻¹, of shape (m, r).
@@ -80,27 +80,17 @@ class Basis:
         return self.coefficients(half.swapaxes(-1, -2))
 
     def moments(self, gamma: Moments) -> Moments:
-        """Return the moments in β from those in γ (R's, R'IR and R'∂χ²/∂γ); NaN for aliased columns other than 0."""
+        """Return the moments in β, of aliased columns too, from those in γ: J's, J'IJ and J'∂χ²/∂γ for γ = Jβ."""
         count = len(gamma.score) // len(self.scale)
-        at = np.flatnonzero(np.tile(self.kept, count))
-        jacobian = np.kron(np.eye(count), self.directions)
-
-        def of_beta(values: np.ndarray | None) -> np.ndarray | None:
-            if values is None:
-                return None
-            out = np.full(count * len(self.kept), np.nan)
-            out[at] = jacobian.T @ values
-            return out
-
-        information = np.full((count * len(self.kept),) * 2, np.nan)
-        information[np.ix_(at, at)] = jacobian.T @ gamma.information @ jacobian
-        empty = (np.array(self.empty, dtype=int) + len(self.kept) * np.arange(count)[:, np.newaxis]).ravel()
-        information[empty], information[:, empty] = 0.0, 0.0
+        combined = np.zeros((len(self.scale), len(self.kept)))
+        combined[:, self.kept], combined[:, ~self.kept] = np.eye(len(self.scale)), self.aliased
+        jacobian = np.kron(np.eye(count), self.directions @ combined)
+        gradient = gamma.pearson_gradient
         return replace(
             gamma,
-            score=np.asarray(of_beta(gamma.score)),
-            information=information,
-            pearson_gradient=of_beta(gamma.pearson_gradient),
+            score=jacobian.T @ gamma.score,
+            information=jacobian.T @ gamma.information @ jacobian,
+            pearson_gradient=None if gradient is None else jacobian.T @ gradient,
         )
 
     @property

@@ -10,7 +10,7 @@ from scipy import linalg
 from dask_onestep.kernels.records import Record
 from dask_onestep.messages import catalogue
 
-__all__ = ["Factor", "factorize"]
+__all__ = ["Factor", "combinations", "factorize"]
 
 # A column is aliased when the columns before it leave less than this fraction of its variance. An exact copy leaves
 # about d·1e-16; a correlation of 0.999999 leaves 2e-6.
@@ -18,6 +18,8 @@ ALIAS_TOLERANCE = 1e-11
 # What sums over many rows may leave of an exact copy, in epsilons: 200 for a constant over a million rows.
 _ROUNDING = 512
 _BLOCK = 64
+# A part of a combination that is smaller, relative to the column, is rounding.
+_NEGLIGIBLE = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,15 @@ def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor:
         strong = _strong(scaled[np.ix_(columns, columns)], floor[columns])
         strong[weak] &= not strong.all()  # if all are strong, both differ only by rounding
         kept[columns] = strong
+
+
+def combinations(information: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the aliased columns as combinations of the kept ones, of shape (r, d - r), without rounding near 0."""
+    inner = information[np.ix_(kept, kept)]
+    weights = factorize(inner, intercept=False).solve(information[np.ix_(kept, ~kept)])
+    lengths = np.sqrt(np.diag(information))
+    weights[np.abs(weights) * lengths[kept][:, None] <= _NEGLIGIBLE * lengths[~kept]] = 0.0
+    return weights
 
 
 def _pivoted(matrix: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, int | None]:
