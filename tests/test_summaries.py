@@ -289,3 +289,13 @@ def test_overdispersion_is_noted_with_its_remedies(threads):
     fine = GLMRegressor("poisson").fit(x, rng.poisson(np.exp(0.5 + x @ [0.3, -0.2])).astype(float))
     for other, response in ((robust, y), (fine, fine.predict(x).round())):
         assert "Overdispersion" not in str(other.summary(x, response))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_two_classes_have_their_events_and_a_pseudo_r2_without_a_pass(weighted):
+    x, y, _ = make_glm(1500, 2, family="binomial")
+    weights = np.random.default_rng(0).integers(1, 4, 1500).astype(float) if weighted else None
+    glm = GLMClassifier().fit(x, y, sample_weight=weights)
+    facts, whole = dict(glm.summary().facts), dict(glm.summary(x, y, sample_weight=weights).facts)
+    assert facts["events"] == f"{int(np.asarray(y).sum()):,}"
+    assert facts["pseudo R2 (McFadden)"] == whole["pseudo R2 (McFadden)"]

@@ -306,7 +306,7 @@ class Reporting(Standardization):
         notes = tuple(with_pointer(category, text) for category, text in record.notes) + _few(record)
         notes += _exact(record)
         if X is None:
-            facts += _likelihood_facts(record)
+            facts += [*_likelihood_facts(record), *_event_facts(record)]
         else:
             fit = self.fit_statistics(X, y, sample_weight=sample_weight, offset=offset)  # type: ignore[attr-defined]
             facts += _fit_facts(fit)
@@ -425,6 +425,26 @@ def _likelihood_facts(record: FitRecord) -> list[tuple[str, str]]:
         kind = ""
     aic = 2.0 * (record.rank + model.family.n_estimated) - 2.0 * loglik
     return [(f"log-likelihood{kind}", _decimal(loglik)), (f"AIC{kind}", _decimal(aic))]
+
+
+def _event_facts(record: FitRecord) -> list[tuple[str, str]]:
+    """Return the number of events and McFadden's pseudo-R² of two classes, if the pilot is all rows; else nothing.
+
+    Otherwise they take a pass: ``summary(X, y)``.
+    """
+    estimate, pilot, model = record.estimate, record.pilot, record.model
+    if estimate.classes is None or len(estimate.classes) != 2 or pilot is None or pilot.y is None:
+        return []
+    if len(pilot.y) != estimate.n_samples:
+        return []
+    event = pilot.y == estimate.classes[1]
+    facts = [("events", f"{int(event.sum()):,}")]
+    if model.has_intercept and not model.has_offset and np.isfinite(estimate.loglik):
+        weights = np.ones(len(event)) if pilot.weights is None else pilot.weights
+        total = np.array([weights[~event].sum(), weights[event].sum()])
+        null = float(total @ np.log(total / total.sum()))
+        facts.append(("pseudo R2 (McFadden)", f"{1.0 - estimate.loglik / null:.4f}"))
+    return facts
 
 
 def _decimal(value: float) -> str:
