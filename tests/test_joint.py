@@ -7,7 +7,19 @@ import pandas as pd
 import pytest
 from support import assert_bits_equal, fingerprint
 
-from dask_onestep import MLE, Average, GLMClassifier, GLMRegressor, OneStep, compare, fit_many
+from dask_onestep import (
+    MLE,
+    Average,
+    DebiasedLasso,
+    ElasticNet,
+    GLMClassifier,
+    GLMRegressor,
+    OneStep,
+    Pilot,
+    Surrogate,
+    compare,
+    fit_many,
+)
 from dask_onestep.exceptions import AliasingWarning
 
 RNG = np.random.default_rng(5)
@@ -56,6 +68,16 @@ def test_the_data_are_read_as_often_as_the_slowest_model_reads_them(loads, threa
         assert_bits_equal(fingerprint(glm), fingerprint(model.fit(frame)))
     separate = loads.per_block()
     assert separate == [sum(glm.n_passes_ for glm in fits)] * 4
+
+
+@pytest.mark.parametrize("method", [Surrogate(), Pilot(300), MLE(start=None), DebiasedLasso(), ElasticNet(alpha=0.05)])
+def test_every_method_has_the_bits_of_separate_fits(method, threads, quiet):
+    formulas = ["count ~ x + z", "count ~ z + g", "event ~ x"]
+    together = fit_many(formulas, FRAME, estimator=GLMRegressor("poisson", method=method))
+    for glm, formula in zip(together, formulas, strict=True):
+        alone = GLMRegressor("poisson", method=method, formula=formula).fit(FRAME)
+        assert_bits_equal(fingerprint(glm), fingerprint(alone))
+        assert glm.n_passes_ == alone.n_passes_
 
 
 def test_arrays_serve_several_families_and_covariances(loads, synchronous):
