@@ -1,6 +1,7 @@
 """The debiased lasso of all rows, against its formulas in plain NumPy with scikit-learn's lasso."""
 
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
@@ -235,3 +236,17 @@ def test_a_table_with_factors_and_a_lazy_fit_agree(threads, alpha):
     fitted = glm.fit(frame)
     lazy = glm.fit_delayed(frame).compute()
     np.testing.assert_array_equal(lazy.record_.coef, fitted.record_.coef)
+
+
+def test_a_lazy_fit_learns_levels_where_rows_are_of_no_single_block(threads):
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"a": rng.normal(size=600), "g": rng.choice(list("uvw"), 600)})
+    frame["y"] = frame["a"] + (frame["g"] == "v") + rng.normal(size=600)
+    frame = dd.from_pandas(frame, npartitions=3, sort=False)
+    glm = GLMRegressor(method=DebiasedLasso(0.05), formula="y ~ a + g")
+    np.testing.assert_array_equal(glm.fit_delayed(frame).compute().record_.coef, glm.fit(frame).record_.coef)
+    with pytest.raises(ValueError, match="one number per column, and the columns are not known yet"):
+        glm.set_params(method__alpha=[0.1, 0.1, 0.1]).fit_delayed(frame)
+    paper = DebiasedLasso(0.05, nodewise="partition", steps=1)
+    with pytest.raises(ValueError, match="g must be known first"):
+        glm.set_params(method=paper).fit_delayed(frame)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from sklearn.utils.metaestimators import available_if
 
 from dask_onestep.families import Binomial
 from dask_onestep.kernels.lassos.centering import moments_about
@@ -93,6 +94,11 @@ class DebiasedLassoEstimate(Estimate):
     kkt: float
     gap: float
     expected_coverage: float
+
+
+def _is_pooled(method: DebiasedLasso) -> bool:
+    """Return whether a method can fit a table whose design a lazy fit learns, as those do that draw a pilot."""
+    return method.nodewise == "pooled"
 
 
 class DebiasedLasso(Method):
@@ -239,9 +245,10 @@ class DebiasedLasso(Method):
             rounds = problem.apply(_next_round, rounds, sums, name="debias")
         return problem.apply(_report, problem.model, self, rounds, problem.classes, name="debiased-lasso")
 
+    @available_if(_is_pooled)
     def draw(self, problem: Problem) -> Draw:
         """Return how the pilot is drawn, at whose lasso the first pass is made, of no rows where there is none."""
-        if self.nodewise != "pooled" or problem.model.quadratic:
+        if problem.model.quadratic:
             return Draw(None)
         whole, hold = rows_within(problem, _SMALL_BYTES)
         return replace(penalized_draw(_NET, problem), whole=whole, hold=hold)
