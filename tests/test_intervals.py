@@ -72,8 +72,10 @@ def test_simultaneous_intervals_have_the_quantile_of_their_correlation():
     assert list(some.index) == ["x0", "x2"]
     np.testing.assert_allclose(some["ci_upper"], (table.coef + inner * table.std_err)[["x0", "x2"]])
     pd.testing.assert_frame_equal(glm.conf_int(0.9, simultaneous="x1"), glm.conf_int(0.9).loc[["x1"]])
-    with pytest.raises(ValueError, match="Unknown coefficients"):
+    with pytest.raises(ValueError, match=r"Unknown coefficients.*in simultaneous"):
         glm.conf_int(simultaneous=["x9"])
+    with pytest.raises(TypeError, match="must be names"):
+        glm.conf_int(simultaneous=3)
 
 
 def test_aliased_coefficients_have_no_interval_and_do_not_widen_the_others(quiet):

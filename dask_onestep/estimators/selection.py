@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from dask_onestep.choices import unknown_choice
 from dask_onestep.estimators.attributes import attach
 from dask_onestep.estimators.inputs import Reading, total_of
-from dask_onestep.inference.hypotheses import parse_null
+from dask_onestep.inference.hypotheses import named_coefficients
 from dask_onestep.inference.results import TestResult
 from dask_onestep.inference.selection import CRITERIA, AdaptiveLassoPath, adaptive_lasso, constrain, criteria_table
 from dask_onestep.kernels.likelihood.sums import log_likelihoods
@@ -65,8 +65,7 @@ class Selection(Reading):
         """
         check_is_fitted(self)
         record = self.record_
-        given = [terms] if isinstance(terms, str) else list(terms)
-        named = parse_null(given, record.by_regressor, record.by_term) if given else {}
+        named = named_coefficients(terms, record.by_regressor, record.by_term, "terms")
         kept = {*named, *record.by_regressor.get("intercept", ())}
         return self._within(np.array([name not in kept for name in record.names]) & record.is_estimated)
 

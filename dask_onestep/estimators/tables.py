@@ -16,7 +16,7 @@ from dask_onestep.estimators.covariances import refuse_beyond_rank
 from dask_onestep.estimators.standardization import Standardization
 from dask_onestep.inference import TestResult, coefficient_table, wald
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics
-from dask_onestep.inference.hypotheses import parse_hypothesis, parse_null
+from dask_onestep.inference.hypotheses import named_coefficients, parse_hypothesis
 from dask_onestep.inference.intervals import AnytimeValid, simultaneous_quantile
 from dask_onestep.inference.summaries import FactorLevels, Summary
 from dask_onestep.inference.tables import exponentiated, standardized
@@ -155,13 +155,12 @@ class Reporting(Standardization):
         record.require_covariance()
         names = list(table.index)
         if not isinstance(simultaneous, (bool, np.bool_)):
-            asked = parse_null(simultaneous, record.by_regressor, record.by_term)
-            names = [name for name in names if name in asked]
+            names = named_coefficients(simultaneous, record.by_regressor, record.by_term, "simultaneous")
             table = table.loc[names]
         covered = [record.names.index(name) for name in names if table.std_err[name] > 0]
-        together = simultaneous is not False and len(covered) > 1
+        together = bool(simultaneous) and len(covered) > 1
         columns = ["ci_lower", "ci_upper"]
-        if anytime_valid is not False:
+        if anytime_valid or not isinstance(anytime_valid, (bool, np.bool_)):
             rule = self._anytime_valid(anytime_valid, 1 - level)
             half = rule.half_width((1 - level) / (len(covered) if together else 1))
             table = table.assign(e_value=rule.e_values(table.iloc[:, 2].to_numpy()))
@@ -213,8 +212,8 @@ class Reporting(Standardization):
             raise ImportError("multiple_tests needs statsmodels: pip install statsmodels.") from error
         record = self.record_
         given = list(record.by_term) if terms is None else terms
-        asked = parse_null(given, record.by_regressor, record.by_term)
-        table = self.coef_table().loc[list(asked), ["p_value"]].assign(p_adjusted=np.nan, rejected=False)
+        asked = named_coefficients(given, record.by_regressor, record.by_term, "terms")
+        table = self.coef_table().loc[asked, ["p_value"]].assign(p_adjusted=np.nan, rejected=False)
         tested = table.index[table["p_value"].notna()]
         if len(tested):
             rejected, adjusted, _, _ = multipletests(table.loc[tested, "p_value"], alpha=alpha, method=method)
@@ -223,7 +222,7 @@ class Reporting(Standardization):
 
     def _anytime_valid(self, planned: bool | float, alpha: float) -> AnytimeValid:
         """Return the rule of intervals for all sample sizes."""
-        rows = None if planned is True else float(planned)
+        rows = None if isinstance(planned, (bool, np.bool_)) else float(planned)
         if rows is not None and not 0 < rows < np.inf:
             raise ValueError(f"anytime_valid={planned!r} must be True, False or a positive number of rows.")
         return AnytimeValid(self.record_.n_observations, self.record_.df_t, rows, alpha)

@@ -73,12 +73,7 @@ def parse_null(
     given = dict(null) if isinstance(null, Mapping) else dict.fromkeys(null, 0.0)
     if not given:
         raise ValueError("null is empty: name at least one coefficient, such as null=['x1'].")
-    names = [name for of_class in zip(*coefficients.values(), strict=True) for name in of_class]
-    groups = {**(terms or {}), **coefficients}
-    if unknown := [name for name in given if name not in names and name not in groups]:
-        several = [name for name in groups if name not in names]
-        whole = f"; terms and covariates of several coefficients: {', '.join(several)}" if several else ""
-        raise unknown_coefficients(unknown, "null", names, whole)
+    names, groups = _known_names(given, coefficients, terms or {}, "null")
     values: dict[str, float] = {}
     for name, value in given.items():
         if not isinstance(value, Real) or not np.isfinite(value):
@@ -87,6 +82,56 @@ def parse_null(
             if values.setdefault(each, float(value)) != value:
                 raise ValueError(f"null sets {each} to {values[each]:g} and to {value:g}: name it once.")
     return {name: values[name] for name in names if name in values}
+
+
+def named_coefficients(
+    asked: str | Iterable[str],
+    coefficients: Mapping[str, Sequence[str]],
+    terms: Mapping[str, Sequence[str]],
+    option: str,
+) -> list[str]:
+    """Return the coefficients that are named, or whose terms or regressors are.
+
+    Parameters
+    ----------
+    asked : str or iterable of str
+        The names.
+    coefficients, terms : mapping from str to sequence of str
+        As for `parse_null`.
+    option : str
+        What the names were passed as, for messages.
+
+    Returns
+    -------
+    list of str
+        In the order of the coefficients.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown.
+    TypeError
+        If they are no names.
+    """
+    given = [asked] if isinstance(asked, str) else list(asked) if isinstance(asked, Iterable) else [asked]
+    if not all(isinstance(name, str) for name in given):
+        raise TypeError(f"{option}={asked!r} must be names of coefficients or terms.")
+    names, groups = _known_names(given, coefficients, terms, option)
+    kept = {each for name in given for each in ((name,) if name in names else groups[name])}
+    return [name for name in names if name in kept]
+
+
+def _known_names(
+    given: Iterable[str], coefficients: Mapping[str, Sequence[str]], terms: Mapping[str, Sequence[str]], option: str
+) -> tuple[list[str], dict[str, Sequence[str]]]:
+    """Return all coefficients, class by class, and those of each term and regressor; raise if a name is neither."""
+    names = [name for of_class in zip(*coefficients.values(), strict=True) for name in of_class]
+    groups = {**terms, **coefficients}
+    if unknown := [name for name in given if name not in names and name not in groups]:
+        several = [name for name in groups if name not in names]
+        whole = f"; terms and covariates of several coefficients: {', '.join(several)}" if several else ""
+        raise unknown_coefficients(unknown, option, names, whole)
+    return names, groups
 
 
 def null_text(null: Mapping[str, float], coefficients: Mapping[str, Sequence[str]]) -> str:
