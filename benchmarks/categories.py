@@ -210,7 +210,7 @@ def fit(rows: int, levels: int, method: str, formula: str) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{method}: {glm.n_samples_:,} rows, {len(glm.coef_table())} coefficients, {glm.n_passes_} passes, "
-        f"{seconds:.0f} s, {worked:.0f} s of processors, "
+        f"{seconds:.1f} s, {worked:.1f} s of processors, "
         f"peak {peak:.0f} MB; a dense matrix would take {8e-9 * rows * len(glm.coef_table()):.0f} GB"
     )
     effects = 0.7 * np.random.default_rng(9).normal(size=levels)

@@ -143,7 +143,8 @@ def test_the_variance_of_what_is_foretold_is_that_of_the_draws():
         curvature = Curvature(MODEL, pilot, coef, moments(rows, MODEL, coef))
         foretold = curvature(step).score - curvature.sums.score + curvature.sums.information @ step
         found.append(foretold - exact)
-        told.append(curvature.sampling_error(step))
+        error = curvature.sampling_error(step)
+        told.append(error.square - np.outer(error.mean, error.mean))
     found, told = np.array(found), np.mean(told, axis=0)
     kept = np.diag(told) > 1e-9 * np.diag(told).max()
     ratio = (found.var(axis=0) + found.mean(axis=0) ** 2)[kept] / np.diag(told)[kept]

@@ -36,7 +36,6 @@ def attach(estimator: Any, record: FitRecord) -> Any:
         rows = found.reshape(model.likelihood.n_predictors, -1)
         coef, intercept = rows[:, first:], rows[:, 0] if first else np.zeros(len(rows))
     estimator.coef_, estimator.intercept_ = coef, intercept
-    estimator.covariance_ = estimate.covariance
     estimator.dispersion_ = estimate.dispersion
     estimator.n_samples_ = estimate.n_samples
     estimator.n_missing_ = int(estimate.n_missing)

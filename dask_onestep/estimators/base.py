@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 from typing import Any, Self
 
+import numpy as np
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
@@ -38,6 +39,7 @@ from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.kernels.likelihood.covariance import COV_TYPES
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Likelihood, Model
+from dask_onestep.kernels.structured import refuse_large
 from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.wording import with_pointer
@@ -48,7 +50,7 @@ from dask_onestep.methods.driver import run
 from dask_onestep.methods.overdispersion import wants_alpha
 from dask_onestep.methods.requests import Plan
 from dask_onestep.methods.separation import examined
-from dask_onestep.methods.solver import solved
+from dask_onestep.methods.solver import eliminating, solved
 
 __all__ = ["GLMBase", "attach", "attach_fit"]
 
@@ -82,6 +84,18 @@ class GLMBase(
     cov_type: str
     weight_type: str
     missing: str
+
+    @property
+    def covariance_(self) -> np.ndarray:
+        """Covariance of the coefficients; with a factor of many levels it is computed on each access."""
+        covariance = self.record_.covariance
+        if isinstance(covariance, np.ndarray):
+            return covariance
+        remedy = (
+            "Standard errors are in coef_table(), and record_.covariance.minor(numbers) is that of some coefficients."
+        )
+        refuse_large(8 * len(covariance) ** 2, len(covariance), "covariance_", remedy)
+        return covariance.toarray()
 
     def _family(self) -> Family:
         raise NotImplementedError
@@ -162,7 +176,7 @@ class GLMBase(
         """Return the plan of a fit, which returns what was fitted and the estimate."""
         with naming_boundary(problem.model):
             estimate = yield from solved(problem, method)
-        return problem.model, (yield from examined(problem, estimate))
+        return problem.model, (yield from examined(eliminating(problem, method), estimate))
 
     def _specified(self, problem: Problem, method: Any, table: tuple[Terms, dict[str, Any]] | None) -> Plan:
         """Return the plan of the problem with its design, and of what is to be said of the table."""

@@ -231,7 +231,7 @@ class GLMClassifier(ClassifierMixin, ProbabilityChecks, GLMBase):
         probability = self._predict(X, offset, "proba", unseen=unseen)
         if not return_std:
             return probability
-        return probability, self._predict(X, offset, "proba_std", covariance=self.covariance_, unseen=unseen)
+        return probability, self._predict(X, offset, "proba_std", covariance=self.record_.covariance, unseen=unseen)
 
     def predict_interval(
         self, X: Any, level: float = 0.95, *, offset: Any = None, label: Any = None, unseen: str = "raise"

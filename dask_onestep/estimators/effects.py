@@ -265,7 +265,7 @@ class AverageEffects(Reading):
                 f"{type(record.model.likelihood).__name__} has no function responses(eta), which effects require: "
                 "implement it as described in the Likelihood protocol."
             )
-        if np.isfinite(np.diag(record.covariance)).any():
+        if np.isfinite(record.covariance.diagonal()).any():
             return
         raise catalogue.NO_COVARIANCE.error(method=record.method)
 

@@ -142,7 +142,7 @@ class InfluenceMeasures(Reading):
             labels, changes, n = run(problem, changes_without(problem, record)).value
             self._check_rows(n)  # type: ignore[attr-defined]
         if scaled:
-            changes = changes / np.sqrt(np.diag(record.covariance))
+            changes = changes / np.sqrt(record.covariance.diagonal())
         return pd.DataFrame(-changes, index=pd.Index(labels, name="group", tupleize_cols=False), columns=record.names)
 
     def _maximized(self, name: str) -> FitRecord:

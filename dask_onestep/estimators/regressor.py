@@ -201,7 +201,7 @@ class GLMRegressor(RegressorMixin, GLMBase):
         """
         if not return_std:
             return self._predict(X, offset, "mean", unseen=unseen)
-        both = self._predict(X, offset, "mean_std", covariance=self.covariance_, unseen=unseen)
+        both = self._predict(X, offset, "mean_std", covariance=self.record_.covariance, unseen=unseen)
         return (both["mean"], both["std"]) if hasattr(both, "columns") else (both[:, 0], both[:, 1])
 
     def score(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> float:

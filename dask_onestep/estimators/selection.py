@@ -192,7 +192,7 @@ class Selection(Reading):
         full, estimated = record.estimate, np.flatnonzero(record.is_estimated)
         inner = np.ix_(estimated, estimated)
         part = constrain(record.coef[estimated], record.covariance[inner], fixed[estimated])
-        coef, covariance = record.coef.copy(), record.covariance.copy()
+        coef, covariance = record.coef.copy(), np.array(record.covariance)
         coef[estimated], covariance[inner] = part.coef, part.covariance
         others = fixed | (np.isfinite(record.coef) & ~record.is_estimated)
         estimate = SubmodelEstimate.within(full, others, coef, covariance, part.distance)

@@ -467,19 +467,20 @@ def _factor_levels(record: FitRecord) -> tuple[FactorLevels, ...]:
     if record.design is None:
         return ()
     levels = {factor.name: [str(level) for level in index] for factor, index in record.design.levels}
-    found = []
+    found, by_regressor = [], record.by_regressor
     for term, columns in record.design.by_term.items():
+        known = set(columns)
         named = [
-            (label, next((c for c in columns if c in (f"{term}[T.{label}]", f"{term}[{label}]")), None))
+            (label, next((c for c in (f"{term}[T.{label}]", f"{term}[{label}]") if c in known), None))
             for label in levels.get(term, ())
         ]
         n_coefficients = sum(column is not None for _, column in named)
         if not columns or n_coefficients != len(columns) or len(named) - n_coefficients > 1:
             continue
         # Of several classes, "class:column" each.
-        for at, coefficient in enumerate(record.by_regressor[columns[0]]):
+        for at, coefficient in enumerate(by_regressor[columns[0]]):
             prefix = coefficient.removesuffix(columns[0])
-            pairs = ((label, None if c is None else record.by_regressor[c][at]) for label, c in named)
+            pairs = ((label, None if c is None else by_regressor[c][at]) for label, c in named)
             found.append(FactorLevels(f"{prefix}{term}", tuple(pairs)))
     return tuple(found)
 

@@ -17,8 +17,10 @@ from dask_onestep.graph.collections import gather
 from dask_onestep.graph.lazy import apply
 from dask_onestep.graph.row_functions import map_rows
 from dask_onestep.graph.sizes import register_sizes
+from dask_onestep.graph.tokens import register_tokens
 from dask_onestep.graph.tree import tree_sum
 
 __all__ = ["FAN_IN", "Blocks", "apply", "gather", "map_rows", "tree_sum"]
 
 register_sizes()
+register_tokens()

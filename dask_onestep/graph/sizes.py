@@ -12,6 +12,7 @@ from typing import Any
 from dask.sizeof import sizeof
 
 from dask_onestep.kernels.records import Record
+from dask_onestep.kernels.structured import Structured
 
 __all__ = ["register_sizes"]
 
@@ -32,6 +33,7 @@ def register_sizes() -> None:
     True
     """
     sizeof.register(Record, _size_of_fields)
+    sizeof.register(Structured, _size_of_fields)
 
 
 def _size_of_fields(record: Any) -> int:

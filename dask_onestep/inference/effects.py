@@ -13,6 +13,7 @@ import pandas as pd
 
 from dask_onestep.inference.tables import interval_columns
 from dask_onestep.kernels.likelihood.effects import EffectSums, Scenario
+from dask_onestep.kernels.structured import DiagonalPlusProduct, filled
 
 __all__ = [
     "COMPARISONS",
@@ -282,7 +283,7 @@ def effects_table(
     effects: Sequence[Effect],
     sums: EffectSums,
     coef: np.ndarray,
-    covariance: np.ndarray,
+    covariance: np.ndarray | DiagonalPlusProduct,
     level: float,
     *,
     df: float = np.nan,
@@ -299,7 +300,7 @@ def effects_table(
         Sums over all rows; with `products` the rows count as sampled, without as fixed.
     coef : ndarray of shape (d,)
         β̂; NaN of aliased columns, which count for nothing.
-    covariance : ndarray of shape (d, d)
+    covariance : ndarray or DiagonalPlusProduct of shape (d, d)
         Covariance of β̂.  What depends on a coefficient that has an estimate and no variance has NaN.
     level : float
         Level of the intervals.
@@ -315,8 +316,8 @@ def effects_table(
     DataFrame
         A row for each effect, group of rows and class.
     """
-    spread = np.nan_to_num(covariance)
-    unknown = np.isfinite(coef) & ~np.isfinite(np.diag(covariance))
+    spread = filled(covariance)
+    unknown = np.isfinite(coef) & ~np.isfinite(covariance.diagonal())
     null = np.zeros((len(coef), 0)) if sums.gram is None else _null_space(np.isnan(coef), sums.gram)
     order = _sorted_keys(sums, orders or {})
     rows, estimates, variances, nulls = [], [], [], []
@@ -329,7 +330,8 @@ def effects_table(
         jacobians = [sums.jacobians[s][order] / weight[:, None, None] for s in chosen.scenarios]  # type: ignore[index]
         estimate, slopes = _comparison(chosen, means)
         jacobian = sum(slope[:, :, None] * each for slope, each in zip(slopes, jacobians, strict=True))
-        variance = np.einsum("gri,ij,grj->gr", jacobian, spread, jacobian)
+        products = (jacobian.reshape(-1, len(coef)) @ spread).reshape(jacobian.shape)
+        variance = np.einsum("grj,grj->gr", products, jacobian)
         variance[(jacobian[:, :, unknown] != 0).any(axis=2)] = np.nan
         undetermined = np.abs(jacobian @ null) > _ZERO * (np.abs(jacobian) @ np.abs(null))
         estimate = np.where(undetermined.any(axis=2), np.nan, estimate)

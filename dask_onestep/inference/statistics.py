@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import linalg
 
 from dask_onestep.inference.results import TestResult
 from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.kernels.structured import DiagonalPlusProduct, minor
 from dask_onestep.messages import catalogue
 
 __all__ = ["score_statistic", "score_statistic_beside", "wald"]
 
 
 def wald(
-    coef: np.ndarray, covariance: np.ndarray, restriction: np.ndarray, value: np.ndarray, df_denom: float, text: str
+    coef: np.ndarray,
+    covariance: np.ndarray | DiagonalPlusProduct,
+    restriction: np.ndarray,
+    value: np.ndarray,
+    df_denom: float,
+    text: str,
 ) -> TestResult:
     """Return the Wald test of R β = r.
 
@@ -21,7 +29,7 @@ def wald(
     ----------
     coef : ndarray of shape (d,)
         β̂.
-    covariance : ndarray of shape (d, d)
+    covariance : ndarray or DiagonalPlusProduct of shape (d, d)
         Its covariance.
     restriction : ndarray of shape (s, d)
         R.
@@ -54,7 +62,9 @@ def wald(
     if np.isnan(coef[used]).any():
         raise catalogue.ALIASED_IN_HYPOTHESIS.error(text=text)
     gap = restriction[:, used] @ coef[used] - value
-    spread = restriction[:, used] @ covariance[np.ix_(used, used)] @ restriction[:, used].T
+    if (statistic := _of_levels(gap, covariance, restriction)) is not None:
+        return _result(statistic, len(value), df_denom, text)
+    spread = restriction[:, used] @ minor(covariance, used) @ restriction[:, used].T
     if np.isnan(spread).any():
         raise ValueError(
             f"The hypothesis {text} involves a coefficient whose standard error is undefined (NaN): drop it."
@@ -65,8 +75,31 @@ def wald(
     except (linalg.LinAlgError, ValueError) as error:
         raise catalogue.DEPENDENT_RESTRICTIONS.error(text=text) from error
     half = linalg.solve_triangular(lower, gap / scale, lower=True)
-    statistic, s = float(half @ half), len(value)
+    return _result(float(half @ half), len(value), df_denom, text)
+
+
+def _result(statistic: float, s: int, df_denom: float, text: str) -> TestResult:
     return TestResult.of(statistic if np.isnan(df_denom) else statistic / s, s, df_denom, null=text, test="Wald")
+
+
+def _of_levels(gap: np.ndarray, covariance: Any, restriction: np.ndarray) -> float | None:
+    """Return g'(RCR')⁻¹g where R selects levels, so that RCR' is a diagonal matrix plus HH'; otherwise None.
+
+    By Woodbury's identity, with E the diagonal: g'E⁻¹g − g'E⁻¹H(1 + H'E⁻¹H)⁻¹H'E⁻¹g.
+    """
+    if not isinstance(covariance, DiagonalPlusProduct):
+        return None
+    rows, at = np.nonzero(restriction)
+    single = np.array_equal(rows, np.arange(len(restriction))) and len(set(at.tolist())) == len(at)
+    if not (single and (covariance.own[at] > 0).all() and covariance.known[at].all()):
+        return None
+    factors = restriction[rows, at]
+    root = np.abs(factors) * np.sqrt(covariance.own[at])
+    half = (covariance.half[at].T * (factors / root)).T
+    whitened = gap / root
+    rest = linalg.cho_solve(linalg.cho_factor(np.eye(half.shape[1]) + half.T @ half), half.T @ whitened)
+    left = whitened - half @ rest
+    return float(left @ left + rest @ rest)
 
 
 def score_statistic(score: np.ndarray, information: np.ndarray, tested: np.ndarray, *, intercept: bool = True) -> float:
@@ -108,7 +141,7 @@ def score_statistic(score: np.ndarray, information: np.ndarray, tested: np.ndarr
     if tested.all():
         return whole
     free = ~tested
-    inner = factorize(information[np.ix_(free, free)], intercept=intercept and bool(free[0]))
+    inner = factorize(minor(information, free), intercept=intercept and bool(free[0]))
     return max(0.0, whole - inner.decrement(score[free]))
 
 

@@ -18,6 +18,8 @@ __all__ = ["FactorLevels", "Summary"]
 _WIDTH = 80
 # A wider terminal is used up to here: longer lines are hard to read.
 _WIDEST = 132
+# Of a factor with more levels than this, so many at either end are shown.
+_MOST_LEVELS, _SHOWN_LEVELS = 500, 25
 _INDENT = "  "
 # Significant digits of the smallest standard error, and the decimals that they may take.
 _DIGITS, _MOST_DECIMALS = 3, 6
@@ -383,8 +385,12 @@ def _labelled(rows: dict[str, tuple[str, ...]], factors: Iterable[FactorLevels])
         elif factor.name not in shown:
             shown.add(factor.name)
             yield CoefficientRow(factor.name)
-            for level, coefficient in factor.levels:
-                if coefficient is None:
+            omitted = len(factor.levels) - 2 * _SHOWN_LEVELS if len(factor.levels) > _MOST_LEVELS else 0
+            for number, (level, coefficient) in enumerate(factor.levels):
+                if omitted and _SHOWN_LEVELS <= number < _SHOWN_LEVELS + omitted:
+                    if number == _SHOWN_LEVELS:
+                        yield CoefficientRow(f"{_INDENT}… {omitted:,} more levels, in coef_table()")
+                elif coefficient is None:
                     yield CoefficientRow(f"{_INDENT}{level} (reference)")
                 else:
                     yield CoefficientRow(f"{_INDENT}{level}", coefficient, rows[coefficient])

@@ -8,13 +8,18 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from dask_onestep.kernels.structured import DiagonalPlusProduct
 from dask_onestep.messages import catalogue
 
 __all__ = ["coefficient_table", "exponentiated", "interval_columns", "standardized"]
 
 
 def coefficient_table(
-    names: Sequence[str], coef: np.ndarray, covariance: np.ndarray, level: float, df: float = np.nan
+    names: Sequence[str],
+    coef: np.ndarray,
+    covariance: np.ndarray | DiagonalPlusProduct,
+    level: float,
+    df: float = np.nan,
 ) -> pd.DataFrame:
     """Return coefficients with standard errors, tests and intervals.
 
@@ -24,7 +29,7 @@ def coefficient_table(
         Names of the coefficients.
     coef : ndarray of shape (d,)
         Coefficients.
-    covariance : ndarray of shape (d, d)
+    covariance : ndarray or DiagonalPlusProduct of shape (d, d)
         Their covariance.
     level : float
         Level of the intervals, between 0 and 1.
@@ -50,7 +55,7 @@ def coefficient_table(
     """
     if not 0 < level < 1:
         raise catalogue.LEVEL.error(level=level)
-    columns = interval_columns(coef, np.sqrt(np.diag(covariance)), level, df)
+    columns = interval_columns(coef, np.sqrt(covariance.diagonal()), level, df)
     return pd.DataFrame({"coef": coef, **columns}, index=pd.Index(names))
 
 

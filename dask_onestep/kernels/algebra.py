@@ -6,19 +6,26 @@ Kernels use a design only through these operations, so they do not depend on how
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
 
 from dask_onestep.families import Family
-from dask_onestep.kernels.stored import StoredColumns
+from dask_onestep.kernels.stored import CodedColumns, StoredColumns
+from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix
 
-__all__ = ["DenseSlice", "Slice", "SplitSlice"]
+__all__ = ["ArrowSlice", "DenseSlice", "Slice", "SplitSlice"]
 
 # Maximum of rows times columns in a product with a full matrix.
 _PRODUCT = 2**20
+# Columns of a product that are multiplied at a time.
+_TOGETHER = 16
+# Columns up to which counts are faster than a product with an indicator matrix.
+_FEW = 8
+
+NO_ROWS = np.empty((0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class Slice(ABC):
             eta += self.offset if eta.ndim == 1 else self.offset[:, None]
         return eta
 
-    def gram(self, weights: np.ndarray | None = None) -> np.ndarray:
+    def gram(self, weights: np.ndarray | None = None) -> Matrix:
         """Return Σ wᵢxᵢxᵢ', or Σ Wᵢ ⊗ xᵢxᵢ' for a symmetric matrix of weights per row.
 
         Parameters
@@ -57,7 +64,7 @@ class Slice(ABC):
 
         Returns
         -------
-        ndarray of shape (d, d) or (c·d, c·d)
+        ndarray or Arrowhead of shape (d, d) or (c·d, c·d)
             The weighted Gram matrix.
         """
         if weights is None or weights.ndim == 1:
@@ -67,15 +74,16 @@ class Slice(ABC):
         return np.block([[blocks[max(a, b)][min(a, b)] for b in range(c)] for a in range(c)])
 
     def natural_sums(
-        self, family: Family, coef: np.ndarray, *, informed: bool = True
-    ) -> tuple[float, np.ndarray, np.ndarray] | None:
+        self, family: Family, coef: np.ndarray, *, informed: bool = True, of_rows: np.ndarray = NO_ROWS
+    ) -> tuple[float, np.ndarray, Matrix] | None:
         """Return log-likelihood, score and information for a natural parameter η; None where there is no loop for it.
 
         The log-likelihood omits the family's ``log_base_measure``. Without `informed` the information has shape (0, 0).
+        Each row's residual and weight are written to `of_rows`, of shape (2, m), unless it is empty.
         """
         return None
 
-    def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, Matrix]:
         """Return X'v and X'WX, v as in `weighted_sum` and w as in `gram`."""
         return self.weighted_sum(values), self.gram(weights)
 
@@ -88,7 +96,7 @@ class Slice(ABC):
         """Return X'v, of shape (d,), or (d, c) for v of shape (m, c)."""
 
     @abstractmethod
-    def _gram(self, weights: np.ndarray | None) -> np.ndarray:
+    def _gram(self, weights: np.ndarray | None) -> Any:
         """Return X'WX, W diagonal and of any sign."""
 
     @abstractmethod
@@ -99,9 +107,21 @@ class Slice(ABC):
     def weighted_squares(self, weights: np.ndarray) -> np.ndarray:
         """Return Σ wᵢxᵢ² of each column, of shape (d,)."""
 
+    def quadratic_forms(self, matrix: np.ndarray | DiagonalPlusProduct) -> np.ndarray:
+        """Return xᵢ'Vxᵢ of each row, of shape (m,).
+
+        Where V is diag(e) + HH', the columns in which e is not 0 are those of levels, whose elements are 0 and 1.
+        """
+        if not isinstance(matrix, DiagonalPlusProduct):
+            return self._quadratic_forms(matrix)
+        forms = self.times(matrix.own)
+        for start in range(0, matrix.half.shape[1], _TOGETHER):
+            forms += np.square(self.times(matrix.half[:, start : start + _TOGETHER])).sum(axis=1)
+        return forms
+
     @abstractmethod
-    def quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
-        """Return xᵢ'Vxᵢ of each row, of shape (m,)."""
+    def _quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
+        """Return xᵢ'Vxᵢ of each row for an array V."""
 
     @abstractmethod
     def greatest(self) -> np.ndarray:
@@ -173,8 +193,11 @@ class DenseSlice(Slice):
 
     def group_sums(self, values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
         """Return Σ vᵢxᵢ of each group."""
-        design = self.design
-        return np.hstack([_indicator(v, codes, count) @ design for v in np.atleast_2d(values.T)])
+        design, each = self.design, np.atleast_2d(values.T)
+        if design.shape[1] > _FEW:
+            return np.hstack([_indicator(v, codes, count) @ design for v in each])
+        sums = [np.bincount(codes, v * column, count) for v in each for column in design.T]
+        return np.column_stack([np.empty((count, 0)), *sums])
 
     def group_grams(self, weights: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
         """Return Σ wᵢxᵢxᵢ' of each group, or Σ Wᵢ ⊗ xᵢxᵢ' for a symmetric matrix of weights per row.
@@ -211,7 +234,7 @@ class DenseSlice(Slice):
         sums = np.dot(weights, squares)
         return np.concatenate([weights.sum()[None], sums]) if self.constant else sums
 
-    def quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
+    def _quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
         """Return xᵢ'Vxᵢ of each row."""
         design = self.design
         return np.einsum("ij,ij->i", np.dot(design, matrix), design)
@@ -271,7 +294,7 @@ class SplitSlice(Slice):
         """Return X'v."""
         return self._joined(self.beside.weighted_sum(values), self.stored.weighted_sum(values))
 
-    def _gram(self, weights: np.ndarray | None) -> np.ndarray:
+    def _gram(self, weights: np.ndarray | None) -> Any:
         d = len(self.dense_at) + len(self.stored_at)
         out = np.zeros((d, d))
         out[np.ix_(self.dense_at, self.dense_at)] = self.beside.gram(weights)
@@ -294,7 +317,7 @@ class SplitSlice(Slice):
         """Return Σ wᵢxᵢ² of each column."""
         return self._joined(self.beside.weighted_squares(weights), self.stored.weighted_squares(weights))
 
-    def quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
+    def _quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
         """Return xᵢ'Vxᵢ of each row."""
         m, length = len(self.y), max(1, _PRODUCT // len(matrix))
         out, design = np.empty(m), self.beside.design
@@ -316,4 +339,75 @@ class SplitSlice(Slice):
         """Return values of the dense and of the other columns in the order of the design."""
         out = np.empty((len(dense) + len(stored), *dense.shape[1:]))
         out[self.dense_at], out[self.stored_at] = dense, stored
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class ArrowSlice(SplitSlice):
+    """A slice whose Gram matrices are diagonal among the columns of one product of factors.
+
+    Attributes
+    ----------
+    product : int
+        Its number among the coded products; without numbers, so that the elements of its columns are 0 and 1.
+    others : Slice
+        The same rows of all other columns.
+    others_at : ndarray of shape (a,) of int
+        Positions of these in the design.
+    """
+
+    product: int
+    others: Slice
+    others_at: np.ndarray
+
+    def natural_sums(
+        self, family: Family, coef: np.ndarray, *, informed: bool = True, of_rows: np.ndarray = NO_ROWS
+    ) -> tuple[float, np.ndarray, Matrix] | None:
+        """Return log-likelihood, score and information; None where the other columns have no loop."""
+        eta = np.append(coef[self.at], 0.0).take(self._codes)
+        if self.offset is not None:
+            eta += self.offset
+        own = of_rows if of_rows.size else np.empty((2, len(self.y)))
+        others = replace(self.others, offset=eta)
+        if (found := others.natural_sums(family, coef[self.others_at], informed=informed, of_rows=own)) is None:
+            return None
+        loglik, score, information = found
+        score = self._around(self._by_level(own[0]), score)
+        return loglik, score, self._arrowhead(own[1], information) if informed else information
+
+    def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, Matrix]:
+        """Return X'v and X'WX."""
+        if values.ndim > 1:
+            return self.weighted_sum(values), self.gram(weights)
+        sums, gram = self.others.weighted_sum_and_gram(values, weights)
+        return self._around(self._by_level(values), sums), self._arrowhead(weights, gram)
+
+    @property
+    def at(self) -> np.ndarray:
+        """Positions of the product's columns in the design."""
+        assert isinstance(self.stored, CodedColumns)
+        start = sum(self.stored.widths[: self.product])
+        return self.stored_at[start : start + self.stored.widths[self.product]]
+
+    @property
+    def _codes(self) -> np.ndarray:
+        assert isinstance(self.stored, CodedColumns)
+        return self.stored.codes[self.product]
+
+    def _gram(self, weights: np.ndarray | None) -> Any:
+        return self._arrowhead(weights, self.others.gram(weights))
+
+    def _arrowhead(self, weights: np.ndarray | None, corner: Any) -> Arrowhead:
+        filled = np.ones(len(self.y)) if weights is None else weights
+        border = self.others.group_sums(filled, self._codes, len(self.at) + 1)[:-1]
+        return Arrowhead(self._by_level(filled), border, corner, self.at, self.others_at)
+
+    def _by_level(self, values: np.ndarray) -> np.ndarray:
+        """Return the sums of values over the rows of each level with a column."""
+        return np.bincount(self._codes, values, len(self.at) + 1)[:-1]
+
+    def _around(self, levels: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Return values of the product's and of the other columns in the order of the design."""
+        out = np.empty(len(levels) + len(others))
+        out[self.at], out[self.others_at] = levels, others
         return out

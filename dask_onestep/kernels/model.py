@@ -15,9 +15,10 @@ from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.records import LogLikelihoods, Moments, Sums
 from dask_onestep.kernels.solve.basis import Basis
+from dask_onestep.kernels.structured import DiagonalPlusProduct, refuse_large
 from dask_onestep.links import LinkLike
 
-__all__ = ["Likelihood", "Model", "Prediction", "Stage"]
+__all__ = ["Likelihood", "Model", "Prediction", "Stage", "refuse_information"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Prediction:
         What to predict.
     classes : ndarray of shape (C,) or None
         Labels of a classification.
-    covariance : ndarray of shape (d, d) or None
+    covariance : ndarray or DiagonalPlusProduct of shape (d, d), or None
         Covariance of β̂, for "mean_std", "proba_std" and "interval".
     quantile : float
         Quantile of the normal distribution or Student's t, for "interval".
@@ -45,7 +46,7 @@ class Prediction:
     coef: np.ndarray
     kind: str
     classes: np.ndarray | None = None
-    covariance: np.ndarray | None = None
+    covariance: np.ndarray | DiagonalPlusProduct | None = None
     quantile: float = float("nan")
     label: int = 1
     unseen: str = "raise"
@@ -209,6 +210,8 @@ class Model:
     basis : Basis or None
         Replaces the design's own columns (without those of fixed coefficients) in the kernels; None for these columns
         themselves.
+    eliminates : bool
+        Whether information matrices are stored as arrowhead matrices if a factor has many levels.
     """
 
     likelihood: Likelihood
@@ -221,6 +224,7 @@ class Model:
     ties: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
     design: Design | None = None
     basis: Basis | None = None
+    eliminates: bool = False
 
     @property
     def family(self) -> Family:
@@ -326,12 +330,40 @@ class Model:
         """Coefficients of each term: of the formula, of a table's columns, or of the columns of X."""
         own = {name: (name,) for name in self.columns}
         terms: dict[str, tuple[str, ...]] = {**own} if self.design is None else self.design.by_term
-        return {term: tuple(name for c in columns for name in self.by_regressor[c]) for term, columns in terms.items()}
+        of = self.by_regressor
+        return {term: tuple(name for c in columns for name in of[c]) for term, columns in terms.items()}
 
     @property
     def has_offset(self) -> bool:
         """Whether the formula has an offset."""
         return self.design is not None and bool(self.design.terms.offsets)
+
+    @property
+    def eliminated(self) -> np.ndarray | None:
+        """Positions of the many levels of a factor among the estimated coefficients; None if the information is full.
+
+        Like the information's size, this depends on the design alone.
+        """
+        product = None if self.design is None else self.design.widest
+        plain = self.basis is None and not self.ties and not self.likelihood.stages
+        plain = plain and getattr(self.likelihood, "eliminates", False)
+        if not (self.eliminates and plain) or product is None:
+            return None
+        columns = product.columns + int(self.fit_intercept)
+        if self.fixed:
+            is_free = self.is_free
+            columns = (np.cumsum(is_free) - 1)[columns[is_free[columns]]]
+        return columns if len(columns) else None
+
+    @property
+    def information_bytes(self) -> int:
+        """Memory of an information matrix."""
+        d = len(self.names)
+        at = self.eliminated
+        if at is None:
+            return 8 * d**2
+        k, a = len(at), d - len(at)
+        return 8 * (k * (a + 2) + a * (a + 1))
 
     @property
     def natural(self) -> bool:
@@ -342,3 +374,15 @@ class Model:
     def quadratic(self) -> bool:
         """Whether the log-likelihood is quadratic in β."""
         return self.likelihood.quadratic
+
+
+def refuse_information(model: Model) -> None:
+    """Raise a ValueError if an information matrix of the model, of which each block has one, is too large."""
+    if model.eliminated is None and model.design is not None and model.design.widest is not None:
+        remedy = (
+            "With cov_type='nonrobust', solver='auto' and method 'one-step' or 'mle' the levels of the largest factor "
+            "are eliminated, and take one number for each of the other coefficients. Or merge rare levels."
+        )
+    else:
+        remedy = "Merge rare levels, drop interactions, or use method='debiased-lasso' for many covariates."
+    refuse_large(model.information_bytes, len(model.names), "The information matrix that each block sums", remedy)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from dask_onestep.kernels.structured import Matrix, is_finite, minor
 from dask_onestep.messages.wording import joined
 
 __all__ = [
@@ -46,7 +47,7 @@ class Sums(Record):
     def is_finite(self) -> bool:
         """Return whether no sum is NaN or infinite."""
         values = (getattr(self, f.name) for f in fields(self))
-        return all(np.isfinite(value).all() for value in values if value is not None)
+        return all(is_finite(value) for value in values if value is not None)
 
 
 def _add_values(left: Any, right: Any) -> Any:
@@ -67,7 +68,7 @@ class Moments(Sums):
         ℓ(β) = Σ wᵢ log p(yᵢ; μᵢ) at φ = 1, constants included.
     score : ndarray of shape (d,)
         s(β) = +∂ℓ/∂β.
-    information : ndarray of shape (d, d)
+    information : ndarray or Arrowhead of shape (d, d)
         Expected information I(β), positive semidefinite.
     pearson : float or None
         Pearson χ²(β) = Σ wᵢ (yᵢ − μᵢ)²/V(μᵢ); None for families without a dispersion.
@@ -89,7 +90,7 @@ class Moments(Sums):
     weight: float
     loglik: float
     score: np.ndarray
-    information: np.ndarray
+    information: Matrix
     pearson: float | None = None
     pearson_gradient: np.ndarray | None = None
     absorbed: float = 0.0
@@ -110,7 +111,7 @@ class Moments(Sums):
         return replace(
             self,
             score=self.score[free],
-            information=self.information[np.ix_(free, free)],
+            information=minor(self.information, free),
             pearson_gradient=None if gradient is None else gradient[free],
         )
 

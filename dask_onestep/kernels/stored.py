@@ -234,6 +234,11 @@ class CodedColumns(StoredColumns):
     values: tuple[np.ndarray | None, ...]
 
     @property
+    def starts(self) -> list[int]:
+        """The first column of each product."""
+        return list(accumulate(self.widths[:-1], initial=0))
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return (len(self.codes[0]) if self.codes else 0), sum(self.widths)

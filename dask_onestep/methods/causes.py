@@ -18,6 +18,7 @@ from dask_onestep.exceptions import (
     UnlikePilotWarning,
 )
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.structured import Matrix
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.wording import Remedy, text_of
 from dask_onestep.methods.estimate import Estimate
@@ -110,7 +111,7 @@ def exact_fit(model: Model, estimate: Estimate) -> Said | None:
     if sums is None or model.fixed or sums.information.shape != (len(coef), len(coef)):
         return None
     predictor = float(coef @ sums.information @ coef)
-    first = float(sums.information[0, 0]) if model.has_intercept else 0.0
+    first = float(sums.information.diagonal()[0]) if model.has_intercept else 0.0
     size = predictor if getattr(model.link, "name", None) == "identity" else max(predictor, first)
     exact = sums.pearson is not None and sums.pearson <= _ROUNDING * size and estimate.df_resid > 0
     constant = model.has_intercept and _spread(sums.information, coef) <= _ROUNDING * max(size, first)
@@ -118,18 +119,18 @@ def exact_fit(model: Model, estimate: Estimate) -> Said | None:
         return catalogue.CONSTANT_RESPONSE.warning()
     if not exact:
         return None
-    shares = coef**2 * np.diag(sums.information)
+    shares = coef**2 * sums.information.diagonal()
     same = [j for j in np.flatnonzero(shares > 1e-18 * size) if abs(coef[j] - 1.0) < 1e-8]
     if len(same) == 1 and (shares > 1e-18 * size).sum() == 1 and not (model.has_intercept and same[0] == 0):
         return catalogue.RESPONSE_IS_COVARIATE.warning(name=model.names[same[0]])
     return catalogue.PERFECT_FIT.warning()
 
 
-def _spread(information: np.ndarray, coef: np.ndarray) -> float:
+def _spread(information: Matrix, coef: np.ndarray) -> float:
     """Return Σ wᵢ(ηᵢ − η̄)², of the working weights."""
     slopes = np.append(0.0, coef[1:])
-    cross = float(information[0] @ slopes)
-    return float(slopes @ information @ slopes) - cross**2 / float(information[0, 0])
+    product = information @ slopes
+    return float(slopes @ product) - float(product[0]) ** 2 / float(information.diagonal()[0])
 
 
 def _offset(model: Model, estimate: Estimate) -> Said | None:

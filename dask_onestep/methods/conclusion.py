@@ -93,7 +93,7 @@ def conclude(
 
 def _refuse_tiny(sums: Moments, model: Model) -> None:
     """Raise if values of a column are so small that their squares, the information, leave the range of float64."""
-    diagonal = np.diag(sums.information)
+    diagonal = sums.information.diagonal()
     tiny = (diagonal > 0) & (diagonal < _SMALLEST_INFORMATION)
     if tiny.any():
         raise catalogue.SQUARES_UNDERFLOW.error(names=list(compress(model.names, tiny)))

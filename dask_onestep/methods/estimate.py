@@ -12,6 +12,7 @@ from dask_onestep.kernels.likelihood.clusters import Clusters
 from dask_onestep.kernels.pilots.sample import PilotRecord
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.basis import Basis
+from dask_onestep.kernels.structured import DiagonalPlusProduct
 
 __all__ = ["Estimate"]
 
@@ -24,8 +25,9 @@ class Estimate:
     ----------
     coef : ndarray of shape (d,)
         β̂, intercept first if there is one; NaN for aliased columns.
-    covariance : ndarray of shape (d, d)
-        Covariance of β̂, dispersion included; NaN for aliased columns.
+    covariance : ndarray or DiagonalPlusProduct of shape (d, d)
+        Covariance of β̂, dispersion included; NaN for aliased columns.  With a factor of many levels it is not stored
+        as an array; ``np.asarray`` makes one.
     dispersion : float
         φ̂; 1 for families without one.
     n_samples : int
@@ -93,7 +95,7 @@ class Estimate:
     _covariances: ClassVar[tuple[str, ...]] = ("covariance",)
 
     coef: np.ndarray
-    covariance: np.ndarray
+    covariance: np.ndarray | DiagonalPlusProduct
     dispersion: float = 1.0
     n_samples: int
     df_resid: float = float("nan")

@@ -57,6 +57,7 @@ class Method(BaseEstimator):
     equivariant: ClassVar[bool] = False
     solvers: ClassVar[tuple[str, ...]] = ("auto", "cholesky")
     takes_stages: ClassVar[bool] = False
+    eliminates: ClassVar[bool] = False
 
     @abstractmethod
     def plan(self, problem: Problem) -> Plan:

@@ -19,6 +19,7 @@ from dask_onestep.kernels.pilots.sample import PilotRecord, Survey
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
 from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.kernels.structured import filled, is_finite
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_choice, check_positive, seed_of
 from dask_onestep.methods.conclusion import conclude
@@ -83,6 +84,7 @@ class MLE(Method):
     """
 
     multinomial = True  # whether it can fit more than two classes
+    eliminates = True
     equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
     takes_stages = True
 
@@ -135,7 +137,7 @@ class MLE(Method):
         coef = ascent.coef + ascent.move.step if ascent.converged else ascent.coef
         products = None
         if problem.cov_type != "nonrobust":
-            bread = np.nan_to_num(ascent.factor.inverse())
+            bread = filled(ascent.factor.inverse())
             products = yield Look((yield from problem.score_products(coef, bread)))
         decrement, sums = ascent.move.decrement, ascent.sums
         cls: type[Estimate] = Estimate
@@ -175,7 +177,7 @@ class MLE(Method):
         known, problem = yield from take_survey(problem)
         known = yield Look(known)
         sums = yield Look((yield from problem.initial_moments()))
-        if not np.isfinite(sums.information).all():
+        if not is_finite(sums.information):
             raise ValueError(
                 "MLE(start=None) starts at means near each y, for some of which the link is undefined (for example "
                 "negative y under the log link). Use start='pilot'."
@@ -222,7 +224,7 @@ def elsewhere(problem: Problem, safe: np.ndarray, rule: Newton, max_iter: int) -
         It returns an `Ascent`, or None.  Three passes.
     """
     starts, first = [safe], (yield Look((yield from problem.initial_moments())))
-    if np.isfinite(first.information).all() and np.isfinite(first.score).all():
+    if is_finite(first.information) and np.isfinite(first.score).all():
         starts.append(factorize(first.information, intercept=rule.intercept).solve(first.score))
     best = None
     for coef in starts:

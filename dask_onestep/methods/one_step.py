@@ -19,6 +19,7 @@ from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.kernels.solve.ascent import Newton
 from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.kernels.structured import filled
 from dask_onestep.methods.arguments import check_choice, check_count, check_pilot_size, check_positive, seed_of
 from dask_onestep.methods.conclusion import coefficients
 from dask_onestep.methods.estimate import Estimate
@@ -84,6 +85,7 @@ class OneStep(Method):
     """
 
     multinomial = True  # whether it can fit more than two classes
+    eliminates = True
     equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
 
     def __init__(
@@ -262,7 +264,7 @@ def _report_or_step(
 
 def _bread(model: Model, taken: Steps) -> np.ndarray:
     """Return I⁻¹ where the last step leads, the information there extrapolated from the pilot rows."""
-    return np.nan_to_num(factorize(taken.step.ahead.information, intercept=model.has_intercept).inverse())
+    return filled(factorize(taken.step.ahead.information, intercept=model.has_intercept).inverse())
 
 
 def _report_of_whole(
@@ -279,7 +281,7 @@ def _of_whole(model: Model, cov_type: str, pilot: PilotFit, tol: float, seed: in
     step = Step.arrived(pilot.coef, pilot.moments, pilot.factor)
     products = None
     if cov_type != "nonrobust":
-        bread = np.nan_to_num(pilot.factor.inverse())
+        bread = filled(pilot.factor.inverse())
         products = all_products(pilot.rows, model, pilot.coef, cov_type, bread)
     # A lazy fit makes no further passes if these rows have no maximum, and warns.
     steps = "auto" if pilot.whole else max(pilot.n_iter, 1)

@@ -52,6 +52,7 @@ class Pilot(Method):
     """
 
     multinomial = True  # whether it can fit more than two classes
+    eliminates = True
     equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
 
     def __init__(self, pilot_size: str | int | float = "auto", *, random_state: Any = 0):

@@ -12,6 +12,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.sample import PilotRecord
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.linear_algebra import combinations
+from dask_onestep.kernels.structured import DiagonalPlusProduct, Matrix, Structured, is_finite
 from dask_onestep.methods.estimate import Estimate
 
 __all__ = ["FitRecord", "Inputs"]
@@ -113,8 +114,8 @@ class FitRecord:
         return self.estimate.coef
 
     @property
-    def covariance(self) -> np.ndarray:
-        """Covariance of the coefficients, of shape (d, d)."""
+    def covariance(self) -> np.ndarray | DiagonalPlusProduct:
+        """Covariance of the coefficients, of shape (d, d); with a factor of many levels not stored as an array."""
         return self.estimate.covariance
 
     @property
@@ -133,8 +134,8 @@ class FitRecord:
         return None if self.sums is None else self.sums.score
 
     @property
-    def information(self) -> np.ndarray | None:
-        """Expected information at the coefficients, of shape (d, d), at φ = 1."""
+    def information(self) -> Matrix | None:
+        """Expected information at the coefficients, of shape (d, d), at φ = 1; stored as `covariance` is."""
         return None if self.sums is None else self.sums.information
 
     @property
@@ -222,8 +223,10 @@ class FitRecord:
         return state
 
 
-def _locked(array: np.ndarray) -> np.ndarray:
-    """Return a view that cannot be written to."""
+def _locked(array: Any) -> Any:
+    """Return a view that cannot be written to; structured matrices are values."""
+    if isinstance(array, Structured):
+        return array
     view = np.asarray(array).view()
     view.setflags(write=False)
     return view
@@ -231,11 +234,12 @@ def _locked(array: np.ndarray) -> np.ndarray:
 
 def _with_aliased(model: Model, estimate: Estimate, sums: Moments | None) -> Model:
     """Return the model, its design told which columns have no coefficients, and what combinations they are."""
-    if model.design is None or sums is None or model.fixed or not np.isfinite(sums.information).all():
+    if model.design is None or sums is None or model.fixed or not is_finite(sums.information):
         return model
     if model.likelihood.n_predictors > 1:
-        empty = dict(zip(model.names, np.diag(sums.information) == 0, strict=True))
-        columns = [all(empty[name] for name in model.by_regressor[column]) for column in model.columns]
+        empty = dict(zip(model.names, sums.information.diagonal() == 0, strict=True))
+        by_regressor = model.by_regressor
+        columns = [all(empty[name] for name in by_regressor[column]) for column in model.columns]
         aliased: tuple[tuple[int, tuple[tuple[int, float], ...]], ...]
         aliased = tuple((int(column), ()) for column in np.flatnonzero(columns))
     else:

@@ -84,7 +84,7 @@ class Pass:
     @property
     def record_bytes(self) -> int:
         """Memory of a record: of those that methods add, most hold a matrix of the coefficients."""
-        return 0 if isinstance(self.model, Delayed) else 8 * len(self.model.names) ** 2
+        return 0 if isinstance(self.model, Delayed) else self.model.information_bytes
 
 
 @dataclass(frozen=True)

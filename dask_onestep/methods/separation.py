@@ -67,7 +67,7 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
 def _is_flat(estimate: Estimate) -> bool:
     """Return whether the likelihood is flat in a coefficient, which happens if the coefficient diverges."""
     with np.errstate(all="ignore"):
-        errors = np.sqrt(np.diag(estimate.covariance))
+        errors = np.sqrt(estimate.covariance.diagonal())
         unknown = np.abs(estimate.coef) < _FLAT * errors
     known = errors[np.isfinite(errors)]
     return bool(len(known)) and bool((unknown & (errors > _FAR * known.min())).any())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.exceptions import AliasingWarning, DistanceWarning
+from dask_onestep.kernels.model import Model, refuse_information
 from dask_onestep.kernels.rows.aliasing import Dependence, DesignFactor, dependences, design_factor, orthogonal_basis
 from dask_onestep.kernels.solve.basis import Basis
 from dask_onestep.messages import catalogue
@@ -21,7 +22,7 @@ from dask_onestep.methods.one_step import OneStep
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 
-__all__ = ["LARGEST_CONDITION", "orthogonalized", "solved"]
+__all__ = ["LARGEST_CONDITION", "eliminating", "orthogonalized", "solved"]
 
 # Normal equations lose as many digits as their condition number has: from here on, half of float64's sixteen.
 LARGEST_CONDITION = 1e8
@@ -56,6 +57,9 @@ def solved(problem: Problem, method: Any) -> Plan:
     Passes: those of the method; one more for "qr"; for "auto", where it switches, one more and the method's
     once again.
     """
+    problem = eliminating(problem, method)
+    if getattr(method, "eliminates", False) and problem.learned is None:
+        refuse_information(problem.model)
     if problem.lazy or (problem.model.fixed and not problem.model.likelihood.takes_offset):
         return (yield from estimated(problem, method))
     if problem.solver == "qr":
@@ -64,6 +68,8 @@ def solved(problem: Problem, method: Any) -> Plan:
     estimate = yield from estimated(problem, method)
     kept = np.isfinite(estimate.coef)
     aliased = len(kept) == problem.d and bool(set(aliasing(problem.model, kept)) & set(estimate.warnings))
+    if problem.model.eliminated is not None and estimate.condition <= LARGEST_CONDITION:
+        return estimate  # a QR of all levels would take far longer than the fit
     switches = problem.solver == "auto" and "qr" in _honored(method)
     if not aliased and not (switches and estimate.converged and estimate.condition > LARGEST_CONDITION):
         return estimate
@@ -73,6 +79,34 @@ def solved(problem: Problem, method: Any) -> Plan:
     if switches and (more or basis.condition > LARGEST_CONDITION):
         return _with_near(problem, (yield from _by_qr(problem, method, factor)), factor, kept)
     return _confirmed(problem, estimate, factor) if aliased else estimate
+
+
+def eliminating(problem: Problem, method: Any) -> Problem:
+    """Return the problem with a factor of many levels eliminated, if the method and the covariance allow it.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    method : object
+        The method; it must be ``eliminates``.
+
+    Returns
+    -------
+    Problem
+        Its information matrices are then `Arrowhead` matrices.
+    """
+    allowed = problem.cov_type == "nonrobust" and problem.solver != "qr" and problem.model.basis is None
+    if not (allowed and getattr(method, "eliminates", False)) or problem.model.eliminates:
+        return problem
+    learned = problem.learned
+    if learned is not None:
+        learned = problem.apply(_eliminating, learned, name="model")
+    return replace(problem, model=_eliminating(problem.model), learned=learned)
+
+
+def _eliminating(model: Model) -> Model:
+    return replace(model, eliminates=True)
 
 
 def orthogonalized(problem: Problem) -> Plan:

@@ -144,7 +144,7 @@ def _came_true(step: Step, ascent: Ascent) -> bool:
 
 def _keeps_errors(step: Step) -> bool:
     """Return whether the pilot rows predict standard errors not far from those that all rows have at the start."""
-    here, there = (np.diag(factorize(sums.information).inverse()) for sums in (step.sums, step.ahead))
+    here, there = (factorize(sums.information).inverse().diagonal() for sums in (step.sums, step.ahead))
     with np.errstate(all="ignore"):
         ratio = np.sqrt(there / here)
     return bool(np.nanmax(np.abs(ratio - 1.0), initial=0.0) <= _MOVED)

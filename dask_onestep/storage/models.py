@@ -22,6 +22,7 @@ from dask_onestep.families import FAMILIES
 from dask_onestep.kernels.likelihood.multinomial import Multinomial
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Likelihood, Model
+from dask_onestep.kernels.structured import DiagonalPlusProduct
 from dask_onestep.links import LINKS, resolve_link
 from dask_onestep.messages import catalogue
 from dask_onestep.methods import METHODS, Estimate, FitRecord, Inputs
@@ -94,7 +95,7 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
         "columns": list(getattr(glm, "feature_names_in_", model.columns if design is None else design.terms.columns)),
         "levels": {} if design is None else {factor.name: list(index) for factor, index in design.levels},
         "coefficients": [{"name": name, **row} for name, row in table.to_dict("index").items()],
-        "covariance": estimate.covariance.tolist(),
+        "covariance": _covariance_record(estimate.covariance),
         "warnings": [str(text) for _, text in estimate.warnings],
         "warning_categories": [category.__name__ for category, _ in estimate.warnings],
         "predictor": _predictor(glm),
@@ -357,15 +358,13 @@ def _estimate(record: dict[str, Any], names: tuple[str, ...]) -> Estimate:
             if len(found) != len(names)
             else f"coefficient {at + 1} is {found[at]!r}, where its model has {names[at]!r}"
         )
-    if {len(names)} != {len(record["covariance"]), *map(len, record["covariance"])}:
-        raise ValueError(f"its covariance is not of {len(names)} rows and columns")
     fields: dict[str, Any] = {
         name: _number(record[name]) for name in ("dispersion", "df_resid", "decrement", "loglik", "condition")
     }
     fields |= {name: int(record[name]) for name in ("n_samples", "n_missing", "n_passes", "n_iter")}
     return Estimate(
         coef=np.array([_number(row["coef"]) for row in record["coefficients"]]),
-        covariance=np.array([[_number(value) for value in row] for row in record["covariance"]]),
+        covariance=_covariance(record["covariance"], len(names)),
         classes=None if record["classes"] is None else np.array(record["classes"]),
         warnings=_warnings(record["warnings"], record.get("warning_categories", ())),
         solver=record["solver"],
@@ -374,6 +373,29 @@ def _estimate(record: dict[str, Any], names: tuple[str, ...]) -> Estimate:
         loglik_estimated=bool(record.get("loglik_estimated", False)),
         **fields,
     )
+
+
+def _covariance_record(covariance: np.ndarray | DiagonalPlusProduct) -> Any:
+    if isinstance(covariance, np.ndarray):
+        return covariance.tolist()
+    own = np.where(covariance.known, covariance.own, np.nan)
+    return {"diagonal": own.tolist(), "half": covariance.half.tolist()}
+
+
+def _covariance(record: Any, d: int) -> np.ndarray | DiagonalPlusProduct:
+    """Return the covariance of a record, which must be that of d coefficients."""
+    if isinstance(record, dict):
+        own, half = _numbers(record["diagonal"]), [_numbers(row) for row in record["half"]]
+        if {len(own), len(half)} != {d} or len(set(map(len, half))) != 1:
+            raise ValueError(f"its covariance is not of {d} rows and columns")
+        return DiagonalPlusProduct(np.nan_to_num(own), np.array(half), np.isfinite(own))
+    if {d} != {len(record), *map(len, record)}:
+        raise ValueError(f"its covariance is not of {d} rows and columns")
+    return np.array([_numbers(row) for row in record])
+
+
+def _numbers(values: list[Any]) -> np.ndarray:
+    return np.array([_number(value) for value in values])
 
 
 def _warnings(texts: list[Any], names: Sequence[Any]) -> tuple[tuple[type[Warning], str], ...]:

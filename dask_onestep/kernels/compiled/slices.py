@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dask_onestep.families import Binomial, Family, Gaussian, Poisson
-from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
+from dask_onestep.kernels.algebra import NO_ROWS, DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.loops import add_coded_sums, add_natural_sums, add_sparse_sums, add_sums
 from dask_onestep.kernels.stored import CodedColumns, SparseColumns, StoredColumns
 
@@ -33,7 +33,7 @@ _MOST_COLUMNS = 500
 
 # The families with a loop: by type, so that a user's family with the same name is not mistaken for one of them.
 _LAWS: dict[type[Family], int] = {Binomial: 0, Poisson: 1, Gaussian: 2}
-_NONE, _NO_ROWS = np.empty(0), np.empty((0, 0))
+_NONE = np.empty(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class CompiledSlice(DenseSlice):
     """A dense slice with compiled sums."""
 
     def natural_sums(
-        self, family: Family, coef: np.ndarray, *, informed: bool = True, of_rows: np.ndarray = _NO_ROWS
+        self, family: Family, coef: np.ndarray, *, informed: bool = True, of_rows: np.ndarray = NO_ROWS
     ) -> tuple[float, np.ndarray, np.ndarray] | None:
         """Return log-likelihood, score and information; None for families without a loop.
 
@@ -104,20 +104,20 @@ class CompiledSplitSlice(SplitSlice):
         return self._with_stored(*self.beside.weighted_sum_and_gram(values, weights), values, weights)
 
     def natural_sums(
-        self, family: Family, coef: np.ndarray, *, informed: bool = True
+        self, family: Family, coef: np.ndarray, *, informed: bool = True, of_rows: np.ndarray = NO_ROWS
     ) -> tuple[float, np.ndarray, np.ndarray] | None:
         """Return log-likelihood, score and information; None for families without a loop."""
         assert isinstance(self.beside, CompiledSlice)
         eta = self.stored.times(coef[self.stored_at])
         if self.offset is not None:
             eta += self.offset
-        of_rows, beside = np.empty((2, len(self.y))), replace(self.beside, offset=eta)
-        if (found := beside.natural_sums(family, coef[self.dense_at], informed=informed, of_rows=of_rows)) is None:
+        own, beside = of_rows if of_rows.size else np.empty((2, len(self.y))), replace(self.beside, offset=eta)
+        if (found := beside.natural_sums(family, coef[self.dense_at], informed=informed, of_rows=own)) is None:
             return None
         loglik, score, information = found
         if informed:
-            return loglik, *self._with_stored(score, information, *of_rows)
-        return loglik, self._joined(score, self.stored.weighted_sum(of_rows[0])), information
+            return loglik, *self._with_stored(score, information, *own)
+        return loglik, self._joined(score, self.stored.weighted_sum(own[0])), information
 
     def _with_stored(
         self, of_dense: np.ndarray, among_dense: np.ndarray, values: np.ndarray, weights: np.ndarray

@@ -102,6 +102,9 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
     known = column_levels(levels)
     empty = pd.DataFrame({name: _empty(dtypes[name]) for name in terms.columns})
     rows = plain_rows(empty if seen is None else seen.level_rows(), terms.columns, known)
+    coded = [factor.name if factor.source is None else factor.source for factor, _ in levels]
+    if all(isinstance(rows.dtypes.get(name), pd.CategoricalDtype) for name in coded):
+        rows = rows.iloc[:1]  # the categories tell the levels; thousands of rows with a column each would be large
     state = None
     if seen is not None and seen.states:
         columns = list(dict.fromkeys(name for factor in terms.factors if factor.states for name in factor.columns))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Number
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,15 @@ from dask_onestep.kernels.designs.split_matrix import SplitMatrix, finite_rows
 from dask_onestep.kernels.designs.table import complete_cases, plain_columns
 from dask_onestep.kernels.designs.terms import Factor, Terms, plain_categories
 from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.structured import remaining
 
-__all__ = ["Design", "column_levels", "plain_rows", "treatment_names", "with_parts"]
+__all__ = ["MANY_LEVELS", "Design", "column_levels", "plain_rows", "treatment_names", "with_parts"]
 
 _SLICE_ROWS = 65_536
 # Relative difference of a column from a combination that is more than rounding.
 _DIFFERENT = 1e-4
+# Levels from which their block of an information matrix is stored as its diagonal.
+MANY_LEVELS = 256
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,12 @@ class Design:
         coded = self.coded
         stored = sum(4 + 8 * bool(product.numbers) for product in coded)
         return 8 * (len(self.names) - sum(product.width for product in coded)) + stored
+
+    @property
+    def widest(self) -> Product | None:
+        """The product of factors alone with the most columns, if it has at least `MANY_LEVELS`."""
+        found = max((product for product in self.coded if not product.numbers), key=attrgetter("width"), default=None)
+        return found if found is not None and found.width >= MANY_LEVELS else None
 
     @property
     def coded(self) -> tuple[Product, ...]:
@@ -132,7 +142,7 @@ class Design:
         codes = self.codes(frame) if codes is None else codes
         coded = self.coded
         stored_at = np.concatenate([np.arange(0), *(product.columns for product in coded)])
-        dense_at = np.setdiff1d(np.arange(len(self.names)), stored_at)
+        dense_at = remaining(stored_at, len(self.names))
         with evaluating():
             dense = self._dense(frame, codes, dense_at)
             if not coded:

@@ -10,6 +10,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb
 from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.kernels.structured import is_finite
 
 __all__ = ["fit_rows"]
 
@@ -40,7 +41,7 @@ def fit_rows(rows: Rows, model: Model, start: np.ndarray | None = None, *, max_i
 
     if start is None:
         first = initial_moments(rows, model)
-        if np.isfinite(first.information).all() and np.isfinite(first.score).all():
+        if is_finite(first.information) and np.isfinite(first.score).all():
             start = factorize(first.information, intercept=intercept).solve(first.score)
         elif (start := model.likelihood.safe_start(rows, model)) is None:
             # Some y is not the image of a linear predictor, such as a negative one under the log link.

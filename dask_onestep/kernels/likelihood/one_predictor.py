@@ -13,9 +13,10 @@ from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.goodness import FitSums, NullDeviance
 from dask_onestep.kernels.model import Model, Prediction
 from dask_onestep.kernels.records import LogLikelihoods, Moments
-from dask_onestep.kernels.rows.slices import slices
+from dask_onestep.kernels.rows.slices import gram_of, slices, zero_gram
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.kernels.solve.threads import one_blas_thread
+from dask_onestep.kernels.structured import DiagonalPlusProduct, filled, is_finite
 from dask_onestep.links import LinkLike, mean_and_derivative, second_derivative
 
 __all__ = ["OnePredictor"]
@@ -43,7 +44,8 @@ class OnePredictor:
     >>> import numpy as np
     >>> from dask_onestep.families import Poisson
     >>> from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
-    >>> from dask_onestep.links import resolve_link
+    >>> from dask_onestep.kernels.structured import DiagonalPlusProduct, filled, is_finite
+    from dask_onestep.links import resolve_link
     >>> poisson = OnePredictor(Poisson(), resolve_link("log"))
     >>> mean, residual, weight = poisson.working(np.array([2.0]), np.array([0.0]))
     >>> mean.tolist(), residual.tolist(), weight.tolist()
@@ -56,6 +58,7 @@ class OnePredictor:
     n_predictors: ClassVar[int] = 1
     stages: ClassVar[tuple] = ()
     takes_offset: ClassVar[bool] = True
+    eliminates: ClassVar[bool] = True
     residual_kinds: ClassVar[tuple[str, ...]] = ("response", "pearson", "deviance", "working")
 
     @property
@@ -242,7 +245,7 @@ class OnePredictor:
                 # The first slice's sums become the total: with 1,000 columns, a second matrix costs more than the rows.
                 sums = list(found) if sums is None else [_added(a, b) for a, b in zip(sums, found, strict=True)]
         total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
-        return Moments(len(rows), total, *(sums or (0.0, np.zeros(d), np.zeros((d, d)), *chi2)))
+        return Moments(len(rows), total, *(sums or (0.0, np.zeros(d), zero_gram(model), *chi2)))
 
     def _slice_sums(self, part: Slice, coef: np.ndarray | None) -> tuple:
         """Return log-likelihood, score, information, and Pearson χ² and its gradient (both may be None) of a slice."""
@@ -400,10 +403,12 @@ class OnePredictor:
         return replace(rows, y=(rows.y + leverage * mean) / (1.0 + leverage), weights=weights * (1.0 + leverage))
 
 
-def _linear(rows: Rows, model: Model, coef: np.ndarray, covariance: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _linear(
+    rows: Rows, model: Model, coef: np.ndarray, covariance: np.ndarray | DiagonalPlusProduct | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return η, and its standard error if a covariance is given; NaN coefficients are treated as 0."""
     coef, eta, spread = np.nan_to_num(coef), np.empty(len(rows)), np.empty(len(rows))
-    covariance = None if covariance is None else np.nan_to_num(covariance)
+    covariance = None if covariance is None else filled(covariance)
     with one_blas_thread():
         for part in slices(rows, model):
             eta[part.rows] = part.linear_predictor(coef)
@@ -431,9 +436,9 @@ def _constant(rows: Rows, model: Model) -> np.ndarray | None:
     d = len(model.names)
     if model.has_intercept:
         return np.eye(1, d)[0]
-    gram, total = np.zeros((d, d)), np.zeros(d)
+    total = np.zeros(d)
     with np.errstate(all="ignore"):
+        gram = gram_of(rows, model, lambda part: None)
         for part in slices(rows, model):
-            gram += part.gram()
             total += part.weighted_sum(np.ones(len(part.y)))
-    return factorize(gram, intercept=False).solve(total) if np.isfinite(gram).all() else None
+    return factorize(gram, intercept=False).solve(total) if is_finite(gram) else None

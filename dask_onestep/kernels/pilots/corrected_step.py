@@ -12,7 +12,7 @@ from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.poor_pilot import retreat
 from dask_onestep.kernels.pilots.step import UNUSABLE, Step, arrive, shorten
 from dask_onestep.kernels.solve.ascent import Ascent
-from dask_onestep.kernels.solve.linear_algebra import Factor
+from dask_onestep.kernels.solve.linear_algebra import AnyFactor
 
 __all__ = ["direction", "take_step"]
 
@@ -79,7 +79,7 @@ def direction(model: Model, pilot: PilotFit, ascent: Ascent) -> np.ndarray:
 
 
 def _maximum(
-    curvature: Curvature, factor: Factor, newton: np.ndarray, tol: float = 1e-12
+    curvature: Curvature, factor: AnyFactor, newton: np.ndarray, tol: float = 1e-12
 ) -> tuple[Curvature, np.ndarray | None]:
     """Return the corrected step (None if it does not exist) and its curvature, with means at the end of the step."""
     found: np.ndarray | None = np.zeros_like(newton)

@@ -16,9 +16,10 @@ from dask_onestep.kernels.likelihood.sums import moments, remainders, row_log_li
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import TRUST, PilotFit
 from dask_onestep.kernels.records import Moments, Record
-from dask_onestep.kernels.rows.slices import slices
+from dask_onestep.kernels.rows.slices import slices, zero_gram
 from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb, rose
-from dask_onestep.kernels.solve.linear_algebra import Factor
+from dask_onestep.kernels.solve.linear_algebra import AnyFactor, sandwich_diagonal
+from dask_onestep.kernels.structured import Matrix, filled, is_finite, minor
 
 __all__ = ["Curvature", "Remaining"]
 
@@ -29,6 +30,26 @@ _CLOSE = 0.02
 _BEYOND_NOISE = 20.0
 # The step starts at the pilot rows' own estimate, so their correction has a larger error than that of independent rows.
 _OWN = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreVariance(Record):
+    """The variance M − mm' of a score, which for many levels is stored as an arrowhead matrix and a vector.
+
+    Attributes
+    ----------
+    square : ndarray or Arrowhead of shape (d, d)
+        M.
+    mean : ndarray of shape (d,)
+        m.
+    """
+
+    square: Matrix
+    mean: np.ndarray
+
+    def is_finite(self) -> bool:
+        """Return whether all elements are finite."""
+        return is_finite(self.square) and is_finite(self.mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +69,22 @@ class Remaining(Record):
 
     @classmethod
     def of(
-        cls, factor: Factor, score: np.ndarray, variance: np.ndarray | None, phi: float, df: float = np.inf
+        cls, factor: AnyFactor, score: np.ndarray, variance: ScoreVariance | None, phi: float, df: float = np.inf
     ) -> Remaining:
         """Return the distance for a score whose error has this variance (None: none) with `df` degrees of freedom."""
-        if variance is not None and not np.isfinite(variance).all():
+        if variance is not None and not variance.is_finite():
             return cls(float("inf"), float("inf"))
         decrement = factor.decrement(score)
-        inverse = np.nan_to_num(factor.inverse())
+        inverse = filled(factor.inverse())
         away = np.abs(factor.solve(score))
         if variance is not None:
-            decrement += factor.expected_decrement(variance)
+            decrement += max(0.0, factor.expected_decrement(variance.square) - factor.decrement(variance.mean))
             quantile = stats.t.ppf(1 - (1 - _CONFIDENCE) / 2 / max(factor.rank, 1), max(df - 1, 1))
-            spread = np.einsum("ij,ij->i", inverse @ variance, inverse)
+            spread = sandwich_diagonal(inverse, variance.square) - np.square(factor.solve(variance.mean))
             away += _OWN * quantile * np.sqrt(np.maximum(spread, 0.0))
         kept = factor.kept
         with np.errstate(divide="ignore", invalid="ignore"):
-            distances = away[kept] / np.sqrt(phi * np.diag(inverse)[kept])
+            distances = away[kept] / np.sqrt(phi * inverse.diagonal()[kept])
         return cls(decrement, float(np.nan_to_num(distances, nan=0.0, posinf=np.inf).max(initial=0.0)))
 
 
@@ -166,7 +187,7 @@ class Curvature:
         gain = float(ratio * np.dot(weights, logliks) - self.sums.loglik)
         return gain if gain > error else np.inf
 
-    def maximum(self, factor: Factor, newton: np.ndarray, tol: float) -> np.ndarray | None:
+    def maximum(self, factor: AnyFactor, newton: np.ndarray, tol: float) -> np.ndarray | None:
         """Return the maximizer of J inside the trust region; None if it is on the boundary or J is not concave."""
         reach, information = self.pilot.reach * self.sums.phi, self.sums.information
         if newton @ information @ newton > reach / 2:  # happens if y varies more than the family assumes
@@ -185,7 +206,7 @@ class Curvature:
         honest = found.converged and bool((found.factor.kept == factor.kept).all())
         return found.coef if honest else None
 
-    def remaining(self, step: np.ndarray, factor: Factor, phi: float, *, at_maximum: bool) -> Remaining:
+    def remaining(self, step: np.ndarray, factor: AnyFactor, phi: float, *, at_maximum: bool) -> Remaining:
         """Return how far the maximum is expected to be from β + δ.
 
         This has two parts: the score that is predicted at β + δ (0 by construction at the corrected step), and the
@@ -207,19 +228,19 @@ class Curvature:
         gained = more.decrement if at.misses(step, factor) else 0.0  # otherwise only noise
         return Remaining(found.decrement + gained, found.distance + more.distance)
 
-    def misses(self, step: np.ndarray, factor: Factor) -> bool:
+    def misses(self, step: np.ndarray, factor: AnyFactor) -> bool:
         """Return whether using means omits more than noise, which happens if the mean model is wrong."""
         omitted, noise = self.omitted(step)
         return factor.decrement(omitted) > _BEYOND_NOISE * factor.expected_decrement(noise)
 
-    def omitted(self, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def omitted(self, step: np.ndarray) -> tuple[np.ndarray, Matrix]:
         """Return the pilot's estimate of the score that is omitted when means replace responses, and its variance.
 
         It is negligible where the mean model is right. Otherwise it is the step times the difference of observed and
         expected information.
         """
         pilot, top = self.pilot, self._top
-        score, square = np.zeros(len(step)), np.zeros((len(step), len(step)))
+        score, square = np.zeros(len(step)), zero_gram(self.model)
         for (part, observed), (_, expected) in zip(
             self._remainders(pilot.rows, step), self._remainders(self.rows, step), strict=True
         ):
@@ -227,11 +248,11 @@ class Curvature:
             variance = pilot.inclusion.take(part.rows).variance
             sums, gram = part.weighted_sum_and_gram(rest, variance * np.square(rest))
             score += sums.ravel()
-            square += gram
+            square = square + gram
         return pilot.ratio * top * score, (pilot.ratio * top) ** 2 * square
 
-    def sampling_error(self, step: np.ndarray) -> np.ndarray:
-        """Return the variance, of shape (d, d), of the predicted score at β + δ.
+    def sampling_error(self, step: np.ndarray) -> ScoreVariance:
+        """Return the variance of the predicted score at β + δ.
 
         It is that of Σ rᵢ/πᵢ, with rᵢ the part of row i's score that is nonlinear in δ:
         Σ_h N_h²/n_h (1 − n_h/N_h) Cov_h. The rows of oversampled strata are not centered. Where means replace
@@ -239,28 +260,29 @@ class Curvature:
         is added.
         """
         pilot, free, draw = self.pilot, self.model.free, self.pilot.inclusion
-        total, square = np.zeros(len(free)), np.zeros((len(free), len(free)))
-        top = self._top
+        total, top = np.zeros(len(free)), self._top
+        square: Matrix | None = None
         for part, change in self._remainders(self.rows, step):
             rest, here = change / top, draw.take(part.rows)
             spread = (rest.T * np.sqrt(here.variance)).T
             sums, gram = part.weighted_sum_and_gram((rest.T * here.base).T, products(spread))
             total += sums.T.ravel()
-            square += gram
-        total, square = total[free], square[np.ix_(free, free)]
-        square -= draw.base_variance * np.outer(total, total) / max(draw.n_base, 1)
-        square *= top * top * pilot.ratio**2
+            square = gram if square is None else square + gram
+        assert square is not None
+        total, square = total[free], square if free.all() else minor(square, free)
+        mean = np.sqrt(draw.base_variance / max(draw.n_base, 1)) * total * (top * pilot.ratio)
+        square = square * (top * top * pilot.ratio**2)
         if self.rows is not pilot.rows:
             for (part, observed), (_, expected) in zip(
                 self._remainders(pilot.rows, step), self._remainders(self.rows, step), strict=True
             ):
                 noise = np.square((observed - expected) / top) / draw.take(part.rows).weights
-                square += part.gram(noise) * top * top * pilot.ratio
-        return square
+                square = square + part.gram(noise) * (top * top * pilot.ratio)
+        return ScoreVariance(square, mean)
 
-    def effective_rows(self, step: np.ndarray, factor: Factor) -> float:
+    def effective_rows(self, step: np.ndarray, factor: AnyFactor) -> float:
         """Return the effective number of pilot rows behind the sampling error: its degrees of freedom."""
-        inverse, shares = np.nan_to_num(factor.inverse()), []
+        inverse, shares = filled(factor.inverse()), []
         for part, change in self._remainders(self.rows, step):
             variance = self.pilot.inclusion.take(part.rows).variance
             shares.append(variance * np.square(change / self._top) * part.quadratic_forms(inverse))

@@ -6,22 +6,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import finite_rows
 from dask_onestep.kernels.designs.table import is_finite
 from dask_onestep.kernels.likelihood.covariance import products
 from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.sums import moments
-from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.model import Model, refuse_information
 from dask_onestep.kernels.pilots.inclusion import Inclusion
 from dask_onestep.kernels.pilots.sample import PilotRecord, PilotSample, Survey
 from dask_onestep.kernels.pilots.sampling import survey
 from dask_onestep.kernels.records import Findings, Moments, Record
 from dask_onestep.kernels.rows.checks import oversized_columns
 from dask_onestep.kernels.rows.rows import encode
-from dask_onestep.kernels.rows.slices import slices
+from dask_onestep.kernels.rows.slices import gram_of, slices
 from dask_onestep.kernels.solve.ascent import Ascent
-from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
+from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
+from dask_onestep.kernels.structured import Matrix, filled, minor
 
 __all__ = ["TRUST", "PilotFit", "complete_rows", "fit_pilot", "weighted_rows"]
 
@@ -46,7 +48,7 @@ class PilotFit(Record):
         The n pilot rows, labels encoded.
     moments : Moments
         Sums over the pilot rows at β̂_p.
-    factor : Factor
+    factor : Factor or ArrowFactor
         Their factored information.
     survey : Survey
         Counts and classes of the full data.
@@ -67,7 +69,7 @@ class PilotFit(Record):
     coef: np.ndarray
     rows: Rows
     moments: Moments
-    factor: Factor
+    factor: AnyFactor
     survey: Survey
     inclusion: Inclusion
     separated: bool = False
@@ -93,15 +95,16 @@ class PilotFit(Record):
         """N/n."""
         return self.survey.n / self.n
 
-    def variance(self, model: Model) -> np.ndarray:
+    def variance(self, model: Model) -> Matrix:
         """Return the pilot's estimate of the variance, of shape (d, d), of the score of all rows at β̂_p."""
-        free = model.free
-        square = np.zeros((len(free), len(free)))
-        for part in slices(self.rows, model):
+
+        def squares(part: Slice) -> np.ndarray:
             residual = model.likelihood.row_residuals(part, model, self.coef)
             factors = np.sqrt(self.inclusion.take(part.rows).variance) * (1.0 if part.weights is None else part.weights)
-            square += part.gram(products((residual.T * factors).T))
-        return self.ratio**2 * square[np.ix_(free, free)]
+            return products((residual.T * factors).T)
+
+        square = gram_of(self.rows, model, squares)
+        return self.ratio**2 * (square if model.free.all() else minor(square, model.free))
 
     @property
     def reach(self) -> float:
@@ -155,6 +158,7 @@ def weighted_rows(sample: PilotSample, model: Model) -> tuple[Rows, Survey, Pilo
     ValueError
         If no row is usable, or y does not have two classes.
     """
+    refuse_information(model)
     known = survey(sample, model.n_classes)
     drawn = sample.drawn()
     rows = encode(drawn.held(model).rows(), known.classes)
@@ -196,9 +200,7 @@ def leverages(rows: Rows, model: Model) -> np.ndarray:
 
     These are not negative, and Σ wᵢhᵢ/w̄ is the rank of the rows.
     """
-    gram = np.zeros((model.width, model.width))
     mean = 1.0 if rows.weights is None else float(rows.weights.mean())
-    for part in slices(rows, model):
-        gram += part.gram(None if part.weights is None else part.weights / mean)
-    inverse = np.nan_to_num(factorize(gram, intercept=model.has_intercept).inverse())
+    gram = gram_of(rows, model, lambda part: None if part.weights is None else part.weights / mean)
+    inverse = filled(factorize(gram, intercept=model.has_intercept).inverse())
     return np.concatenate([part.quadratic_forms(inverse) for part in slices(rows, model)])

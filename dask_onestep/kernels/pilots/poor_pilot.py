@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy import linalg, stats
+from scipy import stats
 
 from dask_onestep.kernels.likelihood.sums import moments, row_log_likelihoods
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.kernels.solve.linear_algebra import extreme_ratios, factorize, squared_traces
 
 __all__ = ["far_off", "is_usable", "log_likelihood_floor", "misrepresented", "representation", "retreat", "unlike"]
 
@@ -78,10 +78,7 @@ def representation(pilot: PilotFit, first: Step) -> tuple[float, float]:
     factor = pilot.factor
     if first.retreated or not factor.rank or not factor.kept.all():
         return float("nan"), float("nan")
-    scaled = first.sums.information / np.outer(factor.scale, factor.scale) / pilot.ratio
-    half = linalg.solve_triangular(factor.lower, scaled, lower=True)
-    relative = np.linalg.eigvalsh(linalg.solve_triangular(factor.lower, half.T, lower=True))
-    return float(relative[0]), float(relative[-1])
+    return extreme_ratios(first.sums.information / pilot.ratio, pilot.moments.information, factor)
 
 
 def unlike(model: Model, pilot: PilotFit, first: Step) -> bool:
@@ -120,8 +117,7 @@ def far_off(model: Model, pilot: PilotFit, first: Step, coef: np.ndarray) -> flo
     if usual > 0 and stats.chi2.sf(squared / usual * d, d) >= _CHANCE:
         return None  # clear without the variance of the pilot's scores
     variance = pilot.variance(model)
-    relative = first.factor.solve(variance)
-    mean, square = float(np.trace(relative)), float(np.trace(relative @ relative))
+    mean, square = squared_traces(first.factor, variance)
     if not (mean > 0 and square > 0):
         return None
     ratio, df = squared / mean, mean**2 / square

@@ -225,7 +225,7 @@ class PilotSample(Record):
             return self.strata
         assert self.size.strata is not None
         rows = replace(self.rows(), raw=self.raw)
-        return Strata.of(self.size.strata, rows, self.labels, int(ALL_KEYS), lambda: self.keys)[0]
+        return Strata.of_all(self.size.strata, rows, self.labels)
 
     def _take(self, index: np.ndarray, inclusion: Inclusion) -> PilotSample:
         parts: dict[str, Any] = {name: taken(getattr(self, name), index) for name in _OF_EACH_ROW}

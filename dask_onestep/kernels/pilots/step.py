@@ -11,7 +11,7 @@ from dask_onestep.kernels.pilots.curvature import Curvature, Remaining
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent, climb
-from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
+from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
 
 __all__ = ["UNUSABLE", "Step", "arrive", "shorten"]
 
@@ -31,7 +31,7 @@ class Step(Record):
         Where the pass was made.
     sums : Moments
         The full-data sums there.
-    factor : Factor
+    factor : Factor or ArrowFactor
         Their factored information.
     coef : ndarray of shape (d,)
         The end of the step, with 0 for aliased columns.
@@ -52,7 +52,7 @@ class Step(Record):
 
     start: np.ndarray
     sums: Moments
-    factor: Factor
+    factor: AnyFactor
     coef: np.ndarray
     ahead: Moments
     decrement: float
@@ -67,7 +67,7 @@ class Step(Record):
         return self.factor.rank * self.ahead.phi
 
     @classmethod
-    def arrived(cls, coef: np.ndarray, sums: Moments, factor: Factor) -> Step:
+    def arrived(cls, coef: np.ndarray, sums: Moments, factor: AnyFactor) -> Step:
         """Return the step of length zero at a point where a pass was made, which is the estimate."""
         left = Remaining.of(factor, sums.score, None, sums.phi)
         return cls(coef, sums, factor, coef, sums, left.decrement, _CURVED * left.distance)
@@ -82,14 +82,14 @@ class Step(Record):
         return np.array_equal(self.coef, self.start)
 
 
-def arrive(curvature: Curvature, factor: Factor, step: np.ndarray, *, at_maximum: bool = False) -> Step | None:
+def arrive(curvature: Curvature, factor: AnyFactor, step: np.ndarray, *, at_maximum: bool = False) -> Step | None:
     """Return the step, shortened until it does not overshoot; None if no part of it leads to finite sums.
 
     Parameters
     ----------
     curvature : Curvature
         The extrapolation around the point where the pass was made.
-    factor : Factor
+    factor : Factor or ArrowFactor
         The factored information there.
     step : ndarray of shape (d,)
         δ.

@@ -133,6 +133,15 @@ class Strata(Record):
         return found, np.concatenate(wanted)
 
     @classmethod
+    def of_all(cls, rule: StrataRule, rows: Rows, labels: np.ndarray | None) -> Strata:
+        """Return the strata of rows that are all held."""
+        found = cls(rule, *_levels(rule, rows), _tails(rule, rows), {}, {})
+        for _, ids, cells in found.groups(rows.y, labels):
+            found.counts.update(zip(cells, _counted(ids, len(cells)).tolist(), strict=True))
+            found.cutoffs.update(dict.fromkeys(cells, _EVERY_KEY))
+        return found
+
+    @classmethod
     def joined(
         cls, parts: Sequence[Strata], keys: np.ndarray, y: np.ndarray, labels: np.ndarray | None, size: float = 0
     ) -> tuple[Strata, np.ndarray]:

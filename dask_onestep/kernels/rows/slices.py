@@ -7,24 +7,28 @@ longer slices, unless they are too dense for that to pay, or the model's basis c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import numpy as np
 
-from dask_onestep.kernels.algebra import DenseSlice, Slice, SplitSlice
+from dask_onestep.kernels.algebra import ArrowSlice, DenseSlice, Slice, SplitSlice
 from dask_onestep.kernels.compiled.accelerate import accelerated
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.stored import CodedColumns
+from dask_onestep.kernels.structured import Arrowhead, Matrix, remaining
 
-__all__ = ["dense_slices", "slices"]
+__all__ = ["dense_slices", "gram_of", "slices", "zero_gram"]
 
 # A slice has at least d rows (d columns), or this many: with fewer, adding the product X'X would cost more than
 # computing it.
 _ENOUGH_ROWS = 1024
 # A slice's Gram matrix has d² elements to fill and to add, whatever its rows.
 _SPLIT_ROWS = (2**14, 2**18)
+# Of one without the levels there is little to fill.
+_ARROW_ROWS = 2**16
 
 
 def slices(rows: Rows, model: Model) -> Iterator[Slice]:
@@ -75,7 +79,45 @@ def _kinds() -> tuple[type[DenseSlice], type[SplitSlice]]:
     return compiled.CompiledSlice, compiled.CompiledSplitSlice
 
 
+def gram_of(rows: Rows, model: Model, weights: Callable[[Slice], np.ndarray | None]) -> Matrix:
+    """Return X'WX of a block, given the weights of the rows of a slice."""
+    total: Matrix | None = None
+    for part in slices(rows, model):
+        gram = part.gram(weights(part))
+        total = gram if total is None else total + gram
+    return zero_gram(model) if total is None else total
+
+
+def zero_gram(model: Model) -> Matrix:
+    """Return X'WX of no rows."""
+    at, d = model.eliminated, model.width
+    return np.zeros((d, d)) if at is None else Arrowhead.zeros(at, d)
+
+
+def _arrow_slices(rows: Rows, x: SplitMatrix, model: Model, at: np.ndarray) -> Iterator[ArrowSlice]:
+    """Yield slices with the levels at some positions apart from all other columns."""
+    (dense_kind, split_kind), first, d = _kinds(), int(model.has_constant), model.width
+    dense_at, stored_at = np.concatenate([np.arange(first), x.dense_at + first]), x.stored_at + first
+    others_at, stored_others = remaining(at, d), remaining(np.searchsorted(stored_at, at), len(stored_at))
+    assert isinstance(x.stored, CodedColumns)
+    product = x.stored.starts.index(int(np.searchsorted(stored_at, at[0])))
+    place = np.searchsorted(others_at, [*dense_at, *stored_at[stored_others]])
+    length = min(max(4 * len(at), _ARROW_ROWS), _SPLIT_ROWS[1])
+    scratch = np.empty(min(length, len(rows)) * len(dense_at))
+    for span in _spans(len(rows), length):
+        part, beside = x[span], _beside(rows, span)
+        others: Slice
+        dense = others = dense_kind(*beside, part.dense, model.has_constant, scratch)
+        if len(stored_others):
+            places = place[: len(dense_at)], place[len(dense_at) :]
+            others = split_kind(*beside, dense, part.stored.columns(stored_others), *places)
+        yield ArrowSlice(*beside, dense, part.stored, dense_at, stored_at, product, others, others_at)
+
+
 def _split_slices(rows: Rows, x: SplitMatrix, model: Model) -> Iterator[SplitSlice]:
+    if (levels := model.eliminated) is not None:
+        yield from _arrow_slices(rows, x, model, levels)
+        return
     (dense_kind, split_kind), first, d = _kinds(), int(model.has_constant), model.width
     dense_at, stored_at = np.concatenate([np.arange(first), x.dense_at + first]), x.stored_at + first
     length = min(max(d * d // 4, _SPLIT_ROWS[0]), _SPLIT_ROWS[1])

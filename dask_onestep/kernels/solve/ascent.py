@@ -14,7 +14,8 @@ import numpy as np
 from scipy.interpolate import CubicHermiteSpline
 
 from dask_onestep.kernels.records import Moments, Record
-from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
+from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
+from dask_onestep.kernels.structured import Matrix, selected_columns
 
 __all__ = ["ROUNDING", "Ascent", "Move", "Newton", "climb", "ran_away", "rose", "shortening"]
 
@@ -29,6 +30,7 @@ _SHORTEST = 1e-3
 _TOLD_APART = 1e-8
 # What remains of that fraction once the rows that provided it have lost their weight.
 _LEFT = 1e-2
+_TOGETHER = 256  # aliased columns that are looked at together
 
 
 def rose(new: float, old: float) -> bool:
@@ -105,7 +107,7 @@ class Move(Record):
     step: np.ndarray
     decrement: float
     arrived: bool
-    factor: Factor | None = None
+    factor: AnyFactor | None = None
     target: np.ndarray | None = None
 
 
@@ -163,7 +165,7 @@ class Ascent(Record):
         Whether it ended before a maximum: too many steps or rejections, or divergence.
     cut : bool
         Whether the step that led to `coef` was shortened.
-    first : ndarray of shape (d, d) or None
+    first : ndarray or Arrowhead of shape (d, d), or None
         The information at the start.
     """
 
@@ -177,7 +179,7 @@ class Ascent(Record):
     n_shortened: int = 0
     stopped: bool = False
     cut: bool = False
-    first: np.ndarray | None = None
+    first: Matrix | None = None
 
     @classmethod
     def begin(cls, coef: np.ndarray, sums: Any, rule: Callable[..., Move], max_iter: int = 30) -> Ascent:
@@ -214,7 +216,7 @@ class Ascent(Record):
         return self.coef + self.step
 
     @property
-    def factor(self) -> Factor:
+    def factor(self) -> AnyFactor:
         """The factored information at the current point."""
         assert self.move.factor is not None
         return self.move.factor
@@ -282,7 +284,7 @@ def climb(
     return ascent
 
 
-def ran_away(before: np.ndarray, now: np.ndarray, factor: Factor) -> bool:
+def ran_away(before: Matrix, now: Matrix, factor: AnyFactor) -> bool:
     """Return whether a column is aliased only because the rows that distinguish it have lost their weight.
 
     This happens under separation, as coefficients grow without bound: the column is not truly aliased, and the current
@@ -290,9 +292,9 @@ def ran_away(before: np.ndarray, now: np.ndarray, factor: Factor) -> bool:
 
     Parameters
     ----------
-    before : ndarray of shape (d, d)
+    before : ndarray or Arrowhead of shape (d, d)
         The information at the start.
-    now : ndarray of shape (d, d)
+    now : ndarray or Arrowhead of shape (d, d)
         The information at the current point.
     factor : Factor
         The factored `now`.
@@ -311,14 +313,20 @@ def ran_away(before: np.ndarray, now: np.ndarray, factor: Factor) -> bool:
     >>> ran_away(before, now, factorize(now)), ran_away(now, now, factorize(now))
     (True, False)
     """
-    if factor.kept.all():
-        return False
-    aside = np.flatnonzero(~factor.kept)
-    rest = -factor.solve(now[:, aside])
+    # A column that was empty at the start had no information.
+    aside = np.flatnonzero(~factor.kept & (before.diagonal() > 0))
+    return any(
+        _lost(before, now, factor, aside[start : start + _TOGETHER]) for start in range(0, len(aside), _TOGETHER)
+    )
+
+
+def _lost(before: Matrix, now: Matrix, factor: AnyFactor, aside: np.ndarray) -> bool:
+    """Return whether any of some aliased columns had information at the start."""
+    rest = -factor.solve(selected_columns(now, aside))
     rest[aside, np.arange(len(aside))] = 1.0
 
-    def fraction(information: np.ndarray) -> np.ndarray:
-        lengths = np.diag(information) @ np.square(rest)
+    def fraction(information: Matrix) -> np.ndarray:
+        lengths = information.diagonal() @ np.square(rest)
         held = np.einsum("ij,ij->j", rest, information @ rest)
         return np.maximum(held, 0.0) / np.where(lengths > 0, lengths, 1.0)
 

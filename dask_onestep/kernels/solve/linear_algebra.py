@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 from scipy import linalg
 
-from dask_onestep.kernels.records import Record
+from dask_onestep.kernels.solve.elimination import ArrowFactor, eliminated, least_ratio
+from dask_onestep.kernels.solve.pivots import AnyFactor, decomposed, floors, scale_of
+from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix, is_finite, minor, selected_columns
 from dask_onestep.messages import catalogue
 
-__all__ = ["Factor", "combinations", "factorize"]
+__all__ = ["AnyFactor", "Factor", "combinations", "extreme_ratios", "factorize", "sandwich_diagonal", "squared_traces"]
 
-# A column is aliased when the columns before it leave less than this fraction of its variance. An exact copy leaves
-# about d·1e-16; a correlation of 0.999999 leaves 2e-6.
-ALIAS_TOLERANCE = 1e-11
-# What sums over many rows may leave of an exact copy, in epsilons: 200 for a constant over a million rows.
-_ROUNDING = 512
-_BLOCK = 64
 # A part of a combination that is smaller, relative to the column, is rounding.
 _NEGLIGIBLE = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
-class Factor(Record):
+class Factor(AnyFactor):
     """Cholesky factor of the scaled information of the columns that are not aliased.
 
     Attributes
@@ -44,11 +41,6 @@ class Factor(Record):
     norm: float
 
     @property
-    def rank(self) -> int:
-        """The rank, d in the formulas of inference."""
-        return int(self.kept.sum())
-
-    @property
     def condition(self) -> float:
         """Condition number of the scaled information in the 1-norm, as estimated by LAPACK."""
         if not self.rank:
@@ -63,13 +55,6 @@ class Factor(Record):
         result = np.zeros_like(score, dtype=np.float64)
         result[self.kept] = linalg.cho_solve((self.lower, True), score[self.kept] / scale) / scale
         return result
-
-    def without_aliased(self, coef: np.ndarray, information: np.ndarray) -> np.ndarray:
-        """Return coefficients of the same linear predictor that are 0 for aliased columns."""
-        stray = np.where(self.kept, 0.0, coef)
-        if not stray.any():
-            return coef
-        return np.where(self.kept, coef + self.solve(information @ stray), 0.0)
 
     def whiten(self, score: np.ndarray) -> np.ndarray:
         """Return the vector of shape (r,) whose squared length is s'I⁻¹s."""
@@ -88,7 +73,7 @@ class Factor(Record):
         with np.errstate(over="ignore"):  # overflow to infinity is meant
             return float(half @ half)
 
-    def expected_decrement(self, variance: np.ndarray) -> float:
+    def expected_decrement(self, variance: Matrix) -> float:
         """Return E λ² = tr(I⁻¹V) for a score of mean 0 and variance V, infinite where V is not finite."""
         if not np.isfinite(variance).all():
             return float("inf")
@@ -103,7 +88,11 @@ class Factor(Record):
         return result
 
 
-def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor:
+@overload
+def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor: ...
+@overload
+def factorize(information: Arrowhead, *, intercept: bool = True) -> ArrowFactor: ...
+def factorize(information: Matrix, *, intercept: bool = True) -> AnyFactor:
     """Factor an information matrix, column by column, omitting aliased columns.
 
     The matrix is scaled to a unit diagonal, so that columns may have different units. A column's pivot is the fraction
@@ -113,14 +102,14 @@ def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor:
 
     Parameters
     ----------
-    information : ndarray of shape (d, d)
-        Symmetric, positive semidefinite.
+    information : ndarray or Arrowhead of shape (d, d)
+        Symmetric, positive semidefinite; of an arrowhead matrix the levels are eliminated by their diagonal.
     intercept : bool
         Whether the first column is the intercept.
 
     Returns
     -------
-    Factor
+    Factor or ArrowFactor
         The factor.
 
     Raises
@@ -135,64 +124,51 @@ def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor:
     >>> factorize(np.array([[2.0, 2.0], [2.0, 2.0]])).kept.tolist()
     [True, False]
     """
-    if not np.isfinite(information).all():
+    if not is_finite(information):
         raise catalogue.INFORMATION_NOT_FINITE.error()
-    d = len(information)
-    diagonal = np.diag(information)
-    scale = np.where(diagonal > 0, np.sqrt(np.maximum(diagonal, 0.0)), 1.0)
+    if isinstance(information, Arrowhead):
+        return eliminated(information, intercept=intercept)
+    scale = scale_of(information.diagonal())
     scaled = information / scale[:, None] / scale
-    kept = diagonal > 0
-    yardstick = np.ones(d)
-    if intercept and d and kept[0]:
-        yardstick[1:] = 1.0 - scaled[0, 1:] ** 2
-    floor = np.maximum(ALIAS_TOLERANCE * yardstick, max(8 * d, _ROUNDING) * np.finfo(np.float64).eps)
-    while True:
-        columns = np.flatnonzero(kept)
-        lower, weak = _pivoted(scaled[np.ix_(columns, columns)], floor[columns])
-        if weak is None:
-            norm = float(np.abs(scaled[np.ix_(columns, columns)]).sum(axis=0).max(initial=0.0))
-            return Factor(scale, kept, lower, norm)
-        strong = _strong(scaled[np.ix_(columns, columns)], floor[columns])
-        strong[weak] &= not strong.all()  # if all are strong, both differ only by rounding
-        kept[columns] = strong
+    floor = floors(scaled, len(information), intercept=intercept)
+    kept, lower = decomposed(scaled, information.diagonal() > 0, floor)
+    norm = float(np.abs(scaled[np.ix_(kept, kept)]).sum(axis=0).max(initial=0.0))
+    return Factor(scale, kept, lower, norm)
 
 
-def combinations(information: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def combinations(information: Matrix, kept: np.ndarray) -> np.ndarray:
     """Return the aliased columns as combinations of the kept ones, of shape (r, d - r), without rounding near 0."""
-    inner = information[np.ix_(kept, kept)]
-    weights = factorize(inner, intercept=False).solve(information[np.ix_(kept, ~kept)])
-    lengths = np.sqrt(np.diag(information))
+    if kept.all():
+        return np.empty((len(kept), 0))
+    factor = factorize(minor(information, kept), intercept=False)
+    weights = factor.solve(selected_columns(information, np.flatnonzero(~kept))[kept])
+    lengths = np.sqrt(information.diagonal())
     weights[np.abs(weights) * lengths[kept][:, None] <= _NEGLIGIBLE * lengths[~kept]] = 0.0
     return weights
 
 
-def _pivoted(matrix: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, int | None]:
-    """Return the Cholesky factor, and the first column whose pivot is below its floor, or None."""
-    lower, failed = linalg.lapack.dpotrf(matrix, lower=1, clean=1)
-    good = len(matrix) if failed == 0 else failed - 1
-    weak = np.flatnonzero(np.diag(lower)[:good] ** 2 < floor[:good])
-    if len(weak):
-        return lower, int(weak[0])
-    return lower, good if failed else None
+def sandwich_diagonal(inverse: np.ndarray | DiagonalPlusProduct, variance: Matrix) -> np.ndarray:
+    """Return the diagonal of I⁻¹VI⁻¹, of shape (d,), for an inverse without NaN."""
+    if isinstance(inverse, DiagonalPlusProduct):
+        return inverse.sandwich_diagonal(variance)
+    return np.einsum("ij,ij->i", inverse @ variance, inverse)
 
 
-def _strong(matrix: np.ndarray, floor: np.ndarray) -> np.ndarray:
-    """Return which columns those before them do not explain.
+def squared_traces(factor: AnyFactor, variance: Any) -> tuple[float, float]:
+    """Return tr(I⁻¹V) and tr(I⁻¹VI⁻¹V)."""
+    if isinstance(factor, ArrowFactor):
+        inverse = factor.inverse().filled()
+        return inverse.trace_of_product(variance), inverse.trace_of_squared_product(variance)
+    relative = factor.solve(variance)
+    return float(np.trace(relative)), float(np.trace(relative @ relative))
 
-    Interactions of factors can alias hundreds of columns, one for each empty cell: for each of these only a block of
-    columns is factored again, not the whole matrix.
-    """
-    strong = np.ones(len(matrix), dtype=bool)
-    lower, done = np.zeros_like(matrix), 0
-    for begin in range(0, len(matrix), _BLOCK):
-        at = np.arange(begin, min(begin + _BLOCK, len(matrix)))
-        rest = matrix[begin:, at] - lower[begin:, :done] @ lower[at, :done].T
-        weak: int | None = 0
-        while weak is not None:
-            held = np.flatnonzero(strong[at])
-            inner, weak = _pivoted(rest[np.ix_(held, held)], floor[at[held]])
-            if weak is not None:
-                strong[at[held[weak]]] = False
-        lower[begin:, done : done + len(held)] = linalg.solve_triangular(inner, rest[:, held].T, lower=True).T
-        done += len(held)
-    return strong
+
+def extreme_ratios(matrix: Any, reference: Any, factor: AnyFactor) -> tuple[float, float]:
+    """Return the smallest and the largest eigenvalue of a matrix relative to a positive definite one and its factor."""
+    if isinstance(factor, ArrowFactor):
+        return least_ratio(matrix, reference), 1.0 / least_ratio(reference, matrix)
+    assert isinstance(factor, Factor)
+    scaled = matrix / np.outer(factor.scale, factor.scale)
+    half = linalg.solve_triangular(factor.lower, scaled, lower=True)
+    relative = np.linalg.eigvalsh(linalg.solve_triangular(factor.lower, half.T, lower=True))
+    return float(relative[0]), float(relative[-1])
