@@ -156,3 +156,15 @@ def test_what_they_refuse(fitted):
     few = GLMClassifier().fit(np.tile([[0.0], [1.0], [2.0], [3.0]], (50, 1)), np.tile([0, 1, 1, 0, 0, 1, 1, 1], 25))
     x, y = np.tile([[0.0], [1.0], [2.0], [3.0]], (50, 1)), np.tile([0, 1, 1, 0, 0, 1, 1, 1], 25)
     assert few.hosmer_lemeshow_test(x, y).note == "Ties leave 4 of 10 groups."
+
+
+def test_rows_of_one_class_have_a_calibration_and_no_area(fitted):
+    glm, x, y, p = fitted
+    x, y = x.compute(), y.compute()
+    found = glm.probability_diagnostics(x[y == 1], y[y == 1])
+    assert np.isnan(found.auc)
+    assert found.roc_curve()["tpr"].iloc[-1] == 1.0
+    assert found.roc_curve()["fpr"].iloc[1:].isna().all()
+    curve = found.calibration_curve(4)
+    assert (curve["observed"] == 1).all()
+    np.testing.assert_allclose((curve["predicted"] * curve["weight"]).sum(), p[y == 1].sum())

@@ -62,7 +62,7 @@ class ProbabilityDiagnostics:
         """Area under the ROC curve: the fraction of pairs in which the event is predicted higher, ties by half."""
         events, others, _ = self.bins.sums.T
         below = np.cumsum(others) - others
-        return float(np.dot(events, below + others / 2) / (events.sum() * others.sum()))
+        return self._of_pairs(np.dot(events, below + others / 2))
 
     @property
     def auc_error(self) -> float:
@@ -70,7 +70,12 @@ class ProbabilityDiagnostics:
         if self.bins.exact:
             return 0.0
         events, others, _ = self.bins.sums.T
-        return float(np.dot(events, others) / 2 / (events.sum() * others.sum()))
+        return self._of_pairs(np.dot(events, others) / 2)
+
+    def _of_pairs(self, weight: float) -> float:
+        """Return the fraction that a weight is of all pairs of an event and another row; NaN if there are none."""
+        pairs = self.events * (self.weight - self.events)
+        return float(weight / pairs) if pairs > 0 else float("nan")
 
     def roc_curve(self) -> pd.DataFrame:
         """Return the ROC curve.
@@ -79,7 +84,7 @@ class ProbabilityDiagnostics:
         -------
         DataFrame
             Columns threshold, fpr and tpr, the fractions of other rows and of events whose prediction is at least the
-            threshold; from infinity down.
+            threshold; from infinity down.  NaN where there are no other rows, or no events.
 
         Examples
         --------
@@ -91,11 +96,14 @@ class ProbabilityDiagnostics:
         [[0.0, 0.0], [1.0, 1.0]]
         """
         events, others, predicted = self.bins.sums[::-1].T
+        with np.errstate(invalid="ignore"):
+            tpr, fpr = (np.cumsum(each) / each.sum() for each in (events, others))
+        threshold = predicted / (events + others)
         return pd.DataFrame(
             {
-                "threshold": np.concatenate([[np.inf], predicted / (events + others)]),
-                "fpr": np.concatenate([[0.0], np.cumsum(others) / others.sum()]),
-                "tpr": np.concatenate([[0.0], np.cumsum(events) / events.sum()]),
+                "threshold": np.concatenate([[np.inf], threshold]),
+                "fpr": np.concatenate([[0.0], fpr]),
+                "tpr": np.concatenate([[0.0], tpr]),
             }
         )
 
