@@ -12,6 +12,7 @@ from sklearn.linear_model import ElasticNet as GaussianNet
 from test_elastic_net import FAMILIES, LINKS, P, draw, group_frame, in_chunks, objective, of_glum, ours, parts_of
 
 from dask_onestep import MLE, ElasticNet, ElasticNetCV, GLMClassifier, GLMRegressor
+from dask_onestep.exceptions import NotConvergedWarning
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.lassos.fold_sums import Folds
 
@@ -269,3 +270,17 @@ def test_equals_the_cross_validation_of_glmnet(threads):
     np.testing.assert_allclose(glm.cv_results_["std_err"], of_r("mtcars cv", "cvsd").iloc[:, 0], rtol=1e-6)
     for found, name in ((glm.alpha_, "lambda.min"), (glm.alpha_1se_, "lambda.1se")):
         np.testing.assert_allclose(found, of_r("mtcars cv", name).iloc[0, 0], rtol=1e-12)
+
+
+def test_more_columns_than_rows(threads):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 100))
+    count = np.round(np.exp((x[:, 0] + rng.standard_normal(60)) / 2))
+    exact = fit(x, count, "gaussian", ElasticNetCV(10, 0.8), rows=20)
+    oracle = GaussianNet(alpha=exact.alpha_, l1_ratio=0.8, tol=1e-12, max_iter=100_000).fit(x, count)
+    np.testing.assert_allclose(exact.coef_, oracle.coef_, atol=1e-5)
+    with pytest.warns(NotConvergedWarning, match=r"of 50 fits of training rows did not converge"):
+        glm = fit(x, count, "poisson", ElasticNetCV(10, 0.8), rows=20)
+    penalty = glm.alpha_, 0.8, np.ones(100)
+    expected = objective(of_glum(x, count, "poisson", penalty), x, count, "poisson", penalty)
+    assert abs(objective(ours(glm), x, count, "poisson", penalty) - expected) <= 1e-6 * abs(expected)

@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.choices import unknown_choice
+from dask_onestep.exceptions import NotConvergedWarning
 from dask_onestep.kernels.lassos.centering import coefficients_about
 from dask_onestep.kernels.lassos.elastic_net import NetClimb, NetSpec, PenalizedPilot
-from dask_onestep.kernels.lassos.fold_sums import Folds, FoldSums, Points, candidate_sums, centered_fold_sums, fold_sums
+from dask_onestep.kernels.lassos.fold_sums import (
+    Candidates,
+    Folds,
+    FoldSums,
+    Points,
+    candidate_sums,
+    centered_fold_sums,
+    fold_sums,
+)
 from dask_onestep.kernels.lassos.net_path import (
     FEW_ANCHORS,
     MANY_ANCHORS,
@@ -211,7 +220,8 @@ class ElasticNetCV(Method):
         net = problem.apply(_chosen_net, path, self.rule, name="penalty")
         start = problem.apply(_start, pilot, path, self.rule, name="coefficients")
         climb = yield from climbed(problem, pilot, spec, net, start)
-        return problem.apply(_of_path, model, pilot, path, self.rule, climb, problem.classes, name="elastic-net")
+        of = (path, candidates, self.rule, climb, problem.classes)
+        return problem.apply(_of_path, model, pilot, *of, name="elastic-net")
 
     def draw(self, problem: Problem) -> Draw:
         """Return how the pilot is drawn, of no rows for the gaussian family with the identity link."""
@@ -305,13 +315,26 @@ def _of_grams(model: Model, spec: NetSpec, grid: Grid, rule: str, sums: FoldSums
 
 
 def _of_path(
-    model: Model, pilot: PenalizedPilot, path: NetPath, rule: str, climb: NetClimb, classes: np.ndarray | None
+    model: Model,
+    pilot: PenalizedPilot,
+    path: NetPath,
+    candidates: Candidates,
+    rule: str,
+    climb: NetClimb,
+    classes: np.ndarray | None,
 ) -> ElasticNetCVEstimate:
     at = _at(path, rule)
     coefs, gaps = path.coefs.copy(), path.gaps.copy()
     coefs[at], gaps[at] = climb.coef, climb.gap
+    fields = climb_fields(model, pilot, climb)
+    if candidates.n_failed:
+        text = (
+            f"{candidates.n_failed} of {len(path.weights) * len(path.alphas)} fits of training rows did not converge, "
+            "so their deviances are approximate. Use larger alphas, fewer columns, or more rows."
+        )
+        fields["warnings"] += ((NotConvergedWarning, text),)
     return ElasticNetCVEstimate(
-        **climb_fields(model, pilot, climb),
+        **fields,
         **_fields(replace(path, coefs=coefs, gaps=gaps), climb.shift, rule),
         classes=classes,
     )

@@ -46,11 +46,13 @@ __all__ = [
     "PenalizedPilot",
     "PilotTerm",
     "advance",
+    "corrected_climb",
     "corrected_fit",
     "gaussian_null",
     "largest_alpha",
     "penalized_pilot",
     "pilot_fits",
+    "uncorrected_fit",
 ]
 
 # Keeps penalized coefficients at 0 in the model of the unpenalized columns.
@@ -58,7 +60,7 @@ _HUGE = 1e150
 # As glmnet has it: the l1 ratio that the largest penalty of a path has at least, so that ridge has one.
 _LEAST_RATIO = 1e-3
 # Steps of a corrected fit, which read the pilot rows only, and sweeps of coordinate descent for each working set.
-_MAX_STEPS, _MAX_SWEEPS = 100, 10_000
+_MAX_STEPS, _MAX_SWEEPS = 30, 2_000
 # Tolerances, on gaps relative to the null deviance, of the pilot's fits, and of the steps between passes.
 _ROUGH, _FINE = 1e-6, 1e-10
 # The penalty of the fit whose means replace y, as a fraction of the least at which all penalized coefficients are 0.
@@ -302,7 +304,14 @@ def _loglik_and_score(rows: Rows, model: Model, coef: np.ndarray) -> tuple[float
 
 
 def corrected_fit(term: PilotTerm, sums: Moments, penalty: Penalty, start: np.ndarray, within: Tolerance) -> np.ndarray:
-    """Return the minimizer of the penalized objective of the extrapolated log-likelihood."""
+    """Return the minimizer of the penalized objective of the extrapolated log-likelihood (see `corrected_climb`)."""
+    return corrected_climb(term, sums, penalty, start, within)[0]
+
+
+def corrected_climb(
+    term: PilotTerm, sums: Moments, penalty: Penalty, start: np.ndarray, within: Tolerance
+) -> tuple[np.ndarray, bool]:
+    """Return the same, or the minimizer without the pilot's part where it does not exist, and whether it does."""
     rule = ProximalNewton(penalty, within)
 
     def objective(coef: np.ndarray) -> Penalized:
@@ -313,8 +322,13 @@ def corrected_fit(term: PilotTerm, sums: Moments, penalty: Penalty, start: np.nd
         start, begun = term.coef, objective(term.coef)
     fit = climb(Ascent.begin(start, begun, rule, _MAX_STEPS), objective)
     if fit.converged:
-        return fit.coef
-    target = rule(term.coef, Penalized.of(sums, term.coef, penalty), np.inf).target
+        return fit.coef, True
+    return uncorrected_fit(term.coef, sums, penalty, within), False
+
+
+def uncorrected_fit(coef: np.ndarray, sums: Moments, penalty: Penalty, within: Tolerance) -> np.ndarray:
+    """Return the minimizer of the penalized quadratic approximation at β."""
+    target = ProximalNewton(penalty, within)(coef, Penalized.of(sums, coef, penalty), np.inf).target
     assert target is not None
     return target
 

@@ -232,11 +232,14 @@ class Candidates(Record):
         Coefficients of the training rows of each fold.
     shift : ndarray of shape (d,)
         What is subtracted from each column.
+    n_failed : int
+        Fits of training rows that have not converged.
     """
 
     coefs: np.ndarray
     of_folds: np.ndarray
     shift: np.ndarray
+    n_failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

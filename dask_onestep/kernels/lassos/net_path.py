@@ -16,10 +16,12 @@ from dask_onestep.kernels.lassos.elastic_net import (
     NetSpec,
     PenalizedPilot,
     PilotTerm,
+    corrected_climb,
     corrected_fit,
     gaussian_null,
     largest_alpha,
     pilot_fits,
+    uncorrected_fit,
 )
 from dask_onestep.kernels.lassos.fold_sums import Candidates, CandidateSums, FoldSums, Points
 from dask_onestep.kernels.lassos.penalty import Penalty
@@ -29,7 +31,16 @@ from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments, Record
 
-__all__ = ["Anchors", "Grid", "NetPath", "anchors_of", "gaussian_paths", "net_path", "path_candidates", "refined_path"]
+__all__ = [
+    "Anchors",
+    "Grid",
+    "NetPath",
+    "anchors_of",
+    "gaussian_paths",
+    "net_path",
+    "path_candidates",
+    "refined_path",
+]
 
 # Tolerance of a path's fits, on gaps relative to the null deviance.
 _TOL = 1e-9
@@ -258,28 +269,41 @@ def net_path(
     alphas: np.ndarray,
     sums: FoldSums,
     fold: int | None,
-) -> np.ndarray:
-    """Return the coefficients of a path, of shape (m, d), of all rows or of the training rows of a fold."""
+) -> PathFits:
+    """Return the fits of a path, of all rows or of the training rows of a fold."""
     points = range(len(anchors.points.coefs))
     known = [sums.total(point) if fold is None else sums.without(fold, point) for point in points]
     usable = np.array([each.is_finite() and bool(np.isfinite(each.loglik)) for each in known])
     usable[0] = True
     terms = [PilotTerm(model, pilot.expected, anchors.points.coefs[point], anchors.here[point]) for point in points]
     within = replace(pilot.within(spec, known[0].weight), gap=_TOL)
-    coefs = []
+    coefs, n_failed = [], 0
     for ratio, rho in enumerate(grid.l1_ratios):
         last = anchors.points.coefs[0]
         for alpha in alphas[ratio]:
             near = anchors.nearest(alpha, ratio, usable)
             penalty = spec.penalty(model, alpha, rho, sums.scale)
-            last = corrected_fit(terms[near], known[near], penalty, last, within)
+            if n_failed:  # smaller penalties fail as well, after many steps
+                last, converged = uncorrected_fit(terms[near].coef, known[near], penalty, within), False
+            else:
+                last, converged = corrected_climb(terms[near], known[near], penalty, last, within)
+            n_failed += not converged
             coefs.append(last)
-    return np.array(coefs)
+    return PathFits(np.array(coefs), n_failed)
 
 
-def path_candidates(pilot: PenalizedPilot, coefs: np.ndarray, *of_folds: np.ndarray) -> Candidates:
+@dataclass(frozen=True)
+class PathFits(Record):
+    """Coefficients of a path, of shape (m, d), and how many of its fits have not converged."""
+
+    coefs: np.ndarray
+    n_failed: int
+
+
+def path_candidates(pilot: PenalizedPilot, path: PathFits, *of_folds: PathFits) -> Candidates:
     """Return the coefficients of all paths for the pass that evaluates them."""
-    return Candidates(coefs, np.array(of_folds), pilot.shift)
+    n_failed = sum(fits.n_failed for fits in of_folds)
+    return Candidates(path.coefs, np.array([fits.coefs for fits in of_folds]), pilot.shift, n_failed)
 
 
 def refined_path(
