@@ -136,6 +136,21 @@ def test_models_without_a_formula_read_their_columns(threads):
     assert fits[0].predict(TABLE[["x", "z"]]).shape == (N,)
 
 
+def test_frames_in_memory_may_be_numbers_or_have_formulas():
+    numbers = TABLE[["x", "z"]].set_axis([0, 1], axis=1)
+    models = [GLMRegressor("poisson"), GLMRegressor(formula=None), GLMClassifier()]
+    for glm, model in zip(fit_many(models, numbers, TABLE["event"]), models, strict=True):
+        assert_bits_equal(fingerprint(glm), fingerprint(model.fit(numbers, TABLE["event"])))
+    mixed = [GLMRegressor("poisson"), GLMRegressor("poisson", formula="z + np.exp(x)")]
+    found = fit_many(mixed, TABLE[["x", "z", "count"]], "count")
+    for glm, model in zip(found, mixed, strict=True):
+        alone = model.fit(TABLE[["x", "z", "count"]], "count")
+        np.testing.assert_allclose(glm.record_.coef, alone.record_.coef, rtol=1e-12)
+        assert glm.record_.names == alone.record_.names
+    given = TABLE[["x", "z"]], TABLE["count"]
+    np.testing.assert_allclose(compare(found, *given)["bic"], [glm.fit_statistics(*given).bic for glm in found])
+
+
 def test_warnings_name_the_models_that_they_are_of():
     table = TABLE.assign(twice=2 * TABLE["x"])
     formulas = ["count ~ x", "count ~ x + twice", "event ~ z + x + twice"]
@@ -191,6 +206,8 @@ def test_estimators_are_copied_and_bad_input_is_refused():
         fit_many([], TABLE)
     with pytest.raises(TypeError, match="Expected a formula, a GLMRegressor or a GLMClassifier, got int"):
         fit_many([1], TABLE)
+    with pytest.raises(TypeError, match=r"Expected a formula, .* got str: 'poisson'"):
+        fit_many(["count ~ x"], TABLE, estimator="poisson")
     with pytest.raises(ValueError, match="y was passed, and the formula of the model 'count ~ x' names"):
         fit_many(["count ~ x"], TABLE, "event")
     with pytest.raises(ValueError, match="groups= and cov_type='cluster' go together"):

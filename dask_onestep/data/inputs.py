@@ -74,10 +74,15 @@ class Data:
     local: bool = False
     lengths: tuple[int, ...] | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns that a frame has, those of the response among them; of an array's covariates."""
+        return tuple(map(str, self.x.columns)) if isinstance(self.x, dd.DataFrame) else self.columns
+
     def columns_among(self, shared: Data) -> tuple[str, ...] | None:
         """Return which columns of a frame that several models share these data have; None for all, and for arrays."""
-        own, every = (tuple(map(str, getattr(data.x, "columns", ()))) for data in (self, shared))
-        return None if own == every else own
+        every = not isinstance(shared.x, dd.DataFrame) or self.names == shared.names
+        return None if every else self.names
 
 
 def is_lazy(x: Any) -> bool:

@@ -243,9 +243,9 @@ def read_together(
     else:
         X = infer_kinds(X)
         each = [estimator._read(X, parts) for estimator in estimators]
-    if not is_frame(X):
+    if not any(is_frame(data.x) for data, _ in each):
         return each, each[0][0]
-    wanted = tuple(dict.fromkeys(str(name) for data, _ in each for name in data.x.columns))
+    wanted = tuple(dict.fromkeys(name for data, _ in each for name in data.names))
     X, parts = split_columns(X, parts, keep=True)
     return each, bring_together(pick_columns(X, wanted, ignored=None), parts, wanted, lengths)
 

@@ -116,12 +116,14 @@ def fit_many(
 def _estimator(model: Any, estimator: Any) -> GLMBase:
     """Return an estimator that is not fitted, of a formula or of an estimator."""
     if isinstance(model, str):
-        return clone(GLMRegressor() if estimator is None else estimator).set_params(formula=model)
-    if not isinstance(model, GLMBase):
+        estimator, formula = GLMRegressor() if estimator is None else estimator, {"formula": model}
+    else:
+        estimator, formula = model, {}
+    if not isinstance(estimator, GLMBase):
         raise TypeError(
-            f"Expected a formula, a GLMRegressor or a GLMClassifier, got {type(model).__name__}: {model!r}."
+            f"Expected a formula, a GLMRegressor or a GLMClassifier, got {type(estimator).__name__}: {estimator!r}."
         )
-    return clone(model)
+    return clone(estimator).set_params(**formula)
 
 
 def _refuse_two_responses(name: str, formula: str | None, y: Any) -> None:
