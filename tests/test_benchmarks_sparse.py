@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import debiased_coverage
 from benchmarks.sparse.recovery import ACTIVE, METHODS, RESULTS, Cell, fit, summarise
 
 
@@ -27,3 +28,25 @@ def test_a_cell_is_summed_up():
     held = sum(draw["active held"] for draw in one) / (2 * ACTIVE)
     assert table.loc[0, "coverage active"] == pytest.approx(held)
     assert table.loc[0, "l2"] == pytest.approx(np.mean([draw["l2"] for draw in one]))
+
+
+def test_the_defaults_cover_in_every_cell():
+    table = pd.read_csv(debiased_coverage.RESULTS)
+    cells = {
+        (family, rows, blocks)
+        for family in ("gaussian", "binomial")
+        for rows in (2000, 20_000)
+        for blocks in (1, 4, 16)
+    }
+    assert set(table[["family", "rows", "blocks"]].itertuples(index=False, name=None)) == cells
+    assert (table["replications"] >= 100).all()
+    assert (table[["nonzero", "zero"]] >= 0.93).all(axis=None)
+    assert (table[["nonzero_least", "zero_least"]] >= 0.88).all(axis=None)
+    assert (table["passes"] == table["family"].map({"gaussian": 1, "binomial": 4})).all()
+
+
+def test_a_cell_of_the_coverage_is_summed_up():
+    found = debiased_coverage.run(debiased_coverage.Cell("gaussian", 2000, 81, 4), 2)
+    assert found["passes"] == 1
+    assert 0.8 < found["zero"] <= 1.0
+    assert found["nonzero_least"] in (0.0, 0.5, 1.0)

@@ -206,6 +206,20 @@ def test_constrained_estimate_minimizes_the_quadratic():
     assert found.distance == pytest.approx(gap @ precision @ gap, rel=1e-9)
 
 
+def test_several_classes_have_candidates_by_coefficient():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3000, 3))
+    eta = np.column_stack([np.zeros(3000), x[:, 0], -x[:, 0]])
+    labels = np.array(["a", "b", "c"])[(eta + rng.gumbel(size=eta.shape)).argmax(axis=1)]
+    glm = GLMClassifier().fit(x, labels)
+    chosen, exact = glm.select("bic"), glm.select("bic", x, labels)
+    assert chosen.selection_path_.selected("bic") == ["b:x0", "c:x0"]
+    np.testing.assert_array_equal(chosen.coef_ != 0, [[True, False, False]] * 2)
+    np.testing.assert_array_equal(exact.coef_, chosen.coef_)
+    table = exact.selection_path_.table
+    np.testing.assert_allclose(table["refitted"].iloc[2:], chosen.selection_path_.table["refitted"].iloc[2:], rtol=0.02)
+
+
 def test_what_has_no_submodel_says_why():
     x, y = _sparse(n=600)
     X, Y, _ = make_glm(600, 1, chunks=300)
