@@ -113,10 +113,17 @@ def test_pilot_sample_of_a_larger_table_changes_little(monkeypatch):
 def test_weights_offsets_and_dropped_rows():
     x, y, _ = sparse_data(500, 5, "poisson", size=0.3)
     counts = np.random.default_rng(0).integers(0, 4, 500)
-    X, Y, parts = in_blocks(x, y, 4, sample_weight=counts)
-    glm = GLMRegressor("poisson", method=DebiasedLasso(0.05), weight_type="frequency").fit(X, Y, **parts)
-    repeated = _fit(np.repeat(x, counts, axis=0), np.repeat(y, counts), "poisson", DebiasedLasso(0.05))
-    np.testing.assert_allclose(glm.estimate_.average_coef, repeated.estimate_.average_coef, atol=1e-6)
+    for family, method in (
+        ("poisson", DebiasedLasso(0.05)),
+        ("poisson", DebiasedLasso()),
+        ("gaussian", DebiasedLasso()),
+    ):
+        X, Y, parts = in_blocks(x, y, 4, sample_weight=counts)
+        glm = GLMRegressor(family, method=method, weight_type="frequency").fit(X, Y, **parts)
+        repeated = _fit(np.repeat(x, counts, axis=0), np.repeat(y, counts), family, method)
+        np.testing.assert_allclose(glm.estimate_.average_coef, repeated.estimate_.average_coef, atol=1e-4)
+        np.testing.assert_allclose(glm.estimate_.coef, repeated.estimate_.coef, atol=1e-6)
+        np.testing.assert_allclose(glm.covariance_, repeated.covariance_, rtol=1e-5, atol=1e-9)
     offset = np.linspace(-1, 1, 500)
     plain = _fit(x, y, "gaussian", DebiasedLasso())
     moved = _fit(x, y + offset, "gaussian", DebiasedLasso(), offset=offset, sample_weight=np.full(500, 7.0))

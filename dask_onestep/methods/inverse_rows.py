@@ -8,7 +8,7 @@ from dask.delayed import Delayed
 from dask_onestep.kernels.lassos.debiasing import LocalLassos, nodewise_share
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, join_rows, row_shares
 from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
-from dask_onestep.kernels.lassos.pooled_lasso import profiled_gram
+from dask_onestep.kernels.lassos.pooled_lasso import profiled_gram, sample_size
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.methods.problem import Problem
@@ -49,7 +49,8 @@ def _rows_of_profile(
 ) -> NodewiseRows:
     names = model.names[int(model.has_intercept) :]
     try:
-        return plan.rows(gram, sums.n, np.zeros(len(gram)), range(len(gram)) if index is None else index, names, 0)
+        n = sample_size(model, sums.n, sums.weight)
+        return plan.rows(gram, n, np.zeros(len(gram)), range(len(gram)) if index is None else index, names, 0)
     except ValueError as error:
         raise ValueError(f"{error}: drop the column.") from error
 

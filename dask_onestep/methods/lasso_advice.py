@@ -9,6 +9,7 @@ import numpy as np
 
 from dask_onestep.kernels.lassos.correction import Debiased, moved_intercept
 from dask_onestep.kernels.lassos.debiasing import LocalLassos
+from dask_onestep.kernels.lassos.pooled_lasso import sample_size
 from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
 
@@ -33,7 +34,7 @@ def sparse_advice(
     advice: list[tuple[type[Warning], str]] = []
     p = len(estimate.coef) - int(model.has_intercept)
     if method.nodewise == "pooled":
-        if _ROWS_PER_COLUMN * p > local.n:
+        if _ROWS_PER_COLUMN * p > sample_size(model, local.n, local.weight):
             advice.append(catalogue.MANY_COLUMNS.warning(n=local.n, rank=len(estimate.coef)))
     elif coverage < _HONEST:
         said = {"n": local.smallest, "rank": len(estimate.coef), "coverage": floor(100 * coverage)}

@@ -110,7 +110,7 @@ def penalised_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
     return left
 
 
-def noise_alpha(sums: Moments, model: Model, rows: int) -> np.ndarray:
+def noise_alpha(sums: Moments, model: Model, rows: float) -> np.ndarray:
     """Return α_j = λ₀ √(φ̂ Q_jj) for the sums at a fit to n rows (see `fit_scaled_lasso`); 0 for the intercept."""
     d = len(model.names)
     free = np.zeros(d, dtype=bool)

@@ -45,6 +45,7 @@ __all__ = [
     "lasso_of_gram",
     "pilot_lasso",
     "profiled_gram",
+    "sample_size",
 ]
 
 _MAX_RESCALINGS = 20
@@ -127,7 +128,8 @@ def pilot_lasso(model: Model, pilot: PenalizedPilot, plan: LassoPlan) -> Points:
         last = fit.coef, fit.moments
         return fit
 
-    fit = _with_penalty(model, plan, last[1], pilot.survey.n, solve)
+    n = sample_size(model, pilot.survey.n, pilot.weight * pilot.survey.n / len(rows))
+    fit = _with_penalty(model, plan, last[1], n, solve)
     usable = np.isfinite(fit.coef).all() and fit.moments.is_finite()
     return Points((fit.coef if usable else null.coef)[None], pilot.shift)
 
@@ -143,7 +145,8 @@ def lasso_of_all(model: Model, pilot: PenalizedPilot, plan: LassoPlan, sums: Fol
             "The lasso of the pilot rows has fitted means that overflow for some of the other rows. Transform or "
             "winsorize extreme covariate values."
         )
-    alpha = noise_alpha(total, model, total.n) if isinstance(plan.alpha, str) else _of_columns(plan.alpha, model)
+    n = sample_size(model, total.n, total.weight)
+    alpha = noise_alpha(total, model, n) if isinstance(plan.alpha, str) else _of_columns(plan.alpha, model)
     penalty = Penalty.of(alpha, plan.l1_ratio)
     within = Tolerance(plan.tol, pilot.null.deviance * total.weight / pilot.weight, plan.max_iter)
     term = PilotTerm(model, pilot.expected, start)
@@ -165,12 +168,12 @@ def lasso_of_gram(model: Model, plan: LassoPlan, sums: FoldSums) -> PooledLasso:
     def solve(penalty: Penalty) -> LassoFit:
         return quadratic_lasso(null.moments, null.coef, penalty, within)
 
-    fit = _with_penalty(model, plan, null.moments, sums.n, solve)
+    fit = _with_penalty(model, plan, null.moments, sample_size(model, sums.n, sums.weight), solve)
     return _pooled(model, fit, sums.points.shift, sums.n_missing)
 
 
 def _with_penalty(
-    model: Model, plan: LassoPlan, sums: Moments, n: int, solve: Callable[[Penalty], LassoFit]
+    model: Model, plan: LassoPlan, sums: Moments, n: float, solve: Callable[[Penalty], LassoFit]
 ) -> LassoFit:
     """Return the lasso with a given penalty, or with that which is scaled by the noise of its own fit."""
     if not isinstance(plan.alpha, str):
@@ -220,6 +223,11 @@ def jeffreys_moments_about(rows: Rows, model: Model, point: tuple[np.ndarray, np
     """Return what `jeffreys_moments` does, for X̃, at `point` = (β for the original columns, m, I⁻¹ for X̃)."""
     coef, shift, inverse = point
     return jeffreys_moments(rows_about(rows, shift), model, (coefficients_about(coef, shift), inverse))
+
+
+def sample_size(model: Model, n: int, weight: float) -> float:
+    """Return N in penalties: the number of rows, or the sum of frequency weights."""
+    return weight if model.weight_type == "frequency" else n
 
 
 def profiled_gram(model: Model, sums: Moments) -> np.ndarray:
