@@ -44,6 +44,7 @@ default_role = "autolink"  # a name in backticks is a link if it can be resolved
 # Docstrings state types and shapes; the signature does not repeat them.
 autodoc_typehints = "none"
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"  # the class is the title of the page
 numpydoc_show_class_members = False
 
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
@@ -69,7 +70,8 @@ html_theme_options = {
     "show_prev_next": False,
     "secondary_sidebar_items": ["page-toc"],
 }
-html_sidebars = {"index": [], "start": [], "gallery": [], "notebooks/*": []}
+_ALONE = ("index", "start", "gallery", "notebooks/*", "benchmarks/index", "glossary", "references", "contributing")
+html_sidebars = {page: [] for page in _ALONE}  # pages without neighbors
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 

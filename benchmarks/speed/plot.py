@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.speed.libraries import LIBRARIES
 from benchmarks.speed.report import summarise
@@ -23,10 +24,15 @@ def draw(fits: pd.DataFrame) -> Figure:
         rows = rows.sort_values("seconds")
         distance = rows["distance"].clip(lower=_LEAST)
         axes.loglog(rows["seconds"], distance, "o")
-        for number, (name, x, y) in enumerate(zip(rows["library"], rows["seconds"], distance, strict=True)):
-            # In turn above and below, so that neighbours of like accuracy do not cover each other.
-            axes.annotate(name, (x, y), xytext=(4, -9 if number % 2 else 4), textcoords="offset points", fontsize=7)
+        # Numbers, since names of close points would overlap.
+        for number, (name, x, y) in enumerate(zip(rows["library"], rows["seconds"], distance, strict=True), start=1):
+            offset = (4, -9 if number % 2 else 4)
+            axes.annotate(str(number), (x, y), xytext=offset, textcoords="offset points", fontsize=8)
+            axes.plot([], [], " ", label=f"{number}  {name}")
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8, handlelength=0)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.axhline(0.1, linestyle=":", color="grey")
         axes.set(title=problem, xlabel="seconds (median)", ylabel="distance to the MLE (standard errors)")
-        axes.margins(x=0.25)
     return figure

@@ -74,7 +74,7 @@ class Selection(Reading):
     ) -> AdaptiveLassoPath:
         """Return the path of the adaptive lasso around the fit; no pass over the data.
 
-        It minimizes ½ (β − β̂)'C⁻¹(β − β̂) + λ Σ|β_j|/|β̂_j| for all λ, C the covariance [1]_ [2]_, by least-angle
+        It minimizes ½ (β − β̂)'C⁻¹(β − β̂) + λ Σ abs(β_j)/abs(β̂_j) for all λ, C the covariance [1]_ [2]_, by least-angle
         regression (scikit-learn's ``lars_path``).  Intercepts are not penalized.
 
         Parameters
