@@ -121,6 +121,10 @@ def test_rows_are_predicted_if_they_are_combinations_of_rows_of_the_fit(formula,
     np.testing.assert_allclose(glm.predict(known), design(known) @ coef, rtol=1e-6)
     with pytest.raises(ValueError, match=rf"\({unknown.sum()} rows\)\. Drop these rows, or pass unseen='nan'"):
         glm.predict(later)
+    for use in (glm.score, glm.residuals, glm.fit_statistics, glm.avg_predictions):
+        use(known)
+        with pytest.raises(ValueError, match=rf"\({unknown.sum()} rows\)\. .*Drop these rows, or fit with such rows"):
+            np.asarray(use(later))
 
 
 def test_levels_of_weight_zero_are_levels_without_rows():

@@ -195,26 +195,33 @@ def spline_part(draw, table, name):
 def factor_part(draw, table, name):
     """Draw a factor, with a coding."""
     column = table[name]
-    coding = draw(st.sampled_from(["", "", "C", "Treatment", "Sum"]))
+    coding = draw(st.sampled_from(["", "", "C", "Treatment", "Sum", "missing"]))
     base = draw(st.integers(0, 4))
+    filled = coding == "missing"
     text = f"C({name})" if name == "c" or coding == "C" else name
     if coding == "Treatment":
         text = f"C({name}, Treatment({column.levels[base % len(column.levels)]!r}))"
     elif coding == "Sum":
         text = f"C({name}, Sum)"
+    elif filled:
+        text = f"C({name}, missing='none')"
+    known = (*column.levels, "none")
+    # Missing values have the last code; a column of numbers with missing values may be stored as floats.
+    codes = np.where(column.means < 0, len(column.levels), column.means)
 
     def columns(complete, weighted):
-        seen = np.unique(column.means[complete])
-        full = 1.0 * (column.means[:, np.newaxis] == seen)
+        seen = np.unique(codes[complete])
+        full = 1.0 * (codes[:, np.newaxis] == seen)
         if coding == "Sum":
             assume(len(seen) > 1)
             return Columns(full, full[:, :-1] - full[:, -1:])
         reference = base % len(column.levels) if coding == "Treatment" else seen[0]
         assume(reference in seen)
         kept = [at for at, code in enumerate(seen) if code != reference]
-        return Columns(full, full[:, kept], tuple(f"{text}[T.{column.levels[seen[at]]}]" for at in kept))
+        shown = [int(level) if filled and isinstance(level, float) else level for level in known]
+        return Columns(full, full[:, kept], tuple(f"{text}[T.{shown[int(seen[at])]}]" for at in kept))
 
-    return Part(text, (name,), columns)
+    return Part(text, () if filled else (name,), columns)
 
 
 JOINS = {

@@ -54,6 +54,7 @@ def depending(design: Design, columns: Collection[str]) -> tuple[np.ndarray, Des
         spec=spec,
         products=products,
         rest=None if spec is None else without_terms(spec, {each.term for each in products}),
+        aliased=(),
     )
     return at, part
 

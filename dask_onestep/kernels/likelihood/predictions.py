@@ -47,7 +47,7 @@ class Predictor:
         return np.concatenate([self._of(piece, model) for piece in block.pieces(self.model)])
 
     def _of(self, block: Block, model: Model) -> np.ndarray:
-        rows, design, unseen = _checked(block, model), model.design, self.asked.unseen
+        rows, design, unseen = _checked(block, model), self.model.design, self.asked.unseen
         predicted = model.likelihood.predict(rows, model, self.asked)
         if design is None or unseen == "reference":
             return predicted
@@ -75,8 +75,8 @@ def _as_predicted(model: Model, asked: Prediction) -> Model:
     """
     keeps = model.missing == "drop" and asked.kind != "label"
     design = model.design
-    if design is not None and asked.unseen != "raise":
-        design = replace(design, unseen="reference")
+    if design is not None:  # what to do with rows of unknown effects is decided here
+        design = replace(design, aliased=(), unseen=design.unseen if asked.unseen == "raise" else "reference")
     return replace(model, classify=True, missing="keep" if keeps else "raise", fixed=(), design=design)
 
 

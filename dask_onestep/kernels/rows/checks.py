@@ -76,6 +76,9 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         if isinstance(designed, Findings):
             return designed
         matrix, chosen, complete = designed
+        beyond, reason = model.design.unknown_effects(matrix)
+        if reason:
+            return _found(block, reason, int(beyond.sum()), "Drop these rows, or fit with such rows.")
         if complete is not None:
             kept = complete if present is None else present[complete]
         n_missing, raw = len(block.x) - len(matrix), whole.x
