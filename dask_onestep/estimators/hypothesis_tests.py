@@ -32,6 +32,7 @@ from dask_onestep.methods.restricted import (
     moments_at,
     unrestricted_end,
 )
+from dask_onestep.methods.solver import eliminating
 from dask_onestep.methods.submodel import SubmodelEstimate
 
 __all__ = ["HypothesisTests"]
@@ -165,6 +166,8 @@ class HypothesisTests:
         (found,) = fit_restricted(problem, method, hypothesis)
         if found.error is not None:
             raise found.error
+        # Constraints between coefficients take the full matrix.
+        problem = problem if null[1] else eliminating(problem, method)
         plans = [moments_at(problem, found.coef, orthogonal=estimate.solver == "qr")]
         if model.family.has_dispersion:
             plans.append(unrestricted_end(problem, estimate))

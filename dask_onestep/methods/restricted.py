@@ -15,6 +15,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import LogLikelihoods
 from dask_onestep.kernels.solve.ascent import ROUNDING
 from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.kernels.structured import filled
 from dask_onestep.methods.driver import run_all
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.mle import MLE
@@ -22,7 +23,7 @@ from dask_onestep.methods.one_step import OneStep
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 from dask_onestep.methods.separation import examined
-from dask_onestep.methods.solver import orthogonalized, solved
+from dask_onestep.methods.solver import eliminating, orthogonalized, solved
 from dask_onestep.methods.together import attempted
 
 __all__ = [
@@ -184,7 +185,7 @@ def _fit(problem: Problem, method: Any) -> Plan:
     if not problem.model.names:
         return None
     found = yield from solved(problem, method)
-    return (yield from examined(problem, found))
+    return (yield from examined(eliminating(problem, method), found))
 
 
 def _embedded(model: Model, found: Estimate | Exception | None, n_passes: int) -> Restricted:
@@ -218,8 +219,9 @@ def _decrement(problem: Problem, fit: Restricted) -> Plan:
     if _is_exact(estimate) or estimate.sums is None:
         return estimate.decrement
     total = yield Look((yield problem.total(scores, fit.coef, name="scores")))
-    factor = factorize(np.nan_to_num(estimate.sums.information), intercept=fit.model.has_intercept)
-    return factor.decrement(fit.model.directions.T @ total.score)
+    factor = factorize(filled(estimate.sums.information), intercept=fit.model.has_intercept)
+    model = fit.model
+    return factor.decrement(model.directions.T @ total.score if model.ties else total.score[model.is_free])
 
 
 def _is_exact(estimate: Estimate) -> bool:
