@@ -1,13 +1,16 @@
-"""The wild score bootstrap: for the normal distribution the restricted wild cluster bootstrap, by refits."""
+"""The wild score bootstrap, by refits, and multipliers of blocks, against blocks as clusters."""
 
 from itertools import product
 
+import dask.array as da
 import numpy as np
 import pytest
 from r import data_of_r
 from scipy import stats
+from support import Loads
 
-from dask_onestep import GLMRegressor
+from dask_onestep import DebiasedLasso, GLMRegressor
+from dask_onestep.datasets import make_glm
 from dask_onestep.inference.bootstrap import WEIGHTS
 
 DATA = data_of_r()
@@ -78,3 +81,48 @@ def test_what_it_refuses():
         glm.wild_bootstrap_test("x", weights="mammen")
     with pytest.raises(ValueError, match="2 restrictions, and a covariance from 2 clusters has rank 1"):
         glm.with_covariance("CRV3", x, y, groups=groups > 9).wild_bootstrap_test(["x", "z"])
+
+
+def _in_blocks(family, rows=6000, blocks=60):
+    X, y, _ = make_glm(rows, 4, family=family, chunks=rows // blocks, random_state=3, sort=True)
+    return X, y
+
+
+@pytest.mark.parametrize("family", ["gaussian", "binomial", "poisson"])
+def test_block_multipliers_have_the_covariance_of_blocks_as_clusters(family, threads):
+    X, y = _in_blocks(family)
+    glm = GLMRegressor(family).fit(X, y)
+    found = glm.block_bootstrap_intervals(X, y, level=0.9, n_draws=40_000)
+    robust = glm.with_covariance("cluster", X, y, groups=da.from_array(np.arange(6000) // 100, chunks=100))
+    # R's factor (N − 1)/(N − d) for small samples is not in the bootstrap.
+    covariance = robust.covariance_ * (6000 - 5) / (6000 - 1)
+    std_err = glm.coef_table()["std_err"]
+    draws = np.random.default_rng(1).multivariate_normal(np.zeros(5), covariance, 40_000)
+    quantile = np.quantile(np.abs(draws / std_err.to_numpy()).max(axis=1), 0.9)
+    half = (found["ci_upper"] - found["ci_lower"]) / 2
+    np.testing.assert_allclose(half, quantile * std_err, rtol=0.02)
+    np.testing.assert_allclose((found["ci_upper"] + found["ci_lower"]) / 2, glm.record_.coef, rtol=1e-9)
+
+
+def test_block_multipliers_of_a_debiased_lasso_agree_with_its_covariance(threads):
+    X, y = _in_blocks("gaussian", rows=20_000, blocks=200)
+    glm = GLMRegressor(method=DebiasedLasso()).fit(X, y)
+    terms = ["x0", "x1", "x2", "x3"]
+    found, expected = glm.block_bootstrap_intervals(X, y, terms=terms), glm.conf_int(simultaneous=terms)
+    assert list(found.index) == terms
+    width, usual = (each["ci_upper"] - each["ci_lower"] for each in (found, expected))
+    np.testing.assert_allclose(width, usual, rtol=0.1)  # of 200 blocks
+
+
+def test_block_multipliers_take_one_pass_and_many_blocks(tmp_path, threads):
+    loads = Loads(tmp_path, rows=(40,) * 12)
+    table = loads.array()
+    glm = GLMRegressor("binomial").fit(table[:, 1:], table[:, 0])
+    loads.per_block()
+    glm.block_bootstrap_intervals(table[:, 1:], table[:, 0])
+    assert loads.per_block() == [1] * 12
+    whole = loads.table()
+    with pytest.raises(ValueError, match="1 blocks with rows"):
+        glm.block_bootstrap_intervals(whole[:, 1:], whole[:, 0])
+    with pytest.raises(ValueError, match="usable rows"):
+        glm.block_bootstrap_intervals(table[40:, 1:], table[40:, 0])

@@ -3,6 +3,8 @@
 import inspect
 import warnings
 
+import dask.array as da
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
@@ -298,7 +300,7 @@ SEEN_WITH = {
 }
 AVERAGES = ("avg_predictions", "avg_comparisons", "avg_slopes")
 REPORTS = ("summary", "coef_table", "standard_deviations", "conf_int", "vif", "condition_indices", "with_covariance")
-SELECTIONS = ("multiple_tests", "submodel", "adaptive_lasso_path", "select")
+SELECTIONS = ("block_bootstrap_intervals", "multiple_tests", "submodel", "adaptive_lasso_path", "select")
 TESTS = ("wald_test", "likelihood_ratio_test", "score_test", "drop1", "wild_bootstrap_test", "dfbeta", "link_test")
 AFTER = {
     GLMRegressor: [
@@ -311,6 +313,19 @@ AFTER = {
         *(*AVERAGES, *REPORTS, *SELECTIONS, *TESTS),
     ],
 }
+
+
+def in_blocks(given):
+    """Return arguments with rows in fifteen blocks."""
+    table = dd.from_pandas(TABLE, npartitions=15, sort=False)
+    return {
+        name: table
+        if isinstance(value, pd.DataFrame)
+        else da.from_array(value, chunks=100)
+        if isinstance(value, np.ndarray)
+        else value
+        for name, value in given.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -337,7 +352,8 @@ def test_each_parameter_of_what_follows_the_fit_changes_the_outcome(fitted, kind
     data = {"X": TABLE, "y": Y if kind is GLMRegressor else LABELS, "sample_weight": WEIGHTS, "offset": SHIFT}
     data |= {"null": "x1", "terms": "x1", "cov_type": "cluster", "groups": GROUPS} | SEEN_WITH.get(name, {})
     given = {key: value for key, value in data.items() if key in wanted}
-    found = [said(lambda value=value: function(**given | {name: value})) for value in CHANGES[name]]
+    form = in_blocks if call == "block_bootstrap_intervals" else dict
+    found = [said(lambda value=value: function(**form(given | {name: value}))) for value in CHANGES[name]]
     assert len(set(found)) == len(found)
 
 

@@ -18,7 +18,10 @@ from dask_onestep.inference.results import TestResult
 from dask_onestep.kernels.likelihood.clusters import Clusters, unpacked
 from dask_onestep.kernels.solve.linear_algebra import factorize
 
-__all__ = ["WEIGHTS", "wild_score_bootstrap"]
+__all__ = ["LEAST_BLOCKS", "WEIGHTS", "multiplier_quantile", "wild_score_bootstrap"]
+
+# Fewer blocks have too few multipliers for a maximum over coefficients.
+LEAST_BLOCKS = 10
 
 # The values of each kind of weights, all alike probable: of mean 0 and variance 1.
 WEIGHTS = {
@@ -88,3 +91,39 @@ def _draws(kind: str, count: int, n_draws: int, random_state: int, size: int, en
     length = max(1, _TOGETHER // (count * size))
     for begin in range(0, n_draws, length):
         yield rng.choice(WEIGHTS[kind], size=(min(length, n_draws - begin), count))
+
+
+def multiplier_quantile(influence: np.ndarray, std_err: np.ndarray, level: float, n_draws: int, seed: int) -> float:
+    """Return the quantile of max|t| by normal multipliers of blocks, "k-grad" of Yu, Chao and Cheng (2021).
+
+    Parameters
+    ----------
+    influence : ndarray of shape (K, k)
+        The moves of k coefficients by the score of each block, at the estimate.
+    std_err : ndarray of shape (k,)
+        Their standard errors.
+    level : float
+        The level.
+    n_draws, seed : int
+        Draws, and their seed.
+
+    Returns
+    -------
+    float
+        The quantile of max_j |Σ_b ε_b u_bj|/se_j, with the factor √{K/(K − 1)} for the scores' sum of 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.inference.bootstrap import multiplier_quantile
+    >>> influence = np.tile([[0.1], [-0.1]], (50, 1))  # a standard error of 1
+    >>> round(multiplier_quantile(influence, np.ones(1), 0.95, 20_000, seed=0), 1)
+    2.0
+    """
+    count = len(influence)
+    moves = influence * np.sqrt(count / (count - 1.0)) / std_err
+    rng = np.random.default_rng(seed)
+    together = max(1, _TOGETHER // max(moves.shape))
+    sizes = [min(together, n_draws - start) for start in range(0, n_draws, together)]
+    greatest = [np.abs(rng.standard_normal((size, count)) @ moves).max(axis=1) for size in sizes]
+    return float(np.quantile(np.concatenate(greatest), level))
