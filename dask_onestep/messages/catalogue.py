@@ -480,6 +480,15 @@ NET_NOT_CONVERGED = _message(
     steps="25 steps",
     gap=0.001,
 )
+FOLDS_NOT_CONVERGED = _message(
+    NotConvergedWarning,
+    "{n_failed} of {n_fits} fits of training rows did not converge,",
+    "so their deviances are approximate.",
+    "Use larger {0}, fewer columns, or more rows.",
+    Remedy("alphas"),
+    n_failed=3,
+    n_fits=500,
+)
 NODEWISE_NOT_CONVERGED = _message(
     NotConvergedWarning,
     "{count} nodewise lassos did not converge (duality gap up to {gap:.2g} of the column's variance): {names};",

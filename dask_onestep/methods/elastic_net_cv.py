@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.choices import unknown_choice
-from dask_onestep.exceptions import NotConvergedWarning
 from dask_onestep.kernels.lassos.centering import coefficients_about
 from dask_onestep.kernels.lassos.elastic_net import NetClimb, NetSpec, PenalizedPilot
 from dask_onestep.kernels.lassos.fold_sums import (
@@ -35,6 +34,7 @@ from dask_onestep.kernels.lassos.net_path import (
 )
 from dask_onestep.kernels.lassos.proximal_newton import shifted
 from dask_onestep.kernels.model import Model
+from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_choice, check_count, seed_of
 from dask_onestep.methods.elastic_net import (
     ElasticNetEstimate,
@@ -328,11 +328,8 @@ def _of_path(
     coefs[at], gaps[at] = climb.coef, climb.gap
     fields = climb_fields(model, pilot, climb)
     if candidates.n_failed:
-        text = (
-            f"{candidates.n_failed} of {len(path.weights) * len(path.alphas)} fits of training rows did not converge, "
-            "so their deviances are approximate. Use larger alphas, fewer columns, or more rows."
-        )
-        fields["warnings"] += ((NotConvergedWarning, text),)
+        n_fits = len(path.weights) * len(path.alphas)
+        fields["warnings"] += (catalogue.FOLDS_NOT_CONVERGED.warning(n_failed=candidates.n_failed, n_fits=n_fits),)
     return ElasticNetCVEstimate(
         **fields,
         **_fields(replace(path, coefs=coefs, gaps=gaps), climb.shift, rule),
