@@ -20,10 +20,12 @@ from dask_onestep.inference.hypotheses import named_coefficients, parse_hypothes
 from dask_onestep.inference.intervals import AnytimeValid, simultaneous_quantile
 from dask_onestep.inference.summaries import FactorLevels, Summary
 from dask_onestep.inference.tables import exponentiated, standardized
+from dask_onestep.kernels.likelihood.statistics import fit_sums
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.wording import Remedy, with_pointer
 from dask_onestep.methods import FitRecord, OneStep, PenalizedEstimate, resolve_method
 from dask_onestep.methods.causes import exact_fit
+from dask_onestep.methods.covariances import of_kept_rows
 
 __all__ = ["Reporting"]
 
@@ -274,7 +276,8 @@ class Reporting(Standardization):
     ) -> Summary:
         """Return the fit to be read: a table in a terminal, HTML in a notebook.
 
-        Without data it shows what the fit left; with data, also ``fit_statistics``, for one pass.
+        With data it includes ``fit_statistics``, for one pass.  Without data it has the statistics that the fit has
+        computed; if the pilot is all rows, also Pearson's χ²/df of counts, and the events and pseudo-R² of two classes.
 
         Parameters
         ----------
@@ -306,10 +309,13 @@ class Reporting(Standardization):
         notes += _exact(record)
         if X is None:
             facts += [*_likelihood_facts(record), *_event_facts(record)]
+            if (ratio := _kept_ratio(record)) is not None:
+                facts.append(("Pearson chi2/df", f"{ratio:.4g}"))
+                notes += _overdispersion(ratio, record)
         else:
             fit = self.fit_statistics(X, y, sample_weight=sample_weight, offset=offset)  # type: ignore[attr-defined]
             facts += _fit_facts(fit)
-            notes += _overdispersion(fit, record)
+            notes += _overdispersion(fit.pearson_chi2 / max(fit.df_resid, 1.0), record)
         return Summary(
             self._title(),
             self._verdict(),
@@ -501,9 +507,18 @@ def _few(record: FitRecord) -> tuple[str, ...]:
     return (catalogue.FEW_CLUSTERS.text(count=count, given=Remedy("cov_type", record.cov_type)),)
 
 
-def _overdispersion(fit: FitStatistics | QuasiStatistics, record: FitRecord) -> tuple[str, ...]:
+def _kept_ratio(record: FitRecord) -> float | None:
+    """Return Pearson's χ² per residual df of counts or proportions, if the record keeps all rows; otherwise None."""
+    model, estimate = record.model, record.estimate
+    if model.family.has_dispersion or model.classify or model.likelihood.n_predictors > 1 or model.likelihood.stages:
+        return None
+    sums = of_kept_rows(record, fit_sums, model, np.nan_to_num(estimate.coef), 1.0)
+    return None if sums is None else sums.pearson / max(estimate.df_resid, 1.0)
+
+
+def _overdispersion(ratio: float, record: FitRecord) -> tuple[str, ...]:
     """Return a note if y varies by far more than the family assumes, and the standard errors rely on the family."""
-    family, ratio = record.model.family, fit.pearson_chi2 / max(fit.df_resid, 1.0)
+    family = record.model.family
     # Each row is one draw of a class, whose variance cannot be larger.
     draws = record.model.likelihood.n_predictors > 1
     if draws or family.has_dispersion or record.cov_type != "nonrobust" or not ratio > _OVERDISPERSED:

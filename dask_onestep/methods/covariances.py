@@ -22,7 +22,7 @@ from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.record import FitRecord
 from dask_onestep.methods.requests import Look, Plan
 
-__all__ = ["changes_of", "changes_without", "recovered", "with_covariance"]
+__all__ = ["changes_of", "changes_without", "of_kept_rows", "recovered", "with_covariance"]
 
 # Warnings that are of a covariance, and not of the coefficients.
 _OF_COVARIANCES = (CovarianceWarning, DegreesOfFreedomWarning)
@@ -30,7 +30,7 @@ _OF_COVARIANCES = (CovarianceWarning, DegreesOfFreedomWarning)
 
 def recovered(record: FitRecord, cov_type: str) -> Estimate | None:
     """Return a fit's estimate with another covariance, of no clusters, from its record; None if that takes the data."""
-    estimate, pilot = record.estimate, record.pilot
+    estimate = record.estimate
     if cov_type == record.cov_type:
         return estimate
     if {cov_type, record.cov_type} == {"HC0", "HC1"}:
@@ -42,12 +42,18 @@ def recovered(record: FitRecord, cov_type: str) -> Estimate | None:
         return None
     if cov_type == "nonrobust":
         return _concluded(record, cov_type, sums)
+    products = of_kept_rows(record, score_products, model, coef, cov_type, _bread(model, sums))
+    return None if products is None else _concluded(record, cov_type, products)
+
+
+def of_kept_rows(record: FitRecord, kernel: Any, model: Model, *arguments: Any) -> Any:
+    """Return a kernel's sums over all rows, if the fit's record keeps all of them as its pilot; otherwise None."""
+    pilot = record.pilot
     if pilot is None or not pilot.has_rows or len(pilot.keys) != record.n_samples:
         return None
     block = Block(pilot.x if pilot.raw is None else pilot.raw, pilot.y, pilot.weights, pilot.offset)
-    arguments = coef, cov_type, _bread(model, sums)
-    products = run_kernel(block, score_products, model, estimate.classes, arguments)
-    return None if isinstance(products, Findings) else _concluded(record, cov_type, products)
+    found = run_kernel(block, kernel, model, record.estimate.classes, arguments)
+    return None if isinstance(found, Findings) else found
 
 
 def with_covariance(problem: Problem, record: FitRecord) -> Plan:
