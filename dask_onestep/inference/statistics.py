@@ -87,7 +87,7 @@ def _of_levels(gap: np.ndarray, covariance: Any, restriction: np.ndarray) -> flo
 
     By Woodbury's identity, with E the diagonal: g'E⁻¹g − g'E⁻¹H(1 + H'E⁻¹H)⁻¹H'E⁻¹g.
     """
-    if not isinstance(covariance, DiagonalPlusProduct):
+    if not isinstance(covariance, DiagonalPlusProduct) or covariance.inner is not None:
         return None
     rows, at = np.nonzero(restriction)
     single = np.array_equal(rows, np.arange(len(restriction))) and len(set(at.tolist())) == len(at)

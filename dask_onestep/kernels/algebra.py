@@ -110,13 +110,17 @@ class Slice(ABC):
     def quadratic_forms(self, matrix: np.ndarray | DiagonalPlusProduct) -> np.ndarray:
         """Return xᵢ'Vxᵢ of each row, of shape (m,).
 
-        Where V is diag(e) + HH', the columns in which e is not 0 are those of levels, whose elements are 0 and 1.
+        Where V is diag(e) + HQH', the columns in which e is not 0 are those of levels, whose elements are 0 and 1.
         """
         if not isinstance(matrix, DiagonalPlusProduct):
             return self._quadratic_forms(matrix)
         forms = self.times(matrix.own)
-        for start in range(0, matrix.half.shape[1], _TOGETHER):
-            forms += np.square(self.times(matrix.half[:, start : start + _TOGETHER])).sum(axis=1)
+        inward = matrix.inward
+        for start in range(0, inward.shape[1], _TOGETHER):
+            at = slice(start, start + _TOGETHER)
+            product = self.times(matrix.half[:, at])
+            other = product if matrix.inner is None else self.times(inward[:, at])
+            forms += np.einsum("ij,ij->i", product, other)
         return forms
 
     @abstractmethod

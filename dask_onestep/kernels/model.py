@@ -380,8 +380,8 @@ def refuse_information(model: Model) -> None:
     """Raise a ValueError if an information matrix of the model, of which each block has one, is too large."""
     if model.eliminated is None and model.design is not None and model.design.widest is not None:
         remedy = (
-            "With cov_type='nonrobust', solver='auto' and method 'one-step' or 'mle' the levels of the largest factor "
-            "are eliminated, and take one number for each of the other coefficients. Or merge rare levels."
+            "Unless cov_type is 'cluster' or 'CRV3', method='one-step' and 'mle' with solver='auto' eliminate the "
+            "levels of the largest factor, which then take one number for each other coefficient. Or merge rare levels."
         )
     else:
         remedy = "Merge rare levels, drop interactions, or use method='debiased-lasso' for many covariates."

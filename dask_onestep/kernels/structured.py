@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -78,16 +78,16 @@ class Structured(ABC):
         """Return the product with a vector or a matrix."""
 
     @abstractmethod
-    def __mul__(self, factor: float) -> Structured:
+    def __mul__(self, factor: float) -> Self:
         """Return a multiple."""
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __rmul__(self, factor: float) -> Structured:
+    def __rmul__(self, factor: float) -> Self:
         return self * factor
 
-    def __truediv__(self, divisor: float) -> Structured:
+    def __truediv__(self, divisor: float) -> Self:
         return self * (1.0 / divisor)
 
     def __rmatmul__(self, other: np.ndarray) -> np.ndarray:
@@ -221,7 +221,7 @@ class Arrowhead(Structured):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DiagonalPlusProduct(Structured):
-    """A positive semidefinite matrix diag(e) + HH', such as the inverse of an arrowhead matrix.
+    """A positive semidefinite matrix diag(e) + HQH', such as the inverse of an arrowhead matrix, or a sandwich with it.
 
     Attributes
     ----------
@@ -231,11 +231,14 @@ class DiagonalPlusProduct(Structured):
         H.
     known : ndarray of shape (d,) of bool
         The rows and columns that are not NaN.
+    inner : ndarray of shape (r, r) or None
+        Q, symmetric; None for ones on its diagonal.
     """
 
     own: np.ndarray
     half: np.ndarray
     known: np.ndarray
+    inner: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -253,11 +256,11 @@ class DiagonalPlusProduct(Structured):
     def __matmul__(self, other: np.ndarray) -> np.ndarray:
         if not self.known.all():  # as sums over NaN are
             return np.full(other.shape, np.nan)
-        return (self.own * other.T).T + self.half @ (self.half.T @ other)
+        return (self.own * other.T).T + self.inward @ (self.half.T @ other)
 
     def diagonal(self) -> np.ndarray:
         """Return the diagonal."""
-        return np.where(self.known, self.own + np.einsum("ij,ij->i", self.half, self.half), np.nan)
+        return np.where(self.known, self.own + np.einsum("ij,ij->i", self.inward, self.half), np.nan)
 
     def minor(self, index: np.ndarray) -> np.ndarray:
         """Return some rows and columns."""
@@ -265,10 +268,30 @@ class DiagonalPlusProduct(Structured):
 
     def toarray(self) -> np.ndarray:
         """Return all elements."""
-        out = self.half @ self.half.T
+        out = self.inward @ self.half.T
         out[np.diag_indices_from(out)] += self.own
         out[~self.known] = out[:, ~self.known] = np.nan
         return out
+
+    @property
+    def inward(self) -> np.ndarray:
+        """HQ, of shape (d, r)."""
+        return self.half if self.inner is None else self.half @ self.inner
+
+    def sandwich(self, matrix: Arrowhead) -> DiagonalPlusProduct:
+        """Return VMV for this inverse V of an arrowhead matrix and one of the same structure.
+
+        With e = 0 beyond the levels it is diag(e²m) + WH' + HW' + H(H'MH)H', W = diag(e)MH and m the diagonal of M.
+        """
+        product = matrix @ self.half
+        outer, one = (self.own * product.T).T, np.eye(product.shape[1])
+        inner = np.block([[self.half.T @ product, one], [one, np.zeros_like(one)]])
+        own = self.own**2 * matrix.diagonal()
+        return replace(self, own=own, half=np.hstack([self.half, outer]), inner=inner)
+
+    def without(self, unknown: np.ndarray) -> DiagonalPlusProduct:
+        """Return the matrix with NaN in some more rows and columns."""
+        return replace(self, known=self.known & ~unknown)
 
     def trace_of_product(self, matrix: Matrix) -> float:
         """Return tr(VM) for this matrix V, without NaN, and a symmetric M."""

@@ -10,11 +10,12 @@ import numpy as np
 from dask_onestep.exceptions import CovarianceWarning, DegreesOfFreedomWarning
 from dask_onestep.kernels.designs.parts import Block
 from dask_onestep.kernels.likelihood.clusters import Clusters, jackknife
-from dask_onestep.kernels.likelihood.covariance import LEVERAGED, ScoreProducts, score_products
-from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.likelihood.covariance import CLUSTERED, LEVERAGED, ScoreProducts, score_products
+from dask_onestep.kernels.model import Model, refuse_information
 from dask_onestep.kernels.records import Findings, Moments
 from dask_onestep.kernels.rows.block import run_kernel
 from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.kernels.structured import Arrowhead, Matrix, filled
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.jeffreys import PenalizedEstimate
@@ -37,7 +38,7 @@ def recovered(record: FitRecord, cov_type: str) -> Estimate | None:
         d = record.rank + round(0.0 if record.sums is None else record.sums.absorbed)
         ratio = (estimate.df_resid + d) / estimate.df_resid if estimate.df_resid > 0 else np.nan
         return replace(estimate, covariance=estimate.covariance * (ratio if cov_type == "HC1" else 1.0 / ratio))
-    model, coef, sums = _as_solved(record)
+    model, coef, sums = _as_solved(record, cov_type)
     if sums is None:
         return None
     if cov_type == "nonrobust":
@@ -62,7 +63,8 @@ def with_covariance(problem: Problem, record: FitRecord) -> Plan:
     One more for the leverages of "HC2" and "HC3" where the record has no information matrix, and for "CRV3" where
     clusters are very many.
     """
-    model, coef, sums = _as_solved(record)
+    model, coef, sums = _as_solved(record, problem.cov_type)
+    refuse_information(model)
     problem = replace(problem, model=model)
     if problem.cov_type == "nonrobust":
         return _concluded(record, "nonrobust", (yield Look((yield from problem.moments(coef)))), read=True)
@@ -99,16 +101,20 @@ def changes_of(clusters: Clusters, observed: np.ndarray, record: FitRecord) -> t
     return clusters.labels, changes if basis is None else basis.coefficients(changes)
 
 
-def _as_solved(record: FitRecord) -> tuple[Model, np.ndarray, Moments | None]:
-    """Return model, coefficients and sums of the columns that were solved for: the design's, or those of a QR."""
-    estimate, coef = record.estimate, np.nan_to_num(record.coef)
+def _as_solved(record: FitRecord, cov_type: str = "cluster") -> tuple[Model, np.ndarray, Moments | None]:
+    """Return model, coefficients and sums of the columns that were solved for: the design's, or those of a QR.
+
+    Levels that were eliminated in the fit are so for a covariance, unless it is of clusters.
+    """
+    estimate, coef, sums = record.estimate, np.nan_to_num(record.coef), record.sums
     if estimate.basis is None:
-        return record.model, coef, record.sums
+        eliminates = sums is not None and isinstance(sums.information, Arrowhead) and cov_type not in CLUSTERED
+        return replace(record.model, eliminates=eliminates), coef, sums
     return replace(record.model, basis=estimate.basis), estimate.basis.orthogonal(coef), estimate.basis_sums
 
 
-def _bread(model: Model, sums: Moments) -> np.ndarray:
-    return np.nan_to_num(factorize(sums.information, intercept=model.has_intercept).inverse())
+def _bread(model: Model, sums: Moments) -> Matrix:
+    return filled(factorize(sums.information, intercept=model.has_intercept).inverse())
 
 
 def _concluded(record: FitRecord, cov_type: str, at: Moments | ScoreProducts, *, read: bool = False) -> Estimate:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.exceptions import AliasingWarning, DistanceWarning
+from dask_onestep.kernels.likelihood.covariance import CLUSTERED
 from dask_onestep.kernels.model import Model, refuse_information
 from dask_onestep.kernels.rows.aliasing import Dependence, DesignFactor, dependences, design_factor, orthogonal_basis
 from dask_onestep.kernels.solve.basis import Basis
@@ -96,7 +97,7 @@ def eliminating(problem: Problem, method: Any) -> Problem:
     Problem
         Its information matrices are then `Arrowhead` matrices.
     """
-    allowed = problem.cov_type == "nonrobust" and problem.solver != "qr" and problem.model.basis is None
+    allowed = problem.cov_type not in CLUSTERED and problem.solver != "qr" and problem.model.basis is None
     if not (allowed and getattr(method, "eliminates", False)) or problem.model.eliminates:
         return problem
     learned = problem.learned

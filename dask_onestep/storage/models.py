@@ -379,7 +379,8 @@ def _covariance_record(covariance: np.ndarray | DiagonalPlusProduct) -> Any:
     if isinstance(covariance, np.ndarray):
         return covariance.tolist()
     own = np.where(covariance.known, covariance.own, np.nan)
-    return {"diagonal": own.tolist(), "half": covariance.half.tolist()}
+    inner = None if covariance.inner is None else covariance.inner.tolist()
+    return {"diagonal": own.tolist(), "half": covariance.half.tolist(), "inner": inner}
 
 
 def _covariance(record: Any, d: int) -> np.ndarray | DiagonalPlusProduct:
@@ -388,7 +389,11 @@ def _covariance(record: Any, d: int) -> np.ndarray | DiagonalPlusProduct:
         own, half = _numbers(record["diagonal"]), [_numbers(row) for row in record["half"]]
         if {len(own), len(half)} != {d} or len(set(map(len, half))) != 1:
             raise ValueError(f"its covariance is not of {d} rows and columns")
-        return DiagonalPlusProduct(np.nan_to_num(own), np.array(half), np.isfinite(own))
+        inner = None if record["inner"] is None else [_numbers(row) for row in record["inner"]]
+        if inner is not None and {len(inner), *map(len, inner)} != {len(half[0])}:
+            raise ValueError("the parts of its covariance do not fit each other")
+        matrices = np.array(half), np.isfinite(own), None if inner is None else np.array(inner)
+        return DiagonalPlusProduct(np.nan_to_num(own), *matrices)
     if {d} != {len(record), *map(len, record)}:
         raise ValueError(f"its covariance is not of {d} rows and columns")
     return np.array([_numbers(row) for row in record])

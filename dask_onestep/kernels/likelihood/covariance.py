@@ -22,8 +22,9 @@ from dask_onestep.kernels.likelihood.clusters import (
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Joined, Moments, Record, Sums
 from dask_onestep.kernels.rows.rows import kernel
-from dask_onestep.kernels.rows.slices import dense_slices, slices
-from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
+from dask_onestep.kernels.rows.slices import dense_slices, gram_of, slices, zero_gram
+from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
+from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.wording import Remedy
 
@@ -66,7 +67,7 @@ class ScoreProducts(Sums):
     ----------
     moments : Moments
         The likelihood's sums.
-    meat : ndarray of shape (d, d) or None
+    meat : ndarray or Arrowhead of shape (d, d), or None
         Σ sᵢsᵢ', sᵢ the score of row i, multiplied by a power of 1/(1 − hᵢ) for "HC2" and "HC3".
     clusters : Joined or None
         `Clusters` of each grouping.
@@ -77,7 +78,7 @@ class ScoreProducts(Sums):
     """
 
     moments: Moments
-    meat: np.ndarray | None
+    meat: Matrix | None
     clusters: Joined | None
     observed: np.ndarray | None = None
     alone: np.ndarray | None = None
@@ -89,7 +90,7 @@ class ScoreProducts(Sums):
 
 @kernel(checked="after")
 def score_products(
-    rows: Rows, model: Model, coef: np.ndarray, cov_type: str, bread: np.ndarray | None = None, *earlier: Any
+    rows: Rows, model: Model, coef: np.ndarray, cov_type: str, bread: Matrix | None = None, *earlier: Any
 ) -> ScoreProducts:
     """Return the moments of a block at β and the sums for the robust covariance."""
     moments = model.likelihood.moments(rows, model, coef, *earlier)
@@ -103,10 +104,14 @@ def score_products(
             assert bread is not None
             meat, alone = _leveraged_meat(view, model, coef, bread, LEVERAGED[cov_type])
             return ScoreProducts(moments, meat, None, alone=alone)
-        meat = np.zeros_like(moments.information)
-        for part in slices(view, model):
-            residual = model.likelihood.row_residuals(part, model, coef)
-            meat += part.gram(products(_weighted(residual, part.weights, _power(model))))
+        meat = gram_of(
+            view,
+            model,
+            lambda part: products(
+                _weighted(model.likelihood.row_residuals(part, model, coef), part.weights, _power(model))
+            ),
+            moments.information.shape[0],
+        )
         return ScoreProducts(moments, meat, None)
 
 
@@ -122,11 +127,9 @@ def _weighted(values: np.ndarray, weights: np.ndarray | None, power: float = 1.0
     return values if weights is None else (values.T * weights**power).T
 
 
-def _leveraged_meat(
-    rows: Rows, model: Model, coef: np.ndarray, bread: np.ndarray, power: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _leveraged_meat(rows: Rows, model: Model, coef: np.ndarray, bread: Matrix, power: int) -> tuple[Matrix, np.ndarray]:
     """Return Σ sᵢsᵢ'/(1 − hᵢ)ᵖ, h the leverage, and the fraction of each variance from rows with h = 1."""
-    meat, alone = np.zeros_like(bread), np.zeros(len(bread))
+    meat, alone, variances = zero_gram(model, len(bread)), np.zeros(len(bread)), bread.diagonal()
     for part in slices(rows, model):
         residual, weight, _ = model.likelihood.row_curvatures(part, model, coef)
         if model.weight_type != "frequency":
@@ -138,7 +141,7 @@ def _leveraged_meat(
         if sole.any():
             at = np.cumsum(sole) - sole
             single = part.group_sums(np.sqrt(np.where(sole, weight, 0.0)), at, int(sole.sum()) + 1)
-            alone += np.square(single @ bread).sum(axis=0) / np.where(np.diag(bread) > 0, np.diag(bread), 1.0)
+            alone += np.square(single @ bread).sum(axis=0) / np.where(variances > 0, variances, 1.0)
     return meat, alone
 
 
@@ -274,7 +277,7 @@ class Robust(Record):
 
     Attributes
     ----------
-    covariance : ndarray of shape (d, d)
+    covariance : ndarray or DiagonalPlusProduct of shape (d, d)
         NaN for aliased coefficients, and for those not identified without some cluster or row.
     n_clusters : tuple of int
         Number of clusters of each single grouping.
@@ -288,7 +291,7 @@ class Robust(Record):
         The clusters of a jackknife with one grouping, if their informations are known.
     """
 
-    covariance: np.ndarray
+    covariance: np.ndarray | DiagonalPlusProduct
     n_clusters: tuple[int, ...]
     lost: dict[Any, np.ndarray]
     sole: np.ndarray
@@ -296,18 +299,21 @@ class Robust(Record):
     clusters: Clusters | None = None
 
 
-def sandwich(factor: Factor, found: ScoreProducts, cov_type: str, n: float, *, intercept: bool = True) -> Robust:
+def sandwich(factor: AnyFactor, found: ScoreProducts, cov_type: str, n: float, *, intercept: bool = True) -> Robust:
     """Return a robust covariance: I⁻¹ M I⁻¹ with the expected information I (as R's sandwich), or the jackknife."""
     d = factor.rank + round(found.moments.absorbed)
     # Without residual degrees of freedom the correction is undefined.
     share = n / (n - d) if n > d else float("nan")
     bread = factor.inverse()
-    filled, aliased = np.nan_to_num(bread), np.isnan(bread)
     none = np.zeros(len(bread), dtype=bool)
+    scale = share if cov_type == "HC1" else 1.0
+    sole = none if found.alone is None else found.alone > _CONCERNED
+    if isinstance(bread, DiagonalPlusProduct) and isinstance(found.meat, Arrowhead):
+        return Robust((scale * bread.sandwich(found.meat)).without(sole), (), {}, sole)
+    filled, aliased = np.nan_to_num(bread), np.isnan(bread)
     if cov_type not in CLUSTERED:
         assert found.meat is not None
-        sole = none if found.alone is None else found.alone > _CONCERNED
-        covariance = (share if cov_type == "HC1" else 1.0) * filled @ found.meat @ filled
+        covariance = scale * filled @ found.meat @ filled
         return Robust(np.where(aliased | sole | sole[:, None], np.nan, covariance), (), {}, sole)
     assert found.clusters is not None
     parts: tuple[Clusters, ...] = found.clusters.parts

@@ -248,7 +248,7 @@ class Curvature:
             variance = pilot.inclusion.take(part.rows).variance
             sums, gram = part.weighted_sum_and_gram(rest, variance * np.square(rest))
             score += sums.ravel()
-            square = square + gram
+            square += gram
         return pilot.ratio * top * score, (pilot.ratio * top) ** 2 * square
 
     def sampling_error(self, step: np.ndarray) -> ScoreVariance:
@@ -277,7 +277,7 @@ class Curvature:
                 self._remainders(pilot.rows, step), self._remainders(self.rows, step), strict=True
             ):
                 noise = np.square((observed - expected) / top) / draw.take(part.rows).weights
-                square = square + part.gram(noise) * (top * top * pilot.ratio)
+                square += part.gram(noise) * (top * top * pilot.ratio)
         return ScoreVariance(square, mean)
 
     def effective_rows(self, step: np.ndarray, factor: AnyFactor) -> float:

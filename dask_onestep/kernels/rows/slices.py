@@ -79,18 +79,21 @@ def _kinds() -> tuple[type[DenseSlice], type[SplitSlice]]:
     return compiled.CompiledSlice, compiled.CompiledSplitSlice
 
 
-def gram_of(rows: Rows, model: Model, weights: Callable[[Slice], np.ndarray | None]) -> Matrix:
-    """Return X'WX of a block, given the weights of the rows of a slice."""
+def gram_of(rows: Rows, model: Model, weights: Callable[[Slice], np.ndarray | None], d: int | None = None) -> Matrix:
+    """Return X'WX of a block, of shape (d, d), given the weights of the rows of a slice."""
     total: Matrix | None = None
     for part in slices(rows, model):
         gram = part.gram(weights(part))
-        total = gram if total is None else total + gram
-    return zero_gram(model) if total is None else total
+        if total is None:
+            total = gram
+        else:
+            total += gram
+    return zero_gram(model, d) if total is None else total
 
 
-def zero_gram(model: Model) -> Matrix:
-    """Return X'WX of no rows."""
-    at, d = model.eliminated, model.width
+def zero_gram(model: Model, d: int | None = None) -> Matrix:
+    """Return X'WX of no rows, of shape (d, d), by default for one predictor."""
+    at, d = model.eliminated, model.width if d is None else d
     return np.zeros((d, d)) if at is None else Arrowhead.zeros(at, d)
 
 
