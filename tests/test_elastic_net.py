@@ -329,7 +329,13 @@ def test_there_is_no_inference(threads):
     x, y = draw("gaussian", 500)
     glm = fit(x, y, "gaussian", ElasticNet(0.1))
     assert np.isnan(glm.covariance_).all()
-    for call in (lambda: glm.wald_test("x0"), lambda: glm.conf_int(), lambda: glm.avg_slopes(x)):
+    for call in (
+        lambda: glm.wald_test("x0"),
+        lambda: glm.conf_int(),
+        lambda: glm.multiple_tests(),
+        lambda: glm.predict_interval(x),
+        lambda: glm.avg_slopes(x),
+    ):
         with pytest.raises(ValueError, match="DebiasedLasso"):
             call()
     assert "ElasticNet" in str(glm.summary())

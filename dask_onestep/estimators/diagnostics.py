@@ -102,6 +102,7 @@ class Diagnostics:
 
     def _interval(self, X: Any, level: float, offset: Any, **known: Any) -> Any:
         check_is_fitted(self)
+        self.record_.require_covariance()
         if not 0 < level < 1:
             raise catalogue.LEVEL.error(level=level)
         df = self.record_.df_t

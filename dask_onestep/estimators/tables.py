@@ -213,6 +213,7 @@ class Reporting(Standardization):
         except ImportError as error:
             raise ImportError("multiple_tests needs statsmodels: pip install statsmodels.") from error
         record = self.record_
+        record.require_covariance()
         given = list(record.by_term) if terms is None else terms
         asked = named_coefficients(given, record.by_regressor, record.by_term, "terms")
         table = self.coef_table().loc[asked, ["p_value"]].assign(p_adjusted=np.nan, rejected=False)
