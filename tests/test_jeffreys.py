@@ -1,6 +1,7 @@
 """Maximum likelihood with Jeffreys' penalty, against R's published figures and the roots of Firth's score."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import optimize
 from scipy.special import expit
@@ -108,6 +109,17 @@ def test_qr_and_aliased_columns(threads, quiet):
     glm = GLMClassifier(method=JEFFREYS, solver="qr").fit(x, HG.astype(int))
     np.testing.assert_allclose(glm.coef_[0, :3], [2.92927, -0.03475, -2.60416], atol=6e-6)
     assert np.isnan(glm.coef_[0, 3])
+
+
+def test_a_factor_of_many_levels(threads):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=3000), "g": rng.integers(0, 300, 3000).astype(str)})
+    frame["y"] = (rng.random(3000) < expit(frame["a"] / 2)).astype(int)
+    glm = GLMClassifier(method=JEFFREYS, formula="y ~ a + C(g)").fit(frame)
+    assert np.isfinite(glm.coef_table().to_numpy()).all()
+    assert glm.decrement_ < 1e-12
+    # Without the penalty levels of one class only have no estimate.
+    assert (frame.groupby("g")["y"].mean().isin([0, 1])).any()
 
 
 def test_bias_and_coverage_where_columns_are_many():

@@ -220,6 +220,18 @@ def test_several_classes_have_candidates_by_coefficient():
     np.testing.assert_allclose(table["refitted"].iloc[2:], chosen.selection_path_.table["refitted"].iloc[2:], rtol=0.02)
 
 
+def test_many_levels_whose_covariance_is_stored_by_its_structure():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=9000), "g": rng.integers(0, 600, 9000).astype(str)})
+    frame["y"] = frame["a"] / 2 + rng.normal(size=9000)
+    glm = GLMRegressor(formula="y ~ a + C(g)").fit(frame)
+    assert not isinstance(glm.record_.covariance, np.ndarray)
+    reference = sm.OLS(frame["y"], sm.add_constant(frame[["a"]])).fit()
+    np.testing.assert_allclose(glm.submodel("a").coef_table()["coef"].iloc[:2], reference.params, rtol=1e-8)
+    pair = glm.conf_int(simultaneous=["a", "C(g)[T.1]"])
+    assert (pair["ci_upper"] > glm.conf_int()["ci_upper"][["a", "C(g)[T.1]"]]).all()
+
+
 def test_what_has_no_submodel_says_why():
     x, y = _sparse(n=600)
     X, Y, _ = make_glm(600, 1, chunks=300)

@@ -251,7 +251,7 @@ class Covariances(Reading):
         given = record.names if terms is None else terms
         names = named_coefficients(given, record.by_regressor, record.by_term, "terms")
         at = [record.names.index(name) for name in names]
-        std_err = np.sqrt(np.diag(record.covariance)[at])
+        std_err = np.sqrt(record.covariance.diagonal()[at])
         covered = std_err > 0
         if not covered.any():
             raise ValueError("The coefficients have no standard errors, so intervals do not exist.")

@@ -18,6 +18,7 @@ from dask_onestep.inference.hypotheses import named_coefficients
 from dask_onestep.inference.results import TestResult
 from dask_onestep.inference.selection import CRITERIA, AdaptiveLassoPath, adaptive_lasso, constrain, criteria_table
 from dask_onestep.kernels.likelihood.sums import log_likelihoods
+from dask_onestep.kernels.structured import minor
 from dask_onestep.methods import FitRecord
 from dask_onestep.methods.submodel import SubmodelEstimate
 
@@ -122,7 +123,7 @@ class Selection(Reading):
         penalized = np.array([record.names[at] not in intercepts for at in estimated], dtype=bool)
         if not penalized.any():
             raise ValueError("The model has no coefficients besides the intercept, so there is nothing to select.")
-        coef, covariance = record.coef[estimated], record.covariance[np.ix_(estimated, estimated)]
+        coef, covariance = record.coef[estimated], np.asarray(minor(record.covariance, estimated))
         penalties, coefs, distances = adaptive_lasso(coef, covariance, penalized)
         zero = (coefs == 0) & penalized
         refits = [constrain(coef, covariance, fixed) for fixed in zero]

@@ -21,6 +21,7 @@ from dask_onestep.inference.intervals import AnytimeValid, simultaneous_quantile
 from dask_onestep.inference.summaries import FactorLevels, Summary
 from dask_onestep.inference.tables import exponentiated, standardized
 from dask_onestep.kernels.likelihood.statistics import fit_sums
+from dask_onestep.kernels.structured import minor
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.wording import Remedy, with_pointer
 from dask_onestep.methods import FitRecord, OneStep, PenalizedEstimate, resolve_method
@@ -168,7 +169,7 @@ class Reporting(Standardization):
             table = table.assign(e_value=rule.e_values(table.iloc[:, 2].to_numpy()))
             columns.append("e_value")
         elif together:
-            half = simultaneous_quantile(record.covariance[np.ix_(covered, covered)], level, record.df_t)
+            half = simultaneous_quantile(minor(record.covariance, np.array(covered)), level, record.df_t)
         else:
             return table[columns]
         width = half * table.std_err

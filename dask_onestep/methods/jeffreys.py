@@ -18,7 +18,7 @@ from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 
-__all__ = ["PenalizedEstimate", "check_jeffreys", "climbed_with_penalty"]
+__all__ = ["PenalizedEstimate", "check_jeffreys", "entered_with_penalty", "penalized_sums"]
 
 # Of the maximum of the pilot rows, on λ²/d; where classes are separated steps are many.
 _TOLERANCE, _MANY_STEPS = 1e-20, 500
@@ -63,27 +63,29 @@ def check_jeffreys(problem: Problem) -> None:
         raise ValueError("penalty='jeffreys' requires one linear predictor: at most two classes, and no stages.")
 
 
-def climbed_with_penalty(problem: Problem, pilot: Delayed | None, start: Plan, rule: Newton, max_iter: int) -> Plan:
-    """Return an ascent to the maximum of the penalized log-likelihood.
+def entered_with_penalty(problem: Problem, pilot: Delayed | None, start: Plan, rule: Newton, max_iter: int) -> Plan:
+    """Return the beginning of an ascent to the maximum of the penalized log-likelihood, and the pilot if it is of use.
 
-    It begins at the maximum of the pilot rows, scaled up to all.  The leverages of a pass are those of the information
-    at the point before, which in the end is the same.  The curvature in use is that of the likelihood, so that λ² falls
-    by about (d/N)² at each step.
+    It is the maximum of the pilot rows, scaled up to all; where means overflow there, or without a pilot, that of the
+    plan `start`.  One pass, or one and those of the start.
     """
-    sums = None
     if pilot is not None:
-        point = yield Look(problem.apply(_penalized_maximum, problem.model, pilot, name="coefficients"))
-        sums = yield from _penalized(problem, *point)
-        coef = point[0]
-    if sums is None or not sums.is_finite():
-        begun = yield from start
-        coef = begun.coef
-        sums = yield from _penalized(problem, coef, np.nan_to_num(begun.factor.inverse()))
-    ascent = Ascent.begin(coef, sums, rule, max_iter)
-    while ascent.climbing:
-        inverse = np.nan_to_num(ascent.factor.inverse())
-        ascent = ascent.observe((yield from _penalized(problem, ascent.proposal, inverse)))
-    return ascent
+        coef, inverse = yield Look(problem.apply(_penalized_maximum, problem.model, pilot, name="coefficients"))
+        sums = yield from _penalized(problem, coef, inverse)
+        if sums.is_finite():
+            return Ascent.begin(coef, sums, rule, max_iter), pilot
+    begun = yield from start
+    sums = yield from _penalized(problem, begun.coef, np.nan_to_num(begun.factor.inverse()))
+    return Ascent.begin(begun.coef, sums, rule, max_iter), None
+
+
+def penalized_sums(problem: Problem, ascent: Ascent) -> Plan:
+    """Return the plan of the sums with the penalty at the proposal of an ascent: one pass.
+
+    The leverages are those of the information at the point before, which in the end is the same.  The curvature in use
+    is that of the likelihood, so that λ² falls by about (d/N)² at each step.
+    """
+    return (yield from _penalized(problem, ascent.proposal, np.nan_to_num(ascent.factor.inverse())))
 
 
 def _penalized(problem: Problem, coef: np.ndarray, inverse: np.ndarray) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +25,7 @@ from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_choice, check_positive, seed_of
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
-from dask_onestep.methods.jeffreys import PenalizedEstimate, check_jeffreys, climbed_with_penalty
+from dask_onestep.methods.jeffreys import PenalizedEstimate, check_jeffreys, entered_with_penalty, penalized_sums
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan
@@ -64,7 +65,7 @@ class MLE(Method):
     -----
     Passes: 1 for the start (with ``start=None`` one more for the labels of a classification), 1 for
     each step and 1 to see that the last was enough; 1 more for robust covariances.  About 5 in all.  With a penalty
-    about 7, and 2 where the pilot is all rows.
+    about 6, and 2 where the pilot is all rows.
 
     With ``penalty="jeffreys"`` standard errors are those of I(β̂)⁻¹ and intervals are Wald's, which for separated
     classes are rough.  There are no likelihood-ratio and score tests.
@@ -84,7 +85,6 @@ class MLE(Method):
     """
 
     multinomial = True  # whether it can fit more than two classes
-    eliminates = True
     equivariant = True  # whether other columns of the same span give the same fit, so that QR may choose them
     takes_stages = True
 
@@ -102,6 +102,11 @@ class MLE(Method):
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
+
+    @property
+    def eliminates(self) -> bool:  # type: ignore[override]
+        """Whether a factor of many levels may be eliminated, as it may without a penalty of the full information."""
+        return self.penalty is None
 
     def plan(self, problem: Problem) -> Plan:
         """Return the plan of the maximum-likelihood estimate.
@@ -132,7 +137,8 @@ class MLE(Method):
             ascent = yield from climbed(problem, pilot, ascent)
         else:
             rule = Newton(problem.model.has_intercept, self.tol)
-            ascent = yield from climbed_with_penalty(problem, pilot, entered, rule, self.max_iter)
+            ascent, pilot = yield from entered_with_penalty(problem, pilot, entered, rule, self.max_iter)
+            ascent = yield from climbed(problem, pilot, ascent, penalized_sums)
         # The score that shows the arrival tells the rest of the way, which changes no sum's digits.
         coef = ascent.coef + ascent.move.step if ascent.converged else ascent.coef
         products = None
@@ -234,7 +240,17 @@ def elsewhere(problem: Problem, safe: np.ndarray, rule: Newton, max_iter: int) -
     return None if best is None else Ascent.begin(*best, rule, max_iter)
 
 
-def climbed(problem: Problem, pilot: Delayed | None, ascent: Ascent) -> Plan:
+def moments_ahead(problem: Problem, ascent: Ascent) -> Plan:
+    """Return the plan of the moments at the proposal of an ascent: one pass."""
+    return (yield Look((yield from problem.moments(ascent.proposal))))
+
+
+def climbed(
+    problem: Problem,
+    pilot: Delayed | None,
+    ascent: Ascent,
+    sums: Callable[[Problem, Ascent], Plan] = moments_ahead,
+) -> Plan:
     """Return an ascent that has stepped until λ² is small, a pass for each step.
 
     Parameters
@@ -245,6 +261,8 @@ def climbed(problem: Problem, pilot: Delayed | None, ascent: Ascent) -> Plan:
         The pilot, whose rows correct the first steps.
     ascent : Ascent
         Where it begins.
+    sums : callable
+        From the problem and the ascent to the plan of the sums at its proposal.
 
     Returns
     -------
@@ -255,7 +273,7 @@ def climbed(problem: Problem, pilot: Delayed | None, ascent: Ascent) -> Plan:
         if pilot is not None:
             step = yield Look(problem.apply(direction, problem.model, pilot, ascent, name="newton-step"))
             ascent = ascent.along(step)
-        ascent = ascent.observe((yield Look((yield from problem.moments(ascent.proposal)))))
+        ascent = ascent.observe((yield from sums(problem, ascent)))
         if pilot is not None and ascent.converged:
             # That λ² fell no longer may be the corrections' doing.
             again = Ascent.begin(ascent.coef, ascent.sums, ascent.rule, ascent.max_iter)
