@@ -127,6 +127,16 @@ def test_rows_are_predicted_if_they_are_combinations_of_rows_of_the_fit(formula,
             np.asarray(use(later))
 
 
+def test_rows_at_which_columns_are_nearly_zero_are_no_other_combinations():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"u": rng.integers(-9_000, 9_000, 90), "p": np.exp(rng.normal(size=90))})
+    frame["y"] = rng.normal(size=90)
+    with pytest.warns(AliasingWarning):  # products with a cubic spline's columns are dependent
+        glm = GLMRegressor(formula="y ~ I(u/7)*np.square(p)*bs(u, df=4)").fit(frame)
+    # At the ends of the range all columns but one are 0, up to rounding.
+    assert np.isfinite(glm.predict(frame)).all()
+
+
 def test_levels_of_weight_zero_are_levels_without_rows():
     frame = table().astype({"g": object})
     weights = (frame["g"] != "c").astype(float)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.designs.design import Design
+from dask_onestep.kernels.designs.design import AliasedColumn, Design
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.sample import PilotRecord
 from dask_onestep.kernels.records import Moments
@@ -240,16 +240,18 @@ def _with_aliased(model: Model, estimate: Estimate, sums: Moments | None) -> Mod
         empty = dict(zip(model.names, sums.information.diagonal() == 0, strict=True))
         by_regressor = model.by_regressor
         columns = [all(empty[name] for name in by_regressor[column]) for column in model.columns]
-        aliased: tuple[tuple[int, tuple[tuple[int, float], ...]], ...]
-        aliased = tuple((int(column), ()) for column in np.flatnonzero(columns))
+        aliased = tuple(AliasedColumn(int(column)) for column in np.flatnonzero(columns))
     else:
         first = int(model.has_intercept)  # the constant is column −1 of the design
         kept = np.isfinite(estimate.coef)
-        weights = combinations(sums.information, kept)
+        basis = estimate.basis
+        exact = basis is not None and np.array_equal(basis.kept, kept)
+        weights = basis.aliased if basis is not None and exact else combinations(sums.information, kept)
         others = np.flatnonzero(kept) - first
-        aliased = tuple(
-            (int(column) - first, tuple((int(others[at]), float(each[at])) for at in np.flatnonzero(each)))
-            for column, each in zip(np.flatnonzero(~kept), weights.T, strict=True)
-            if column >= first
-        )
+        scale = np.sqrt(sums.information.diagonal() / sums.weight)
+        found = [
+            AliasedColumn(column - first, tuple(others[each != 0].tolist()), tuple(each[each != 0].tolist()), size)
+            for column, each, size in zip(np.flatnonzero(~kept).tolist(), weights.T, scale[~kept].tolist(), strict=True)
+        ]
+        aliased = tuple(each for each in found if each.column >= 0)
     return replace(model, design=replace(model.design, aliased=aliased))

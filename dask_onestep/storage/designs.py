@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.assembly import assemble
-from dask_onestep.kernels.designs.design import Design
+from dask_onestep.kernels.designs.design import AliasedColumn, Design
 from dask_onestep.kernels.designs.parsing import parse
 from dask_onestep.kernels.designs.specification import specify_terms
 from dask_onestep.kernels.designs.table import plain_columns
@@ -39,8 +39,7 @@ def design_record(design: Design) -> dict[str, Any] | None:
         "factors": [factor.name for factor, _ in levels],
         "names": list(design.names),
         "aliased": [
-            {"column": column, "others": [other for other, _ in parts], "weights": [weight for _, weight in parts]}
-            for column, parts in design.aliased
+            asdict(each) | {"others": list(each.others), "weights": list(each.weights)} for each in design.aliased
         ],
         "state": None if design.spec is None else encode_state(dict(design.spec.transform_state)),
     }
@@ -63,10 +62,12 @@ def read_design(record: Mapping[str, Any]) -> Design:
     if design.names != tuple(record["names"]):
         raise ValueError(f"formula={terms.formula!r} does not give the columns {record['names']}.")
     aliased = tuple(
-        (each["column"], tuple(zip(each["others"], map(float, each["weights"]), strict=True)))
+        AliasedColumn(each["column"], tuple(each["others"]), tuple(map(float, each["weights"])), float(each["scale"]))
         for each in record["aliased"]
     )
-    numbers = [number for column, parts in aliased for number in (column, *(other for other, _ in parts))]
+    if any(len(each.others) != len(each.weights) for each in aliased):
+        raise ValueError("aliased has combinations with other numbers of columns than of weights")
+    numbers = [number for each in aliased for number in (each.column, *each.others)]
     if any(number >= len(design.names) for number in numbers):
         raise ValueError(f"aliased has numbers outside the {len(design.names)} columns")
     return replace(design, aliased=aliased)

@@ -19,7 +19,7 @@ from dask_onestep.kernels.designs.specification import columns_specified, specif
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, finite_rows
 from dask_onestep.kernels.designs.table import complete_cases, plain_columns
 from dask_onestep.kernels.designs.terms import Factor, Terms, plain_categories
-from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.structured import remaining
 
 __all__ = ["MANY_LEVELS", "Design", "column_levels", "plain_rows", "treatment_names", "with_parts"]
@@ -27,8 +27,32 @@ __all__ = ["MANY_LEVELS", "Design", "column_levels", "plain_rows", "treatment_na
 _SLICE_ROWS = 65_536
 # Relative difference of a column from a combination that is more than rounding.
 _DIFFERENT = 1e-4
+# The same, relative to the column's size in the fit.
+_NEGLIGIBLE = 1e-8
 # Levels from which their block of an information matrix is stored as its diagonal.
 MANY_LEVELS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class AliasedColumn(Record):
+    """A column without a coefficient, and the combination of other columns that it was in all rows of the fit.
+
+    Attributes
+    ----------
+    column : int
+        Its number.
+    others : tuple of int
+        The other columns, −1 for the constant; none if the column was 0, as where a level did not occur.
+    weights : tuple of float
+        Their weights.
+    scale : float
+        The column's root mean square in the fit.
+    """
+
+    column: int
+    others: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
+    scale: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,9 +74,8 @@ class Design:
         their columns.
     rest : ModelSpec or None
         formulaic's specification of the other terms, which it evaluates; None if there are none.
-    aliased : tuple of (int, tuple of (int, float))
-        Columns without a coefficient, each with the columns (−1 for the constant) and weights of the combination that
-        it was in all rows of the fit; an empty one if a level or a combination of levels did not occur.
+    aliased : tuple of AliasedColumn
+        The columns without a coefficient.
     unseen : {"raise", "reference"}
         Whether an unseen level is a finding, or gets zeros in all of its factor's columns.
     """
@@ -63,7 +86,7 @@ class Design:
     spec: Any = None
     products: tuple[Product, ...] = ()
     rest: Any = None
-    aliased: tuple[tuple[int, tuple[tuple[int, float], ...]], ...] = ()
+    aliased: tuple[AliasedColumn, ...] = ()
     unseen: str = "raise"
 
     @property
@@ -184,20 +207,20 @@ class Design:
         """
         if not self.aliased:
             return np.zeros(len(matrix), dtype=bool), ""
-        columns = [column for column, _ in self.aliased]
-        others = sorted({other for _, parts in self.aliased for other, _ in parts if other >= 0})
+        columns = [each.column for each in self.aliased]
+        others = sorted({other for each in self.aliased for other in each.others if other >= 0})
         weights = np.zeros((len(others) + 1, len(columns)))
-        for at, (_, parts) in enumerate(self.aliased):
-            for other, weight in parts:
-                weights[others.index(other) if other >= 0 else -1, at] = weight
+        for at, each in enumerate(self.aliased):
+            weights[[others.index(other) if other >= 0 else -1 for other in each.others], at] = each.weights
         values, rest = (_dense(matrix[:, at]) for at in (columns, others))
         rest = np.column_stack([rest, np.ones(len(matrix))])
         size = np.abs(values) + np.abs(rest) @ np.abs(weights)
-        differ = np.abs(values - rest @ weights) > _DIFFERENT * size
+        least = _NEGLIGIBLE * np.array([each.scale for each in self.aliased])
+        differ = np.abs(values - rest @ weights) > np.maximum(_DIFFERENT * size, least)
         differ &= finite_rows(matrix)[:, np.newaxis]
         found = np.flatnonzero(differ.any(axis=0))
-        empty = [self.names[columns[at]] for at in found if not self.aliased[at][1]]
-        combined = [self.names[columns[at]] for at in found if self.aliased[at][1]]
+        empty = [self.names[columns[at]] for at in found if not self.aliased[at].others]
+        combined = [self.names[columns[at]] for at in found if self.aliased[at].others]
         reasons = [f"fit had no rows with {', '.join(empty)}, so their coefficients are unknown"] if empty else []
         if combined:
             reasons.append(

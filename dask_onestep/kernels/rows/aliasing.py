@@ -18,6 +18,7 @@ from dask_onestep.kernels.records import Sums, add_pairwise
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import dense_slices
 from dask_onestep.kernels.solve.basis import Basis
+from dask_onestep.kernels.solve.linear_algebra import without_rounding
 
 __all__ = ["Dependence", "DesignFactor", "dependences", "design_factor", "orthogonal_basis"]
 
@@ -99,7 +100,8 @@ def orthogonal_basis(factor: DesignFactor, *, intercept: bool) -> Basis:
     values = np.linalg.svd(upper / np.linalg.norm(upper, axis=0), compute_uv=False)
     condition = float((values[0] / values[-1]) ** 2) if len(values) else 1.0
     unit_upper = np.asfortranarray(upper / np.diag(upper)[:, None])
-    aliased = np.linalg.lstsq(scaled[:, kept], scaled[:, ~kept], rcond=None)[0] * scale[~kept] / scale[kept][:, None]
+    weights = np.linalg.lstsq(scaled[:, kept], scaled[:, ~kept], rcond=None)[0]
+    aliased = without_rounding(weights * scale[~kept] / scale[kept][:, None], lengths, kept)
     return Basis(kept, scale[kept], unit_upper, condition, intercept and bool(kept[:1].all()), aliased)
 
 

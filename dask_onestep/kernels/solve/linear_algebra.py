@@ -13,7 +13,16 @@ from dask_onestep.kernels.solve.pivots import AnyFactor, decomposed, floors, sca
 from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix, is_finite, minor, selected_columns
 from dask_onestep.messages import catalogue
 
-__all__ = ["AnyFactor", "Factor", "combinations", "extreme_ratios", "factorize", "sandwich_diagonal", "squared_traces"]
+__all__ = [
+    "AnyFactor",
+    "Factor",
+    "combinations",
+    "extreme_ratios",
+    "factorize",
+    "sandwich_diagonal",
+    "squared_traces",
+    "without_rounding",
+]
 
 # A part of a combination that is smaller, relative to the column, is rounding.
 _NEGLIGIBLE = 1e-8
@@ -137,14 +146,18 @@ def factorize(information: Matrix, *, intercept: bool = True) -> AnyFactor:
 
 
 def combinations(information: Matrix, kept: np.ndarray) -> np.ndarray:
-    """Return the aliased columns as combinations of the kept ones, of shape (r, d - r), without rounding near 0."""
+    """Return the aliased columns as combinations of the kept ones, of shape (r, d - r)."""
     if kept.all():
         return np.empty((len(kept), 0))
     factor = factorize(minor(information, kept), intercept=False)
     weights = factor.solve(selected_columns(information, np.flatnonzero(~kept))[kept])
-    lengths = np.sqrt(information.diagonal())
-    weights[np.abs(weights) * lengths[kept][:, None] <= _NEGLIGIBLE * lengths[~kept]] = 0.0
-    return weights
+    return without_rounding(weights, np.sqrt(information.diagonal()), kept)
+
+
+def without_rounding(weights: np.ndarray, lengths: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the weights of combinations, with 0 for parts that are negligible next to the column's length."""
+    negligible = np.abs(weights) * lengths[kept][:, None] <= _NEGLIGIBLE * lengths[~kept]
+    return np.where(negligible, 0.0, weights)
 
 
 def sandwich_diagonal(inverse: np.ndarray | DiagonalPlusProduct, variance: Matrix) -> np.ndarray:
