@@ -1,5 +1,6 @@
 """Factors of many levels, whose levels are eliminated by their diagonal: the same results as with full matrices."""
 
+import json
 import warnings
 
 import dask
@@ -308,6 +309,29 @@ def test_a_model_is_stored_with_the_structure_of_its_covariance(tmp_path, both):
     assert isinstance(read.record_.covariance, DiagonalPlusProduct)
     np.testing.assert_array_equal(read.covariance_, split.covariance_)
     pd.testing.assert_frame_equal(read.coef_table(), split.coef_table())
+
+
+SPOILT = {
+    "a row too few": lambda c: c | {"half": c["half"][1:]},
+    "ragged rows": lambda c: c | {"half": [[], *c["half"][1:]]},
+    "a number too few": lambda c: c | {"half": [[None] * len(c["half"][0]), *c["half"][1:]]},
+    "another inner matrix": lambda c: c | {"inner": [[1.0]]},
+    "no diagonal": lambda c: {"half": c["half"], "inner": None},
+    "a word": lambda c: c | {"diagonal": ["a", *c["diagonal"][1:]]},
+    "another part": lambda c: c | {"more": []},
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_a_spoilt_file_is_refused(case, tmp_path, monkeypatch):
+    data = dd.from_pandas(_frame("poisson"), npartitions=3)
+    glm, _ = _fitted(lambda: GLMRegressor("poisson", formula=FORMULA), data, 8, monkeypatch)
+    write_model(glm, f"{tmp_path}/model.json")
+    record = json.loads((tmp_path / "model.json").read_text())
+    record.pop("digest")
+    (tmp_path / "model.json").write_text(json.dumps(record | {"covariance": SPOILT[case](record["covariance"])}))
+    with pytest.raises(ValueError, match="covariance"):
+        read_model(f"{tmp_path}/model.json")
 
 
 def test_statsmodels_has_the_same_estimate(monkeypatch):

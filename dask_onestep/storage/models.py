@@ -389,11 +389,14 @@ def _covariance(record: Any, d: int) -> np.ndarray | DiagonalPlusProduct:
         own, half = _numbers(record["diagonal"]), [_numbers(row) for row in record["half"]]
         if {len(own), len(half)} != {d} or len(set(map(len, half))) != 1:
             raise ValueError(f"its covariance is not of {d} rows and columns")
-        inner = None if record["inner"] is None else [_numbers(row) for row in record["inner"]]
-        if inner is not None and {len(inner), *map(len, inner)} != {len(half[0])}:
-            raise ValueError("the parts of its covariance do not fit each other")
-        matrices = np.array(half), np.isfinite(own), None if inner is None else np.array(inner)
-        return DiagonalPlusProduct(np.nan_to_num(own), *matrices)
+        inner = (
+            np.eye(len(half[0])) if record["inner"] is None else np.array([_numbers(row) for row in record["inner"]])
+        )
+        known = np.isfinite(own)
+        rows = np.where(known[:, np.newaxis], np.array(half), 0.0)
+        if inner.shape != (len(half[0]),) * 2 or not (np.isfinite(rows).all() and np.isfinite(inner).all()):
+            raise ValueError("the parts of its covariance do not fit each other, or lack numbers")
+        return DiagonalPlusProduct(np.nan_to_num(own), rows, known, None if record["inner"] is None else inner)
     if {d} != {len(record), *map(len, record)}:
         raise ValueError(f"its covariance is not of {d} rows and columns")
     return np.array([_numbers(row) for row in record])
