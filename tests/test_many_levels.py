@@ -11,7 +11,9 @@ import pytest
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot
 from dask_onestep.families import NegativeBinomial
+from dask_onestep.kernels.compiled.accelerate import accelerated
 from dask_onestep.kernels.designs import design as designs
+from dask_onestep.kernels.rows import slices
 from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct
 from dask_onestep.storage import read_model, write_model
 
@@ -146,8 +148,17 @@ FORMULAS = [
 ]
 
 
+@pytest.fixture(params=["NumPy", "compiled"] if accelerated() else ["NumPy"])
+def kinds(request, monkeypatch):
+    """Run the test without and with compiled loops."""
+    monkeypatch.setattr(slices, "accelerated", lambda: request.param == "compiled")
+    slices._kinds.cache_clear()
+    yield
+    slices._kinds.cache_clear()
+
+
 @pytest.mark.parametrize("formula", FORMULAS)
-def test_any_formula(formula, both):
+def test_any_formula(formula, both, kinds):
     data = dd.from_pandas(_frame("poisson", n=12_000), npartitions=3)
     full, split = both(lambda: GLMRegressor("poisson", formula=formula, method=MLE()), data)
     assert isinstance(split.record_.covariance, DiagonalPlusProduct)

@@ -333,7 +333,8 @@ class CodedColumns(StoredColumns):
     def weighted_sum(self, values: np.ndarray) -> np.ndarray:
         """Return X'v."""
         if values.ndim > 1:
-            return np.column_stack([self.weighted_sum(column) for column in values.T])
+            none = np.empty((self.shape[1], 0))
+            return np.column_stack([none, *(self.weighted_sum(column) for column in values.T)])
         return self._sums(lambda codes, width, own: _counted(codes, width, _times(values, own)))
 
     def write_gram(self, weights: np.ndarray | None, out: np.ndarray, at: np.ndarray) -> None:
