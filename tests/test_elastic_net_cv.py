@@ -118,6 +118,19 @@ def test_any_chunking_gives_the_same_folds_and_path(threads, family):
     np.testing.assert_allclose(best, (one.l1_ratio_, one.alpha_))
 
 
+def test_groups_of_two_columns_of_strings(threads):
+    x, y = draw("gaussian", 600)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(x, columns=list("abcdefgh")).assign(y=y, u=rng.choice(list("pqr"), 600), v=np.arange(600) % 7)
+    method = ElasticNetCV(ALPHAS, cv="groups")
+    both = GLMRegressor(method=method, formula="y ~ a + b + c").fit(dd.from_pandas(frame, 3), groups=["u", "v"])
+    joined = frame.assign(w=frame["u"] + frame["v"].astype(str))
+    one = GLMRegressor(method=method, formula="y ~ a + b + c").fit(dd.from_pandas(joined, 3), groups="w")
+    assert both.estimate_.n_folds == one.estimate_.n_folds == 5
+    np.testing.assert_allclose(both.path_, one.path_)  # of all rows
+    assert not np.allclose(both.cv_results_["std_err"], one.cv_results_["std_err"])  # labels hash otherwise
+
+
 @pytest.mark.parametrize(("family", "most"), [("gaussian", 1), ("poisson", 5), ("binomial", 5)])
 def test_passes_of_fifty_penalties_and_five_folds(synchronous, family, most):
     x, y = draw(family)

@@ -72,7 +72,7 @@ class Folds:
         if self.by == "blocks":
             return np.full(len(rows), rows.number % self.count)
         if self.by == "groups":
-            keys = pd.util.hash_array(np.asarray(rows.groups), categorize=False)
+            keys = pd.util.hash_pandas_object(pd.DataFrame(rows.groups), index=False).to_numpy()
         else:
             keys = row_keys(self.seed, rows)
         return (keys % np.uint64(self.count)).astype(np.intp)
