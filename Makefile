@@ -45,13 +45,17 @@ demo: $(VENV)/.demo  ## fit flight delays on a local cluster and compare with th
 test: $(VENV)/.dev  ## all tests and doctests
 	$(BIN)/python $(PYTEST)
 
-test-quick: $(VENV)/.dev  ## without slow tests and doctests: under three minutes
+test-quick: $(VENV)/.dev  ## without slow tests and doctests
 	$(BIN)/python $(PYTEST) -m "not slow" tests
 
 test-oldest: tests/oldest.txt  ## all tests with the oldest supported dependencies
 	$(PYTHON) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable '.[dev]'
 	$(VENV)-oldest/bin/python $(PYTEST)
+
+mutants: $(VENV)/.dev  ## small changes of MODULES (default: those of tests/mutants.py) that their tests do not notice; hours for all
+	$(BIN)/python -m pip install --quiet 'mutmut>=3.3'
+	$(BIN)/python tests/mutants.py $(MODULES)
 
 search: $(VENV)/.dev  ## 20,000 random fits of unusual data, and 20,000 tables compared with R's rules, different each time
 	$(BIN)/python -m pytest tests/hostile/test_search.py tests/hostile/test_tables.py --hypothesis-profile=search --timeout=0

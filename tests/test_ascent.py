@@ -422,9 +422,12 @@ def test_it_does_not_enter_where_nothing_is_finite():
 def test_one_step_that_is_given():
     objective = bowl(CENTER, CURVATURE)
     start = np.zeros(3)
-    whole = climb(Ascent.once(start, objective(start), CENTER), objective)
+    given = Ascent.once(start, objective(start), CENTER)
+    np.testing.assert_array_equal(given.move.step, CENTER)
+    assert given.move.decrement == np.inf  # it is unknown
+    whole = climb(given, objective)
     np.testing.assert_array_equal(whole.coef, CENTER)
-    assert (whole.converged, whole.n_iter, whole.cut) == (True, 1, False)
+    assert (whole.converged, whole.n_iter, whole.cut, whole.move.decrement) == (True, 1, False, 0.0)
     cut = climb(Ascent.once(start, objective(start), 5 * CENTER), objective)
     np.testing.assert_allclose(cut.coef, CENTER, rtol=1e-12)
     assert (cut.converged, cut.n_iter, cut.cut) == (True, 1, True)

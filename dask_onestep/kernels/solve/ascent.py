@@ -196,7 +196,7 @@ class Ascent(Record):
     @classmethod
     def once(cls, coef: np.ndarray, sums: Any, step: np.ndarray) -> Ascent:
         """Return an ascent of one given step."""
-        return cls(coef, sums, Move(step, np.inf, False), step, _arrived, 1)
+        return cls(coef, sums, Move(step, np.inf, False), step, _arrived)
 
     @property
     def climbing(self) -> bool:
