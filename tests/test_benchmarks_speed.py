@@ -157,7 +157,7 @@ def test_a_goal_is_shown_at_our_floors_too():
     table = against_goals(fits_of(names, 0.1).assign(problem="logistic-20")).set_index("ratio")
     glum = table.loc["glum / OneStep"]
     assert glum[["measured", *FLOORS]].tolist() == pytest.approx([4.5, 5.0, 5.625, 6.0])
-    assert np.isnan(table.loc["glum / OneStep, without accelerate", "one pass alone"])
+    assert np.isnan(table.loc["glum / OneStep, without accelerate", "only one pass"])
     assert table.loc["OneStep / OneStep in plain threads", "measured"] == pytest.approx(1.25)
     assert table.loc["OneStep in bare graphs / OneStep in plain threads", "measured"] == pytest.approx(1.125)
     assert table.loc["OneStep / OneStep in plain threads", [*FLOORS]].isna().all()

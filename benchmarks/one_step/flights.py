@@ -30,11 +30,11 @@ def poor_pilots(X, y, best: float) -> None:
             gaps.append(best - glm.fit_statistics(X, y).llf)
             warned.append(said)
             passes.append(glm.n_passes_)
-        gap, told = np.array(gaps), np.array(warned)
+        loss, told = np.array(gaps), np.array(warned)
         print(
-            f"correction={correction!s:<5} gap: median {np.median(gap):.3g}, max {gap.max():.3g}; "
-            f"{(gap > 2000).sum()} of 40 above 2,000, {(told & (gap > 2000)).sum()} of them with a warning; "
-            f"{((gap > 10) & ~told).sum()} above 10 without; passes {np.mean(passes):.2f}"
+            f"correction={correction!s:<5} loss of log-likelihood: median {np.median(loss):.3g}, max {loss.max():.3g}; "
+            f"{(loss > 2000).sum()} of 40 above 2,000, {(told & (loss > 2000)).sum()} of them with a warning; "
+            f"{((loss > 10) & ~told).sum()} above 10 without; passes {np.mean(passes):.2f}"
         )
 
 

@@ -18,11 +18,11 @@ _FLOORS = {
     YARDSTICK: {
         "in bare graphs": "OneStep in bare graphs",
         "in plain threads": "OneStep in plain threads",
-        "one pass alone": _PASS,
+        "only one pass": _PASS,
     },
     _PLAIN: {
         "in plain threads": "OneStep in plain threads, without accelerate",
-        "one pass alone": f"{_PASS}, without accelerate",
+        "only one pass": f"{_PASS}, without accelerate",
     },
 }
 FLOORS = tuple(_FLOORS[YARDSTICK])

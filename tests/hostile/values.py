@@ -35,86 +35,96 @@ def drop():
 
 # Missing values.
 for value in (np.nan, np.inf, -np.inf):
-    case("gaps", f"{value} in X", T.put("x", (60, 1), value), refused(GAP + "x1 (1 row)", CURE, block=1))
-    case("gaps", f"{value} in y", T.put("y", 110, value), refused("Input y contains NaN", "(1 row)", CURE, block=2))
+    case("missing values", f"{value} in X", T.put("x", (60, 1), value), refused(GAP + "x1 (1 row)", CURE, block=1))
+    case(
+        "missing values",
+        f"{value} in y",
+        T.put("y", 110, value),
+        refused("Input y contains NaN", "(1 row)", CURE, block=2),
+    )
 case(
-    "gaps",
+    "missing values",
     "two columns",
     T.put("x", ([3, 4, 5], [0, 1, 1]), np.nan),
     refused(GAP + "x0 (1 row)", "x1 (2 rows)", block=0),
 )
-case("gaps", "several blocks", T.put("x", ([3, 60, 119], 0), np.nan), refused(GAP + "x0 (3 rows)", CURE))
-case("gaps", "a column without values", T.put("x", (slice(None), 1), np.nan), refused(GAP + "x1 (120 rows)", CURE))
+case("missing values", "several blocks", T.put("x", ([3, 60, 119], 0), np.nan), refused(GAP + "x0 (3 rows)", CURE))
 case(
-    "gaps",
+    "missing values",
+    "a column without values",
+    T.put("x", (slice(None), 1), np.nan),
+    refused(GAP + "x1 (120 rows)", CURE),
+)
+case(
+    "missing values",
     "NaN next to infinity",
     T.put("x", ([3, 4], [0, 0]), np.array([np.nan, np.inf])).with_(x=lambda x: x.astype(float)),
     refused("x0 (2 rows)", block=0),
 )
-case("gaps", "None in an object array", T.put("x", (3, 0), None), refused("x0", CURE, block=0))
+case("missing values", "None in an object array", T.put("x", (3, 0), None), refused("x0", CURE, block=0))
 case(
-    "gaps",
+    "missing values",
     "NaN weight",
     T.with_(weights=np.where(np.arange(120) == 70, np.nan, 1.0)),
     refused("sample_weight contains NaN", "(1 row)", CURE, block=1),
 )
 case(
-    "gaps",
+    "missing values",
     "infinite weight",
     T.with_(weights=np.where(np.arange(120) == 70, np.inf, 1.0)),
     refused("sample_weight contains NaN, infinity", "(1 row)", block=1),
 )
 case(
-    "gaps",
+    "missing values",
     "NaN offset",
     T.with_(offset=np.where(np.arange(120) == 70, np.nan, 1.0)),
     refused("offset contains NaN", "(1 row)", CURE, block=1),
 )
 case(
-    "gaps",
+    "missing values",
     "None among labels",
     B.with_(y=np.where(np.arange(120) == 3, None, "a").astype(object)),
     refused("Input y contains NaN", "(1 row)", CURE, block=0),
     "labels",
 )
 case(
-    "gaps",
+    "missing values",
     "NaN among float labels",
     B.put("y", 3, np.nan),
     refused("Input y contains NaN", "(1 row)", CURE, block=0),
     "labels",
 )
 case(
-    "gaps",
+    "missing values",
     "dropped on request",
     T.put("x", ([3, 60], [0, 1]), np.nan),
     _dropped(T.rows(~np.isin(np.arange(120), [3, 60])), 2),
     drop,
 )
 case(
-    "gaps",
+    "missing values",
     "infinity dropped on request",
     T.put("x", (3, 0), np.inf).put("y", 60, -np.inf),
     _dropped(T.rows(~np.isin(np.arange(120), [3, 60])), 2),
     drop,
 )
 case(
-    "gaps",
+    "missing values",
     "a whole block dropped",
     T.put("x", (slice(50, 80), 0), np.nan),
     _dropped(T.rows(~np.isin(np.arange(120), np.arange(50, 80))), 30),
     drop,
 )
-case("gaps", "every row dropped", T.put("x", (slice(None), 0), np.nan), refused("usable row"), drop)
+case("missing values", "every row dropped", T.put("x", (slice(None), 0), np.nan), refused("usable row"), drop)
 case(
-    "gaps",
+    "missing values",
     "pd.NA in a nullable column",
     T.with_(x=frame(x0=pd.array([None, *range(119)], dtype="Int64"), x1=T.x[:, 1])),
     refused(GAP + "x0 (1 row)", CURE, block=0),
     forms=(FRAME, NUMPY),
 )
 case(
-    "gaps",
+    "missing values",
     "NaT in a column of times",
     T.with_(x=frame(x0=pd.to_datetime([None, *["2020-01-01"] * 119]), x1=T.x[:, 1])),
     refused("'x0'", "dates or durations", "Convert them to numbers"),
@@ -139,9 +149,9 @@ def _mask(part):
 
 masks = {"forms": (ARRAY, NUMPY), "act": lambda model, X, y: model.fit(_mask(X), y)}
 one = T.with_(x=np.column_stack([T.x[:, 0], np.minimum(T.x[:, 1], 0.0)]))
-case("gaps", "masked values in X", one, refused(GAP + f"x0 ({hidden.sum()} rows)", CURE), **masks)
+case("missing values", "masked values in X", one, refused(GAP + f"x0 ({hidden.sum()} rows)", CURE), **masks)
 case(
-    "gaps",
+    "missing values",
     "masked values dropped on request",
     one,
     _dropped(one.rows(~hidden), int(hidden.sum())),
@@ -149,7 +159,7 @@ case(
     **masks,
 )
 case(
-    "gaps",
+    "missing values",
     "masked values in y",
     T,
     refused("Input y contains NaN", "(1 row)", CURE, block=1),
