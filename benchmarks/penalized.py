@@ -158,7 +158,7 @@ def measure(library: str, task: Task, sent: Any) -> None:
     found = {
         "seconds": f"{seconds:.2f}",
         "mebibytes": round((after - before) / 1024),
-        "excess": f"{max(objective(coef, x, y, task.family, alpha) / least - 1, 0):.1e}",
+        "excess": f"{objective(coef, x, y, task.family, alpha) / least - 1:.1e}",
         "alpha": f"{alpha:.3g}",
         "passes": "" if np.isnan(passes) else f"{passes:g}",
     }
