@@ -333,6 +333,9 @@ def test_there_is_no_inference(threads):
         lambda: glm.wald_test("x0"),
         lambda: glm.conf_int(),
         lambda: glm.multiple_tests(),
+        lambda: glm.submodel(["x0"]),
+        lambda: glm.select("bic"),
+        lambda: glm.adaptive_lasso_path(),
         lambda: glm.predict_interval(x),
         lambda: glm.avg_slopes(x),
     ):

@@ -66,6 +66,7 @@ class Selection(Reading):
         """
         check_is_fitted(self)
         record = self.record_
+        record.require_covariance()
         named = named_coefficients(terms, record.by_regressor, record.by_term, "terms")
         kept = {*named, *record.by_regressor.get("intercept", ())}
         return self._within(np.array([name not in kept for name in record.names]) & record.is_estimated)
@@ -118,6 +119,7 @@ class Selection(Reading):
         """
         check_is_fitted(self)
         record = self.record_
+        record.require_covariance()
         intercepts = record.by_regressor.get("intercept", ())
         estimated = np.flatnonzero(record.is_estimated)
         penalized = np.array([record.names[at] not in intercepts for at in estimated], dtype=bool)
