@@ -340,6 +340,17 @@ def test_ran_away():
     assert entered.observe(Moments(1, 1.0, -1.0, np.zeros(2), lost)).converged
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_ran_away_depends_on_no_unit(scale):
+    now = np.array([[1.0, 1.0], [1.0, 1.0]])
+    for apart, expected in ((1.0, True), (1e-6, True), (1e-10, False)):  # 1e-10 is an alias, up to rounding
+        before = now + np.diag([0.0, apart])
+        assert ran_away(scale * before, scale * now, factorize(scale * now)) == expected
+    # A column that is as far from an alias as at the start has not lost anything.
+    near = now + np.diag([0.0, 1e-12])
+    assert not ran_away(scale * near, scale * near, factorize(scale * near))
+
+
 def test_columns_that_separated_rows_tell_apart_ran_away_and_aliases_did_not():
     # Column 2 is column 1 but in the last five rows, whose y are all 1: their weights tend to 0.
     x = np.tile([[0.0], [1.0]], (20, 2))
