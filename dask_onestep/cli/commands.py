@@ -70,7 +70,7 @@ Files = Annotated[list[str], typer.Argument(help="Parquet or CSV files, globs or
 Family = Annotated[str, typer.Option(help="gaussian, binomial, poisson, gamma, negative-binomial, …")]
 Link = Annotated[str | None, typer.Option(help="logit, probit, log, …; by default the family's own.")]
 Method = Annotated[str, typer.Option(help="one-step, mle, pilot, elastic-net, elastic-net-cv, …")]
-PilotSize = Annotated[str | None, typer.Option(help="Number of rows (5000), or fraction of all rows (0.01).")]
+PilotSize = Annotated[str | None, typer.Option(help="Number of rows (5000), fraction of all rows (0.01), or auto.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the pilot.")]
 CovType = Annotated[str, typer.Option(help="nonrobust, HC0, HC1, HC2, HC3, cluster or CRV3.")]
 Weights = Annotated[str | None, typer.Option(help="Column of weights.")]
