@@ -28,7 +28,9 @@ def main() -> None:
     X, y = dask.persist(X.rechunk({0: rows}), y.rechunk(rows))
     best = GLMClassifier(method=MLE()).fit(X, y)
     std_err = best.coef_table()["std_err"].to_numpy()[1:]
-    fig, ax = plt.subplots(figsize=(7.2, 2.6), layout="constrained")
+    # As narrow as a phone can show with letters that can be read.
+    plt.rcParams["font.size"] = 12
+    fig, ax = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
     ax.axvspan(
         -1.96, 1.96, color="#009E73", alpha=0.15, linewidth=0, label=f"95% interval of the MLE, {best.n_passes_} passes"
     )
@@ -40,8 +42,8 @@ def main() -> None:
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.grid(axis="y", color="0.9")
     ax.set_axisbelow(True)
-    ax.set_xlabel("distance to the global maximum-likelihood estimate, in standard errors")
-    fig.legend(loc="outside upper center", ncols=3, frameon=False, fontsize="small")
+    ax.set_xlabel("difference from the MLE, in standard errors")
+    fig.legend(loc="outside upper center", ncols=1, frameon=False)
     fig.savefig(Path(__file__).resolve().parent.parent / "_static" / "readme.png", dpi=120)
 
 
