@@ -6,8 +6,7 @@ and of the zero coefficients, on average and of the worst coefficient.
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice -n 19 python -m benchmarks.debiased_coverage --resume
 
-adds the cells that ``benchmarks/results/debiased_coverage.csv`` lacks, by 200 draws each; those of 20,000 rows of a
-binomial model there have 100 (``--replications 100``).
+adds the cells that ``benchmarks/results/debiased_coverage.csv`` lacks, by 200 draws each.
 """
 
 from __future__ import annotations

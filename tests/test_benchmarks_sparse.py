@@ -39,7 +39,7 @@ def test_the_defaults_cover_in_every_cell():
         for blocks in (1, 4, 16)
     }
     assert set(table[["family", "rows", "blocks"]].itertuples(index=False, name=None)) == cells
-    assert (table["replications"] >= 100).all()
+    assert (table["replications"] == 200).all()
     assert (table[["nonzero", "zero"]] >= 0.93).all(axis=None)
     assert (table[["nonzero_least", "zero_least"]] >= 0.88).all(axis=None)
     assert (table["passes"] == table["family"].map({"gaussian": 1, "binomial": 4})).all()
