@@ -12,6 +12,7 @@ from support import raise_if_dask_computes
 
 from dask_onestep import GLMClassifier, GLMRegressor, OneStep, Pilot
 from dask_onestep.datasets import make_glm
+from dask_onestep.estimators import design
 from dask_onestep.exceptions import AliasingWarning
 from dask_onestep.methods import sampling
 
@@ -96,3 +97,17 @@ def test_a_lazy_fit_of_a_small_table_may_have_more_levels_than_rows_are_kept_for
     frame = pd.DataFrame({"g": list("abcd") * 100, "y": 1.0 + np.arange(400) % 3})
     glm = GLMRegressor("poisson", formula="y ~ g")
     np.testing.assert_array_equal(dask.compute(glm.fit_delayed(frame))[0].coef_, glm.fit(frame).coef_)
+
+
+def test_declared_categories_may_have_any_number_of_coefficients(threads, monkeypatch):
+    n, k = 20_000, 100
+    monkeypatch.setattr(sampling, "_KEPT_ROWS", 1_000)  # those for 20 coefficients
+    monkeypatch.setattr(design, "MOST_COEFFICIENTS", 20)
+    frame = pd.DataFrame({"g": pd.Categorical.from_codes(np.arange(n) % k, [f"L{i:04d}" for i in range(k)])})
+    frame["y"] = np.random.default_rng(0).normal(size=n)
+    # As if the table were large.
+    glm = GLMRegressor(formula="y ~ g", method=OneStep(pilot_bytes=1, steps=1))
+    lazy = dask.compute(glm.fit_delayed(dd.from_pandas(frame, npartitions=6)))[0]
+    # Least squares on the indicators of a factor gives the means of its levels.
+    means = frame.groupby("g", observed=True)["y"].mean().to_numpy()
+    np.testing.assert_allclose(lazy.intercept_ + np.append(0.0, lazy.coef_), means, rtol=1e-6, atol=1e-9)

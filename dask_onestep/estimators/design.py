@@ -18,7 +18,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.profile import Profile
 from dask_onestep.methods import Problem
 from dask_onestep.methods.requests import Look, Plan
-from dask_onestep.methods.sampling import take_profile
+from dask_onestep.methods.sampling import MOST_COEFFICIENTS, take_profile
 
 __all__ = ["specify"]
 
@@ -32,6 +32,9 @@ def specify(
     """
     # Methods that draw a pilot read the data first, and see by the way which declared categories have rows.
     draws = hasattr(method, "draw") and method.draw(problem).size is not None
+    if problem.lazy and draws and open_design(terms, dtypes, problem.model.missing, observed=False) is None:
+        # The rows that a lazy fit keeps in that pass may be too few for a pilot of so many coefficients.
+        draws = len(make_design(terms, dtypes, None).names) < MOST_COEFFICIENTS
     if (design := open_design(terms, dtypes, problem.model.missing, observed=draws)) is None:
         known = make_design(terms, dtypes, None)
         return replace(problem, model=of_design(known)), remarks(known, (), 0)
