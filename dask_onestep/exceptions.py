@@ -241,9 +241,7 @@ class NotConvergedWarning(FitWarning, ConvergenceWarning):
     Examples
     --------
     >>> import warnings
-    >>> from typing import Any
-
-    from sklearn.exceptions import ConvergenceWarning
+    >>> from sklearn.exceptions import ConvergenceWarning
     >>> from dask_onestep import MLE, GLMClassifier
     >>> from dask_onestep.datasets import make_glm
     >>> X, y, coef = make_glm(1000, 2, family="binomial")

@@ -109,7 +109,7 @@ class AdaptiveLassoPath:
         return [name for name in self.penalized if chosen[name] != 0]
 
     def _repr_html_(self) -> str:
-        return self.table._repr_html_()  # type: ignore[operator]
+        return self.table.to_html()
 
 
 def adaptive_lasso(
