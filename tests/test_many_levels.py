@@ -192,6 +192,16 @@ def test_aliased_columns_are_those_of_full_matrices(case, both):
     _close(full, split, passes=1)  # that of the QR
 
 
+def test_ill_conditioned_columns_beside_levels_are_solved_by_qr(both):
+    frame = _frame("gaussian")
+    frame["year"] = 2000.0 + np.arange(N) % 20
+    formula = "y ~ year + I(year ** 2) + c"
+    full, split = both(lambda: GLMRegressor(formula=formula), dd.from_pandas(frame, npartitions=3))
+    assert full.estimate_.solver == split.estimate_.solver == "qr"
+    np.testing.assert_allclose(split.record_.coef, full.record_.coef, rtol=1e-6)
+    np.testing.assert_allclose(split.coef_table()["std_err"], full.coef_table()["std_err"], rtol=1e-6)
+
+
 def test_levels_without_rows_in_the_pilot_or_of_weight_zero(both):
     frame = _frame("poisson")
     frame["w"] = np.where(frame["c"].isin(["k00", "k05"]), 0, frame["w"])

@@ -6,18 +6,22 @@ I⁻¹ = diag(D⁻¹, 0) + US⁻¹U' with U = (−D⁻¹C; 1). For k levels and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg
 
-from dask_onestep.kernels.solve.pivots import AnyFactor, decomposed, floors, scale_of
-from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix
+from dask_onestep.kernels.solve.pivots import AnyFactor, decomposed, floors, pivoted, scale_of
+from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix, remaining
 
 __all__ = ["ArrowFactor", "eliminated", "least_ratio"]
 
 # Relative accuracy of an eigenvalue that bisection finds.
 _BISECTED = 1e-9
+# Share of the pivot of a column before the levels below which these leave little of it.
+_LITTLE = 1e-3
+# Parts of the levels, in each of which the decisive ones are searched for.
+_CHUNKS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,56 +100,106 @@ class ArrowFactor(AnyFactor):
 def eliminated(matrix: Arrowhead, *, intercept: bool) -> ArrowFactor:
     """Factor an arrowhead matrix, omitting aliased columns as a factorization column by column does.
 
-    Columns before the levels are aliased with those before them; a level is aliased where it leaves nothing of a
-    combination of these (the last level, where no row has the reference level); columns after the levels where all
-    others leave nothing of them.
+    Levels that leave little of the columns before them, such as the last one where few rows have the reference level,
+    are not eliminated but factored in their place among the other columns. So whether they or later columns are aliased
+    is decided as in a full matrix, with the same digits.
     """
-    d = len(matrix)
-    diagonal = np.diagonal(matrix.corner)
+    d, diagonal = len(matrix), np.diagonal(matrix.corner)
     scale = scale_of(diagonal)
     scaled = matrix.corner / scale[:, None] / scale
     floor = floors(scaled, d, intercept=intercept)
-    border = matrix.border / scale
-    first = matrix.rest < matrix.at[0]
-    before, _ = decomposed(scaled, (diagonal > 0) & first, floor)
-    levels = matrix.levels > 0
-    while (last := _first_aliased(scaled, border, matrix.levels, levels, before, floor)) is not None:
-        levels[last] = False
-    complement = scaled - _explained(border, matrix.levels, levels)
-    held, lower = decomposed(complement, before | ((diagonal > 0) & ~first), floor)
-    inverse = np.zeros(len(levels))
-    inverse[levels] = 1.0 / matrix.levels[levels]
+    before, lower = decomposed(scaled, (diagonal > 0) & (matrix.rest < matrix.at[0]), floor)
+    least = np.maximum(floor[before], _LITTLE * np.diag(lower) ** 2)
+    inner, border = scaled[np.ix_(before, before)], (matrix.border / scale)[:, before]
+    aside, aliased = _decisive(inner, border, matrix.levels, least, float(floor.max(initial=0.0)))
+    if len(aliased):
+        levels, ends = matrix.levels.copy(), matrix.border.copy()
+        levels[aliased], ends[aliased] = 0.0, 0.0
+        matrix = replace(matrix, levels=levels, border=ends)
+    return _factored(_with_aside(matrix, aside), intercept=intercept)
+
+
+def _factored(matrix: Arrowhead, *, intercept: bool) -> ArrowFactor:
+    """Eliminate all levels, and factor the other columns in their order."""
+    diagonal, used = np.diagonal(matrix.corner), matrix.levels > 0
+    scale = scale_of(diagonal)
+    scaled = matrix.corner / scale[:, None] / scale
+    complement = scaled - _explained(matrix.border[used] / scale, matrix.levels[used])
+    held, lower = decomposed(complement, diagonal > 0, floors(scaled, len(matrix), intercept=intercept))
+    inverse = np.zeros(len(used))
+    inverse[used] = 1.0 / matrix.levels[used]
     norm = float(np.abs(scaled[np.ix_(held, held)]).sum(axis=0).max(initial=0.0))
     ratios = inverse[:, None] * matrix.border[:, held]
-    kept = np.zeros(d, dtype=bool)
-    kept[matrix.at], kept[matrix.rest] = levels, held
+    kept = np.zeros(len(matrix), dtype=bool)
+    kept[matrix.at], kept[matrix.rest] = used, held
     return ArrowFactor(matrix.at, matrix.rest[held], kept, inverse, ratios, scale[held], lower, norm)
 
 
-def _explained(border: np.ndarray, levels: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Return C'D⁻¹C of some levels."""
-    part = border[used]
-    return part.T @ (part / levels[used, None])
+def _explained(border: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Return C'D⁻¹C."""
+    return border.T @ (border / levels[:, None])
 
 
-def _first_aliased(
-    corner: np.ndarray, border: np.ndarray, levels: np.ndarray, used: np.ndarray, before: np.ndarray, floor: np.ndarray
-) -> int | None:
-    """Return the first level with which those before it explain a column before the levels, or None."""
-    among, columns = corner[np.ix_(before, before)], border[:, before]
-    every = np.ones(len(among), dtype=bool)
+def _with_aside(matrix: Arrowhead, aside: np.ndarray) -> Arrowhead:
+    """Return the matrix with some levels among the other rows, at their places."""
+    if not len(aside):
+        return matrix
+    rest = np.sort(np.concatenate([matrix.rest, matrix.at[aside]]))
+    own, among = np.searchsorted(rest, matrix.at[aside]), np.searchsorted(rest, matrix.rest)
+    corner, left = np.zeros((len(rest), len(rest))), remaining(aside, len(matrix.at))
+    corner[np.ix_(among, among)] = matrix.corner
+    corner[own, own] = matrix.levels[aside]
+    corner[np.ix_(own, among)] = matrix.border[aside]
+    corner[np.ix_(among, own)] = matrix.border[aside].T
+    border = np.zeros((len(left), len(rest)))
+    border[:, among] = matrix.border[left]
+    return Arrowhead(matrix.levels[left], border, corner, matrix.at[left], rest)
 
-    def explain(count: int) -> bool:
-        some = used & (np.arange(len(used)) < count)
-        return not decomposed(among - _explained(columns, levels, some), every, floor[before])[0].all()
 
-    if not explain(len(used)):
-        return None
-    few, many = 0, len(used)
-    while many - few > 1:
-        middle = (few + many) // 2
-        few, many = (few, middle) if explain(middle) else (middle, many)
-    return many - 1
+def _decisive(
+    corner: np.ndarray, border: np.ndarray, levels: np.ndarray, least: np.ndarray, floor: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the levels to factor among the other columns, and the aliased levels.
+
+    Levels are added in order. One with which pivots of the columns before it, levels put aside among them, fall below
+    `least` is found by bisection. It is aliased if these and the levels added so far leave less than `floor` of it, and
+    otherwise put aside.
+    """
+    every = np.flatnonzero(levels > 0)
+    aside: list[int] = []
+    aliased: list[int] = []
+    width = border.shape[1]
+
+    def without(some: np.ndarray) -> np.ndarray:
+        rest = left.copy()
+        rest[:width, :width] -= _explained(border[some], levels[some])
+        return rest
+
+    def leave_little(some: np.ndarray) -> bool:
+        return pivoted(without(some), least)[1] is not None
+
+    left = corner
+    if not width or not leave_little(every):
+        return np.arange(0), np.arange(0)
+    for some in np.array_split(every, _CHUNKS):
+        while leave_little(some):
+            few, many = 0, len(some)  # the first `few` leave enough, the first `many` do not
+            while many - few > 1:
+                middle = (few + many) // 2
+                few, many = (few, middle) if leave_little(some[:middle]) else (middle, many)
+            left, found = without(some[:few]), int(some[few])
+            some = some[many:]
+            beside = np.zeros((len(left), 1))
+            beside[:width, 0] = border[found] / np.sqrt(levels[found])
+            extended = np.block([[left, beside], [beside.T, np.ones((1, 1))]])
+            pivot = pivoted(extended, np.append(np.zeros(len(left)), floor))
+            if pivot[1] is not None:
+                aliased.append(found)
+                continue
+            aside.append(found)
+            left, least = extended, np.append(least, _LITTLE * pivot[0][-1, -1] ** 2)
+        left = without(some)
+    return np.array(aside, dtype=np.intp), np.array(aliased, dtype=np.intp)
 
 
 def least_ratio(matrix: Arrowhead, reference: Arrowhead) -> float:
@@ -164,7 +218,7 @@ def least_ratio(matrix: Arrowhead, reference: Arrowhead) -> float:
         rest = matrix - ratio * reference
         if (rest.levels <= 0).any():
             return False
-        complement = rest.corner - _explained(rest.border, rest.levels, np.ones(len(ratios), dtype=bool))
+        complement = rest.corner - _explained(rest.border, rest.levels)
         return linalg.lapack.dpotrf(complement / np.outer(scale, scale), lower=1)[1] == 0
 
     while high - low > _BISECTED * high:

@@ -10,7 +10,7 @@ from scipy import linalg
 from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.structured import Matrix
 
-__all__ = ["AnyFactor", "decomposed", "floors", "scale_of"]
+__all__ = ["AnyFactor", "decomposed", "floors", "pivoted", "scale_of"]
 
 # A column is aliased when the columns before it leave less than this fraction of its variance. An exact copy leaves
 # about d·1e-16; a correlation of 0.999999 leaves 2e-6.
@@ -107,7 +107,7 @@ def decomposed(matrix: np.ndarray, kept: np.ndarray, floor: np.ndarray) -> tuple
     kept = kept.copy()
     while True:
         columns = np.flatnonzero(kept)
-        lower, weak = _pivoted(matrix[np.ix_(columns, columns)], floor[columns])
+        lower, weak = pivoted(matrix[np.ix_(columns, columns)], floor[columns])
         if weak is None:
             return kept, lower
         strong = _strong(matrix[np.ix_(columns, columns)], floor[columns])
@@ -115,7 +115,7 @@ def decomposed(matrix: np.ndarray, kept: np.ndarray, floor: np.ndarray) -> tuple
         kept[columns] = strong
 
 
-def _pivoted(matrix: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, int | None]:
+def pivoted(matrix: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, int | None]:
     """Return the Cholesky factor, and the first column whose pivot is below its floor, or None."""
     lower, failed = linalg.lapack.dpotrf(matrix, lower=1, clean=1)
     good = len(matrix) if failed == 0 else failed - 1
@@ -139,7 +139,7 @@ def _strong(matrix: np.ndarray, floor: np.ndarray) -> np.ndarray:
         weak: int | None = 0
         while weak is not None:
             held = np.flatnonzero(strong[at])
-            inner, weak = _pivoted(rest[np.ix_(held, held)], floor[at[held]])
+            inner, weak = pivoted(rest[np.ix_(held, held)], floor[at[held]])
             if weak is not None:
                 strong[at[held[weak]]] = False
         lower[begin:, done : done + len(held)] = linalg.solve_triangular(inner, rest[:, held].T, lower=True).T
