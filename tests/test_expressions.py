@@ -196,3 +196,10 @@ def test_names_in_backticks_are_columns_within_functions():
     terms = formula_terms("y ~ I(`b-c` * `1a`) + C(`residual sugar`) + scale(`1a`)", True)
     assert terms.columns == ("b-c", "1a", "residual sugar")
     assert evaluate("`b-c` * `1a`", frame).tolist() == [u * v for u, v in zip(U, V, strict=True)]
+
+
+@pytest.mark.parametrize("left", ["int32[pyarrow]", "Int64", "int8", "double[pyarrow]", "boolean", "bool"])
+@pytest.mark.parametrize("right", ["boolean", "bool", "bool[pyarrow]", "int32[pyarrow]", "float32"])
+def test_numbers_and_booleans_of_any_dtype_are_compared(left, right):
+    frame = pd.DataFrame({"a": pd.array([0, 1, 1, 0], dtype=left), "b": pd.array([0, 0, 1, 1], dtype=right)})
+    assert evaluate("I(a > b)", frame).tolist() == [False, True, False, False]

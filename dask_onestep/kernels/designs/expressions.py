@@ -139,8 +139,9 @@ def _beyond(values: Any) -> bool:
 
 
 def _compared(values: Any) -> Any:
-    """Return floats of any size as float64, like literals; other values can be compared unchanged."""
-    return as_numbers(values) if pd.api.types.is_float_dtype(getattr(values, "dtype", object)) else values
+    """Return floats of any size and booleans as float64, like literals; other values can be compared unchanged."""
+    dtype = getattr(values, "dtype", object)
+    return as_numbers(values) if pd.api.types.is_float_dtype(dtype) or pd.api.types.is_bool_dtype(dtype) else values
 
 
 def _condition(values: Any) -> Any:
