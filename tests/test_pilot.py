@@ -366,7 +366,7 @@ def test_every_option_of_the_method_changes_the_estimate():
     base = fit()
     for options in ({"pilot_size": 1600}, {"random_state": 1}, {"correction": None}, {"steps": 2}):
         assert (fit(**options).coef != base.coef).any(), options
-    with pytest.warns(UserWarning, match="decrement_"):
+    with pytest.warns(UserWarning, match="Newton decrement"):
         fit(tol=1e-12)
 
 
