@@ -174,7 +174,7 @@ def test_methods_that_cannot_honour_it_say_so():
     x, y, _ = simulate("gaussian", "identity")
     for method in (DebiasedLasso(alpha=0.1), "average-lasso"):
         for solver in ("qr", "cholesky"):
-            with pytest.raises(ValueError, match=rf"solver='{solver}' is not available with this method; it must be one of"):
+            with pytest.raises(ValueError, match=rf"solver='{solver}' is not available .*; it must be one of"):
                 GLMRegressor(method=method, solver=solver).fit(*blocks(x, y))
     with pytest.raises(ValueError, match="fit_delayed: solver='qr' needs intermediate results"):
         GLMRegressor(solver="qr").fit_delayed(*blocks(x, y))
