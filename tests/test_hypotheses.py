@@ -14,6 +14,7 @@ from support import Loads
 from dask_onestep import MLE, Average, DebiasedLasso, GLMClassifier, GLMRegressor, OneStep, Pilot
 from dask_onestep.datasets import make_glm
 from dask_onestep.exceptions import DistanceWarning
+from dask_onestep.inference.hypotheses import null_text
 
 FAMILIES = {"gaussian": sm.families.Gaussian, "binomial": sm.families.Binomial, "poisson": sm.families.Poisson}
 
@@ -261,3 +262,8 @@ def test_drop1_by_methods_without_a_likelihood_says_so():
     glm = GLMClassifier(method=DebiasedLasso(0.05)).fit(x, y)
     with pytest.raises(ValueError, match="does not maximize a likelihood"):
         glm.drop1(x, y)
+
+
+def test_a_long_null_hypothesis_is_cut():
+    assert null_text({"a": 0.0, "b": 1.0}, {}) == "a = 0, b = 1"
+    assert null_text({f"x{number}": 0.0 for number in range(299)}, {}).endswith("x19 = 0 and 279 more")

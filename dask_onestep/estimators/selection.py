@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from dask_onestep.choices import unknown_choice
 from dask_onestep.estimators.attributes import attach
 from dask_onestep.estimators.inputs import Reading, total_of
-from dask_onestep.inference.hypotheses import named_coefficients
+from dask_onestep.inference.hypotheses import named_coefficients, null_text
 from dask_onestep.inference.results import TestResult
 from dask_onestep.inference.selection import CRITERIA, AdaptiveLassoPath, adaptive_lasso, constrain, criteria_table
 from dask_onestep.kernels.likelihood.sums import log_likelihoods
@@ -218,7 +218,7 @@ def _test(distance: float, record: FitRecord, fixed: np.ndarray) -> TestResult:
     q, test = int(fixed.sum()), "Approximate likelihood ratio"
     if q == 0:
         return TestResult(0.0, 0, record.df_t, "chi2", 1.0, "", test, "Nothing is restricted.")
-    null = ", ".join(f"{name} = 0" for name, zero in zip(record.names, fixed, strict=True) if zero)
+    null = null_text({name: 0.0 for name, zero in zip(record.names, fixed, strict=True) if zero}, {})
     return TestResult.of(distance if np.isnan(record.df_t) else distance / q, q, record.df_t, null=null, test=test)
 
 

@@ -17,6 +17,7 @@ from dask_onestep.messages import catalogue
 __all__ = ["Hypothesis", "null_text", "parse_hypothesis", "parse_null"]
 
 _ZERO = 1e-12  # a factor of a constraint below which it is rounding
+_MOST_SHOWN = 20  # restrictions
 _SHOWN = 6  # equations, and coefficients in one, that are written out
 
 _QUOTED = re.compile("`([^`]*)`")
@@ -141,7 +142,9 @@ def null_text(null: Mapping[str, float], coefficients: Mapping[str, Sequence[str
         if len(names) > 1 and len({left.get(name) for name in names}) == 1 and names[0] in left:
             words.append(f"{regressor} = {left[names[0]]:g} in each class")
             left = {name: value for name, value in left.items() if name not in names}
-    return ", ".join([*words, *(f"{name} = {value:g}" for name, value in left.items())])
+    words += [f"{name} = {value:g}" for name, value in left.items()]
+    more = len(words) - _MOST_SHOWN
+    return ", ".join(words[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True)
