@@ -50,7 +50,9 @@ def test_local_lassos_are_those_of_columns_about_their_means(family, far):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("method", [paper, partial(paper, weights="equal"), DebiasedLasso], ids=["paper", "paper, equal weights", "pooled"])
+@pytest.mark.parametrize(
+    "method", [paper, partial(paper, weights="equal"), DebiasedLasso], ids=["paper", "equal weights", "pooled"]
+)
 def test_debiased_coefficients_and_errors_do_not_see_where_zero_is(family, method):
     x, y, _ = sparse_data(600, 4, family, seed=2)
     method = method(0.05, tol=1e-12)
