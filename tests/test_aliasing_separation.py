@@ -223,6 +223,7 @@ def test_zero_counts_of_a_level_are_separation_too():
     counts[x[:, 2] == 1] = 0.0
     _, heard = fit_and_listen(GLMRegressor("poisson", method="mle"), *blocks(x, counts, rows=700))
     assert any("separation of zeros of y" in each and "of x2 predicts" in each for each in heard)
+    assert any("or use MLE(penalty='jeffreys'), whose estimate is finite" in each for each in heard)
 
 
 def test_a_separated_pilot_of_rows_that_overlap_is_not_called_separation():

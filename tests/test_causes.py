@@ -209,3 +209,5 @@ def test_proportions_of_trials_are_what_the_distribution_has(method):
         GLMRegressor("binomial", method=method).fit(X, share, sample_weight=trials + 0.5)
     with pytest.warns(ResponseWarning, match="each row is one trial"):
         GLMRegressor("binomial", method=method).fit(X, share)
+    with pytest.warns(ResponseWarning, match="use weight_type='variance'"):
+        GLMRegressor("binomial", method=method, weight_type="frequency").fit(X, share, sample_weight=trials + 0.0)

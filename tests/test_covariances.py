@@ -87,7 +87,7 @@ def test_more_restrictions_than_clusters_bear_are_refused_by_count(seed):
 def test_tests_of_the_likelihood_note_that_they_are_not_robust(cov_type):
     x, y = DATA[["x", "z"]], DATA["count"]
     glm = fit("poisson", cov_type, groups=DATA["site"] if cov_type == "cluster" else None)
-    note = f"Based on the likelihood, without cov_type='{cov_type}'; wald_test is robust."
+    note = f"Based on the likelihood, not on cov_type='{cov_type}'; wald_test is robust."
     assert note in glm.likelihood_ratio_test(x, y, null="x").note
     assert glm.drop1(x, y)["note"].str.contains(note, regex=False).all()
     plain = fit("poisson")

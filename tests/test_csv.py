@@ -45,6 +45,9 @@ def test_another_separator_is_named(tmp_path, frame, sep, shown):
 def test_another_encoding_is_named(tmp_path, frame):
     frame.to_csv(tmp_path / "head.csv", index=False, encoding="latin-1")
     assert "is not UTF-8 text. Pass --encoding" in errors_of(run("fit", "y ~ month", tmp_path / "head.csv", "--quiet"))
+    assert "is not ASCII text" in errors_of(
+        run("fit", "y ~ month", tmp_path / "head.csv", "--quiet", "--encoding", "ascii")
+    )
     text = errors_of(run("fit", "y ~ month", tmp_path / "head.csv", "--quiet", "--encoding", "latin1000"))
     assert "unknown encoding 'latin1000'" in text
     # Far below what is looked at first.

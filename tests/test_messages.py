@@ -99,6 +99,12 @@ def test_an_exception_without_a_message_of_the_catalogue_has_no_facts():
     assert (FitWarning("text").facts, FitWarning().facts, FitWarning("text").remedies) == ({}, {}, ())
 
 
+@every_message
+def test_a_method_on_the_command_line_is_named(message):
+    text = message.text(**message.example).command_line
+    assert re.search(r"--method(?! [a-z])", text) is None
+
+
 def test_texts_can_be_joined_and_keep_both_forms():
     one = catalogue.SMALL_PILOT.text(n=40, rank=5)
     both = joined([one, "", "And another."])

@@ -16,8 +16,9 @@ from dask_onestep.families import NegativeBinomial, Poisson
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.overdispersion import alpha_sums, with_alpha
+from dask_onestep.kernels.pilots.overdispersion import BOUNDS, alpha_sums, with_alpha
 from dask_onestep.links import LINKS
+from dask_onestep.methods.overdispersion import _at_boundary
 from dask_onestep.storage import read_model, write_model
 
 ESTIMATED = NegativeBinomial(alpha="estimate")
@@ -83,6 +84,15 @@ def test_counts_that_are_not_overdispersed_end_at_poisson():
         glm = GLMRegressor(ESTIMATED, method=MLE()).fit(x, y)
     poisson = GLMRegressor(Poisson(), method=MLE()).fit(x, y)
     np.testing.assert_allclose(glm.coef_, poisson.coef_, rtol=1e-5)
+
+
+def test_an_alpha_at_its_upper_bound_is_not_said_to_be_none():
+    model = Model(OnePredictor(ESTIMATED, LINKS["log"]), ("a", "b"))
+    upper, lower = (_at_boundary(with_alpha(model, float(t)).family.alpha)[1] for t in BOUNDS)
+    assert "upper boundary of its range, 1e+06" in upper
+    assert "quasipoisson" in upper
+    assert "lower boundary" in lower
+    assert "family='poisson'" in lower
 
 
 def test_derivatives_in_alpha():

@@ -300,3 +300,12 @@ def test_two_classes_have_their_events_and_a_pseudo_r2_without_a_pass(weighted):
     facts, whole = dict(glm.summary().facts), dict(glm.summary(x, y, sample_weight=weights).facts)
     assert facts["events"] == f"{int(np.asarray(y).sum()):,}"
     assert facts["pseudo R2 (McFadden)"] == whole["pseudo R2 (McFadden)"]
+
+
+def test_overdispersed_proportions_have_quasibinomial_as_a_remedy(threads):
+    rng = np.random.default_rng(0)
+    x, trials = rng.normal(size=(3000, 1)), np.full(3000, 20.0)
+    y = rng.binomial(20, rng.beta(1.0, 1.0, 3000)) / 20
+    text = " ".join(str(GLMRegressor("binomial").fit(x, y, sample_weight=trials).summary()).split())
+    assert "that of the binomial family" in text
+    assert "Use cov_type='HC1' or family='quasibinomial'" in text

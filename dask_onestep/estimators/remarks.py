@@ -75,7 +75,12 @@ def unlikely_response(model: Model, estimate: Estimate, cov_type: str) -> tuple[
         trials = 1.0 if pilot.weights is None or model.weight_type == "frequency" else pilot.weights
         # Rows of one outcome may have any weight, such as that of a survey.
         strange = (np.abs(y * trials - np.round(y * trials)) > _FRACTION) & (y > 0) & (y < 1)
-        message = catalogue.PROPORTIONS_OF_TRIALS if pilot.weights is not None else catalogue.PROPORTIONS_WITHOUT_TRIALS
+        if pilot.weights is None:
+            message = catalogue.PROPORTIONS_WITHOUT_TRIALS
+        elif model.weight_type == "frequency":
+            message = catalogue.PROPORTIONS_OF_IDENTICAL_ROWS
+        else:
+            message = catalogue.PROPORTIONS_OF_TRIALS
     elif name in ("poisson", "negative-binomial"):
         strange, message = np.abs(y - np.round(y)) > _FRACTION, catalogue.NON_INTEGER_COUNTS
     else:

@@ -526,6 +526,8 @@ def _overdispersion(ratio: float, record: FitRecord) -> tuple[str, ...]:
     if draws or family.has_dispersion or record.cov_type != "nonrobust" or not ratio > _OVERDISPERSED:
         return ()
     message = catalogue.OVERDISPERSED_COUNTS if family.name == "poisson" else catalogue.OVERDISPERSED
+    if family.name == "binomial" and not record.model.classify:
+        message = catalogue.OVERDISPERSED_PROPORTIONS
     return (message.text(ratio=ratio, family=family.name),)
 
 

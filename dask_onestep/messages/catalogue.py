@@ -40,6 +40,7 @@ _LARGER_PILOT = Remedy("pilot_size", python="a larger pilot_size", command="a la
 _AUTO_STEPS = Remedy("steps", "auto", command="--method one-step")
 _MLE = Remedy("method", "mle")
 _ONE_STEP = Remedy("method", "one-step")
+_JEFFREYS = Remedy("method", python="MLE(penalty='jeffreys')", command="--method mle --penalty jeffreys")
 _HC1 = Remedy("cov_type", "HC1")
 _CRV3 = Remedy("cov_type", "CRV3")
 _LOG_EXPOSURE = Remedy("offset", python="offset=np.log(exposure)", command="--offset 'np.log(exposure)'")
@@ -116,10 +117,11 @@ STEP_SHORTENED = _message(
 )
 STEPS_ADDED = _message(
     StepWarning,
-    "One step was unreliable;",
+    "{asked} was unreliable;",
     "{n_steps} steps were taken (one pass each), and the estimate is that of the last.",
     "Nothing needs to be done; {0} saves passes.",
     _LARGER_PILOT,
+    asked="One step",
     n_steps=2,
 )
 STEPS_DOMINATED = _message(
@@ -207,6 +209,15 @@ SEPARATION = _message(
     "Complete or quasi-complete separation of {what}: a linear combination of {columns} predicts them perfectly,",
     "so the MLE is not finite, and coefficients and standard errors are meaningless.",
     "Drop these columns, or merge factor levels in which only one outcome occurs.",
+    what="the classes",
+    columns=("dose", "site[T.B]"),
+)
+SEPARATION_WITH_PENALTY = _message(
+    SeparationWarning,
+    "Complete or quasi-complete separation of {what}: a linear combination of {columns} predicts them perfectly,",
+    "so the MLE is not finite, and coefficients and standard errors are meaningless.",
+    "Drop these columns, merge factor levels in which only one outcome occurs, or use {0}, whose estimate is finite.",
+    _JEFFREYS,
     what="the classes",
     columns=("dose", "site[T.B]"),
 )
@@ -360,6 +371,17 @@ PROPORTIONS_OF_TRIALS = _message(
     _HC1,
     value=0.3,
 )
+PROPORTIONS_OF_IDENTICAL_ROWS = _message(
+    ResponseWarning,
+    "y contains proportions, such as {value:.4g}, that are not integer numbers of successes (with "
+    "weight_type='frequency', each of the identical rows is one trial):",
+    "standard errors and tests based on the binomial distribution are invalid.",
+    "If {0} is the number of trials, use {1}; for a fractional response use {2}.",
+    Remedy("sample_weight"),
+    Remedy("weight_type", "variance"),
+    _HC1,
+    value=0.3,
+)
 NON_INTEGER_COUNTS = _message(
     ResponseWarning,
     "y contains counts that are not integers, such as {value:.4g}:",
@@ -382,10 +404,18 @@ OFFSET_RANGE = _message(
 )
 ALPHA_AT_BOUNDARY = _message(
     OverdispersionWarning,
-    "alpha is at the boundary of its range:",
+    "alpha is at the lower boundary of its range:",
     "no evidence of overdispersion, and alpha has no standard error;",
     "use {0}.",
     Remedy("family", "poisson"),
+)
+ALPHA_AT_UPPER_BOUNDARY = _message(
+    OverdispersionWarning,
+    "alpha is at the upper boundary of its range, {alpha:.2g}:",
+    "the negative binomial distribution does not describe the overdispersion, and alpha has no standard error.",
+    "Check y for a few very large values, or use {0}.",
+    Remedy("family", "quasipoisson"),
+    alpha=1e6,
 )
 
 # Robust covariances.
@@ -430,7 +460,7 @@ FEW_CLUSTERS = _message(
 NOT_ROBUST = _message(
     FitWarning,
     "Based on the {basis},",
-    "without {given};",
+    "not on {given};",
     "wald_test is robust.",
     basis="likelihood",
     given=_HC1,
@@ -442,6 +472,17 @@ OVERDISPERSED = _message(
     "so the standard errors are too small.",
     "Use {0}.",
     _HC1,
+    ratio=1.95,
+    family="negative-binomial",
+)
+OVERDISPERSED_PROPORTIONS = _message(
+    FitWarning,
+    "Overdispersion: the variance of y is about {ratio:.2g} times that of the {family} family (Pearson chi2 per "
+    "residual df),",
+    "so the standard errors are too small.",
+    "Use {0} or {1}.",
+    _HC1,
+    Remedy("family", "quasibinomial"),
     ratio=1.95,
     family="binomial",
 )
@@ -516,7 +557,7 @@ MANY_COLUMNS = _message(
     "{n:,} rows are few for the debiased lasso of {rank:,} coefficients:",
     "intervals may cover less than their level.",
     "Use 20 rows per column or more; for a binomial model with more rows than columns, {0} covers better.",
-    Remedy("method", python="MLE(penalty='jeffreys')"),
+    _JEFFREYS,
     n=2000,
     rank=400,
 )
@@ -735,7 +776,7 @@ OPTION_OF_OTHER_METHODS = _message(
     ValueError,
     "{given} is not available with this method;",
     "it must be one of {values}.",
-    "Use one of these, {0} or {1}.",
+    "Use one of these, or {0} or {1}.",
     _ONE_STEP,
     _MLE,
     given=_HC1,
@@ -789,7 +830,7 @@ NOT_A_SUM_COVARIANCE = _message(
 )
 LEVERAGES_OF_CLASSES = _message(
     ValueError,
-    "{given} is not available for more than two classes,",
+    "{given} is not available for more than two classes, or for several linear predictors,",
     "since it needs one leverage per row.",
     "Use {0}, or {1} with {2}.",
     _HC1,
@@ -821,7 +862,7 @@ NO_START = _message(
     ValueError,
     "No start was found at which the mean of every row is inside the range of the {family} family:",
     "the likelihood is undefined outside it.",
-    "Use a link that respects this range, such as log, or another start.",
+    "Use a link that respects this range, such as log, or pass another start to MLE.",
     family="poisson",
 )
 INFORMATION_NOT_FINITE = _message(
@@ -910,7 +951,7 @@ OTHER_SEPARATOR = _message(
 OTHER_ENCODING = _message(
     ValueError,
     "{path}",
-    "is not UTF-8 text.",
+    "is not {encoding} text.",
     "Pass {0}.",
     Remedy(
         "encoding",
@@ -918,6 +959,7 @@ OTHER_ENCODING = _message(
         command="--encoding, such as latin-1",
     ),
     path="a.csv",
+    encoding="UTF-8",
 )
 
 MESSAGES = {name: value for name, value in globals().items() if isinstance(value, Message)}

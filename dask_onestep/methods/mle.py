@@ -148,7 +148,8 @@ class MLE(Method):
         decrement, sums = ascent.move.decrement, ascent.sums
         cls: type[Estimate] = Estimate
         known: dict[str, Any] = {}
-        if self.penalty is not None:
+        penalized = self.penalty is not None
+        if penalized:
             cls, known = PenalizedEstimate, {"penalized_loglik": sums.loglik}
             sums = replace(sums, loglik=sums.loglik - half_log_determinant(ascent.factor))
         fields = conclude(
@@ -157,7 +158,7 @@ class MLE(Method):
             coef,
             sums if products is None else products,
             decrement=decrement,
-            warnings=() if ascent.converged else (_complaint(problem, ascent.n_iter, decrement),),
+            warnings=() if ascent.converged else (_complaint(problem, ascent.n_iter, decrement, penalized),),
         )
         return cls(
             **fields,
@@ -309,7 +310,7 @@ def _inside(sums: Moments) -> bool:
     return bool(np.isfinite(sums.loglik)) and sums.is_finite()
 
 
-def _complaint(problem: Problem, n_iter: int, decrement: float) -> tuple[type[Warning], str]:
-    classes = isinstance(problem.model.family.base, (Binomial, Multinomial))
-    message = catalogue.MLE_OF_CLASSES_NOT_CONVERGED if classes else catalogue.MLE_NOT_CONVERGED
+def _complaint(problem: Problem, n_iter: int, decrement: float, penalized: bool) -> tuple[type[Warning], str]:
+    separable = isinstance(problem.model.family.base, (Binomial, Multinomial)) and not penalized
+    message = catalogue.MLE_OF_CLASSES_NOT_CONVERGED if separable else catalogue.MLE_NOT_CONVERGED
     return message.warning(steps="1 step" if n_iter == 1 else f"{n_iter} steps", decrement=decrement)

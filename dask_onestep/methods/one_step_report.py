@@ -158,5 +158,6 @@ def _of_pilot(model: Model, pilot: PilotFit, taken: Steps, steps: int) -> list[t
     if step.shortened or step.fell_back:
         advice.append(catalogue.STEP_SHORTENED.warning())
     if taken.n_steps > steps:
-        advice.append(catalogue.STEPS_ADDED.warning(n_steps=taken.n_steps))
+        asked = "One step" if steps == 1 else f"The estimate after {steps} steps"
+        advice.append(catalogue.STEPS_ADDED.warning(asked=asked, n_steps=taken.n_steps))
     return advice

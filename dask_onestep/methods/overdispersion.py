@@ -49,7 +49,13 @@ def with_alpha_estimated(problem: Problem, method: Any) -> Plan:
     ended = at_bound(point)
     error = np.nan if ended else float(np.exp(-point[-1]) / np.sqrt(curvature))
     found = replace(problem, model=with_alpha(problem.model, float(point[-1]), error))
-    return found, ((catalogue.ALPHA_AT_BOUNDARY.warning(),) if ended else ())
+    return found, ((_at_boundary(float(np.exp(-point[-1]))),) if ended else ())
+
+
+def _at_boundary(alpha: float) -> tuple[type[Warning], str]:
+    if alpha > 1.0:
+        return catalogue.ALPHA_AT_UPPER_BOUNDARY.warning(alpha=alpha)
+    return catalogue.ALPHA_AT_BOUNDARY.warning()
 
 
 def _ascended(problem: Problem, method: Any, start: np.ndarray) -> Plan:

@@ -92,4 +92,7 @@ def _separated(problem: Problem, seen: Directed) -> tuple[type[Warning], str]:
     what = "the classes" if labels else "zeros of y" if zeros else "values of y at a boundary of the link's range"
     if not columns:
         return catalogue.SEPARATION_BY_INTERCEPT.warning(what=what)
-    return catalogue.SEPARATION.warning(what=what, columns=columns)
+    model = problem.model
+    penalized = model.likelihood.n_predictors == 1 and not model.family.has_dispersion
+    message = catalogue.SEPARATION_WITH_PENALTY if penalized else catalogue.SEPARATION
+    return message.warning(what=what, columns=columns)
