@@ -321,7 +321,7 @@ def test_a_design_is_specified_on_few_rows_and_its_states_on_many(monkeypatch):
     monkeypatch.setattr(specification, "_specified", counted)
     formula = "y ~ bs(x, df=4) + site * C(month)"
     glm = GLMRegressor("poisson", formula=formula, method="pilot").fit(dd.from_pandas(frame, npartitions=3))
-    assert seen == [(3000, 4), (4 + 12 + 1, 1 + 4 + 4 * 12 - 1)]
+    assert seen == [(3000, 4), (4 + 12, 1 + 4 + 4 * 12 - 1)]
     wanted = formulaic.model_matrix(formula, frame).rhs
     matrix = glm.record_.model.design.matrix(frame).toarray()
     np.testing.assert_allclose(matrix, wanted.drop(columns="Intercept"), atol=1e-12)

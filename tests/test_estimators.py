@@ -23,7 +23,11 @@ def test_a_fitted_model_is_small_and_travels(method, threads):
         sizes.append(len(pickle.dumps(glm)) - (24 + 8 * (kept.probabilities is not None)) * len(kept.keys))
         copy = pickle.loads(pickle.dumps(glm))
         np.testing.assert_array_equal(copy.coef_, glm.coef_)
-        assert str(copy.summary()) == str(glm.summary())
+        # The pilot's rows, from which events are counted, are not pickled.
+        shown, kept = (
+            [line for line in str(each.summary()).splitlines() if "events" not in line] for each in (copy, glm)
+        )
+        assert shown == kept
     assert abs(sizes[1] - sizes[0]) < 200
     assert max(sizes) < 10_000
 

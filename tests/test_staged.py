@@ -103,7 +103,7 @@ def test_solvers_and_qr_agree():
 @pytest.mark.parametrize("method", [OneStep(), Surrogate()], ids=str)
 def test_methods_that_know_no_stages_refuse(method):
     x, y, _ = data(600)
-    with pytest.raises(ValueError, match=r"cannot fit Centred, .*method='mle'"):
+    with pytest.raises(ValueError, match=r"does not support Centred, .*method='mle'"):
         GLMRegressor(Centred(), fit_intercept=False, method=method).fit(x, y)
 
 

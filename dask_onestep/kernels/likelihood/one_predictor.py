@@ -44,8 +44,7 @@ class OnePredictor:
     >>> import numpy as np
     >>> from dask_onestep.families import Poisson
     >>> from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
-    >>> from dask_onestep.kernels.structured import DiagonalPlusProduct, filled, is_finite
-    from dask_onestep.links import resolve_link
+    >>> from dask_onestep.links import resolve_link
     >>> poisson = OnePredictor(Poisson(), resolve_link("log"))
     >>> mean, residual, weight = poisson.working(np.array([2.0]), np.array([0.0]))
     >>> mean.tolist(), residual.tolist(), weight.tolist()
