@@ -75,7 +75,7 @@ def statistic_error(chi2: float, unrestricted: float, restricted: float) -> tupl
     True
     >>> print(statistic_error(9.0, 0.01, 4.0)[1])
     The restricted estimate is not at its maximum (Newton decrement 4): the statistic may be off by about 4. Use
-    method='mle', or OneStep(steps='auto').
+    method='mle', with a larger max_iter if it did not converge, or OneStep(steps='auto').
     """
     known = {"unrestricted": unrestricted, "restricted": restricted}
     worst = max(known, key=lambda name: np.nan_to_num(known[name]))

@@ -351,7 +351,8 @@ def _of_gram(model: Model, spec: NetSpec, net: tuple[float, float], sums: FoldSu
 def refuse_empty(sums: FoldSums) -> None:
     """Raise if no row is usable."""
     if not sums.n:
-        raise ValueError("Found array with 0 sample(s): no usable rows remain.")
+        dropped = f", {sums.n_missing:,} were dropped for missing values" if sums.n_missing else ""
+        raise catalogue.NO_ROWS.error(why=dropped)
 
 
 def climb_fields(model: Model, pilot: PenalizedPilot, climb: NetClimb) -> dict[str, Any]:
