@@ -232,10 +232,11 @@ MEANS_AT_BOUNDARY = _message(
     NotConvergedWarning,
     "With {given} the fitted probabilities of a binomial model may reach 1, the boundary of the parameter space:",
     "no maximum inside it was found, and standard errors are not valid there.",
-    "Use {0}; for relative risks, {1} with {2}.",
+    "Use {0}; for relative risks, {1} with {2}. If the maximum is inside, {3} with a larger max_iter finds it.",
     Remedy("link", "logit"),
     Remedy("family", "poisson"),
     _HC1,
+    _MLE,
     given=Remedy("link", "log"),
 )
 CONSTANT_RESPONSE = _message(
