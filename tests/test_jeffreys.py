@@ -163,3 +163,17 @@ def test_what_has_no_penalized_fit_says_why(threads):
         with pytest.raises(ValueError, match="use wald_test"):
             test(x, HG.astype(int), null="x0")
     assert np.isfinite(glm.wald_test("x0").p_value)
+
+
+@pytest.mark.parametrize("start", ["pilot", None])
+@pytest.mark.parametrize("n", [200, 1000, 20_000])
+def test_of_a_table_of_four_cells_half_a_row_is_added_to_each(threads, n, start):
+    """Firth (1993): the estimate of a saturated model, here with an empty cell, is that of counts + ½."""
+    ones, fifth = n // 3, n // 5
+    x, y = np.repeat([0.0, 1.0], [n - fifth, fifth])[:, np.newaxis], np.zeros(n, dtype=int)
+    y[:ones] = 1
+    glm = GLMClassifier(method=MLE(penalty="jeffreys", start=start)).fit(x, y)
+    intercept = np.log((ones + 0.5) / (n - fifth - ones + 0.5))
+    assert glm.intercept_[0] == pytest.approx(intercept, abs=1e-9)
+    assert glm.coef_[0, 0] == pytest.approx(np.log(0.5 / (fifth + 0.5)) - intercept, abs=1e-8)
+    assert glm.estimate_.converged

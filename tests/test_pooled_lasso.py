@@ -208,7 +208,7 @@ def test_jeffreys_term_is_the_derivative_of_half_the_log_determinant(family, lin
     coef = np.array([0.2, -0.4, 0.3])
 
     def moments(at, inverse):
-        return jeffreys_moments(rows, model, (at, inverse))
+        return jeffreys_moments(rows, model, (at, inverse, at))
 
     def penalty(at):
         return np.atleast_1d(0.5 * np.linalg.slogdet(moments(at, np.zeros((3, 3))).information)[1])

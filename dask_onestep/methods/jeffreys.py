@@ -71,26 +71,26 @@ def entered_with_penalty(problem: Problem, pilot: Delayed | None, start: Plan, r
     """
     if pilot is not None:
         coef, inverse = yield Look(problem.apply(_penalized_maximum, problem.model, pilot, name="coefficients"))
-        sums = yield from _penalized(problem, coef, inverse)
+        sums = yield from _penalized(problem, coef, inverse, coef)
         if sums.is_finite():
             return Ascent.begin(coef, sums, rule, max_iter), pilot
     begun = yield from start
-    sums = yield from _penalized(problem, begun.coef, np.nan_to_num(begun.factor.inverse()))
+    sums = yield from _penalized(problem, begun.coef, np.nan_to_num(begun.factor.inverse()), begun.coef)
     return Ascent.begin(begun.coef, sums, rule, max_iter), None
 
 
 def penalized_sums(problem: Problem, ascent: Ascent) -> Plan:
     """Return the plan of the sums with the penalty at the proposal of an ascent: one pass.
 
-    The leverages are those of the information at the point before, which in the end is the same.  The curvature in use
-    is that of the likelihood, so that λ² falls by about (d/N)² at each step.
+    The leverages are those at the point before, which in the end is the same.
     """
-    return (yield from _penalized(problem, ascent.proposal, np.nan_to_num(ascent.factor.inverse())))
+    inverse = np.nan_to_num(ascent.factor.inverse())
+    return (yield from _penalized(problem, ascent.proposal, inverse, ascent.coef))
 
 
-def _penalized(problem: Problem, coef: np.ndarray, inverse: np.ndarray) -> Plan:
-    """Return the sums of all rows with the penalty in log-likelihood and score: one pass."""
-    sums = yield Look((yield problem.total(jeffreys_moments, (coef, inverse), name="moments")))
+def _penalized(problem: Problem, coef: np.ndarray, inverse: np.ndarray, at: np.ndarray) -> Plan:
+    """Return the sums of all rows with the penalty, leverages those at a point with I⁻¹ given: one pass."""
+    sums = yield Look((yield problem.total(jeffreys_moments, (coef, inverse, at), name="moments")))
     if not sums.is_finite():
         return sums
     factor = factorize(sums.information, intercept=problem.model.has_intercept)
@@ -106,7 +106,7 @@ def _penalized_maximum(model: Model, pilot: PilotFit) -> tuple[np.ndarray, np.nd
         if not sums.is_finite():
             return sums
         factor = factorize(sums.information, intercept=model.has_intercept)
-        pull = penalty_score(rows, model, coef, np.nan_to_num(factor.inverse()))
+        pull = penalty_score(rows, model, coef, np.nan_to_num(factor.inverse()), coef)
         penalty = half_log_determinant(factor)
         return replace(sums, loglik=sums.loglik + penalty / ratio, score=sums.score + pull / ratio)
 

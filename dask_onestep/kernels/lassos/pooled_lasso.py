@@ -222,7 +222,8 @@ def _pooled(model: Model, fit: LassoFit, shift: np.ndarray, n_missing: int) -> P
 def jeffreys_moments_about(rows: Rows, model: Model, point: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Moments:
     """Return what `jeffreys_moments` does, for X̃, at `point` = (β for the original columns, m, I⁻¹ for X̃)."""
     coef, shift, inverse = point
-    return jeffreys_moments(rows_about(rows, shift), model, (coefficients_about(coef, shift), inverse))
+    about = coefficients_about(coef, shift)
+    return jeffreys_moments(rows_about(rows, shift), model, (about, inverse, about))
 
 
 def sample_size(model: Model, n: int, weight: float) -> float:

@@ -20,23 +20,27 @@ __all__ = ["half_log_determinant", "jeffreys_moments", "penalty_score"]
 
 
 @kernel(checked="after")
-def jeffreys_moments(rows: Rows, model: Model, point: tuple[np.ndarray, np.ndarray]) -> Moments:
+def jeffreys_moments(rows: Rows, model: Model, point: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Moments:
     """Return the moments of a block at β with the derivative of Jeffreys' penalty in the score.
 
-    With I⁻¹ given, the derivative of ½ log|I(β)| is Σ ½ wᵢ (xᵢ'I⁻¹xᵢ) ω'(ηᵢ) xᵢ, ω the expected information of a row in
-    its linear predictor; under the logit link that is Σ hᵢ(½ − μᵢ)xᵢ with leverages hᵢ.
+    It is Σ ½ hᵢ (log ω)'(ηᵢ) xᵢ, ω the expected information of a row in its linear predictor, so that the leverage is
+    hᵢ = wᵢ ω(ηᵢ) xᵢ'I⁻¹xᵢ; under the logit link that is Σ hᵢ(½ − μᵢ)xᵢ.  The point is β, I⁻¹ at an earlier point, and
+    that point, whose leverages are used: they change little from step to step, where those of a new ω and an old I⁻¹
+    make steps oscillate if few rows have most of a leverage.
     """
     sums = moments(rows, model, point[0])
     return replace(sums, score=sums.score + penalty_score(rows, model, *point))
 
 
-def penalty_score(rows: Rows, model: Model, coef: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    """Return the sum over rows of the derivative of the penalty at β, given I⁻¹."""
+def penalty_score(rows: Rows, model: Model, coef: np.ndarray, inverse: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return the sum over rows of the derivative of the penalty at β, with leverages at another point, given I⁻¹."""
     likelihood, total = cast(OnePredictor, model.likelihood), np.zeros(len(coef))
     with np.errstate(all="ignore"):  # non-finite values show in the sums
         for part in slices(rows, model):
+            here, there = (likelihood.working(part.y, part.linear_predictor(each))[2] for each in (coef, at))
             slope = likelihood.information_derivative(part.y, part.linear_predictor(coef))
-            values = 0.5 * part.quadratic_forms(inverse) * slope
+            relative = np.divide(slope, here, out=np.zeros_like(here), where=here > 0)
+            values = 0.5 * part.quadratic_forms(inverse) * there * relative
             total += part.weighted_sum(values if part.weights is None else values * part.weights)
     return total
 
