@@ -341,17 +341,19 @@ def run(name: str, case: str, path: str, repeats: int) -> dict[str, Any]:
 
 def draw(table: pd.DataFrame) -> Any:
     """Return CPU seconds by case and library, as bars."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     wide = table.pivot_table(index="case", columns="library", values="cpu_seconds", sort=False)
-    figure = Figure(figsize=(8.0, 1.0 + 0.9 * len(wide)), layout="constrained")
+    figure = Figure(figsize=(9.0, 1.0 + 0.9 * len(wide)), layout="constrained")
     axes = figure.subplots()
     height = 0.8 / len(wide.columns)
     for number, library in enumerate(wide.columns):
-        axes.barh(np.arange(len(wide)) + number * height, wide[library], height, label=library)
+        color = colormaps["tab20"](number)
+        axes.barh(np.arange(len(wide)) + number * height, wide[library], height, label=library, color=color)
     axes.set(xlabel="CPU seconds, reading and fitting", yticks=np.arange(len(wide)) + 0.4, yticklabels=wide.index)
     axes.invert_yaxis()
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
