@@ -72,7 +72,7 @@ def test_a_predictor_far_from_zero_and_a_note_on_robust_fits():
         for table, cov_type in ((TABLE, "nonrobust"), (shifted, "HC1"))
     )
     assert far.statistic == pytest.approx(near.statistic, rel=1e-6)
-    assert "without cov_type='HC1'" in far.note
+    assert "not on cov_type='HC1'" in far.note
 
 
 def test_it_does_not_reject_a_right_model_too_often():
