@@ -37,8 +37,9 @@ def penalty_score(rows: Rows, model: Model, coef: np.ndarray, inverse: np.ndarra
     likelihood, total = cast(OnePredictor, model.likelihood), np.zeros(len(coef))
     with np.errstate(all="ignore"):  # non-finite values show in the sums
         for part in slices(rows, model):
-            here, there = (likelihood.working(part.y, part.linear_predictor(each))[2] for each in (coef, at))
-            slope = likelihood.information_derivative(part.y, part.linear_predictor(coef))
+            eta = part.linear_predictor(coef)
+            here, slope = likelihood.working(part.y, eta)[2], likelihood.information_derivative(part.y, eta)
+            there = here if at is coef else likelihood.working(part.y, part.linear_predictor(at))[2]
             relative = np.divide(slope, here, out=np.zeros_like(here), where=here > 0)
             values = 0.5 * part.quadratic_forms(inverse) * there * relative
             total += part.weighted_sum(values if part.weights is None else values * part.weights)
