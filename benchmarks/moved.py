@@ -27,8 +27,8 @@ from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.scores import scores
 from dask_onestep.kernels.likelihood.sums import embedded_moments, moments
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.candidates import pilot_rows
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
-from dask_onestep.kernels.pilots.sampling import pilot_rows
 from dask_onestep.kernels.records import Joined, Sums
 from dask_onestep.kernels.rows.block import Joint
 from dask_onestep.links import LINKS

@@ -22,8 +22,8 @@ from dask_onestep.kernels.lassos.nodewise import NodewiseRows, approximate_inver
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import moments as moments_of_block
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.candidates import sample_rows
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
-from dask_onestep.kernels.pilots.sampling import sample_rows
 from dask_onestep.links import LINKS, LinkLike, resolve_link
 from dask_onestep.methods.arguments import check_pilot_size, seed_of
 

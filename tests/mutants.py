@@ -21,9 +21,9 @@ COPY = ROOT / ".mutants"
 TESTS = {
     "kernels/designs/levels": ("test_level_kinds", "test_missing_level", "test_table", "test_unseen"),
     "kernels/designs/parts": ("test_slices", "test_rows"),
-    "kernels/pilots/corrected_step": ("test_one_step", "test_centering"),
+    "kernels/pilots/corrected_step": ("test_one_step", "test_shift"),
     "kernels/pilots/pilot": ("test_pilot", "test_one_step"),
-    "kernels/pilots/sample": ("test_sample", "test_sampling"),
+    "kernels/pilots/sample": ("test_sample", "test_candidates"),
     "kernels/rows/labels": ("test_rows", "test_multinomial"),
     "kernels/solve/ascent": ("test_ascent",),
     "kernels/solve/linear_algebra": ("test_linear_algebra", "test_elimination"),

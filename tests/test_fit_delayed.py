@@ -14,7 +14,7 @@ from dask_onestep import GLMClassifier, GLMRegressor, OneStep, Pilot
 from dask_onestep.datasets import make_glm
 from dask_onestep.estimators import design
 from dask_onestep.exceptions import AliasingWarning
-from dask_onestep.methods import sampling
+from dask_onestep.methods import draws
 
 
 @pytest.mark.parametrize("estimator", [GLMRegressor("poisson"), GLMClassifier(method=Pilot(500))], ids=str)
@@ -93,7 +93,7 @@ def test_a_lazy_fit_of_unknown_levels_finds_gaps_of_transforms():
 
 @pytest.mark.usefixtures("quiet")
 def test_a_lazy_fit_of_a_small_table_may_have_more_levels_than_rows_are_kept_for(monkeypatch):
-    monkeypatch.setattr(sampling, "_KEPT_ROWS", 100)  # those for two coefficients
+    monkeypatch.setattr(draws, "_KEPT_ROWS", 100)  # those for two coefficients
     frame = pd.DataFrame({"g": list("abcd") * 100, "y": 1.0 + np.arange(400) % 3})
     glm = GLMRegressor("poisson", formula="y ~ g")
     np.testing.assert_array_equal(dask.compute(glm.fit_delayed(frame))[0].coef_, glm.fit(frame).coef_)
@@ -101,7 +101,7 @@ def test_a_lazy_fit_of_a_small_table_may_have_more_levels_than_rows_are_kept_for
 
 def test_declared_categories_may_have_any_number_of_coefficients(threads, monkeypatch):
     n, k = 20_000, 100
-    monkeypatch.setattr(sampling, "_KEPT_ROWS", 1_000)  # those for 20 coefficients
+    monkeypatch.setattr(draws, "_KEPT_ROWS", 1_000)  # those for 20 coefficients
     monkeypatch.setattr(design, "MOST_COEFFICIENTS", 20)
     frame = pd.DataFrame({"g": pd.Categorical.from_codes(np.arange(n) % k, [f"L{i:04d}" for i in range(k)])})
     frame["y"] = np.random.default_rng(0).normal(size=n)

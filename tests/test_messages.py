@@ -15,7 +15,7 @@ from dask_onestep.cli.commands import app
 from dask_onestep.exceptions import AliasingWarning, FitWarning
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.catalogue import MESSAGES
-from dask_onestep.messages.wording import _OPTIONS, Remedy, joined, on_command_line
+from dask_onestep.messages.text import _OPTIONS, Remedy, joined, on_command_line
 
 PACKAGE = Path(dask_onestep.__file__).parent
 LONGEST = 600

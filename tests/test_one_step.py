@@ -13,7 +13,7 @@ from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot
 from dask_onestep.datasets import make_glm
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.pilots.keys import row_keys
-from dask_onestep.messages.wording import with_pointer
+from dask_onestep.messages.text import with_pointer
 
 ROWS = 4000
 FAMILIES = {

@@ -8,8 +8,8 @@ from scipy import sparse
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import split_sparse
+from dask_onestep.kernels.pilots.candidates import sample_rows
 from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSize
-from dask_onestep.kernels.pilots.sampling import sample_rows
 
 ROWS = np.arange(400.0)[:, None]
 

@@ -22,10 +22,10 @@ from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.scores import scores
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.candidates import sample_rows
 from dask_onestep.kernels.pilots.curvature import Curvature
 from dask_onestep.kernels.pilots.pilot import fit_pilot
 from dask_onestep.kernels.pilots.sample import PilotSize
-from dask_onestep.kernels.pilots.sampling import sample_rows
 from dask_onestep.kernels.pilots.strata import StrataRule
 from dask_onestep.links import resolve_link
 

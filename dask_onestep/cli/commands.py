@@ -26,7 +26,7 @@ from dask_onestep.data.files import open_table
 from dask_onestep.datasets import load_flights
 from dask_onestep.estimators import GLMClassifier, fit_many
 from dask_onestep.estimators import compare as compare_models
-from dask_onestep.messages.wording import on_command_line
+from dask_onestep.messages.text import on_command_line
 from dask_onestep.report import write_report
 from dask_onestep.storage import (
     check_model_path,

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from dask_onestep.choices import listed, suggestion
 from dask_onestep.data.files import CsvFormat, FileTable
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
-from dask_onestep.kernels.designs.parsing import parse, with_columns
+from dask_onestep.kernels.designs.parser import parse, with_columns
 from dask_onestep.kernels.designs.terms import Factor, Terms, formula_terms, is_numeric
 from dask_onestep.methods import resolve_method
 

@@ -24,7 +24,7 @@ from pyarrow import fs
 
 from dask_onestep.data.arrow import ArrowTable, WholeTable, is_whole
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import joined, text_of
+from dask_onestep.messages.text import joined, text_of
 
 __all__ = ["PLAIN_CSV", "CsvFormat", "CsvTable", "FileTable", "each_file", "is_in_files", "open_table"]
 

@@ -12,7 +12,7 @@ from pandas.api.types import is_object_dtype
 
 from dask_onestep.choices import listed, suggestion
 from dask_onestep.kernels.designs.expressions import hold_times, numbers_among
-from dask_onestep.kernels.designs.parsing import with_columns
+from dask_onestep.kernels.designs.parser import with_columns
 from dask_onestep.kernels.designs.terms import Terms, column_terms, formula_terms, is_numeric, times_refused
 from dask_onestep.messages import catalogue
 

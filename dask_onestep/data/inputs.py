@@ -24,7 +24,7 @@ from dask_onestep.data.frames import cut_frame
 from dask_onestep.kernels.designs.table import unmasked
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import Remedy
+from dask_onestep.messages.text import Remedy
 
 __all__ = [
     "Data",

@@ -42,7 +42,7 @@ from dask_onestep.kernels.model import Likelihood, Model
 from dask_onestep.kernels.structured import refuse_large
 from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import with_pointer
+from dask_onestep.messages.text import with_pointer
 from dask_onestep.methods import Estimate, FitRecord, Inputs, Problem, resolve_method
 from dask_onestep.methods.arguments import seeded
 from dask_onestep.methods.causes import naming_boundary, with_cause

@@ -16,7 +16,7 @@ from dask_onestep.kernels.likelihood.multinomial import Multinomial
 from dask_onestep.kernels.likelihood.predictions import Predictor, hits
 from dask_onestep.kernels.model import Prediction
 from dask_onestep.kernels.rows.labels import MoreClassesError
-from dask_onestep.messages.wording import Remedy, instruction
+from dask_onestep.messages.text import Remedy, instruction
 from dask_onestep.methods import Inputs, Problem
 from dask_onestep.methods.requests import Plan
 

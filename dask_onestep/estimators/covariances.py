@@ -22,7 +22,7 @@ from dask_onestep.kernels.likelihood.block_sums import block_sums
 from dask_onestep.kernels.likelihood.covariance import CLUSTERED, COV_TYPES
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import with_pointer
+from dask_onestep.messages.text import with_pointer
 from dask_onestep.methods import MLE, FitRecord, OneStep
 from dask_onestep.methods.covariances import recovered, with_covariance
 from dask_onestep.methods.driver import run

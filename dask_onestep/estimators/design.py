@@ -12,13 +12,13 @@ from dask_onestep.estimators.remarks import remarks
 from dask_onestep.graph import apply
 from dask_onestep.kernels.designs.assembly import make_design, open_design
 from dask_onestep.kernels.designs.design import Design
-from dask_onestep.kernels.designs.opening import OpenDesign
+from dask_onestep.kernels.designs.open_design import OpenDesign
 from dask_onestep.kernels.designs.terms import Factor, Terms
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.profile import Profile
 from dask_onestep.methods import Problem
+from dask_onestep.methods.draws import MOST_COEFFICIENTS, take_profile
 from dask_onestep.methods.requests import Look, Plan
-from dask_onestep.methods.sampling import MOST_COEFFICIENTS, take_profile
 
 __all__ = ["specify"]
 

@@ -18,7 +18,7 @@ from dask_onestep.inference.ratios import Said, counted, doubts, news, note_of, 
 from dask_onestep.kernels.likelihood.covariance import dispersion
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import Remedy, joined, with_pointer
+from dask_onestep.messages.text import Remedy, joined, with_pointer
 from dask_onestep.methods import MLE, Estimate, FitRecord, Problem, Surrogate, resolve_method
 from dask_onestep.methods.driver import run, run_all
 from dask_onestep.methods.link_test import fit_to_predictor

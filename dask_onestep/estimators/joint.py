@@ -17,7 +17,7 @@ from dask_onestep.estimators.inputs import read_together
 from dask_onestep.estimators.memory import saying_how_to_rechunk
 from dask_onestep.estimators.regressor import GLMRegressor
 from dask_onestep.graph import gather
-from dask_onestep.messages.wording import joined, with_pointer
+from dask_onestep.messages.text import joined, with_pointer
 from dask_onestep.methods import Inputs, Problem
 from dask_onestep.methods.requests import Plan, Source
 from dask_onestep.methods.together import run_together

@@ -23,7 +23,7 @@ from dask_onestep.inference.tables import exponentiated, standardized
 from dask_onestep.kernels.likelihood.statistics import fit_sums
 from dask_onestep.kernels.structured import minor
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import Remedy, with_pointer
+from dask_onestep.messages.text import Remedy, with_pointer
 from dask_onestep.methods import FitRecord, OneStep, PenalizedEstimate, resolve_method
 from dask_onestep.methods.causes import exact_fit
 from dask_onestep.methods.covariances import of_kept_rows

@@ -21,7 +21,7 @@ import dask
 
 from dask_onestep._version import __version__
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import with_pointer
+from dask_onestep.messages.text import with_pointer
 
 __all__ = ["check_workers"]
 

@@ -19,7 +19,7 @@ from dask_onestep.inference.results import TestResult
 from dask_onestep.kernels.records import LogLikelihoods
 from dask_onestep.kernels.solve.ascent import ROUNDING
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import joined
+from dask_onestep.messages.text import joined
 
 __all__ = ["Said", "counted", "doubts", "news", "note_of", "ratio_test", "statistic_error"]
 

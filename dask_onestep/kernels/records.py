@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from dask_onestep.kernels.structured import Matrix, is_finite, minor
-from dask_onestep.messages.wording import joined
+from dask_onestep.messages.text import joined
 
 __all__ = [
     "OWN_NUMBERS",

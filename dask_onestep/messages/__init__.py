@@ -1,4 +1,4 @@
 """All warnings, and the errors that several places raise: their texts in Python and on the command line.
 
-`catalogue` holds the messages; `wording` turns one, and its facts, into text.
+`catalogue` holds the messages; `text` turns one, and its facts, into text.
 """

@@ -27,7 +27,7 @@ from dask_onestep.exceptions import (
     UnlikePilotWarning,
     VersionsWarning,
 )
-from dask_onestep.messages.wording import Message, Remedy
+from dask_onestep.messages.text import Message, Remedy
 
 
 def _message(

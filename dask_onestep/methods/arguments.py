@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import Remedy
+from dask_onestep.messages.text import Remedy
 
 __all__ = ["check_choice", "check_count", "check_number", "check_pilot_size", "check_positive", "seed_of", "seeded"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.lassos.debiasing import LocalLassos
+from dask_onestep.kernels.lassos.local_lassos import LocalLassos
 from dask_onestep.kernels.model import Model
 from dask_onestep.methods.block_lassos import check_lasso, lasso_fields, lasso_plan, lasso_totals
 from dask_onestep.methods.estimate import Estimate

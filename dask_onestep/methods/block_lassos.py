@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.lassos.debiasing import LassoPlan, LocalLassos, local_lassos
+from dask_onestep.kernels.lassos.local_lassos import LassoPlan, LocalLassos, local_lassos
 from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
 from dask_onestep.kernels.likelihood.covariance import dispersion
 from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_choice, check_number, check_positive
+from dask_onestep.methods.draws import with_labels
 from dask_onestep.methods.lasso_advice import few_digits
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Plan
-from dask_onestep.methods.sampling import with_labels
 
 __all__ = ["check_lasso", "lasso_fields", "lasso_plan", "lasso_totals", "resolve_alpha"]
 

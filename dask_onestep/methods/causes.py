@@ -20,7 +20,7 @@ from dask_onestep.exceptions import (
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.structured import Matrix
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import Remedy, text_of
+from dask_onestep.messages.text import Remedy, text_of
 from dask_onestep.methods.estimate import Estimate
 
 __all__ = ["exact_fit", "naming_boundary", "with_cause"]

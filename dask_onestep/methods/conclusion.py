@@ -12,7 +12,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import Remedy
+from dask_onestep.messages.text import Remedy
 
 __all__ = ["aliasing", "coefficients", "conclude"]
 

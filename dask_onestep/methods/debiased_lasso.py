@@ -13,11 +13,10 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from dask_onestep.families import Binomial
-from dask_onestep.kernels.lassos.centering import moments_about
 from dask_onestep.kernels.lassos.correction import Debiased, covariance, debias, debias_again, expected_coverage
-from dask_onestep.kernels.lassos.debiasing import LocalLassos
 from dask_onestep.kernels.lassos.elastic_net import penalized_pilot
 from dask_onestep.kernels.lassos.fold_sums import Folds, centered_fold_sums, fold_sums
+from dask_onestep.kernels.lassos.local_lassos import LocalLassos
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows
 from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
 from dask_onestep.kernels.lassos.pooled_lasso import (
@@ -28,10 +27,12 @@ from dask_onestep.kernels.lassos.pooled_lasso import (
     lasso_of_gram,
     pilot_lasso,
 )
+from dask_onestep.kernels.lassos.shift import moments_about
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.methods.arguments import check_choice, check_count
 from dask_onestep.methods.block_lassos import check_lasso, lasso_fields, lasso_plan, lasso_totals, resolve_alpha
+from dask_onestep.methods.draws import draw_sample, rows_within
 from dask_onestep.methods.elastic_net import ElasticNet, penalized_draw
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.inverse_rows import pooled_rows, rows_of_blocks, shares_of_blocks
@@ -39,7 +40,6 @@ from dask_onestep.methods.lasso_advice import sparse_advice
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Plan, Settle
-from dask_onestep.methods.sampling import draw_sample, rows_within
 
 __all__ = ["DebiasedLasso", "DebiasedLassoEstimate"]
 

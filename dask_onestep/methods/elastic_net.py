@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.choices import unknown_choice
-from dask_onestep.kernels.lassos.centering import coefficients_about
 from dask_onestep.kernels.lassos.elastic_net import (
     NetClimb,
     NetSpec,
@@ -20,16 +19,17 @@ from dask_onestep.kernels.lassos.elastic_net import (
 )
 from dask_onestep.kernels.lassos.fold_sums import Folds, FoldSums, Points, centered_fold_sums, fold_sums
 from dask_onestep.kernels.lassos.proximal_newton import quadratic_lasso
+from dask_onestep.kernels.lassos.shift import coefficients_about
 from dask_onestep.kernels.likelihood.covariance import dispersion
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_number, check_pilot_size, check_positive, seed_of
+from dask_onestep.methods.draws import draw_sample
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan, Settle
-from dask_onestep.methods.sampling import draw_sample
 
 __all__ = ["ElasticNet", "ElasticNetEstimate"]
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.choices import unknown_choice
-from dask_onestep.kernels.lassos.centering import coefficients_about
 from dask_onestep.kernels.lassos.elastic_net import NetClimb, NetSpec, PenalizedPilot
 from dask_onestep.kernels.lassos.fold_sums import (
     Candidates,
@@ -33,6 +32,7 @@ from dask_onestep.kernels.lassos.net_path import (
     refined_path,
 )
 from dask_onestep.kernels.lassos.proximal_newton import shifted
+from dask_onestep.kernels.lassos.shift import coefficients_about
 from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_choice, check_count, seed_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from dask.delayed import Delayed
 
-from dask_onestep.kernels.lassos.debiasing import LocalLassos, nodewise_share
+from dask_onestep.kernels.lassos.local_lassos import LocalLassos, nodewise_share
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, join_rows, row_shares
 from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
 from dask_onestep.kernels.lassos.pooled_lasso import profiled_gram, sample_size

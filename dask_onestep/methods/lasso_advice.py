@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.lassos.correction import Debiased, moved_intercept
-from dask_onestep.kernels.lassos.debiasing import LocalLassos
+from dask_onestep.kernels.lassos.local_lassos import LocalLassos
 from dask_onestep.kernels.lassos.pooled_lasso import sample_size
 from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue

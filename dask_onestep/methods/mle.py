@@ -24,12 +24,12 @@ from dask_onestep.kernels.structured import filled, is_finite
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_choice, check_positive, seed_of
 from dask_onestep.methods.conclusion import conclude
+from dask_onestep.methods.draws import draw_pilot, take_survey
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.jeffreys import PenalizedEstimate, check_jeffreys, entered_with_penalty, penalized_sums
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan
-from dask_onestep.methods.sampling import draw_pilot, take_survey
 from dask_onestep.methods.steps import CORRECTED
 
 __all__ = ["MLE", "climbed", "elsewhere"]

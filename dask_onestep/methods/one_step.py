@@ -22,13 +22,13 @@ from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.kernels.structured import filled
 from dask_onestep.methods.arguments import check_choice, check_count, check_pilot_size, check_positive, seed_of
 from dask_onestep.methods.conclusion import coefficients
+from dask_onestep.methods.draws import draw_pilot, rows_within
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.mle import climbed, elsewhere
 from dask_onestep.methods.one_step_report import report
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan, Settle
-from dask_onestep.methods.sampling import draw_pilot, rows_within
 from dask_onestep.methods.steps import MAX_STEPS, Steps, advance, wants_more
 
 __all__ = ["OneStep"]

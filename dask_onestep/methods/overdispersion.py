@@ -11,11 +11,11 @@ from dask_onestep.kernels.pilots.overdispersion import AlphaNewton, alpha_sums, 
 from dask_onestep.kernels.solve.ascent import Ascent
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import seed_of
+from dask_onestep.methods.draws import draw_sample
 from dask_onestep.methods.mle import MLE
 from dask_onestep.methods.one_step import OneStep
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan
-from dask_onestep.methods.sampling import draw_sample
 from dask_onestep.methods.steps import MAX_STEPS
 
 __all__ = ["wants_alpha", "with_alpha_estimated"]

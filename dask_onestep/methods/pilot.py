@@ -17,11 +17,11 @@ from dask_onestep.kernels.rows.rows import encode
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import seed_of
 from dask_onestep.methods.conclusion import conclude
+from dask_onestep.methods.draws import draw_pilot, draw_sample
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan
-from dask_onestep.methods.sampling import draw_pilot, draw_sample
 
 __all__ = ["Pilot"]
 

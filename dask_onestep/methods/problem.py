@@ -21,7 +21,7 @@ from dask_onestep.kernels.likelihood.covariance import (
 from dask_onestep.kernels.likelihood.sums import embedded_moments, initial_moments, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import Remedy
+from dask_onestep.messages.text import Remedy
 from dask_onestep.methods.requests import Kept, Look, Pass, Plan, Settle, Source
 
 __all__ = ["Problem"]

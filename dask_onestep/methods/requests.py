@@ -152,7 +152,7 @@ class Draw:
     Examples
     --------
     >>> from dask_onestep.methods import Draw
-    >>> from dask_onestep.methods.sampling import draw_pilot
+    >>> from dask_onestep.methods.draws import draw_pilot
     >>> def plan(problem):
     ...     pilot, problem = yield from draw_pilot(problem, Draw(5000, seed=0))
     ...     return pilot

@@ -9,10 +9,10 @@ import numpy as np
 from dask.delayed import Delayed
 
 from dask_onestep.kernels.solve.threads import one_blas_thread
+from dask_onestep.methods.draws import draw_pilot, draw_sample, take_survey, with_labels
 from dask_onestep.methods.driver import Driver
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Made, Pass, Plan, Settle
-from dask_onestep.methods.sampling import draw_pilot, draw_sample, take_survey, with_labels
 
 __all__ = ["Session"]
 

@@ -14,7 +14,7 @@ from dask_onestep.kernels.model import Model, refuse_information
 from dask_onestep.kernels.rows.aliasing import Dependence, DesignFactor, dependences, design_factor, orthogonal_basis
 from dask_onestep.kernels.solve.basis import Basis
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import Message
+from dask_onestep.messages.text import Message
 from dask_onestep.methods.conclusion import aliasing
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import estimated

@@ -22,11 +22,11 @@ from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_choice, check_count, check_pilot_size, seed_of
 from dask_onestep.methods.conclusion import coefficients, conclude
+from dask_onestep.methods.draws import draw_pilot
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Plan, Settle
-from dask_onestep.methods.sampling import draw_pilot
 
 __all__ = ["Surrogate", "SurrogateEstimate"]
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.assembly import assemble
 from dask_onestep.kernels.designs.design import AliasedColumn, Design
-from dask_onestep.kernels.designs.parsing import parse
+from dask_onestep.kernels.designs.parser import parse
 from dask_onestep.kernels.designs.specification import specify_terms
 from dask_onestep.kernels.designs.table import plain_columns
 from dask_onestep.kernels.designs.terms import Factor, Terms, column_terms, formula_terms

@@ -10,8 +10,8 @@ from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.scores import scores
 from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.candidates import pilot_rows
 from dask_onestep.kernels.pilots.sample import PilotSize
-from dask_onestep.kernels.pilots.sampling import pilot_rows
 from dask_onestep.kernels.solve.threads import one_blas_thread
 from dask_onestep.links import resolve_link
 

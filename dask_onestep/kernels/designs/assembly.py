@@ -11,7 +11,7 @@ import pandas as pd
 from dask_onestep.kernels.designs.design import Design, column_levels, plain_rows, treatment_names
 from dask_onestep.kernels.designs.expressions import hold_times, numbers_among
 from dask_onestep.kernels.designs.levels import MAX_LEVELS, TOO_MANY_LEVELS, level_last, match_levels, sorted_levels
-from dask_onestep.kernels.designs.opening import OpenDesign
+from dask_onestep.kernels.designs.open_design import OpenDesign
 from dask_onestep.kernels.designs.products import Coding, Product
 from dask_onestep.kernels.designs.specification import (
     check_kinds,

@@ -14,7 +14,7 @@ import pandas as pd
 from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating, what_is_wrong
 from dask_onestep.kernels.designs.expressions import as_numbers, only_numbers
 from dask_onestep.kernels.designs.grammar import CODINGS, PARSING, checked
-from dask_onestep.kernels.designs.parsing import parse
+from dask_onestep.kernels.designs.parser import parse
 from dask_onestep.kernels.designs.products import Coding, Product
 from dask_onestep.kernels.designs.splines import Spline, spline_of
 from dask_onestep.kernels.designs.terms import Factor, Terms, evaluate, is_numeric

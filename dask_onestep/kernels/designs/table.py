@@ -12,7 +12,7 @@ from dask_onestep.kernels.designs.levels import known_codes, level_codes, looked
 from dask_onestep.kernels.designs.parts import PARTS
 from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric, refusing_records
 from dask_onestep.kernels.records import Findings
-from dask_onestep.messages.wording import Remedy, instruction
+from dask_onestep.messages.text import Remedy, instruction
 
 __all__ = [
     "DROP",

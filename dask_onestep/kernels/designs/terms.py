@@ -27,7 +27,7 @@ from dask_onestep.kernels.designs.grammar import (
     written,
 )
 from dask_onestep.kernels.designs.levels import with_missing_level
-from dask_onestep.kernels.designs.parsing import parse
+from dask_onestep.kernels.designs.parser import parse
 from dask_onestep.messages import catalogue
 
 __all__ = [

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import norm
 
-from dask_onestep.kernels.lassos.centering import coefficients_about, score_about
-from dask_onestep.kernels.lassos.debiasing import LocalLassos
+from dask_onestep.kernels.lassos.local_lassos import LocalLassos
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, approximate_inverse
+from dask_onestep.kernels.lassos.shift import coefficients_about, score_about
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent, climb
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.lassos.centering import column_shift, rows_about
 from dask_onestep.kernels.lassos.fold_sums import FoldSums, Points, column_scale, column_sums
 from dask_onestep.kernels.lassos.group_lasso import GroupPenalty
 from dask_onestep.kernels.lassos.lasso import NullFit, fit_lasso, fit_null
@@ -31,6 +30,7 @@ from dask_onestep.kernels.lassos.proximal_newton import (
     newton_lasso,
     quadratic_lasso,
 )
+from dask_onestep.kernels.lassos.shift import column_shift, rows_about
 from dask_onestep.kernels.likelihood.scores import scores
 from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments
 from dask_onestep.kernels.model import Model

@@ -1,7 +1,7 @@
 """Sums of the likelihood at several coefficients, by fold of cross-validation, in one pass.
 
 With K folds, the sums over the training rows of fold k are the total minus those of fold k, so that one pass serves
-all folds. Columns far from zero are centered (see `centering`).
+all folds. Columns far from zero are centered (see `shift`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.lassos.centering import (
+from dask_onestep.kernels.lassos.proximal_newton import shifted
+from dask_onestep.kernels.lassos.shift import (
     coefficients_about,
     column_shift,
     gram_about,
     rows_about,
     score_about,
 )
-from dask_onestep.kernels.lassos.proximal_newton import shifted
 from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.keys import row_keys

@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.lassos.centering import coefficients_about, rows_about, score_about
 from dask_onestep.kernels.lassos.correction import Debiased, debias_again
-from dask_onestep.kernels.lassos.debiasing import LassoPlan, LocalLassos
 from dask_onestep.kernels.lassos.elastic_net import NetSpec, PenalizedPilot, PilotTerm, corrected_fit, gaussian_null
 from dask_onestep.kernels.lassos.fold_sums import FoldSums, Points
 from dask_onestep.kernels.lassos.lasso import fit_lasso
+from dask_onestep.kernels.lassos.local_lassos import LassoPlan, LocalLassos
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, approximate_inverse
 from dask_onestep.kernels.lassos.penalty import Penalty, noise_alpha
 from dask_onestep.kernels.lassos.proximal_newton import (
@@ -30,6 +29,7 @@ from dask_onestep.kernels.lassos.proximal_newton import (
     shifted,
 )
 from dask_onestep.kernels.lassos.quadratic import profile_out
+from dask_onestep.kernels.lassos.shift import coefficients_about, rows_about, score_about
 from dask_onestep.kernels.likelihood.jeffreys import jeffreys_moments
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model

@@ -26,7 +26,7 @@ from dask_onestep.kernels.rows.slices import dense_slices, gram_of, slices, zero
 from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
 from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.wording import Remedy
+from dask_onestep.messages.text import Remedy
 
 __all__ = [
     "CLUSTERED",

@@ -16,7 +16,7 @@ from dask_onestep.kernels.records import Findings, Record, Sums
 from dask_onestep.kernels.rows.labels import block_labels
 from dask_onestep.kernels.rows.rows import encode, hold, kernel
 from dask_onestep.kernels.solve.ascent import Ascent
-from dask_onestep.messages.wording import Remedy, instruction
+from dask_onestep.messages.text import Remedy, instruction
 
 __all__ = ["LocalFits", "LocalRatios", "fit_block", "local_fit", "local_ratio"]
 

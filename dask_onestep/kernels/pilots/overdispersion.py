@@ -19,8 +19,8 @@ from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.candidates import survey
 from dask_onestep.kernels.pilots.sample import PilotSample
-from dask_onestep.kernels.pilots.sampling import survey
 from dask_onestep.kernels.records import Moments, Sums
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices

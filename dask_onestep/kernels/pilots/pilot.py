@@ -14,9 +14,9 @@ from dask_onestep.kernels.likelihood.covariance import products
 from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model, refuse_information
+from dask_onestep.kernels.pilots.candidates import survey
 from dask_onestep.kernels.pilots.inclusion import Inclusion
 from dask_onestep.kernels.pilots.sample import PilotRecord, PilotSample, Survey
-from dask_onestep.kernels.pilots.sampling import survey
 from dask_onestep.kernels.records import Findings, Moments, Record
 from dask_onestep.kernels.rows.checks import oversized_columns
 from dask_onestep.kernels.rows.rows import encode

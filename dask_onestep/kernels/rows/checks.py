@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from dask_onestep.kernels.designs.opening import OpenDesign
+from dask_onestep.kernels.designs.open_design import OpenDesign
 from dask_onestep.kernels.designs.parts import PARTS, Block, Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse
 from dask_onestep.kernels.designs.table import DROP, encoded, gaps, is_finite
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Dropped, Findings, RowCheck
 from dask_onestep.kernels.solve.threads import aligned
-from dask_onestep.messages.wording import Remedy, instruction, joined
+from dask_onestep.messages.text import Remedy, instruction, joined
 
 __all__ = ["check_of", "inspect_columns", "oversized_columns", "rows_with_weight", "usable_rows"]
 

@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.records import Findings
-from dask_onestep.messages.wording import Remedy, instruction, joined
+from dask_onestep.messages.text import Remedy, instruction, joined
 
 __all__ = ["MAX_LABELS", "MoreClassesError", "block_labels", "check_classes", "joined_labels"]
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.lassos.centering import coefficients_about, column_shift, gram_about, rows_about, score_about
 from dask_onestep.kernels.lassos.lasso import fit_lasso, fit_null, fit_scaled_lasso, remainder
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows
 from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
 from dask_onestep.kernels.lassos.penalty import Penalty
 from dask_onestep.kernels.lassos.proximal_newton import LassoFit
+from dask_onestep.kernels.lassos.shift import coefficients_about, column_shift, gram_about, rows_about, score_about
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows.rows import kernel
@@ -76,7 +76,7 @@ class LocalLassos(Sums):
     alpha : ndarray of shape (d,)
         Σ ω_k α_k.
     shift : ndarray of shape (d,)
-        m, approximate means of uncentered columns, about which matrices and rows are centered (see `centering`); 0 for
+        m, approximate means of uncentered columns, about which matrices and rows are centered (see `shift`); 0 for
         other columns. Vectors refer to the original columns.
     information : ndarray of shape (d, d)
         Σ I_k(b_k).
@@ -246,7 +246,7 @@ def nodewise_share(number: int, n_blocks: int, d: int) -> tuple[int, int]:
 
     Examples
     --------
-    >>> from dask_onestep.kernels.lassos.debiasing import nodewise_share
+    >>> from dask_onestep.kernels.lassos.local_lassos import nodewise_share
     >>> [nodewise_share(k, 4, 5) for k in range(4)]
     [(0, 2), (2, 4), (4, 5), (5, 5)]
     """

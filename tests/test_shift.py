@@ -14,8 +14,8 @@ from dask_onestep import AverageLasso, DebiasedLasso, GLMRegressor
 from dask_onestep.exceptions import CoverageWarning, PrecisionWarning, RoughInverseWarning
 from dask_onestep.families import Gaussian
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.lassos.centering import coefficients_about, column_shift, gram_about, rows_about, score_about
 from dask_onestep.kernels.lassos.constant_row import constant_row
+from dask_onestep.kernels.lassos.shift import coefficients_about, column_shift, gram_about, rows_about, score_about
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
 from dask_onestep.links import resolve_link

@@ -10,10 +10,10 @@ import numpy as np
 from dask.delayed import Delayed
 
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.pilots.candidates import pilot_rows, survey, unsearched_pilot_rows
 from dask_onestep.kernels.pilots.pilot import PilotFit, fit_pilot
 from dask_onestep.kernels.pilots.profile import designed_sample, pilot_of, profile
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize, Survey
-from dask_onestep.kernels.pilots.sampling import pilot_rows, survey, unsearched_pilot_rows
 from dask_onestep.kernels.pilots.strata import StrataRule
 from dask_onestep.methods.arguments import check_pilot_size
 from dask_onestep.methods.problem import Problem

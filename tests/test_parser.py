@@ -9,7 +9,7 @@ pytest.importorskip("formulaic")
 import formulaic
 
 from dask_onestep.kernels.designs.grammar import columns_made
-from dask_onestep.kernels.designs.parsing import with_columns
+from dask_onestep.kernels.designs.parser import with_columns
 from dask_onestep.kernels.designs.terms import formula_terms
 
 NAMES = [f"a{number}" for number in range(13_000)]
@@ -114,7 +114,7 @@ def test_long_and_deep_formulas_are_refused_before_they_are_read(formula, monkey
     def never(*args, **kwargs):
         raise AssertionError("the formula was read")
 
-    monkeypatch.setattr("dask_onestep.kernels.designs.parsing._tokens", never)
+    monkeypatch.setattr("dask_onestep.kernels.designs.parser._tokens", never)
     for read in (lambda: formula_terms(formula, True), lambda: with_columns(formula.replace("x", "."), ["x"])):
         with pytest.raises(ValueError, match=r"^The formula, .*more than|at most 50"):
             read()

@@ -36,7 +36,7 @@ class Remedy:
 
     Examples
     --------
-    >>> from dask_onestep.messages.wording import Remedy
+    >>> from dask_onestep.messages.text import Remedy
     >>> remedy = Remedy("pilot_size", "auto")
     >>> remedy.in_python(), remedy.on_command_line()
     ("pilot_size='auto'", '--pilot-size auto')
@@ -182,7 +182,7 @@ def with_pointer(category: type[Warning], text: str) -> MessageText:
     Examples
     --------
     >>> from dask_onestep.exceptions import AliasingWarning
-    >>> from dask_onestep.messages.wording import with_pointer
+    >>> from dask_onestep.messages.text import with_pointer
     >>> with_pointer(AliasingWarning, "Coefficients of aliased columns are set to NaN: x2.")
     'Coefficients of aliased columns are set to NaN: x2. (Docs: help(dask_onestep.exceptions.AliasingWarning))'
     """

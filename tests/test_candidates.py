@@ -14,9 +14,9 @@ from support import blocks_of, chunked, model_of
 
 from dask_onestep.graph import gather, tree_sum
 from dask_onestep.kernels.designs.parts import Block, Rows
+from dask_onestep.kernels.pilots.candidates import pilot_rows, sample_rows, survey
 from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.pilots.sample import PilotSize
-from dask_onestep.kernels.pilots.sampling import pilot_rows, sample_rows, survey
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows.checks import usable_rows
 
