@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from dask_onestep._version import __version__
-from dask_onestep.cli.clusters import computing_on
 from dask_onestep.cli.console import (
     one_line_errors,
     one_line_warnings,
@@ -22,6 +21,7 @@ from dask_onestep.cli.console import (
     show_text,
 )
 from dask_onestep.cli.models import columns_of, csv_format, estimator_for, null_terms, parse_formula, with_offset
+from dask_onestep.cli.schedulers import computing_on
 from dask_onestep.data.files import open_table
 from dask_onestep.datasets import load_flights
 from dask_onestep.estimators import GLMClassifier, fit_many

@@ -24,7 +24,7 @@ from dask_onestep.data.files import PLAIN_CSV, FileTable
 from dask_onestep.inference.summaries import format_effects
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import on_command_line, text_of
-from dask_onestep.storage.tables import unlike_file
+from dask_onestep.storage.table_files import unlike_file
 
 __all__ = [
     "one_line_errors",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dask_onestep.choices import unknown_choice
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.fit_record import FitRecord, Inputs
 from dask_onestep.methods.jeffreys import PenalizedEstimate
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.mle import MLE
@@ -15,7 +16,6 @@ from dask_onestep.methods.one_step import OneStep
 from dask_onestep.methods.one_step_report import OneStepEstimate
 from dask_onestep.methods.pilot import Pilot
 from dask_onestep.methods.problem import Problem
-from dask_onestep.methods.record import FitRecord, Inputs
 from dask_onestep.methods.requests import Draw, Look, Pass, Settle
 from dask_onestep.methods.session import Session
 

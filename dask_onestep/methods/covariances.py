@@ -18,9 +18,9 @@ from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.kernels.structured import Arrowhead, Matrix, filled
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
+from dask_onestep.methods.fit_record import FitRecord
 from dask_onestep.methods.jeffreys import PenalizedEstimate
 from dask_onestep.methods.problem import Problem
-from dask_onestep.methods.record import FitRecord
 from dask_onestep.methods.requests import Look, Plan
 
 __all__ = ["changes_of", "changes_without", "of_kept_rows", "recovered", "with_covariance"]

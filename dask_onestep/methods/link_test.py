@@ -8,8 +8,8 @@ import numpy as np
 
 from dask_onestep.kernels.likelihood.link_test import predictor_moments
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
+from dask_onestep.methods.fit_record import FitRecord
 from dask_onestep.methods.problem import Problem
-from dask_onestep.methods.record import FitRecord
 from dask_onestep.methods.requests import Look, Plan
 
 __all__ = ["LinkFit", "fit_to_predictor"]

@@ -1,7 +1,7 @@
 """Files: tables to fit, fitted models to keep, predictions to write."""
 
 from dask_onestep.storage.models import SCHEMA, check_model_path, model_record, read_model, write_model
-from dask_onestep.storage.tables import check_predictions_path, read_table, write_predictions
+from dask_onestep.storage.table_files import check_predictions_path, read_table, write_predictions
 
 __all__ = [
     "SCHEMA",

@@ -70,7 +70,7 @@ def unlike_file(paths: Sequence[str], columns: Iterable[str], csv: CsvFormat = P
     --------
     >>> import tempfile
     >>> import pandas as pd
-    >>> from dask_onestep.storage.tables import unlike_file
+    >>> from dask_onestep.storage.table_files import unlike_file
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     pd.DataFrame({"x": [1, 3], "y": [2, 4]}).to_csv(f"{folder}/a.csv", index=False)
     ...     pd.DataFrame({"x": [1, 3]}).to_csv(f"{folder}/b.csv", index=False)
