@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["listed", "suggestion", "unknown_choice"]
-
 # Names of a list that are shown.
 _MOST = 20
 

@@ -21,8 +21,6 @@ from rich.table import Table
 from dask_onestep import Average, GLMClassifier, OneStep
 from dask_onestep.datasets import load_flights
 
-__all__ = ["main"]
-
 _COLUMNS = ["dep_time", "sched_arr_time", "air_time", "distance"]
 
 

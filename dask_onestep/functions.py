@@ -27,8 +27,6 @@ from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
 from dask_onestep.links import LINKS, LinkLike, resolve_link
 from dask_onestep.methods.arguments import check_pilot_size, seed_of
 
-__all__ = ["approximate_inverse_covariance", "moments", "nodewise_lasso", "pilot_sample", "weighted_design"]
-
 
 def moments(
     X: Any,

@@ -37,8 +37,6 @@ from dask_onestep.storage import (
 )
 from dask_onestep.storage.outputs import atomic_output, check_output
 
-__all__ = ["app", "main"]
-
 _FLIGHTS = "delayed ~ bs(dep_time, df=4) + carrier + origin + distance"
 
 app = typer.Typer(

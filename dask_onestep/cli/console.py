@@ -26,19 +26,6 @@ from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import on_command_line, text_of
 from dask_onestep.storage.table_files import unlike_file
 
-__all__ = [
-    "one_line_errors",
-    "one_line_warnings",
-    "same_columns",
-    "show_classes",
-    "show_comparison",
-    "show_effects",
-    "show_model",
-    "show_note",
-    "show_text",
-    "show_warning",
-]
-
 # What the library, and what reads files, raise of data and models that cannot be used.  Anything else is a
 # fault of the package and keeps its traceback.
 _MISTAKES = (ValueError, OSError, ImportError, ArrowException)

@@ -11,11 +11,10 @@ from sklearn.base import clone
 from dask_onestep.choices import listed, suggestion
 from dask_onestep.data.files import CsvFormat, FileTable
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
+from dask_onestep.kernels.designs.expressions import is_numeric
 from dask_onestep.kernels.designs.parser import parse, with_columns
-from dask_onestep.kernels.designs.terms import Factor, Terms, formula_terms, is_numeric
+from dask_onestep.kernels.designs.terms import Factor, Terms, formula_terms
 from dask_onestep.methods import resolve_method
-
-__all__ = ["columns_of", "csv_format", "estimator_for", "null_terms", "parse_formula", "with_offset"]
 
 
 def parse_formula(formula: str, columns: Sequence[str] = (), others: Sequence[str | None] = ()) -> Terms:

@@ -10,8 +10,6 @@ from distributed import Client, LocalCluster
 
 from dask_onestep.cli.console import show_warning
 
-__all__ = ["computing_on"]
-
 
 @contextmanager
 def computing_on(scheduler: str | None, workers: int | None) -> Iterator[None]:

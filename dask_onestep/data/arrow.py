@@ -19,8 +19,6 @@ from pyarrow import types
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.messages import catalogue
 
-__all__ = ["ArrowTable", "WholeTable", "coded_columns", "column_of_arrow", "data_columns", "frame_of_arrow", "is_whole"]
-
 # Memory of a block's columns.  Smaller tables are cut into `_MANY_BLOCKS` or so, but blocks below `_SMALL_BLOCK_BYTES`
 # cost the scheduler more than the kernels.  All numbers, and so the blocks, depend only on the data.
 _BLOCK_BYTES, _SMALL_BLOCK_BYTES, _MANY_BLOCKS = 64 * 2**20, 4 * 2**20, 32

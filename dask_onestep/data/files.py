@@ -26,8 +26,6 @@ from dask_onestep.data.arrow import ArrowTable, WholeTable, is_whole
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import joined, text_of
 
-__all__ = ["PLAIN_CSV", "CsvFormat", "CsvTable", "FileTable", "each_file", "is_in_files", "open_table"]
-
 Opened = TypeVar("Opened")
 
 _CSV = {".csv": ",", ".txt": ",", ".tsv": "\t"}

@@ -11,12 +11,10 @@ import pandas as pd
 from pandas.api.types import is_object_dtype
 
 from dask_onestep.choices import listed, suggestion
-from dask_onestep.kernels.designs.expressions import hold_times, numbers_among
+from dask_onestep.kernels.designs.expressions import hold_times, is_numeric, numbers_among
 from dask_onestep.kernels.designs.parser import with_columns
-from dask_onestep.kernels.designs.terms import Terms, column_terms, formula_terms, is_numeric, times_refused
+from dask_onestep.kernels.designs.terms import Terms, column_terms, formula_terms, times_refused
 from dask_onestep.messages import catalogue
-
-__all__ = ["cut_frame", "frame_dtypes", "infer_kinds", "is_frame", "pick_columns", "read_terms"]
 
 _LOOKED_AT = 1000  # rows, from the first, that tell what a column of objects holds
 

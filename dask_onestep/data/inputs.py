@@ -26,20 +26,6 @@ from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy
 
-__all__ = [
-    "Data",
-    "as_frame",
-    "bring_together",
-    "column_names",
-    "columns_named",
-    "in_memory",
-    "is_lazy",
-    "is_table",
-    "refuse_other_order",
-    "refuse_response_among",
-    "split_columns",
-]
-
 # NumPy data is cut into blocks of this size whatever the machine, so that the sums' order is fixed.
 _LOCAL_BLOCK_BYTES = 16 * 2**20
 # One of these is what NumPy needs to see more than a single object.

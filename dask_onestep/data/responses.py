@@ -10,8 +10,6 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.terms import Factor
 
-__all__ = ["join_response"]
-
 
 def join_response(x: Any, y: Any, response: Factor) -> Any:
     """Return a frame that has the response of a formula, given also as y."""

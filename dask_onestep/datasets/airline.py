@@ -16,8 +16,6 @@ import pandas as pd
 from dask_onestep.datasets.download import dataverse_files
 from dask_onestep.datasets.home import data_folder
 
-__all__ = ["fetch_airline", "load_airline"]
-
 FIRST_YEAR, LAST_YEAR = 1987, 2008
 _COVARIATES = ("DepTime", "CRSArrTime", "ActualElapsedTime", "Distance")
 _UNITS = (100.0, 100.0, 1.0, 100.0)

@@ -11,8 +11,6 @@ from urllib.request import urlopen
 
 from dask_onestep.messages import catalogue
 
-__all__ = ["dataverse_files"]
-
 _TIMEOUT = 60.0
 _RETRIES = 3
 

@@ -17,8 +17,6 @@ import pandas as pd
 from dask_onestep.datasets.home import data_folder
 from dask_onestep.messages import catalogue
 
-__all__ = ["load_flights"]
-
 _FLIGHT_COLUMNS = ("dep_time", "sched_arr_time", "air_time", "distance")
 _FLIGHT_UNITS = (100.0, 100.0, 1.0, 100.0)
 _ROW_GROUP = 10_000

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["data_folder"]
-
 
 def data_folder(data_home: str | os.PathLike | None, name: str) -> Path:
     """Return the directory of a data set."""

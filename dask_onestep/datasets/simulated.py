@@ -12,8 +12,6 @@ from scipy.special import ndtri
 from dask_onestep.families import Family, resolve_family
 from dask_onestep.links import LinkLike, resolve_link
 
-__all__ = ["make_glm"]
-
 
 def make_glm(
     n_samples: int,

@@ -8,8 +8,6 @@ import numpy as np
 
 from dask_onestep.methods import FitRecord
 
-__all__ = ["attach"]
-
 
 def attach(estimator: Any, record: FitRecord) -> Any:
     """Set what ``fit`` promises.

@@ -52,8 +52,6 @@ from dask_onestep.methods.requests import Plan
 from dask_onestep.methods.separation import examined
 from dask_onestep.methods.solver import eliminating, solved
 
-__all__ = ["GLMBase", "attach", "attach_fit"]
-
 _CHOICES = {
     "cov_type": COV_TYPES,
     "weight_type": ("variance", "frequency"),

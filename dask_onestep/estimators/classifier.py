@@ -20,8 +20,6 @@ from dask_onestep.messages.text import Remedy, instruction
 from dask_onestep.methods import Inputs, Problem
 from dask_onestep.methods.requests import Plan
 
-__all__ = ["GLMClassifier"]
-
 
 class GLMClassifier(ClassifierMixin, ProbabilityChecks, GLMBase):
     """Binomial or multinomial generalized linear model for classification, with inference, on Dask collections.

@@ -10,8 +10,6 @@ from dask_onestep.inference.collinearity import condition_indices, variance_infl
 from dask_onestep.messages import catalogue
 from dask_onestep.methods import FitRecord
 
-__all__ = ["Collinearity"]
-
 
 class Collinearity:
     """Variance inflation factors and condition indices; no pass."""

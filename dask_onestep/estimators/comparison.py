@@ -21,8 +21,6 @@ from dask_onestep.methods import FitRecord
 from dask_onestep.methods.requests import Source
 from dask_onestep.methods.together import run_together
 
-__all__ = ["compare", "named_models"]
-
 
 def compare(
     models: Mapping[str, Any] | Sequence[Any],

@@ -28,8 +28,6 @@ from dask_onestep.methods.covariances import recovered, with_covariance
 from dask_onestep.methods.driver import run
 from dask_onestep.methods.submodel import SubmodelEstimate
 
-__all__ = ["Covariances", "check_groups", "refuse_beyond_rank"]
-
 
 def check_groups(cov_type: str, groups: Any, *, folds: bool = False) -> None:
     """Raise if a covariance is unknown, or clusters are given without one that uses them, or the reverse.

@@ -20,8 +20,6 @@ from dask_onestep.methods import Problem
 from dask_onestep.methods.draws import MOST_COEFFICIENTS, take_profile
 from dask_onestep.methods.requests import Look, Plan
 
-__all__ = ["specify"]
-
 
 def specify(
     problem: Problem, method: Any, of_design: Callable[[Design], Model], terms: Terms, dtypes: Mapping[str, Any]

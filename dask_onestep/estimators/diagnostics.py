@@ -19,8 +19,6 @@ from dask_onestep.methods.driver import run
 from dask_onestep.methods.method import estimated
 from dask_onestep.methods.requests import Look, Plan
 
-__all__ = ["Diagnostics", "statistics_plan"]
-
 
 class Diagnostics:
     """Statistics, intervals and residuals; all of them read data."""

@@ -27,13 +27,11 @@ from dask_onestep.inference.effects import (
     spreads_wanted,
 )
 from dask_onestep.kernels.designs.design import column_levels
-from dask_onestep.kernels.designs.terms import is_numeric
+from dask_onestep.kernels.designs.expressions import is_numeric
 from dask_onestep.kernels.likelihood.effects import EffectQuery, effect_sums
 from dask_onestep.kernels.pilots.spreads import spreads
 from dask_onestep.messages import catalogue
 from dask_onestep.methods import Session
-
-__all__ = ["AverageEffects"]
 
 
 class AverageEffects(Reading):

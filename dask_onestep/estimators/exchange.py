@@ -15,8 +15,6 @@ from dask_onestep.kernels.designs.design import column_levels
 from dask_onestep.kernels.likelihood.predictions import design_rows
 from dask_onestep.methods import FitRecord
 
-__all__ = ["Exchange"]
-
 
 class Exchange:
     """What other tools ask of a fitted model.

@@ -35,8 +35,6 @@ from dask_onestep.methods.restricted import (
 from dask_onestep.methods.solver import eliminating
 from dask_onestep.methods.submodel import SubmodelEstimate
 
-__all__ = ["HypothesisTests"]
-
 
 class HypothesisTests:
     """Likelihood-ratio and score tests."""

@@ -16,8 +16,6 @@ from dask_onestep.methods import MLE, FitRecord, OneStep
 from dask_onestep.methods.covariances import changes_of, changes_without, recovered
 from dask_onestep.methods.driver import run
 
-__all__ = ["InfluenceMeasures"]
-
 _COLUMNS = ("leverage", "standardized_residual", "cooks_distance")
 
 

@@ -27,13 +27,12 @@ from dask_onestep.data.inputs import (
 from dask_onestep.data.responses import join_response
 from dask_onestep.graph import gather
 from dask_onestep.kernels.designs.design import Design, column_levels
+from dask_onestep.kernels.designs.expressions import is_numeric
 from dask_onestep.kernels.designs.parser import has_dot, with_columns
-from dask_onestep.kernels.designs.terms import Terms, formula_terms, is_numeric
+from dask_onestep.kernels.designs.terms import Terms, formula_terms
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy
 from dask_onestep.methods import FitRecord, Problem, Session
-
-__all__ = ["Reading", "read_together", "response_name", "scheduler_of", "total_of"]
 
 
 class Reading:

@@ -22,8 +22,6 @@ from dask_onestep.methods import Inputs, Problem
 from dask_onestep.methods.requests import Plan, Source
 from dask_onestep.methods.together import run_together
 
-__all__ = ["fit_many"]
-
 
 def fit_many(
     models: Sequence[Any] | Mapping[str, Any],

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dask_onestep.graph import Blocks
 from dask_onestep.graph.cluster import killed_worker
 
-__all__ = ["saying_how_to_rechunk"]
-
 
 @contextmanager
 def saying_how_to_rechunk(blocks: Blocks) -> Iterator[None]:

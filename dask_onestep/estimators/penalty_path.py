@@ -12,8 +12,6 @@ from dask_onestep.methods import FitRecord
 if TYPE_CHECKING:
     from dask_onestep.kernels.lassos.net_path import NetPath
 
-__all__ = ["PenaltyPath"]
-
 
 class PenaltyPath:
     """The path and the chosen penalties; other fits do not have these attributes."""

@@ -13,8 +13,6 @@ from dask_onestep.graph import map_rows
 from dask_onestep.kernels.likelihood.predictions import Predictor
 from dask_onestep.kernels.model import Prediction
 
-__all__ = ["Predicting", "rows_like"]
-
 
 class Predicting(Reading):
     """Predictions and residuals of rows."""

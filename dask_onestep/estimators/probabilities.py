@@ -13,8 +13,6 @@ from dask_onestep.inference.probabilities import ProbabilityDiagnostics
 from dask_onestep.kernels.likelihood.binned import probability_sums
 from dask_onestep.methods import FitRecord
 
-__all__ = ["ProbabilityChecks"]
-
 
 class ProbabilityChecks(Reading):
     """Discrimination and calibration of predicted probabilities."""

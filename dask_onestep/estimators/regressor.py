@@ -18,8 +18,6 @@ from dask_onestep.methods import Inputs, Problem
 from dask_onestep.methods.overdispersion import wants_alpha, with_alpha_estimated
 from dask_onestep.methods.requests import Plan
 
-__all__ = ["GLMRegressor"]
-
 
 class GLMRegressor(RegressorMixin, GLMBase):
     """Generalized linear model of the mean of a response, with inference, on Dask collections.

@@ -14,8 +14,6 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
 from dask_onestep.methods import Estimate
 
-__all__ = ["remarks", "undefined_terms", "unlikely_response"]
-
 _FRACTION = 1e-3  # as R's glm has it
 
 # Numbers of levels above which a string column that was not declared categorical may not be categorical.

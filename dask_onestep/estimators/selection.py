@@ -22,8 +22,6 @@ from dask_onestep.kernels.structured import minor
 from dask_onestep.methods import FitRecord
 from dask_onestep.methods.submodel import SubmodelEstimate
 
-__all__ = ["Selection"]
-
 
 class Selection(Reading):
     """Submodels, and the path of the adaptive lasso."""

@@ -12,8 +12,6 @@ from dask_onestep.estimators.inputs import Reading, total_of
 from dask_onestep.kernels.likelihood.spread import Spread, spread_sums
 from dask_onestep.methods import FitRecord
 
-__all__ = ["Standardization"]
-
 # The entry of the response among standard deviations.
 _RESPONSE = "(response)"
 

@@ -28,8 +28,6 @@ from dask_onestep.methods import FitRecord, OneStep, PenalizedEstimate, resolve_
 from dask_onestep.methods.causes import exact_fit
 from dask_onestep.methods.covariances import of_kept_rows
 
-__all__ = ["Reporting"]
-
 # Clusters below which sandwich covariances are too small to be left without remark.
 _FEW_CLUSTERS = 40
 # Links whose exponentiated coefficients are ratios of odds, of means, or of hazards.

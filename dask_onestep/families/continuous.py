@@ -9,8 +9,6 @@ from scipy import special
 
 from dask_onestep.families.base import Family
 
-__all__ = ["Gamma", "Gaussian", "InverseGaussian", "Tweedie"]
-
 _LOG_2PI = float(np.log(2 * np.pi))
 
 

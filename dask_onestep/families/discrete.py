@@ -10,8 +10,6 @@ from scipy import special
 
 from dask_onestep.families.base import Family
 
-__all__ = ["Binomial", "Multinomial", "NegativeBinomial", "Poisson"]
-
 _LOG_FACTORIALS = special.gammaln(np.arange(1.0, 1025.0))
 
 

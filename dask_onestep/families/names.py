@@ -10,8 +10,6 @@ from dask_onestep.families.continuous import Gamma, Gaussian, InverseGaussian, T
 from dask_onestep.families.discrete import Binomial, NegativeBinomial, Poisson
 from dask_onestep.families.quasi import Quasi, QuasiBinomial, QuasiPoisson
 
-__all__ = ["FAMILIES", "is_statsmodels_family", "resolve_family"]
-
 FAMILIES: dict[str, type[Family]] = {
     family.name: family
     for family in (

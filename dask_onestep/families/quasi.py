@@ -18,8 +18,6 @@ from dask_onestep.families.base import Family
 from dask_onestep.families.continuous import Gamma, Gaussian, InverseGaussian
 from dask_onestep.families.discrete import Binomial, Poisson
 
-__all__ = ["Quasi", "QuasiBinomial", "QuasiPoisson"]
-
 
 @dataclass(frozen=True)
 class QuasiPoisson(Poisson):

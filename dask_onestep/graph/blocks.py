@@ -15,8 +15,6 @@ from dask_onestep.graph.cluster import is_future
 from dask_onestep.graph.fusion import is_task
 from dask_onestep.kernels.records import OWN_NUMBERS, Numbering
 
-__all__ = ["FAN_IN", "Blocks"]
-
 FAN_IN = 16
 # A pass over more blocks than these takes FAN_IN consecutive ones as one task, if together they hold no
 # more than a block should: for blocks below about 1 MiB a task costs the scheduler more than the kernel.

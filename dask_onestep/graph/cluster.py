@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-__all__ = ["await_cluster", "future_of", "futures_in", "is_future", "killed_worker", "span", "this_worker"]
-
 
 def is_future(value: Any) -> bool:
     """Return whether a value is on a cluster's workers."""

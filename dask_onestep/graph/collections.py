@@ -21,8 +21,6 @@ from dask_onestep.kernels.designs.parts import PARTS, Block
 from dask_onestep.kernels.designs.table import unmasked
 from dask_onestep.kernels.records import Numbering
 
-__all__ = ["gather"]
-
 
 def gather(
     x: Any,

@@ -10,8 +10,6 @@ from dask.typing import Key
 
 from dask_onestep.graph.cluster import this_worker
 
-__all__ = ["fuse", "is_task", "naming_block"]
-
 
 def fuse(*steps: Any) -> Task:
     """Return one task that runs steps in the order given, each after those it needs; its key is the last one's.

@@ -16,8 +16,6 @@ from dask_onestep.kernels.records import Failure
 from dask_onestep.kernels.rows.block import MODEL_ERRORS
 from dask_onestep.kernels.solve.threads import one_blas_thread
 
-__all__ = ["apply", "delayed", "reference"]
-
 
 def apply(function: Callable[..., Any], *arguments: Any, name: str, guarded: bool = False) -> Delayed:
     """Return, lazily, a function of lazy or present values, as one task.

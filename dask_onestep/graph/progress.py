@@ -17,8 +17,6 @@ from dask.callbacks import Callback
 
 from dask_onestep.graph.cluster import futures_in
 
-__all__ = ["each_shown", "persist_shown"]
-
 Draw = Callable[[int, int], None]
 
 

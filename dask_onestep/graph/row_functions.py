@@ -13,8 +13,6 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.table import unmasked
 
-__all__ = ["map_rows"]
-
 
 def map_rows(function: Callable[..., np.ndarray], parts: dict[str, Any], like: Any, *, name: str) -> Any:
     """Return, lazily, a function of each row block, in the kind of collection it came in.

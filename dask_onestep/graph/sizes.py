@@ -14,8 +14,6 @@ from dask.sizeof import sizeof
 from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.structured import Structured
 
-__all__ = ["register_sizes"]
-
 _HEADER = 56  # bytes of an object in addition to its fields
 
 

@@ -11,8 +11,6 @@ from dask.tokenize import tokenize
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.model import Model
 
-__all__ = ["register_tokens"]
-
 
 def register_tokens() -> None:
     """Tell Dask to compute the token of a model or design once: with thousands of levels that takes milliseconds.

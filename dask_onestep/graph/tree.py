@@ -20,8 +20,6 @@ from dask_onestep.kernels.designs.parts import PARTS, Block
 from dask_onestep.kernels.records import Findings, Numbering, Read, RowCheck, add_all
 from dask_onestep.kernels.rows.block import Apart, Joint, read_block
 
-__all__ = ["tree_sum"]
-
 _LARGE_RECORD = 8 * 2**20
 
 

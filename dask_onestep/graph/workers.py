@@ -23,8 +23,6 @@ from dask_onestep._version import __version__
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import with_pointer
 
-__all__ = ["check_workers"]
-
 _PACKAGE = "dask_onestep"
 _SHOWN = 5
 _checked: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()

@@ -18,8 +18,6 @@ from dask_onestep.inference.results import TestResult
 from dask_onestep.kernels.likelihood.clusters import Clusters, unpacked
 from dask_onestep.kernels.solve.linear_algebra import factorize
 
-__all__ = ["LEAST_BLOCKS", "WEIGHTS", "multiplier_quantile", "wild_score_bootstrap"]
-
 # Fewer blocks have too few multipliers for a maximum over coefficients.
 LEAST_BLOCKS = 10
 

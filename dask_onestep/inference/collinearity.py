@@ -9,8 +9,6 @@ import pandas as pd
 
 from dask_onestep.kernels.solve.linear_algebra import factorize
 
-__all__ = ["condition_indices", "variance_inflation"]
-
 
 def variance_inflation(
     information: np.ndarray, names: Sequence[str], terms: Mapping[str, Sequence[str]], intercepts: Sequence[str]

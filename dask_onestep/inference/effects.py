@@ -15,22 +15,6 @@ from dask_onestep.inference.tables import interval_columns
 from dask_onestep.kernels.likelihood.effects import EffectSums, Scenario
 from dask_onestep.kernels.structured import DiagonalPlusProduct, filled
 
-__all__ = [
-    "COMPARISONS",
-    "CONTRASTS",
-    "SPREADS",
-    "TABLE_COLUMNS",
-    "Effect",
-    "Effects",
-    "Variable",
-    "comparison_effects",
-    "effects_table",
-    "known_levels",
-    "prediction_effects",
-    "slope_effects",
-    "spreads_wanted",
-]
-
 COMPARISONS = ("difference", "ratio", "lnratio", "lift", "oddsratio", "lnoddsratio")
 CONTRASTS = ("reference", "pairwise", "sequential")
 SPREADS = {"sd": ("(mean + sd/2)", "(mean - sd/2)"), "iqr": ("Q3", "Q1"), "minmax": ("Max", "Min")}

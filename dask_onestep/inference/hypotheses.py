@@ -14,8 +14,6 @@ import pandas as pd
 from dask_onestep.choices import suggestion
 from dask_onestep.messages import catalogue
 
-__all__ = ["Hypothesis", "null_text", "parse_hypothesis", "parse_null"]
-
 _ZERO = 1e-12  # a factor of a constraint below which it is rounding
 _MOST_SHOWN = 20  # restrictions
 _SHOWN = 6  # equations, and coefficients in one, that are written out

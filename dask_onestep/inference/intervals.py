@@ -6,8 +6,6 @@ import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 
-__all__ = ["AnytimeValid", "simultaneous_quantile"]
-
 # Points per integral, as powers of two: fewer where there are many coefficients, whose products cost most.
 _FEWEST, _MOST, _BUDGET = 12, 17, 34
 _AT_ONCE = 4096

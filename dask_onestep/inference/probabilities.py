@@ -12,8 +12,6 @@ from dask_onestep.choices import unknown_choice
 from dask_onestep.inference.results import TestResult
 from dask_onestep.kernels.likelihood.binned import BinnedSums
 
-__all__ = ["ProbabilityDiagnostics"]
-
 _STRATEGIES = ("quantile", "uniform")
 
 

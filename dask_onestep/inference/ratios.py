@@ -21,8 +21,6 @@ from dask_onestep.kernels.solve.ascent import ROUNDING
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import joined
 
-__all__ = ["Said", "counted", "doubts", "news", "note_of", "ratio_test", "statistic_error"]
-
 Said = tuple[tuple[type[Warning], str], ...]
 
 # The error of a statistic that needs no remark: absolute, and relative to the statistic.

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-__all__ = ["TestResult", "p_text"]
-
 
 @dataclass(frozen=True)
 class TestResult:

@@ -16,8 +16,6 @@ from scipy.special import gammaln
 
 from dask_onestep.kernels.solve.linear_algebra import factorize
 
-__all__ = ["CRITERIA", "AdaptiveLassoPath", "Constrained", "adaptive_lasso", "constrain", "criteria_table"]
-
 # Coefficients over their estimates below which they are zero.
 _ROUNDING = 1e-12
 CRITERIA = ("dbic", "bic", "aic", "ebic")

@@ -12,8 +12,6 @@ from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.kernels.structured import DiagonalPlusProduct, minor
 from dask_onestep.messages import catalogue
 
-__all__ = ["score_statistic", "score_statistic_beside", "wald"]
-
 
 def wald(
     coef: np.ndarray,

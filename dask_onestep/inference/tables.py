@@ -11,8 +11,6 @@ from scipy import stats
 from dask_onestep.kernels.structured import DiagonalPlusProduct
 from dask_onestep.messages import catalogue
 
-__all__ = ["coefficient_table", "exponentiated", "interval_columns", "standardized"]
-
 
 def coefficient_table(
     names: Sequence[str],

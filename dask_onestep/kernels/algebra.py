@@ -16,8 +16,6 @@ from dask_onestep.families import Family
 from dask_onestep.kernels.stored import CodedColumns, StoredColumns
 from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix
 
-__all__ = ["ArrowSlice", "DenseSlice", "Slice", "SplitSlice"]
-
 # Maximum of rows times columns in a product with a full matrix.
 _PRODUCT = 2**20
 # Columns of a product that are multiplied at a time.

@@ -18,8 +18,6 @@ from dask_onestep.kernels.solve.basis import Basis
 from dask_onestep.kernels.structured import DiagonalPlusProduct, refuse_large
 from dask_onestep.links import LinkLike
 
-__all__ = ["Likelihood", "Model", "Prediction", "Stage", "refuse_information"]
-
 
 @dataclass(frozen=True)
 class Prediction:

@@ -12,24 +12,6 @@ import numpy as np
 from dask_onestep.kernels.structured import Matrix, is_finite, minor
 from dask_onestep.messages.text import joined
 
-__all__ = [
-    "OWN_NUMBERS",
-    "Dropped",
-    "Failure",
-    "Findings",
-    "Joined",
-    "LogLikelihoods",
-    "Moments",
-    "Numbering",
-    "Read",
-    "Record",
-    "RowCheck",
-    "Sums",
-    "add",
-    "add_all",
-    "add_pairwise",
-]
-
 
 class Record:
     """The result of a task; reports the size of its fields to Dask."""

@@ -17,8 +17,6 @@ from scipy import sparse
 
 from dask_onestep.kernels.records import Record
 
-__all__ = ["CodedColumns", "SparseColumns", "StoredColumns"]
-
 
 class StoredColumns(Record, ABC):
     """Columns X of shape (m, b) of which some elements are stored and the others are 0."""

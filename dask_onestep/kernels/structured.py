@@ -16,20 +16,6 @@ from typing import Any, Self
 
 import numpy as np
 
-__all__ = [
-    "MATRIX_BYTES",
-    "Arrowhead",
-    "DiagonalPlusProduct",
-    "Matrix",
-    "Structured",
-    "filled",
-    "is_finite",
-    "minor",
-    "refuse_large",
-    "remaining",
-    "selected_columns",
-]
-
 # An ndarray, or one of the matrices here; both have the operations of `Structured`.
 Matrix = Any
 # Maximum memory of a matrix of coefficients: full for 11,585 of them.

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any
 
-__all__ = ["Message", "MessageText", "Remedy", "instruction", "joined", "on_command_line", "text_of", "with_pointer"]
-
 # Options of the command line by parameter.
 _SAME = ("classify", "comparison", "cov_type", "family", "groups", "link", "method", "missing", "offset", "overwrite")
 _OPTIONS = {

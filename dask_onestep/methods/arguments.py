@@ -12,8 +12,6 @@ from sklearn.utils import check_random_state
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy
 
-__all__ = ["check_choice", "check_count", "check_number", "check_pilot_size", "check_positive", "seed_of", "seeded"]
-
 
 def seeded(method: Any) -> Any:
     """Return a method whose seed is a number, so that all of a fit has the same; the user's own is not changed."""

@@ -18,8 +18,6 @@ from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 
-__all__ = ["Average", "AverageEstimate"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class AverageEstimate(Estimate):

@@ -15,8 +15,6 @@ from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Plan
 
-__all__ = ["AverageLasso", "AverageLassoEstimate"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class AverageLassoEstimate(Estimate):

@@ -17,8 +17,6 @@ from dask_onestep.methods.lasso_advice import few_digits
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Plan
 
-__all__ = ["check_lasso", "lasso_fields", "lasso_plan", "lasso_totals", "resolve_alpha"]
-
 
 def lasso_totals(problem: Problem, plan: LassoPlan) -> Plan:
     """Add the blocks' lassos: one pass, and one before it for the labels of a classification."""

@@ -23,8 +23,6 @@ from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy, text_of
 from dask_onestep.methods.estimate import Estimate
 
-__all__ = ["exact_fit", "naming_boundary", "with_cause"]
-
 Said = tuple[type[Warning], str]
 
 # Warnings that a cause explains, and that would misdirect to the pilot or to more iterations.

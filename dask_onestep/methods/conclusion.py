@@ -14,8 +14,6 @@ from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy
 
-__all__ = ["aliasing", "coefficients", "conclude"]
-
 # Its inverse, a variance, and that times a dispersion, must stay within float64.
 _SMALLEST_INFORMATION = 1e-290
 

@@ -23,8 +23,6 @@ from dask_onestep.methods.jeffreys import PenalizedEstimate
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 
-__all__ = ["changes_of", "changes_without", "of_kept_rows", "recovered", "with_covariance"]
-
 # Warnings that are of a covariance, and not of the coefficients.
 _OF_COVARIANCES = (CovarianceWarning, DegreesOfFreedomWarning)
 

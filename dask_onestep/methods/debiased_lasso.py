@@ -41,8 +41,6 @@ from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Plan, Settle
 
-__all__ = ["DebiasedLasso", "DebiasedLassoEstimate"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class DebiasedLassoEstimate(Estimate):

@@ -19,16 +19,6 @@ from dask_onestep.methods.arguments import check_pilot_size
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Kept, Look, Pass, Plan, Settle
 
-__all__ = [
-    "MOST_COEFFICIENTS",
-    "draw_pilot",
-    "draw_sample",
-    "rows_within",
-    "take_profile",
-    "take_survey",
-    "with_labels",
-]
-
 # Rows that the pass which learns a design keeps for an automatic pilot, of 50 rows per coefficient.
 _KEPT_ROWS, _KEPT_BYTES = 100_000, 64 * 2**20
 # Coefficients that such a pilot serves.

@@ -31,8 +31,6 @@ from dask_onestep.kernels.solve.threads import one_blas_thread
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Made, Pass, Plan, Settle, Source
 
-__all__ = ["JOINT_BYTES", "Driver", "Outcome", "run", "run_all"]
-
 # What the records of one joined pass may take in one task of the tree; beyond it plans go in batches.
 JOINT_BYTES = 256 * 2**20
 

@@ -31,8 +31,6 @@ from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan, Settle
 
-__all__ = ["ElasticNet", "ElasticNetEstimate"]
-
 # Columns that an elastic net may have: a matrix of their squared number is held in memory.
 MAX_COLUMNS = 5_000
 # Up to so many coefficients the pilot has 50 rows each; of more, as many as fit into this memory.

@@ -54,8 +54,6 @@ from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Plan, Settle
 
-__all__ = ["ElasticNetCV", "ElasticNetCVEstimate"]
-
 # What the sums of all folds at all anchors may take in one record.
 _MOST_BYTES = 2**30
 # Folds of blocks and of groups.

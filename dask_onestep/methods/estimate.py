@@ -14,8 +14,6 @@ from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.basis import Basis
 from dask_onestep.kernels.structured import DiagonalPlusProduct
 
-__all__ = ["Estimate"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:

@@ -15,8 +15,6 @@ from dask_onestep.kernels.solve.linear_algebra import combinations
 from dask_onestep.kernels.structured import DiagonalPlusProduct, Matrix, Structured, is_finite
 from dask_onestep.methods.estimate import Estimate
 
-__all__ = ["FitRecord", "Inputs"]
-
 # Methods whose coefficients are biased toward zero, and have no covariance.
 _PENALIZED = ("AverageLasso", "ElasticNet", "ElasticNetCV")
 

@@ -13,8 +13,6 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.methods.problem import Problem
 
-__all__ = ["pooled_rows", "rows_of_blocks", "shares_of_blocks"]
-
 
 def shares_of_blocks(problem: Problem) -> tuple[tuple[int, int], ...]:
     """Return each block's share of the rows of Θ̂; blocks known to be empty have none."""

@@ -18,8 +18,6 @@ from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 
-__all__ = ["PenalizedEstimate", "check_jeffreys", "entered_with_penalty", "penalized_sums"]
-
 # Of the maximum of the pilot rows, on λ²/d; where classes are separated steps are many.
 _TOLERANCE, _MANY_STEPS = 1e-20, 500
 

@@ -13,8 +13,6 @@ from dask_onestep.kernels.lassos.pooled_lasso import sample_size
 from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
 
-__all__ = ["few_digits", "sparse_advice"]
-
 Advice = tuple[tuple[type[Warning], str], ...]
 
 # Expected coverage of nominal 95% intervals below which a warning is issued.

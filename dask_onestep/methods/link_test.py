@@ -12,8 +12,6 @@ from dask_onestep.methods.fit_record import FitRecord
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 
-__all__ = ["LinkFit", "fit_to_predictor"]
-
 # On λ²/(d·φ̂), as for `MLE`.
 _TOL, _MAX_ITER = 1e-16, 25
 

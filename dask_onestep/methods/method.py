@@ -16,8 +16,6 @@ from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Made, Plan
 from dask_onestep.methods.session import Session
 
-__all__ = ["Method", "estimated"]
-
 
 class Method(BaseEstimator):
     """An estimation method, written as a plan.

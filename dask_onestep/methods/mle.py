@@ -32,8 +32,6 @@ from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan
 from dask_onestep.methods.steps import CORRECTED
 
-__all__ = ["MLE", "climbed", "elsewhere"]
-
 
 class MLE(Method):
     """The global maximum-likelihood estimator.

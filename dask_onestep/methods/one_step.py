@@ -31,8 +31,6 @@ from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan, Settle
 from dask_onestep.methods.steps import MAX_STEPS, Steps, advance, wants_more
 
-__all__ = ["OneStep"]
-
 # On λ²/d, where the ascent ends that is made in the place of a pilot's steps.
 _FAR_ENOUGH = 1e-8
 

@@ -16,8 +16,6 @@ from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.steps import Steps
 
-__all__ = ["OneStepEstimate", "report"]
-
 # Factor on the bound of the distance, so that false alarms are rare.
 _BEYOND = 2.0
 _SMALL = 20  # rows per coefficient below which the pilot estimate is unreliable

@@ -18,8 +18,6 @@ from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan
 from dask_onestep.methods.steps import MAX_STEPS
 
-__all__ = ["wants_alpha", "with_alpha_estimated"]
-
 # Steps in t = −log α that are no way to a bound, and after which a last one leads close enough.
 _SHORT, _NEAR = 1e-3, 0.05
 

@@ -23,8 +23,6 @@ from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan
 
-__all__ = ["Pilot"]
-
 
 class Pilot(Method):
     """The maximum-likelihood estimator of a simple random sample of the rows.

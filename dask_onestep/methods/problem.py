@@ -24,8 +24,6 @@ from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy
 from dask_onestep.methods.requests import Kept, Look, Pass, Plan, Settle, Source
 
-__all__ = ["Problem"]
-
 
 @dataclass(frozen=True)
 class Problem:

@@ -14,8 +14,6 @@ from dask.delayed import Delayed
 
 from dask_onestep.kernels.model import Model
 
-__all__ = ["Draw", "Kept", "Look", "Made", "Pass", "Plan", "Settle", "Source"]
-
 # A generator of requests, which returns what the plan is for, such as an `Estimate`, or a handle of it.
 Plan = Generator[Any, Any, Any]
 

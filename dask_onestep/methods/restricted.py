@@ -26,17 +26,6 @@ from dask_onestep.methods.separation import examined
 from dask_onestep.methods.solver import eliminating, orthogonalized, solved
 from dask_onestep.methods.together import attempted
 
-__all__ = [
-    "Comparison",
-    "Restricted",
-    "compare",
-    "compare_by_method",
-    "fit_restricted",
-    "goes_on",
-    "moments_at",
-    "unrestricted_end",
-]
-
 # λ²/φ from which on a statistic may be off by a twentieth, since the log-likelihood is not quadratic.
 _FAR = 0.3
 # What `Problem.restricted` takes.

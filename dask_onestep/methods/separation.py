@@ -14,8 +14,6 @@ from dask_onestep.methods.jeffreys import PenalizedEstimate
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 
-__all__ = ["examined"]
-
 _MAX_STEPS = 15
 _TOLERANCE = 1e-8  # on λ²/d, below which steps have no meaningful direction
 _NEAR = 0.1  # a move of the linear predictors that does not indicate divergence

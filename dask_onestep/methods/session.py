@@ -14,8 +14,6 @@ from dask_onestep.methods.driver import Driver
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Made, Pass, Plan, Settle
 
-__all__ = ["Session"]
-
 
 class Session:
     """A model and its data, for methods that are written as one function ``estimate(problem)``.

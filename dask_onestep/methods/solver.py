@@ -23,8 +23,6 @@ from dask_onestep.methods.one_step import OneStep
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 
-__all__ = ["LARGEST_CONDITION", "eliminating", "orthogonalized", "solved"]
-
 # Normal equations lose as many digits as their condition number has: from here on, half of float64's sixteen.
 LARGEST_CONDITION = 1e8
 # A column of which more is left than this share is not what misled the normal equations: the weights were.

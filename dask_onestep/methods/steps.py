@@ -15,8 +15,6 @@ from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
 from dask_onestep.kernels.solve.linear_algebra import factorize
 
-__all__ = ["CORRECTED", "MAX_STEPS", "Steps", "advance", "wants_more"]
-
 MAX_STEPS = 25
 # A representative pilot leads to the maximum in so many steps; what another one extrapolates holds steps back.
 CORRECTED = 3

@@ -9,8 +9,6 @@ import numpy as np
 
 from dask_onestep.methods.estimate import Estimate
 
-__all__ = ["SubmodelEstimate"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class SubmodelEstimate(Estimate):

@@ -9,8 +9,6 @@ from dask_onestep.methods.driver import Outcome, run_all
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Plan
 
-__all__ = ["attempted", "run_together"]
-
 
 def attempted(plan: Plan) -> Plan:
     """Return a plan that ends with its error as a value, so that it ends no other."""

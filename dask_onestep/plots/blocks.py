@@ -11,8 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 from dask_onestep.kernels.likelihood.block_sums import block_sums
 from dask_onestep.plots.canvas import Display
 
-__all__ = ["BlocksDisplay"]
-
 
 class BlocksDisplay(Display):
     """Blocks against the whole: which of them differ, and in what.

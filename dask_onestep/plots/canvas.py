@@ -11,8 +11,6 @@ import pandas as pd
 from dask_onestep.inference.hypotheses import unknown_coefficients
 from dask_onestep.messages import catalogue
 
-__all__ = ["COLOURS", "MARKS", "Display", "Intervals", "arms", "checked_names", "points", "style"]
-
 # Okabe and Ito's colours, told apart by the colour-blind; the marks differ besides.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKS = ("o", "s", "^", "D", "v", "P", "X")

@@ -9,8 +9,6 @@ import pandas as pd
 
 from dask_onestep.plots.canvas import Intervals, checked_names
 
-__all__ = ["CoefficientDisplay"]
-
 
 class CoefficientDisplay(Intervals):
     """Coefficients with their intervals, of one fit or of several side by side.

@@ -13,8 +13,6 @@ from dask_onestep.data.inputs import as_frame
 from dask_onestep.messages import catalogue
 from dask_onestep.plots.canvas import Display, Intervals, arms, points, style
 
-__all__ = ["EffectsDisplay", "PredictionsDisplay"]
-
 _KINDS = ("slopes", "comparisons")
 _NUMBERS = ("estimate", "std_err", "z", "t", "p_value", "ci_lower", "ci_upper")
 

@@ -11,8 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.plots.canvas import COLOURS, Display, checked_names, style
 
-__all__ = ["CrossValidationDisplay", "PathDisplay"]
-
 
 class PathDisplay(Display):
     """Coefficients of an elastic net against its penalty α.

@@ -14,8 +14,6 @@ from dask_onestep.exceptions import FitWarning
 from dask_onestep.graph.progress import each_shown
 from dask_onestep.plots.canvas import Display, style
 
-__all__ = ["PilotSizeDisplay"]
-
 
 class PilotSizeDisplay(Display):
     """Distance to the maximum-likelihood estimate against the size of the pilot.

@@ -7,8 +7,6 @@ from typing import Any, Self
 from dask_onestep.inference.probabilities import ProbabilityDiagnostics
 from dask_onestep.plots.canvas import Display, arms, points, style
 
-__all__ = ["CalibrationDisplay", "RocCurveDisplay"]
-
 
 class RocCurveDisplay(Display):
     """The receiver operating characteristic of predicted probabilities, with the area under it.

@@ -15,8 +15,6 @@ from dask_onestep.graph.progress import each_shown
 from dask_onestep.methods import AverageLasso, DebiasedLasso, resolve_method
 from dask_onestep.plots.canvas import COLOURS, Display, checked_names, style
 
-__all__ = ["RegularizationDisplay"]
-
 _SHOWN = len(COLOURS) - 1  # as many as have a colour of their own, black being the debiased method's
 
 

@@ -12,8 +12,6 @@ from dask_onestep.choices import unknown_choice
 from dask_onestep.kernels.pilots.residual_sums import residual_sums
 from dask_onestep.plots.canvas import Display, points
 
-__all__ = ["ResidualsDisplay"]
-
 
 class ResidualsDisplay(Display):
     """Mean residuals by bins of the linear predictor or of a column, above the residuals of a random sample of rows.

@@ -17,8 +17,6 @@ from dask_onestep.kernels.designs.specification import specify_terms
 from dask_onestep.kernels.designs.table import plain_columns
 from dask_onestep.kernels.designs.terms import Factor, Terms, column_terms, formula_terms
 
-__all__ = ["design_record", "read_design"]
-
 _LEVELS = (bool, int, float, str)
 # Distinct values for polynomials and knots; a formula that needs more cannot be kept.
 _ROWS = 200

@@ -17,7 +17,7 @@ import numpy as np
 from dask_onestep import exceptions
 from dask_onestep._version import __version__
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
-from dask_onestep.estimators.base import attach
+from dask_onestep.estimators.attributes import attach
 from dask_onestep.families import FAMILIES
 from dask_onestep.kernels.likelihood.multinomial import Multinomial
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
@@ -29,8 +29,6 @@ from dask_onestep.methods import METHODS, Estimate, FitRecord, Inputs
 from dask_onestep.storage.designs import design_record, read_design
 from dask_onestep.storage.outputs import atomic_output
 from dask_onestep.storage.schema import check_record, parse_json
-
-__all__ = ["SCHEMA", "check_model_path", "model_record", "read_model", "write_model"]
 
 SCHEMA = "dask_onestep.model/1"
 # A file of JSON with the covariance of about 5,000 coefficients.

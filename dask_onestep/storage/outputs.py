@@ -15,8 +15,6 @@ from fsspec.implementations.local import LocalFileSystem
 
 from dask_onestep.messages import catalogue
 
-__all__ = ["atomic_output", "check_output"]
-
 # File systems that store a file under its name.  Archives, views of other file systems and web servers do not.
 _LOCAL = ("file", "local")
 _CLOUD = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "hdfs", "webhdfs", "sftp", "ssh", "smb")

@@ -9,8 +9,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["check_record", "parse_json"]
-
 # Digits of an integer: more are beyond any double.
 _MOST_DIGITS = 300
 # json makes no other types, so that True is no number.

@@ -11,10 +11,8 @@ import dask.dataframe as dd
 
 from dask_onestep.data.files import PLAIN_CSV, CsvFormat, each_file, open_table
 from dask_onestep.graph.progress import persist_shown
-from dask_onestep.kernels.designs.terms import is_numeric
+from dask_onestep.kernels.designs.expressions import is_numeric
 from dask_onestep.storage.outputs import atomic_output, check_output
-
-__all__ = ["check_predictions_path", "read_table", "unlike_file", "write_predictions"]
 
 
 def read_table(

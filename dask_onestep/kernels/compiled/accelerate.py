@@ -10,8 +10,6 @@ from typing import Any
 
 from dask_onestep.messages import catalogue
 
-__all__ = ["OPTIONS", "accelerated", "compiled"]
-
 # Not "fast", with which the compiler may assume that no number is NaN or infinite. Not "contract" either: a process
 # that compiles would have other last bits than one that reads the result from disk.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc"}}

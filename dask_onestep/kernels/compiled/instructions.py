@@ -20,8 +20,6 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-__all__ = ["add", "exponential", "halves", "load", "multiply", "multiply_add", "prefetch", "same", "store", "totals"]
-
 _FOUR = ir.VectorType(ir.DoubleType(), 4)
 _BITS = ir.VectorType(ir.IntType(64), 4)
 

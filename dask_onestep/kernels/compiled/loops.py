@@ -27,8 +27,6 @@ from dask_onestep.kernels.compiled.instructions import (
     totals,
 )
 
-__all__ = ["add_coded_sums", "add_natural_sums", "add_sparse_sums", "add_sums", "write_polynomials"]
-
 # Rows of a tile, a multiple of 8. With a power of two, equal rows of all panels would share a set of the L1 cache.
 _TILE = 48
 _LINE = 64  # bytes of a cache line

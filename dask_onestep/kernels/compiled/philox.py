@@ -13,8 +13,6 @@ import numpy as np
 from dask_onestep.kernels.compiled.accelerate import OPTIONS, compiled
 from dask_onestep.kernels.compiled.instructions import halves
 
-__all__ = ["values_below"]
-
 _ROUNDS = 10
 _MULTIPLIER_0, _MULTIPLIER_2 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
 _STEP_0, _STEP_1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)

@@ -25,8 +25,6 @@ from dask_onestep.kernels.algebra import NO_ROWS, DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.loops import add_coded_sums, add_natural_sums, add_sparse_sums, add_sums
 from dask_onestep.kernels.stored import CodedColumns, SparseColumns, StoredColumns
 
-__all__ = ["CompiledSlice", "CompiledSplitSlice"]
-
 # Above this many columns a tile does not fit into the L2 cache, and BLAS is as fast.
 _MOST_COLUMNS = 500
 

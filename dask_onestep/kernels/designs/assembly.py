@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.design import Design, column_levels, plain_rows, treatment_names
-from dask_onestep.kernels.designs.expressions import hold_times, numbers_among
+from dask_onestep.kernels.designs.expressions import hold_times, is_numeric, numbers_among
 from dask_onestep.kernels.designs.levels import MAX_LEVELS, TOO_MANY_LEVELS, level_last, match_levels, sorted_levels
 from dask_onestep.kernels.designs.open_design import OpenDesign
 from dask_onestep.kernels.designs.products import Coding, Product
@@ -21,9 +21,7 @@ from dask_onestep.kernels.designs.specification import (
     without_terms,
 )
 from dask_onestep.kernels.designs.states import moment_states
-from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric, refusing_records, times_refused
-
-__all__ = ["assemble", "make_design", "open_design"]
+from dask_onestep.kernels.designs.terms import Factor, Terms, refusing_records, times_refused
 
 
 def open_design(terms: Terms, dtypes: Mapping[str, Any], missing: str, *, observed: bool) -> OpenDesign | None:

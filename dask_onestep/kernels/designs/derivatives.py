@@ -14,8 +14,6 @@ from dask_onestep.kernels.designs.evaluation import EvaluationError, beyond_boun
 from dask_onestep.kernels.designs.specification import without_terms
 from dask_onestep.kernels.records import Findings
 
-__all__ = ["Derivative", "depending", "design_derivative", "with_values"]
-
 # The truncation error of a centered difference is of order h², its rounding error of order ε/h: relative to the scale
 # on which the design varies, the best step is near ε^⅓. That scale is the column's own magnitude for a logarithm, and
 # less for a spline of calendar years, so smaller steps are tried as well.

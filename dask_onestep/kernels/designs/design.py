@@ -22,8 +22,6 @@ from dask_onestep.kernels.designs.terms import Factor, Terms, plain_categories
 from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.structured import remaining
 
-__all__ = ["MANY_LEVELS", "Design", "column_levels", "plain_rows", "treatment_names", "with_parts"]
-
 _SLICE_ROWS = 65_536
 # Relative difference of a column from a combination that is more than rounding.
 _DIFFERENT = 1e-4

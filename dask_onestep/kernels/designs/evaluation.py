@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.designs.expressions import evaluate
 from dask_onestep.kernels.designs.grammar import STATEFUL, called, checked, written
-from dask_onestep.kernels.designs.terms import Terms, evaluate
+from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.kernels.records import Findings
-
-__all__ = ["EvaluationError", "beyond_bounds", "evaluating", "what_is_wrong"]
 
 # The default behavior of each spline beyond its bounds.
 _EXTRAPOLATION = {"bs": "raise", "cc": "extend", "cr": "extend", "cs": "extend"}

@@ -20,8 +20,6 @@ import pyarrow as pa
 
 from dask_onestep.kernels.designs.grammar import FUNCTIONS, PARSING, checked, column_of
 
-__all__ = ["LARGEST_INTEGER", "as_numbers", "evaluate", "hold_times", "is_numeric", "numbers_among", "only_numbers"]
-
 # Beyond it, not every integer is a float64.
 LARGEST_INTEGER = 2**53
 _TIMES = ("date", "datetime", "datetime64", "time", "timedelta", "timedelta64", "period")

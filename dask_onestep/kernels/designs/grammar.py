@@ -16,22 +16,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = [
-    "CODINGS",
-    "EXPOSURE",
-    "FUNCTIONS",
-    "OFFSET",
-    "PARSING",
-    "STATEFUL",
-    "called",
-    "checked",
-    "column_of",
-    "columns_made",
-    "columns_read",
-    "is_condition",
-    "written",
-]
-
 # If two threads use Python 3.11's parser at once, it can raise "SystemError: AST constructor recursion depth mismatch";
 # formulaic parses its terms for every block.
 PARSING = RLock()

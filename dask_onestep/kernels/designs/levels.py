@@ -9,19 +9,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-__all__ = [
-    "MAX_LEVELS",
-    "TOO_MANY_LEVELS",
-    "indexed",
-    "known_codes",
-    "level_codes",
-    "level_last",
-    "looked_up",
-    "match_levels",
-    "sorted_levels",
-    "with_missing_level",
-]
-
 MAX_LEVELS = 10_000
 TOO_MANY_LEVELS = "Is it an identifier? Drop it, group its levels, or convert it to a number."
 _ONE_AT_A_TIME = Lock()

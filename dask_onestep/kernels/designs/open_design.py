@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.design import Design, with_parts
+from dask_onestep.kernels.designs.expressions import evaluate
 from dask_onestep.kernels.designs.table import complete_cases
-from dask_onestep.kernels.designs.terms import Factor, evaluate
+from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.records import Findings
-
-__all__ = ["OpenDesign"]
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,6 @@ from typing import Any
 from dask_onestep.kernels.designs.grammar import EXPOSURE, OFFSET, called, checked, columns_made, columns_read
 from dask_onestep.messages import catalogue
 
-__all__ = ["Parsed", "has_dot", "parse", "with_columns"]
-
 _MOST_TERMS = 10_000
 _MOST_FACTORS = 64
 _LARGEST_POWER = 64

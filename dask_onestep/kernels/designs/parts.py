@@ -12,8 +12,6 @@ import pandas as pd
 
 from dask_onestep.kernels.records import Record
 
-__all__ = ["ARRAY_BYTES", "MATRIX_BYTES", "PARTS", "Block", "Parts", "Rows", "taken"]
-
 # Maximum size of a piece of a block: of the matrix that a frame becomes, and of an existing matrix.
 MATRIX_BYTES, ARRAY_BYTES = 16 * 2**20, 64 * 2**20
 

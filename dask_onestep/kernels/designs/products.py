@@ -14,8 +14,6 @@ from dask_onestep.kernels.designs.splines import Spline
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.stored import CodedColumns
 
-__all__ = ["Coding", "Product", "are_coded", "coded_columns", "write_products"]
-
 # A row has at most one nonzero element in the columns of a product. With fewer columns than this, an array is as fast
 # (`python -m benchmarks.categories`).
 _MIN_WIDTH = 6

@@ -12,23 +12,12 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating, what_is_wrong
-from dask_onestep.kernels.designs.expressions import as_numbers, only_numbers
+from dask_onestep.kernels.designs.expressions import as_numbers, evaluate, is_numeric, only_numbers
 from dask_onestep.kernels.designs.grammar import CODINGS, PARSING, checked
 from dask_onestep.kernels.designs.parser import parse
 from dask_onestep.kernels.designs.products import Coding, Product
 from dask_onestep.kernels.designs.splines import Spline, spline_of
-from dask_onestep.kernels.designs.terms import Factor, Terms, evaluate, is_numeric
-
-__all__ = [
-    "check_kinds",
-    "columns_specified",
-    "specified_columns",
-    "specified_products",
-    "specify_terms",
-    "transform_state",
-    "without_terms",
-]
-
+from dask_onestep.kernels.designs.terms import Factor, Terms
 
 _VALUES = "<values>"
 

@@ -15,8 +15,6 @@ from dask_onestep.kernels.compiled.accelerate import accelerated
 from dask_onestep.kernels.designs.grammar import PARSING, STATEFUL, called, checked, columns_read, written
 from dask_onestep.kernels.designs.terms import Factor
 
-__all__ = ["Spline", "spline_of", "write_polynomials"]
-
 _SPLINES = ("bs", "cc", "cr", "cs")
 # For a higher degree the powers would lose digits.
 _MAX_DEGREE = 5

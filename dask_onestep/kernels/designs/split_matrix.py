@@ -12,8 +12,6 @@ from scipy import sparse
 from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.stored import SparseColumns, StoredColumns
 
-__all__ = ["SplitMatrix", "count_by_column", "finite_rows", "split_sparse", "stack"]
-
 
 @dataclass(frozen=True, slots=True)
 class SplitMatrix(Record):

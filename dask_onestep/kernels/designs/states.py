@@ -19,8 +19,6 @@ from dask_onestep.kernels.designs.grammar import STATEFUL, called
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.kernels.records import Record
 
-__all__ = ["CentralMoments", "moment_orders", "moment_states"]
-
 # Beyond this degree the moments lose too many digits, and the rows of a sample are used instead.
 _MAX_DEGREE = 8
 _DDOF = {"center": 1, "scale": 1, "standardize": 0}

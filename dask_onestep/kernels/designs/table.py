@@ -8,22 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.designs.expressions import is_numeric
 from dask_onestep.kernels.designs.levels import known_codes, level_codes, looked_up, sorted_levels
 from dask_onestep.kernels.designs.parts import PARTS
-from dask_onestep.kernels.designs.terms import Factor, Terms, is_numeric, refusing_records
+from dask_onestep.kernels.designs.terms import Factor, Terms, refusing_records
 from dask_onestep.kernels.records import Findings
 from dask_onestep.messages.text import Remedy, instruction
-
-__all__ = [
-    "DROP",
-    "complete_cases",
-    "encoded",
-    "gaps",
-    "is_finite",
-    "plain_columns",
-    "stacked",
-    "unmasked",
-]
 
 DROP = instruction("Use {0} to drop these rows, or fix them first.", Remedy("missing", "drop"))
 _SAME_COLUMNS = "All partitions must have the columns that the frame's meta declares; fix the function that loads them."

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.expressions import as_numbers, evaluate, is_numeric
+from dask_onestep.kernels.designs.expressions import as_numbers, evaluate
 from dask_onestep.kernels.designs.grammar import (
     EXPOSURE,
     STATEFUL,
@@ -29,18 +29,6 @@ from dask_onestep.kernels.designs.grammar import (
 from dask_onestep.kernels.designs.levels import with_missing_level
 from dask_onestep.kernels.designs.parser import parse
 from dask_onestep.messages import catalogue
-
-__all__ = [
-    "Factor",
-    "Terms",
-    "column_terms",
-    "evaluate",
-    "formula_terms",
-    "is_numeric",
-    "plain_categories",
-    "refusing_records",
-    "times_refused",
-]
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,6 @@ from scipy.optimize import brentq
 from dask_onestep.kernels.lassos.descent import UNHEARD
 from dask_onestep.kernels.lassos.quadratic import profile_out
 
-__all__ = ["ConstantRow", "constant_row"]
-
 # Variance that rounding may give a constant column, relative to its square.
 _ROUNDING = (64 * np.finfo(np.float64).eps) ** 2
 

@@ -13,8 +13,6 @@ from dask_onestep.kernels.lassos.shift import coefficients_about, score_about
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent, climb
 
-__all__ = ["Debiased", "covariance", "debias", "debias_again", "expected_coverage", "moved_intercept"]
-
 
 @dataclass(frozen=True, slots=True)
 class Debiased(Record):

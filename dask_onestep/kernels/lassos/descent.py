@@ -17,8 +17,6 @@ import numpy as np
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
-__all__ = ["UNHEARD", "penalised_lasso", "sweep_together"]
-
 # Columns whose slope exceeds this fraction of their penalty join the working set: most of the needed columns enter at
 # once, and a few superfluous ones cost little.
 _NEAR = 0.7

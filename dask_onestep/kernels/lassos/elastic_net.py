@@ -40,21 +40,6 @@ from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.ascent import Ascent, climb
 
-__all__ = [
-    "NetClimb",
-    "NetSpec",
-    "PenalizedPilot",
-    "PilotTerm",
-    "advance",
-    "corrected_climb",
-    "corrected_fit",
-    "gaussian_null",
-    "largest_alpha",
-    "penalized_pilot",
-    "pilot_fits",
-    "uncorrected_fit",
-]
-
 # Keeps penalized coefficients at 0 in the model of the unpenalized columns.
 _HUGE = 1e150
 # As glmnet has it: the l1 ratio that the largest penalty of a path has at least, so that ridge has one.

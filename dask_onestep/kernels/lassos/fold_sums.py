@@ -30,19 +30,6 @@ from dask_onestep.kernels.records import Moments, Record, Sums
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
 
-__all__ = [
-    "CandidateSums",
-    "Candidates",
-    "FoldSums",
-    "Folds",
-    "Points",
-    "candidate_sums",
-    "centered_fold_sums",
-    "column_scale",
-    "column_sums",
-    "fold_sums",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Folds:

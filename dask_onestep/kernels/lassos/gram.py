@@ -16,8 +16,6 @@ from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import dense_slices, slices
 from dask_onestep.kernels.solve.threads import one_blas_thread
 
-__all__ = ["GramSums", "WeightedDesign", "gram_sums"]
-
 
 @dataclass(frozen=True, slots=True)
 class GramSums(Sums):

@@ -14,8 +14,6 @@ import numpy as np
 from dask_onestep.kernels.lassos.penalty import Penalty
 from dask_onestep.kernels.lassos.quadratic import profile_out
 
-__all__ = ["GroupPenalty"]
-
 
 @dataclass(frozen=True, slots=True)
 class GroupPenalty(Penalty):

@@ -21,14 +21,6 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.linear_algebra import factorize
 
-__all__ = [
-    "NullFit",
-    "fit_lasso",
-    "fit_null",
-    "fit_scaled_lasso",
-    "remainder",
-]
-
 _MAX_RESCALINGS = 20
 _EPS = float(np.finfo(np.float64).eps)
 

@@ -23,8 +23,6 @@ from dask_onestep.kernels.records import Findings, Sums
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.solve.linear_algebra import factorize
 
-__all__ = ["LassoPlan", "LocalLassos", "local_lassos", "nodewise_share"]
-
 
 @dataclass(frozen=True, slots=True)
 class LassoPlan:

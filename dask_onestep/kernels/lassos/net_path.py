@@ -31,17 +31,6 @@ from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments, Record
 
-__all__ = [
-    "Anchors",
-    "Grid",
-    "NetPath",
-    "anchors_of",
-    "gaussian_paths",
-    "net_path",
-    "path_candidates",
-    "refined_path",
-]
-
 # Tolerance of a path's fits, on gaps relative to the null deviance.
 _TOL = 1e-9
 # Anchors per l1 ratio, and where the smallest penalty explains more than half of the null deviance.

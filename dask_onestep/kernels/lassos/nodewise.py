@@ -18,8 +18,6 @@ from dask_onestep.kernels.lassos.quadratic import profile_out
 from dask_onestep.kernels.records import Sums
 from dask_onestep.kernels.solve.linear_algebra import factorize
 
-__all__ = ["NodewiseRows", "approximate_inverse", "join_rows", "nodewise_rows", "row_shares"]
-
 _MAX_RESCALINGS = 20
 # Relative change of the noise at which the iteration stops.
 _SETTLED = 1e-4

@@ -11,8 +11,6 @@ from dask_onestep.kernels.lassos.constant_row import constant_row
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, nodewise_rows
 from dask_onestep.kernels.lassos.penalty import penalised_variances, penalty_level
 
-__all__ = ["NodewisePlan"]
-
 # Penalties of this fraction of the universal level leave little bias, and an inverse that all N rows determine well.
 _SMALL = 0.1
 

@@ -12,8 +12,6 @@ from dask_onestep.kernels.lassos.quadratic import kkt_residual, partial_variance
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 
-__all__ = ["Penalty", "noise_alpha", "penalised_variances", "penalty_level"]
-
 # Variance that rounding may give a constant column, relative to its square.
 _ROUNDING = 512 * np.finfo(np.float64).eps
 # Keeps penalties above 0 (which means "not penalized") where a fit leaves no noise.

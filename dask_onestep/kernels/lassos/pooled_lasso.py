@@ -36,18 +36,6 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.rows.rows import kernel
 
-__all__ = [
-    "PooledLasso",
-    "PooledRound",
-    "correct",
-    "jeffreys_moments_about",
-    "lasso_of_all",
-    "lasso_of_gram",
-    "pilot_lasso",
-    "profiled_gram",
-    "sample_size",
-]
-
 _MAX_RESCALINGS = 20
 # Variance that rounding may leave of a constant column, relative to its square.
 _ROUNDING = 512 * np.finfo(np.float64).eps

@@ -20,18 +20,6 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.ascent import Ascent, Move, climb
 
-__all__ = [
-    "LassoFit",
-    "LassoMove",
-    "Penalized",
-    "ProximalNewton",
-    "Tolerance",
-    "newton_lasso",
-    "quadratic_lasso",
-    "shifted",
-    "solve_on_few",
-]
-
 _MAX_STEPS = 50
 # A step whose gain is below this fraction of the tolerance is not worth reading the rows: near the minimum the error of
 # β is proportional to the root of the gap.

@@ -13,8 +13,6 @@ import numpy as np
 from dask_onestep.kernels.lassos.descent import penalised_lasso
 from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
 
-__all__ = ["ProfiledGram", "kkt_residual", "partial_variances", "profile_out", "solve_lasso"]
-
 # Rows of a matrix that are changed at a time, so that no temporary array has its size.
 _ROWS_AT_ONCE = 256
 

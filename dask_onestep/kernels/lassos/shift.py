@@ -20,8 +20,6 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows.rows import kernel
 
-__all__ = ["coefficients_about", "column_shift", "gram_about", "moments_about", "rows_about", "score_about"]
-
 # A column whose mean is this many standard deviations from 0 has lost two digits in the Gram matrix.
 _FAR = 10.0
 # Number of rows from which m is computed; a rough center suffices.

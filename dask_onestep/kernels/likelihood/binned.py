@@ -11,8 +11,6 @@ from dask_onestep.kernels.model import Model, Prediction
 from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.rows.rows import kernel
 
-__all__ = ["MOST_BINS", "BinnedSums", "probability_sums"]
-
 MOST_BINS = 2**14
 # Mantissa bits that never count: values that differ by rounding alone are in one bin.
 _ROUNDING_BITS = 20

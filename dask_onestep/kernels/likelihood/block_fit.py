@@ -12,8 +12,6 @@ from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
 
-__all__ = ["BlockFit", "BlockFits", "compare_blocks"]
-
 
 @dataclass(frozen=True, slots=True)
 class BlockFit(Record):

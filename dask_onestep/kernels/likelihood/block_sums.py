@@ -14,8 +14,6 @@ from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.linear_algebra import factorize
 
-__all__ = ["BlockSums", "block_sums"]
-
 
 @dataclass(frozen=True, slots=True)
 class BlockSums(Record):

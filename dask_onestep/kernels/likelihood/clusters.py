@@ -19,8 +19,6 @@ from dask_onestep.kernels.algebra import DenseSlice
 from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.solve.linear_algebra import Factor
 
-__all__ = ["CLUSTER_BYTES", "Clusters", "groupings", "jackknife", "moves", "signs", "unpacked", "with_moves"]
-
 # Maximum memory for the informations of all clusters; a task of the reduction tree adds 16 such records.
 CLUSTER_BYTES = 64 * 2**20
 # A coefficient is not identified without a cluster if less than this fraction of the information remains in some

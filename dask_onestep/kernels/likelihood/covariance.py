@@ -28,24 +28,6 @@ from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matr
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy
 
-__all__ = [
-    "CLUSTERED",
-    "COV_TYPES",
-    "LEVERAGED",
-    "Robust",
-    "ScoreProducts",
-    "all_products",
-    "cluster_moves",
-    "degrees_of_freedom",
-    "dispersion",
-    "lacks_informations",
-    "products",
-    "sandwich",
-    "score_directions",
-    "score_products",
-    "with_all_moves",
-]
-
 # The power of 1/(1 − h) by which squared scores are multiplied.
 LEVERAGED = {"HC2": 1, "HC3": 2}
 CLUSTERED = ("cluster", "CRV3")

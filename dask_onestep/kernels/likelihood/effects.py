@@ -17,26 +17,15 @@ from scipy import sparse
 
 from dask_onestep.kernels.designs.derivatives import Derivative, depending, design_derivative, with_values
 from dask_onestep.kernels.designs.design import Design, column_levels
+from dask_onestep.kernels.designs.expressions import is_numeric
 from dask_onestep.kernels.designs.parts import Block, Rows, taken
 from dask_onestep.kernels.designs.table import gaps
-from dask_onestep.kernels.designs.terms import is_numeric
 from dask_onestep.kernels.likelihood.predictions import predictable_rows
 from dask_onestep.kernels.model import Likelihood, Model
 from dask_onestep.kernels.records import Findings, Record, add_pairwise
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.threads import aligned, one_blas_thread
-
-__all__ = [
-    "MAX_BYTES",
-    "MAX_GROUPS",
-    "EffectQuery",
-    "EffectSums",
-    "Scenario",
-    "effect_sums",
-    "known_rows",
-    "table_column",
-]
 
 MAX_GROUPS = 10_000
 MAX_BYTES = 512 * 2**20

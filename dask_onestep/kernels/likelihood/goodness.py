@@ -9,8 +9,6 @@ import numpy as np
 from dask_onestep.families import Family
 from dask_onestep.kernels.records import Sums
 
-__all__ = ["ClassWeights", "FitSums", "NullDeviance"]
-
 
 @dataclass(frozen=True, slots=True)
 class NullDeviance:

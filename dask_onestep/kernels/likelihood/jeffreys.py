@@ -16,8 +16,6 @@ from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.linear_algebra import Factor
 
-__all__ = ["half_log_determinant", "jeffreys_moments", "penalty_score"]
-
 
 @kernel(checked="after")
 def jeffreys_moments(rows: Rows, model: Model, point: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Moments:

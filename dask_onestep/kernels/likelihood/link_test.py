@@ -13,8 +13,6 @@ from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
 
-__all__ = ["PREDICTOR", "predictor_moments"]
-
 # The columns other than the intercept.
 PREDICTOR = ("linear_predictor", "linear_predictor_squared")
 

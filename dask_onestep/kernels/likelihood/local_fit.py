@@ -18,8 +18,6 @@ from dask_onestep.kernels.rows.rows import encode, hold, kernel
 from dask_onestep.kernels.solve.ascent import Ascent
 from dask_onestep.messages.text import Remedy, instruction
 
-__all__ = ["LocalFits", "LocalRatios", "fit_block", "local_fit", "local_ratio"]
-
 _CURE = instruction(
     "Use larger blocks (X.rechunk) or shuffle the rows, or use a method that needs no local fits, such as {0}.",
     Remedy("method", "one-step"),

@@ -12,8 +12,6 @@ from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.kernels.structured import is_finite
 
-__all__ = ["fit_rows"]
-
 
 def fit_rows(rows: Rows, model: Model, start: np.ndarray | None = None, *, max_iter: int = 30) -> Ascent:
     """Return the maximum-likelihood fit of rows in memory.

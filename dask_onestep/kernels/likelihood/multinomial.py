@@ -26,9 +26,6 @@ from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.threads import one_blas_thread
 from dask_onestep.links import LINKS, LinkLike
 
-__all__ = ["Multinomial", "probabilities"]
-
-
 _FAMILY = MultinomialFamily()
 
 

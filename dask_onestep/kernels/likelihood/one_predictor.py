@@ -19,8 +19,6 @@ from dask_onestep.kernels.solve.threads import one_blas_thread
 from dask_onestep.kernels.structured import DiagonalPlusProduct, filled, is_finite
 from dask_onestep.links import LinkLike, mean_and_derivative, second_derivative
 
-__all__ = ["OnePredictor"]
-
 # Relative distance between a link's mean at η = 1,000 and its limit, if the limit is finite.
 _CLOSE = 0.05
 

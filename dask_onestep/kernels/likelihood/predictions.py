@@ -17,8 +17,6 @@ from dask_onestep.kernels.rows.rows import encode, kernel
 from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.threads import one_blas_thread
 
-__all__ = ["Hits", "Influence", "Predictor", "Residuals", "design_rows", "hits", "predictable_rows"]
-
 
 @dataclass(frozen=True)
 class Predictor:

@@ -12,8 +12,6 @@ from dask_onestep.kernels.records import Sums
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
 
-__all__ = ["Scores", "scores"]
-
 
 @dataclass(frozen=True, slots=True)
 class Scores(Sums):

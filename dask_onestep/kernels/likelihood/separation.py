@@ -20,8 +20,6 @@ from dask_onestep.kernels.records import Moments, Sums
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
 
-__all__ = ["Directed", "directed"]
-
 
 @dataclass(frozen=True, slots=True)
 class Directed(Sums):

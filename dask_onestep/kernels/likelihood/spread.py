@@ -12,8 +12,6 @@ from dask_onestep.kernels.records import Sums
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
 
-__all__ = ["Spread", "spread_sums"]
-
 # Relative to the squared mean, what rounding may leave of the variance of a constant column.
 _ROUNDING = 1e-12
 

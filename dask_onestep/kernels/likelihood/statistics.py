@@ -13,8 +13,6 @@ from dask_onestep.kernels.records import Sums
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
 
-__all__ = ["DevianceSums", "deviance_sums", "fit_sums"]
-
 
 @dataclass(frozen=True, slots=True)
 class DevianceSums(Sums):

@@ -14,15 +14,6 @@ from dask_onestep.kernels.records import LogLikelihoods, Moments
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
 
-__all__ = [
-    "embedded_moments",
-    "initial_moments",
-    "log_likelihoods",
-    "moments",
-    "remainders",
-    "row_log_likelihoods",
-]
-
 
 @kernel(checked="after")
 def moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:

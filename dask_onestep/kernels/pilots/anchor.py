@@ -18,8 +18,6 @@ from dask_onestep.kernels.records import Findings, Moments
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb
 
-__all__ = ["anchor_block", "maximize_surrogate"]
-
 
 @kernel(whole="the first block is fitted, and its rows are kept")
 def anchor_block(rows: Rows, model: Model) -> PilotFit | Findings:

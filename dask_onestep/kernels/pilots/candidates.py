@@ -22,14 +22,6 @@ from dask_onestep.kernels.rows.labels import block_labels, check_classes
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.messages import catalogue
 
-__all__ = [
-    "pilot_rows",
-    "row_numbers",
-    "sample_rows",
-    "survey",
-    "unsearched_pilot_rows",
-]
-
 
 @kernel
 def pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSample | Findings:

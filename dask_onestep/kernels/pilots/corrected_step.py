@@ -14,8 +14,6 @@ from dask_onestep.kernels.pilots.step import UNUSABLE, Step, arrive, shorten
 from dask_onestep.kernels.solve.ascent import Ascent
 from dask_onestep.kernels.solve.linear_algebra import AnyFactor
 
-__all__ = ["direction", "take_step"]
-
 # Maximum number of times the means are recomputed at the end of the corrected step. Each time their error falls by the
 # order of the pilot's error.
 _REFINEMENTS = 3

@@ -21,8 +21,6 @@ from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb, rose
 from dask_onestep.kernels.solve.linear_algebra import AnyFactor, sandwich_diagonal
 from dask_onestep.kernels.structured import Matrix, filled, is_finite, minor
 
-__all__ = ["Curvature", "Remaining"]
-
 _CONFIDENCE = 0.95
 # Distance, in standard errors, above which the number of rows behind the error estimate is taken into account.
 _CLOSE = 0.02

@@ -9,8 +9,6 @@ import numpy as np
 
 from dask_onestep.kernels.records import Record
 
-__all__ = ["Inclusion"]
-
 
 @dataclass(frozen=True, slots=True)
 class Inclusion(Record):

@@ -14,8 +14,6 @@ from dask_onestep.kernels.compiled.accelerate import accelerated
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.pilots.sample import ALL_KEYS
 
-__all__ = ["keys_below", "row_keys", "smallest_keys"]
-
 
 def row_keys(seed: int, rows: Rows) -> np.ndarray:
     """Return the 64-bit keys of a block's usable rows, an array of shape (m,).

@@ -27,8 +27,6 @@ from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.ascent import ROUNDING, Ascent, Move, climb
 from dask_onestep.kernels.solve.linear_algebra import factorize
 
-__all__ = ["AlphaNewton", "AlphaSums", "alpha_sums", "at_bound", "pilot_alpha", "with_alpha"]
-
 # Beyond these bounds α cannot be distinguished from 0 (Poisson) or from infinity.
 BOUNDS = (-np.log(1e6), np.log(1e8))
 

@@ -25,8 +25,6 @@ from dask_onestep.kernels.solve.ascent import Ascent
 from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
 from dask_onestep.kernels.structured import Matrix, filled, minor
 
-__all__ = ["TRUST", "PilotFit", "complete_rows", "fit_pilot", "weighted_rows"]
-
 # The squared distance of a representative pilot's estimate from the MLE is about d(N/n − 1) in the metric of the
 # information. Ten times that does not happen by chance for any d.
 TRUST = 10.0

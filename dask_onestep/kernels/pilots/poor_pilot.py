@@ -14,8 +14,6 @@ from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.linear_algebra import extreme_ratios, factorize, squared_traces
 
-__all__ = ["far_off", "is_usable", "log_likelihood_floor", "misrepresented", "representation", "retreat", "unlike"]
-
 _SLACK = 1.25  # tolerated ratio of the pilot's information to the full data's, beyond chance
 # The tolerance where predictions from the pilot are used: outlying rows that it lacks then hold little information.
 _NEARLY = 1.05

@@ -18,20 +18,19 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.evaluation import EvaluationError, what_is_wrong
+from dask_onestep.kernels.designs.expressions import evaluate
 from dask_onestep.kernels.designs.levels import MAX_LEVELS, TOO_MANY_LEVELS, level_codes
 from dask_onestep.kernels.designs.open_design import OpenDesign
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.states import CentralMoments, moment_orders
 from dask_onestep.kernels.designs.table import plain_columns, stacked
-from dask_onestep.kernels.designs.terms import Factor, evaluate, plain_categories, refusing_records
+from dask_onestep.kernels.designs.terms import Factor, plain_categories, refusing_records
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.candidates import pilot_rows, row_numbers, sample_rows
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
 from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.rows.checks import inspect_columns
 from dask_onestep.kernels.rows.rows import kernel
-
-__all__ = ["STATE_ROWS", "Profile", "designed_sample", "pilot_of", "profile"]
 
 STATE_ROWS = 100_000
 

@@ -14,8 +14,6 @@ from dask_onestep.kernels.pilots.keys import smallest_keys
 from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.rows.rows import kernel
 
-__all__ = ["ResidualSums", "residual_sums"]
-
 
 @dataclass(frozen=True, slots=True)
 class ResidualSums(Record):

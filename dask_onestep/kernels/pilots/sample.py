@@ -20,8 +20,6 @@ from dask_onestep.kernels.records import Findings, Record
 from dask_onestep.kernels.rows.labels import joined_labels
 from dask_onestep.kernels.rows.rows import hold
 
-__all__ = ["ALL_KEYS", "PILOT_BYTES", "PilotRecord", "PilotSample", "PilotSize", "Survey"]
-
 # A fitted model does not keep the pilot rows if they are larger than this.
 PILOT_BYTES = 64 * 2**20
 

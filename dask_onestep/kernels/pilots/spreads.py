@@ -14,8 +14,6 @@ from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.records import Findings, Record, add_pairwise
 from dask_onestep.kernels.rows.rows import kernel
 
-__all__ = ["QUARTILE_ROWS", "Spreads", "spreads"]
-
 QUARTILE_ROWS = 100_000
 
 

@@ -13,8 +13,6 @@ from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent, climb
 from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
 
-__all__ = ["UNUSABLE", "Step", "arrive", "shorten"]
-
 # λ² per coefficient above which an estimate is unusable for inference: two standard errors from the MLE.
 UNUSABLE = 4.0
 # Factor on the distance, which the score gives only to first order.

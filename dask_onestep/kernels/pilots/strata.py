@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.designs.expressions import is_numeric
 from dask_onestep.kernels.designs.levels import level_codes
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.designs.terms import Factor, is_numeric
+from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.inclusion import Inclusion
 from dask_onestep.kernels.records import Record
-
-__all__ = ["Strata", "StrataRule"]
 
 _EVERY_KEY = np.iinfo(np.uint64).max
 # Rows drawn per class, if a simple random sample is expected to have fewer than the second number.

@@ -20,8 +20,6 @@ from dask_onestep.kernels.rows.slices import dense_slices
 from dask_onestep.kernels.solve.basis import Basis
 from dask_onestep.kernels.solve.linear_algebra import without_rounding
 
-__all__ = ["Dependence", "DesignFactor", "dependences", "design_factor", "orthogonal_basis"]
-
 # Householder QR leaves an exact combination a residual of about d·1e-16 of the column's length.
 EXACT = 1e-12
 _QR_ROWS = 1024

@@ -15,8 +15,6 @@ from dask_onestep.kernels.rows.checks import check_of, inspect_columns, oversize
 from dask_onestep.kernels.rows.rows import Traits, encode, hold, traits_of
 from dask_onestep.kernels.solve.threads import one_blas_thread
 
-__all__ = ["Apart", "Call", "Joint", "read_block", "run_kernel"]
-
 # Errors that end one of several models but not the others; lost workers and lack of memory end all.
 MODEL_ERRORS = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError)
 

@@ -18,9 +18,6 @@ from dask_onestep.kernels.records import Dropped, Findings, RowCheck
 from dask_onestep.kernels.solve.threads import aligned
 from dask_onestep.messages.text import Remedy, instruction, joined
 
-__all__ = ["check_of", "inspect_columns", "oversized_columns", "rows_with_weight", "usable_rows"]
-
-
 # A few thousand larger squares overflow float64. Not a Python float, which float32 columns would cast to float32.
 _SQUARABLE = np.float64(1e152)
 # The products of weights with squared scores must stay within float64, at both ends.

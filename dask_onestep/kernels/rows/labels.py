@@ -13,8 +13,6 @@ from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.records import Findings
 from dask_onestep.messages.text import Remedy, instruction, joined
 
-__all__ = ["MAX_LABELS", "MoreClassesError", "block_labels", "check_classes", "joined_labels"]
-
 MAX_LABELS = 100
 _FIRST = 128
 

@@ -14,14 +14,6 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.solve.threads import aligned
 
-__all__ = [
-    "Traits",
-    "encode",
-    "hold",
-    "kernel",
-    "traits_of",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Traits:

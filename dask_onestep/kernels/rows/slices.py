@@ -20,8 +20,6 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.stored import CodedColumns
 from dask_onestep.kernels.structured import Arrowhead, Matrix, remaining
 
-__all__ = ["dense_slices", "gram_of", "slices", "zero_gram"]
-
 # A slice has at least d rows (d columns), or this many: with fewer, adding the product X'X would cost more than
 # computing it.
 _ENOUGH_ROWS = 1024

@@ -17,8 +17,6 @@ from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
 from dask_onestep.kernels.structured import Matrix, selected_columns
 
-__all__ = ["ROUNDING", "Ascent", "Move", "Newton", "climb", "ran_away", "rose", "shortening"]
-
 # Relative rounding error of a log-likelihood of many rows.
 ROUNDING = 1e-11
 # The same where rows' log-likelihoods cancel, as those of counts of 1e13 do.

@@ -15,8 +15,6 @@ from scipy import linalg
 
 from dask_onestep.kernels.records import Moments
 
-__all__ = ["Basis"]
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Basis:

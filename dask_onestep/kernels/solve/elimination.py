@@ -14,8 +14,6 @@ from scipy import linalg
 from dask_onestep.kernels.solve.pivots import AnyFactor, decomposed, floors, pivoted, scale_of
 from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix, remaining
 
-__all__ = ["ArrowFactor", "eliminated", "least_ratio"]
-
 # Relative accuracy of an eigenvalue that bisection finds.
 _BISECTED = 1e-9
 # Share of the pivot of a column before the levels below which these leave little of it.

@@ -13,17 +13,6 @@ from dask_onestep.kernels.solve.pivots import AnyFactor, decomposed, floors, sca
 from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix, is_finite, minor, selected_columns
 from dask_onestep.messages import catalogue
 
-__all__ = [
-    "AnyFactor",
-    "Factor",
-    "combinations",
-    "extreme_ratios",
-    "factorize",
-    "sandwich_diagonal",
-    "squared_traces",
-    "without_rounding",
-]
-
 # A part of a combination that is smaller, relative to the column, is rounding.
 _NEGLIGIBLE = 1e-8
 

@@ -10,8 +10,6 @@ from scipy import linalg
 from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.structured import Matrix
 
-__all__ = ["AnyFactor", "decomposed", "floors", "pivoted", "scale_of"]
-
 # A column is aliased when the columns before it leave less than this fraction of its variance. An exact copy leaves
 # about d·1e-16; a correlation of 0.999999 leaves 2e-6.
 ALIAS_TOLERANCE = 1e-11

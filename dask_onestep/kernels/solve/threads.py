@@ -15,8 +15,6 @@ import numpy as np
 import scipy.linalg  # noqa: F401  loads scipy's BLAS, so that the controller finds it
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["aligned", "one_blas_thread"]
-
 _lock = threading.Lock()
 _controller: ThreadpoolController | None = None
 _inside = 0
