@@ -9,6 +9,7 @@ import pytest
 from scipy.interpolate import BSpline
 
 from dask_onestep import GLMRegressor
+from dask_onestep.exceptions import AliasingWarning
 from dask_onestep.kernels.compiled import loops
 from dask_onestep.kernels.designs import splines
 from dask_onestep.kernels.designs.assembly import assemble
@@ -49,6 +50,28 @@ def test_the_columns_are_formulaics(formula, compiled, monkeypatch):
         assert one.names == tuple(wanted.columns)
         later = frame.iloc[[5, 17, 600]]
         np.testing.assert_allclose(one.matrix(later), wanted.iloc[[5, 17, 600]], atol=1e-13)
+
+
+# The ranks by R: library(splines); lm(y ~ bs(u, df = 4))$rank. Columns of zeros alone have no coefficient.
+@pytest.mark.parametrize("values", [(0, 1), (1, 2, 100), (-3, 0, 7), (2013.1, 2013.2, 2013.4)])
+@pytest.mark.parametrize(
+    ("formula", "ranks"),
+    [
+        ("bs(u, df=4)", (2, 3)),
+        ("bs(u, df=4) + u + I(u**2)", (2, 3)),
+        ("bs(u, df=4)*p", (4, 6)),
+        ("bs(u, df=4):p", (2, 3)),
+    ],
+)
+@pytest.mark.parametrize("compiled", [True, False])
+def test_few_distinct_values_give_the_rank_of_r(values, formula, ranks, compiled, monkeypatch):
+    monkeypatch.setattr(splines, "_writer", lambda: (loops if compiled else splines).write_polynomials)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"u": np.resize(values, 120), "p": rng.random(120) + 0.1, "y": rng.normal(size=120)})
+    with pytest.warns(AliasingWarning):
+        glm = GLMRegressor(formula=f"y ~ {formula}", method="mle").fit(frame)
+    assert glm.coef_table()["coef"].notna().sum() == ranks[len(values) > 2]
+    assert np.nanmax(np.abs(glm.coef_)) < 1e4
 
 
 def test_the_columns_are_scipys():

@@ -30,6 +30,7 @@ from dask_onestep.kernels.compiled.instructions import (
 # Rows of a tile, a multiple of 8. With a power of two, equal rows of all panels would share a set of the L1 cache.
 _TILE = 48
 _LINE = 64  # bytes of a cache line
+_ROUNDING = 1e-14  # as in dask_onestep.kernels.designs.splines
 
 
 @numba.njit(**OPTIONS)
@@ -430,17 +431,17 @@ def add_coded_sums(codes, widths, numbers, dense, constant, values, weights, pla
 def write_polynomials(values, knots, coefficients, out):
     """Write piecewise polynomials of numbers."""
     most, pieces, width = coefficients.shape[0] - 1, coefficients.shape[1], coefficients.shape[2]
-    middle, scale = (knots[1:] + knots[:-1]) / 2, 2 / (knots[1:] - knots[:-1])
+    scale = 1 / (knots[1:] - knots[:-1])
     row = np.empty(width)
     for i in range(len(values)):
         x, piece = values[i], 0
         for k in range(1, pieces):  # without a branch, which would be mispredicted
             piece += x >= knots[k]
-        t = (x - middle[piece]) * scale[piece]
+        t = ((x - knots[piece]) - (knots[piece + 1] - x)) * scale[piece]
         for j in range(width):
             row[j] = coefficients[most, piece, j]
         for power in range(most - 1, -1, -1):
             for j in range(width):
                 row[j] = row[j] * t + coefficients[power, piece, j]
         for j in range(width):
-            out[i, j] = row[j]
+            out[i, j] = row[j] if abs(row[j]) > _ROUNDING else 0.0

@@ -18,6 +18,8 @@ from dask_onestep.kernels.designs.terms import Factor
 _SPLINES = ("bs", "cc", "cr", "cs")
 # For a higher degree the powers would lose digits.
 _MAX_DEGREE = 5
+# Smaller values are the rounding error of a 0. A column of such values is empty, and not one that has a coefficient.
+_ROUNDING = 1e-14
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +67,15 @@ def _writer() -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None
 def write_polynomials(values: np.ndarray, knots: np.ndarray, coefficients: np.ndarray, out: np.ndarray) -> None:
     """Write piecewise polynomials, as the compiled loop of this name does."""
     piece = np.searchsorted(knots[1:-1], values, side="right")
-    middle, scale = (knots[1:] + knots[:-1]) / 2, 2 / (knots[1:] - knots[:-1])
-    t = ((values - middle.take(piece)) * scale.take(piece))[:, np.newaxis]
+    # These differences are exact at knots, however far they are from 0.
+    low, high, scale = knots[:-1].take(piece), knots[1:].take(piece), (1 / np.diff(knots)).take(piece)
+    t = (((values - low) - (high - values)) * scale)[:, np.newaxis]
     *others, highest = coefficients
     columns = highest.take(piece, axis=0)
     for power in reversed(others):
         columns *= t
         columns += power.take(piece, axis=0)
+    columns[np.abs(columns) <= _ROUNDING] = 0.0
     out[:] = columns
 
 
@@ -111,14 +115,14 @@ def _coefficients(call: ast.Call, state: Any, knots: np.ndarray, degree: int) ->
     """Return the polynomials that interpolate formulaic's values at as many points per interval as determine them."""
     from formulaic import Formula
 
-    t = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
-    middle, half = (knots[1:] + knots[:-1]) / 2, (knots[1:] - knots[:-1]) / 2
-    points = (middle[:, np.newaxis] + half[:, np.newaxis] * t).ravel()
+    low, high = knots[:-1, np.newaxis], knots[1:, np.newaxis]
+    points = (low + high) / 2 + (high - low) / 2 * np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
+    t = ((points - low) - (high - points)) / (high - low)  # of the points as rounded, which may be far from 0
     text = ast.unparse(ast.Call(call.func, [ast.Name("x", ast.Load()), *call.args[1:]], call.keywords))
     with PARSING:
-        formula, rows = Formula(f"0 + {text}"), pd.DataFrame({"x": points})
+        formula, rows = Formula(f"0 + {text}"), pd.DataFrame({"x": points.ravel()})
         (name,) = formula.get_model_matrix(rows, context={}).model_spec.transform_state
         matrix = formula.get_model_matrix(rows, context={}, output="numpy", transform_state={name: state})
-    values = np.asarray(matrix).reshape(len(middle), degree + 1, -1)
-    solved = np.linalg.solve(np.vander(t, increasing=True), values)
+    values = np.asarray(matrix).reshape(*t.shape, -1)
+    solved = np.linalg.solve(t[..., np.newaxis] ** np.arange(degree + 1), values)
     return np.ascontiguousarray(solved.transpose(1, 0, 2))
