@@ -21,8 +21,7 @@ from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.slices import CompiledSlice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
-from dask_onestep.kernels.likelihood.scores import scores
-from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments
+from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments, scores
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows import slices as slicing
 from dask_onestep.kernels.solve.threads import one_blas_thread

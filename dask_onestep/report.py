@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.inference.summaries import Summary, format_coefficients, format_effects
-from dask_onestep.kernels.likelihood.block_fit import BlockFit, compare_blocks
+from dask_onestep.kernels.likelihood.blocks import BlockFit, compare_blocks
 from dask_onestep.messages import catalogue
 
 __all__ = ["block_fits", "report_html", "write_report"]

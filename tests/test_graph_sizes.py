@@ -13,8 +13,7 @@ from dask_onestep.graph import gather, tree_sum
 from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.likelihood.covariance import score_products
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
-from dask_onestep.kernels.likelihood.scores import scores
-from dask_onestep.kernels.likelihood.sums import embedded_moments, moments
+from dask_onestep.kernels.likelihood.sums import embedded_moments, moments, scores
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.candidates import pilot_rows
 from dask_onestep.kernels.pilots.pilot import fit_pilot

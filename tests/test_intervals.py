@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 
 from dask_onestep import GLMClassifier, GLMRegressor
 from dask_onestep.datasets import make_glm
-from dask_onestep.inference.intervals import AnytimeValid, simultaneous_quantile
+from dask_onestep.inference.tables import AnytimeValid, simultaneous_quantile
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.99])

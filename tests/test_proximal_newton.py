@@ -8,7 +8,7 @@ from dask_onestep.kernels.lassos.lasso import fit_null
 from dask_onestep.kernels.lassos.penalty import Penalty
 from dask_onestep.kernels.lassos.proximal_newton import Tolerance, solve_on_few
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
-from dask_onestep.kernels.likelihood.scores import scores
+from dask_onestep.kernels.likelihood.sums import scores
 from dask_onestep.kernels.model import Model
 from dask_onestep.links import resolve_link
 

@@ -19,8 +19,7 @@ from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.terms import column_terms
 from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
-from dask_onestep.kernels.likelihood.scores import scores
-from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.likelihood.sums import moments, scores
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.candidates import sample_rows
 from dask_onestep.kernels.pilots.curvature import Curvature

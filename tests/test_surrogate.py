@@ -15,8 +15,7 @@ from scipy.special import expit
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, Surrogate
 from dask_onestep.datasets import make_glm
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.likelihood.scores import scores
-from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.likelihood.sums import moments, scores
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.keys import row_keys
 

@@ -21,8 +21,7 @@ from dask_onestep.families import resolve_family
 from dask_onestep.graph import FAN_IN
 from dask_onestep.kernels.designs.parts import Block
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
-from dask_onestep.kernels.likelihood.scores import scores
-from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.likelihood.sums import moments, scores
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import add_all
 from dask_onestep.kernels.rows.block import run_kernel

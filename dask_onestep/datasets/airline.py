@@ -13,8 +13,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 
-from dask_onestep.datasets.download import dataverse_files
-from dask_onestep.datasets.home import data_folder
+from dask_onestep.datasets.download import data_folder, dataverse_files
 
 FIRST_YEAR, LAST_YEAR = 1987, 2008
 _COVARIATES = ("DepTime", "CRSArrTime", "ActualElapsedTime", "Distance")

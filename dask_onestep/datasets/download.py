@@ -1,8 +1,9 @@
-"""Data sets of a Dataverse, downloaded and verified by pooch."""
+"""Where data sets are kept, and those of a Dataverse, downloaded and verified by pooch."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -41,3 +42,10 @@ def _checksum(file: dict[str, Any]) -> str:
     """Return the checksum of a file as pooch expects it; older installations publish only the MD5."""
     checksum = file.get("checksum") or {"type": "MD5", "value": file["md5"]}
     return f"{checksum['type'].replace('-', '').lower()}:{checksum['value']}"
+
+
+def data_folder(data_home: str | os.PathLike | None, name: str) -> Path:
+    """Return the directory of a data set."""
+    if data_home is not None:
+        return Path(data_home).expanduser()
+    return Path(os.environ.get("DASK_ONESTEP_DATA", "~/dask_onestep_data")).expanduser() / name

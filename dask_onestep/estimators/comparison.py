@@ -19,7 +19,7 @@ from dask_onestep.inference.ratios import note_of, ratio_test
 from dask_onestep.kernels.records import LogLikelihoods
 from dask_onestep.methods import FitRecord
 from dask_onestep.methods.requests import Source
-from dask_onestep.methods.together import run_together
+from dask_onestep.methods.restricted import run_together
 
 
 def compare(

@@ -18,7 +18,7 @@ from dask_onestep.estimators.inputs import Reading
 from dask_onestep.inference import TestResult
 from dask_onestep.inference.bootstrap import LEAST_BLOCKS, multiplier_quantile, wild_score_bootstrap
 from dask_onestep.inference.hypotheses import Hypothesis, named_coefficients, parse_hypothesis
-from dask_onestep.kernels.likelihood.block_sums import block_sums
+from dask_onestep.kernels.likelihood.blocks import block_sums
 from dask_onestep.kernels.likelihood.covariance import CLUSTERED, COV_TYPES
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue

@@ -11,8 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.choices import unknown_choice
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics, finish
+from dask_onestep.kernels.likelihood.goodness import fit_sums
 from dask_onestep.kernels.likelihood.predictions import Residuals
-from dask_onestep.kernels.likelihood.statistics import fit_sums
 from dask_onestep.messages import catalogue
 from dask_onestep.methods import MLE, FitRecord, Problem
 from dask_onestep.methods.driver import run

@@ -20,7 +20,7 @@ from dask_onestep.graph import gather
 from dask_onestep.messages.text import joined, with_pointer
 from dask_onestep.methods import Inputs, Problem
 from dask_onestep.methods.requests import Plan, Source
-from dask_onestep.methods.together import run_together
+from dask_onestep.methods.restricted import run_together
 
 
 def fit_many(

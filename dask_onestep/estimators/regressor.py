@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from dask_onestep.estimators.base import GLMBase
 from dask_onestep.estimators.inputs import total_of
 from dask_onestep.families import Family, NegativeBinomial, is_statsmodels_family, resolve_family
-from dask_onestep.kernels.likelihood.statistics import deviance_sums
+from dask_onestep.kernels.likelihood.goodness import deviance_sums
 from dask_onestep.kernels.model import Likelihood
 from dask_onestep.methods import Inputs, Problem
 from dask_onestep.methods.overdispersion import wants_alpha, with_alpha_estimated

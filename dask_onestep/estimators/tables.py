@@ -17,10 +17,9 @@ from dask_onestep.estimators.standardization import Standardization
 from dask_onestep.inference import TestResult, coefficient_table, wald
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics
 from dask_onestep.inference.hypotheses import named_coefficients, parse_hypothesis
-from dask_onestep.inference.intervals import AnytimeValid, simultaneous_quantile
 from dask_onestep.inference.summaries import FactorLevels, Summary
-from dask_onestep.inference.tables import exponentiated, standardized
-from dask_onestep.kernels.likelihood.statistics import fit_sums
+from dask_onestep.inference.tables import AnytimeValid, exponentiated, simultaneous_quantile, standardized
+from dask_onestep.kernels.likelihood.goodness import fit_sums
 from dask_onestep.kernels.structured import minor
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy, with_pointer

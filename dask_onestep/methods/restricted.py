@@ -1,4 +1,7 @@
-"""Restricted models, fitted by the method of the unrestricted one, which share their passes and the pilot draw."""
+"""Restricted models, fitted by the method of the unrestricted one, which share their passes and the pilot draw.
+
+Errors of plans that run together are known to be their own.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.likelihood.covariance import degrees_of_freedom, dispersion
-from dask_onestep.kernels.likelihood.scores import scores
-from dask_onestep.kernels.likelihood.sums import log_likelihoods
+from dask_onestep.kernels.likelihood.sums import log_likelihoods, scores
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import LogLikelihoods
+from dask_onestep.kernels.rows.block import MODEL_ERRORS
 from dask_onestep.kernels.solve.ascent import ROUNDING
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.kernels.structured import filled
-from dask_onestep.methods.driver import run_all
+from dask_onestep.methods.driver import Outcome, run_all
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.mle import MLE
 from dask_onestep.methods.one_step import OneStep
@@ -24,7 +27,6 @@ from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 from dask_onestep.methods.separation import examined
 from dask_onestep.methods.solver import eliminating, orthogonalized, solved
-from dask_onestep.methods.together import attempted
 
 # λ²/φ from which on a statistic may be off by a twentieth, since the log-likelihood is not quadratic.
 _FAR = 0.3
@@ -229,3 +231,41 @@ def _ratio(problem: Problem, restricted: Problem, method: Any, estimate: Estimat
             "that yields passes and returns the statistic, df and denominator df."
         )
     return (yield from plan)
+
+
+def attempted(plan: Plan) -> Plan:
+    """Return a plan that ends with its error as a value, so that it ends no other."""
+    try:
+        return (yield from plan)
+    except MODEL_ERRORS as error:
+        return error
+
+
+def run_together(problem: Problem, plans: Mapping[str, Plan]) -> dict[str, Outcome]:
+    """Run the plans of several models, which share every pass.
+
+    Parameters
+    ----------
+    problem : Problem
+        The data, and how they are computed.
+    plans : mapping from str to Plan
+        The plans by the names of the models.
+
+    Returns
+    -------
+    dict of Outcome
+        Of each plan.
+
+    Raises
+    ------
+    Exception
+        The first error of a plan, with a note that names the model unless the error is of the data.
+    """
+    outcomes = dict(zip(plans, run_all(problem, [attempted(plan) for plan in plans.values()]), strict=True))
+    errors = {name: found.value for name, found in outcomes.items() if isinstance(found.value, Exception)}
+    if not errors:
+        return outcomes
+    name, error = next(iter(errors.items()))
+    if any(each.value is not error for each in outcomes.values()):
+        error.add_note(f"In the model {name!r}.")
+    raise error

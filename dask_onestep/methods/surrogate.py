@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.likelihood.covariance import degrees_of_freedom, dispersion
-from dask_onestep.kernels.likelihood.scores import Scores, scores
+from dask_onestep.kernels.likelihood.sums import Scores, scores
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.anchor import anchor_block, maximize_surrogate
 from dask_onestep.kernels.pilots.pilot import TRUST, PilotFit

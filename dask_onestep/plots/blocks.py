@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from dask_onestep.kernels.likelihood.block_sums import block_sums
+from dask_onestep.kernels.likelihood.blocks import block_sums
 from dask_onestep.plots.canvas import Display
 
 

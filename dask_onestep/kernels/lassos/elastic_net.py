@@ -31,8 +31,7 @@ from dask_onestep.kernels.lassos.proximal_newton import (
     quadratic_lasso,
 )
 from dask_onestep.kernels.lassos.shift import column_shift, rows_about
-from dask_onestep.kernels.likelihood.scores import scores
-from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments
+from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments, scores
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import complete_rows, weighted_rows
 from dask_onestep.kernels.pilots.sample import PilotRecord, PilotSample, Survey

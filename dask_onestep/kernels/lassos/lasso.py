@@ -15,8 +15,7 @@ from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.lassos.penalty import Penalty, noise_alpha
 from dask_onestep.kernels.lassos.proximal_newton import LassoFit, Tolerance, newton_lasso, quadratic_lasso, solve_on_few
 from dask_onestep.kernels.likelihood.maximum import fit_rows
-from dask_onestep.kernels.likelihood.scores import scores
-from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments
+from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments, scores
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.linear_algebra import factorize

@@ -26,8 +26,7 @@ from dask_onestep.kernels.lassos.elastic_net import (
 from dask_onestep.kernels.lassos.fold_sums import Candidates, CandidateSums, FoldSums, Points
 from dask_onestep.kernels.lassos.penalty import Penalty
 from dask_onestep.kernels.lassos.proximal_newton import Penalized, ProximalNewton, Tolerance, quadratic_lasso
-from dask_onestep.kernels.likelihood.scores import scores
-from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments
+from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments, scores
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments, Record
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.local_fit import fit_block
-from dask_onestep.kernels.likelihood.scores import Scores
-from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.likelihood.sums import Scores, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.inclusion import Inclusion
 from dask_onestep.kernels.pilots.pilot import PilotFit

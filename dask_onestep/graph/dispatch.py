@@ -1,4 +1,8 @@
-"""Tokens of models, which name the tasks of every pass."""
+"""Sizes of records and tokens of models, registered with Dask.
+
+Dask considers an object it does not know to be empty: a scheduler that takes a pilot's rows for a hundred bytes moves
+them to where a coefficient is, and a worker that takes a matrix for as much does not count it as memory.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,36 @@ from dataclasses import fields
 from typing import Any
 
 from dask.base import normalize_token
+from dask.sizeof import sizeof
 from dask.tokenize import tokenize
 
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.records import Record
+from dask_onestep.kernels.structured import Structured
+
+_HEADER = 56  # bytes of an object in addition to its fields
+
+
+def register_sizes() -> None:
+    """Tell Dask that a record weighs what its fields do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask.sizeof import sizeof
+    >>> from dask_onestep.graph.dispatch import register_sizes
+    >>> from dask_onestep.kernels.designs.parts import Rows
+    >>> register_sizes()
+    >>> sizeof(Rows(np.zeros((1000, 10)), np.zeros(1000))) > 88_000
+    True
+    """
+    sizeof.register(Record, _size_of_fields)
+    sizeof.register(Structured, _size_of_fields)
+
+
+def _size_of_fields(record: Any) -> int:
+    return _HEADER + sum(sizeof(getattr(record, field.name)) for field in fields(record))
 
 
 def register_tokens() -> None:
@@ -19,7 +49,7 @@ def register_tokens() -> None:
     --------
     >>> from dask.tokenize import tokenize
     >>> from dask_onestep.families import Poisson
-    >>> from dask_onestep.graph.tokens import register_tokens
+    >>> from dask_onestep.graph.dispatch import register_tokens
     >>> from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
     >>> from dask_onestep.kernels.model import Model
     >>> from dask_onestep.links import resolve_link
