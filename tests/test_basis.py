@@ -1,5 +1,7 @@
 """Columns made orthogonal: compared with NumPy's QR, exact arithmetic, and the columns that they came from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support import model_of
@@ -118,3 +120,27 @@ def test_the_likelihood_does_not_depend_on_the_columns(x):
     np.testing.assert_allclose(basis.directions.T @ other.score, plain.score, rtol=1e-7)
     expected = basis.directions.T @ other.information @ basis.directions
     np.testing.assert_allclose(expected, plain.information, rtol=1e-8)
+
+
+def test_moments_in_beta_are_those_of_the_columns_aliased_ones_included(x):
+    x = np.column_stack([x[:, :2] / x[:, :2].std(axis=0), x[:, 0] - x[:, 1], x[:, 2:] / x[:, 2:].std(axis=0)])
+    rng = np.random.default_rng(5)
+    rows = Rows(x, rng.gamma(2.0, size=300))
+    model, basis = model_of("gamma", "log", columns=5), basis_of(x)
+    assert basis.kept.tolist() == [True, True, True, False, True, True]
+    beta = np.array([0.3, 0.1, 0.2, 0.0, -0.3, 1e-3])
+    plain = moments(rows, model, beta)
+    other = moments(rows, model_of("gamma", "log", columns=5, basis=basis), basis.orthogonal(beta))
+    found = basis.moments(other)
+    for name in ("score", "information", "pearson_gradient"):
+        expected = getattr(plain, name)
+        np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+    assert basis.moments(replace(other, pearson_gradient=None)).pearson_gradient is None
+
+
+def test_covariances_may_be_stacked(x):
+    basis = basis_of(x)
+    stack = np.stack([np.cov(np.random.default_rng(seed).normal(size=(50, 5)).T) for seed in range(3)])
+    found = basis.covariance(stack)
+    for one, each in zip(found, stack, strict=True):
+        np.testing.assert_allclose(one, basis.covariance(each), rtol=1e-12)

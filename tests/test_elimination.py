@@ -15,12 +15,13 @@ CASES = {
     "both": {"reference": False, "aliased": True},
     "empty levels": {"empty": (3, 4)},
     "empty levels and no reference": {"reference": False, "empty": (2, K - 1)},
+    "few rows of the reference": {"rare": 1e-4},
     "no other column": {"before": 0, "after": 0},
     "no intercept": {"before": 0},
 }
 
 
-def _pair(seed, *, before=3, after=2, reference=True, aliased=False, empty=(), n=3000):
+def _pair(seed, *, before=3, after=2, reference=True, aliased=False, empty=(), rare=1.0, n=3000):
     """Return a Gram matrix of columns around levels, full and as an arrowhead, and a score."""
     rng = np.random.default_rng(seed)
     codes = rng.integers(0 if reference else 1, K + 1, n)
@@ -31,7 +32,8 @@ def _pair(seed, *, before=3, after=2, reference=True, aliased=False, empty=(), n
     if aliased:
         last[:, 0] = levels @ rng.normal(size=K)
     x = np.hstack([first, levels, last])
-    full = x.T @ ((rng.random(n) + 0.1)[:, None] * x)
+    weights = (rng.random(n) + 0.1) * np.where(codes == 0, rare, 1.0)
+    full = x.T @ (weights[:, None] * x)
     at = np.arange(before, before + K)
     rest = np.setdiff1d(np.arange(len(full)), at)
     arrow = Arrowhead(np.diag(full)[at], full[np.ix_(at, rest)], full[np.ix_(rest, rest)], at, rest)

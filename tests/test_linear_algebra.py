@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.kernels.solve.linear_algebra import combinations, factorize
 
 
 def information_of(design):
@@ -122,3 +122,34 @@ def test_many_aliased_columns_are_those_that_add_no_rank():
         (information_of(design) / np.outer(factor.scale, factor.scale))[np.ix_(factor.kept, factor.kept)],
         atol=1e-12,
     )
+
+
+def test_the_whitener_turns_the_information_into_the_identity(design):
+    information = information_of(np.c_[design, design[:, 1] - design[:, 2]])
+    whitener = factorize(information).whitener()
+    np.testing.assert_allclose(whitener @ information @ whitener.T, np.eye(5), atol=1e-12)
+    np.testing.assert_allclose(
+        (whitener.T @ whitener)[:5, :5], np.linalg.inv(information[:5, :5]), rtol=1e-10, atol=1e-15
+    )
+    assert not whitener[:, 5].any()
+
+
+def test_the_condition_is_that_of_the_scaled_information(design):
+    design = design * [1.0, 1e-6, 1e6, 1.0, 1.0]
+    design[:, 4] = design[:, 3] + 1e-3 * design[:, 4]
+    information = information_of(design)
+    lengths = np.sqrt(np.diag(information))
+    condition = np.linalg.cond(information / np.outer(lengths, lengths), 1)
+    assert condition / 3 < factorize(information).condition < 1.01 * condition  # LAPACK's estimate is a lower bound
+    assert factorize(np.zeros((2, 2))).condition == 1.0
+
+
+def test_aliased_columns_are_combinations_in_any_unit(design):
+    units = np.array([1.0, 1e9, 1e-9, 1.0, 1.0, 1e-5, 1.0])
+    double = np.c_[design, design[:, 1] - 2 * design[:, 3], 1 + design[:, 2]] * units
+    kept = np.array([True] * 5 + [False, False])
+    found = combinations(information_of(double), kept)
+    expected = np.array([[0, 1, 0, -2, 0], [1, 0, 1, 0, 0]]).T * units[~kept] / units[kept][:, None]
+    np.testing.assert_allclose(found, expected, rtol=1e-8)
+    assert (found[expected == 0] == 0).all()
+    assert combinations(information_of(design), np.ones(5, dtype=bool)).shape == (5, 0)

@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 from oracle import blocks
-from scipy.optimize import check_grad
+from scipy.optimize import check_grad, minimize
+from scipy.special import log_softmax
 from sklearn.base import clone
 
 from dask_onestep import MLE, GLMClassifier, OneStep
 from dask_onestep.families import Binomial
 from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.multinomial import Multinomial, probabilities
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import moments, remainders
@@ -269,3 +271,19 @@ def test_passes_are_those_that_ran(loads, scheduler, quiet, method):
     glm = GLMClassifier(method=method).fit(rows[:, 1:], da.digitize(rows[:, 1] + rows[:, 0], [-0.5, 1.0]))
     assert len(glm.classes_) == 3
     assert set(loads.per_block()) == {glm.n_passes_}
+
+
+def test_the_prior_of_separated_classes_adds_every_class_to_every_row_by_weight():
+    rng = np.random.default_rng(6)
+    x, weights, more = np.sort(rng.normal(size=30)), rng.uniform(0.2, 3.0, 30), rng.uniform(0.05, 0.2, 30)
+    codes = np.repeat([0, 1, 2], [8, 10, 12])  # in the order of x
+    totals = np.bincount(codes, weights) + 0.5
+    counts = weights[:, None] * (np.eye(3)[codes] + more[:, None] * totals / totals.sum())
+
+    def loss(beta):
+        eta = np.column_stack([np.zeros(30), beta[0] + beta[1] * x, beta[2] + beta[3] * x])
+        return -(counts * log_softmax(eta, axis=1)).sum()
+
+    model = Model(Multinomial(("q", "r")), ("x",), classify=True)
+    fit = fit_rows(model.likelihood.with_prior(Rows(x[:, None], codes.astype(float), weights), model, more), model)
+    np.testing.assert_allclose(fit.coef, minimize(loss, np.zeros(4), tol=1e-10).x, rtol=1e-4)

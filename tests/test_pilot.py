@@ -434,3 +434,20 @@ def test_pseudo_observations_are_statsmodels_leverages():
     np.testing.assert_allclose(
         leverages(weighted, model), leverages(replace(weighted, weights=7 * weights), model), rtol=1e-10
     )
+
+
+def test_the_prior_of_weighted_separated_rows_is_statsmodels_fit_with_pseudo_observations():
+    rng = np.random.default_rng(5)
+    x, weights = rng.standard_normal(40), rng.uniform(0.2, 3.0, 40)
+    y = (x > 0.4).astype(float)
+    rows, model = Rows(x[:, None], y, weights=weights), model_of("binomial", columns=1)
+    more = leverages(rows, model)
+    mean = (weights @ y + 0.5) / (weights.sum() + 1.0)
+    peer = sm.GLM(
+        np.concatenate([y, np.ones(40), np.zeros(40)]),
+        sm.add_constant(np.tile(x, 3)),
+        sm.families.Binomial(),
+        freq_weights=np.concatenate([weights, weights * more * mean, weights * more * (1 - mean)]),
+    ).fit(tol=1e-14)
+    fit = fit_rows(model.likelihood.with_prior(rows, model, more), model)
+    np.testing.assert_allclose(fit.coef, peer.params, rtol=1e-7)

@@ -1,5 +1,6 @@
 """The pilot's rows and their number."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy import sparse
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import split_sparse
 from dask_onestep.kernels.pilots.candidates import sample_rows
+from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSize
 
 ROWS = np.arange(400.0)[:, None]
@@ -39,6 +41,28 @@ def test_a_row_let_go_too_early_is_never_silent():
     sample = sample_rows(Rows(ROWS, ROWS[:, 0]), size, 0)
     with pytest.raises(RuntimeError, match="Fit again with another random_state"):
         sample.drawn()
+
+
+def test_a_row_beyond_the_cutoff_is_never_drawn():
+    # Enough rows are held, but one with a smaller key may have been discarded.
+    sample = sample_rows(Rows(ROWS, ROWS[:, 0]), PilotSize(100, 1, 400), 0)
+    greatest = int(np.sort(sample.keys)[99])
+    assert len(replace(sample, cutoff=greatest).drawn().keys) == 100
+    with pytest.raises(RuntimeError, match="a pilot row was discarded"):
+        replace(sample, cutoff=greatest - 1).drawn()
+
+
+@pytest.mark.parametrize("total", [None, 4000])
+def test_no_discarded_row_has_a_key_below_the_cutoff(total):
+    x, cuts = np.arange(4000.0)[:, None], [0, 20, 2000, 4000]
+    keys = row_keys(0, Rows(x, x[:, 0]))
+    blocks = [np.arange(start, stop) for start, stop in pairwise(cuts)]
+    parts = [sample_rows(Rows(x[at], x[at, 0], start=at[0]), PilotSize(20, 1, total), 0) for at in blocks]
+    for some in ([0], [1], [0, 1], [1, 0], [1, 2], [0, 1, 2]):
+        sample = parts[some[0]].join(*(parts[number] for number in some[1:]))
+        discarded = np.setdiff1d(keys[np.concatenate([blocks[number] for number in some])], sample.keys)
+        assert sample.cutoff <= discarded.min(initial=ALL_KEYS)
+    assert len(sample.drawn().keys) == 20
 
 
 def test_a_sample_s_pickle_does_not_hold_the_block():
