@@ -159,6 +159,24 @@ def test_separation_is_one_warning(method, kind):
         )
 
 
+@pytest.mark.parametrize(
+    "method", [OneStep(100, steps=1), OneStep(1000, steps=1, correction=None), OneStep(300, steps=2)]
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_pilot_of_few_events_is_one_warning(method, seed):
+    rng = np.random.default_rng(seed)
+    x = np.column_stack([rng.standard_normal((20_000, 3)), rng.random(20_000) < 0.05])
+    y = (rng.random(20_000) < 1 / (1 + np.exp(5.5 - x @ [0.5, 0.5, 0.0, 1.0]))) * 1.0
+    exact = sm.GLM(y, sm.add_constant(x), sm.families.Binomial()).fit(tol=1e-12)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        glm = GLMRegressor("binomial", method=method).fit(x, y)
+    far = np.abs((glm.coef_ - exact.params[1:]) / exact.bse[1:]).max() > 0.1
+    assert len(caught) == len(glm.estimate_.warnings) <= 1
+    assert len(caught) or not far
+    assert len(caught) == glm.estimate_.in_doubt
+
+
 def test_the_boundary_of_a_binomial_log_link_is_named():
     for method in METHODS:
         glm = GLMRegressor("binomial", "log", method=method)

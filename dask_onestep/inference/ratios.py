@@ -12,6 +12,7 @@ from dask_onestep.exceptions import (
     NotConvergedWarning,
     PilotWarning,
     SeparationWarning,
+    SmallPilotWarning,
     StepWarning,
     UnlikePilotWarning,
 )
@@ -27,7 +28,10 @@ Said = tuple[tuple[type[Warning], str], ...]
 _ABSOLUTE, _RELATIVE = 0.05, 0.01
 # λ²/φ up to which a log-likelihood is so nearly quadratic that it tells what is left to gain.
 _QUADRATIC = 1.0
-_DOUBTS = (DistanceWarning, NotConvergedWarning, PilotWarning, SeparationWarning, StepWarning, UnlikePilotWarning)
+_DOUBTS = (
+    *(DistanceWarning, NotConvergedWarning, PilotWarning, SeparationWarning, SmallPilotWarning, StepWarning),
+    UnlikePilotWarning,
+)
 
 
 def ratio_test(

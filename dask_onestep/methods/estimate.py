@@ -7,7 +7,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from dask_onestep.exceptions import DistanceWarning, PilotWarning, SeparationWarning, StepWarning, UnlikePilotWarning
+from dask_onestep.exceptions import (
+    DistanceWarning,
+    PilotWarning,
+    SeparationWarning,
+    SmallPilotWarning,
+    StepWarning,
+    UnlikePilotWarning,
+)
 from dask_onestep.kernels.likelihood.clusters import Clusters
 from dask_onestep.kernels.pilots.sample import PilotRecord
 from dask_onestep.kernels.records import Moments
@@ -126,7 +133,8 @@ class Estimate:
     @property
     def in_doubt(self) -> bool:
         """Whether a warning says that `coef` may be farther from the MLE than `decrement` tells."""
-        doubts: set[type[Warning]] = {DistanceWarning, PilotWarning, SeparationWarning, UnlikePilotWarning}
+        doubts: set[type[Warning]] = {DistanceWarning, PilotWarning, SmallPilotWarning, UnlikePilotWarning}
+        doubts.add(SeparationWarning)
         # Where a pass was made at β̂, it shows whether a step was unreliable.
         doubts |= {StepWarning} if self.loglik_estimated else set()
         return any(category in doubts for category, _ in self.warnings)

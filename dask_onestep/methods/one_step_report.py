@@ -124,7 +124,7 @@ def _pilot_distance(pilot: PilotFit, first: Step, coef: np.ndarray) -> float:
 def _advice(
     model: Model, pilot: PilotFit, taken: Steps, left: Step, steps: int | str, tol: float
 ) -> tuple[tuple[type[Warning], str], ...]:
-    """Return the warnings: of steps that were to go on until the MLE is near only if it is not."""
+    """Return at most one warning: of steps that were to go on until the MLE is near only if it is not."""
     if model.quadratic:
         return ()
     if steps == "auto":
@@ -132,15 +132,13 @@ def _advice(
             return ()
         said = {"n_steps": taken.n_steps, "distance": left.distance, "decrement": left.decrement}
         return (catalogue.STEPS_NOT_CONVERGED.warning(**said),)
-    advice = _of_pilot(model, pilot, taken, int(steps))
-    if not left.is_close(tol, beyond=_BEYOND):
-        said = {"distance": left.distance, "decrement": left.decrement, "bound": tol * left.unit, "n": pilot.n}
-        advice.append(catalogue.FAR_FROM_MLE.warning(**said))
-    return tuple(advice)
+    return tuple(_causes(model, pilot, taken, left, int(steps), tol)[:1])
 
 
-def _of_pilot(model: Model, pilot: PilotFit, taken: Steps, steps: int) -> list[tuple[type[Warning], str]]:
-    """Return the warnings about the pilot and the steps."""
+def _causes(
+    model: Model, pilot: PilotFit, taken: Steps, left: Step, steps: int, tol: float
+) -> list[tuple[type[Warning], str]]:
+    """Return what is to be said of the pilot, the distance and the steps, causes before consequences."""
     step, first = taken.step, taken.first
     advice: list[tuple[type[Warning], str]] = []
     if pilot.separated:
@@ -153,6 +151,9 @@ def _of_pilot(model: Model, pilot: PilotFit, taken: Steps, steps: int) -> list[t
         advice.append(catalogue.PILOT_INFORMATION.warning(ratio=off))
     elif not pilot.separated and (off := far_off(model, pilot, first, np.nan_to_num(step.coef))) is not None:
         advice.append(catalogue.PILOT_DISTANCE.warning(ratio=off))
+    if not left.is_close(tol, beyond=_BEYOND):
+        said = {"distance": left.distance, "decrement": left.decrement, "bound": tol * left.unit, "n": pilot.n}
+        advice.append(catalogue.FAR_FROM_MLE.warning(**said))
     if step.shortened or step.fell_back:
         advice.append(catalogue.STEP_SHORTENED.warning())
     if taken.n_steps > steps:
