@@ -17,18 +17,14 @@ from dask_onestep.choices import unknown_choice
 from dask_onestep.data.frames import frame_dtypes
 from dask_onestep.data.inputs import Data, columns_named
 from dask_onestep.estimators.attributes import attach
-from dask_onestep.estimators.collinearity import Collinearity
 from dask_onestep.estimators.covariances import Covariances, check_groups
 from dask_onestep.estimators.design import specify
 from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.effects import AverageEffects
 from dask_onestep.estimators.exchange import Exchange
 from dask_onestep.estimators.hypothesis_tests import HypothesisTests
-from dask_onestep.estimators.influence import InfluenceMeasures
 from dask_onestep.estimators.inputs import response_name, scheduler_of
 from dask_onestep.estimators.memory import saying_how_to_rechunk
-from dask_onestep.estimators.penalty_path import PenaltyPath
-from dask_onestep.estimators.predictions import Predicting
 from dask_onestep.estimators.remarks import undefined_terms, unlikely_response
 from dask_onestep.estimators.selection import Selection
 from dask_onestep.estimators.tables import Reporting
@@ -61,13 +57,9 @@ _CHOICES = {
 
 
 class GLMBase(
-    Predicting,
     AverageEffects,
     Diagnostics,
-    InfluenceMeasures,
-    Collinearity,
     HypothesisTests,
-    PenaltyPath,
     Selection,
     Covariances,
     Exchange,

@@ -1,4 +1,4 @@
-"""What a fitted model says of data: statistics of fit, intervals of the mean, residuals."""
+"""Diagnostics of a fitted model: statistics of fit, intervals, residuals, influence, collinearity."""
 
 from __future__ import annotations
 
@@ -6,22 +6,30 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.choices import unknown_choice
+from dask_onestep.data.inputs import columns_named
+from dask_onestep.estimators.predictions import Predicting
+from dask_onestep.inference.collinearity import condition_indices, variance_inflation
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics, finish
+from dask_onestep.kernels.likelihood.clusters import unpacked
 from dask_onestep.kernels.likelihood.goodness import fit_sums
-from dask_onestep.kernels.likelihood.predictions import Residuals
+from dask_onestep.kernels.likelihood.predictions import Influence, Residuals
 from dask_onestep.messages import catalogue
-from dask_onestep.methods import MLE, FitRecord, Problem
+from dask_onestep.methods import MLE, FitRecord, OneStep, Problem
+from dask_onestep.methods.covariances import changes_of, changes_without, recovered
 from dask_onestep.methods.driver import run
 from dask_onestep.methods.method import estimated
 from dask_onestep.methods.requests import Look, Plan
 
+_COLUMNS = ("leverage", "standardized_residual", "cooks_distance")
 
-class Diagnostics:
-    """Statistics, intervals and residuals; all of them read data."""
+
+class Diagnostics(Predicting):
+    """Statistics of fit, intervals of means, residuals, influence of rows and groups, collinearity of columns."""
 
     record_: FitRecord
 
@@ -54,7 +62,7 @@ class Diagnostics:
         (2.0, True)
         """
         check_is_fitted(self)
-        problem = self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
+        problem = self._problem(X, y, sample_weight, offset)
         return run(problem, statistics_plan(problem, self.record_, with_offset=offset is not None)).value
 
     def predict_interval(self, X: Any, level: float = 0.95, *, offset: Any = None, unseen: str = "raise") -> Any:
@@ -106,7 +114,7 @@ class Diagnostics:
         df = self.record_.df_t
         quantile = float((stats.norm if np.isnan(df) else stats.t(df)).isf((1.0 - level) / 2.0))
         covariance = self.record_.covariance
-        return self._predict(X, offset, "interval", covariance=covariance, quantile=quantile, **known)  # type: ignore[attr-defined]
+        return self._predict(X, offset, "interval", covariance=covariance, quantile=quantile, **known)
 
     def residuals(
         self, X: Any, y: Any = None, kind: str = "deviance", *, sample_weight: Any = None, offset: Any = None
@@ -149,7 +157,200 @@ class Diagnostics:
             raise ValueError(unknown_choice("kind", kind, map(repr, kinds), where=" for this model"))
         classes = getattr(self, "classes_", None)
         function = Residuals(self.record_.model, self.record_.coef, kind, classes)
-        return self._of_rows(function, classes, f"residuals-{kind}", X, y, sample_weight, offset)  # type: ignore[attr-defined]
+        return self._of_rows(function, classes, f"residuals-{kind}", X, y, sample_weight, offset)
+
+    def influence(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> Any:
+        """Return leverage, standardized Pearson residual and Cook's distance of each row; nothing is computed.
+
+        With W the expected information of a row in its linear predictor, the leverage is h = W·x'I⁻¹x, the
+        standardized residual r = (y − μ)/√(φ V(μ) (1 − h)), and Cook's distance r²·h/((1 − h)·d), to first order the
+        distance by which the estimate moves without the row (R's ``hatvalues``, ``rstandard`` and ``cooks.distance``).
+
+        Parameters
+        ----------
+        X, y, sample_weight, offset
+            The data of ``fit``.
+
+        Returns
+        -------
+        dask Array, dask DataFrame or ndarray of shape (n, 3)
+            The columns leverage, standardized_residual and cooks_distance; lazy for Dask input, and with its index for
+            a frame.  NaN for rows that the fit did not use; residual and distance are NaN where the leverage is 1.
+
+        Raises
+        ------
+        ValueError
+            For more than two classes, methods other than "one-step" and "mle", and where the fit has no model-based
+            covariance.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> glm = GLMRegressor("poisson").fit(X, y)
+        >>> influence = glm.influence(X, y)
+        >>> influence
+        dask.array<...shape=(2000, 3)...>
+        >>> round(float(influence[:, 0].sum().compute()), 6)  # the number of coefficients
+        3.0
+        """
+        record = self._maximized("influence")
+        if record.model.likelihood.n_predictors > 1:
+            raise ValueError(
+                "influence is for one linear predictor per row, not for more than two classes. Use dfbeta, or fit one "
+                "class against the rest."
+            )
+        based = recovered(record, "nonrobust")
+        if based is None:
+            raise ValueError(
+                "The fit has no information matrix, which leverages need: use with_covariance('nonrobust', X, y) first."
+            )
+        classes = getattr(self, "classes_", None)
+        inverse = np.nan_to_num(based.covariance / based.dispersion)
+        function = Influence(record.model, record.coef, inverse, based.dispersion, record.rank, classes)
+        return self._of_rows(function, _COLUMNS, "influence", X, y, sample_weight, offset)
+
+    def dfbeta(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        groups: Any = None,
+        scaled: bool = False,
+        sample_weight: Any = None,
+        offset: Any = None,
+    ) -> pd.DataFrame:
+        """Return by how much each group of rows moves each coefficient: the estimate less that without the group.
+
+        To first order, (I − I_g)⁻¹s_g with the group's score and observed information at the estimate; exact for the
+        normal distribution with its own link.  One pass, one more where groups are very many; none without data, after
+        a fit with ``cov_type="CRV3"``, whose clusters are then the groups.
+
+        Parameters
+        ----------
+        X, y, sample_weight, offset
+            The data of ``fit``, or nothing.
+        groups : array-like or Dask collection of shape (n,), or str, optional
+            The groups' labels, such as sites or days; required with data.
+        scaled : bool, default=False
+            Whether to divide by the standard errors (DFBETAS).
+
+        Returns
+        -------
+        DataFrame
+            One row per group, in order of appearance, and one column per coefficient.  NaN for aliased coefficients,
+            and for those that are not identified without the group.
+
+        Raises
+        ------
+        ValueError
+            For methods other than "one-step" and "mle", without groups, with groups of several columns, or where the
+            rows are not as many as in ``fit``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> glm = GLMRegressor("poisson").fit(X, y)
+        >>> glm.dfbeta(X, y, groups=np.arange(2000) % 4).shape
+        (4, 3)
+        """
+        record = self._maximized("dfbeta")
+        if X is None:
+            clusters = record.estimate.clusters
+            if clusters is None:
+                raise ValueError(
+                    "The fit does not store scores and information matrices of groups: pass X, y and groups=, or fit "
+                    "with cov_type='CRV3'."
+                )
+            observed = unpacked(clusters.informations).sum(axis=0)  # type: ignore[arg-type]
+            labels, changes = changes_of(clusters, observed, record)
+        else:
+            if groups is None or len(columns_named(groups)) > 1 or getattr(groups, "ndim", 1) > 1:
+                raise ValueError("dfbeta requires groups=, the labels of one grouping of the rows.")
+            problem = self._problem(X, y, sample_weight, offset, groups)
+            labels, changes, n = run(problem, changes_without(problem, record)).value
+            self._check_rows(n)  # type: ignore[attr-defined]
+        if scaled:
+            changes = changes / np.sqrt(record.covariance.diagonal())
+        return pd.DataFrame(-changes, index=pd.Index(labels, name="group", tupleize_cols=False), columns=record.names)
+
+    def _maximized(self, name: str) -> FitRecord:
+        """Return the record of a fit whose coefficients maximize the likelihood of all rows."""
+        check_is_fitted(self)
+        if (method := self.record_.method) not in (OneStep.__name__, MLE.__name__):
+            raise ValueError(
+                f"{name} is not available after {method}, whose coefficients do not maximize the likelihood of all "
+                "rows. Fit with method='one-step' or 'mle'."
+            )
+        return self.record_
+
+    def vif(self) -> pd.DataFrame:
+        """Return the generalized variance inflation factor of each term, as R's ``car``.  No pass.
+
+        By how much the variance of a term's coefficients exceeds that with uncorrelated columns, with the weights of
+        the fit: of one coefficient it is the usual factor.
+
+        Returns
+        -------
+        DataFrame
+            One row per term of the formula, or column; columns gvif, df, and gvif_root, which is GVIF to the power
+            1/(2 df) and comparable between terms.  Aliased terms have NaN.
+
+        Raises
+        ------
+        ValueError
+            If the method, or a model read from JSON, left no information matrix.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> bool((GLMRegressor("poisson").fit(X, y).vif()["gvif"] >= 1).all())
+        True
+        """
+        information = self._information()
+        record = self.record_
+        intercepts = record.by_regressor.get("intercept", ()) if record.model.fit_intercept else ()
+        return variance_inflation(information, record.names, record.by_term, intercepts)
+
+    def condition_indices(self) -> pd.DataFrame:
+        """Return condition indices and variance decomposition proportions of the columns.  No pass.
+
+        Of the columns with the weights of the fit, each scaled to length 1 and not centered (Belsley, Kuh and Welsch).
+        An index above 30 with two or more proportions above a half points to a collinearity among these columns.
+
+        Returns
+        -------
+        DataFrame
+            One row per singular value; columns condition_index and one per coefficient that is not aliased.
+
+        Raises
+        ------
+        ValueError
+            As for `vif`.
+
+        Examples
+        --------
+        >>> from dask_onestep import GLMRegressor
+        >>> from dask_onestep.datasets import make_glm
+        >>> X, y, coef = make_glm(2000, 2, family="poisson")
+        >>> GLMRegressor("poisson").fit(X, y).condition_indices().columns.tolist()
+        ['condition_index', 'intercept', 'x0', 'x1']
+        """
+        information = self._information()
+        return condition_indices(information, self.record_.names, intercept=self.record_.model.has_intercept)
+
+    def _information(self) -> np.ndarray:
+        check_is_fitted(self)
+        information = self.record_.information
+        if information is None:
+            raise catalogue.NO_INFORMATION.error(method=self.record_.method)
+        return np.nan_to_num(information)
 
 
 def statistics_plan(problem: Problem, record: FitRecord, *, with_offset: bool) -> Plan:

@@ -1,11 +1,11 @@
-"""Submodels of a fitted model, given or selected, without another fit."""
+"""Submodels of a fitted model, given or selected, without another fit, and the path of a cross-validated one."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from dask_onestep.methods.submodel import SubmodelEstimate
 
 
 class Selection(Reading):
-    """Submodels, and the path of the adaptive lasso."""
+    """Submodels, and the paths of penalized fits; only fits with `ElasticNetCV` have ``path_`` and what follows it."""
 
     record_: FitRecord
 
@@ -210,6 +210,46 @@ class Selection(Reading):
         values = sums.deviance if self.record_.model.family.has_dispersion else -2.0 * sums.loglik
         return (values[1:] - values[0]) / self.record_.estimate.dispersion
 
+    @property
+    def path_(self) -> pd.DataFrame:
+        """Coefficients of all rows, a row for each penalty, indexed by alpha, or by l1_ratio and alpha."""
+        path = self._of_cross_validation("path")
+        return pd.DataFrame(path.coefs, index=_index(path), columns=list(self.record_.names))
+
+    @property
+    def cv_results_(self) -> pd.DataFrame:
+        """Mean deviance, its standard error, nonzero coefficients and duality gap; a row for each penalty."""
+        path = self._of_cross_validation("path")
+        first = int(self.record_.model.has_intercept)
+        columns = {
+            "deviance": path.mean,
+            "std_err": path.std_err,
+            "n_nonzero": np.count_nonzero(path.coefs[:, first:], axis=1),
+            "duality_gap": path.gaps,
+        }
+        return pd.DataFrame(columns, index=_index(path))
+
+    @property
+    def alpha_(self) -> float:
+        """The penalty of the fit."""
+        return self._of_cross_validation("alpha")
+
+    @property
+    def alpha_1se_(self) -> float:
+        """The largest penalty whose mean deviance is within one standard error of the smallest."""
+        return self._of_cross_validation("alpha_1se")
+
+    @property
+    def l1_ratio_(self) -> float:
+        """The l1 ratio of the fit."""
+        return self._of_cross_validation("l1_ratio")
+
+    def _of_cross_validation(self, name: str) -> Any:
+        record = self.__dict__.get("record_")
+        if record is None or not hasattr(record.estimate, "path"):
+            raise AttributeError(f"{type(self).__name__} has a path of penalties only after a fit with ElasticNetCV.")
+        return getattr(record.estimate, name)
+
 
 def _test(distance: float, record: FitRecord, fixed: np.ndarray) -> TestResult:
     """Return the test of a submodel within the full model."""
@@ -225,3 +265,13 @@ def _embedded(points: np.ndarray, at: np.ndarray, d: int) -> np.ndarray:
     embedded = np.zeros((len(points), d))
     embedded[:, at] = points
     return embedded
+
+
+if TYPE_CHECKING:
+    from dask_onestep.kernels.lassos.net_path import NetPath
+
+
+def _index(path: NetPath) -> pd.Index:
+    if len(np.unique(path.l1_ratios)) == 1:
+        return pd.Index(path.alphas, name="alpha")
+    return pd.MultiIndex.from_arrays([path.l1_ratios, path.alphas], names=["l1_ratio", "alpha"])
