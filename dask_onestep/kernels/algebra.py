@@ -45,6 +45,15 @@ class Slice(ABC):
     offset: np.ndarray | None
     rows: slice
 
+    @property
+    def row_weights(self) -> np.ndarray:
+        """The weights, 1 for each row if there are none."""
+        return np.ones(len(self.y)) if self.weights is None else self.weights
+
+    def weighted(self, values: np.ndarray) -> np.ndarray:
+        """Return values of rows, of shape (m,) or (m, c), times the rows' weights."""
+        return values if self.weights is None else (values.T * self.weights).T
+
     def linear_predictor(self, coef: np.ndarray) -> np.ndarray:
         """Return η = Xβ + offset, of shape (m,), or (m, c) for β of shape (d, c)."""
         eta = self.times(coef)

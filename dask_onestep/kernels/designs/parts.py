@@ -124,6 +124,16 @@ class Rows(Parts):
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def row_weights(self) -> np.ndarray:
+        """The weights, 1 for each row if there are none."""
+        return np.ones(len(self)) if self.weights is None else self.weights
+
+    @property
+    def total_weight(self) -> float:
+        """Σ wᵢ."""
+        return float(len(self) if self.weights is None else self.weights.sum())
+
     def take(self, index: np.ndarray) -> Rows:
         """Return the rows selected by an index or a mask."""
         where = np.flatnonzero(index) if index.dtype == bool else index

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.lassos.fold_sums import FoldSums, Points, column_scale, column_sums
+from dask_onestep.kernels.lassos.fold_sums import FoldSums, Points, column_scale
 from dask_onestep.kernels.lassos.group_lasso import GroupPenalty
 from dask_onestep.kernels.lassos.lasso import NullFit, fit_lasso, fit_null
 from dask_onestep.kernels.lassos.penalty import Penalty
@@ -31,7 +31,7 @@ from dask_onestep.kernels.lassos.proximal_newton import (
     quadratic_lasso,
 )
 from dask_onestep.kernels.lassos.shift import column_shift, rows_about
-from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments, scores
+from dask_onestep.kernels.likelihood.sums import column_sums, log_likelihoods, moments, scores
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import complete_rows, weighted_rows
 from dask_onestep.kernels.pilots.sample import PilotRecord, PilotSample, Survey
@@ -205,7 +205,7 @@ def penalized_pilot(
             f"y is constant at a boundary of the range of the {model.family.name} family in the pilot sample, so the "
             "intercept, which is not penalized, is not finite. Use a larger pilot_size."
         )
-    weight = float(len(rows) if rows.weights is None else rows.weights.sum())
+    weight = rows.total_weight
     scale = column_scale(column_sums(rows, model), max(weight, 1e-300))
     keys = drawn.drawn_keys() if complete.all() else None
     record = None if keys is None else keys.with_rows(replace(rows, x=drawn.x), known.classes)

@@ -23,7 +23,7 @@ from dask_onestep.kernels.lassos.shift import (
     rows_about,
     score_about,
 )
-from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments
+from dask_onestep.kernels.likelihood.sums import column_sums, log_likelihoods, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.records import Moments, Record, Sums
@@ -189,16 +189,6 @@ def centered_fold_sums(rows: Rows, model: Model, folds: Folds) -> FoldSums:
     return fold_sums(rows, model, Points(coef[np.newaxis], shift), folds)
 
 
-def column_sums(rows: Rows, model: Model) -> np.ndarray:
-    """Return Σ wᵢxᵢ and Σ wᵢxᵢ² of each column, of shape (2, d)."""
-    total = np.zeros((2, model.width))
-    with np.errstate(all="ignore"):  # non-finite values show in the sums
-        for part in slices(rows, model):
-            weights = np.ones(len(part.y)) if part.weights is None else part.weights
-            total += np.stack([part.weighted_sum(weights), part.weighted_squares(weights)])
-    return total
-
-
 def column_scale(columns: np.ndarray, weight: float) -> np.ndarray:
     """Return the standard deviation of each column, 1 for constant columns, from `column_sums` and Σ wᵢ."""
     mean, square = columns / weight
@@ -271,5 +261,5 @@ def path_scores(rows: Rows, model: Model, coefs: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):
         for part in slices(rows, model):
             residual = likelihood.working(part.y[:, None], part.linear_predictor(coefs.T))[1]
-            score += part.weighted_sum(residual if part.weights is None else residual * part.weights[:, None]).T
+            score += part.weighted_sum(part.weighted(residual)).T
     return score

@@ -88,7 +88,7 @@ def probability_sums(rows: Rows, model: Model, coef: np.ndarray, label: int) -> 
     """Return the weights of events, other rows and predicted events, by the predicted probability of a class."""
     predicted = model.likelihood.predict(rows, model, Prediction(np.nan_to_num(coef), "proba"))[:, label]
     events = (rows.y == label).astype(float)
-    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+    weights = rows.row_weights
     odds = np.clip(np.log(predicted) - np.log1p(-predicted), -_FARTHEST, _FARTHEST)
     odds = np.round(odds * _RESOLUTION) / _RESOLUTION
     return BinnedSums.of(odds, weights * events, weights * (1.0 - events), weights * predicted)

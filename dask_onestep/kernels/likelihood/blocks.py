@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.likelihood.sums import column_sums, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.rows.rows import kernel
@@ -95,7 +95,7 @@ def compare_blocks(rows: Rows, model: Model, coef: np.ndarray) -> BlockFits:
     bins = np.zeros((mean_bins(model, np.empty(0))[1], 4))
     for part in slices(rows, model):
         mean = model.link.inverse(part.linear_predictor(coef))
-        weights = np.ones(len(mean)) if part.weights is None else part.weights
+        weights = part.row_weights
         spread = model.family.variance(mean)
         expected += float(np.dot(weights, mean))
         variance += float(np.dot(weights, spread))
@@ -103,11 +103,9 @@ def compare_blocks(rows: Rows, model: Model, coef: np.ndarray) -> BlockFits:
         if n_bins:
             values = (weights, weights * part.y, weights * mean, weights * spread)
             bins += np.column_stack([np.bincount(at, each, n_bins) for each in values])
-    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-    observed = float(np.dot(weights, rows.y))
-    return BlockFits(
-        (BlockFit(rows.number, len(rows), rows.n_missing, float(weights.sum()), observed, expected, variance, bins),)
-    )
+    observed = float(np.dot(rows.row_weights, rows.y))
+    sums = rows.total_weight, observed, expected, variance, bins
+    return BlockFits((BlockFit(rows.number, len(rows), rows.n_missing, *sums),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +173,7 @@ class BlockSums(Record):
 def block_sums(rows: Rows, model: Model, coef: np.ndarray) -> BlockSums:
     """Return a block's score, information and covariate sums at β, which must not contain NaN."""
     here = moments(rows, model, coef)
-    total, square = np.zeros(model.width), np.zeros(model.width)
-    for part in slices(rows, model):
-        weights = np.ones(len(part.y)) if part.weights is None else part.weights
-        total += part.weighted_sum(weights)
-        square += part.weighted_squares(weights)
     # All linear predictors share the columns, each with its own coefficients.
-    total, square = (np.tile(each, model.likelihood.n_predictors) for each in (total, square))
+    total, square = np.tile(column_sums(rows, model), model.likelihood.n_predictors)
     parts = (rows.number, here.n, here.weight, here.score, here.information, total, square)
     return BlockSums(*(np.asarray(part)[np.newaxis] for part in parts))

@@ -243,7 +243,7 @@ def _sums(known: KnownRows, model: Model, query: EffectQuery) -> EffectSums | Fi
     size = len(query.scenarios) * _n_responses(model) * len(query.coef)
     if found := _too_many(query.by, len(keys), size, (rows.number,)):
         return found
-    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+    weights = rows.row_weights
     squares = weights if model.weight_type == "frequency" else weights**2
     by_predictor = query.coef.reshape(model.likelihood.n_predictors, -1).T
     piece = _Piece(known, model, by_predictor, _times(rows, model, by_predictor), weights, codes, len(keys))

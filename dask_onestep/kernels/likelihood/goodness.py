@@ -136,10 +136,8 @@ def deviance_sums(rows: Rows, model: Model, coef: np.ndarray) -> DevianceSums:
     deviance = 0.0
     for part in slices(rows, model):
         mean = model.link.inverse(part.linear_predictor(coef))
-        weights = np.ones(len(part.y)) if part.weights is None else part.weights
-        deviance += float(np.dot(weights, model.family.deviance(part.y, mean)))
-    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-    return DevianceSums(deviance, NullDeviance.of(model.family, rows.y, weights))
+        deviance += float(np.dot(part.row_weights, model.family.deviance(part.y, mean)))
+    return DevianceSums(deviance, NullDeviance.of(model.family, rows.y, rows.row_weights))
 
 
 @kernel

@@ -40,7 +40,7 @@ def penalty_score(rows: Rows, model: Model, coef: np.ndarray, inverse: np.ndarra
             there = here if at is coef else likelihood.working(part.y, part.linear_predictor(at))[2]
             relative = np.divide(slope, here, out=np.zeros_like(here), where=here > 0)
             values = 0.5 * part.quadratic_forms(inverse) * there * relative
-            total += part.weighted_sum(values if part.weights is None else values * part.weights)
+            total += part.weighted_sum(part.weighted(values))
     return total
 
 

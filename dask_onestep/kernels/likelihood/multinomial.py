@@ -145,7 +145,7 @@ class Multinomial:
         score, information, loglik = np.zeros((d, others)), np.zeros((size, size)), 0.0
         with np.errstate(all="ignore"):  # non-finite values show in the sums
             for part in slices(rows, model):
-                weights = np.ones(len(part.y)) if part.weights is None else part.weights
+                weights = part.row_weights
                 eta = self.linear_predictors(part, model, coef)
                 probability, normalizer = probabilities(eta)
                 hit = self.is_class(part.y)
@@ -153,9 +153,8 @@ class Multinomial:
                 score += part.weighted_sum(weights[:, None] * (hit - probability))
                 curvature = probability[:, :, None] * (np.eye(others) - probability[:, None, :])
                 information += part.gram(weights[:, None, None] * curvature)
-        total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
         free = model.free
-        return Moments(len(rows), total, loglik, score.T.ravel()[free], information[np.ix_(free, free)])
+        return Moments(len(rows), rows.total_weight, loglik, score.T.ravel()[free], information[np.ix_(free, free)])
 
     def initial_moments(self, rows: Rows, model: Model) -> Moments:
         """Return the moments at 0, where the first step starts."""
@@ -166,8 +165,7 @@ class Multinomial:
         total = np.zeros(len(coefs))
         with np.errstate(all="ignore"):
             for part in slices(rows, model):
-                weights = np.ones(len(part.y)) if part.weights is None else part.weights
-                total += [np.dot(weights, self.row_log_likelihoods(part, model, coef)) for coef in coefs]
+                total += [np.dot(part.row_weights, self.row_log_likelihoods(part, model, coef)) for coef in coefs]
         return LogLikelihoods(len(rows), total, -2.0 * total)
 
     def fit_sums(
@@ -176,15 +174,13 @@ class Multinomial:
         """Return the sums for log-likelihood, deviances and Pearson's χ²; there is neither dispersion nor offset."""
         loglik = pearson = 0.0
         for part in slices(rows, model):
-            weights = np.ones(len(part.y)) if part.weights is None else part.weights
+            weights = part.row_weights
             hit = self.row_log_likelihoods(part, model, coef)
             loglik += float(np.dot(weights, hit))
             # Σ_c (1[y = c] − p_c)²/p_c = 1/p_y − 1.
             pearson += float(np.dot(weights, np.expm1(-hit)))
-        weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-        counts = np.bincount(rows.y.astype(np.intp), weights, minlength=self.n_predictors + 1)
-        null = ClassWeights(counts)
-        return FitSums(len(rows), float(weights.sum()), loglik, -2.0 * loglik, pearson, null, None)
+        null = ClassWeights(np.bincount(rows.y.astype(np.intp), rows.row_weights, minlength=self.n_predictors + 1))
+        return FitSums(len(rows), rows.total_weight, loglik, -2.0 * loglik, pearson, null, None)
 
     # Predictions and residuals
 
@@ -290,7 +286,7 @@ class Multinomial:
 
     def with_prior(self, rows: Rows, model: Model, leverage: np.ndarray) -> Rows:
         """Return the rows with the weak prior of Clogg et al.: each row also has every class, by its frequency."""
-        weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+        weights = rows.row_weights
         codes = np.arange(self.n_predictors + 1, dtype=np.float64)
         counts = np.array([weights[rows.y == code].sum() + 0.5 for code in codes])
         copies = len(codes) + 1

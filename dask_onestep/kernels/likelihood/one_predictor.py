@@ -219,7 +219,7 @@ class OnePredictor:
                 eta = part.linear_predictor(coefs.T)
                 mean, derivative = mean_and_derivative(self.link, eta)
                 y = part.y[:, None]
-                weights = np.ones(len(y)) if part.weights is None else part.weights
+                weights = part.row_weights
                 loglik += np.dot(weights, self.row_log_likelihood(y, eta, mean, derivative))
                 deviance += np.dot(weights, self.deviances(y, mean))
         return LogLikelihoods(len(rows), loglik, deviance)
@@ -241,8 +241,7 @@ class OnePredictor:
                 found = self._slice_sums(part, coef)
                 # The first slice's sums become the total: with 1,000 columns, a second matrix costs more than the rows.
                 sums = list(found) if sums is None else [_added(a, b) for a, b in zip(sums, found, strict=True)]
-        total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
-        return Moments(len(rows), total, *(sums or (0.0, np.zeros(d), zero_gram(model), *chi2)))
+        return Moments(len(rows), rows.total_weight, *(sums or (0.0, np.zeros(d), zero_gram(model), *chi2)))
 
     def _slice_sums(self, part: Slice, coef: np.ndarray | None) -> tuple:
         """Return log-likelihood, score, information, and Pearson χ² and its gradient (both may be None) of a slice."""
@@ -297,7 +296,7 @@ class OnePredictor:
         with np.errstate(all="ignore"):
             for part in slices(rows, model):
                 mean = link.inverse(part.linear_predictor(coef))
-                weights = np.ones(len(part.y)) if part.weights is None else part.weights
+                weights = part.row_weights
                 if model.weight_type == "frequency":
                     likelihood = family.weighted_log_likelihood(part.y, mean, np.ones_like(weights), dispersion)
                     loglik += float(np.dot(weights, likelihood))
@@ -309,9 +308,8 @@ class OnePredictor:
                     level = np.full(len(part.y), null_intercept)
                     null_mean = link.inverse(level if part.offset is None else level + part.offset)
                     offset_null += float(np.dot(weights, self.deviances(part.y, null_mean)))
-        weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-        null = NullDeviance.of(family, rows.y, weights)
-        return FitSums(len(rows), float(weights.sum()), loglik, deviance, pearson, null, offset_null)
+        null = NullDeviance.of(family, rows.y, rows.row_weights)
+        return FitSums(len(rows), rows.total_weight, loglik, deviance, pearson, null, offset_null)
 
     # Predictions and residuals
 
@@ -369,8 +367,7 @@ class OnePredictor:
         """
         if not len(rows):
             return None
-        weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-        mean = self.family.initial_mean(np.atleast_1d(np.average(rows.y, weights=weights)), np.ones(1))
+        mean = self.family.initial_mean(np.atleast_1d(np.average(rows.y, weights=rows.row_weights)), np.ones(1))
         target = self.link.link(mean)
         level = _constant(rows, model)
         if level is None:
@@ -388,14 +385,13 @@ class OnePredictor:
         """Return the coefficients with which every fitted mean is the mean of y."""
         coef = np.zeros(len(model.names))
         if model.has_intercept:
-            weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-            mean = np.average(rows.y, weights=weights)
+            mean = np.average(rows.y, weights=rows.row_weights)
             coef[0] = self.link.link(self.family.initial_mean(np.asarray(mean), np.asarray(float(len(rows)))))
         return coef
 
     def with_prior(self, rows: Rows, model: Model, leverage: np.ndarray) -> Rows:
         """Return the rows with the weak prior of Clogg et al.: `leverage` more observations of the mean per row."""
-        weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+        weights = rows.row_weights
         mean = (np.dot(weights, rows.y) + 0.5) / (weights.sum() + 1.0)
         return replace(rows, y=(rows.y + leverage * mean) / (1.0 + leverage), weights=weights * (1.0 + leverage))
 

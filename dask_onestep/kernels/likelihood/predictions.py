@@ -241,6 +241,5 @@ class Hits(Sums):
 @kernel
 def hits(rows: Rows, model: Model, predictor: Predictor) -> Hits:
     """Return the weight of a block and of its correctly classified rows; `predictor` is of kind "label"."""
-    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
     right = predictor(rows.x, rows.offset) == rows.y
-    return Hits(float(weights.sum()), float(np.dot(weights, right)))
+    return Hits(rows.total_weight, float(np.dot(rows.row_weights, right)))

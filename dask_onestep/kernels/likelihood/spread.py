@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.likelihood.sums import column_sums
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Sums
 from dask_onestep.kernels.rows.rows import kernel
-from dask_onestep.kernels.rows.slices import slices
 
 # Relative to the squared mean, what rounding may leave of the variance of a constant column.
 _ROUNDING = 1e-12
@@ -46,12 +46,5 @@ class Spread(Sums):
 @kernel
 def spread_sums(rows: Rows, model: Model) -> Spread:
     """Return the sums of a block; labels are encoded."""
-    total, square = np.zeros(model.width), np.zeros(model.width)
-    for part in slices(rows, model):
-        weights = np.ones(len(part.y)) if part.weights is None else part.weights
-        total += part.weighted_sum(weights)
-        square += part.weighted_squares(weights)
-    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-    ends = float(np.dot(weights, rows.y)), float(np.dot(weights, np.square(rows.y)))
-    total, square = np.append(total, ends[0]), np.append(square, ends[1])
-    return Spread(len(rows), float(weights.sum()), total, square)
+    ends = np.dot(rows.row_weights, rows.y), np.dot(rows.row_weights, np.square(rows.y))
+    return Spread(len(rows), rows.total_weight, *np.column_stack([column_sums(rows, model), ends]))

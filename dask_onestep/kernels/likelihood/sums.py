@@ -68,6 +68,16 @@ def initial_moments(rows: Rows, model: Model) -> Moments:
     return model.likelihood.initial_moments(rows, model)
 
 
+def column_sums(rows: Rows, model: Model) -> np.ndarray:
+    """Return Σ wᵢxᵢ and Σ wᵢxᵢ² of each column, of shape (2, d)."""
+    total = np.zeros((2, model.width))
+    with np.errstate(all="ignore"):  # non-finite values show in the sums
+        for part in slices(rows, model):
+            weights = part.row_weights
+            total += np.stack([part.weighted_sum(weights), part.weighted_squares(weights)])
+    return total
+
+
 def row_log_likelihoods(rows: Rows, model: Model, coef: np.ndarray) -> np.ndarray:
     """Return the log-likelihood of each row at β, for weight 1 and φ = 1."""
     with np.errstate(all="ignore"):
@@ -81,8 +91,7 @@ def remainders(rows: Rows, model: Model, coef: np.ndarray, step: np.ndarray) -> 
     It is rᵢ(β + δ) − rᵢ(β) + wᵢx'δ, of shape (m,) or (m, C − 1). Multiplied by xᵢ it is sᵢ(β + δ) − sᵢ(β) + Iᵢ(β)δ.
     """
     for part in slices(rows, model):
-        change = model.likelihood.row_remainders(part, model, coef, step)
-        yield part, change if part.weights is None else (change.T * part.weights).T
+        yield part, part.weighted(model.likelihood.row_remainders(part, model, coef, step))
 
 
 @kernel(checked="after")
@@ -122,7 +131,5 @@ def scores(rows: Rows, model: Model, coef: np.ndarray) -> Scores:
                 score += summed[1]
                 continue
             residual = model.likelihood.row_residuals(part, model, coef)
-            weighted = residual if part.weights is None else (residual.T * part.weights).T
-            score += part.weighted_sum(weighted).T.ravel()
-    total = float(len(rows)) if rows.weights is None else float(rows.weights.sum())
-    return Scores(len(rows), rows.n_missing, total, score[model.free])
+            score += part.weighted_sum(part.weighted(residual)).T.ravel()
+    return Scores(len(rows), rows.n_missing, rows.total_weight, score[model.free])

@@ -178,7 +178,7 @@ class Curvature:
         result is then infinite.
         """
         rows, ratio = self.pilot.rows, self.pilot.ratio
-        weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+        weights = rows.row_weights
         logliks = row_log_likelihoods(rows, self.model, self.coef)
         with np.errstate(over="ignore"):  # with an infinite error there is no bound
             error = ratio * np.sqrt(len(rows)) * np.std(weights * logliks)

@@ -115,7 +115,7 @@ def alpha_sums(rows: Rows, model: Model, point: np.ndarray) -> AlphaSums:
     with np.errstate(all="ignore"):
         for part in slices(rows, model):
             mean = model.link.inverse(part.linear_predictor(coef))
-            weights = np.ones(len(mean)) if part.weights is None else part.weights
+            weights = part.row_weights
             y, both = part.y, r + mean
             slope = special.digamma(y + r) - special.digamma(r) - np.log1p(mean / r) + (mean - y) / both
             bend = special.polygamma(1, y + r) - special.polygamma(1, r) + 1 / r - 2 / both + (r + y) / both**2
