@@ -65,11 +65,7 @@ def side_by_side(models: Mapping[str, GLMClassifier], mle: GLMClassifier) -> Tab
 def main(console: Console | None = None) -> None:
     """Fit by three methods on a local cluster, compare the estimates, and explain the comparison."""
     console = console or Console(highlight=False, soft_wrap=True)
-    with (
-        TemporaryDirectory() as folder,
-        LocalCluster(dashboard_address=":0") as cluster,
-        Client(cluster) as client,
-    ):
+    with TemporaryDirectory() as folder, LocalCluster(dashboard_address=":0") as cluster, Client(cluster) as client:
         load_flights().to_parquet(folder, compute_kwargs={"scheduler": "threads"})
         X, y = delays(folder)
         console.print(

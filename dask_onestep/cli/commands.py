@@ -28,13 +28,7 @@ from dask_onestep.estimators import GLMClassifier, fit_many
 from dask_onestep.estimators import compare as compare_models
 from dask_onestep.messages.text import on_command_line
 from dask_onestep.report import write_report
-from dask_onestep.storage import (
-    check_model_path,
-    check_predictions_path,
-    read_model,
-    write_model,
-    write_predictions,
-)
+from dask_onestep.storage import check_model_path, check_predictions_path, read_model, write_model, write_predictions
 from dask_onestep.storage.outputs import atomic_output, check_output
 
 _FLIGHTS = "delayed ~ bs(dep_time, df=4) + carrier + origin + distance"
@@ -175,14 +169,7 @@ def fit(
                 data: dict[str, Any] = {"sample_weight": weights, "offset": offset}
                 with one_line_warnings(), atomic_output(report) as unfinished:
                     write_report(
-                        glm,
-                        unfinished,
-                        table,
-                        **data,
-                        level=level,
-                        effects=effects,
-                        call=call,
-                        wording=on_command_line,
+                        glm, unfinished, table, **data, level=level, effects=effects, call=call, wording=on_command_line
                     )
 
 

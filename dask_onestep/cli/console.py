@@ -152,7 +152,7 @@ def show_classes(glm: Any) -> None:
     classes = glm.classes_.tolist()
     show_note(
         f"{glm.record_.inputs.response} has {len(classes)} classes, {listed(classes)}: the model is a multinomial "
-        f"logit, with the log odds of each class relative to {classes[0]!r}.",
+        f"logit, with the log odds of each class relative to {classes[0]!r}."
     )
 
 

@@ -82,10 +82,7 @@ def load_flights(
     complete = flights.dropna(subset=[*_FLIGHT_COLUMNS, "delayed"])
     sizes = tuple(int(n) for n in complete.groupby("month").size())
     x = complete[list(_FLIGHT_COLUMNS)].to_numpy(np.float64) / _FLIGHT_UNITS
-    return (
-        da.from_array(x, chunks=(sizes, (4,))),
-        da.from_array(complete["delayed"].to_numpy(), chunks=(sizes,)),
-    )
+    return (da.from_array(x, chunks=(sizes, (4,))), da.from_array(complete["delayed"].to_numpy(), chunks=(sizes,)))
 
 
 def _table() -> pd.DataFrame:

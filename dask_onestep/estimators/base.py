@@ -56,16 +56,7 @@ _CHOICES = {
 }
 
 
-class GLMBase(
-    AverageEffects,
-    Diagnostics,
-    HypothesisTests,
-    Selection,
-    Covariances,
-    Exchange,
-    Reporting,
-    BaseEstimator,
-):
+class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covariances, Exchange, Reporting, BaseEstimator):
     """Fitting, predicting and storing; subclasses define what y is."""
 
     _classifies = False
@@ -274,13 +265,7 @@ class GLMBase(
                 "fit_intercept=False."
             )
         return Model(
-            self._likelihood(),
-            columns,
-            intercept,
-            self._classifies,
-            self.missing,
-            self.weight_type,
-            design=design,
+            self._likelihood(), columns, intercept, self._classifies, self.missing, self.weight_type, design=design
         )
 
     def set_params(self, **params: Any) -> Self:

@@ -319,14 +319,7 @@ class AverageEffects(Reading):
         several = record.model.likelihood.n_predictors > 1 and record.estimate.classes is not None
         classes = np.asarray(record.estimate.classes).tolist() if several else ()
         table = effects_table(
-            effects.effects,
-            sums,
-            record.coef,
-            record.covariance,
-            level,
-            df=record.df_t,
-            groups=classes,
-            orders=orders,
+            effects.effects, sums, record.coef, record.covariance, level, df=record.df_t, groups=classes, orders=orders
         )
         table.attrs.update(n_samples=sums.n, n_missing=sums.n_missing, n_passes=session.n_passes)
         return table

@@ -146,14 +146,7 @@ class Reading:
                 raise catalogue.MUST_BE_PASSED.error(given=Remedy(name))
 
     def _problem(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        offset: Any,
-        groups: Any = None,
-        *,
-        require_weights: bool = True,
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, groups: Any = None, *, require_weights: bool = True
     ) -> Problem:
         """Return the fitted model with data, whose labels are encoded by the classes of the fit."""
         check_is_fitted(self)

@@ -139,13 +139,7 @@ class Selection(Reading):
         return AdaptiveLassoPath(pd.DataFrame(coefs, columns=columns), table, names)
 
     def select(
-        self,
-        criterion: str = "dbic",
-        X: Any = None,
-        y: Any = None,
-        *,
-        sample_weight: Any = None,
-        offset: Any = None,
+        self, criterion: str = "dbic", X: Any = None, y: Any = None, *, sample_weight: Any = None, offset: Any = None
     ) -> Self:
         """Return the submodel that the adaptive lasso and an information criterion select; no pass over the data.
 

@@ -23,12 +23,7 @@ from dask_onestep.kernels.records import Numbering
 
 
 def gather(
-    x: Any,
-    y: Any,
-    weights: Any = None,
-    offset: Any = None,
-    groups: Any = None,
-    lengths: tuple[int, ...] | None = None,
+    x: Any, y: Any, weights: Any = None, offset: Any = None, groups: Any = None, lengths: tuple[int, ...] | None = None
 ) -> Blocks:
     """Bring the parts of a data set together, block by block; nothing is computed.
 

@@ -412,6 +412,5 @@ def _sorted_keys(sums: EffectSums, orders: Mapping[str, Sequence[Any]]) -> list[
                 known = {value: rank for rank, value in enumerate(sorted(values, key=str))}
         ranks.append(known)
     return sorted(
-        range(len(sums.keys)),
-        key=lambda i: tuple(rank[value] for rank, value in zip(ranks, sums.keys[i], strict=True)),
+        range(len(sums.keys)), key=lambda i: tuple(rank[value] for rank, value in zip(ranks, sums.keys[i], strict=True))
     )

@@ -26,10 +26,7 @@ def lasso_totals(problem: Problem, plan: LassoPlan) -> Plan:
 
 
 def lasso_plan(
-    method: Any,
-    problem: Problem,
-    nodewise: NodewisePlan | None = None,
-    shares: tuple[tuple[int, int], ...] = (),
+    method: Any, problem: Problem, nodewise: NodewisePlan | None = None, shares: tuple[tuple[int, int], ...] = ()
 ) -> LassoPlan:
     """Return what a method asks of every block."""
     alpha = resolve_alpha(method.alpha, problem, "alpha")

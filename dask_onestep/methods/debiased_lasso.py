@@ -337,12 +337,7 @@ def _report_pooled(
     return _report(model, method, found, classes)
 
 
-def _report(
-    model: Model,
-    method: DebiasedLasso,
-    rounds: _Rounds,
-    classes: np.ndarray | None,
-) -> DebiasedLassoEstimate:
+def _report(model: Model, method: DebiasedLasso, rounds: _Rounds, classes: np.ndarray | None) -> DebiasedLassoEstimate:
     local, estimate = rounds.local, rounds.estimate
     fields = lasso_fields(model, local, classes)
     spread = covariance(estimate, local, fields["dispersion"])

@@ -245,10 +245,7 @@ def moments_ahead(problem: Problem, ascent: Ascent) -> Plan:
 
 
 def climbed(
-    problem: Problem,
-    pilot: Delayed | None,
-    ascent: Ascent,
-    sums: Callable[[Problem, Ascent], Plan] = moments_ahead,
+    problem: Problem, pilot: Delayed | None, ascent: Ascent, sums: Callable[[Problem, Ascent], Plan] = moments_ahead
 ) -> Plan:
     """Return an ascent that has stepped until λ² is small, a pass for each step.
 

@@ -24,12 +24,7 @@ _PREDICTIONS = "part.*.parquet"
 
 
 def check_output(
-    path: str,
-    inputs: Iterable[str] = (),
-    *,
-    directory: bool = False,
-    remote: bool = True,
-    overwrite: bool = False,
+    path: str, inputs: Iterable[str] = (), *, directory: bool = False, remote: bool = True, overwrite: bool = False
 ) -> None:
     """Raise if a result must not be written to a path; only its directory is listed, nothing below it.
 

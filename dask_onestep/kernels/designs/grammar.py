@@ -48,11 +48,7 @@ _GRAMMAR = (
 _CONSTANTS = (bool, int, float, str, type(None))
 _LARGEST_EXPONENT = 64
 # Transforms of several columns, and their arguments after the first.
-_SPLINES = {
-    "bs": ("df", "knots", "degree"),
-    "poly": ("degree",),
-    **dict.fromkeys(("cc", "cr", "cs"), ("df", "knots")),
-}
+_SPLINES = {"bs": ("df", "knots", "degree"), "poly": ("degree",), **dict.fromkeys(("cc", "cr", "cs"), ("df", "knots"))}
 _LARGEST = {"df": 200, "degree": 25}
 _MOST_KNOTS = 200
 _LONGEST = 1000

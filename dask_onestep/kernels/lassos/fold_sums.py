@@ -16,13 +16,7 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.lassos.proximal_newton import shifted
-from dask_onestep.kernels.lassos.shift import (
-    coefficients_about,
-    column_shift,
-    gram_about,
-    rows_about,
-    score_about,
-)
+from dask_onestep.kernels.lassos.shift import coefficients_about, column_shift, gram_about, rows_about, score_about
 from dask_onestep.kernels.likelihood.sums import column_sums, log_likelihoods, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.keys import row_keys

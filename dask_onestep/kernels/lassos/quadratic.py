@@ -82,13 +82,7 @@ def partial_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
 
 
 def solve_lasso(
-    gram: np.ndarray,
-    linear: np.ndarray,
-    square: float,
-    l1: np.ndarray,
-    start: np.ndarray,
-    tol: float,
-    max_iter: int,
+    gram: np.ndarray, linear: np.ndarray, square: float, l1: np.ndarray, start: np.ndarray, tol: float, max_iter: int
 ) -> tuple[np.ndarray, float]:
     """Return the minimizer of ½ b'Gb − c'b + Σ l1_j|b_j|, with any ridge part included in G, and its duality gap.
 

@@ -104,12 +104,7 @@ class Curvature:
     """
 
     def __init__(
-        self,
-        model: Model,
-        pilot: PilotFit,
-        coef: np.ndarray,
-        sums: Moments,
-        responses: np.ndarray | None = None,
+        self, model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments, responses: np.ndarray | None = None
     ):
         self.model, self.pilot, self.coef, self.sums = model, pilot, coef, sums
         self.rows = pilot.rows if responses is None else replace(pilot.rows, y=responses)

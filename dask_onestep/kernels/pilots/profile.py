@@ -220,11 +220,7 @@ def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _too_many(factors: tuple[Factor, ...], levels: tuple[pd.DataFrame, ...], block: int) -> Findings | None:
     found: list[tuple[str, int, str]] = [
-        (
-            f"{factor.name} has more than {MAX_LEVELS:,} levels",
-            0,
-            TOO_MANY_LEVELS,
-        )
+        (f"{factor.name} has more than {MAX_LEVELS:,} levels", 0, TOO_MANY_LEVELS)
         for factor, rows in zip(factors, levels, strict=True)
         if len(rows) > MAX_LEVELS
     ]
