@@ -195,6 +195,25 @@ def test_the_boundary_of_a_binomial_log_link_is_named():
 
 
 @pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.DomainWarning")
+@pytest.mark.parametrize("family", ["poisson", "quasipoisson", "negative-binomial"])
+def test_the_boundary_of_an_identity_link_is_named(family):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3000, 3))
+    y = rng.poisson(np.maximum(1 + x @ [1, 0.5, -0.5], 0.0)).astype(float)
+    for method in (OneStep(), OneStep(300), MLE()):
+        with pytest.warns(NotConvergedWarning) as caught:
+            GLMRegressor(family, "identity", method=method).fit(x, y)
+        (text,) = [str(each.message) for each in caught]
+        assert f"With link='identity' the fitted means of a {family} model may reach the boundary" in text, method
+
+
+def test_a_fit_that_stops_before_max_iter_does_not_ask_for_more_iterations():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2000, 2)), rng.normal(-1.0, 1.0, 2000)  # the mean of y is negative
+    with pytest.warns(NotConvergedWarning, match="MLE stopped after .* step.*a link whose means cannot reach y"):
+        GLMRegressor("gaussian", "log", method=MLE()).fit(x, y)
+
+
 def test_a_binomial_log_link_inside_its_range_says_nothing():
     rng = np.random.default_rng(2)
     x = rng.random((4000, 1))

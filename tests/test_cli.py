@@ -298,10 +298,7 @@ MISTAKES = [
     (["fit", "delayed ~ distance", "{}/all.csv", "--output", "{}/none/model.json"], "there is no directory"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--report", "{}/none/report.html"], "there is no directory"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--weights", "none"], "--weights none is not a column"),
-    (
-        ["fit", "delayed ~ distance", "{}/all.csv", "--cov-type", "cluster"],
-        "--groups and --cov-type cluster go together",
-    ),
+    (["fit", "delayed ~ distance", "{}/all.csv", "--cov-type", "cluster"], "--cov-type cluster needs --groups"),
     (["fit", "delayed ~ distance", "{}/all.csv", "--missing", "remove"], "Unknown missing 'remove'"),
     (["fit", "status ~ distance", "{}/all.csv"], "status holds labels, not numbers: --family binomial"),
     (["fit", "delayed ~ np.log(origin)", "{}/all.csv"], "['origin'] are not numeric columns"),

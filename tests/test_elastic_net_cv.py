@@ -226,7 +226,7 @@ def test_too_much_memory_is_refused_before_a_pass(synchronous):
 
 def test_groups_without_their_use_are_refused(threads):
     x, y = draw("gaussian", 100)
-    with pytest.raises(ValueError, match="groups= and cov_type='cluster' go together"):
+    with pytest.raises(ValueError, match="groups was passed, but cov_type='nonrobust' does not use it"):
         fit(x, y, "gaussian", ElasticNetCV(ALPHAS), groups=np.arange(100) % 7)
     with pytest.raises(ValueError, match="needs rows in at least 2 folds"):
         fit(x, y, "gaussian", ElasticNetCV(ALPHAS, cv="groups"), groups=np.zeros(100))

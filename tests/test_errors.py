@@ -29,8 +29,8 @@ ALTERNATING = np.arange(40) % 2
         (GLMRegressor(), ALTERNATING, {"sample_weight": -np.ones(40)}, r"sample_weight is negative \(40 rows\)"),
         (GLMRegressor(), ALTERNATING, {"sample_weight": np.zeros(40)}, "sample_weight is zero on every row"),
         (GLMRegressor(), ALTERNATING, {"offset": NAN}, "Input offset contains NaN"),
-        (GLMRegressor(), ALTERNATING, {"groups": ALTERNATING}, "groups= and cov_type='cluster' go together"),
-        (GLMRegressor(cov_type="cluster"), ALTERNATING, {}, "groups= and cov_type='cluster' go together"),
+        (GLMRegressor(), ALTERNATING, {"groups": ALTERNATING}, "groups was passed, but cov_type='nonrobust'"),
+        (GLMRegressor(cov_type="cluster"), ALTERNATING, {}, "cov_type='cluster' needs groups"),
         (GLMRegressor(cov_type="HC9"), ALTERNATING, {}, "Unknown cov_type 'HC9'; must be one of 'nonrobust'"),
         (GLMRegressor(solver="lbfgs"), ALTERNATING, {}, "Unknown solver 'lbfgs'"),
         (GLMRegressor(missing="impute"), ALTERNATING, {}, "Unknown missing 'impute'"),
@@ -89,3 +89,11 @@ def test_nothing_is_known_before_fit(counts):
     for call in (glm.coef_table, glm.summary, lambda: glm.predict(x), lambda: glm.score(x, y)):
         with pytest.raises(NotFittedError):
             call()
+
+
+def test_text_in_a_column_that_was_numeric_is_named():
+    frame = pd.DataFrame(TABLE[:, :2], columns=["x", "z"])
+    glm = GLMRegressor().fit(frame, ALTERNATING)
+    with pytest.raises(ValueError, match="x was numeric in fit, or by its dtype, but 'many' is not a number"):
+        glm.predict(frame.assign(x="many"))
+    np.testing.assert_array_equal(glm.predict(frame.astype(object)), glm.predict(frame))

@@ -210,7 +210,7 @@ def test_estimators_are_copied_and_bad_input_is_refused():
         fit_many(["count ~ x"], TABLE, estimator="poisson")
     with pytest.raises(ValueError, match="y was passed, and the formula of the model 'count ~ x' names"):
         fit_many(["count ~ x"], TABLE, "event")
-    with pytest.raises(ValueError, match="groups= and cov_type='cluster' go together"):
+    with pytest.raises(ValueError, match="groups was passed, but cov_type='nonrobust' does not use it"):
         fit_many(["count ~ x"], TABLE, groups="kind")
 
 

@@ -126,3 +126,9 @@ def test_texts_can_be_joined_and_keep_both_forms():
 )
 def test_a_remedy_reads_as_it_is_typed(remedy, python, command):
     assert (remedy.in_python(), remedy.on_command_line()) == (python, command)
+
+
+def test_an_unbounded_distance_is_said_in_words():
+    near, far = (catalogue.STEPS_NOT_CONVERGED.text(n_steps=25, decrement=4.0, distance=d) for d in (1.5, np.inf))
+    assert "may be 1.5 standard errors from the MLE" in near
+    assert "may be arbitrarily far from the MLE" in far

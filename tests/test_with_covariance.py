@@ -123,7 +123,7 @@ def test_what_it_refuses():
     glm = GLMRegressor("poisson", method=MLE()).fit(X, Y)
     with pytest.raises(ValueError, match="Unknown cov_type 'HC4'"):
         glm.with_covariance("HC4", X, Y)
-    with pytest.raises(ValueError, match="go together"):
+    with pytest.raises(ValueError, match="cov_type='CRV3' needs groups"):
         glm.with_covariance("CRV3", X, Y)
     with pytest.raises(ValueError, match="pass the data used in fit"):
         glm.with_covariance("cluster", X[:-1], Y[:-1], groups=DATA["site"][:-1])

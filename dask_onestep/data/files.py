@@ -289,7 +289,9 @@ def _opened(open_files: Callable[[list[str]], Opened], kind: str, paths: list[st
         raise
     except (ValueError, OSError) as error:
         if isinstance(cause := error.__cause__ or error, UnicodeDecodeError):
-            raise catalogue.OTHER_ENCODING.error(path=paths[0], encoding=cause.encoding.upper()) from error
+            raise catalogue.OTHER_ENCODING.error(
+                path=next(each_file(paths[0])), encoding=cause.encoding.upper()
+            ) from error
         # Dask's wrapper of an error repeats what it wraps.
         which = paths if len(paths) > 1 else paths[0]
         raise ValueError(joined([f"{which} cannot be read as {kind}:", text_of(error.__cause__ or error)])) from error

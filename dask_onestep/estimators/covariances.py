@@ -22,7 +22,7 @@ from dask_onestep.kernels.likelihood.blocks import block_sums
 from dask_onestep.kernels.likelihood.covariance import CLUSTERED, COV_TYPES
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.text import with_pointer
+from dask_onestep.messages.text import Remedy, with_pointer
 from dask_onestep.methods import MLE, FitRecord, OneStep
 from dask_onestep.methods.covariances import recovered, with_covariance
 from dask_onestep.methods.driver import run
@@ -41,7 +41,8 @@ def check_groups(cov_type: str, groups: Any, *, folds: bool = False) -> None:
             raise ValueError("cv='groups' requires groups= in fit: the labels whose rows stay in one fold.")
         return
     if (groups is not None) != (cov_type in CLUSTERED):
-        raise catalogue.GROUPS_AND_COVARIANCE.error()
+        message = catalogue.GROUPS_MISSING if groups is None else catalogue.GROUPS_NOT_USED
+        raise message.error(given=Remedy("cov_type", cov_type))
 
 
 class Covariances(Reading):

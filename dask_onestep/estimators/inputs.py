@@ -28,7 +28,7 @@ from dask_onestep.data.inputs import (
 )
 from dask_onestep.graph import gather
 from dask_onestep.kernels.designs.design import Design, column_levels
-from dask_onestep.kernels.designs.expressions import is_numeric
+from dask_onestep.kernels.designs.expressions import is_numeric, only_numbers
 from dask_onestep.kernels.designs.parser import has_dot, with_columns
 from dask_onestep.kernels.designs.terms import Factor, Terms, formula_terms
 from dask_onestep.messages import catalogue
@@ -113,6 +113,8 @@ class Reading:
             ignored = self.record_.inputs.in_frame if self.formula is None else None
             X, columns = infer_kinds(pick_columns(X, wanted, ignored=ignored), _words(design)), tuple(names)
         if design is None and not is_lazy(X):
+            for name in X.select_dtypes(["object", "string"]) if is_frame(X) else ():
+                only_numbers(X[name], str(name))
             least = 0 if self.fit_intercept else 1
             X = validate_data(
                 self, in_memory(X), accept_sparse="csr", reset=False, ensure_all_finite=False, ensure_min_features=least

@@ -38,6 +38,7 @@ def _message(
 
 _LARGER_PILOT = Remedy("pilot_size", python="a larger pilot_size", command="a larger --pilot-size")
 _AUTO_STEPS = Remedy("steps", "auto", command="--method one-step")
+_AUTO_STEPS_OF_ONE_STEP = Remedy("steps", "auto", python="OneStep(steps='auto')", command="--method one-step")
 _MLE = Remedy("method", "mle")
 _ONE_STEP = Remedy("method", "one-step")
 _JEFFREYS = Remedy("method", python="MLE(penalty='jeffreys')", command="--method mle --penalty jeffreys")
@@ -76,12 +77,12 @@ PILOT_INFORMATION = _message(
     UnlikePilotWarning,
     "The pilot sample is not representative: in at least one direction the full-data Fisher information is {ratio:.2g} "
     "times its extrapolation from the pilot,",
-    "so a few influential rows dominate, and the estimate may be far from the MLE even if the Newton decrement is "
-    "small.",
+    "so {rows}, and the estimate may be far from the MLE even if the Newton decrement is small.",
     "Use {0} or {1}, or transform or winsorize extreme covariate values.",
     _MLE,
     _LARGER_PILOT,
     ratio=2.2,
+    rows="a few influential rows outside the pilot dominate",
 )
 PILOT_DISTANCE = _message(
     UnlikePilotWarning,
@@ -137,7 +138,7 @@ STEPS_DOMINATED = _message(
 FAR_FROM_MLE = _message(
     DistanceWarning,
     "The Newton decrement is {decrement:.3g} after the last step, expected below {bound:.3g}:",
-    "the estimate may be {distance:.2g} standard errors from the MLE.",
+    "the estimate may be {distance:se} from the MLE.",
     "Use {0}, or a pilot of more than {n:,} rows.",
     _AUTO_STEPS,
     decrement=0.8,
@@ -148,7 +149,7 @@ FAR_FROM_MLE = _message(
 STEPS_NOT_CONVERGED = _message(
     NotConvergedWarning,
     "The estimate did not converge in {n_steps} steps (Newton decrement {decrement:.3g})",
-    "and may be {distance:.2g} standard errors from the MLE.",
+    "and may be {distance:se} from the MLE.",
     "Check for separated classes, and for covariates or offsets on very different scales.",
     n_steps=25,
     decrement=4.0,
@@ -173,6 +174,15 @@ MLE_OF_CLASSES_NOT_CONVERGED = _message(
     steps="25 steps",
     decrement=3.0,
 )
+MLE_STOPPED = _message(
+    NotConvergedWarning,
+    "MLE stopped after {steps} (Newton decrement λ² = {decrement:.3g}): no further step increased the log-likelihood;",
+    "coefficients and standard errors are not those of the maximum.",
+    "Check for separation, for a link whose means cannot reach y, and for covariates or offsets on very different "
+    "scales.",
+    steps="7 steps",
+    decrement=3.0,
+)
 NOT_AT_MAXIMUM = _message(
     FitWarning,
     "The estimate is not close enough to the maximum of the likelihood:",
@@ -186,8 +196,9 @@ NEGATIVE_STATISTIC = _message(
     DistanceWarning,
     "Negative statistic ({chi2:.2g}), because the fits are not fully converged;",
     "it was set to 0, and the test is inaccurate.",
-    "Use {0}.",
+    "Use {0}, with a larger max_iter if it did not converge, or {1}.",
     _MLE,
+    _AUTO_STEPS_OF_ONE_STEP,
     chi2=-0.1,
 )
 STATISTIC_ERROR = _message(
@@ -196,7 +207,7 @@ STATISTIC_ERROR = _message(
     "the statistic may be off by about {error:.2g}.",
     "Use {0}, with a larger max_iter if it did not converge, or {1}.",
     _MLE,
-    Remedy("steps", "auto", python="OneStep(steps='auto')", command="--method one-step"),
+    _AUTO_STEPS_OF_ONE_STEP,
     which="restricted",
     decrement=4.0,
     error=4.0,
@@ -238,6 +249,19 @@ MEANS_AT_BOUNDARY = _message(
     _HC1,
     _MLE,
     given=Remedy("link", "log"),
+)
+MEANS_NOT_POSITIVE = _message(
+    NotConvergedWarning,
+    "With {given} the fitted means of a {family} model may reach the boundary of the parameter space, beyond which "
+    "they are not positive:",
+    "no maximum inside it was found, and standard errors are not valid there.",
+    "Use {0}; for additive effects, {1} with {2}. If the maximum is inside, {3} with a larger max_iter finds it.",
+    Remedy("link", "log"),
+    Remedy("family", "gaussian"),
+    _HC1,
+    _MLE,
+    given=Remedy("link", "identity"),
+    family="poisson",
 )
 CONSTANT_RESPONSE = _message(
     PerfectFitWarning,
@@ -743,22 +767,32 @@ NEGATIVE_SEED = _message(
     Remedy("random_state", 0),
     given=Remedy("random_state", -1),
 )
-GROUPS_AND_COVARIANCE = _message(
+GROUPS_NOT_USED = _message(
     ValueError,
-    "{0} and {1} go together, and so do {0} and {2}:",
-    "one was given without the other.",
-    "Pass both, or neither.",
-    Remedy("groups", python="groups="),
+    "{0} was passed, but {given} does not use it:",
+    "groups are the clusters of a covariance.",
+    "Use {1} or {2}, or omit {0}.",
+    Remedy("groups"),
     Remedy("cov_type", "cluster"),
     _CRV3,
+    given=Remedy("cov_type", "nonrobust"),
+)
+GROUPS_MISSING = _message(
+    ValueError,
+    "{given} needs {0},",
+    "the cluster of each row.",
+    "Pass {0}, or use {1} if rows are independent.",
+    Remedy("groups"),
+    _HC1,
+    given=Remedy("cov_type", "cluster"),
 )
 ONE_GROUP = _message(
     ValueError,
     "{given} needs at least two groups,",
     "but {0} has a single value.",
-    "Check that it is the intended column, or use {1}.",
+    "Check that it is the intended column, or use {1} if rows are independent.",
     Remedy("groups"),
-    Remedy("cov_type", "HC0"),
+    _HC1,
     given=_CRV3,
 )
 CRV3_NOT_LAZY = _message(

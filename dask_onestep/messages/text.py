@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from string import Formatter
 from typing import Any
 
@@ -116,7 +117,8 @@ class Message:
     category : type of Exception
         The category of the warning, or the type of the error; of a note that is only shown, `FitWarning`.
     event, meaning, action : str
-        The three parts; ``{n:,}`` is a fact, ``{0}`` the first of the remedies.
+        The three parts; ``{n:,}`` is a fact, ``{0}`` the first of the remedies, and ``{distance:se}`` a number of
+        standard errors.
     remedies : tuple of Remedy
         Options that the text names.
     example : dict
@@ -208,6 +210,8 @@ class _Filler(Formatter):
             return self.show(value, **self.facts)
         if isinstance(value, (list, tuple)):
             return _cut(list(map(str, value)))
+        if format_spec == "se":
+            return f"{value:.2g} standard errors" if isfinite(value) else "arbitrarily far"
         if isinstance(value, str) and not format_spec and len(value) > _LONGEST_STRING:
             return f"{value[:_LONGEST_STRING]}…"
         return str(super().format_field(value, format_spec))

@@ -17,6 +17,7 @@ from dask_onestep.exceptions import (
     StepWarning,
     UnlikePilotWarning,
 )
+from dask_onestep.families import Binomial
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.structured import Matrix
 from dask_onestep.messages import catalogue
@@ -64,14 +65,19 @@ def naming_boundary(model: Model) -> Iterator[None]:
         yield
     except ValueError as error:
         out_of_range = "infs or NaNs" in str(error) or any(message.made(text_of(error)) for message in _OUT_OF_RANGE)
-        if _leaves_range(model) and out_of_range:
+        if out_of_range and _leaves_range(model) and _of_probabilities(model):
             raise ValueError(_at_boundary(model)[1]) from error
         raise
 
 
 def _leaves_range(model: Model) -> bool:
-    """Return whether a binomial model's link lets fitted probabilities reach 1."""
-    return model.family.name == "binomial" and getattr(model.link, "name", None) in ("log", "identity", "sqrt")
+    """Return whether the link lets means leave the range of the family."""
+    with np.errstate(all="ignore"):
+        return not model.family.valid_mean(model.link.inverse(np.array([-2.0, 2.0]))).all()
+
+
+def _of_probabilities(model: Model) -> bool:
+    return isinstance(model.family.base, Binomial)
 
 
 def _has_consequences(estimate: Estimate) -> bool:
@@ -142,11 +148,13 @@ def _offset(model: Model, estimate: Estimate) -> Said | None:
 
 
 def _boundary(model: Model, estimate: Estimate) -> Said | None:
-    signs = (NotConvergedWarning, PilotWarning, StepWarning)
-    if not _leaves_range(model) or not any(issubclass(category, signs) for category, _ in estimate.warnings):
-        return None
-    return _at_boundary(model)
+    signs = (NotConvergedWarning, PilotWarning, StepWarning) if _of_probabilities(model) else NotConvergedWarning
+    found = any(issubclass(category, signs) for category, _ in estimate.warnings) and _leaves_range(model)
+    return _at_boundary(model) if found else None
 
 
 def _at_boundary(model: Model) -> Said:
-    return catalogue.MEANS_AT_BOUNDARY.warning(given=Remedy("link", getattr(model.link, "name", None)))
+    given = Remedy("link", getattr(model.link, "name", None))
+    if _of_probabilities(model):
+        return catalogue.MEANS_AT_BOUNDARY.warning(given=given)
+    return catalogue.MEANS_NOT_POSITIVE.warning(given=given, family=model.family.name)

@@ -156,7 +156,7 @@ class MLE(Method):
             coef,
             sums if products is None else products,
             decrement=decrement,
-            warnings=() if ascent.converged else (_complaint(problem, ascent.n_iter, decrement, penalized),),
+            warnings=() if ascent.converged else (_complaint(problem, ascent, penalized),),
         )
         return cls(
             **fields,
@@ -305,7 +305,11 @@ def _inside(sums: Moments) -> bool:
     return bool(np.isfinite(sums.loglik)) and sums.is_finite()
 
 
-def _complaint(problem: Problem, n_iter: int, decrement: float, penalized: bool) -> tuple[type[Warning], str]:
+def _complaint(problem: Problem, ascent: Ascent, penalized: bool) -> tuple[type[Warning], str]:
     separable = isinstance(problem.model.family.base, (Binomial, Multinomial)) and not penalized
-    message = catalogue.MLE_OF_CLASSES_NOT_CONVERGED if separable else catalogue.MLE_NOT_CONVERGED
-    return message.warning(steps="1 step" if n_iter == 1 else f"{n_iter} steps", decrement=decrement)
+    if ascent.n_iter < ascent.max_iter:
+        message = catalogue.MLE_STOPPED
+    else:
+        message = catalogue.MLE_OF_CLASSES_NOT_CONVERGED if separable else catalogue.MLE_NOT_CONVERGED
+    steps = "1 step" if ascent.n_iter == 1 else f"{ascent.n_iter} steps"
+    return message.warning(steps=steps, decrement=ascent.move.decrement)

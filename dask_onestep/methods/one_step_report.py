@@ -148,7 +148,8 @@ def _causes(
     if first.retreated:
         advice.append(catalogue.PILOT_MEANS_OVERFLOW.warning())
     if (off := misrepresented(pilot, first)) is not None:
-        advice.append(catalogue.PILOT_INFORMATION.warning(ratio=off))
+        rows = "outside the pilot dominate" if off > 1 else "are overrepresented in the pilot"
+        advice.append(catalogue.PILOT_INFORMATION.warning(ratio=off, rows=f"a few influential rows {rows}"))
     elif not pilot.separated and (off := far_off(model, pilot, first, np.nan_to_num(step.coef))) is not None:
         advice.append(catalogue.PILOT_DISTANCE.warning(ratio=off))
     if not left.is_close(tol, beyond=_BEYOND):

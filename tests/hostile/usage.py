@@ -24,7 +24,7 @@ option("covariance", refused("Unknown cov_type 'HC9'", "'HC1'"), cov_type="HC9")
 option("solver", refused("Unknown solver 'lu'", "'cholesky'"), solver="lu")
 option("missing", refused("Unknown missing 'ignore'", "'drop'"), missing="ignore")
 option("weight type", refused("Unknown weight_type 'aweights'", "'frequency'"), weight_type="aweights")
-option("clusters without groups", refused("groups= and cov_type='cluster' go together"), cov_type="cluster")
+option("clusters without groups", refused("cov_type='cluster' needs groups"), cov_type="cluster")
 for size in (0, -5, 1.5, 0.0, True, "large", None, np.nan):
     option(f"pilot_size={size!r}", refused("pilot_size=", "'auto', a number of rows"), method=OneStep(pilot_size=size))
 for steps in (0, -1, 1.5, True, "all"):
@@ -140,7 +140,7 @@ use(
 )
 use(
     "groups without clusters",
-    refused("groups= and cov_type='cluster' go together"),
+    refused("groups was passed, but cov_type='nonrobust' does not use it"),
     lambda m, X, y: m.fit(X, y, groups=np.arange(120)),
     forms=(ARRAY, NUMPY),
 )

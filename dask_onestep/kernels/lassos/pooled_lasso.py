@@ -35,6 +35,7 @@ from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.rows.rows import kernel
+from dask_onestep.messages import catalogue
 
 _MAX_RESCALINGS = 20
 # Variance that rounding may leave of a constant column, relative to its square.
@@ -149,7 +150,7 @@ def lasso_of_all(model: Model, pilot: PenalizedPilot, plan: LassoPlan, sums: Fol
 def lasso_of_gram(model: Model, plan: LassoPlan, sums: FoldSums) -> PooledLasso:
     """Return the lasso of all rows of a quadratic log-likelihood."""
     if not sums.n:
-        raise ValueError("Found array with 0 sample(s): no usable rows remain.")
+        raise catalogue.NO_ROWS.error(why="")
     null, least = gaussian_null(sums.total(), sums.points.coefs[0], NetSpec(), model)
     within = Tolerance(plan.tol, least.deviance, plan.max_iter)
 
