@@ -1,6 +1,7 @@
 """Summaries as text: width, digits and escaping."""
 
 import io
+import pickle
 import re
 from html.parser import HTMLParser
 
@@ -14,8 +15,15 @@ from support import chunked
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.datasets import make_glm
 from dask_onestep.exceptions import DistanceWarning
+from dask_onestep.families import Poisson
 from dask_onestep.inference import coefficient_table
 from dask_onestep.inference.summaries import Summary, format_coefficients
+from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.likelihood.goodness import Overdispersion
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
+from dask_onestep.kernels.model import Model
+from dask_onestep.links import LINKS
+from dask_onestep.storage import read_model, write_model
 
 NAMES = ("intercept", "a", "<script>alert(1)</script> & a very long name of a column")
 
@@ -292,14 +300,79 @@ def test_overdispersion_is_noted_with_its_remedies(threads):
         assert "Overdispersion" not in str(other.summary(x, response))
 
 
+METHODS_OF_ALL_ROWS = [OneStep(), OneStep(300), MLE(), MLE(start=None)]
+
+
+@pytest.mark.parametrize("method", METHODS_OF_ALL_ROWS)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_two_classes_have_their_events_and_a_pseudo_r2_without_a_pass(weighted):
-    x, y, _ = make_glm(1500, 2, family="binomial")
+@pytest.mark.parametrize("link", ["logit", "probit"])
+def test_two_classes_have_their_events_and_a_pseudo_r2_without_a_pass(link, weighted, method):
+    x, y, _ = make_glm(1500, 2, family="binomial", chunks=400)
     weights = np.random.default_rng(0).integers(1, 4, 1500).astype(float) if weighted else None
-    glm = GLMClassifier().fit(x, y, sample_weight=weights)
+    glm = GLMClassifier(link, method=method).fit(x, y, sample_weight=weights)
     facts, whole = dict(glm.summary().facts), dict(glm.summary(x, y, sample_weight=weights).facts)
-    assert facts["events"] == f"{int(np.asarray(y).sum()):,}"
-    assert facts["pseudo R2 (McFadden)"] == whole["pseudo R2 (McFadden)"]
+    assert facts["events"] == whole["events"] == f"{int(np.asarray(y).sum()):,}"
+    assert float(facts["pseudo R2 (McFadden)"]) == pytest.approx(float(whole["pseudo R2 (McFadden)"]), abs=2e-4)
+    if method.get_params().get("pilot_size") != 300:
+        assert facts["pseudo R2 (McFadden)"] == whole["pseudo R2 (McFadden)"]
+
+
+@pytest.mark.parametrize("method", METHODS_OF_ALL_ROWS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_counts_have_a_pseudo_r2_without_a_pass(weighted, method):
+    x, y, _ = make_glm(1500, 2, family="poisson", chunks=400)
+    weights = np.random.default_rng(0).integers(1, 4, 1500).astype(float) if weighted else None
+    glm = GLMRegressor("poisson", method=method, weight_type="frequency").fit(x, y, sample_weight=weights)
+    fit = glm.fit_statistics(x, y, sample_weight=weights)
+    assert glm.estimate_.loglik_null == pytest.approx(fit.llnull, rel=1e-12)
+    assert dict(glm.summary().facts)["pseudo R2 (McFadden)"] == f"{1 - glm.estimate_.loglik / fit.llnull:.4f}"
+    if glm.record_.pilot is not None and len(glm.record_.pilot.keys) == 1500:
+        assert glm.estimate_.overdispersion.ratio == pytest.approx(fit.pearson_chi2 / fit.df_resid, rel=1e-9)
+
+
+def test_statistics_of_the_fit_survive_storage(tmp_path):
+    x, y, _ = make_glm(1500, 2, family="poisson", chunks=400)
+    classes = GLMClassifier(method=OneStep(300)).fit(x, y > 1)
+    for glm in (classes, GLMRegressor("poisson", method=OneStep(300)).fit(x, y)):
+        write_model(glm, str(tmp_path / "model.json"))
+        known = dict(glm.summary().facts)
+        for again in (pickle.loads(pickle.dumps(glm)), read_model(str(tmp_path / "model.json"))):
+            facts = dict(again.summary().facts)
+            assert {name: facts.get(name) for name in known if name not in ("time", "pilot rows")} == {
+                name: value for name, value in known.items() if name not in ("time", "pilot rows")
+            }
+
+
+@pytest.mark.parametrize("mean", [0.002, 0.05, 1.0, 50.0])
+@pytest.mark.parametrize("n", [200, 2000, 20_000])
+def test_counts_without_overdispersion_are_seldom_said_to_have_it(mean, n):
+    rng = np.random.default_rng(0)
+    x, model = np.ones((n, 0)), Model(OnePredictor(Poisson(), LINKS["log"]), ())
+    for _ in range(300):
+        y = rng.poisson(mean, n).astype(float)
+        if y.any():
+            found = Overdispersion.of(Rows(x, y), model, np.array([np.log(y.mean())]), 1, 1.0)
+            assert not (found.ratio > 1.2 and found.ratio - 1 > 5 * found.std_err), y.sum()
+
+
+def test_the_standard_error_of_the_overdispersion_is_that_of_its_distribution():
+    rng = np.random.default_rng(1)
+    model, n, mean = Model(OnePredictor(Poisson(), LINKS["log"]), ()), 4000, 2.0
+    draws = [rng.poisson(mean, n).astype(float) for _ in range(200)]
+    found = [Overdispersion.of(Rows(np.ones((n, 0)), y), model, np.array([np.log(y.mean())]), 1, 1.0) for y in draws]
+    # Var{(y − μ)²/μ} = 2 + 1/μ, and 2 where the mean is estimated: the standard error is on the safe side.
+    expected = np.sqrt(2.0 / n)
+    assert np.std([each.ratio for each in found]) == pytest.approx(expected, rel=0.2)
+    assert np.mean([each.std_err for each in found]) == pytest.approx(np.sqrt((2 + 1 / mean) / n), rel=0.05)
+
+
+def test_a_mild_overdispersion_is_noted():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(8000, 2))
+    y = rng.poisson(np.exp(1 + x @ [0.3, -0.2]) * rng.gamma(8.0, 1 / 8.0, 8000)).astype(float)
+    glm = GLMRegressor("poisson").fit(x, y)
+    assert 1.2 < glm.estimate_.overdispersion.ratio < 1.5
+    assert "Overdispersion: the variance of y is about 1." in " ".join(str(glm.summary()).split())
 
 
 def test_overdispersed_proportions_have_quasibinomial_as_a_remedy(threads):

@@ -19,14 +19,12 @@ from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics
 from dask_onestep.inference.hypotheses import named_coefficients, parse_hypothesis
 from dask_onestep.inference.summaries import FactorLevels, Summary
 from dask_onestep.inference.tables import AnytimeValid, exponentiated, simultaneous_quantile, standardized
-from dask_onestep.kernels.likelihood.goodness import fit_sums
 from dask_onestep.kernels.likelihood.spread import Spread, spread_sums
 from dask_onestep.kernels.structured import minor
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy, with_pointer
 from dask_onestep.methods import FitRecord, OneStep, PenalizedEstimate, resolve_method
 from dask_onestep.methods.causes import exact_fit
-from dask_onestep.methods.covariances import of_kept_rows
 
 # The entry of the response among standard deviations.
 _RESPONSE = "(response)"
@@ -35,8 +33,9 @@ _RESPONSE = "(response)"
 _FEW_CLUSTERS = 40
 # Links whose exponentiated coefficients are ratios of odds, of means, or of hazards.
 _RATIOS = ("logit", "log", "cloglog")
-# Pearson chi2 over residual df from which on standard errors are too small to be left without remark.
-_OVERDISPERSED = 1.5
+# Pearson's χ² over residual df above which standard errors are noticeably too small, and the number of its standard
+# errors above 1 that sampling error does not explain. Without a standard error the bound is larger.
+_OVERDISPERSED, _BEYOND_CHANCE, _CERTAINLY = 1.2, 5.0, 1.5
 
 
 class Reporting(Reading):
@@ -279,8 +278,9 @@ class Reporting(Reading):
     ) -> Summary:
         """Return the fit to be read: a table in a terminal, HTML in a notebook.
 
-        With data it includes ``fit_statistics``, for one pass.  Without data it has the statistics that the fit has
-        computed; if the pilot is all rows, also Pearson's χ²/df of counts, and the events and pseudo-R² of two classes.
+        Without data it has the statistics that the fit has computed: among them the events of two classes, Pearson's
+        χ²/df of counts, log-likelihood, AIC and, of two classes and Poisson models, a pseudo-R².  "(estimated)" marks
+        those that were computed from the pilot rows.  With data it includes ``fit_statistics``, for one pass.
 
         Parameters
         ----------
@@ -311,13 +311,14 @@ class Reporting(Reading):
         notes = tuple(with_pointer(category, text) for category, text in record.notes) + _few(record)
         notes += _exact(record)
         if X is None:
-            facts += [*_likelihood_facts(record), *_event_facts(record)]
-            if (ratio := _kept_ratio(record)) is not None:
-                facts.append(("Pearson chi2/df", f"{ratio:.4g}"))
-                notes += _overdispersion(ratio, record)
+            facts += [*_event_facts(record), *_likelihood_facts(record)]
+            if (found := record.estimate.overdispersion) is not None and not _are_single(record):
+                kind = " (estimated)" if found.n < record.n_samples else ""
+                facts.append((f"Pearson chi2/df{kind}", f"{found.ratio:.4g}"))
+                notes += _overdispersion(found.ratio, record)
         else:
             fit = self.fit_statistics(X, y, sample_weight=sample_weight, offset=offset)  # type: ignore[attr-defined]
-            facts += _fit_facts(fit)
+            facts += [*_event_facts(record), *_fit_facts(fit)]
             notes += _overdispersion(fit.pearson_chi2 / max(fit.df_resid, 1.0), record)
         return Summary(
             self._title(),
@@ -476,27 +477,18 @@ def _likelihood_facts(record: FitRecord) -> list[tuple[str, str]]:
         loglik = -n / 2.0 * (1.0 + np.log(2.0 * np.pi * estimate.dispersion * estimate.df_resid / n))
         kind = ""
     aic = 2.0 * (record.rank + model.family.n_estimated) - 2.0 * loglik
-    return [(f"log-likelihood{kind}", _decimal(loglik)), (f"AIC{kind}", _decimal(aic))]
+    facts = [(f"log-likelihood{kind}", _decimal(loglik)), (f"AIC{kind}", _decimal(aic))]
+    # Without the terms of trials, which have no β, a pseudo-R² would be another.
+    trials = model.family.name == "binomial" and not model.classify and record.inputs.had_weight
+    if np.isfinite(null := estimate.loglik_null) and not trials:
+        facts.append(("pseudo R2 (McFadden)", f"{1.0 - estimate.loglik / null:.4f}"))
+    return facts
 
 
 def _event_facts(record: FitRecord) -> list[tuple[str, str]]:
-    """Return the number of events and McFadden's pseudo-R² of two classes, if the pilot is all rows; else nothing.
-
-    Otherwise they take a pass: ``summary(X, y)``.
-    """
-    estimate, pilot, model = record.estimate, record.pilot, record.model
-    if estimate.classes is None or len(estimate.classes) != 2 or pilot is None or pilot.y is None:
-        return []
-    if len(pilot.y) != estimate.n_samples:
-        return []
-    event = pilot.y == estimate.classes[1]
-    facts = [("events", f"{int(event.sum()):,}")]
-    if model.has_intercept and not model.has_offset and np.isfinite(estimate.loglik):
-        weights = np.ones(len(event)) if pilot.weights is None else pilot.weights
-        total = np.array([weights[~event].sum(), weights[event].sum()])
-        null = float(total @ np.log(total / total.sum()))
-        facts.append(("pseudo R2 (McFadden)", f"{1.0 - estimate.loglik / null:.4f}"))
-    return facts
+    """Return the number of events of two classes, if it is known."""
+    events = record.estimate.n_events
+    return [] if np.isnan(events) else [("events", f"{events:,.0f}")]
 
 
 def _decimal(value: float) -> str:
@@ -554,26 +546,19 @@ def _few(record: FitRecord) -> tuple[str, ...]:
     return (catalogue.FEW_CLUSTERS.text(count=count, given=Remedy("cov_type", record.cov_type)),)
 
 
-def _kept_ratio(record: FitRecord) -> float | None:
-    """Return Pearson's χ² per residual df of counts or proportions, if the record keeps all rows; otherwise None."""
-    model, estimate = record.model, record.estimate
-    if model.family.has_dispersion or model.classify or model.likelihood.n_predictors > 1 or model.likelihood.stages:
-        return None
-    sums = of_kept_rows(record, fit_sums, model, np.nan_to_num(estimate.coef), 1.0)
-    return None if sums is None else sums.pearson / max(estimate.df_resid, 1.0)
-
-
 def _overdispersion(ratio: float, record: FitRecord) -> tuple[str, ...]:
-    """Return a note if y varies by far more than the family assumes, and the standard errors rely on the family."""
-    family = record.model.family
-    # Each row is one draw of a class, whose variance cannot be larger.
-    draws = record.model.likelihood.n_predictors > 1
-    if draws or family.has_dispersion or record.cov_type != "nonrobust" or not ratio > _OVERDISPERSED:
+    """Return a note if y varies by more than the family assumes, and the standard errors rely on the family."""
+    family, found = record.model.family, record.estimate.overdispersion
+    bound = _CERTAINLY if found is None else 1.0 + max(_OVERDISPERSED - 1.0, _BEYOND_CHANCE * found.std_err)
+    if _are_single(record) or family.has_dispersion or record.cov_type != "nonrobust" or not ratio > bound:
         return ()
-    message = catalogue.OVERDISPERSED_COUNTS if family.name == "poisson" else catalogue.OVERDISPERSED
-    if family.name == "binomial" and not record.model.classify:
-        message = catalogue.OVERDISPERSED_PROPORTIONS
-    return (message.text(ratio=ratio, family=family.name),)
+    named = {"poisson": catalogue.OVERDISPERSED_COUNTS, "binomial": catalogue.OVERDISPERSED_PROPORTIONS}
+    return (named.get(family.name, catalogue.OVERDISPERSED).text(ratio=ratio, family=family.name),)
+
+
+def _are_single(record: FitRecord) -> bool:
+    """Return whether each row is one trial, whose variance cannot exceed the family's."""
+    return record.model.classify or (record.model.family.name == "binomial" and not record.inputs.had_weight)
 
 
 def _fit_facts(fit: FitStatistics | QuasiStatistics) -> list[tuple[str, str]]:

@@ -58,6 +58,10 @@ class Moments(Sums):
         ∂χ²/∂β; None for families without a dispersion.
     absorbed : float
         Degrees of freedom used by the likelihood's stages, such as one per absorbed group.
+    response : ndarray of shape (2,) or None
+        Σ yᵢ and Σ wᵢyᵢ; None for several linear predictors.
+    constant : float or None
+        The terms of ℓ(β) that do not depend on β, under canonical links of families without a dispersion; else None.
 
     Examples
     --------
@@ -76,6 +80,8 @@ class Moments(Sums):
     pearson: float | None = None
     pearson_gradient: np.ndarray | None = None
     absorbed: float = 0.0
+    response: np.ndarray | None = None
+    constant: float | None = None
 
     def along(self, directions: np.ndarray) -> Moments:
         """Return the moments in γ, where β is linear in γ with the matrix `directions`, of shape (d, k)."""

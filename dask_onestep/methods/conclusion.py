@@ -71,6 +71,7 @@ def conclude(
     if np.isnan(phi) or (df_resid <= 0 and cov_type in ("HC1", "cluster")):
         advice = (*advice, catalogue.NO_DEGREES_OF_FREEDOM.warning(n=sums.n, rank=factor.rank))
     defaults = {
+        **of_response(model, sums, known.get("n_samples", sums.n)),
         "n_samples": sums.n,
         "loglik": float(sums.loglik),
         "solver": "cholesky",
@@ -87,6 +88,38 @@ def conclude(
         "df_resid": df_resid,
         "warnings": advice,
     }
+
+
+def of_response(model: Model, sums: Moments, n: int) -> dict[str, float]:
+    """Return the number of events and the log-likelihood of the null model, where sums of all n rows contain them.
+
+    In an exponential family the null model has the mean of y, and its log-likelihood depends on no other sum.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    sums : Moments
+        Sums over rows.
+    n : int
+        N.
+
+    Returns
+    -------
+    dict
+        Fields of `Estimate`.
+    """
+    if sums.response is None or sums.n != n:
+        return {}
+    total, weighted = sums.response
+    found = {"n_events": float(total)} if model.classify else {}
+    constant = 0.0 if model.classify else sums.constant  # of a class without trials, under any link
+    if constant is not None and model.has_intercept and not model.has_offset:
+        family, mean = model.family, np.array([weighted / sums.weight])
+        base = family.log_base_measure(mean)
+        each = family.log_likelihood(mean, mean) - (0.0 if base is None else base)
+        found["loglik_null"] = float(sums.weight * each[0] + constant)
+    return found
 
 
 def _refuse_tiny(sums: Moments, model: Model) -> None:

@@ -41,11 +41,11 @@ def recovered(record: FitRecord, cov_type: str) -> Estimate | None:
         return None
     if cov_type == "nonrobust":
         return _concluded(record, cov_type, sums)
-    products = of_kept_rows(record, score_products, model, coef, cov_type, _bread(model, sums))
+    products = _of_kept_rows(record, score_products, model, coef, cov_type, _bread(model, sums))
     return None if products is None else _concluded(record, cov_type, products)
 
 
-def of_kept_rows(record: FitRecord, kernel: Any, model: Model, *arguments: Any) -> Any:
+def _of_kept_rows(record: FitRecord, kernel: Any, model: Model, *arguments: Any) -> Any:
     """Return a kernel's sums over all rows, if the fit's record keeps all of them as its pilot; otherwise None."""
     pilot = record.pilot
     if pilot is None or not pilot.has_rows or len(pilot.keys) != record.n_samples:

@@ -25,6 +25,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_number, check_pilot_size, check_positive, seed_of
+from dask_onestep.methods.conclusion import of_response
 from dask_onestep.methods.draws import draw_sample
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
@@ -322,6 +323,7 @@ def net_fields(model: Model, sums: Moments, coef: np.ndarray) -> dict[str, Any]:
         "n_samples": sums.n,
         "df_resid": rows - n_nonzero,
         "loglik": float(sums.loglik),
+        **of_response(model, sums, sums.n),
         "n_nonzero": n_nonzero,
         "warnings": advice,
     }

@@ -16,6 +16,7 @@ from dask_onestep.exceptions import (
     UnlikePilotWarning,
 )
 from dask_onestep.kernels.likelihood.clusters import Clusters
+from dask_onestep.kernels.likelihood.goodness import Overdispersion
 from dask_onestep.kernels.pilots.sample import PilotRecord
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.basis import Basis
@@ -54,6 +55,13 @@ class Estimate:
         maximum.
     loglik_estimated : bool
         Whether ℓ(β̂) is predicted by the pilot rows, since no pass was made at β̂; else it is exact.
+    n_events : float
+        Number of rows of the second of two classes; NaN where it is unknown.
+    loglik_null : float
+        Log-likelihood of the model with an intercept only, where the sums of the passes contain it: of two classes, and
+        of Poisson models with log link, without an offset.  NaN elsewhere.
+    overdispersion : Overdispersion or None
+        Pearson's χ² per residual degree of freedom of the pilot rows, of counts and proportions.
     classes : ndarray of shape (2,) or None
         The labels of a classification.
     n_missing : int
@@ -110,6 +118,9 @@ class Estimate:
     distance_bound: float = float("nan")
     loglik: float = float("nan")
     loglik_estimated: bool = False
+    n_events: float = float("nan")
+    loglik_null: float = float("nan")
+    overdispersion: Overdispersion | None = None
     classes: np.ndarray | None = None
     n_missing: int = 0
     converged: bool = True

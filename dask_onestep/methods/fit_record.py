@@ -98,6 +98,7 @@ class FitRecord:
             covariance=_locked(estimate.covariance),
             sums=sums,
             pilot=None,
+            overdispersion=estimate.overdispersion if estimate.pilot is None else estimate.pilot.overdispersion,
         )
         return cls(_with_aliased(model, estimate, sums), kept, inputs, method, cov_type, estimate.pilot)
 

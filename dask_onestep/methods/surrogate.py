@@ -229,7 +229,7 @@ def _report(
 def _of_anchor(model: Model, last: _Round) -> Moments:
     """Return the surrogate's moments, which have the scale of all rows, with φ̂ and so Pearson χ² by the anchor's."""
     found, total = last.found, last.total
-    sums = replace(found.sums, n=total.n, weight=total.weight)
+    sums = replace(found.sums, n=total.n, weight=total.weight, response=None, constant=None)
     if sums.pearson is None:
         return sums
     rank = found.factor.rank

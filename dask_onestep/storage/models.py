@@ -19,6 +19,7 @@ from dask_onestep._version import __version__
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
 from dask_onestep.estimators.attributes import attach
 from dask_onestep.families import FAMILIES
+from dask_onestep.kernels.likelihood.goodness import Overdispersion
 from dask_onestep.kernels.likelihood.multinomial import Multinomial
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Likelihood, Model
@@ -86,6 +87,9 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
         "loglik": estimate.loglik if model.family.has_likelihood else None,
         "distance_bound": estimate.distance_bound,
         "loglik_estimated": estimate.loglik_estimated,
+        "loglik_null": estimate.loglik_null,
+        "n_events": estimate.n_events,
+        "overdispersion": None if estimate.overdispersion is None else list(estimate.overdispersion),
         "solver": estimate.solver,
         "condition": estimate.condition,
         "pilot_size": getattr(estimate, "pilot_size", None),
@@ -369,6 +373,9 @@ def _estimate(record: dict[str, Any], names: tuple[str, ...]) -> Estimate:
         n_clusters=tuple(int(count) for count in record.get("n_clusters", ())),
         distance_bound=_number(record.get("distance_bound")),
         loglik_estimated=bool(record.get("loglik_estimated", False)),
+        loglik_null=_number(record.get("loglik_null")),
+        n_events=_number(record.get("n_events")),
+        overdispersion=Overdispersion(*spread) if (spread := record.get("overdispersion")) else None,
         **fields,
     )
 

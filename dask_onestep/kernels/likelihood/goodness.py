@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,46 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Sums
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
+
+
+class Overdispersion(NamedTuple):
+    """Pearson's χ² per residual degree of freedom of a sample, near 1 if the variance is that of the family.
+
+    Attributes
+    ----------
+    ratio, std_err : float
+        χ²/df, and its standard error by the variance of the rows' terms.
+    n : int
+        Rows of the sample.
+    """
+
+    ratio: float
+    std_err: float
+    n: int
+
+    @classmethod
+    def of(cls, rows: Rows, model: Model, coef: np.ndarray, rank: int, shares: Any) -> Overdispersion | None:
+        """Return the ratio at β; None for families with a dispersion, and for classes, which have none.
+
+        The weights of the rows contain `shares`, inverse inclusion probabilities with mean 1.
+        """
+        likelihood = model.likelihood
+        one = likelihood.n_predictors == 1 and not likelihood.stages
+        if model.family.has_dispersion or model.classify or not one:
+            return None
+        terms = np.empty(len(rows))
+        with np.errstate(all="ignore"):
+            for part in slices(rows, model):
+                mean = model.link.inverse(part.linear_predictor(coef))
+                terms[part.rows] = np.square(part.y - mean) / model.family.variance(mean)
+            if rows.weights is not None:
+                terms *= rows.weights
+            counts = np.broadcast_to(shares, len(rows)) if model.weight_type == "variance" else rows.weights
+            counts = np.ones(len(rows)) if counts is None else counts
+            df = float(counts.sum()) - rank
+            ratio = float(terms.sum()) / df
+            std_err = float(np.sqrt(np.square(terms - ratio * counts).sum())) / df
+        return cls(ratio, std_err, len(rows)) if df > 0 and np.isfinite([ratio, std_err]).all() else None
 
 
 @dataclass(frozen=True, slots=True)

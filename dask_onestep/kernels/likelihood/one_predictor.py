@@ -241,19 +241,23 @@ class OnePredictor:
                 found = self._slice_sums(part, coef)
                 # The first slice's sums become the total: with 1,000 columns, a second matrix costs more than the rows.
                 sums = list(found) if sums is None else [_added(a, b) for a, b in zip(sums, found, strict=True)]
-        return Moments(len(rows), rows.total_weight, *(sums or (0.0, np.zeros(d), zero_gram(model), *chi2)))
+        totals = sums or [0.0, np.zeros(d), zero_gram(model), *chi2, self._constant(rows.y, rows.weights)]
+        loglik, score, information, pearson, gradient, constant = totals
+        response = np.array([rows.y.sum(), _weighted_sum(rows.y, rows.weights)])
+        return Moments(
+            len(rows), rows.total_weight, loglik, score, information, pearson, gradient, 0.0, response, constant
+        )
 
     def _slice_sums(self, part: Slice, coef: np.ndarray | None) -> tuple:
-        """Return log-likelihood, score, information, and Pearson χ² and its gradient (both may be None) of a slice."""
+        """Return log-likelihood, score, information, Pearson χ², its gradient and the constant of ℓ of a slice."""
         y, weights, family = part.y, part.weights, self.family
         if coef is not None and self.natural and (summed := part.natural_sums(family, coef)) is not None:
             loglik, score, information = summed
             # For the gaussian family χ² is Σ w(y − η)², the log-likelihood times −2.
             pearson, gradient = (-2.0 * loglik, -2.0 * score) if self.quadratic else (None, None)
-            constant = family.log_base_measure(y)
-            if constant is not None:
-                loglik += _weighted_sum(constant, weights)
-            return loglik, score, information, pearson, gradient
+            base = family.log_base_measure(y)
+            constant = 0.0 if base is None else _weighted_sum(base, weights)
+            return loglik + constant, score, information, pearson, gradient, None if family.has_dispersion else constant
         if coef is None:
             mean = family.initial_mean(y, np.ones_like(y) if weights is None else weights)
             eta = self.link.link(mean)
@@ -279,7 +283,14 @@ class OnePredictor:
             else:
                 slope = self._pearson_slope(eta, mean, residual, unit)
                 gradient = part.weighted_sum(_weighted(slope, weights))
-        return loglik, score, information, pearson, gradient
+        return loglik, score, information, pearson, gradient, self._constant(y, weights)
+
+    def _constant(self, y: np.ndarray, weights: np.ndarray | None) -> float | None:
+        """Return the terms of ℓ(β) that do not depend on β; None where they are not separate, or not needed."""
+        if not self.natural or self.family.has_dispersion:
+            return None
+        base = self.family.log_base_measure(y)
+        return 0.0 if base is None else _weighted_sum(base, weights)
 
     def _pearson_slope(self, eta: np.ndarray, mean: np.ndarray, residual: np.ndarray, unit: np.ndarray) -> np.ndarray:
         """Return the derivative of (y − μ)²/V(μ) in η: −2(y − μ)μ'/V − (y − μ)²V'μ'/V²."""

@@ -151,6 +151,8 @@ class Curvature:
             pearson,
             full.pearson_gradient,
             full.absorbed,
+            full.response,
+            full.constant,
         )
 
     def _pearson_remainder(self, step: np.ndarray, there: Moments) -> float:

@@ -11,6 +11,7 @@ from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import finite_rows
 from dask_onestep.kernels.designs.table import is_finite
 from dask_onestep.kernels.likelihood.covariance import products
+from dask_onestep.kernels.likelihood.goodness import Overdispersion
 from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model, refuse_information
@@ -142,6 +143,9 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
         raise
     short = drawn.short and not drawn.positions[:, 0].any()  # rows are numbered globally, so the chunks do not matter
     if fit.converged:
+        if keys is not None:
+            spread = Overdispersion.of(rows, model, fit.coef, fit.factor.rank, inclusion.weights)
+            keys = replace(keys, overdispersion=spread)
         fitted = PilotFit(fit.coef, rows, fit.sums, fit.factor, known, inclusion, drawn=keys)
         return replace(fitted, whole=whole, n_iter=fit.n_iter, short=short)
     coef = fit_rows(model.likelihood.with_prior(rows, model, leverages(rows, model)), model).coef

@@ -13,6 +13,7 @@ import pandas as pd
 from dask_onestep.kernels.designs.parts import PARTS, Rows, taken
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, stack
 from dask_onestep.kernels.designs.table import stacked
+from dask_onestep.kernels.likelihood.goodness import Overdispersion
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.inclusion import Inclusion
 from dask_onestep.kernels.pilots.strata import Strata, StrataRule
@@ -289,6 +290,8 @@ class PilotRecord(Record):
         Response or original labels, weights and offset.
     raw : DataFrame or None
         Rows of the table, for a model with a design.
+    overdispersion : Overdispersion or None
+        Pearson's χ² of the rows at their own estimate.
     """
 
     n: int
@@ -300,6 +303,7 @@ class PilotRecord(Record):
     offset: np.ndarray | None = None
     raw: pd.DataFrame | None = None
     probabilities: np.ndarray | None = None
+    overdispersion: Overdispersion | None = None
 
     @property
     def has_rows(self) -> bool:
@@ -322,9 +326,8 @@ class PilotRecord(Record):
 
     def without_rows(self) -> PilotRecord:
         """Return the record without its rows; also without keys and positions if the pilot is all rows."""
-        if len(self.keys) == self.n:
-            return PilotRecord(self.n, self.keys[:0], self.positions[:0])
-        return PilotRecord(self.n, self.keys, self.positions, probabilities=self.probabilities)
+        bare = replace(self, x=None, y=None, weights=None, offset=None, raw=None)
+        return replace(bare, keys=self.keys[:0], positions=self.positions[:0]) if len(self.keys) == self.n else bare
 
     def require_rows(self) -> None:
         """Raise a ValueError if the rows are not kept."""
