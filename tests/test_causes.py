@@ -194,7 +194,6 @@ def test_the_boundary_of_a_binomial_log_link_is_named():
         assert "cov_type='HC1'" in text
 
 
-@pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.DomainWarning")
 @pytest.mark.parametrize("family", ["poisson", "quasipoisson", "negative-binomial"])
 def test_the_boundary_of_an_identity_link_is_named(family):
     rng = np.random.default_rng(0)
@@ -214,6 +213,7 @@ def test_a_fit_that_stops_before_max_iter_does_not_ask_for_more_iterations():
         GLMRegressor("gaussian", "log", method=MLE()).fit(x, y)
 
 
+@pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.DomainWarning")
 def test_a_binomial_log_link_inside_its_range_says_nothing():
     rng = np.random.default_rng(2)
     x = rng.random((4000, 1))
