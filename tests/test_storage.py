@@ -72,6 +72,41 @@ def test_json_predicts_what_the_model_does(tmp_path, name):
     assert again["predictor"] == record["predictor"]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_json_keeps_options_and_counts(tmp_path):
+    frame = table()
+    frame.loc[:6, "z"] = np.nan
+    glm = GLMRegressor(
+        Tweedie(power=1.4),
+        "sqrt",
+        method=MLE(),
+        cov_type="cluster",
+        weight_type="frequency",
+        solver="qr",
+        formula="y ~ 1 + x + z",
+        missing="drop",
+    ).fit(frame, sample_weight=frame["month"], groups=frame["size"].astype(str))
+    write_model(glm, str(tmp_path / "model.json"))
+    kept = read_model(str(tmp_path / "model.json"))
+    for name, option in glm.get_params(deep=False).items():
+        if name not in ("family", "method"):
+            assert getattr(kept, name) == option, name
+    assert kept.family.power == 1.4
+    assert kept.estimate_.n_missing == 7
+    names = ("n_samples", "n_iter", "n_passes", "dispersion", "df_resid", "condition", "loglik", "n_clusters", "solver")
+    for name in (*names, "warnings", "loglik_estimated"):
+        assert getattr(kept.estimate_, name) == getattr(glm.estimate_, name), name
+    for name in ("decrement", "distance_bound"):
+        np.testing.assert_equal(getattr(kept.estimate_, name), getattr(glm.estimate_, name))
+    ours, theirs = glm.record_, kept.record_
+    assert (ours.inputs.had_weight, ours.method, ours.cov_type) == (
+        theirs.inputs.had_weight,
+        theirs.method,
+        theirs.cov_type,
+    )
+    assert (ours.model.weight_type, ours.model.missing) == (theirs.model.weight_type, theirs.model.missing)
+
+
 def test_json_of_a_factor_with_a_single_level_predicts(tmp_path):
     frame = pd.DataFrame({"y": [1.0, 2.0, 4.0], "g": ["a", "a", "a"]})
     with pytest.warns(AliasingWarning, match="only one level"):

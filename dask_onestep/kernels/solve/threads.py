@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg  # noqa: F401  loads scipy's BLAS, so that the controller finds it
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 _lock = threading.Lock()
 _controller: ThreadpoolController | None = None
@@ -26,13 +26,15 @@ def one_blas_thread() -> Iterator[None]:
     """Limit BLAS to one thread while any kernel of this process runs.
 
     The limit belongs to the process, not to a thread: the first kernel to enter sets it and the last one to leave
-    removes it.
+    removes it. That may be another thread, which threadpoolctl 3.8 would ignore: it obeys only the thread that set a
+    limit, until this is cleared.
     """
     global _controller, _inside, _limiter
     with _lock:
         if _inside == 0:
             if _controller is None:
                 _controller = ThreadpoolController()
+            _any_thread_may_set_limits()
             _limiter = _controller.limit(limits=1, user_api="blas")
             _limiter.__enter__()
         _inside += 1
@@ -42,7 +44,13 @@ def one_blas_thread() -> Iterator[None]:
         with _lock:
             _inside -= 1
             if _inside == 0:
+                _any_thread_may_set_limits()
                 _limiter.__exit__(None, None, None)
+
+
+def _any_thread_may_set_limits() -> None:
+    if hasattr(OpenBLASController, "clear_controlling_thread"):  # threadpoolctl 3.8
+        OpenBLASController.clear_controlling_thread(force=True)
 
 
 def aligned(array: np.ndarray) -> np.ndarray:
