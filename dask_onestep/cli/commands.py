@@ -20,9 +20,22 @@ from dask_onestep.cli.console import (
     show_model,
     show_text,
 )
-from dask_onestep.cli.models import columns_of, csv_format, estimator_for, null_terms, parse_formula, with_offset
+from dask_onestep.cli.models import columns_of, estimator_for, null_terms, parse_formula, with_offset
+from dask_onestep.cli.options import (
+    Files,
+    FitOptions,
+    Level,
+    ModelFile,
+    ModelOptions,
+    Offset,
+    Overwrite,
+    Quiet,
+    ReadingOptions,
+    RowOptions,
+    TrustPickle,
+    with_options,
+)
 from dask_onestep.cli.schedulers import computing_on
-from dask_onestep.data.files import open_table
 from dask_onestep.datasets import load_flights
 from dask_onestep.estimators import GLMClassifier, fit_many
 from dask_onestep.estimators import compare as compare_models
@@ -58,63 +71,23 @@ def options(
 
 
 Formula = Annotated[str, typer.Argument(help="Such as 'delayed ~ dep_time + C(carrier) + bs(distance, df=4)'.")]
-Files = Annotated[list[str], typer.Argument(help="Parquet or CSV files, globs or URLs.")]
-Family = Annotated[str, typer.Option(help="gaussian, binomial, poisson, gamma, negative-binomial, …")]
-Link = Annotated[str | None, typer.Option(help="logit, probit, log, …; by default the family's own.")]
-Method = Annotated[str, typer.Option(help="one-step, mle, pilot, elastic-net, elastic-net-cv, …")]
-PilotSize = Annotated[str | None, typer.Option(help="Number of rows (5000), fraction of all rows (0.01), or auto.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of the pilot.")]
-CovType = Annotated[str, typer.Option(help="nonrobust, HC0, HC1, HC2, HC3, cluster or CRV3.")]
-Weights = Annotated[str | None, typer.Option(help="Column of weights.")]
-Offset = Annotated[str | None, typer.Option(help="Column of offsets, or an expression such as 'np.log(duration)'.")]
-Groups = Annotated[
-    list[str] | None, typer.Option(help="Column of cluster labels; repeated, rows are clustered by each column.")
-]
-Missing = Annotated[str, typer.Option(help="raise, or drop: how to treat rows with missing values.")]
-Classify = Annotated[bool, typer.Option("--classify", help="Treat numbers in the response as class labels.")]
-Level = Annotated[float, typer.Option(help="Level of the intervals.", min=0.0, max=1.0)]
-Sep = Annotated[str | None, typer.Option(help="Separator of CSV files, such as ';' or '\\t'; by default the suffix's.")]
-Encoding = Annotated[str, typer.Option(help="Encoding of CSV files, such as latin-1.")]
-NaValues = Annotated[
-    list[str] | None, typer.Option(help="Code for a missing value in CSV files, such as -999; may be repeated.")
-]
-Scheduler = Annotated[str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786.")]
-Workers = Annotated[
-    int | None, typer.Option(help="Number of local worker processes; by default threads are used.", min=1)
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Overwrite existing results; inputs are never overwritten.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Do not show progress.")]
 
 
 @app.command(
     epilog="Example: dask-onestep fit 'delayed ~ dep_time + distance' flights/*.parquet --family binomial "
     "--missing drop --output model.json --report report.html"
 )
+@with_options
 def fit(
     formula: Formula,
     files: Files,
-    family: Family = "gaussian",
-    link: Link = None,
-    method: Method = "one-step",
-    pilot_size: PilotSize = None,
-    seed: Seed = None,
-    cov_type: CovType = "nonrobust",
-    weights: Weights = None,
-    offset: Offset = None,
-    groups: Groups = None,
-    missing: Missing = "raise",
-    classify: Classify = False,
+    model: FitOptions,
+    rows: RowOptions,
+    reading: ReadingOptions,
+    groups: Annotated[
+        list[str] | None, typer.Option(help="Column of cluster labels; repeated, rows are clustered by each column.")
+    ] = None,
     level: Level = 0.95,
-    sep: Sep = None,
-    encoding: Encoding = "utf-8",
-    na_values: NaValues = None,
-    scheduler: Scheduler = None,
-    workers: Workers = None,
-    alpha: Annotated[float | None, typer.Option(help="Penalty of --method elastic-net.")] = None,
-    l1_ratio: Annotated[float | None, typer.Option(help="1 for the lasso, 0 for ridge regression.")] = None,
-    penalty: Annotated[str | None, typer.Option(help="jeffreys, of --method mle: Firth's estimate.")] = None,
     output: Annotated[str | None, typer.Option(help="Write the model: .json, or .pkl.")] = None,
     report: Annotated[
         str | None, typer.Option(help="Write a report as a single HTML file; takes two more passes.")
@@ -123,10 +96,9 @@ def fit(
         bool, typer.Option("--effects", help="Add average effects to the report; takes one more pass.")
     ] = False,
     overwrite: Overwrite = False,
-    quiet: Quiet = False,
 ) -> None:
     """Fit a model and print its table."""
-    with one_line_errors(), computing_on(scheduler, workers):
+    with one_line_errors(), computing_on(reading):
         # Before anything is read, rather than after the last pass.
         if effects and report is None:
             raise ValueError("--effects is an option of --report; use dask-onestep effects for a table.")
@@ -136,29 +108,15 @@ def fit(
         if report is not None:
             others = [] if output is None else [output]
             check_output(report, [*files, *others], remote=False, overwrite=overwrite)
-        table = open_table(files, csv_format(sep, encoding, na_values))
-        terms = parse_formula(formula, table.columns, (weights, offset, *(groups or ())))
-        terms, offset = with_offset(terms, table.columns, offset)
-        columns = columns_of(terms, weights, offset, *(groups or ()))
-        glm = estimator_for(
-            table,
-            terms,
-            family,
-            link,
-            method,
-            pilot_size,
-            seed,
-            cov_type,
-            missing,
-            not quiet,
-            classify,
-            alpha,
-            l1_ratio,
-            penalty,
-        )
+        table = reading.open(files)
+        terms = parse_formula(formula, table.columns, (rows.weights, rows.offset, *(groups or ())))
+        terms, offset = with_offset(terms, table.columns, rows.offset)
+        data: dict[str, Any] = {"sample_weight": rows.weights, "offset": offset}
+        columns = columns_of(terms, *data.values(), *(groups or ()))
+        glm = estimator_for(table, terms, model, verbose=not reading.quiet)
         with same_columns(table, files, columns):
             with one_line_warnings():
-                glm.fit(table, sample_weight=weights, offset=offset, groups=groups)
+                glm.fit(table, groups=groups, **data)
             if len(getattr(glm, "classes_", ())) > 2:
                 show_classes(glm)
             show_model(glm, level)
@@ -166,7 +124,6 @@ def fit(
                 write_model(glm, output, level)
             if report is not None:
                 call = f"dask-onestep {shlex.join(sys.argv[1:])}"
-                data: dict[str, Any] = {"sample_weight": weights, "offset": offset}
                 with one_line_warnings(), atomic_output(report) as unfinished:
                     write_report(
                         glm, unfinished, table, **data, level=level, effects=effects, call=call, wording=on_command_line
@@ -178,39 +135,26 @@ def fit(
     epilog="Example: dask-onestep test 'delayed ~ dep_time + carrier' flights/*.parquet --term carrier "
     "--family binomial --missing drop",
 )
+@with_options
 def likelihood_ratio(
     formula: Formula,
     files: Files,
     term: Annotated[list[str], typer.Option(help="A term of the formula, or a coefficient; may be repeated.")],
-    family: Family = "gaussian",
-    link: Link = None,
-    method: Method = "one-step",
-    pilot_size: PilotSize = None,
-    seed: Seed = None,
-    weights: Weights = None,
-    offset: Offset = None,
-    missing: Missing = "raise",
-    classify: Classify = False,
-    sep: Sep = None,
-    encoding: Encoding = "utf-8",
-    na_values: NaValues = None,
-    scheduler: Scheduler = None,
-    workers: Workers = None,
-    quiet: Quiet = False,
+    model: ModelOptions,
+    rows: RowOptions,
+    reading: ReadingOptions,
 ) -> None:
     """Test by the likelihood ratio whether the coefficients of terms are zero jointly."""
-    with one_line_errors(), computing_on(scheduler, workers):
-        table = open_table(files, csv_format(sep, encoding, na_values))
-        terms = parse_formula(formula, table.columns, (weights, offset))
+    with one_line_errors(), computing_on(reading):
+        table = reading.open(files)
+        terms = parse_formula(formula, table.columns, (rows.weights, rows.offset))
         null = null_terms(terms, term)
-        terms, offset = with_offset(terms, table.columns, offset)
-        columns = columns_of(terms, weights, offset)
-        glm = estimator_for(
-            table, terms, family, link, method, pilot_size, seed, "nonrobust", missing, not quiet, classify
-        )
-        with same_columns(table, files, columns), one_line_warnings():
-            glm.fit(table, sample_weight=weights, offset=offset)
-            result = glm.likelihood_ratio_test(table, null=null, sample_weight=weights, offset=offset)
+        terms, offset = with_offset(terms, table.columns, rows.offset)
+        data: dict[str, Any] = {"sample_weight": rows.weights, "offset": offset}
+        glm = estimator_for(table, terms, model, verbose=not reading.quiet)
+        with same_columns(table, files, columns_of(terms, *data.values())), one_line_warnings():
+            glm.fit(table, **data)
+            result = glm.likelihood_ratio_test(table, null=null, **data)
         show_text(str(replace(result, note=on_command_line(result.note))))
 
 
@@ -218,38 +162,25 @@ def likelihood_ratio(
     epilog="Example: dask-onestep compare flights/*.parquet --formula 'delayed ~ distance' "
     "--formula 'delayed ~ distance + carrier' --family binomial --missing drop"
 )
+@with_options
 def compare(
     files: Files,
     formula: Annotated[list[str], typer.Option(help="A formula of a model; to be repeated, smaller models first.")],
-    family: Family = "gaussian",
-    link: Link = None,
-    method: Method = "one-step",
-    pilot_size: PilotSize = None,
-    seed: Seed = None,
-    weights: Weights = None,
-    offset: Offset = None,
-    missing: Missing = "raise",
-    classify: Classify = False,
-    sep: Sep = None,
-    encoding: Encoding = "utf-8",
-    na_values: NaValues = None,
-    scheduler: Scheduler = None,
-    workers: Workers = None,
-    quiet: Quiet = False,
+    model: ModelOptions,
+    rows: RowOptions,
+    reading: ReadingOptions,
 ) -> None:
     """Fit several models in the passes of one, and compare them: AIC, BIC, likelihood-ratio tests of nested ones."""
-    with one_line_errors(), computing_on(scheduler, workers):
-        table = open_table(files, csv_format(sep, encoding, na_values))
-        parsed = {
-            each: with_offset(parse_formula(each, table.columns, (weights, offset)), table.columns, offset)
-            for each in formula
-        }
-        chosen = (link, method, pilot_size, seed, "nonrobust", missing, not quiet, classify)
-        glms = {each: estimator_for(table, terms, family, *chosen) for each, (terms, _) in parsed.items()}
+    with one_line_errors(), computing_on(reading):
+        table = reading.open(files)
+        parsed, glms = {}, {}
+        for each in formula:
+            terms = parse_formula(each, table.columns, (rows.weights, rows.offset))
+            parsed[each] = with_offset(terms, table.columns, rows.offset)
+            glms[each] = estimator_for(table, parsed[each][0], model, verbose=not reading.quiet)
         # An expression of columns has become a part of each formula.
-        offset = next(iter(parsed.values()))[1]
-        read = [name for terms, _ in parsed.values() for name in columns_of(terms, weights, offset)]
-        data = {"sample_weight": weights, "offset": offset}
+        data: dict[str, Any] = {"sample_weight": rows.weights, "offset": next(iter(parsed.values()))[1]}
+        read = [name for terms, _ in parsed.values() for name in columns_of(terms, *data.values())]
         with same_columns(table, files, list(dict.fromkeys(read))), one_line_warnings():
             fits = fit_many(glms, table, **data)
             found = compare_models(fits)
@@ -260,13 +191,11 @@ def compare(
 
 @app.command(epilog="Example: dask-onestep select model.json --criterion bic --output small.json")
 def select(
-    model: Annotated[str, typer.Argument(help="A model that fit --output wrote.")],
+    model: ModelFile,
     criterion: Annotated[str, typer.Option(help="dbic, bic, aic or ebic.")] = "dbic",
     level: Level = 0.95,
     output: Annotated[str | None, typer.Option(help="Write the selected model: .json, or .pkl.")] = None,
-    trust_pickle: Annotated[
-        bool, typer.Option("--trust-pickle", help="Load a .pkl, which can execute arbitrary code: only your own files.")
-    ] = False,
+    trust_pickle: TrustPickle = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Select terms of a fitted model by the adaptive lasso, without reading the data again."""
@@ -282,40 +211,37 @@ def select(
 
 
 @app.command(epilog="Example: dask-onestep predict model.json new/*.parquet --output predictions.csv")
+@with_options
 def predict(
-    model: Annotated[str, typer.Argument(help="A model that fit --output wrote.")],
+    model: ModelFile,
     files: Files,
     output: Annotated[str, typer.Option(help="Write the predictions: a .csv file, or a directory for Parquet.")],
+    reading: ReadingOptions,
     overwrite: Overwrite = False,
     offset: Offset = None,
-    sep: Sep = None,
-    encoding: Encoding = "utf-8",
-    na_values: NaValues = None,
-    scheduler: Scheduler = None,
-    workers: Workers = None,
-    trust_pickle: Annotated[
-        bool, typer.Option("--trust-pickle", help="Load a .pkl, which can execute arbitrary code: only your own files.")
-    ] = False,
-    quiet: Quiet = False,
+    trust_pickle: TrustPickle = False,
 ) -> None:
     """Write the mean of each row, or the probabilities of its labels."""
-    with one_line_errors(), computing_on(scheduler, workers):
+    with one_line_errors(), computing_on(reading):
         check_predictions_path(output, [*files, model], overwrite=overwrite)
         glm = read_model(model, trust_pickle=trust_pickle)
         columns = [*getattr(glm, "feature_names_in_", ()), *([] if offset is None else [offset])]
-        table = open_table(files, csv_format(sep, encoding, na_values))
+        table = reading.open(files)
         with same_columns(table, files, columns), one_line_warnings():
             if isinstance(glm, GLMClassifier):
                 predicted = glm.predict_proba(table, offset=offset)
             else:
                 predicted = glm.predict(table, offset=offset).to_frame(name="mean")
-            write_predictions(predicted, output, overwrite=overwrite, verbose=not quiet)
+            write_predictions(predicted, output, overwrite=overwrite, verbose=not reading.quiet)
 
 
 @app.command(epilog="Example: dask-onestep effects model.json flights/*.parquet --by carrier")
+@with_options
 def effects(
-    model: Annotated[str, typer.Argument(help="A model that fit --output wrote.")],
+    model: ModelFile,
     files: Files,
+    rows: RowOptions,
+    reading: ReadingOptions,
     variable: Annotated[
         list[str] | None, typer.Option(help="A column; may be repeated. By default all columns of the model.")
     ] = None,
@@ -325,22 +251,12 @@ def effects(
         str, typer.Option(help="Of comparisons: difference, ratio, lnratio, lift, oddsratio or lnoddsratio.")
     ] = "difference",
     sample: Annotated[str, typer.Option(help="fixed, or random: whether the rows are a sample.")] = "fixed",
-    weights: Weights = None,
-    offset: Offset = None,
     level: Level = 0.95,
-    sep: Sep = None,
-    encoding: Encoding = "utf-8",
-    na_values: NaValues = None,
-    scheduler: Scheduler = None,
-    workers: Workers = None,
-    trust_pickle: Annotated[
-        bool, typer.Option("--trust-pickle", help="Load a .pkl, which can execute arbitrary code: only your own files.")
-    ] = False,
-    quiet: Quiet = False,
+    trust_pickle: TrustPickle = False,
 ) -> None:
     """Print average effects on the response: slopes of numeric columns, comparisons of factors; one pass."""
-    with one_line_errors(), computing_on(scheduler, workers):
-        glm = read_model(model, trust_pickle=trust_pickle).set_params(verbose=not quiet)
+    with one_line_errors(), computing_on(reading):
+        glm = read_model(model, trust_pickle=trust_pickle).set_params(verbose=not reading.quiet)
         methods = {"slopes": glm.avg_slopes, "comparisons": glm.avg_comparisons, "predictions": glm.avg_predictions}
         if kind not in methods:
             raise ValueError(f"Unknown --kind {kind}; must be one of {', '.join(methods)}.")
@@ -350,13 +266,12 @@ def effects(
         design = glm.record_.design
         terms = () if design is None else design.terms.factors
         named = {factor.name for factor in terms} | set(getattr(glm, "feature_names_in_", ()))
-        others = [name for name in (*(by or ()), weights, offset) if name is not None and name not in named]
+        others = [name for name in (*(by or ()), rows.weights, rows.offset) if name is not None and name not in named]
         columns = [*getattr(glm, "feature_names_in_", ()), *others]
-        table = open_table(files, csv_format(sep, encoding, na_values))
+        table = reading.open(files)
         with same_columns(table, files, columns), one_line_warnings():
-            found = methods[kind](
-                table, variable, by, level=level, sample=sample, sample_weight=weights, offset=offset, **options
-            )
+            data = {"sample_weight": rows.weights, "offset": rows.offset}
+            found = methods[kind](table, variable, by, level=level, sample=sample, **data, **options)
         show_effects(found, level)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from sklearn.base import clone
 
 from dask_onestep.choices import listed, suggestion
-from dask_onestep.data.files import CsvFormat, FileTable
+from dask_onestep.cli.options import ModelOptions
+from dask_onestep.data.files import FileTable
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
 from dask_onestep.kernels.designs.expressions import is_numeric
 from dask_onestep.kernels.designs.parser import parse, with_columns
@@ -30,14 +31,6 @@ def columns_of(terms: Terms, *others: str | None) -> list[str]:
     """Return the columns that a formula and the options read."""
     response = () if terms.response is None else terms.response.columns
     return [*terms.columns, *response, *(name for name in others if name is not None)]
-
-
-def csv_format(sep: str | None, encoding: str, na_values: list[str] | None) -> CsvFormat:
-    """Return the format of CSV files that options give."""
-    sep = {"\\t": "\t", "tab": "\t"}.get(sep, sep) if sep is not None else None
-    if sep is not None and len(sep) != 1:
-        raise ValueError(f"--sep {sep!r} must be one character.")
-    return CsvFormat(sep, encoding, tuple(na_values or ()))
 
 
 def with_offset(terms: Terms, columns: Collection[str], offset: str | None) -> tuple[Terms, str | None]:
@@ -71,50 +64,31 @@ def _begins(name: str, parts: Collection[str]) -> bool:
 
 
 def estimator_for(
-    table: FileTable,
-    terms: Terms,
-    family: str,
-    link: str | None,
-    method: str,
-    pilot_size: str | None,
-    seed: int | None,
-    cov_type: str,
-    missing: str,
-    verbose: bool,
-    classify: bool = False,
-    alpha: float | None = None,
-    l1_ratio: float | None = None,
-    penalty: str | None = None,
+    table: FileTable, terms: Terms, asked: ModelOptions, *, verbose: bool
 ) -> GLMRegressor | GLMClassifier:
     """Return the estimator that a command asks for: a classifier if the response is a string column."""
-    chosen = clone(resolve_method(method))
+    chosen = clone(resolve_method(asked.method))
     known = chosen.get_params()
-    ratio = "l1_ratios" if "l1_ratios" in known else "l1_ratio"
     given = {
-        "--pilot-size": ("pilot_size", _pilot_size(pilot_size)),
-        "--seed": ("random_state", seed),
-        "--alpha": ("alpha", alpha),
-        "--l1-ratio": (ratio, l1_ratio),
-        "--penalty": ("penalty", penalty),
+        "--pilot-size": ("pilot_size", _pilot_size(asked.pilot_size)),
+        "--seed": ("random_state", asked.seed),
+        "--alpha": ("alpha", getattr(asked, "alpha", None)),
+        "--l1-ratio": ("l1_ratios" if "l1_ratios" in known else "l1_ratio", getattr(asked, "l1_ratio", None)),
+        "--penalty": ("penalty", getattr(asked, "penalty", None)),
     }
     for option, (name, value) in given.items():
         if value is not None:
             if name not in known:
-                raise ValueError(f"{option} is not an option of --method {method}.")
+                raise ValueError(f"{option} is not an option of --method {asked.method}.")
             chosen.set_params(**{name: value})
-    options: dict[str, Any] = {
-        "method": chosen,
-        "formula": terms.formula,
-        "cov_type": cov_type,
-        "missing": missing,
-        "verbose": verbose,
-    }
+    shared = {"cov_type": getattr(asked, "cov_type", "nonrobust"), "missing": asked.missing, "verbose": verbose}
+    options: dict[str, Any] = {"method": chosen, "formula": terms.formula, **shared}
     response = terms.response
-    if response is not None and (classify or _has_labels(table, response)):
-        if family != "binomial" and not classify:
+    if response is not None and (asked.classify or _has_labels(table, response)):
+        if asked.family != "binomial" and not asked.classify:
             raise ValueError(f"{response.name} holds labels, not numbers: --family binomial classifies them.")
-        return GLMClassifier(link or "logit", **options)
-    return GLMRegressor(family, link, **options)
+        return GLMClassifier(asked.link or "logit", **options)
+    return GLMRegressor(asked.family, asked.link, **options)
 
 
 def _pilot_size(text: str | None) -> int | float | str | None:

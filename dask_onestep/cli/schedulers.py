@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from distributed import Client, LocalCluster
 
 from dask_onestep.cli.console import show_warning
+from dask_onestep.cli.options import ReadingOptions
 
 
 @contextmanager
-def computing_on(scheduler: str | None, workers: int | None) -> Iterator[None]:
+def computing_on(asked: ReadingOptions) -> Iterator[None]:
     """Compute on a scheduler elsewhere, on workers that are started and ended, or else in threads."""
+    scheduler, workers = asked.scheduler, asked.workers
     if scheduler is not None and workers is not None:
         raise ValueError("--scheduler and --workers are mutually exclusive.")
     if scheduler is not None:
@@ -31,8 +33,8 @@ def computing_on(scheduler: str | None, workers: int | None) -> Iterator[None]:
         with (
             LocalCluster(
                 n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
-            ) as cluster,
-            Client(cluster),
+            ) as local,
+            Client(local),
         ):
             yield
     else:
