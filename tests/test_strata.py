@@ -69,6 +69,7 @@ def test_any_chunks_draw_the_same_rows_with_the_same_probabilities(cuts, known):
     one, many = drawn(3, total=total), drawn(3, (0, *sorted(cuts), N), total=total)
     np.testing.assert_array_equal(many.positions, one.positions)
     np.testing.assert_array_equal(many.inclusion.probabilities, one.inclusion.probabilities)
+    np.testing.assert_array_equal(many.inclusion.weights, one.inclusion.weights)
 
 
 def test_rare_classes_and_levels_and_extreme_rows_are_drawn():
@@ -100,6 +101,25 @@ def test_every_row_is_drawn_as_often_as_its_probability_says():
         assert abs(z) < 4
     error = np.std(totals, axis=0) / np.sqrt(draws)
     assert (np.abs(np.mean(totals, axis=0) - [N, Y.sum()]) < 4 * error + 1e-9 * N).all()
+
+
+def test_weights_of_a_level_and_class_sum_to_the_rows_seen():
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"g": rng.choice(list("abcd"), N), "h": rng.choice(list("efg"), N, p=[0.7, 0.29, 0.01])})
+    frame = frame.assign(x=rng.normal(size=N)).astype({"g": "category", "h": "category"})
+    y = (rng.random(N) < np.where(frame["h"] == "f", 0.4, 0.2)).astype(float)
+    model = designed(frame)
+    size = PilotSize("auto", len(model.names), N, strata=StrataRule.of(model, 1))
+    pilot = sample_rows(Rows(np.asarray(model.design.matrix(frame)), y, start=0, raw=frame), size, 0).drawn()
+    weights = pilot.inclusion.weights * N / len(pilot.y)
+    for factor in ("g", "h"):
+        found = pd.Series(weights).groupby([pilot.raw[factor].to_numpy(), pilot.y]).sum()
+        np.testing.assert_allclose(found, frame.groupby([frame[factor], y], observed=True).size(), rtol=1e-6)
+    certain = pilot.inclusion.probabilities == 1
+    assert certain.any()
+    np.testing.assert_allclose(weights[certain], 1.0)  # they stand for no other row
+    # Without weights for levels the sums would differ by the standard error of a count.
+    assert np.std(weights * pilot.inclusion.probabilities) > 0.01
 
 
 def test_chunks_of_sorted_rows_draw_the_same_pilot(synchronous):

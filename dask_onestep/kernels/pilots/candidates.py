@@ -48,13 +48,14 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
     else:
         (index, keys), cutoff = keys_below(seed, rows, bound), bound
     if size.strata is not None and len(index) < len(rows):
-        strata, wanted = Strata.of(size.strata, rows, labels, cutoff, cache(partial(row_keys, seed, rows)))
+        all_keys = cache(partial(row_keys, seed, rows))
+        strata, wanted = Strata.of(size.strata, rows, labels, cutoff, all_keys)
         held = np.zeros(len(rows), bool)
         held[index] = True
         if not held[wanted].all():
             held[wanted] = True
             index = np.flatnonzero(held)
-            keys = row_keys(seed, rows)[index]
+            keys = all_keys()[index]
         strata = strata.take(index)
     local = index if rows.kept is None else rows.kept[index]
     taken = rows.take(index)

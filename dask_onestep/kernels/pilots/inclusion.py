@@ -19,9 +19,10 @@ class Inclusion(Record):
     probabilities : ndarray of shape (n,), or float where they are all equal
         πᵢ.
     weights : likewise
-        1/πᵢ divided by N/n.
+        1/πᵢ, calibrated to the counts of levels and classes (`Strata.calibrated`), divided by N/n.
     variance : likewise
-        cᵢ: Σ cᵢrᵢrᵢ'/πᵢ² estimates the variance, before the term for the mean of the base stratum is subtracted.
+        cᵢ: Σ cᵢwᵢ²rᵢrᵢ', wᵢ the weight, estimates the variance, before the term for the base stratum's mean is
+        subtracted.
     base : likewise
         1 for rows of the base stratum, 0 for rows of an oversampled stratum.
     n_base : int

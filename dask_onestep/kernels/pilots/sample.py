@@ -250,7 +250,7 @@ class PilotSample(Record):
             return replace(self, strata=None, inclusion=simple)
         if self.size.strata is not None:
             known = self.known_strata()
-            index, inclusion, short = known.drawn(self.keys, self.y, self.labels, count, self.n, int(greatest))
+            index, inclusion, short = known.drawn(self.keys, self.y, count, self.n, int(greatest))
             return replace(self._take(index, inclusion), short=short)
         # Two equal keys (probability 1e-19) would give one row too many.
         return self._take(np.flatnonzero(self.keys <= greatest)[:count], simple)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,9 +36,8 @@ _RARE = 0.05
 _EVERY = 64
 # Minimum ratio of a stratum's sampling fraction to that of all rows.
 _WORTH = 1.2
-
-# Factor, level and label; factor -1 stands for a whole class.
-Cell = tuple[int, Any, Any]
+# Strata with fewer rows in the pilot are merged when it is calibrated, in so many rounds over the factors.
+_FEW_TO_CALIBRATE, _ROUNDS = 5, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,125 +84,137 @@ class StrataRule:
 class Strata(Record):
     """What a sample contains of the strata.
 
+    A classification is that by classes alone, whose tables have one row, or that by the levels of a factor and class.
+
     Attributes
     ----------
     rule : StrataRule
         The definition.
     known : tuple of Index
         The levels seen of each factor.
-    levels : ndarray of shape (m, F) of int32
-        Codes of the levels of each row held.
-    tails : ndarray of shape (m, E)
+    classes : ndarray of shape (C,)
+        The labels seen, or 0 and not 0; none if there are more than a few labels.
+    levels : tuple of ndarray of shape (m,) of int32
+        Codes of the levels of each row held, by factor.
+    tails : tuple of ndarray of shape (m,)
         Columns whose extreme rows are drawn, including offset and weights, of the rows held.
-    counts : dict
-        Rows seen of each stratum.
-    cutoffs : dict
+    counts : tuple of ndarray of shape (L, C)
+        Rows seen of each stratum, by classification.
+    cutoffs : tuple of ndarray of shape (L, C) of uint64
         For each stratum, no discarded row has a key below it.
     """
 
     rule: StrataRule
     known: tuple[pd.Index, ...]
-    levels: np.ndarray
-    tails: np.ndarray
-    counts: dict[Cell, int]
-    cutoffs: dict[Cell, int]
+    classes: np.ndarray
+    levels: tuple[np.ndarray, ...]
+    tails: tuple[np.ndarray, ...]
+    counts: tuple[np.ndarray, ...] = ()
+    cutoffs: tuple[np.ndarray, ...] = ()
 
     @classmethod
     def of(
         cls, rule: StrataRule, rows: Rows, labels: np.ndarray | None, cutoff: int, keys: Callable[[], np.ndarray]
     ) -> tuple[Strata, np.ndarray]:
         """Return the strata of a block, and the rows to hold in addition to the simple sample."""
-        found = cls(rule, *_levels(rule, rows), _tails(rule, rows), {}, {})
-        wanted, share = [found.extremes()], cutoff / _EVERY_KEY
-        for factor, ids, cells in found.groups(rows.y, labels):
-            seen = _counted(ids, len(cells))
-            most = found.quota(factor, labels)[0]
+        found = cls.of_all(rule, rows, labels)
+        wanted, cutoffs, share = [found.extremes()], [], cutoff / _EVERY_KEY
+        for number, ids in found.groups(rows.y):
+            seen = found.counts[number]
+            most = found.quota(number)[0]
             part = min(most, max(2 * most // rule.n_blocks, 10))
             held = np.where(seen < _RARE * len(ids), most, np.where(share * seen < part / 2, part, 0))
-            ends = [cutoff] * len(cells)
-            if held.any() and cutoff < _EVERY_KEY:
-                able = np.flatnonzero(held[ids] > 0)
-                index, more = _smallest(keys()[able], ids[able], held)
-                wanted.append(able[index])
-                ends = [max(end, cutoff) if most else cutoff for end, most in zip(more, held, strict=True)]
-            found.counts.update(zip(cells, seen.tolist(), strict=True))
-            found.cutoffs.update(zip(cells, ends, strict=True))
-        return found, np.concatenate(wanted)
+            ends = np.full(seen.shape, cutoff, np.uint64)
+            if found.is_oversampled(number) and held.any() and cutoff < _EVERY_KEY:
+                index, more = _smallest(keys(), ids, held.ravel(), seen.ravel())
+                wanted.append(index)
+                ends = np.where(held > 0, np.maximum(more.reshape(ends.shape), ends), ends)
+            cutoffs.append(ends)
+        return replace(found, cutoffs=tuple(cutoffs)), np.concatenate(wanted)
 
     @classmethod
     def of_all(cls, rule: StrataRule, rows: Rows, labels: np.ndarray | None) -> Strata:
         """Return the strata of rows that are all held."""
-        found = cls(rule, *_levels(rule, rows), _tails(rule, rows), {}, {})
-        for _, ids, cells in found.groups(rows.y, labels):
-            found.counts.update(zip(cells, _counted(ids, len(cells)).tolist(), strict=True))
-            found.cutoffs.update(dict.fromkeys(cells, _EVERY_KEY))
-        return found
+        known, levels = _levels(rule, rows)
+        found = cls(rule, known, _classes(rule, labels), levels, _tails(rule, rows))
+        counts = tuple(_counted(ids, found.shape(number)) for number, ids in found.groups(rows.y))
+        return replace(found, counts=counts, cutoffs=tuple(np.full(n.shape, _EVERY_KEY, np.uint64) for n in counts))
 
     @classmethod
     def joined(
         cls, parts: Sequence[Strata], keys: np.ndarray, y: np.ndarray, labels: np.ndarray | None, size: float = 0
     ) -> tuple[Strata, np.ndarray]:
         """Return the strata of several samples in sequence, and the rows of them to hold."""
-        counts: dict[Cell, int] = {}
-        cutoffs: dict[Cell, int] = {}
-        for part in parts:
-            for cell, count in part.counts.items():
-                counts[cell] = counts.get(cell, 0) + count
-                cutoffs[cell] = min(cutoffs.get(cell, _EVERY_KEY), part.cutoffs[cell])
-        found = cls(
-            parts[0].rule,
-            *_joined_levels(parts),
-            np.concatenate([part.tails for part in parts]),
-            counts,
-            cutoffs,
+        rule = parts[0].rule
+        classes, (known, places) = _classes(rule, labels), _joined_levels(parts)
+        levels = tuple(
+            np.concatenate([at[part.levels[factor]] for at, part in zip(of_part, parts, strict=True)])
+            for factor, of_part in enumerate(places)
         )
-        wanted = [found.extremes()]
-        total = max(sum(count for (factor, _, _), count in counts.items() if factor < 0), 1)
-        for factor, ids, cells in found.groups(y, labels):
-            most, few = found.quota(factor, labels)
-            if size and all(counts[cell] * size / total >= min(few, counts[cell]) for cell in cells):
+        tails = tuple(np.concatenate(column) for column in zip(*(part.tails for part in parts), strict=True))
+        found = cls(rule, known, classes, levels, tails)
+        counts, cutoffs = [], []
+        for number, _ in found.groups(y):
+            count = np.zeros(found.shape(number), np.int64)
+            cutoff = np.full(found.shape(number), _EVERY_KEY, np.uint64)
+            for place, part in enumerate(parts):
+                level = places[number - 1][place] if number else np.zeros(1, np.intp)
+                at = np.ix_(level, np.searchsorted(classes, part.classes))
+                count[at] += part.counts[number]
+                cutoff[at] = np.minimum(cutoff[at], part.cutoffs[number])
+            counts.append(count)
+            cutoffs.append(cutoff)
+        found = replace(found, counts=tuple(counts), cutoffs=tuple(cutoffs))
+        wanted, total = [found.extremes()], sum(int(part.counts[0].sum()) for part in parts if part.counts)
+        for number, ids in found.groups(y):
+            every, ends = found.counts[number].ravel(), found.cutoffs[number].ravel()
+            most, few = found.quota(number)
+            if not found.is_oversampled(number) or (size and (every * size >= np.minimum(few, every) * total).all()):
                 continue  # a simple random sample has enough rows of each
-            ends = np.array([cutoffs[cell] for cell in cells], dtype=np.uint64)
-            able = np.flatnonzero(keys < ends[ids]) if len(cells) else np.empty(0, np.intp)
-            index, more = _smallest(keys[able], ids[able], np.full(len(cells), most))
+            able = np.flatnonzero(keys < ends[ids])
+            held = np.bincount(ids[able], minlength=len(every))
+            index, more = _smallest(keys[able], ids[able], np.full(len(every), most), held)
             wanted.append(able[index])
-            for cell, end in zip(cells, more, strict=True):
-                cutoffs[cell] = min(cutoffs[cell], end)
+            found.cutoffs[number][:] = np.minimum(ends, more).reshape(found.shape(number))
         return found, np.concatenate(wanted)
 
     def take(self, index: np.ndarray) -> Strata:
         """Return the strata of some of the rows held."""
-        return replace(self, levels=self.levels[index], tails=self.tails[index])
+        levels, tails = (tuple(column[index] for column in columns) for columns in (self.levels, self.tails))
+        return replace(self, levels=levels, tails=tails)
 
-    def quota(self, factor: int, labels: np.ndarray | None, size: int = _LARGE) -> tuple[int, int]:
+    def shape(self, number: int) -> tuple[int, int]:
+        """Return the numbers of levels and classes of a classification."""
+        return len(self.known[number - 1]) if number else 1, len(self.classes)
+
+    def is_oversampled(self, number: int) -> bool:
+        """Return whether more rows of a classification's rare strata are drawn: not if a factor has too many levels."""
+        return self.shape(number)[0] <= _MAX_LEVELS
+
+    def quota(self, number: int, size: int = _LARGE) -> tuple[int, int]:
         """Return how many rows of a stratum are drawn, and below which expected number in a simple sample.
 
         Both are proportional in small samples. They decrease as more levels are seen, so a block never holds too few.
         """
         most, few = _OF_CLASS, _FEW_OF_CLASS
-        if factor >= 0:
-            n_levels = sum(min(len(levels), _MAX_LEVELS) for levels in self.known)
-            groups = n_levels * (2 if labels is None else len(labels))
+        if number:
+            groups = sum(min(len(levels), _MAX_LEVELS) for levels in self.known) * len(self.classes)
             most = few = int(np.clip(_OF_LEVELS // max(groups, 1), *_OF_LEVEL))
         share = min(size / _LARGE, 1.0)
         return max(int(share * most), 5), max(int(share * few), 5)
 
-    def groups(self, y: np.ndarray, labels: np.ndarray | None) -> Iterator[tuple[int, np.ndarray, list[Cell]]]:
-        """Yield each classification of the rows held: its factor, the group of each row, and the groups' cells."""
-        if not self.rule.classify:
-            shown, of_class = np.array([False, True]), (y != 0).view(np.uint8)
+    def groups(self, y: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield each classification's number, 0 for that by classes, and the stratum of each row held."""
+        count = len(self.classes)
+        if not count:
+            return
+        if not self.rule.classify or count == 2:
+            of_class: np.ndarray = (y == self.classes[-1] if self.rule.classify else y != 0).view(np.uint8)
         else:
-            assert labels is not None
-            if len(labels) > _MAX_CLASSES:
-                return
-            shown = labels
-            of_class = (y == labels[-1]).view(np.uint8) if len(labels) == 2 else pd.Index(labels).get_indexer(y)
-        yield -1, of_class, [(-1, 0, label) for label in shown.tolist()]
-        for factor, levels in enumerate(self.known):
-            if len(levels) > _MAX_LEVELS:
-                continue
-            cells = [(factor, level, label) for level in levels.tolist() for label in shown.tolist()]
-            yield factor, self.levels[:, factor] * len(shown) + of_class, cells
+            of_class = pd.Index(self.classes).get_indexer(y)
+        yield 0, of_class
+        for factor, codes in enumerate(self.levels):
+            yield factor + 1, codes * count + of_class
 
     def extremes(self, size: int = _LARGE, *, final: bool = False) -> np.ndarray:
         """Return the most extreme rows held, at both ends of each column; of equal values the first.
@@ -212,21 +222,15 @@ class Strata(Record):
         In the final draw constant columns are skipped; before that a column may be constant only within a block.
         """
         most, found = self.rule.of_tail(size), [np.empty(0, np.intp)]
-        for column in self.tails.T:
-            if final and column.min(initial=np.inf) == column.max(initial=-np.inf):
-                continue
-            for values in (column, -column):
-                if len(values) <= most:
-                    found.append(np.arange(len(values)))
-                    continue
-                low = _lowest(values, most)
-                bound = np.partition(values[low], most - 1)[most - 1]
-                below = low[values[low] < bound]
-                found += [below, low[values[low] == bound][: most - len(below)]]
+        for column in self.tails:
+            if len(column) <= most:
+                found.append(np.arange(len(column)))
+            elif not final or column.min() != column.max():
+                found += [*_lowest(column, most), *_lowest(column, most, -1)]
         return np.concatenate(found)
 
     def drawn(
-        self, keys: np.ndarray, y: np.ndarray, labels: np.ndarray | None, size: int, total: int, greatest: int
+        self, keys: np.ndarray, y: np.ndarray, size: int, total: int, greatest: int
     ) -> tuple[np.ndarray, Inclusion, bool]:
         """Return the pilot's rows among those held, with their inclusion probabilities."""
         short, simple = False, size / total
@@ -234,23 +238,23 @@ class Strata(Record):
         base_variance = (1.0 - simple) * size / max(size - 1, 1)
         variance, base = np.full(len(keys), base_variance), np.ones(len(keys))
         chosen = keys <= greatest
-        for factor, ids, cells in self.groups(y, labels):
-            most, few = self.quota(factor, labels, size)
+        for number, ids in self.groups(y):
+            most, few = self.quota(number, size)
+            counts, cutoffs = self.counts[number].ravel(), self.cutoffs[number].ravel()
+            rare = np.flatnonzero(counts * simple < np.minimum(few, counts))
+            if not self.is_oversampled(number) or not len(rare):
+                continue
             members = np.argsort(ids, kind="stable")
-            ends = np.searchsorted(ids[members], np.arange(len(cells) + 1))
-            for number, cell in enumerate(cells):
-                count = self.counts.get(cell, 0)
-                if not count or count * simple >= min(few, count):
-                    continue
-                own = members[ends[number] : ends[number + 1]]
-                own = own[keys[own] < self.cutoffs[cell]] if self.cutoffs[cell] < _EVERY_KEY else own
+            ends = np.searchsorted(ids[members], np.arange(len(counts) + 1))
+            for cell in rare:
+                drawn = members[ends[cell] : ends[cell + 1]]
+                own = drawn[keys[drawn] < cutoffs[cell]] if cutoffs[cell] < _EVERY_KEY else drawn
                 own = own[np.argsort(keys[own])][:most]
-                short |= len(own) < min(most, count)
-                share = len(own) / count
+                short |= len(own) < min(most, counts[cell])
+                share = len(own) / counts[cell]
                 if share < _WORTH * simple:
                     continue
                 chosen[own] = True
-                drawn = members[ends[number] : ends[number + 1]]
                 denser = drawn[chosen[drawn] & (probability[drawn] < share)]
                 probability[denser], base[denser] = share, 0.0
                 variance[denser] = (1.0 - share) * len(own) / max(len(own) - 1, 1)
@@ -258,71 +262,106 @@ class Strata(Record):
         probability[certain], variance[certain], base[certain], chosen[certain] = 1.0, 0.0, 0.0, True
         index = np.flatnonzero(chosen)
         probability = probability[index]
-        weights = len(index) / total / probability
+        weights = len(index) / total * self.take(index).calibrated(1.0 / probability, y[index])
         return index, Inclusion(probability, weights, variance[index], base[index], size, base_variance), short
 
+    def calibrated(self, weights: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return weights of the rows held, at least 1, whose sums for each level and class are the rows seen: raking.
 
-def _counted(ids: np.ndarray, count: int) -> np.ndarray:
-    if ids.dtype == np.uint8 and count == 2:  # these bytes are valid booleans
+        A row stands for itself and for others, whose number is adjusted. Strata with few of the rows are merged.
+        """
+        margins, others = [], weights - 1.0
+        for number, ids in self.groups(y):
+            if number:
+                counts = self.counts[number].ravel()
+                sizes = np.bincount(ids, minlength=len(counts))
+                cells = np.arange(len(counts))
+                scarce = sizes < np.minimum(_FEW_TO_CALIBRATE, counts)
+                cells[scarce] = len(counts) + cells[scarce] % len(self.classes)
+                margins.append((cells[ids], np.bincount(cells, counts - sizes, len(counts) + len(self.classes))))
+        for _ in range(_ROUNDS if len(margins) > 1 else len(margins)):
+            for ids, totals in margins:
+                sums = np.bincount(ids, others, len(totals))
+                others *= np.divide(totals, sums, out=np.ones_like(sums), where=sums > 0)[ids]
+        return 1.0 + others
+
+
+def _classes(rule: StrataRule, labels: np.ndarray | None) -> np.ndarray:
+    if not rule.classify:
+        return np.array([False, True])
+    assert labels is not None
+    return labels if len(labels) <= _MAX_CLASSES else labels[:0]
+
+
+def _counted(ids: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    if ids.dtype == np.uint8 and shape == (1, 2):  # these bytes are valid booleans
         ones = int(np.count_nonzero(ids))
-        return np.array([len(ids) - ones, ones])
-    return np.bincount(ids, minlength=count)
+        return np.array([[len(ids) - ones, ones]])
+    return np.bincount(ids, minlength=shape[0] * shape[1]).reshape(shape)
 
 
-def _lowest(values: np.ndarray, most: int) -> np.ndarray:
-    """Return a subset of the rows, in order, that includes the lowest values; a few rows of many locate them."""
-    some = values[::_EVERY]
+def _lowest(values: np.ndarray, most: int, sign: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of the lowest values, or with sign -1 of the highest: those beyond a bound, and those at it."""
+    some = sign * values[::_EVERY]  # a few rows of many locate them
     rank = 3 * most // _EVERY + 10
+    low = np.arange(len(values))
     if len(some) > rank:
-        low = np.flatnonzero(values <= np.partition(some, rank)[rank])
-        if len(low) >= most:
-            return low
-    return np.arange(len(values))
+        bound = sign * np.partition(some, rank)[rank]
+        near = np.flatnonzero(values <= bound if sign > 0 else values >= bound)
+        low = near if len(near) >= most else low
+    there = sign * values[low]
+    bound = np.partition(there, most - 1)[most - 1]
+    below = low[there < bound]
+    return below, low[there == bound][: most - len(below)]
 
 
-def _smallest(keys: np.ndarray, ids: np.ndarray, most: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """Return the rows with the smallest keys of each group, and per group a key below which no row was omitted."""
-    counts = _counted(ids, len(most))
+def _smallest(keys: np.ndarray, ids: np.ndarray, most: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows with the smallest keys of each group, and per group a key below which no row was omitted.
+
+    Parameters
+    ----------
+    keys, ids : ndarray of shape (m,)
+        Key and group of each row.
+    most : ndarray of shape (G,)
+        How many rows of each group.
+    counts : ndarray of shape (G,)
+        Rows of each group.
+    """
     # Keys are uniform, so a bound can be computed below which all of these keys lie, and few others.
     share = (most + 10 * np.sqrt(most) + 10) / np.maximum(counts, 1)
     bounds = np.where(share < 1, np.minimum(share, 1 - 2.0**-40) * 2.0**64, 0.0).astype(np.uint64)
     bounds[share >= 1] = _EVERY_KEY
-    able = np.flatnonzero(keys <= bounds[ids]) if len(ids) else np.empty(0, np.intp)
+    bounds[most == 0] = 0
+    able = np.flatnonzero(keys <= bounds[ids])
     able = able[np.lexsort((keys[able], ids[able]))]
     groups = ids[able]
-    starts = np.searchsorted(groups, np.arange(len(most)))
-    rank = np.arange(len(able)) - starts[groups]
+    rank = np.arange(len(able)) - np.searchsorted(groups, np.arange(len(most)))[groups]
     next_one = able[rank == most[groups]]
-    ends = bounds.tolist()
-    for row in next_one:
-        ends[ids[row]] = int(keys[row])
-    return able[rank < most[groups]], ends
+    bounds[ids[next_one]] = keys[next_one]
+    return able[rank < most[groups]], bounds
 
 
-def _levels(rule: StrataRule, rows: Rows) -> tuple[tuple[pd.Index, ...], np.ndarray]:
+def _levels(rule: StrataRule, rows: Rows) -> tuple[tuple[pd.Index, ...], tuple[np.ndarray, ...]]:
     """Return the levels of each factor, and each row's codes."""
     if not rule.factors or rows.raw is None:
-        return (), np.zeros((len(rows), 0), np.int32)
+        return (), ()
     frame = rows.raw if rows.kept is None else rows.raw.iloc[rows.kept]
     codes, known = zip(*(level_codes(factor.values(frame)) for factor in rule.factors), strict=True)
-    return known, np.column_stack(codes)
+    return known, codes
 
 
-def _joined_levels(parts: Sequence[Strata]) -> tuple[tuple[pd.Index, ...], np.ndarray]:
-    """Return the levels of several samples, and the codes of their rows in sequence."""
-    known, columns = [], []
-    for factor, first in enumerate(parts[0].known):
-        union = first
+def _joined_levels(parts: Sequence[Strata]) -> tuple[tuple[pd.Index, ...], list[list[np.ndarray]]]:
+    """Return the levels of several samples, and for each factor and sample the places of its levels among these."""
+    known, places = [], []
+    for factor, union in enumerate(parts[0].known):
         for part in parts[1:]:
             union = union if part.known[factor].equals(union) else union.append(part.known[factor]).unique()
-        places = [union.get_indexer(part.known[factor]).astype(np.int32) for part in parts]
-        columns.append(np.concatenate([at[part.levels[:, factor]] for at, part in zip(places, parts, strict=True)]))
+        places.append([union.get_indexer(part.known[factor]).astype(np.int32) for part in parts])
         known.append(union)
-    rows = sum(len(part.levels) for part in parts)
-    return tuple(known), np.column_stack([np.zeros((rows, 0), np.int32), *columns])
+    return tuple(known), places
 
 
-def _tails(rule: StrataRule, rows: Rows) -> np.ndarray:
+def _tails(rule: StrataRule, rows: Rows) -> tuple[np.ndarray, ...]:
     """Return the columns whose extreme rows are drawn."""
     columns = [part for part in (rows.offset, rows.weights) if part is not None]
     if rule.numbers and rows.raw is not None:
@@ -332,4 +371,4 @@ def _tails(rule: StrataRule, rows: Rows) -> np.ndarray:
             frame[name].to_numpy(np.float64, na_value=np.nan) if is_numeric(frame.dtypes[name]) else np.zeros(len(rows))
             for name in rule.numbers
         ]
-    return np.column_stack([np.zeros((len(rows), 0)), *columns])
+    return tuple(columns)
