@@ -6,7 +6,7 @@ Kernels use a design only through these operations, so they do not depend on how
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy import sparse
 
 from dask_onestep.families import Family
 from dask_onestep.kernels.stored import CodedColumns, StoredColumns
-from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix
+from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix, remaining
 
 # Maximum of rows times columns in a product with a full matrix.
 _PRODUCT = 2**20
@@ -346,6 +346,21 @@ class SplitSlice(Slice):
         seen = slice(None) if self.weights is None else np.flatnonzero(self.weights > 0)
         return self._joined(self.beside.greatest(), self.stored.rows(seen).greatest())
 
+    def apart(self, product: int) -> SplitSlice:
+        """Return the slice with Gram matrices that are stored as diagonal among a product's columns."""
+        assert isinstance(self.stored, CodedColumns)
+        start = self.stored.starts[product]
+        columns = np.arange(start, start + self.stored.widths[product])
+        stored_others = remaining(columns, len(self.stored_at))
+        others_at = remaining(self.stored_at[columns], len(self.dense_at) + len(self.stored_at))
+        others: Slice = self.beside
+        if len(stored_others):
+            places = (np.searchsorted(others_at, at) for at in (self.dense_at, self.stored_at[stored_others]))
+            rest = self.stored.columns(stored_others)
+            others = SplitSlice(self.y, self.weights, self.offset, self.rows, self.beside, rest, *places)
+        own = {field.name: getattr(self, field.name) for field in fields(SplitSlice)}
+        return ArrowSlice(**own, product=product, others=others, others_at=others_at)
+
     def _joined(self, dense: np.ndarray, stored: np.ndarray) -> np.ndarray:
         """Return values of the dense and of the other columns in the order of the design."""
         out = np.empty((len(dense) + len(stored), *dense.shape[1:]))
@@ -370,21 +385,6 @@ class ArrowSlice(SplitSlice):
     product: int
     others: Slice
     others_at: np.ndarray
-
-    def natural_sums(
-        self, family: Family, coef: np.ndarray, *, informed: bool = True, of_rows: np.ndarray = NO_ROWS
-    ) -> tuple[float, np.ndarray, Matrix] | None:
-        """Return log-likelihood, score and information; None where the other columns have no loop."""
-        eta = np.append(coef[self.at], 0.0).take(self._codes)
-        if self.offset is not None:
-            eta += self.offset
-        own = of_rows if of_rows.size else np.empty((2, len(self.y)))
-        others = replace(self.others, offset=eta)
-        if (found := others.natural_sums(family, coef[self.others_at], informed=informed, of_rows=own)) is None:
-            return None
-        loglik, score, information = found
-        score = self._around(self._by_level(own[0]), score)
-        return loglik, score, self._arrowhead(own[1], information) if informed else information
 
     def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, Matrix]:
         """Return X'v and X'WX."""

@@ -277,6 +277,13 @@ class CodedColumns(StoredColumns):
         some = [part for part in chosen if part[1]] or chosen[:1]
         return CodedColumns(*(tuple(part[number] for part in some) for number in range(3)))  # type: ignore[arg-type]
 
+    def last(self, number: int) -> tuple[CodedColumns, np.ndarray]:
+        """Return the columns with those of one product last, and their present positions."""
+        order = [*(other for other in range(len(self.widths)) if other != number), number]
+        columns = [np.arange(self.starts[each], self.starts[each] + self.widths[each]) for each in order]
+        parts = (tuple(part[each] for each in order) for part in (self.codes, self.widths, self.values))
+        return CodedColumns(*parts), np.concatenate(columns)  # type: ignore[arg-type]
+
     def stacked(self, others: Sequence[CodedColumns]) -> CodedColumns:
         """Return the concatenated rows."""
         parts = (self, *others)

@@ -397,12 +397,17 @@ def add_sparse_sums(data, indices, starts, dense, constant, values, weights, pla
 
 @compiled(
     "void(Array(int32, 2, 'C', readonly=True), Array(int64, 1, 'C', readonly=True), Array(float64, 2, 'C', "
-    f"readonly=True), Array(float64, 2, 'C', readonly=True), int64, {_VECTOR}, {_VECTOR}, "
-    f"Array(int64, 1, 'C', readonly=True), float64[::1], {_BUFFER}, {_BUFFER})"
+    f"readonly=True), Array(float64, 2, 'C', readonly=True), int64, {_VECTOR}, {_VECTOR}, float64[::1], {_BUFFER}, "
+    f"{_BUFFER})"
 )
-def add_coded_sums(codes, widths, numbers, dense, constant, values, weights, places, sums, mixed, gram):
-    """Add Σ vᵢsᵢ, Σ wᵢsᵢzᵢ' and Σ wᵢsᵢsᵢ', where sᵢ are a row's coded columns and zᵢ its dense ones."""
+def add_coded_sums(codes, widths, numbers, dense, constant, values, weights, sums, mixed, crossed):
+    """Add Σ vᵢsᵢ, Σ wᵢsᵢzᵢ' and Σ wᵢsᵢsᵢ', where sᵢ are a row's coded columns and zᵢ its dense ones.
+
+    Of the last one each product's rows have the columns of earlier products, and the diagonal in the last column: rows
+    have at most one column of a product.
+    """
     starts = np.cumsum(widths) - widths
+    diagonal = crossed.shape[1] - 1
     for i in range(len(values)):
         v, w = values[i], weights[i]
         for f in range(len(widths)):
@@ -417,14 +422,11 @@ def add_coded_sums(codes, widths, numbers, dense, constant, values, weights, pla
                 row[0] += weighted
             for k in range(dense.shape[1]):
                 row[constant + k] += weighted * dense[i, k]
-            row = gram[places[column]]
-            for g in range(f + 1):
+            row = crossed[column]
+            for g in range(f):
                 if codes[g, i] != widths[g]:
-                    row[places[starts[g] + codes[g, i]]] += weighted * (numbers[g, i] if len(numbers) else 1.0)
-    for f in range(len(widths)):
-        for i in range(starts[f], starts[f] + widths[f]):
-            for j in range(starts[f]):
-                gram[places[j], places[i]] = gram[places[i], places[j]]
+                    row[starts[g] + codes[g, i]] += weighted * (numbers[g, i] if len(numbers) else 1.0)
+            row[diagonal] += weighted * x
 
 
 @compiled(f"void({_VECTOR}, {_VECTOR}, Array(float64, 3, 'C', readonly=True), Array(float64, 2, 'A'))")

@@ -15,15 +15,16 @@ that check themselves rely.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
 
 import numpy as np
 
 from dask_onestep.families import Binomial, Family, Gaussian, Poisson
 from dask_onestep.kernels.algebra import NO_ROWS, DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.loops import add_coded_sums, add_natural_sums, add_sparse_sums, add_sums
-from dask_onestep.kernels.stored import CodedColumns, SparseColumns, StoredColumns
+from dask_onestep.kernels.stored import CodedColumns, SparseColumns
+from dask_onestep.kernels.structured import Arrowhead, Matrix
 
 # Above this many columns a tile does not fit into the L2 cache, and BLAS is as fast.
 _MOST_COLUMNS = 500
@@ -91,10 +92,10 @@ class CompiledSplitSlice(SplitSlice):
 
     max_density: ClassVar[float] = 0.2
 
-    def _gram(self, weights: np.ndarray | None) -> np.ndarray:
+    def _gram(self, weights: np.ndarray | None) -> Matrix:
         return self.weighted_sum_and_gram(np.zeros(len(self.y)), weights)[1]
 
-    def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, Matrix]:
         """Return X'v and X'WX, reading the rows once if v and w have one value per row."""
         if values.ndim > 1:
             return self.weighted_sum(values), self.gram(weights)
@@ -103,7 +104,7 @@ class CompiledSplitSlice(SplitSlice):
 
     def natural_sums(
         self, family: Family, coef: np.ndarray, *, informed: bool = True, of_rows: np.ndarray = NO_ROWS
-    ) -> tuple[float, np.ndarray, np.ndarray] | None:
+    ) -> tuple[float, np.ndarray, Matrix] | None:
         """Return log-likelihood, score and information; None for families without a loop."""
         assert isinstance(self.beside, CompiledSlice)
         eta = self.stored.times(coef[self.stored_at])
@@ -117,42 +118,100 @@ class CompiledSplitSlice(SplitSlice):
             return loglik, *self._with_stored(score, information, *own)
         return loglik, self._joined(score, self.stored.weighted_sum(own[0])), information
 
+    def apart(self, product: int) -> CompiledArrowSlice:
+        """Return the slice with Gram matrices that are stored as diagonal among a product's columns."""
+        own = {field.name: getattr(self, field.name) for field in fields(CompiledSplitSlice)}
+        return CompiledArrowSlice(**own, product=product)
+
     def _with_stored(
         self, of_dense: np.ndarray, among_dense: np.ndarray, values: np.ndarray, weights: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, Matrix]:
         """Return X'v and X'WX, given those of the dense columns."""
         a, b = len(self.dense_at), len(self.stored_at)
-        of_stored, mixed, gram = np.zeros(b), np.zeros((b, a)), np.zeros((a + b, a + b))
-        _LOOPS[type(self.stored)](
-            self.stored,
-            np.ascontiguousarray(self.beside.covariates),
-            int(self.beside.constant),
-            np.ascontiguousarray(values),
-            np.ascontiguousarray(weights),
-            self.stored_at,
-            of_stored,
-            mixed,
-            gram,
-        )
+        gram = np.zeros((a + b, a + b))
+        if isinstance(self.stored, CodedColumns):
+            of_stored, mixed, crossed = self._coded_sums(self.stored, values, weights)
+            _write_coded_gram(crossed, gram, self.stored_at)
+        else:
+            assert isinstance(self.stored, SparseColumns)
+            of_stored, mixed = np.zeros(b), np.zeros((b, a))
+            array = self.stored.array
+            add_sparse_sums(
+                np.ascontiguousarray(array.data),
+                np.ascontiguousarray(array.indices),
+                array.indptr.astype(array.indices.dtype, copy=False),
+                *self._beside(values, weights),
+                self.stored_at,
+                of_stored,
+                mixed,
+                gram,
+            )
         gram[np.ix_(self.dense_at, self.dense_at)] = among_dense
         gram[np.ix_(self.stored_at, self.dense_at)] = mixed
         gram[np.ix_(self.dense_at, self.stored_at)] = mixed.T
         return self._joined(of_dense, of_stored), gram
 
+    def _coded_sums(
+        self, stored: CodedColumns, values: np.ndarray, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return X'v of the coded columns, X'WZ with the dense ones, and X'WX as `add_coded_sums` stores it."""
+        b = stored.shape[1]
+        sums, mixed = np.zeros(b), np.zeros((b, len(self.dense_at)))
+        crossed = np.zeros((b, b - stored.widths[-1] + 1))
+        numbers = np.empty((0, 0))
+        if any(part is not None for part in stored.values):
+            numbers = np.stack([np.ones(len(self.y)) if part is None else part for part in stored.values])
+        codes, widths = np.stack(stored.codes), np.array(stored.widths, dtype=np.int64)
+        add_coded_sums(codes, widths, numbers, *self._beside(values, weights), sums, mixed, crossed)
+        return sums, mixed, crossed
 
-def _of_sparse(stored: SparseColumns, *rest: Any) -> None:
-    array = stored.array
-    starts = array.indptr.astype(array.indices.dtype, copy=False)
-    add_sparse_sums(np.ascontiguousarray(array.data), np.ascontiguousarray(array.indices), starts, *rest)
+    def _beside(self, values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, int, np.ndarray, np.ndarray]:
+        dense = self.beside
+        return (
+            np.ascontiguousarray(dense.covariates),
+            int(dense.constant),
+            np.ascontiguousarray(values),
+            np.ascontiguousarray(weights),
+        )
 
 
-def _of_codes(stored: CodedColumns, *rest: Any) -> None:
-    m = stored.shape[0]
-    codes = np.stack(stored.codes)
-    values = np.empty((0, 0))
-    if any(part is not None for part in stored.values):
-        values = np.stack([np.ones(m) if part is None else part for part in stored.values])
-    add_coded_sums(codes, np.array(stored.widths, dtype=np.int64), values, *rest)
+@dataclass(frozen=True, slots=True)
+class CompiledArrowSlice(CompiledSplitSlice):
+    """A slice whose Gram matrices are stored as diagonal among the columns of one product of factors.
+
+    Attributes
+    ----------
+    product : int
+        Its number among the coded products; without numbers, so that the elements of its columns are 0 and 1.
+    """
+
+    product: int
+
+    def _with_stored(
+        self, of_dense: np.ndarray, among_dense: np.ndarray, values: np.ndarray, weights: np.ndarray
+    ) -> tuple[np.ndarray, Arrowhead]:
+        """Return X'v and X'WX, given those of the dense columns."""
+        assert isinstance(self.stored, CodedColumns)
+        stored, order = self.stored.last(self.product)
+        places = self.stored_at[order]
+        of_stored, mixed, crossed = self._coded_sums(stored, values, weights)
+        count = len(places) - stored.widths[-1]
+        others, at = np.concatenate([self.dense_at, places[:count]]), places[count:]
+        gram = np.zeros((len(others), len(others)))
+        a = len(self.dense_at)
+        gram[:a, :a], gram[a:, :a], gram[:a, a:] = among_dense, mixed[:count], mixed[:count].T
+        first = count - (stored.widths[-2] if count else 0)
+        _write_coded_gram(crossed[:count, [*range(first), -1]], gram, np.arange(a, a + count))
+        sort, border = np.argsort(others), np.hstack([mixed[count:], crossed[count:, :-1]])
+        score = np.empty(len(others) + len(at))
+        score[self.dense_at], score[places] = of_dense, of_stored
+        return score, Arrowhead(crossed[count:, -1], border[:, sort], gram[np.ix_(sort, sort)], at, others[sort])
 
 
-_LOOPS: dict[type[StoredColumns], Any] = {SparseColumns: _of_sparse, CodedColumns: _of_codes}
+def _write_coded_gram(crossed: np.ndarray, gram: np.ndarray, at: np.ndarray) -> None:
+    """Write X'WX of coded columns, as `add_coded_sums` stores it, at some positions of a matrix."""
+    full = np.zeros((len(at), len(at)))
+    full[:, : crossed.shape[1] - 1] = crossed[:, :-1]
+    full += full.T
+    np.fill_diagonal(full, crossed[:, -1])
+    gram[np.ix_(at, at)] = full

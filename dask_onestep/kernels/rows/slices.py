@@ -12,13 +12,13 @@ from functools import cache
 
 import numpy as np
 
-from dask_onestep.kernels.algebra import ArrowSlice, DenseSlice, Slice, SplitSlice
+from dask_onestep.kernels.algebra import DenseSlice, Slice, SplitSlice
 from dask_onestep.kernels.compiled.accelerate import accelerated
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.stored import CodedColumns
-from dask_onestep.kernels.structured import Arrowhead, Matrix, remaining
+from dask_onestep.kernels.structured import Arrowhead, Matrix
 
 # A slice has at least d rows (d columns), or this many: with fewer, adding the product X'X would cost more than
 # computing it.
@@ -95,38 +95,21 @@ def zero_gram(model: Model, d: int | None = None) -> Matrix:
     return np.zeros((d, d)) if at is None else Arrowhead.zeros(at, d)
 
 
-def _arrow_slices(rows: Rows, x: SplitMatrix, model: Model, at: np.ndarray) -> Iterator[ArrowSlice]:
-    """Yield slices with the levels at some positions apart from all other columns."""
-    (dense_kind, split_kind), first, d = _kinds(), int(model.has_constant), model.width
-    dense_at, stored_at = np.concatenate([np.arange(first), x.dense_at + first]), x.stored_at + first
-    others_at, stored_others = remaining(at, d), remaining(np.searchsorted(stored_at, at), len(stored_at))
-    assert isinstance(x.stored, CodedColumns)
-    product = x.stored.starts.index(int(np.searchsorted(stored_at, at[0])))
-    place = np.searchsorted(others_at, [*dense_at, *stored_at[stored_others]])
-    length = min(max(4 * len(at), _ARROW_ROWS), _SPLIT_ROWS[1])
-    scratch = np.empty(min(length, len(rows)) * len(dense_at))
-    for span in _spans(len(rows), length):
-        part, beside = x[span], _beside(rows, span)
-        others: Slice
-        dense = others = dense_kind(*beside, part.dense, model.has_constant, scratch)
-        if len(stored_others):
-            places = place[: len(dense_at)], place[len(dense_at) :]
-            others = split_kind(*beside, dense, part.stored.columns(stored_others), *places)
-        yield ArrowSlice(*beside, dense, part.stored, dense_at, stored_at, product, others, others_at)
-
-
 def _split_slices(rows: Rows, x: SplitMatrix, model: Model) -> Iterator[SplitSlice]:
-    if (levels := model.eliminated) is not None:
-        yield from _arrow_slices(rows, x, model, levels)
-        return
     (dense_kind, split_kind), first, d = _kinds(), int(model.has_constant), model.width
     dense_at, stored_at = np.concatenate([np.arange(first), x.dense_at + first]), x.stored_at + first
-    length = min(max(d * d // 4, _SPLIT_ROWS[0]), _SPLIT_ROWS[1])
+    length, product = max(d * d // 4, _SPLIT_ROWS[0]), None
+    if (levels := model.eliminated) is not None:
+        assert isinstance(x.stored, CodedColumns)
+        length = max(4 * len(levels), _ARROW_ROWS)
+        product = x.stored.starts.index(int(np.searchsorted(stored_at, levels[0])))
+    length = min(length, _SPLIT_ROWS[1])
     scratch = np.empty(min(length, len(rows)) * len(dense_at))
     for at in _spans(len(rows), length):
         part, beside = x[at], _beside(rows, at)
         dense = dense_kind(*beside, part.dense, model.has_constant, scratch)
-        yield split_kind(*beside, dense, part.stored, dense_at, stored_at)
+        split = split_kind(*beside, dense, part.stored, dense_at, stored_at)
+        yield split if product is None else split.apart(product)
 
 
 def _spans(total: int, length: int) -> Iterator[slice]:
