@@ -90,32 +90,32 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
         return family.default_link if self.link is None else self.link
 
     def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None, groups: Any = None) -> Self:
-        """Fit the model; computes, by one ``compute`` a pass.
+        """Fit the model, by one ``compute`` per pass.
 
-        Where columns look aliased or the normal equations lose more than half of the digits, one pass more
-        makes a QR of the rows, and if that tells the columns apart, the fit begins again with it (see
-        `solver`); where a fit did not converge or its pilot was separated, a few passes more find out whether
-        all rows are.
+        If columns look aliased or the normal equations lose more than half of the digits, one more pass computes a QR
+        decomposition of the design; if the columns are not exactly aliased, the fit is repeated with it (see
+        `solver`).  If a fit did not converge or its pilot was separated, a few more passes check whether the full data
+        are separated.
 
         Parameters
         ----------
         X : dask Array, dask DataFrame, array-like of shape (n, p), Arrow data, path, or pyarrow Dataset
-            Covariates, without a constant; any row chunks, their sizes known or not.  Rows of all parts are paired by
-            position; pandas objects with the same labels in another order raise, as do Dask frames whose labels differ
-            within a partition.  Arrow data is whatever has the Arrow PyCapsule interface, such as Polars' DataFrames,
-            PyArrow's tables and DuckDB's relations.  A path is that of a Parquet, Feather or CSV file, a folder, a
-            glob or a URL; or a list of these.  Of files and Datasets only the columns that the model needs are read,
-            a few row groups per task.
+            Covariates, without a constant, in any row chunks, of known or unknown sizes.  Rows of all parts are paired
+            by position; pandas objects with the same labels in another order raise, as do Dask frames whose labels
+            differ within a partition.  Arrow data is any object with the Arrow PyCapsule interface, such as Polars'
+            DataFrames, PyArrow's tables and DuckDB's relations.  A path is that of a Parquet, Feather or CSV file, a
+            folder, a glob or a URL; or a list of these.  From files and Datasets only the columns of the model are
+            read, a few row groups per task.
         y : array-like or Dask collection of shape (n,), or str
             Response or labels, in the same row chunks as `X`; a string names a column of the frame or files `X`;
             None if the formula has a left-hand side.
         sample_weight : array-like, Dask collection of shape (n,), or str, optional
-            Weights, not negative; see `weight_type`.  Rows of weight zero are as if absent.
+            Nonnegative weights; see `weight_type`.  Rows of weight zero are ignored.
         offset : array-like, Dask collection of shape (n,), or str, optional
             Added to the linear predictor.
         groups : array-like or Dask collection of shape (n,) or (n, k), str, or list of str, optional
-            Cluster labels, for ``cov_type="cluster"`` and ``"CRV3"``; of several columns, rows are clustered by each.
-            With ``ElasticNetCV(cv="groups")`` the labels whose rows stay in one fold.
+            Cluster labels, for ``cov_type="cluster"`` and ``"CRV3"``; with several columns, rows are clustered by
+            each.  With ``ElasticNetCV(cv="groups")`` the labels whose rows stay in one fold.
 
         Returns
         -------
@@ -125,8 +125,7 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
         Raises
         ------
         ValueError
-            If data, parameters or their combination cannot be used; the message reports why, where, and
-            the remedy.
+            If data, parameters or their combination cannot be used; the message reports why, where, and what to do.
 
         Examples
         --------
@@ -170,10 +169,10 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
     ) -> Delayed:
         """Return a lazily fitted copy; nothing is computed, so that fits can share one ``dask.compute``.
 
-        The graph reads the data as often as ``fit`` does, and holds no block from one pass to the next.
-        Levels and states of a formula are learned in the graph, with the pilot.
-        Warnings are not issued: they are in ``estimate_.warnings`` of the result, and its summary shows
-        them.  ``solver="auto"`` does not switch to a QR decomposition, which would need intermediate results.
+        The graph makes the passes of ``fit``, and no block is kept in memory from one pass to the next.  Levels and
+        states of a formula are learned in the graph, with the pilot.  Warnings are not issued: they are in
+        ``estimate_.warnings`` of the result and in its summary.  ``solver="auto"`` does not switch to a QR
+        decomposition, which would need intermediate results.
 
         Parameters
         ----------
@@ -188,7 +187,7 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
         Raises
         ------
         ValueError
-            If the method iterates until it has converged, besides the reasons of ``fit``.
+            If the method iterates until convergence, or for the reasons of ``fit``.
 
         Examples
         --------

@@ -175,14 +175,14 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
         unseen : {"raise", "nan", "reference"}, default="raise"
-            What becomes of rows with a level, or a combination of levels, that fit had no rows of: an error, NaN, or
-            the prediction of the reference level.
+            Prediction of rows with a level, or a combination of levels, that had no rows in fit: an error, NaN, or that
+            of the reference level.
 
         Returns
         -------
         dask Array, dask Series or ndarray of shape (n,), or of shape (n, C) for more than two classes
-            Linear predictors; positive if the second class is more probable, for symmetric links.  Of more
-            classes, log odds against the first, whose own are 0.
+            Linear predictors; positive if the second class is more probable, for symmetric links.  With more than two
+            classes, log odds relative to the first class, whose own are 0.
 
         Examples
         --------
@@ -205,8 +205,8 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
         unseen : {"raise", "nan", "reference"}, default="raise"
-            What becomes of rows with a level, or a combination of levels, that fit had no rows of: an error, NaN, or
-            the prediction of the reference level.
+            Prediction of rows with a level, or a combination of levels, that had no rows in fit: an error, NaN, or that
+            of the reference level.
         return_std : bool, default=False
             Whether to also return the standard errors of the probabilities (delta method).
 
@@ -250,8 +250,8 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
         unseen : {"raise", "nan", "reference"}, default="raise"
-            What becomes of rows with a level, or a combination of levels, that fit had no rows of: an error, NaN, or
-            the prediction of the reference level.
+            Prediction of rows with a level, or a combination of levels, that had no rows in fit: an error, NaN, or that
+            of the reference level.
         label : object, optional
             One of ``classes_``; by default the second of two.  Required of more than two.
 
@@ -289,8 +289,8 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
         unseen : {"raise", "reference"}, default="raise"
-            What becomes of rows with a level, or a combination of levels, that fit had no rows of: an error, or the
-            prediction of the reference level.
+            Prediction of rows with a level, or a combination of levels, that had no rows in fit: an error, or that of
+            the reference level.
 
         Returns
         -------
@@ -347,8 +347,8 @@ class GLMClassifier(ClassifierMixin, GLMBase):
     ) -> ProbabilityDiagnostics:
         """Return how well probabilities are predicted: ROC curve, AUC, calibration, Hosmer-Lemeshow test.  One pass.
 
-        The pass sums events by predicted probability: exactly, if there are at most 16,384 distinct ones, otherwise in
-        as many bins; `ProbabilityDiagnostics.auc_error` bounds what that changes.
+        The pass counts events by predicted probability: exactly, if there are at most 16,384 distinct ones, otherwise
+        in 16,384 bins; `ProbabilityDiagnostics.auc_error` bounds the error.
 
         Parameters
         ----------
@@ -360,7 +360,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         Returns
         -------
         ProbabilityDiagnostics
-            Sums, and what follows from them without another pass.
+            The counts, from which curves and tests are computed without another pass.
 
         Raises
         ------

@@ -62,9 +62,9 @@ class Covariances(Reading):
     ) -> Self:
         """Return a copy of the fitted model with another covariance.
 
-        No pass where the record suffices: for "nonrobust", from HC0 to HC1 and back, and for "HC0" to "HC3" where the
-        pilot rows are all rows.  Otherwise one pass at the coefficients; one more for "HC2" and "HC3" where the model
-        was read from JSON, and for "CRV3" where clusters are very many.
+        No pass if the record suffices: for "nonrobust", between HC0 and HC1, and for "HC0" to "HC3" if the pilot is all
+        rows.  Otherwise one pass at the coefficients; one more for "HC2" and "HC3" if the model was read from JSON, and
+        for "CRV3" with very many clusters.
 
         Parameters
         ----------
@@ -83,8 +83,8 @@ class Covariances(Reading):
         Raises
         ------
         ValueError
-            If the covariance is unknown, groups are missing, the rows are not as many as in ``fit``, or the method
-            maximizes no likelihood of all rows.
+            If the covariance is unknown, groups are missing, the number of rows differs from that in ``fit``, or the
+            method maximizes no likelihood of all rows.
 
         Examples
         --------
@@ -130,7 +130,7 @@ class Covariances(Reading):
         """Return the test of a null hypothesis by the wild score bootstrap, for very few clusters.  No pass.
 
         The scores of the clusters at the restricted estimate, to first order, are multiplied by random weights.  It
-        needs a fit with ``cov_type="CRV3"``, which keeps the clusters' scores and informations.
+        needs a fit with ``cov_type="CRV3"``, which stores the scores and information matrices of the clusters.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class Covariances(Reading):
         weights : {"auto", "rademacher", "webb"}, default="auto"
             Rademacher's are ±1; Webb's six values are for few clusters.  "auto" is Webb's for up to 12 clusters.
         n_draws : int, default=9999
-            Draws.  Where Rademacher weights have no more, all of them are taken.
+            Number of draws.  If there are fewer different Rademacher weights, all of them are used.
         random_state : int, default=0
             Seed of the draws.
 
@@ -194,10 +194,10 @@ class Covariances(Reading):
     ) -> pd.DataFrame:
         """Return simultaneous intervals by the multiplier bootstrap of the blocks' scores: one pass.
 
-        The scores of the blocks at the estimate are multiplied by random numbers, and the intervals are the standard
-        errors times the quantile of the greatest move of a coefficient [1]_.  Unlike ``conf_int(simultaneous=True)``
-        this does not rely on the estimated covariance, but it needs many blocks, as a covariance with blocks as
-        clusters does, and depends on how rows are chunked.
+        The scores of the blocks at the estimate are multiplied by random numbers, and the half-widths of the intervals
+        are the standard errors times the quantile of the largest standardized change of a coefficient [1]_.  Unlike
+        ``conf_int(simultaneous=True)`` this does not use the estimated correlations; like a covariance with blocks as
+        clusters it needs many blocks, and it depends on how rows are chunked.
 
         Parameters
         ----------
@@ -220,8 +220,8 @@ class Covariances(Reading):
         Raises
         ------
         ValueError
-            If there are fewer than ten blocks, the rows are not as many as in ``fit``, or the method has no standard
-            errors.
+            If there are fewer than ten blocks, the number of rows differs from that in ``fit``, or the method has no
+            standard errors.
 
         Notes
         -----

@@ -38,8 +38,8 @@ class Diagnostics(Predicting):
     ) -> FitStatistics | QuasiStatistics:
         """Return log-likelihood, deviances, information criteria and pseudo-R².
 
-        One pass.  With an offset the null model has no closed form; it is fitted first, by the MLE of its
-        intercept, which takes about five passes more.
+        One pass.  With an offset the null model has no closed form; its intercept is fitted first, which takes about
+        five more passes.
 
         Parameters
         ----------
@@ -49,7 +49,7 @@ class Diagnostics(Predicting):
         Returns
         -------
         FitStatistics or QuasiStatistics
-            Under statsmodels' names.  Quasi-likelihoods have deviances, and neither log-likelihood nor AIC.
+            With the names of statsmodels.  Quasi-likelihoods have deviances, but neither log-likelihood nor AIC.
 
         Examples
         --------
@@ -68,8 +68,8 @@ class Diagnostics(Predicting):
     def predict_interval(self, X: Any, level: float = 0.95, *, offset: Any = None, unseen: str = "raise") -> Any:
         """Return a confidence interval of each row's mean.
 
-        The interval of x'β by the distribution that ``coef_table`` uses, taken through the inverse link, so that it
-        keeps to the family's range.  It is of the mean, and not of a new response.
+        The interval of x'β with the reference distribution of ``coef_table``, transformed by the inverse link, so that
+        it is inside the range of the family.  It is for the mean, not for a new response.
 
         Parameters
         ----------
@@ -80,8 +80,8 @@ class Diagnostics(Predicting):
         offset : array-like, Dask collection of shape (n,), or str, optional
             Required if fit had one.
         unseen : {"raise", "nan", "reference"}, default="raise"
-            What becomes of rows with a level, or a combination of levels, that fit had no rows of: an error, NaN, or
-            the prediction of the reference level.
+            Prediction of rows with a level, or a combination of levels, that had no rows in fit: an error, NaN, or that
+            of the reference level.
 
         Returns
         -------
@@ -126,15 +126,15 @@ class Diagnostics(Predicting):
         X, y, sample_weight, offset
             As for ``fit``.
         kind : {"response", "pearson", "deviance", "working"}, default="deviance"
-            y − μ; that over √V(μ); the signed root of the row's deviance; or y − μ over μ'.  Pearson and
-            deviance residuals are times √w if weights are precisions.  Of more than two classes "response" is
-            1[y = c] − p_c for each class c, "pearson" that over √p_c, "deviance" √(−2 log p_y), and there is no
-            "working": with it goes one linear predictor a row.
+            y − μ; (y − μ)/√V(μ); the signed root of the deviance of the row; or (y − μ)/μ'.  Pearson and deviance
+            residuals are multiplied by √w if weights are precisions.  With more than two classes "response" is 1[y = c]
+            − p_c for each class c, "pearson" is this divided by √p_c, "deviance" is √(−2 log p_y), and "working" is not
+            defined.
 
         Returns
         -------
         dask Array, dask Series or ndarray of shape (n,), or of shape (n, C) for more than two classes
-            Residuals at φ = 1; lazy for Dask input, and with its index for a frame.  Rows left out by
+            Residuals at φ = 1; lazy for Dask input, and with its index for a frame.  Rows omitted by
             ``missing="drop"``, and rows of weight zero, have NaN.
 
         Raises
@@ -162,9 +162,9 @@ class Diagnostics(Predicting):
     def influence(self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None) -> Any:
         """Return leverage, standardized Pearson residual and Cook's distance of each row; nothing is computed.
 
-        With W the expected information of a row in its linear predictor, the leverage is h = W·x'I⁻¹x, the
-        standardized residual r = (y − μ)/√(φ V(μ) (1 − h)), and Cook's distance r²·h/((1 − h)·d), to first order the
-        distance by which the estimate moves without the row (R's ``hatvalues``, ``rstandard`` and ``cooks.distance``).
+        With W the expected information of a row in its linear predictor, the leverage is h = W·x'I⁻¹x, the standardized
+        residual r = (y − μ)/√(φ V(μ) (1 − h)), and Cook's distance r²·h/((1 − h)·d), to first order the change of the
+        estimate without the row (R's ``hatvalues``, ``rstandard`` and ``cooks.distance``).
 
         Parameters
         ----------
@@ -221,11 +221,11 @@ class Diagnostics(Predicting):
         sample_weight: Any = None,
         offset: Any = None,
     ) -> pd.DataFrame:
-        """Return by how much each group of rows moves each coefficient: the estimate less that without the group.
+        """Return the influence of each group of rows on each coefficient: the estimate minus that without the group.
 
         To first order, (I − I_g)⁻¹s_g with the group's score and observed information at the estimate; exact for the
-        normal distribution with its own link.  One pass, one more where groups are very many; none without data, after
-        a fit with ``cov_type="CRV3"``, whose clusters are then the groups.
+        normal distribution with the identity link.  One pass, and one more with very many groups; none without data,
+        after a fit with ``cov_type="CRV3"``, whose clusters are then the groups.
 
         Parameters
         ----------
@@ -245,8 +245,8 @@ class Diagnostics(Predicting):
         Raises
         ------
         ValueError
-            For methods other than "one-step" and "mle", without groups, with groups of several columns, or where the
-            rows are not as many as in ``fit``.
+            For methods other than "one-step" and "mle", without groups, with groups of several columns, or if the
+            number of rows differs from that in ``fit``.
 
         Examples
         --------
@@ -291,8 +291,8 @@ class Diagnostics(Predicting):
     def vif(self) -> pd.DataFrame:
         """Return the generalized variance inflation factor of each term, as R's ``car``.  No pass.
 
-        By how much the variance of a term's coefficients exceeds that with uncorrelated columns, with the weights of
-        the fit: of one coefficient it is the usual factor.
+        The factor by which the variance of the coefficients of a term exceeds that with uncorrelated columns, with the
+        weights of the fit; for one coefficient it is the usual variance inflation factor.
 
         Returns
         -------
@@ -303,7 +303,7 @@ class Diagnostics(Predicting):
         Raises
         ------
         ValueError
-            If the method, or a model read from JSON, left no information matrix.
+            If the fit has no information matrix, because of its method or because it was read from JSON.
 
         Examples
         --------
@@ -321,7 +321,7 @@ class Diagnostics(Predicting):
     def condition_indices(self) -> pd.DataFrame:
         """Return condition indices and variance decomposition proportions of the columns.  No pass.
 
-        Of the columns with the weights of the fit, each scaled to length 1 and not centered (Belsley, Kuh and Welsch).
+        The columns have the weights of the fit, and are scaled to length 1 and not centered (Belsley, Kuh and Welsch).
         An index above 30 with two or more proportions above a half points to a collinearity among these columns.
 
         Returns

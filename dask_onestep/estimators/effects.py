@@ -55,15 +55,15 @@ class AverageEffects(Reading):
         X : dask Array, dask DataFrame, or array-like of shape (n, p)
             Covariates of the rows to average over, as for ``predict``.
         variables : dict, str or list of str, optional
-            Column → values, such as ``{"x": [0, 1]}``: every row is predicted with each of the values, and of several
-            columns with each combination.  The name of a factor stands for all its levels.
+            Column → values, such as ``{"x": [0, 1]}``: every row is predicted with each of the values, or with each
+            combination for several columns.  The name of a factor alone means all its levels.
         by : str or list of str, optional
             Columns of `X`, or terms of the formula that are a function of each row: averages within their groups.
         level : float, default=0.95
             Level of the intervals.
         sample : {"fixed", "random"}, default="fixed"
-            Whether averages are those of these rows, so that the coefficients alone are uncertain, or estimate those
-            of a population from which the rows are an independent sample; see the notes.
+            Whether the rows are taken as given, so that only the coefficients are uncertain, or are an independent
+            sample from a population whose averages are estimated; see the notes.
         sample_weight : array-like, Dask collection of shape (n,), or str, optional
             Weights of the rows; required if ``fit`` had them.
         offset : array-like, Dask collection of shape (n,), or str, optional
@@ -79,16 +79,14 @@ class AverageEffects(Reading):
         Raises
         ------
         ValueError
-            If a column or a level is unknown, the model has no covariance, there are more than 10,000 groups, or
-            rows have missing values; with ``missing="drop"`` such rows are left out.
+            If a column or a level is unknown, the model has no covariance, there are more than 10,000 groups, or rows
+            have missing values; with ``missing="drop"`` such rows are omitted.
 
-        Notes
-        -----
-        An average is Σ wᵢ μ(xᵢ)/Σ wᵢ, and its variance J V J' by the delta method: J is its derivative in β, a sum
-        over the same rows, and V the covariance of the coefficients, whatever `cov_type` is.  With ``sample="random"``
-        the variance of the average over rows, Σ wᵢ²(μ(xᵢ) − μ̄)²/(Σ wᵢ)², is added.  The two parts are uncorrelated
-        where the model of the mean is right.  An effect that aliased columns leave undetermined, such as that of a
-        level without rows in ``fit``, is NaN.
+        Notes ----- An average is Σ wᵢ μ(xᵢ)/Σ wᵢ, and its variance J V J' by the delta method: J is its derivative in
+        β, a sum over the same rows, and V the covariance of the coefficients, whatever `cov_type` is.  With
+        ``sample="random"`` the variance of the average over rows, Σ wᵢ²(μ(xᵢ) − μ̄)²/(Σ wᵢ)², is added.  The two parts
+        are uncorrelated if the model of the mean is correct.  An effect that is not identified because of aliased
+        columns, such as that of a level without rows in ``fit``, is NaN.
 
         Examples
         --------
@@ -124,12 +122,12 @@ class AverageEffects(Reading):
         Parameters
         ----------
         variables : dict, str or list of str, optional
-            Columns, by default all that the covariates read; or column → change.  Of a numeric column a number is a
-            step up from each row's own value, a pair (from, to) sets all rows to these values, "sd" to half a standard
-            deviation below and above the mean, "iqr" to the quartiles, "minmax" to the extremes.  By default the step
-            is 1; a column that is 0 or 1 in all rows is compared at these two.  Of a factor "reference", the default,
-            compares each level with the first, "pairwise" with all earlier ones, "sequential" with the one before, and
-            a pair two levels.
+            Columns, by default all that the covariates are computed from; or column → change.  For a numeric column a
+            number is an increase from the value of each row, a pair (from, to) sets all rows to these values, "sd" to
+            half a standard deviation below and above the mean, "iqr" to the quartiles, "minmax" to the extremes.  The
+            default is an increase of 1; a column that is 0 or 1 in all rows is compared at these two values.  For a
+            factor "reference", the default, compares each level with the first, "pairwise" with all earlier ones,
+            "sequential" with the one before, and a pair compares two levels.
         comparison : str, default="difference"
             "difference", "ratio", "lnratio" (its logarithm) or "lift" (ratio − 1) of the mean responses; of
             probabilities also "oddsratio" and "lnoddsratio".  A ratio is that of averages, tested against 1.
@@ -139,16 +137,14 @@ class AverageEffects(Reading):
         Returns
         -------
         DataFrame
-            As for `avg_predictions`; contrast tells what is compared with what, "+1" being a step of 1.
+            As for `avg_predictions`; contrast names the comparison, such as "+1" for an increase of 1.
 
         Raises
         ------
         ValueError
             As for `avg_predictions`, or if `comparison` or a change is unknown.
 
-        Notes
-        -----
-        Quartiles are of all rows up to 100,000, and of a simple random sample of so many beyond.
+        Notes ----- Quartiles are those of all rows, or of a simple random sample of 100,000 if there are more.
 
         Examples
         --------
@@ -193,14 +189,14 @@ class AverageEffects(Reading):
         Parameters
         ----------
         variables : str or list of str, optional
-            Columns, by default all that the covariates read.
+            Columns, by default all that the covariates are computed from.
         X, by, level, sample, sample_weight, offset
             As for `avg_predictions`.
 
         Returns
         -------
         DataFrame
-            As for `avg_predictions`; contrast is "dY/dX" for a slope.  Of a factor each level is compared with the
+            As for `avg_predictions`; contrast is "dY/dX" for a slope.  Each level of a factor is compared with the
             first, and a column that is 0 or 1 in all rows at these two values.
 
         Raises
@@ -208,11 +204,9 @@ class AverageEffects(Reading):
         ValueError
             As for `avg_predictions`, or if the formula is not differentiable at values of a column.
 
-        Notes
-        -----
-        A slope goes through the formula: interactions, splines, logarithms and powers of a column all move with it.
-        The design is differentiated by centered differences, at the ends of a domain, such as the bounds of a spline,
-        by one-sided ones of the same order.
+        Notes ----- A slope is the derivative through the formula, with the interactions, splines, logarithms and powers
+        of a column.  The design is differentiated by central differences, and at the ends of a domain, such as the
+        bounds of a spline, by one-sided differences of the same order.
 
         Examples
         --------

@@ -25,7 +25,7 @@ class Exchange:
     record_: FitRecord
 
     def to_marginaleffects(self, data: Any) -> Any:
-        """Return the fitted model as the Python package marginaleffects takes it, with rows in memory.
+        """Return the fitted model for the Python package marginaleffects, with rows in memory.
 
         For its grids (``datagrid``, ``newdata=``), plots and hypotheses: ``predictions``, ``comparisons``, ``slopes``
         and their averages accept the result, and average over `data`.  On data of any size use `avg_predictions`,

@@ -46,13 +46,13 @@ class HypothesisTests:
     ) -> TestResult:
         """Return the likelihood-ratio test of a null hypothesis.
 
-        The restricted model is fitted by the estimator's own method, on the same pilot rows (redrawn by
-        the same seed), the fixed coefficients' columns moved into the offset.  One pass then gives both
-        log-likelihoods, and λ² at both estimates.  Warnings of the restricted fit are issued, and stand in the
-        result's note; so does the error of the statistic where an estimate is not at its maximum.
+        The restricted model is fitted by the method of the estimator, on the same pilot rows (drawn again by the same
+        seed), with the columns of fixed coefficients moved into the offset.  One pass then computes both
+        log-likelihoods, and λ² at both estimates.  Warnings of the restricted fit are issued, and are in the note of
+        the result, as is the error of the statistic if an estimate is not at its maximum.
 
-        Passes: those of the method, and one.  For `Pilot`, the ratio of the pilot rows, and `Average`, the sum
-        of the blocks' own statistics against χ²(K·s): one.
+        Passes: those of the method, and one.  One for `Pilot` (the ratio of the pilot rows) and `Average` (the sum of
+        the statistics of the K blocks, against χ²(K·s)).
 
         Parameters
         ----------
@@ -60,20 +60,20 @@ class HypothesisTests:
             The data of ``fit``.
         null : str, list of str, dict, or tuple of two arrays
             Coefficients or terms of the formula that are zero jointly, name → value, constraints such as ``"x1 = x2"``
-            (extra ``formula``), or (R, r) for R β = r; "intercept" included.  Of more than two classes a covariate
-            stands for its coefficients of all classes, and "class:name" for one.
+            (extra ``formula``), or (R, r) for R β = r; "intercept" included.  With more than two classes, the name of a
+            covariate means its coefficients of all classes, and "class:name" that of one.
 
         Returns
         -------
         TestResult
-            2{ℓ(β̂) − ℓ(β̂_0)} against χ²(s); for a family with a dispersion {D(β̂_0) − D(β̂)}/(s φ̂) against
-            F(s, N − d), φ̂ of the larger model.  Based on the likelihood, whatever `cov_type` is, as the note reports.
+            2{ℓ(β̂) − ℓ(β̂_0)} against χ²(s); for a family with a dispersion {D(β̂_0) − D(β̂)}/(s φ̂) against F(s, N −
+            d), φ̂ of the larger model.  It is based on the likelihood for every `cov_type`, which the note reports.
 
         Raises
         ------
         ValueError
-            If the null names no coefficient, an unknown or an aliased one, or the rows are not as many as
-            in ``fit``.
+            If the null names no coefficient, an unknown or an aliased one, or the number of rows differs from that in
+            ``fit``.
 
         Examples
         --------
@@ -97,11 +97,11 @@ class HypothesisTests:
     ) -> TestResult:
         """Return Neyman's C(α) score test of a null hypothesis.
 
-        The null model is fitted by the estimator's own method, on the same pilot rows, and one pass more
-        takes the score there.  A one-step fit does not bring the score of the nuisance coefficients to zero, so the
-        statistic is made of s₁ − I₁₂I₂₂⁻¹s₂, the part of the tested score that is orthogonal to it.
+        The null model is fitted by the method of the estimator, on the same pilot rows, and one more pass sums the
+        score there.  After a one-step fit the score of the nuisance coefficients is not exactly zero, so the statistic
+        uses s₁ − I₁₂I₂₂⁻¹s₂, the part of the tested score that is orthogonal to it.
 
-        Passes: those of the method, and one; one more where ``fit`` solved by QR.
+        Passes: those of the method, and one; one more if ``fit`` used a QR decomposition.
 
         Parameters
         ----------
@@ -109,8 +109,8 @@ class HypothesisTests:
             The data of ``fit``.
         null : str, list of str, dict, or tuple of two arrays
             Coefficients or terms of the formula that are zero jointly, name → value, constraints such as ``"x1 = x2"``
-            (extra ``formula``), or (R, r) for R β = r; "intercept" included.  Of more than two classes a covariate
-            stands for its coefficients of all classes, and "class:name" for one.
+            (extra ``formula``), or (R, r) for R β = r; "intercept" included.  With more than two classes, the name of a
+            covariate means its coefficients of all classes, and "class:name" that of one.
 
         Returns
         -------
@@ -185,12 +185,12 @@ class HypothesisTests:
         """Return the likelihood-ratio test of each term: the model compared with the model without it.
 
         Terms are those of the formula, the columns of a table, or the columns of X.  As in R's ``drop1``, a term that
-        another one contains, as ``a:b`` contains ``a``, is not dropped.  All restricted fits share their passes, and
-        the pilot rows.  They are by the estimator's own method.  Of more than two classes a term is dropped from all
-        of them at once.
+        another one contains, as ``a:b`` contains ``a``, is not dropped.  All restricted fits use the method of the
+        estimator and share the passes and the pilot rows.  With more than two classes a term is dropped from all of
+        them at once.
 
         Passes: as many as the slowest restricted fit takes, and one for the log-likelihoods: 3 for `OneStep`, and one
-        for each further step.  One more where ``fit`` solved by QR.  One in all for `Pilot` and `Average`.
+        for each further step.  One more if ``fit`` used a QR decomposition.  One in all for `Pilot` and `Average`.
 
         Parameters
         ----------
@@ -200,8 +200,8 @@ class HypothesisTests:
         Returns
         -------
         DataFrame
-            One row per term; columns df, statistic, p_value, loglik and deviance of the model without it, and note,
-            the warnings of its fit.  NaN for aliased terms, and where a fit failed, for the reason in the note.
+            One row per term; columns df, statistic, p_value, loglik and deviance of the model without it, and note, the
+            warnings of its fit.  NaN for aliased terms, and if a fit failed; the note has the reason.
 
         Raises
         ------
@@ -241,8 +241,8 @@ class HypothesisTests:
         """Return Pregibon's link test: whether the square of the linear predictor adds to the model.
 
         The model is fitted again with an intercept, the linear predictor and its square as the only columns (Stata's
-        ``linktest``).  If link and columns are right the square has the coefficient 0; a missing interaction, a
-        curvature or another link move it away.
+        ``linktest``).  If link and columns are correct, the coefficient of the square is 0; it differs from 0 if an
+        interaction or a nonlinear term is missing, or for another link.
 
         Passes: about four, of three columns each.
 
@@ -254,14 +254,14 @@ class HypothesisTests:
         Returns
         -------
         TestResult
-            The squared z or t of the square: χ²(1), or F(1, N − 3) where the dispersion is estimated.  By the
-            information, whatever `cov_type` is.  The note has the coefficient.
+            The squared z or t of the square: χ²(1), or F(1, N − 3) if the dispersion is estimated.  It is model-based
+            for every `cov_type`.  The note has the coefficient.
 
         Raises
         ------
         ValueError
-            For more than two classes, where the linear predictor has two distinct values only, or where the rows are
-            not as many as in ``fit``.
+            For more than two classes, where the linear predictor has two distinct values only, or if the number of rows
+            differs from that in ``fit``.
 
         Examples
         --------

@@ -192,11 +192,11 @@ class Reading:
         X, y, sample_weight, offset
             As for ``fit``.
         arguments : tuple
-            What the kernel takes besides.
+            Further arguments of the kernel.
         name : str
-            What the dashboard calls the tasks.
+            Name of the tasks on the dashboard.
         encoded : bool, default=True
-            Whether labels are encoded by the classes of the fit; an unseen one is then an error.
+            Whether labels are encoded by the classes of the fit; an unknown label then raises an error.
 
         Returns
         -------

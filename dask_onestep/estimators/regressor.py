@@ -177,8 +177,8 @@ class GLMRegressor(RegressorMixin, GLMBase):
         return_std : bool, default=False
             Whether to also return the standard errors of the means (delta method).
         unseen : {"raise", "nan", "reference"}, default="raise"
-            What becomes of rows with a level, or a combination of levels, that fit had no rows of: an error, NaN, or
-            the prediction of the reference level.
+            Prediction of rows with a level, or a combination of levels, that had no rows in fit: an error, NaN, or that
+            of the reference level.
 
         Returns
         -------

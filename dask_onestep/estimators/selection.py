@@ -32,15 +32,15 @@ class Selection(Reading):
         """Return the fitted submodel that has only some of the terms; no pass over the data.
 
         All other coefficients are fixed at zero, and the log-likelihood is approximated by the quadratic that the
-        estimate and its covariance define.  The approximation is exact for the normal distribution with its own link,
-        and otherwise good where the omitted coefficients are a few standard errors from zero at most; fit the submodel
-        anew where they are more.
+        estimate and its covariance define.  The approximation is exact for the normal distribution with the identity
+        link, and otherwise good if the omitted coefficients are at most a few standard errors from zero; otherwise fit
+        the submodel to the data.
 
         Parameters
         ----------
         terms : str or sequence of str
-            Terms or coefficients to keep, besides the intercept.  Of more than two classes a covariate stands for its
-            coefficients of all classes.
+            Terms or coefficients to keep, besides the intercept.  With more than two classes, the name of a covariate
+            means its coefficients of all classes.
 
         Returns
         -------
@@ -80,8 +80,8 @@ class Selection(Reading):
         Parameters
         ----------
         X, y, sample_weight, offset
-            The data of ``fit``, or nothing.  With data one pass gives the log-likelihoods of all points of the path
-            exactly, in place of the quadratic approximation.
+            The data of ``fit``, or nothing.  With data one pass computes the log-likelihoods of all points of the path
+            exactly, instead of the quadratic approximation.
 
         Returns
         -------
@@ -91,14 +91,12 @@ class Selection(Reading):
         Raises
         ------
         ValueError
-            If the covariance is undefined or singular, or the rows are not as many as in ``fit``.
+            If the covariance is undefined or singular, or the number of rows differs from that in ``fit``.
 
-        Notes
-        -----
-        With N rows, k nonzero coefficients of p, and D twice the distance of the log-likelihood from its maximum over
-        the dispersion: dbic is D + k log N at the penalized estimate [2]_; bic, aic and ebic are D + k log N, D + 2k
-        and D + k log N + 2 log (p over k) [3]_ at the estimate of the same coefficients without a penalty.  D is that
-        of the covariance, so that it is robust if the covariance is; with data it is the likelihood's.
+        Notes ----- With N rows, k nonzero coefficients of p, and D twice the distance of the log-likelihood from its
+        maximum over the dispersion: dbic is D + k log N at the penalized estimate [2]_; bic, aic and ebic are D + k log
+        N, D + 2k and D + k log N + 2 log (p over k) [3]_ at the estimate of the same coefficients without a penalty.  D
+        is computed from the covariance, so that it is robust if the covariance is; with data, from the likelihood.
 
         References
         ----------
@@ -143,8 +141,9 @@ class Selection(Reading):
     ) -> Self:
         """Return the submodel that the adaptive lasso and an information criterion select; no pass over the data.
 
-        The coefficients are those of the submodel without a penalty.  Their standard errors do not know of the
-        selection: they are valid where the selection is consistent, as by "dbic", "bic" and "ebic" with clear effects.
+        The coefficients are those of the submodel without a penalty.  Their standard errors do not account for the
+        selection: they are valid if the selection is consistent, as with "dbic", "bic" and "ebic" if effects are
+        strong.
 
         Parameters
         ----------

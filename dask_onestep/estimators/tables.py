@@ -57,16 +57,16 @@ class Reporting(Reading):
             Intervals are exponentiated too, standard errors are by the delta method, and the tests are those of β = 0.
         standardize : bool or Series, default=False
             Whether to return standardized coefficients: the effect of one standard deviation of each column, and for
-            the normal distribution with its own link in standard deviations of the response.  The intercept has none.
-            True is for that model, whose fit knows the standard deviations; for others pass what
-            ``standard_deviations(X, y)`` returns.
+            the normal distribution with the identity link in standard deviations of the response.  The intercept has
+            none.  True is for that model, whose fit has computed the standard deviations; for others pass the result of
+            ``standard_deviations(X, y)``.
 
         Returns
         -------
         DataFrame
             One row per coefficient, "intercept" first; columns coef, std_err, z, p_value, ci_lower, ci_upper.  The
-            statistic is Student's t, and its column named so, where the dispersion is estimated (N − d degrees of
-            freedom) and with clusters (G − 1).
+            statistic is Student's t, in a column named t, if the dispersion is estimated (N − d degrees of freedom) and
+            with clusters (G − 1).
 
         Raises
         ------
@@ -114,27 +114,26 @@ class Reporting(Reading):
             estimated correlations of the coefficients, as in R's multcomp.  Names of coefficients or terms: the table
             has only these, and they are covered jointly.
         anytime_valid : bool or float, default=False
-            Whether intervals cover at all sample sizes at once, with probability `level`, so that one may look at them
-            as often as one likes while data arrive.  A number is that of the rows at which they are to be about
-            narrowest, to be chosen before the data; True is narrowest at few rows, g = 1 as in R's avlm.
+            Whether intervals cover at all sample sizes simultaneously, with probability `level`, so that the analysis
+            may be repeated as often as desired while data accumulate.  A number is the number of rows at which they are
+            about narrowest, to be chosen before seeing the data; True is narrowest with few rows (g = 1 as in R's
+            avlm).
 
         Returns
         -------
         DataFrame
-            One row per coefficient; columns ci_lower, ci_upper, and with `anytime_valid` e_value, that of β = 0: the
-            hypothesis may be rejected at level α at any time at which it is at least 1/α.
+            One row per coefficient; columns ci_lower, ci_upper, and with `anytime_valid` e_value, the e-value of β = 0:
+            the hypothesis may be rejected at level α at any time at which it is at least 1/α.
 
         Raises
         ------
         ValueError
             If `level` is not between 0 and 1, a name is unknown, or `anytime_valid` is not positive.
 
-        Notes
-        -----
-        Intervals for all sample sizes are those of a normal mixture [1]_.  They are exact for normal errors of constant
-        variance, and asymptotic otherwise, as for generalized linear models and robust covariances: there the first
-        look should be at a sample for which the estimate is about normal.  With both options the level of each interval
-        is Bonferroni's.
+        Notes ----- Intervals for all sample sizes are those of a normal mixture [1]_.  They are exact for normal errors
+        of constant variance, and asymptotic otherwise, as for generalized linear models and robust covariances: the
+        first analysis should use a sample for which the estimate is approximately normal.  With both options the level
+        of each interval is Bonferroni's.
 
         References
         ----------
@@ -183,8 +182,8 @@ class Reporting(Reading):
         Parameters
         ----------
         method : str, default="fdr_bh"
-            As for statsmodels' ``multipletests``, which is used: "fdr_bh" controls the false discovery rate, "fdr_by"
-            does under any dependence, "holm" and others control the family-wise error rate.
+            As for statsmodels' ``multipletests``: "fdr_bh" controls the false discovery rate, "fdr_by" does so under
+            any dependence, "holm" and others control the family-wise error rate.
         alpha : float, default=0.05
             The rate.
         terms : str or list of str, optional
@@ -238,8 +237,8 @@ class Reporting(Reading):
         ----------
         null : str, list of str, dict, or tuple of two arrays
             Coefficients or terms of the formula that are zero jointly, name → value, constraints such as ``"x1 = x2"``
-            (extra ``formula``), or (R, r) for R β = r, or R for r = 0.  Of more than two classes a covariate stands
-            for its coefficients of all classes, and "class:name" for one.
+            (extra ``formula``), or (R, r) for R β = r, or R for r = 0.  With more than two classes, the name of a
+            covariate means its coefficients of all classes, and "class:name" that of one.
 
         Returns
         -------
@@ -276,7 +275,7 @@ class Reporting(Reading):
     def summary(
         self, X: Any = None, y: Any = None, *, sample_weight: Any = None, offset: Any = None, level: float = 0.95
     ) -> Summary:
-        """Return the fit to be read: a table in a terminal, HTML in a notebook.
+        """Return a summary of the fit: a table in a terminal, HTML in a notebook.
 
         Without data it has the statistics that the fit has computed: among them the events of two classes, Pearson's
         χ²/df of counts, log-likelihood, AIC and, of two classes and Poisson models, a pseudo-R².  "(estimated)" marks
@@ -379,8 +378,8 @@ class Reporting(Reading):
         Returns
         -------
         Series
-            One value per coefficient, of its column, with the divisor n − 1 and weighted if rows are; NaN for the
-            intercept.  At last, under "(response)", that of y; of labels NaN.
+            One value per coefficient, that of its column, with the divisor n − 1, and weighted if rows are; NaN for the
+            intercept.  The last entry, "(response)", is that of y; NaN for labels.
 
         Examples
         --------

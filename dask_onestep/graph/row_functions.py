@@ -27,7 +27,7 @@ def map_rows(function: Callable[..., np.ndarray], parts: dict[str, Any], like: A
     like : ndarray of shape (0,) or (0, k), Series or DataFrame
         What a block without rows gives, index included for frames.
     name : str
-        What the dashboard calls the tasks.
+        Name of the tasks on the dashboard.
 
     Returns
     -------

@@ -59,26 +59,24 @@ class AverageEstimate(Estimate):
 
 
 class Average(Method):
-    """One-shot estimator: every block's own MLE β̂ₖ, averaged.
+    """One-shot estimator: the average of the MLEs β̂ₖ of the blocks.
 
-    β̂ = Σ wₖβ̂ₖ with weights wₖ = nₖ/N, or 1/K; its covariance is Σ wₖ² φ̂ₖIₖ⁻¹.  That knows of the
-    spread within blocks only: it is right if all blocks follow one model, however their covariates
-    differ.  The bias of a local MLE, of order 1/nₖ, does not average out, and a block that holds a
-    narrow range of the covariates has a poor MLE, or none: on rows that are not laid out at random,
-    and in small blocks, `OneStep` is the better choice.
+    β̂ = Σ wₖβ̂ₖ with weights wₖ = nₖ/N, or 1/K; its covariance is Σ wₖ² φ̂ₖIₖ⁻¹, which is valid if all blocks
+    follow one model, even if their covariates differ.  The bias of a local MLE, of order 1/nₖ, does not average
+    out, and the MLE of a block with a narrow range of the covariates is imprecise or does not exist.  If
+    rows are not stored in random order, or blocks are small, `OneStep` is the better choice.
 
     Parameters
     ----------
     weights : {"size", "equal"}, default="size"
-        nₖ/N, or 1/K; the same for blocks of one size, as the paper's are.
+        nₖ/N, or 1/K; the same for blocks of equal size, as in the paper.
 
     Notes
     -----
-    Passes: 1; a block sends O(d²) numbers.  A block with too few rows, a single class, columns that are aliased
-    within it, or separated classes has no local fit: the error names it.  It is not omitted, since the mean of the
-    others would be that of other data.  `dispersion` is
-    pooled within blocks, with N − Kd degrees of freedom.  The log-likelihood at β̂ and ``decrement_``
-    would take another pass, and are NaN.
+    Passes: 1; a block sends O(d²) numbers.  If a block has too few rows, a single class, columns that are aliased
+    within it, or separated classes, it has no local fit, and an error names it; it is not omitted, since the average
+    of the other blocks estimates something else.  The dispersion is pooled within blocks, with N − Kd degrees of
+    freedom.  The log-likelihood at β̂ and ``decrement_`` would take another pass, and are NaN.
 
     References
     ----------

@@ -49,10 +49,10 @@ class AverageLassoEstimate(Estimate):
 
 
 class AverageLasso(Method):
-    """Plain average of the blocks' lassos: the naive method of one communication.
+    """The average of the lassos of the blocks, in one communication.
 
-    Every block minimises −ℓ_k(β)/n_k + Σ α_j{ρ|β_j| + (1 − ρ)β_j²/2}, the intercept not penalised, and
-    the minimisers are averaged.  Averaging makes their noise smaller and not their bias, so there is
+    Every block minimizes −ℓ_k(β)/n_k + Σ α_j{ρ|β_j| + (1 − ρ)β_j²/2}, with the intercept not penalized, and
+    the minimizers are averaged.  Averaging reduces their variance but not their bias, so there is
     no covariance: standard errors are NaN.  Use `DebiasedLasso` for inference.
 
     Parameters
@@ -62,11 +62,11 @@ class AverageLasso(Method):
     l1_ratio : float, default=1.0
         ρ: 1 is the lasso, 0 ridge regression.
     weights : {"size", "equal"}, default="size"
-        Whether a block counts by its rows, or as one (statsmodels).
+        Whether blocks are weighted by their numbers of rows or equally (statsmodels).
     threshold : float, default=0.0
-        Averages below it in size become 0.
+        Averages with a smaller absolute value are set to 0.
     tol : float, default=1e-10
-        On each duality gap, as a share of the null deviance.
+        Tolerance of the duality gaps, relative to the null deviance.
     max_iter : int, default=10000
         Maximum number of sweeps of coordinate descent.
 
@@ -74,8 +74,8 @@ class AverageLasso(Method):
     -----
     Passes: 1, plus 1 for the labels of a classification.
 
-    ``threshold`` cuts the intercept too, as statsmodels' ``_join_naive`` cuts every parameter;
-    ``estimate_.average_coef`` has the averages from before.
+    ``threshold`` also applies to the intercept, as statsmodels' ``_join_naive`` applies it to every parameter;
+    ``estimate_.average_coef`` has the averages without a threshold.
 
     Examples
     --------

@@ -100,67 +100,68 @@ def _is_pooled(method: DebiasedLasso) -> bool:
 
 
 class DebiasedLasso(Method):
-    """The debiased lasso: a lasso, and corrections that undo its shrinkage, with inference for every coefficient.
+    """The debiased lasso: a lasso whose shrinkage is corrected, with inference for every coefficient.
 
-    By default it begins at the lasso of all rows, b = argmin −ℓ(β)/N + Σ α_j{ρ|β_j| + (1 − ρ)β_j²/2}, the intercept
+    By default it starts at the lasso of all rows, b = argmin −ℓ(β)/N + Σ α_j{ρ|β_j| + (1 − ρ)β_j²/2} with the intercept
     not penalized, and corrects it `steps` times by the score of all rows, β̂ ← β̂ + Θ̂ s(β̂)/N.  Θ̂ is an approximate
-    inverse of the information per row, whose rows are nodewise lassos with small penalties; it is renewed at each
+    inverse of the information per row, whose rows are nodewise lassos with small penalties; it is recomputed for each
     correction.  In binomial models the score includes, from the second correction on, the derivative of Jeffreys'
-    penalty, since corrections otherwise approach the maximum-likelihood estimate, which is biased if columns are many.
+    penalty; otherwise corrections would approach the maximum-likelihood estimate, which is biased with many columns.
 
     With ``nodewise="partition"`` it is the method of one communication [1]_: every block k fits a lasso b_k and sends
-    it with its score per row; their averages are corrected by β̂ = b̄ + Θ̂ḡ, the rows of Θ̂ from single blocks.
+    it with its score per row; their averages are corrected by β̂ = b̄ + Θ̂ḡ, where rows of Θ̂ are from single blocks.
 
     Parameters
     ----------
     alpha : "auto", float or array-like of shape (p,), default="auto"
-        Penalty: a number, one for each column, or λ₀√(φ̂ Q_jj): the scaled lasso of [2]_, φ̂ the dispersion and Q_jj the
-        information of the column per row at the lasso itself, at the quantile level of [3]_, λ₀ = L√(2/n) with
-        pΦ(−L) = L⁴ + 2L², as in R's scalreg: about two thirds of √(2 log p/n), so that a handful of noise columns
-        enter.  n are all rows, or with "partition" those of the block; a column of one value there, such as a level
-        that the block lacks, has coefficient 0 in it.
+        Penalty: a number, one for each column, or λ₀√(φ̂ Q_jj), the scaled lasso of [2]_, where φ̂ is the dispersion and
+        Q_jj the information of the column per row at the lasso itself.  λ₀ = L√(2/n) with pΦ(−L) = L⁴ + 2L² is the
+        quantile level of [3]_, as in R's scalreg: about two thirds of √(2 log p/n), so that a few columns without an
+        effect are selected.  n is the number of all rows, or with "partition" of those of the block; a column that is
+        constant in a block, such as a level that it lacks, has coefficient 0 there.
     l1_ratio : float, default=1.0
         ρ: 1 is the lasso, 0 ridge regression.
     nodewise_alpha : "auto", float, array-like of shape (p,) or None, default=None
-        Penalty of the nodewise lassos.  None is 0.1 √(2 log p/N) times the standard deviations of both columns, and
-        with "partition" `alpha`.  "auto" is the scaled lasso of [3]_: λ₀ times the standard deviation of the covariate
-        and that of the column's noise.
+        Penalty of the nodewise lassos.  None is 0.1 √(2 log p/N) times the standard deviations of the column and of the
+        covariate, and with "partition" it is `alpha`.  "auto" is the scaled lasso of [3]_: λ₀ times the standard
+        deviation of the covariate and the residual standard deviation of the column.
     nodewise : {"pooled", "partition"}, default="pooled"
-        Whether lasso and Θ̂ are of all rows, the nodewise lassos spread over the workers, or as in [1]_ a lasso of each
-        block, and ⌈p/K⌉ rows of Θ̂ from each.  The rows of a partition that proves to be empty, as those of a filtered
-        frame may, are taken from all rows.
+        Whether the lasso and Θ̂ are computed from all rows, with the nodewise lassos distributed over the workers, or as
+        in [1]_ a lasso from each block, and ⌈p/K⌉ rows of Θ̂ from each.  The rows of Θ̂ of an empty partition are
+        computed from all rows.
     weights : {"size", "equal"}, default="size"
-        With "partition", whether a block counts by its rows, or as one (the paper; statsmodels).
+        With "partition", whether blocks are weighted by their numbers of rows or equally (the paper; statsmodels).
     threshold : float, default=0.0
-        Coefficients below it in size become 0.  It is for estimation, not inference: those coefficients
-        then have no standard errors.
+        Coefficients with a smaller absolute value are set to 0, without standard errors.  It is for estimation, not
+        inference.
     steps : int, default=3
-        Corrections; with fewer than three more bias remains where the log-likelihood is not quadratic.  [1]_ makes one.
+        Number of corrections; with fewer than three, more bias remains unless the log-likelihood is quadratic.  [1]_
+        makes one.
     tol : float, default=1e-10
-        On each duality gap, relative to the null deviance.
+        Tolerance of the duality gaps, relative to the null deviance.
     max_iter : int, default=10000
         Maximum number of sweeps of coordinate descent.
 
     Notes
     -----
-    Passes: 1 for the normal distribution with its own link, whose sums serve all corrections; otherwise ``steps`` and
-    1 for a pilot sample, at whose lasso the first sums are computed.  With "partition" ``steps``, plus 1 for the labels
-    of a classification.
+    Passes: 1 for the normal distribution with the identity link, whose sums are used by all corrections; otherwise
+    ``steps``, and 1 for a pilot sample, at whose lasso the first sums are computed.  With "partition" ``steps``, plus 1
+    for the labels of a classification.
 
-    ``threshold`` cuts the intercept too, as statsmodels' ``_join_naive`` cuts every parameter;
-    ``estimate_.debiased_coef`` has the coefficients from before.
+    ``threshold`` also applies to the intercept, as statsmodels' ``_join_naive`` applies it to every parameter;
+    ``estimate_.debiased_coef`` has the coefficients without a threshold.
 
-    The covariance is φ̂ RΣ̂R'/N, Σ̂ the information per row and R the derivative of the estimate in the score: Θ̂ after
-    one correction, and R + Θ̂(I − Σ̂R) after each further one.  φ̂ = χ²(b)/(N − nonzeros of b).  With
+    The covariance is φ̂ RΣ̂R'/N, where Σ̂ is the information per row and R the derivative of the estimate in the score:
+    Θ̂ after one correction, and R + Θ̂(I − Σ̂R) after each further one.  φ̂ = χ²(b)/(N − nonzeros of b).  With
     ``weights="equal"`` it is φ̂ Θ̂(Σ_k I_k/n_k²)Θ̂'/K².
 
-    It does not know of the bias that remains.  By default that is small with up to p = N/20 columns: measured coverage
-    of 95 % intervals is in the page on sparse models, and beyond that a warning is issued.  With "partition" n_k must
-    be large compared with (number of nonzeros) · log p · √N, and a warning is issued where
-    ``estimate_.expected_coverage`` is below 0.90.  There the row of the intercept is penalized too, so that columns
-    whose mean is far from 0 leave bias in the intercept; the default is invariant to centering.
+    The covariance does not include the bias that remains.  By default this bias is small with up to p = N/20 columns
+    (the guide to sparse models has the measured coverage of 95 % intervals); with more columns a warning is issued.
+    With "partition" n_k must be large compared with (number of nonzeros) · log p · √N, and a warning is issued if
+    ``estimate_.expected_coverage`` is below 0.90.  The row of Θ̂ of the intercept is then penalized too, so that
+    uncentered columns leave bias in the intercept; the default is invariant to centering.
 
-    For many coefficients at once there are ``multiple_tests`` and ``conf_int(simultaneous=True)``.
+    For inference about many coefficients at once see ``multiple_tests`` and ``conf_int(simultaneous=True)``.
 
     References
     ----------
@@ -177,7 +178,7 @@ class DebiasedLasso(Method):
     >>> bool(abs(glm.coef_[0] - 1.0) < 4 * glm.coef_table().std_err["x0"]), glm.n_passes_
     (True, 1)
 
-    Which are not zero, at a false-discovery rate of 0.05, and all their intervals at once:
+    Coefficients that are not zero, at a false discovery rate of 0.05, and simultaneous intervals:
 
     >>> tests = glm.multiple_tests("fdr_bh")
     >>> bool(tests.rejected["x0"]), bool(tests.rejected.sum() <= 3)

@@ -81,10 +81,11 @@ class ElasticNet(Method):
 
         −ℓ(β)/Σw + α Σ_j f_j {ρ|β_j| + (1 − ρ)β_j²/2},
 
-    the intercept not penalized: the objective of scikit-learn's ``ElasticNet``, of ``LogisticRegression`` with
-    ``C = 1/(α Σw)``, and of glum.  For the gaussian family with the identity link it is exact after one pass.  For
-    other families a pilot sample has a penalized fit; each further pass sums score and information of all rows, and a
-    proximal Newton step, in which the pilot rows supply the terms of third and higher order, leads to the next.
+    with the intercept not penalized.  This is the objective of scikit-learn's ``ElasticNet``, of
+    ``LogisticRegression`` with ``C = 1/(α Σw)``, and of glum.  For the gaussian family with the identity link it is
+    exact after one pass.  For other families the fit starts at the penalized fit of a pilot sample; each further pass
+    sums the score and the information of all rows for a proximal Newton step, in which the pilot rows supply the terms
+    of third and higher order.
 
     Parameters
     ----------
@@ -93,21 +94,20 @@ class ElasticNet(Method):
     l1_ratio : float, default=0.5
         ρ: 1 is the lasso, 0 ridge regression.
     penalty_factor : array-like of shape (p,), mapping or None, default=None
-        f_j: one number per column, or numbers by name of a column or term of the formula, 1 for those without.  0
-        leaves a column unpenalized.  They are used as they are; glmnet rescales them to a mean of 1.
+        f_j: one number per column, or numbers by name of a column or term of the formula, 1 for those not named.  0
+        leaves a column unpenalized.  The factors are not rescaled; glmnet rescales them to a mean of 1.
     standardize : bool, default=False
-        Whether the penalty is that of the columns divided by their standard deviations (denominator Σw), as glmnet
-        has it by default; coefficients are of the columns as they are.
+        Whether the penalty applies to the coefficients of the columns divided by their standard deviations
+        (denominator Σw), as in glmnet by default; the returned coefficients are on the original scale.
     groups : {None, "terms"}, default=None
-        With "terms" all coefficients of a term of the formula are zero or none: for each term of p_g coefficients
-        the penalty is αρ√p_g times the length of their vector f_jβ_j, the group lasso, in place of the sum of
-        absolute values.
+        With "terms" all coefficients of a term of the formula are zero, or none is (the group lasso): the penalty of a
+        term with p_g coefficients is αρ√p_g times the Euclidean norm of f_jβ_j, instead of the sum of absolute values.
     tol : float, default=1e-7
-        On ``estimate_.duality_gap``.
+        Tolerance of ``estimate_.duality_gap``.
     max_iter : int, default=25
-        Maximum number of steps that end with a pass; the gaussian family has none.
+        Maximum number of steps, one pass each; not used for the gaussian family with the identity link.
     pilot_size : "auto", int or float, default="auto"
-        Rows of the pilot, as for `OneStep`; of more than 200 columns as many rows as take 256 MiB.
+        Rows of the pilot, as for `OneStep`; with more than 200 columns 50·d, but at most 256 MiB.
     random_state : int, RandomState or None, default=0
         Seed of the pilot.
 

@@ -37,36 +37,36 @@ class MLE(Method):
     """The global maximum-likelihood estimator.
 
     Each iteration reads the data once, for log-likelihood, score and information at β, and takes a
-    scoring step, shortened if it overshot.  What the pilot rows know of the likelihood's third and
-    higher order terms makes each of the first three as good as two.  It ends where λ² ≤ `tol`·d·φ̂:
-    log-likelihood, covariance and ``decrement_`` are from there, one last step of that length before the
-    returned coefficients.
+    scoring step, which is shortened if it overshoots.  The first three steps include the terms of third and higher
+    order of the log-likelihood, estimated from the pilot rows.  The iteration ends when λ² ≤ `tol`·d·φ̂, and a last
+    step is taken from there; log-likelihood, covariance and ``decrement_`` are those before this step.
 
     Parameters
     ----------
     start : {"pilot", None}, default="pilot"
         Start at the MLE of an automatic pilot (see `OneStep`), which saves two or three passes, or at the family's
-        starting means, as R's ``glm``.  Where the pilot's MLE proves worse than no covariates at all, the
-        start is that of None, or the pilot's mean for every row, whichever is better: three passes more.
+        starting means, as R's ``glm``.  If the log-likelihood at the pilot's MLE is below that of the model
+        without covariates, the fit starts at the family's means or at the pilot's mean, whichever is better, which
+        takes three more passes.
     penalty : {None, "jeffreys"}, default=None
         "jeffreys" maximizes ℓ(β) + ½ log|I(β)| instead [1]_, as R's logistf and brglm2 (``type="MPL_Jeffreys"``), for
-        families without a dispersion and one linear predictor.  It removes the bias of order 1/N, which matters where
-        rows are few for each column, and is finite for separated classes.
+        families without a dispersion and one linear predictor.  It removes the bias of order 1/N, which matters with
+        few rows per column, and is finite for separated classes.
     max_iter : int, default=25
         Maximum number of scoring steps.
     tol : float, default=1e-16
-        On λ²/(d·φ̂), the squared distance to the maximum as a share of the squared sampling error.
+        Tolerance of λ²/(d·φ̂), the squared distance to the maximum relative to the squared standard errors.
     random_state : int, RandomState or None, default=0
         Seed of the pilot.
 
     Notes
     -----
     Passes: 1 for the start (with ``start=None`` one more for the labels of a classification), 1 for
-    each step and 1 to see that the last was enough; 1 more for robust covariances.  About 5 in all.  With a penalty
-    about 6, and 2 where the pilot is all rows.
+    each step and 1 to check convergence; 1 more for robust covariances.  About 5 in all.  With a penalty
+    about 6, and 2 if the pilot is all rows.
 
-    With ``penalty="jeffreys"`` standard errors are those of I(β̂)⁻¹ and intervals are Wald's, which for separated
-    classes are rough.  There are no likelihood-ratio and score tests.
+    With ``penalty="jeffreys"`` standard errors are those of I(β̂)⁻¹; the Wald intervals are inaccurate for separated
+    classes.  There are no likelihood-ratio and score tests.
 
     References
     ----------

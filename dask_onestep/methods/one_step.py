@@ -38,35 +38,35 @@ _FAR_ENOUGH = 1e-8
 class OneStep(Method):
     """One-step estimator: as efficient as the MLE, from two passes over the data.
 
-    Pass 1 draws the pilot, a sample of n of all N rows, whose MLE is β̂_p.  Pass 2 sums score and
-    expected information of all rows there.  Then β̂ = β̂_p + I(β̂_p)⁻¹s(β̂_p), equation (2.4) of [1]_.
-    Further passes follow until the MLE is near.  The pilot of a small table is all of its rows: the
-    estimate is then the MLE, from one pass.
+    Pass 1 draws the pilot, a sample of n of all N rows, and computes its MLE β̂_p.  Pass 2 sums the score and the
+    expected information of all rows at β̂_p.  Then β̂ = β̂_p + I(β̂_p)⁻¹s(β̂_p), equation (2.4) of [1]_.
+    Further steps, one pass each, are taken until the estimate is close to the MLE.  The pilot of a small table is
+    all of its rows: the estimate is then the MLE, in one pass.
 
     Parameters
     ----------
     pilot_size : "auto", int or float, default="auto"
-        Rows of the pilot: a number, a share of N, or automatic: all rows if they fit into `pilot_bytes`,
+        Rows of the pilot: a number, a fraction of N, or automatic: all rows if they fit into `pilot_bytes`,
         otherwise max(20√N, 50·d), which depends only on the data, not on its chunks.
     pilot_bytes : int or str, default="64 MiB"
-        Memory, in bytes or as text, up to which the automatic pilot is all rows.  It is that of the columns
-        that the model reads, at 8 bytes per value.
+        Memory, in bytes or as text, up to which the automatic pilot is all rows: that of the columns of the model,
+        at 8 bytes per value.
     steps : int or "auto", default="auto"
-        Scoring steps, one pass each; "auto" goes on until the estimate is close to the MLE: until the
-        decrement is below ``tol * d`` times the dispersion, and all coefficients are within √tol standard
-        errors.  A lazy fit, which cannot look, takes one step.
+        Scoring steps, one pass each; with "auto" steps are taken until the Newton decrement is below ``tol * d`` times
+        the dispersion, and the distance bound of all coefficients is below √tol standard errors.  A lazy fit
+        takes one step.
     correction : {None, "pilot"}, default="pilot"
-        None is the step of the paper.  "pilot" adds to the quadratic model of the log-likelihood what
-        the pilot rows know of its higher terms; it costs no pass.
+        None is the step of the paper.  "pilot" adds the terms of third and higher order of the log-likelihood,
+        estimated from the pilot rows, to its quadratic approximation; this takes no pass.
     tol : float, default=0.01
-        The squared distance to the MLE that passes without remark, as a share of the squared sampling error.
+        Tolerance of the squared distance to the MLE, relative to the squared standard errors.
     random_state : int, RandomState or None, default=0
-        Seed of the pilot; None draws one, which ``estimate_.random_state`` keeps.
+        Seed of the pilot.  With None a seed is drawn, which is stored in ``estimate_.random_state``.
 
     Notes
     -----
     Passes: 1 for a small table, 2 for most others, 1 more for each further step and for a robust covariance;
-    at most those of `MLE` and one.  A robust covariance of a small table takes no pass.
+    at most one more than `MLE`.  A robust covariance of a small table takes no pass.
 
     References
     ----------

@@ -27,12 +27,12 @@ from dask_onestep.methods.requests import Draw, Look, Plan
 class Pilot(Method):
     """The maximum-likelihood estimator of a simple random sample of the rows.
 
-    Its covariance is φ̂ I_pil⁻¹, that of n rows and not of N.
+    Its covariance is φ̂ I_pil⁻¹, for n rows instead of N.
 
     Parameters
     ----------
     pilot_size : "auto", int or float, default="auto"
-        Rows of the sample: a number, a share of N, or max(20√N, 50·d).
+        Rows of the sample: a number, a fraction of N, or max(20√N, 50·d).
     random_state : int, RandomState or None, default=0
         Seed of the sample.
 

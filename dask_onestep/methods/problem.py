@@ -107,9 +107,9 @@ class Problem:
         kernel : callable
             A function at a module's top level, from rows to a record with ``+``.
         *arguments : object or Delayed
-            What the kernel takes besides.
+            Further arguments of the kernel.
         name : str
-            What the dashboard calls the tasks.
+            Name of the tasks on the dashboard.
 
         Returns
         -------
@@ -169,7 +169,7 @@ class Problem:
         *arguments : object or Delayed
             What the kernel takes after β.
         name : str
-            What the dashboard calls the tasks.
+            Name of the tasks on the dashboard.
 
         Returns
         -------
@@ -223,7 +223,7 @@ class Problem:
         kernel : callable
             A function at a module's top level, from rows to a record.
         *arguments : object or Delayed
-            What the kernel takes besides.
+            Further arguments of the kernel.
         name : str
             What the dashboard calls the task.
 

@@ -47,7 +47,7 @@ class Pass:
     arguments : tuple
         What the kernel takes besides; may be handles.
     name : str
-        What the dashboard calls the tasks.
+        Name of the tasks on the dashboard.
     classes : ndarray, Delayed or None
         The classes by which y is encoded; None for labels as they are.
     guarded : bool

@@ -74,9 +74,9 @@ class Session:
         kernel : callable
             A function at a module's top level, from rows to a record with ``+``.
         *arguments : object or Delayed
-            What the kernel takes besides.
+            Further arguments of the kernel.
         name : str
-            What the dashboard calls the tasks.
+            Name of the tasks on the dashboard.
 
         Returns
         -------
@@ -193,7 +193,7 @@ class Session:
         kernel : callable
             A function at a module's top level, from rows to a record.
         *arguments : object or Delayed
-            What the kernel takes besides.
+            Further arguments of the kernel.
         name : str
             What the dashboard calls the task.
 

@@ -75,7 +75,7 @@ class Surrogate(Method):
     Parameters
     ----------
     anchor : {"block", "pilot"}, default="block"
-        The rows in the role of the paper's machine 1: the first block, as in the paper, or a pilot sample.
+        The rows whose log-likelihood is used: the first block, as in the paper, or a pilot sample.
     rounds : int, default=1
         Number of rounds, one pass each.
     information : {"anchor", "all"}, default="anchor"
@@ -90,8 +90,8 @@ class Surrogate(Method):
     -----
     Passes: `rounds`, and 1 more for ``anchor="pilot"``; the first block is read once more for
     ``anchor="block"``.  Only the score is summed, not the information: with many columns a
-    pass is much faster than one of `OneStep`.  The covariance is (n/N) φ̂ I₁⁻¹ at β̂, φ̂ the anchor's; the
-    log-likelihood at β̂ and ``decrement_`` are NaN.  ``information="all"`` makes 1 pass more, which gives
+    pass is much faster than one of `OneStep`.  The covariance is (n/N) φ̂ I₁⁻¹ at β̂, with the anchor's φ̂; the
+    log-likelihood at β̂ and ``decrement_`` are NaN.  With ``information="all"``, 1 more pass gives
     φ̂ I(β̂)⁻¹, φ̂, the log-likelihood and ``decrement_`` of all rows.
 
     References
