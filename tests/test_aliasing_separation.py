@@ -10,7 +10,7 @@ from oracle import blocks, simulate
 from r import data_of_r, figure_of_r
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
-from dask_onestep.families import Gaussian
+from dask_onestep.families import Gaussian, Quasi
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.model import Model
@@ -252,6 +252,8 @@ def one_end(family, link, value, n=900):
     y = {
         "gaussian": lambda: mean + 0.2 * rng.standard_normal(n),
         "gamma": lambda: np.maximum(mean * rng.gamma(5.0, 0.2, n), 1e-3),
+        "inverse-gaussian": lambda: mean * rng.gamma(50.0, 0.02, n),
+        "negative-binomial": lambda: rng.poisson(mean * rng.gamma(2.0, 0.5, n)) * 1.0,
         "binomial": lambda: (rng.random(n) < mean) * 1.0,
         "poisson": lambda: rng.poisson(mean) * 1.0,
         "tweedie": lambda: rng.poisson(mean) * rng.gamma(2.0, 0.5, n),
@@ -269,6 +271,8 @@ def one_end(family, link, value, n=900):
         ("gaussian", "logit", 0.0),
         ("gaussian", "logit", 1.0),
         ("gamma", "logit", 1.5),
+        ("inverse-gaussian", "logit", 1.5),
+        ("negative-binomial", "log", 0.0),
         ("binomial", "logit", 1.0),
         ("binomial", "probit", 0.0),
         ("binomial", "probit", 1.0),
@@ -283,7 +287,7 @@ def test_one_rule_for_all_families_and_links(family, link, value, method):
     _, heard = fit_and_listen(GLMRegressor(family, link, method=method), *blocks(x, y, rows=300))
     assert any("a linear combination of x0 predicts" in text for text in heard), heard
     # One row that overlaps: a maximum exists, and no direction is called one of separation.
-    other = {"gaussian": 0.6, "gamma": 0.6, "binomial": 1.0 - value, "poisson": 1.0, "tweedie": 1.0}[family]
+    other = 1.0 - value if family == "binomial" else 1.0 if link == "log" and family != "gaussian" else 0.6
     y[np.flatnonzero(x[:, 0] == 1)[:40]] = other
     _, heard = fit_and_listen(GLMRegressor(family, link, method=method), *blocks(x, y, rows=300))
     assert not any("quasi-complete separation" in text for text in heard)
@@ -309,6 +313,31 @@ def test_gaussian_separation_ends_where_r_does_and_is_reported(model, method):
     assert table["std_err"].iloc[1] > 100
     means = glm.predict(frame[["low", "x"]])[frame["low"] == 1]
     np.testing.assert_allclose(means, float(model[-1]), atol=1e-3)
+
+
+@pytest.mark.parametrize("method", [MLE(), OneStep(), OneStep(60)], ids=str)
+@pytest.mark.parametrize(
+    ("model", "family", "link"),
+    [("separated-gamma", "gamma", "logit"), ("separated-quasi", Quasi("mu^2"), "log"), ("tiny-gamma", "gamma", "log")],
+)
+def test_gamma_separation_is_reported_and_tiny_values_are_none(model, family, link, method):
+    frame = data_of_r()
+    frame["low"], frame["y"] = 1.0 * (frame["site"] <= 4), figure_of_r(model, "y")
+    glm, heard = fit_and_listen(GLMRegressor(family, link, method=method), frame[["low", "x"]], frame["y"])
+    table = glm.coef_table()
+    if model == "tiny-gamma":
+        assert heard == []
+        np.testing.assert_allclose(
+            table["coef"], figure_of_r(model, "coef")[:, 0], atol=0.1 * figure_of_r(model, "se").min()
+        )
+        np.testing.assert_allclose(table["std_err"], figure_of_r(model, "se")[:, 0], rtol=1e-3)
+        return
+    # R stops at a coefficient of 10¹⁶, or of −10 with a standard error of 0.1, and reports neither.
+    (text,) = heard
+    assert "separation" in text
+    assert "a linear combination of low predicts" in text
+    assert table["coef"].iloc[1] * figure_of_r(model, "coef")[1, 0] > 0
+    assert abs(table["coef"].iloc[1]) > 10
 
 
 @pytest.mark.parametrize("link", sorted(LINKS))

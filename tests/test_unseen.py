@@ -1,11 +1,13 @@
 """Rows with levels, or combinations of levels, that fit had no rows of: an error, NaN, or the reference level."""
 
 import dask
+import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from scipy import sparse
 
 from dask_onestep import GLMClassifier, GLMRegressor
 from dask_onestep.exceptions import AliasingWarning
@@ -182,3 +184,34 @@ def test_missing_values_are_no_levels_without_rows():
     later = table().iloc[:4].copy()
     later.loc[1, "x"], later.loc[2, "g"] = np.nan, np.nan
     assert np.isnan(glm.predict(later)).tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize("form", ["fitted", "JSON"])
+@pytest.mark.parametrize("solver", ["auto", "cholesky", "qr"])
+@pytest.mark.parametrize("kind", ["NumPy", "Dask", "sparse"])
+def test_rows_of_arrays_are_predicted_if_they_are_combinations_of_rows_of_the_fit(kind, solver, form, tmp_path):
+    rng = np.random.default_rng(3)
+    x = rng.integers(-5, 6, (90, 3))
+    design = np.column_stack([x, 2 * x[:, 0] - x[:, 1] + 1, np.zeros(90, int), np.full(90, 7)])
+    y = x @ [1.0, 2.0, 0.0] + rng.normal(size=90)
+    chunked = da.from_array(design, chunks=(30, -1))
+    given = {"NumPy": design, "Dask": chunked, "sparse": chunked.map_blocks(sparse.csr_array)}[kind]
+    with pytest.warns(AliasingWarning):
+        glm = GLMRegressor(solver=solver).fit(given, y)
+    glm = in_form(glm, tmp_path, form)
+    np.testing.assert_allclose(
+        np.asarray(glm.predict(given)), sm.OLS(y, sm.add_constant(x)).fit().fittedvalues, rtol=1e-8
+    )
+    later = design[:10].copy()
+    later[3, 3] += 1
+    later[5, 4] = 1
+    later[8, 5] = 6
+    unknown = np.isin(np.arange(10), [3, 5, 8])
+    means = np.asarray(glm.predict(later, unseen="nan"))
+    np.testing.assert_array_equal(np.isnan(means), unknown)
+    np.testing.assert_allclose(means[~unknown], np.asarray(glm.predict(design[:10]))[~unknown])
+    np.testing.assert_allclose(glm.predict(later, unseen="reference"), glm.predict(design[:10]))
+    with pytest.raises(ValueError, match=r"fit had no rows with x4, .*x3, x5 had no coefficient .*\(3 rows\)\. Drop"):
+        glm.predict(later)
+    with pytest.raises(ValueError, match=r"\(3 rows\)\. .*Drop these rows, or fit with such rows"):
+        glm.score(later, y[:10])

@@ -11,6 +11,7 @@ import numpy as np
 
 from dask_onestep.families import Family
 from dask_onestep.kernels.algebra import Slice
+from dask_onestep.kernels.designs.aliased import AliasedColumn
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.records import LogLikelihoods, Moments, Sums
@@ -210,6 +211,8 @@ class Model:
         themselves.
     eliminates : bool
         Whether information matrices are stored as arrowhead matrices if a factor has many levels.
+    aliased : tuple of AliasedColumn
+        Of a fitted model, the columns without coefficients.
     """
 
     likelihood: Likelihood
@@ -223,6 +226,7 @@ class Model:
     design: Design | None = None
     basis: Basis | None = None
     eliminates: bool = False
+    aliased: tuple[AliasedColumn, ...] = ()
 
     @property
     def family(self) -> Family:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.designs.design import AliasedColumn, Design
+from dask_onestep.kernels.designs.aliased import AliasedColumn
+from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.sample import PilotRecord
 from dask_onestep.kernels.records import Moments
@@ -232,9 +233,11 @@ def _locked(array: Any) -> Any:
 
 
 def _with_aliased(model: Model, estimate: Estimate, sums: Moments | None) -> Model:
-    """Return the model, its design told which columns have no coefficients, and what combinations they are."""
-    if model.design is None or sums is None or model.fixed or not is_finite(sums.information):
+    """Return the model with the columns that have no coefficients, and what combinations they are."""
+    if sums is None or model.fixed or not is_finite(sums.information):
         return model
+    if model.design is None and estimate.n_samples < len(estimate.coef):
+        return model  # of arrays with fewer rows than columns scikit-learn's checks predict all
     if model.likelihood.n_predictors > 1:
         empty = dict(zip(model.names, sums.information.diagonal() == 0, strict=True))
         by_regressor = model.by_regressor
@@ -253,4 +256,4 @@ def _with_aliased(model: Model, estimate: Estimate, sums: Moments | None) -> Mod
             for column, each, size in zip(np.flatnonzero(~kept).tolist(), weights.T, scale[~kept].tolist(), strict=True)
         ]
         aliased = tuple(each for each in found if each.column >= 0)
-    return replace(model, design=replace(model.design, aliased=aliased))
+    return replace(model, aliased=aliased)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.designs.aliased import AliasedColumn
 from dask_onestep.kernels.designs.assembly import assemble
-from dask_onestep.kernels.designs.design import AliasedColumn, Design
+from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.parser import parse
 from dask_onestep.kernels.designs.specification import specify_terms
 from dask_onestep.kernels.designs.table import plain_columns
@@ -36,9 +37,6 @@ def design_record(design: Design) -> dict[str, Any] | None:
         "levels": [values for _, values in levels],
         "factors": [factor.name for factor, _ in levels],
         "names": list(design.names),
-        "aliased": [
-            asdict(each) | {"others": list(each.others), "weights": list(each.weights)} for each in design.aliased
-        ],
         "state": None if design.spec is None else encode_state(dict(design.spec.transform_state)),
     }
 
@@ -59,16 +57,26 @@ def read_design(record: Mapping[str, Any]) -> Design:
     design = assemble(terms, levels, spec)
     if design.names != tuple(record["names"]):
         raise ValueError(f"formula={terms.formula!r} does not give the columns {record['names']}.")
+    return design
+
+
+def aliased_record(aliased: tuple[AliasedColumn, ...]) -> list[dict[str, Any]]:
+    """Return the columns without coefficients as JSON values."""
+    return [asdict(each) | {"others": list(each.others), "weights": list(each.weights)} for each in aliased]
+
+
+def read_aliased(record: Sequence[Mapping[str, Any]], width: int) -> tuple[AliasedColumn, ...]:
+    """Return what `aliased_record` wrote, of a design of so many columns."""
     aliased = tuple(
         AliasedColumn(each["column"], tuple(each["others"]), tuple(map(float, each["weights"])), float(each["scale"]))
-        for each in record["aliased"]
+        for each in record
     )
     if any(len(each.others) != len(each.weights) for each in aliased):
         raise ValueError("aliased has combinations with other numbers of columns than of weights")
     numbers = [number for each in aliased for number in (each.column, *each.others)]
-    if any(number >= len(design.names) for number in numbers):
-        raise ValueError(f"aliased has numbers outside the {len(design.names)} columns")
-    return replace(design, aliased=aliased)
+    if any(number >= width for number in numbers):
+        raise ValueError(f"aliased has numbers outside the {width} columns")
+    return aliased
 
 
 def _check_width(terms: Terms, levels: tuple[tuple[Factor, pd.Index], ...], width: int) -> None:

@@ -27,7 +27,7 @@ from dask_onestep.kernels.structured import DiagonalPlusProduct
 from dask_onestep.links import LINKS, resolve_link
 from dask_onestep.messages import catalogue
 from dask_onestep.methods import METHODS, Estimate, FitRecord, Inputs
-from dask_onestep.storage.designs import design_record, read_design
+from dask_onestep.storage.designs import aliased_record, design_record, read_aliased, read_design
 from dask_onestep.storage.outputs import atomic_output
 from dask_onestep.storage.schema import check_record, parse_json
 
@@ -139,6 +139,7 @@ def _predictor(glm: Any) -> dict[str, Any] | None:
         "had_weight": inputs.had_weight,
         "had_offset": inputs.had_offset,
         "design": design,
+        "aliased": aliased_record(model.aliased),
     }
 
 
@@ -341,6 +342,7 @@ def _estimator(record: dict[str, Any], parts: dict[str, Any]) -> Any:
         record["missing"],
         parts["weight_type"],
         design=None if parts["design"] is None else read_design(parts["design"]),
+        aliased=read_aliased(parts["aliased"], len(parts["columns"])),
     )
     estimate = _estimate(record, model.names)
     glm.n_features_in_ = parts["n_features"]

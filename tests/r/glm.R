@@ -37,4 +37,21 @@ for (link in c("log", "logit")) for (value in if (link == "log") 0 else c(0, 1))
   keep(name, "farthest", max(abs(fitted(fit)[data$low] - value)))
   keep(name, "deviance", fit$deviance)
 }
+# A level of which all y are beyond the end of the link's range has no finite coefficient; one of tiny y has.
+ends <- list(
+  "separated-gamma" = list(family = Gamma(make.link("logit")), value = 1.5, start = c(-0.2, 1, 0.3)),
+  "separated-quasi" = list(family = quasi("log", "mu^2"), value = 0, start = c(0.3, -1, 0.3)),
+  "tiny-gamma" = list(family = Gamma("log"), value = 1e-8, start = c(0.3, -1, 0.3)))
+for (name in names(ends)) {
+  with(ends[[name]], {
+    mean <- family$linkinv(start[1] + 0.3 * data$x)
+    data$y <- ifelse(data$low, value, mean * exp(0.2 * (data$normal - 0.3 - 0.4 * data$x + 0.3 * data$z)))
+    fit <- suppressWarnings(glm(y ~ low + x, family, data, start = start, control = glm.control(epsilon = 1e-15, maxit = 60)))
+    keep(name, "y", data$y)
+    keep(name, "coef", coef(fit))
+    keep(name, "se", coef(summary(fit))[, 2])
+    keep(name, "farthest", max(abs(fitted(fit)[data$low] - value)))
+    keep(name, "deviance", fit$deviance)
+  })
+}
 write.csv(do.call(rbind, rows), "tests/r/glm.csv", row.names = FALSE, quote = FALSE)

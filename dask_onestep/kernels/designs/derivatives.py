@@ -52,7 +52,6 @@ def depending(design: Design, columns: Collection[str]) -> tuple[np.ndarray, Des
         spec=spec,
         products=products,
         rest=None if spec is None else without_terms(spec, {each.term for each in products}),
-        aliased=(),
     )
     return at, part
 

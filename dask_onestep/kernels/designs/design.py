@@ -16,41 +16,15 @@ from dask_onestep.kernels.designs.levels import known_codes
 from dask_onestep.kernels.designs.parts import PARTS
 from dask_onestep.kernels.designs.products import Product, are_coded, coded_columns, write_products
 from dask_onestep.kernels.designs.specification import columns_specified, specified_columns, without_terms
-from dask_onestep.kernels.designs.split_matrix import SplitMatrix, finite_rows
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.designs.table import complete_cases, plain_columns
 from dask_onestep.kernels.designs.terms import Factor, Terms, plain_categories
-from dask_onestep.kernels.records import Findings, Record
+from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.structured import remaining
 
 _SLICE_ROWS = 65_536
-# Relative difference of a column from a combination that is more than rounding.
-_DIFFERENT = 1e-4
-# The same, relative to the column's size in the fit.
-_NEGLIGIBLE = 1e-8
 # Levels from which their block of an information matrix is stored as its diagonal.
 MANY_LEVELS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class AliasedColumn(Record):
-    """A column without a coefficient, and the combination of other columns that it was in all rows of the fit.
-
-    Attributes
-    ----------
-    column : int
-        Its number.
-    others : tuple of int
-        The other columns, −1 for the constant; none if the column was 0, as where a level did not occur.
-    weights : tuple of float
-        Their weights.
-    scale : float
-        The column's root mean square in the fit.
-    """
-
-    column: int
-    others: tuple[int, ...] = ()
-    weights: tuple[float, ...] = ()
-    scale: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,8 +46,6 @@ class Design:
         their columns.
     rest : ModelSpec or None
         formulaic's specification of the other terms, which it evaluates; None if there are none.
-    aliased : tuple of AliasedColumn
-        The columns without a coefficient.
     unseen : {"raise", "reference"}
         Whether an unseen level is a finding, or gets zeros in all of its factor's columns.
     """
@@ -84,7 +56,6 @@ class Design:
     spec: Any = None
     products: tuple[Product, ...] = ()
     rest: Any = None
-    aliased: tuple[AliasedColumn, ...] = ()
     unseen: str = "raise"
 
     @property
@@ -197,36 +168,6 @@ class Design:
             unknown |= codes < 0
         return unknown
 
-    def unknown_effects(self, matrix: np.ndarray | SplitMatrix) -> tuple[np.ndarray, str]:
-        """Return which rows have a linear predictor that no row of the fit tells, and why.
-
-        There a column without a coefficient is not the combination of others that it was in the fit. Rows of NaN are
-        not included.
-        """
-        if not self.aliased:
-            return np.zeros(len(matrix), dtype=bool), ""
-        columns = [each.column for each in self.aliased]
-        others = sorted({other for each in self.aliased for other in each.others if other >= 0})
-        weights = np.zeros((len(others) + 1, len(columns)))
-        for at, each in enumerate(self.aliased):
-            weights[[others.index(other) if other >= 0 else -1 for other in each.others], at] = each.weights
-        values, rest = (_dense(matrix[:, at]) for at in (columns, others))
-        rest = np.column_stack([rest, np.ones(len(matrix))])
-        size = np.abs(values) + np.abs(rest) @ np.abs(weights)
-        least = _NEGLIGIBLE * np.array([each.scale for each in self.aliased])
-        differ = np.abs(values - rest @ weights) > np.maximum(_DIFFERENT * size, least)
-        differ &= finite_rows(matrix)[:, np.newaxis]
-        found = np.flatnonzero(differ.any(axis=0))
-        empty = [self.names[columns[at]] for at in found if not self.aliased[at].others]
-        combined = [self.names[columns[at]] for at in found if self.aliased[at].others]
-        reasons = [f"fit had no rows with {', '.join(empty)}, so their coefficients are unknown"] if empty else []
-        if combined:
-            reasons.append(
-                f"{', '.join(combined)} had no coefficient of its own in fit, as a combination of other columns that "
-                "it is not here"
-            )
-        return differ.any(axis=1), "; ".join(reasons)
-
     @property
     def categorical(self) -> tuple[Factor, ...]:
         """The categorical factors."""
@@ -287,10 +228,6 @@ class Design:
                 remedy = f"Convert the column: in fit the levels had another type, such as {known[-1:].tolist()}."
             found.append((what, int(strange.sum()), remedy))
         return Findings(tuple(found), (number,)) if found else None
-
-
-def _dense(matrix: np.ndarray | SplitMatrix) -> np.ndarray:
-    return matrix.toarray() if isinstance(matrix, SplitMatrix) else matrix
 
 
 def _kind(level: Any) -> str:

@@ -442,7 +442,7 @@ def _changed(scenario: Scenario, known: KnownRows, model: Model) -> _Changed | F
     for name in names:
         table = _assigned(table, model.design, name, values[name])
     at, design = depending(model.design, names)
-    own = replace(model, columns=design.names, fit_intercept=False, design=design, missing="raise")
+    own = replace(model, columns=design.names, fit_intercept=False, design=design, missing="raise", aliased=())
     block = Block(table, np.zeros(len(known.rows)), known.rows.weights, known.offset, number=known.rows.number)
     found = predictable_rows(block, own)
     if isinstance(found, Findings):

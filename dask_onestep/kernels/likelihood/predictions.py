@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dask_onestep.kernels.designs.aliased import unknown_effects
 from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.designs.table import DROP
@@ -47,11 +48,11 @@ class Predictor:
     def _of(self, block: Block, model: Model) -> np.ndarray:
         rows, design, unseen = _checked(block, model), self.model.design, self.asked.unseen
         predicted = model.likelihood.predict(rows, model, self.asked)
-        if design is None or unseen == "reference":
+        if unseen == "reference":
             return predicted
-        beyond, reason = design.unknown_effects(rows.x)
+        beyond, reason = unknown_effects(rows.x, self.model.aliased, self.model.columns)
         if unseen == "nan":
-            predicted[beyond | design.unknown_rows(block.x)] = np.nan
+            predicted[beyond if design is None else beyond | design.unknown_rows(block.x)] = np.nan
         elif reason:
             Findings(((reason, int(beyond.sum()), _UNSEEN),), ()).raise_error()
         return predicted
@@ -74,8 +75,8 @@ def _as_predicted(model: Model, asked: Prediction) -> Model:
     keeps = model.missing == "drop" and asked.kind != "label"
     design = model.design
     if design is not None:  # what to do with rows of unknown effects is decided here
-        design = replace(design, aliased=(), unseen=design.unseen if asked.unseen == "raise" else "reference")
-    return replace(model, classify=True, missing="keep" if keeps else "raise", fixed=(), design=design)
+        design = replace(design, unseen=design.unseen if asked.unseen == "raise" else "reference")
+    return replace(model, classify=True, missing="keep" if keeps else "raise", fixed=(), design=design, aliased=())
 
 
 _UNSEEN = (

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from dask_onestep.kernels.designs.aliased import unknown_effects
 from dask_onestep.kernels.designs.open_design import OpenDesign
 from dask_onestep.kernels.designs.parts import PARTS, Block, Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse
@@ -73,9 +74,6 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         if isinstance(designed, Findings):
             return designed
         matrix, chosen, complete = designed
-        beyond, reason = model.design.unknown_effects(matrix)
-        if reason:
-            return _found(block, reason, int(beyond.sum()), "Drop these rows, or fit with such rows.")
         if complete is not None:
             kept = complete if present is None else present[complete]
         n_missing, raw = len(block.x) - len(matrix), whole.x
@@ -83,6 +81,9 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     x = _numeric_matrix(block, model)
     if isinstance(x, Findings):
         return x
+    beyond, reason = unknown_effects(x, model.aliased, model.columns)
+    if reason:
+        return _found(block, reason, int(beyond.sum()), "Drop these rows, or fit with such rows.")
     parts: dict[str, np.ndarray | None] = {}
     for name, wanted in (("y", not model.classify), ("weights", True), ("offset", True)):
         part = getattr(block, name)
