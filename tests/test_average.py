@@ -5,9 +5,12 @@ import dask.array as da
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from support import model_of, text_of
 
 from dask_onestep import Average, GLMClassifier, GLMRegressor
 from dask_onestep.datasets import make_glm
+from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.likelihood.local_fit import fit_block
 
 CHUNKS = (500, 900, 300, 700)
 LAWS = {"gaussian": sm.families.Gaussian(), "binomial": sm.families.Binomial(), "poisson": sm.families.Poisson()}
@@ -227,3 +230,9 @@ def test_options_are_checked():
         GLMRegressor(method=Average("both")).fit(X, y)
     with pytest.raises(ValueError, match="cov_type='HC0' is not available"):
         GLMRegressor(method="average", cov_type="HC0").fit(X, y)
+
+
+def test_a_block_with_three_classes_has_no_binary_fit():
+    rows = Rows(np.arange(12.0)[:, None], np.arange(12) % 3)
+    text = text_of(fit_block(rows, model_of("binomial", columns=1, classify=True)))
+    assert "multiclass: y has the labels 0, 1, 2" in text

@@ -197,6 +197,14 @@ def test_a_coefficient_that_one_cluster_identifies_has_no_standard_error():
         glm.wald_test("treated")
 
 
+@pytest.mark.parametrize("units", [(1.0, 1.0), (1e6, 1e-6), (1e-6, 1e6)])
+def test_what_a_cluster_identifies_depends_on_no_unit(units):
+    x = DATA[["x"]].assign(treated=(DATA["site"] == 12) * 1.0) * np.array(units)
+    with pytest.warns(CovarianceWarning, match="of treated are NaN with cov_type='CRV3'"):
+        glm = GLMRegressor(method="mle", cov_type="CRV3").fit(x, DATA["normal"], groups=DATA["site"])
+    assert np.isnan(np.diag(glm.covariance_)).tolist() == [False, False, True]
+
+
 @pytest.mark.parametrize("cov_type", ["HC2", "HC3"])
 def test_a_coefficient_that_one_row_identifies_has_no_standard_error(cov_type):
     x = DATA[["x"]].assign(odd=(np.arange(len(DATA)) == 7) * 1.0)

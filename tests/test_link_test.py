@@ -94,3 +94,11 @@ def test_what_it_refuses():
     glm = GLMRegressor("poisson", formula="count ~ x").fit(TABLE)
     with pytest.raises(ValueError, match="pass the data used in fit"):
         glm.link_test(TABLE.iloc[:100])
+
+
+def test_a_constant_added_to_a_gaussian_response_changes_nothing(threads):
+    def statistic(y):
+        glm = GLMRegressor(method="mle").fit(TABLE[["x", "z"]], y)
+        return glm.link_test(TABLE[["x", "z"]], y).statistic
+
+    assert statistic(TABLE["normal"] + 1e7) == pytest.approx(statistic(TABLE["normal"]), rel=1e-5)

@@ -1,10 +1,13 @@
 """Labels as codes, and fixed coefficients in the offset."""
 
 import numpy as np
+import pandas as pd
+import pytest
 from support import model_of, text_of
 
-from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.pilots.candidates import row_numbers
 from dask_onestep.kernels.rows.rows import encode, hold
 
 X = np.arange(8.0).reshape(4, 2)
@@ -48,3 +51,21 @@ def test_fixed_coefficients_move_into_the_offset():
     np.testing.assert_allclose(restricted.loglik, whole.loglik, rtol=1e-13)
     np.testing.assert_allclose(restricted.score, whole.score[[1]], rtol=1e-13)
     np.testing.assert_allclose(restricted.information, whole.information[1:2, 1:2], rtol=1e-13)
+
+
+@pytest.mark.parametrize("start", [None, 1000])
+@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame])
+def test_pieces_of_a_block_know_the_numbers_of_their_rows(monkeypatch, kind, start):
+    for name in ("ARRAY_BYTES", "MATRIX_BYTES"):
+        monkeypatch.setattr(f"dask_onestep.kernels.designs.parts.{name}", 8 * 2 * 10)
+    x = np.arange(70.0).reshape(35, 2)
+    block = Block(kind(x), x[:, 0], number=3, start=start, first=5)
+    found = list(block.pieces(model_of()))
+    assert [len(piece.x) for piece in found] == [10, 10, 10, 5]
+    for piece in found:
+        rows = Rows(np.asarray(piece.x), piece.y, number=piece.number, start=piece.start, first=piece.first)
+        numbers = row_numbers(rows, np.arange(len(rows)))
+        expected = piece.y / 2 + (5 if start is None else start)
+        np.testing.assert_array_equal(
+            numbers, np.column_stack([np.full(len(rows), 3 if start is None else 0), expected])
+        )

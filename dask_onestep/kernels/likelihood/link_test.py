@@ -26,5 +26,4 @@ def predictor_moments(
     for part in slices(rows, model):
         columns[part.rows, 0] = (part.linear_predictor(coef) - center) / scale
     columns[:, 1] = np.square(columns[:, 0])
-    inner = Model(model.likelihood, PREDICTOR, weight_type=model.weight_type)
-    return moments(replace(rows, x=columns, offset=None), inner, gamma)
+    return moments(replace(rows, x=columns, offset=None), Model(model.likelihood, PREDICTOR), gamma)
