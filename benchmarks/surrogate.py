@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
         ]
         command = f"python -m benchmarks.surrogate -B {options.replicates} --columns {columns} --rows {options.rows}"
         about = {"family": family, "columns": columns, "N": options.rows, "command": command}
-        found.append(summarise(pd.DataFrame(draws)).assign(**about))
+        found.append(summarize(pd.DataFrame(draws)).assign(**about))
         table = pd.concat(found, ignore_index=True)
         if options.output:
             options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def assess(glm: GLMRegressor, coef: np.ndarray) -> dict[str, float]:
     return {"error": float(np.mean(gap**2)), "coverage": float(held.mean()), "passes": glm.n_passes_}
 
 
-def summarise(draws: pd.DataFrame) -> pd.DataFrame:
+def summarize(draws: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each method and pilot."""
     lines = []
     for (pilot_rows, method), part in draws.groupby(["pilot_rows", "method"], sort=False):

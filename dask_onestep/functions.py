@@ -177,7 +177,7 @@ def nodewise_lasso(X: Any, alpha: Any, *, weights: Any = None) -> Delayed:
     X : dask Array, dask DataFrame, or array-like of shape (n, p)
         The (weighted) design; there is no intercept but a column of its own.
     alpha : float or array-like of shape (p,)
-        Penalty, of each column where it is a covariate; 0 for columns that are never penalised.
+        Penalty, of each column where it is a covariate; 0 for columns that are never penalized.
     weights : array-like or Dask collection of shape (n,), or str, optional
         Working weights W: the lasso of W^{1/2}X.
 
@@ -191,7 +191,7 @@ def nodewise_lasso(X: Any, alpha: Any, *, weights: Any = None) -> Delayed:
     ------
     ValueError
         If `alpha` is negative, no number, or of another length.  When computed, if a column is zero, or a combination
-        of columns that are not penalised: it has no row.
+        of columns that are not penalized: it has no row.
 
     Examples
     --------

@@ -276,7 +276,7 @@ def _coefficients(summary: Summary, ratio: str) -> str:
     return (
         f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         f"<p class='small'>At the right, the {summary.level:.0%} intervals; the vertical line is zero. Columns of one "
-        "term, such as the levels of a factor, share a scale; each term has its own. Grey where zero is within."
+        "term, such as the levels of a factor, share a scale; each term has its own. Gray where zero is within."
         f"{exponential}</p>"
     )
 
@@ -338,11 +338,11 @@ def _interval(coef: float, lower: float, upper: float, reach: float) -> str:
     if not np.isfinite([coef, lower, upper]).all():
         return "<span class='small'>aliased</span>"
     a, c, b = (95 + 85 * value / (reach or 1.0) for value in (lower, coef, upper))
-    colour = "#8a97a6" if lower <= 0 <= upper else "#3569a8"
+    color = "#8a97a6" if lower <= 0 <= upper else "#3569a8"
     return (
         "<svg width='190' height='20' role='img'><line x1='95' y1='0' x2='95' y2='20' stroke='#c3ccd6'/>"
-        f"<line x1='{a:.1f}' y1='10' x2='{max(b, a + 1):.1f}' y2='10' stroke='{colour}' stroke-width='3'/>"
-        f"<circle cx='{c:.1f}' cy='10' r='4' fill='{colour}'/></svg>"
+        f"<line x1='{a:.1f}' y1='10' x2='{max(b, a + 1):.1f}' y2='10' stroke='{color}' stroke-width='3'/>"
+        f"<circle cx='{c:.1f}' cy='10' r='4' fill='{color}'/></svg>"
     )
 
 

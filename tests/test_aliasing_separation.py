@@ -1,4 +1,4 @@
-"""Aliased columns are named and confirmed by QR; separated rows are recognised over all rows."""
+"""Aliased columns are named and confirmed by QR; separated rows are recognized over all rows."""
 
 import warnings
 

@@ -18,7 +18,7 @@ def basis_of(x, *, intercept=True, weights=None):
 
 
 def in_basis(x, *, intercept=True):
-    """Return the orthogonalised columns as the kernels see them."""
+    """Return the orthogonalized columns as the kernels see them."""
     model = model_of(columns=x.shape[1], fit_intercept=intercept, basis=basis_of(x, intercept=intercept))
     return np.concatenate([part.design.copy() for part in slices(Rows(x, np.zeros(len(x))), model)])
 

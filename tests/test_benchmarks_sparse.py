@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import debiased_coverage
-from benchmarks.sparse.recovery import ACTIVE, METHODS, RESULTS, Cell, fit, summarise
+from benchmarks.sparse.recovery import ACTIVE, METHODS, RESULTS, Cell, fit, summarize
 
 
 def test_the_table_says_of_each_row_what_the_docs_say():
@@ -21,7 +21,7 @@ def test_the_table_says_of_each_row_what_the_docs_say():
 def test_a_cell_is_summed_up():
     cell = Cell("gaussian", 8, 100)
     draws = [fit(cell, seed, name, method) for seed in range(2) for name, method in METHODS.items()]
-    table = summarise(pd.DataFrame(draws))
+    table = summarize(pd.DataFrame(draws))
     assert table["method"].tolist() == list(METHODS)
     assert (table["draws"] == 2).all()
     one = [draw for draw in draws if draw["method"] == "one communication"]

@@ -15,7 +15,7 @@ from benchmarks.speed.exact import distance, exact_mle
 from benchmarks.speed.goals import FLOORS, against_goals
 from benchmarks.speed.libraries import LIBRARIES, Library, Setting, settings
 from benchmarks.speed.problems import PROBLEMS, write
-from benchmarks.speed.report import markdown, summarise
+from benchmarks.speed.report import markdown, summarize
 from benchmarks.speed.run import Plan, Worker, grouped, run
 from dask_onestep import GLMClassifier
 from dask_onestep.datasets import make_glm
@@ -46,7 +46,7 @@ def run_all(names, tmp_path, *, n=4000, problem="gaussian-20", **plan):
 def test_a_run_says_how_far_each_library_is_and_what_failed(tmp_path, monkeypatch):
     monkeypatch.setitem(LIBRARIES, "absent", Library("absent", print, "no_such_module"))
     fits = run_all(["OneStep", "scikit-learn lbfgs", "reading in plain threads", "absent"], tmp_path)
-    table = summarise(fits).set_index("library")
+    table = summarize(fits).set_index("library")
     assert list(table.index) == ["OneStep", "scikit-learn lbfgs", "reading in plain threads"]
     assert (table["distance"].dropna() < 1e-6).all()
     assert list(table.index[table["distance"].isna()]) == ["reading in plain threads"]
@@ -167,7 +167,7 @@ def test_a_library_counts_at_its_fastest_setting_and_by_its_own_group():
     fits = pd.concat([fits_of({"OneStep": 1.0, "glum": 4.0}, 0.1), fits_of({"OneStep": 2.0, "glum": 5.0}, 0.1)])
     fits["group"] = ["a", "a", "b", "b"]
     fits["blas_threads"] = [None, 1, None, 2]
-    table = summarise(fits).set_index("library")
+    table = summarize(fits).set_index("library")
     assert (table.loc["glum", "blas_threads"], table.loc["glum", "times"]) == (1, 4.0)
     fits["seconds"] = [1.0, 4.0, 2.0, 3.0]
-    assert summarise(fits).set_index("library").loc["glum", "times"] == 1.5
+    assert summarize(fits).set_index("library").loc["glum", "times"] == 1.5

@@ -4,14 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lasso_reference import quadratic_lasso, sparse_data
 
-from dask_onestep.kernels.lassos.descent import penalised_lasso, sweep_together
+from dask_onestep.kernels.lassos.descent import penalized_lasso, sweep_together
 
 
 def test_blank_columns_stay_at_zero():
     x, y, _ = sparse_data(60, 4)
     gram, linear = x.T @ x / 60, x.T @ y / 60
     gram[1] = gram[:, 1] = linear[1] = 0.0
-    coef, _ = penalised_lasso(gram, linear, y @ y / 60, np.full(4, 0.05), np.zeros(4), 1e-12, 1000)
+    coef, _ = penalized_lasso(gram, linear, y @ y / 60, np.full(4, 0.05), np.zeros(4), 1e-12, 1000)
     expected = quadratic_lasso(x[:, [0, 2, 3]], y, np.full(3, 0.05))
     np.testing.assert_allclose(coef, np.insert(expected, 1, 0.0), atol=1e-8)
 
@@ -22,7 +22,7 @@ def test_working_sets_reach_the_optimum_of_all_columns(seed, alpha, warm):
     x, y, _ = sparse_data(50, 30, correlation=0.7, seed=seed)
     gram, linear, square, l1 = x.T @ x / 50, x.T @ y / 50, y @ y / 50, np.full(30, alpha)
     start = np.random.default_rng(seed).standard_normal(30) * warm
-    coef, gap = penalised_lasso(gram, linear, square, l1, start, 1e-10 * square, 10_000)
+    coef, gap = penalized_lasso(gram, linear, square, l1, start, 1e-10 * square, 10_000)
     assert gap <= 1e-10 * square
     # The gap is a bound on what is left to gain, for any columns in or out.
     objective = np.sum((y - x @ coef) ** 2) / 100 + alpha * np.abs(coef).sum()
@@ -33,7 +33,7 @@ def test_working_sets_reach_the_optimum_of_all_columns(seed, alpha, warm):
 def test_a_column_of_infinite_penalty_stays_out():
     x, y, _ = sparse_data(60, 4)
     l1 = np.array([np.inf, 0.05, 0.05, 0.05])
-    coef, _ = penalised_lasso(x.T @ x / 60, x.T @ y / 60, y @ y / 60, l1, np.zeros(4), 1e-12, 1000)
+    coef, _ = penalized_lasso(x.T @ x / 60, x.T @ y / 60, y @ y / 60, l1, np.zeros(4), 1e-12, 1000)
     np.testing.assert_allclose(coef, np.r_[0.0, quadratic_lasso(x[:, 1:], y, np.full(3, 0.05))], atol=1e-8)
 
 

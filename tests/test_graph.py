@@ -247,7 +247,7 @@ def names_in(collection):
     return {key_split(key) for key in collection.__dask_graph__()}
 
 
-def test_tasks_have_names_that_people_recognise(loads, threads):
+def test_tasks_have_names_that_people_recognize(loads, threads):
     loads.rows = (3,) * (FAN_IN * 2)
     blocks = gather(*from_one_array(loads))
     first = tree_sum(blocks, moments, MODEL, COEF, name="pilot-sample")

@@ -63,7 +63,7 @@ def test_few_or_large_blocks_or_blocks_of_unknown_size_stay_apart(monkeypatch):
         total = tree_sum(many, moments, MODEL, COEF, name="moments")
         assert (count(total, "moments-group"), count(total, "moments")) == (-(-len(SIZES) // FAN_IN), 0)
         assert total.compute(scheduler="synchronous").n == sum(SIZES)
-    # Three float64 columns; the sixteen largest neighbours have 51 rows or fewer.
+    # Three float64 columns; the sixteen largest neighbors have 51 rows or fewer.
     largest = max(sum(SIZES[at : at + FAN_IN]) for at in range(0, len(SIZES), FAN_IN)) * 3 * 8
     monkeypatch.setattr(blocks, "_GROUP_BYTES", largest)
     assert blocks_of(table).small

@@ -35,7 +35,7 @@ def raw_table(family, seed=0):
 
 
 def reference_fit(x, y, family, **options):
-    """Return statsmodels' fit of the standardised columns, in the raw columns' units.
+    """Return statsmodels' fit of the standardized columns, in the raw columns' units.
 
     statsmodels' own numbers lose digits on raw columns, and are no second source there.
     """

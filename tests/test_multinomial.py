@@ -259,9 +259,9 @@ def test_two_classes_are_the_binomial_likelihood():
 
 
 def test_probabilities_do_not_overflow():
-    probability, normaliser = probabilities(np.array([[1e4, -1e4], [-1e4, -2e4]]))
+    probability, normalizer = probabilities(np.array([[1e4, -1e4], [-1e4, -2e4]]))
     np.testing.assert_allclose(probability, [[1.0, 0.0], [0.0, 0.0]])
-    np.testing.assert_allclose(normaliser, [1e4, 0.0])
+    np.testing.assert_allclose(normalizer, [1e4, 0.0])
 
 
 @pytest.mark.parametrize("method", [OneStep(pilot_size=60, steps=1, tol=1.0), MLE()], ids=str)

@@ -30,7 +30,7 @@ def glm():
 
 
 def held(values):
-    """Return MNLogit's coefficients, class by class, with some held at values, by a general optimiser."""
+    """Return MNLogit's coefficients, class by class, with some held at values, by a general optimizer."""
     model = sm.MNLogit(CODES, DESIGN)
     whole = np.zeros(len(NAMES))
     free = [number for number, name in enumerate(NAMES) if name not in values]

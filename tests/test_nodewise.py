@@ -29,7 +29,7 @@ def _kkt(x, j, gamma, alpha):
     return np.where(gamma != 0, abs(slope - alpha * np.sign(gamma)), np.maximum(abs(slope) - alpha, 0)).max()
 
 
-def test_one_alpha_per_column_and_an_unpenalised_intercept():
+def test_one_alpha_per_column_and_an_unpenalized_intercept():
     x, _, _ = sparse_data(200, 6)
     design = with_constant(x) * np.sqrt(np.random.default_rng(0).uniform(0.1, 1, 200))[:, None]
     alpha = np.r_[0.0, np.linspace(0.02, 0.1, 6)]

@@ -90,7 +90,7 @@ def test_inputs_in_the_directory_that_is_to_be_replaced_stay(folder):
     assert len(pd.read_parquet(folder / "new")) == 200
 
 
-def test_neighbours_of_a_result_are_left_alone(folder):
+def test_neighbors_of_a_result_are_left_alone(folder):
     predict = ["predict", folder / "model.json", folder / "a.csv", "--quiet", "--output"]
     (folder / "keep.csv.part").write_text("mine")
     (folder / "X.part").mkdir()

@@ -219,7 +219,7 @@ def test_the_regularization_view_draws_what_fits_by_hand_give():
     line = next(line for line in display.ax_.lines if line.get_label() == "x0")
     np.testing.assert_allclose(line.get_xdata(), [0.02, 0.2])
     np.testing.assert_allclose(line.get_ydata(), [table.loc[(alpha, "x0"), "coef"] for alpha in (0.02, 0.2)])
-    assert len(display.ax_.collections) == 6  # a band for each coefficient in colour
+    assert len(display.ax_.collections) == 6  # a band for each coefficient in color
     assert display.figure_ is display.ax_.figure
 
 

@@ -14,7 +14,7 @@ from dask_onestep import MLE, GLMRegressor
 from dask_onestep.families import NegativeBinomial
 
 
-def standardised(frame):
+def standardized(frame):
     """Return columns of mean 0 and variance 1; in raw units condition numbers reach 1e21, for them as for us."""
     x = np.asarray(frame, dtype=np.float64)
     return (x - x.mean(axis=0)) / x.std(axis=0)
@@ -24,17 +24,17 @@ def star98():
     data = sm.datasets.star98.load_pandas()
     counts = data.endog.to_numpy(np.float64)
     trials = counts.sum(axis=1)
-    return standardised(data.exog), counts[:, 0] / trials, trials
+    return standardized(data.exog), counts[:, 0] / trials, trials
 
 
 def cpunish():
     data = sm.datasets.cpunish.load_pandas()
-    return standardised(data.exog), data.endog.to_numpy(np.float64), None
+    return standardized(data.exog), data.endog.to_numpy(np.float64), None
 
 
 def scotland():
     data = sm.datasets.scotland.load_pandas()
-    return standardised(data.exog), data.endog.to_numpy(np.float64), None
+    return standardized(data.exog), data.endog.to_numpy(np.float64), None
 
 
 def copper():
@@ -44,7 +44,7 @@ def copper():
 
 def committee():
     data = sm.datasets.committee.load_pandas()
-    return standardised(data.exog), data.endog.to_numpy(np.float64), None
+    return standardized(data.exog), data.endog.to_numpy(np.float64), None
 
 
 def fair():

@@ -1,4 +1,4 @@
-"""The surrogate likelihood against a plain optimisation of the same objective by scipy."""
+"""The surrogate likelihood against a plain optimization of the same objective by scipy."""
 
 from itertools import pairwise
 
@@ -64,7 +64,7 @@ def information(x, beta, family):
 
 @pytest.mark.parametrize("rounds", [1, 2, 3])
 @pytest.mark.parametrize("family", MEAN)
-def test_it_maximises_the_surrogate_of_the_first_block(family, rounds):
+def test_it_maximizes_the_surrogate_of_the_first_block(family, rounds):
     x, y = draw(family)
     glm = GLMRegressor(family, method=Surrogate(rounds=rounds)).fit(*in_blocks(x, y))
     first, beta = plain(x, y, family, np.arange(600), rounds)
@@ -75,7 +75,7 @@ def test_it_maximises_the_surrogate_of_the_first_block(family, rounds):
 
 @pytest.mark.parametrize("rounds", [1, 2])
 @pytest.mark.parametrize("family", MEAN)
-def test_it_maximises_the_surrogate_of_the_pilot(family, rounds):
+def test_it_maximizes_the_surrogate_of_the_pilot(family, rounds):
     x, y = draw(family)
     method = Surrogate("pilot", pilot_size=700, rounds=rounds, random_state=5)
     glm = GLMRegressor(family, method=method).fit(*in_blocks(x, y))

@@ -96,7 +96,7 @@ def distances(design: Design, seed: int) -> list[dict]:
     return found
 
 
-def summarise(design: Design, draws: pd.DataFrame) -> pd.DataFrame:
+def summarize(design: Design, draws: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each correction."""
     rows = draws.groupby("correction", sort=False)
     return pd.DataFrame(
@@ -135,7 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
     for design in track(chosen, "designs"):
         draws = [row for b in range(options.replicates) for row in distances(design, options.seed + b)]
         origin = {"seed": options.seed, "commit": commit(), "command": command}
-        done.append(summarise(design, pd.DataFrame(draws)).assign(**origin))
+        done.append(summarize(design, pd.DataFrame(draws)).assign(**origin))
         table = pd.concat(done, ignore_index=True)
         if options.output:
             options.output.parent.mkdir(parents=True, exist_ok=True)

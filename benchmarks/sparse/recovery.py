@@ -81,7 +81,7 @@ def fit(cell: Cell, seed: int, name: str, method: DebiasedLasso) -> dict[str, An
     }
 
 
-def summarise(draws: pd.DataFrame) -> pd.DataFrame:
+def summarize(draws: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each cell and method; coverage with an exact 99% interval of its own."""
     rows = []
     for key, part in draws.groupby(["family", "p", "rows per block", "method"], sort=False):
@@ -120,7 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
             for seed in range(options.draws):
                 draws += [fit(cell, seed, name, method) for name, method in METHODS.items()]
             print(f"{family}, {p} columns, {rows} rows per block", flush=True)
-    table = summarise(pd.DataFrame(draws))
+    table = summarize(pd.DataFrame(draws))
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(options.output, index=False, float_format="%.4f")

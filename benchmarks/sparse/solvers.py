@@ -21,7 +21,7 @@ import pandas as pd
 from sklearn.linear_model import Lasso
 from threadpoolctl import threadpool_limits
 
-from dask_onestep.kernels.lassos.descent import penalised_lasso
+from dask_onestep.kernels.lassos.descent import penalized_lasso
 
 Solver = Callable[[np.ndarray, np.ndarray, float, float], np.ndarray]
 OURS, GIVEN = "dask_onestep: Gram matrix, then scikit-learn", "dask_onestep, where the Gram matrix is there"
@@ -54,7 +54,7 @@ def given(gram: np.ndarray, x: np.ndarray, y: np.ndarray, alpha: float, tol: flo
     n, p = x.shape
     square = float(y @ y / n)
     start, penalty = np.zeros(p), np.full(p, alpha)
-    return penalised_lasso(gram, x.T @ y / n, square, penalty, start, tol * square / 2, 10_000)[0]
+    return penalized_lasso(gram, x.T @ y / n, square, penalty, start, tol * square / 2, 10_000)[0]
 
 
 def on_rows(x: np.ndarray, y: np.ndarray, alpha: float, tol: float) -> np.ndarray:
@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sparse.solvers", description=__doc__.splitlines()[0])
     parser.add_argument("-n", "--rows", type=int, default=5_000, help="rows of the block")
     parser.add_argument("-p", "--columns", nargs="+", type=int, default=[200, 2_000])
-    parser.add_argument("--correlation", type=float, default=0.3, help="of neighbouring columns")
+    parser.add_argument("--correlation", type=float, default=0.3, help="of neighboring columns")
     parser.add_argument("--gap", type=float, default=1e-10, help="as a share of the null deviance over 2n")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--seed", type=int, default=0)

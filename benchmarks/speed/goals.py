@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from benchmarks.speed.libraries import MLE, YARDSTICK
-from benchmarks.speed.report import summarise
+from benchmarks.speed.report import summarize
 
 __all__ = ["FLOORS", "GOALS", "Goal", "against_goals"]
 
@@ -94,7 +94,7 @@ GOALS = (
 
 def against_goals(fits: pd.DataFrame) -> pd.DataFrame:
     """Return each goal of measured problems, its measurement, and the value at our lower bounds."""
-    table, lines = summarise(fits), []
+    table, lines = summarize(fits), []
     for goal in GOALS:
         for n, rows in table[table["problem"] == goal.problem].groupby("n_samples"):
             times = rows.set_index("library")

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.speed.libraries import LIBRARIES
-from benchmarks.speed.report import summarise
+from benchmarks.speed.report import summarize
 
 __all__ = ["draw"]
 
@@ -17,7 +17,7 @@ _LEAST = 1e-12
 def draw(fits: pd.DataFrame) -> Figure:
     """Return the median time of each library against its distance to the MLE; both axes are logarithmic."""
     floors = [library.name for library in LIBRARIES.values() if library.floor]
-    table = summarise(fits[~fits["library"].isin(floors)]).dropna(subset="distance")
+    table = summarize(fits[~fits["library"].isin(floors)]).dropna(subset="distance")
     groups = list(table.groupby("problem", sort=False))
     figure = Figure(figsize=(8.0, 4.0 * len(groups)), layout="constrained")
     for axes, (problem, rows) in zip(figure.subplots(len(groups), squeeze=False)[:, 0], groups, strict=True):

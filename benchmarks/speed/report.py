@@ -7,12 +7,12 @@ import pandas as pd
 
 from benchmarks.speed.libraries import MLE, YARDSTICK
 
-__all__ = ["markdown", "summarise"]
+__all__ = ["markdown", "summarize"]
 
 _PROBLEM = ["problem", "n_samples", "n_features"]
 
 
-def summarise(fits: pd.DataFrame) -> pd.DataFrame:
+def summarize(fits: pd.DataFrame) -> pd.DataFrame:
     """Return medians of each library at its fastest setting, relative to one-step's in the same group."""
     done = (fits[fits["error"].isna()] if "error" in fits else fits).copy()
     ours = done[done["library"] == YARDSTICK].groupby([*_PROBLEM, "group"])["seconds"].median()
@@ -36,7 +36,7 @@ def summarise(fits: pd.DataFrame) -> pd.DataFrame:
 def markdown(fits: pd.DataFrame) -> str:
     """Return the Markdown tables, one a problem, and what failed."""
     parts = ["Seconds are medians, distances to the exact MLE in standard errors.\n"]
-    for (problem, n, d), rows in summarise(fits).groupby(_PROBLEM, sort=False):
+    for (problem, n, d), rows in summarize(fits).groupby(_PROBLEM, sort=False):
         lines = [
             f"### {problem}: {n:,} rows, {d} covariates\n",
             "| library | version | BLAS threads | fits | seconds | × OneStep | × MLE | distance | peak MB |",

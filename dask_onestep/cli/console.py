@@ -157,8 +157,8 @@ def show_classes(glm: Any) -> None:
 
 
 def _say(kind: str, text: str) -> None:
-    colour = {"error": "red", "warning": "yellow", "note": "blue"}[kind]
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[{colour}]{kind}:[/] {escape(text)}")
+    color = {"error": "red", "warning": "yellow", "note": "blue"}[kind]
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[{color}]{kind}:[/] {escape(text)}")
 
 
 def _one_line(error: BaseException) -> str:

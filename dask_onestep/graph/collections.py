@@ -62,7 +62,7 @@ def gather(
         )
         row_bytes = 8 * len(x.columns)
     annotations = _annotations(given.values())
-    graph, keys = _materialise(blocks)
+    graph, keys = _materialize(blocks)
     owned, shared = _split_by_owner(graph, keys)
     reloaded = any(isinstance(node, Task) and not node.dependencies for node in graph.values())
     token = tokenize(keys)
@@ -115,8 +115,8 @@ def _annotations(parts: Any) -> dict[str, Any]:
     return found
 
 
-def _materialise(collection: Any) -> tuple[dict[Key, Any], tuple[Key, ...]]:
-    """Return the optimised graph of a collection, every task of it a `GraphNode`."""
+def _materialize(collection: Any) -> tuple[dict[Key, Any], tuple[Key, ...]]:
+    """Return the optimized graph of a collection, every task of it a `GraphNode`."""
     original = collection.__dask_graph__()
     if hasattr(collection, "optimize"):
         collection = collection.optimize()

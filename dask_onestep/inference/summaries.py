@@ -340,7 +340,7 @@ def format_coefficients(
         )
         for name, (value, error, z, p, *ends) in zip(table.index, numbers, strict=True)
     }
-    return heads, list(_labelled(rows, factors))
+    return heads, list(_labeled(rows, factors))
 
 
 def format_effects(table: pd.DataFrame, level: float) -> list[tuple[str, ...]]:
@@ -374,7 +374,7 @@ def format_effects(table: pd.DataFrame, level: float) -> list[tuple[str, ...]]:
     return [(*names, "estimate", *heads[2:]), *cells]
 
 
-def _labelled(rows: dict[str, tuple[str, ...]], factors: Iterable[FactorLevels]) -> Iterator[CoefficientRow]:
+def _labeled(rows: dict[str, tuple[str, ...]], factors: Iterable[FactorLevels]) -> Iterator[CoefficientRow]:
     """Yield rows with their labels, those of a factor's levels together and under its name."""
     of = {name: factor for factor in factors for _, name in factor.levels if name is not None}
     shown: set[str] = set()

@@ -151,7 +151,7 @@ class Estimate:
         return any(category in doubts for category, _ in self.warnings)
 
     def of_columns(self, basis: Basis) -> Self:
-        """Return the estimate of the design's own columns from that of orthogonalised ones.
+        """Return the estimate of the design's own columns from that of orthogonalized ones.
 
         Parameters
         ----------

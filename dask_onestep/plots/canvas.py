@@ -1,4 +1,4 @@
-"""What the displays share: colours, marks, and axes that need matplotlib only when something is drawn."""
+"""What the displays share: colors, marks, and axes that need matplotlib only when something is drawn."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pandas as pd
 from dask_onestep.inference.hypotheses import unknown_coefficients
 from dask_onestep.messages import catalogue
 
-# Okabe and Ito's colours, told apart by the colour-blind; the marks differ besides.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito's colors, told apart by the color-blind; the marks differ besides.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -74,8 +74,8 @@ def points(number: int) -> dict[str, Any]:
 
 
 def style(number: int) -> dict[str, str]:
-    """Return the colour and the mark of one among several things drawn; they come round again."""
-    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKS[number % len(MARKS)]}
+    """Return the color and the mark of one among several things drawn; they come round again."""
+    return {"color": COLORS[number % len(COLORS)], "marker": MARKS[number % len(MARKS)]}
 
 
 def checked_names(names: Sequence[str], known: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from dask_onestep.plots.canvas import COLOURS, Display, checked_names, style
+from dask_onestep.plots.canvas import COLORS, Display, checked_names, style
 
 
 class PathDisplay(Display):
@@ -109,7 +109,7 @@ class PathDisplay(Display):
         slopes = self.path.drop(columns="intercept", errors="ignore")
         sizes = slopes.abs().max()
         known = list(slopes.columns)
-        largest = set(sizes.nlargest(len(COLOURS) - 1).index)
+        largest = set(sizes.nlargest(len(COLORS) - 1).index)
         colored = [name for name in known if name in largest] if names is None else checked_names(names, known)
         ax = self._axes(ax, (7.0, 4.4))
         ax.axhline(0.0, color="0.6", linewidth=1, zorder=0)
@@ -224,8 +224,8 @@ class CrossValidationDisplay(Display):
             color="0.7",
             marker="o",
             markersize=4,
-            markerfacecolor=COLOURS[0],
-            markeredgecolor=COLOURS[0],
+            markerfacecolor=COLORS[0],
+            markeredgecolor=COLORS[0],
             linestyle="none",
         )
         _draw_choices(ax, self.alpha, self.alpha_1se, self.results["n_nonzero"])

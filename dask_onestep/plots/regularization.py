@@ -13,9 +13,9 @@ from sklearn.base import clone
 from dask_onestep.exceptions import CoverageWarning
 from dask_onestep.graph.progress import each_shown
 from dask_onestep.methods import AverageLasso, DebiasedLasso, resolve_method
-from dask_onestep.plots.canvas import COLOURS, Display, checked_names, style
+from dask_onestep.plots.canvas import COLORS, Display, checked_names, style
 
-_SHOWN = len(COLOURS) - 1  # as many as have a colour of their own, black being the debiased method's
+_SHOWN = len(COLORS) - 1  # as many as have a color of their own, black being the debiased method's
 
 
 class RegularizationDisplay(Display):
@@ -130,8 +130,8 @@ class RegularizationDisplay(Display):
             )
         data = {"sample_weight": sample_weight, "offset": offset}
         estimate = own.fit(X, y, **data).record_.estimate
-        penalised = estimate.alpha[estimate.alpha > 0]
-        alpha = float(penalised.mean()) if len(penalised) else None
+        penalized = estimate.alpha[estimate.alpha > 0]
+        alpha = float(penalized.mean()) if len(penalized) else None
         grid = _checked(alphas, alpha)
         tables = []
         own.set_params(verbose=False)
@@ -153,7 +153,7 @@ class RegularizationDisplay(Display):
         ax : matplotlib Axes, optional
             Where to draw.
         names : sequence of str, optional
-            Coefficients to draw in color; the others are grey.
+            Coefficients to draw in color; the others are gray.
 
         Returns
         -------
@@ -177,12 +177,12 @@ class RegularizationDisplay(Display):
         for name in wide["coef"].columns.difference([*chosen, "intercept"]):
             ax.plot(wide.index, wide["coef"][name], color="0.8", linewidth=0.8, zorder=0)
         for number, name in enumerate(chosen):
-            colour = style(number)["color"]
-            ax.plot(wide.index, wide["coef"][name], color=colour, label=name)
+            color = style(number)["color"]
+            ax.plot(wide.index, wide["coef"][name], color=color, label=name)
             if debiased:
-                ax.plot(wide.index, wide["average"][name], color=colour, linestyle="--", linewidth=1)
+                ax.plot(wide.index, wide["average"][name], color=color, linestyle="--", linewidth=1)
                 ax.fill_between(
-                    wide.index, wide["ci_lower"][name], wide["ci_upper"][name], color=colour, alpha=0.2, linewidth=0
+                    wide.index, wide["ci_lower"][name], wide["ci_upper"][name], color=color, alpha=0.2, linewidth=0
                 )
         if self.alpha is not None:
             ax.axvline(self.alpha, color="0.4", linestyle=":", linewidth=1, label="the fit's own α")

@@ -34,9 +34,9 @@ def main() -> None:
     ax.axvspan(
         -1.96, 1.96, color="#009E73", alpha=0.15, linewidth=0, label=f"95% interval of the MLE, {best.n_passes_} passes"
     )
-    for (label, (colour, mark)), method in zip(STYLES.items(), (Average(), OneStep(pilot_size=11_000)), strict=True):
+    for (label, (color, mark)), method in zip(STYLES.items(), (Average(), OneStep(pilot_size=11_000)), strict=True):
         gap = (GLMClassifier(method=method).fit(X, y).coef_ - best.coef_)[0] / std_err
-        ax.scatter(gap, np.arange(4), color=colour, marker=mark, label=label, zorder=3)
+        ax.scatter(gap, np.arange(4), color=color, marker=mark, label=label, zorder=3)
     ax.set_yticks(range(4), labels=NAMES)
     ax.invert_yaxis()
     ax.spines[["top", "right", "left"]].set_visible(False)

@@ -82,7 +82,7 @@ case(
 words = np.where(B.y == 1, "yes", "no")
 
 
-def _labelled(classes):
+def _labeled(classes):
     def check(model):
         assert model.classes_.tolist() == classes
         agrees(model, reference(B, "binomial"))
@@ -99,18 +99,18 @@ for name, y, classes in (
     ("whole floats", B.y, [0.0, 1.0]),
     ("large integers", B.y.astype(int) + 2**40, [2**40, 2**40 + 1]),
 ):
-    case("labels", name, B.with_(y=y), _labelled(classes), "labels")
+    case("labels", name, B.with_(y=y), _labeled(classes), "labels")
 for name, y, classes in (
     ("booleans as objects", (B.y == 1).astype(object), [False, True]),
     ("integers as objects", B.y.astype(int).astype(object), [0, 1]),
 ):  # in a frame Dask takes objects for strings
-    case("labels", name, B.with_(y=y), _labelled(classes), "labels", forms=(ARRAY, NUMPY))
-case("labels", "categories", B.with_(y=pd.Categorical(words)), _labelled(["no", "yes"]), "labels", forms=(FRAME, NUMPY))
+    case("labels", name, B.with_(y=y), _labeled(classes), "labels", forms=(ARRAY, NUMPY))
+case("labels", "categories", B.with_(y=pd.Categorical(words)), _labeled(["no", "yes"]), "labels", forms=(FRAME, NUMPY))
 case(
     "labels",
     "nullable booleans",
     B.with_(y=pd.array(B.y == 1, dtype="boolean")),
-    _labelled([False, True]),
+    _labeled([False, True]),
     "labels",
     forms=(FRAME, NUMPY),
 )
@@ -177,7 +177,7 @@ case(
     "labels",
     "one class in each block",
     B.rows(np.argsort(B.y, kind="stable")).with_(sizes=(int(120 - B.y.sum()), int(B.y.sum()))),
-    _labelled([0.0, 1.0]),
+    _labeled([0.0, 1.0]),
     "labels",
 )
 

@@ -55,16 +55,16 @@ class _Problem:
     gram: np.ndarray
     linear: np.ndarray
     omega: float
-    unpenalised: float
+    unpenalized: float
     scaled: bool
 
     def left(self, u: np.ndarray) -> float:
         """Return 1/t at u."""
-        return 1.0 + self.unpenalised + float(self.linear @ u) / self.omega
+        return 1.0 + self.unpenalized + float(self.linear @ u) / self.omega
 
     def square(self, u: np.ndarray) -> float:
         """Return the squared norm per row of γ's residual, over t²."""
-        return self.omega * (1.0 + self.unpenalised) + float(u @ self.gram @ u)
+        return self.omega * (1.0 + self.unpenalized) + float(u @ self.gram @ u)
 
     def wanted(self, u: np.ndarray) -> float:
         """Return the λ that corresponds to u."""
@@ -76,7 +76,7 @@ class _Problem:
         shrink = level / max(level, float(np.abs(self.linear - self.gram @ u).max(initial=0.0)))
         size = level * float(np.abs(u).sum())
         gap = 0.5 * self.square(u) * (1.0 + shrink**2) - shrink * self.omega * left + size
-        return 2.0 * max(gap, 0.0) * (1.0 + self.unpenalised) / (self.omega * left**2)
+        return 2.0 * max(gap, 0.0) * (1.0 + self.unpenalized) / (self.omega * left**2)
 
 
 def constant_row(gram: np.ndarray, shift: np.ndarray, alpha: np.ndarray, *, scaled: bool) -> ConstantRow:

@@ -26,7 +26,7 @@ _SURE = 1e-3
 _MAX_SWEEPS = 25
 
 
-def penalised_lasso(
+def penalized_lasso(
     gram: np.ndarray, linear: np.ndarray, square: float, l1: np.ndarray, start: np.ndarray, tol: float, max_iter: int
 ) -> tuple[np.ndarray, float]:
     """Return the minimizer of ½ b'Gb − c'b + Σ l1_j|b_j|, every l1_j > 0, and its duality gap."""

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from dask_onestep.kernels.lassos.descent import penalised_lasso, sweep_together
+from dask_onestep.kernels.lassos.descent import penalized_lasso, sweep_together
 from dask_onestep.kernels.lassos.quadratic import profile_out
 from dask_onestep.kernels.records import Sums
 from dask_onestep.kernels.solve.linear_algebra import factorize
@@ -90,7 +90,7 @@ def nodewise_rows(
         return _without_penalty(gram, index)
     r = len(index)
     found = NodewiseRows(index, np.zeros((r, len(gram))), np.zeros(r), np.zeros(r), np.ones(r))
-    for free, places in _by_unpenalised(never, index):
+    for free, places in _by_unpenalized(never, index):
         profile = profile_out(gram, free)
         # An unpenalized column that is itself the target is excluded from its row's covariates.
         l1 = np.where(never, np.inf, alpha)[profile.rest]
@@ -118,7 +118,7 @@ def _without_penalty(gram: np.ndarray, index: np.ndarray) -> NodewiseRows:
     return NodewiseRows(index, rows, weights, np.zeros(len(index)), np.ones(len(index)))
 
 
-def _by_unpenalised(never: np.ndarray, index: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _by_unpenalized(never: np.ndarray, index: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Group rows by their unpenalized covariates, which differ only in the rows of unpenalized columns."""
     if len(places := np.flatnonzero(~never[index])):
         yield never, places
@@ -176,7 +176,7 @@ def _row(
         return gamma, square, 0.0
     for _ in range(_MAX_RESCALINGS if scaled else 1):
         penalty = l1 * noise
-        gamma, gap = penalised_lasso(gram, linear, square, penalty, gamma, tol * square / 2, max_iter)
+        gamma, gap = penalized_lasso(gram, linear, square, penalty, gamma, tol * square / 2, max_iter)
         # At the minimum γ'(c − Gγ) = Σ α|γ|, so no product with G is needed.
         support = np.flatnonzero(gamma)
         fitted = float(linear[support] @ gamma[support])

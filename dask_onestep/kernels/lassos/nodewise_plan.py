@@ -9,7 +9,7 @@ import numpy as np
 
 from dask_onestep.kernels.lassos.constant_row import constant_row
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, nodewise_rows
-from dask_onestep.kernels.lassos.penalty import penalised_variances, penalty_level
+from dask_onestep.kernels.lassos.penalty import penalized_variances, penalty_level
 
 # Penalties of this fraction of the universal level leave little bias, and an inverse that all N rows determine well.
 _SMALL = 0.1
@@ -43,7 +43,7 @@ class NodewisePlan:
         scaled = isinstance(self.alpha, str)
         if isinstance(self.alpha, str):
             free = np.arange(len(gram)) < first
-            alpha = penalty_level(n, len(gram) - first) * np.sqrt(penalised_variances(gram, free))
+            alpha = penalty_level(n, len(gram) - first) * np.sqrt(penalized_variances(gram, free))
         else:
             alpha = np.broadcast_to(self.alpha, len(gram))
         # With an unpenalized constant a column's row does not depend on the shift, except the constant's own row.

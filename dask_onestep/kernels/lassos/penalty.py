@@ -88,7 +88,7 @@ def _quantile_excess(level: float, p: int) -> float:
     return p * norm.sf(level) - level**4 - 2 * level**2
 
 
-def penalised_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
+def penalized_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Return each penalized column's variance given the unpenalized columns, as the scale of its penalty.
 
     A column that is constant in the block, such as a level that does not occur, has no scale of its own. Any positive
@@ -97,8 +97,8 @@ def penalised_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from dask_onestep.kernels.lassos.penalty import penalised_variances
-    >>> penalised_variances(np.diag([1.0, 0.0, 4.0]), np.array([True, False, False])).tolist()
+    >>> from dask_onestep.kernels.lassos.penalty import penalized_variances
+    >>> penalized_variances(np.diag([1.0, 0.0, 4.0]), np.array([True, False, False])).tolist()
     [0.0, 4.0, 4.0]
     """
     left = partial_variances(gram, free)
@@ -114,5 +114,5 @@ def noise_alpha(sums: Moments, model: Model, rows: float) -> np.ndarray:
     free = np.zeros(d, dtype=bool)
     free[: int(model.has_intercept)] = True
     noise = 1.0 if sums.pearson is None else max(sums.pearson / sums.weight, _LEAST_NOISE)
-    information = penalised_variances(sums.information, free) / sums.weight
+    information = penalized_variances(sums.information, free) / sums.weight
     return penalty_level(rows, d - int(free.sum())) * np.sqrt(noise * information)

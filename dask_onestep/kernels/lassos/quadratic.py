@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dask_onestep.kernels.lassos.descent import penalised_lasso
+from dask_onestep.kernels.lassos.descent import penalized_lasso
 from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
 
 # Rows of a matrix that are changed at a time, so that no temporary array has its size.
@@ -102,7 +102,7 @@ def solve_lasso(
     if len(rest):
         left = linear[rest] - profile.loadings.T @ linear[free]
         unexplained = square - float(linear[free] @ coef[free])
-        coef[rest], gap = penalised_lasso(profile.gram, left, unexplained, l1[rest], start[rest], tol, max_iter)
+        coef[rest], gap = penalized_lasso(profile.gram, left, unexplained, l1[rest], start[rest], tol, max_iter)
         if len(free):
             coef[free] -= profile.loadings @ coef[rest]
     return coef, gap
