@@ -451,3 +451,16 @@ def test_the_prior_of_weighted_separated_rows_is_statsmodels_fit_with_pseudo_obs
     ).fit(tol=1e-14)
     fit = fit_rows(model.likelihood.with_prior(rows, model, more), model)
     np.testing.assert_allclose(fit.coef, peer.params, rtol=1e-7)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(("away", "inside"), [(0.1, True), (0.2, False)])
+def test_the_trust_region_depends_on_no_unit_of_y(unit, away, inside):
+    # φ = unit² and δ'Iδ ≈ 4000·3·away²·φ, 120φ or 480φ; the bound is 10·3·(4000/400 − 1)φ = 270φ.
+    rows, model = simulate("gaussian", 4000), model_of()
+    rows = replace(rows, y=unit * rows.y)
+    start = fit_rows(rows, model).coef + unit * away * np.array([1.0, -1.0, 1.0])
+    pilot, sums = pilot_of(rows, model, 400, start=start)
+    factor = factorize(sums.information)
+    found = Curvature(model, pilot, start, sums).maximum(factor, factor.solve(sums.score), 1e-12)
+    assert (found is not None) == inside
