@@ -1,7 +1,5 @@
 """Messages about unknown names: the valid choices, and the closest one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from difflib import get_close_matches
 

@@ -4,8 +4,6 @@ A logistic regression of late arrival on the flights that left New York City in 
 Dask cluster: the one-step estimate, the average of the blocks' fits and the maximum-likelihood estimate.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from tempfile import TemporaryDirectory

@@ -3,8 +3,6 @@
 Each message ends with a call of `help` that explains the warning and the remedy.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning

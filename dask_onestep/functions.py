@@ -4,8 +4,6 @@ Each function takes Dask arrays, Dask DataFrames, NumPy or pandas, computes noth
 `dask.delayed.Delayed` of a small record, or a Dask collection in the blocks of X.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@ A link is a small frozen record of three functions, ``link`` (g), ``inverse`` (g
 ``inverse`` and ``inverse_deriv``, serves as well.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable

@@ -1,7 +1,5 @@
 """The report: a fit as one HTML file that needs neither Python nor a network to be read."""
 
-from __future__ import annotations
-
 import platform
 import re
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The commands, their options and examples."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What the command line writes: results on stdout; warnings and errors, a line each, on stderr."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Iterator, Sequence

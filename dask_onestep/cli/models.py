@@ -1,7 +1,5 @@
 """The formula, the columns to read and the model that a command asks for."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Sequence
 from typing import Any

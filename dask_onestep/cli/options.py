@@ -1,7 +1,5 @@
 """Options that several commands share, by what they are for."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps

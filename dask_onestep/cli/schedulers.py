@@ -1,7 +1,5 @@
 """Where a command computes: a scheduler elsewhere, worker processes here, or the threads of this one."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Tables in files: paths, globs and URLs of Parquet, Feather and CSV files, and pyarrow's datasets."""
 
-from __future__ import annotations
-
 import codecs
 import os
 from collections import Counter

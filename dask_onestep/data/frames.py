@@ -1,7 +1,5 @@
 """DataFrames: the columns that a model uses, and their types."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The airline on-time data of the ASA Data Expo 2009: 120 million flights, 1987 to 2008."""
 
-from __future__ import annotations
-
 import glob
 import os
 import re

@@ -1,7 +1,5 @@
 """Where data sets are kept, and those of a Dataverse, downloaded and verified by pooch."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

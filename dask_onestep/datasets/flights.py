@@ -1,7 +1,5 @@
 """The flights that left New York City in 2013."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec

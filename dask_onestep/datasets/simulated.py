@@ -1,7 +1,5 @@
 """Simulated generalized linear models."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

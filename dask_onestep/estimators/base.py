@@ -1,7 +1,5 @@
 """What both estimators share: from data to a problem, from an estimate to attributes."""
 
-from __future__ import annotations
-
 import copy
 import time
 import warnings

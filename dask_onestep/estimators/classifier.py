@@ -1,7 +1,5 @@
 """`GLMClassifier`: generalized linear models of class probabilities."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

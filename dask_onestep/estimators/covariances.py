@@ -1,7 +1,5 @@
 """Another covariance for a fitted model, tests from the scores of few clusters, and intervals from those of blocks."""
 
-from __future__ import annotations
-
 import copy
 import warnings
 from collections.abc import Sequence

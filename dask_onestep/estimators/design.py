@@ -1,7 +1,5 @@
 """From a table's terms to its design, by a pass where the levels or a state must be looked at."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any

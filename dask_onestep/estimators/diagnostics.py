@@ -1,7 +1,5 @@
 """Diagnostics of a fitted model: statistics of fit, intervals, residuals, influence, collinearity."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Average effects: predictions, comparisons and slopes, averaged over the rows of data, in one pass."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Fitted models in other tools: the plug-in attributes of maketables, and models of marginaleffects."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Tests that see the data again: likelihood ratios and scores of restricted fits by the estimator's own method."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Sequence
 from copy import copy

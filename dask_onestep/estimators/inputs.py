@@ -1,7 +1,5 @@
 """From a user's data to data that a model can be fitted or applied to."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Several models fitted to the same data in the passes of one."""
 
-from __future__ import annotations
-
 import time
 import warnings
 from collections.abc import Mapping, Sequence

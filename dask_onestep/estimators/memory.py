@@ -1,7 +1,5 @@
 """Errors of blocks that are larger than memory, or that lack a column."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """Functions of each row: predictions and residuals, lazy for Dask input and NumPy otherwise."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

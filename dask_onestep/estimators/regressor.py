@@ -1,7 +1,5 @@
 """`GLMRegressor`: generalized linear models of the mean of a response."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Warnings about categorical columns before a fit, and about rows and the response after it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

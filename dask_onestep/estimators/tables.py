@@ -1,7 +1,5 @@
 """Tables and tests of a fitted model, which need no data."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape

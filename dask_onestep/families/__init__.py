@@ -6,8 +6,6 @@ functions work elementwise on float64 arrays; the dispersion φ enters `log_like
 is 1 unless given; deviances are at φ = 1.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from dask_onestep.choices import unknown_choice

@@ -1,7 +1,5 @@
 """Families of measurements: gaussian, gamma, inverse-gaussian and tweedie, each with a dispersion."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

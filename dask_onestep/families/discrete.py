@@ -1,7 +1,5 @@
 """Families of counts and labels: binomial, poisson, negative-binomial and multinomial, whose φ is 1."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -5,8 +5,6 @@ The quasi-likelihood ∫ (y − t)/V(t) dt takes the place of the log-likelihood
 family with the same variance function, up to terms in y, and no probability: there is no AIC.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

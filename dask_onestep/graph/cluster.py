@@ -3,8 +3,6 @@
 `distributed` takes a third of this package's time to import.  Who has a client has imported it; nobody else needs it.
 """
 
-from __future__ import annotations
-
 import socket
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """How the parts of a data set meet, block by block, and which tasks serve which block."""
 
-from __future__ import annotations
-
 from graphlib import TopologicalSorter
 from typing import Any
 

@@ -4,8 +4,6 @@ Dask considers an object it does not know to be empty: a scheduler that takes a 
 them to where a coefficient is, and a worker that takes a matrix for as much does not count it as memory.
 """
 
-from __future__ import annotations
-
 from dataclasses import fields
 from typing import Any
 

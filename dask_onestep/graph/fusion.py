@@ -1,7 +1,5 @@
 """Several tasks as one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

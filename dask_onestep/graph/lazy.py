@@ -1,7 +1,5 @@
 """Single tasks and lazy values."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Tasks are counted by Dask's callbacks where they run in this process or are sent
 where they run on a cluster.  The bar is rich's (extra ``cli``); without rich there is a line per pass.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence

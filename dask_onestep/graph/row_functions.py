@@ -1,7 +1,5 @@
 """A function of each row block, in the kind of collection it came in."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

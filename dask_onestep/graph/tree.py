@@ -1,7 +1,5 @@
 """A pass over the data: a kernel on each block, and a tree that adds the records."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

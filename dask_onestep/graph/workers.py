@@ -4,8 +4,6 @@ A worker that lacks the package cannot read its tasks and is lost; one with anot
 computes, returns other digits.
 """
 
-from __future__ import annotations
-
 import builtins
 import os
 import sys

@@ -5,8 +5,6 @@ restricted and linearized as WCLR-C of MacKinnon, Nielsen and Webb (arXiv 2406.0
 is the restricted wild cluster bootstrap.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

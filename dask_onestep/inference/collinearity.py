@@ -1,7 +1,5 @@
 """Collinearity from the information of a fit: variance inflation factors and condition indices."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Statistics of fit: likelihood, deviances, information criteria, pseudo-R²."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 
 import numpy as np

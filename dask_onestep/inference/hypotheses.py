@@ -1,7 +1,5 @@
 """Null hypotheses: as users write them, as restrictions, and as text."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

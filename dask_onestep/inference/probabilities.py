@@ -1,7 +1,5 @@
 """Predicted probabilities compared with what happened: discrimination, calibration, the Hosmer-Lemeshow test."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

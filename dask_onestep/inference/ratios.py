@@ -1,7 +1,5 @@
 """Likelihood-ratio and score tests from the sums at both estimates, and what is known of a statistic's own error."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

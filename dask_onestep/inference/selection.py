@@ -5,8 +5,6 @@ Leng (2007) maximize it under an adaptive lasso penalty, their least-squares app
 (2021) do so for data in blocks (DLSA).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

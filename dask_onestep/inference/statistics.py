@@ -1,7 +1,5 @@
 """Wald and score statistics."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

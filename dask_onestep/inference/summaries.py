@@ -1,7 +1,5 @@
 """Summaries of fits as text and as HTML."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import textwrap

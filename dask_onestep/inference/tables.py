@@ -1,7 +1,5 @@
 """The table of coefficients, and confidence intervals that hold jointly or at any time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The messages: category, what happened, what it means for the result, what to do, and the options to do it with."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from dask_onestep.exceptions import (

@@ -1,7 +1,5 @@
 """Estimation methods, a file each: a plan of passes that the one driver runs, from a `Problem` to an `Estimate`."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

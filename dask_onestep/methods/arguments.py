@@ -1,7 +1,5 @@
 """Checks of what users give to several methods, so that each has one wording."""
 
-from __future__ import annotations
-
 from numbers import Real
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One-shot averaging: the mean of the blocks' own maximum-likelihood estimates."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The average of the blocks' own lassos."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The blocks' lassos, as the sparse methods ask for them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

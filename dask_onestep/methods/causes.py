@@ -1,7 +1,5 @@
 """The common cause of several warnings, which replaces its consequences."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace

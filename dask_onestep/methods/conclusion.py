@@ -1,7 +1,5 @@
 """The fields of an `Estimate` computed from β̂ and the sums at β̂, with their warnings."""
 
-from __future__ import annotations
-
 from itertools import compress
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Another covariance of coefficients that are known: from a fit's record where that suffices, otherwise by one pass."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

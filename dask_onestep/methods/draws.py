@@ -1,7 +1,5 @@
 """What plans learn of the data before they estimate: a pilot sample, the classes of y, how many rows there are."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from dataclasses import replace
 from typing import Any

@@ -4,8 +4,6 @@ All plans go on until each waits for a pass or for a computation.  Computations 
 all in one reading of the data: a block's rows are built once, and each kernel gets the view that its model has of them.
 """
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

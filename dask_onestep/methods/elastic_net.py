@@ -1,7 +1,5 @@
 """The elastic net of all rows."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The path of the elastic net of all rows, and its cross-validation, which share their passes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a method gives back."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 

@@ -1,7 +1,5 @@
 """Where the rows of Θ̂ come from: a share of them from each block, or all from the pool of their Gram matrices."""
 
-from __future__ import annotations
-
 import numpy as np
 from dask.delayed import Delayed
 

@@ -1,7 +1,5 @@
 """The maximum of the likelihood with Jeffreys' penalty, ℓ(β) + ½ log|I(β)| (Firth, 1993)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

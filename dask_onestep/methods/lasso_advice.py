@@ -1,7 +1,5 @@
 """Warnings of the debiased and averaged lasso."""
 
-from __future__ import annotations
-
 from math import floor
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Pregibon's link test: whether the square of the linear predictor adds to a model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

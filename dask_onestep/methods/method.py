@@ -1,7 +1,5 @@
 """What all methods of the package share: a plan, and how it is run on its own."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Generator
 from dataclasses import replace

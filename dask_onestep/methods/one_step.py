@@ -4,8 +4,6 @@ Wang, Huang, Zhu and Wang, "Efficient Estimation for Generalized Linear Models o
 System with Nonrandomly Distributed Data", arXiv 2004.02414.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The result of a one-step fit: its `Estimate`, diagnostics of the pilot, and warnings."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """``NegativeBinomial(alpha="estimate")``: α from the pilot, refined over all rows, then β by the method."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The pilot's own estimate: one pass, a small sample."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -4,8 +4,6 @@ A plan is a generator: it yields requests and is sent the answers.  Handles are 
 by `Problem.apply`, which is no request, since nothing has to be waited for.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any

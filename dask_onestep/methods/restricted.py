@@ -3,8 +3,6 @@
 Errors of plans that run together are known to be their own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

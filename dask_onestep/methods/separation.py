@@ -1,7 +1,5 @@
 """A search for separation in the rows, only if an estimate is suspicious."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

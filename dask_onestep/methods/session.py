@@ -1,7 +1,5 @@
 """What a method of the user's own is given: a problem whose passes are made when it asks for them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

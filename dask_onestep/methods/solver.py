@@ -1,7 +1,5 @@
 """Solvers of the scoring equations: normal equations, or a QR of the design if these lose too many digits."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """One step after another: where the next one leads, and whether it is wanted."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

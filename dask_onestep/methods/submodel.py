@@ -1,7 +1,5 @@
 """The estimate of a submodel, from that of the full model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 from typing import Self
 

@@ -4,8 +4,6 @@ Jordan, Lee and Yang, "Communication-efficient distributed statistical inference
 arXiv 1605.07689; "CSL" in Wang, Huang, Zhu, Wang, arXiv 2004.02414.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Blocks against the whole."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the displays share: colors, marks, and axes that need matplotlib only when something is drawn."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

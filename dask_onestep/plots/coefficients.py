@@ -1,7 +1,5 @@
 """Coefficients with their intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 

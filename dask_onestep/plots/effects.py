@@ -1,7 +1,5 @@
 """Average effects with their intervals, and predicted responses against a column."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 import dask

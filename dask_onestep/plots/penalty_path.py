@@ -1,7 +1,5 @@
 """The path of an elastic net, and its cross-validation, against the penalty."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Self
 

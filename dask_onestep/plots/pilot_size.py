@@ -1,7 +1,5 @@
 """The size of the pilot against the distance to the maximum-likelihood estimate."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from typing import Any, Self

@@ -1,7 +1,5 @@
 """Discrimination and calibration of predicted probabilities."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 from dask_onestep.inference.probabilities import ProbabilityDiagnostics

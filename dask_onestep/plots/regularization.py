@@ -1,7 +1,5 @@
 """Coefficients of the sparse methods against their penalty."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from typing import Any, Self

@@ -1,7 +1,5 @@
 """Residuals of data of any size: means by bins, and a random sample of rows."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 import numpy as np

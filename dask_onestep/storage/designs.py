@@ -1,7 +1,5 @@
 """Designs as plain values, so that a model can be kept without a pickle and without a row of its data."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Fitted models as files: JSON, which contains only data, or a pickle, which runs code when it is read."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Where results are written: never over an input, over existing files only on request, and completely or not at all."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable, Iterator

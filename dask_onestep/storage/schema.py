@@ -1,7 +1,5 @@
 """The part of JSON Schema that ``model.schema.json`` is written in, to check a record before it is used."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

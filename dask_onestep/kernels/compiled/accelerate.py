@@ -1,7 +1,5 @@
 """Whether and how loops are compiled; the extra ``accelerate`` (numba) is needed."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from functools import cache

@@ -8,8 +8,6 @@ These functions are compiled into `dask_onestep.kernels.compiled.loops` and `das
 Numba checks only the date of those files: after a change here, touch them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from inspect import signature

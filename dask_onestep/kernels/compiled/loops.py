@@ -7,8 +7,6 @@ products, whose sums over a tile's rows stay in registers. Meanwhile the rows of
 All loops are in this one file, since numba's cache checks only this file's date.
 """
 
-from __future__ import annotations
-
 import math
 
 import numba

@@ -5,8 +5,6 @@ Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC
 keys are those of `numpy.random.Philox` to the last bit.
 """
 
-from __future__ import annotations
-
 import numba
 import numpy as np
 

@@ -1,7 +1,5 @@
 """From the terms of a model, and a pass over the table, to its design."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

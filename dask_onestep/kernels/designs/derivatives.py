@@ -1,7 +1,5 @@
 """Numerical derivatives of a design's columns with respect to a column of the table."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any

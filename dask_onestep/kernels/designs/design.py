@@ -1,7 +1,5 @@
 """The design: how a block of a table becomes a matrix, in the same way for every block and every later table."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Number

@@ -1,7 +1,5 @@
 """Reasons why formulaic cannot evaluate a formula on some rows: which column, how many rows, and the remedy."""
 
-from __future__ import annotations
-
 import ast
 import sys
 from collections.abc import Iterator, Mapping

@@ -6,8 +6,6 @@ two booleans would be "or". Conditions (comparisons, and these joined by ``&``, 
 and 1 in arithmetic.
 """
 
-from __future__ import annotations
-
 import ast
 from decimal import Decimal
 from functools import lru_cache

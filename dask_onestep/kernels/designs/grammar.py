@@ -6,8 +6,6 @@ anything else, write into a column, or create numbers larger than a formula need
 file is safe.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from keyword import iskeyword

@@ -1,7 +1,5 @@
 """Levels of factors: the code of each row's level, and levels matched by value and kind."""
 
-from __future__ import annotations
-
 from threading import Lock
 from typing import Any
 

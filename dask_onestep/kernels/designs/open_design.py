@@ -1,7 +1,5 @@
 """The design of a table before factor levels and states of transforms are known."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

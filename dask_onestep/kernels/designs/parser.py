@@ -4,8 +4,6 @@ formulaic expands powers and products of terms while it parses, and evaluates ar
 checked before.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Products of factors, numbers and a spline, whose columns are stored as codes of levels or as an array."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod

@@ -1,7 +1,5 @@
 """formulaic's specification of a formula: built from rows that contain every level, and applied to others."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Collection, Mapping
 from dataclasses import replace

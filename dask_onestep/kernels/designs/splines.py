@@ -1,7 +1,5 @@
 """Splines as piecewise polynomials, whose coefficients are computed from formulaic's columns."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A block of a table: its missing values, and its columns as plain NumPy dtypes and categories."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ state that was computed beforehand; `mean`, `rank` or `lag` of a block are not t
 allowed (see `grammar`).
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager

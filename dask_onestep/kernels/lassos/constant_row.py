@@ -9,8 +9,6 @@ digits of a Gram matrix of X. With γ = tg the conditions are those of the lasso
 so the row is the point on that lasso's path at which 1/t, the path's parameter, equals 1 + m'g.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

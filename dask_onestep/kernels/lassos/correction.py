@@ -1,7 +1,5 @@
 """The debiasing correction of an average of lassos, with the covariance and diagnostics of the result."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

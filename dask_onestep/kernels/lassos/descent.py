@@ -6,8 +6,6 @@ first be swept together. The duality gap is that of all columns, so it bounds th
 a block is copied or read again.
 """
 
-from __future__ import annotations
-
 import threading
 import warnings
 from collections.abc import Iterator

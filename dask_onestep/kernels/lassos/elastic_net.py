@@ -8,8 +8,6 @@ sums ℓ, s and I at the anchor β and n pilot rows of total weight 1/c,
     ℓ(β + δ) ≈ ℓ + s'δ − ½ δ'Iδ + c R(δ),   R(δ) = ℓ_pil(β + δ) − ℓ_pil(β) − s_pil'δ + ½ δ'I_pil δ.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Gram matrices and weighted designs for the nodewise lasso."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, cast
 

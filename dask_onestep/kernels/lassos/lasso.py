@@ -5,8 +5,6 @@ Newton on the few columns that may enter gives the fit, and the sums over all co
 anyway, verify it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How rows of Θ̂ are estimated from a Gram matrix of one block or of all blocks."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -4,8 +4,6 @@ The objective is ½ b'Gb − c'b + Σ l1_j|b_j|, with any ridge part included in
 they are minimized out first.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -7,8 +7,6 @@ linear in them is transformed back. Vectors m have one element per coefficient, 
 that need no centering.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Jeffreys' penalty ½ log|I(β)|, which removes the first-order bias of the maximum-likelihood estimate (Firth 1993)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import cast
 

@@ -1,7 +1,5 @@
 """Moments of a model whose only columns are the linear predictor of another one and its square."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

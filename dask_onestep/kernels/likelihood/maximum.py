@@ -1,7 +1,5 @@
 """The maximum-likelihood fit of rows in memory."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows

@@ -5,8 +5,6 @@ and its information (diag(p) − pp') ⊗ xx', observed and expected alike. A hy
 then for the others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar

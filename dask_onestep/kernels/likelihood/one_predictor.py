@@ -1,7 +1,5 @@
 """The likelihood of models with one linear predictor per row: a family and a link."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 

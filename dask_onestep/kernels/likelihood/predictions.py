@@ -1,7 +1,5 @@
 """Predictions and residuals of a block, and the sums for ``score``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Standard deviations of the columns of a design and of the response."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -3,8 +3,6 @@
 `scores` is for passes that do not need the information.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The surrogate likelihood: the likelihood of one block (or of the pilot), shifted to have the full-data score."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

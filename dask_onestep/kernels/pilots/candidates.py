@@ -6,8 +6,6 @@ smallest keys and, in addition, those with the smallest keys of each rare stratu
 unknown it depends on the chunking, but not on the scheduler.
 """
 
-from __future__ import annotations
-
 from functools import cache, partial
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The scoring step, and the corrected step that adds higher-order terms from the pilot rows."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -4,8 +4,6 @@ A key does not depend on block or worker. Where chunk sizes are unknown, the cou
 block's number is part of the generator's key.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -6,8 +6,6 @@ With r = 1/α = eᵗ,
     ℓ = log Γ(y + r) − log Γ(r) − log y! + r log r + y log μ − (r + y) log(r + μ).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

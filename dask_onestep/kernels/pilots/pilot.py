@@ -1,7 +1,5 @@
 """The pilot's maximum-likelihood fit, or a penalized fit where the MLE does not exist."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

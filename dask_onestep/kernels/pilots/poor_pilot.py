@@ -1,7 +1,5 @@
 """Unrepresentative pilots: how they are detected, and the step to the null model where the estimate is unusable."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How kernels are run on a block: checks first, single-threaded BLAS, and findings instead of wrong sums."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """From an unprepared block to its usable rows, or to what is wrong with it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The labels of a classification: those of a block, and whether the model has as many classes as the full data."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any

@@ -1,7 +1,5 @@
 """Declaration of kernels, and the rows as a model sees them: labels encoded, fixed coefficients in the offset."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any

@@ -5,8 +5,6 @@ array has the size of the block, and float32 and integer blocks are summed in fl
 longer slices, unless they are too dense for that to pay, or the model's basis combines them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import cache
 

@@ -6,8 +6,6 @@ Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", algorit
 these columns has coefficients γ = Rβ and the same maximum.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

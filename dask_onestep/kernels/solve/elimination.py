@@ -4,8 +4,6 @@ With D the diagonal, C the border and A the corner, S = A − C'D⁻¹C has the 
 I⁻¹ = diag(D⁻¹, 0) + US⁻¹U' with U = (−D⁻¹C; 1). For k levels and a other columns this takes O(k·a²) operations.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

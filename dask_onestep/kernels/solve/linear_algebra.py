@@ -1,7 +1,5 @@
 """Scaled, rank-revealing solution of equations with an information matrix, which finds aliased columns."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, overload
 

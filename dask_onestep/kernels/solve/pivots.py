@@ -1,7 +1,5 @@
 """What all factors of an information matrix have, and Cholesky factors of scaled matrices that omit aliased columns."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 
 import numpy as np

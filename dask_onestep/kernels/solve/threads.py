@@ -4,8 +4,6 @@ Dask's threads already use all cores, and a product that is split over BLAS thre
 changes its bits.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
