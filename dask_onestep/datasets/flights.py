@@ -12,7 +12,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 
-from dask_onestep.datasets.download import data_folder
+from dask_onestep.datasets.airline import data_folder
 from dask_onestep.messages import catalogue
 
 _FLIGHT_COLUMNS = ("dep_time", "sched_arr_time", "air_time", "distance")

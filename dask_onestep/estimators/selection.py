@@ -15,8 +15,8 @@ from dask_onestep.choices import unknown_choice
 from dask_onestep.estimators.attributes import attach
 from dask_onestep.estimators.inputs import Reading, total_of
 from dask_onestep.inference.hypotheses import named_coefficients, null_text
-from dask_onestep.inference.results import TestResult
 from dask_onestep.inference.selection import CRITERIA, AdaptiveLassoPath, adaptive_lasso, constrain, criteria_table
+from dask_onestep.inference.statistics import TestResult
 from dask_onestep.kernels.likelihood.sums import log_likelihoods
 from dask_onestep.kernels.structured import minor
 from dask_onestep.methods import FitRecord

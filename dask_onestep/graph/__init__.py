@@ -13,10 +13,9 @@ a tree of fixed shape adds the records.  So
 """
 
 from dask_onestep.graph.blocks import FAN_IN, Blocks
-from dask_onestep.graph.collections import gather
+from dask_onestep.graph.collections import gather, map_rows
 from dask_onestep.graph.dispatch import register_sizes, register_tokens
 from dask_onestep.graph.lazy import apply
-from dask_onestep.graph.row_functions import map_rows
 from dask_onestep.graph.tree import tree_sum
 
 __all__ = ["FAN_IN", "Blocks", "apply", "gather", "map_rows", "tree_sum"]

@@ -1,9 +1,8 @@
 """Tables, intervals and tests from coefficients and their covariance."""
 
 from dask_onestep.inference.hypotheses import parse_null
-from dask_onestep.inference.results import TestResult, p_text
 from dask_onestep.inference.selection import AdaptiveLassoPath
-from dask_onestep.inference.statistics import score_statistic, score_statistic_beside, wald
+from dask_onestep.inference.statistics import TestResult, p_text, score_statistic, score_statistic_beside, wald
 from dask_onestep.inference.tables import coefficient_table
 
 __all__ = [

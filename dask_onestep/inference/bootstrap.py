@@ -12,7 +12,7 @@ import numpy as np
 
 from dask_onestep.choices import unknown_choice
 from dask_onestep.inference.hypotheses import Hypothesis
-from dask_onestep.inference.results import TestResult
+from dask_onestep.inference.statistics import TestResult
 from dask_onestep.kernels.likelihood.clusters import Clusters, unpacked
 from dask_onestep.kernels.solve.linear_algebra import factorize
 

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from dask_onestep.choices import unknown_choice
-from dask_onestep.inference.results import TestResult
+from dask_onestep.inference.statistics import TestResult
 from dask_onestep.kernels.likelihood.binned import BinnedSums
 
 _STRATEGIES = ("quantile", "uniform")

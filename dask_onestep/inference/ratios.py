@@ -14,7 +14,7 @@ from dask_onestep.exceptions import (
     StepWarning,
     UnlikePilotWarning,
 )
-from dask_onestep.inference.results import TestResult
+from dask_onestep.inference.statistics import TestResult
 from dask_onestep.kernels.records import LogLikelihoods
 from dask_onestep.kernels.solve.ascent import ROUNDING
 from dask_onestep.messages import catalogue
