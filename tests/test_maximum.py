@@ -8,7 +8,7 @@ from test_likelihood import oracle
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.maximum import fit_rows
-from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.likelihood.sums import initial_moments, moments
 
 
 @pytest.mark.filterwarnings("ignore:The .* link function does not respect the domain")
@@ -54,10 +54,10 @@ def test_separated_rows_do_not_converge():
 
 def test_a_start_is_used():
     rng = np.random.default_rng(1)
-    rows = Rows(rng.normal(size=(50, 2)), rng.normal(size=50))
-    optimum = fit_rows(rows, model_of())
-    again = fit_rows(rows, model_of(), start=optimum.coef)
-    assert again.n_iter == 0
+    rows, model = Rows(rng.normal(size=(50, 2)), rng.poisson(2.0, size=50).astype(float)), model_of("poisson")
+    optimum = fit_rows(rows, model)
+    again = fit_rows(rows, model, start=optimum.coef)
+    assert (optimum.n_iter > 0, again.n_iter) == (True, 0)
     np.testing.assert_array_equal(again.coef, optimum.coef)
 
 
@@ -101,3 +101,41 @@ def test_rows_that_fit_exactly():
     found = fit_rows(Rows(x, 1 + x @ [2.0, 3.0]), model_of())
     assert found.converged
     np.testing.assert_allclose(found.coef, [1, 2, 3], rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:The .* link function does not respect the domain")
+@pytest.mark.parametrize(
+    ("family", "link", "seed"),
+    [("poisson", "identity", 5), ("gamma", "identity", 1), ("inverse-gaussian", "inverse-squared", 4)],
+)
+def test_a_first_fit_with_impossible_means_is_replaced(family, link, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0, 1, (40, 1))
+    mean = {"identity": 0.1 + 4 * x[:, 0], "inverse-squared": (0.1 + 2 * x[:, 0]) ** -0.5}[link]
+    mean = mean if family == "poisson" or link == "inverse-squared" else mean / 2 + 0.05
+    y = rng.poisson(mean).astype(float) if family == "poisson" else rng.gamma(1.0, mean)
+    rows, model = Rows(x, y), model_of(family, link, columns=1)
+    first = initial_moments(rows, model)
+    assert not np.isfinite(moments(rows, model, np.linalg.solve(first.information, first.score)).loglik)
+    _assert_maximum(rows, model, family, link)
+
+
+def test_negative_responses_have_a_start_under_the_log_link():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, (40, 1))
+    rows = Rows(x, np.exp(x[:, 0]) + 2 * rng.normal(size=40))
+    assert (rows.y < 0).any()
+    _assert_maximum(rows, model_of("gaussian", "log", columns=1), "gaussian", "log")
+
+
+def _assert_maximum(rows, model, family, link):
+    found = fit_rows(rows, model)
+    assert found.converged
+    peer = sm.GLM(rows.y, sm.add_constant(rows.x), oracle(family, link))
+    np.testing.assert_allclose(peer.score(found.coef, scale=1.0), 0.0, atol=1e-6)
+
+
+def test_a_safe_start_has_a_possible_mean_for_every_offset():
+    model = model_of("poisson", "identity", columns=1)
+    rows = Rows(np.zeros((3, 1)), np.full(3, 5.0), offset=np.array([-6.0, 0.0, 6.0]))
+    np.testing.assert_allclose(model.likelihood.safe_start(rows, model), [11.1, 0.0])  # means of 5.1 and more
