@@ -279,7 +279,9 @@ def test_missing_values_of_every_kind(tmp_path, small_blocks, threads):
     complete = complete.astype({"flag": bool, "month": int, "y": int})
     same(glm, GLMRegressor("poisson", formula=FORMULA, method=EXACT).fit(complete, sample_weight="w"), 1e-10)
     assert glm.n_missing_ == 108
-    with pytest.raises(ValueError, match=r"in column x \(18 rows\).*In blocks"):
+    with pytest.raises(
+        ValueError, match=r"in column x \(18 rows\).*In row group 0 of .*0\.parquet, row group 1 of .*, …\."
+    ):
         GLMRegressor("poisson", formula=FORMULA).fit(folder)
 
 

@@ -1,11 +1,13 @@
 """Errors number blocks as the user's partitions are numbered, also where Dask reads several of them as one."""
 
+import re
+
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
 
-from dask_onestep import GLMRegressor
+from dask_onestep import GLMClassifier, GLMRegressor
 from dask_onestep.kernels.records import Findings, Numbering
 
 
@@ -17,6 +19,10 @@ def test_blocks_and_partitions_are_named():
     assert several.text() == "X contains NaN (3 rows). In blocks 0, 2, …."
     assert several.text(Numbering(3, 10)) == "X contains NaN (3 rows). In partitions 0 to 2, 6 to 9, …."
     assert Numbering(10, 11).name((0,)) == "partition 0"
+    in_files = Findings((("X contains NaN", 1, ""),), (2,), sources=("row group 1 of a.parquet",))
+    assert in_files.text(Numbering(3, 10)) == "X contains NaN (1 row). In row group 1 of a.parquet."
+    both = in_files + Findings((("X contains NaN", 1, ""),), (3,), sources=("row group 0 of b.parquet",))
+    assert both.text() == "X contains NaN (2 rows). In row group 1 of a.parquet, row group 0 of b.parquet."
     assert "In" not in Findings((("y has one class", 0, ""),), ()).text(Numbering(3, 10))
 
 
@@ -38,3 +44,17 @@ def test_a_missing_value_is_found_in_the_users_partition(tmp_path, formula, part
     first, last = int(named[1]), int(named[-1])
     assert first <= partition <= last
     assert last - first < 5
+
+
+@pytest.mark.parametrize("estimator", [GLMRegressor(), GLMRegressor(formula="y ~ x + g"), GLMClassifier(method="mle")])
+@pytest.mark.parametrize("n_files", [1, 3])
+def test_a_missing_value_in_a_file_is_found_there(tmp_path, estimator, n_files):
+    rng = np.random.default_rng(0)
+    for number in range(n_files):
+        frame = pd.DataFrame({"x": rng.normal(size=50), "g": rng.choice(["a", "b"], 50), "y": np.arange(50) % 2})
+        frame.loc[3, "x"] = np.nan if number == n_files - 1 else 0.0
+        frame.to_parquet(tmp_path / f"{number}.parquet")
+    first, last = tmp_path / "0.parquet", tmp_path / f"{n_files - 1}.parquet"
+    place = f"In row group 0 of {first}." if n_files == 1 else f"In {first} to {last}."
+    with pytest.raises(ValueError, match=f"in column x \\(1 row\\)\\. {re.escape(place)}"):
+        estimator.fit(str(tmp_path / "*.parquet"), None if estimator.formula else "y")

@@ -16,6 +16,7 @@ import pyarrow.dataset as pads
 from dask.tokenize import tokenize
 from pyarrow import types
 
+from dask_onestep.kernels.designs.parts import SOURCE
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.messages import catalogue
 
@@ -142,12 +143,16 @@ class Part:
     keys: pads.Expression
     row_groups: tuple[int, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return self.source if isinstance(self.source, str) else "a buffer"
+
     def __str__(self) -> str:
-        name = self.source if isinstance(self.source, str) else "a buffer"
         if not self.row_groups:
-            return name
+            return self.name
         first, last = self.row_groups[0], self.row_groups[-1]
-        return f"row group {first} of {name}" if first == last else f"row groups {first} to {last} of {name}"
+        return f"row group {first} of {self.name}" if first == last else f"row groups {first} to {last} of {self.name}"
 
     def read(self, schema: pa.Schema) -> pa.Table:
         """Return its columns."""
@@ -176,6 +181,10 @@ class Piece:
     rows: int | None
     start: int | None
     token: str
+
+    def __str__(self) -> str:
+        first, last = self.parts[0], self.parts[-1]
+        return str(first) if len(self.parts) == 1 else f"{first.name} to {last.name}"
 
     def __dask_tokenize__(self) -> str:
         return self.token
@@ -430,6 +439,8 @@ def _read(piece: Piece, schema: pa.Schema, coded: tuple[str, ...], encoded: tupl
     frame = frame_of_arrow(_decoded(table, encoded), coded, encoded)
     if piece.start is not None:
         frame.index = pd.RangeIndex(piece.start, piece.start + len(frame))
+    if piece.parts:
+        frame.attrs[SOURCE] = str(piece)
     return frame
 
 

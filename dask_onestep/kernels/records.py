@@ -12,6 +12,8 @@ import numpy as np
 from dask_onestep.kernels.structured import Matrix, is_finite, minor
 from dask_onestep.messages.text import joined
 
+_MOST_SOURCES = 2  # that a message names, since paths are long
+
 
 class Record:
     """The result of a task; reports the size of its fields to Dask."""
@@ -172,11 +174,14 @@ class Findings:
         The first blocks in which it was found, at most five; empty if unknown.
     more : bool
         Whether further blocks have findings.
+    sources : tuple of str
+        The files or row groups of these blocks; empty if unknown.
     """
 
     counts: tuple[tuple[str, int, str], ...]
     blocks: tuple[int, ...]
     more: bool = False
+    sources: tuple[str, ...] = ()
 
     def __add__(self, other: Any) -> Findings:
         if not isinstance(other, Findings):
@@ -187,7 +192,8 @@ class Findings:
             merged[_without_example(what), cure] = said, so_far + count
         blocks = tuple(sorted({*self.blocks, *other.blocks}))
         counts = tuple((what, count, cure) for (_, cure), (what, count) in merged.items())
-        return Findings(counts, blocks[:5], self.more or other.more or len(blocks) > 5)
+        sources = tuple(dict.fromkeys((*self.sources, *other.sources)))
+        return Findings(counts, blocks[:5], self.more or other.more or len(blocks) > 5, sources[:5])
 
     def raise_error(self, numbering: Numbering = OWN_NUMBERS) -> None:
         """Raise a ValueError that states what is wrong, where, and what to do."""
@@ -199,8 +205,15 @@ class Findings:
             f"{what} ({count} row{'s' if count != 1 else ''})" if count else what for what, count, _ in self.counts
         ]
         cures = dict.fromkeys(cure for _, _, cure in self.counts if cure)
-        where = f"In {numbering.name(self.blocks, self.more)}." if self.blocks else ""
-        return joined([f"{'; '.join(lines)}.", where, *cures])
+        return joined([f"{'; '.join(lines)}.", self._where(numbering), *cures])
+
+    def _where(self, numbering: Numbering) -> str:
+        if not self.blocks:
+            return ""
+        if not self.sources:
+            return f"In {numbering.name(self.blocks, self.more)}."
+        rest = ", …" if self.more or len(self.sources) > _MOST_SOURCES else ""
+        return f"In {', '.join(self.sources[:_MOST_SOURCES])}{rest}."
 
 
 class Dropped(int):

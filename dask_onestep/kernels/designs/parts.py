@@ -12,6 +12,9 @@ import pandas as pd
 
 from dask_onestep.kernels.records import Record
 
+# The key of a frame's ``attrs`` under which a reader puts the file or row groups that it has read.
+SOURCE = "source"
+
 # Maximum size of a piece of a block: of the matrix that a frame becomes, and of an existing matrix.
 MATRIX_BYTES, ARRAY_BYTES = 16 * 2**20, 64 * 2**20
 

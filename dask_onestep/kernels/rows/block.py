@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.designs.parts import Block, Rows
+from dask_onestep.kernels.designs.parts import SOURCE, Block, Rows
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Failure, Findings, Joined, Read, add_pairwise
 from dask_onestep.kernels.rows.checks import check_of, inspect_columns, oversized_columns, usable_rows
@@ -105,7 +105,17 @@ def run_kernel(
 def read_block(
     block: Block, kernel: Callable[..., Any] | Joint | Apart, model: Any, classes: np.ndarray | None, arguments: tuple
 ) -> Read:
-    """Return ``kernel(rows, model, *arguments)`` for a block, or what is wrong with the block."""
+    """Return ``kernel(rows, model, *arguments)`` for a block, or what is wrong with the block, and in which file."""
+    read = _read(block, kernel, model, classes, arguments)
+    source = getattr(block.x, "attrs", {}).get(SOURCE)
+    if source is None or not isinstance(read.record, Findings):
+        return read
+    return replace(read, record=replace(read.record, sources=(source,)))
+
+
+def _read(
+    block: Block, kernel: Callable[..., Any] | Joint | Apart, model: Any, classes: np.ndarray | None, arguments: tuple
+) -> Read:
     if isinstance(kernel, Apart):
         return Read(kernel.read(block, arguments), None)
     if isinstance(kernel, Joint):
