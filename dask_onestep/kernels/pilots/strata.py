@@ -158,6 +158,8 @@ class Strata(Record):
             count = np.zeros(found.shape(number), np.int64)
             cutoff = np.full(found.shape(number), _EVERY_KEY, np.uint64)
             for place, part in enumerate(parts):
+                if not part.counts:  # a block without rows
+                    continue
                 level = places[number - 1][place] if number else np.zeros(1, np.intp)
                 at = np.ix_(level, np.searchsorted(classes, part.classes))
                 count[at] += part.counts[number]
