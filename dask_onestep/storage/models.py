@@ -30,6 +30,12 @@ from dask_onestep.storage.outputs import atomic_output
 from dask_onestep.storage.schema import check_record, parse_json
 
 SCHEMA = "dask_onestep.model/1"
+# Fields of an estimate that a record has under the same names.
+_COUNTS = ("n_samples", "n_missing", "n_iter", "n_passes")
+_NUMBERS = (
+    *("df_resid", "dispersion", "decrement", "distance_bound", "condition"),
+    *("loglik", "loglik_null", "n_events"),
+)
 # A file of JSON with the covariance of about 5,000 coefficients.
 _MOST_BYTES = 512 * 2**20
 
@@ -74,22 +80,10 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
         "cov_type": fit.cov_type,
         "missing": glm.missing,
         "level": level,
-        "n_samples": estimate.n_samples,
-        "n_missing": estimate.n_missing,
-        "n_iter": estimate.n_iter,
-        "n_passes": estimate.n_passes,
-        "df_resid": estimate.df_resid,
+        **{name: getattr(estimate, name) for name in (*_COUNTS, *_NUMBERS, "loglik_estimated", "solver")},
+        **({} if model.family.has_likelihood else {"loglik": None}),
         "n_clusters": list(estimate.n_clusters),
-        "dispersion": estimate.dispersion,
-        "decrement": estimate.decrement,
-        "loglik": estimate.loglik if model.family.has_likelihood else None,
-        "distance_bound": estimate.distance_bound,
-        "loglik_estimated": estimate.loglik_estimated,
-        "loglik_null": estimate.loglik_null,
-        "n_events": estimate.n_events,
         "overdispersion": None if estimate.overdispersion is None else list(estimate.overdispersion),
-        "solver": estimate.solver,
-        "condition": estimate.condition,
         "pilot_size": getattr(estimate, "pilot_size", None),
         "classes": None if estimate.classes is None else estimate.classes.tolist(),
         "columns": list(getattr(glm, "feature_names_in_", model.columns if design is None else design.terms.columns)),
@@ -360,23 +354,18 @@ def _estimate(record: dict[str, Any], names: tuple[str, ...]) -> Estimate:
             if len(found) != len(names)
             else f"coefficient {at + 1} is {found[at]!r}, where its model has {names[at]!r}"
         )
-    fields: dict[str, Any] = {
-        name: _number(record[name]) for name in ("dispersion", "df_resid", "decrement", "loglik", "condition")
-    }
-    fields |= {name: int(record[name]) for name in ("n_samples", "n_missing", "n_passes", "n_iter")}
+    fields: dict[str, Any] = {name: _number(record.get(name)) for name in _NUMBERS}
+    fields |= {name: int(record[name]) for name in _COUNTS}
     return Estimate(
+        **fields,
         coef=np.array([_number(row["coef"]) for row in record["coefficients"]]),
         covariance=_covariance(record["covariance"], len(names)),
         classes=None if record["classes"] is None else np.array(record["classes"]),
         warnings=_warnings(record["warnings"], record.get("warning_categories", ())),
         solver=record["solver"],
         n_clusters=tuple(int(count) for count in record.get("n_clusters", ())),
-        distance_bound=_number(record.get("distance_bound")),
         loglik_estimated=bool(record.get("loglik_estimated", False)),
-        loglik_null=_number(record.get("loglik_null")),
-        n_events=_number(record.get("n_events")),
         overdispersion=Overdispersion(*spread) if (spread := record.get("overdispersion")) else None,
-        **fields,
     )
 
 
