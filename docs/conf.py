@@ -69,6 +69,7 @@ html_theme_options = {
     "footer_end": [],
     "show_prev_next": False,
     "secondary_sidebar_items": ["page-toc"],
+    "show_toc_level": 3,  # methods of a class
 }
 _ALONE = ("index", "start", "gallery", "notebooks/*", "benchmarks/index", "glossary", "references", "contributing")
 html_sidebars = {page: [] for page in _ALONE}  # pages without neighbors

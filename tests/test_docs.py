@@ -8,6 +8,9 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from sklearn.base import BaseEstimator
+
+from dask_onestep import GLMClassifier, GLMRegressor
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MODULES = (
@@ -48,6 +51,20 @@ def test_the_reference_lists_every_public_name(suffix):
     if suffix:
         public -= set(importlib.import_module("dask_onestep").__all__)
     assert listed()[module.__name__] == public
+
+
+@pytest.mark.parametrize("estimator", [GLMRegressor, GLMClassifier])
+def test_the_page_of_an_estimator_lists_each_method_once(estimator):
+    name = estimator.__name__
+    page = (DOCS / "reference" / "estimators" / f"glm_{name[3:].lower()}.md").read_text()
+    inherited = {each for each in dir(BaseEstimator) if not each.startswith("_")}
+    public = [
+        each
+        for each in dir(estimator)
+        if not each.startswith("_") and each not in inherited and not each.startswith("set_")
+        if callable(getattr(estimator, each))
+    ]
+    assert sorted(re.findall(rf"^   {name}\.(\w+)$", page, re.MULTILINE)) == sorted(public)
 
 
 def public_objects():

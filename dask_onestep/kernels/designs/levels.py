@@ -1,6 +1,6 @@
 """Levels of factors: the code of each row's level, and levels matched by value and kind."""
 
-from threading import Lock
+import threading
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 MAX_LEVELS = 10_000
 TOO_MANY_LEVELS = "Is it an identifier? Drop it, group its levels, or convert it to a number."
-_ONE_AT_A_TIME = Lock()
+_ONE_AT_A_TIME = threading.Lock()
 _SLICE_ROWS = 15_360  # 8 bytes each give less than 128 KiB, above which memory is mapped anew each time
 
 
