@@ -293,6 +293,25 @@ def test_one_rule_for_all_families_and_links(family, link, value, method):
     assert not any("quasi-complete separation" in text for text in heard)
 
 
+@pytest.mark.parametrize(("start", "most"), [("pilot", 12), (None, 17)])
+@pytest.mark.parametrize(("family", "link", "value"), [("binomial", "logit", 1.0), ("poisson", "log", 0.0)])
+def test_the_mle_of_separated_rows_takes_few_passes_and_is_that_of_the_others(family, link, value, start, most):
+    x, y = one_end(family, link, value)
+    glm, heard = fit_and_listen(GLMRegressor(family, link, method=MLE(start)), *blocks(x, y, rows=300))
+    (text,) = heard
+    assert "a linear combination of x0 predicts" in text
+    assert glm.n_passes_ <= most
+    others = x[:, 0] == 0
+    wanted = sm.GLM(
+        y[others],
+        sm.add_constant(x[others, 1:]),
+        {"binomial": sm.families.Binomial(), "poisson": sm.families.Poisson()}[family],
+    ).fit(tol=1e-13)
+    np.testing.assert_allclose([glm.intercept_, *glm.coef_[1:]], wanted.params, rtol=1e-7)
+    std_err = glm.coef_table()["std_err"].iloc[[0, 2, 3]]
+    np.testing.assert_allclose(std_err, wanted.bse, rtol=1e-6)
+
+
 @pytest.mark.parametrize("method", [MLE(), OneStep()], ids=str)
 @pytest.mark.parametrize("model", ["separated-log-0", "separated-logit-0", "separated-logit-1"])
 def test_gaussian_separation_ends_where_r_does_and_is_reported(model, method):

@@ -30,7 +30,13 @@ from dask_onestep.methods.jeffreys import PenalizedEstimate, check_jeffreys, ent
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan
+from dask_onestep.methods.separation import EXACT, directed_ahead, separated
 from dask_onestep.methods.steps import CORRECTED
+
+# Where λ² falls by less than this factor per step, as under separation, the rows are searched for it.
+_SLOW = 0.1
+# How far linear predictors are then moved: rows at a boundary have no weight left there.
+_AWAY = 40.0
 
 
 class MLE(Method):
@@ -62,8 +68,8 @@ class MLE(Method):
     Notes
     -----
     Passes: 1 for the start (with ``start=None`` one more for the labels of a classification), 1 for
-    each step and 1 to check convergence; 1 more for robust covariances.  About 5 in all.  With a penalty
-    about 6, and 2 if the pilot is all rows.
+    each step and 1 to check convergence; 1 more for robust covariances.  About 5 in all, about 10 if a level is
+    separated.  With a penalty about 6, and 2 if the pilot is all rows.
 
     With ``penalty="jeffreys"`` standard errors are those of I(β̂)⁻¹; the Wald intervals are inaccurate for separated
     classes.  There are no likelihood-ratio and score tests.
@@ -132,11 +138,11 @@ class MLE(Method):
             ascent = yield from entered
             if ascent.coef is not start.coef:
                 pilot = None  # it is far off, and what it extrapolates as well
-            ascent = yield from climbed(problem, pilot, ascent)
+            ascent, said = yield from climbed(problem, pilot, ascent, watched=problem.model.likelihood.separable)
         else:
             rule = Newton(problem.model.has_intercept, self.tol)
             ascent, pilot = yield from entered_with_penalty(problem, pilot, entered, rule, self.max_iter)
-            ascent = yield from climbed(problem, pilot, ascent, penalized_sums)
+            ascent, said = yield from climbed(problem, pilot, ascent, penalized_sums)
         # The score that shows the arrival tells the rest of the way, which changes no sum's digits.
         coef = ascent.coef + ascent.move.step if ascent.converged else ascent.coef
         products = None
@@ -156,7 +162,7 @@ class MLE(Method):
             coef,
             sums if products is None else products,
             decrement=decrement,
-            warnings=() if ascent.converged else (_complaint(problem, ascent, penalized),),
+            warnings=said if ascent.converged else (*said, _complaint(problem, ascent, penalized)),
         )
         return cls(
             **fields,
@@ -245,9 +251,17 @@ def moments_ahead(problem: Problem, ascent: Ascent) -> Plan:
 
 
 def climbed(
-    problem: Problem, pilot: Delayed | None, ascent: Ascent, sums: Callable[[Problem, Ascent], Plan] = moments_ahead
+    problem: Problem,
+    pilot: Delayed | None,
+    ascent: Ascent,
+    sums: Callable[[Problem, Ascent], Plan] = moments_ahead,
+    *,
+    watched: bool = False,
 ) -> Plan:
     """Return an ascent that has stepped until λ² is small, a pass for each step.
+
+    Separated rows that are found on the way are moved so far that they have no weight left, and the other coefficients
+    converge as ever.
 
     Parameters
     ----------
@@ -259,24 +273,36 @@ def climbed(
         Where it begins.
     sums : callable
         From the problem and the ascent to the plan of the sums at its proposal.
+    watched : bool
+        Whether slow steps are searched for separation.
 
     Returns
     -------
     Plan
-        It returns the `Ascent`.
+        It returns the `Ascent`, and the warnings of separation.
     """
+    said: tuple[tuple[type[Warning], str], ...] = ()
+    last = np.inf
     while ascent.climbing:
         if pilot is not None:
             step = yield Look(problem.apply(direction, problem.model, pilot, ascent, name="newton-step"))
             ascent = ascent.along(step)
-        ascent = ascent.observe((yield from sums(problem, ascent)))
+        slow, last = ascent.n_iter >= CORRECTED and ascent.move.decrement > _SLOW * last, ascent.move.decrement
+        if watched and slow:
+            directions, seen = (ascent.step, ascent.proposal), (yield from directed_ahead(problem, ascent))
+            ascent = ascent.observe(seen.moments)
+            if (which := seen.separating(EXACT, EXACT)) is not None:
+                watched, said = False, (separated(problem, seen, which),)
+                ascent = ascent.along(ascent.step + directions[which] * (_AWAY / seen.reach[which]))
+        else:
+            ascent = ascent.observe((yield from sums(problem, ascent)))
         if pilot is not None and ascent.converged:
             # That λ² fell no longer may be the corrections' doing.
             again = Ascent.begin(ascent.coef, ascent.sums, ascent.rule, ascent.max_iter)
             ascent = replace(again, n_iter=ascent.n_iter, first=ascent.first)
         if ascent.n_shortened or ascent.n_iter == CORRECTED or not ascent.climbing:
             pilot = None
-    return ascent
+    return ascent, said
 
 
 @dataclass(frozen=True)

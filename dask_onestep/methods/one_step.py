@@ -298,6 +298,6 @@ def _ascended(problem: Problem, taken: Steps) -> Plan:
     ascent = yield from elsewhere(problem, taken.coef, rule, MAX_STEPS)
     if ascent is None:
         return taken
-    ascent = yield from climbed(problem, None, ascent)
+    ascent, _ = yield from climbed(problem, None, ascent)
     step = Step.arrived(ascent.coef, ascent.sums, ascent.factor)
     return Steps(ascent, step, taken.first, taken.n_steps + ascent.n_iter, trusted=False)

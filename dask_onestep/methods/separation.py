@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dask_onestep.exceptions import SeparationWarning
 from dask_onestep.kernels.likelihood.separation import Directed, directed
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
 from dask_onestep.messages import catalogue
@@ -19,6 +20,8 @@ _NEAR = 0.1  # a move of the linear predictors that does not indicate divergence
 _FLAT, _FAR = 1e-3, 1e4
 # How far linear predictors are moved where steps grow short, and what the log-likelihood may fall by then.
 _FAR_AWAY, _FALL = 20.0, 0.01
+# How far rows may move in the wrong direction, relative to the greatest move: of a step, and of coefficients.
+ROUNDED, EXACT = 1e-3, 1e-9
 
 
 def examined(problem: Problem, estimate: Estimate) -> Plan:
@@ -38,26 +41,35 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
     """
     suspect = not estimate.converged or getattr(estimate, "pilot_separated", False) or _is_flat(estimate)
     finite = isinstance(estimate, PenalizedEstimate) or not problem.model.likelihood.separable
-    if not suspect or len(estimate.coef) != problem.d or finite:
+    known = any(issubclass(category, SeparationWarning) for category, _ in estimate.warnings)
+    if known or not suspect or len(estimate.coef) != problem.d or finite:
         return estimate
     if problem.model.classify and problem.classes is None:
         problem = replace(problem, classes=estimate.classes)
     coef = np.nan_to_num(estimate.coef)
     # Far out scores are 0 up to rounding, so the direction is that of the estimate instead of a step.
-    seen = yield Look((yield from problem.staged(directed, coef, coef, name="separation")))
-    if seen.separates:
-        return replace(estimate, warnings=(*estimate.warnings, _separated(problem, seen)))
+    seen = yield Look((yield from problem.staged(directed, coef, coef[np.newaxis], name="separation")))
+    if seen.separating(ROUNDED) is not None:
+        return replace(estimate, warnings=(*estimate.warnings, separated(problem, seen, 0)))
     if not seen.moments.is_finite():
         return estimate
     ascent = Ascent.begin(coef, seen.moments, Newton(problem.model.has_intercept, _TOLERANCE), _MAX_STEPS - 1)
-    # Newton steps, one pass each: on separated rows their directions soon agree.
-    while not ascent.stopped and not (ascent.converged and seen.reach < _NEAR and ascent.n_iter):
-        direction = ascent.step
-        seen = yield Look((yield from problem.staged(directed, ascent.proposal, direction, name="separation")))
-        if seen.separates or (seen.may_separate and (yield from _rises(problem, ascent, direction, seen))):
-            return replace(estimate, warnings=(*estimate.warnings, _separated(problem, seen)))
+    # Newton steps, one pass each: on separated rows their directions soon agree, and the points classify the rows.
+    while not ascent.stopped and not (ascent.converged and seen.reach[0] < _NEAR and ascent.n_iter):
+        step, seen = ascent.step, (yield from directed_ahead(problem, ascent))
+        which = seen.separating(ROUNDED, EXACT)
+        if which is None and seen.may_separate(ROUNDED, EXACT)[0]:
+            which = 0 if (yield from _rises(problem, ascent, step, seen)) else None
+        if which is not None:
+            return replace(estimate, warnings=(*estimate.warnings, separated(problem, seen, which)))
         ascent = ascent.observe(seen.moments)
     return estimate
+
+
+def directed_ahead(problem: Problem, ascent: Ascent) -> Plan:
+    """Return the plan of the sums at the proposal of an ascent, and along its step and the proposal: one pass."""
+    directions = np.stack([ascent.step, ascent.proposal])
+    return (yield Look((yield from problem.staged(directed, ascent.proposal, directions, name="separation"))))
 
 
 def _is_flat(estimate: Estimate) -> bool:
@@ -71,17 +83,18 @@ def _is_flat(estimate: Estimate) -> bool:
 
 def _rises(problem: Problem, ascent: Ascent, direction: np.ndarray, seen: Directed) -> Plan:
     """Return whether the log-likelihood does not decrease far along a direction, for links whose steps become short."""
-    far = ascent.coef + direction * (_FAR_AWAY / seen.reach)
-    there = yield Look((yield from problem.staged(directed, far, direction, name="separation")))
-    return bool(there.moments.loglik >= ascent.sums.loglik - _FALL)
+    far = ascent.coef + direction * (_FAR_AWAY / seen.reach[0])
+    there = yield Look((yield from problem.moments(far)))
+    return bool(there.loglik >= ascent.sums.loglik - _FALL)
 
 
-def _separated(problem: Problem, seen: Directed) -> tuple[type[Warning], str]:
+def separated(problem: Problem, seen: Directed, which: int) -> tuple[type[Warning], str]:
+    """Return the warning that rows are separated along a direction."""
     intercepts = problem.model.by_regressor.get("intercept", ())
     columns = [
         name
-        for name, move in zip(problem.model.names, seen.columns, strict=True)
-        if move > 0.1 * seen.reach and name not in intercepts
+        for name, move in zip(problem.model.names, seen.columns[which], strict=True)
+        if move > 0.1 * seen.reach[which] and name not in intercepts
     ]
     labels = problem.model.family.base.name in ("binomial", "multinomial", "quasibinomial")
     zeros = getattr(problem.model.link, "name", "") == "log"

@@ -23,52 +23,52 @@ from dask_onestep.kernels.rows.slices import slices
 
 @dataclass(frozen=True, slots=True)
 class Directed(Sums):
-    """Moments at β, and how rows move along a direction.
+    """Moments at β, and how rows move along k directions.
 
     Attributes
     ----------
     moments : Moments
         The sums at β.
-    reach : float
-        The greatest move of a row's linear predictor.
-    against : float
+    reach : ndarray of shape (k,)
+        The greatest move of a row's linear predictor along each direction.
+    against : ndarray of shape (k,)
         The greatest move that eventually lowers a row's likelihood.
-    columns : ndarray of shape (d,)
+    columns : ndarray of shape (k, d)
         The greatest move due to each column.
     """
 
     moments: Moments
-    reach: float
-    against: float
+    reach: np.ndarray
+    against: np.ndarray
     columns: np.ndarray
 
     def __add__(self, other: Directed) -> Directed:
         return Directed(
             self.moments + other.moments,
-            max(self.reach, other.reach),
-            max(self.against, other.against),
+            np.maximum(self.reach, other.reach),
+            np.maximum(self.against, other.against),
             np.maximum(self.columns, other.columns),
         )
 
-    @property
-    def may_separate(self) -> bool:
-        """Whether rows move, and none in the wrong direction, up to rounding."""
-        return self.reach > 0 and self.against <= 1e-3 * self.reach
+    def may_separate(self, *slack: float) -> np.ndarray:
+        """Return along which directions rows move, and in the wrong direction at most this fraction of the reach."""
+        return (self.reach > 0) & (self.against <= np.array(slack) * self.reach)
 
-    @property
-    def separates(self) -> bool:
-        """Whether `may_separate` holds and rows move far."""
-        return self.reach > 0.1 and self.may_separate
+    def separating(self, *slack: float) -> int | None:
+        """Return the first direction that may separate and along which rows move far; None if there is none."""
+        found = np.flatnonzero(self.may_separate(*slack) & (self.reach > 0.1))
+        return int(found[0]) if len(found) else None
 
 
 @kernel
-def directed(rows: Rows, model: Model, coef: np.ndarray, direction: np.ndarray, *earlier: Any) -> Directed:
-    """Return the moments of a block at β and how its rows move along the direction δ."""
-    reach = against = 0.0
-    by_class = direction.reshape(-1, model.width)
-    columns = np.zeros_like(by_class)
+def directed(rows: Rows, model: Model, coef: np.ndarray, directions: np.ndarray, *earlier: Any) -> Directed:
+    """Return the moments of a block at β and how its rows move along some directions, of shape (k, d)."""
+    reach, against, columns = np.zeros(len(directions)), np.zeros(len(directions)), np.zeros_like(directions)
     for part in slices(model.likelihood.view(rows, model, coef, *earlier), model):
-        far, wrong = model.likelihood.moved(part.y, part.times(by_class.T))
-        reach, against = max(reach, float(far.max())), max(against, float(wrong.max()))
-        columns = np.maximum(columns, part.greatest() * np.abs(by_class))
-    return Directed(model.likelihood.moments(rows, model, coef, *earlier), reach, against, columns.ravel())
+        greatest = part.greatest()
+        for k, direction in enumerate(directions):
+            by_class = direction.reshape(-1, model.width)
+            far, wrong = model.likelihood.moved(part.y, part.times(by_class.T))
+            reach[k], against[k] = max(reach[k], far.max()), max(against[k], wrong.max())
+            columns[k] = np.maximum(columns[k], np.ravel(greatest * np.abs(by_class)))
+    return Directed(model.likelihood.moments(rows, model, coef, *earlier), reach, against, columns)
