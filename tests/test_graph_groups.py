@@ -5,15 +5,19 @@ import weakref
 
 import dask
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import pytest
 from dask.task_spec import Task, TaskRef
 from dask.utils import key_split
 from distributed import wait
 from support import chunked, model_of
 
-from dask_onestep.graph import FAN_IN, apply, blocks, gather, tree_sum
+from dask_onestep import MLE, GLMRegressor
+from dask_onestep.graph import FAN_IN, apply, blocks, gather, tree, tree_sum
 from dask_onestep.graph.fusion import fuse
+from dask_onestep.kernels.designs.parts import Block, joined
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.records import Moments
 
@@ -48,27 +52,79 @@ def test_tiny_blocks_go_together_with_the_same_bits(scheduler, monkeypatch):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
-def test_few_or_large_blocks_or_blocks_of_unknown_size_stay_apart(monkeypatch):
+def test_few_or_large_blocks_stay_apart(monkeypatch):
     table = table_of(sum(SIZES))
     few = SIZES[: FAN_IN * FAN_IN]
-    assert blocks_of(table).small
-    assert not blocks_of(table[: sum(few)], few).small
-    filtered = chunked(table, SIZES)
-    filtered = filtered[filtered[:, 0] >= 0]
-    assert not gather(filtered[:, 1:], filtered[:, 0]).small
-    with monkeypatch.context() as patch:
-        patch.setattr(blocks, "_MANY_UNKNOWN", len(SIZES) - 1)
-        many = gather(filtered[:, 1:], filtered[:, 0])
-        assert many.small
-        total = tree_sum(many, moments, MODEL, COEF, name="moments")
-        assert (count(total, "moments-group"), count(total, "moments")) == (-(-len(SIZES) // FAN_IN), 0)
-        assert total.compute(scheduler="synchronous").n == sum(SIZES)
+    assert blocks_of(table).together == FAN_IN
+    assert blocks_of(table[: sum(few)], few).together == 1
     # Three float64 columns; the sixteen largest neighbors have 51 rows or fewer.
     largest = max(sum(SIZES[at : at + FAN_IN]) for at in range(0, len(SIZES), FAN_IN)) * 3 * 8
     monkeypatch.setattr(blocks, "_GROUP_BYTES", largest)
-    assert blocks_of(table).small
+    assert blocks_of(table).together == FAN_IN
     monkeypatch.setattr(blocks, "_GROUP_BYTES", largest - 1)
-    assert not blocks_of(table).small
+    assert blocks_of(table).together == 1
+
+
+def test_blocks_of_unknown_size_go_together_in_enough_groups_for_many_workers(monkeypatch):
+    table = table_of(sum(SIZES))
+    filtered = chunked(table, SIZES)
+    filtered = filtered[filtered[:, 0] >= 0]
+    found = gather(filtered[:, 1:], filtered[:, 0])
+    assert found.together == 1
+    monkeypatch.setattr(blocks, "_MANY_BLOCKS", len(SIZES) // 3)
+    assert found.together == 3
+    total = tree_sum(found, moments, MODEL, COEF, name="moments")
+    assert (count(total, "moments-group"), count(total, "moments")) == (len(SIZES) // 3, 0)
+    assert total.compute(scheduler="synchronous").n == sum(SIZES)
+
+
+@pytest.fixture
+def in_groups(monkeypatch):
+    """Take as many partitions together as there may be, however few they are."""
+    monkeypatch.setattr(blocks, "_MANY_BLOCKS", 3)
+
+
+def frame_of(parts, **changes):
+    """Return partitions of a table with strings; `changes` replace the values of a column in one of them."""
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"x": rng.normal(size=240), "g": rng.choice(list("abc"), 240)})
+    rows["y"] = (rng.random(240) < 0.4).astype(float)
+    cut = np.array_split(np.arange(240), parts)
+    pieces = [rows.iloc[at] for at in cut]
+    for name, (number, values) in changes.items():
+        pieces[number] = pieces[number].assign(**{name: values})
+    return dd.from_map(_loaded, pieces, meta=rows.iloc[:0])
+
+
+def _loaded(piece):
+    return piece
+
+
+def coefficients_of(frame):
+    return GLMRegressor("binomial", formula="y ~ x + g", method=MLE(tol=1e-20)).fit(frame).coef_
+
+
+def test_tiny_partitions_are_joined_with_the_same_estimate(in_groups, monkeypatch, scheduler):
+    joins = []
+    monkeypatch.setattr(tree, "joined", lambda given: joins.append(len(given)) or joined(given))
+    several = coefficients_of(frame_of(24))
+    if scheduler != "distributed":
+        assert max(joins) == 8
+    np.testing.assert_allclose(several, coefficients_of(frame_of(1)), rtol=1e-9)
+
+
+def test_partitions_with_other_columns_or_categories_are_not_joined():
+    rows = pd.DataFrame({"x": [1.0], "g": pd.Categorical(["a"])})
+    other = rows.assign(g=pd.Categorical(["a"], categories=["b", "a"]))
+    assert len(joined([Block(rows), Block(rows)]).x) == 2
+    assert joined([Block(rows), Block(other)]) is None
+    assert joined([Block(rows), Block(rows.astype({"x": int}))]) is None
+    assert joined([Block(rows, y=rows["x"]), Block(rows, y=np.ones(1))]) is None
+
+
+def test_what_is_wrong_is_named_by_partition_where_they_are_joined(in_groups, threads):
+    with pytest.raises(ValueError, match=r"column x \(10 rows\)\. In block 7\."):
+        coefficients_of(frame_of(24, x=(7, np.nan)))
 
 
 def test_blocks_on_workers_are_taken_where_they_are(client):
@@ -76,7 +132,7 @@ def test_blocks_on_workers_are_taken_where_they_are(client):
     x, y = dask.persist(chunked(table[:, 1:], SIZES), chunked(table[:, 0], SIZES))
     wait([x, y])
     blocks = gather(x, y)
-    assert not blocks.small
+    assert blocks.together == 1
     assert tree_sum(blocks, moments, MODEL, COEF, name="moments").compute().n == sum(SIZES)
 
 

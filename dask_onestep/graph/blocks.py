@@ -21,8 +21,6 @@ FAN_IN = 16
 # These numbers depend only on the data, not on the workers; the sums are those of the tree, bit for bit, either way.
 _MANY_BLOCKS = FAN_IN * FAN_IN
 _GROUP_BYTES = 16 * 2**20
-# Blocks of unknown sizes go together where their groups are enough for many workers.  A group holds one at a time.
-_MANY_UNKNOWN = _MANY_BLOCKS * FAN_IN
 
 
 @dataclass(frozen=True)
@@ -94,17 +92,18 @@ class Blocks:
         return tuple(accumulate(self.lengths[:-1], initial=0))
 
     @property
-    def small(self) -> bool:
-        """Whether the blocks are so many and so small that a pass had better take several as one task.
+    def together(self) -> int:
+        """How many consecutive blocks a pass had better take as one task, as they are many and small.
 
-        Blocks that lie on a cluster's workers are taken one by one, each where it is.
+        Of blocks of unknown sizes there are so many groups that they are enough for many workers; a group holds one
+        block at a time.  Blocks that lie on a cluster's workers are taken one by one, each where it is.
         """
         if len(self) <= _MANY_BLOCKS or any(is_future(v) for v in self.shared.values()):
-            return False
+            return 1
         if self.lengths is None:
-            return len(self) > _MANY_UNKNOWN
+            return min(FAN_IN, len(self) // _MANY_BLOCKS)
         totals = (sum(self.lengths[at : at + FAN_IN]) for at in range(0, len(self), FAN_IN))
-        return max(totals) * self.row_bytes <= _GROUP_BYTES
+        return FAN_IN if max(totals) * self.row_bytes <= _GROUP_BYTES else 1
 
     def first(self) -> Blocks:
         """Return only the first block; where lengths are known, the first that has rows."""

@@ -43,6 +43,11 @@ def naming_block(task: Task, where: str) -> Task:
     return Task(task.key, _run_noting, task.func, where, *task.args, _data_producer=task.data_producer, **task.kwargs)
 
 
+def noting(named: Task, function: Callable[..., Any], *args: Any) -> Any:
+    """Return a function's result; its errors name the block of a task."""
+    return _run_noting(function, named.args[1], *args)
+
+
 def _run_noting(function: Callable[..., Any], where: str, /, *args: Any, **kwargs: Any) -> Any:
     try:
         return function(*args, **kwargs)

@@ -1,10 +1,13 @@
 """A pass over the data: a kernel on each block, and a tree that adds the records."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import dask
 import numpy as np
+import pandas as pd
 from dask.delayed import Delayed
 from dask.task_spec import DataNode, List, Task, TaskRef
 from dask.tokenize import tokenize
@@ -12,13 +15,14 @@ from dask.typing import Key
 
 from dask_onestep.graph.blocks import FAN_IN, Blocks
 from dask_onestep.graph.cluster import span
-from dask_onestep.graph.fusion import fuse, is_task, naming_block
+from dask_onestep.graph.fusion import fuse, is_task, naming_block, noting
 from dask_onestep.graph.lazy import delayed, reference
-from dask_onestep.kernels.designs.parts import PARTS, Block
-from dask_onestep.kernels.records import Findings, Numbering, Read, RowCheck, add_all
-from dask_onestep.kernels.rows.block import Apart, Joint, read_block
+from dask_onestep.kernels.designs.parts import PARTS, Block, joined
+from dask_onestep.kernels.records import Failure, Findings, Numbering, Read, RowCheck, add_all
+from dask_onestep.kernels.rows.block import Apart, Joint, read_block, runs_on_pieces
 
 _LARGE_RECORD = 8 * 2**20
+_TINY_BYTES = 2**20
 
 
 def tree_sum(
@@ -86,22 +90,26 @@ def tree_sum(
     plan, lazy_model = (f"{name}-plan-{token}",), isinstance(model, Delayed)
     tasks[plan] = Task(plan, _pair, kernel, TaskRef(model.key)) if lazy_model else DataNode(plan, (kernel, model))
     refs = List(*(reference(value) for value in arguments))
-    runs: list[Task] = []
+    loads = []
     for at, (key, start) in enumerate(zip(blocks.keys, blocks.starts, strict=True)):
         number = blocks.first_number + at
         own = (f"{name}-{token}", number)
-        run = Task(
-            own, _run_block, TaskRef(key), TaskRef(plan), reference(classes), refs, number, start, blocks.reloaded
-        )
+        load = Task(own, _as_block, TaskRef(key), number, start, blocks.reloaded)
         members = (node.substitute(renamed) for node in blocks.owned[at]) if renamed else blocks.owned[at]
-        runs.append(naming_block(fuse(*members, run), f"In {blocks.numbering.name((number,))} of the pass {name!r}."))
+        loads.append(naming_block(fuse(*members, load), f"In {blocks.numbering.name((number,))} of the pass {name!r}."))
     fan_in = FAN_IN if record_bytes <= _LARGE_RECORD else 2
-    grouped = blocks.small and fan_in == FAN_IN
-    leaves = _group(runs, f"{name}-group-{token}") if grouped else runs
+    size = blocks.together if fan_in == FAN_IN else 1
+    leaves = []
+    for number, at in enumerate(range(0, len(loads), size)):
+        members = tuple(loads[at : at + size])
+        own = members[0].key if size == 1 else (f"{name}-group-{token}", number)
+        inputs = tuple(dict.fromkeys(key for load in members for key in load.dependencies))
+        values = List(*(TaskRef(key) for key in inputs))
+        leaves.append(Task(own, _run_blocks, members, inputs, values, TaskRef(plan), reference(classes), refs))
     tasks |= {task.key: task for task in leaves}
     level: list[Key] = [task.key for task in leaves]
     # Groups are the tree's first partial sums, so that a key means the same rows with and without them.
-    depth = int(grouped)
+    depth = int(size > 1)
     while len(level) > fan_in:
         partials: list[Key] = [(f"{name}-partial-{token}", depth, i) for i in range(-(-len(level) // fan_in))]
         for i, own in enumerate(partials):
@@ -117,19 +125,6 @@ def tree_sum(
     # A span within the data's own, if they were loaded in one.
     with dask.annotate(**blocks.annotations), span(name):
         return delayed(root, tasks, lazy, dask.get_annotations())
-
-
-def _group(runs: list[Task], name: str) -> list[Task]:
-    """Return tasks that each run FAN_IN blocks one after the other, with the tree's first partial sum of them.
-
-    A block is let go when its own sums are made, as in a task of its own.
-    """
-    groups = []
-    for number, at in enumerate(range(0, len(runs), FAN_IN)):
-        members = runs[at : at + FAN_IN]
-        total = Task((name, number), _add_all, *(TaskRef(run.key) for run in members))
-        groups.append(fuse(*members, total))
-    return groups
 
 
 def _second_reading(blocks: Blocks, lazy: Sequence[Delayed], token: str) -> tuple[dict, dict]:
@@ -153,14 +148,53 @@ def _after(_: Any, value: Any) -> Any:
     return value
 
 
-def _run_block(
-    block: Any, plan: tuple, classes: Any, arguments: Sequence[Any], number: int, start: int | None, reloaded: bool
-) -> Read:
-    kernel, model = plan
+def _as_block(block: Any, number: int, start: int | None, reloaded: bool) -> Block:
     (found,) = np.ravel(block) if isinstance(block, np.ndarray) else block
     parts = {name: getattr(found, name) for name in PARTS}
-    here = Block(**parts, number=number, start=start, reloaded=reloaded)
-    return read_block(here, kernel, model, classes, tuple(arguments))
+    return Block(**parts, number=number, start=start, reloaded=reloaded)
+
+
+def _run_blocks(
+    loads: tuple[Task, ...],
+    inputs: tuple[Key, ...],
+    values: Sequence[Any],
+    plan: tuple,
+    classes: Any,
+    arguments: Sequence[Any],
+) -> Read:
+    """Return the sum over some blocks, which are loaded one after the other and let go when their sums are made.
+
+    Tiny blocks of a table are joined, as each costs more in pandas' and our functions than in sums.
+    """
+    known = dict(zip(inputs, values, strict=True))
+    run = partial(read_block, kernel=plan[0], model=plan[1], classes=classes, arguments=tuple(arguments))
+    blocks = ((load(known), load) for load in loads)
+    if len(loads) == 1 or not runs_on_pieces(plan[0]):
+        return add_all([noting(load, run, block) for block, load in blocks])
+    return add_all([_run_joined(group, run) for group in _together(blocks)])
+
+
+def _together(blocks: Iterable[tuple[Block, Task]]) -> Iterator[list[tuple[Block, Task]]]:
+    """Yield consecutive blocks together as long as they are tiny."""
+    group: list[tuple[Block, Task]] = []
+    size = 0.0
+    for block, load in blocks:
+        own = 8.0 * block.x.size if isinstance(block.x, pd.DataFrame) else np.inf
+        if group and size + own > _TINY_BYTES:
+            yield group
+            group, size = [], 0.0
+        group.append((block, load))
+        size += own
+    yield group
+
+
+def _run_joined(group: Sequence[tuple[Block, Task]], run: Callable[[Block], Read]) -> Read:
+    if len(group) > 1 and (block := joined([block for block, _ in group])) is not None:
+        with suppress(Exception):  # the block at fault is found below
+            read = run(block)
+            if not isinstance(read.record, (Findings, Failure)):
+                return read
+    return add_all([noting(load, run, block) for block, load in group])
 
 
 def _pair(kernel: Callable[..., Any], model: Any) -> tuple:

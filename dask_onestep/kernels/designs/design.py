@@ -11,8 +11,8 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating, what_is_wrong
 from dask_onestep.kernels.designs.levels import known_codes
-from dask_onestep.kernels.designs.parts import PARTS
-from dask_onestep.kernels.designs.products import Product, are_coded, coded_columns, write_products
+from dask_onestep.kernels.designs.parts import PARTS, taken
+from dask_onestep.kernels.designs.products import Product, are_coded, coded_columns, rows_of, write_products
 from dask_onestep.kernels.designs.specification import columns_specified, specified_columns, without_terms
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.designs.table import complete_cases, plain_columns
@@ -98,65 +98,78 @@ class Design:
         complete = complete_cases(block, self.terms, missing)
         if isinstance(complete, Findings):
             return complete
-        whole = bool(complete.all())
-        frame = block.x if whole else block.x[complete]
-        codes = self.codes(frame)
-        if found := self._unseen(frame, codes, block.number):
+        rows = None if complete is None else np.flatnonzero(complete)
+        codes = self.codes(block.x, rows)
+        if found := self._unseen(block.x, rows, codes, block.number):
             return found
         try:
-            matrix = self.matrix(frame, codes)
+            matrix = self.matrix(block.x, codes, rows)
         except EvaluationError as error:
             states = {} if self.spec is None else self.spec.transform_state
-            return what_is_wrong(error, self.terms, frame, states, (block.number,))
+            return what_is_wrong(error, self.terms, rows_of(block.x, rows), states, (block.number,))
         return with_parts(block, self.terms, matrix, complete, missing)
 
-    def codes(self, frame: pd.DataFrame) -> dict[Factor, np.ndarray]:
-        """Return each row's level of each categorical factor: 0 to K − 1, or −1 for a missing or unseen level."""
-        return {factor: known_codes(factor.values(frame), known) for factor, known in self.levels}
+    def codes(self, frame: pd.DataFrame, rows: np.ndarray | None = None) -> dict[Factor, np.ndarray]:
+        """Return the level of each row, or of some rows, of each categorical factor.
 
-    def matrix(self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray] | None = None) -> np.ndarray | SplitMatrix:
+        Levels are numbered from 0 to K − 1; −1 is a missing or unseen level.
+        """
+        return {
+            factor: known_codes(factor.values(rows_of(frame, rows, factor)), known) for factor, known in self.levels
+        }
+
+    def matrix(
+        self,
+        frame: pd.DataFrame,
+        codes: Mapping[Factor, np.ndarray] | None = None,
+        rows: np.ndarray | None = None,
+    ) -> np.ndarray | SplitMatrix:
         """Return the matrix of complete rows, whose levels are all known.
 
         Parameters
         ----------
-        frame : DataFrame of shape (m, …)
-            Rows without missing values or unseen levels.
+        frame : DataFrame
+            The table.
         codes : mapping of Factor to ndarray of shape (m,) of int32, optional
-            Their levels, from `codes`.
+            The levels, from `codes`.
+        rows : ndarray of shape (m,) of int, optional
+            The numbers of the rows without missing values or unseen levels, if these are not all.
 
         Returns
         -------
         ndarray or SplitMatrix of shape (m, p)
             float64, without the constant; split if there are factors of many levels.
         """
-        codes = self.codes(frame) if codes is None else codes
+        codes = self.codes(frame, rows) if codes is None else codes
         coded = self.coded
         stored_at = np.concatenate([np.arange(0), *(product.columns for product in coded)])
         dense_at = remaining(stored_at, len(self.names))
         with evaluating():
-            dense = self._dense(frame, codes, dense_at)
+            dense = self._dense(frame, codes, dense_at, rows)
             if not coded:
                 return dense
-            return SplitMatrix(dense, coded_columns(coded, frame, codes), dense_at, stored_at)
+            return SplitMatrix(dense, coded_columns(coded, frame, codes, rows), dense_at, stored_at)
 
-    def _dense(self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray], columns: np.ndarray) -> np.ndarray:
+    def _dense(
+        self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray], columns: np.ndarray, rows: np.ndarray | None
+    ) -> np.ndarray:
         """Return the columns that are not coded, written slice by slice."""
-        out = np.empty((len(frame), len(columns)))
+        out = np.empty((len(frame if rows is None else rows), len(columns)))
         places = {int(column): at for at, column in enumerate(columns)}
         products = [product for product in self.products if product.first in places and product.width]
-        beyond = {product.term for product in products if not product.covers(frame)}
+        beyond = {product.term for product in products if not product.covers(frame, rows)}
         covered = [product for product in products if product.term not in beyond]
-        write_products(covered, frame, codes, out, places)
+        write_products(covered, frame, codes, out, places, rows)
         rest = self.rest
         if beyond:  # formulaic rejects rows beyond a spline's boundaries, or extrapolates
             rest = without_terms(self.spec, {product.term for product in self.products} - beyond)
         if rest is not None:
             known, read = column_levels(self.levels), columns_specified(rest, self.terms)
             others = ~np.isin(columns, np.concatenate([[-1], *(product.columns for product in covered)]))
-            for start in range(0, len(frame), _SLICE_ROWS):
-                rows = plain_rows(frame.iloc[start : start + _SLICE_ROWS], read, known)
-                found = specified_columns(rest, self.terms, rows)[:, int(self.terms.fit_intercept) :]
-                out[start : start + _SLICE_ROWS, others] = found
+            for start in range(0, len(out), _SLICE_ROWS):
+                at = slice(start, start + _SLICE_ROWS)
+                plain = plain_rows(frame.iloc[at if rows is None else rows[at]], read, known)
+                out[at, others] = specified_columns(rest, self.terms, plain)[:, int(self.terms.fit_intercept) :]
         return out
 
     def unknown_rows(self, frame: pd.DataFrame) -> np.ndarray:
@@ -204,7 +217,9 @@ class Design:
             return (term,)
         raise ValueError(f"{term!r} is neither a term of the model, {', '.join(terms)}, nor a coefficient.")
 
-    def _unseen(self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray], number: int) -> Findings | None:
+    def _unseen(
+        self, frame: pd.DataFrame, rows: np.ndarray | None, codes: Mapping[Factor, np.ndarray], number: int
+    ) -> Findings | None:
         found: list[tuple[str, int, str]] = []
         names = {factor.name for factor, _ in self.levels}
         if self.unseen == "reference":  # codings other than treatment have none
@@ -214,7 +229,7 @@ class Design:
             if factor.name not in names or codes[factor].min(initial=0) == 0:
                 continue
             strange = codes[factor] < 0
-            (example,) = factor.values(frame)[strange].iloc[:1].tolist()
+            (example,) = factor.values(rows_of(frame, rows, factor))[strange].iloc[:1].tolist()
             what = f"{factor.name} has a level that fit did not see, {example!r}"
             remedy = "Drop these rows, or fit with that level."
             if factor.levels is not None:
@@ -236,7 +251,7 @@ def _kind(level: Any) -> str:
 
 
 def with_parts(
-    block: Any, terms: Terms, matrix: Any, complete: np.ndarray, missing: str
+    block: Any, terms: Terms, matrix: Any, complete: np.ndarray | None, missing: str
 ) -> tuple[Any, dict[str, Any], np.ndarray | None]:
     """Return the matrix of a block's complete rows with the other row data, as `Design.enter` does."""
     parts = {name: getattr(block, name) for name in PARTS[1:]}
@@ -244,11 +259,11 @@ def with_parts(
         parts["y"] = terms.response.values(block.x)
     if (offset := terms.offset(block.x)) is not None:
         parts["offset"] = offset.to_numpy() + (0.0 if parts["offset"] is None else np.asarray(parts["offset"]))
-    if complete.all():
+    if complete is None:
         return matrix, parts, None
     if missing == "drop":
-        chosen = {name: None if part is None else part[complete] for name, part in parts.items()}
-        return matrix, chosen, np.flatnonzero(complete)
+        kept = np.flatnonzero(complete)
+        return matrix, {name: taken(part, kept) for name, part in parts.items()}, kept
     return _spread(matrix, complete), parts, None
 
 

@@ -50,7 +50,7 @@ class OpenDesign(Design):
         complete = complete_cases(block, self.terms, missing)
         if isinstance(complete, Findings):
             return complete
-        frame = block.x if complete.all() else block.x[complete]
+        frame = block.x if complete is None else block.x[complete]
         columns: list[np.ndarray] = [np.empty((len(frame), 0))]
         read = {name for factor in self.computed for name in factor.columns}
         numbers = frame.astype({name: object for name in read if isinstance(frame.dtypes[name], pd.CategoricalDtype)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Self
@@ -89,6 +89,31 @@ class Block(Parts):
             parts = self.each(partial(_rows_at, at=at))
             start = None if self.start is None else self.start + begin
             yield replace(self, start=start, first=self.first + begin, **parts)
+
+
+def joined(blocks: Sequence[Block]) -> Block | None:
+    """Return consecutive blocks of a table as one; None if their columns are not alike."""
+    parts: dict[str, Any] = {}
+    for name in PARTS:
+        own = [getattr(block, name) for block in blocks]
+        if all(part is None for part in own):
+            continue
+        kinds = [_kinds(part) for part in own]
+        if None in kinds or any(kind != kinds[0] for kind in kinds):
+            return None
+        parts[name] = pd.concat(own)
+    return replace(blocks[0], **parts)
+
+
+def _kinds(part: Any) -> list[Any] | None:
+    """Return the columns of a frame or Series and their dtypes, with the categories in their order; None for others."""
+    if not isinstance(part, (pd.DataFrame, pd.Series)):
+        return None
+    columns = part.items() if isinstance(part, pd.DataFrame) else [(part.name, part)]
+    return [
+        (name, column.dtype, column.cat.categories.tolist() if isinstance(column.dtype, pd.CategoricalDtype) else ())
+        for name, column in columns
+    ]
 
 
 @dataclass(frozen=True, slots=True)

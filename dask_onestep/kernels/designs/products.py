@@ -88,9 +88,9 @@ class Product:
         """Number of columns."""
         return prod(coding.width for coding in self.factors) if self.spline is None else self.spline.width
 
-    def covers(self, frame: pd.DataFrame) -> bool:
-        """Return whether its columns are defined for all rows; a spline's are within its boundaries."""
-        return self.spline is None or self.spline.covers(_number(self.spline.argument, frame))
+    def covers(self, frame: pd.DataFrame, rows: np.ndarray | None) -> bool:
+        """Return whether its columns are defined for all or some rows; a spline's are within its boundaries."""
+        return self.spline is None or self.spline.covers(_number(self.spline.argument, frame, rows))
 
     @property
     def columns(self) -> np.ndarray:
@@ -124,9 +124,12 @@ def are_coded(products: Sequence[Product]) -> tuple[Product, ...]:
 
 
 def coded_columns(
-    products: Sequence[Product], frame: pd.DataFrame, levels: Mapping[Factor, np.ndarray]
+    products: Sequence[Product],
+    frame: pd.DataFrame,
+    levels: Mapping[Factor, np.ndarray],
+    rows: np.ndarray | None,
 ) -> CodedColumns:
-    """Return the columns of products, side by side, as codes."""
+    """Return the columns of products, side by side, as codes, for all or some rows of a table."""
     codes: dict[tuple[tuple[Factor, int | None], ...], np.ndarray] = {}
     values: dict[tuple[Factor, ...], np.ndarray | None] = {(): None}
     for product in products:
@@ -134,7 +137,7 @@ def coded_columns(
         if key not in codes:
             codes[key] = product.codes(levels)
         if product.numbers not in values:
-            values[product.numbers] = _product_of_numbers(product, frame)
+            values[product.numbers] = _product_of_numbers(product, frame, rows)
     return CodedColumns(
         tuple(codes[_key(product)] for product in products),
         tuple(product.width for product in products),
@@ -148,38 +151,48 @@ def write_products(
     levels: Mapping[Factor, np.ndarray],
     out: np.ndarray,
     places: Mapping[int, int],
+    rows: np.ndarray | None,
 ) -> None:
-    """Write the columns of products into an array."""
+    """Write the columns of products, for all or some rows of a table, into an array."""
     wanted = {number for product in products for number in product.numbers}
     wanted |= {product.spline.argument for product in products if product.spline is not None}
     known = {number: _number(number, frame) for number in wanted if number.source is None}
-    for start in range(0, len(frame), SLICE_ROWS):
+    for start in range(0, len(out), SLICE_ROWS):
         at = slice(start, start + SLICE_ROWS)
+        here = at if rows is None else rows[at]
         own = {factor: codes[at] for factor, codes in levels.items()}
-        numbers = {number: values[at] for number, values in known.items()}
-        numbers |= {number: _number(number, frame.iloc[at]) for number in wanted if number.source is not None}
+        numbers = {number: values[here] for number, values in known.items()}
+        numbers |= {number: _number(number, frame, here) for number in wanted if number.source is not None}
         for product in products:
             target = out[at, places[product.first] : places[product.first] + product.width]
+            factors = [numbers[number][:, np.newaxis] for number in product.numbers]
             if product.factors:
                 target[:] = np.eye(product.width + 1, product.width).take(product.codes(own), axis=0)
             elif product.spline is not None:
                 product.spline.write(numbers[product.spline.argument], target)
             else:
-                target[:] = 1.0
-            for number in product.numbers:
-                target *= numbers[number][:, np.newaxis]
+                target[:] = factors.pop(0)
+            for factor in factors:
+                target *= factor
 
 
 def _key(product: Product) -> tuple[tuple[Factor, int | None], ...]:
     return tuple((coding.factor, coding.reference) for coding in product.factors)
 
 
-def _product_of_numbers(product: Product, frame: pd.DataFrame) -> np.ndarray:
-    first, *others = (_number(factor, frame) for factor in product.numbers)
+def _product_of_numbers(product: Product, frame: pd.DataFrame, rows: np.ndarray | None) -> np.ndarray:
+    first, *others = (_number(factor, frame, rows) for factor in product.numbers)
     for other in others:
         first = first * other
     return first
 
 
-def _number(factor: Factor, frame: pd.DataFrame) -> np.ndarray:
-    return only_numbers(factor.values(frame), factor.name).to_numpy(np.float64)
+def rows_of(frame: pd.DataFrame, rows: np.ndarray | slice | None, factor: Factor | None = None) -> pd.DataFrame:
+    """Return some rows of a table, only of the columns that a factor reads if one is given; None for all rows."""
+    if rows is None:
+        return frame
+    return (frame if factor is None else frame[list(factor.columns)]).iloc[rows]
+
+
+def _number(factor: Factor, frame: pd.DataFrame, rows: np.ndarray | slice | None = None) -> np.ndarray:
+    return only_numbers(factor.values(rows_of(frame, rows, factor)), factor.name).to_numpy(np.float64)

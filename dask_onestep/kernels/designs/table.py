@@ -38,9 +38,13 @@ def gaps(part: Any) -> np.ndarray:
 
 
 def is_finite(part: Any) -> bool:
-    """Return whether an array of floats is finite, as its sum shows; False if only a search could tell."""
-    if not isinstance(part, np.ndarray) or part.dtype.kind != "f":
+    """Return whether numbers are finite, as their sum shows; False if only a search could tell."""
+    if isinstance(part, pd.Series) and isinstance(part.dtype, np.dtype):
+        part = part.to_numpy()
+    if not isinstance(part, np.ndarray) or part.dtype.kind not in "biuf":
         return False
+    if part.dtype.kind != "f":
+        return True
     with np.errstate(all="ignore"):
         return bool(np.isfinite(part.sum()))
 
@@ -56,30 +60,33 @@ def unmasked(part: Any) -> Any:
     return np.ma.filled(part.astype(object), None)
 
 
-def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findings:
-    """Return which rows of a block have everything that the model uses."""
+def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findings | None:
+    """Return which rows of a block have everything that the model uses; None for all of them."""
     response = terms.response.columns if block.y is None and terms.response is not None else ()
     if absent_columns := [name for name in (*terms.columns, *response) if name not in block.x.columns]:
         return Findings(((f"the partition lacks the columns {absent_columns}", 0, _SAME_COLUMNS),), (block.number,))
-    complete = np.ones(len(block.x), dtype=bool)
+    filled = set(terms.columns).difference(terms.complete_columns)
     found = []
+    absent_rows = []
     for name in terms.columns:
+        if is_finite(block.x[name]):
+            continue
         absent = gaps(block.x[name])
-        if name not in terms.complete_columns:
+        if name in filled:
             absent = absent & ~np.asarray(pd.isna(block.x[name]))
-        complete &= ~absent
+        absent_rows.append(absent)
         if missing == "raise" and absent.any():
             found.append(
                 (f"Input X contains NaN, infinity or a missing value in column {name}", int(absent.sum()), DROP)
             )
     if found:
         return Findings(tuple(found), (block.number,))
-    parts = [getattr(block, name) for name in PARTS[1:]]
-    parts += [block.x[name] for name in response]
-    for part in parts:
-        if part is not None and missing == "drop":
-            complete &= ~gaps(part)
-    return complete
+    if missing == "drop":
+        parts = [getattr(block, name) for name in PARTS[1:]]
+        parts += [block.x[name] for name in response]
+        absent_rows += [gaps(part) for part in parts if part is not None and not is_finite(part)]
+    absent_rows = [absent for absent in absent_rows if absent.any()]
+    return ~np.logical_or.reduce(absent_rows) if absent_rows else None
 
 
 def plain_columns(frame: pd.DataFrame, columns: tuple[str, ...], levels: Mapping[str, pd.Index]) -> pd.DataFrame:

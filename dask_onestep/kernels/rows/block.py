@@ -95,6 +95,14 @@ class Apart:
         return Joined(tuple(reads))
 
 
+def runs_on_pieces(kernel: Callable[..., Any] | Joint | Apart) -> bool:
+    """Return whether a kernel's sums do not depend on how rows are divided into blocks."""
+    if isinstance(kernel, Apart):
+        return False
+    kernels = [each for each, _, _ in kernel.kernels] if isinstance(kernel, Joint) else [kernel]
+    return not any(traits.whole or traits.raw for traits in map(traits_of, kernels))
+
+
 def run_kernel(
     block: Block, kernel: Callable[..., Any] | Joint, model: Model, classes: np.ndarray | None, arguments: tuple
 ) -> Any:

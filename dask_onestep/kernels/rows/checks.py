@@ -106,7 +106,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     )
     if model.missing == "drop":
         usable = _complete_rows(rows)
-        if not usable.all():
+        if usable is not None and not usable.all():
             dropped = Dropped(int((~usable).sum()), _undefined(rows.take(~usable), model))
             rows = replace(rows.take(usable), n_missing=dropped + n_missing)
     if rows.y is None:
@@ -228,8 +228,14 @@ def _vector(part: Any, *, numeric: bool) -> np.ndarray | str:
     return aligned(array)
 
 
-def _complete_rows(rows: Rows) -> np.ndarray:
-    complete = finite_rows(rows.x)
+def _complete_rows(rows: Rows) -> np.ndarray | None:
+    """Return which rows have no missing value and no infinity; None for all of them, as sums show."""
+    x = rows.x
+    covariates = (x.dense, *x.stored.elements) if isinstance(x, SplitMatrix) else (x,)
+    others = (rows.y, rows.weights, rows.offset, rows.groups)
+    if all(part is None or is_finite(part) for part in (*covariates, *others)):
+        return None
+    complete = finite_rows(x)
     for part in (rows.y, rows.weights, rows.offset, rows.groups):
         if part is not None:
             complete &= ~gaps(part)
