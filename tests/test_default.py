@@ -234,3 +234,52 @@ def test_negative_or_doubtful_statistics_are_fitted_on(threads):
             assert test.statistic == pytest.approx(exact, abs=0.05, rel=0.01)
             score = glm.score_test(x, y, null=["x1"])
             assert score.statistic == pytest.approx(exact, abs=0.2, rel=0.1)
+
+
+# --- tables with formulas -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng, n = np.random.default_rng(0), 60_000
+    frame = pd.DataFrame({"a": rng.normal(size=n), "b": rng.gamma(2.0, size=n), "k": rng.integers(0, 24, n)})
+    frame["g"] = rng.choice(list("abcdef"), n, p=[0.5, 0.3, 0.1, 0.05, 0.03, 0.02])
+    frame["h"] = rng.choice([f"L{level:03d}" for level in range(60)], n)
+    eta = -1 + 0.3 * frame["a"] - 0.2 * frame["b"] + 0.02 * frame["k"] - 0.2 * (frame["g"] == "f")
+    return frame.assign(y=(rng.random(n) < 1 / (1 + np.exp(-eta))).astype(float))
+
+
+FORMULAS = [
+    "a + b",
+    "a + g",
+    "a + g + h",
+    "C(k) + a",
+    "a*b + h",
+    "center(a) + scale(b)",
+    "np.log(b + 1) + C(k)",
+    "poly(a, 2) + g",
+]
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_formulas_take_two_passes(formula, table, threads):
+    glm = GLMRegressor("binomial", formula=f"y ~ {formula}", method=OneStep(pilot_bytes=1))
+    glm.fit(dd.from_pandas(table, npartitions=8, sort=False))
+    exact = GLMRegressor("binomial", formula=f"y ~ {formula}", method=MLE()).fit(table)
+    assert glm.n_passes_ == 2 < exact.n_passes_
+    assert max(distance(glm, exact)) < 0.1
+    assert distance(glm, exact)[0] <= glm.estimate_.distance_bound
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_a_table_with_missing_values_takes_two_passes(uneven, table, threads):
+    missing = np.random.default_rng(1).random(len(table)) < (np.arange(len(table)) < 20_000 if uneven else 0.05)
+    holes = table.assign(a=table["a"].mask(missing))
+    options = {"formula": "y ~ a + g", "missing": "drop", "method": OneStep(pilot_bytes=1)}
+    glm = GLMRegressor("binomial", **options).fit(holes)
+    parts = GLMRegressor("binomial", **options).fit(dd.from_pandas(holes, npartitions=5, sort=False))
+    exact = GLMRegressor("binomial", formula="y ~ a + g", method=MLE()).fit(table[~missing])
+    assert glm.n_passes_ == 2
+    assert glm.n_samples_ == parts.n_samples_ == (~missing).sum()
+    assert max(distance(glm, exact)) < 0.1
+    assert max(distance(parts, exact)) < 0.1

@@ -1,6 +1,8 @@
 """The pilot's rows and their number."""
 
 from dataclasses import replace
+import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +14,7 @@ from dask_onestep.kernels.designs.split_matrix import split_sparse
 from dask_onestep.kernels.pilots.candidates import sample_rows
 from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSize
+from dask_onestep.kernels.pilots.strata import StrataRule
 
 ROWS = np.arange(400.0)[:, None]
 
@@ -33,6 +36,31 @@ ROWS = np.arange(400.0)[:, None]
 )
 def test_pilot_size(rule, n, d, rows):
     assert PilotSize(rule, d).rows(n) == rows
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "most", "numbers", "rows"),
+    [
+        (1_000_000, 100, 500_000, (), math.ceil(15 * 1e10 ** (1 / 3))),  # a corrected step needs more than 20√N
+        (1_000_000, 10, 500_000, (), 20_000),
+        (1_000_000, 100, 30_000, (), 30_000),  # memory
+        (1_000_000, 5_000, 500_000, (), 250_000),  # 50·d is more than a fifth of the rows
+        (100_000, 200, 500_000, (), 20_000),  # a fifth
+        (4_000_000, 10, 500_000, ("x",), 80_000),  # a fiftieth, because columns may have tails
+    ],
+)
+def test_pilot_size_of_a_corrected_step(n, d, most, numbers, rows):
+    size = PilotSize("auto", d, strata=StrataRule((), numbers, False, 1), most=most)
+    assert size.sampled(n) == rows
+    assert replace(size, open=True).least(n) <= rows
+
+
+def test_rows_that_blocks_hold_where_some_may_be_dropped():
+    size = PilotSize("auto", 100, n_rows=1_000_000)
+    wanted = size.sampled(950_000) / 950_000
+    for n, missing in ((95_000, 5_000), (50_000, 0), (475_000, 25_000)):
+        assert wanted * n < size.enough(n, missing) < 2.2 * wanted * n + 300
+    assert PilotSize("auto", 100).enough(10_000) == PilotSize("auto", 100).sampled(10_000) + 10 * 5_000**0.5 // 1 + 51
 
 
 def test_a_row_let_go_too_early_is_never_silent():

@@ -48,7 +48,8 @@ def specify(
         learned = problem.apply(_model, problem.model, terms, dtypes, found, name="design")
         said = apply(_remarks, learned, _unknown(design, dtypes), found, name="remarks")
         return replace(problem, learned=learned, kept=kept), said
-    known, n = yield Look(problem.apply(_learned, terms, dtypes, found, name="design"))
+    known, n, enough_for = yield Look(problem.apply(_learned, terms, dtypes, found, name="design"))
+    kept = replace(kept, n=n, enough_for=enough_for)
     problem = replace(problem, model=of_design(known), kept=None if unsure else kept)
     return problem, remarks(known, _unknown(design, dtypes), n)
 
@@ -69,5 +70,5 @@ def _remarks(model: Model, learned: tuple[Factor, ...], found: Profile) -> tuple
     return remarks(model.design, learned, found.n)
 
 
-def _learned(terms: Terms, dtypes: Mapping[str, Any], found: Profile) -> tuple[Design, int]:
-    return make_design(terms, dtypes, found), found.n
+def _learned(terms: Terms, dtypes: Mapping[str, Any], found: Profile) -> tuple[Design, int, int]:
+    return make_design(terms, dtypes, found), found.n, found.pilot.enough_for

@@ -17,9 +17,11 @@ from dask_onestep.methods.arguments import check_pilot_size
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Kept, Look, Pass, Plan, Settle
 
-# Rows that the pass which learns a design keeps for an automatic pilot, of 50 rows per coefficient.
-_KEPT_ROWS, _KEPT_BYTES = 100_000, 64 * 2**20
-# Coefficients that such a pilot serves.
+# Rows that an automatic pilot of more than max(20√N, 50·d) rows has at most, and their memory.
+_MOST_ROWS, _KEPT_BYTES = 500_000, 64 * 2**20
+# Rows that the pass which learns a design keeps if the number of rows is unknown, or no later check is made.
+_KEPT_ROWS = 100_000
+# Coefficients that these serve, with 50 rows each.
 MOST_COEFFICIENTS = _KEPT_ROWS // 50
 # The memory of a matrix, of so many times its raw columns.
 _EXPANSION = 4
@@ -59,12 +61,12 @@ def take_survey(problem: Problem) -> Learned:
 def take_profile(problem: Problem, method: Any) -> Generator[Any, Any, tuple[Delayed, Kept]]:
     """Learn levels and states of the design from the full data, and draw the method's pilot: one pass."""
     draw = method.draw(problem) if hasattr(method, "draw") else Draw(None)
-    rows, _ = rows_within(problem, _KEPT_BYTES)
-    d = max(min(_KEPT_ROWS, rows) // 50, 1)
-    size = replace(_size_of(problem, draw, d), open=True)
     total = None if problem.blocks.weighted else problem.blocks.n_rows
+    n_rows = None if problem.lazy else problem.blocks.n_rows
+    rows = min(_KEPT_ROWS if n_rows is None else _MOST_ROWS, rows_within(problem, _KEPT_BYTES)[0])
+    size = replace(_size_of(problem, draw, max(rows // 50, 1)), open=True, n_rows=n_rows)
     found = yield Settle((yield _request(problem, profile, problem.model, (size, draw.seed, total), "levels")))
-    return found, Kept(problem.apply(pilot_of, found, name="pilot-sample"), draw, d)
+    return found, Kept(problem.apply(pilot_of, found, name="pilot-sample"), draw)
 
 
 def with_labels(problem: Problem) -> Generator[Any, Any, Problem]:
@@ -116,13 +118,16 @@ def _size_of(problem: Problem, draw: Draw, d: int) -> PilotSize:
     stratified = draw.stratified and draw.size == "auto"
     strata = StrataRule.of(model, 1 if draw.held else len(problem.blocks)) if stratified else None
     rule = 0 if draw.size is None else check_pilot_size(draw.size)
-    return PilotSize(rule, d, problem.n_usable, draw.whole, draw.hold, strata)
+    most = 0 if strata is None else min(_MOST_ROWS, rows_within(problem, _KEPT_BYTES)[0])
+    total = problem.n_usable if problem.kept is None else problem.kept.n
+    return PilotSize(rule, d, total, draw.whole, draw.hold, strata, most=most)
 
 
 def _serves(kept: Kept, draw: Draw, size: PilotSize, *, lazy: bool) -> bool:
     same = (draw.size, draw.seed) == (kept.draw.size, kept.draw.seed) and draw.stratified <= kept.draw.stratified
-    enough = (size.d <= kept.d or size.rule != "auto") and not draw.held and draw.hold <= kept.draw.hold
-    return same and enough and (lazy or not draw.searched)
+    if kept.n is not None and kept.enough_for is not None and size.sampled(kept.n) > kept.enough_for:
+        return False
+    return same and not draw.held and draw.hold <= kept.draw.hold and (lazy or not draw.searched)
 
 
 def _settled(problem: Problem, handle: Delayed) -> Plan:

@@ -173,13 +173,16 @@ class Kept:
         `PilotSample` of rows as the table has them.
     draw : Draw
         How they were drawn.
-    d : int
-        Coefficients for which there are enough of them.
+    n : int or None
+        Number of usable rows, once the pass is made.
+    enough_for : int or None
+        Then the size of the largest pilot of which it kept all rows.
     """
 
     sample: Delayed
     draw: Draw
-    d: int
+    n: int | None = None
+    enough_for: int | None = None
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
     if bound is None and len(rows) <= size.hold:
         (index, keys), cutoff = keys_below(seed, rows, everything), everything
     elif bound is None:
-        index, keys, cutoff = smallest_keys(seed, rows, size.enough(len(rows)))
+        index, keys, cutoff = smallest_keys(seed, rows, size.enough(len(rows), rows.n_missing))
     else:
         (index, keys), cutoff = keys_below(seed, rows, bound), bound
     if size.strata is not None and len(index) < len(rows):

@@ -33,6 +33,8 @@ from dask_onestep.kernels.rows.checks import inspect_columns
 from dask_onestep.kernels.rows.rows import kernel
 
 STATE_ROWS = 100_000
+# Rows are kept for at least so many coefficients.
+_LEAST_COEFFICIENTS = 500
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,11 @@ class Profile(Record):
 
 @kernel(checked="later")
 def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | None) -> Profile | Findings:
-    """Return the profile of a block, whose covariates are those of an `OpenDesign`."""
+    """Return the profile of a block, whose covariates are those of an `OpenDesign`.
+
+    Rows are kept for as many coefficients as there would be if all blocks had other levels; a later check shows whether
+    they suffice.
+    """
     design = model.design
     assert isinstance(design, OpenDesign)
     assert rows.raw is not None
@@ -130,6 +136,9 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     levels = tuple(_plain(_one_row_a_level(factor, frame)) for factor in factors)
     if found := _too_many(factors, levels, rows.number):
         return found
+    if size.n_rows is not None:
+        most = sum(map(len, levels)) * size.n_rows // max(len(rows.raw), 1)
+        size = replace(size, d=min(size.d, max(_LEAST_COEFFICIENTS, most)))
     pilot = pilot_rows(rows, model, size, seed)
     if isinstance(pilot, Findings):
         return pilot
@@ -167,10 +176,10 @@ def pilot_of(found: Profile) -> PilotSample:
 def designed_sample(sample: PilotSample, model: Model, size: PilotSize, searched: bool) -> PilotSample:
     """Draw the pilot from the candidates of the first pass, as a matrix; `searched` for missing values or not."""
     size = replace(size, d=len(model.all_names))
-    if size.rule == "auto" and size.d > sample.size.d and not sample.complete:
+    if size.sampled(sample.n) > sample.enough_for:
         raise ValueError(
-            f"fit_delayed: the model has {size.d:,} coefficients, and the first pass kept rows for {sample.size.d:,}. "
-            "Use fit, or give OneStep(pilot_size=...)."
+            f"fit_delayed: with {size.d:,} coefficients the pilot has {size.sampled(sample.n):,} rows, and the first "
+            f"pass kept {sample.enough_for:,}. Use fit, or give OneStep(pilot_size=...)."
         )
     drawn, design = replace(sample, size=size).drawn(), model.design
     assert isinstance(design, Design)

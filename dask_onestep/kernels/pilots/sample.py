@@ -27,6 +27,8 @@ PILOT_BYTES = 64 * 2**20
 # The greatest key.
 ALL_KEYS = np.iinfo(np.uint64).max
 _OF_EACH_ROW = ("keys", "positions", *PARTS, "raw")
+# See `PilotSize.sampled`.
+_CORRECTED = 15
 # Rows that cannot belong to the pilot are discarded (which copies the others) if this many times the needed rows are
 # held.
 _WORTH_LETTING_GO = 1.25
@@ -57,6 +59,10 @@ class PilotSize:
         For that, a block holds at most this many rows; larger blocks are sampled, so no large table is moved.
     strata : StrataRule or None
         Strata that an automatic pilot, unless it is all rows, oversamples.
+    most : int
+        Memory allows so many rows where a corrected step needs more than max(20√N, 50·d).
+    n_rows : int or None
+        Number of rows including those that may be dropped, where a later check shows whether enough rows were held.
     """
 
     rule: str | int | float
@@ -66,15 +72,25 @@ class PilotSize:
     hold: int = 0
     strata: StrataRule | None = None
     open: bool = False
+    most: int = 0
+    n_rows: int | None = None
 
     def rows(self, n: int) -> int:
         """Return the pilot's size for n usable rows."""
         return n if n <= self.whole else self.sampled(n)
 
     def sampled(self, n: int) -> int:
-        """Return the pilot's size for n usable rows, where it is a sample."""
+        """Return the pilot's size for n of N usable rows, where it is a sample.
+
+        A corrected step leaves λ² ≈ ¾κd(N/n)(d/n)², with κ the mean squared skewness of a row's score. The bound on the
+        distance, about 2·3.5·√(λ²/d), is then 0.1 for n = 15(κNd²)^⅓. Beyond N/5 rows one more pass costs less.
+        """
         if isinstance(self.rule, str):
             size = max(20 * math.sqrt(n), 50 * self.d)
+            wanted = min(_CORRECTED * (n * self.d**2) ** (1 / 3), n / 5)
+            if self.strata is not None and self.strata.numbers:  # columns with tails, and splines that end there
+                wanted = max(wanted, n / 50)
+            size = max(size, min(wanted, self.most))
             if self.whole:  # at most half of a table that is too large for memory
                 size = min(size, max(n / 2, 20 * self.d))
         elif isinstance(self.rule, int):
@@ -86,17 +102,22 @@ class PilotSize:
 
     def least(self, n: int) -> int:
         """Return a lower bound on the pilot's size for n usable rows, where it is a sample."""
-        return replace(self, d=0).sampled(n) if self.open else self.sampled(n)
+        return replace(self, d=0, most=0).sampled(n) if self.open else self.sampled(n)
 
-    def enough(self, n: int) -> int:
+    def enough(self, n: int, n_missing: int = 0) -> int:
         """Return how many of n rows to hold so that no pilot row is lost.
 
         With n of N rows, the expected number of pilot rows is pilot(N)·n/N, at most pilot(n) under the rules above. Ten
-        standard deviations more are held, and `PilotSample.drawn` checks.
+        standard deviations more are held, and `PilotSample.drawn` checks. If N is unknown because rows may be dropped,
+        it is taken to be at least half of what the fraction of missing rows seen suggests.
         """
         if n == self.total:
             return self.rows(n)
-        expected = self.sampled(n) if self.total is None else self.rows(self.total) * n / max(self.total, 1)
+        if self.total is not None:
+            expected = self.rows(self.total) * n / max(self.total, 1)
+        else:
+            total = n if self.n_rows is None else max(n, self.n_rows * n // (2 * max(n + n_missing, 1)))
+            expected = self.sampled(total) * n / max(total, 1)
         return min(n, _surely(expected))
 
     def bound(self) -> int | None:
@@ -187,20 +208,21 @@ class PilotSample(Record):
         Rows that are discarded are never copied.
         """
         parts = (self, *others)
-        n = sum(part.n for part in parts)
+        n, n_missing = sum(part.n for part in parts), sum(part.n_missing for part in parts)
+        rule = replace(self.size, d=max(part.size.d for part in parts))
         shown = [part.labels for part in parts if part.labels is not None]
         labels = joined_labels(shown) if shown else None
         if isinstance(labels, Findings):
             return labels
         cutoff, chosen, strata, wanted = min(part.cutoff for part in parts), None, None, np.empty(0, np.intp)
         keys = np.concatenate([part.keys for part in parts])
-        whole = len(keys) == n <= self.size.whole
-        enough = n if whole else self.size.enough(n)
-        if self.size.strata is not None and not whole:
+        whole = len(keys) == n <= rule.whole
+        enough = n if whole else rule.enough(n, n_missing)
+        if rule.strata is not None and not whole:
             known = [part.known_strata() for part in parts]
-            size = self.size.least(n) if n == self.size.total else 0
+            size = rule.least(n) if n == rule.total else 0
             strata, wanted = Strata.joined(known, keys, np.concatenate([part.y for part in parts]), labels, size)
-        if len(keys) > (enough if n == self.size.total else _WORTH_LETTING_GO * enough) + len(wanted):
+        if len(keys) > (enough if n == rule.total else _WORTH_LETTING_GO * enough) + len(wanted):
             bound = np.partition(keys, enough)[enough]
             held = keys < bound
             held[wanted] = True
@@ -209,9 +231,9 @@ class PilotSample(Record):
                 chosen = [np.flatnonzero(each) for each in np.split(held, np.cumsum([len(p.keys) for p in parts])[:-1])]
                 strata = None if strata is None else strata.take(np.flatnonzero(held))
         return PilotSample(
-            self.size,
+            rule,
             n,
-            sum(part.n_missing for part in parts),
+            n_missing,
             labels,
             cutoff=cutoff,
             strata=strata,
@@ -234,6 +256,11 @@ class PilotSample(Record):
     def complete(self) -> bool:
         """Whether all rows seen are held."""
         return len(self.keys) == self.n
+
+    @property
+    def enough_for(self) -> int:
+        """Size of the largest pilot of which no row was discarded."""
+        return self.n if self.complete else int((self.keys < np.uint64(self.cutoff)).sum())
 
     def drawn(self) -> PilotSample:
         """Return the pilot: the rows with the n smallest keys and, with strata, of each stratum."""

@@ -27,7 +27,9 @@ _OF_CLASS, _FEW_OF_CLASS = 5000, 1000
 # classes.
 _OF_LEVELS, _OF_LEVEL, _MAX_LEVELS, _MAX_CLASSES = 10_000, (20, 500), 1000, 20
 # Extreme rows for both ends of all columns together; minimum and maximum for each.
-_OF_TAILS, _OF_TAIL = 2000, (5, 100)
+_OF_TAILS, _OF_TAIL = 5000, (10, 250)
+# They are drawn from all rows, and again from ever smaller random parts of them: those with keys below these fractions.
+_PARTS = (1.0, 1 / 4, 1 / 16, 1 / 64)
 # Sample size to which these numbers refer.
 _LARGE = 20_000
 # Within a block, a stratum below this fraction of the rows is treated as rare.
@@ -118,7 +120,8 @@ class Strata(Record):
     ) -> tuple[Strata, np.ndarray]:
         """Return the strata of a block, and the rows to hold in addition to the simple sample."""
         found = cls.of_all(rule, rows, labels)
-        wanted, cutoffs, share = [found.extremes()], [], cutoff / _EVERY_KEY
+        cutoffs, share = [], cutoff / _EVERY_KEY
+        wanted = [index for index, _ in found.extremes(keys, share)]
         for number, ids in found.groups(rows.y):
             seen = found.counts[number]
             most = found.quota(number)[0]
@@ -130,7 +133,7 @@ class Strata(Record):
                 wanted.append(index)
                 ends = np.where(held > 0, np.maximum(more.reshape(ends.shape), ends), ends)
             cutoffs.append(ends)
-        return replace(found, cutoffs=tuple(cutoffs)), np.concatenate(wanted)
+        return replace(found, cutoffs=tuple(cutoffs)), np.concatenate([np.empty(0, np.intp), *wanted])
 
     @classmethod
     def of_all(cls, rule: StrataRule, rows: Rows, labels: np.ndarray | None) -> Strata:
@@ -167,7 +170,8 @@ class Strata(Record):
             counts.append(count)
             cutoffs.append(cutoff)
         found = replace(found, counts=tuple(counts), cutoffs=tuple(cutoffs))
-        wanted, total = [found.extremes()], sum(int(part.counts[0].sum()) for part in parts if part.counts)
+        wanted = [index for index, _ in found.extremes(lambda: keys)]
+        total = sum(int(part.counts[0].sum()) for part in parts if part.counts)
         for number, ids in found.groups(y):
             every, ends = found.counts[number].ravel(), found.cutoffs[number].ravel()
             most, few = found.quota(number)
@@ -178,7 +182,7 @@ class Strata(Record):
             index, more = _smallest(keys[able], ids[able], np.full(len(every), most), held)
             wanted.append(able[index])
             found.cutoffs[number][:] = np.minimum(ends, more).reshape(found.shape(number))
-        return found, np.concatenate(wanted)
+        return found, np.concatenate([np.empty(0, np.intp), *wanted])
 
     def take(self, index: np.ndarray) -> Strata:
         """Return the strata of some of the rows held."""
@@ -218,18 +222,25 @@ class Strata(Record):
         for factor, codes in enumerate(self.levels):
             yield factor + 1, codes * count + of_class
 
-    def extremes(self, size: int = _LARGE, *, final: bool = False) -> np.ndarray:
-        """Return the most extreme rows held, at both ends of each column; of equal values the first.
+    def extremes(
+        self, keys: Callable[[], np.ndarray], beyond: float = 0.0, size: int = _LARGE, *, final: bool = False
+    ) -> Iterator[tuple[np.ndarray, float]]:
+        """Yield the most extreme rows held, at both ends of each column, and the fraction of all rows they are from.
 
-        In the final draw constant columns are skipped; before that a column may be constant only within a block.
+        Fractions above `beyond` are used. Of equal values the first rows count. In the final draw constant columns are
+        skipped; before that a column may be constant only within a block.
         """
-        most, found = self.rule.of_tail(size), [np.empty(0, np.intp)]
-        for column in self.tails:
-            if len(column) <= most:
-                found.append(np.arange(len(column)))
-            elif not final or column.min() != column.max():
-                found += [*_lowest(column, most), *_lowest(column, most, -1)]
-        return np.concatenate(found)
+        most = self.rule.of_tail(size)
+        tails = [column for column in self.tails if not final or column.min() != column.max()]
+        for part in _PARTS if tails else ():
+            if part <= beyond:
+                return
+            rows = None if part == 1 else np.flatnonzero(keys() < np.uint64(part * 2.0**64))
+            for column in tails:
+                values = column if rows is None else column[rows]
+                for sign in (1, -1):
+                    index = _lowest(values, most, sign)
+                    yield index if rows is None else rows[index], part
 
     def drawn(
         self, keys: np.ndarray, y: np.ndarray, size: int, total: int, greatest: int
@@ -260,8 +271,9 @@ class Strata(Record):
                 denser = drawn[chosen[drawn] & (probability[drawn] < share)]
                 probability[denser], base[denser] = share, 0.0
                 variance[denser] = (1.0 - share) * len(own) / max(len(own) - 1, 1)
-        certain = self.extremes(size, final=True)
-        probability[certain], variance[certain], base[certain], chosen[certain] = 1.0, 0.0, 0.0, True
+        for index, share in self.extremes(lambda: keys, _WORTH * simple, size, final=True):
+            denser = index[probability[index] < share]
+            probability[denser], variance[denser], base[denser], chosen[denser] = share, 1.0 - share, 0.0, True
         index = np.flatnonzero(chosen)
         probability = probability[index]
         weights = len(index) / total * self.take(index).calibrated(1.0 / probability, y[index])
@@ -302,8 +314,10 @@ def _counted(ids: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.bincount(ids, minlength=shape[0] * shape[1]).reshape(shape)
 
 
-def _lowest(values: np.ndarray, most: int, sign: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of the lowest values, or with sign -1 of the highest: those beyond a bound, and those at it."""
+def _lowest(values: np.ndarray, most: int, sign: int) -> np.ndarray:
+    """Return the rows of the lowest values, or with sign -1 of the highest; of equal values the first."""
+    if len(values) <= most:
+        return np.arange(len(values))
     some = sign * values[::_EVERY]  # a few rows of many locate them
     rank = 3 * most // _EVERY + 10
     low = np.arange(len(values))
@@ -314,7 +328,7 @@ def _lowest(values: np.ndarray, most: int, sign: int = 1) -> tuple[np.ndarray, n
     there = sign * values[low]
     bound = np.partition(there, most - 1)[most - 1]
     below = low[there < bound]
-    return below, low[there == bound][: most - len(below)]
+    return np.concatenate([below, low[there == bound][: most - len(below)]])
 
 
 def _smallest(keys: np.ndarray, ids: np.ndarray, most: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
