@@ -228,7 +228,8 @@ def test_datasets_of_other_formats(tmp_path, threads, kind):
     for source in (tmp_path, tmp_path / f"*.{kind}", pads.dataset(tmp_path, format=kind)):
         if kind == "csv" and source == tmp_path:
             continue
-        same(GLMRegressor("poisson", formula=FORMULA, method=EXACT).fit(source), expected)
+        # Where lengths are unknown the pilot is another one, and λ² is below 1e-20 only.
+        same(GLMRegressor("poisson", formula=FORMULA, method=EXACT).fit(source), expected, 1e-10)
     lengths = open_table(pads.dataset(tmp_path, format=kind)).frame()[1]
     assert lengths == ((900,) if kind == "feather" else None)
 

@@ -1,6 +1,5 @@
 """The pilot's rows and their number."""
 
-from dataclasses import replace
 import math
 from dataclasses import replace
 from itertools import pairwise

@@ -29,12 +29,12 @@ def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
     if isinstance(values.dtype, pd.ArrowDtype) and pa.types.is_dictionary(values.dtype.pyarrow_dtype):
         values = values.astype(pd.ArrowDtype(values.dtype.pyarrow_dtype.value_type))
     if isinstance(values.dtype, pd.CategoricalDtype):
-        own = values.cat.codes.to_numpy()
-        present = np.zeros(len(values.cat.categories) + 1, dtype=bool)  # the last is that of missing values
-        present[own] = True
-        present[-1] = False
-        places = np.where(present, np.cumsum(present) - 1, -1).astype(np.int32)
-        return looked_up(places, own), values.cat.categories[present[:-1]]
+        own, categories = values.cat.codes.to_numpy(), values.cat.categories
+        present = np.bincount(own + 1, minlength=len(categories) + 1)[1:] > 0
+        if present.all():
+            return own.astype(np.int32), categories
+        places = np.append(np.where(present, np.cumsum(present) - 1, -1), -1).astype(np.int32)
+        return looked_up(places, own), categories[present]
     if isinstance(values.dtype, pd.StringDtype) and values.dtype.storage == "pyarrow":
         words = pa.array(values).dictionary_encode()
         words = words.combine_chunks() if isinstance(words, pa.ChunkedArray) else words

@@ -47,7 +47,7 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
         (index, keys), cutoff = keys_below(seed, rows, bound), bound
     if size.strata is not None and len(index) < len(rows):
         all_keys = cache(partial(row_keys, seed, rows))
-        strata, wanted = Strata.of(size.strata, rows, labels, cutoff, all_keys)
+        strata, wanted = Strata.of(size.strata, rows, labels, index, cutoff, all_keys)
         held = np.zeros(len(rows), bool)
         held[index] = True
         if not held[wanted].all():

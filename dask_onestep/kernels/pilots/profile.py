@@ -33,6 +33,8 @@ from dask_onestep.kernels.rows.checks import inspect_columns
 from dask_onestep.kernels.rows.rows import kernel
 
 STATE_ROWS = 100_000
+# Most levels are found in the first rows of a block.
+_SLICE_ROWS = 15_360
 # Rows are kept for at least so many coefficients.
 _LEAST_COEFFICIENTS = 500
 
@@ -205,9 +207,15 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _one_row_a_level(factor: Factor, frame: pd.DataFrame) -> pd.DataFrame:
     with refusing_records(factor):
-        codes, _ = level_codes(factor.values(frame))
-    first = np.full(codes.max(initial=-1) + 2, len(codes))  # the last one is that of missing values
-    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several rows of a level the first is assigned last
+        codes, levels = level_codes(factor.values(frame))
+    first = np.full(len(levels) + 1, len(codes))  # the last one is that of missing values
+    for start in range(0, len(codes), _SLICE_ROWS):
+        part = codes[start : start + _SLICE_ROWS]
+        here = np.full_like(first, len(codes))
+        here[part[::-1]] = np.arange(start, start + len(part))[::-1]  # of rows of a level the first is assigned last
+        first = np.minimum(first, here)
+        if first[:-1].max(initial=0) < len(codes):
+            break
     return frame.iloc[np.sort(first[:-1])]
 
 

@@ -116,9 +116,15 @@ class Strata(Record):
 
     @classmethod
     def of(
-        cls, rule: StrataRule, rows: Rows, labels: np.ndarray | None, cutoff: int, keys: Callable[[], np.ndarray]
+        cls,
+        rule: StrataRule,
+        rows: Rows,
+        labels: np.ndarray | None,
+        sample: np.ndarray,
+        cutoff: int,
+        keys: Callable[[], np.ndarray],
     ) -> tuple[Strata, np.ndarray]:
-        """Return the strata of a block, and the rows to hold in addition to the simple sample."""
+        """Return the strata of a block, and the rows to hold in addition to the simple `sample`, which ends at a cutoff."""
         found = cls.of_all(rule, rows, labels)
         cutoffs, share = [], cutoff / _EVERY_KEY
         wanted = [index for index, _ in found.extremes(keys, share)]
@@ -127,10 +133,12 @@ class Strata(Record):
             most = found.quota(number)[0]
             part = min(most, max(2 * most // rule.n_blocks, 10))
             held = np.where(seen < _RARE * len(ids), most, np.where(share * seen < part / 2, part, 0))
+            held[_counted(ids[sample], seen.shape) >= held] = 0  # the sample has them
             ends = np.full(seen.shape, cutoff, np.uint64)
-            if found.is_oversampled(number) and held.any() and cutoff < _EVERY_KEY:
-                index, more = _smallest(keys(), ids, held.ravel(), seen.ravel())
-                wanted.append(index)
+            if found.is_oversampled(number) and held.any():
+                able = np.flatnonzero((held.ravel() > 0).take(ids))
+                index, more = _smallest(keys()[able], ids[able], held.ravel(), seen.ravel())
+                wanted.append(able[index])
                 ends = np.where(held > 0, np.maximum(more.reshape(ends.shape), ends), ends)
             cutoffs.append(ends)
         return replace(found, cutoffs=tuple(cutoffs)), np.concatenate([np.empty(0, np.intp), *wanted])
