@@ -124,7 +124,7 @@ class Strata(Record):
         cutoff: int,
         keys: Callable[[], np.ndarray],
     ) -> tuple[Strata, np.ndarray]:
-        """Return the strata of a block, and the rows to hold in addition to the simple `sample`, which ends at a cutoff."""
+        """Return the strata of a block, and the rows to hold besides the simple `sample`, those below a cutoff."""
         found = cls.of_all(rule, rows, labels)
         cutoffs, share = [], cutoff / _EVERY_KEY
         wanted = [index for index, _ in found.extremes(keys, share)]
