@@ -1,7 +1,7 @@
-"""Lazy pieces, for those who build an estimator of their own.
+"""Lazy building blocks for user-defined estimators.
 
-Each function takes Dask arrays, Dask DataFrames, NumPy or pandas, computes nothing, and returns a
-`dask.delayed.Delayed` of a small record, or a Dask collection in the blocks of X.
+Each function accepts Dask arrays, Dask DataFrames, NumPy or pandas data, computes nothing, and returns a
+`dask.delayed.Delayed` of a small record, or a Dask collection with the blocks of X.
 """
 
 from typing import Any
@@ -45,7 +45,7 @@ def moments(
     y : array-like or Dask collection of shape (n,), or str
         Response; for the binomial family 0 and 1, or proportions.
     coef : array-like of shape (p,) or (p + 1,)
-        β; of p + 1 numbers the first is the intercept.
+        β; with p + 1 numbers the first is the intercept.
     family, link : str, Family, LinkLike or None
         As for `GLMRegressor`.
     sample_weight, offset : array-like or Dask collection of shape (n,), str, or None
@@ -59,7 +59,7 @@ def moments(
     Raises
     ------
     ValueError
-        If `coef` is of another length, or the parts do not fit together.
+        If `coef` has another length, or lengths or chunks of the data differ.
 
     Examples
     --------
@@ -81,8 +81,8 @@ def moments(
 def pilot_sample(X: Any, y: Any, size: str | int | float, *, random_state: Any = 0) -> Delayed:
     """Return, lazily, a simple random sample without replacement of all rows: one pass.
 
-    The same rows for any chunking of the same data, where chunk sizes are known, and the same that
-    `OneStep` draws from this seed.
+    If chunk sizes are known, the rows do not depend on the chunking; they are those that `OneStep` draws with this
+    seed.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def pilot_sample(X: Any, y: Any, size: str | int | float, *, random_state: Any =
     y : array-like or Dask collection of shape (n,), or str
         Response or labels of any kind.
     size : "auto", int or float
-        Rows, a share of all rows, or max(20√n, 50(p + 1)).
+        A number of rows, a fraction of all rows, or max(20√n, 50(p + 1)).
     random_state : int, RandomState or None, default=0
         Seed.
 
@@ -133,7 +133,7 @@ def weighted_design(
     X : dask Array, dask DataFrame, or array-like of shape (n, p)
         Covariates.
     coef : array-like of shape (p,) or (p + 1,)
-        β; of p + 1 numbers the first is the intercept, whose column comes first.
+        β; with p + 1 numbers the first is the intercept, whose column comes first.
     family, link : str, Family, LinkLike or None
         As for `GLMRegressor`.
     offset : array-like or Dask collection of shape (n,), str, or None
@@ -173,7 +173,7 @@ def nodewise_lasso(X: Any, alpha: Any, *, weights: Any = None) -> Delayed:
     Parameters
     ----------
     X : dask Array, dask DataFrame, or array-like of shape (n, p)
-        The (weighted) design; there is no intercept but a column of its own.
+        The (weighted) design; an intercept must be a column of it.
     alpha : float or array-like of shape (p,)
         Penalty, of each column where it is a covariate; 0 for columns that are never penalized.
     weights : array-like or Dask collection of shape (n,), or str, optional
@@ -188,8 +188,8 @@ def nodewise_lasso(X: Any, alpha: Any, *, weights: Any = None) -> Delayed:
     Raises
     ------
     ValueError
-        If `alpha` is negative, no number, or of another length.  When computed, if a column is zero, or a combination
-        of columns that are not penalized: it has no row.
+        If `alpha` is negative, not a number, or has another length.  When computed, if a column is zero, or a linear
+        combination of columns that are not penalized.
 
     Examples
     --------

@@ -1,8 +1,7 @@
 """Link functions: how the linear predictor η and the mean μ are related.
 
-A link is a small frozen record of three functions, ``link`` (g), ``inverse`` (g⁻¹) and
-``inverse_derivative`` (dμ/dη).  Any object with these three functions, or with statsmodels'
-``inverse`` and ``inverse_deriv``, serves as well.
+A link is an immutable object with three functions, ``link`` (g), ``inverse`` (g⁻¹) and ``inverse_derivative`` (dμ/dη).
+Any object with these three functions, or with statsmodels' ``inverse`` and ``inverse_deriv``, can be used as well.
 """
 
 from collections.abc import Callable
@@ -23,7 +22,7 @@ _EPSILON = np.finfo(np.float64).eps
 
 @runtime_checkable
 class LinkLike(Protocol):
-    """What the kernels need of a link.
+    """The functions that a link must have.
 
     Examples
     --------
@@ -361,7 +360,7 @@ def _consistent(link: LinkLike) -> LinkLike:
 
 
 def resolve_link(link: Any) -> LinkLike:
-    """Return the link that a name or an object stands for.
+    """Return the link for a name or an object.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The report: a fit as one HTML file that needs neither Python nor a network to be read."""
+"""The report: a fit as one self-contained HTML file."""
 
 import platform
 import re
@@ -56,7 +56,7 @@ def write_report(
 ) -> None:
     """Write a fitted model as one self-contained HTML file; two passes if `X` is given, none without.
 
-    After a fit with ``cov_type="CRV3"`` it shows the clusters that move the coefficients most.
+    After a fit with ``cov_type="CRV3"`` it shows the clusters that are most influential.
 
     Parameters
     ----------
@@ -65,15 +65,15 @@ def write_report(
     path : str
         Where to.
     X, y, sample_weight, offset
-        As for ``fit``; if given, the report has statistics of fit and how blocks differ from each other.
+        As for ``fit``; if given, the report has statistics of fit and differences between blocks.
     level : float, default=0.95
         Level of the intervals.
     effects : bool, default=False
         Whether to add the average slopes of numeric columns and comparisons of factors; one more pass over `X`.
     call : str, default=""
-        What was called, to be shown; by default the estimator's own ``repr``.
+        The call that is shown; by default the ``repr`` of the estimator.
     wording : callable, default=str
-        Says a text of the fit, which names parameters as Python has them, as the reader has them.
+        Function from a text of the fit, with parameters of Python, to the text that is shown.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def write_report(
 def block_fits(
     glm: Any, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None
 ) -> tuple[BlockFit, ...]:
-    """Return each block's observed and expected response.  One pass.
+    """Return the observed and the expected response of each block.  One pass.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def block_fits(
     Returns
     -------
     tuple of BlockFit
-        One per block, in order; blocks without rows too.
+        One per block, in order, including blocks without rows.
 
     Examples
     --------
@@ -151,7 +151,7 @@ def report_html(
     blocks : sequence of BlockFit
         Of `block_fits`.
     effects : DataFrame, optional
-        Average effects, as ``avg_slopes`` and its relatives return them with the level of the summary.
+        Average effects, as from ``avg_slopes``, with the level of the summary.
     call : str, default=""
         What was called.
     wording : callable, default=str
@@ -160,7 +160,7 @@ def report_html(
     Returns
     -------
     str
-        A document that refers to nothing outside itself.
+        A self-contained document.
 
     Examples
     --------

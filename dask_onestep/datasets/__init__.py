@@ -1,4 +1,4 @@
-"""Data to try things on: real flights, and simulated generalized linear models."""
+"""Data sets: flights, and simulated generalized linear models."""
 
 from dask_onestep.datasets.airline import fetch_airline, load_airline
 from dask_onestep.datasets.flights import load_flights

@@ -31,20 +31,19 @@ _DATASET = "doi:10.7910/DVN/HG7NV7"
 def load_airline(
     path: str | os.PathLike | Sequence[str | os.PathLike], *, years_per_block: int = 3, return_X_y: bool = False
 ) -> Any:
-    r"""Return the yearly files of the ASA Data Expo 2009 as a Dask DataFrame; nothing but names is read.
+    r"""Return the yearly files of the ASA Data Expo 2009 as a Dask DataFrame; only column names are read.
 
-    A file has the columns Year, DepTime, CRSArrTime, ActualElapsedTime, Distance and ArrDelay, among
-    others, which are passed over; it is in latin-1, with ``NA`` for missing values.
+    A file has the columns Year, DepTime, CRSArrTime, ActualElapsedTime, Distance and ArrDelay, among others, which are
+    ignored; its encoding is latin-1, with ``NA`` for missing values.
 
     Parameters
     ----------
     path : str, path, or sequence of these
-        A directory with files ``1987.csv`` … ``2008.csv`` (or ``.csv.bz2``, ``.csv.gz``), a file, or a
-        glob such as ``data/19*.csv.bz2``.  A file whose name has no year is asked for the year of its
-        first row.
+        A directory with files ``1987.csv`` … ``2008.csv`` (or ``.csv.bz2``, ``.csv.gz``), a file, or a glob such as
+        ``data/19*.csv.bz2``.  The year of a file whose name has none is that of its first row.
     years_per_block : int, default=3
-        Years in a block, counted from 1987, as the workers of the article hold three each; 1 gives
-        smaller blocks, for smaller workers.  A row takes 26 bytes, a year has some six million rows.
+        Years per block, counted from 1987; three as in the article, or 1 for workers with less memory.  A row takes 26
+        bytes, and a year has about six million rows.
     return_X_y : bool, default=False
         Return the model of the examples instead: DepTime/100, CRSArrTime/100, ActualElapsedTime and
         Distance/100 as `X`, ``delayed`` as `y`, incomplete rows dropped.

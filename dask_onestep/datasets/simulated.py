@@ -23,7 +23,7 @@ def make_glm(
     sort: bool = False,
     random_state: int = 0,
 ) -> tuple[da.Array, da.Array, np.ndarray]:
-    """Return a simulated generalized linear model, in blocks that are drawn where they are used.
+    """Return data from a simulated generalized linear model, in blocks that are drawn by the tasks that use them.
 
     Parameters
     ----------
@@ -41,8 +41,7 @@ def make_glm(
     chunks : int, optional
         Rows per block; by default an eighth of all rows, at most a million.
     sort : bool, default=False
-        Whether each block holds its own range of the first covariate, as rows laid out by month or
-        site do.
+        Whether each block has its own range of the first covariate, as if rows were stored by month or site.
     random_state : int, default=0
         Seed.
 

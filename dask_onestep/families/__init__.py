@@ -1,9 +1,8 @@
 """Exponential families: the distribution of y given its mean μ.
 
-Each family is a frozen record of what the kernels and the tests ask of it; a family with a
-parameter of its own (`NegativeBinomial`, `Tweedie`) carries it as a field.  Conventions: all
-functions work elementwise on float64 arrays; the dispersion φ enters `log_likelihood` alone and
-is 1 unless given; deviances are at φ = 1.
+A family is an immutable object with the functions that fits and tests need; the parameter of a family
+(`NegativeBinomial`, `Tweedie`) is an attribute.  All functions work elementwise on float64 arrays; only
+`log_likelihood` depends on the dispersion φ, which is 1 unless given; deviances are at φ = 1.
 """
 
 from typing import Any
@@ -50,7 +49,7 @@ FAMILIES: dict[str, type[Family]] = {
 
 
 def resolve_family(family: Any) -> Family:
-    """Return the family that a name or an object stands for.
+    """Return the family for a name or an object.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What every family answers."""
+"""Base class of families."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Family:
-    """What every family answers.
+    """Base class of families.
 
-    A subclass gives the class attributes and the functions; see `Poisson` for a whole one.
+    A subclass defines the class attributes and the functions; see `Poisson` for an example.
 
     Attributes
     ----------
     name : str
         The name users type.
     default_link : str
-        The link used where none is named: the canonical one, but log for negative-binomial and
-        tweedie.
+        The default link: the canonical one, but log for negative-binomial and tweedie.
     natural_link : str or None
-        The link whose η is the natural parameter itself, if the family has one.  There
-        (y − μ)μ'/V is y − μ and μ'²/V is μ', without a quotient that could be 0/0.
+        The canonical link, for which η is the natural parameter, if the family has one.  Then (y − μ)μ'/V is y − μ and
+        μ'²/V is μ', without a quotient that could be 0/0.
     has_dispersion : bool
         Whether φ is estimated; otherwise it is 1.
     has_likelihood : bool
-        Whether `log_likelihood` is of a distribution; of quasi-likelihoods it is not, and there is no AIC.
+        Whether `log_likelihood` is that of a distribution; for quasi-likelihoods it is not, and there is no AIC.
     support : str
         The values that y may have, as text.
 
@@ -49,22 +48,22 @@ class Family:
 
     @property
     def parameters(self) -> tuple[tuple[str, Any, float | None], ...]:
-        """The family's parameters of its own: name, value, and standard error, None of one that was given."""
+        """Parameters of the family: name, value, and standard error (None for a parameter that was given)."""
         return ()
 
     @property
     def n_estimated(self) -> int:
-        """How many of them were estimated with the coefficients, which information criteria count."""
+        """Number of parameters that were estimated with the coefficients; information criteria count them."""
         return sum(error is not None for _, _, error in self.parameters)
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What to make the same family of: its own parameters by name."""
+        """Arguments of the class for the same family: its parameters by name."""
         return asdict(self)
 
     @property
     def base(self) -> Family:
-        """The family whose variance function it has: itself, but of a quasi-likelihood by name."""
+        """The family with the same variance function: itself, except for quasi-likelihoods."""
         return self
 
     def variance(self, mean: np.ndarray) -> np.ndarray:

@@ -109,16 +109,16 @@ class Poisson(Family):
 
 @dataclass(frozen=True)
 class NegativeBinomial(Family):
-    """Counts that spread more than Poisson's, V(μ) = μ + αμ².
+    """Overdispersed counts, V(μ) = μ + αμ².
 
     Parameters
     ----------
     alpha : float or "estimate"
-        The overdispersion α > 0, fixed; or to be estimated by maximum likelihood with the coefficients,
-        after which the estimator's ``family_`` has it.  ``GLMRegressor("negative-binomial")`` estimates it.
+        The overdispersion α > 0; or "estimate", by maximum likelihood with the coefficients, after which it is in
+        ``family_`` of the estimator.  ``GLMRegressor("negative-binomial")`` estimates it.
     alpha_std_err : float or None
-        The standard error of an α that was estimated, for which information criteria count one parameter more; NaN at
-        the boundary of its range.
+        The standard error of an estimated α, which information criteria count as one more parameter; NaN at the
+        boundary of its range.
 
     Raises
     ------
@@ -179,9 +179,9 @@ class NegativeBinomial(Family):
 
 @dataclass(frozen=True)
 class Multinomial(Family):
-    """Labels of more than two classes; `GLMClassifier` takes it where it meets them.
+    """Labels of more than two classes; used by `GLMClassifier`.
 
-    Its likelihood is of several linear predictors at once, in `dask_onestep.kernels.likelihood.multinomial`.
+    Its likelihood, with several linear predictors, is in `dask_onestep.kernels.likelihood.multinomial`.
 
     Examples
     --------

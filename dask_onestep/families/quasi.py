@@ -61,14 +61,14 @@ _BASES: dict[str, Family] = {
 
 @dataclass(frozen=True, init=False, repr=False)
 class Quasi(Family):
-    """A mean and a variance φV(μ) by themselves, as R's ``quasi``.
+    """A model of the mean and the variance φV(μ) only, as R's ``quasi``.
 
     Parameters
     ----------
     variance : {"constant", "mu", "mu(1-mu)", "mu^2", "mu^3"}, default="constant"
         V(μ).
     link : str or object, default="identity"
-        The link where the estimator names none.
+        The link, unless the estimator specifies one.
 
     Raises
     ------
@@ -114,7 +114,7 @@ class Quasi(Family):
 
     @property
     def default_link(self) -> Any:  # type: ignore[override]
-        """The link where the estimator names none."""
+        """The link, unless the estimator specifies one."""
         return self.link
 
     @property

@@ -182,17 +182,17 @@ def _dependencies(node: Any) -> frozenset:
 
 
 def map_rows(function: Callable[..., np.ndarray], parts: dict[str, Any], like: Any, *, name: str) -> Any:
-    """Return, lazily, a function of each row block, in the kind of collection it came in.
+    """Return, lazily, a function of each row block, as a collection of the same kind.
 
     Parameters
     ----------
     function : callable
         ``(x, **others)`` to an array with one row, or one value, for each row; picklable.
     parts : dict
-        ``x``, a dask Array of shape (n, p) or a dask DataFrame, and by the function's names its other
-        arguments: dask Arrays of shape (n,), dask Series, or None, which is left out.
+        ``x``, a dask Array of shape (n, p) or a dask DataFrame, and by the function's names its other arguments: dask
+        Arrays of shape (n,), dask Series, or None, which is omitted.
     like : ndarray of shape (0,) or (0, k), Series or DataFrame
-        What a block without rows gives, index included for frames.
+        The result for a block without rows, with the index for frames.
     name : str
         Name of the tasks on the dashboard.
 

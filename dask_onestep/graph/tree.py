@@ -36,7 +36,7 @@ def tree_sum(
     expected: Any = None,
     checked: bool = False,
 ) -> Delayed:
-    """Return, lazily, the sum over all blocks of what a kernel makes of each: one pass over the data.
+    """Return, lazily, the sum of a kernel over all blocks: one pass over the data.
 
     Parameters
     ----------
@@ -45,22 +45,21 @@ def tree_sum(
     kernel : callable
         ``(rows, model, *arguments)`` to a record with ``+``; a function at a module's top level.
     model : Model or Delayed
-        Passed to the kernel; its design may be what an earlier pass finds.
+        Passed to the kernel; its design may be the result of an earlier pass.
     *arguments : object or Delayed
         Passed to the kernel; the pass waits for those that are lazy.
     name : str
-        What the dashboard calls the tasks: `name` for the blocks, ``name-partial`` and
-        ``name-aggregate`` for the tree; ``name-group`` for tiny blocks that go together.  They are in
-        Dask's span ``("dask_onestep", name)``.
+        Names of the tasks on the dashboard: `name` for the blocks, ``name-partial`` and ``name-aggregate`` for the
+        tree; ``name-group`` for groups of tiny blocks.  They are in Dask's span ``("dask_onestep", name)``.
     classes : ndarray, Delayed or None
-        Labels by which the blocks' y is encoded.
+        Classes by which y is encoded.
     record_bytes : int
-        Memory of one record.  Large ones, as thousands of columns make them, are added in pairs, so that
-        few are held at a time.
+        Memory of one record.  Large records (thousands of columns) are added in pairs, so that few are in memory at a
+        time.
     expected : RowCheck, Delayed or None
-        What an earlier pass over the same data has found, which this one is compared with.
+        The check of an earlier pass over the same data, with which this one is compared.
     checked : bool
-        Whether to return a `Read`, the sum with such a check.
+        Whether to return a `Read`, the sum with its check.
 
     Returns
     -------

@@ -13,7 +13,7 @@ __all__ = ["FitStatistics", "QuasiStatistics", "finish"]
 
 @dataclass(frozen=True)
 class FitStatistics:
-    """How well a model fits, under the names and with the values of statsmodels' ``GLMResults``.
+    """Goodness of fit, with the names and values of statsmodels' ``GLMResults``.
 
     Attributes
     ----------
@@ -22,8 +22,8 @@ class FitStatistics:
     df_model, df_resid : float
         d − 1, and N − d; for C classes d − (C − 1), as statsmodels' MNLogit.
     llf : float
-        Log-likelihood with all constants, at `scale`; for gaussian with identity link at its own
-        maximum, D/N, as statsmodels has it.
+        Log-likelihood with all constants, at `scale`; for gaussian with identity link at the maximum-likelihood
+        estimate D/N of the dispersion, as in statsmodels.
     llnull : float
         Log-likelihood of the null model, an intercept and the offset, at `scale`.
     deviance, null_deviance : float
@@ -42,7 +42,7 @@ class FitStatistics:
     cox_snell : float
         1 − exp{2(llnull − llf)/N}.
     nagelkerke : float
-        Cox and Snell's over its maximum, 1 − exp(2 llnull/N); for discrete y.
+        `cox_snell` divided by its maximum, 1 − exp(2 llnull/N); for discrete y.
 
     Examples
     --------
@@ -75,7 +75,7 @@ class FitStatistics:
         Returns
         -------
         Series
-            One value a statistic.
+            One value per statistic.
 
         Examples
         --------
@@ -91,7 +91,7 @@ class FitStatistics:
 
 @dataclass(frozen=True)
 class QuasiStatistics:
-    """How well a model of a quasi-likelihood fits; statistics that need a log-likelihood raise an error.
+    """Goodness of fit of a quasi-likelihood; statistics that need a log-likelihood raise an error.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ class QuasiStatistics:
 
 
 def finish(model: Model, sums: FitSums, rank: int, dispersion: float) -> FitStatistics | QuasiStatistics:
-    """Return the statistics that sums over all rows make.
+    """Return the statistics of fit from sums over all rows.
 
     Parameters
     ----------

@@ -61,16 +61,16 @@ def constrain(coef: np.ndarray, covariance: np.ndarray, fixed: np.ndarray) -> Co
 
 @dataclass(frozen=True)
 class AdaptiveLassoPath:
-    """The adaptive lasso of a fit's quadratic, at the penalties where its set of nonzero coefficients changes.
+    """The adaptive lasso of the quadratic approximation of a fit, at each change of the set of nonzero coefficients.
 
     Attributes
     ----------
     coefs : DataFrame of shape (k, d)
         Coefficients, one row per penalty; the last are the estimates themselves.
     table : DataFrame
-        One row per penalty; columns penalty, n_nonzero (intercepts not counted), distance, which is the fall of the
-        log-likelihood from its maximum times 2 over the dispersion, refitted, the same at the estimate of the nonzero
-        coefficients without a penalty, and the criteria dbic, bic, aic and ebic.
+        One row per penalty; columns penalty, n_nonzero (without intercepts), distance (twice the difference of the
+        log-likelihood from its maximum, over the dispersion), refitted (the same at the estimate of the nonzero
+        coefficients without a penalty), and the criteria dbic, bic, aic and ebic.
     penalized : tuple of str
         The penalized coefficients.
 

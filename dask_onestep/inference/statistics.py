@@ -196,7 +196,7 @@ class TestResult:
     test : str
         The test's name.
     note : str
-        What a reader should know besides, such as warnings of the restricted fit.
+        Further information, such as warnings of the restricted fit.
     at_null : tuple of two floats
         Log-likelihood and deviance at the restricted estimate, of a likelihood-ratio test; otherwise NaN.
 

@@ -29,7 +29,7 @@ _LARGE = 1e7
 
 @dataclass(frozen=True)
 class FactorLevels:
-    """The levels of a factor, so that a table shows them under its name.
+    """The levels of a factor, which a table shows under its name.
 
     Attributes
     ----------
@@ -59,16 +59,16 @@ class CoefficientRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """A fitted model, to be read.
+    """The summary of a fitted model.
 
     Attributes
     ----------
     title : str
         The model in one line.
     verdict : str
-        What to know first.
+        Number of passes, and distance from the MLE.
     facts : tuple of (str, str)
-        What else is known, by name.
+        Further results, by name.
     table : DataFrame
         As ``coef_table`` returns it.
     level : float
@@ -115,8 +115,8 @@ class Summary:
         Parameters
         ----------
         width : int or None
-            Columns of a line; None for the terminal's, or 80 where there is none.  Names too long for
-            their column stand in a line of their own.
+            Characters per line; None for the width of the terminal, or 80 without one.  Names that are too long for
+            their column have their own line.
 
         Returns
         -------

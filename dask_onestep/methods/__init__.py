@@ -1,4 +1,4 @@
-"""Estimation methods, a file each: a plan of passes that the one driver runs, from a `Problem` to an `Estimate`."""
+"""Estimation methods, one per file: each is a plan of passes from a `Problem` to an `Estimate`, run by the driver."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -101,7 +101,7 @@ def _class_of(name: str) -> type:
 
 
 def resolve_method(method: Any) -> Any:
-    """Return the method that a name or an object stands for.
+    """Return the method for a name or an object.
 
     Parameters
     ----------

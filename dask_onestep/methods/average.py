@@ -19,7 +19,7 @@ from dask_onestep.methods.requests import Look, Plan
 
 @dataclass(frozen=True, kw_only=True)
 class AverageEstimate(Estimate):
-    """An `Estimate`, and the local fits it is the mean of; blocks without rows are left out.
+    """An `Estimate`, and the local fits that it averages, without blocks that have no rows.
 
     Attributes
     ----------

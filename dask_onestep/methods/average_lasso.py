@@ -16,7 +16,7 @@ from dask_onestep.methods.requests import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class AverageLassoEstimate(Estimate):
-    """An `Estimate` without a covariance, and what the blocks' lassos were like.
+    """An `Estimate` without a covariance, and diagnostics of the lassos of the blocks.
 
     Attributes
     ----------

@@ -44,14 +44,14 @@ from dask_onestep.methods.requests import Draw, Plan, Settle
 
 @dataclass(frozen=True, kw_only=True)
 class DebiasedLassoEstimate(Estimate):
-    """An `Estimate`, and the pieces it was put together from.
+    """An `Estimate`, and the quantities from which it was computed.
 
     Attributes
     ----------
     average_coef : ndarray of shape (d,)
         b, the lasso of all rows; with "partition" b̄, the average of the blocks' lassos.
     gradient : ndarray of shape (d,)
-        The score per row there; with "partition" ḡ, the average of the blocks'.
+        The score per row there; with "partition" ḡ, the average over blocks.
     inverse_covariance : ndarray of shape (d, d)
         Θ̂ of the last correction.
     nodewise_weights : ndarray of shape (d,)
@@ -66,9 +66,9 @@ class DebiasedLassoEstimate(Estimate):
         The largest violation of a lasso's optimality conditions, and the largest duality gap over the
         null deviance, of any block.
     expected_coverage : float
-        What fraction of the clearly nonzero coefficients 95% intervals are expected to cover, by an estimate of the
-        bias that Θ̂ leaves, and with "partition" of that of the quadratic approximations; NaN where none is clearly
-        nonzero.
+        Expected coverage of the 95% intervals of clearly nonzero coefficients, from an estimate of the bias that
+        remains after the correction, and with "partition" of the bias of the quadratic approximations; NaN if no
+        coefficient is clearly nonzero.
 
     Examples
     --------

@@ -38,7 +38,7 @@ _FEW, _PILOT_BYTES = 200, 256 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class ElasticNetEstimate(Estimate):
-    """An `Estimate` without a covariance, and how close it is to the minimum of its objective.
+    """An `Estimate` without a covariance, with its objective and duality gap.
 
     Attributes
     ----------
@@ -47,9 +47,9 @@ class ElasticNetEstimate(Estimate):
     objective : float
         −ℓ(β)/Σw plus the penalty, at the last pass.
     duality_gap : float
-        Bound on what the objective exceeds its minimum by, over the null deviance per unit of weight over 2, at the
-        last pass; the step after it, which needs no pass, reduces it further.  Exact for the gaussian family, for
-        others that of the quadratic approximation.
+        Bound on the difference between the objective and its minimum, relative to half the null deviance per unit of
+        weight, at the last pass; the step after it, which needs no pass, reduces it further.  It is exact for the
+        gaussian family, and that of the quadratic approximation for others.
     scale : ndarray of shape (d,)
         Standard deviations of the columns, by which they are divided with ``standardize=True``.
     n_nonzero : int

@@ -60,7 +60,7 @@ _FOLDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class ElasticNetCVEstimate(ElasticNetEstimate):
-    """An `ElasticNetEstimate` at the penalty that cross-validation chose, and the path.
+    """An `ElasticNetEstimate` at the penalty chosen by cross-validation, and the path.
 
     Attributes
     ----------

@@ -23,7 +23,7 @@ from dask_onestep.kernels.structured import DiagonalPlusProduct
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a method found: coefficients, their covariance, and how it went.
+    """The result of a method: coefficients, their covariance, and diagnostics.
 
     Attributes
     ----------
@@ -43,16 +43,16 @@ class Estimate:
     n_passes : int
         Number of passes over the data.
     decrement : float
-        λ² at `coef`; NaN where it is unknown.  `MLE` has the λ² of its last pass, which the step after it makes
-        smaller still, unless a robust covariance took a pass at `coef` itself.
+        λ² at `coef`; NaN if it is unknown.  For `MLE` the λ² of its last pass, before the final step, unless a pass was
+        made at `coef` for a robust covariance.
     distance_bound : float
-        An upper bound (95 %) of the distance of `coef` from the MLE: that of the coefficient that is farthest, in
-        standard errors; NaN of methods that do not tell.
+        An upper bound (95 %) of the largest distance of a coefficient from the MLE, in standard errors; NaN for methods
+        that do not estimate it.
     loglik : float
-        ℓ(β̂) at φ = 1; NaN where it is unknown.  For `MLE` that of its last pass, at most half the decrement from the
+        ℓ(β̂) at φ = 1; NaN if it is unknown.  For `MLE` that of its last pass, at most half the decrement below the
         maximum.
     loglik_estimated : bool
-        Whether ℓ(β̂) is predicted by the pilot rows, since no pass was made at β̂; else it is exact.
+        Whether ℓ(β̂) is extrapolated from the pilot rows, since no pass was made at β̂; otherwise it is exact.
     n_events : float
         Number of rows of the second of two classes; NaN where it is unknown.
     loglik_null : float

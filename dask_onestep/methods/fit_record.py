@@ -22,7 +22,7 @@ _PENALIZED = ("AverageLasso", "ElasticNet", "ElasticNetCV")
 
 @dataclass(frozen=True)
 class Inputs:
-    """What ``fit`` was given, so that later data can be brought to the same form.
+    """The arguments of ``fit``, by which later data is brought to the same form.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Inputs:
     in_frame : tuple of str
         Columns of the frame that were response, weights, offset or groups.
     response : str
-        Name of the response, for people.
+        Name of the response in summaries.
 
     Examples
     --------
@@ -50,14 +50,14 @@ class Inputs:
 
 @dataclass(frozen=True)
 class FitRecord:
-    """A fit: what was fitted, what was found, and the sums and pilot rows that it was computed from.
+    """A fit: the model, the estimate, and the sums and pilot rows from which it was computed.
 
     Attributes
     ----------
     model : Model
         Family, link, columns and design.
     estimate : Estimate
-        Coefficients, covariance, warnings, and how the fit went.
+        Coefficients, covariance, warnings and diagnostics.
     inputs : Inputs
         What ``fit`` was given.
     method : str

@@ -20,18 +20,19 @@ class Method(BaseEstimator):
 
     A plan is a generator.  It yields requests, such as ``problem.total(kernel, coef)`` for a pass or ``Look(handle)``
     for a value, and is sent the answers; it returns an `Estimate` or a handle of one.  Plans share their passes with
-    other plans on the same data, and ``fit_delayed`` runs those that look at nothing as one lazy graph.
+    other plans on the same data, and ``fit_delayed`` runs plans without `Look` as one lazy graph.
 
     Attributes
     ----------
     multinomial : bool
         Whether it can fit more than two classes.
     equivariant : bool
-        Whether other columns of the same span give the same fit, so that a QR may choose them.
+        Whether the fit is invariant to the choice of columns with the same span, so that columns of a QR decomposition
+        can be used.
     solvers : tuple of str
-        The solvers that it honors, unless it is equivariant and honors all.
+        The solvers that it supports, if it is not equivariant; otherwise all are supported.
     takes_stages : bool
-        Whether it fits likelihoods that are no plain sum over rows.
+        Whether it supports likelihoods that are not plain sums over rows.
 
     Examples
     --------

@@ -26,7 +26,7 @@ class OneStepEstimate(Estimate):
     Attributes
     ----------
     pilot_size : int
-        n, the pilot's rows.
+        n, the number of pilot rows.
     pilot_coef : ndarray of shape (d,)
         β̂_p.
     pilot_decrement : float

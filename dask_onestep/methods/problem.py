@@ -27,7 +27,7 @@ from dask_onestep.methods.requests import Kept, Look, Pass, Plan, Settle, Source
 
 @dataclass(frozen=True)
 class Problem:
-    """A model and its data, as a plan sees them.
+    """A model and its data, for a plan.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Problem:
     guarded : bool
         Whether an error ends only this plan, and not others that run with it.
     kept : Kept or None
-        Rows for the pilot, which the pass that learned the design of a table has kept.
+        Rows for the pilot, kept by the pass that learned the design of a table.
     learned : Delayed or None
         The model with its design, in a lazy fit that learns the design; tasks are given it in place of `model`, whose
         design is open.

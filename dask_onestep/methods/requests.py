@@ -41,9 +41,9 @@ class Pass:
     kernel : callable
         A function at a module's top level, from rows to a record with ``+``.
     model : Model or Delayed
-        The model; a handle, where its design is what an earlier pass finds.  Such a pass is not joined with others.
+        The model, or a handle if its design is the result of an earlier pass.  Such a pass is not joined with others.
     arguments : tuple
-        What the kernel takes besides; may be handles.
+        Further arguments of the kernel, which may be handles.
     name : str
         Name of the tasks on the dashboard.
     classes : ndarray, Delayed or None
@@ -51,7 +51,7 @@ class Pass:
     guarded : bool
         Whether an error in the kernel ends only this plan, and not others that share the pass.
     first_block : bool
-        Whether the first block alone is read, which counts as no pass.
+        Whether only the first block is read, which does not count as a pass.
     source : Source or None
         What is read of the data, where models with several designs share them.
 
@@ -85,7 +85,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class Settle:
-    """A handle to be computed where it is, so that no later pass computes it again; the answer is a handle.
+    """A request to compute a handle on the workers, so that no later pass computes it again; the answer is a handle.
 
     In a lazy fit nothing is computed.
 
@@ -94,8 +94,8 @@ class Settle:
     handle : Delayed
         The value.
     awaited : bool
-        Whether the plan goes on only when it is computed, so that its error comes before the next pass is asked for.
-        On a cluster it otherwise goes on at once.
+        Whether the plan waits for the value, so that its error is raised before the next pass is requested.  Otherwise,
+        on a cluster, the plan continues at once.
 
     Examples
     --------
@@ -111,7 +111,7 @@ class Settle:
 
 @dataclass(frozen=True)
 class Look:
-    """A handle whose value the plan needs before it goes on; the answer is the value.  A lazy fit refuses it.
+    """A request for the value of a handle; the answer is the value.  Lazy fits refuse it.
 
     Examples
     --------
@@ -126,17 +126,17 @@ class Look:
 
 @dataclass(frozen=True)
 class Draw:
-    """A random sample of all usable rows, as a method wants it.
+    """A request for a random sample of all usable rows.
 
     Attributes
     ----------
     size : "auto", int, float or None
-        Rows, or share of all rows; None for no sample.
+        A number of rows, or a fraction of all rows; None for no sample.
     seed : int
         Seed of the sample.
     stratified : bool
-        Whether it has more than their share of rare classes, rare levels and extreme rows (see `StrataRule`), as an
-        automatic one may; otherwise it is a simple random sample.
+        Whether an automatic sample oversamples rare classes, rare levels and extreme rows (see `StrataRule`); otherwise
+        it is a simple random sample.
     searched : bool
         Whether the pass searches all covariates for NaN and infinity.  If not, it reads only those of the sample, and a
         pass such as `moments` has to follow, whose sums show them.

@@ -18,12 +18,12 @@ class Session:
 
     Each of `total`, `moments` and `pilot` is one pass over the data; all return lazy records.  All other attributes are
     those of the `Problem`: `model`, `blocks`, `d`, `cov_type`, `solver`, `lazy`, `classes`, `apply` and `refuse`.  A
-    method of this form runs on its own; one that is to share its passes with others is a plan (see `Method`).
+    method of this form does not share its passes with others; a plan does (see `Method`).
 
     Parameters
     ----------
     problem : Problem
-        Model, data, and how they are computed.
+        Model, data, and how they are computed (scheduler, laziness).
 
     Attributes
     ----------

@@ -29,16 +29,16 @@ from dask_onestep.methods.requests import Draw, Plan, Settle
 
 @dataclass(frozen=True, kw_only=True)
 class SurrogateEstimate(Estimate):
-    """An `Estimate`, and what it was anchored at.
+    """An `Estimate`, and the anchor from which it was computed.
 
     Attributes
     ----------
     anchor_size : int
         n, the rows of the anchor.
     anchor_coef : ndarray of shape (d,)
-        The anchor's own estimate, where the first score was taken.
+        The estimate of the anchor, at which the first score was summed.
     anchor_separated : bool
-        Whether the pilot had no MLE and was given a weak prior.
+        Whether the MLE does not exist on the pilot, so that a weakly informative prior was used.
 
     Examples
     --------

@@ -11,14 +11,14 @@ from dask_onestep.plots.canvas import Display
 
 
 class BlocksDisplay(Display):
-    """Blocks against the whole: which of them differ, and in what.
+    """Differences of blocks from the full data.
 
     Build it with `from_estimator`.
 
     Parameters
     ----------
     values : DataFrame of shape (K, d)
-        A row for each block, a column for each coefficient.
+        One row per block, one column per coefficient.
     kind : {"score", "mean"}
         What the values are.
 

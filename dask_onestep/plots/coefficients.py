@@ -9,7 +9,7 @@ from dask_onestep.plots.canvas import Intervals, checked_names
 
 
 class CoefficientDisplay(Intervals):
-    """Coefficients with their intervals, of one fit or of several side by side.
+    """Coefficients with their intervals, of one or several fits.
 
     Build it with `from_estimator`.
 

@@ -16,9 +16,9 @@ _NUMBERS = ("estimate", "std_err", "z", "t", "p_value", "ci_lower", "ci_upper")
 
 
 class EffectsDisplay(Intervals):
-    """Average effects with their intervals, groups of rows side by side.
+    """Average effects with their intervals, by groups of rows.
 
-    Build it with `from_estimator`, or of a table of ``avg_slopes`` or ``avg_comparisons``.
+    Build it with `from_estimator`, or from a table of ``avg_slopes`` or ``avg_comparisons``.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class EffectsDisplay(Intervals):
     level : float
         Level of the intervals.
     null : float, default=0.0
-        Where there is no effect: 1 of ratios.
+        The value without an effect: 1 for ratios.
 
     Attributes
     ----------

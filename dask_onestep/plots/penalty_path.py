@@ -18,7 +18,7 @@ class PathDisplay(Display):
     Parameters
     ----------
     path : DataFrame
-        Coefficients by name, a row for each α, which is the index.
+        Coefficients by name, one row per α, which is the index.
     alpha, alpha_1se : float, optional
         The penalties that cross-validation chose.
 
@@ -130,7 +130,7 @@ class CrossValidationDisplay(Display):
     Parameters
     ----------
     results : DataFrame
-        Columns deviance, std_err and n_nonzero, a row for each α, which is the index.
+        Columns deviance, std_err and n_nonzero, one row per α, which is the index.
     alpha, alpha_1se : float, optional
         The penalties that cross-validation chose.
 

@@ -9,7 +9,7 @@ from dask_onestep.plots.canvas import Display, arms, points, style
 class RocCurveDisplay(Display):
     """The receiver operating characteristic of predicted probabilities, with the area under it.
 
-    Build it with `from_estimator`, or of what ``probability_diagnostics`` returns.
+    Build it with `from_estimator`, or from the result of ``probability_diagnostics``.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class RocCurveDisplay(Display):
 class CalibrationDisplay(Display):
     """The fraction of events against the predicted probability, with intervals.
 
-    Build it with `from_estimator`, or of what ``probability_diagnostics`` returns.
+    Build it with `from_estimator`, or from the result of ``probability_diagnostics``.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
     Returns
     -------
     dict
-        Values that JSON knows; a number that is not finite is None.
+        Values of JSON; a number that is not finite is None.
 
     Examples
     --------
@@ -154,9 +154,9 @@ def _plain(value: Any) -> Any:
 def write_model(glm: Any, path: str, level: float = 0.95, *, pilot_rows: bool = False) -> None:
     """Write a fitted model: as data (``.json``), or as a pickle (``.pkl``).
 
-    JSON can be read by any program, holds no code and no row of the data, and predicts what the model
-    does, unless a part of the model is not the package's own or a level is neither word nor number: then
-    its ``predictor`` is null, and a pickle it must be.
+    JSON can be read by any program, contains neither code nor rows of the data, and can be used to predict, unless a
+    part of the model is user-defined or a level is neither a string nor a number: then its ``predictor`` is null, and a
+    pickle is needed to predict.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def write_model(glm: Any, path: str, level: float = 0.95, *, pilot_rows: bool = 
 
 
 def check_model_path(path: str) -> None:
-    """Raise if a model cannot be written so.
+    """Raise if a model cannot be written to a path.
 
     Parameters
     ----------
@@ -227,25 +227,25 @@ def check_model_path(path: str) -> None:
 
 
 def read_model(path: str, *, trust_pickle: bool = False) -> Any:
-    """Return a model that `write_model` wrote.
+    """Read a model that was written by `write_model`.
 
     Parameters
     ----------
     path : str
-        The file: ``.json``, of which nothing is run, or ``.pkl``.
+        The file: ``.json``, which contains only data, or ``.pkl``.
     trust_pickle : bool, default=False
-        Whether to read a pickle.  It can run any code: only read what you wrote yourself.
+        Whether to read a pickle.  A pickle can execute arbitrary code: only read one that you wrote yourself.
 
     Returns
     -------
     GLMRegressor or GLMClassifier
-        The fitted estimator.  One of JSON predicts and has its table, its Wald tests and its summary; its
-        ``estimate_`` holds what all methods share.
+        The fitted estimator.  One from JSON can predict, and has its coefficient table, Wald tests and summary; its
+        ``estimate_`` has the attributes that all methods share.
 
     Raises
     ------
     ValueError
-        If it is no such file, or a pickle that is not trusted.
+        If it is not such a file, or a pickle and `trust_pickle` is not set.
 
     Examples
     --------

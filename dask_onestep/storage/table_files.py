@@ -20,17 +20,18 @@ def read_table(
 ) -> dd.DataFrame:
     """Return Parquet or CSV files as one lazy table.
 
-    The types of the columns of CSV files are those of the first file's head.  What is an integer there is read as a
-    floating-point number, since there may be gaps further down, and true and false as a nullable boolean.
+    The types of the columns of CSV files are inferred from the first rows of the first file.  Integers are read as
+    floating-point numbers, since later rows may have missing values, and booleans as nullable booleans.
 
     Parameters
     ----------
     paths : sequence of str
         Files, a directory of Parquet, or globs; local, or any URL that fsspec knows.
     columns : iterable of str, optional
-        Columns that are wanted: no others are read.  Those that are not there are no error here.
+        Columns to read; names that do not exist are ignored.
     categories : iterable of str, optional
-        Columns of CSV files whose integers are names, as in ``C(month)``: they stay integers, gaps or not.
+        Columns of CSV files whose integers are categories, as in ``C(month)``; they remain integers, also with missing
+        values.
 
     Returns
     -------
@@ -125,7 +126,7 @@ def check_predictions_path(path: str, inputs: Iterable[str] = (), *, overwrite: 
 
 
 def write_predictions(predicted: Any, path: str, *, overwrite: bool = False, verbose: bool = False) -> None:
-    """Write predictions, partition by partition; if that fails, nothing is left behind and nothing was replaced.
+    """Write predictions, partition by partition; after an error there is no partial result, and nothing was replaced.
 
     Parameters
     ----------
