@@ -2,6 +2,7 @@
 
 import warnings
 
+import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
@@ -233,6 +234,24 @@ def test_responses_that_the_distribution_cannot_have(method, family, quiet):
         GLMRegressor(family, method=method).fit(X, y)
     robust = GLMRegressor(family, method=method, cov_type="HC1").fit(X, y)
     assert ResponseWarning not in [kind for kind, _ in robust.estimate_.warnings]
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+@pytest.mark.parametrize("method", [MLE(), OneStep(60)])
+def test_one_row_that_no_pilot_has_is_seen(method, lazy):
+    """The pilot of 60 rows has hardly the one of 4,000 with an impossible response, or another offset."""
+    rng = np.random.default_rng(6)
+    x, offset = rng.standard_normal((4000, 2)), np.zeros(4000)
+    y, offset[3210] = rng.poisson(1.0, 4000) * 1.0, 40.0
+    sizes = (1000, 0, 3000)
+    data = [da.from_array(part, chunks=(sizes, *part.shape[1:])) for part in (x, y, offset)] if lazy else [x, y, offset]
+    y[3210] = 0.0
+    with pytest.warns(OffsetWarning, match="from 0 to 40"):
+        GLMRegressor("poisson", method=method).fit(data[0], data[1], offset=data[2])
+    y[3210], offset[3210] = 2.5, 0.0
+    data = [da.from_array(part, chunks=(sizes, *part.shape[1:])) for part in (x, y)] if lazy else [x, y]
+    with pytest.warns(ResponseWarning, match=r"such as 2\.5"):
+        GLMRegressor("poisson", method=method).fit(*data)
 
 
 @pytest.mark.parametrize("method", [OneStep(), MLE(), OneStep(150)])

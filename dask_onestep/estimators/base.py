@@ -310,7 +310,8 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
 def attach_fit(estimator: Any, model: Model, estimate: Estimate, inputs: Inputs, remarks: tuple, n_passes: int) -> Any:
     """Set what ``fit`` promises, what was said before the method began among the warnings."""
     estimate = with_cause(model, estimate)
-    found = (*undefined_terms(estimate), *unlikely_response(model, estimate, estimator.cov_type))
+    response = unlikely_response(model, estimate, estimator.cov_type, had_weight=inputs.had_weight)
+    found = (*undefined_terms(estimate), *response)
     said = (*remarks, *found, *estimate.warnings)
     estimate = replace(estimate, n_passes=n_passes, warnings=said)
     method = type(resolve_method(estimator.method)).__name__

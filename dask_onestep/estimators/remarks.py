@@ -12,8 +12,6 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
 from dask_onestep.methods import Estimate
 
-_FRACTION = 1e-3  # as R's glm has it
-
 # Numbers of levels above which a string column that was not declared categorical may not be categorical.
 _MANY, _SEVERAL, _SHARE = 1_000, 50, 0.1
 # Levels up to which strings of digits may be codes, such as "1" and "2"; and the part of them that may be no numbers.
@@ -61,29 +59,22 @@ def undefined_terms(estimate: Estimate) -> tuple[tuple[type[Warning], str], ...]
     return (catalogue.UNDEFINED_TERMS.warning(terms=terms, n=estimate.n_samples),)
 
 
-def unlikely_response(model: Model, estimate: Estimate, cov_type: str) -> tuple[tuple[type[Warning], str], ...]:
-    """Return the warning that y has values which the family's distribution cannot have, as the pilot rows show them."""
+def unlikely_response(
+    model: Model, estimate: Estimate, cov_type: str, *, had_weight: bool
+) -> tuple[tuple[type[Warning], str], ...]:
+    """Return the warning that y has values which the family's distribution cannot have, if the pilot's pass saw one."""
     pilot = estimate.pilot
-    if cov_type != "nonrobust" or model.classify or pilot is None or pilot.y is None:
+    if cov_type != "nonrobust" or pilot is None or np.isnan(value := pilot.unusual.response):
         return ()
-    name, y = model.family.name, np.asarray(pilot.y)
-    if name == "binomial":
-        trials = 1.0 if pilot.weights is None or model.weight_type == "frequency" else pilot.weights
-        # Rows of one outcome may have any weight, such as that of a survey.
-        strange = (np.abs(y * trials - np.round(y * trials)) > _FRACTION) & (y > 0) & (y < 1)
-        if pilot.weights is None:
-            message = catalogue.PROPORTIONS_WITHOUT_TRIALS
-        elif model.weight_type == "frequency":
-            message = catalogue.PROPORTIONS_OF_IDENTICAL_ROWS
-        else:
-            message = catalogue.PROPORTIONS_OF_TRIALS
-    elif name in ("poisson", "negative-binomial"):
-        strange, message = np.abs(y - np.round(y)) > _FRACTION, catalogue.NON_INTEGER_COUNTS
+    if model.family.name != "binomial":
+        message = catalogue.NON_INTEGER_COUNTS
+    elif not had_weight:
+        message = catalogue.PROPORTIONS_WITHOUT_TRIALS
+    elif model.weight_type == "frequency":
+        message = catalogue.PROPORTIONS_OF_IDENTICAL_ROWS
     else:
-        return ()
-    if not strange.any():
-        return ()
-    return (message.warning(value=y[np.argmax(strange)]),)
+        message = catalogue.PROPORTIONS_OF_TRIALS
+    return (message.warning(value=value),)
 
 
 def _without_column(design: Design, factor: Factor) -> bool:

@@ -136,10 +136,9 @@ def _spread(information: Matrix, coef: np.ndarray) -> float:
 
 
 def _offset(model: Model, estimate: Estimate) -> Said | None:
-    offset = None if estimate.pilot is None else estimate.pilot.offset
-    if offset is None or not len(offset) or getattr(model.link, "name", None) != "log":
+    if estimate.pilot is None:
         return None
-    low, high = float(np.min(offset)), float(np.max(offset))
+    low, high = estimate.pilot.unusual.offsets
     if high - low <= _LARGEST_RATIO:
         return None
     return catalogue.OFFSET_RANGE.warning(low=low, high=high, decades=(high - low) / np.log(10))

@@ -6,6 +6,7 @@ smallest keys and, in addition, those with the smallest keys of each rare stratu
 unknown it depends on the chunking, but not on the scheduler.
 """
 
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -13,12 +14,14 @@ import numpy as np
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.keys import keys_below, row_keys, smallest_keys
-from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSample, PilotSize, Survey
+from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSample, PilotSize, Survey, Unusual
 from dask_onestep.kernels.pilots.strata import Strata
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows.labels import block_labels, check_classes
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.messages import catalogue
+
+_FRACTION = 1e-3  # of a count, as R's glm has it
 
 
 @kernel
@@ -27,7 +30,7 @@ def pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSam
     labels = block_labels(rows) if model.classify else None
     if isinstance(labels, Findings):
         return labels
-    return sample_rows(rows, size, seed, labels)
+    return replace(sample_rows(rows, size, seed, labels), unusual=_unusual(rows, model))
 
 
 @kernel(checked="later")
@@ -73,6 +76,23 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
         None if rows.raw is None else rows.raw.iloc[local],
         strata,
     )
+
+
+def _unusual(rows: Rows, model: Model) -> Unusual:
+    if model.classify or not len(rows):
+        return Unusual()
+    counted = model.family.name in ("binomial", "poisson", "negative-binomial")
+    y, offsets = rows.y if counted else rows.y[:0], Unusual().offsets
+    if rows.offset is not None and getattr(model.link, "name", None) == "log":
+        offsets = float(rows.offset.min()), float(rows.offset.max())
+    parts = y
+    if model.family.name == "binomial":
+        inside = (y > 0) & (y < 1)  # rows of one outcome may have any weight, such as that of a survey
+        parts = y = y[inside]
+        if rows.weights is not None and model.weight_type != "frequency":
+            parts = y * rows.weights[inside]
+    strange = np.abs(parts - np.rint(parts)) > _FRACTION
+    return Unusual(float(y[np.argmax(strange)]) if strange.any() else np.nan, offsets)
 
 
 def row_numbers(rows: Rows, index: np.ndarray) -> np.ndarray:

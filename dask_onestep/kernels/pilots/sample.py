@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -149,6 +151,27 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
+class Unusual(Record):
+    """What is unusual about the response and the offset of all rows; ``+`` adds blocks in the order of the data.
+
+    Attributes
+    ----------
+    response : float
+        The first value that the family's distribution cannot have, such as a fraction of a count; NaN if there is none.
+    offsets : tuple of two float
+        The least and the greatest offset under a log link; infinite, the greatest first, if there is none.
+    """
+
+    response: float = math.nan
+    offsets: tuple[float, float] = (math.inf, -math.inf)
+
+    def __add__(self, other: Unusual) -> Unusual:
+        response = other.response if math.isnan(self.response) else self.response
+        (low, high), (least, greatest) = self.offsets, other.offsets
+        return Unusual(response, (min(low, least), max(high, greatest)))
+
+
+@dataclass(frozen=True, slots=True)
 class PilotSample(Record):
     """The rows with the smallest keys so far, and what else the first pass collects.
 
@@ -180,6 +203,8 @@ class PilotSample(Record):
         Inclusion probabilities, once the pilot is drawn.
     short : bool
         Whether the drawn pilot lacks rows of a stratum that blocks discarded.
+    unusual : Unusual
+        What is unusual about all rows seen.
     """
 
     size: PilotSize
@@ -198,6 +223,7 @@ class PilotSample(Record):
     strata: Strata | None = None
     inclusion: Inclusion | None = None
     short: bool = False
+    unusual: Unusual = field(default_factory=Unusual)
 
     def __add__(self, other: PilotSample) -> PilotSample | Findings:
         return self.join(other)
@@ -237,6 +263,7 @@ class PilotSample(Record):
             labels,
             cutoff=cutoff,
             strata=strata,
+            unusual=reduce(add, (part.unusual for part in parts)),
             **{name: _joined([getattr(part, name) for part in parts], chosen) for name in _OF_EACH_ROW},
         )
 
@@ -289,7 +316,15 @@ class PilotSample(Record):
     def drawn_keys(self) -> PilotRecord:
         """Return keys, positions and probabilities, which a fitted model keeps, without the rows."""
         known = None if self.inclusion is None or self.inclusion.is_simple else self.inclusion.probabilities
-        return PilotRecord(self.n, self.keys, self.positions, weights=self.weights, raw=self.raw, probabilities=known)
+        return PilotRecord(
+            self.n,
+            self.keys,
+            self.positions,
+            weights=self.weights,
+            raw=self.raw,
+            probabilities=known,
+            unusual=self.unusual,
+        )
 
     def held(self, model: Model) -> PilotSample:
         """Return the sample for a restricted model, with its fixed columns moved into the offset."""
@@ -319,6 +354,8 @@ class PilotRecord(Record):
         Rows of the table, for a model with a design.
     overdispersion : Overdispersion or None
         Pearson's χ² of the rows at their own estimate.
+    unusual : Unusual
+        What is unusual about all rows, of which these were drawn.
     """
 
     n: int
@@ -331,6 +368,7 @@ class PilotRecord(Record):
     raw: pd.DataFrame | None = None
     probabilities: np.ndarray | None = None
     overdispersion: Overdispersion | None = None
+    unusual: Unusual = field(default_factory=Unusual)
 
     @property
     def has_rows(self) -> bool:
