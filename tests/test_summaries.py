@@ -355,6 +355,13 @@ def test_counts_without_overdispersion_are_seldom_said_to_have_it(mean, n):
             assert not (found.ratio > 1.2 and found.ratio - 1 > 5 * found.std_err), y.sum()
 
 
+@pytest.mark.parametrize("weight_type", ["variance", "frequency"])
+def test_rows_without_residual_degrees_of_freedom_have_no_overdispersion(weight_type):
+    model = Model(OnePredictor(Poisson(), LINKS["log"]), (), weight_type=weight_type)
+    rows = Rows(np.ones((1, 0)), np.array([3.0]), np.ones(1))
+    assert Overdispersion.of(rows, model, np.array([np.log(3.0)]), 1, 1.0) is None
+
+
 def test_the_standard_error_of_the_overdispersion_is_that_of_its_distribution():
     rng = np.random.default_rng(1)
     model, n, mean = Model(OnePredictor(Poisson(), LINKS["log"]), ()), 4000, 2.0

@@ -49,10 +49,11 @@ class Overdispersion(NamedTuple):
                 terms *= rows.weights
             counts = np.broadcast_to(shares, len(rows)) if model.weight_type == "variance" else rows.weights
             counts = np.ones(len(rows)) if counts is None else counts
-            df = float(counts.sum()) - rank
-            ratio = float(terms.sum()) / df
-            std_err = float(np.sqrt(np.square(terms - ratio * counts).sum())) / df
-        return cls(ratio, std_err, len(rows)) if df > 0 and np.isfinite([ratio, std_err]).all() else None
+            df = counts.sum() - rank
+            ratio = terms.sum() / df
+            std_err = np.sqrt(np.square(terms - ratio * counts).sum()) / df
+        known = df > 0 and np.isfinite([ratio, std_err]).all()
+        return cls(float(ratio), float(std_err), len(rows)) if known else None
 
 
 @dataclass(frozen=True, slots=True)
