@@ -327,7 +327,5 @@ def _of_path(
         n_fits = len(path.weights) * len(path.alphas)
         fields["warnings"] += (catalogue.FOLDS_NOT_CONVERGED.warning(n_failed=candidates.n_failed, n_fits=n_fits),)
     return ElasticNetCVEstimate(
-        **fields,
-        **_fields(replace(path, coefs=coefs, gaps=gaps), climb.shift, rule),
-        classes=classes,
+        **fields, **_fields(replace(path, coefs=coefs, gaps=gaps), climb.shift, rule), classes=classes
     )

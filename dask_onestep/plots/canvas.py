@@ -1,7 +1,7 @@
 """What the displays share: colors, marks, and axes that need matplotlib only when something is drawn."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -59,6 +59,35 @@ class Intervals(Display):
         ax.set_ylim(len(shown) - 0.5, -0.5)
         ax.set_xlabel(label)
         return ax
+
+
+class Paths(Display):
+    """Coefficients against a penalty, some of them in color."""
+
+    def _draw(
+        self, ax: Any, paths: pd.DataFrame, sizes: pd.Series, names: Sequence[str] | None
+    ) -> tuple[Any, dict[str, str]]:
+        """Draw the columns of a table that is indexed by penalty; return the axes, and the colors of the names.
+
+        By default the largest are in color, as many as have one of their own.
+        """
+        largest = sizes.nlargest(len(COLORS) - 1).index
+        known = list(paths.columns)
+        chosen = [name for name in known if name in largest] if names is None else checked_names(names, known)
+        colors = {name: style(number)["color"] for number, name in enumerate(chosen)}
+        ax = self._axes(ax, (7.0, 4.4))
+        ax.axhline(0.0, color="0.6", linewidth=1, zorder=0)
+        for name in paths.columns.difference(chosen):
+            ax.plot(paths.index, paths[name], color="0.8", linewidth=0.8, zorder=0)
+        for name, color in colors.items():
+            ax.plot(paths.index, paths[name], color=color, label=name)
+        ax.set(xscale="log", xlabel="penalty α", ylabel="coefficient")
+        return ax, colors
+
+    def _legend(self, ax: Any) -> Self:
+        """Draw the legend beside the lines, which fill the axes from edge to edge."""
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        return self
 
 
 def arms(table: pd.DataFrame, center: str) -> np.ndarray:

@@ -284,8 +284,7 @@ class PredictionsDisplay(Display):
             ax.errorbar(where, rows["estimate"], yerr=arms(rows, "estimate"), label=name, **points(number))
         if not numeric:
             ax.set_xticks(np.arange(len(values)), labels=[str(value) for value in values])
-        ax.set_xlabel(self.variable)
-        ax.set_ylabel(f"mean predicted response, with {self.level:.0%} interval")
+        ax.set(xlabel=self.variable, ylabel=f"mean predicted response, with {self.level:.0%} interval")
         _legend(ax, self.table)
         return self
 

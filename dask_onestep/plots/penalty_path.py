@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from dask_onestep.plots.canvas import COLORS, Display, checked_names, style
+from dask_onestep.plots.canvas import COLORS, Display, Paths
 
 
-class PathDisplay(Display):
+class PathDisplay(Paths):
     """Coefficients of an elastic net against its penalty α.
 
     Build it with `from_estimator`.
@@ -105,21 +105,9 @@ class PathDisplay(Display):
         'penalty α'
         """
         slopes = self.path.drop(columns="intercept", errors="ignore")
-        sizes = slopes.abs().max()
-        known = list(slopes.columns)
-        largest = set(sizes.nlargest(len(COLORS) - 1).index)
-        colored = [name for name in known if name in largest] if names is None else checked_names(names, known)
-        ax = self._axes(ax, (7.0, 4.4))
-        ax.axhline(0.0, color="0.6", linewidth=1, zorder=0)
-        for name in slopes.columns.difference(colored):
-            ax.plot(slopes.index, slopes[name], color="0.8", linewidth=0.8, zorder=0)
-        for number, name in enumerate(colored):
-            ax.plot(slopes.index, slopes[name], color=style(number)["color"], label=name)
+        ax, _ = self._draw(ax, slopes, slopes.abs().max(), names)
         _draw_choices(ax, self.alpha, self.alpha_1se)
-        ax.set_ylabel("coefficient")
-        # Beside the lines, which fill the axes from edge to edge.
-        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        return self
+        return self._legend(ax)
 
 
 class CrossValidationDisplay(Display):
@@ -250,5 +238,4 @@ def _draw_choices(ax: Any, alpha: float | None, alpha_1se: float | None, counts:
             continue
         count = "" if counts is None else f", {int(counts.iloc[np.abs(counts.index - value).argmin()])} nonzero"
         ax.axvline(value, color="0.4", linestyle=line, linewidth=1, label=f"{text}: α = {value:.3g}{count}")
-    ax.set_xscale("log")
-    ax.set_xlabel("penalty α")
+    ax.set(xscale="log", xlabel="penalty α")

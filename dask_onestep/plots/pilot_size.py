@@ -146,12 +146,10 @@ class PilotSizeDisplay(Display):
         expected = np.sqrt(np.maximum(self.n_samples / sizes - 1.0, 0.0))
         ax.plot(sizes, expected, color="0.4", linestyle=":", label="expected for the pilot, √(N/n − 1)")
         ax.axhline(1.0, color="0.7", linewidth=1, zorder=0)
-        ax.set_xscale("log")
-        ax.set_yscale("log")
+        ax.set(xscale="log", yscale="log")
         ax.set_xticks(sizes, labels=[f"{size:,}" for size in sizes])
         ax.minorticks_off()
-        ax.set_xlabel("rows of the pilot, n")
-        ax.set_ylabel("distance to the MLE, in standard errors")
+        ax.set(xlabel="rows of the pilot, n", ylabel="distance to the MLE, in standard errors")
         ax.legend(frameon=False)
         return self
 

@@ -11,12 +11,10 @@ from sklearn.base import clone
 from dask_onestep.exceptions import CoverageWarning
 from dask_onestep.graph.progress import each_shown
 from dask_onestep.methods import AverageLasso, DebiasedLasso, resolve_method
-from dask_onestep.plots.canvas import COLORS, Display, checked_names, style
-
-_SHOWN = len(COLORS) - 1  # as many as have a color of their own, black being the debiased method's
+from dask_onestep.plots.canvas import Paths
 
 
-class RegularizationDisplay(Display):
+class RegularizationDisplay(Paths):
     """Coefficients of a sparse method against its penalty α, with the lasso beneath and intervals.
 
     Build it with `from_estimator`.
@@ -167,40 +165,22 @@ class RegularizationDisplay(Display):
         >>> RegularizationDisplay(path, "AverageLasso", 0.95).plot().ax_.get_xlabel()
         'penalty α'
         """
-        wide = self.coefficients.set_index(["alpha", "name"]).unstack()  # noqa: PD010
-        chosen = self._chosen(names)
-        ax = self._axes(ax, (7.0, 4.4))
+        shown = self.coefficients[self.coefficients["name"] != "intercept"]
+        wide = shown.set_index(["alpha", "name"]).unstack()  # noqa: PD010
+        known = shown["name"].unique()
+        ax, colors = self._draw(ax, wide["coef"].reindex(columns=known), wide["average"][known].abs().max(), names)
         debiased = bool(np.isfinite(wide["ci_lower"].to_numpy()).any())
-        ax.axhline(0.0, color="0.6", linewidth=1, zorder=0)
-        for name in wide["coef"].columns.difference([*chosen, "intercept"]):
-            ax.plot(wide.index, wide["coef"][name], color="0.8", linewidth=0.8, zorder=0)
-        for number, name in enumerate(chosen):
-            color = style(number)["color"]
-            ax.plot(wide.index, wide["coef"][name], color=color, label=name)
-            if debiased:
-                ax.plot(wide.index, wide["average"][name], color=color, linestyle="--", linewidth=1)
-                ax.fill_between(
-                    wide.index, wide["ci_lower"][name], wide["ci_upper"][name], color=color, alpha=0.2, linewidth=0
-                )
+        for name, color in colors.items() if debiased else ():
+            ax.plot(wide.index, wide["average"][name], color=color, linestyle="--", linewidth=1)
+            ax.fill_between(
+                wide.index, wide["ci_lower"][name], wide["ci_upper"][name], color=color, alpha=0.2, linewidth=0
+            )
         if self.alpha is not None:
             ax.axvline(self.alpha, color="0.4", linestyle=":", linewidth=1, label="the fit's own α")
         if debiased:
             ax.plot([], [], color="0.2", label=f"debiased, with {self.level:.0%} interval")
             ax.plot([], [], color="0.2", linestyle="--", linewidth=1, label="average of the lassos")
-        ax.set_xscale("log")
-        ax.set_xlabel("penalty α")
-        ax.set_ylabel("coefficient")
-        # Outside the axes, which the lines fill from edge to edge.
-        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        return self
-
-    def _chosen(self, names: Sequence[str] | None) -> list[str]:
-        known = [name for name in self.coefficients["name"].unique() if name != "intercept"]
-        if names is not None:
-            return checked_names(names, known)
-        sizes = self.coefficients.assign(size=self.coefficients["average"].abs()).groupby("name")["size"].max()
-        largest = set(sizes.drop("intercept", errors="ignore").nlargest(_SHOWN).index)
-        return [name for name in known if name in largest]
+        return self._legend(ax)
 
 
 def _checked(alphas: Sequence[float] | None, alpha: float | None) -> np.ndarray:
