@@ -64,7 +64,7 @@ def test_the_page_of_an_estimator_lists_each_method_once(estimator):
         if not each.startswith("_") and each not in inherited and not each.startswith("set_")
         if callable(getattr(estimator, each))
     ]
-    assert sorted(re.findall(rf"^   {name}\.(\w+)$", page, re.MULTILINE)) == sorted(public)
+    assert sorted(re.findall(rf"^   ~{name}\.(\w+)$", page, re.MULTILINE)) == sorted(public)
 
 
 def public_objects():

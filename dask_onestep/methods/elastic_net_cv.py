@@ -90,23 +90,24 @@ class ElasticNetCV(Method):
     """`ElasticNet` along a grid of penalties, with the penalty chosen by cross-validation.
 
     All penalties and all folds share their passes: the sums over the training rows of a fold are those over all rows
-    minus those over the fold.  The gaussian family with the identity link takes one pass for everything.  For other
-    families a pilot sample has penalized fits at about five penalties of the grid, the anchors, ten where effects are
-    strong; one pass sums score and information of all rows by anchor and fold, from which all paths follow, the pilot
-    rows supplying the terms of third and higher order; one pass evaluates the deviance of each fold's rows, and the
-    score of all rows along the path; and the chosen fit is refined until its duality gap is below `tol`.
+    minus those over the fold.  The gaussian family with the identity link takes one pass in all.  For other families
+    the starting points are penalized fits of a pilot sample at about five penalties of the grid, the anchors (ten if
+    effects are strong).  One pass sums the score and the information of all rows by anchor and fold; all paths are
+    computed from these sums, with the terms of third and higher order from the pilot rows.  One pass evaluates the
+    deviance of the rows of each fold, and the score of all rows along the path.  Then the chosen fit is refined until
+    its duality gap is below `tol`.
 
     Parameters
     ----------
     alphas : int or array-like, default=50
-        Values of α, or their number: then from the least at which all penalized coefficients are 0 to a thousandth
-        of it, equally spaced on the log scale, for each ρ.
+        Values of α, or their number: then from the smallest value at which all penalized coefficients are 0 to a
+        thousandth of it, equally spaced on the log scale, for each ρ.
     l1_ratios : float or array-like, default=0.5
         ρ, as for `ElasticNet`; the best of several is chosen.
     cv : int, "blocks" or "groups", default=5
-        Number of folds, to which rows are assigned at random by the keys that draw the pilot, which do not depend on
-        how rows are chunked where row numbers are known.  With "blocks", whole blocks are assigned, and with "groups"
-        all rows with the same label in ``groups`` of ``fit``, to five folds.
+        Number of folds, to which rows are assigned at random by the keys that draw the pilot; these do not depend on
+        the chunking if row numbers are known.  With "blocks", whole blocks are assigned, and with "groups" all rows
+        with the same label in ``groups`` of ``fit``, to five folds.
     penalty_factor, standardize, groups, tol, max_iter, pilot_size, random_state
         As for `ElasticNet`.  Standard deviations are those of all rows, in every fold.
     rule : {"min", "1se"}, default="min"
