@@ -166,7 +166,7 @@ class RegularizationDisplay(Paths):
         'penalty α'
         """
         shown = self.coefficients[self.coefficients["name"] != "intercept"]
-        wide = shown.set_index(["alpha", "name"]).unstack()  # noqa: PD010
+        wide: Any = shown.set_index(["alpha", "name"]).unstack()  # noqa: PD010
         known = shown["name"].unique()
         ax, colors = self._draw(ax, wide["coef"].reindex(columns=known), wide["average"][known].abs().max(), names)
         debiased = bool(np.isfinite(wide["ci_lower"].to_numpy()).any())
