@@ -132,3 +132,9 @@ def test_an_unbounded_distance_is_said_in_words():
     near, far = (catalogue.STEPS_NOT_CONVERGED.text(n_steps=25, decrement=4.0, distance=d) for d in (1.5, np.inf))
     assert "may be 1.5 standard errors from the MLE" in near
     assert "may be arbitrarily far from the MLE" in far
+
+
+def test_large_numbers_are_written_out():
+    text = catalogue.STEPS_NOT_CONVERGED.text(n_steps=25, decrement=14_821.0, distance=123.4)
+    assert "(Newton decrement 14,800) and may be 120 standard errors from the MLE" in text
+    assert "range, 1,000,000:" in catalogue.ALPHA_AT_UPPER_BOUNDARY.text(alpha=1e6)

@@ -211,10 +211,11 @@ class _Filler(Formatter):
         if isinstance(value, (list, tuple)):
             return _cut(list(map(str, value)))
         if format_spec == "se":
-            return f"{value:.2g} standard errors" if isfinite(value) else "arbitrarily far"
+            return f"{self.format_field(value, '.2g')} standard errors" if isfinite(value) else "arbitrarily far"
         if isinstance(value, str) and not format_spec and len(value) > _LONGEST_STRING:
             return f"{value[:_LONGEST_STRING]}…"
-        return str(super().format_field(value, format_spec))
+        text = str(super().format_field(value, format_spec))
+        return f"{float(text):,.0f}" if isinstance(value, float) and "e+0" in text else text
 
 
 def _cut(names: list[str]) -> str:
