@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from dask_onestep.kernels.solve.ascent import ran_away
-from dask_onestep.kernels.solve.linear_algebra import extreme_ratios, factorize, sandwich_diagonal, squared_traces
+from dask_onestep.kernels.solve.linear_algebra import (
+    combinations,
+    extreme_ratios,
+    factorize,
+    sandwich_diagonal,
+    squared_traces,
+)
 from dask_onestep.kernels.structured import Arrowhead, filled, is_finite, minor, selected_columns
 
 K = 30
@@ -48,6 +54,7 @@ def test_a_factor_is_that_of_the_full_matrix(case):
     dense, factor = factorize(full, intercept=intercept), factorize(arrow, intercept=intercept)
     np.testing.assert_array_equal(factor.kept, dense.kept)
     assert factor.rank == dense.rank
+    np.testing.assert_allclose(combinations(arrow, factor.kept), combinations(full, dense.kept), atol=1e-9)
     np.testing.assert_allclose(factor.solve(score), dense.solve(score), atol=1e-12)
     np.testing.assert_allclose(factor.solve(full), dense.solve(full), atol=1e-10)
     np.testing.assert_allclose(factor.decrement(score), dense.decrement(score))

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from oracle import FAMILIES, LINKS, blocks, counted, simulate, sm_fit, weights_for
+from support import model_of
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor
 from dask_onestep.families import Gaussian, Poisson
-from dask_onestep.kernels.likelihood.goodness import NullDeviance
+from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.likelihood.goodness import NullDeviance, Overdispersion
 
 
 class Loads:
@@ -154,3 +156,21 @@ def test_statistics_are_one_pass():
     with dask.config.set(scheduler="sync"):
         glm.fit_statistics(lazy, blocks(y)[0])
     assert sorted(loads.sizes) == [10, 130, 130, 130]
+
+
+@pytest.mark.parametrize("kind", [None, "variance", "frequency"])
+def test_overdispersion_is_pearson_over_the_residual_degrees_of_freedom(kind):
+    x, y, _ = simulate("poisson", "log")
+    weights = weights_for(kind, len(y))
+    peer = sm_fit(x, y, "poisson", "log", weights=weights, kind=kind)
+    model = model_of("poisson", columns=3, weight_type=kind or "variance")
+    rows = Rows(x, y.astype(float), weights)
+    found = Overdispersion.of(rows, model, peer.params, 4, 1.0)
+    assert found.ratio == pytest.approx(peer.pearson_chi2 / peer.df_resid, rel=1e-9)
+    # Rows of a sample with equal weights: the standard error of a mean.
+    if kind is None:
+        mean = np.exp(sm.add_constant(x) @ peer.params)
+        terms = (y - mean) ** 2 / mean
+        assert found.std_err == pytest.approx(np.std(terms) / np.sqrt(len(y)), rel=0.02)
+    assert Overdispersion.of(rows, model_of("gamma", "log", columns=3), peer.params, 4, 1.0) is None
+    assert Overdispersion.of(rows, model, peer.params, 10_000, 1.0) is None
