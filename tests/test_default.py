@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import chunked
 
+from benchmarks.distance import cells as distance_cells
+from benchmarks.distance import fitted
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.datasets import make_glm
 from dask_onestep.exceptions import SeparationWarning
@@ -283,3 +285,29 @@ def test_a_table_with_missing_values_takes_two_passes(uneven, table, threads):
     assert glm.n_samples_ == parts.n_samples_ == (~missing).sum()
     assert max(distance(glm, exact)) < 0.1
     assert max(distance(parts, exact)) < 0.1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "20 events",
+        "binomial probit, t3",
+        "poisson log, t3",
+        "gaussian log, lognormal",
+        "claims, log rate -2",
+        "claims, overdispersion 15.7",
+        "overdispersion 15.7",
+        "rare events and levels, N = 60,000",
+        "sorted by y",
+        "d = 30",
+    ],
+)
+def test_at_most_one_pass_more_than_the_mle(name, synchronous):
+    cell = dict(distance_cells())[name]
+    data = cell.make(np.random.default_rng(0), 30_000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exact, _ = fitted(cell, data, MLE(max_iter=60))
+        glm, remarks = fitted(cell, data, OneStep(pilot_bytes=1))
+    assert glm.n_passes_ <= exact.n_passes_ + 1
+    assert distance(glm, exact)[0] < 0.1 or remarks
