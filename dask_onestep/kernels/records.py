@@ -362,7 +362,9 @@ def add(left: Any, right: Any) -> Any:
 def add_all(records: Sequence[Any]) -> Any:
     """Return the sum of at least one record, in order, by ``join`` if possible."""
     first = records[0]
-    if len(records) > 1 and hasattr(first, "join") and not any(isinstance(record, (Findings, Failure)) for record in records):
+    if len(records) == 1:
+        return first
+    if hasattr(first, "join") and not any(isinstance(record, (Findings, Failure)) for record in records):
         return first.join(*records[1:])
     return reduce(add, records)
 
