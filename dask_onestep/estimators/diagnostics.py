@@ -13,9 +13,9 @@ from dask_onestep.data.inputs import columns_named
 from dask_onestep.estimators.predictions import Predicting
 from dask_onestep.inference.collinearity import condition_indices, variance_inflation
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics, finish
-from dask_onestep.kernels.likelihood.clusters import unpacked
 from dask_onestep.kernels.likelihood.goodness import fit_sums
 from dask_onestep.kernels.likelihood.predictions import Influence, Residuals
+from dask_onestep.kernels.structured import unpacked
 from dask_onestep.messages import catalogue
 from dask_onestep.methods import MLE, FitRecord, OneStep, Problem
 from dask_onestep.methods.covariances import changes_of, changes_without, recovered

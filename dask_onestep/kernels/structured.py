@@ -337,3 +337,20 @@ def minor(matrix: Matrix, index: np.ndarray) -> Any:
 def selected_columns(matrix: Matrix, numbers: np.ndarray) -> np.ndarray:
     """Return some columns of a matrix, of shape (d, m)."""
     return matrix.columns(numbers) if isinstance(matrix, Arrowhead) else matrix[:, numbers]
+
+
+def unpacked(triangles: np.ndarray) -> np.ndarray:
+    """Return symmetric matrices of shape (G, d, d) from their upper triangles."""
+    d = int((np.sqrt(8 * triangles.shape[1] + 1) - 1) / 2)
+    above = np.triu_indices(d)
+    matrices = np.empty((len(triangles), d, d))
+    matrices[:, above[0], above[1]] = triangles
+    matrices[:, above[1], above[0]] = triangles
+    return matrices
+
+
+def packed(matrix: Matrix) -> np.ndarray | None:
+    """Return the upper triangle of an array that is symmetric bit by bit; None for other matrices."""
+    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or not np.array_equal(matrix, matrix.T):
+        return None
+    return matrix[np.triu_indices(len(matrix))]

@@ -18,6 +18,7 @@ import pandas as pd
 from dask_onestep.kernels.algebra import DenseSlice
 from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.solve.linear_algebra import Factor
+from dask_onestep.kernels.structured import unpacked
 
 # Maximum memory for the informations of all clusters; a task of the reduction tree adds 16 such records.
 CLUSTER_BYTES = 64 * 2**20
@@ -98,16 +99,6 @@ def signs(count: int) -> list[int]:
     """Return the signs of `count` groupings in the covariance: + for an odd number of columns, − for an even one."""
     columns = (count + 1).bit_length() - 1
     return [1 if size % 2 else -1 for size in range(1, columns + 1) for _ in combinations(range(columns), size)]
-
-
-def unpacked(triangles: np.ndarray) -> np.ndarray:
-    """Return symmetric matrices of shape (G, d, d) from their upper triangles."""
-    d = int((np.sqrt(8 * triangles.shape[1] + 1) - 1) / 2)
-    above = np.triu_indices(d)
-    matrices = np.empty((len(triangles), d, d))
-    matrices[:, above[0], above[1]] = triangles
-    matrices[:, above[1], above[0]] = triangles
-    return matrices
 
 
 def jackknife(clusters: Clusters, factor: Factor) -> tuple[np.ndarray, dict[int, np.ndarray]]:
