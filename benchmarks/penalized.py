@@ -1,13 +1,16 @@
-"""Elastic nets of all rows: time, memory and objective, of one penalty and of a cross-validated path.
+"""Elastic nets of all rows and the debiased lasso: CPU seconds, memory, objective and coverage, up to 5,000 columns.
 
-scikit-learn, glum and, where they are installed, celer and skglm fit the same rows in memory, each fit in a process of
-its own. ``excess`` is how far the objective exceeds that of a fit with a tolerance of 1e-12 at the same penalty,
-relative to it. Columns are correlated as an autoregression, ten of them active.
+    python -m benchmarks.penalized [--sizes 100000x100,20000x1000,10000x5000] [--libraries glum,celer] [--resume]
 
-    python -m benchmarks.penalized
+Each library that is installed fits the same rows in memory, one penalty or a path of penalties cross-validated in 5
+folds, each fit in a process of its own that is ended at ``--limit`` CPU seconds.  The penalty is half of √(2 log p/N).
+CPU seconds are those of the process and its children after a fit of few rows, which imports and compiles; memory is the
+peak that the fit adds.  H2O holds the rows in a process of its own, in which it fits them: reading them does not count.
+``excess`` is how far the objective exceeds that of a fit with a tolerance of 1e-12 at the same penalty, relative to it.
+Columns are correlated as an autoregression with coefficient 0.5, ten of them active.
 
-writes ``benchmarks/results/penalized.csv``, the table of the docs; ``--rows`` and ``--columns`` set other sizes, up to
-5,000 columns.
+``debiased`` is the coverage of 95 % intervals and the CPU seconds of a fit, over 40 draws of 2,000 rows and 100
+columns, five of them active.
 """
 
 from __future__ import annotations
@@ -15,12 +18,12 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import resource
-import shlex
 import sys
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,12 +32,14 @@ import dask
 import dask.array as da
 import numpy as np
 import pandas as pd
+import psutil
 
-from benchmarks.origin import commit, machine
-from dask_onestep import ElasticNet, ElasticNetCV, GLMRegressor
+from benchmarks.debiased_coverage import Cell
+from benchmarks.record import Record
+from dask_onestep import DebiasedLasso, ElasticNet, ElasticNetCV, GLMRegressor
 
 RESULTS = Path(__file__).parent / "results" / "penalized.csv"
-RATIO, FOLDS = 0.9, 5
+RATIO, FOLDS, DRAWS = 0.9, 5, 40
 # A fit: intercept and slopes, the penalty it is of, and its passes if they are counted.
 Fit = tuple[np.ndarray, float, float]
 
@@ -47,7 +52,16 @@ class Task:
     rows: int
     columns: int
     penalties: int
-    alpha: float
+
+    @property
+    def alpha(self) -> float:
+        """The penalty, or one of those of the path."""
+        return float(np.sqrt(2 * np.log(self.columns) / self.rows) / 2)
+
+    @property
+    def grid(self) -> np.ndarray:
+        """The penalties of the path."""
+        return np.geomspace(10 * self.alpha, self.alpha / 2, self.penalties)
 
 
 def draw(task: Task) -> tuple[np.ndarray, np.ndarray]:
@@ -69,13 +83,11 @@ def objective(coef: np.ndarray, x: np.ndarray, y: np.ndarray, family: str, alpha
     return float(loss.mean() + alpha * (RATIO * np.abs(coef[1:]).sum() + (1 - RATIO) / 2 * np.square(coef[1:]).sum()))
 
 
-def grid(task: Task) -> np.ndarray:
-    """Return the penalties of a path."""
-    return np.geomspace(100 * task.alpha, task.alpha / 10, task.penalties)
+# --- libraries: what to prepare of the rows, and the fit -----------------------------------------
 
 
 def of_dask_onestep(task: Task, x: np.ndarray, y: np.ndarray) -> Fit:
-    method = ElasticNetCV(grid(task), RATIO, FOLDS) if task.penalties > 1 else ElasticNet(task.alpha, RATIO)
+    method = ElasticNetCV(task.grid, RATIO, FOLDS) if task.penalties > 1 else ElasticNet(task.alpha, RATIO)
     chunks = max(1, len(y) // 8)
     with dask.config.set(scheduler="threads"):
         data = da.from_array(x, chunks=(chunks, -1)), da.from_array(y, chunks=chunks)
@@ -88,14 +100,13 @@ def of_scikit_learn(task: Task, x: np.ndarray, y: np.ndarray) -> Fit:
 
     if task.family == "gaussian":
         if task.penalties > 1:
-            fit = linear_model.ElasticNetCV(l1_ratio=RATIO, alphas=grid(task), cv=FOLDS, n_jobs=-1).fit(x, y)
+            fit = linear_model.ElasticNetCV(l1_ratio=RATIO, alphas=task.grid, cv=FOLDS).fit(x, y)
             return np.r_[fit.intercept_, fit.coef_], float(fit.alpha_), np.nan
         fit = linear_model.ElasticNet(task.alpha, l1_ratio=RATIO).fit(x, y)
         return np.r_[fit.intercept_, fit.coef_], task.alpha, np.nan
     if task.penalties > 1:
-        options = {"Cs": 1 / (len(y) * grid(task)), "cv": FOLDS, "l1_ratios": [RATIO], "n_jobs": -1}
-        options |= {"scoring": "neg_log_loss", "refit": True, "use_legacy_attributes": False}
-        fit = linear_model.LogisticRegressionCV(solver="saga", **options).fit(x, y)
+        options = {"Cs": 1 / (len(y) * task.grid), "cv": FOLDS, "l1_ratios": [RATIO], "scoring": "neg_log_loss"}
+        fit = linear_model.LogisticRegressionCV(solver="saga", use_legacy_attributes=False, **options).fit(x, y)
         return np.r_[fit.intercept_, fit.coef_[0]], 1 / (len(y) * float(np.ravel(fit.C_)[0])), np.nan
     fit = linear_model.LogisticRegression(C=1 / (len(y) * task.alpha), l1_ratio=RATIO, solver="saga").fit(x, y)
     return np.r_[fit.intercept_, fit.coef_[0]], task.alpha, float(fit.n_iter_[0])
@@ -106,7 +117,7 @@ def of_glum(task: Task, x: np.ndarray, y: np.ndarray) -> Fit:
 
     family = {"gaussian": "normal"}.get(task.family, task.family)
     if task.penalties > 1:
-        options = {"alphas": list(grid(task)), "cv": FOLDS}
+        options = {"alphas": list(task.grid), "cv": FOLDS}
         cv = GeneralizedLinearRegressorCV(l1_ratio=RATIO, family=family, **options).fit(x, y)
         return np.r_[cv.intercept_, cv.coef_], float(cv.alpha_), np.nan
     fit = GeneralizedLinearRegressor(alpha=task.alpha, l1_ratio=RATIO, family=family).fit(x, y)
@@ -115,89 +126,202 @@ def of_glum(task: Task, x: np.ndarray, y: np.ndarray) -> Fit:
 
 def of_skglm(task: Task, x: np.ndarray, y: np.ndarray) -> Fit:
     from skglm import ElasticNet as Net
+    from skglm import GeneralizedLinearEstimator
+    from skglm.datafits import Logistic
+    from skglm.penalties import L1_plus_L2
+    from skglm.solvers import ProxNewton
 
-    fit = Net(task.alpha, l1_ratio=RATIO).fit(x, y)
-    return np.r_[fit.intercept_, fit.coef_], task.alpha, np.nan
+    x = np.asfortranarray(x)
+    if task.family == "gaussian":
+        fit = Net(task.alpha, l1_ratio=RATIO).fit(x, y)
+    else:
+        fit = GeneralizedLinearEstimator(Logistic(), L1_plus_L2(task.alpha, RATIO), ProxNewton())
+        fit.fit(x, np.where(y > 0, 1.0, -1.0))
+    return np.r_[fit.intercept_, np.ravel(fit.coef_)], task.alpha, np.nan
 
 
 def of_celer(task: Task, x: np.ndarray, y: np.ndarray) -> Fit:
     from celer import ElasticNet as Net
+    from celer import ElasticNetCV as NetCV
 
+    if task.penalties > 1:
+        cv = NetCV(l1_ratio=RATIO, alphas=task.grid, cv=FOLDS).fit(x, y)
+        return np.r_[cv.intercept_, cv.coef_], float(cv.alpha_), np.nan
     fit = Net(task.alpha, l1_ratio=RATIO).fit(x, y)
     return np.r_[fit.intercept_, fit.coef_], task.alpha, np.nan
 
 
-LIBRARIES: dict[str, Callable[[Task, np.ndarray, np.ndarray], Fit]] = {
+def h2o_frame(task: Task, x: np.ndarray, y: np.ndarray) -> Any:
+    import h2o
+
+    h2o.init(verbose=False)
+    h2o.no_progress()
+    frame = h2o.H2OFrame(pd.DataFrame(x).add_prefix("x").assign(y=y))
+    if task.family == "binomial":
+        frame["y"] = frame["y"].asfactor()
+    return frame
+
+
+def of_h2o(task: Task, x: Any, y: np.ndarray) -> Fit:
+    from h2o.estimators import H2OGeneralizedLinearEstimator
+
+    fit = H2OGeneralizedLinearEstimator(family=task.family, alpha=RATIO, lambda_=task.alpha, standardize=False)
+    fit.train(x=x.columns[:-1], y="y", training_frame=x)
+    coef = fit.coef()
+    return np.array([coef["Intercept"], *(coef[name] for name in x.columns[:-1])]), task.alpha, np.nan
+
+
+LIBRARIES: dict[str, Callable[[Task, Any, np.ndarray], Fit]] = {
     "dask_onestep": of_dask_onestep,
     "scikit-learn": of_scikit_learn,
     "glum": of_glum,
     "skglm": of_skglm,
     "celer": of_celer,
+    "h2o": of_h2o,
+}
+# What a library has no fit of.
+LACKS = {
+    "skglm": lambda task: task.penalties > 1,
+    "h2o": lambda task: task.penalties > 1,  # its search has a grid of its own
+    "celer": lambda task: task.family != "gaussian",
+    "hidimstat": lambda task: task.family != "gaussian",
 }
 
 
 def can_fit(library: str, task: Task) -> bool:
     """Return whether a library is installed and has the model."""
-    alone = task.family == "gaussian" and task.penalties == 1
-    return find_spec({"scikit-learn": "sklearn"}.get(library, library)) is not None and (
-        library not in ("skglm", "celer") or alone
-    )
+    installed = find_spec({"scikit-learn": "sklearn"}.get(library, library)) is not None
+    return installed and not LACKS.get(library, lambda task: False)(task)
+
+
+# --- measurements ---------------------------------------------------------------------------------
+
+
+def family() -> list[psutil.Process]:
+    """Return this process and its children."""
+    here = psutil.Process()
+    return [here, *here.children(recursive=True)]
+
+
+def cpu_seconds() -> float:
+    return sum(each.cpu_times().user + each.cpu_times().system for each in family())
+
+
+def peak_bytes() -> int:
+    """Return the peak memory of this process, and the memory of its children."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return own + sum(each.memory_info().rss for each in family()[1:])
+
+
+def as_they_are(task: Task, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return x
 
 
 def measure(library: str, task: Task, sent: Any) -> None:
-    """Send time, additional memory, objective and passes of one fit, after one of few rows and penalties."""
+    """Send time, additional memory and result of one fit, after one of few rows and penalties."""
     warnings.simplefilter("ignore")
     x, y = draw(task)
-    LIBRARIES[library](replace(task, penalties=min(task.penalties, 2)), x[:1000], y[:1000])
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    coef, alpha, passes = LIBRARIES[library](task, x, y)
-    seconds = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    exact = GLMRegressor(task.family, method=ElasticNet(alpha, RATIO, tol=1e-12)).fit(x, y)
-    least = objective(np.r_[exact.intercept_, exact.coef_], x, y, task.family, alpha)
-    found = {
-        "seconds": f"{seconds:.2f}",
-        "mebibytes": round((after - before) / 1024),
-        "excess": f"{objective(coef, x, y, task.family, alpha) / least - 1:.1e}",
-        "alpha": f"{alpha:.3g}",
-        "passes": "" if np.isnan(passes) else f"{passes:g}",
-    }
-    sent.send(found)
+    few, prepared = (
+        replace(task, penalties=min(task.penalties, 2)),
+        h2o_frame if library == "h2o" else lambda _, x, y: x,
+    )
+    try:
+        LIBRARIES[library](few, prepared(few, x[:1000], y[:1000]), y[:1000])
+        x = prepared(task, x, y)
+        sent.send("begun")
+        before, cpu, start = peak_bytes(), cpu_seconds(), time.perf_counter()
+        fit = LIBRARIES[library](task, x, y)
+        sent.send((fit, cpu_seconds() - cpu, time.perf_counter() - start, peak_bytes() - before))
+    except Exception as error:
+        sent.send(error)
 
 
 def within(limit: float, library: str, task: Task) -> dict[str, Any]:
-    """Return the line of a fit in a process of its own, which is ended at a limit of seconds."""
+    """Return the measurements of a fit in a process of its own, which is ended at a limit of CPU seconds."""
     context = multiprocessing.get_context("spawn")
     received, sent = context.Pipe(duplex=False)
     process = context.Process(target=measure, args=(library, task, sent))
     process.start()
-    found = received.recv() if received.poll(limit) else {"seconds": f"more than {limit:g}"}
-    process.terminate()
+    child = psutil.Process(process.pid)
+    found = received.recv() if received.poll(2 * limit) else TimeoutError("the library did not start")
+    begun = sum(child.cpu_times()[:2])
+    while found == "begun" and not received.poll(1.0):
+        if sum(child.cpu_times()[:2]) - begun > limit:
+            found = TimeoutError(f"more than {limit:g} CPU seconds")
+    found = received.recv() if found == "begun" else found
+    for each in (*child.children(recursive=True), child):
+        each.kill()
     process.join()
-    return {"library": library, "family": task.family, "penalties": task.penalties, **found}
+    if isinstance(found, Exception):
+        return {"error": f"{type(found).__name__}: {found}".splitlines()[0]}
+    (coef, alpha, passes), cpu, wall, added = found
+    x, y, least = exact(replace(task, penalties=1), alpha)
+    return {
+        "cpu_seconds": round(cpu, 2),
+        "wall_seconds": round(wall, 2),
+        "mebibytes": round(added / 2**20),
+        "excess": float(f"{objective(coef, x, y, task.family, alpha) / least - 1:.1e}"),
+        "alpha": float(f"{alpha:.3g}"),
+        "nonzero": int(np.count_nonzero(coef[1:])),
+        "passes": passes,
+    }
+
+
+@cache
+def exact(task: Task, alpha: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the rows and the least objective at a penalty."""
+    x, y = draw(task)
+    glm = GLMRegressor(task.family, method=ElasticNet(alpha, RATIO, tol=1e-12)).fit(x, y)
+    return x, y, objective(np.r_[glm.intercept_, glm.coef_], x, y, task.family, alpha)
+
+
+def debiased(library: str, task: Task) -> dict[str, float]:
+    """Return coverage and CPU seconds of the debiased lasso."""
+    warnings.simplefilter("ignore")
+    cell, covered, seconds = Cell(task.family, task.rows, task.columns, 1), [], []
+    for seed in range(DRAWS + 1):  # the first imports and compiles
+        x, y = (each.compute() for each in cell.draw(seed))
+        began = cpu_seconds()
+        if library == "hidimstat":
+            from hidimstat import DesparsifiedLasso
+
+            fit = DesparsifiedLasso(random_state=0).fit(x, y)
+            fit.importance()
+            low, high = fit.confidence_bound_min_, fit.confidence_bound_max_
+        else:
+            found = GLMRegressor(task.family, method=DebiasedLasso()).fit(x, y).coef_table().drop("intercept")
+            low, high = found["ci_lower"].to_numpy(), found["ci_upper"].to_numpy()
+        seconds.append(cpu_seconds() - began)
+        covered.append((low <= cell.coef) & (cell.coef <= high))
+    coverage, active = np.mean(covered[1:], axis=0), cell.coef != 0
+    means = {"covered_nonzero": coverage[active].mean(), "covered_zero": coverage[~active].mean()}
+    return means | {"cpu_seconds": float(np.mean(seconds[1:]))}
 
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=20_000)
-    parser.add_argument("--columns", type=int, default=50)
+    parser.add_argument("--sizes", default="100000x100,20000x1000,10000x5000")
+    parser.add_argument("--families", default="gaussian,binomial")
+    parser.add_argument("--libraries", default=",".join((*LIBRARIES, "hidimstat")))
     parser.add_argument("--penalties", type=int, default=20, help="Penalties of a path, cross-validated in 5 folds.")
-    parser.add_argument("--alpha", type=float, default=0.005)
-    parser.add_argument("--limit", type=float, default=120.0, help="Seconds at which a process is ended.")
+    parser.add_argument("--limit", type=float, default=200.0, help="CPU seconds at which a process is ended.")
+    parser.add_argument("--resume", action="store_true", help="Keep what the file has, and add what it lacks.")
     parser.add_argument("--output", type=Path, default=RESULTS)
     asked = parser.parse_args(argv)
-    lines = []
-    for family in ("gaussian", "binomial"):
-        for penalties in (1, asked.penalties):
-            task = Task(family, asked.rows, asked.columns, penalties, asked.alpha)
-            for library in LIBRARIES:
-                if not can_fit(library, task):
+    record, libraries = Record(asked.output, resume=asked.resume), asked.libraries.split(",")
+    sizes = [tuple(map(int, size.split("x"))) for size in asked.sizes.split(",")]
+    for name in asked.families.split(","):
+        cases = [("net", Task(name, *size, penalties)) for size in sizes for penalties in (1, asked.penalties)]
+        for what, task in [*cases, ("debiased", Task(name, 2000, 100, 1))]:
+            for library in libraries:
+                fits = library in (LIBRARIES if what == "net" else ("dask_onestep", "hidimstat"))
+                about = {"what": what, "library": library} | vars(task)
+                if not fits or not can_fit(library, task) or record.has(about):
                     continue
-                lines.append(within(asked.limit, library, task))
-                print(lines[-1], flush=True)
-    table = pd.DataFrame(lines).assign(rows=asked.rows, columns=asked.columns, commit=commit(), **machine())
-    table["command"] = shlex.join(["python", "-m", "benchmarks.penalized", *argv])
-    table.to_csv(asked.output, index=False)
+                found = within(asked.limit, library, task) if what == "net" else debiased(library, task)
+                record.add(about, found)
+                print(about | found, flush=True)
+        exact.cache_clear()
 
 
 if __name__ == "__main__":
