@@ -77,6 +77,15 @@ def scheduler(request):
     return request.param
 
 
+@pytest.fixture(params=["whole", "sample"])
+def pilot(request, monkeypatch):
+    """Let the pilot of penalized fits be all rows, as of a small table, or a sample, as of a large one."""
+    if request.param == "sample":
+        monkeypatch.setattr("dask_onestep.methods.elastic_net.SMALL_BYTES", 1)
+        monkeypatch.setattr("dask_onestep.methods.elastic_net_cv._SMALL_BYTES", 1)
+    return request.param
+
+
 @pytest.fixture
 def binary(threads):
     """X, y and coefficients of a logistic model."""

@@ -12,6 +12,7 @@ from dask_onestep import (
     Average,
     DebiasedLasso,
     ElasticNet,
+    ElasticNetCV,
     GLMClassifier,
     GLMRegressor,
     OneStep,
@@ -225,3 +226,15 @@ def test_large_records_go_in_batches(loads, synchronous, monkeypatch):
     assert loads.per_block() == [2 * glm.n_passes_ for glm in fits[:1]] * 4
     for glm, formula in zip(fits, formulas, strict=True):
         assert_bits_equal(fingerprint(glm), fingerprint(GLMRegressor(method=MLE(), formula=formula).fit(frame)))
+
+
+@pytest.mark.parametrize("family", ["gaussian", "binomial"])
+def test_records_of_cross_validation_hold_a_matrix_for_each_fold_and_anchor(loads, synchronous, monkeypatch, family):
+    from dask_onestep.methods import driver
+
+    monkeypatch.setattr("dask_onestep.methods.elastic_net_cv._SMALL_BYTES", 1)  # the pilot is not all rows
+    monkeypatch.setattr(driver, "JOINT_BYTES", 3 * 2 * 8 * 9)  # of two matrices
+    net = GLMRegressor(family, method=ElasticNetCV([0.1, 0.03], cv=2, pilot_size=20))
+    first, second = fit_many(["y ~ c0 + c1", "y ~ c1 + c2"], loads.frame(), estimator=net)
+    # The sums by fold are those of two readings, while the other passes are shared.
+    assert loads.per_block() == [max(first.n_passes_, second.n_passes_) + 1] * 4

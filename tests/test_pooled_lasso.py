@@ -22,15 +22,15 @@ def _corrected(x, y, family, alpha, steps):
     """Return lasso, estimate, Θ̂ and R by the formulas; `alpha` has an element for each column."""
     design, n = with_constant(x), len(y)
     lasso = glm_lasso(design, y, np.r_[0.0, alpha], family)
-    coef, theta, response = lasso, None, None
+    coef, theta, before, response = lasso, None, None, None
     for step in range(steps):
         mean = MEAN[family](design @ coef)
         weight = DERIVATIVE[family](design @ coef)
         score, gram = design.T @ (y - mean), design.T @ (weight[:, None] * design) / n
-        if family == "binomial" and step:
-            leverage = weight * np.einsum("ij,jk,ik->i", design, theta, design) / n
+        if family == "binomial" and step:  # leverages are those of the point before, of which Θ̂ is
+            leverage = before * np.einsum("ij,jk,ik->i", design, theta, design) / n
             score = score + design.T @ (leverage * (0.5 - mean))
-        theta = _inverse(np.sqrt(weight)[:, None] * design, gram)
+        theta, before = _inverse(np.sqrt(weight)[:, None] * design, gram), weight
         response = theta if response is None else response + theta @ (np.eye(len(coef)) - gram @ response)
         coef = coef + theta @ score / n
     return lasso, coef, theta, response @ gram @ response.T / n
@@ -96,7 +96,7 @@ def test_blocks_do_not_matter(family):
 
 
 def test_pilot_sample_of_a_larger_table_changes_little(monkeypatch):
-    monkeypatch.setattr("dask_onestep.methods.debiased_lasso._SMALL_BYTES", 1)
+    monkeypatch.setattr("dask_onestep.methods.debiased_lasso.SMALL_BYTES", 1)
     # The pilot is not all rows: b is by its extrapolation, and the corrections are by all rows.
     x, y, _ = sparse_data(60_000, 4, "binomial")
     X, Y, _ = in_blocks(x, y, 5)
@@ -257,3 +257,17 @@ def test_a_lazy_fit_learns_levels_where_rows_are_of_no_single_block(threads):
     paper = DebiasedLasso(0.05, nodewise="partition", steps=1)
     with pytest.raises(ValueError, match="g must be known first"):
         glm.set_params(method=paper).fit_delayed(frame)
+
+
+@pytest.mark.parametrize("n", [1000, 20_000])
+def test_corrections_converge_where_a_cell_is_empty(n):
+    """Firth (1993): the estimate of a saturated model is that of counts + ½; few rows have most of a leverage."""
+    few, ones = 15, n // 3
+    x, y = np.repeat([0.0, 1.0], [n - few, few])[:, np.newaxis], np.zeros(n)
+    y[:ones] = 1.0
+    expected = np.log(0.5 / (few + 0.5)) - np.log((ones + 0.5) / (n - few - ones + 0.5))
+    fits = [_fit(x, y, "binomial", DebiasedLasso(steps=steps), 4) for steps in (3, 4, 8)]
+    off = [abs(glm.coef_[0] - expected) / np.sqrt(glm.covariance_[1, 1]) for glm in fits]
+    assert off[0] < 0.15
+    assert off[1] < off[0] / 2
+    assert off[2] < 1e-3

@@ -8,9 +8,9 @@ from dask_onestep.kernels.lassos.quadratic import kkt_residual, partial_variance
 
 
 def _solve(x, y, alpha, **options):
-    n, start = len(y), np.zeros(x.shape[1])
-    square = y @ y / n
-    return solve_lasso(x.T @ x / n, x.T @ y / n, square, alpha, start, options.get("tol", 1e-12) * square, 10_000)
+    n, none = len(y), np.zeros(x.shape[1])
+    square, profile = y @ y / n, profile_out(x.T @ x / n, alpha == 0)
+    return solve_lasso(profile, x.T @ y / n, square, alpha, none, none, options.get("tol", 1e-12) * square, 10_000)
 
 
 @pytest.mark.parametrize(("n", "p"), [(200, 10), (30, 60)])

@@ -32,8 +32,8 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.methods.arguments import check_choice, check_count
 from dask_onestep.methods.block_lassos import check_lasso, lasso_fields, lasso_plan, lasso_totals, resolve_alpha
-from dask_onestep.methods.draws import draw_sample, rows_within
-from dask_onestep.methods.elastic_net import ElasticNet, penalized_draw
+from dask_onestep.methods.draws import draw_sample
+from dask_onestep.methods.elastic_net import SMALL_BYTES, ElasticNet, penalized_draw
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.inverse_rows import pooled_rows, rows_of_blocks, shares_of_blocks
 from dask_onestep.methods.lasso_advice import sparse_advice
@@ -247,10 +247,7 @@ class DebiasedLasso(Method):
     @available_if(_is_pooled)
     def draw(self, problem: Problem) -> Draw:
         """Return how the pilot is drawn, at whose lasso the first pass is made, of no rows where there is none."""
-        if problem.model.quadratic:
-            return Draw(None)
-        whole, hold = rows_within(problem, _SMALL_BYTES)
-        return replace(penalized_draw(_NET, problem), whole=whole, hold=hold)
+        return penalized_draw(_NET, problem, SMALL_BYTES)
 
     def _pooled(self, problem: Problem, nodewise_alpha: Any) -> Plan:
         """Return the plan of the lasso of all rows, corrected with a renewed approximate inverse."""
@@ -296,8 +293,8 @@ class DebiasedLasso(Method):
             )
 
 
-# The pilot sample is that of an elastic net; of a small table it is all rows.
-_NET, _SMALL_BYTES = ElasticNet(), 64 * 2**20
+# The pilot sample is that of an elastic net.
+_NET = ElasticNet()
 
 
 def _sums(rounds: PooledRound) -> Moments:

@@ -14,6 +14,7 @@ from dask_onestep.kernels.lassos.elastic_net import (
     gaussian_null,
     penalized_pilot,
     pilot_fits,
+    pilot_sums,
 )
 from dask_onestep.kernels.lassos.fold_sums import Folds, FoldSums, Points, centered_fold_sums, fold_sums
 from dask_onestep.kernels.lassos.proximal_newton import quadratic_lasso
@@ -24,7 +25,7 @@ from dask_onestep.kernels.records import Moments
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_number, check_pilot_size, check_positive, seed_of
 from dask_onestep.methods.conclusion import of_response
-from dask_onestep.methods.draws import draw_sample
+from dask_onestep.methods.draws import draw_sample, rows_within
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
@@ -34,6 +35,8 @@ from dask_onestep.methods.requests import Draw, Look, Plan, Settle
 MAX_COLUMNS = 5_000
 # Up to so many coefficients the pilot has 50 rows each; of more, as many as fit into this memory.
 _FEW, _PILOT_BYTES = 200, 256 * 2**20
+# The pilot of a table whose raw columns fit into this memory is all rows.
+SMALL_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +114,9 @@ class ElasticNet(Method):
 
     Notes
     -----
-    Passes: 1 for the gaussian family with the identity link; others 1 for the pilot, 1 at its penalized fit, and 1 at
-    each further step, about 3 in all.
+    Passes: 1 for the gaussian family with the identity link, and where the pilot is all rows, as it is of tables whose
+    raw columns take at most 64 MiB; others 1 for the pilot, 1 at its penalized fit, and 1 at each further step, about 3
+    in all.
 
     Penalized coefficients are biased, so there is no covariance: use `DebiasedLasso` for intervals.
 
@@ -175,14 +179,14 @@ class ElasticNet(Method):
         if problem.model.quadratic:
             sums = yield problem.total(centered_fold_sums, Folds(), name="gram")
             return problem.apply(_of_gram, problem.model, spec, net, sums, name="elastic-net")
-        pilot, problem = yield from draw_penalized(self, problem, spec, net[1])
+        pilot, problem = yield from draw_penalized(problem, self.draw(problem), spec, net[1], Folds())
         start = problem.apply(_anchor, problem.model, pilot, spec, net, name="pilot-fit")
         climb = yield from climbed(problem, pilot, spec, net, start)
         return problem.apply(_of_climb, problem.model, pilot, spec, net, climb, problem.classes, name="elastic-net")
 
     def draw(self, problem: Problem) -> Draw:
         """Return how the pilot is drawn, of no rows for the gaussian family with the identity link."""
-        return penalized_draw(self, problem)
+        return penalized_draw(self, problem, SMALL_BYTES)
 
 
 # --- shared with cross-validation -----------------------------------------------------------------
@@ -250,34 +254,46 @@ def net_spec(method: Any, problem: Problem) -> NetSpec:
     return spec
 
 
-def penalized_draw(method: Any, problem: Problem) -> Draw:
-    """Return how the pilot of a penalized fit is drawn."""
+def penalized_draw(method: Any, problem: Problem, small_bytes: int) -> Draw:
+    """Return how the pilot of a penalized fit is drawn: of a table that fits into so much memory it is all rows."""
     if problem.model.quadratic:
-        return Draw(None)
+        return Draw(None, seed_of(method.random_state))
     size = check_pilot_size(method.pilot_size)
+    whole, hold = rows_within(problem, small_bytes) if size == "auto" else (0, 0)
     if size == "auto" and problem.d > _FEW:
         size = int(min(50 * problem.d, max(50 * _FEW, _PILOT_BYTES // (8 * problem.d))))
-    return Draw(size, seed_of(method.random_state), stratified=True, searched=False)
+    return Draw(size, seed_of(method.random_state), stratified=True, searched=False, whole=whole, hold=hold)
 
 
-def draw_penalized(method: Any, problem: Problem, spec: NetSpec, l1_ratio: float) -> Plan:
+def draw_penalized(problem: Problem, draw: Draw, spec: NetSpec, l1_ratio: float, folds: Folds) -> Plan:
     """Return the plan of the pilot rows of a penalized fit, and of the problem with its classes known."""
-    sample, problem = yield from draw_sample(problem, penalized_draw(method, problem))
-    pilot = yield Settle(
-        problem.apply(penalized_pilot, sample, problem.model, spec, l1_ratio, name="pilot-rows"), awaited=True
-    )
+    sample, problem = yield from draw_sample(problem, draw)
+    known = (sample, problem.model, spec, l1_ratio, folds, problem.blocks.starts)
+    pilot = yield Settle(problem.apply(penalized_pilot, *known, name="pilot-rows"), awaited=True)
     return pilot, problem
+
+
+def sums_at(problem: Problem, pilot: Any, points: Any, folds: Folds, name: str, matrices: int = 1) -> Plan:
+    """Return the plan of the sums by fold at some points: one pass, or none if the pilot is all rows."""
+    if (yield Look(problem.apply(is_whole, pilot, name="pilot-is-whole"))):
+        return problem.apply(pilot_sums, pilot, problem.model, points, name=name)
+    return (yield problem.total(fold_sums, points, folds, name=name, matrices=matrices))
 
 
 def climbed(problem: Problem, pilot: Any, spec: NetSpec, net: Any, start: Any) -> Plan:
     """Return the plan of a `NetClimb` that has arrived or stopped: one pass for each step."""
     points, climb = start, None
     while True:
-        sums = yield problem.total(fold_sums, points, Folds(), name="moments")
+        sums = yield from sums_at(problem, pilot, points, Folds(), "moments")
         climb = yield Settle(problem.apply(advance, problem.model, pilot, spec, net, climb, sums, name="proximal-step"))
         if not (yield Look(problem.apply(_goes_on, climb, name="proximal-step-state"))):
             return climb
         points = problem.apply(_points, climb, name="coefficients")
+
+
+def is_whole(pilot: PenalizedPilot) -> bool:
+    """Return whether the pilot is all rows."""
+    return pilot.whole
 
 
 def _goes_on(climb: NetClimb) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.choices import unknown_choice
-from dask_onestep.kernels.lassos.elastic_net import NetClimb, NetSpec, PenalizedPilot
+from dask_onestep.kernels.lassos.elastic_net import NetClimb, NetSpec, PenalizedPilot, pilot_candidate_sums
 from dask_onestep.kernels.lassos.fold_sums import (
     Candidates,
     Folds,
@@ -14,7 +14,6 @@ from dask_onestep.kernels.lassos.fold_sums import (
     Points,
     candidate_sums,
     centered_fold_sums,
-    fold_sums,
 )
 from dask_onestep.kernels.lassos.net_path import (
     FEW_ANCHORS,
@@ -33,7 +32,7 @@ from dask_onestep.kernels.lassos.proximal_newton import shifted
 from dask_onestep.kernels.lassos.shift import coefficients_about
 from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
-from dask_onestep.methods.arguments import check_choice, check_count, seed_of
+from dask_onestep.methods.arguments import check_choice, check_count
 from dask_onestep.methods.elastic_net import (
     ElasticNetEstimate,
     check_columns,
@@ -43,17 +42,21 @@ from dask_onestep.methods.elastic_net import (
     climb_fields,
     climbed,
     draw_penalized,
+    is_whole,
     net_fields,
     net_spec,
     penalized_draw,
     refuse_empty,
+    sums_at,
 )
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
-from dask_onestep.methods.requests import Draw, Plan, Settle
+from dask_onestep.methods.requests import Draw, Look, Plan, Settle
 
 # What the sums of all folds at all anchors may take in one record.
 _MOST_BYTES = 2**30
+# As `SMALL_BYTES` of a single penalty: of larger tables a sample is cheaper than all rows at every penalty and fold.
+_SMALL_BYTES = 8 * 2**20
 # Folds of blocks and of groups.
 _FOLDS = 5
 
@@ -93,9 +96,9 @@ class ElasticNetCV(Method):
     minus those over the fold.  The gaussian family with the identity link takes one pass in all.  For other families
     the starting points are penalized fits of a pilot sample at about five penalties of the grid, the anchors (ten if
     effects are strong).  One pass sums the score and the information of all rows by anchor and fold; all paths are
-    computed from these sums, with the terms of third and higher order from the pilot rows.  One pass evaluates the
-    deviance of the rows of each fold, and the score of all rows along the path.  Then the chosen fit is refined until
-    its duality gap is below `tol`.
+    computed from these sums, with the terms of third and higher order from the pilot rows, in a fold from those outside
+    it.  One pass evaluates the deviance of the rows of each fold, and the score of all rows along the path.  Then the
+    chosen fit is refined until its duality gap is below `tol`.
 
     Parameters
     ----------
@@ -116,8 +119,9 @@ class ElasticNetCV(Method):
 
     Notes
     -----
-    Passes: 1 for the gaussian family with the identity link; others 1 for the pilot, 1 at the anchors, 1 along the
-    paths, and 1 or 2 at the chosen fit.
+    Passes: 1 for the gaussian family with the identity link, and where the pilot is all rows, as it is of tables whose
+    raw columns take at most 8 MiB; others 1 for the pilot, 1 at the anchors, 1 along the paths, and 1 or 2 at the
+    chosen fit.
 
     The fitted estimator has ``path_`` (coefficients of each penalty), ``cv_results_`` (mean deviance per unit of
     weight, its standard error over folds, nonzero coefficients and duality gap of each penalty), ``alpha_``,
@@ -185,32 +189,35 @@ class ElasticNetCV(Method):
         """
         check_penalized(self, problem)
         check_choice("rule", self.rule, "min", "1se")
-        grid, folds = self._grid(), self._folds(problem)
+        draw = self.draw(problem)
+        grid, folds = self._grid(), self._folds(problem, draw.seed)
         quadratic = problem.model.quadratic
         sets = folds.count * (1 if quadratic else FEW_ANCHORS * len(grid.l1_ratios))
         check_columns(problem, sets, _MOST_BYTES)
         spec = net_spec(self, problem)
         if quadratic:
-            sums = yield problem.total(centered_fold_sums, folds, name="gram")
+            sums = yield problem.total(centered_fold_sums, folds, name="gram", matrices=sets)
             return problem.apply(_of_grams, problem.model, spec, grid, self.rule, sums, name="elastic-net")
-        return (yield from self._by_anchors(problem, spec, grid, folds))
+        return (yield from self._by_anchors(problem, draw, spec, grid, folds))
 
-    def _by_anchors(self, problem: Problem, spec: NetSpec, grid: Grid, folds: Folds) -> Plan:
-        pilot, problem = yield from draw_penalized(self, problem, spec, grid.l1_ratios[0])
+    def _by_anchors(self, problem: Problem, draw: Draw, spec: NetSpec, grid: Grid, folds: Folds) -> Plan:
+        pilot, problem = yield from draw_penalized(problem, draw, spec, grid.l1_ratios[0], folds)
         model = problem.model
-        most = int(_MOST_BYTES // (8 * problem.d**2 * folds.count * len(grid.l1_ratios)))
-        anchors = yield Settle(
-            problem.apply(anchors_of, model, pilot, spec, grid, min(most, MANY_ANCHORS), name="pilot-path")
-        )
-        points = problem.apply(_points, anchors, name="anchors")
-        sums = yield Settle((yield problem.total(fold_sums, points, folds, name="anchor-moments")))
+        per_anchor = folds.count * len(grid.l1_ratios)
+        most = min(int(_MOST_BYTES // (8 * problem.d**2 * per_anchor)), MANY_ANCHORS)
+        anchors = yield Settle(problem.apply(anchors_of, model, pilot, spec, grid, most, name="pilot-path"))
+        points, matrices = problem.apply(_points, anchors, name="anchors"), most * per_anchor
+        sums = yield Settle((yield from sums_at(problem, pilot, points, folds, "anchor-moments", matrices)))
         known = (model, pilot, spec, grid, anchors)
         alphas = problem.apply(grid_alphas, *known, sums, name="penalties")
         paths = [
             problem.apply(net_path, *known, alphas, sums, fold, name="path") for fold in (None, *range(folds.count))
         ]
         candidates = yield Settle(problem.apply(path_candidates, pilot, *paths, name="paths"))
-        found = yield problem.total(candidate_sums, candidates, folds, name="path-deviance")
+        if (yield Look(problem.apply(is_whole, pilot, name="pilot-is-whole"))):
+            found = problem.apply(pilot_candidate_sums, pilot, model, candidates, name="path-deviance")
+        else:
+            found = yield problem.total(candidate_sums, candidates, folds, name="path-deviance")
         path = yield Settle(
             problem.apply(refined_path, *known, alphas, sums, candidates, found, name="cross-validation")
         )
@@ -222,7 +229,7 @@ class ElasticNetCV(Method):
 
     def draw(self, problem: Problem) -> Draw:
         """Return how the pilot is drawn, of no rows for the gaussian family with the identity link."""
-        return penalized_draw(self, problem)
+        return penalized_draw(self, problem, _SMALL_BYTES)
 
     def _grid(self) -> Grid:
         ratios = _sequence("l1_ratios", self.l1_ratios)
@@ -238,8 +245,7 @@ class ElasticNetCV(Method):
         alphas = tuple(sorted(set(alphas), reverse=True))
         return Grid(ratios, alphas, len(alphas))
 
-    def _folds(self, problem: Problem) -> Folds:
-        seed = seed_of(self.random_state)
+    def _folds(self, problem: Problem, seed: int) -> Folds:
         if not isinstance(self.cv, str):
             check_count("cv", self.cv, ", 'blocks' or 'groups'")
             if self.cv < 2:

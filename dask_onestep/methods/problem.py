@@ -99,7 +99,7 @@ class Problem:
         """The usable rows, where they are known beforehand: no row can be dropped, or have a weight of zero."""
         return self.blocks.n_rows if self.model.missing == "raise" and not self.blocks.weighted else None
 
-    def total(self, kernel: Callable[..., Any], *arguments: Any, name: str) -> Pass:
+    def total(self, kernel: Callable[..., Any], *arguments: Any, name: str, matrices: int = 1) -> Pass:
         """Return a request for the sum over all blocks of ``kernel(rows, model, *arguments)``.
 
         Parameters
@@ -110,6 +110,8 @@ class Problem:
             Further arguments of the kernel.
         name : str
             Name of the tasks on the dashboard.
+        matrices : int, default=1
+            Maximum number of matrices of the coefficients that the sum of a block holds.
 
         Returns
         -------
@@ -117,7 +119,7 @@ class Problem:
             To be yielded; the answer is a handle of the sum.
         """
         model = self.as_tasks_see(self.model)
-        return Pass(kernel, model, arguments, name, self.classes, self.guarded, source=self.source)
+        return Pass(kernel, model, arguments, name, self.classes, self.guarded, source=self.source, matrices=matrices)
 
     def as_tasks_see(self, value: Any) -> Any:
         """Return a value; of the model whose design is open, the handle of the learned one."""

@@ -54,6 +54,8 @@ class Pass:
         Whether only the first block is read, which does not count as a pass.
     source : Source or None
         What is read of the data, where models with several designs share them.
+    matrices : int
+        Maximum number of matrices of the coefficients that a record holds.
 
     Examples
     --------
@@ -71,6 +73,7 @@ class Pass:
     guarded: bool = False
     first_block: bool = False
     source: Source | None = None
+    matrices: int = 1
 
     @property
     def is_pass(self) -> bool:
@@ -80,7 +83,7 @@ class Pass:
     @property
     def record_bytes(self) -> int:
         """Memory of a record: of those that methods add, most hold a matrix of the coefficients."""
-        return 0 if isinstance(self.model, Delayed) else self.model.information_bytes
+        return 0 if isinstance(self.model, Delayed) else self.matrices * self.model.information_bytes
 
 
 @dataclass(frozen=True)

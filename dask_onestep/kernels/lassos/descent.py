@@ -1,9 +1,9 @@
 """Lassos on a Gram matrix, every column penalized: ½ b'Gb − c'b + Σ l1_j|b_j|, l1_j > 0.
 
-A single lasso is solved by scikit-learn's coordinate descent on working sets of the few columns that may enter. Since
-that descent has one penalty for all columns, columns are scaled by their penalties. Several lassos that share G may
-first be swept together. The duality gap is that of all columns, so it bounds the remaining error either way. No row of
-a block is copied or read again.
+A single lasso is solved by scikit-learn's coordinate descent on working sets of the few columns that may enter, and by
+the normal equations of the nonzero coefficients. Since that descent has one penalty for all columns, columns are scaled
+by their penalties. Several lassos that share G may first be swept together. The duality gap is that of all columns, so
+it bounds the remaining error either way. No row of a block is copied or read again.
 """
 
 import threading
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
@@ -22,19 +23,30 @@ _NEAR = 0.7
 _SURE = 1e-3
 # Maximum number of sweeps of all columns at once.
 _MAX_SWEEPS = 25
+# Sweeps of coordinate descent before the signs that it has found are used.
+_SWEEPS = 50
 
 
 def penalized_lasso(
-    gram: np.ndarray, linear: np.ndarray, square: float, l1: np.ndarray, start: np.ndarray, tol: float, max_iter: int
+    gram: np.ndarray,
+    linear: np.ndarray,
+    square: float,
+    l1: np.ndarray,
+    start: np.ndarray,
+    tol: float,
+    max_iter: int,
+    ridge: np.ndarray | None = None,
 ) -> tuple[np.ndarray, float]:
-    """Return the minimizer of ½ b'Gb − c'b + Σ l1_j|b_j|, every l1_j > 0, and its duality gap."""
+    """Return the minimizer of ½ b'Gb − c'b + Σ (l1_j|b_j| + ½ r_j b_j²), every l1_j > 0, and its duality gap."""
     coef, support = start, np.flatnonzero(start)
     inside = start != 0
     while True:
         if inside.any():
-            coef = _descend(gram, linear, square, l1, coef, np.flatnonzero(inside), tol, max_iter)
+            coef = _descend(gram, linear, square, l1, coef, np.flatnonzero(inside), tol, max_iter, ridge)
             support = np.flatnonzero(coef)
         slope = linear - _product(gram, coef, support) if len(support) else linear
+        if ridge is not None and len(support):
+            slope = slope - ridge * coef
         near = np.abs(slope) / l1
         entering = near > _NEAR
         entering &= ~inside
@@ -130,34 +142,75 @@ def _descend(
     inside: np.ndarray,
     tol: float,
     max_iter: int,
+    ridge: np.ndarray | None,
 ) -> np.ndarray:
-    """Return the minimizer over the columns in `inside`, all others at 0, by scikit-learn."""
+    """Return the lasso of the columns in `inside`, all others at 0.
+
+    scikit-learn's coordinate descent finds the signs; where columns are correlated so that it is slow, the normal
+    equations of the nonzero coefficients with these signs are solved in between.
+    """
     scale = l1[inside]
     shape = gram[np.ix_(inside, inside)]
+    if ridge is not None:
+        shape[np.diag_indices_from(shape)] += ridge[inside]
     shape /= scale[:, None]
     shape /= scale
     square = max(square, np.finfo(np.float64).tiny)
+    own, found = linear[inside] / scale, start[inside] * scale
     from sklearn.linear_model import enet_path  # imports half of scikit-learn
 
-    # With a Gram matrix, scikit-learn uses only the shape of X and the norm of y: one row suffices.
-    with config_context(skip_parameter_validation=True), UNHEARD():
-        _, coefs, _ = enet_path(
-            np.zeros((1, len(inside))),
-            np.array([np.sqrt(square)]),
-            l1_ratio=1.0,
-            alphas=np.ones(1),
-            precompute=shape,
-            Xy=linear[inside] / scale,
-            coef_init=start[inside] * scale,
-            copy_X=False,
-            check_input=False,
-            # Half the tolerance, so that rounding does not decide.
-            tol=tol / square / 2,
-            max_iter=max_iter,
-        )
+    sweeps = 0
+    while sweeps < max_iter:
+        most = min(_SWEEPS, max_iter - sweeps)
+        # With a Gram matrix, scikit-learn uses only the shape of X and the norm of y: one row suffices.
+        with config_context(skip_parameter_validation=True), UNHEARD():
+            _, coefs, gaps, counts = enet_path(
+                np.zeros((1, len(inside))),
+                np.array([np.sqrt(square)]),
+                l1_ratio=1.0,
+                alphas=np.ones(1),
+                precompute=shape,
+                Xy=own,
+                coef_init=found,
+                copy_X=False,
+                check_input=False,
+                # Half the tolerance, so that rounding does not decide.
+                tol=tol / square / 2,
+                max_iter=most,
+                return_n_iter=True,
+            )
+        found, sweeps = coefs[:, 0], sweeps + most
+        if counts[0] < most or gaps[0] <= tol / 2:
+            break
+        found = _with_signs(shape, own, found)
     coef = np.zeros(len(linear))
-    coef[inside] = coefs[:, 0] / scale
+    coef[inside] = found / scale
     return coef
+
+
+def _with_signs(gram: np.ndarray, linear: np.ndarray, coef: np.ndarray) -> np.ndarray:
+    """Return the minimizer of ½ b'Gb − c'b + Σ |b_j| with the signs of `coef`, as far as they persist on the way.
+
+    The function falls along the way: up to the first coefficient that becomes 0, or to the end with 0 for all whose
+    sign would change, if that is better.
+    """
+    at = np.flatnonzero(coef)
+    sign, here, shape, slope = np.sign(coef[at]), coef[at], gram[np.ix_(at, at)], linear[at]
+    try:
+        target = cho_solve(cho_factor(shape), slope - sign)
+    except np.linalg.LinAlgError:
+        return coef
+
+    def value(b: np.ndarray) -> float:
+        return float(0.5 * b @ shape @ b - slope @ b + np.abs(b).sum())
+
+    turned = target * sign < 0
+    first = float((here[turned] / (here[turned] - target[turned])).min(initial=1.0))
+    trials = [np.where(turned, 0.0, target), here + first * (target - here)]
+    best = min((here, *trials), key=value)
+    moved = coef.copy()
+    moved[at] = best
+    return moved
 
 
 def _product(gram: np.ndarray, coef: np.ndarray, support: np.ndarray) -> np.ndarray:

@@ -8,14 +8,27 @@ sums ℓ, s and I at the anchor β and n pilot rows of total weight 1/c,
     ℓ(β + δ) ≈ ℓ + s'δ − ½ δ'Iδ + c R(δ),   R(δ) = ℓ_pil(β + δ) − ℓ_pil(β) − s_pil'δ + ½ δ'I_pil δ.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.lassos.fold_sums import FoldSums, Points, column_scale
+from dask_onestep.kernels.lassos.fold_sums import (
+    Candidates,
+    CandidateSums,
+    Folds,
+    FoldSums,
+    Points,
+    candidates_of_parts,
+    column_scale,
+    column_sums,
+    sums_of_parts,
+)
 from dask_onestep.kernels.lassos.group_lasso import GroupPenalty
 from dask_onestep.kernels.lassos.lasso import NullFit, fit_lasso, fit_null
 from dask_onestep.kernels.lassos.penalty import Penalty
@@ -26,15 +39,19 @@ from dask_onestep.kernels.lassos.proximal_newton import (
     ProximalNewton,
     Tolerance,
     newton_lasso,
+    profile_of,
     quadratic_lasso,
+    through,
 )
+from dask_onestep.kernels.lassos.quadratic import ProfiledGram
 from dask_onestep.kernels.lassos.shift import column_shift, rows_about
-from dask_onestep.kernels.likelihood.sums import column_sums, log_likelihoods, moments, scores
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
+from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import complete_rows, weighted_rows
 from dask_onestep.kernels.pilots.sample import PilotRecord, PilotSample, Survey
 from dask_onestep.kernels.records import Moments, Record
-from dask_onestep.kernels.rows.slices import slices
+from dask_onestep.kernels.rows.slices import gram_of, slices
 from dask_onestep.kernels.solve.ascent import Ascent, climb
 
 # Keeps penalized coefficients at 0 in the model of the unpenalized columns.
@@ -43,6 +60,8 @@ _HUGE = 1e150
 _LEAST_RATIO = 1e-3
 # Steps of a corrected fit, which read the pilot rows only, and sweeps of coordinate descent for each working set.
 _MAX_STEPS, _MAX_SWEEPS = 30, 2_000
+# Where these steps do not arrive: how often the information is renewed, and steps with each.
+_MAX_RENEWALS, _STEPS_OF_ONE = 20, 3
 # Tolerances, on gaps relative to the null deviance, of the pilot's fits, and of the steps between passes.
 _ROUGH, _FINE = 1e-6, 1e-10
 # The penalty of the fit whose means replace y, as a fraction of the least at which all penalized coefficients are 0.
@@ -171,6 +190,12 @@ class PenalizedPilot(Record):
         Counts and classes of the full data.
     record : PilotRecord or None
         Keys and positions of the rows.
+    folds : Folds
+        The folds of cross-validation.
+    fold : ndarray of shape (n,) of int
+        That of each row.
+    whole : bool
+        Whether the pilot is all rows, so that sums over them need no pass.
     """
 
     rows: Rows
@@ -181,20 +206,56 @@ class PenalizedPilot(Record):
     weight: float
     survey: Survey
     record: PilotRecord | None
+    folds: Folds
+    fold: np.ndarray
+    whole: bool = False
+
+    @property
+    def parts(self) -> list[Rows]:
+        """The rows of each fold."""
+        return self.folds.split(self.rows, self.fold)
 
     def within(self, spec: NetSpec, weight: float) -> Tolerance:
         """Return the tolerance on gaps of rows whose weights have this sum."""
         return Tolerance(spec.tol, self.null.deviance * weight / self.weight, _MAX_SWEEPS)
 
+    def term(
+        self, model: Model, coef: np.ndarray, curved: np.ndarray | None = None, fold: int | None = None
+    ) -> PilotTerm:
+        """Return the terms of third and higher order around a point, those of the training rows of a fold if given."""
+        rows = self.expected
+        if fold is not None:
+            inside = np.asarray(self.fold != fold, dtype=np.float64)
+            rows = replace(rows, weights=inside if rows.weights is None else inside * rows.weights)
+        return PilotTerm(model, rows, coef, curved)
+
+
+def pilot_sums(pilot: PenalizedPilot, model: Model, points: Points) -> FoldSums:
+    """Return what `fold_sums` of all rows is, of a pilot of all rows."""
+    return sums_of_parts(pilot.parts, model, points, pilot.survey.n_missing)
+
+
+def pilot_candidate_sums(pilot: PenalizedPilot, model: Model, candidates: Candidates) -> CandidateSums:
+    """Return what `candidate_sums` of all rows is, of a pilot of all rows."""
+    return candidates_of_parts(pilot.parts, model, candidates)
+
 
 def penalized_pilot(
-    sample: PilotSample, model: Model, spec: NetSpec | None = None, l1_ratio: float = 1.0
+    sample: PilotSample,
+    model: Model,
+    spec: NetSpec | None = None,
+    l1_ratio: float = 1.0,
+    folds: Folds | None = None,
+    starts: Sequence[int | None] = (),
 ) -> PenalizedPilot:
-    """Return the pilot rows for penalized fits."""
+    """Return the pilot rows for penalized fits; `starts` are the numbers of the first rows of the blocks."""
     rows, known, drawn = weighted_rows(sample, model)
+    folds = Folds() if folds is None else folds
+    fold = folds.of_sample(drawn, starts) if folds.count > 1 else np.zeros(len(rows), dtype=np.intp)
     complete = complete_rows(rows)
     if not complete.all():  # the next pass reports all missing values
-        rows = rows.take(complete)
+        rows, fold = rows.take(complete), fold[complete]
+    whole = bool(complete.all()) and len(rows) == known.n
     shift = column_shift(rows, model) if len(rows) else np.zeros(len(model.names))
     rows = rows_about(rows, shift)
     null = fit_null(rows, model) if len(rows) else NullFit(np.zeros(len(model.names)), 1.0)
@@ -207,8 +268,8 @@ def penalized_pilot(
     scale = column_scale(column_sums(rows, model), max(weight, 1e-300))
     keys = drawn.drawn_keys() if complete.all() else None
     record = None if keys is None else keys.with_rows(replace(rows, x=drawn.x), known.classes)
-    pilot = PenalizedPilot(rows, rows, shift, scale, null, weight, known, record)
-    if model.natural or not complete.all():
+    pilot = PenalizedPilot(rows, rows, shift, scale, null, weight, known, record, folds, fold, whole)
+    if model.natural or whole or not complete.all():
         return pilot
     spec = NetSpec() if spec is None else spec
     at_null = moments(rows, model, pilot_fits(pilot, model, [spec.none(model)])[0])
@@ -243,7 +304,7 @@ def pilot_fits(pilot: PenalizedPilot, model: Model, penalties: list[Penalty]) ->
 class PilotTerm:
     """The terms of third and higher order of the full log-likelihood around a point, by the pilot rows.
 
-    An evaluation costs two products of the pilot rows with a vector; their information is computed once.
+    An evaluation costs two products of the pilot rows with a vector.
 
     Parameters
     ----------
@@ -252,37 +313,67 @@ class PilotTerm:
     rows : Rows
         The pilot rows.
     coef : ndarray of shape (d,)
-        β, where the sums of all rows are known.
-    here : Moments, optional
-        The sums of the pilot rows there.
+        β, where log-likelihood and score of all rows are known.
+    curved : ndarray of shape (d,), optional
+        Where their information is known, if not at β.
     """
 
-    def __init__(self, model: Model, rows: Rows, coef: np.ndarray, here: Moments | None = None):
+    def __init__(self, model: Model, rows: Rows, coef: np.ndarray, curved: np.ndarray | None = None):
         self.model, self.rows, self.coef = model, rows, coef
-        self.here = moments(rows, model, coef) if here is None else here
+        self.weight = float(len(rows) if rows.weights is None else rows.weights.sum())
+        likelihood, parts = cast(OnePredictor, model.likelihood), []
+        with np.errstate(all="ignore"):  # non-finite values show in the sums
+            for part in slices(rows, model):
+                eta = part.linear_predictor(coef)
+                mean, residual, information = likelihood.working(part.y, eta)
+                loglik = likelihood.row_log_likelihood(part.y, eta, mean, information)
+                if curved is not None:
+                    information = likelihood.working(part.y, part.linear_predictor(curved))[2]
+                parts.append(np.stack([eta, loglik, residual, information]))
+        self._here = np.concatenate(parts, axis=1)
 
     def ahead(self, sums: Moments, coef: np.ndarray) -> Moments:
         """Return the sums at `coef`, given those at β of rows whose third and higher orders are the pilot's.
 
-        The information is that at β: steps need no more, and it is positive semidefinite.
+        The information is the given one: steps need no more, and it is positive semidefinite.
         """
-        step, here = coef - self.coef, self.here
+        step = coef - self.coef
         if not step.any():
             return sums
-        loglik, score = _loglik_and_score(self.rows, self.model, coef)
-        ratio, own, theirs = sums.weight / here.weight, sums.information @ step, here.information @ step
-        rest = loglik - here.loglik - float(here.score @ step - 0.5 * step @ theirs)
+        likelihood, own = cast(OnePredictor, self.model.likelihood), through(sums.information, step)
+        loglik, score = 0.0, np.zeros(len(coef))
+        with np.errstate(all="ignore"):
+            for part in slices(self.rows, self.model):
+                eta, before, residual, information = self._here[:, part.rows]
+                move = part.times(step)
+                mean, after, weight = likelihood.working(part.y, eta + move)
+                value = likelihood.row_log_likelihood(part.y, eta + move, mean, weight) - before
+                values = np.stack(
+                    [value - (residual - 0.5 * information * move) * move, after - residual + information * move]
+                )
+                if part.weights is not None:  # means may overflow in rows outside the training rows
+                    values = np.where(part.weights > 0, part.weights * values, 0.0)
+                loglik += float(values[0].sum())
+                score += part.weighted_sum(values[1])
+        ratio = sums.weight / self.weight
         return replace(
             sums,
-            loglik=sums.loglik + float(sums.score @ step - 0.5 * step @ own) + ratio * rest,
-            score=sums.score - own + ratio * (score - here.score + theirs),
+            loglik=sums.loglik + float(sums.score @ step - 0.5 * step @ own) + ratio * loglik,
+            score=sums.score - own + ratio * score,
             pearson=None,
             pearson_gradient=None,
         )
 
+    def curvature(self, sums: Moments, coef: np.ndarray) -> np.ndarray:
+        """Return the observed information of the pilot rows at `coef`, scaled up to all; of a row, if negative, 0."""
+        likelihood, ratio = cast(OnePredictor, self.model.likelihood), sums.weight / self.weight
 
-def _loglik_and_score(rows: Rows, model: Model, coef: np.ndarray) -> tuple[float, np.ndarray]:
-    return float(log_likelihoods(rows, model, coef[np.newaxis]).loglik[0]), scores(rows, model, coef).score
+        def observed(part: Slice) -> np.ndarray:
+            own = np.maximum(likelihood.row_curvatures(part, self.model, coef)[2], 0.0)
+            return ratio * own if part.weights is None else ratio * own * part.weights
+
+        with np.errstate(all="ignore"):
+            return cast(np.ndarray, gram_of(self.rows, self.model, observed))
 
 
 def corrected_fit(term: PilotTerm, sums: Moments, penalty: Penalty, start: np.ndarray, within: Tolerance) -> np.ndarray:
@@ -291,20 +382,38 @@ def corrected_fit(term: PilotTerm, sums: Moments, penalty: Penalty, start: np.nd
 
 
 def corrected_climb(
-    term: PilotTerm, sums: Moments, penalty: Penalty, start: np.ndarray, within: Tolerance
+    term: PilotTerm,
+    sums: Moments,
+    penalty: Penalty,
+    start: np.ndarray,
+    within: Tolerance,
+    profile: ProfiledGram | None = None,
 ) -> tuple[np.ndarray, bool]:
-    """Return the same, or the minimizer without the pilot's part where it does not exist, and whether it does."""
-    rule = ProximalNewton(penalty, within)
+    """Return the same, or the minimizer without the pilot's part where it does not exist, and whether it does.
+
+    Steps use the information at β; if it is too far from that at the minimum for them to arrive, they go on with the
+    information of the pilot rows at their end.
+    """
+    rule = ProximalNewton(penalty, within, profile_of(sums, penalty, profile))
 
     def objective(coef: np.ndarray) -> Penalized:
         return Penalized.of(term.ahead(sums, coef), coef, penalty)
+
+    def renewed(coef: np.ndarray) -> Penalized:
+        return Penalized.of(replace(term.ahead(sums, coef), information=information), coef, penalty)
 
     begun = objective(start)
     if not (begun.is_finite() and np.isfinite(begun.loglik)):
         start, begun = term.coef, objective(term.coef)
     fit = climb(Ascent.begin(start, begun, rule, _MAX_STEPS), objective)
-    if fit.converged:
-        return fit.coef, True
+    for _ in range(_MAX_RENEWALS):
+        if fit.converged:
+            return fit.coef, True
+        information = term.curvature(sums, fit.coef)
+        begun = renewed(fit.coef)
+        if not begun.is_finite():
+            break
+        fit = climb(Ascent.begin(fit.coef, begun, rule, _STEPS_OF_ONE), renewed)
     return uncorrected_fit(term.coef, sums, penalty, within), False
 
 
@@ -376,7 +485,7 @@ def advance(
     ascent = Ascent.enter(pilot.null.coef, sums.points.coefs[0], rule, spec.max_iter) if last is None else last.ascent
     ascent = ascent.observe(Penalized.of(total, ascent.proposal, penalty))
     if ascent.sums is not None and not ascent.n_shortened and not ascent.stopped:
-        term, here = PilotTerm(model, pilot.expected, ascent.coef), ascent.sums.moments
+        term, here = pilot.term(model, ascent.coef), ascent.sums.moments
         start = ascent.coef + ascent.move.step
         target = corrected_fit(term, here, penalty, start, replace(rule.within, gap=_FINE))
         ascent = ascent.along(target - ascent.coef)

@@ -6,6 +6,7 @@ all folds. Columns far from zero are centered (see `shift`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -20,6 +21,7 @@ from dask_onestep.kernels.lassos.shift import coefficients_about, column_shift, 
 from dask_onestep.kernels.likelihood.sums import column_sums, log_likelihoods, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.keys import row_keys
+from dask_onestep.kernels.pilots.sample import PilotSample
 from dask_onestep.kernels.records import Moments, Record, Sums
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
@@ -52,18 +54,31 @@ class Folds:
         """
         if self.by == "blocks":
             return np.full(len(rows), rows.number % self.count)
+        return self._remainders(row_keys(self.seed, rows) if self.by == "rows" else _hashes(rows.groups))
+
+    def of_sample(self, drawn: PilotSample, starts: Sequence[int | None]) -> np.ndarray:
+        """Return the fold of each row of a sample drawn with the same seed, of blocks with these first row numbers."""
         if self.by == "groups":
-            keys = pd.util.hash_pandas_object(pd.DataFrame(rows.groups), index=False).to_numpy()
-        else:
-            keys = row_keys(self.seed, rows)
+            return self._remainders(_hashes(drawn.groups))
+        if self.by == "rows":
+            return self._remainders(drawn.keys)
+        block, row = drawn.positions.T
+        known = np.array([start for start in starts if start is not None])
+        return (np.searchsorted(known, row, side="right") - 1 if len(known) == len(starts) else block) % self.count
+
+    def _remainders(self, keys: np.ndarray) -> np.ndarray:
         return (keys % np.uint64(self.count)).astype(np.intp)
 
-    def split(self, rows: Rows) -> list[Rows]:
-        """Return the rows of each fold."""
+    def split(self, rows: Rows, of: np.ndarray | None = None) -> list[Rows]:
+        """Return the rows of each fold, given where each belongs or not."""
         if self.count == 1:
             return [rows]
-        of = self.of(rows)
+        of = self.of(rows) if of is None else of
         return [rows.take(of == fold) for fold in range(self.count)]
+
+
+def _hashes(labels: Any) -> np.ndarray:
+    return pd.util.hash_pandas_object(pd.DataFrame(labels), index=False).to_numpy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +182,14 @@ def _about(sums: Moments, change: np.ndarray) -> Moments:
 @kernel(checked="after")
 def fold_sums(rows: Rows, model: Model, points: Points, folds: Folds) -> FoldSums:
     """Return the sums of a block at each point, by fold."""
-    rows = rows_about(rows, points.shift)
-    parts = folds.split(rows)
+    return sums_of_parts(folds.split(rows_about(rows, points.shift)), model, points, rows.n_missing)
+
+
+def sums_of_parts(parts: Sequence[Rows], model: Model, points: Points, n_missing: int) -> FoldSums:
+    """Return the sums at each point of the rows of each fold, whose columns are centered."""
     found = tuple(tuple(moments(part, model, coef) for part in parts) for coef in points.coefs)
-    return FoldSums(points, found, column_sums(rows, model), rows.n_missing)
+    columns = reduce(add, (column_sums(part, model) for part in parts))
+    return FoldSums(points, found, columns, n_missing)
 
 
 @kernel(checked="after")
@@ -238,10 +257,13 @@ class CandidateSums(Sums):
 @kernel(checked="before")
 def candidate_sums(rows: Rows, model: Model, candidates: Candidates, folds: Folds) -> CandidateSums:
     """Return the sums of a block at the solutions of a path."""
-    rows = rows_about(rows, candidates.shift)
-    loglik = log_likelihoods(rows, model, candidates.coefs).loglik
-    score = path_scores(rows, model, candidates.coefs)
-    parts = folds.split(rows)
+    return candidates_of_parts(folds.split(rows_about(rows, candidates.shift)), model, candidates)
+
+
+def candidates_of_parts(parts: Sequence[Rows], model: Model, candidates: Candidates) -> CandidateSums:
+    """Return the sums at the solutions of a path of the rows of each fold, whose columns are centered."""
+    loglik = reduce(add, (log_likelihoods(part, model, candidates.coefs).loglik for part in parts))
+    score = reduce(add, (path_scores(part, model, candidates.coefs) for part in parts))
     pairs = zip(parts, candidates.of_folds, strict=True)
     deviance = np.stack([log_likelihoods(part, model, coefs).deviance for part, coefs in pairs])
     weight = [len(part) if part.weights is None else part.weights.sum() for part in parts]

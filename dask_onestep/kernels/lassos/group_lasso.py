@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dask_onestep.kernels.lassos.penalty import Penalty
-from dask_onestep.kernels.lassos.quadratic import profile_out
+from dask_onestep.kernels.lassos.quadratic import ProfiledGram
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +64,18 @@ class GroupPenalty(Penalty):
         return float(np.abs(self.steepest(smooth, coef)).max(initial=0.0))
 
     def minimize(
-        self, gram: np.ndarray, linear: np.ndarray, square: float, start: np.ndarray, tol: float, max_iter: int
+        self, profile: ProfiledGram, linear: np.ndarray, square: float, start: np.ndarray, tol: float, max_iter: int
     ) -> tuple[np.ndarray, float]:
-        """Return the minimizer of ½ b'Gb − c'b plus the l1 part, and its duality gap.
+        """Return the minimizer of ½ b'Gb − c'b plus the penalty, and its duality gap.
 
-        The unpenalized columns are minimized out, and every other is divided by its u, which makes all penalties 1.
+        Every column is divided by its u, which makes all penalties of the l1 part 1.
         """
-        free = self.l1 == 0
-        profile = profile_out(gram, free)
         rest, unit = profile.rest, self.l1[profile.rest]
         coef = np.zeros(len(linear))
-        if free.any():
+        if len(profile.free):
             coef[profile.free] = profile.factor.solve(linear[profile.free])
         scaled = profile.gram / np.outer(unit, unit)
+        scaled[np.diag_indices_from(scaled)] += self.l2[rest] / np.square(unit)
         left = (linear[rest] - profile.loadings.T @ linear[profile.free]) / unit
         place = {int(j): k for k, j in enumerate(rest)}
         groups = [np.array([place[j] for j in group]) for group in self.groups]

@@ -2,8 +2,8 @@
 
 For the gaussian family a path follows from the sums of one pass. For other families the sums are those at a few
 anchors, penalized fits of the pilot rows at penalties spread over the grid, and each penalty uses the nearest one (see
-`elastic_net`). The sums of the training rows of a fold are those of all rows minus those of the fold; the pilot's part
-does not depend on y, so that all pilot rows serve every fold.
+`elastic_net`). The sums of the training rows of a fold are those of all rows minus those of the fold, and their
+terms of third and higher order those of the pilot rows outside the fold.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 from dask_onestep.kernels.lassos.elastic_net import (
     NetSpec,
     PenalizedPilot,
-    PilotTerm,
     corrected_climb,
     corrected_fit,
     gaussian_null,
@@ -25,8 +24,14 @@ from dask_onestep.kernels.lassos.elastic_net import (
 )
 from dask_onestep.kernels.lassos.fold_sums import Candidates, CandidateSums, FoldSums, Points
 from dask_onestep.kernels.lassos.penalty import Penalty
-from dask_onestep.kernels.lassos.proximal_newton import Penalized, ProximalNewton, Tolerance, quadratic_lasso
-from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments, scores
+from dask_onestep.kernels.lassos.proximal_newton import (
+    Penalized,
+    ProximalNewton,
+    Tolerance,
+    profile_of,
+    quadratic_lasso,
+)
+from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments, Record
 
@@ -160,9 +165,10 @@ def folds_with_rows(sums: FoldSums) -> list[int]:
 def _gaussian_path(
     sums: Moments, coef: np.ndarray, penalties: list[Penalty], within: Tolerance
 ) -> tuple[np.ndarray, np.ndarray]:
-    coefs, gaps = [], []
+    coefs, gaps, profile = [], [], None
     for penalty in penalties:
-        fit = quadratic_lasso(sums, coef, penalty, within)
+        profile = profile_of(sums, penalty, profile)
+        fit = quadratic_lasso(sums, coef, penalty, within, profile)
         sums, coef = fit.moments, fit.coef
         coefs.append(coef)
         gaps.append(fit.gap)
@@ -188,14 +194,11 @@ class Anchors(Record):
         The penalties of each ρ, the first the least at which all penalized coefficients are 0.
     at : ndarray of shape (ρ's, a) of int
         Where in `points` they are.
-    here : tuple of Moments
-        The sums of the pilot rows at each point.
     """
 
     points: Points
     alphas: np.ndarray
     at: np.ndarray
-    here: tuple[Moments, ...]
 
     def nearest(self, alpha: float, ratio: int, usable: np.ndarray) -> int:
         """Return the point, of those that are usable, whose penalty is nearest."""
@@ -230,9 +233,7 @@ def _anchors(
         at.append([0, *range(len(coefs), len(coefs) + len(fits))])
         alphas.append([top, *chosen])
         coefs.extend(fits)
-    points = Points(np.array(coefs), pilot.shift)
-    here = tuple(moments(pilot.expected, model, coef) for coef in coefs)
-    return Anchors(points, np.array(alphas), np.array(at), here)
+    return Anchors(Points(np.array(coefs), pilot.shift), np.array(alphas), np.array(at))
 
 
 def grid_alphas(
@@ -241,7 +242,7 @@ def grid_alphas(
     """Return the penalties of a path, of shape (ρ's, α's), from the fit of the unpenalized columns to all rows."""
     folds_with_rows(sums)
     total, null = sums.total(), anchors.points.coefs[0]
-    term = PilotTerm(model, pilot.expected, null, anchors.here[0])
+    term = pilot.term(model, null)
     within = replace(pilot.within(spec, total.weight), gap=_TOL)
     coef = corrected_fit(term, total, spec.none(model), null, within)
     ahead = term.ahead(total, coef)
@@ -263,9 +264,9 @@ def net_path(
     known = [sums.total(point) if fold is None else sums.without(fold, point) for point in points]
     usable = np.array([each.is_finite() and bool(np.isfinite(each.loglik)) for each in known])
     usable[0] = True
-    terms = [PilotTerm(model, pilot.expected, anchors.points.coefs[point], anchors.here[point]) for point in points]
+    terms = [pilot.term(model, anchors.points.coefs[point], fold=fold) for point in points]
     within = replace(pilot.within(spec, known[0].weight), gap=_TOL)
-    coefs, n_failed = [], 0
+    coefs, n_failed, profile = [], 0, None
     for ratio, rho in enumerate(grid.l1_ratios):
         last = anchors.points.coefs[0]
         for alpha in alphas[ratio]:
@@ -274,7 +275,8 @@ def net_path(
             if n_failed:  # smaller penalties fail as well, after many steps
                 last, converged = uncorrected_fit(terms[near].coef, known[near], penalty, within), False
             else:
-                last, converged = corrected_climb(terms[near], known[near], penalty, last, within)
+                profile = profile_of(known[near], penalty, profile)
+                last, converged = corrected_climb(terms[near], known[near], penalty, last, within, profile)
             n_failed += not converged
             coefs.append(last)
     return PathFits(np.array(coefs), n_failed)
@@ -315,19 +317,16 @@ def refined_path(
     usable[0] = True
     pairs, within = grid.pairs(alphas), pilot.within(spec, totals[0].weight)
     fine = replace(within, gap=_TOL)
-    coefs, gaps = [], []
+    coefs, gaps, profile = [], [], None
     for number, ((alpha, rho), coef) in enumerate(zip(pairs, candidates.coefs, strict=True)):
         near = anchors.nearest(alpha, number // alphas.shape[1], usable)
         penalty = spec.penalty(model, alpha, rho, sums.scale)
         here = replace(totals[near], loglik=float(found.loglik[number]), score=found.score[number])
-        move = ProximalNewton(penalty, fine)(coef, Penalized.of(here, coef, penalty), np.inf)
-        own = replace(
-            anchors.here[near],
-            loglik=float(log_likelihoods(pilot.expected, model, coef[np.newaxis]).loglik[0]),
-            score=scores(pilot.expected, model, coef).score,
-        )
+        profile = profile_of(here, penalty, profile)
+        move = ProximalNewton(penalty, fine, profile)(coef, Penalized.of(here, coef, penalty), np.inf)
+        term = pilot.term(model, coef, curved=anchors.points.coefs[near])
         gaps.append(move.gap)
-        coefs.append(corrected_fit(PilotTerm(model, pilot.expected, coef, own), here, penalty, coef, fine))
+        coefs.append(corrected_climb(term, here, penalty, coef, fine, profile)[0])
     held = found.weight > 0
     deviances = found.deviance[held] / found.weight[held, None]
     values, ratios = np.array(pairs).T

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from dask_onestep.kernels.lassos.quadratic import kkt_residual, partial_variances, solve_lasso
+from dask_onestep.kernels.lassos.quadratic import ProfiledGram, kkt_residual, partial_variances, solve_lasso
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 
@@ -57,11 +58,15 @@ class Penalty:
         penalized = self.l1 > 0
         return float((np.abs(smooth[penalized]) / self.l1[penalized]).max(initial=0.0))
 
+    def times(self, factor: float) -> Self:
+        """Return the penalty times a number."""
+        return replace(self, l1=factor * self.l1, l2=factor * self.l2)
+
     def minimize(
-        self, gram: np.ndarray, linear: np.ndarray, square: float, start: np.ndarray, tol: float, max_iter: int
+        self, profile: ProfiledGram, linear: np.ndarray, square: float, start: np.ndarray, tol: float, max_iter: int
     ) -> tuple[np.ndarray, float]:
-        """Return the minimizer of ½ b'Gb − c'b plus the l1 part, and its duality gap (see `solve_lasso`)."""
-        return solve_lasso(gram, linear, square, self.l1, start, tol, max_iter)
+        """Return the minimizer of ½ b'Gb − c'b plus the penalty, and its duality gap (see `solve_lasso`)."""
+        return solve_lasso(profile, linear, square, self.l1, self.l2, start, tol, max_iter)
 
     def violation(self, smooth: np.ndarray, coef: np.ndarray) -> float:
         """Return the largest violation of the optimality conditions, given the slope of the smooth part at β."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.lassos.correction import Debiased, debias_again
-from dask_onestep.kernels.lassos.elastic_net import NetSpec, PenalizedPilot, PilotTerm, corrected_fit, gaussian_null
+from dask_onestep.kernels.lassos.elastic_net import NetSpec, PenalizedPilot, corrected_fit, gaussian_null
 from dask_onestep.kernels.lassos.fold_sums import FoldSums, Points
 from dask_onestep.kernels.lassos.lasso import fit_lasso
 from dask_onestep.kernels.lassos.local_lassos import LassoPlan, LocalLassos
@@ -73,12 +73,15 @@ class PooledRound(Record):
         The estimate; without a correction it is the lasso.
     nodewise_weights, nodewise_gaps : ndarray of shape (d,)
         Of the last approximate inverse.
+    before : ndarray of shape (d,)
+        The estimate before the last correction, of whose information Θ̂ is an approximate inverse.
     """
 
     lasso: PooledLasso
     estimate: Debiased
     nodewise_weights: np.ndarray
     nodewise_gaps: np.ndarray
+    before: np.ndarray
 
     @classmethod
     def of(cls, lasso: PooledLasso) -> PooledRound:
@@ -88,14 +91,14 @@ class PooledRound(Record):
         nothing, none = np.zeros(d), np.zeros((d, d))
         coef = local.coef / local.share
         estimate = Debiased(coef, none, none, local.shift, local.information / local.weight, nothing, rounds=0)
-        return cls(lasso, estimate, nothing, nothing)
+        return cls(lasso, estimate, nothing, nothing, coef)
 
     @property
-    def point(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """β̂, m, and Θ̂/Σw for centered columns: where the next pass is made."""
+    def point(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """β̂, m, Θ̂/Σw for centered columns, and β̂ where Θ̂ is from: what the next pass needs."""
         shift = self.estimate.shift
         inverse = coefficients_about(self.estimate.theta, shift) / self.lasso.local.weight
-        return self.estimate.coef, shift, (inverse + inverse.T) / 2.0
+        return self.estimate.coef, shift, (inverse + inverse.T) / 2.0, self.before
 
     @property
     def sums(self) -> Moments:
@@ -138,7 +141,7 @@ def lasso_of_all(model: Model, pilot: PenalizedPilot, plan: LassoPlan, sums: Fol
     alpha = noise_alpha(total, model, n) if isinstance(plan.alpha, str) else _of_columns(plan.alpha, model)
     penalty = Penalty.of(alpha, plan.l1_ratio)
     within = Tolerance(plan.tol, pilot.null.deviance * total.weight / pilot.weight, plan.max_iter)
-    term = PilotTerm(model, pilot.expected, start)
+    term = pilot.term(model, start)
     coef = corrected_fit(term, total, penalty, start, within)
     reached = replace(term.ahead(total, coef), pearson=total.pearson)
     left = ProximalNewton(penalty, within)(coef, Penalized.of(reached, coef, penalty), np.inf)
@@ -208,11 +211,13 @@ def _pooled(model: Model, fit: LassoFit, shift: np.ndarray, n_missing: int) -> P
 
 
 @kernel(checked="after")
-def jeffreys_moments_about(rows: Rows, model: Model, point: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Moments:
-    """Return what `jeffreys_moments` does, for X̃, at `point` = (β for the original columns, m, I⁻¹ for X̃)."""
-    coef, shift, inverse = point
-    about = coefficients_about(coef, shift)
-    return jeffreys_moments(rows_about(rows, shift), model, (about, inverse, about))
+def jeffreys_moments_about(
+    rows: Rows, model: Model, point: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+) -> Moments:
+    """Return what `jeffreys_moments` does, for X̃, at `point` = (β for X, m, I⁻¹ for X̃, β for X where I⁻¹ is from)."""
+    coef, shift, inverse, before = point
+    here, there = coefficients_about(coef, shift), coefficients_about(before, shift)
+    return jeffreys_moments(rows_about(rows, shift), model, (here, inverse, there))
 
 
 def sample_size(model: Model, n: int, weight: float) -> float:
@@ -237,7 +242,7 @@ def correct(model: Model, last: PooledRound, sums: Moments, rows: NodewiseRows) 
         theta = _bordered(theta, sums.information[0, 1:] / sums.information[0, 0], level)
         weights, gaps = np.append(1.0 / theta[0, 0], weights), np.append(0.0, gaps)
     renewed = replace(last.estimate, theta=coefficients_about(theta, -last.estimate.shift))
-    return PooledRound(last.lasso, debias_again(renewed, sums), weights, gaps)
+    return PooledRound(last.lasso, debias_again(renewed, sums), weights, gaps, last.estimate.coef)
 
 
 def _bordered(inner: np.ndarray, mean: np.ndarray, level: float) -> np.ndarray:

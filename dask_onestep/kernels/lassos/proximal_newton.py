@@ -14,6 +14,7 @@ import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.lassos.penalty import Penalty
+from dask_onestep.kernels.lassos.quadratic import ProfiledGram, profiled
 from dask_onestep.kernels.likelihood.sums import moments, scores
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
@@ -123,25 +124,36 @@ class LassoMove(Move):
 
 @dataclass(frozen=True, slots=True)
 class ProximalNewton:
-    """The rule whose step goes to the minimum of the quadratic approximation at β plus the penalty."""
+    """The rule whose step goes to the minimum of the quadratic approximation at β plus the penalty.
+
+    `profile` is the information with its unpenalized columns minimized out, where several points share it.
+    """
 
     penalty: Penalty
     within: Tolerance
+    profile: ProfiledGram | None = None
 
     def __call__(self, coef: np.ndarray, objective: Penalized, last: float) -> LassoMove:
         """Return the step from β."""
         sums, penalty, within = objective.moments, self.penalty, self.within
         unit = within.unit(sums.weight)
-        target, inner = _newton_target(sums, coef, penalty, within)
+        target, inner = _newton_target(sums, coef, penalty, within, profile_of(sums, penalty, self.profile))
         promised = _promised(sums, coef, target, penalty)
         arrived = promised <= _STEP_SHARE * within.gap * unit and inner <= within.gap * unit
         return LassoMove(target - coef, 2 * promised, bool(arrived), target=target, gap=(promised + inner) / unit)
 
 
-def quadratic_lasso(sums: Moments, coef: np.ndarray, penalty: Penalty, within: Tolerance) -> LassoFit:
+def profile_of(sums: Moments, penalty: Penalty, last: ProfiledGram | None = None) -> ProfiledGram:
+    """Return the information with its unpenalized columns minimized out: the last one, where it is of the same."""
+    return profiled(sums.information, penalty.l1, sums.weight * penalty.l2, last)
+
+
+def quadratic_lasso(
+    sums: Moments, coef: np.ndarray, penalty: Penalty, within: Tolerance, profile: ProfiledGram | None = None
+) -> LassoFit:
     """Return the lasso of a quadratic log-likelihood, given its sums at any β."""
     unit = within.unit(sums.weight)
-    target, gap = _newton_target(sums, coef, penalty, within)
+    target, gap = _newton_target(sums, coef, penalty, within, profile_of(sums, penalty, profile))
     return _fitted(shifted(sums, target - coef), target, penalty, gap / unit, gap <= within.gap * unit)
 
 
@@ -178,31 +190,39 @@ def _fitted(sums: Moments, coef: np.ndarray, penalty: Penalty, gap: float, conve
     return LassoFit(coef, sums, penalty, gap, penalty.violation(slope, coef), bool(converged))
 
 
-def _newton_target(sums: Moments, coef: np.ndarray, penalty: Penalty, within: Tolerance) -> tuple[np.ndarray, float]:
+def _newton_target(
+    sums: Moments, coef: np.ndarray, penalty: Penalty, within: Tolerance, profile: ProfiledGram
+) -> tuple[np.ndarray, float]:
     """Return the minimizer of the quadratic approximation at β plus the penalty, and its duality gap."""
-    unit = within.unit(sums.weight)
-    gram = sums.information / sums.weight
+    # Of sums and not of means, so that the information is not copied.
+    half = within.unit(sums.weight) * sums.weight
     # Unpenalized columns start at their current values, so a response with a large mean loses no digits.
     anchor = np.where(penalty.alpha == 0, coef, 0.0)
     beyond = coef - anchor
-    linear = gram @ beyond + sums.score / sums.weight
+    linear = through(sums.information, beyond) + sums.score
     # The squared working response, up to a constant that leaves it positive.
-    square = float(beyond @ linear + beyond @ sums.score / sums.weight) + 2 * unit
-    gram[np.diag_indices_from(gram)] += penalty.l2
-    target, gap = penalty.minimize(gram, linear, square, beyond, within.gap * unit, within.max_iter)
-    return anchor + target, gap
+    square = float(beyond @ linear + beyond @ sums.score) + 2 * half
+    scaled = penalty.times(sums.weight)
+    target, gap = scaled.minimize(profile, linear, square, beyond, within.gap * half, within.max_iter)
+    return anchor + target, gap / sums.weight
+
+
+def through(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return a symmetric matrix times a vector, from the rows where it is not zero, if these are few."""
+    at = np.flatnonzero(values)
+    return matrix @ values if 2 * len(at) > len(values) else values[at] @ matrix[at]
 
 
 def _promised(sums: Moments, coef: np.ndarray, target: np.ndarray, penalty: Penalty) -> float:
     """Return the gain, according to the quadratic approximation at β, of a move from β to the target."""
     move = target - coef
-    smooth = (sums.score @ move - 0.5 * move @ (sums.information @ move)) / sums.weight
+    smooth = (sums.score @ move - 0.5 * move @ through(sums.information, move)) / sums.weight
     return float(smooth + penalty.value(coef) - penalty.value(target))
 
 
 def shifted(sums: Moments, move: np.ndarray) -> Moments:
     """Return the sums of a quadratic log-likelihood at β + δ: its Taylor series, which is exact."""
-    change = sums.information @ move
+    change = through(sums.information, move)
     assert sums.pearson is not None
     assert sums.pearson_gradient is not None
     return replace(

@@ -1,7 +1,7 @@
 """The lasso of a quadratic function, given by a Gram matrix.
 
-The objective is ½ b'Gb − c'b + Σ l1_j|b_j|, with any ridge part included in G. Columns with l1 = 0 are not penalized:
-they are minimized out first.
+The objective is ½ b'Gb − c'b + Σ (l1_j|b_j| + ½ r_j b_j²). Columns with l1 = 0 are minimized out first, so that several
+penalties share the matrix that remains.
 """
 
 from dataclasses import dataclass
@@ -29,6 +29,8 @@ class ProfiledGram:
         G_ff⁻¹ G_fr: the regression of the others on the unpenalized columns.
     factor : Factor
         G_ff, factored; an unpenalized column that is aliased with earlier ones has coefficient 0.
+    whole : ndarray of shape (d, d)
+        G.
     """
 
     free: np.ndarray
@@ -36,10 +38,13 @@ class ProfiledGram:
     gram: np.ndarray
     loadings: np.ndarray
     factor: Factor
+    whole: np.ndarray
 
 
-def profile_out(gram: np.ndarray, free: np.ndarray) -> ProfiledGram:
+def profile_out(gram: np.ndarray, free: np.ndarray, ridge: np.ndarray | None = None) -> ProfiledGram:
     """Minimize the unpenalized columns (those in the mask `free`) out of a quadratic function.
+
+    Columns without an l1 part may have a ridge part, which is added to the diagonal of G_ff.
 
     Examples
     --------
@@ -49,16 +54,26 @@ def profile_out(gram: np.ndarray, free: np.ndarray) -> ProfiledGram:
     [[0.75]]
     """
     inside, rest = np.flatnonzero(free), np.flatnonzero(~free)
-    factor = factorize(gram[np.ix_(inside, inside)], intercept=False)
+    own = gram[np.ix_(inside, inside)]
+    if ridge is not None:
+        own[np.diag_indices_from(own)] += ridge[inside]
+    factor = factorize(own, intercept=False)
     if not len(inside):
-        return ProfiledGram(inside, rest, gram, np.empty((0, len(rest))), factor)
+        return ProfiledGram(inside, rest, gram, np.empty((0, len(rest))), factor, gram)
     cross = gram[np.ix_(inside, rest)]
     loadings = factor.solve(cross)
     left = gram[np.ix_(rest, rest)]
     for start in range(0, len(rest), _ROWS_AT_ONCE):
         some = slice(start, start + _ROWS_AT_ONCE)
         left[some] -= cross[:, some].T @ loadings
-    return ProfiledGram(inside, rest, left, loadings, factor)
+    return ProfiledGram(inside, rest, left, loadings, factor, gram)
+
+
+def profiled(gram: np.ndarray, l1: np.ndarray, ridge: np.ndarray, last: ProfiledGram | None = None) -> ProfiledGram:
+    """Return a Gram matrix with its columns of l1 = 0 minimized out: the last one, where it is of the same."""
+    free = l1 == 0
+    same = last is not None and last.whole is gram and np.array_equal(last.free, np.flatnonzero(free))
+    return last if last is not None and same and not ridge[free].any() else profile_out(gram, free, ridge)
 
 
 def partial_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
@@ -80,19 +95,26 @@ def partial_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
 
 
 def solve_lasso(
-    gram: np.ndarray, linear: np.ndarray, square: float, l1: np.ndarray, start: np.ndarray, tol: float, max_iter: int
+    profile: ProfiledGram,
+    linear: np.ndarray,
+    square: float,
+    l1: np.ndarray,
+    ridge: np.ndarray,
+    start: np.ndarray,
+    tol: float,
+    max_iter: int,
 ) -> tuple[np.ndarray, float]:
-    """Return the minimizer of ½ b'Gb − c'b + Σ l1_j|b_j|, with any ridge part included in G, and its duality gap.
+    """Return the minimizer of ½ b'Gb − c'b + Σ (l1_j|b_j| + ½ r_j b_j²), given profiled G, and its duality gap.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from dask_onestep.kernels.lassos.quadratic import solve_lasso
-    >>> coef, gap = solve_lasso(np.eye(2), np.array([2.0, 0.3]), 5.0, np.ones(2), np.zeros(2), 1e-10, 100)
+    >>> from dask_onestep.kernels.lassos.quadratic import profile_out, solve_lasso
+    >>> profile, none = profile_out(np.eye(2), np.array([False, False])), np.zeros(2)
+    >>> coef, gap = solve_lasso(profile, np.array([2.0, 0.3]), 5.0, np.ones(2), none, none, 1e-10, 100)
     >>> coef.tolist()
     [1.0, 0.0]
     """
-    profile = profile_out(gram, l1 == 0)
     free, rest = profile.free, profile.rest
     coef, gap = np.zeros(len(linear)), 0.0
     if len(free):
@@ -100,7 +122,8 @@ def solve_lasso(
     if len(rest):
         left = linear[rest] - profile.loadings.T @ linear[free]
         unexplained = square - float(linear[free] @ coef[free])
-        coef[rest], gap = penalized_lasso(profile.gram, left, unexplained, l1[rest], start[rest], tol, max_iter)
+        own = ridge[rest] if ridge[rest].any() else None
+        coef[rest], gap = penalized_lasso(profile.gram, left, unexplained, l1[rest], start[rest], tol, max_iter, own)
         if len(free):
             coef[free] -= profile.loadings @ coef[rest]
     return coef, gap
