@@ -183,7 +183,7 @@ LIBRARIES: dict[str, Callable[[Task, Any, np.ndarray], Fit]] = {
 LACKS = {
     "skglm": lambda task: task.penalties > 1,
     "h2o": lambda task: task.penalties > 1,  # its search has a grid of its own
-    "celer": lambda task: task.family != "gaussian",
+    "celer": lambda task: task.family != "gaussian" or task.penalties > 1,
     "hidimstat": lambda task: task.family != "gaussian",
 }
 
@@ -234,6 +234,10 @@ def measure(library: str, task: Task, sent: Any) -> None:
         sent.send((fit, cpu_seconds() - cpu, time.perf_counter() - start, peak_bytes() - before))
     except Exception as error:
         sent.send(error)
+    if library == "h2o":
+        import h2o
+
+        h2o.cluster().shutdown()
 
 
 def within(limit: float, library: str, task: Task) -> dict[str, Any]:
@@ -304,7 +308,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--families", default="gaussian,binomial")
     parser.add_argument("--libraries", default=",".join((*LIBRARIES, "hidimstat")))
     parser.add_argument("--penalties", type=int, default=20, help="Penalties of a path, cross-validated in 5 folds.")
-    parser.add_argument("--limit", type=float, default=200.0, help="CPU seconds at which a process is ended.")
+    parser.add_argument("--limit", type=float, default=60.0, help="CPU seconds at which a process is ended.")
     parser.add_argument("--resume", action="store_true", help="Keep what the file has, and add what it lacks.")
     parser.add_argument("--output", type=Path, default=RESULTS)
     asked = parser.parse_args(argv)

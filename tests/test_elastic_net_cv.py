@@ -102,6 +102,24 @@ def test_folds_of_blocks_and_of_groups(threads, cv):
     assert glm.estimate_.n_folds == 5
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["sizes known", "unknown"])
+@pytest.mark.parametrize("cv", [3, "blocks", "groups"])
+def test_rows_of_a_pilot_have_the_folds_of_a_pass(threads, cv, known):
+    x, y = draw("poisson", 3000)
+    (X, Y), _ = in_chunks(x, y, 500)
+    groups = da.from_array(np.arange(3000) // 7, chunks=500) if cv == "groups" else None
+    if not known:
+        kept = Y >= 0
+        X, Y, groups = X[kept], Y[kept], None if groups is None else groups[kept]
+    whole, sample = (
+        GLMRegressor("poisson", method=ElasticNetCV(ALPHAS, 0.7, cv, pilot_size=size)).fit(X, Y, groups=groups)
+        for size in (1.0, 1200)
+    )
+    assert whole.n_passes_ == 1 < sample.n_passes_
+    names = ["deviance", "std_err"]
+    np.testing.assert_allclose(whole.cv_results_[names], sample.cv_results_[names], rtol=2e-3)
+
+
 @pytest.mark.parametrize("family", ["gaussian", "poisson"])
 def test_any_chunking_gives_the_same_folds_and_path(threads, pilot, family):
     x, y = draw(family)
