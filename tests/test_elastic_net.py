@@ -309,7 +309,7 @@ def test_wrong_penalties_are_refused_before_a_pass(synchronous, method, text):
 
 def test_too_many_columns_are_refused_before_a_pass(synchronous):
     X = da.zeros((10, 5001), chunks=(5, -1))
-    with pytest.raises(ValueError, match=r"5,002 coefficients, and an elastic net at most 5,000"):
+    with pytest.raises(ValueError, match=r"5,001 columns, and an elastic net at most 5,000"):
         GLMRegressor(method=ElasticNet()).fit(X, da.zeros(10, chunks=5))
 
 

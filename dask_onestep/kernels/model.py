@@ -386,5 +386,5 @@ def refuse_information(model: Model) -> None:
             "levels of the largest factor, which then take one number for each other coefficient. Or merge rare levels."
         )
     else:
-        remedy = "Merge rare levels, drop interactions, or use method='debiased-lasso' for many covariates."
+        remedy = "Merge rare levels, drop interactions, or use method='average-lasso' for many covariates."
     refuse_large(model.information_bytes, len(model.names), "The information matrix that each block sums", remedy)

@@ -229,17 +229,17 @@ def check_columns(problem: Problem, sets: int = 1, most_bytes: float = np.inf) -
     """Raise if columns are too many, or as many sets of sums exceed a bound of memory; unknown in some lazy fits."""
     if problem.learned is not None:
         return
-    p, needed = problem.d, 8.0 * sets * problem.d**2
+    p, needed = problem.d - int(problem.model.has_intercept), 8.0 * sets * problem.d**2
     if p > MAX_COLUMNS:
         raise ValueError(
-            f"The model has {p:,} coefficients, and an elastic net at most {MAX_COLUMNS:,}: their Gram matrix would "
+            f"The model has {p:,} columns, and an elastic net at most {MAX_COLUMNS:,}: their Gram matrix would "
             f"take {8 * p**2 / 2**30:.1f} GiB. Use fewer columns, or AverageLasso, whose blocks hold the matrix of "
             "few columns at a time."
         )
     if needed > most_bytes:
         raise ValueError(
-            f"Cross-validation holds {sets} sums of {p:,}² numbers ({needed / 2**30:.1f} GiB), more than the bound of "
-            f"{most_bytes / 2**30:.0f} GiB. Use fewer folds (cv=), fewer l1_ratios, fewer columns, or "
+            f"Cross-validation holds {sets} sums of {problem.d:,}² numbers ({needed / 2**30:.1f} GiB), more than the "
+            f"bound of {most_bytes / 2**30:.0f} GiB. Use fewer folds (cv=), fewer l1_ratios, fewer columns, or "
             "ElasticNet(alpha), which holds one."
         )
 
