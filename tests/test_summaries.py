@@ -330,10 +330,22 @@ def test_counts_have_a_pseudo_r2_without_a_pass(weighted, method):
         assert glm.estimate_.overdispersion.ratio == pytest.approx(fit.pearson_chi2 / fit.df_resid, rel=1e-9)
 
 
+@pytest.mark.parametrize("solver", ["cholesky", "qr"])
+@pytest.mark.parametrize("method", METHODS_OF_ALL_ROWS)
+def test_least_squares_have_the_r2_of_statsmodels(method, solver):
+    x, y, _ = make_glm(1500, 3, chunks=400)
+    x = x * np.array([1.0, 100.0, 1e-3]) + np.array([0.0, 1e4, 0.0])
+    expected = sm.OLS(y.compute(), sm.add_constant(x.compute())).fit()
+    glm = GLMRegressor(method=method, solver=solver).fit(x, y)
+    assert dict(glm.summary().facts)["R2"] == f"{expected.rsquared:.4f}"
+    null = sm.OLS(y.compute(), np.ones(1500)).fit()
+    assert glm.estimate_.loglik_null == pytest.approx(null.llf, rel=1e-9)
+
+
 def test_statistics_of_the_fit_survive_storage(tmp_path):
     x, y, _ = make_glm(1500, 2, family="poisson", chunks=400)
     classes = GLMClassifier(method=OneStep(300)).fit(x, y > 1)
-    for glm in (classes, GLMRegressor("poisson", method=OneStep(300)).fit(x, y)):
+    for glm in (classes, GLMRegressor("poisson", method=OneStep(300)).fit(x, y), GLMRegressor().fit(x, y)):
         write_model(glm, str(tmp_path / "model.json"))
         known = dict(glm.summary().facts)
         for again in (pickle.loads(pickle.dumps(glm)), read_model(str(tmp_path / "model.json"))):

@@ -276,8 +276,9 @@ class Reporting(Reading):
         """Return a summary of the fit: a table in a terminal, HTML in a notebook.
 
         Without data it has the statistics that the fit has computed: among them the events of two classes, Pearson's
-        χ²/df of counts, log-likelihood, AIC and, of two classes and Poisson models, a pseudo-R².  "(estimated)" marks
-        those that were computed from the pilot rows.  With data it includes ``fit_statistics``, for one pass.
+        χ²/df of counts, log-likelihood, AIC, and R² of least squares or, for two classes and Poisson models, a
+        pseudo-R².  Those marked "(estimated)" are extrapolated from the pilot rows.  With data the summary includes
+        ``fit_statistics``, for one pass.
 
         Parameters
         ----------
@@ -473,11 +474,14 @@ def _likelihood_facts(record: FitRecord) -> list[tuple[str, str]]:
         n = estimate.n_samples
         loglik = -n / 2.0 * (1.0 + np.log(2.0 * np.pi * estimate.dispersion * estimate.df_resid / n))
         kind = ""
+    null = estimate.loglik_null
     aic = 2.0 * (record.rank + model.family.n_estimated) - 2.0 * loglik
     facts = [(f"log-likelihood{kind}", _decimal(loglik)), (f"AIC{kind}", _decimal(aic))]
     # Without the terms of trials, which have no β, a pseudo-R² would be another.
     trials = model.family.name == "binomial" and not model.classify and record.inputs.had_weight
-    if np.isfinite(null := estimate.loglik_null) and not trials:
+    if model.quadratic and np.isfinite(null):
+        facts.append(("R2", f"{-np.expm1(2.0 * (null - loglik) / estimate.n_samples):.4f}"))
+    elif np.isfinite(null) and not trials:
         facts.append(("pseudo R2 (McFadden)", f"{1.0 - estimate.loglik / null:.4f}"))
     return facts
 

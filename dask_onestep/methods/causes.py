@@ -17,9 +17,9 @@ from dask_onestep.exceptions import (
 )
 from dask_onestep.families import Binomial
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.structured import Matrix
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy, text_of
+from dask_onestep.methods.conclusion import spread
 from dask_onestep.methods.estimate import Estimate
 
 Said = tuple[type[Warning], str]
@@ -116,7 +116,7 @@ def exact_fit(model: Model, estimate: Estimate) -> Said | None:
     first = float(sums.information.diagonal()[0]) if model.has_intercept else 0.0
     size = predictor if getattr(model.link, "name", None) == "identity" else max(predictor, first)
     exact = sums.pearson is not None and sums.pearson <= _ROUNDING * size and estimate.df_resid > 0
-    constant = model.has_intercept and _spread(sums.information, coef) <= _ROUNDING * max(size, first)
+    constant = model.has_intercept and spread(sums.information, coef) <= _ROUNDING * max(size, first)
     if constant and not model.has_offset and (exact or _has_consequences(estimate)):
         return catalogue.CONSTANT_RESPONSE.warning()
     if not exact:
@@ -126,13 +126,6 @@ def exact_fit(model: Model, estimate: Estimate) -> Said | None:
     if len(same) == 1 and (shares > 1e-18 * size).sum() == 1 and not (model.has_intercept and same[0] == 0):
         return catalogue.RESPONSE_IS_COVARIATE.warning(name=model.names[same[0]])
     return catalogue.PERFECT_FIT.warning()
-
-
-def _spread(information: Matrix, coef: np.ndarray) -> float:
-    """Return Σ wᵢ(ηᵢ − η̄)², of the working weights."""
-    slopes = np.append(0.0, coef[1:])
-    product = information @ slopes
-    return float(slopes @ product) - float(product[0]) ** 2 / float(information.diagonal()[0])
 
 
 def _offset(model: Model, estimate: Estimate) -> Said | None:

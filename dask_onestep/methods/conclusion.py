@@ -9,6 +9,7 @@ from dask_onestep.kernels.likelihood.covariance import Robust, ScoreProducts, de
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.kernels.structured import Matrix
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy
 
@@ -70,6 +71,7 @@ def conclude(
         advice = (*advice, catalogue.NO_DEGREES_OF_FREEDOM.warning(n=sums.n, rank=factor.rank))
     defaults = {
         **of_response(model, sums, known.get("n_samples", sums.n)),
+        **_null_of_squares(model, sums, coef),
         "n_samples": sums.n,
         "loglik": float(sums.loglik),
         "solver": "cholesky",
@@ -118,6 +120,21 @@ def of_response(model: Model, sums: Moments, n: int) -> dict[str, float]:
         each = family.log_likelihood(mean, mean) - (0.0 if base is None else base)
         found["loglik_null"] = float(sums.weight * each[0] + constant)
     return found
+
+
+def spread(information: Matrix, coef: np.ndarray) -> float:
+    """Return Σ wᵢ(ηᵢ − η̄)², of the working weights."""
+    slopes = np.append(0.0, coef[1:])
+    product = information @ slopes
+    return float(slopes @ product) - float(product[0]) ** 2 / float(information.diagonal()[0])
+
+
+def _null_of_squares(model: Model, sums: Moments, coef: np.ndarray) -> dict[str, float]:
+    """Return the log-likelihood of the null model of least squares, at its own dispersion."""
+    if not (model.quadratic and model.has_intercept) or model.has_offset or model.fixed or sums.pearson is None:
+        return {}
+    total = sums.pearson + spread(sums.information, coef)
+    return {"loglik_null": -sums.n / 2.0 * (1.0 + np.log(2.0 * np.pi * total / sums.n))} if total > 0 else {}
 
 
 def _refuse_tiny(sums: Moments, model: Model) -> None:

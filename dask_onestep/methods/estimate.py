@@ -56,8 +56,8 @@ class Estimate:
     n_events : float
         Number of rows of the second of two classes; NaN where it is unknown.
     loglik_null : float
-        Log-likelihood of the model with an intercept only, where the sums of the passes contain it: of two classes, and
-        of Poisson models with log link, without an offset.  NaN elsewhere.
+        Log-likelihood of the model with an intercept only, if the sums of the passes contain it: for two classes,
+        Poisson models with log link, and least squares (at its own dispersion), without an offset; otherwise NaN.
     overdispersion : Overdispersion or None
         Pearson's χ² per residual degree of freedom of the pilot rows, of counts and proportions.
     classes : ndarray of shape (2,) or None
