@@ -266,7 +266,15 @@ def is_of_any_chunking(problem, model, said):
     assume(not also)
     scale = np.sqrt(np.diag(model.covariance_))
     gap = np.abs(whole.estimate_.coef - model.estimate_.coef)
-    assert (gap <= 1e-4 * scale + 1e-7 * np.abs(model.estimate_.coef).max()).all(), (gap, scale)
+    # A frame's pilot has other rows than an array's; both estimates are within a tenth of a standard error of the MLE.
+    method = CHUNK_FREE[problem["method"]]
+    other_pilot = problem["form"] == "frame" and isinstance(method, OneStep) and method.pilot_size != "auto"
+    # Its log-likelihood under a log link is not concave: the steps from two pilots may end at two maxima.
+    assume(not (other_pilot and problem["family"] == "inverse-gaussian"))
+    assert (gap <= (0.2 if other_pilot else 1e-4) * scale + 1e-7 * np.abs(model.estimate_.coef).max()).all(), (
+        gap,
+        scale,
+    )
 
 
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
