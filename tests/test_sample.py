@@ -40,7 +40,7 @@ def test_pilot_size(rule, n, d, rows):
 @pytest.mark.parametrize(
     ("n", "d", "most", "numbers", "rows"),
     [
-        (1_000_000, 100, 500_000, (), math.ceil(15 * 1e10 ** (1 / 3))),  # a corrected step needs more than 20√N
+        (1_000_000, 100, 500_000, (), math.ceil(20 * 1e10 ** (1 / 3))),  # a corrected step needs more than 20√N
         (1_000_000, 10, 500_000, (), 20_000),
         (1_000_000, 100, 30_000, (), 30_000),  # memory
         (1_000_000, 5_000, 500_000, (), 250_000),  # 50·d is more than a fifth of the rows

@@ -45,7 +45,7 @@ class OneStep(Method):
     ----------
     pilot_size : "auto", int or float, default="auto"
         Rows of the pilot: a number, a fraction of N, or automatic: all rows if they fit into `pilot_bytes`,
-        otherwise max(20√N, 50·d) or, if two passes need more, the lesser of 15(N·d²)^⅓ and N/5 (of tables with numeric
+        otherwise max(20√N, 50·d) or, if two passes need more, the lesser of 20(N·d²)^⅓ and N/5 (of tables with numeric
         columns at least N/50), at most 500,000 and what fits into 64 MiB.  It depends only on the data, not on
         its chunks.
     pilot_bytes : int or str, default="64 MiB"
