@@ -5,12 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import dask
-import dask.dataframe as dd
 import numpy as np
-import pandas as pd
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from dask_onestep.data.frames import infer_kinds, is_frame, pick_columns, read_terms
+from dask_onestep.data.frames import infer_kinds, is_frame, join_response, pick_columns, read_terms
 from dask_onestep.data.inputs import (
     Data,
     as_frame,
@@ -28,7 +26,7 @@ from dask_onestep.graph import gather
 from dask_onestep.kernels.designs.design import Design, column_levels
 from dask_onestep.kernels.designs.expressions import is_numeric, only_numbers
 from dask_onestep.kernels.designs.parser import has_dot, with_columns
-from dask_onestep.kernels.designs.terms import Factor, Terms, formula_terms
+from dask_onestep.kernels.designs.terms import Terms, formula_terms
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy
 from dask_onestep.methods import FitRecord, Problem, Session
@@ -283,32 +281,3 @@ def scheduler_of(data: Data) -> str | None:
     """Return the threads of this process for data that lies in it, unless the user chose otherwise."""
     chosen = dask.config.get("scheduler", None)
     return "threads" if data.local and chosen in (None, "dask.distributed") else None
-
-
-def join_response(x: Any, y: Any, response: Factor) -> Any:
-    """Return a frame that has the response of a formula, given also as y."""
-    name, *others = response.columns
-    if others:
-        raise ValueError(
-            f"The formula's left-hand side {response.name!r} reads {len(response.columns)} columns: pass them in X, "
-            "without y."
-        )
-    names = [str(column) for column in x.columns]
-    if isinstance(x, dd.DataFrame):
-        if not isinstance(y, dd.Series) or (name in names and str(y.name) != name):
-            raise ValueError(_another(response, name))
-        return x if name in names else x.assign(**{name: y})
-    values = pd.Series(y.array if isinstance(y, (pd.Series, pd.Index)) else np.asarray(y), index=x.index)
-    if name not in names:
-        return x.assign(**{name: values})
-    known = x.iloc[:, names.index(name)]
-    if not bool(((known == values) | (known.isna() & values.isna())).all()):
-        raise ValueError(_another(response, name))
-    return x
-
-
-def _another(response: Factor, name: str) -> str:
-    return (
-        f"y is not the column {name!r} of X, which the formula has on its left-hand side ({response.name}). Omit y, "
-        f"or drop {name!r} from X."
-    )
