@@ -385,6 +385,17 @@ def test_the_standard_error_of_the_overdispersion_is_that_of_its_distribution():
     assert np.mean([each.std_err for each in found]) == pytest.approx(np.sqrt((2 + 1 / mean) / n), rel=0.05)
 
 
+def test_the_overdispersion_of_many_rows_is_that_of_some(threads):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(250_000, 1))
+    y = rng.poisson(np.exp(0.3 * x[:, 0]) * rng.gamma(2.0, 0.5, 250_000)).astype(float)
+    glm = GLMRegressor("poisson").fit(x, y)
+    found, fit = glm.estimate_.overdispersion, glm.fit_statistics(x, y)
+    assert found.n == 41_667
+    assert abs(found.ratio - fit.pearson_chi2 / fit.df_resid) < 4 * found.std_err < 0.1
+    assert "Pearson chi2/df (estimated)" in dict(glm.summary().facts)
+
+
 def test_a_mild_overdispersion_is_noted():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(8000, 2))

@@ -29,6 +29,8 @@ from dask_onestep.kernels.structured import Matrix, filled, minor
 TRUST = 10.0
 # Minimum number of rows per row of the subsample that provides the starting values.
 _WORTH_A_START = 5
+# Rows from which Pearson's χ² is estimated well enough; beyond it takes longer than a twentieth of a fit.
+_ENOUGH = 50_000
 # Maximum number of steps of a fit of all rows.
 _MAX_STEPS, _MANY_STEPS = 30, 300
 
@@ -142,8 +144,7 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
     short = drawn.short and not drawn.positions[:, 0].any()  # rows are numbered globally, so the chunks do not matter
     if fit.converged:
         if keys is not None:
-            spread = Overdispersion.of(rows, model, fit.coef, fit.factor.rank, inclusion.weights)
-            keys = replace(keys, overdispersion=spread)
+            keys = replace(keys, overdispersion=_overdispersion(rows, model, fit, inclusion))
         fitted = PilotFit(fit.coef, rows, fit.sums, fit.factor, known, inclusion, drawn=keys)
         return replace(fitted, whole=whole, n_iter=fit.n_iter, short=short)
     coef = fit_rows(model.likelihood.with_prior(rows, model, leverages(rows, model)), model).coef
@@ -169,6 +170,15 @@ def weighted_rows(sample: PilotSample, model: Model) -> tuple[Rows, Survey, Pilo
     if not drawn.inclusion.is_simple:
         rows = replace(rows, weights=drawn.inclusion.weights * (1.0 if rows.weights is None else rows.weights))
     return rows, known, drawn
+
+
+def _overdispersion(rows: Rows, model: Model, fit: Ascent, inclusion: Inclusion) -> Overdispersion | None:
+    """Return Pearson's χ²/df of the rows, or of every k-th of many, at their estimate."""
+    step = 1 + len(rows) // _ENOUGH
+    if step > 1:
+        index = np.arange(0, len(rows), step)
+        rows, inclusion = rows.take(index), inclusion.take(index)
+    return Overdispersion.of(rows, model, fit.coef, fit.factor.rank, inclusion.weights)
 
 
 def _fit_whole(rows: Rows, model: Model) -> Ascent:
