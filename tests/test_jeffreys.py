@@ -122,6 +122,7 @@ def test_a_factor_of_many_levels(threads):
     assert (frame.groupby("g")["y"].mean().isin([0, 1])).any()
 
 
+@pytest.mark.slow
 def test_bias_and_coverage_where_columns_are_many():
     # 30 columns for 200 rows: the MLE is biased away from zero, and its intervals miss.
     rng = np.random.default_rng(0)

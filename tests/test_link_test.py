@@ -75,6 +75,7 @@ def test_a_predictor_far_from_zero_and_a_note_on_robust_fits():
     assert "not on cov_type='HC1'" in far.note
 
 
+@pytest.mark.slow
 def test_it_does_not_reject_a_right_model_too_often():
     rejected = []
     for seed in range(60):
