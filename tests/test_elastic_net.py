@@ -271,6 +271,13 @@ def test_too_few_steps_warn(threads):
         fit(x, y, "poisson", ElasticNet(0.05, tol=1e-15, max_iter=1, pilot_size=100))
 
 
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+def test_a_small_tolerance_is_reached(threads, pilot, family):
+    x, y = draw(family, 6000)
+    glm = fit(x, y, family, ElasticNet(0.005, 0.9, tol=1e-12))  # no warning
+    assert glm.estimate_.duality_gap <= 1e-12
+
+
 def test_separated_classes_have_a_penalized_fit(threads, pilot):
     x = np.random.default_rng(0).standard_normal((2000, 3))
     y = (x[:, 0] > 0).astype(float)

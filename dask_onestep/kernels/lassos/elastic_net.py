@@ -433,8 +433,13 @@ class Verified:
 
     def __call__(self, coef: np.ndarray, objective: Penalized, last: float) -> LassoMove:
         """Return the step from β."""
-        move = ProximalNewton(self.penalty, replace(self.within, gap=_FINE))(coef, objective, last)
+        move = ProximalNewton(self.penalty, _finer(self.within))(coef, objective, last)
         return replace(move, arrived=move.gap <= self.within.gap)
+
+
+def _finer(within: Tolerance) -> Tolerance:
+    """Return the tolerance of what is solved between passes, which must leave less than that of the passes."""
+    return replace(within, gap=min(_FINE, within.gap / 10))
 
 
 @dataclass(frozen=True)
@@ -487,6 +492,6 @@ def advance(
     if ascent.sums is not None and not ascent.n_shortened and not ascent.stopped:
         term, here = pilot.term(model, ascent.coef), ascent.sums.moments
         start = ascent.coef + ascent.move.step
-        target = corrected_fit(term, here, penalty, start, replace(rule.within, gap=_FINE))
+        target = corrected_fit(term, here, penalty, start, _finer(rule.within))
         ascent = ascent.along(target - ascent.coef)
     return NetClimb(ascent, sums.scale, pilot.shift, sums.n_missing)
