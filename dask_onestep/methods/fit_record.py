@@ -250,7 +250,7 @@ def _with_aliased(model: Model, estimate: Estimate, sums: Moments | None) -> Mod
         exact = basis is not None and np.array_equal(basis.kept, kept)
         weights = basis.aliased if basis is not None and exact else combinations(sums.information, kept)
         others = np.flatnonzero(kept) - first
-        scale = np.sqrt(sums.information.diagonal() / sums.weight)
+        scale = np.sqrt(np.maximum(sums.information.diagonal(), 0.0) / sums.weight)
         found = [
             AliasedColumn(column - first, tuple(others[each != 0].tolist()), tuple(each[each != 0].tolist()), size)
             for column, each, size in zip(np.flatnonzero(~kept).tolist(), weights.T, scale[~kept].tolist(), strict=True)

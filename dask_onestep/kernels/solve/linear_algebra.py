@@ -138,7 +138,7 @@ def combinations(information: Matrix, kept: np.ndarray) -> np.ndarray:
         return np.empty((len(kept), 0))
     factor = factorize(minor(information, kept), intercept=False)
     weights = factor.solve(selected_columns(information, np.flatnonzero(~kept))[kept])
-    return without_rounding(weights, np.sqrt(information.diagonal()), kept)
+    return without_rounding(weights, np.sqrt(np.maximum(information.diagonal(), 0.0)), kept)
 
 
 def without_rounding(weights: np.ndarray, lengths: np.ndarray, kept: np.ndarray) -> np.ndarray:
