@@ -318,6 +318,26 @@ def test_a_later_column_without_numbers_is_named(formula):
         glm.predict(frame[["x", "site"]].astype(object).assign(x="many"))
 
 
+@pytest.mark.parametrize("formula", [None, "~ x", "~ x + site", "~ exp(x) + site", "~ bs(x, df=4)"])
+@pytest.mark.parametrize("strings", [False, True])
+def test_a_partition_with_strings_in_a_column_of_numbers_is_named(formula, strings, threads):
+    frame = table(120)
+
+    def load(number):
+        part = frame.iloc[30 * number : 30 * number + 30]
+        if number != 2:
+            return part
+        x = part.x.astype(object)
+        x.iloc[7] = "many"
+        return part.assign(x=x)
+
+    with dask.config.set({"dataframe.convert-string": strings}):  # which also turns the other numbers into strings
+        data = dd.from_map(load, range(4), meta=frame.iloc[:0])
+        with pytest.raises(ValueError, match=r"'many' is not a number.*[Ii]n block 2") as caught:
+            GLMRegressor("poisson", formula=formula).fit(data[["x", "site"]], data["y"])
+    assert "x was numeric" in str(caught.value)
+
+
 WHEN = {
     "date": lambda days: [datetime.date(2020, 1, 1 + day % 7) for day in days],
     "datetime": lambda days: [datetime.datetime(2020, 1, 1 + day % 7) for day in days],

@@ -294,8 +294,8 @@ def fit_many(
     }
     problem = replace(posed[0][1], verbose=any(glm.verbose for glm in glms))
     with saying_how_to_rechunk(blocks):
-        outcomes = run_together(problem, plans)
-    for glm, outcome in zip(glms, outcomes.values(), strict=True):
+        results = run_together(problem, plans)
+    for glm, outcome in zip(glms, results.values(), strict=True):
         model, estimate, inputs, remarks = outcome.value
         attach_fit(glm, model, estimate, inputs, remarks, outcome.n_passes)
         glm.fit_time_ = time.perf_counter() - began

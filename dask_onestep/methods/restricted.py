@@ -259,11 +259,11 @@ def run_together(problem: Problem, plans: Mapping[str, Plan]) -> dict[str, Outco
     Exception
         The first error of a plan, with a note that names the model unless the error is of the data.
     """
-    outcomes = dict(zip(plans, run_all(problem, [attempted(plan) for plan in plans.values()]), strict=True))
-    errors = {name: found.value for name, found in outcomes.items() if isinstance(found.value, Exception)}
+    results = dict(zip(plans, run_all(problem, [attempted(plan) for plan in plans.values()]), strict=True))
+    errors = {name: found.value for name, found in results.items() if isinstance(found.value, Exception)}
     if not errors:
-        return outcomes
+        return results
     name, error = next(iter(errors.items()))
-    if any(each.value is not error for each in outcomes.values()):
+    if any(each.value is not error for each in results.values()):
         error.add_note(f"In the model {name!r}.")
     raise error

@@ -48,7 +48,9 @@ def open_design(terms: Terms, dtypes: Mapping[str, Any], missing: str, *, observ
     if not learned and not any(factor.states for factor in terms.factors):
         return None
     computed = (factor.name for factor in terms.factors if factor not in coded and factor.source is not None)
-    return OpenDesign(terms, tuple(computed) if missing == "drop" else (), (), factors=coded, learned=learned)
+    numbers = tuple(name for name in terms.columns if is_numeric(dtypes[name]))
+    names = tuple(computed) if missing == "drop" else ()
+    return OpenDesign(terms, names, (), factors=coded, learned=learned, numbers=numbers)
 
 
 def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:

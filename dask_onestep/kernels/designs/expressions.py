@@ -9,7 +9,7 @@ and 1 in arithmetic.
 import ast
 from decimal import Decimal
 from functools import lru_cache
-from numbers import Real
+from numbers import Number, Real
 from typing import Any
 
 import numpy as np
@@ -72,11 +72,17 @@ def only_numbers(values: pd.Series, name: str) -> pd.Series:
     """Return a column as float64; raise a `ValueError` if it contains strings, as a later table's column may."""
     numbers = as_numbers(values, name)
     if not is_numeric(numbers.dtype):
-        (example,) = values.dropna().iloc[:1].tolist()
-        raise ValueError(
-            f"{name} was numeric in fit, or by its dtype, but {example!r} is not a number; convert the column"
-        )
+        raise ValueError(f"{not_a_number(values, name)}; convert the column")
     return numbers
+
+
+def not_a_number(values: pd.Series, name: str) -> str:
+    """Return that a column should be numeric, with an example of its values, which is no numeral if possible."""
+    shown = values.dropna().astype(object)
+    strange = shown[pd.to_numeric(shown, errors="coerce").isna()]
+    strange = strange if len(strange) else shown[[not isinstance(value, Number) for value in shown]]
+    example = next(iter(strange.tolist()), values.dtype)
+    return f"{name} was numeric in fit, or by its dtype, but {example!r} is not a number"
 
 
 def numbers_among(values: Any) -> pd.Series | None:
