@@ -136,6 +136,14 @@ def test_chunks_of_sorted_rows_draw_the_same_pilot(synchronous):
     assert all((each == positions[0]).all() for each in positions)
 
 
+def test_strata_may_hold_all_rows_of_a_block_that_is_too_large_to_be_held():
+    rows = rows_of(0, 900)
+    size = PilotSize("auto", len(MODEL.names), None, 1000, 640, StrataRule.of(MODEL, 2))
+    parts = sample_rows(rows, size, 0), sample_rows(rows_of(900, 1000), size, 0)
+    assert size.enough(len(rows)) < len(parts[0].keys) == len(rows)  # of which extreme values are the rest
+    assert len(parts[0].join(parts[1]).drawn().keys) == 1000
+
+
 def test_nothing_rare_is_a_simple_random_sample():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(20_000, 2)), (rng.random(20_000) < 0.4).astype(float)

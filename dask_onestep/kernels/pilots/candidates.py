@@ -57,7 +57,7 @@ def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | Non
             held[wanted] = True
             index = np.flatnonzero(held)
             keys = all_keys()[index]
-        strata = strata.take(index)
+        strata, cutoff = (strata.take(index), cutoff) if len(index) < len(rows) else (None, everything)
     local = index if rows.kept is None else rows.kept[index]
     taken = rows.take(index)
     return PilotSample(
