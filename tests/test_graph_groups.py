@@ -14,12 +14,14 @@ from dask.utils import key_split
 from distributed import wait
 from support import chunked, model_of
 
-from dask_onestep import MLE, GLMRegressor
+from dask_onestep import MLE, ElasticNetCV, GLMRegressor, OneStep, fit_many
 from dask_onestep.graph import FAN_IN, apply, blocks, gather, tree, tree_sum
 from dask_onestep.graph.fusion import fuse
+from dask_onestep.kernels.designs import parts
 from dask_onestep.kernels.designs.parts import Block, joined
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.records import Moments
+from dask_onestep.report import block_fits
 
 MODEL = model_of("binomial", columns=3)
 COEF = np.array([0.1, -0.2, 0.3, 0.4])
@@ -125,6 +127,45 @@ def test_partitions_with_other_columns_or_categories_are_not_joined():
 def test_what_is_wrong_is_named_by_partition_where_they_are_joined(in_groups, threads):
     with pytest.raises(ValueError, match=r"column x \(10 rows\)\. In block 7\."):
         coefficients_of(frame_of(24, x=(7, np.nan)))
+
+
+def test_what_is_wrong_for_one_of_several_models_is_named_by_partition(in_groups, threads):
+    with pytest.raises(ValueError, match=r"column x \(10 rows\)\. In block 7\."):
+        fit_many(["y ~ x", "y ~ x + g"], frame_of(24, x=(7, np.nan)), estimator=GLMRegressor("binomial"))
+
+
+@pytest.mark.parametrize("pieces", [False, True])
+def test_rows_of_joined_partitions_are_numbered_as_those_of_single_ones(pieces, threads, monkeypatch):
+    """Their pilot is that of a run in which partitions are not joined, as those on a cluster's workers are not."""
+    frame, found = frame_of(24, x=(7, np.nan)), []
+    frame["weight"] = (frame["x"] > -1).astype(float)
+    if pieces:
+        monkeypatch.setattr(parts, "MATRIX_BYTES", 7 * 8)
+    for many in (3, 24):
+        monkeypatch.setattr(blocks, "_MANY_BLOCKS", many)
+        method = OneStep(pilot_size=100)
+        glm = GLMRegressor("binomial", formula="y ~ x + g", method=method, missing="drop")
+        glm.fit(frame, sample_weight="weight")
+        found.append(glm.record_.pilot)
+    np.testing.assert_array_equal(found[0].keys, found[1].keys)
+    np.testing.assert_array_equal(found[0].positions, found[1].positions)
+    assert len(np.unique(found[0].positions[:, 0])) == 23
+
+
+@pytest.mark.parametrize("cv", [4, "blocks"])
+def test_folds_of_joined_partitions_are_those_of_single_ones(cv, threads, monkeypatch):
+    frame, found = frame_of(20), []
+    for many in (3, 20):  # five partitions go together, as many as there are folds
+        monkeypatch.setattr(blocks, "_MANY_BLOCKS", many)
+        glm = GLMRegressor(formula="y ~ x", method=ElasticNetCV(5, cv=cv)).fit(frame)
+        found.append(glm.cv_results_["deviance"])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
+
+
+def test_sums_by_partition_are_not_those_of_joined_ones(in_groups, threads):
+    frame = frame_of(24)
+    glm = GLMRegressor("binomial", formula="y ~ x", method=MLE()).fit(frame)
+    assert [fit.number for fit in block_fits(glm, frame)] == list(range(24))
 
 
 def test_blocks_on_workers_are_taken_where_they_are(client):

@@ -227,9 +227,9 @@ def fit_many(
     """Fit several models to the same data, such as several formulas or responses, in the passes of one.
 
     Each pass loads every block once for all models.  Estimates are those of separate fits: of Dask collections the same
-    bits (up to rounding if the sums of all models exceed 8 MiB, as those of a thousand coefficients do), and of files
-    and of data in memory, whose blocks depend on the columns that are read, up to rounding.  A model whose rows have
-    missing values drops, with ``missing="drop"``, its own rows only.
+    bits (up to rounding if the sums of all models exceed 8 MiB, as those of a thousand coefficients do, or if there are
+    hundreds of tiny partitions), and of files and of data in memory, whose blocks depend on the columns that are read,
+    up to rounding.  A model whose rows have missing values drops, with ``missing="drop"``, its own rows only.
 
     Passes: as many as the slowest of the models takes.  Methods of your own that are not plans make their own.
 

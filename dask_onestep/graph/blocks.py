@@ -18,7 +18,8 @@ from dask_onestep.kernels.records import OWN_NUMBERS, Numbering
 FAN_IN = 16
 # A pass over more blocks than these takes FAN_IN consecutive ones as one task, if together they hold no
 # more than a block should: for blocks below about 1 MiB a task costs the scheduler more than the kernel.
-# These numbers depend only on the data, not on the workers; the sums are those of the tree, bit for bit, either way.
+# These numbers depend only on the data, not on the workers. The sums are those of the tree, bit for bit, either way;
+# up to rounding if tiny partitions of a table are joined.
 _MANY_BLOCKS = FAN_IN * FAN_IN
 _GROUP_BYTES = 16 * 2**20
 

@@ -18,8 +18,8 @@ from dask_onestep.graph.cluster import span
 from dask_onestep.graph.fusion import fuse, is_task, naming_block, noting
 from dask_onestep.graph.lazy import delayed, reference
 from dask_onestep.kernels.designs.parts import PARTS, Block, joined
-from dask_onestep.kernels.records import Failure, Findings, Numbering, Read, RowCheck, add_all
-from dask_onestep.kernels.rows.block import Apart, Joint, read_block, runs_on_pieces
+from dask_onestep.kernels.records import Failure, Findings, Joined, Numbering, Read, RowCheck, add_all
+from dask_onestep.kernels.rows.block import Apart, Joint, read_block, runs_on_joined
 
 _LARGE_RECORD = 8 * 2**20
 _TINY_BYTES = 2**20
@@ -168,7 +168,7 @@ def _run_blocks(
     known = dict(zip(inputs, values, strict=True))
     run = partial(read_block, kernel=plan[0], model=plan[1], classes=classes, arguments=tuple(arguments))
     blocks = ((load(known), load) for load in loads)
-    if len(loads) == 1 or not runs_on_pieces(plan[0]):
+    if len(loads) == 1 or not runs_on_joined(plan[0]):
         return add_all([noting(load, run, block) for block, load in blocks])
     return add_all([_run_joined(group, run) for group in _together(blocks)])
 
@@ -191,7 +191,8 @@ def _run_joined(group: Sequence[tuple[Block, Task]], run: Callable[[Block], Read
     if len(group) > 1 and (block := joined([block for block, _ in group])) is not None:
         with suppress(Exception):  # the block at fault is found below
             read = run(block)
-            if not isinstance(read.record, (Findings, Failure)):
+            found = read.record.parts if isinstance(read.record, Joined) else (read.record,)
+            if not any(isinstance(each, (Findings, Failure)) for each in found):
                 return read
     return add_all([noting(load, run, block) for block, load in group])
 

@@ -65,12 +65,15 @@ class Block(Parts):
         Where a slice of a block begins within it.
     reloaded : bool
         Whether every pass loads it again, so that it may change.
+    members : tuple of (int, int)
+        Number and rows of each of the blocks that it was joined from, if it was.
     """
 
     number: int = 0
     start: int | None = 0
     first: int = 0
     reloaded: bool = False
+    members: tuple[tuple[int, int], ...] = ()
 
     def pieces(self, model: Any) -> Iterator[Block]:
         """Yield the block, in pieces if its matrix is large.
@@ -102,7 +105,7 @@ def joined(blocks: Sequence[Block]) -> Block | None:
         if None in kinds or any(kind != kinds[0] for kind in kinds):
             return None
         parts[name] = pd.concat(own)
-    return replace(blocks[0], **parts)
+    return replace(blocks[0], members=tuple((block.number, len(block.x)) for block in blocks), **parts)
 
 
 def _kinds(part: Any) -> list[Any] | None:
@@ -139,6 +142,8 @@ class Rows(Parts):
         All rows of the block as in the table, for a model with a design.
     present : ndarray or None
         Row numbers of those with positive weight, if not all have.
+    members : tuple of (int, int)
+        As of a `Block`.
     """
 
     number: int = 0
@@ -148,9 +153,21 @@ class Rows(Parts):
     first: int = 0
     raw: pd.DataFrame | None = None
     present: np.ndarray | None = None
+    members: tuple[tuple[int, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def places(self, index: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the number of each row's own block, and the row's number there; of all rows or of some."""
+        rows = np.arange(len(self)) if index is None else index
+        rows = self.first + (rows if self.kept is None else self.kept[rows])
+        if not self.members:
+            return np.full(len(rows), self.number), rows
+        numbers, lengths = np.array(self.members).T
+        ends = np.cumsum(lengths)
+        at = np.searchsorted(ends, rows, side="right")
+        return numbers[at], rows - (ends - lengths)[at]
 
     @property
     def row_weights(self) -> np.ndarray:

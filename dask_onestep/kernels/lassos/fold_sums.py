@@ -53,7 +53,7 @@ class Folds:
         its size.
         """
         if self.by == "blocks":
-            return np.full(len(rows), rows.number % self.count)
+            return rows.places()[0] % self.count
         return self._remainders(row_keys(self.seed, rows) if self.by == "rows" else _hashes(rows.groups))
 
     def of_sample(self, drawn: PilotSample, starts: Sequence[int | None]) -> np.ndarray:

@@ -88,7 +88,7 @@ def mean_bins(model: Model, mean: np.ndarray) -> tuple[np.ndarray, int]:
     return np.clip(np.floor(steps).astype(np.intp) + 80, 0, 159), 160
 
 
-@kernel
+@kernel(by_block=True)
 def compare_blocks(rows: Rows, model: Model, coef: np.ndarray) -> BlockFits:
     """Return the observed and expected responses of a block at β̂, which must not contain NaN."""
     expected = variance = 0.0
@@ -169,7 +169,7 @@ class BlockSums(Record):
         return np.where(factor.kept, self.score / np.sqrt(variance), np.nan)
 
 
-@kernel
+@kernel(by_block=True)
 def block_sums(rows: Rows, model: Model, coef: np.ndarray) -> BlockSums:
     """Return a block's score, information and covariate sums at β, which must not contain NaN."""
     here = moments(rows, model, coef)

@@ -97,11 +97,10 @@ def _unusual(rows: Rows, model: Model) -> Unusual:
 
 def row_numbers(rows: Rows, index: np.ndarray) -> np.ndarray:
     """Return (0, global number) of some of a block's rows, or (block, row in block) if sizes are unknown."""
-    numbers = np.empty((len(index), 2), dtype=np.int64)
-    numbers[:, 0] = 0 if rows.start is not None else rows.number
+    if rows.start is None:
+        return np.column_stack(rows.places(index)).astype(np.int64, copy=False)
     local = index if rows.kept is None else rows.kept[index]
-    numbers[:, 1] = local + (rows.first if rows.start is None else rows.start)
-    return numbers
+    return np.column_stack([np.zeros(len(local), np.int64), local + rows.start])
 
 
 def survey(sample: PilotSample, most: int = 2) -> Survey:

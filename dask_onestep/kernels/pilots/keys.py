@@ -18,17 +18,27 @@ def row_keys(seed: int, rows: Rows) -> np.ndarray:
 
     A row's key depends only on `seed` (from 0 to 2**63) and on the row's global number, if that is known.
     """
-    key, begin, length = _sequence(seed, rows)
+    if rows.start is None and rows.members:
+        own = [_values(_block_key(seed, number), 0, length) for number, length in rows.members]
+        keys = np.concatenate(own)[rows.first :]
+        return keys[: len(rows)] if rows.kept is None else keys[rows.kept]
+    keys = _values(*_sequence(seed, rows))
+    return keys if rows.kept is None else keys[rows.kept]
+
+
+def _values(key: int, begin: int, length: int) -> np.ndarray:
     # Philox yields four values per count.
     count, skipped = divmod(begin, 4)
-    generator = np.random.Philox(key=key, counter=count)
-    keys = generator.random_raw(length + skipped)[skipped:]
-    return keys if rows.kept is None else keys[rows.kept]
+    return np.random.Philox(key=key, counter=count).random_raw(length + skipped)[skipped:]
+
+
+def _block_key(seed: int, number: int) -> int:
+    return seed + ((number + 1) << 64)
 
 
 def keys_below(seed: int, rows: Rows, bound: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the usable rows with keys below `bound` (with the greatest key as bound: all), and these keys."""
-    if bound < ALL_KEYS and accelerated():
+    if bound < ALL_KEYS and accelerated() and not rows.members:
         return _compiled_below(seed, rows, bound)
     keys = row_keys(seed, rows)
     if bound == ALL_KEYS:
@@ -56,7 +66,7 @@ def _sequence(seed: int, rows: Rows) -> tuple[int, int, int]:
     """Return the generator's key for a block, the number of the first row's value, and how many values are needed."""
     length = len(rows) if rows.kept is None or not len(rows) else int(rows.kept[-1]) + 1
     if rows.start is None:
-        return seed + ((rows.number + 1) << 64), rows.first, length
+        return _block_key(seed, rows.number), rows.first, length
     return seed, rows.start, length
 
 

@@ -95,12 +95,12 @@ class Apart:
         return Joined(tuple(reads))
 
 
-def runs_on_pieces(kernel: Callable[..., Any] | Joint | Apart) -> bool:
-    """Return whether a kernel's sums do not depend on how rows are divided into blocks."""
+def runs_on_joined(kernel: Callable[..., Any] | Joint | Apart) -> bool:
+    """Return whether blocks may be joined before a kernel is run, as its sums do not depend on them."""
     if isinstance(kernel, Apart):
         return False
     kernels = [each for each, _, _ in kernel.kernels] if isinstance(kernel, Joint) else [kernel]
-    return not any(traits.whole or traits.raw for traits in map(traits_of, kernels))
+    return not any(traits.whole or traits.raw or traits.by_block for traits in map(traits_of, kernels))
 
 
 def run_kernel(

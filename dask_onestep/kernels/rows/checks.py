@@ -100,6 +100,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         kept=kept,
         n_missing=n_missing,
         first=block.first,
+        members=block.members,
         raw=raw,
         present=present,
         **parts,  # type: ignore[arg-type]

@@ -29,12 +29,15 @@ class Traits:
         Whether it sees only the columns of estimated coefficients, with the others in the offset, or all columns.
     raw : bool
         Whether it accepts the unprepared `Block` instead of rows.
+    by_block : bool
+        Whether its record tells blocks apart, so that tiny blocks are not joined.
     """
 
     whole: str = ""
     checked: str = "before"
     columns: str = "free"
     raw: bool = False
+    by_block: bool = False
 
 
 def kernel(
@@ -44,6 +47,7 @@ def kernel(
     checked: str = "before",
     columns: str = "free",
     raw: bool = False,
+    by_block: bool = False,
 ) -> Callable[..., Any]:
     """Declare how a kernel is run: a function of rows, model and further arguments that returns a record with ``+``.
 
@@ -51,7 +55,7 @@ def kernel(
     ----------
     function : callable, optional
         The kernel, if all traits are the defaults.
-    whole, checked, columns, raw
+    whole, checked, columns, raw, by_block
         As in `Traits`.
 
     Returns
@@ -71,7 +75,7 @@ def kernel(
         raise ValueError(f"Unknown checked={checked!r} or columns={columns!r} of a kernel.")
 
     def declared(function: Callable[..., Any]) -> Callable[..., Any]:
-        function.traits = Traits(whole, checked, columns, raw)  # type: ignore[attr-defined]
+        function.traits = Traits(whole, checked, columns, raw, by_block)  # type: ignore[attr-defined]
         return function
 
     return declared if function is None else declared(function)
