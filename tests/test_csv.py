@@ -120,3 +120,12 @@ def test_directories_hold_files_and_partitions_alone(tmp_path, frame):
 def test_urls_that_stand_for_other_files_are_refused(url):
     scheme = url.partition("://")[0]
     assert f"{scheme}:// refers to other files" in errors_of(run("fit", "y ~ x", url, "--quiet"))
+
+
+def test_an_error_names_the_files_of_the_rows(tmp_path, frame):
+    for number in range(4):
+        frame.assign(y=frame["y"].where(frame.index != 5, np.nan) if number == 2 else frame["y"]).to_csv(
+            tmp_path / f"{number}.csv", index=False
+        )
+    with pytest.raises(ValueError, match=r"missing value \(1 row\)\. In \S*2\.csv\. Use missing='drop'"):
+        GLMRegressor(formula="y ~ month").fit(f"{tmp_path}/*.csv")

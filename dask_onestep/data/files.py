@@ -21,6 +21,7 @@ from fsspec.utils import infer_compression
 from pyarrow import fs
 
 from dask_onestep.data.arrow import ArrowTable, WholeTable, is_whole
+from dask_onestep.kernels.designs.parts import SOURCE
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import joined, text_of
 
@@ -33,6 +34,7 @@ _FEATHER = (".feather", ".arrow", ".ipc")
 # File systems that stand for other ones and need options that a URL does not have.
 _INDIRECT = ("dask", "dir", "generic", "jlab", "jupyter", "reference")
 _HEAD_ROWS = 1000
+_PATH = "path of the file"
 _SEPARATORS = (";", "\t", "|", ",")
 
 
@@ -100,7 +102,16 @@ class CsvTable:
         names = [name for name in self.columns if name in wanted] or list(self.columns)
         kinds = {name: _csv_kind(self.dtypes[name], name in categories, name in self.whole) for name in names}
         dtypes = {name: kind for name, kind in kinds.items() if kind is not None}
-        return dd.read_csv(list(self.paths), **self.options, usecols=names, dtype=dtypes), None
+        frame = dd.read_csv(list(self.paths), **self.options, usecols=names, dtype=dtypes, include_path_column=_PATH)
+        return frame.map_partitions(_of_file), None
+
+
+def _of_file(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a block without the column of its file's path, which messages name instead of a number."""
+    kept = frame.drop(columns=_PATH)
+    if len(frame):
+        kept.attrs[SOURCE] = str(frame[_PATH].iloc[0])
+    return kept
 
 
 FileTable = ArrowTable | WholeTable | CsvTable
