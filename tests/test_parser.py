@@ -9,7 +9,7 @@ pytest.importorskip("formulaic")
 import formulaic
 
 from dask_onestep.kernels.designs.grammar import columns_made
-from dask_onestep.kernels.designs.parser import with_columns
+from dask_onestep.kernels.designs.parser import parse, with_columns
 from dask_onestep.kernels.designs.terms import formula_terms
 
 NAMES = [f"a{number}" for number in range(13_000)]
@@ -130,3 +130,13 @@ def test_long_and_deep_formulas_are_refused_before_they_are_read(formula, monkey
 def test_columns_made_are_those_of_formulaic(call):
     rows = pd.DataFrame({"x": np.linspace(0, 10, 50)})
     assert columns_made(call) == formulaic.Formula(f"0 + {call}").get_model_matrix(rows).shape[1]
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ x + (1|g)", "y ~ x + (x || g)", "y ~ x | g", "x + (1 | g)"])
+def test_random_effects_are_refused_and_what_is_supported_is_named(formula):
+    with pytest.raises(ValueError, match=r"random effects, .* are not supported\. Write \+ C\(g\) .*cov_type='cluster'"):
+        parse(formula, True)
+
+
+def test_a_bar_in_a_name_or_an_expression_is_none_of_a_formula():
+    assert [str(term) for term in parse("y ~ `a|b` + I(x | z)", True).right][1:] == ["a|b", "I(x | z)"]

@@ -19,6 +19,10 @@ _LONGEST = 100_000
 _DEEPEST = 50
 _DOT = "'.' stands for the other columns of a table, which is not available here: write their names, as in 'y ~ x + "
 "C(g)'."
+_BAR = (
+    "'|' has no meaning here; random effects, such as (1 | g), are not supported. Write + C(g) for fixed effects of the "
+    "levels of g, or use cov_type='cluster' with groups='g' for rows that are correlated within levels."
+)
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,8 @@ def parse(formula: str, fit_intercept: bool) -> Parsed:
                 checked(token.token, token.token)
             elif token.token == ".":
                 raise ValueError(f"formula={shown} cannot be read: {_DOT}")
+            elif token.kind is token.Kind.OPERATOR and "|" in token.token:
+                raise ValueError(f"formula={shown} cannot be read: {_BAR}")
         _check_terms(parser.get_ast(formula), shown)
         parsed = Formula.from_spec(formula, parser=parser)
     except RecursionError as error:
