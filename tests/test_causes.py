@@ -190,7 +190,7 @@ def test_the_boundary_of_a_binomial_log_link_is_named():
             else:
                 ((kind, text),) = glm.estimate_.warnings
                 assert [kind] == [each.category for each in caught] == [NotConvergedWarning]
-        assert "link='log' the fitted probabilities of a binomial model may reach 1, the boundary" in text, method
+        assert "link='log' the fitted probabilities of a binomial model may reach 0 or 1, the boundary" in text, method
         assert "link='logit'" in text
         assert "cov_type='HC1'" in text
 

@@ -138,3 +138,10 @@ def test_large_numbers_are_written_out():
     text = catalogue.STEPS_NOT_CONVERGED.text(n_steps=25, decrement=14_821.0, distance=123.4)
     assert "(Newton decrement 14,800) and may be 120 standard errors from the MLE" in text
     assert "range, 1,000,000:" in catalogue.ALPHA_AT_UPPER_BOUNDARY.text(alpha=1e6)
+
+
+def test_a_distance_beyond_its_bound_is_reported_with_a_decrement_within_its_own():
+    said = {"decrement": 0.017, "bound": 0.05, "distance": 0.41, "within": 0.1, "n": 500}
+    text = catalogue.FAR_FROM_MLE.text(**said)
+    assert "decrement is 0.017 (expected at most 0.05)" in text
+    assert "may be 0.41 standard errors from the MLE (expected at most 0.1)" in text

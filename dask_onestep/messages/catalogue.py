@@ -26,13 +26,16 @@ from dask_onestep.exceptions import (
 from dask_onestep.messages.text import Message, Remedy
 
 _LARGER_PILOT = Remedy("pilot_size", python="a larger pilot_size", command="a larger --pilot-size")
-_AUTO_STEPS = Remedy("steps", "auto", command="--method one-step")
+# A lazy fit, of `fit_delayed`, takes one step even so.
+_AUTO_STEPS = Remedy("steps", "auto", python="fit with steps='auto'", command="--method one-step")
 _AUTO_STEPS_OF_ONE_STEP = Remedy("steps", "auto", python="OneStep(steps='auto')", command="--method one-step")
 _MLE = Remedy("method", "mle")
 _ONE_STEP = Remedy("method", "one-step")
 _JEFFREYS = Remedy("method", python="MLE(penalty='jeffreys')", command="--method mle --penalty jeffreys")
 _HC1 = Remedy("cov_type", "HC1")
 _CRV3 = Remedy("cov_type", "CRV3")
+_POISSON = Remedy("family", "poisson", python="GLMRegressor('poisson')")
+_GAUSSIAN = Remedy("family", "gaussian", python="GLMRegressor('gaussian')", command="--family gaussian")
 _LOG_EXPOSURE = Remedy("offset", python="offset=np.log(exposure)", command="--offset 'np.log(exposure)'")
 
 # The pilot, and the steps from it.
@@ -84,7 +87,7 @@ ANCHOR_DISTANCE = Message(
     "The estimate differs from that of its {n:,} anchor rows by more than sampling error explains (squared distance "
     "{distance:.3g}, expected {expected:.3g}):",
     "these rows are not representative of the full data, and the estimate and its standard errors are unreliable.",
-    "Use {0}, {1}, or {2}.",
+    "Use {0} (if it is used already, {1}), or {2}.",
     (Remedy("anchor", "pilot"), _LARGER_PILOT, _ONE_STEP),
     {"n": 500, "distance": 210.0, "expected": 12.0},
 )
@@ -115,17 +118,18 @@ STEPS_DOMINATED = Message(
 
 FAR_FROM_MLE = Message(
     DistanceWarning,
-    "The Newton decrement is {decrement:.3g} after the last step, expected below {bound:.3g}:",
-    "the estimate may be {distance:se} from the MLE.",
+    "After the last step the Newton decrement is {decrement:.3g} (expected at most {bound:.3g}), and the estimate may "
+    "be {distance:se} from the MLE (expected at most {within:.2g}):",
+    "coefficients and standard errors may not be those of the MLE.",
     "Use {0}, or a pilot of more than {n:,} rows.",
     (_AUTO_STEPS,),
-    {"decrement": 0.8, "bound": 0.05, "distance": 0.4, "n": 300},
+    {"decrement": 0.8, "bound": 0.05, "distance": 0.4, "within": 0.1, "n": 300},
 )
 STEPS_NOT_CONVERGED = Message(
     NotConvergedWarning,
     "The estimate did not converge in {n_steps} steps (Newton decrement {decrement:.3g})",
     "and may be {distance:se} from the MLE.",
-    "Check for separated classes, and for covariates or offsets on very different scales.",
+    "Check for separation, and for covariates or offsets on very different scales.",
     example={"n_steps": 25, "decrement": 4.0, "distance": 1.5},
 )
 MLE_NOT_CONVERGED = Message(
@@ -203,10 +207,11 @@ SEPARATION_BY_INTERCEPT = Message(
 )
 MEANS_AT_BOUNDARY = Message(
     NotConvergedWarning,
-    "With {given} the fitted probabilities of a binomial model may reach 1, the boundary of the parameter space:",
+    "With {given} the fitted probabilities of a binomial model may reach 0 or 1, the boundary of the parameter space:",
     "no maximum inside it was found, and standard errors are not valid there.",
-    "Use {0}; for relative risks, {1} with {2}. If the maximum is inside, {3} with a larger max_iter finds it.",
-    (Remedy("link", "logit"), Remedy("family", "poisson"), _HC1, _MLE),
+    "Use {0}; for relative risks, {1}, for risk differences, {2}, both with {3}. If the maximum is inside, {4} with a "
+    "larger max_iter finds it.",
+    (Remedy("link", "logit"), _POISSON, _GAUSSIAN, _HC1, _MLE),
     {"given": Remedy("link", "log")},
 )
 MEANS_NOT_POSITIVE = Message(
@@ -743,7 +748,7 @@ NOT_A_SUM = Message(
     "which is not a sum over rows.",
     "Use {0}.",
     (_MLE,),
-    {"what": "OneStep", "likelihood": "CoxLikelihood"},
+    {"what": "OneStep", "likelihood": "MyLikelihood"},
 )
 NOT_A_SUM_COVARIANCE = Message(
     ValueError,
@@ -751,7 +756,7 @@ NOT_A_SUM_COVARIANCE = Message(
     "which is not a sum over rows.",
     "Use {0} or {1}.",
     (_HC1, Remedy("cov_type", "cluster")),
-    {"given": Remedy("cov_type", "HC3"), "likelihood": "CoxLikelihood"},
+    {"given": Remedy("cov_type", "HC3"), "likelihood": "MyLikelihood"},
 )
 LEVERAGES_OF_CLASSES = Message(
     ValueError,
@@ -765,7 +770,7 @@ SURROGATE_WITHOUT_MAXIMUM = Message(
     ValueError,
     "The surrogate log-likelihood of round {number} has no maximum:",
     "its {n:,} anchor rows are not representative of the full data.",
-    "Use {0}, {1}, or {2}.",
+    "Use {0} (if it is used already, {1}), or {2}.",
     (Remedy("anchor", "pilot"), _LARGER_PILOT, _ONE_STEP),
     {"number": 1, "n": 500},
 )
@@ -781,7 +786,7 @@ NO_START = Message(
     ValueError,
     "No start was found at which the mean of every row is inside the range of the {family} family:",
     "the likelihood is undefined outside it.",
-    "Use a link that respects this range, such as log, or pass another start to MLE.",
+    "Use a link that respects this range, such as log.",
     example={"family": "poisson"},
 )
 INFORMATION_NOT_FINITE = Message(

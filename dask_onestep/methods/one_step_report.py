@@ -151,8 +151,8 @@ def _causes(
     elif not pilot.separated and (off := far_off(model, pilot, first, np.nan_to_num(step.coef))) is not None:
         advice.append(catalogue.PILOT_DISTANCE.warning(ratio=off))
     if not left.is_close(tol, beyond=_BEYOND):
-        said = {"distance": left.distance, "decrement": left.decrement, "bound": tol * left.unit, "n": pilot.n}
-        advice.append(catalogue.FAR_FROM_MLE.warning(**said))
+        said = {"distance": left.distance, "decrement": left.decrement, "bound": tol * left.unit}
+        advice.append(catalogue.FAR_FROM_MLE.warning(**said, within=np.sqrt(tol), n=pilot.n))
     if step.shortened or step.fell_back:
         advice.append(catalogue.STEP_SHORTENED.warning())
     if taken.n_steps > steps:
