@@ -20,8 +20,8 @@ _DEEPEST = 50
 _DOT = "'.' stands for the other columns of a table, which is not available here: write their names, as in 'y ~ x + "
 "C(g)'."
 _BAR = (
-    "'|' has no meaning here; random effects, such as (1 | g), are not supported. Write + C(g) for fixed effects of the "
-    "levels of g, or use cov_type='cluster' with groups='g' for rows that are correlated within levels."
+    "'|' has no meaning here; random effects, such as (1 | g), are not supported. Write + C(g) for fixed effects of "
+    "the levels of g, or use cov_type='cluster' with groups='g' for rows that are correlated within levels."
 )
 
 
