@@ -102,6 +102,22 @@ def test_folds_of_blocks_and_of_groups(threads, cv):
     assert glm.estimate_.n_folds == 5
 
 
+def test_a_group_has_one_fold_whatever_the_dtypes_of_its_blocks():
+    """Labels of a block with a missing value are floats or objects."""
+    labels = np.arange(40)
+    kinds = (
+        labels,
+        labels.astype(np.int8),
+        labels.astype(float),
+        labels.astype(object),
+        np.array([*labels, "a"], object),
+    )
+    folds = [Folds(5, "groups").of(Rows(np.zeros((len(each), 1)), groups=each))[:40] for each in kinds]
+    assert len(np.unique(folds[0])) == 5
+    for each in folds[1:]:
+        np.testing.assert_array_equal(each, folds[0])
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["sizes known", "unknown"])
 @pytest.mark.parametrize("cv", [3, "blocks", "groups"])
 def test_rows_of_a_pilot_have_the_folds_of_a_pass(threads, cv, known):

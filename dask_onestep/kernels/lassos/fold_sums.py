@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from numbers import Number
 from operator import add
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.designs.expressions import is_numeric
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.lassos.proximal_newton import shifted
 from dask_onestep.kernels.lassos.shift import coefficients_about, column_shift, gram_about, rows_about, score_about
@@ -78,7 +80,22 @@ class Folds:
 
 
 def _hashes(labels: Any) -> np.ndarray:
-    return pd.util.hash_pandas_object(pd.DataFrame(labels), index=False).to_numpy()
+    """Return hashes of labels, one for each row; equal labels have equal ones in blocks of any dtypes."""
+    columns = pd.DataFrame(labels).infer_objects().items()
+    return pd.util.hash_pandas_object(
+        pd.DataFrame({name: _hashed(part) for name, part in columns}), index=False
+    ).to_numpy()
+
+
+def _hashed(column: pd.Series) -> np.ndarray:
+    if is_numeric(column.dtype):
+        return pd.util.hash_array(column.to_numpy(np.float64))
+    labels = column.to_numpy(object)
+    hashes = pd.util.hash_array(labels)
+    if pd.api.types.infer_dtype(column) != "string":
+        numbers = np.array([isinstance(label, Number) for label in labels], bool)
+        hashes[numbers] = pd.util.hash_array(labels[numbers].astype(np.float64))
+    return hashes
 
 
 @dataclass(frozen=True, slots=True)
