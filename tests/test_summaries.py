@@ -396,6 +396,18 @@ def test_the_overdispersion_of_many_rows_is_that_of_some(threads):
     assert "Pearson chi2/df (estimated)" in dict(glm.summary().facts)
 
 
+def test_the_overdispersion_of_some_rows_has_their_share_of_the_coefficients(threads, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(4000, 400)), rng.poisson(5.0, 4000).astype(float)
+    found = []
+    for enough in (4001, 2500):
+        monkeypatch.setattr("dask_onestep.kernels.pilots.pilot._ENOUGH", enough)
+        found.append(GLMRegressor("poisson").fit(x, y).estimate_.overdispersion)
+    assert [each.n for each in found] == [4000, 2000]
+    for each in found:
+        assert abs(each.ratio - 1.0) < 0.05  # 2000 rows with 400 coefficients would have 1.125
+
+
 def test_a_mild_overdispersion_is_noted():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(8000, 2))

@@ -31,10 +31,11 @@ class Overdispersion(NamedTuple):
     n: int
 
     @classmethod
-    def of(cls, rows: Rows, model: Model, coef: np.ndarray, rank: int, shares: Any) -> Overdispersion | None:
+    def of(cls, rows: Rows, model: Model, coef: np.ndarray, rank: float, shares: Any) -> Overdispersion | None:
         """Return the ratio at β; None for families with a dispersion, and for classes, which have none.
 
-        The weights of the rows contain `shares`, inverse inclusion probabilities with mean 1.
+        The weights of the rows contain `shares`, inverse inclusion probabilities with mean 1. `rank` is that of the
+        fit, times the fraction of its rows that these are.
         """
         likelihood = model.likelihood
         one = likelihood.n_predictors == 1 and not likelihood.stages

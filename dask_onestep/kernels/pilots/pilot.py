@@ -178,7 +178,8 @@ def _overdispersion(rows: Rows, model: Model, fit: Ascent, inclusion: Inclusion)
     if step > 1:
         index = np.arange(0, len(rows), step)
         rows, inclusion = rows.take(index), inclusion.take(index)
-    return Overdispersion.of(rows, model, fit.coef, fit.factor.rank, inclusion.weights)
+    # A residual of a fit of all rows has the same expectation in each part of them.
+    return Overdispersion.of(rows, model, fit.coef, fit.factor.rank / step, inclusion.weights)
 
 
 def _fit_whole(rows: Rows, model: Model) -> Ascent:
