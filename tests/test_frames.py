@@ -338,6 +338,25 @@ def test_a_partition_with_strings_in_a_column_of_numbers_is_named(formula, strin
     assert "x was numeric" in str(caught.value)
 
 
+@pytest.mark.parametrize("formula", ["y ~ x + flag", "y ~ x + flag + site"])
+@pytest.mark.parametrize("strings", [False, True])
+@pytest.mark.parametrize("values", [[None] * 30, []])
+def test_a_partition_without_values_of_a_column_may_have_another_dtype(formula, strings, values, threads):
+    frame = table(120)
+
+    def load(number):
+        part = frame.iloc[30 * number : 30 * number + 30]
+        if number != 2:
+            return part
+        return part.iloc[: len(values)].assign(x=pd.Series(values, index=part.index[: len(values)], dtype=object))
+
+    with dask.config.set({"dataframe.convert-string": strings}):
+        data = dd.from_map(load, range(4), meta=frame.iloc[:0])
+        glm = GLMRegressor("poisson", formula=formula, missing="drop").fit(data)
+    expected = GLMRegressor("poisson", formula=formula).fit(frame.drop(frame.index[60:90]))
+    np.testing.assert_allclose(glm.coef_, expected.coef_, rtol=1e-6)
+
+
 WHEN = {
     "date": lambda days: [datetime.date(2020, 1, 1 + day % 7) for day in days],
     "datetime": lambda days: [datetime.datetime(2020, 1, 1 + day % 7) for day in days],

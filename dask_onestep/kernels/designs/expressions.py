@@ -71,17 +71,26 @@ def as_numbers(values: Any, name: str | None = None) -> Any:
 def only_numbers(values: pd.Series, name: str) -> pd.Series:
     """Return a column as float64; raise a `ValueError` if it contains strings, as a later table's column may."""
     numbers = as_numbers(values, name)
-    if not is_numeric(numbers.dtype):
-        raise ValueError(f"{not_a_number(values, name)}; convert the column")
-    return numbers
+    if is_numeric(numbers.dtype):
+        return numbers
+    if reason := not_a_number(values, name):
+        raise ValueError(f"{reason}; convert the column")
+    known, present = np.full(len(values), np.nan), values.notna().to_numpy()
+    known[present] = as_numbers(values[present].astype(object), name)
+    return pd.Series(known, index=values.index, name=values.name)
 
 
 def not_a_number(values: pd.Series, name: str) -> str:
-    """Return that a column should be numeric, with an example of its values, which is no numeral if possible."""
+    """Return that a column should be numeric, with an example of its values, no numeral if possible; "" if it is.
+
+    Only the values that are not missing count: a partition may have none, and therefore another dtype.
+    """
     shown = values.dropna().astype(object)
+    if numbers_among(shown) is not None:
+        return ""
     strange = shown[pd.to_numeric(shown, errors="coerce").isna()]
     strange = strange if len(strange) else shown[[not isinstance(value, Number) for value in shown]]
-    example = next(iter(strange.tolist()), values.dtype)
+    example = next(iter(strange.tolist()), shown.iloc[0])
     return f"{name} was numeric in fit, or by its dtype, but {example!r} is not a number"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.design import Design, with_parts
-from dask_onestep.kernels.designs.expressions import evaluate, is_numeric, not_a_number, numbers_among
+from dask_onestep.kernels.designs.expressions import evaluate, is_numeric, not_a_number
 from dask_onestep.kernels.designs.table import complete_cases
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.records import Findings
@@ -54,10 +54,9 @@ class OpenDesign(Design):
         if isinstance(complete, Findings):
             return complete
         kinds = block.x.dtypes
-        strange = [n for n in self.numbers if not is_numeric(kinds[n]) and numbers_among(block.x[n]) is None]
-        if strange:  # the pilot's rows would not tell their blocks
-            found = tuple((not_a_number(block.x[name], name), 0, "Convert the column.") for name in strange)
-            return Findings(found, (block.number,))
+        strange = [not_a_number(block.x[name], name) for name in self.numbers if not is_numeric(kinds[name])]
+        if any(strange):  # the pilot's rows would not tell their blocks
+            return Findings(tuple((what, 0, "Convert the column.") for what in strange if what), (block.number,))
         frame = block.x if complete is None else block.x[complete]
         columns: list[np.ndarray] = [np.empty((len(frame), 0))]
         read = {name for factor in self.computed for name in factor.columns}
