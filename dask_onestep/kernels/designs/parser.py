@@ -10,6 +10,7 @@ from typing import Any
 
 from dask_onestep.kernels.designs.grammar import EXPOSURE, OFFSET, called, checked, columns_made, columns_read
 from dask_onestep.messages import catalogue
+from dask_onestep.messages.text import Remedy, instruction, joined
 
 _MOST_TERMS = 10_000
 _MOST_FACTORS = 64
@@ -19,9 +20,11 @@ _LONGEST = 100_000
 _DEEPEST = 50
 _DOT = "'.' stands for the other columns of a table, which is not available here: write their names, as in 'y ~ x + "
 "C(g)'."
-_BAR = (
+_BAR = instruction(
     "'|' has no meaning here; random effects, such as (1 | g), are not supported. Write + C(g) for fixed effects of "
-    "the levels of g, or use cov_type='cluster' with groups='g' for rows that are correlated within levels."
+    "the levels of g, or use {0} with {1} for rows that are correlated within levels.",
+    Remedy("cov_type", "cluster"),
+    Remedy("groups", "g"),
 )
 
 
@@ -130,7 +133,7 @@ def parse(formula: str, fit_intercept: bool) -> Parsed:
             elif token.token == ".":
                 raise ValueError(f"formula={shown} cannot be read: {_DOT}")
             elif token.kind is token.Kind.OPERATOR and "|" in token.token:
-                raise ValueError(f"formula={shown} cannot be read: {_BAR}")
+                raise ValueError(joined([f"formula={shown} cannot be read:", _BAR]))
         _check_terms(parser.get_ast(formula), shown)
         parsed = Formula.from_spec(formula, parser=parser)
     except RecursionError as error:
