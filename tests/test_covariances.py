@@ -342,8 +342,15 @@ def test_two_classes_are_a_binomial_and_several_have_a_jackknife():
         moved.append(GLMClassifier(method=MLE()).fit(x[rows], DATA["day"][rows] % 3).record_.coef)
     exact = np.sqrt(np.diag(11 / 12 * (m := np.array(moved) - several.record_.coef).T @ m))
     np.testing.assert_allclose(several.coef_table()["std_err"], exact, rtol=0.1)
-    with pytest.raises(ValueError, match="not available for more than two classes"):
-        GLMClassifier(method=MLE(), cov_type="HC3").fit(x, DATA["day"] % 3)
+
+
+@pytest.mark.parametrize("method", ["mle", OneStep(), OneStep(60)], ids=["mle", "small", "large"])
+def test_leverages_of_more_than_two_classes_are_refused(method):
+    x, y = np.column_stack([DATA["x"], DATA["z"]]), DATA["day"] % 3
+    with pytest.raises(ValueError, match="cov_type='HC3' is not available for more than two classes"):
+        GLMClassifier(method=method, cov_type="HC3").fit(x, y)
+    with pytest.raises(ValueError, match="cov_type='HC2' is not available for more than two classes"):
+        GLMClassifier(method=method).fit(x, y).with_covariance("HC2", x, y)
 
 
 def test_a_sandwich_of_few_clusters_is_noted():

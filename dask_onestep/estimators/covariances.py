@@ -17,7 +17,7 @@ from dask_onestep.inference import TestResult
 from dask_onestep.inference.bootstrap import LEAST_BLOCKS, multiplier_quantile, wild_score_bootstrap
 from dask_onestep.inference.hypotheses import Hypothesis, named_coefficients, parse_hypothesis
 from dask_onestep.kernels.likelihood.blocks import block_sums
-from dask_onestep.kernels.likelihood.covariance import CLUSTERED, COV_TYPES
+from dask_onestep.kernels.likelihood.covariance import CLUSTERED, COV_TYPES, refuse_leverages
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy, with_pointer
@@ -104,6 +104,7 @@ class Covariances(Reading):
             )
         if cov_type != record.cov_type and record.method not in (OneStep.__name__, MLE.__name__):
             raise catalogue.OWN_COVARIANCE.error(method=record.method)
+        refuse_leverages(record.model, cov_type)
         estimate = None if groups is not None else recovered(record, cov_type)
         if estimate is None:
             if X is None:

@@ -14,6 +14,7 @@ from dask_onestep.kernels.likelihood.covariance import (
     LEVERAGED,
     cluster_moves,
     lacks_informations,
+    refuse_leverages,
     score_directions,
     score_products,
     with_all_moves,
@@ -205,8 +206,7 @@ class Problem:
         if self.cov_type in (*LEVERAGED, "CRV3") and likelihood.stages:
             given = Remedy("cov_type", self.cov_type)
             raise catalogue.NOT_A_SUM_COVARIANCE.error(given=given, likelihood=type(likelihood).__name__)
-        if self.cov_type in LEVERAGED and likelihood.n_predictors > 1:
-            raise catalogue.LEVERAGES_OF_CLASSES.error(given=Remedy("cov_type", self.cov_type))
+        refuse_leverages(self.model, self.cov_type)
         products = yield from self.staged(score_products, coef, self.cov_type, bread, name="score-products")
         if self.cov_type != "CRV3" or self.lazy:
             return products

@@ -228,8 +228,15 @@ def with_all_moves(found: ScoreProducts, moved: Joined) -> ScoreProducts:
     return replace(found, clusters=Joined(tuple(parts)))
 
 
+def refuse_leverages(model: Model, cov_type: str) -> None:
+    """Raise if a covariance needs one leverage per row, and rows have several linear predictors."""
+    if cov_type in LEVERAGED and model.likelihood.n_predictors > 1:
+        raise catalogue.LEVERAGES_OF_CLASSES.error(given=Remedy("cov_type", cov_type))
+
+
 def all_products(rows: Rows, model: Model, coef: np.ndarray, cov_type: str, bread: np.ndarray | None) -> ScoreProducts:
     """Return the score products of the full data in memory, including those that otherwise need a second pass."""
+    refuse_leverages(model, cov_type)
     found = score_products(rows, model, coef, cov_type, bread)
     if cov_type != "CRV3" or not lacks_informations(found):
         return found
