@@ -714,7 +714,7 @@ OPTION_OF_OTHER_METHODS = Message(
     ValueError,
     "{given} is not available with this method;",
     "it must be one of {values}.",
-    "Use one of these, {0}, or {1}.",
+    "For {given}, use {0} or {1}.",
     (_ONE_STEP, _MLE),
     {"given": _HC1, "values": ("'nonrobust'",)},
 )
