@@ -208,7 +208,7 @@ def test_a_row_without_group_is_not_left_out_in_silence(labels):
 
 def test_one_cluster_is_refused():
     x, y, _ = simulate("poisson", "log")
-    with pytest.raises(ValueError, match=r"at least two groups, .* or use cov_type='HC0'"):
+    with pytest.raises(ValueError, match=r"at least two groups, .* or use cov_type='HC1'"):
         robust(x, y, "poisson", "log", "cluster", np.zeros(len(y)))
 
 

@@ -89,7 +89,7 @@ def test_counts_that_are_not_overdispersed_end_at_poisson():
 def test_an_alpha_at_its_upper_bound_is_not_said_to_be_none():
     model = Model(OnePredictor(ESTIMATED, LINKS["log"]), ("a", "b"))
     upper, lower = (_at_boundary(with_alpha(model, float(t)).family.alpha)[1] for t in BOUNDS)
-    assert "upper boundary of its range, 1e+06" in upper
+    assert "upper boundary of its range, 1,000,000" in upper
     assert "quasipoisson" in upper
     assert "lower boundary" in lower
     assert "family='poisson'" in lower

@@ -209,11 +209,11 @@ ONLY_WITH = {
     (MLE, "random_state"): {"tol": 1.0},
     (OneStep, "pilot_bytes"): {"pilot_size": "auto"},
     (DebiasedLasso, "max_iter"): {"alpha": 1e-4, "nodewise_alpha": 0.1},
-    (AverageLasso, "max_iter"): {"alpha": 1e-4},
+    (AverageLasso, "max_iter"): {"alpha": 1e-3},
     (ElasticNet, "max_iter"): {"tol": 1e-14},
     (ElasticNet, "pilot_size"): {"tol": 1.0},
     (ElasticNet, "random_state"): {"tol": 1.0},
-    (ElasticNetCV, "max_iter"): {"tol": 1e-14},
+    (ElasticNetCV, "max_iter"): {"alphas": 3, "pilot_size": 20, "tol": 1e-14},
     (ElasticNetCV, "tol"): {"tol": 1e-14},
 }
 CASES = [(kind, change) for kind, changes in METHODS.items() for change in changes]

@@ -231,7 +231,7 @@ case(
     "scale",
     "offsets far apart",
     B.with_(offset=np.where(AT % 2, 300.0, -300.0)),
-    answered(_some, "standard errors from the MLE. Check for separation"),
+    answered(_some, "arbitrarily far from the MLE. Check for separation, and for covariates or offsets"),
     "binomial",
 )
 draw = np.random.default_rng(9)
