@@ -84,7 +84,11 @@ def test_infinity_is_a_gap(gap):
         ({"x": X + 1j}, {}, "Complex data not supported: X is complex (4 rows)"),
         ({"x": X.astype("M8[D]")}, {}, "X holds datetimes"),
         ({"x": np.full((4, 2), "a", dtype=object)}, {}, "X has dtype object and does not convert to numbers"),
-        ({"y": np.array(list("abcd"))}, {}, "y has dtype <U1 and is not numeric (4 rows). In block 2. Convert it"),
+        (
+            {"y": np.array(list("abcd"))},
+            {},
+            "y has dtype <U1 and is not numeric (4 rows). In block 2. Convert it to numbers first. Labels of classes",
+        ),
         ({"y": Y + 1j}, {}, "y is complex: Complex data not supported"),
         ({"y": np.c_[Y, Y]}, {}, "y has shape (4, 2), not one value per row"),
         ({"weights": np.array([1.0, -1.0, 0.0, -2.0])}, {}, "sample_weight is negative (2 rows)"),

@@ -87,7 +87,8 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         part = getattr(block, name)
         array = None if part is None else _vector(part, numeric=wanted)
         if isinstance(array, str):
-            return _found(block, f"{_LABELS.get(name, name)} {array}", len(x), _CONVERT)
+            advice = joined([_CONVERT, _CLASSIFY]) if name == "y" else _CONVERT
+            return _found(block, f"{_LABELS.get(name, name)} {array}", len(x), advice)
         parts[name] = array
     if model.missing == "keep" and (offset := parts["offset"]) is not None and not is_finite(offset):
         parts["offset"] = np.where(gaps(offset), np.nan, offset)
