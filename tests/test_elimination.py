@@ -56,7 +56,9 @@ def test_a_factor_is_that_of_the_full_matrix(case):
     assert factor.rank == dense.rank
     np.testing.assert_allclose(combinations(arrow, factor.kept), combinations(full, dense.kept), atol=1e-9)
     np.testing.assert_allclose(factor.solve(score), dense.solve(score), atol=1e-12)
-    np.testing.assert_allclose(factor.solve(full), dense.solve(full), atol=1e-8)
+    # Both are exact up to rounding times the condition number, which is 5e8 where the reference has few rows.
+    rounding = 1e-16 * np.linalg.cond(full[np.ix_(dense.kept, dense.kept)])
+    np.testing.assert_allclose(factor.solve(full), dense.solve(full), atol=max(rounding, 1e-10))
     np.testing.assert_allclose(factor.decrement(score), dense.decrement(score))
     inverse, expected = factor.inverse(), dense.inverse()
     np.testing.assert_allclose(inverse.toarray(), expected, atol=1e-12)
