@@ -31,7 +31,6 @@ from threadpoolctl import threadpool_limits
 from benchmarks.origin import commit
 from dask_onestep import GLMClassifier
 from dask_onestep.families import Binomial
-from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.slices import CompiledSlice, CompiledSplitSlice
 from dask_onestep.kernels.designs import assembly, design
 from dask_onestep.kernels.designs.parts import Block, Rows
@@ -40,10 +39,11 @@ from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.designs.terms import formula_terms
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.matrices.algebra import DenseSlice, SplitSlice
+from dask_onestep.kernels.matrices.columns import CodedColumns, SparseColumns
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows import slices as slicing
 from dask_onestep.kernels.rows.checks import usable_rows
-from dask_onestep.kernels.stored import CodedColumns, SparseColumns
 from dask_onestep.links import LINKS
 
 RESULTS = Path(__file__).parent / "results" / "categories.csv"

@@ -17,11 +17,11 @@ import pandas as pd
 
 from benchmarks.origin import commit, machine
 from dask_onestep.families import resolve_family
-from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.slices import CompiledSlice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments, scores
+from dask_onestep.kernels.matrices.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows import slices as slicing
 from dask_onestep.kernels.solve.threads import one_blas_thread

@@ -12,13 +12,13 @@ from scipy import sparse
 from support import model_of
 
 from dask_onestep.families import Poisson
-from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.slices import CompiledSlice, CompiledSplitSlice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.likelihood.sums import moments, scores
+from dask_onestep.kernels.matrices.algebra import DenseSlice, SplitSlice
+from dask_onestep.kernels.matrices.columns import CodedColumns, SparseColumns
 from dask_onestep.kernels.rows import slices as slicing
-from dask_onestep.kernels.stored import CodedColumns, SparseColumns
 
 FIELDS = ("loglik", "score", "information", "pearson", "pearson_gradient")
 

@@ -15,7 +15,7 @@ from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.exceptions import CovarianceWarning
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.sums import moments
-from dask_onestep.kernels.structured import unpacked
+from dask_onestep.kernels.matrices.symmetric import unpacked
 
 DATA = data_of_r()
 # Of R's models: family, link, response, covariates and weights.

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dask_onestep.kernels.matrices.symmetric import Arrowhead, filled, is_finite, minor, selected_columns
 from dask_onestep.kernels.solve.ascent import ran_away
 from dask_onestep.kernels.solve.linear_algebra import (
     combinations,
@@ -11,7 +12,6 @@ from dask_onestep.kernels.solve.linear_algebra import (
     sandwich_diagonal,
     squared_traces,
 )
-from dask_onestep.kernels.structured import Arrowhead, filled, is_finite, minor, selected_columns
 
 K = 30
 CASES = {

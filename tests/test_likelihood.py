@@ -6,9 +6,9 @@ import statsmodels.api as sm
 from statsmodels.genmod.families import links as sm_links
 from support import finite_difference, model_of
 
-from dask_onestep.kernels.algebra import DenseSlice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.sums import initial_moments, log_likelihoods, moments
+from dask_onestep.kernels.matrices.algebra import DenseSlice
 from dask_onestep.kernels.rows import slices as slicing
 from dask_onestep.kernels.solve.linear_algebra import factorize
 

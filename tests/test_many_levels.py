@@ -13,8 +13,8 @@ from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot
 from dask_onestep.families import NegativeBinomial
 from dask_onestep.kernels.compiled.accelerate import accelerated
 from dask_onestep.kernels.designs import design as designs
+from dask_onestep.kernels.matrices.symmetric import Arrowhead, DiagonalPlusProduct
 from dask_onestep.kernels.rows import slices
-from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct
 from dask_onestep.storage import read_model, write_model
 
 N, K = 6000, 30
@@ -382,7 +382,7 @@ def test_matrices_beyond_the_bound_are_refused_with_their_size(monkeypatch):
     frame = _frame()
     data = dd.from_pandas(frame, npartitions=2)
     _fitted(lambda: GLMClassifier(formula=FORMULA), data, 8, monkeypatch)
-    monkeypatch.setattr("dask_onestep.kernels.structured.MATRIX_BYTES", 8000)
+    monkeypatch.setattr("dask_onestep.kernels.matrices.symmetric.MATRIX_BYTES", 8000)
     text = "information matrix that each block sums of 39 coefficients takes 0 MB.*levels of the largest factor"
     with pytest.raises(ValueError, match=text):
         GLMClassifier(formula=FORMULA, cov_type="cluster").fit(data, groups="g")

@@ -7,13 +7,13 @@ import pytest
 from scipy import sparse
 from support import model_of
 
-from dask_onestep.kernels.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.slices import CompiledSlice, CompiledSplitSlice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, split_sparse
+from dask_onestep.kernels.matrices.algebra import DenseSlice, SplitSlice
+from dask_onestep.kernels.matrices.columns import CodedColumns, SparseColumns
 from dask_onestep.kernels.rows import slices as slicing
 from dask_onestep.kernels.rows.slices import dense_slices, slices
-from dask_onestep.kernels.stored import CodedColumns, SparseColumns
 
 N, P = 20_000, 7  # several slices
 D = P + 1

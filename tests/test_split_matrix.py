@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse, stack
-from dask_onestep.kernels.stored import CodedColumns, SparseColumns
+from dask_onestep.kernels.matrices.columns import CodedColumns, SparseColumns
 
 RNG = np.random.default_rng(0)
 WHOLE = np.where(RNG.random((9, 5)) < 0.4, RNG.normal(size=(9, 5)), 0.0)

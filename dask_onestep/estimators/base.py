@@ -32,8 +32,8 @@ from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.kernels.likelihood.covariance import COV_TYPES
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
+from dask_onestep.kernels.matrices.symmetric import refuse_large
 from dask_onestep.kernels.model import Likelihood, Model
-from dask_onestep.kernels.structured import refuse_large
 from dask_onestep.links import LinkLike, resolve_link
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import with_pointer

@@ -15,7 +15,7 @@ from dask_onestep.inference.collinearity import condition_indices, variance_infl
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics, finish
 from dask_onestep.kernels.likelihood.goodness import fit_sums
 from dask_onestep.kernels.likelihood.predictions import Influence, Residuals
-from dask_onestep.kernels.structured import unpacked
+from dask_onestep.kernels.matrices.symmetric import unpacked
 from dask_onestep.messages import catalogue
 from dask_onestep.methods import MLE, FitRecord, OneStep, Problem
 from dask_onestep.methods.covariances import changes_of, changes_without, recovered

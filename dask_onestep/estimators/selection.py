@@ -18,7 +18,7 @@ from dask_onestep.inference.hypotheses import named_coefficients, null_text
 from dask_onestep.inference.selection import CRITERIA, AdaptiveLassoPath, adaptive_lasso, constrain, criteria_table
 from dask_onestep.inference.statistics import TestResult
 from dask_onestep.kernels.likelihood.sums import log_likelihoods
-from dask_onestep.kernels.structured import minor
+from dask_onestep.kernels.matrices.symmetric import minor
 from dask_onestep.methods import FitRecord
 from dask_onestep.methods.submodel import SubmodelEstimate
 

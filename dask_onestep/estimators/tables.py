@@ -18,7 +18,7 @@ from dask_onestep.inference.hypotheses import named_coefficients, parse_hypothes
 from dask_onestep.inference.summaries import FactorLevels, Summary
 from dask_onestep.inference.tables import AnytimeValid, exponentiated, simultaneous_quantile, standardized
 from dask_onestep.kernels.likelihood.spread import Spread, spread_sums
-from dask_onestep.kernels.structured import minor
+from dask_onestep.kernels.matrices.symmetric import minor
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy, with_pointer
 from dask_onestep.methods import FitRecord, OneStep, PenalizedEstimate, resolve_method

@@ -12,9 +12,10 @@ from dask.sizeof import sizeof
 from dask.tokenize import tokenize
 
 from dask_onestep.kernels.designs.design import Design
+from dask_onestep.kernels.matrices.columns import StoredColumns
+from dask_onestep.kernels.matrices.symmetric import Structured
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Record
-from dask_onestep.kernels.structured import Structured
 
 _HEADER = 56  # bytes of an object in addition to its fields
 
@@ -32,8 +33,8 @@ def register_sizes() -> None:
     >>> sizeof(Rows(np.zeros((1000, 10)), np.zeros(1000))) > 88_000
     True
     """
-    sizeof.register(Record, _size_of_fields)
-    sizeof.register(Structured, _size_of_fields)
+    for kind in (Record, StoredColumns, Structured):
+        sizeof.register(kind, _size_of_fields)
 
 
 def _size_of_fields(record: Any) -> int:

@@ -14,8 +14,8 @@ from dask_onestep.choices import unknown_choice
 from dask_onestep.inference.hypotheses import Hypothesis
 from dask_onestep.inference.statistics import TestResult
 from dask_onestep.kernels.likelihood.clusters import Clusters
+from dask_onestep.kernels.matrices.symmetric import unpacked
 from dask_onestep.kernels.solve.linear_algebra import factorize
-from dask_onestep.kernels.structured import unpacked
 
 # Fewer blocks have too few multipliers for a maximum over coefficients.
 LEAST_BLOCKS = 10

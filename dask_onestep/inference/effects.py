@@ -13,7 +13,7 @@ import pandas as pd
 
 from dask_onestep.inference.tables import interval_columns
 from dask_onestep.kernels.likelihood.effects import EffectSums, Scenario
-from dask_onestep.kernels.structured import DiagonalPlusProduct, filled
+from dask_onestep.kernels.matrices.symmetric import DiagonalPlusProduct, filled
 
 COMPARISONS = ("difference", "ratio", "lnratio", "lift", "oddsratio", "lnoddsratio")
 CONTRASTS = ("reference", "pairwise", "sequential")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import linalg, stats
 
+from dask_onestep.kernels.matrices.symmetric import DiagonalPlusProduct, minor
 from dask_onestep.kernels.solve.linear_algebra import factorize
-from dask_onestep.kernels.structured import DiagonalPlusProduct, minor
 from dask_onestep.messages import catalogue
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 from scipy.optimize import brentq
 
-from dask_onestep.kernels.structured import DiagonalPlusProduct
+from dask_onestep.kernels.matrices.symmetric import DiagonalPlusProduct
 from dask_onestep.messages import catalogue
 
 # Points per integral, as powers of two: fewer where there are many coefficients, whose products cost most.

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from dask_onestep.families import Family
-from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.designs.aliased import AliasedColumn
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.matrices.algebra import Slice
+from dask_onestep.kernels.matrices.symmetric import DiagonalPlusProduct, refuse_large
 from dask_onestep.kernels.records import LogLikelihoods, Moments, Sums
 from dask_onestep.kernels.solve.basis import Basis
-from dask_onestep.kernels.structured import DiagonalPlusProduct, refuse_large
 from dask_onestep.links import LinkLike
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from dask_onestep.kernels.structured import Matrix, is_finite, minor, packed, unpacked
+from dask_onestep.kernels.matrices.symmetric import Matrix, is_finite, minor, packed, unpacked
 from dask_onestep.messages.text import joined
 
 _MOST_SOURCES = 2  # that a message names, since paths are long

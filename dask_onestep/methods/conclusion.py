@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.likelihood.covariance import Robust, ScoreProducts, degrees_of_freedom, dispersion, sandwich
+from dask_onestep.kernels.matrices.symmetric import Matrix
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.linear_algebra import factorize
-from dask_onestep.kernels.structured import Matrix
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy
 

@@ -9,11 +9,11 @@ from dask_onestep.exceptions import CovarianceWarning, DegreesOfFreedomWarning
 from dask_onestep.kernels.designs.parts import Block
 from dask_onestep.kernels.likelihood.clusters import Clusters, jackknife
 from dask_onestep.kernels.likelihood.covariance import CLUSTERED, LEVERAGED, ScoreProducts, score_products
+from dask_onestep.kernels.matrices.symmetric import Arrowhead, Matrix, filled
 from dask_onestep.kernels.model import Model, refuse_information
 from dask_onestep.kernels.records import Findings, Moments
 from dask_onestep.kernels.rows.block import run_kernel
 from dask_onestep.kernels.solve.linear_algebra import factorize
-from dask_onestep.kernels.structured import Arrowhead, Matrix, filled
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.fit_record import FitRecord

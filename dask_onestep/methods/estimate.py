@@ -15,10 +15,10 @@ from dask_onestep.exceptions import (
 )
 from dask_onestep.kernels.likelihood.clusters import Clusters
 from dask_onestep.kernels.likelihood.goodness import Overdispersion
+from dask_onestep.kernels.matrices.symmetric import DiagonalPlusProduct
 from dask_onestep.kernels.pilots.sample import PilotRecord
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.basis import Basis
-from dask_onestep.kernels.structured import DiagonalPlusProduct
 
 
 @dataclass(frozen=True, kw_only=True)

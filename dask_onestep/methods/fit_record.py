@@ -9,11 +9,11 @@ import numpy as np
 
 from dask_onestep.kernels.designs.aliased import AliasedColumn
 from dask_onestep.kernels.designs.design import Design
+from dask_onestep.kernels.matrices.symmetric import DiagonalPlusProduct, Matrix, Structured, is_finite
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.sample import PilotRecord
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.linear_algebra import combinations
-from dask_onestep.kernels.structured import DiagonalPlusProduct, Matrix, Structured, is_finite
 from dask_onestep.methods.estimate import Estimate
 
 # Methods whose coefficients are biased toward zero, and have no covariance.

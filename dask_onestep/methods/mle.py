@@ -12,6 +12,7 @@ from dask.delayed import Delayed
 from dask_onestep.families import Binomial, Multinomial
 from dask_onestep.kernels.likelihood.covariance import COV_TYPES
 from dask_onestep.kernels.likelihood.jeffreys import half_log_determinant
+from dask_onestep.kernels.matrices.symmetric import filled, is_finite
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.corrected_step import direction
 from dask_onestep.kernels.pilots.pilot import PilotFit
@@ -20,7 +21,6 @@ from dask_onestep.kernels.pilots.sample import PilotRecord, Survey
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
 from dask_onestep.kernels.solve.linear_algebra import factorize
-from dask_onestep.kernels.structured import filled, is_finite
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_choice, check_positive, seed_of
 from dask_onestep.methods.conclusion import conclude

@@ -12,12 +12,12 @@ from dask.delayed import Delayed
 from dask.utils import parse_bytes
 
 from dask_onestep.kernels.likelihood.covariance import COV_TYPES, LEVERAGED, ScoreProducts, all_products
+from dask_onestep.kernels.matrices.symmetric import filled
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.kernels.solve.ascent import Newton
 from dask_onestep.kernels.solve.linear_algebra import factorize
-from dask_onestep.kernels.structured import filled
 from dask_onestep.methods.arguments import check_choice, check_count, check_pilot_size, check_positive, seed_of
 from dask_onestep.methods.conclusion import coefficients
 from dask_onestep.methods.draws import draw_pilot, rows_within

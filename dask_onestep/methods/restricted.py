@@ -11,12 +11,12 @@ import numpy as np
 
 from dask_onestep.kernels.likelihood.covariance import degrees_of_freedom, dispersion
 from dask_onestep.kernels.likelihood.sums import log_likelihoods, scores
+from dask_onestep.kernels.matrices.symmetric import filled
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import LogLikelihoods
 from dask_onestep.kernels.rows.block import MODEL_ERRORS
 from dask_onestep.kernels.solve.ascent import ROUNDING
 from dask_onestep.kernels.solve.linear_algebra import factorize
-from dask_onestep.kernels.structured import filled
 from dask_onestep.methods.driver import Outcome, run_all
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.mle import MLE

@@ -20,8 +20,8 @@ from dask_onestep.families import FAMILIES
 from dask_onestep.kernels.likelihood.goodness import Overdispersion
 from dask_onestep.kernels.likelihood.multinomial import Multinomial
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
+from dask_onestep.kernels.matrices.symmetric import DiagonalPlusProduct
 from dask_onestep.kernels.model import Likelihood, Model
-from dask_onestep.kernels.structured import DiagonalPlusProduct
 from dask_onestep.links import LINKS, resolve_link
 from dask_onestep.messages import catalogue
 from dask_onestep.methods import METHODS, Estimate, FitRecord, Inputs

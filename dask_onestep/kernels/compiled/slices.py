@@ -1,7 +1,7 @@
 """X'v and X'WX in compiled loops, for which the extra ``accelerate`` (numba) is needed.
 
 `dask_onestep.kernels.rows.slices` imports this module if numba is installed; the slices of
-`dask_onestep.kernels.algebra` are the reference. Products of dense columns are summed tile by tile
+`dask_onestep.kernels.matrices.algebra` are the reference. Products of dense columns are summed tile by tile
 (`dask_onestep.kernels.compiled.loops`), which for narrow matrices takes half the time of OpenBLAS's product of scaled
 rows. For columns whose zeros are not stored, a row's few products are added at their positions.
 
@@ -21,10 +21,10 @@ from typing import ClassVar
 import numpy as np
 
 from dask_onestep.families import Binomial, Family, Gaussian, Poisson
-from dask_onestep.kernels.algebra import NO_ROWS, DenseSlice, SplitSlice
 from dask_onestep.kernels.compiled.loops import add_coded_sums, add_natural_sums, add_sparse_sums, add_sums
-from dask_onestep.kernels.stored import CodedColumns, SparseColumns
-from dask_onestep.kernels.structured import Arrowhead, Matrix
+from dask_onestep.kernels.matrices.algebra import NO_ROWS, DenseSlice, SplitSlice
+from dask_onestep.kernels.matrices.columns import CodedColumns, SparseColumns
+from dask_onestep.kernels.matrices.symmetric import Arrowhead, Matrix
 
 # Above this many columns a tile does not fit into the L2 cache, and BLAS is as fast.
 _MOST_COLUMNS = 500

@@ -17,8 +17,8 @@ from dask_onestep.kernels.designs.specification import columns_specified, specif
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.designs.table import complete_cases, plain_columns
 from dask_onestep.kernels.designs.terms import Factor, Terms, plain_categories
+from dask_onestep.kernels.matrices.symmetric import remaining
 from dask_onestep.kernels.records import Findings
-from dask_onestep.kernels.structured import remaining
 
 _SLICE_ROWS = 65_536
 # Levels from which their block of an information matrix is stored as its diagonal.

@@ -10,7 +10,7 @@ import pandas as pd
 from dask_onestep.kernels.designs.expressions import only_numbers
 from dask_onestep.kernels.designs.splines import Spline
 from dask_onestep.kernels.designs.terms import Factor
-from dask_onestep.kernels.stored import CodedColumns
+from dask_onestep.kernels.matrices.columns import CodedColumns
 
 # A row has at most one nonzero element in the columns of a product. With fewer columns than this, an array is as fast
 # (`python -m benchmarks.categories`).

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from dask_onestep.kernels.matrices.columns import SparseColumns, StoredColumns
 from dask_onestep.kernels.records import Record
-from dask_onestep.kernels.stored import SparseColumns, StoredColumns
 
 
 @dataclass(frozen=True, slots=True)

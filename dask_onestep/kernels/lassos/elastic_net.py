@@ -16,7 +16,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.lassos.fold_sums import (
     Candidates,
@@ -47,6 +46,7 @@ from dask_onestep.kernels.lassos.quadratic import ProfiledGram
 from dask_onestep.kernels.lassos.shift import column_shift, rows_about
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.matrices.algebra import Slice
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import complete_rows, weighted_rows
 from dask_onestep.kernels.pilots.sample import PilotRecord, PilotSample, Survey

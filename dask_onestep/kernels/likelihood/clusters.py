@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.algebra import DenseSlice
+from dask_onestep.kernels.matrices.algebra import DenseSlice
+from dask_onestep.kernels.matrices.symmetric import unpacked
 from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.solve.linear_algebra import Factor
-from dask_onestep.kernels.structured import unpacked
 
 # Maximum memory for the informations of all clusters; a task of the reduction tree adds 16 such records.
 CLUSTER_BYTES = 64 * 2**20

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.clusters import (
     CLUSTER_BYTES,
@@ -19,12 +18,13 @@ from dask_onestep.kernels.likelihood.clusters import (
     signs,
     with_moves,
 )
+from dask_onestep.kernels.matrices.algebra import Slice
+from dask_onestep.kernels.matrices.symmetric import Arrowhead, DiagonalPlusProduct, Matrix
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Joined, Moments, Record, Sums
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import dense_slices, gram_of, slices, zero_gram
 from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
-from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy
 

@@ -4,11 +4,11 @@ import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.sums import initial_moments, moments
+from dask_onestep.kernels.matrices.symmetric import is_finite
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb
 from dask_onestep.kernels.solve.linear_algebra import factorize
-from dask_onestep.kernels.structured import is_finite
 
 
 def fit_rows(rows: Rows, model: Model, start: np.ndarray | None = None, *, max_iter: int = 30) -> Ascent:

@@ -14,10 +14,10 @@ from scipy.special import expit, logsumexp, softmax
 
 from dask_onestep.families import Family
 from dask_onestep.families import Multinomial as MultinomialFamily
-from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import stack
 from dask_onestep.kernels.likelihood.goodness import ClassWeights, FitSums
+from dask_onestep.kernels.matrices.algebra import Slice
 from dask_onestep.kernels.model import Model, Prediction
 from dask_onestep.kernels.records import LogLikelihoods, Moments
 from dask_onestep.kernels.rows.slices import slices

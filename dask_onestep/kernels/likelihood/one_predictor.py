@@ -6,15 +6,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dask_onestep.families import Family, Gaussian
-from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.goodness import FitSums, NullDeviance
+from dask_onestep.kernels.matrices.algebra import Slice
+from dask_onestep.kernels.matrices.symmetric import DiagonalPlusProduct, filled, is_finite
 from dask_onestep.kernels.model import Model, Prediction
 from dask_onestep.kernels.records import LogLikelihoods, Moments
 from dask_onestep.kernels.rows.slices import gram_of, slices, zero_gram
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.kernels.solve.threads import one_blas_thread
-from dask_onestep.kernels.structured import DiagonalPlusProduct, filled, is_finite
 from dask_onestep.links import LinkLike, mean_and_derivative, second_derivative
 
 # Relative distance between a link's mean at η = 1,000 and its limit, if the limit is finite.

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.matrices.algebra import Slice
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import LogLikelihoods, Moments, Sums
 from dask_onestep.kernels.rows.rows import kernel

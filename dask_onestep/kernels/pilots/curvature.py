@@ -9,17 +9,17 @@ from typing import Self
 import numpy as np
 from scipy import stats
 
-from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.covariance import products
 from dask_onestep.kernels.likelihood.sums import moments, remainders, row_log_likelihoods
+from dask_onestep.kernels.matrices.algebra import Slice
+from dask_onestep.kernels.matrices.symmetric import Matrix, filled, is_finite, minor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import TRUST, PilotFit
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.rows.slices import slices, zero_gram
 from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb, rose
 from dask_onestep.kernels.solve.linear_algebra import AnyFactor, sandwich_diagonal
-from dask_onestep.kernels.structured import Matrix, filled, is_finite, minor
 
 _CONFIDENCE = 0.95
 # Distance, in standard errors, above which the number of rows behind the error estimate is taken into account.

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dask_onestep.kernels.algebra import Slice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import finite_rows
 from dask_onestep.kernels.designs.table import is_finite
@@ -12,6 +11,8 @@ from dask_onestep.kernels.likelihood.covariance import products
 from dask_onestep.kernels.likelihood.goodness import Overdispersion
 from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.matrices.algebra import Slice
+from dask_onestep.kernels.matrices.symmetric import Matrix, filled, minor
 from dask_onestep.kernels.model import Model, refuse_information
 from dask_onestep.kernels.pilots.candidates import survey
 from dask_onestep.kernels.pilots.inclusion import Inclusion
@@ -22,7 +23,6 @@ from dask_onestep.kernels.rows.rows import encode
 from dask_onestep.kernels.rows.slices import gram_of, slices
 from dask_onestep.kernels.solve.ascent import Ascent
 from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
-from dask_onestep.kernels.structured import Matrix, filled, minor
 
 # The squared distance of a representative pilot's estimate from the MLE is about d(N/n − 1) in the metric of the
 # information. Ten times that does not happen by chance for any d.

@@ -10,13 +10,13 @@ from functools import cache
 
 import numpy as np
 
-from dask_onestep.kernels.algebra import DenseSlice, Slice, SplitSlice
 from dask_onestep.kernels.compiled.accelerate import accelerated
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
+from dask_onestep.kernels.matrices.algebra import DenseSlice, Slice, SplitSlice
+from dask_onestep.kernels.matrices.columns import CodedColumns
+from dask_onestep.kernels.matrices.symmetric import Arrowhead, Matrix
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.stored import CodedColumns
-from dask_onestep.kernels.structured import Arrowhead, Matrix
 
 # A slice has at least d rows (d columns), or this many: with fewer, adding the product X'X would cost more than
 # computing it.

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline
 
+from dask_onestep.kernels.matrices.symmetric import Matrix, selected_columns
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
-from dask_onestep.kernels.structured import Matrix, selected_columns
 
 # Relative rounding error of a log-likelihood of many rows.
 ROUNDING = 1e-11

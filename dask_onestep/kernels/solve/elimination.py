@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import linalg
 
+from dask_onestep.kernels.matrices.symmetric import Arrowhead, DiagonalPlusProduct, Matrix, remaining
 from dask_onestep.kernels.solve.pivots import AnyFactor, decomposed, floors, pivoted, scale_of
-from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix, remaining
 
 # Relative accuracy of an eigenvalue that bisection finds.
 _BISECTED = 1e-9

@@ -6,9 +6,16 @@ from typing import Any, overload
 import numpy as np
 from scipy import linalg
 
+from dask_onestep.kernels.matrices.symmetric import (
+    Arrowhead,
+    DiagonalPlusProduct,
+    Matrix,
+    is_finite,
+    minor,
+    selected_columns,
+)
 from dask_onestep.kernels.solve.elimination import ArrowFactor, eliminated, least_ratio
 from dask_onestep.kernels.solve.pivots import AnyFactor, decomposed, floors, scale_of
-from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix, is_finite, minor, selected_columns
 from dask_onestep.messages import catalogue
 
 # A part of a combination that is smaller, relative to the column, is rounding.

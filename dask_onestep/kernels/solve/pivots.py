@@ -5,8 +5,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 from scipy import linalg
 
+from dask_onestep.kernels.matrices.symmetric import Matrix
 from dask_onestep.kernels.records import Record
-from dask_onestep.kernels.structured import Matrix
 
 # A column is aliased when the columns before it leave less than this fraction of its variance. An exact copy leaves
 # about d·1e-16; a correlation of 0.999999 leaves 2e-6.

@@ -15,10 +15,8 @@ from typing import Any, Self
 import numpy as np
 from scipy import sparse
 
-from dask_onestep.kernels.records import Record
 
-
-class StoredColumns(Record, ABC):
+class StoredColumns(ABC):
     """Columns X of shape (m, b) of which some elements are stored and the others are 0."""
 
     __slots__ = ()

@@ -13,8 +13,8 @@ import numpy as np
 from scipy import sparse
 
 from dask_onestep.families import Family
-from dask_onestep.kernels.stored import CodedColumns, StoredColumns
-from dask_onestep.kernels.structured import Arrowhead, DiagonalPlusProduct, Matrix, remaining
+from dask_onestep.kernels.matrices.columns import CodedColumns, StoredColumns
+from dask_onestep.kernels.matrices.symmetric import Arrowhead, DiagonalPlusProduct, Matrix, remaining
 
 # Maximum of rows times columns in a product with a full matrix.
 _PRODUCT = 2**20
