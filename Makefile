@@ -13,7 +13,7 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	$(BIN)/python -m pip install --quiet --editable '.[cli,demo]'
 	touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml
@@ -40,7 +40,7 @@ build: $(BIN)/python  ## a wheel and a source archive in dist/, checked, and the
 	  X, y, _ = make_glm(1000, 2); print(GLMRegressor().fit(X, y).summary())"
 
 demo: $(VENV)/.demo  ## fit flight delays on a local cluster and compare with the MLE
-	$(BIN)/python -m dask_onestep.demo
+	$(BIN)/dask-onestep demo
 
 test: $(VENV)/.dev  ## all tests and doctests
 	$(BIN)/python $(PYTEST)

@@ -17,7 +17,6 @@ Level = Annotated[float, typer.Option(help="Level of the intervals.", min=0.0, m
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Overwrite existing results; inputs are never overwritten.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Do not show progress.")]
 TrustPickle = Annotated[
     bool, typer.Option("--trust-pickle", help="Load a .pkl, which can execute arbitrary code: only your own files.")
 ]
@@ -72,7 +71,7 @@ class ReadingOptions:
     workers: Annotated[
         int | None, typer.Option(help="Number of local worker processes; by default threads are used.", min=1)
     ] = None
-    quiet: Quiet = False
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not show progress.")] = False
 
     def open(self, files: list[str]) -> FileTable:
         """Return the table that files hold."""

@@ -80,11 +80,13 @@ class AverageEffects(Reading):
             If a column or a level is unknown, the model has no covariance, there are more than 10,000 groups, or rows
             have missing values; with ``missing="drop"`` such rows are omitted.
 
-        Notes ----- An average is Σ wᵢ μ(xᵢ)/Σ wᵢ, and its variance J V J' by the delta method: J is its derivative in
-        β, a sum over the same rows, and V the covariance of the coefficients, whatever `cov_type` is.  With
-        ``sample="random"`` the variance of the average over rows, Σ wᵢ²(μ(xᵢ) − μ̄)²/(Σ wᵢ)², is added.  The two parts
-        are uncorrelated if the model of the mean is correct.  An effect that is not identified because of aliased
-        columns, such as that of a level without rows in ``fit``, is NaN.
+        Notes
+        -----
+        An average is Σ wᵢ μ(xᵢ)/Σ wᵢ, and its variance J V J' by the delta method: J is its derivative in β, a sum over
+        the same rows, and V the covariance of the coefficients, whatever `cov_type` is.  With ``sample="random"`` the
+        variance of the average over rows, Σ wᵢ²(μ(xᵢ) − μ̄)²/(Σ wᵢ)², is added.  The two parts are uncorrelated if the
+        model of the mean is correct.  An effect that is not identified because of aliased columns, such as that of a
+        level without rows in ``fit``, is NaN.
 
         Examples
         --------
@@ -142,7 +144,9 @@ class AverageEffects(Reading):
         ValueError
             As for `avg_predictions`, or if `comparison` or a change is unknown.
 
-        Notes ----- Quartiles are those of all rows, or of a simple random sample of 100,000 if there are more.
+        Notes
+        -----
+        Quartiles are those of all rows, or of a simple random sample of 100,000 if there are more.
 
         Examples
         --------
@@ -202,9 +206,11 @@ class AverageEffects(Reading):
         ValueError
             As for `avg_predictions`, or if the formula is not differentiable at values of a column.
 
-        Notes ----- A slope is the derivative through the formula, with the interactions, splines, logarithms and powers
-        of a column.  The design is differentiated by central differences, and at the ends of a domain, such as the
-        bounds of a spline, by one-sided differences of the same order.
+        Notes
+        -----
+        A slope is the derivative through the formula, with the interactions, splines, logarithms and powers of a
+        column.  The design is differentiated by central differences, and at the ends of a domain, such as the bounds of
+        a spline, by one-sided differences of the same order.
 
         Examples
         --------

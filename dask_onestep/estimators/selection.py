@@ -93,10 +93,12 @@ class Selection(Reading):
         ValueError
             If the covariance is undefined or singular, or the number of rows differs from that in ``fit``.
 
-        Notes ----- With N rows, k nonzero coefficients of p, and D twice the distance of the log-likelihood from its
-        maximum over the dispersion: dbic is D + k log N at the penalized estimate [2]_; bic, aic and ebic are D + k log
-        N, D + 2k and D + k log N + 2 log (p over k) [3]_ at the estimate of the same coefficients without a penalty.  D
-        is computed from the covariance, so that it is robust if the covariance is; with data, from the likelihood.
+        Notes
+        -----
+        With N rows, k nonzero coefficients of p, and D twice the distance of the log-likelihood from its maximum over
+        the dispersion: dbic is D + k log N at the penalized estimate [2]_; bic, aic and ebic are D + k log N, D + 2k
+        and D + k log N + 2 log (p over k) [3]_ at the estimate of the same coefficients without a penalty.  D is
+        computed from the covariance, so that it is robust if the covariance is; with data, from the likelihood.
 
         References
         ----------

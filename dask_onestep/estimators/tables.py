@@ -128,10 +128,12 @@ class Reporting(Reading):
         ValueError
             If `level` is not between 0 and 1, a name is unknown, or `anytime_valid` is not positive.
 
-        Notes ----- Intervals for all sample sizes are those of a normal mixture [1]_.  They are exact for normal errors
-        of constant variance, and asymptotic otherwise, as for generalized linear models and robust covariances: the
-        first analysis should use a sample for which the estimate is approximately normal.  With both options the level
-        of each interval is Bonferroni's.
+        Notes
+        -----
+        Intervals for all sample sizes are those of a normal mixture [1]_.  They are exact for normal errors of constant
+        variance, and asymptotic otherwise, as for generalized linear models and robust covariances: the first analysis
+        should use a sample for which the estimate is approximately normal.  With both options the level of each
+        interval is Bonferroni's.
 
         References
         ----------
