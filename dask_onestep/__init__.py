@@ -47,24 +47,15 @@ __all__ = [
     "weighted_design",
 ]
 
-# Where the names are: each is imported when it is first used.
-_METHODS = (
-    *("MLE", "Average", "AverageLasso", "DebiasedLasso", "ElasticNet", "ElasticNetCV"),
-    *("OneStep", "Pilot", "Surrogate"),
-)
-_HOMES = {
-    **dict.fromkeys(("GLMClassifier", "GLMRegressor", "compare", "fit_many"), "estimators"),
-    **dict.fromkeys(_METHODS, "methods"),
-    **dict.fromkeys(
-        ("approximate_inverse_covariance", "moments", "nodewise_lasso", "pilot_sample", "weighted_design"), "functions"
-    ),
-}
+_ESTIMATORS = ("GLMClassifier", "GLMRegressor", "compare", "fit_many")
 _MODULES = ("datasets", "exceptions", "families", "links", "methods", "plots", "storage")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = globals()[name] = getattr(import_module(f"dask_onestep.{_HOMES[name]}"), name)
+    # Each name is imported when it is first used.
+    if name in __all__:
+        home = "estimators" if name in _ESTIMATORS else "functions" if name.islower() else "methods"
+        value = globals()[name] = getattr(import_module(f"dask_onestep.{home}"), name)
         return value
     if name in _MODULES:
         return import_module(f"dask_onestep.{name}")

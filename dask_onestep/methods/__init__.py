@@ -71,26 +71,15 @@ METHODS: dict[str, str] = {
     "elastic-net-cv": "ElasticNetCV",
 }
 
-# What most fits do not need is imported when it is first used.
+# A method's module has its name; what most fits do not need is imported when it is first used.
 _HOMES = {
-    "Average": "average",
-    "AverageEstimate": "average",
-    "AverageLasso": "average_lasso",
-    "AverageLassoEstimate": "average_lasso",
-    "DebiasedLasso": "debiased_lasso",
-    "DebiasedLassoEstimate": "debiased_lasso",
-    "ElasticNet": "elastic_net",
-    "ElasticNetCV": "elastic_net_cv",
-    "ElasticNetCVEstimate": "elastic_net_cv",
-    "ElasticNetEstimate": "elastic_net",
+    **{name: key.replace("-", "_") for key, method in METHODS.items() for name in (method, f"{method}Estimate")},
     "SubmodelEstimate": "submodel",
-    "Surrogate": "surrogate",
-    "SurrogateEstimate": "surrogate",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     return value
