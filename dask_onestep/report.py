@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.inference.summaries import Summary, format_coefficients, format_effects
+from dask_onestep.inference.summaries import Summary, format_coefficients, format_effects, html_label, html_table
 from dask_onestep.kernels.likelihood.blocks import BlockFit, compare_blocks
-from dask_onestep.messages import catalogue
 
 __all__ = ["block_fits", "report_html", "write_report"]
 
@@ -33,8 +32,8 @@ th:first-child,td:first-child{text-align:left}thead th{border-bottom:2px solid #
 .wide{overflow-x:auto}.wide td,.wide th{padding:.2rem .4rem}.wide td:not(:first-child),.option{white-space:nowrap}
 .wide td:first-child{min-width:9rem;max-width:22rem}h1,p,code,dd,td:first-child{overflow-wrap:anywhere}
 @media print{body{font-size:10px;max-width:none;margin:0;padding:0}@page{size:A4 landscape}}
-.small{color:#5b6773;font-size:.85rem}code{background:#f3f5f8;padding:.1rem .3rem}td.plot{padding:0;width:190px}
-td.plot svg{vertical-align:middle}
+.small{color:#5b6773;font-size:.85rem}code{background:#f3f5f8;padding:.1rem .3rem}td:has(svg){padding:0;width:190px}
+td svg{vertical-align:middle}
 .facts{columns:2 18rem;column-gap:3rem;margin:0}
 .facts div{display:flex;justify-content:space-between;break-inside:avoid}
 .facts div{padding:.2rem .6rem;border-bottom:1px solid #dde3ea}.facts dd{margin:0}
@@ -183,7 +182,7 @@ def report_html(
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(summary.title)}</title>"
         f"<style>{_STYLE}</style></head><body><h1>{escape(summary.title)}</h1>{formula}"
         f"<p>Response: <code>{escape(summary.response)}</code></p><p>Call: <code>{escape(call or repr(glm))}</code></p>"
-        f"<p class='verdict'>{escape(summary.verdict)} {escape(wording(verdict(glm)))}</p>{notes}"
+        f"<p class='verdict'>{escape(summary.verdict)}</p>{notes}"
         f"<h2>Coefficients</h2>{_coefficients(summary, ratio_name(glm))}"
         f"{_effects(effects, summary.level)}{_clusters(glm)}"
         f"<h2>The fit</h2><dl class='facts'>{facts}</dl><p class='small'>{_glossary(summary)}</p>"
@@ -220,24 +219,6 @@ def _note(text: str, category: type[Warning]) -> str:
     return f"<p class='warning'>{said}{f'<br><span class=small>{escape(where)}</span>' if anchor else ''}</p>"
 
 
-def verdict(glm: Any) -> str:
-    """Return as text whether the estimate is close to the MLE, by the Newton decrement."""
-    estimate, rank = glm.record_.estimate, max(glm.record_.rank, 1)
-    if not np.isfinite(estimate.decrement):
-        return "The distance to the maximum of the likelihood is unknown for this method."
-    share = max(estimate.decrement, 0.0) / rank
-    if estimate.in_doubt and share <= 0.1:
-        return (
-            "The estimate may be far from the maximum of the likelihood; see the warnings before relying on the "
-            "intervals."
-        )
-    if share <= 0.01:
-        return "Further passes would be immaterial; the remaining uncertainty is sampling error."
-    if share <= 0.1:
-        return "Changes from further passes would be small compared with the sampling error shown by the intervals."
-    return catalogue.NOT_AT_MAXIMUM.text()
-
-
 def ratio_name(glm: Any) -> str:
     """Return what the exponential of a coefficient is, or nothing where it has no name."""
     model = glm.record_.model
@@ -259,20 +240,17 @@ def _ratio(name: str, coef: float, lower: float, upper: float) -> str:
 
 def _coefficients(summary: Summary, ratio: str) -> str:
     heads, rows = format_coefficients(summary.table, summary.level, summary.factors)
-    head = "".join(f"<th>{escape(h)}</th>" for h in (*heads, *([ratio] if ratio else []), ""))
-    body, reaches = "", _reaches(summary.table)
+    lines, reaches = [], _reaches(summary.table)
     ends = dict(zip(summary.table.index, summary.table[["coef", "ci_lower", "ci_upper"]].to_numpy(), strict=True))
     for label, name, cells in rows:
-        indent = "&emsp;" if label.startswith(" ") else ""
-        body += f"<tr><td>{indent}{escape(label.strip())}</td>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        line = [html_label(label), *map(escape, cells)]
         if name is not None:
-            coef, lower, upper = ends[name]
-            body += f"<td>{_ratio(name, coef, lower, upper)}</td>" if ratio else ""
-            body += f"<td class='plot'>{_interval(coef, lower, upper, reaches[_term(name)])}</td>"
-        body += "</tr>"
+            line += [_ratio(name, *ends[name])] if ratio else []
+            line.append(_interval(ends[name], reaches[_term(name)]))
+        lines.append(line)
     exponential = f" The {ratio} is the exponential of the coefficient." if ratio else ""
     return (
-        f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<div class='wide'>{html_table((*heads, *([ratio] if ratio else []), ''), lines)}</div>"
         f"<p class='small'>At the right, the {summary.level:.0%} intervals; the vertical line is zero. Columns of one "
         "term, such as the levels of a factor, share a scale; each term has its own. Gray where zero is within."
         f"{exponential}</p>"
@@ -283,13 +261,9 @@ def _effects(table: pd.DataFrame | None, level: float) -> str:
     """Return average effects as a table, if there are any."""
     if table is None:
         return ""
-    head, *rows = (
-        "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in line)
-        for tag, line in zip(("th", *["td"] * len(table)), format_effects(table, level), strict=True)
-    )
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    heads, *rows = format_effects(table, level)
     return (
-        f"<h2>Average effects</h2><div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f"<h2>Average effects</h2><div class='wide'>{html_table(heads, (map(escape, row) for row in rows))}"
         "</div><p class='small'>Averages over the rows, on the scale of the response: of numeric columns the "
         "derivative (dY/dX), of factors the difference between levels. The rows are treated as fixed.</p>"
     )
@@ -300,17 +274,12 @@ def _clusters(glm: Any) -> str:
     if glm.record_.estimate.clusters is None or glm.record_.method not in ("OneStep", "MLE"):
         return ""
     moves = glm.dfbeta(scaled=True)
-    values = moves.to_numpy()
-    sizes = np.nan_to_num(np.abs(values), nan=-1.0)
-    chosen = np.argsort(-sizes.max(axis=1), kind="stable")[:_SHOWN_CLUSTERS]
-    cells = ((moves.index[row], moves.columns[at], values[row, at]) for row in chosen for at in (sizes[row].argmax(),))
-    rows = "".join(
-        f"<tr><td>{escape(str(cluster))}</td><td>{escape(name)}</td><td>{change:.2f}</td></tr>"
-        for cluster, name, change in cells
-    )
+    sizes = moves.abs().fillna(-1.0)
+    names = sizes.loc[sizes.max(axis=1).nlargest(_SHOWN_CLUSTERS).index].idxmax(axis=1)
+    rows = ([escape(str(cluster)), escape(name), f"{moves.loc[cluster, name]:.2f}"] for cluster, name in names.items())
     return (
-        "<h2>Influential clusters</h2><table><thead><tr><th>cluster</th><th>coefficient</th><th>change</th></tr>"
-        f"</thead><tbody>{rows}</tbody></table><p class='small'>Of {len(moves):,} clusters, those that change a "
+        f"<h2>Influential clusters</h2>{html_table(('cluster', 'coefficient', 'change'), rows)}"
+        f"<p class='small'>Of {len(moves):,} clusters, those that change a "
         "coefficient most: the estimate less that without the cluster, in standard errors, to first order.</p>"
     )
 
@@ -331,10 +300,11 @@ def _reaches(table: Any) -> dict[str, float]:
     return reaches
 
 
-def _interval(coef: float, lower: float, upper: float, reach: float) -> str:
+def _interval(ends: np.ndarray, reach: float) -> str:
     """Return an interval as SVG, zero in the middle and `reach` at either side."""
-    if not np.isfinite([coef, lower, upper]).all():
+    if not np.isfinite(ends).all():
         return "<span class='small'>aliased</span>"
+    coef, lower, upper = ends
     a, c, b = (95 + 85 * value / (reach or 1.0) for value in (lower, coef, upper))
     color = "#8a97a6" if lower <= 0 <= upper else "#3569a8"
     return (
@@ -390,10 +360,15 @@ def _block_section(blocks: Sequence[BlockFit], dispersion: float) -> str:
     chosen = sorted(used, key=lambda block: -abs(np.nan_to_num(scores[block.number])))[:_SHOWN_BLOCKS]
     smallest = min((abs(block.expected / block.weight) for block in chosen if block.weight > 0), default=1.0)
     decimals = int(np.clip(3 - np.floor(np.log10(smallest)) if smallest > 0 else 3, 1, 8))
-    rows = "".join(
-        f"<tr><td>{block.number}</td><td>{block.n:,}</td><td>{block.n_missing:,}</td>"
-        f"<td>{block.observed / block.weight:,.{decimals}f}</td><td>{block.expected / block.weight:,.{decimals}f}</td>"
-        f"<td>{scores[block.number]:.1f}</td></tr>"
+    rows = (
+        [
+            str(block.number),
+            f"{block.n:,}",
+            f"{block.n_missing:,}",
+            f"{block.observed / block.weight:,.{decimals}f}",
+            f"{block.expected / block.weight:,.{decimals}f}",
+            f"{scores[block.number]:.1f}",
+        ]
         for block in sorted(chosen, key=lambda block: block.number)
         if block.weight > 0
     )
@@ -408,9 +383,6 @@ def _block_section(blocks: Sequence[BlockFit], dispersion: float) -> str:
         if far > 0.05 * len(used)
         else " This is about what is expected by chance: the model fits all blocks."
     )
-    head = "".join(f"<th>{h}</th>" for h in ("block", "rows", "dropped", "mean of y", "expected", "z"))
+    table = html_table(("block", "rows", "dropped", "mean of y", "expected", "z"), rows)
     most = "" if whole else f"<p class='small'>The {len(chosen)} blocks farthest from the model are shown.</p>"
-    return (
-        f"<h2>How blocks differ</h2><p>{said}{advice}</p><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{rows}</tbody></table>{most}"
-    )
+    return f"<h2>How blocks differ</h2><p>{said}{advice}</p>{table}{most}"

@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.data.inputs import is_lazy
+from dask_onestep.inference.facts import link_name
 from dask_onestep.inference.tables import coefficient_table
 from dask_onestep.kernels.designs.design import column_levels
 from dask_onestep.kernels.likelihood.predictions import design_rows
@@ -114,7 +115,7 @@ class Exchange:
             "n_clusters": min(estimate.n_clusters, default=None),
             "se_type": record.cov_type,
             "family": record.model.family.name,
-            "link": getattr(record.model.link, "name", type(record.model.link).__name__),
+            "link": link_name(record),
             "dispersion": estimate.dispersion,
             "passes": estimate.n_passes,
             "df_resid": estimate.df_resid,

@@ -25,6 +25,7 @@ _DIGITS, _MOST_DECIMALS = 3, 6
 _DECIMALS = 4
 # Numbers of more digits before the point are shown in scientific notation.
 _LARGE = 1e7
+_NOTEBOOK_STYLE = ".dask-onestep :is(th,td){text-align:right}.dask-onestep :is(th,td):first-child{text-align:left}"
 
 
 @dataclass(frozen=True)
@@ -242,8 +243,7 @@ class Summary:
 
     def _repr_html_(self) -> str:
         heads, rows = format_coefficients(self.table, self.level, self.factors)
-        head = "".join(f"<th style='text-align:right'>{escape(name)}</th>" for name in heads[1:])
-        body = "".join(f"<tr>{_html_label(label)}{''.join(map(_html_cell, cells))}</tr>" for label, _, cells in rows)
+        table = html_table(heads, ([html_label(label), *map(escape, cells)] for label, _, cells in rows))
         facts = " · ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in self.facts)
         response = f"<br>Response: {escape(self.response)}" if self.response else ""
         # Before the table: who has read the numbers seldom reads on.
@@ -251,10 +251,10 @@ class Summary:
             f"<p style='border-left:4px solid #E69F00;padding-left:.8em'>⚠ {escape(note)}</p>" for note in self.notes
         )
         return (
-            f"<div style='overflow-x:auto'><p style='border-left:4px solid #0072B2;padding-left:.8em'>"
+            f"<div class='dask-onestep' style='overflow-x:auto'><style>{_NOTEBOOK_STYLE}</style>"
+            f"<p style='border-left:4px solid #0072B2;padding-left:.8em'>"
             f"<b>{escape(self.title)}</b>{response}<br>{escape(self.verdict)}</p>{notes}"
-            f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
-            f"<p><small>{facts}</small></p></div>"
+            f"{table}<p><small>{facts}</small></p></div>"
         )
 
 
@@ -280,13 +280,16 @@ def _markdown(text: str) -> str:
     return "".join("\\" + sign if sign in "\\`*_|<>[]" else sign for sign in text)
 
 
-def _html_label(label: str) -> str:
-    indent = ";padding-left:1.8em" if label.startswith(_INDENT) else ""
-    return f"<th style='text-align:left{indent}'>{escape(label.strip())}</th>"
+def html_label(label: str) -> str:
+    """Return the label of a row as HTML, indented if it is of a level."""
+    return f"{'&emsp;' * label.startswith(_INDENT)}{escape(label.strip())}"
 
 
-def _html_cell(text: str) -> str:
-    return f"<td style='text-align:right'>{escape(text)}</td>"
+def html_table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table as HTML; its cells are HTML too."""
+    head = "".join(f"<th>{escape(head)}</th>" for head in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def format_coefficients(

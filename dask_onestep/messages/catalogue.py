@@ -157,13 +157,6 @@ MLE_STOPPED = Message(
     "scales.",
     example={"steps": "7 steps", "decrement": 3.0},
 )
-NOT_AT_MAXIMUM = Message(
-    FitWarning,
-    "The estimate is not close enough to the maximum of the likelihood:",
-    "the intervals are not reliable.",
-    "Use {0}, {1}, or {2}.",
-    (_AUTO_STEPS, _LARGER_PILOT, _MLE),
-)
 NEGATIVE_STATISTIC = Message(
     DistanceWarning,
     "Negative statistic ({chi2:.2g}), because the fits are not fully converged;",

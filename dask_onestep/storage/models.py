@@ -17,6 +17,7 @@ from dask_onestep._version import __version__
 from dask_onestep.estimators import GLMClassifier, GLMRegressor
 from dask_onestep.estimators.attributes import attach
 from dask_onestep.families import FAMILIES
+from dask_onestep.inference.facts import link_name
 from dask_onestep.kernels.likelihood.goodness import Overdispersion
 from dask_onestep.kernels.likelihood.multinomial import Multinomial
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
@@ -75,7 +76,7 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
         "version": __version__,
         "formula": glm.formula,
         "family": model.family.name,
-        "link": getattr(model.link, "name", type(model.link).__name__),
+        "link": link_name(fit),
         "method": fit.method,
         "cov_type": fit.cov_type,
         "missing": glm.missing,

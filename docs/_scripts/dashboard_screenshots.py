@@ -134,7 +134,7 @@ def main() -> None:
         kept = open_tab(address, report.as_uri())
         time.sleep(5)
         asyncio.run(photograph(kept, "performance-report", 620))
-    print(f"{model._verdict()} Pictures in {FOLDER}")
+    print(f"{model.summary().verdict} Pictures in {FOLDER}")
 
 
 if __name__ == "__main__":
