@@ -183,6 +183,9 @@ def test_what_a_model_of_marginaleffects_needs(monkeypatch):
     for rows in (dd.from_pandas(DATA, npartitions=2), DATA[["x"]].to_numpy()):
         with pytest.raises(TypeError, match="marginaleffects takes rows in memory, got"):
             glm.to_marginaleffects(rows)
+    apart = GLMRegressor("poisson").fit(DATA[["x"]], DATA["count"], offset=DATA["z"])
+    with pytest.raises(ValueError, match="write it into the formula, offset"):
+        apart.to_marginaleffects(DATA[["x"]])
     monkeypatch.setitem(sys.modules, "marginaleffects", None)
     exchange._adapter.cache_clear()
     with pytest.raises(ImportError, match="pip install marginaleffects"):

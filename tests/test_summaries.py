@@ -342,6 +342,26 @@ def test_least_squares_have_the_r2_of_statsmodels(method, solver):
     assert glm.estimate_.loglik_null == pytest.approx(null.llf, rel=1e-9)
 
 
+@pytest.mark.parametrize("family", ["poisson", "gaussian"])
+@pytest.mark.parametrize("given", ["array", "column", "formula", "known levels"])
+def test_sums_of_a_fit_with_an_offset_do_not_hold_its_null_model(family, given):
+    """The mean of y is not the null model's fit: a pseudo-R² of 0.41 was shown in place of 0.03."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=400), "o": rng.normal(size=400)})
+    frame["g"] = pd.Categorical(np.where(frame.x > 0, "a", "b"))
+    frame["y"] = rng.poisson(np.exp(0.3 + 0.2 * frame.x + frame.o)) * 1.0
+    if given == "formula":
+        glm = GLMRegressor(family, formula="y ~ x + offset(o)").fit(frame)
+    elif given == "known levels":
+        glm = GLMRegressor(family).fit(frame[["g"]], frame.y, offset=frame.o)
+    else:
+        glm = GLMRegressor(family).fit(
+            frame[["x"]], frame.y, offset=frame.o.to_numpy() if given == "array" else frame.o
+        )
+    assert not {"R2", "pseudo R2 (McFadden)"} & set(dict(glm.summary().facts))
+    assert np.isnan(glm.estimate_.loglik_null)
+
+
 def test_statistics_of_the_fit_survive_storage(tmp_path):
     x, y, _ = make_glm(1500, 2, family="poisson", chunks=400)
     classes = GLMClassifier(method=OneStep(300)).fit(x, y > 1)

@@ -16,7 +16,7 @@ from dask_onestep.data.frames import frame_dtypes
 from dask_onestep.data.inputs import Data, columns_named
 from dask_onestep.estimators.attributes import attach
 from dask_onestep.estimators.covariances import Covariances, check_groups
-from dask_onestep.estimators.design import specify
+from dask_onestep.estimators.design import refuse_reserved, specify
 from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.effects import AverageEffects
 from dask_onestep.estimators.exchange import Exchange
@@ -28,7 +28,6 @@ from dask_onestep.estimators.selection import Selection
 from dask_onestep.estimators.tables import Reporting
 from dask_onestep.families import Family
 from dask_onestep.graph import Blocks, gather
-from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.kernels.likelihood.covariance import COV_TYPES
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
@@ -160,7 +159,7 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
         """Return the plan of the problem with its design, and of what is to be said of the table."""
         if table is None:
             return problem, ()
-        return (yield from specify(problem, method, lambda design: self._model(design.names, design), *table))
+        return (yield from specify(problem, method, *table))
 
     def fit_delayed(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None, groups: Any = None
@@ -235,7 +234,7 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
         method = seeded(resolve_method(self.method))
         y, weights, offset, groups = (parts[name] for name in ("y", "weights", "offset", "groups"))
         in_frame = tuple(part for part in (y, weights, offset) if isinstance(part, str)) + columns_named(groups)
-        model = self._model(() if terms is not None else data.columns)
+        model = self._model(() if terms is not None else data.columns, offset is not None)
         if terms is not None:
             _check_exposures(terms, model)
         problem = Problem(
@@ -248,21 +247,18 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
             verbose=self.verbose,
         )
         table = None if terms is None else (terms, frame_dtypes(data.x))
-        inputs = Inputs(weights is not None, offset is not None, in_frame, response_name(y, terms))
+        inputs = Inputs(weights is not None, in_frame, response_name(y, terms))
         return method, problem, inputs, table
 
-    def _model(self, columns: tuple[str, ...], design: Design | None = None) -> Model:
+    def _model(self, columns: tuple[str, ...], offset_given: bool) -> Model:
         for option, choices in _CHOICES.items():
             if (value := getattr(self, option)) not in choices:
                 raise ValueError(unknown_choice(option, value, map(repr, choices)))
-        intercept = bool(self.fit_intercept) if design is None else design.terms.fit_intercept
-        if intercept and "intercept" in columns:
-            raise ValueError(
-                "The column name 'intercept' is reserved for the model's intercept. Rename this column of X, or pass "
-                "fit_intercept=False."
-            )
+        intercept = bool(self.fit_intercept)
+        refuse_reserved(columns, intercept)
         return Model(
-            self._likelihood(), columns, intercept, self._classifies, self.missing, self.weight_type, design=design
+            *(self._likelihood(), columns, intercept, self._classifies, self.missing, self.weight_type),
+            offset_given=offset_given,
         )
 
     def set_params(self, **params: Any) -> Self:

@@ -149,7 +149,7 @@ class GLMClassifier(ClassifierMixin, GLMBase):
                 "With more than two classes the model is a multinomial logit, which does not support {given}: use {0}."
             )
             return instruction(text, Remedy("link", "logit"), given=Remedy("link", self.link))
-        if inputs.had_offset or problem.model.has_offset:
+        if problem.model.has_offset:
             return instruction(
                 "A multinomial logit does not support an offset, since one value per row does not identify the classes "
                 "it applies to: omit {0}, or use it as a column of X.",

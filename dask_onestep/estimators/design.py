@@ -1,6 +1,6 @@
 """From a table's terms to its design, by a pass where the levels or a state must be looked at."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,9 +19,7 @@ from dask_onestep.methods.draws import MOST_COEFFICIENTS, take_profile
 from dask_onestep.methods.requests import Look, Plan
 
 
-def specify(
-    problem: Problem, method: Any, of_design: Callable[[Design], Model], terms: Terms, dtypes: Mapping[str, Any]
-) -> Plan:
+def specify(problem: Problem, method: Any, terms: Terms, dtypes: Mapping[str, Any]) -> Plan:
     """Return the plan of a problem with a table's design; one pass, or none if dtypes and formula determine it.
 
     The pass draws the method's pilot as well, so that a fit takes no more passes than one of numeric columns.
@@ -33,7 +31,7 @@ def specify(
         draws = len(make_design(terms, dtypes, None).names) < MOST_COEFFICIENTS
     if (design := open_design(terms, dtypes, problem.model.missing, observed=draws)) is None:
         known = make_design(terms, dtypes, None)
-        return replace(problem, model=of_design(known)), remarks(known, (), 0)
+        return replace(problem, model=_with(problem.model, known)), remarks(known, (), 0)
     unsure = problem.model.missing == "drop" and terms.needs_states_for_gaps
     if problem.lazy and (unsure or not hasattr(method, "draw")):
         words = _unknown(design, dtypes)
@@ -50,7 +48,7 @@ def specify(
         return replace(problem, learned=learned, kept=kept), said
     known, n, enough_for = yield Look(problem.apply(_learned, terms, dtypes, found, name="design"))
     kept = replace(kept, n=n, enough_for=enough_for)
-    problem = replace(problem, model=of_design(known), kept=None if unsure else kept)
+    problem = replace(problem, model=_with(problem.model, known), kept=None if unsure else kept)
     return problem, remarks(known, _unknown(design, dtypes), n)
 
 
@@ -61,8 +59,22 @@ def _unknown(design: OpenDesign, dtypes: Mapping[str, Any]) -> tuple[Factor, ...
 
 
 def _model(model: Model, terms: Terms, dtypes: Mapping[str, Any], found: Profile) -> Model:
-    design = make_design(terms, dtypes, found)
-    return replace(model, columns=design.names, fit_intercept=terms.fit_intercept, design=design)
+    return _with(model, make_design(terms, dtypes, found))
+
+
+def _with(model: Model, design: Design) -> Model:
+    intercept = design.terms.fit_intercept
+    refuse_reserved(design.names, intercept)
+    return replace(model, columns=design.names, fit_intercept=intercept, design=design)
+
+
+def refuse_reserved(columns: tuple[str, ...], intercept: bool) -> None:
+    """Raise if a column has the name of the model's own intercept."""
+    if intercept and "intercept" in columns:
+        raise ValueError(
+            "The column name 'intercept' is reserved for the model's intercept. Rename this column of X, or pass "
+            "fit_intercept=False."
+        )
 
 
 def _remarks(model: Model, learned: tuple[Factor, ...], found: Profile) -> tuple[tuple[type[Warning], str], ...]:

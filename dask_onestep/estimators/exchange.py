@@ -46,6 +46,8 @@ class Exchange:
             If marginaleffects is not installed.
         TypeError
             If `data` is not a DataFrame in memory.
+        ValueError
+            If the model was fitted with ``offset=``.
 
         Examples
         --------
@@ -63,6 +65,8 @@ class Exchange:
                 f"marginaleffects takes rows in memory, got {type(data).__name__}: pass a pandas or Polars DataFrame, "
                 "such as X.sample(frac=0.01).compute(), or use avg_slopes, avg_comparisons and avg_predictions."
             )
+        if self.record_.model.offset_given:
+            raise ValueError("marginaleffects has no offset besides the rows: write it into the formula, offset(...).")
         return _adapter()(self, data)
 
     @property

@@ -138,8 +138,8 @@ class Reading:
 
     def _require(self, **given: Any) -> None:
         """Raise if the model was fitted with a weight or an offset and this call has none."""
-        inputs = self.record_.inputs
-        for name, had in (("sample_weight", inputs.had_weight), ("offset", inputs.had_offset)):
+        record = self.record_
+        for name, had in (("sample_weight", record.inputs.had_weight), ("offset", record.model.offset_given)):
             if name in given and had and given[name] is None:
                 raise catalogue.MUST_BE_PASSED.error(given=Remedy(name))
 

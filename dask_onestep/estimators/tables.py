@@ -369,7 +369,7 @@ def _known_deviations(record: FitRecord) -> pd.Series | None:
     model, sums = record.model, record.sums
     if not model.quadratic or not model.has_intercept or sums is None or record.sums_estimated:
         return None
-    if record.inputs.had_offset or model.has_offset or sums.pearson is None:
+    if model.has_offset or sums.pearson is None:
         return None
     information, coef = np.nan_to_num(sums.information), np.nan_to_num(record.coef)
     square = float(coef @ information @ coef) + float(sums.pearson)

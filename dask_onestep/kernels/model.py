@@ -213,6 +213,8 @@ class Model:
         Whether information matrices are stored as arrowhead matrices if a factor has many levels.
     aliased : tuple of AliasedColumn
         Of a fitted model, the columns without coefficients.
+    offset_given : bool
+        Whether rows have an offset besides that of the formula.
     """
 
     likelihood: Likelihood
@@ -227,6 +229,7 @@ class Model:
     basis: Basis | None = None
     eliminates: bool = False
     aliased: tuple[AliasedColumn, ...] = ()
+    offset_given: bool = False
 
     @property
     def family(self) -> Family:
@@ -337,8 +340,8 @@ class Model:
 
     @property
     def has_offset(self) -> bool:
-        """Whether the formula has an offset."""
-        return self.design is not None and bool(self.design.terms.offsets)
+        """Whether rows have an offset."""
+        return self.offset_given or (self.design is not None and bool(self.design.terms.offsets))
 
     @property
     def eliminated(self) -> np.ndarray | None:

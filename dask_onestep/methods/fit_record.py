@@ -26,8 +26,8 @@ class Inputs:
 
     Attributes
     ----------
-    had_weight, had_offset : bool
-        Whether there were weights, and an offset.
+    had_weight : bool
+        Whether there were weights.
     in_frame : tuple of str
         Columns of the frame that were response, weights, offset or groups.
     response : str
@@ -43,7 +43,6 @@ class Inputs:
     """
 
     had_weight: bool = False
-    had_offset: bool = False
     in_frame: tuple[str, ...] = ()
     response: str = "y"
 

@@ -130,7 +130,7 @@ def _predictor(glm: Any) -> dict[str, Any] | None:
         "parts_in_frame": list(inputs.in_frame),
         "response": inputs.response,
         "had_weight": inputs.had_weight,
-        "had_offset": inputs.had_offset,
+        "had_offset": model.offset_given,
         "design": design,
         "aliased": aliased_record(model.aliased),
     }
@@ -336,10 +336,11 @@ def _estimator(record: dict[str, Any], parts: dict[str, Any]) -> Any:
         parts["weight_type"],
         design=None if parts["design"] is None else read_design(parts["design"]),
         aliased=read_aliased(parts["aliased"], len(parts["columns"])),
+        offset_given=parts["had_offset"],
     )
     estimate = _estimate(record, model.names)
     glm.n_features_in_ = parts["n_features"]
-    inputs = Inputs(parts["had_weight"], parts["had_offset"], tuple(parts["parts_in_frame"]), parts["response"])
+    inputs = Inputs(parts["had_weight"], tuple(parts["parts_in_frame"]), parts["response"])
     if parts["feature_names"] is not None:
         glm.feature_names_in_ = np.array(parts["feature_names"], dtype=object)
     return attach(glm, FitRecord.of(model, estimate, inputs, record["method"], record["cov_type"]))
