@@ -284,9 +284,9 @@ class CoverageWarning(FitWarning):
 
 
 class RoughInverseWarning(FitWarning):
-    """The approximate inverse of a debiased lasso is too inaccurate for a further round, or for the intercept.
+    """The approximate inverse of a debiased lasso is too inaccurate for a further round.
 
-    What to do: Use larger blocks, fewer rounds, or center the columns that are named.
+    What to do: Use a smaller ``nodewise_alpha``, larger blocks or fewer rounds.
 
     Examples
     --------

@@ -469,13 +469,14 @@ def test_covariance_of_equal_weights_sums_squared_shares():
 
 def test_centred_columns_change_the_intercepts_honesty_and_no_other_coefficient():
     x, y, _ = sparse_data(2000, 4)
-    near, far = (_fit(x + mean, y, "gaussian", 4, paper(0.1)) for mean in (0.0, 10.0))
-    np.testing.assert_allclose(far.coef_, near.coef_, rtol=1e-9)
-    np.testing.assert_allclose(np.diag(far.covariance_)[1:], np.diag(near.covariance_)[1:], rtol=1e-9)
-    exact = GLMRegressor(method="mle").fit(x, y).predict(x)
-    off_near, off_far = abs(near.predict(x) - exact).mean(), abs(far.predict(x + 10.0) - exact).mean()
-    assert off_near < np.sqrt(5 / 2000)  # a standard error of the mean of five coefficients
-    assert off_far > 10 * off_near
+    near, off, far = (_fit(x + mean, y, "gaussian", 4, paper(0.1)) for mean in (0.0, 5.0, 50.0))
+    exact, distances = GLMRegressor(method="mle").fit(x, y).predict(x), []
+    for glm, mean in ((near, 0.0), (off, 5.0), (far, 50.0)):
+        np.testing.assert_allclose(glm.coef_, near.coef_, rtol=1e-9)
+        np.testing.assert_allclose(np.diag(glm.covariance_)[1:], np.diag(near.covariance_)[1:], rtol=1e-9)
+        distances.append(abs(glm.predict(x + mean) - exact).mean())
+    assert max(distances[0], distances[2]) < np.sqrt(5 / 2000)  # a standard error of the mean of five coefficients
+    assert distances[1] > 10 * distances[0]
 
 
 def test_a_coverage_that_is_warned_of_is_not_rounded_to_one_that_is_not(monkeypatch):

@@ -190,7 +190,7 @@ def test_a_standardized_nodewise_plan_is_invariant_to_units():
     x, _, _ = sparse_data(300, 5, correlation=0.7)
     units = np.array([1.0, 1e3, 1e-4, 1.0, 7.0])
     plan, names = NodewisePlan(None, 1e-12, 10_000), tuple("abcde")
-    one, other = (plan.rows(part.T @ part / 300, 300, np.zeros(5), range(5), names, 0) for part in (x, x * units))
+    one, other = (plan.rows(part.T @ part / 300, 300, range(5), names, 0) for part in (x, x * units))
     np.testing.assert_allclose(other.rows, one.rows * units[:, None] / units, rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(other.weights, one.weights * units**2, rtol=1e-9)
 

@@ -496,13 +496,6 @@ MANY_COLUMNS = Message(
     (_JEFFREYS,),
     {"n": 2000, "rank": 400},
 )
-UNCENTERED_INTERCEPT = Message(
-    RoughInverseWarning,
-    "Uncentered columns make the intercept correction inaccurate:",
-    "fitted values near the data center moved by {moved:.2g}.",
-    "Center {names}.",
-    example={"moved": 2.0, "names": ("year",)},
-)
 CORRECTIONS_SHORTENED = Message(
     RoughInverseWarning,
     "{shortened} of {rounds} corrections would have decreased the log-likelihood and were shortened:",

@@ -159,7 +159,8 @@ class DebiasedLasso(Method):
     (the guide to sparse models has the measured coverage of 95 % intervals); with more columns a warning is issued.
     With "partition" n_k must be large compared with (number of nonzeros) · log p · √N, and a warning is issued if
     ``estimate_.expected_coverage`` is below 0.90.  The row of Θ̂ of the intercept is then penalized too, so that
-    uncentered columns leave bias in the intercept; the default is invariant to centering.
+    columns that are not centered leave bias in the intercept, except columns whose mean is more than ten standard
+    deviations from zero; the default is invariant to centering.
 
     For inference about many coefficients at once see ``multiple_tests`` and ``conf_int(simultaneous=True)``.
 

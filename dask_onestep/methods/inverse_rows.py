@@ -46,29 +46,20 @@ def _rows_of_profile(
     names = model.names[int(model.has_intercept) :]
     try:
         n = sample_size(model, sums.n, sums.weight)
-        return plan.rows(gram, n, np.zeros(len(gram)), range(len(gram)) if index is None else index, names, 0)
+        return plan.rows(gram, n, range(len(gram)) if index is None else index, names, 0)
     except ValueError as error:
         raise ValueError(f"{error}: drop the column.") from error
 
 
 def _completed(local: LocalLassos, model: Model, plan: NodewisePlan) -> NodewiseRows:
-    d, found = len(model.names), local.nodewise
-    missing = [j for j in range(d) if found is None or j not in found.index]
-    if not missing:
-        assert found is not None
-        return found
-    rest = _rows_of_pool(_gram(local), model, plan, missing)
-    return rest if found is None else found + rest
-
-
-def _gram(local: LocalLassos) -> tuple[np.ndarray, int, np.ndarray]:
-    return local.information / local.weight, local.n, local.shift
-
-
-def _rows_of_pool(
-    gram: tuple[np.ndarray, int, np.ndarray], model: Model, plan: NodewisePlan, index: range | list[int]
-) -> NodewiseRows:
-    try:
-        return plan.rows(*gram, index, model.names, int(model.has_intercept))
-    except ValueError as error:
-        raise ValueError(f"{error}. All blocks are already pooled: drop the column.") from error
+    gram, found = local.information / local.weight, local.nodewise
+    # Where columns are far from zero, that of the intercept follows from the others.
+    far = bool(local.shift.any())
+    if missing := [j for j in range(int(far), len(gram)) if found is None or j not in found.index]:
+        try:
+            rest = plan.rows(gram, local.n, missing, model.names, int(model.has_intercept))
+        except ValueError as error:
+            raise ValueError(f"{error}. All blocks are already pooled: drop the column.") from error
+        found = rest if found is None else found + rest
+    assert found is not None
+    return found.with_constant(gram) if far else found

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.lassos.correction import Debiased, moved_intercept
+from dask_onestep.kernels.lassos.correction import Debiased
 from dask_onestep.kernels.lassos.local_lassos import LocalLassos
 from dask_onestep.kernels.lassos.pooled_lasso import sample_size
 from dask_onestep.kernels.model import Model
@@ -19,8 +19,6 @@ _HONEST = 0.90
 _ROWS_PER_COLUMN = 20
 # Rounding error relative to the spread of y above which a warning is issued.
 _FEW_DIGITS = 1e-3
-# A move of the intercept, relative to that spread, above which a warning is issued.
-_ROUGH = 0.25
 
 
 def sparse_advice(
@@ -35,9 +33,6 @@ def sparse_advice(
     elif coverage < _HONEST:
         said = {"n": local.smallest, "rank": len(estimate.coef), "coverage": floor(100 * coverage)}
         advice.append(catalogue.SMALL_BLOCKS.warning(**said))
-    if (off := moved_intercept(estimate, local.coef / local.share)) > _ROUGH * _spread(model, local):
-        far = [model.names[j] for j in np.flatnonzero(local.shift)]
-        advice.append(catalogue.UNCENTERED_INTERCEPT.warning(moved=off, names=far))
     if estimate.shortened:
         said = {"shortened": estimate.shortened, "rounds": estimate.rounds}
         advice.append(catalogue.CORRECTIONS_SHORTENED.warning(**said))

@@ -67,7 +67,7 @@ class Debiased(Record):
 
 def debias(local: LocalLassos, nodewise: NodewiseRows) -> Debiased:
     """Return β̂ = b̄ + Θ̂ḡ, equation (4.1) of Lee, Liu, Sun and Taylor."""
-    theta = approximate_inverse(nodewise)
+    theta = coefficients_about(approximate_inverse(nodewise), -local.shift)
     coef = (local.coef + theta @ score_about(local.gradient, local.shift)) / local.share
     missed = theta @ score_about(local.remainder, local.shift) / local.share
     return Debiased(coef, theta, theta, local.shift, local.information / local.weight, missed)
@@ -122,16 +122,6 @@ def covariance(estimate: Debiased, local: LocalLassos, phi: float) -> np.ndarray
     spread += spread.T
     spread *= phi / 2 / (local.weight if whole else local.share**2)
     return spread
-
-
-def moved_intercept(estimate: Debiased, average: np.ndarray) -> float:
-    """Return how far the correction moved predictions at the center of the data; 0 if no column was shifted.
-
-    This is the change of the intercept for centered columns; `average` is b̄.
-    """
-    if not estimate.shift.any():
-        return 0.0
-    return abs(float(coefficients_about(estimate.coef - average, estimate.shift)[0]))
 
 
 def expected_coverage(estimate: Debiased, average: np.ndarray, std_err: np.ndarray, level: float = 0.95) -> float:

@@ -178,7 +178,7 @@ def local_lassos(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos | Fin
     if plan.nodewise and stop > start:
         gram, first = fit.moments.information / fit.moments.weight, int(model.has_intercept)
         try:
-            found = plan.nodewise.rows(gram, len(rows), shift, range(start, stop), model.names, first)
+            found = plan.nodewise.rows(gram, len(rows), range(start, stop), model.names, first)
         except ValueError as error:
             return _poor(rows, str(error), _POOLED)
     return _as_sums(rows, model, fit, plan, shift, found)

@@ -8,7 +8,7 @@ de Geer, Bühlmann, Ritov and Dezeure, arXiv 1303.0518. All rows share the Gram 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import numpy as np
@@ -43,27 +43,38 @@ class NodewiseRows(Sums):
         τ_j²; statsmodels' nodewise weight is its square root.
     gaps : ndarray of shape (r,)
         Duality gaps relative to ‖x_j‖²/(2n) after the unpenalized columns are minimized out.
-    own : ndarray of shape (r,)
-        The element at j in row j of Θ̂, times τ_j²: 1, except in the constant's row if other columns are centered.
     """
 
     index: np.ndarray
     rows: np.ndarray
     weights: np.ndarray
     gaps: np.ndarray
-    own: np.ndarray
 
     def __add__(self, other: NodewiseRows) -> NodewiseRows:
         return join_rows(self, other)
 
     def about(self, change: np.ndarray) -> NodewiseRows:
-        """Return the rows for columns centered further by `change`, of shape (d,) with 0 for the constant."""
-        if not change.any():
-            return self
-        rows, moved = self.rows.copy(), self.rows @ change
-        constant = self.index == 0
-        rows[:, 0] += np.where(constant, 0.0, moved - change[self.index])
-        return replace(self, rows=rows, own=self.own - np.where(constant, moved, 0.0))
+        """Return the rows for columns centered further by `change`, of shape (d,); that of the constant is left out."""
+        others = self.without_constant()
+        others.rows[:, 0] += others.rows @ change - change[others.index]
+        return others
+
+    def without_constant(self) -> NodewiseRows:
+        """Return the rows without that of the constant."""
+        kept = self.index != 0
+        return NodewiseRows(self.index[kept], self.rows[kept], self.weights[kept], self.gaps[kept])
+
+    def with_constant(self, gram: np.ndarray) -> NodewiseRows:
+        """Return the rows with that of an unpenalized constant: (1, 0, …)/Σ̂₀₀ − Σ (Σ̂₀ₖ/Σ̂₀₀) Θ̂ₖ, Θ̂ₖ the others.
+
+        So it is in Σ̂⁻¹; unlike a lasso of the constant, it does not depend on the origin of the columns.
+        """
+        others = self.without_constant()
+        row = gram[0, 1:] @ approximate_inverse(others) / -gram[0, 0]
+        row[0] += 1.0 / gram[0, 0]
+        weight, gamma = 1.0 / row[0], -row / row[0]
+        gamma[0] = 0.0
+        return NodewiseRows(np.zeros(1, dtype=np.intp), gamma[None], np.array([weight]), np.zeros(1)) + others
 
 
 def nodewise_rows(
@@ -89,7 +100,7 @@ def nodewise_rows(
     if never.all():
         return _without_penalty(gram, index)
     r = len(index)
-    found = NodewiseRows(index, np.zeros((r, len(gram))), np.zeros(r), np.zeros(r), np.ones(r))
+    found = NodewiseRows(index, np.zeros((r, len(gram))), np.zeros(r), np.zeros(r))
     for free, places in _by_unpenalized(never, index):
         profile = profile_out(gram, free)
         # An unpenalized column that is itself the target is excluded from its row's covariates.
@@ -115,7 +126,7 @@ def _without_penalty(gram: np.ndarray, index: np.ndarray) -> NodewiseRows:
     np.divide(1.0, own, out=weights, where=own > 0)
     rows = -inverse * weights[:, None]
     rows[np.arange(len(index)), index] = 0.0
-    return NodewiseRows(index, rows, weights, np.zeros(len(index)), np.ones(len(index)))
+    return NodewiseRows(index, rows, weights, np.zeros(len(index)))
 
 
 def _by_unpenalized(never: np.ndarray, index: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -203,8 +214,7 @@ def row_shares(d: int) -> list[range]:
 
 def join_rows(*parts: NodewiseRows) -> NodewiseRows:
     """Return the concatenated rows of several tasks."""
-    fields = ("index", "rows", "weights", "gaps", "own")
-    return NodewiseRows(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
+    return NodewiseRows(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(NodewiseRows)))
 
 
 def approximate_inverse(nodewise: NodewiseRows) -> np.ndarray:
@@ -225,5 +235,5 @@ def approximate_inverse(nodewise: NodewiseRows) -> np.ndarray:
     order = np.argsort(nodewise.index)
     result = nodewise.rows[order]
     result /= -nodewise.weights[order][:, None]
-    result[np.arange(len(order)), nodewise.index[order]] = nodewise.own[order] / nodewise.weights[order]
+    result[np.arange(len(order)), nodewise.index[order]] = 1.0 / nodewise.weights[order]
     return result

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dask_onestep.kernels.lassos.constant_row import constant_row
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, nodewise_rows
 from dask_onestep.kernels.lassos.penalty import penalized_variances, penalty_level
 
@@ -33,7 +32,7 @@ class NodewisePlan:
     max_iter: int
 
     def rows(
-        self, gram: np.ndarray, n: float, shift: np.ndarray, index: Sequence[int], names: tuple[str, ...], first: int
+        self, gram: np.ndarray, n: float, index: Sequence[int], names: tuple[str, ...], first: int
     ) -> NodewiseRows:
         """Return rows of the nodewise lasso on a Gram matrix of n rows."""
         if self.alpha is None:
@@ -44,15 +43,8 @@ class NodewisePlan:
             alpha = penalty_level(n, len(gram) - first) * np.sqrt(penalized_variances(gram, free))
         else:
             alpha = np.broadcast_to(self.alpha, len(gram))
-        # With an unpenalized constant a column's row does not depend on the shift, except the constant's own row.
-        alone = first == 1 and bool(shift.any()) and 0 in index
-        index = [j for j in index if not (alone and j == 0)]
         found = nodewise_rows(gram, index, alpha, scaled=scaled, tol=self.tol, max_iter=self.max_iter)
         _refuse_undefined(found, names)
-        if alone:
-            row = constant_row(gram, shift, alpha, scaled=scaled)
-            parts = (np.zeros(1, dtype=np.intp), row.gamma[None], np.array([row.weight]), np.array([row.gap]))
-            found = NodewiseRows(*parts, np.array([row.own])) + found
         return found
 
     def _standardized(self, gram: np.ndarray, n: float, index: Sequence[int], names: tuple[str, ...]) -> NodewiseRows:
