@@ -4,6 +4,7 @@ Wang, Huang, Zhu and Wang, "Efficient Estimation for Generalized Linear Models o
 System with Nonrandomly Distributed Data", arXiv 2004.02414.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +25,7 @@ from dask_onestep.methods.draws import draw_pilot, rows_within
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.mle import climbed, elsewhere
-from dask_onestep.methods.one_step_report import report
+from dask_onestep.methods.one_step_report import Asked, report
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan, Settle
 from dask_onestep.methods.steps import MAX_STEPS, Steps, advance, wants_more
@@ -116,30 +117,34 @@ class OneStep(Method):
         Plan
             It returns a `OneStepEstimate`, or a handle of one.
         """
-        steps, seed = self._check(problem), seed_of(self.random_state)
-        found = yield from self._estimated(problem, steps, seed, held=False)
+        self._check(problem)
+        steps = 1 if problem.lazy and self.steps == "auto" else self.steps
+        asked = Asked(problem.cov_type, steps, self.correction, self.tol, seed_of(self.random_state))
+        found = yield from self._estimated(problem, asked, held=False)
         # Rows of a rare class that lie in one block, among many others, are drawn by a pass more.
-        return (yield from self._estimated(problem, steps, seed, held=True)) if found is None else found
+        return (yield from self._estimated(problem, asked, held=True)) if found is None else found
 
-    def _estimated(self, problem: Problem, steps: int, seed: int, *, held: bool) -> Plan:
+    def _estimated(self, problem: Problem, asked: Asked, *, held: bool) -> Plan:
         """Return the estimate; None where the pilot proves to lack rows that blocks did not hold."""
-        pilot, problem, found = yield from self._draw(problem, seed, held)
+        pilot, problem, found = yield from self._draw(problem, asked, held)
         if found is not None:
             return found
+        automatic = asked.steps == "auto"
+        steps = 1 if automatic else int(asked.steps)
         step = yield from self._step(problem, pilot, None)
         for _ in range(steps - 1):
             step = yield from self._step(problem, pilot, (yield Settle(step)))
         if problem.lazy:
-            return (yield from self._report(problem, pilot, step, seed))
-        for _ in range(steps, MAX_STEPS if self.steps == "auto" else steps + 1):
-            found, last, following = yield from self._look(problem, pilot, step, seed, held)
+            return (yield from _reported(problem, asked, pilot, step, _report_lazily))
+        for _ in range(steps, MAX_STEPS if automatic else steps + 1):
+            found, last, following = yield from self._look(problem, asked, pilot, step, held)
             if found is not None or last is None:
                 return found
-            if self.steps == "auto" and last.step.retreated:
+            if automatic and last.step.retreated:
                 step = yield from _ascended(problem, last)
                 break
             step = (yield from self._step(problem, pilot, last)) if following is None else following
-        return (yield from self._report(problem, pilot, step, seed))
+        return (yield from _reported(problem, asked, pilot, step, report))
 
     def whole(self, problem: Problem) -> tuple[int, int]:
         """Return the rows of the largest table that is its own pilot, and how many of them one block may have; or 0.
@@ -168,26 +173,21 @@ class OneStep(Method):
             hold=hold,
         )
 
-    def _draw(self, problem: Problem, seed: int, held: bool) -> Plan:
+    def _draw(self, problem: Problem, asked: Asked, held: bool) -> Plan:
         """Draw the pilot; of a small table it is all rows, and its estimate is returned besides."""
-        draw = replace(self.draw(problem), held=held, seed=seed)
+        draw = replace(self.draw(problem), held=held, seed=asked.seed)
         whole, known, most = draw.whole, problem.n_usable, problem.blocks.n_rows
         last = problem.lazy and most is not None and most <= whole  # no pass follows that would show gaps
         pilot, learned = yield from draw_pilot(problem, replace(draw, searched=last))
         if not whole or (known is not None and known > whole) or (problem.lazy and not last):
             return pilot, learned, None
         if last:
-            arguments = problem.model, problem.cov_type, pilot, self.tol, seed
-            return pilot, learned, problem.apply(_of_whole, *arguments, name="one-step")
-        found, again = yield self._look_at_whole(learned, pilot, whole, seed)
+            return pilot, learned, problem.apply(_of_whole, problem.model, asked, pilot, name="one-step")
+        found, again = yield _look_at_whole(learned, asked, pilot, whole)
         if again and known is None:  # a block has so many rows that it was taken for one of a large table
             pilot, learned = yield from draw_pilot(problem, replace(draw, hold=whole))
-            found, _ = yield self._look_at_whole(learned, pilot, whole, seed)
+            found, _ = yield _look_at_whole(learned, asked, pilot, whole)
         return pilot, learned, found
-
-    def _look_at_whole(self, problem: Problem, pilot: Delayed, whole: int, seed: int) -> Look:
-        arguments = problem.model, problem.cov_type, pilot, whole, self.tol, seed
-        return Look(problem.apply(_report_of_whole, *arguments, name="one-step"))
 
     def _step(self, problem: Problem, pilot: Delayed, last: Delayed | Steps | None) -> Plan:
         """Sum score and information where the last step led, and take the next step: one pass."""
@@ -196,33 +196,18 @@ class OneStep(Method):
         )
         return problem.apply(advance, problem.model, pilot, last, sums, self.correction, name="newton-step")
 
-    def _look(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int, held: bool) -> Plan:
+    def _look(self, problem: Problem, asked: Asked, pilot: Delayed, step: Delayed, held: bool) -> Plan:
         """Return the estimate; or the step from which to take one more, or that one if it is known already; or nothing.
 
         A robust covariance takes a pass, and shows how far the maximum is.
         """
         if problem.cov_type != "nonrobust":
             step = yield Settle(step)  # the report is not made before it is wanted
-            if (yield Look(problem.apply(wants_more, step, self.steps, self.tol, name="decrement"))):
-                return None, (yield Look(step)) if self.steps == "auto" else step, None
-        arguments = yield from self._reported(problem, pilot, step, seed)
-        return (yield Look(problem.apply(_report_or_step, held, self.correction, *arguments, name="one-step")))
+            if (yield Look(problem.apply(wants_more, step, asked.steps, asked.tol, name="decrement"))):
+                return None, (yield Look(step)) if asked.steps == "auto" else step, None
+        return (yield Look((yield from _reported(problem, asked, pilot, step, _report_or_step, held))))
 
-    def _report(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int) -> Plan:
-        arguments = yield from self._reported(problem, pilot, step, seed)
-        return problem.apply(_report_lazily if problem.lazy else report, *arguments, name="one-step")
-
-    def _reported(self, problem: Problem, pilot: Delayed, step: Delayed, seed: int) -> Plan:
-        products = None
-        if problem.cov_type != "nonrobust":
-            coef, bread = problem.apply(coefficients, step, name="coefficients"), None
-            if problem.cov_type in LEVERAGED:
-                bread = problem.apply(_bread, problem.model, step, name="bread")
-            products = yield from problem.score_products(coef, bread)
-        steps = 1 if problem.lazy and self.steps == "auto" else self.steps
-        return problem.model, problem.cov_type, pilot, step, products, steps, self.tol, seed
-
-    def _check(self, problem: Problem) -> int:
+    def _check(self, problem: Problem) -> None:
         problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky", "qr"))
         check_choice("correction", self.correction, None, "pilot")
         check_positive(tol=self.tol)
@@ -232,32 +217,38 @@ class OneStep(Method):
             )
         if parse_bytes(self.pilot_bytes) < 0:
             raise ValueError(f"pilot_bytes={self.pilot_bytes!r} must not be negative.")
-        if self.steps == "auto":
-            return 1
-        check_count("steps", self.steps, ", or 'auto'")
-        return int(self.steps)
+        if self.steps != "auto":
+            check_count("steps", self.steps, ", or 'auto'")
+
+
+def _look_at_whole(problem: Problem, asked: Asked, pilot: Delayed, whole: int) -> Look:
+    return Look(problem.apply(_report_of_whole, problem.model, asked, pilot, whole, name="one-step"))
+
+
+def _reported(
+    problem: Problem, asked: Asked, pilot: Delayed, step: Delayed, function: Callable[..., Any], *others: Any
+) -> Plan:
+    """Return the report of a step by a function that makes it, after the pass of a robust covariance."""
+    products = None
+    if problem.cov_type != "nonrobust":
+        coef, bread = problem.apply(coefficients, step, name="coefficients"), None
+        if problem.cov_type in LEVERAGED:
+            bread = problem.apply(_bread, problem.model, step, name="bread")
+        products = yield from problem.score_products(coef, bread)
+    return problem.apply(function, problem.model, asked, pilot, step, products, *others, name="one-step")
 
 
 def _report_or_step(
-    held: bool,
-    correction: str | None,
-    model: Model,
-    cov_type: str,
-    pilot: PilotFit,
-    taken: Steps,
-    products: ScoreProducts | None,
-    steps: int | str,
-    tol: float,
-    seed: int,
+    model: Model, asked: Asked, pilot: PilotFit, taken: Steps, products: ScoreProducts | None, held: bool
 ) -> tuple[Estimate | None, Steps | None, Steps | None]:
     if pilot.short and not held:
         return None, None, None
-    if products is None and wants_more(taken, steps, tol):
+    if products is None and wants_more(taken, asked.steps, asked.tol):
         return None, taken, None
-    found = report(model, cov_type, pilot, taken, products, steps, tol, seed)
+    found = report(model, asked, pilot, taken, products)
     if products is None or found.converged or taken.stopped:
         return found, None, None
-    return None, taken, advance(model, pilot, taken, products.moments, correction)
+    return None, taken, advance(model, pilot, taken, products.moments, asked.correction)
 
 
 def _bread(model: Model, taken: Steps) -> np.ndarray:
@@ -265,33 +256,30 @@ def _bread(model: Model, taken: Steps) -> np.ndarray:
     return filled(factorize(taken.step.ahead.information, intercept=model.has_intercept).inverse())
 
 
-def _report_of_whole(
-    model: Model, cov_type: str, pilot: PilotFit, whole: int, tol: float, seed: int
-) -> tuple[Estimate | None, bool]:
+def _report_of_whole(model: Model, asked: Asked, pilot: PilotFit, whole: int) -> tuple[Estimate | None, bool]:
     """Return the estimate where the pilot is all rows, and whether it would be if all blocks were held."""
     if not pilot.whole:
         return None, pilot.n < pilot.survey.n <= whole
-    return _of_whole(model, cov_type, pilot, tol, seed), False
+    return _of_whole(model, asked, pilot), False
 
 
-def _of_whole(model: Model, cov_type: str, pilot: PilotFit, tol: float, seed: int) -> Estimate:
+def _of_whole(model: Model, asked: Asked, pilot: PilotFit) -> Estimate:
     """Return the estimate of a pilot that is all rows."""
     step = Step.arrived(pilot.coef, pilot.moments, pilot.factor)
     products = None
-    if cov_type != "nonrobust":
+    if asked.cov_type != "nonrobust":
         bread = filled(pilot.factor.inverse())
-        products = all_products(pilot.rows, model, pilot.coef, cov_type, bread)
+        products = all_products(pilot.rows, model, pilot.coef, asked.cov_type, bread)
     # A lazy fit makes no further passes if these rows have no maximum, and warns.
-    steps = "auto" if pilot.whole else max(pilot.n_iter, 1)
-    return report(model, cov_type, pilot, Steps(None, step, step, pilot.n_iter), products, steps, tol, seed)
+    asked = replace(asked, steps="auto" if pilot.whole else max(pilot.n_iter, 1))
+    return report(model, asked, pilot, Steps(None, step, step, pilot.n_iter), products)
 
 
-def _report_lazily(model: Model, cov_type: str, pilot: PilotFit, *others: Any) -> Estimate:
+def _report_lazily(
+    model: Model, asked: Asked, pilot: PilotFit, taken: Steps, products: ScoreProducts | None
+) -> Estimate:
     """Return the estimate; where the pilot proves to be all rows its own, as a fit that looks has it."""
-    *_, tol, seed = others
-    if pilot.whole:
-        return _of_whole(model, cov_type, pilot, tol, seed)
-    return report(model, cov_type, pilot, *others)
+    return _of_whole(model, asked, pilot) if pilot.whole else report(model, asked, pilot, taken, products)
 
 
 def _ascended(problem: Problem, taken: Steps) -> Plan:

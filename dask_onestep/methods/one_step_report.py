@@ -62,15 +62,19 @@ class OneStepEstimate(Estimate):
     _coefficients = ("coef", "pilot_coef")
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a fit was asked for; the fields are as in `OneStep`, the covariance as in the estimators."""
+
+    cov_type: str
+    steps: int | str
+    correction: str | None
+    tol: float
+    seed: int
+
+
 def report(
-    model: Model,
-    cov_type: str,
-    pilot: PilotFit,
-    taken: Steps,
-    products: ScoreProducts | None,
-    steps: int | str,
-    tol: float,
-    seed: int,
+    model: Model, asked: Asked, pilot: PilotFit, taken: Steps, products: ScoreProducts | None
 ) -> OneStepEstimate:
     """Return the estimate, with its inference and its warnings."""
     step = taken.step
@@ -78,14 +82,14 @@ def report(
     left = step if products is None else Step.arrived(step.coef, products.moments, step.factor)
     fields = conclude(
         model,
-        cov_type,
+        asked.cov_type,
         step.coef,
         step.ahead if products is None else products,
         n_samples=pilot.survey.n,
         decrement=step.decrement,
         loglik_estimated=not known and not model.quadratic,
-        converged=steps != "auto" or left.is_close(tol),
-        warnings=_advice(model, pilot, taken, left, steps, tol),
+        converged=asked.steps != "auto" or left.is_close(asked.tol),
+        warnings=_advice(model, asked, pilot, taken, left),
     )
     return OneStepEstimate(
         **fields,
@@ -99,7 +103,7 @@ def report(
         distance_bound=left.distance,
         pilot_representation=representation(pilot, taken.first),
         pilot_separated=pilot.separated,
-        random_state=seed,
+        random_state=asked.seed,
         shortened=step.shortened,
         sums_estimated=not known and not model.quadratic,
         pilot=pilot.record,
@@ -120,24 +124,22 @@ def _pilot_distance(pilot: PilotFit, first: Step, coef: np.ndarray) -> float:
 
 
 def _advice(
-    model: Model, pilot: PilotFit, taken: Steps, left: Step, steps: int | str, tol: float
+    model: Model, asked: Asked, pilot: PilotFit, taken: Steps, left: Step
 ) -> tuple[tuple[type[Warning], str], ...]:
     """Return at most one warning: of steps that were to go on until the MLE is near only if it is not."""
     if model.quadratic:
         return ()
-    if steps == "auto":
-        if left.is_close(tol):
+    if asked.steps == "auto":
+        if left.is_close(asked.tol):
             return ()
         said = {"n_steps": taken.n_steps, "distance": left.distance, "decrement": left.decrement}
         return (catalogue.STEPS_NOT_CONVERGED.warning(**said),)
-    return tuple(_causes(model, pilot, taken, left, int(steps), tol)[:1])
+    return tuple(_causes(model, asked, pilot, taken, left)[:1])
 
 
-def _causes(
-    model: Model, pilot: PilotFit, taken: Steps, left: Step, steps: int, tol: float
-) -> list[tuple[type[Warning], str]]:
+def _causes(model: Model, asked: Asked, pilot: PilotFit, taken: Steps, left: Step) -> list[tuple[type[Warning], str]]:
     """Return what is to be said of the pilot, the distance and the steps, causes before consequences."""
-    step, first = taken.step, taken.first
+    step, first, steps, tol = taken.step, taken.first, int(asked.steps), asked.tol
     advice: list[tuple[type[Warning], str]] = []
     if pilot.separated:
         advice.append(catalogue.PILOT_WITHOUT_MLE.warning(n=pilot.n))
@@ -156,6 +158,6 @@ def _causes(
     if step.shortened or step.fell_back:
         advice.append(catalogue.STEP_SHORTENED.warning())
     if taken.n_steps > steps:
-        asked = "One step" if steps == 1 else f"The estimate after {steps} steps"
-        advice.append(catalogue.STEPS_ADDED.warning(asked=asked, n_steps=taken.n_steps))
+        given = "One step" if steps == 1 else f"The estimate after {steps} steps"
+        advice.append(catalogue.STEPS_ADDED.warning(asked=given, n_steps=taken.n_steps))
     return advice
