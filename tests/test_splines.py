@@ -105,9 +105,10 @@ def test_other_transforms_stay_formulaics(formula):
 def test_rows_beyond_the_boundaries_are_formulaics(spline, how):
     formula = f"z + {spline.format(how)}"
     frame, later = table(), table(50, seed=1) * 4
-    fitted = formulaic.model_matrix(formula, frame)
-    wanted = fitted.model_spec.get_model_matrix(later).drop(columns="Intercept")
-    np.testing.assert_allclose(design_of(formula, frame).matrix(later), wanted, rtol=1e-10, atol=1e-10)
+    fitted, design = formulaic.model_matrix(formula, frame), design_of(formula, frame)
+    for rows in (later, later[later["x"] < 0], later[later["x"] > 0]):
+        wanted = fitted.model_spec.get_model_matrix(rows).drop(columns="Intercept")
+        np.testing.assert_allclose(design.matrix(rows), wanted, rtol=1e-10, atol=1e-10)
 
 
 def test_rows_beyond_the_boundaries_are_refused_where_the_spline_does():

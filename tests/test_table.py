@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from dask_onestep.kernels.designs.levels import indexed
-from dask_onestep.kernels.designs.table import plain_columns
+from dask_onestep.kernels.designs.table import gaps, plain_columns, unmasked
 
 K = 5000
 LEVELS = {
@@ -37,3 +37,17 @@ def test_threads_that_share_levels_find_every_value(kind, look_up):
         with ThreadPoolExecutor(4) as pool:
             for found in pool.map(codes, range(4)):
                 np.testing.assert_array_equal(found, np.arange(500))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "Float64", "double[pyarrow]"])
+def test_missing_values_and_infinities_are_gaps(dtype):
+    column = pd.Series([1.0, np.inf, None, -np.inf, 2.0], dtype=dtype)
+    assert gaps(column).tolist() == [False, True, True, True, False]
+    assert gaps(column.to_frame("a").assign(b=[None, 1.0, 1.0, 1.0, 1.0])).tolist() == [True, True, True, True, False]
+
+
+def test_masked_values_are_missing():
+    masked = np.ma.array([1, 2, 3], mask=[False, True, False])
+    np.testing.assert_array_equal(unmasked(masked), [1.0, np.nan, 3.0])
+    assert unmasked(np.ma.array(["a", "b"], mask=[True, False])).tolist() == [None, "b"]
+    assert unmasked(np.ma.array([1, 2])).tolist() == [1, 2]

@@ -168,7 +168,7 @@ def aliasing(model: Model, kept: np.ndarray) -> tuple[tuple[type[Warning], str],
 
 def _of_robust(model: Model, cov_type: str, robust: Robust) -> tuple[tuple[type[Warning], str], ...]:
     """Return warnings of a robust covariance: coefficients without a standard error, and negative eigenvalues."""
-    given, names, said = Remedy("cov_type", cov_type), np.array(model.names, dtype=object), []
+    given, names, said = Remedy("cov_type", cov_type), np.array(model.names), []
     if robust.lost:
         labels = [repr(getattr(label, "item", lambda own=label: own)()) for label in robust.lost]
         lost = names[np.any(list(robust.lost.values()), axis=0)].tolist()

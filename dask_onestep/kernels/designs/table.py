@@ -57,7 +57,9 @@ def unmasked(part: Any) -> Any:
         return part.data
     if part.dtype.kind in "biuf":
         return np.ma.filled(part.astype(np.result_type(part.dtype, np.float16)), np.nan)
-    return np.ma.filled(part.astype(object), None)
+    objects = part.data.astype(object)
+    objects[np.ma.getmaskarray(part)] = None
+    return objects
 
 
 def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findings | None:
