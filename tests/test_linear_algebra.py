@@ -156,6 +156,14 @@ def test_aliased_columns_are_combinations_in_any_unit(design):
     assert combinations(information_of(design), np.ones(5, dtype=bool)).shape == (5, 0)
 
 
+def test_an_aliased_column_without_information_is_a_combination_still(design):
+    """An information that pilot rows extrapolate may have a negative diagonal element."""
+    information = information_of(np.c_[design, design[:, 1]])
+    information[5, 5] = -1e-9
+    found = combinations(information, np.array([True] * 5 + [False]))
+    np.testing.assert_allclose(found[:, 0], [0, 1, 0, 0, 0], atol=1e-12)
+
+
 def test_extreme_ratios_are_generalized_eigenvalues(design):
     information = information_of(design)
     other = information_of(design * np.random.default_rng(1).uniform(0, 2, (200, 1)) + 0.1)

@@ -282,3 +282,39 @@ def test_the_null_model(threads):
     glm = GLMRegressor("poisson").fit(chunked(np.empty((3000, 0)), (1000,) * 3), chunked(y, (1000,) * 3))
     assert glm.coef_.shape == (0,)
     np.testing.assert_allclose(glm.intercept_, np.log(y.mean()), atol=1e-3)
+
+
+def with_huge_offsets(seed, n, columns=1):
+    """Return rows of which few have a mean that is neither 0 nor 1, so that 12 of them say little about the others."""
+    rng = np.random.default_rng(seed)
+    x = np.column_stack([rng.normal(size=n), *(1.0 * (rng.random(n) < 0.4) for _ in range(columns - 1))])
+    return x, 800 * rng.normal(size=n), 1.0 * (rng.random(n) < 0.5)
+
+
+@pytest.mark.parametrize("seed", [4, 6, 12])
+def test_long_ways_from_a_small_pilot_end_within_the_tolerance_whatever_the_chunks(synchronous, seed):
+    """On the way steps of 10²⁰ are shortened, so that the rounding of sums is no longer that of a last digit."""
+    x, offset, y = with_huge_offsets(seed, 36)
+    design = np.column_stack([np.ones(36), x])
+    found = []
+    for sizes in ((36,), (5, 0, 18, 5, 4, 2, 2)):
+        data = [chunked(each, sizes) for each in (x, y, offset)]
+        glm = GLMRegressor("binomial", method=OneStep(12, correction=None)).fit(*data[:2], offset=data[2])
+        coef = found[-1] if found else glm.estimate_.coef
+        for _ in range(20):  # Newton's steps to the maximum, by hand
+            mean = 1 / (1 + np.exp(-np.clip(design @ coef + offset, -700, 700)))
+            information = (design.T * (mean * (1 - mean))) @ design
+            coef = coef + np.linalg.solve(information, design.T @ (y - mean))
+        found.append(coef)
+        errors = np.sqrt(np.diag(np.linalg.inv(information)))
+        assert (np.abs(glm.estimate_.coef - coef) < 0.1 * errors).all()
+        assert glm.n_passes_ > 10
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # it stops far from the maximum
+def test_an_extrapolated_information_may_be_negative_for_an_aliased_column(synchronous):
+    x, offset, y = with_huge_offsets(2, 19, columns=2)
+    glm = GLMRegressor("binomial", method=OneStep(12, steps=2), cov_type="HC1").fit(x, y, offset=offset)
+    assert glm.record_.sums.information[2, 2] < 0
+    assert np.isnan(glm.estimate_.coef).tolist() == [False, False, True]

@@ -11,7 +11,7 @@ from dask_onestep.kernels.pilots.poor_pilot import is_usable, retreat, unlike
 from dask_onestep.kernels.pilots.step import UNUSABLE, Step, shorten
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
-from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
 
 MAX_STEPS = 25
 # A representative pilot leads to the maximum in so many steps; what another one extrapolates holds steps back.
@@ -20,7 +20,7 @@ CORRECTED = 3
 _CHANCE, _NOTHING = 9.0, 1e-4
 # The share of its length that a step is taken to leave in any case.
 _LEAST = 0.01
-# The change of standard errors from the pilot's estimate to the step's end that its rows may predict.
+# The change of standard errors on a step's way, beyond which it says little of what is left after it.
 _MOVED = 0.25
 
 
@@ -65,7 +65,7 @@ class Steps(Record):
         before have left.
         """
         foretold = self.n_steps == 1 and not self.step.exact
-        return self.step.is_close(tol) and not (foretold and not (self.trusted and _keeps_errors(self.step)))
+        return self.step.is_close(tol) and not (foretold and not (self.trusted and _foresees_errors(self.step)))
 
 
 def advance(model: Model, pilot: PilotFit, last: Steps | None, sums: Moments, correction: str | None) -> Steps:
@@ -120,13 +120,16 @@ def _with_remaining(step: Step, before: Ascent, now: Ascent) -> Step:
     """Return a step with what remains after it, by how much of λ² the step before has left.
 
     Where the expected information is that of the data, steps leave ever smaller shares; where it is not, always the
-    same.  The bound is of the second case, and for the first one too large.
+    same.  The bound is of the second case, and for the first one too large.  A step that came from so far that standard
+    errors were others says nothing of the next one's share.
     """
     here = Step.arrived(now.coef, now.sums, now.factor)
     if now.move.arrived:
         return replace(step, decrement=here.decrement, distance=here.distance)
     left = np.sqrt(now.move.decrement / before.move.decrement)
     share = max(left / (1.0 - left), _LEAST) if left < 1 and not step.shortened else np.inf
+    if share < 1.0 and not _keep_errors(before.factor, now.factor):
+        share = 1.0
     decrement = max(here.decrement * min(share, 1.0) ** 2, min(step.decrement, here.decrement))
     return replace(step, decrement=decrement, distance=max(here.distance * share, min(step.distance, here.distance)))
 
@@ -138,11 +141,15 @@ def _came_true(step: Step, ascent: Ascent) -> bool:
     return ascent.move.decrement <= _CHANCE * step.decrement + _NOTHING * step.unit
 
 
-def _keeps_errors(step: Step) -> bool:
+def _foresees_errors(step: Step) -> bool:
     """Return whether the pilot rows predict standard errors not far from those that all rows have at the start."""
-    here, there = (factorize(sums.information).inverse().diagonal() for sums in (step.sums, step.ahead))
+    return _keep_errors(factorize(step.sums.information), factorize(step.ahead.information))
+
+
+def _keep_errors(before: AnyFactor, after: AnyFactor) -> bool:
+    """Return whether standard errors are not far from those of another information."""
     with np.errstate(all="ignore"):
-        ratio = np.sqrt(there / here)
+        ratio = np.sqrt(after.inverse().diagonal() / before.inverse().diagonal())
     return bool(np.nanmax(np.abs(ratio - 1.0), initial=0.0) <= _MOVED)
 
 

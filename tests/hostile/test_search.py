@@ -257,6 +257,23 @@ def is_right(problem, model, said):
     return True
 
 
+def is_local_maximum(problem, model):
+    """Return whether a Newton step with the observed information of an inverse Gaussian model with log link is short.
+
+    ℓ = −Σ w(y − μ)²/(2yμ²), with the score w(y − μ)/μ² and the observed information w(2y − μ)/μ² of each row.
+    """
+    keep = np.isfinite(problem["x"]).all(axis=1) & np.isfinite(problem["y"])
+    x, y = problem["x"][keep], problem["y"][keep]
+    w, offset = (default if problem[at] is None else problem[at][keep] for at, default in (("w", 1.0), ("offset", 0.0)))
+    design = np.column_stack([np.ones(len(x)), x]) if problem["fit_intercept"] else x
+    mean = np.exp(design @ model.estimate_.coef + offset)
+    scale = np.sqrt(np.diag(model.covariance_))
+    design = design * scale
+    information = (design.T * (w * (2 * y - mean) / mean**2)) @ design
+    step = np.linalg.solve(information, design.T @ (w * (y - mean) / mean**2))
+    return np.linalg.eigvalsh(information)[0] > 0 and np.abs(step).max() < 0.2
+
+
 def is_of_any_chunking(problem, model, said):
     """Assert that one block gives the same, where the method is not about blocks and nothing was amiss."""
     if said or problem["method"] not in CHUNK_FREE:
@@ -266,15 +283,21 @@ def is_of_any_chunking(problem, model, said):
     assume(not also)
     scale = np.sqrt(np.diag(model.covariance_))
     gap = np.abs(whole.estimate_.coef - model.estimate_.coef)
-    # A frame's pilot has other rows than an array's; both estimates are within a tenth of a standard error of the MLE.
+    rounding = 1e-7 * np.abs(model.estimate_.coef).max()
     method = CHUNK_FREE[problem["method"]]
-    other_pilot = problem["form"] == "frame" and isinstance(method, OneStep) and method.pilot_size != "auto"
-    # Its log-likelihood under a log link is not concave: the steps from two pilots may end at two maxima.
-    assume(not (other_pilot and problem["family"] == "inverse-gaussian"))
-    assert (gap <= (0.2 if other_pilot else 1e-4) * scale + 1e-7 * np.abs(model.estimate_.coef).max()).all(), (
-        gap,
-        scale,
-    )
+    small = isinstance(method, OneStep) and method.pilot_size != "auto"
+    # A frame's pilot has other rows than an array's; and on the way from a pilot that is far off, steps of 10²⁰ are
+    # shortened, and the information is singular but for rounding, which differs with the chunks: see test_one_step.
+    # Both estimates are within a tenth of a standard error of a maximum.
+    apart = small and (problem["form"] == "frame" or max(model.n_iter_, whole.n_iter_) > 3)
+    if (gap <= (0.2 if apart else 1e-4) * scale + rounding).all():
+        return
+    # Of this family the log-likelihood under a log link is not concave: two pilots may lead to two maxima.
+    assert apart, (gap, scale)
+    assert problem["family"] == "inverse-gaussian", (gap, scale)
+    event("two maxima")
+    for glm in (model, whole):
+        assert is_local_maximum(problem, glm), (glm.estimate_.coef, gap, scale)
 
 
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
