@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
+import dask
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ import pyarrow.dataset as pads
 from dask.tokenize import tokenize
 from pyarrow import types
 
+from dask_onestep.kernels.designs.levels import indexed
 from dask_onestep.kernels.designs.parts import SOURCE
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.messages import catalogue
@@ -57,7 +60,14 @@ def frame_of_arrow(table: pa.Table, coded: Iterable[str] = (), encoded: Iterable
     named = zip(table.column_names, table.columns, strict=True)
     columns = [_series(column, name in coded, name in encoded) for name, column in named]
     frame = pd.DataFrame(dict(enumerate(columns)), index=pd.RangeIndex(len(table)), copy=False)
-    return frame.set_axis(table.column_names, axis=1)
+    return frame.set_axis(_labels(tuple(table.column_names)), axis=1)
+
+
+@lru_cache
+def _labels(names: tuple[str, ...]) -> pd.Index:
+    """Return the columns of a frame, one index for all blocks, since each would make a hash table of its own."""
+    labels = pd.Index(names)
+    return indexed(labels) if labels.is_unique else labels
 
 
 def column_of_arrow(part: Any) -> np.ndarray:
@@ -86,9 +96,19 @@ def _series(column: pa.ChunkedArray, coded: bool, encoded: bool) -> pd.Series:
     if encoded:
         column = column.dictionary_encode()
     column = column.unify_dictionaries()
+    if types.is_dictionary(column.type):
+        return _categories(column.combine_chunks())
     if column.null_count and (types.is_boolean(kind) or (coded and types.is_integer(kind))):
         return column.to_pandas(types_mapper=_NULLABLE.get)
     return column.to_pandas(date_as_object=coded)  # levels are dates, not times
+
+
+def _categories(column: pa.DictionaryArray) -> pd.Series:
+    """Return a dictionary's codes as a categorical; pandas' own conversion would copy and convert both twice."""
+    codes = column.indices.fill_null(-1) if column.null_count else column.indices
+    levels = pd.Index(column.dictionary.to_pandas(date_as_object=True))
+    values = pd.Categorical.from_codes(codes.to_numpy(zero_copy_only=False), levels, ordered=column.type.ordered)
+    return pd.Series(values, copy=False)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -262,15 +282,16 @@ class ArrowTable:
         text = {each.name for each in schema if _is_text(_values(each.type))}
         pieces = self._pieces(schema, text)
         known = all(piece.rows is not None for piece in pieces)
-        frame = dd.from_map(
-            _read,
-            pieces,
-            schema=schema,
-            coded=tuple(sorted(coded)),
-            encoded=tuple(sorted(text.difference(computed))),
-            meta=_meta(schema),
-            label="read-files",
-        )
+        with dask.config.set({"dataframe.convert-string": False}):  # another step for every block
+            frame = dd.from_map(
+                _read,
+                pieces,
+                schema=schema,
+                coded=tuple(sorted(coded)),
+                encoded=tuple(sorted(text.difference(computed))),
+                meta=_meta(schema),
+                label="read-files",
+            )
         return frame, tuple(piece.rows for piece in pieces if piece.rows is not None) if known else None
 
     def _pieces(self, schema: pa.Schema, text: Collection[str]) -> list[Piece]:

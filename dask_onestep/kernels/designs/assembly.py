@@ -77,13 +77,13 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
     """
     if seen is not None and seen.n == 0:
         raise ValueError("Found array with 0 sample(s): no row is complete in all columns that the formula uses.")
-    looked_at = {} if seen is None else dict(zip(seen.factors, seen.levels, strict=True))
+    learned = () if seen is None else seen.factors
     levels: list[tuple[Factor, pd.Index]] = []
     for factor in _categorical(terms, dtypes):
         index = told = _told_levels(factor, dtypes)
-        if factor in looked_at:
+        if factor in learned:
             with refusing_records(factor):
-                index = sorted_levels(factor.values(looked_at[factor]))
+                index = sorted_levels(factor.values(seen.levels))
             if factor.missing is not None:
                 index = pd.Index(index.tolist())
             if told is not None:  # in the order in which they were declared
@@ -99,7 +99,7 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
         return assemble(terms, tuple(levels), None)
     known = column_levels(levels)
     empty = pd.DataFrame({name: _empty(dtypes[name]) for name in terms.columns})
-    rows = plain_rows(empty if seen is None else seen.level_rows(), terms.columns, known)
+    rows = plain_rows(empty if seen is None else seen.levels, terms.columns, known)
     coded = [factor.name if factor.source is None else factor.source for factor, _ in levels]
     if all(isinstance(rows.dtypes.get(name), pd.CategoricalDtype) for name in coded):
         rows = rows.iloc[:1]  # the categories tell the levels; thousands of rows with a column each would be large

@@ -64,8 +64,15 @@ def as_numbers(values: Any, name: str | None = None) -> Any:
             "which float64 rounds; subtract a constant from the column first, or convert it to float64"
         )
     if isinstance(values, pd.Series):
-        return pd.Series(values.to_numpy(np.float64, na_value=np.nan), index=values.index, name=values.name)
+        return pd.Series(as_floats(values), index=values.index, name=values.name)
     return np.asarray(values, dtype=np.float64)
+
+
+def as_floats(values: pd.Series) -> np.ndarray:
+    """Return a numeric column as float64, with NaN for missing values."""
+    if isinstance(values.dtype, np.dtype):  # pandas would search the values for missing ones
+        return values.to_numpy(np.float64)
+    return values.to_numpy(np.float64, na_value=np.nan)
 
 
 def only_numbers(values: pd.Series, name: str) -> pd.Series:
@@ -145,6 +152,8 @@ def _literal(value: float) -> float:
 def _beyond(values: Any) -> bool:
     if getattr(values.dtype, "itemsize", 8) < 8 or not np.size(values):
         return False
+    if isinstance(values.dtype, np.dtype):
+        values = np.asarray(values)  # whose extremes cost less than pandas'
     least, most = values.min(), values.max()
     return not (pd.isna(least) or (least >= -LARGEST_INTEGER and most <= LARGEST_INTEGER))
 

@@ -30,7 +30,7 @@ def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
         values = values.astype(pd.ArrowDtype(values.dtype.pyarrow_dtype.value_type))
     if isinstance(values.dtype, pd.CategoricalDtype):
         own, categories = values.cat.codes.to_numpy(), values.cat.categories
-        present = np.bincount(own + 1, minlength=len(categories) + 1)[1:] > 0
+        present = _present(own, len(categories))
         if present.all():
             return own.astype(np.int32), categories
         places = np.append(np.where(present, np.cumsum(present) - 1, -1), -1).astype(np.int32)
@@ -42,6 +42,16 @@ def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
         return codes.astype(np.int32, copy=False), pd.Index(words.dictionary.to_pandas(), dtype=values.dtype)
     codes, levels = pd.factorize(values)
     return codes.astype(np.int32), pd.Index(levels)
+
+
+def _present(codes: np.ndarray, count: int) -> np.ndarray:
+    """Return which of so many codes occur; mostly the first rows show that all do."""
+    seen = np.zeros(count, bool)
+    for start in range(0, len(codes), _SLICE_ROWS):
+        seen |= np.bincount(codes[start : start + _SLICE_ROWS] + 1, minlength=count + 1)[1:] > 0
+        if seen.all():
+            break
+    return seen
 
 
 def known_codes(values: pd.Series, known: pd.Index) -> np.ndarray:
@@ -115,6 +125,8 @@ def looked_up(places: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 def _are_booleans(levels: pd.Index) -> np.ndarray:
     """Return which levels are True or False, which pandas treats as 1 and 0."""
+    if isinstance(levels.dtype, pd.StringDtype):
+        return np.zeros(len(levels), dtype=bool)
     kind = pd.api.types.infer_dtype(levels)
     if kind.startswith("mixed"):
         return np.array([isinstance(level, (bool, np.bool_)) for level in levels], dtype=bool)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.design import Design, with_parts
 from dask_onestep.kernels.designs.expressions import evaluate, is_numeric, not_a_number
+from dask_onestep.kernels.designs.products import rows_of
 from dask_onestep.kernels.designs.table import complete_cases
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.records import Findings
@@ -57,12 +58,13 @@ class OpenDesign(Design):
         strange = [not_a_number(block.x[name], name) for name in self.numbers if not is_numeric(kinds[name])]
         if any(strange):  # the pilot's rows would not tell their blocks
             return Findings(tuple((what, 0, "Convert the column.") for what in strange if what), (block.number,))
-        frame = block.x if complete is None else block.x[complete]
-        columns: list[np.ndarray] = [np.empty((len(frame), 0))]
-        read = {name for factor in self.computed for name in factor.columns}
-        numbers = frame.astype({name: object for name in read if isinstance(frame.dtypes[name], pd.CategoricalDtype)})
+        rows = None if complete is None else np.flatnonzero(complete)
+        columns: list[np.ndarray] = [np.empty((len(block.x) if rows is None else len(rows), 0))]
         with np.errstate(all="ignore"):
             for factor in self.computed:
+                numbers = rows_of(block.x, rows, factor)
+                coded = [name for name in factor.columns if isinstance(kinds[name], pd.CategoricalDtype)]
+                numbers = numbers.astype(dict.fromkeys(coded, object)) if coded else numbers
                 parts = [evaluate(part, numbers) for part in factor.states or (str(factor.source),)]
                 columns.append(np.sum([part.to_numpy(np.float64, na_value=np.nan) for part in parts], axis=0))
         return with_parts(block, self.terms, np.column_stack(columns), complete, missing)

@@ -116,17 +116,32 @@ def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
     return frame.assign(**columns) if columns else frame
 
 
-def stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return the concatenated rows of tables with the same columns, renumbered; different categories are merged."""
-    for name in frames[0].columns:
-        kinds = [frame.dtypes[name] for frame in frames]
-        if all(isinstance(kind, pd.CategoricalDtype) for kind in kinds) and len(set(kinds)) > 1:
-            levels = kinds[0].categories
-            for kind in kinds[1:]:
-                levels = levels.append(kind.categories)
-            union = sorted_levels(levels)
-            frames = [frame.assign(**{name: frame[name].cat.set_categories(union)}) for frame in frames]
-    return pd.concat(frames, ignore_index=True)
+def stacked(frames: Sequence[pd.DataFrame], chosen: Sequence[np.ndarray] | None = None) -> pd.DataFrame:
+    """Return the rows of tables with the same columns, or those chosen from each, renumbered; categories are merged."""
+    rows: Sequence[Any] = [slice(None)] * len(frames) if chosen is None else chosen
+    columns = [_stacked([frame.iloc[:, at] for frame in frames], rows) for at in range(frames[0].shape[1])]
+    return pd.DataFrame(dict(enumerate(columns)), copy=False).set_axis(frames[0].columns, axis=1)
+
+
+def _stacked(parts: Sequence[pd.Series], rows: Sequence[Any]) -> Any:
+    """Return some rows of parts of a column; pandas would make a frame of each, and convert its categories."""
+    kinds: list[Any] = [part.dtype for part in parts]
+    if all(isinstance(kind, np.dtype) and kind == kinds[0] for kind in kinds):
+        return np.concatenate([part.to_numpy()[at] for part, at in zip(parts, rows, strict=True)])
+    if all(isinstance(kind, pd.CategoricalDtype) for kind in kinds):
+        levels = union = kinds[0].categories
+        others = [kind.categories for kind in kinds[1:] if not kind.categories.equals(levels)]
+        if others:
+            union = sorted_levels(levels.append(others))
+        codes = []
+        for part, at in zip(parts, rows, strict=True):
+            own = part.array.categories
+            places = np.append(np.arange(len(own)) if own is union else union.get_indexer(own), -1).astype(np.int32)
+            codes.append(places.take(part.array.codes[at], mode="wrap"))
+        return pd.Categorical.from_codes(np.concatenate(codes), union, ordered=kinds[0].ordered)
+    # Of booleans and numbers pandas makes numbers in frames only.
+    frames = [part.iloc[at].to_frame() for part, at in zip(parts, rows, strict=True)]
+    return pd.concat(frames, ignore_index=True).iloc[:, 0]
 
 
 def _plain(column: pd.Series, levels: pd.Index | None) -> Any:

@@ -15,7 +15,7 @@ from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.keys import keys_below, row_keys, smallest_keys
 from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSample, PilotSize, Survey, Unusual
-from dask_onestep.kernels.pilots.strata import Strata
+from dask_onestep.kernels.pilots.strata import PARTS_OF_TAILS, LevelCodes, Strata, rows_below
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows.labels import block_labels, check_classes
 from dask_onestep.kernels.rows.rows import kernel
@@ -25,12 +25,14 @@ _FRACTION = 1e-3  # of a count, as R's glm has it
 
 
 @kernel
-def pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSample | Findings:
+def pilot_rows(
+    rows: Rows, model: Model, size: PilotSize, seed: int, codes_of: LevelCodes | None = None
+) -> PilotSample | Findings:
     """Return a block's pilot candidates, labels and counts, or what is wrong with the block."""
     labels = block_labels(rows) if model.classify else None
     if isinstance(labels, Findings):
         return labels
-    return replace(sample_rows(rows, size, seed, labels), unusual=_unusual(rows, model))
+    return replace(sample_rows(rows, size, seed, labels, codes_of), unusual=_unusual(rows, model))
 
 
 @kernel(checked="later")
@@ -39,18 +41,36 @@ def unsearched_pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) 
     return pilot_rows(rows, model, size, seed)
 
 
-def sample_rows(rows: Rows, size: PilotSize, seed: int, labels: np.ndarray | None = None) -> PilotSample:
-    """Return as many of a block's rows with the smallest keys as the pilot may need."""
+def sample_rows(
+    rows: Rows,
+    size: PilotSize,
+    seed: int,
+    labels: np.ndarray | None = None,
+    codes_of: LevelCodes | None = None,
+) -> PilotSample:
+    """Return as many of a block's rows with the smallest keys as the pilot may need; `codes_of` if levels are known."""
     bound, everything, strata = size.bound(), int(ALL_KEYS), None
+    # Rows are looked for once: those of the sample are among those of which the extremes are drawn, or conversely.
+    part = int(PARTS_OF_TAILS[1] * 2**64)
+    near = cache(partial(keys_below, seed, rows, part))
     if bound is None and len(rows) <= size.hold:
         (index, keys), cutoff = keys_below(seed, rows, everything), everything
     elif bound is None:
         index, keys, cutoff = smallest_keys(seed, rows, size.enough(len(rows), rows.n_missing))
-    else:
+    elif size.strata is None or bound > part:
         (index, keys), cutoff = keys_below(seed, rows, bound), bound
+    else:
+        (index, keys), cutoff = near(), bound
+        below = keys < np.uint64(bound)
+        index, keys = index[below], keys[below]
     if size.strata is not None and len(index) < len(rows):
         all_keys = cache(partial(row_keys, seed, rows))
-        strata, wanted = Strata.of(size.strata, rows, labels, index, cutoff, all_keys)
+
+        def rows_of_part(fraction: float) -> np.ndarray:
+            places, their_keys = near()
+            return places[rows_below(their_keys, fraction)]
+
+        strata, wanted = Strata.of(size.strata, rows, labels, index, cutoff, all_keys, rows_of_part, codes_of)
         held = np.zeros(len(rows), bool)
         held[index] = True
         if not held[wanted].all():

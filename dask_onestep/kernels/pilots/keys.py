@@ -38,6 +38,8 @@ def _block_key(seed: int, number: int) -> int:
 
 def keys_below(seed: int, rows: Rows, bound: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the usable rows with keys below `bound` (with the greatest key as bound: all), and these keys."""
+    if not bound:
+        return np.empty(0, np.intp), np.empty(0, np.uint64)
     if bound < ALL_KEYS and accelerated() and not rows.members:
         return _compiled_below(seed, rows, bound)
     keys = row_keys(seed, rows)

@@ -8,9 +8,9 @@ method's pilot is drawn in the same pass, as rows of the table, since the design
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cache, reduce
 from operator import add
 
 import numpy as np
@@ -22,8 +22,9 @@ from dask_onestep.kernels.designs.expressions import evaluate
 from dask_onestep.kernels.designs.levels import MAX_LEVELS, TOO_MANY_LEVELS, level_codes
 from dask_onestep.kernels.designs.open_design import OpenDesign
 from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.designs.products import rows_of
 from dask_onestep.kernels.designs.states import CentralMoments, moment_orders
-from dask_onestep.kernels.designs.table import plain_columns, stacked
+from dask_onestep.kernels.designs.table import plain_columns
 from dask_onestep.kernels.designs.terms import Factor, plain_categories, refusing_records
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.candidates import pilot_rows, row_numbers, sample_rows
@@ -49,10 +50,10 @@ class Profile(Record):
         The factors whose levels are collected.
     states : tuple of str
         The expressions whose extremes are collected.
-    levels : tuple of DataFrame
-        For each factor, one row per level.
+    levels : DataFrame
+        Rows that include every level of every factor, at least one row.
     extremes : DataFrame
-        The rows with extreme values, indexed by (block or 0, row).
+        The rows with extreme values of the states, indexed by (block or 0, row), if there are states.
     moments : dict of str to CentralMoments
         The expressions' moments.
     sample : PilotSample
@@ -63,7 +64,7 @@ class Profile(Record):
 
     factors: tuple[Factor, ...]
     states: tuple[str, ...]
-    levels: tuple[pd.DataFrame, ...]
+    levels: pd.DataFrame
     extremes: pd.DataFrame
     moments: dict[str, CentralMoments]
     sample: PilotSample
@@ -85,11 +86,9 @@ class Profile(Record):
     def join(self, *others: Profile) -> Profile | Findings:
         """Return the profile of this and further parts, in the order of their rows."""
         parts = (self, *others)
-        levels = tuple(
-            _one_row_a_level(factor, _joined([part.levels[number] for part in parts]))
-            for number, factor in enumerate(self.factors)
-        )
-        if found := _too_many(self.factors, levels, 0):
+        rows = _joined([part.levels for part in parts])
+        codes = {factor: _level_codes(factor, rows) for factor in self.factors}
+        if found := _too_many(codes, 0):
             return found
         pilot = self.pilot.join(*(part.pilot for part in others))
         sample = self.sample.join(*(part.sample for part in others))
@@ -97,8 +96,10 @@ class Profile(Record):
             return pilot
         if isinstance(sample, Findings):
             return sample
-        extremes = _joined([part.extremes for part in parts])
-        extremes = extremes.iloc[_at_extremes(self.states, extremes)] if self.states else extremes.iloc[:1]
+        levels = extremes = rows.iloc[_of_each_level(codes.values(), len(rows))]
+        if self.states:
+            extremes = _joined([part.extremes for part in parts])
+            extremes = extremes.iloc[_at_extremes(self.states, extremes)]
         moments = {name: reduce(add, (part.moments[name] for part in parts)) for name in self.moments}
         return Profile(self.factors, self.states, levels, extremes, moments, sample, pilot)
 
@@ -106,19 +107,13 @@ class Profile(Record):
         """Return the rows that states are computed from, in the order of the data."""
         drawn = self.sample.drawn()
         assert drawn.raw is not None
-        rows, places = _plain(drawn.raw[columns]), drawn.positions
+        rows, places = plain_columns(drawn.raw, tuple(columns), {}), drawn.positions
         found = np.array(self.extremes.index.tolist()).reshape(-1, 2) if self.states else places[:0]
         for at, place in enumerate(found):
             if not (places == place).all(axis=1).any():
                 rows = _joined([rows, self.extremes[columns].iloc[[at]]])
                 places = np.vstack([places, place])
         return rows.iloc[np.lexsort(places.T[::-1])].reset_index(drop=True)
-
-    def level_rows(self) -> pd.DataFrame:
-        """Return rows that include every level of every factor."""
-        # A part without rows would still affect the dtypes, and so would an extreme row that lacks a value.
-        parts = [part for part in self.levels if len(part)]
-        return stacked(parts) if parts else self.extremes.dropna().iloc[:1]
 
 
 @kernel(checked="later")
@@ -131,31 +126,32 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     design = model.design
     assert isinstance(design, OpenDesign)
     assert rows.raw is not None
-    table = rows.raw[list(design.terms.columns)]
-    frame = table if rows.kept is None else table.iloc[rows.kept]
-    factors = design.learned
-    frame = plain_categories(frame, [name for factor in factors if factor.coded for name in factor.columns])
-    levels = tuple(_plain(_one_row_a_level(factor, frame)) for factor in factors)
-    if found := _too_many(factors, levels, rows.number):
+    factors, columns, table = design.learned, design.terms.columns, rows.raw
+    codes_of = cache(lambda factor: _level_codes(factor, rows_of(table, rows.kept, factor)))
+    codes = {factor: codes_of(factor) for factor in factors}
+    if found := _too_many(codes, rows.number):
         return found
     if size.n_rows is not None:
-        most = sum(map(len, levels)) * size.n_rows // max(len(rows.raw), 1)
+        most = sum(len(levels) for _, levels in codes.values()) * size.n_rows // max(len(table), 1)
         size = replace(size, d=min(size.d, max(_LEAST_COEFFICIENTS, most)))
-    pilot = pilot_rows(rows, model, size, seed)
+    pilot = pilot_rows(rows, model, size, seed, codes_of)
     if isinstance(pilot, Findings):
         return pilot
+    at = _of_each_level(codes.values(), len(rows))
+    coded = [name for factor in factors if factor.coded for name in factor.columns]
+    shown = plain_categories(table.iloc[at if rows.kept is None else rows.kept[at]], coded)
     states = tuple(dict.fromkeys(state for factor in design.terms.factors for state in factor.states))
     all_rows = _all_rows(rows)
     sample = sample_rows(all_rows, PilotSize(STATE_ROWS if states else 0, 0, total), 0)
-    table = table if rows.present is None else table.iloc[rows.present]
+    present = table if rows.present is None else table.iloc[rows.present]
     orders = moment_orders(design.terms)
-    moments = {name: CentralMoments.of(_numbers(name, table), order) for name, order in orders.items()}
-    # Without states one row suffices to show the columns' types.
-    extremes = frame.iloc[:1]
+    moments = {name: CentralMoments.of(_numbers(name, present), order) for name, order in orders.items()}
+    levels = extremes = plain_columns(shown, columns, {})
     if states:
-        at = _at_extremes(states, table)
-        extremes = table.iloc[at].set_axis(pd.MultiIndex.from_arrays(list(row_numbers(all_rows, at).T)), axis=0)
-    return Profile(factors, states, levels, _plain(extremes), moments, sample, pilot)
+        at = _at_extremes(states, present)
+        places = pd.MultiIndex.from_arrays(list(row_numbers(all_rows, at).T))
+        extremes = plain_columns(present.iloc[at].set_axis(places, axis=0), columns, {})
+    return Profile(factors, states, levels, extremes, moments, sample, pilot)
 
 
 def _all_rows(rows: Rows) -> Rows:
@@ -201,22 +197,23 @@ def designed_sample(sample: PilotSample, model: Model, size: PilotSize, searched
     return drawn
 
 
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    return plain_columns(frame, tuple(frame.columns), {})
-
-
-def _one_row_a_level(factor: Factor, frame: pd.DataFrame) -> pd.DataFrame:
+def _level_codes(factor: Factor, frame: pd.DataFrame) -> tuple[np.ndarray, pd.Index]:
     with refusing_records(factor):
-        codes, levels = level_codes(factor.values(frame))
-    first = np.full(len(levels) + 1, len(codes))  # the last one is that of missing values
-    for start in range(0, len(codes), _SLICE_ROWS):
-        part = codes[start : start + _SLICE_ROWS]
-        here = np.full_like(first, len(codes))
-        here[part[::-1]] = np.arange(start, start + len(part))[::-1]  # of rows of a level the first is assigned last
-        first = np.minimum(first, here)
-        if first[:-1].max(initial=0) < len(codes):
-            break
-    return frame.iloc[np.sort(first[:-1])]
+        return level_codes(factor.values(plain_categories(frame, factor.columns if factor.coded else ())))
+
+
+def _of_each_level(found: Iterable[tuple[np.ndarray, pd.Index]], count: int) -> np.ndarray:
+    """Return, of `count` rows, the first one and one of each level of each factor."""
+    rows = [np.arange(min(count, 1))]
+    for codes, levels in found:
+        last = np.full(len(levels) + 1, -1)  # the last one is that of missing values
+        for start in range(0, len(codes), _SLICE_ROWS):
+            part = codes[start : start + _SLICE_ROWS]
+            last[part] = np.arange(start, start + len(part))
+            if last[:-1].min(initial=0) >= 0:
+                break
+        rows.append(last[:-1])
+    return np.unique(np.concatenate(rows))
 
 
 def _at_extremes(states: tuple[str, ...], frame: pd.DataFrame) -> np.ndarray:
@@ -235,10 +232,10 @@ def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([frame for frame in frames if len(frame)] or frames[:1])
 
 
-def _too_many(factors: tuple[Factor, ...], levels: tuple[pd.DataFrame, ...], block: int) -> Findings | None:
-    found: list[tuple[str, int, str]] = [
+def _too_many(found: Mapping[Factor, tuple[np.ndarray, pd.Index]], block: int) -> Findings | None:
+    shown: list[tuple[str, int, str]] = [
         (f"{factor.name} has more than {MAX_LEVELS:,} levels", 0, TOO_MANY_LEVELS)
-        for factor, rows in zip(factors, levels, strict=True)
-        if len(rows) > MAX_LEVELS
+        for factor, (_, levels) in found.items()
+        if len(levels) > MAX_LEVELS
     ]
-    return Findings(tuple(found), (block,)) if found else None
+    return Findings(tuple(shown), (block,)) if shown else None

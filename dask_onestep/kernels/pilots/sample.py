@@ -38,7 +38,7 @@ _WORTH_LETTING_GO = 1.25
 
 def _surely(expected: float) -> int:
     """Return an upper bound for a count with this expectation; exceeded with probability below 1e-20."""
-    return math.ceil(expected + 10 * math.sqrt(expected) + 50)
+    return math.ceil(expected + 10 * math.sqrt(expected) + 50) if expected else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class PilotSize:
     def bound(self) -> int | None:
         """Return a key above those of all pilot rows (`PilotSample.drawn` checks); None if N is unknown."""
         if self.total is None:
-            return None
+            return None if self.rule else 0
         # Keys are uniform, which gives the expected number below a bound.
         wanted = _surely(self.rows(self.total))
         return int(ALL_KEYS) if wanted >= self.total else wanted * 2**64 // self.total
@@ -410,8 +410,7 @@ def _joined(parts: Sequence[Any], chosen: Sequence[np.ndarray] | None) -> Any:
     if parts[0] is None:
         return None
     if isinstance(parts[0], pd.DataFrame):
-        frames = parts if chosen is None else [taken(part, index) for part, index in zip(parts, chosen, strict=True)]
-        return stacked(frames)
+        return stacked(parts, chosen)
     if len({getattr(part.dtype, "kind", "") in "biuf" for part in parts}) > 1:
         parts = [part.astype(object) for part in parts]  # numbers would be converted to strings
     if chosen is None:

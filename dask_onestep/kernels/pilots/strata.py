@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.expressions import is_numeric
+from dask_onestep.kernels.designs.expressions import as_floats, is_numeric
 from dask_onestep.kernels.designs.levels import level_codes
 from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.designs.products import rows_of
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.inclusion import Inclusion
 from dask_onestep.kernels.records import Record
 
 _EVERY_KEY = np.iinfo(np.uint64).max
+# Each row's code and the levels of a factor.
+LevelCodes = Callable[[Factor], tuple[np.ndarray, pd.Index]]
+
 # Rows drawn per class, if a simple random sample is expected to have fewer than the second number.
 _OF_CLASS, _FEW_OF_CLASS = 5000, 1000
 # Rows for all combinations of level and class together; minimum and maximum for each; maximum number of levels and
@@ -29,7 +34,7 @@ _OF_LEVELS, _OF_LEVEL, _MAX_LEVELS, _MAX_CLASSES = 10_000, (20, 500), 1000, 20
 # Extreme rows for both ends of all columns together; minimum and maximum for each.
 _OF_TAILS, _OF_TAIL = 5000, (10, 250)
 # They are drawn from all rows, and again from ever smaller random parts of them: those with keys below these fractions.
-_PARTS = (1.0, 1 / 4, 1 / 16, 1 / 64)
+PARTS_OF_TAILS = (1.0, 1 / 4, 1 / 16, 1 / 64)
 # Sample size to which these numbers refer.
 _LARGE = 20_000
 # Within a block, a stratum below this fraction of the rows is treated as rare.
@@ -123,11 +128,16 @@ class Strata(Record):
         sample: np.ndarray,
         cutoff: int,
         keys: Callable[[], np.ndarray],
+        below: Callable[[float], np.ndarray],
+        codes_of: LevelCodes | None = None,
     ) -> tuple[Strata, np.ndarray]:
-        """Return the strata of a block, and the rows to hold besides the simple `sample`, those below a cutoff."""
-        found = cls.of_all(rule, rows, labels)
+        """Return the strata of a block, and the rows to hold besides the simple `sample`, those below a cutoff.
+
+        `below` returns the rows with keys below a fraction of all keys.
+        """
+        found = cls.of_all(rule, rows, labels, codes_of)
         cutoffs, share = [], cutoff / _EVERY_KEY
-        wanted = [index for index, _ in found.extremes(keys, share)]
+        wanted = [index for index, _ in found.extremes(below, share)]
         for number, ids in found.groups(rows.y):
             seen = found.counts[number]
             most = found.quota(number)[0]
@@ -144,9 +154,11 @@ class Strata(Record):
         return replace(found, cutoffs=tuple(cutoffs)), np.concatenate([np.empty(0, np.intp), *wanted])
 
     @classmethod
-    def of_all(cls, rule: StrataRule, rows: Rows, labels: np.ndarray | None) -> Strata:
+    def of_all(
+        cls, rule: StrataRule, rows: Rows, labels: np.ndarray | None, codes_of: LevelCodes | None = None
+    ) -> Strata:
         """Return the strata of rows that are all held."""
-        known, levels = _levels(rule, rows)
+        known, levels = _levels(rule, rows, codes_of)
         found = cls(rule, known, _classes(rule, labels), levels, _tails(rule, rows))
         counts = tuple(_counted(ids, found.shape(number)) for number, ids in found.groups(rows.y))
         return replace(found, counts=counts, cutoffs=tuple(np.full(n.shape, _EVERY_KEY, np.uint64) for n in counts))
@@ -178,7 +190,7 @@ class Strata(Record):
             counts.append(count)
             cutoffs.append(cutoff)
         found = replace(found, counts=tuple(counts), cutoffs=tuple(cutoffs))
-        wanted = [index for index, _ in found.extremes(lambda: keys)]
+        wanted = [index for index, _ in found.extremes(partial(rows_below, keys))]
         total = sum(int(part.counts[0].sum()) for part in parts if part.counts)
         for number, ids in found.groups(y):
             every, ends = found.counts[number].ravel(), found.cutoffs[number].ravel()
@@ -231,7 +243,7 @@ class Strata(Record):
             yield factor + 1, codes * count + of_class
 
     def extremes(
-        self, keys: Callable[[], np.ndarray], beyond: float = 0.0, size: int = _LARGE, *, final: bool = False
+        self, below: Callable[[float], np.ndarray], beyond: float = 0.0, size: int = _LARGE, *, final: bool = False
     ) -> Iterator[tuple[np.ndarray, float]]:
         """Yield the most extreme rows held, at both ends of each column, and the fraction of all rows they are from.
 
@@ -240,10 +252,10 @@ class Strata(Record):
         """
         most = self.rule.of_tail(size)
         tails = [column for column in self.tails if not final or column.min() != column.max()]
-        for part in _PARTS if tails else ():
+        for part in PARTS_OF_TAILS if tails else ():
             if part <= beyond:
                 return
-            rows = None if part == 1 else np.flatnonzero(keys() < np.uint64(part * 2.0**64))
+            rows = None if part == 1 else below(part)
             for column in tails:
                 values = column if rows is None else column[rows]
                 for sign in (1, -1):
@@ -279,7 +291,7 @@ class Strata(Record):
                 denser = drawn[chosen[drawn] & (probability[drawn] < share)]
                 probability[denser], base[denser] = share, 0.0
                 variance[denser] = (1.0 - share) * len(own) / max(len(own) - 1, 1)
-        for index, share in self.extremes(lambda: keys, _WORTH * simple, size, final=True):
+        for index, share in self.extremes(partial(rows_below, keys), _WORTH * simple, size, final=True):
             denser = index[probability[index] < share]
             probability[denser], variance[denser], base[denser], chosen[denser] = share, 1.0 - share, 0.0, True
         index = np.flatnonzero(chosen)
@@ -365,12 +377,20 @@ def _smallest(keys: np.ndarray, ids: np.ndarray, most: np.ndarray, counts: np.nd
     return able[rank < most[groups]], bounds
 
 
-def _levels(rule: StrataRule, rows: Rows) -> tuple[tuple[pd.Index, ...], tuple[np.ndarray, ...]]:
+def rows_below(keys: np.ndarray, fraction: float) -> np.ndarray:
+    """Return the numbers of the keys below a fraction of all keys."""
+    return np.flatnonzero(keys < np.uint64(fraction * 2.0**64))
+
+
+def _levels(
+    rule: StrataRule, rows: Rows, codes_of: LevelCodes | None
+) -> tuple[tuple[pd.Index, ...], tuple[np.ndarray, ...]]:
     """Return the levels of each factor, and each row's codes."""
     if not rule.factors or rows.raw is None:
         return (), ()
-    frame = rows.raw if rows.kept is None else rows.raw.iloc[rows.kept]
-    codes, known = zip(*(level_codes(factor.values(frame)) for factor in rule.factors), strict=True)
+    raw = rows.raw
+    found = codes_of or (lambda factor: level_codes(factor.values(rows_of(raw, rows.kept, factor))))
+    codes, known = zip(*map(found, rule.factors), strict=True)
     return known, codes
 
 
@@ -389,10 +409,13 @@ def _tails(rule: StrataRule, rows: Rows) -> tuple[np.ndarray, ...]:
     """Return the columns whose extreme rows are drawn."""
     columns = [part for part in (rows.offset, rows.weights) if part is not None]
     if rule.numbers and rows.raw is not None:
-        frame = rows.raw if rows.kept is None else rows.raw.iloc[rows.kept]
-        # Converted one by one, whatever the dtypes within a block are.
-        columns += [
-            frame[name].to_numpy(np.float64, na_value=np.nan) if is_numeric(frame.dtypes[name]) else np.zeros(len(rows))
-            for name in rule.numbers
-        ]
+        columns += [_tail(rows.raw[name], rows.kept) for name in rule.numbers]
     return tuple(columns)
+
+
+def _tail(column: pd.Series, kept: np.ndarray | None) -> np.ndarray:
+    """Return a column's values, converted by themselves, whatever its dtype within a block is."""
+    if not is_numeric(column.dtype):
+        return np.zeros(len(column) if kept is None else len(kept))
+    values = as_floats(column)
+    return values if kept is None else values.take(kept)
