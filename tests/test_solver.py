@@ -4,12 +4,14 @@ import warnings
 
 import dask
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from oracle import blocks, counted, simulate
 
 from benchmarks.accuracy.exact import exact_least_squares
 from dask_onestep import MLE, Average, DebiasedLasso, GLMClassifier, GLMRegressor, OneStep, Pilot, Surrogate
+from dask_onestep.exceptions import AliasingWarning
 
 METHODS = [OneStep(), OneStep(1200, steps=3), MLE(), Pilot(1500), Average(), Surrogate("pilot", rounds=3)]
 
@@ -209,3 +211,18 @@ def test_ratios_of_a_near_alias_by_methods_with_their_own(method):
     expected = plain.likelihood_ratio_test(*blocks(far, y, rows=500), null=["x2"])
     found = glm.likelihood_ratio_test(*blocks(near, y, rows=500), null=["x2"])
     np.testing.assert_allclose(found.statistic, expected.statistic, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", [OneStep(), MLE()])
+@pytest.mark.parametrize("seed", [3, 7, 29])
+def test_an_alias_that_rounding_hides_is_found(seed, method):
+    """The square lies in the span of the spline; its pivot is rounding, of either side of any tolerance."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"u": rng.integers(-2500, 2500, 110) * 1.0})
+    frame["y"] = rng.normal(size=110)
+    with pytest.warns(AliasingWarning, match="bs\\(u, df=4\\)\\[4\\]"):
+        glm = GLMRegressor(formula="y ~ I(u**2) + bs(u, df=4)", method=method).fit(frame)
+    assert np.isnan(glm.estimate_.coef).tolist() == [False] * 5 + [True]
+    spline = GLMRegressor(formula="y ~ bs(u, df=4)", method=method).fit(frame)
+    np.testing.assert_allclose(glm.predict(frame), spline.predict(frame), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(glm.predict_interval(frame), spline.predict_interval(frame), rtol=1e-6, atol=1e-9)

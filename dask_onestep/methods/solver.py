@@ -72,8 +72,9 @@ def solved(problem: Problem, method: Any) -> Plan:
         return estimate
     factor = yield from _design_factor(problem)
     basis = orthogonal_basis(factor, intercept=problem.model.has_constant)
-    more = basis.kept.sum() > _of_design(problem, kept).sum()
-    if switches and (more or basis.condition > LARGEST_CONDITION):
+    # Rounding may show a column as aliased that is not, or hide that it is.
+    misled = basis.kept.sum() != _of_design(problem, kept).sum()
+    if switches and (misled or basis.condition > LARGEST_CONDITION):
         return _with_near(problem, (yield from _by_qr(problem, method, factor)), factor, kept)
     return _confirmed(problem, estimate, factor) if aliased else estimate
 
