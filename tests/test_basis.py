@@ -7,7 +7,7 @@ import pytest
 from support import model_of
 
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.likelihood.sums import moments, observed_moments
 from dask_onestep.kernels.rows.aliasing import DesignFactor, design_factor, orthogonal_basis
 from dask_onestep.kernels.rows.slices import slices
 
@@ -129,10 +129,10 @@ def test_moments_in_beta_are_those_of_the_columns_aliased_ones_included(x):
     model, basis = model_of("gamma", "log", columns=5), basis_of(x)
     assert basis.kept.tolist() == [True, True, True, False, True, True]
     beta = np.array([0.3, 0.1, 0.2, 0.0, -0.3, 1e-3])
-    plain = moments(rows, model, beta)
-    other = moments(rows, model_of("gamma", "log", columns=5, basis=basis), basis.orthogonal(beta))
+    plain = observed_moments(rows, model, beta)
+    other = observed_moments(rows, model_of("gamma", "log", columns=5, basis=basis), basis.orthogonal(beta))
     found = basis.moments(other)
-    for name in ("score", "information", "pearson_gradient"):
+    for name in ("score", "information", "observed", "pearson_gradient"):
         expected = getattr(plain, name)
         np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
     assert basis.moments(replace(other, pearson_gradient=None)).pearson_gradient is None

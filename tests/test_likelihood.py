@@ -7,7 +7,7 @@ from statsmodels.genmod.families import links as sm_links
 from support import finite_difference, model_of
 
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.likelihood.sums import initial_moments, log_likelihoods, moments
+from dask_onestep.kernels.likelihood.sums import initial_moments, log_likelihoods, moments, observed_moments
 from dask_onestep.kernels.matrices.algebra import DenseSlice
 from dask_onestep.kernels.rows import slices as slicing
 from dask_onestep.kernels.solve.linear_algebra import factorize
@@ -97,6 +97,17 @@ def test_information_is_the_expected_curvature(family, link):
     information = moments(rows, model, COEF).information
     np.testing.assert_allclose(information, -slope, rtol=1e-5, atol=1e-6)
     assert np.linalg.eigvalsh(information).min() > 0
+
+
+@parametrize_pairs
+def test_observed_information_is_minus_the_derivative_of_the_score(family, link):
+    model, rows = draw(family, link)
+    at = observed_moments(rows, model, COEF)
+    slope = finite_difference(lambda b: moments(rows, model, b).score, COEF)
+    np.testing.assert_allclose(at.curvature, -slope, rtol=1e-5, atol=1e-6)
+    assert (at.observed is None) == model.natural
+    parts = [observed_moments(rows.take(np.arange(*ends)), model, COEF) for ends in ((0, 10), (10, 10), (10, 37))]
+    np.testing.assert_allclose(sum(parts[1:], start=parts[0]).curvature, at.curvature, rtol=1e-12, atol=1e-12)
 
 
 @parametrize_pairs

@@ -15,7 +15,7 @@ from benchmarks.one_step import poor
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot, Surrogate
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.maximum import fit_rows
-from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.likelihood.sums import moments, observed_moments
 from dask_onestep.kernels.pilots.corrected_step import take_step
 from dask_onestep.kernels.pilots.curvature import Curvature
 from dask_onestep.kernels.pilots.inclusion import Inclusion
@@ -48,7 +48,7 @@ def pilot_of(rows, model, n, *, start=None):
     coef = fit.coef if start is None else start
     sums = moments(taken, model, coef)
     pilot = PilotFit(coef, taken, sums, factorize(sums.information), Survey(len(rows)), Inclusion.simple(n, len(rows)))
-    return pilot, moments(rows, model, coef)
+    return pilot, observed_moments(rows, model, coef)
 
 
 def step_from(model, pilot, coef, sums, correction):

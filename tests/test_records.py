@@ -82,7 +82,7 @@ def test_a_symmetric_information_is_pickled_as_a_triangle_and_any_comes_back_wit
     half = rng.normal(size=(40, 40))
     sizes = []
     for information in (half + half.T, half, np.full((40, 40), np.nan)):
-        sums = Moments(40, 40.0, -1.5, half[0], information, response=np.array([1.0, 2.0]))
+        sums = Moments(40, 40.0, -1.5, half[0], information, response=np.array([1.0, 2.0]), observed=2 * information)
         data = pickle.dumps(sums)
         again = pickle.loads(data)
         sizes.append(len(data))

@@ -26,7 +26,7 @@ from dask_onestep.datasets import make_glm
 from dask_onestep.exceptions import DistanceWarning, FitWarning, SeparationWarning, SmallPilotWarning
 from dask_onestep.inference.ratios import counted
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.likelihood.sums import embedded_moments, moments
+from dask_onestep.kernels.likelihood.sums import embedded_moments, observed_moments
 from dask_onestep.kernels.rows.rows import hold
 from dask_onestep.messages import catalogue
 
@@ -67,8 +67,8 @@ def test_a_restricted_models_moments_are_a_minor(seed, held, value, family, weig
     rows = Rows(x, y, weights, rng.normal(size=40))
     model = model_of(family, "log" if family == "gamma" else None, columns=3, fixed=tuple((k, value) for k in held))
     coef = rng.normal(size=4 - len(held)) * 0.3
-    ours, expected = embedded_moments(rows, model, coef), moments(hold(rows, model), model, coef)
-    for name in ("loglik", "score", "information", "pearson", "pearson_gradient"):
+    ours, expected = embedded_moments(rows, model, coef), observed_moments(hold(rows, model), model, coef)
+    for name in ("loglik", "score", "information", "pearson", "pearson_gradient", "observed"):
         if getattr(expected, name) is not None:
             np.testing.assert_allclose(getattr(ours, name), getattr(expected, name), rtol=1e-12, atol=1e-10)
 

@@ -38,18 +38,19 @@ def test_pilot_size(rule, n, d, rows):
 
 
 @pytest.mark.parametrize(
-    ("n", "d", "most", "numbers", "rows"),
+    ("n", "d", "most", "numbers", "uneven", "rows"),
     [
-        (1_000_000, 100, 500_000, (), math.ceil(20 * 1e10 ** (1 / 3))),  # a corrected step needs more than 20√N
-        (1_000_000, 10, 500_000, (), 20_000),
-        (1_000_000, 100, 30_000, (), 30_000),  # memory
-        (1_000_000, 5_000, 500_000, (), 250_000),  # 50·d is more than a fifth of the rows
-        (100_000, 200, 500_000, (), 20_000),  # a fifth
-        (4_000_000, 10, 500_000, ("x",), 80_000),  # a fiftieth, because columns may have tails
+        (1_000_000, 100, 500_000, (), True, math.ceil(40 * 1e10 ** (1 / 3))),  # columns that depend on few rows
+        (1_000_000, 100, 500_000, (), False, math.ceil(20 * 1e10 ** (1 / 3))),  # a corrected step needs more than 20√N
+        (1_000_000, 10, 500_000, (), False, 20_000),
+        (1_000_000, 100, 30_000, (), False, 30_000),  # memory
+        (1_000_000, 5_000, 500_000, (), False, 250_000),  # 50·d is more than a fifth of the rows
+        (100_000, 200, 500_000, (), False, 20_000),  # a fifth
+        (4_000_000, 10, 500_000, ("x",), False, 80_000),  # a fiftieth, because columns may have tails
     ],
 )
-def test_pilot_size_of_a_corrected_step(n, d, most, numbers, rows):
-    size = PilotSize("auto", d, strata=StrataRule((), numbers, False, 1), most=most)
+def test_pilot_size_of_a_corrected_step(n, d, most, numbers, uneven, rows):
+    size = PilotSize("auto", d, strata=StrataRule((), numbers, False, 1, uneven), most=most)
     assert size.sampled(n) == rows
     assert replace(size, open=True).least(n) <= rows
 

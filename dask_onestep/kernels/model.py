@@ -127,11 +127,11 @@ class Likelihood(Protocol):
     def row_curvatures(self, part: Slice, model: Model, coef: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the residuals of each row, and the expected and observed information in its linear predictors.
 
-        The latter two, of shape (m,) or (m, c, c), are needed only for leverages and jackknifed covariances.
+        The latter two have the shape (m,) or (m, c, c).
         """
 
     def row_remainders(self, part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """Return rᵢ(β + δ) − rᵢ(β) + wᵢx'δ, the part of each row's residuals that is nonlinear in δ."""
+        """Return rᵢ(β + δ) − rᵢ(β) + hᵢx'δ, the part of each row's residuals that is nonlinear in δ."""
 
     def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how far rows move, and how far in the wrong direction, if their predictors move by `moves`, (m, c)."""
@@ -141,6 +141,9 @@ class Likelihood(Protocol):
 
     def moments(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
         """Return log-likelihood, score and expected information at β, given the results of the stages."""
+
+    def observed_moments(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
+        """Return the same and, where it is not the expected information, the observed information."""
 
     def initial_moments(self, rows: Rows, model: Model) -> Moments:
         """Return sums whose scoring step from 0 gives the starting values of a fit."""

@@ -64,6 +64,8 @@ class Moments(Sums):
         Σ yᵢ and Σ wᵢyᵢ; None for several linear predictors.
     constant : float or None
         The terms of ℓ(β) that do not depend on β, under canonical links of families without a dispersion; else None.
+    observed : ndarray or Arrowhead of shape (d, d), or None
+        Observed information, if it was requested and is not the expected one.
 
     Examples
     --------
@@ -84,6 +86,12 @@ class Moments(Sums):
     absorbed: float = 0.0
     response: np.ndarray | None = None
     constant: float | None = None
+    observed: Matrix | None = None
+
+    @property
+    def curvature(self) -> Matrix:
+        """The observed information if it is known, otherwise the expected information."""
+        return self.information if self.observed is None else self.observed
 
     def along(self, directions: np.ndarray) -> Moments:
         """Return the moments in γ, where β is linear in γ with the matrix `directions`, of shape (d, k)."""
@@ -92,6 +100,7 @@ class Moments(Sums):
             self,
             score=directions.T @ self.score,
             information=directions.T @ self.information @ directions,
+            observed=None if self.observed is None else directions.T @ self.observed @ directions,
             pearson_gradient=None if gradient is None else directions.T @ gradient,
         )
 
@@ -102,15 +111,16 @@ class Moments(Sums):
             self,
             score=self.score[free],
             information=minor(self.information, free),
+            observed=None if self.observed is None else minor(self.observed, free),
             pearson_gradient=None if gradient is None else gradient[free],
         )
 
     def __reduce__(self) -> tuple:
-        """Pickle a symmetric information as its upper triangle, so that workers send half as many bytes."""
+        """Pickle symmetric matrices as their upper triangles, so that workers send half as many bytes."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        if (triangle := packed(self.information)) is None:
-            return _restored, (type(self), values, None)
-        return _restored, (type(self), values | {"information": None}, triangle)
+        triangles = {name: packed(values[name]) for name in ("information", "observed")}
+        triangles = {name: triangle for name, triangle in triangles.items() if triangle is not None}
+        return _restored, (type(self), values | dict.fromkeys(triangles), triangles)
 
     @property
     def phi(self) -> float:
@@ -118,8 +128,8 @@ class Moments(Sums):
         return 1.0 if self.pearson is None else max(self.pearson, 0.0) / max(self.n, 1)
 
 
-def _restored(kind: type[Moments], values: dict[str, Any], triangle: np.ndarray | None) -> Moments:
-    return kind(**values if triangle is None else values | {"information": unpacked(triangle[None])[0]})
+def _restored(kind: type[Moments], values: dict[str, Any], triangles: dict[str, np.ndarray]) -> Moments:
+    return kind(**values | {name: unpacked(triangle[None])[0] for name, triangle in triangles.items()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from dask_onestep.kernels.likelihood.covariance import (
     score_products,
     with_all_moves,
 )
-from dask_onestep.kernels.likelihood.sums import embedded_moments, initial_moments, moments
+from dask_onestep.kernels.likelihood.sums import embedded_moments, initial_moments, observed_moments
 from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy
@@ -146,7 +146,7 @@ class Problem:
         embedded = (
             bool(model.fixed) and model.basis is None and model.likelihood.takes_offset and not model.likelihood.stages
         )
-        return self.staged(embedded_moments if embedded else moments, coef, name="moments")
+        return self.staged(embedded_moments if embedded else observed_moments, coef, name="moments")
 
     def initial_moments(self) -> Plan:
         """Return the plan of the sums whose scoring step from 0 is the start of a fit: one pass, and one a stage.

@@ -87,6 +87,8 @@ class Terms:
         passed.
     exposures : tuple of str
         The terms ``exposure(...)``, which require the log link.
+    uneven : bool
+        Whether there are products or transforms such as splines, some columns of which may depend on few rows.
     """
 
     formula: str | None
@@ -96,6 +98,7 @@ class Terms:
     response: Factor | None = None
     offsets: tuple[Factor, ...] = ()
     exposures: tuple[str, ...] = ()
+    uneven: bool = False
 
     @property
     def complete_columns(self) -> tuple[str, ...]:
@@ -189,6 +192,7 @@ def formula_terms(formula: str, fit_intercept: bool) -> Terms:
         response,
         offsets,
         tuple(name for name in parsed.offsets if called(checked(name, name).body) == EXPOSURE),
+        any(len(term.factors) > 1 for term in right) or any(factor.states for factor in factors.values()),
     )
 
 

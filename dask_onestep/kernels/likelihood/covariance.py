@@ -75,7 +75,7 @@ def score_products(
     rows: Rows, model: Model, coef: np.ndarray, cov_type: str, bread: Matrix | None = None, *earlier: Any
 ) -> ScoreProducts:
     """Return the moments of a block at β and the sums for the robust covariance."""
-    moments = model.likelihood.moments(rows, model, coef, *earlier)
+    moments = model.likelihood.observed_moments(rows, model, coef, *earlier)
     view = model.likelihood.view(rows, model, coef, *earlier)
     with np.errstate(all="ignore"):
         if cov_type == "CRV3":

@@ -154,6 +154,8 @@ class Multinomial:
         free = model.free
         return Moments(len(rows), rows.total_weight, loglik, score.T.ravel()[free], information[np.ix_(free, free)])
 
+    observed_moments = moments
+
     def initial_moments(self, rows: Rows, model: Model) -> Moments:
         """Return the moments at 0, where the first step starts."""
         return self.moments(rows, model, np.zeros(len(model.names)))

@@ -162,7 +162,8 @@ class OnePredictor:
             return (self.working(y, eta - step)[1] - self.working(y, eta + step)[1]) / (2.0 * step)
         slope, variance = self.link.inverse_derivative(eta), self.family.variance(mean)
         change = second_derivative(self.link, eta) - slope**2 * self.family.variance_derivative(mean) / variance
-        return (slope**2 - (y - mean) * change) / variance
+        found = (slope**2 - (y - mean) * change) / variance
+        return np.where(slope == 0, 0.0, found)  # where the mean has reached the end of its range
 
     def information_derivative(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
         """Return the derivative in η of the expected information in η, μ'²/V(μ)."""
@@ -180,9 +181,9 @@ class OnePredictor:
     def row_remainders(self, part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
         """Return the part of each row's residual at β + δ that is nonlinear in δ."""
         eta, ahead = part.linear_predictor(coef), part.times(step)
-        _, before, weight = self.working(part.y, eta)
+        mean, before, weight = self.working(part.y, eta)
         _, after, _ = self.working(part.y, eta + ahead)
-        return after - before + weight * ahead
+        return after - before + (weight if self.natural else self.observed(part.y, eta, mean)) * ahead
 
     def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how far each row's linear predictor moves, and how far in the wrong direction."""
@@ -204,6 +205,12 @@ class OnePredictor:
     def moments(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
         """Return log-likelihood, score and expected information at β."""
         return self._sum_slices(self.view(rows, model, coef, *earlier), model, coef)
+
+    def observed_moments(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
+        """Return the same and, where it is not the expected information, the observed information."""
+        if self.natural or self.stages:
+            return self.moments(rows, model, coef, *earlier)
+        return self._sum_slices(self.view(rows, model, coef, *earlier), model, coef, observed=True)
 
     def initial_moments(self, rows: Rows, model: Model) -> Moments:
         """Return the sums of the first weighted least-squares fit, with the family's starting values as means."""
@@ -230,24 +237,34 @@ class OnePredictor:
         quotient = derivative / self.family.variance(mean)
         return (y - mean) * quotient, derivative * quotient
 
-    def _sum_slices(self, rows: Rows, model: Model, coef: np.ndarray | None) -> Moments:
+    def _sum_slices(self, rows: Rows, model: Model, coef: np.ndarray | None, *, observed: bool = False) -> Moments:
         d = len(model.names)
         chi2: tuple = (0.0, np.zeros(d)) if self.family.has_dispersion else (None, None)
         sums: list | None = None
         with np.errstate(all="ignore"):  # non-finite values show in the sums
             for part in slices(rows, model):
-                found = self._slice_sums(part, coef)
+                found = self._slice_sums(part, coef, observed)
                 # The first slice's sums become the total: with 1,000 columns, a second matrix costs more than the rows.
                 sums = list(found) if sums is None else [_added(a, b) for a, b in zip(sums, found, strict=True)]
-        totals = sums or [0.0, np.zeros(d), zero_gram(model), *chi2, self._constant(rows.y, rows.weights)]
-        loglik, score, information, pearson, gradient, constant = totals
-        response = np.array([rows.y.sum(), _weighted_sum(rows.y, rows.weights)])
+        if sums is None:
+            curvature = zero_gram(model) if observed else None
+            sums = [0.0, np.zeros(d), zero_gram(model), *chi2, self._constant(rows.y, rows.weights), curvature]
+        loglik, score, information, pearson, gradient, constant, curvature = sums
         return Moments(
-            len(rows), rows.total_weight, loglik, score, information, pearson, gradient, 0.0, response, constant
+            len(rows),
+            rows.total_weight,
+            loglik,
+            score,
+            information,
+            pearson,
+            gradient,
+            response=np.array([rows.y.sum(), _weighted_sum(rows.y, rows.weights)]),
+            constant=constant,
+            observed=curvature,
         )
 
-    def _slice_sums(self, part: Slice, coef: np.ndarray | None) -> tuple:
-        """Return log-likelihood, score, information, Pearson χ², its gradient and the constant of ℓ of a slice."""
+    def _slice_sums(self, part: Slice, coef: np.ndarray | None, observed: bool) -> tuple:
+        """Return ℓ, score, information, Pearson χ², its gradient, the constant and observed information of a slice."""
         y, weights, family = part.y, part.weights, self.family
         if coef is not None and self.natural and (summed := part.natural_sums(family, coef)) is not None:
             loglik, score, information = summed
@@ -255,7 +272,8 @@ class OnePredictor:
             pearson, gradient = (-2.0 * loglik, -2.0 * score) if self.quadratic else (None, None)
             base = family.log_base_measure(y)
             constant = 0.0 if base is None else _weighted_sum(base, weights)
-            return loglik + constant, score, information, pearson, gradient, None if family.has_dispersion else constant
+            known = None if family.has_dispersion else constant
+            return loglik + constant, score, information, pearson, gradient, known, None
         if coef is None:
             mean = family.initial_mean(y, np.ones_like(y) if weights is None else weights)
             eta = self.link.link(mean)
@@ -281,7 +299,8 @@ class OnePredictor:
             else:
                 slope = self._pearson_slope(eta, mean, residual, unit)
                 gradient = part.weighted_sum(_weighted(slope, weights))
-        return loglik, score, information, pearson, gradient, self._constant(y, weights)
+        curvature = part.gram(_weighted(self.observed(y, eta, mean), weights)) if observed else None
+        return loglik, score, information, pearson, gradient, self._constant(y, weights), curvature
 
     def _constant(self, y: np.ndarray, weights: np.ndarray | None) -> float | None:
         """Return the terms of ℓ(β) that do not depend on β; None where they are not separate, or not needed."""

@@ -45,6 +45,12 @@ def moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moment
     return model.likelihood.moments(rows, model, coef, *found)
 
 
+@kernel(checked="after")
+def observed_moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
+    """Return the moments of a block at β, and the observed information where it is not the expected one."""
+    return model.likelihood.observed_moments(rows, model, coef, *earlier)
+
+
 @kernel(checked="after", columns="all")
 def embedded_moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
     """Return the moments of a restricted model, computed with the columns of the unrestricted one.
@@ -52,7 +58,7 @@ def embedded_moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) 
     No columns are copied, so many restricted models cost little more than one. The restricted model has one linear
     predictor and no basis; `coef` holds its free coefficients.
     """
-    full = moments(rows, model.unrestricted, model.embed(coef), *earlier)
+    full = observed_moments(rows, model.unrestricted, model.embed(coef), *earlier)
     return full.along(model.directions) if model.ties else full.minor(np.flatnonzero(model.is_free))
 
 
@@ -86,7 +92,8 @@ def row_log_likelihoods(rows: Rows, model: Model, coef: np.ndarray) -> np.ndarra
 def remainders(rows: Rows, model: Model, coef: np.ndarray, step: np.ndarray) -> Iterator[tuple[Slice, np.ndarray]]:
     """Yield, slice by slice, the part of each row's weighted residual at β + δ that is nonlinear in δ.
 
-    It is rᵢ(β + δ) − rᵢ(β) + wᵢx'δ, of shape (m,) or (m, C − 1). Multiplied by xᵢ it is sᵢ(β + δ) − sᵢ(β) + Iᵢ(β)δ.
+    It is rᵢ(β + δ) − rᵢ(β) + hᵢx'δ, hᵢ the observed information, of shape (m,) or (m, C − 1). Multiplied by xᵢ it is
+    sᵢ(β + δ) − sᵢ(β) + Hᵢ(β)δ.
     """
     for part in slices(rows, model):
         yield part, part.weighted(model.likelihood.row_remainders(part, model, coef, step))

@@ -14,7 +14,7 @@ from dask_onestep.kernels.solve.linear_algebra import extreme_ratios, factorize,
 
 _SLACK = 1.25  # tolerated ratio of the pilot's information to the full data's, beyond chance
 # The tolerance where predictions from the pilot are used: outlying rows that it lacks then hold little information.
-_NEARLY = 1.05
+_NEARLY = 1.1
 # Ratio of the decrement to its usual size above which the pilot is compared with the null model.
 _ABSURD = 100.0
 # Significance level: the fraction of representative pilots that are flagged.

@@ -30,7 +30,7 @@ PILOT_BYTES = 64 * 2**20
 ALL_KEYS = np.iinfo(np.uint64).max
 _OF_EACH_ROW = ("keys", "positions", *PARTS, "raw")
 # See `PilotSize.sampled`.
-_CORRECTED = 20
+_CORRECTED = (20, 40)
 # Rows that cannot belong to the pilot are discarded (which copies the others) if this many times the needed rows are
 # held.
 _WORTH_LETTING_GO = 1.25
@@ -85,12 +85,13 @@ class PilotSize:
         """Return the pilot's size for n of N usable rows, where it is a sample.
 
         A corrected step leaves λ² ≈ ¾κd(N/n)(d/n)², with κ the mean squared skewness of a row's score. The bound on the
-        distance, about 2·3.5·√(λ²/d), is then 0.1 for n = 15(κNd²)^⅓; 20 instead of 15 allows for κ = 2. Beyond N/5
-        rows one more pass costs less.
+        distance, about 4.4·√(λ²/d), is then 0.1 for n = 11(κNd²)^⅓; 20 instead of 11 allows for κ = 5, and 40 for
+        columns that depend on few rows. Beyond N/5 rows one more pass costs less.
         """
         if isinstance(self.rule, str):
             size = max(20 * math.sqrt(n), 50 * self.d)
-            wanted = min(_CORRECTED * (n * self.d**2) ** (1 / 3), n / 5)
+            uneven = self.strata is not None and self.strata.uneven
+            wanted = min(_CORRECTED[uneven] * (n * self.d**2) ** (1 / 3), n / 5)
             if self.strata is not None and self.strata.numbers:  # columns with tails, and splines that end there
                 wanted = max(wanted, n / 50)
             size = max(size, min(wanted, self.most))

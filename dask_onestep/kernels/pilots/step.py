@@ -67,7 +67,7 @@ class Step(Record):
     @classmethod
     def arrived(cls, coef: np.ndarray, sums: Moments, factor: AnyFactor) -> Step:
         """Return the step of length zero at a point where a pass was made, which is the estimate."""
-        left = Remaining.of(factor, sums.score, None, sums.phi)
+        left = Remaining.of(factor, sums.score, sums.phi)
         return cls(coef, sums, factor, coef, sums, left.decrement, _CURVED * left.distance)
 
     def is_close(self, tol: float, beyond: float = 1.0) -> bool:

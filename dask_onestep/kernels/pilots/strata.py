@@ -61,12 +61,15 @@ class StrataRule:
         Whether y holds labels; other responses are split into 0 and not 0.
     n_blocks : int
         Number of blocks of the table.
+    uneven : bool
+        Whether some columns may depend on few rows, as those of interactions and splines do.
     """
 
     factors: tuple[Factor, ...]
     numbers: tuple[str, ...]
     classify: bool
     n_blocks: int
+    uneven: bool = False
 
     @classmethod
     def of(cls, model: Model, n_blocks: int) -> StrataRule | None:
@@ -79,7 +82,7 @@ class StrataRule:
             factors = design.categorical
             coded = {name for factor in factors for name in factor.columns}
             numbers = tuple(name for name in design.terms.columns if name not in coded)
-        return cls(factors, numbers, model.classify, n_blocks)
+        return cls(factors, numbers, model.classify, n_blocks, design is not None and design.terms.uneven)
 
     def of_tail(self, size: int = _LARGE) -> int:
         """Return how many extreme rows are drawn at each end of a column."""

@@ -86,6 +86,7 @@ class Basis:
             gamma,
             score=jacobian.T @ gamma.score,
             information=jacobian.T @ gamma.information @ jacobian,
+            observed=None if gamma.observed is None else jacobian.T @ gamma.observed @ jacobian,
             pearson_gradient=None if gradient is None else jacobian.T @ gradient,
         )
 
