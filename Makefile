@@ -45,8 +45,9 @@ demo: $(VENV)/.demo  ## fit flight delays on a local cluster and compare with th
 test: $(VENV)/.dev  ## all tests and doctests
 	$(BIN)/python $(PYTEST)
 
+# No cluster is started, so that files may be divided among the processes, each with one thread of BLAS.
 test-quick: $(VENV)/.dev  ## without slow tests and doctests
-	$(BIN)/python $(PYTEST) -m "not slow" tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(PYTEST_JOBS) --dist=worksteal -m "not slow" tests
 
 test-oldest: tests/oldest.txt  ## all tests with the oldest supported dependencies
 	$(PYTHON) -m venv $(VENV)-oldest

@@ -29,7 +29,7 @@ SLOW_MODULES = {
     *("test_faults", "test_glm_matrix", "test_hostile", "test_import", "test_memory", "test_paper_tables"),
     *("test_parameters", "test_plots", "test_scikit_learn", "test_search", "test_statsmodels_datasets", "test_tables"),
     *("test_workers", "test_benchmarks_scale", "test_benchmarks_sparse", "test_benchmarks_speed"),
-    *("test_benchmarks_tables", "test_pooled_lasso", "test_selection", "test_intervals"),
+    *("test_benchmarks_tables", "test_pooled_lasso", "test_selection", "test_intervals", "test_query_planning"),
 }
 SLOW_FIXTURES = {"cluster", "client", "own_client"}
 

@@ -22,6 +22,11 @@ from dask_onestep.kernels.records import Findings
 from dask_onestep.links import resolve_link
 
 
+def slow(*values):
+    """Return values of parameters whose test is slow, while others of the same test are not."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def model_of(family="gaussian", link=None, *, columns=2, **options):
     """Return a model whose columns are x0, x1, …"""
     law = resolve_family(family)

@@ -85,6 +85,7 @@ def test_unknown_sizes_draw_exactly_as_many_rows(sizes, seed):
 
 
 @pytest.mark.parametrize("known", [True, False])
+@pytest.mark.slow
 def test_every_row_has_the_same_chance(known):
     # 1000 pilots of 12 from blocks of very unequal sizes; counts are a simple random sample's.
     sizes, n, draws = [1, 2, 5, 0, 52], 12, 1000
@@ -102,6 +103,7 @@ def test_every_row_has_the_same_chance(known):
     assert 1e-4 < p_value < 1 - 1e-4
 
 
+@pytest.mark.slow
 def test_pairs_of_rows_are_drawn_independently():
     # In a simple random sample two given rows meet with chance n(n−1)/(N(N−1)).
     sizes, n, draws = [3, 17], 6, 1500

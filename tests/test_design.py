@@ -97,12 +97,14 @@ def check_flights(glm, frame):
     np.testing.assert_allclose(glm.coef_table()["std_err"], expected.bse, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_flights_with_a_spline_categories_and_gaps_equal_statsmodels(flights):
     glm = GLMClassifier(formula=FLIGHTS, missing="drop", method=EXACT).fit(load_flights())
     check_flights(glm, flights)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.slow
 def test_flights_by_carrier_equal_statsmodels_although_no_partition_nor_the_pilot_has_each_level(flights, tmp_path):
     frame = flights.sort_values("carrier", kind="stable")[["delayed", "dep_time", "carrier", "origin", "hour"]]
     frame.to_parquet(tmp_path / "all.parquet", row_group_size=len(frame) // 8)

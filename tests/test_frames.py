@@ -262,6 +262,7 @@ def test_levels_of_integers_are_named_as_integers(dtype):
         np.testing.assert_array_equal(glm.predict(whole.astype({"month": kind})), glm.predict(whole))
 
 
+@pytest.mark.slow
 def test_a_formula_predicts_after_unpickling_in_another_process(tmp_path):
     frame = table()
     glm = GLMRegressor("poisson", formula="y ~ bs(x, df=4) + site + C(count)").fit(dd.from_pandas(frame, npartitions=3))

@@ -12,7 +12,7 @@ import pytest
 from dask.task_spec import Task, TaskRef
 from dask.utils import key_split
 from distributed import wait
-from support import chunked, model_of
+from support import chunked, model_of, slow
 
 from dask_onestep import MLE, ElasticNetCV, GLMRegressor, OneStep, fit_many
 from dask_onestep.graph import FAN_IN, apply, blocks, gather, tree, tree_sum
@@ -134,7 +134,7 @@ def test_what_is_wrong_for_one_of_several_models_is_named_by_partition(in_groups
         fit_many(["y ~ x", "y ~ x + g"], frame_of(24, x=(7, np.nan)), estimator=GLMRegressor("binomial"))
 
 
-@pytest.mark.parametrize("pieces", [False, True])
+@pytest.mark.parametrize("pieces", [False, slow(True)])
 def test_rows_of_joined_partitions_are_numbered_as_those_of_single_ones(pieces, threads, monkeypatch):
     """Their pilot is that of a run in which partitions are not joined, as those on a cluster's workers are not."""
     frame, found = frame_of(24, x=(7, np.nan)), []

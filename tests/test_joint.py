@@ -34,6 +34,7 @@ FRAME = dd.from_pandas(TABLE, npartitions=5)
 STEPS = OneStep(200, tol=10.0)
 
 
+@pytest.mark.slow
 def test_formulas_and_responses_have_the_bits_of_separate_fits(scheduler):
     models = {
         "counts": GLMRegressor("poisson", method=STEPS, formula="count ~ x + g", cov_type="HC1"),

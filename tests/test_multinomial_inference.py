@@ -108,6 +108,7 @@ def test_drop1_leaves_each_covariate_out_of_all_classes(glm):
         np.testing.assert_allclose(table.loc[name, "statistic"], 2 * (large.llf - small.llf), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_one_steps_tests_are_near_those_of_the_mle():
     x, labels, _, _ = simulate(n=12_000)
     data = blocks(x, labels, rows=1500)

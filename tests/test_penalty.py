@@ -28,6 +28,7 @@ def test_penalty_level_is_that_of_scalreg(p):
     assert penalty_level(100.0, p) == pytest.approx(np.sqrt(2 / 100) * root, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_columns_of_noise_stay_at_zero_as_often_as_the_level_promises():
     # Given y, the correlations of independent normal columns with it are independent, and r√((n − 2)/(1 − r²)) is t.
     n, p, draws = 200, 10, 300

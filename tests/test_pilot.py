@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from support import finite_difference, model_of
+from support import finite_difference, model_of, slow
 
 from benchmarks.one_step import poor
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot, Surrogate
@@ -259,7 +259,7 @@ def test_the_thousand_poor_pilots_end_in_estimates():
     assert tally["far"].sum() > 100  # they are poor
 
 
-@pytest.mark.parametrize("family", ["binomial", "poisson", "gamma"])
+@pytest.mark.parametrize("family", ["binomial", "poisson", slow("gamma")])
 def test_bad_pilots_end_in_an_estimate_and_never_in_a_silent_wild_number(family):
     rng = np.random.default_rng(11)
     far, link = 0, "log" if family == "gamma" else None

@@ -117,6 +117,7 @@ def test_predictions_that_are_written_are_progress_too(scheduler, data, terminal
         assert len(set(re.search(r"(\d+)/(\d+)", line).groups())) == 1
 
 
+@pytest.mark.slow
 def test_the_core_does_not_need_rich():
     text = "import sys; sys.modules['rich'] = None; import dask_onestep, dask_onestep.graph.progress"
     subprocess.run([sys.executable, "-c", text], check=True)

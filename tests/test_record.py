@@ -9,7 +9,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
-from support import finite_difference
+from support import finite_difference, slow
 
 from dask_onestep import MLE, Average, GLMClassifier, GLMRegressor, OneStep, Pilot, Surrogate
 from dask_onestep.datasets import make_glm
@@ -87,7 +87,7 @@ def test_rows_beyond_the_limit_are_not_kept(monkeypatch, binary):
 
 
 @pytest.mark.usefixtures("quiet")
-@pytest.mark.parametrize("scheduler_name", ["threads", "client"])
+@pytest.mark.parametrize("scheduler_name", ["threads", slow("client")])
 def test_a_pickle_drops_the_rows_unless_asked(request, scheduler_name, tmp_path):
     request.getfixturevalue(scheduler_name)
     X, y, _ = make_glm(2000, 3, family="binomial", chunks=500, random_state=1)

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
-from support import assert_bits_equal, chunked, fingerprint
+from support import assert_bits_equal, chunked, fingerprint, slow
 
 from dask_onestep import (
     MLE,
@@ -147,16 +147,18 @@ def test_no_two_fits_are_the_same(expected):
     assert len(set(expected.values())) == len(FITS)
 
 
+@pytest.mark.slow
 def test_twice_in_a_row(expected, synchronous):
     assert_same(all_bits(), expected)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("workers", [slow(1), 2, slow(4)])
 def test_threads(expected, workers):
     with dask.config.set(scheduler="threads", num_workers=workers):
         assert_same(all_bits(), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_processes(expected, workers):
     # One pool for many: each of Dask's own would start Python anew at every pass.
@@ -167,6 +169,7 @@ def test_processes(expected, workers):
         assert_same(all_bits(), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_worker_processes_of_a_cluster(expected, workers):
     with (
@@ -231,6 +234,7 @@ def bits_with_blas_threads(number):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_the_number_of_blas_threads():
     one, two, unset = (bits_with_blas_threads(number) for number in ("1", "2", None))
     # The test can fail: BLAS on its own gives other bits with two threads.

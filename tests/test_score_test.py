@@ -84,6 +84,7 @@ def test_one_step_is_all_but_the_mle_and_reads_the_same_pilot():
     np.testing.assert_allclose(first.statistic, mle.wald_test("x1").statistic, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_under_the_null_p_values_are_uniform():
     rng = np.random.default_rng(1)
     p_values = []

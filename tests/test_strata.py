@@ -84,6 +84,7 @@ def test_rare_classes_and_levels_and_extreme_rows_are_drawn():
     assert len(pilot.keys) < 2 * size
 
 
+@pytest.mark.slow
 def test_every_row_is_drawn_as_often_as_its_probability_says():
     draws = 400
     counts, told = np.zeros(N), np.zeros(N)
@@ -157,6 +158,7 @@ def test_nothing_rare_is_a_simple_random_sample():
     assert StrataRule.of(model_of("gaussian"), 1) is None  # one step is exact from any pilot
 
 
+@pytest.mark.slow
 def test_the_variance_of_what_is_foretold_is_that_of_the_draws():
     rows = rows_of(0, N)
     coef = fit_rows(rows, MODEL).coef
