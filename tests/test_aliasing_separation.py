@@ -10,6 +10,7 @@ from oracle import blocks, simulate
 from r import data_of_r, figure_of_r
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
+from dask_onestep.exceptions import SeparationWarning
 from dask_onestep.families import Gaussian, Quasi
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
@@ -234,6 +235,19 @@ def test_a_separated_pilot_of_rows_that_overlap_is_not_called_separation():
     assert glm.estimate_.pilot_separated
     assert any("pilot sample of 120 rows" in each for each in heard)
     assert not any("quasi-complete separation" in each for each in heard)
+
+
+@pytest.mark.parametrize("margin", [1.0, 0.1, 0.001, 1e-5])
+@pytest.mark.parametrize(("method", "most"), [(MLE(), 12), (MLE(start=None), 17), (OneStep(), 18), (OneStep(200), 22)])
+def test_complete_separation_is_reported_in_few_passes_however_small_its_margin(margin, method, most):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2000, 2))
+    y = (x[:, 0] > 0) * 1.0
+    x[:, 0] += np.sign(x[:, 0]) * margin / 2
+    with pytest.warns(SeparationWarning, match="x0") as caught:
+        glm = GLMClassifier(method=method).fit(x, y)
+    assert len(caught) == 1
+    assert glm.n_passes_ <= most
 
 
 def test_an_mle_cut_short_is_not_called_separation():

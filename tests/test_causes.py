@@ -200,11 +200,39 @@ def test_the_boundary_of_an_identity_link_is_named(family):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3000, 3))
     y = rng.poisson(np.maximum(1 + x @ [1, 0.5, -0.5], 0.0)).astype(float)
-    for method in (OneStep(), OneStep(300), MLE()):
+    for method, most in ((OneStep(), 30), (OneStep(300), 70), (MLE(), 70)):
         with pytest.warns(NotConvergedWarning) as caught:
-            GLMRegressor(family, "identity", method=method).fit(x, y)
+            glm = GLMRegressor(family, "identity", method=method).fit(x, y)
+        assert glm.n_passes_ <= most, method  # a hundred shortened steps lead no closer
         (text,) = [str(each.message) for each in caught]
         assert f"With link='identity' the fitted means of a {family} model may reach the boundary" in text, method
+
+
+@pytest.mark.parametrize("link", ["identity", "sqrt"])
+def test_a_boundary_is_reported_after_a_few_shortened_steps(link):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1000, 2))
+    y = (rng.random(1000) < 1 / (1 + np.exp(-2 * x[:, 0]))) * 1.0
+    for method, most in ((OneStep(), 1), (OneStep(200), 45), (MLE(), 32)):
+        with pytest.warns(NotConvergedWarning, match=f"link='{link}' the fitted probabilities of a binomial") as caught:
+            glm = GLMRegressor("binomial", link, method=method).fit(x, y)
+        assert len(caught) == 1
+        assert glm.n_passes_ <= most, method
+
+
+@pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.DomainWarning")
+@pytest.mark.parametrize("method", [OneStep(), OneStep(200), MLE()])
+def test_a_maximum_inside_is_reached_however_near_the_boundary_is(method):
+    rng = np.random.default_rng(1)
+    x = rng.random((2000, 1))
+    y = rng.poisson(0.02 + 2 * x[:, 0]).astype(float)
+    expected = sm.GLM(y, sm.add_constant(x), sm.families.Poisson(sm.families.links.Identity())).fit(
+        start_params=[0.1, 2.0], tol=1e-13, maxiter=500
+    )
+    glm = GLMRegressor("poisson", "identity", method=method).fit(x, y)
+    gap = np.array([glm.intercept_, *glm.coef_]) - expected.params
+    assert (np.abs(gap) < 0.1 * expected.bse).all()
+    assert glm.n_passes_ < 25
 
 
 def test_a_fit_that_stops_before_max_iter_does_not_ask_for_more_iterations():

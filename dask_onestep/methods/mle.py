@@ -37,6 +37,8 @@ from dask_onestep.methods.steps import CORRECTED
 _SLOW = 0.1
 # How far linear predictors are then moved: rows at a boundary have no weight left there.
 _AWAY = 40.0
+# After so many slow steps more what is left grows without bound: other coefficients have converged.
+_UNBOUNDED = 3
 
 
 class MLE(Method):
@@ -261,7 +263,7 @@ def climbed(
     """Return an ascent that has stepped until λ² is small, a pass for each step.
 
     Separated rows that are found on the way are moved so far that they have no weight left, and the other coefficients
-    converge as ever.
+    converge as ever; under complete separation there is none, and the ascent stops.
 
     Parameters
     ----------
@@ -282,12 +284,15 @@ def climbed(
         It returns the `Ascent`, and the warnings of separation.
     """
     said: tuple[tuple[type[Warning], str], ...] = ()
-    last = np.inf
+    last, unbounded = np.inf, 0
     while ascent.climbing:
         if pilot is not None:
             step = yield Look(problem.apply(direction, problem.model, pilot, ascent, name="newton-step"))
             ascent = ascent.along(step)
         slow, last = ascent.n_iter >= CORRECTED and ascent.move.decrement > _SLOW * last, ascent.move.decrement
+        unbounded = unbounded + 1 if said and slow else 0
+        if unbounded == _UNBOUNDED:
+            return replace(ascent, stopped=True), said
         if watched and slow:
             directions, seen = (ascent.step, ascent.proposal), (yield from directed_ahead(problem, ascent))
             ascent = ascent.observe(seen.moments)

@@ -142,7 +142,7 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
             replace(found, blocks=()).raise_error()
         raise
     short = drawn.short and not drawn.positions[:, 0].any()  # rows are numbered globally, so the chunks do not matter
-    if fit.converged:
+    if fit.converged or (whole and fit.at_boundary):  # further passes would lead no closer
         if keys is not None:
             keys = replace(keys, overdispersion=_overdispersion(rows, model, fit, inclusion))
         fitted = PilotFit(fit.coef, rows, fit.sums, fit.factor, known, inclusion, drawn=keys)

@@ -29,6 +29,8 @@ _TOLD_APART = 1e-8
 # What remains of that fraction once the rows that provided it have lost their weight.
 _LEFT = 1e-2
 _TOGETHER = 256  # aliased columns that are looked at together
+# So many steps in a row of which less than 2⁻⁴ was inside the domain lead to its boundary.
+_AT_BOUNDARY, _FAR_OUTSIDE = 3, 4
 
 
 def rose(new: float, old: float) -> bool:
@@ -163,6 +165,8 @@ class Ascent(Record):
         Whether it ended before a maximum: too many steps or rejections, or divergence.
     cut : bool
         Whether the step that led to `coef` was shortened.
+    n_outside, n_leaving : int
+        Rejections of the current step for sums that are not finite, and steps in a row with many of them.
     first : ndarray or Arrowhead of shape (d, d), or None
         The information at the start.
     """
@@ -177,6 +181,8 @@ class Ascent(Record):
     n_shortened: int = 0
     stopped: bool = False
     cut: bool = False
+    n_outside: int = 0
+    n_leaving: int = 0
     first: Matrix | None = None
 
     @classmethod
@@ -207,6 +213,11 @@ class Ascent(Record):
         return self.move.arrived and not self.stopped
 
     @property
+    def at_boundary(self) -> bool:
+        """Whether it ended because steps no longer stay inside the domain."""
+        return self.n_leaving >= _AT_BOUNDARY and not self.move.arrived
+
+    @property
     def proposal(self) -> np.ndarray:
         """β + δ, where to evaluate the objective next."""
         if self.move.target is not None and not self.n_shortened:
@@ -223,14 +234,17 @@ class Ascent(Record):
         """Return the next state, given the objective at `proposal`."""
         fraction = shortening(self.step, self.sums, sums)
         if fraction is not None:
-            return self.shorten(fraction)
+            outside = self.sums is not None and not sums.is_finite()
+            return replace(self.shorten(fraction), n_outside=self.n_outside + outside)
+        leaving = self.n_leaving + 1 if self.n_outside >= _FAR_OUTSIDE else 0
         coef = self.proposal
         move = self.rule(coef, sums, self.move.decrement)
         first = getattr(sums, "information", None) if self.first is None else self.first
         if move.factor is not None and first is not None and ran_away(first, sums.information, move.factor):
             return replace(self, stopped=True)
         cut, n_iter = self.n_shortened > 0, self.n_iter + 1
-        return Ascent(coef, sums, move, move.step, self.rule, self.max_iter, n_iter, cut=cut, first=first)._checked()
+        found = Ascent(coef, sums, move, move.step, self.rule, self.max_iter, n_iter, cut=cut, first=first)
+        return replace(found, n_leaving=leaving)._checked()
 
     def shorten(self, fraction: float = 0.5) -> Ascent:
         """Return the state with a shorter step; stopped if the step was shortened too often."""
@@ -244,7 +258,7 @@ class Ascent(Record):
     def _checked(self) -> Ascent:
         lost = self.move.factor is not None and len(self.coef) > 0 and not self.move.factor.rank
         ended = self.n_iter >= self.max_iter and not self.move.arrived
-        return replace(self, stopped=True) if lost or ended else self
+        return replace(self, stopped=True) if lost or ended or self.at_boundary else self
 
 
 def climb(
