@@ -89,6 +89,12 @@ def test_a_perfect_fit(method):
     in_summary("fits the response perfectly", lambda: fit(X, np.exp(exact / 3).to_numpy()))
 
 
+def test_a_perfect_fit_by_a_covariate_in_a_tiny_unit_is_not_constant():
+    exact = 1 + 2 * FRAME.x - FRAME.z
+    fit = GLMRegressor(method=MLE()).fit
+    in_summary("fits the response perfectly", lambda: fit(X * [1e14, 1.0], exact.to_numpy()))
+
+
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
 def test_noise_of_a_millionth_is_no_perfect_fit(scale):
     noise = np.random.default_rng(1).standard_normal(N) * 1e-6

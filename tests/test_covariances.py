@@ -83,6 +83,13 @@ def test_more_restrictions_than_clusters_bear_are_refused_by_count(seed):
     assert glm.wald_test(["x0", "x1"]).df_denom == 2
 
 
+def test_hc1_without_residual_degrees_of_freedom_is_undefined():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        glm = GLMRegressor("poisson", cov_type="HC1", method="mle").fit([[0.0], [1.0]], [1.0, 2.0])
+    assert glm.coef_table()["std_err"].isna().all()
+
+
 @pytest.mark.parametrize("cov_type", ["HC1", "cluster"])
 def test_tests_of_the_likelihood_note_that_they_are_not_robust(cov_type):
     x, y = DATA[["x", "z"]], DATA["count"]

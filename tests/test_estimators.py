@@ -125,6 +125,13 @@ def test_a_method_of_ones_own_need_know_nothing_of_labels(labels):
     assert glm.n_passes_ == 7  # one for the labels
 
 
+def test_a_method_of_ones_own_for_numbers_reads_no_labels():
+    x, y, _ = make_glm(800, 2, family="binomial", chunks=400)
+    glm = GLMRegressor("binomial", method=Scoring()).fit(x, y)
+    assert glm.record_.estimate.classes is None
+    assert glm.n_passes_ == 6
+
+
 def test_a_method_that_returns_something_else_is_told():
     class Wrong(BaseEstimator):
         def estimate(self, problem):

@@ -146,6 +146,9 @@ def test_dependent_restrictions_and_aliased_coefficients():
     asked = parse_hypothesis("a", NAMES, ALONE, {}, coef)
     with pytest.raises(ValueError, match="a = 0 involves an aliased coefficient, which has no estimate"):
         wald(coef, np.diag([1, np.nan, 1]), asked.matrix, asked.value, np.nan, asked.text)
+    both = parse_hypothesis(["a", "b"], NAMES, ALONE, {}, coef)
+    with pytest.raises(ValueError, match="involves an aliased coefficient"):
+        wald(coef, np.diag([1, np.nan, 1]), both.matrix, both.value, np.nan, both.text)
     asked = parse_hypothesis("b", NAMES, ALONE, {}, coef)
     assert wald(coef, np.diag([1, np.nan, 0.25]), asked.matrix, asked.value, np.nan, asked.text).statistic == 4.0
 

@@ -81,6 +81,13 @@ def test_rows_that_are_not_used_have_nan_and_a_row_of_its_own_no_residual():
     assert np.isfinite(np.delete(found, [0, 5], axis=0)).all()
 
 
+def test_a_row_of_zeros_has_no_leverage_and_the_residual_of_its_family():
+    x = np.random.default_rng(0).normal(size=(40, 2)) * (np.arange(40) > 0)[:, None]
+    y = x @ [1.0, 2.0] + np.random.default_rng(1).normal(size=40) + (np.arange(40) == 0)
+    glm = GLMRegressor(fit_intercept=False).fit(x, y)
+    np.testing.assert_allclose(glm.influence(x, y)[0], [0.0, y[0] / np.sqrt(glm.dispersion_), 0.0], rtol=1e-12)
+
+
 def test_arrays_have_three_columns(binary):
     x, y, _ = binary
     glm = GLMClassifier().fit(x, y)

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import dask
 import dask.dataframe as dd
@@ -388,8 +389,19 @@ def test_matrices_beyond_the_bound_are_refused_with_their_size(monkeypatch):
         GLMClassifier(formula=FORMULA, cov_type="cluster").fit(data, groups="g")
     glm = GLMClassifier(formula=FORMULA).fit(data)
     assert len(glm.coef_table()) == 39
+    stored = glm.record_.sums.information
+    parts = (stored.levels, stored.border, stored.corner, stored.at, stored.rest)
+    assert replace(glm.record_.model, eliminates=True).information_bytes == sum(part.nbytes for part in parts)
     with pytest.raises(ValueError, match="covariance_ of 39 coefficients takes"):
         _ = glm.covariance_
+
+
+def test_a_structured_matrix_beyond_the_bound_has_no_array():
+    levels = 20_000
+    matrix = Arrowhead(np.ones(levels), np.zeros((levels, 1)), np.ones((1, 1)), np.arange(levels), np.array([levels]))
+    with pytest.raises(ValueError, match=r"Use its diagonal\(\), or minor"):
+        np.asarray(matrix)
+    assert matrix.diagonal().sum() == levels + 1
 
 
 def test_a_summary_shows_some_of_very_many_levels():

@@ -196,3 +196,9 @@ def test_a_start_that_is_worse_than_no_covariates_is_left(synchronous, slope):
     found = glm.coef_table()["coef"].to_numpy()
     expected = sm.GLM(y, sm.add_constant(x), family=sm.families.Poisson()).fit(start_params=found, tol=1e-14)
     np.testing.assert_allclose(found, expected.params, rtol=1e-8)
+
+
+def test_means_without_a_link_ask_for_another_start():
+    x, y = np.arange(6.0)[:, None], [1.0, 2.0, -1.0, 3.0, 4.0, 6.0]
+    with pytest.raises(ValueError, match=r"MLE\(start=None\) starts at means near each y, .*Use start='pilot'"):
+        GLMRegressor("gaussian", "log", method=MLE(start=None)).fit(x, y)

@@ -36,6 +36,7 @@ TOO_MUCH = (
     ("y ~ (a+b+c+d+e+f+g)**7", "asks for 823,543 terms, more than 10,000"),
     ("(a+b)**40 ~ x", "terms, more than 10,000"),
     ("y ~ " + "*".join(NAMES[:14]), "asks for 16,383 terms, more than 10,000"),
+    (f"y ~ ({'+'.join(NAMES[:110])}):({'+'.join(NAMES[110:220])})", "asks for 12,100 terms, more than 10,000"),
     ("y ~ " + "+".join(NAMES), "asks for 13,000 terms, more than 10,000"),
     ("y ~ " + ":".join(NAMES[:3000]), "an interaction of 65 factors, more than 64"),
     ("y ~ " + "/".join(NAMES[:3000]), "an interaction of 65 factors, more than 64"),

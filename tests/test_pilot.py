@@ -3,12 +3,14 @@
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from scipy import stats
 from support import finite_difference, model_of, slow
 
 from benchmarks.one_step import poor
@@ -16,8 +18,9 @@ from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep, Pilot, Surro
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.sums import moments, observed_moments
+from dask_onestep.kernels.pilots import poor_pilot
 from dask_onestep.kernels.pilots.corrected_step import take_step
-from dask_onestep.kernels.pilots.curvature import Curvature
+from dask_onestep.kernels.pilots.curvature import Curvature, Remaining, ScoreVariance
 from dask_onestep.kernels.pilots.inclusion import Inclusion
 from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.pilots.pilot import PilotFit, leverages
@@ -177,7 +180,9 @@ def test_a_step_is_shortened_to_what_there_is_to_gain():
     pilot = PilotFit(wild, fitted, moments(fitted, model, wild), honest.factor, honest.survey, honest.inclusion)
     step = step_from(model, pilot, wild, sums, None)
     assert step.shortened
-    assert np.linalg.norm(step.coef - wild) < np.linalg.norm(newton - wild)
+    part = (step.coef - wild) / (newton - wild)
+    assert 0 < part[0] < 1
+    np.testing.assert_allclose(part, part[0], rtol=1e-9)
     promised = sums.score @ (step.coef - wild)
     gain = pilot.ratio * pilot.moments.loglik - sums.loglik
     assert promised <= gain * (1 + 1e-9)
@@ -307,6 +312,25 @@ def test_gaps_are_counted_wherever_they_are_though_the_pilot_reads_few_rows(meth
     with pytest.raises(ValueError, match="NaN") as error:
         glm.fit_delayed(X, y).compute() if lazy else glm.fit(X, y)
     assert str(error.value).replace("rows)", "row").replace("row)", "row").startswith(said)
+
+
+@pytest.mark.parametrize(("least", "greatest", "found"), [(0.4, 2.0, None), (0.3, 1.0, 0.3), (0.4, 3.0, 3.0)])
+def test_a_pilot_misrepresents_beyond_the_edges_of_chance(least, greatest, found, monkeypatch):
+    # 4 coefficients of 100 rows: (1 ± √0.04)², 0.64 and 1.44, widened by a factor of 1.7.
+    monkeypatch.setattr(poor_pilot, "representation", lambda pilot, first: (least, greatest))
+    pilot = SimpleNamespace(ratio=50.0, n=200, inclusion=SimpleNamespace(effective_share=0.5))
+    first = SimpleNamespace(factor=SimpleNamespace(rank=4))
+    assert poor_pilot.misrepresented(pilot, first, slack=1.7) == found
+
+
+def test_the_distance_is_bounded_by_bonferronis_quantile_of_the_scores_error():
+    # Two coefficients with informations 1 and 4, whose scores have the standard deviations 3 and 2.
+    variance = ScoreVariance(np.diag([9.0, 4.0]), np.zeros(2))
+    factor, score = factorize(np.diag([1.0, 4.0])), np.array([0.0, 2.0])
+    found = Remaining.of(factor, score, 1.0, variance, lambda worst: np.full(len(worst), 11.0))
+    quantile = stats.t.ppf(1 - 0.05 / 4, 10)
+    assert found.distance == pytest.approx(max(1.25 * quantile * 3, 1 + 1.25 * quantile))
+    assert found.decrement == pytest.approx(2.0**2 / 4 + 9 / 1 + 4 / 4)
 
 
 def test_an_estimate_too_far_from_its_pilot_is_not_silent():

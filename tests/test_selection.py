@@ -115,6 +115,15 @@ def test_path_equals_scikit_learns_lasso_at_every_penalty():
     assert penalties[-1] == pytest.approx(0.0, abs=1e-9)
 
 
+def test_independent_coefficients_leave_the_path_at_their_squares():
+    coef = np.arange(12.0, 0.0, -1.0)
+    penalties, coefs, distances = adaptive_lasso(coef, np.eye(12), np.ones(12, bool))
+    np.testing.assert_allclose(penalties, [*coef**2, 0.0], atol=1e-9)
+    shrinkage = np.minimum(penalties[:, None] / coef, coef)
+    np.testing.assert_allclose(coefs, coef - shrinkage, atol=1e-9)
+    np.testing.assert_allclose(distances, np.square(shrinkage).sum(axis=1), atol=1e-9)
+
+
 def test_path_satisfies_the_optimality_conditions_with_a_free_intercept():
     x, y = _sparse()
     glm = GLMClassifier().fit(x, y)

@@ -144,6 +144,8 @@ def test_a_wide_terminal_is_used(threads, monkeypatch):
     lines = str(summary).splitlines()
     assert max(map(len, lines)) == 130
     assert any(line.startswith(NAMES[2]) and line.endswith("nan") for line in lines)  # in one line with its numbers
+    monkeypatch.setenv("COLUMNS", "20")
+    assert "=" * 60 in str(summary).splitlines()
 
 
 def test_aic_is_that_of_the_fit_statistics(threads):

@@ -311,7 +311,7 @@ def _solved(matrix: np.ndarray, value: np.ndarray, names: Sequence[str], text: s
     for at in range(len(rows)):
         rest = np.abs(rows[at:])
         rest[:, pivots] = 0.0
-        scale = rest.max(initial=0.0)
+        scale = rest.max()
         if not scale > _ZERO * np.abs(matrix).max(initial=1.0):
             raise catalogue.DEPENDENT_RESTRICTIONS.error(text=text)
         intercept = [0] if names[0] == "intercept" and rest[:, 0].max() > _ZERO * scale else []

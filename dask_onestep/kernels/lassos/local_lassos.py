@@ -158,7 +158,7 @@ def local_lassos(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos | Fin
     """Return a block's lasso, its score and information there, and its rows of Θ̂, or why it has no lasso."""
     if not len(rows):
         # Its rows of Θ̂ are computed from the pooled Gram matrix instead.
-        return _empty(rows, model, plan)
+        return _empty(rows, model)
     start, stop = plan.shares[rows.number] if plan.nodewise else (0, 0)
     shift = column_shift(rows, model)
     rows = rows_about(rows, shift)
@@ -219,13 +219,12 @@ def _as_sums(
     )
 
 
-def _empty(rows: Rows, model: Model, plan: LassoPlan) -> LocalLassos:
+def _empty(rows: Rows, model: Model) -> LocalLassos:
     d = len(model.names)
     nothing, none = np.zeros(d), np.zeros((d, d))
-    equal, pearson = plan.weights == "equal", 0.0 if model.family.has_dispersion else None
     return LocalLassos(
-        *(0, rows.n_missing, 0, 0.0, 0.0, nothing, nothing, nothing, nothing, nothing, none, none if equal else None),
-        *(pearson, 0, np.iinfo(np.int64).max, 0.0, 0.0, (), None),
+        *(0, rows.n_missing, 0, 0.0, 0.0, nothing, nothing, nothing, nothing, nothing, none, None, None),
+        *(0, np.iinfo(np.int64).max, 0.0, 0.0, (), None),
     )
 
 

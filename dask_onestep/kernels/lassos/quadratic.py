@@ -87,9 +87,8 @@ def partial_variances(gram: np.ndarray, free: np.ndarray) -> np.ndarray:
     [0.0, 0.75]
     """
     left = np.diag(gram).copy()
-    if free.any():
-        cross = gram[free]
-        left -= (cross * factorize(cross[:, free], intercept=False).solve(cross)).sum(axis=0)
+    cross = gram[free]
+    left -= (cross * factorize(cross[:, free], intercept=False).solve(cross)).sum(axis=0)
     left[free] = 0.0
     return np.maximum(left, 0.0)
 

@@ -160,12 +160,8 @@ class Arrowhead(Structured):
 
     def diagonal(self) -> np.ndarray:
         """Return the diagonal."""
-        return self.joined(self.levels, np.diagonal(self.corner))
-
-    def joined(self, at: np.ndarray, rest: np.ndarray) -> np.ndarray:
-        """Return values of the k rows and of the others in the order of the rows."""
-        out = np.empty((len(self), *at.shape[1:]), dtype=np.result_type(at, rest))
-        out[self.at], out[self.rest] = at, rest
+        out = np.empty(len(self))
+        out[self.at], out[self.rest] = self.levels, np.diagonal(self.corner)
         return out
 
     def minor(self, index: np.ndarray) -> Arrowhead | np.ndarray:
