@@ -8,6 +8,7 @@ from support import model_of
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.sums import moments, observed_moments
+from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows.aliasing import DesignFactor, design_factor, orthogonal_basis
 from dask_onestep.kernels.rows.slices import slices
 
@@ -144,3 +145,11 @@ def test_covariances_may_be_stacked(x):
     found = basis.covariance(stack)
     for one, each in zip(found, stack, strict=True):
         np.testing.assert_allclose(one, basis.covariance(each), rtol=1e-12)
+
+
+def test_moments_along_a_direction_are_those_of_one_coefficient():
+    score, gradient = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])
+    sums = Moments(5, 5.0, -1.0, score, np.diag([1.0, 2.0, 3.0]), pearson_gradient=gradient)
+    along = sums.along(np.array([[1.0], [1.0], [0.0]]))
+    assert (along.score.item(), along.information.item(), along.pearson_gradient.item()) == (3.0, 3.0, 9.0)
+    assert replace(sums, pearson_gradient=None).along(np.eye(3)).pearson_gradient is None

@@ -11,7 +11,7 @@ from support import Loads
 
 from dask_onestep import DebiasedLasso, GLMRegressor
 from dask_onestep.datasets import make_glm
-from dask_onestep.inference.bootstrap import WEIGHTS
+from dask_onestep.inference.bootstrap import WEIGHTS, multiplier_quantile
 
 DATA = data_of_r()
 
@@ -126,3 +126,11 @@ def test_block_multipliers_take_one_pass_and_many_blocks(tmp_path, threads):
         glm.block_bootstrap_intervals(whole[:, 1:], whole[:, 0])
     with pytest.raises(ValueError, match="usable rows"):
         glm.block_bootstrap_intervals(table[40:, 1:], table[40:, 0])
+
+
+@pytest.mark.parametrize("blocks", [2, 5])
+def test_multipliers_of_few_blocks_have_the_variance_of_their_number_less_one(blocks):
+    # Moves ±1/2 of two blocks, and others without a move: N(0, 1/2 · K/(K − 1)).
+    influence = np.array([[0.5], [-0.5], [0.0], [0.0], [0.0]])[:blocks]
+    found = multiplier_quantile(influence, np.ones(1), 0.95, 100_000, seed=0)
+    assert found == pytest.approx(stats.norm.isf(0.025) * np.sqrt(blocks / (blocks - 1) / 2), rel=0.01)

@@ -88,6 +88,9 @@ def test_hc1_without_residual_degrees_of_freedom_is_undefined():
         warnings.simplefilter("ignore")
         glm = GLMRegressor("poisson", cov_type="HC1", method="mle").fit([[0.0], [1.0]], [1.0, 2.0])
     assert glm.coef_table()["std_err"].isna().all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of one degree of freedom nothing is said
+        GLMRegressor("poisson", cov_type="HC1", method="mle").fit([[0.0], [1.0], [2.0]], [1.0, 2.0, 2.0])
 
 
 @pytest.mark.parametrize("cov_type", ["HC1", "cluster"])

@@ -15,6 +15,7 @@ from test_elastic_net import FAMILIES, LINKS, P, draw, group_frame, in_chunks, o
 from dask_onestep import MLE, ElasticNet, ElasticNetCV, GLMClassifier, GLMRegressor
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.lassos.fold_sums import Folds
+from dask_onestep.kernels.lassos.net_path import Anchors
 
 FIGURES = Path(__file__).parent / "r"
 ALPHAS = (0.3, 0.1, 0.03, 0.01)
@@ -354,3 +355,10 @@ def test_fits_of_fewer_training_rows_than_columns_converge(threads, family, rati
             coef = of_glum(x[train], y[train], family, penalty)
             total += held.sum() * deviance(coef, x[held], y[held], family)
         np.testing.assert_allclose(glm.cv_results_["deviance"].iloc[number], total / 60, rtol=1e-3)
+
+
+def test_the_nearest_anchor_is_that_of_the_nearest_logarithm_among_the_usable():
+    anchors = Anchors(None, np.array([[1.0, 0.1, 0.01]]), np.array([[0, 1, 2]]))
+    assert anchors.nearest(0.03, 0, np.array([True, True, True])) == 2
+    assert anchors.nearest(0.03, 0, np.array([True, True, False])) == 1
+    assert anchors.nearest(0.04, 0, np.array([True, True, True])) == 1

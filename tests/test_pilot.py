@@ -404,6 +404,7 @@ def test_every_option_of_the_method_changes_the_estimate():
         ({"pilot_size": 0}, "pilot_size=0 must be 'auto'"),
         ({"pilot_size": 1.5}, "pilot_size=1.5 must be"),
         ({"random_state": -1}, "must be nonnegative"),
+        ({"pilot_bytes": -1}, "pilot_bytes=-1 must not be negative"),
     ],
 )
 def test_options_that_cannot_be_say_so(options, text):

@@ -24,7 +24,7 @@ from dask_onestep import (
 )
 from dask_onestep.datasets import make_glm
 from dask_onestep.exceptions import DistanceWarning, FitWarning, SeparationWarning, SmallPilotWarning
-from dask_onestep.inference.ratios import counted
+from dask_onestep.inference.ratios import counted, statistic_error
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.sums import embedded_moments, observed_moments
 from dask_onestep.kernels.rows.rows import hold
@@ -539,3 +539,9 @@ def test_separation_is_seen_in_restricted_fits(method):
         notes = glm.drop1(frame)["note"]
     assert notes.str.contains("separation of the classes: .* combination of level").tolist() == [True, True, False]
     assert SeparationWarning in [each.category for each in said]
+
+
+def test_the_error_of_a_statistic_is_of_third_order_where_the_decrement_is_small():
+    # Beyond 0.05 + 0.01 χ²: 0.5 · √0.5/4 = 0.09 is not, of χ² = 5, and 1.44 is.
+    assert statistic_error(5.0, 0.0, 0.5) is None
+    assert "off by about 1.4." in statistic_error(5.0, 1.44, 0.5)[1]

@@ -67,6 +67,7 @@ def test_json_predicts_what_the_model_does(tmp_path, name):
         glm.wald_test([glm.coef_table().index[1]]).statistic, nan_ok=True
     )
     assert kept.summary().verdict == glm.summary().verdict
+    assert list(getattr(kept, "feature_names_in_", ())) == list(getattr(glm, "feature_names_in_", ()))
     write_model(kept, str(tmp_path / "again.json"))
     again = json.loads((tmp_path / "again.json").read_text())
     assert again["predictor"] == record["predictor"]

@@ -39,6 +39,13 @@ def test_threads_that_share_levels_find_every_value(kind, look_up):
                 np.testing.assert_array_equal(found, np.arange(500))
 
 
+def test_plain_columns_keep_the_index():
+    frame = pd.DataFrame({"g": ["b", "a"], "b": pd.array([True, False], dtype="boolean")}, index=[7, 3])
+    found = plain_columns(frame, ("b", "g"), {"g": pd.Index(["a", "b"])})
+    assert found.index.tolist() == [7, 3]
+    assert found["g"].cat.codes.tolist() == [1, 0]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "Float64", "double[pyarrow]"])
 def test_missing_values_and_infinities_are_gaps(dtype):
     column = pd.Series([1.0, np.inf, None, -np.inf, 2.0], dtype=dtype)

@@ -141,5 +141,5 @@ def expected_coverage(estimate: Debiased, average: np.ndarray, std_err: np.ndarr
         # shrinkage.
         shrinkage[0] = -estimate.shift @ shrinkage
     bias = shrinkage - estimate.response @ estimate.through_gram(shrinkage) - estimate.missed
-    off, z = np.abs(bias[clear]) / std_err[clear], norm.isf((1 - level) / 2)
+    off, z = bias[clear] / std_err[clear], norm.isf((1 - level) / 2)
     return float(np.mean(norm.cdf(z - off) - norm.cdf(-z - off)))
