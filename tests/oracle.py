@@ -29,6 +29,14 @@ LINKS = {
     "negative-binomial": ("log", "identity", "sqrt"),
     "tweedie": ("log", "identity", "sqrt"),
 }
+PAIRS = [(family, link) for family, links in LINKS.items() for link in links]
+WEIGHTS = (None, "variance", "frequency")
+# Every family and link with all kinds of weights, and each two of weights, offset and intercept with one another.
+COVERING = [
+    (*pair, kind, bool((at + number) % 2), bool((at // 2 + number) % 2))
+    for at, pair in enumerate(PAIRS)
+    for number, kind in enumerate(WEIGHTS)
+]
 # Where the linear predictor lies, so that each mean is one the family can have.
 CENTRES = {
     "identity": 3.0,

@@ -4,7 +4,7 @@ import dask
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from oracle import FAMILIES, LINKS, blocks, counted, simulate, sm_fit, weights_for
+from oracle import COVERING, FAMILIES, blocks, counted, simulate, sm_fit, weights_for
 from support import model_of
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor
@@ -21,9 +21,6 @@ class Loads:
 
     def append(self, size):
         self.sizes.append(size)
-
-
-PAIRS = [(family, link) for family, links in LINKS.items() for link in links]
 
 
 def statsmodels_values(reference, rank):
@@ -47,9 +44,7 @@ def statsmodels_values(reference, rank):
     }
 
 
-@pytest.mark.parametrize("offset", [False, True], ids=["plain", "offset"])
-@pytest.mark.parametrize("kind", [None, "variance", "frequency"])
-@pytest.mark.parametrize(("family", "link"), PAIRS)
+@pytest.mark.parametrize(("family", "link", "kind", "offset"), [case[:4] for case in COVERING])
 def test_statistics_are_those_of_statsmodels(family, link, kind, offset):
     x, y, shift = simulate(family, link, offset=offset)
     weights = weights_for(kind, len(y))

@@ -6,13 +6,11 @@ import dask.array as da
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from oracle import FAMILIES, LINKS, blocks, simulate, sm_family, sm_fit, weights_for
+from oracle import COVERING, FAMILIES, PAIRS, blocks, simulate, sm_family, sm_fit, weights_for
 
 from dask_onestep import MLE, GLMRegressor, OneStep
 from dask_onestep.families import resolve_family
 from dask_onestep.kernels.pilots.sample import PilotSize
-
-PAIRS = [(family, link) for family, links in LINKS.items() for link in links]
 
 
 def agree(glm, reference, intercept):
@@ -21,10 +19,7 @@ def agree(glm, reference, intercept):
     np.testing.assert_allclose(np.sqrt(np.diag(glm.covariance_)), reference.bse, rtol=1e-6)
 
 
-@pytest.mark.parametrize("intercept", [True, False], ids=["intercept", "origin"])
-@pytest.mark.parametrize("offset", [False, True], ids=["plain", "offset"])
-@pytest.mark.parametrize("kind", [None, "variance", "frequency"])
-@pytest.mark.parametrize(("family", "link"), PAIRS)
+@pytest.mark.parametrize(("family", "link", "kind", "offset", "intercept"), COVERING)
 def test_mle_is_that_of_statsmodels(family, link, kind, offset, intercept):
     x, y, shift = simulate(family, link, offset=offset, intercept=intercept)
     weights = weights_for(kind, len(y))

@@ -5,12 +5,10 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
-from oracle import FAMILIES, LINKS, blocks, simulate, sm_fit, weights_for
+from oracle import FAMILIES, PAIRS, blocks, simulate, sm_fit, weights_for
 from scipy import stats
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor
-
-PAIRS = [(family, link) for family, links in LINKS.items() for link in links]
 
 
 def computes_nothing(*_, **__):
