@@ -13,7 +13,7 @@ from dask.delayed import Delayed
 from dask_onestep.data.inputs import Data, as_frame, bring_together, refuse_other_order, split_columns
 from dask_onestep.families import Binomial, Family, resolve_family
 from dask_onestep.graph import apply, gather, map_rows, tree_sum
-from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.designs.parts import PARTS, Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.lassos.gram import GramSums, WeightedDesign, gram_sums
 from dask_onestep.kernels.lassos.nodewise import NodewiseRows, approximate_inverse, join_rows, nodewise_rows, row_shares
@@ -74,7 +74,7 @@ def moments(
     """
     data = _data(X, y=y, weights=sample_weight, offset=offset)
     model, coef = _model(data, coef, family, link)
-    blocks = gather(data.x, data.y, data.weights, data.offset, lengths=data.lengths)
+    blocks = gather(*data.parts)
     return tree_sum(blocks, moments_of_block, model, coef, name="moments")
 
 
@@ -115,7 +115,7 @@ def pilot_sample(X: Any, y: Any, size: str | int | float, *, random_state: Any =
     ((50, 2), (50,))
     """
     data = _data(X, y=y)
-    blocks = gather(data.x, data.y, lengths=data.lengths)
+    blocks = gather(*data.parts)
     rule = PilotSize(check_pilot_size(size), len(data.columns) + 1, blocks.n_rows)
     sample = tree_sum(blocks, _sample, _columns_only(data), rule, seed_of(random_state), name="pilot-sample")
     return apply(_drawn, sample, name="pilot")
@@ -246,7 +246,7 @@ def approximate_inverse_covariance(nodewise: NodewiseRows | Delayed) -> Any:
 
 
 def _data(X: Any, **parts: Any) -> Data:
-    given = {"y": None, "weights": None, "offset": None, "groups": None} | parts
+    given = dict.fromkeys(PARTS[1:]) | parts
     refuse_other_order(X, given)
     X, given, lengths = as_frame(X, given)
     X, given = split_columns(X, given)

@@ -61,6 +61,11 @@ class Data:
     lengths: tuple[int, ...] | None = None
 
     @property
+    def parts(self) -> tuple[Any, ...]:
+        """What rows have, and the rows of each partition, as the graph gathers them."""
+        return self.x, self.y, self.weights, self.offset, self.groups, self.lengths
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the columns that a frame has, those of the response among them; of an array's covariates."""
         return tuple(map(str, self.x.columns)) if isinstance(self.x, dd.DataFrame) else self.columns

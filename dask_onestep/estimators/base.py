@@ -219,7 +219,7 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
         self._check_arguments(y, groups)
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": groups}
         data, terms = self._read(X, parts)
-        blocks = gather(data.x, data.y, data.weights, data.offset, data.groups, data.lengths)
+        blocks = gather(*data.parts)
         return self._pose(data, terms, blocks, parts, lazy=lazy)
 
     def _check_arguments(self, y: Any, groups: Any) -> None:

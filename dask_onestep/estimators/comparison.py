@@ -97,7 +97,7 @@ def _statistics(named: Mapping[str, Any], X: Any, y: Any, sample_weight: Any, of
     for glm in glms:
         glm._require(sample_weight=sample_weight, offset=offset)
     each, shared = read_together(glms, X, parts, fitted=True)
-    blocks = gather(shared.x, shared.y, shared.weights, shared.offset, shared.groups, shared.lengths)
+    blocks = gather(*shared.parts)
     problems = {
         name: replace(glm._beside(data), blocks=blocks, guarded=True, source=Source(name, data.columns_among(shared)))
         for (name, glm), (data, _) in zip(named.items(), each, strict=True)
@@ -286,7 +286,7 @@ def fit_many(
         _refuse_two_responses(name, glm.formula, y)
         glm._check_arguments(y, groups)
     each, shared = read_together(glms, X, parts)
-    blocks = gather(shared.x, shared.y, shared.weights, shared.offset, shared.groups, shared.lengths)
+    blocks = gather(*shared.parts)
     posed = [glm._pose(data, terms, blocks, parts) for glm, (data, terms) in zip(glms, each, strict=True)]
     plans = {
         name: _plan(glm, given, Source(name, data.columns_among(shared)))

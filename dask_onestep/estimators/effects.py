@@ -250,8 +250,8 @@ class AverageEffects(Reading):
         if others and (absent := [name for name in others if name not in _column_names(X)]):
             columns = ", ".join(_column_names(X) or self._columns())
             raise ValueError(f"by={absent[0]!r} is neither a column of X, {columns}, nor a term of the formula.")
-        parts = {"y": None, "weights": sample_weight, "offset": offset, "groups": list(others) or None}
-        return self._data(X, parts, response=False), (by, others)
+        parts = {"weights": sample_weight, "offset": offset, "groups": list(others) or None}
+        return self._data(X, response=False, **parts), (by, others)
 
     def _require_effects(self) -> None:
         """Raise if the model has no mean response, or no covariance."""

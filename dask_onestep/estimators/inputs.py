@@ -26,6 +26,7 @@ from dask_onestep.graph import gather
 from dask_onestep.kernels.designs.design import Design, column_levels
 from dask_onestep.kernels.designs.expressions import is_numeric, only_numbers
 from dask_onestep.kernels.designs.parser import has_dot, with_columns
+from dask_onestep.kernels.designs.parts import PARTS
 from dask_onestep.kernels.designs.terms import Terms, formula_terms
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy
@@ -84,8 +85,9 @@ class Reading:
             return None
         return formula_terms(self.formula, bool(self.fit_intercept))
 
-    def _data(self, X: Any, parts: dict[str, Any], *, response: bool = True) -> Data:
+    def _data(self, X: Any, *, response: bool = True, **given: Any) -> Data:
         """Bring later data together, its columns as ``fit`` had them; `response` is whether y is wanted."""
+        parts = dict.fromkeys(PARTS[1:]) | given
         if response:
             self._require_response(parts["y"])
         refuse_other_order(X, parts)
@@ -149,7 +151,7 @@ class Reading:
         """Return the fitted model with data, whose labels are encoded by the classes of the fit."""
         check_is_fitted(self)
         self._require(offset=offset, **({"sample_weight": sample_weight} if require_weights else {}))
-        return self._beside(self._data(X, {"y": y, "weights": sample_weight, "offset": offset, "groups": groups}))
+        return self._beside(self._data(X, y=y, weights=sample_weight, offset=offset, groups=groups))
 
     def _beside(self, data: Data) -> Problem:
         """Return the fitted model with data that were brought to its form."""
@@ -160,7 +162,7 @@ class Reading:
             )
         return Problem(
             self.record_.model,
-            gather(data.x, data.y, data.weights, data.offset, data.groups, data.lengths),
+            gather(*data.parts),
             solver=self.solver,
             scheduler=scheduler_of(data),
             verbose=self.verbose,
@@ -230,7 +232,7 @@ def read_together(
         for estimator in estimators:
             X, own = estimator._with_response(X, parts)
             parts = own if all(other.formula is not None for other in estimators) else parts
-        each = [(estimator._data(X, parts), None) for estimator in estimators]
+        each = [(estimator._data(X, **parts), None) for estimator in estimators]
     else:
         X = infer_kinds(X)
         each = [estimator._read(X, parts) for estimator in estimators]

@@ -342,7 +342,7 @@ class Reporting(Reading):
         """
         check_is_fitted(self)
         self._require(sample_weight=sample_weight)
-        problem = self._beside(self._data(X, {"y": y, "weights": sample_weight, "offset": None, "groups": None}))
+        problem = self._beside(self._data(X, y=y, weights=sample_weight))
         model = problem.model
         sums = total_of(problem, spread_sums, name="standard-deviations")
         *columns, response = sums.deviations(frequency=model.weight_type == "frequency").tolist()
