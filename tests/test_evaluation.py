@@ -1,5 +1,6 @@
 """Rows on which a formula cannot be evaluated: which column, how many, where, and the remedy."""
 
+import dask
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 
 pytest.importorskip("formulaic")
 
-from dask_onestep import GLMClassifier, GLMRegressor
+from dask_onestep import MLE, Average, GLMClassifier, GLMRegressor, OneStep
 
 N = 600
 
@@ -84,3 +85,29 @@ def test_a_spline_of_a_transform_gives_formulaics_reason(table):
 def test_words_that_are_computed_with_are_an_error_of_the_formula(table, formula):
     with pytest.raises(ValueError, match="in the formula cannot be evaluated: "):
         GLMRegressor(formula=formula).fit(table)
+
+
+@pytest.mark.parametrize("method", [OneStep(), OneStep(60), OneStep(N - 5), MLE(), Average()])
+@pytest.mark.parametrize(
+    ("formula", "text"),
+    [
+        ("y ~ g + I(mixed*2)", r"'I\(mixed \* 2\)' in the formula cannot be evaluated: .*\. In block 2\."),
+        ("y ~ g + I(large*2)", r"large holds integers beyond 2\^53 .*\. In block 2\."),
+        ("y ~ x + offset(np.log(mixed))", r"'np.log\(mixed\)' in the formula cannot be evaluated: .*\. In block 2\."),
+        ("y ~ g + offset(mixed)", r"The offset mixed is not numeric.*\. In block 2\."),
+        ("y ~ g + offset(large)", r"large holds integers beyond 2\^53 .*\. In block 2\."),
+        ("np.log(mixed) ~ g", r"'np.log\(mixed\)' in the formula cannot be evaluated: .*\. In block 2\."),
+        ("y ~ g + C(mixed, levels=[1.5, 2.5])", r"does not list the level 'k' \(1 row\)\. In block 2\."),
+    ],
+)
+def test_what_cannot_be_evaluated_is_found_with_its_block_even_if_the_pilot_has_its_row(table, method, formula, text):
+    mixed = pd.Series([1.5, 2.5] * (N // 2), dtype=object)
+    mixed[400] = "k"
+    large = np.where(np.arange(N) == 400, 2**60 + 1, 3)
+    with dask.config.set({"dataframe.convert-string": False}):
+        data = dd.from_pandas(table.assign(mixed=mixed, large=large), npartitions=4)
+        with pytest.raises(ValueError, match=text):
+            GLMRegressor(formula=formula, method=method).fit(data)
+        if isinstance(method, OneStep):
+            with pytest.raises(ValueError, match=text):
+                GLMRegressor(formula=formula, method=method).fit_delayed(data).compute()

@@ -1,7 +1,7 @@
 """The design: how a block of a table becomes a matrix, in the same way for every block and every later table."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Number
 from operator import attrgetter
 from typing import Any
@@ -100,8 +100,8 @@ class Design:
             return complete
         rows = None if complete is None else np.flatnonzero(complete)
         codes = self.codes(block.x, rows)
-        if found := self._unseen(block.x, rows, codes, block.number):
-            return found
+        if found := self.unseen_levels(block.x, codes, rows):
+            return replace(found, blocks=(block.number,))
         try:
             matrix = self.matrix(block.x, codes, rows)
         except EvaluationError as error:
@@ -217,9 +217,10 @@ class Design:
             return (term,)
         raise ValueError(f"{term!r} is neither a term of the model, {', '.join(terms)}, nor a coefficient.")
 
-    def _unseen(
-        self, frame: pd.DataFrame, rows: np.ndarray | None, codes: Mapping[Factor, np.ndarray], number: int
+    def unseen_levels(
+        self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray], rows: np.ndarray | None = None
     ) -> Findings | None:
+        """Return which factors have levels that are not known, in an unknown block; None if all are."""
         found: list[tuple[str, int, str]] = []
         names = {factor.name for factor, _ in self.levels}
         if self.unseen == "reference":  # codings other than treatment have none
@@ -240,7 +241,7 @@ class Design:
             if _kind(example) not in {*map(_kind, known.tolist())}:
                 remedy = f"Convert the column: in fit the levels had another type, such as {known[-1:].tolist()}."
             found.append((what, int(strange.sum()), remedy))
-        return Findings(tuple(found), (number,)) if found else None
+        return Findings(tuple(found), ()) if found else None
 
 
 def _kind(level: Any) -> str:

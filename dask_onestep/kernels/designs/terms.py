@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.expressions import as_numbers, evaluate
+from dask_onestep.kernels.designs.expressions import as_numbers, evaluate, is_numeric
 from dask_onestep.kernels.designs.grammar import (
     EXPOSURE,
     STATEFUL,
@@ -109,6 +109,9 @@ class Terms:
     def offset(self, frame: pd.DataFrame) -> pd.Series | None:
         """Return the sum of the formula's offsets, one value per row; None without any."""
         values = [as_numbers(factor.values(frame)) for factor in self.offsets]
+        for factor, value in zip(self.offsets, values, strict=True):
+            if not is_numeric(value.dtype) and not value.isna().all():
+                raise ValueError(f"The offset {factor.name} is not numeric: convert it to numbers first.")
         return sum(values[1:], start=values[0]) if values else None
 
     @property

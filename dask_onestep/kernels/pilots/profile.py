@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, reduce
 from operator import add
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -187,11 +188,19 @@ def designed_sample(sample: PilotSample, model: Model, size: PilotSize, searched
     kinds = drawn.raw.dtypes.items()
     objects = {name: object for name, kind in kinds if isinstance(kind, pd.CategoricalDtype) and name not in levels}
     raw = drawn.raw.astype(objects)
+    codes = design.codes(raw)
+    x: Any = None
     try:
-        drawn = replace(drawn, x=design.matrix(raw), raw=raw)
+        if (found := design.unseen_levels(raw, codes)) is None:
+            x = design.matrix(raw, codes)
     except EvaluationError as error:
         states = {} if design.spec is None else design.spec.transform_state
-        what_is_wrong(error, design.terms, raw, states, ()).raise_error()
+        found = what_is_wrong(error, design.terms, raw, states, ())
+    if found is not None:
+        if searched:
+            found.raise_error()
+        x = np.full((len(raw), len(design.names)), np.nan)  # the next pass finds it in all rows, and names the blocks
+    drawn = replace(drawn, x=x, raw=raw)
     if searched and (found := inspect_columns(drawn.rows(), model)):
         replace(found, blocks=()).raise_error()
     return drawn

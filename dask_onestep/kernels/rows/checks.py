@@ -68,7 +68,10 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     if present is not None:
         block = block.rows_at(present)
     if model.design is not None and isinstance(block.x, pd.DataFrame):
-        designed = model.design.enter(block, model.missing)
+        try:
+            designed = model.design.enter(block, model.missing)
+        except ValueError as error:  # of an expression, which does not know the block
+            return _found(block, str(error).rstrip("."), 0, "")
         if isinstance(designed, Findings):
             return designed
         matrix, chosen, complete = designed
