@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dask_onestep import GLMRegressor
-from dask_onestep.exceptions import AliasingWarning, ManyLevelsWarning
+from dask_onestep import MLE, GLMRegressor, OneStep
+from dask_onestep.exceptions import AliasingWarning, ManyLevelsWarning, SeparationWarning
 
 N = 600
 FORMS = [pytest.param(lambda frame: frame, id="pandas"), pytest.param(lambda f: dd.from_pandas(f, 3), id="dask")]
@@ -144,3 +144,19 @@ def test_codes_and_categories_are_no_numbers_as_text():
         warnings.simplefilter("error", ManyLevelsWarning)
         GLMRegressor(formula="y ~ C(miles)").fit(frame)
         GLMRegressor(formula="y ~ miles").fit(frame.assign(miles=frame["miles"].str[0]))
+
+
+@pytest.mark.parametrize("method", [OneStep(), OneStep(300), MLE()])
+@pytest.mark.parametrize(("family", "formula"), [("binomial", "event ~ miles"), ("poisson", "count ~ miles")])
+def test_the_separation_that_text_of_numbers_makes_is_no_cause_of_its_own(family, formula, method):
+    frame = numbers_as_text()
+    frame["miles"] = (frame.index % 300 / 2).astype(str)
+    frame["event"] = (frame.y > 0) * 1.0
+    frame["count"] = np.random.default_rng(1).poisson(1.0, len(frame))
+    with pytest.warns(ManyLevelsWarning, match="whose values are numbers") as said:
+        glm = GLMRegressor(family, formula=formula, method=method).fit(dd.from_pandas(frame, npartitions=3))
+    assert len(said) == len(glm.estimate_.warnings) == 1
+    coded = formula.replace("miles", "C(miles)")  # who says so means it
+    with pytest.warns(SeparationWarning) as said:
+        GLMRegressor(family, formula=coded, method=method).fit(dd.from_pandas(frame, npartitions=3))
+    assert len(said) == 1

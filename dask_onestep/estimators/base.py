@@ -305,7 +305,7 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
 
 def attach_fit(estimator: Any, model: Model, estimate: Estimate, inputs: Inputs, remarks: tuple, n_passes: int) -> Any:
     """Set what ``fit`` promises, what was said before the method began among the warnings."""
-    estimate = with_cause(model, estimate)
+    estimate = with_cause(model, estimate, remarks)
     response = unlikely_response(model, estimate, estimator.cov_type, had_weight=inputs.had_weight)
     found = (*undefined_terms(estimate), *response)
     said = (*remarks, *found, *estimate.warnings)

@@ -1,6 +1,6 @@
 """The common cause of several warnings, which replaces its consequences."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from dask_onestep.exceptions import (
     DistanceWarning,
+    ManyLevelsWarning,
     NotConvergedWarning,
     PilotWarning,
     SeparationWarning,
@@ -34,7 +35,7 @@ _LARGEST_RATIO = 30.0  # of offsets: exposures that differ by a factor of 10¹³
 _OUT_OF_RANGE = (catalogue.INFORMATION_NOT_FINITE, catalogue.MEANS_OUTSIDE_RANGE, catalogue.NO_START)
 
 
-def with_cause(model: Model, estimate: Estimate) -> Estimate:
+def with_cause(model: Model, estimate: Estimate, remarks: Sequence[Said] = ()) -> Estimate:
     """Return an estimate whose warnings begin with their common cause, if any, without its consequences.
 
     Parameters
@@ -43,12 +44,17 @@ def with_cause(model: Model, estimate: Estimate) -> Estimate:
         What was fitted.
     estimate : Estimate
         What a method found.
+    remarks : sequence of (type, str)
+        What was said of the table before the fit: levels that should be numbers, or are identifiers, also separate y.
 
     Returns
     -------
     Estimate
         The same, with other warnings.
     """
+    if _separation(model, estimate) and any(issubclass(kind, ManyLevelsWarning) for kind, _ in remarks):
+        explained = (SeparationWarning, *_CONSEQUENCES)
+        return replace(estimate, warnings=tuple(w for w in estimate.warnings if not issubclass(w[0], explained)))
     for find in (_separation, _of_exact_fit, _offset, _boundary):
         if (cause := find(model, estimate)) is not None:
             others = (w for w in estimate.warnings if w != cause and not issubclass(w[0], _CONSEQUENCES))
