@@ -72,14 +72,14 @@ def infer_kinds(x: Any, words: Collection[str] = ()) -> Any:
 
 def _refuse_times(x: Any, columns: Iterable[str]) -> None:
     """Raise if columns hold times, by their dtype, or by their values where these are at hand."""
-    rows = x if isinstance(x, pd.DataFrame) else pd.DataFrame({name: _empty(dtype) for name, dtype in x.dtypes.items()})
+    rows = (
+        x
+        if isinstance(x, pd.DataFrame)
+        else pd.DataFrame({name: pd.Series([], dtype=dtype) for name, dtype in x.dtypes.items()})
+    )
     named = {str(name): name for name in x.columns}
     if times := [name for name in columns if hold_times(rows[named[name]])]:
         raise ValueError(times_refused(times))
-
-
-def _empty(dtype: Any) -> pd.Series:
-    return pd.Series([], dtype=dtype)
 
 
 def _refuse_records(x: pd.DataFrame, columns: Iterable[str]) -> None:

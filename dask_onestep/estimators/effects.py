@@ -244,11 +244,11 @@ class AverageEffects(Reading):
         by = tuple(dict.fromkeys(by))
         if reserved := [name for name in by if name in TABLE_COLUMNS]:
             raise ValueError(f"by={reserved[0]!r} is the name of a column of the result. Rename the column of X.")
-        read = (*self._columns(), *self._terms())
+        read = (*self.record_.columns, *self._terms())
         others = tuple(dict.fromkeys(name for name in by if name not in read))
         X = open_table(X) if is_in_files(X) else X
         if others and (absent := [name for name in others if name not in _column_names(X)]):
-            columns = ", ".join(_column_names(X) or self._columns())
+            columns = ", ".join(_column_names(X) or self.record_.columns)
             raise ValueError(f"by={absent[0]!r} is neither a column of X, {columns}, nor a term of the formula.")
         parts = {"weights": sample_weight, "offset": offset, "groups": list(others) or None}
         return self._data(X, response=False, **parts), (by, others)
@@ -265,11 +265,6 @@ class AverageEffects(Reading):
             return
         raise catalogue.NO_COVARIANCE.error(method=record.method)
 
-    def _columns(self) -> tuple[str, ...]:
-        """Return the columns that the model reads."""
-        design = self.record_.design
-        return self.record_.model.columns if design is None else design.terms.columns
-
     def _terms(self) -> tuple[str, ...]:
         """Return the formula's terms that are one value per row before any coding."""
         design = self.record_.design
@@ -280,10 +275,10 @@ class AverageEffects(Reading):
         design = self.record_.design
         levels = {} if design is None else column_levels(design.levels)
         factors = () if design is None else design.terms.factors
-        covariates = {name for factor in factors for name in factor.columns} or {*self._columns()}
+        covariates = {name for factor in factors for name in factor.columns} or set(self.record_.columns)
         dtypes = frame_dtypes(data.x) if is_frame(data.x) else {}
         found = {}
-        for name in self._columns():
+        for name in self.record_.columns:
             own = tuple(levels[name].tolist()) if name in levels else None
             dtype = dtypes.get(name)
             boolean = own is None and dtype is not None and pd.api.types.is_bool_dtype(dtype)

@@ -160,7 +160,7 @@ def _adapter() -> type:
                 modeldata=_with_levels(rows, record, pl),
                 package="dask_onestep",
                 vcov=np.nan_to_num(record.covariance),
-                variable_names=[record.inputs.response, *_columns_read(record)],
+                variable_names=[record.inputs.response, *record.columns],
             )
             super().__init__(glm, vault)
 
@@ -173,7 +173,7 @@ def _adapter() -> type:
             return None if vcov is False or vcov is None else self.vault.vcov
 
         def get_exog(self, newdata: Any) -> np.ndarray:
-            frame = newdata.to_pandas()[_columns_read(self.record)]
+            frame = newdata.to_pandas()[list(self.record.columns)]
             design, offset = design_rows(self.record.model, frame)
             return np.column_stack([design, offset]) if self.record.model.has_offset else design
 
@@ -214,10 +214,6 @@ def _adapter() -> type:
 
 def _no_formula(data: Any) -> tuple[None, Any]:
     return None, data
-
-
-def _columns_read(record: FitRecord) -> list[str]:
-    return list(record.model.columns if record.design is None else record.design.terms.columns)
 
 
 def _with_levels(rows: Any, record: FitRecord, pl: Any) -> Any:

@@ -21,6 +21,19 @@ class Record:
     __slots__ = ()
 
 
+class Joining(Record):
+    """A record that adds any number of others in one step, by ``join``."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Self) -> Any:
+        return self.join(other)
+
+    def join(self, *others: Self) -> Any:
+        """Return the sum of this and other records."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, slots=True)
 class Sums(Record):
     """A record whose fields are sums over rows, so that ``+`` combines blocks."""
@@ -280,7 +293,7 @@ class Failure(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Joined(Record):
+class Joined(Joining):
     """The records of several kernels that read the same rows, in order; ``+`` adds them elementwise.
 
     Attributes
@@ -290,9 +303,6 @@ class Joined(Record):
     """
 
     parts: tuple[Any, ...]
-
-    def __add__(self, other: Joined) -> Joined:
-        return self.join(other)
 
     def join(self, *others: Joined) -> Joined:
         """Return the sum of this and other records."""
@@ -342,7 +352,7 @@ class RowCheck(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Read(Record):
+class Read(Joining):
     """A kernel's record, and the check of the rows it read; ``+`` adds both.
 
     Attributes
@@ -355,9 +365,6 @@ class Read(Record):
 
     record: Any
     check: RowCheck | None
-
-    def __add__(self, other: Read) -> Read:
-        return self.join(other)
 
     def join(self, *others: Read) -> Read:
         """Return the sum of this and other records."""
@@ -385,7 +392,7 @@ def add_all(records: Sequence[Any]) -> Any:
     first = records[0]
     if len(records) == 1:
         return first
-    if hasattr(first, "join") and not any(isinstance(record, (Findings, Failure)) for record in records):
+    if isinstance(first, Joining) and not any(isinstance(record, (Findings, Failure)) for record in records):
         return first.join(*records[1:])
     return reduce(add, records)
 

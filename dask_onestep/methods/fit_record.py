@@ -108,6 +108,11 @@ class FitRecord:
         return self.model.names
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the data that the model reads, without the response."""
+        return self.model.columns if self.design is None else self.design.terms.columns
+
+    @property
     def coef(self) -> np.ndarray:
         """Coefficients, of shape (d,); NaN for aliased columns."""
         return self.estimate.coef

@@ -317,8 +317,7 @@ def _levels(estimator: Any, variable: str) -> list[Any] | None:
 
 def _extremes(estimator: Any, X: Any, variable: str) -> tuple[float, float]:
     """Return the least and the greatest value of a numeric column."""
-    model = estimator.record_.model
-    columns = model.columns if model.design is None else model.design.terms.columns
+    columns = estimator.record_.columns
     if variable not in columns:
         said = {"name": variable, "names": list(columns), "hint": suggestion(variable, columns)}
         raise catalogue.NOT_A_VARIABLE.error(**said)

@@ -87,7 +87,7 @@ def model_record(glm: Any, level: float = 0.95) -> dict[str, Any]:
         "overdispersion": None if estimate.overdispersion is None else list(estimate.overdispersion),
         "pilot_size": getattr(estimate, "pilot_size", None),
         "classes": None if estimate.classes is None else estimate.classes.tolist(),
-        "columns": list(getattr(glm, "feature_names_in_", model.columns if design is None else design.terms.columns)),
+        "columns": list(getattr(glm, "feature_names_in_", fit.columns)),
         "levels": {} if design is None else {factor.name: list(index) for factor, index in design.levels},
         "coefficients": [{"name": name, **row} for name, row in table.to_dict("index").items()],
         "covariance": _covariance_record(estimate.covariance),

@@ -98,7 +98,7 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
     if terms.formula is None:
         return assemble(terms, tuple(levels), None)
     known = column_levels(levels)
-    empty = pd.DataFrame({name: _empty(dtypes[name]) for name in terms.columns})
+    empty = pd.DataFrame({name: pd.Series([], dtype=dtypes[name]) for name in terms.columns})
     rows = plain_rows(empty if seen is None else seen.levels, terms.columns, known)
     coded = [factor.name if factor.source is None else factor.source for factor, _ in levels]
     if all(isinstance(rows.dtypes.get(name), pd.CategoricalDtype) for name in coded):
@@ -157,7 +157,3 @@ def _told_levels(factor: Factor, dtypes: Mapping[str, Any]) -> pd.Index | None:
     if factor.levels is not None:
         told = pd.Index(factor.levels)
     return told if told is None or factor.missing is None else level_last(told, factor.missing)
-
-
-def _empty(dtype: Any) -> pd.Series:
-    return pd.Series([], dtype=dtype)

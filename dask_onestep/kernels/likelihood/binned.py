@@ -8,7 +8,7 @@ import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.model import Model, Prediction
-from dask_onestep.kernels.records import Record
+from dask_onestep.kernels.records import Joining
 from dask_onestep.kernels.rows.rows import kernel
 
 MOST_BINS = 2**14
@@ -20,7 +20,7 @@ _RESOLUTION = 2.0**32
 
 
 @dataclass(frozen=True, slots=True)
-class BinnedSums(Record):
+class BinnedSums(Joining):
     """Sums over the rows of each bin; ``+`` adds those of equal bins.
 
     A bin holds the numbers with the same sign, exponent and leading bits. Up to `MOST_BINS` distinct values have one
@@ -46,9 +46,6 @@ class BinnedSums(Record):
         bits = (np.asarray(values, dtype=np.float64) + 0.0).view(np.int64)
         ordered = bits ^ ((bits >> 63) & np.int64(2**63 - 1))
         return _summed(ordered >> _ROUNDING_BITS, np.column_stack(quantities), _ROUNDING_BITS)
-
-    def __add__(self, other: BinnedSums) -> BinnedSums:
-        return self.join(other)
 
     def join(self, *others: BinnedSums) -> BinnedSums:
         """Return the sum of this and other records."""

@@ -249,9 +249,11 @@ def _sums(known: KnownRows, model: Model, query: EffectQuery) -> EffectSums | Fi
     piece = _Piece(known, model, by_predictor, _times(rows, model, by_predictor), weights, codes, len(keys))
     each: list[_ScenarioSums | None] = []
     for scenario in query.scenarios:
-        if scenario.binary is not None and not _is_binary(table_column(known.table, model, scenario.binary)):
-            each.append(None)
-            continue
+        if scenario.binary is not None:
+            values = numeric_column(known.table, model, scenario.binary)
+            if not ((values == 0) | (values == 1)).all():
+                each.append(None)
+                continue
         sums = _scenario_sums(scenario, piece)
         if isinstance(sums, Findings):
             return replace(sums, blocks=(rows.number,))
@@ -433,7 +435,7 @@ def _changed(scenario: Scenario, known: KnownRows, model: Model) -> _Changed | F
     """Return the columns of the design that a scenario changes."""
     names = [name for name, _ in (*scenario.values, *scenario.shifts)]
     first, table = int(model.has_constant), known.table
-    values = {**dict(scenario.values), **{n: _numbers(table, model, n) + by for n, by in scenario.shifts}}
+    values = {**dict(scenario.values), **{n: numeric_column(table, model, n) + by for n, by in scenario.shifts}}
     if model.design is None:
         at = np.array([model.columns.index(name) for name in names])
         new = np.column_stack([np.broadcast_to(np.float64(values[name]), len(known.rows)) for name in names])
@@ -462,11 +464,6 @@ def _assigned(table: pd.DataFrame, design: Design, name: str, values: Any) -> pd
     return with_values(table, name, values if np.ndim(values) else np.full(len(table), values))
 
 
-def _numbers(table: Any, model: Model, name: str) -> np.ndarray:
-    column = table_column(table, model, name)
-    return np.asarray(column.to_numpy(np.float64) if isinstance(column, pd.Series) else column, dtype=np.float64)
-
-
 def table_column(table: Any, model: Model, name: str) -> Any:
     """Return a column of a block's table or matrix."""
     if isinstance(table, pd.DataFrame):
@@ -475,10 +472,10 @@ def table_column(table: Any, model: Model, name: str) -> Any:
     return (np.asarray(column) if isinstance(table, np.ndarray) else column.toarray())[:, 0]
 
 
-def _is_binary(values: Any) -> bool:
-    """Return whether all values (possibly none) are 0 or 1."""
-    numbers = values.to_numpy(np.float64) if isinstance(values, pd.Series) else np.asarray(values)
-    return bool(((numbers == 0) | (numbers == 1)).all())
+def numeric_column(table: Any, model: Model, name: str) -> np.ndarray:
+    """Return a numeric column of a block's table or matrix as numbers."""
+    column = table_column(table, model, name)
+    return column.to_numpy(np.float64) if isinstance(column, pd.Series) else np.asarray(column, dtype=np.float64)
 
 
 def _by_values(block: Block, model: Model, by: tuple[str, ...], others: tuple[str, ...]) -> pd.DataFrame:

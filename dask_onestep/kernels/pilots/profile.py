@@ -30,7 +30,7 @@ from dask_onestep.kernels.designs.terms import Factor, plain_categories, refusin
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.candidates import pilot_rows, row_numbers, sample_rows
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
-from dask_onestep.kernels.records import Findings, Record
+from dask_onestep.kernels.records import Findings, Joining
 from dask_onestep.kernels.rows.checks import inspect_columns
 from dask_onestep.kernels.rows.rows import kernel
 
@@ -42,7 +42,7 @@ _LEAST_COEFFICIENTS = 500
 
 
 @dataclass(frozen=True)
-class Profile(Record):
+class Profile(Joining):
     """What a pass found in a table.
 
     Attributes
@@ -80,9 +80,6 @@ class Profile(Record):
     def n_present(self) -> int:
         """Number of rows with positive weight, including those with missing values."""
         return self.sample.n
-
-    def __add__(self, other: Profile) -> Profile | Findings:
-        return self.join(other)
 
     def join(self, *others: Profile) -> Profile | Findings:
         """Return the profile of this and further parts, in the order of their rows."""

@@ -19,7 +19,7 @@ from dask_onestep.kernels.likelihood.goodness import Overdispersion
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.inclusion import Inclusion
 from dask_onestep.kernels.pilots.strata import Strata, StrataRule
-from dask_onestep.kernels.records import Findings, Record
+from dask_onestep.kernels.records import Findings, Joining, Record
 from dask_onestep.kernels.rows.labels import joined_labels
 from dask_onestep.kernels.rows.rows import hold
 
@@ -174,7 +174,7 @@ class Unusual(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class PilotSample(Record):
+class PilotSample(Joining):
     """The rows with the smallest keys so far, and what else the first pass collects.
 
     Rows are in the order of the data if samples are added in that order.
@@ -226,9 +226,6 @@ class PilotSample(Record):
     inclusion: Inclusion | None = None
     short: bool = False
     unusual: Unusual = field(default_factory=Unusual)
-
-    def __add__(self, other: PilotSample) -> PilotSample | Findings:
-        return self.join(other)
 
     def join(self, *others: PilotSample) -> PilotSample | Findings:
         """Return the sample of this and further parts, in the order of their rows, or that labels cannot be sorted.

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
-from dask_onestep.kernels.designs.parts import Block, Rows
-from dask_onestep.kernels.likelihood.effects import known_rows, table_column
+from dask_onestep.kernels.designs.parts import Block
+from dask_onestep.kernels.likelihood.effects import known_rows, numeric_column
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.records import Findings, Record, add_pairwise
@@ -94,12 +93,12 @@ def _of_piece(block: Block, model: Model, columns: tuple[str, ...]) -> Spreads |
     if isinstance(known, Findings):
         return known
     rows = known.rows
-    values = np.column_stack([_numbers(known.table, model, name) for name in columns])
+    values = np.column_stack([numeric_column(known.table, model, name) for name in columns])
     frequency = model.weight_type == "frequency" and rows.weights is not None
     repeats = rows.weights if frequency and rows.weights is not None else np.ones(len(rows))
     n = float(repeats.sum())
     mean = repeats @ values / n if n else np.zeros(len(columns))
-    keys = _keys(rows, block.x.shape[0])
+    keys = row_keys(0, replace(rows, n_missing=block.x.shape[0] - len(rows)))
     kept = np.argsort(keys, kind="stable")[:QUARTILE_ROWS]
     return Spreads(
         n,
@@ -111,12 +110,3 @@ def _of_piece(block: Block, model: Model, columns: tuple[str, ...]) -> Spreads |
         repeats[kept],
         keys[kept],
     )
-
-
-def _keys(rows: Rows, m: int) -> np.ndarray:
-    return row_keys(0, replace(rows, n_missing=m - len(rows)))
-
-
-def _numbers(table: object, model: Model, name: str) -> np.ndarray:
-    column = table_column(table, model, name)
-    return column.to_numpy(np.float64) if isinstance(column, pd.Series) else np.asarray(column, dtype=np.float64)
