@@ -1,6 +1,7 @@
 """Covariances of the coefficients and the tests that go with them, against R: summary.glm, sandwich, clubSandwich."""
 
 import warnings
+from types import SimpleNamespace
 
 import dask.array as da
 import dask.dataframe as dd
@@ -14,6 +15,7 @@ from scipy import stats
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.exceptions import CovarianceWarning
 from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.likelihood.covariance import _Totals
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.matrices.symmetric import unpacked
 
@@ -418,3 +420,12 @@ def test_what_a_cluster_identifies_shows_in_columns_far_from_orthogonal():
         )
     assert np.isnan(glm.coef_table().loc["treated", "std_err"])
     assert np.isfinite(glm.coef_table().loc["intercept", "std_err"])
+
+
+def test_sums_of_clusters_are_added_over_the_slices_of_a_block():
+    totals = _Totals(np.array(["b", "a", "b", "c"]))
+    values = np.array([1.0, 2.0, 4.0, 8.0])
+    for rows in (slice(0, 2), slice(2, 4)):
+        part = SimpleNamespace(rows=rows)
+        totals.add(part, lambda codes, count, own=values[rows]: np.bincount(codes, own, count)[:, None])
+    assert dict(zip(totals.labels, totals.sums(1)[:, 0], strict=True)) == {"b": 5.0, "a": 2.0, "c": 8.0}

@@ -19,6 +19,8 @@ from support import Loads, raise_if_dask_computes
 from support_sparse import in_blocks
 
 from dask_onestep import AverageLasso, DebiasedLasso, GLMClassifier, GLMRegressor
+from dask_onestep.kernels.lassos.correction import Debiased, debias_again
+from dask_onestep.kernels.records import Moments
 
 STATSMODELS = {
     "gaussian": (sm.OLS, {}, {"score_kwds": {"scale": 1.0}}),
@@ -524,3 +526,15 @@ def _small_blocks():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The blocks are too small")
         yield
+
+
+def test_a_shortened_round_moves_the_estimate_and_its_response_by_the_same_part():
+    # Four times the inverse of the Gram matrix goes four times too far: a quarter of it is the maximum.
+    inverse, score = 4.0 * np.eye(2), np.array([1.0, -1.0])
+    last = Debiased(np.zeros(2), inverse, inverse, np.zeros(2), np.eye(2), np.zeros(2))
+    found = debias_again(last, Moments(10, 10.0, 0.0, 10.0 * score, 10.0 * np.eye(2)))
+    part = found.coef[0] / 4.0
+    assert (found.shortened, found.rounds) == (1, last.rounds + 1)
+    assert part == pytest.approx(0.25, rel=0.1)
+    np.testing.assert_allclose(found.coef, part * inverse @ score)
+    np.testing.assert_allclose(found.response, inverse + part * (inverse - inverse @ inverse))

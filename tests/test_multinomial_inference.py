@@ -1,6 +1,7 @@
 """Tests, predictions, residuals and separation of more than two classes, compared with statsmodels' MNLogit."""
 
 import dask
+import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
@@ -375,3 +376,12 @@ def test_rows_of_the_free_coefficients_add_up():
     here, there = moments(rows, PART, at), moments(rows, PART, at + step)
     rest = sum(part.weighted_sum(change).T.ravel() for part, change in remainders(rows, PART, at, step))[PART.free]
     np.testing.assert_allclose(rest, there.score - here.score + here.information @ step, rtol=1e-9, atol=1e-10)
+
+
+def test_blocks_without_the_last_class_have_the_fit_statistics_of_one_block(synchronous):
+    x, y = np.random.default_rng(0).normal(size=(150, 1)), np.repeat([0, 1, 2], 50)
+    glm = GLMClassifier(method=MLE()).fit(x, y)
+    whole = glm.fit_statistics(x, y)
+    found = glm.fit_statistics(da.from_array(x, chunks=(50, 1)), da.from_array(y, chunks=50))
+    assert (found.llf, found.llnull) == pytest.approx((whole.llf, whole.llnull))
+    assert found.llnull == pytest.approx(150 * np.log(1 / 3))
