@@ -15,9 +15,13 @@ from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet as GaussianNet
 from sklearn.linear_model import LogisticRegression
+from support import model_of
 
 from dask_onestep import ElasticNet, GLMClassifier, GLMRegressor, moments
 from dask_onestep.exceptions import NotConvergedWarning
+from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.lassos.elastic_net import PilotTerm
+from dask_onestep.kernels.likelihood import sums
 
 P = 8
 FAMILIES = {"gaussian": "normal", "binomial": "binomial", "poisson": "poisson", "gamma": "gamma"}
@@ -349,3 +353,13 @@ def test_there_is_no_inference(threads):
         with pytest.raises(ValueError, match="DebiasedLasso"):
             call()
     assert "ElasticNet" in str(glm.summary())
+
+
+def test_the_higher_orders_of_all_rows_extrapolate_exactly():
+    rng = np.random.default_rng(3)
+    rows = Rows(rng.normal(size=(60, 2)), rng.poisson(1.0, 60).astype(float), weights=rng.uniform(0.5, 3.0, 60))
+    model, start, end = model_of("poisson"), np.array([0.1, -0.2, 0.3]), np.array([0.4, 0.1, -0.2])
+    here, there = (sums.moments(rows, model, coef) for coef in (start, end))
+    found = PilotTerm(model, rows, start).ahead(here, end)
+    np.testing.assert_allclose(found.score, there.score, rtol=1e-10)
+    assert found.loglik == pytest.approx(there.loglik, rel=1e-12)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dask_onestep.kernels.designs.levels import indexed
+from dask_onestep.kernels.designs.levels import indexed, level_codes
 from dask_onestep.kernels.designs.table import gaps, plain_columns, unmasked
 
 K = 5000
@@ -37,6 +37,14 @@ def test_threads_that_share_levels_find_every_value(kind, look_up):
         with ThreadPoolExecutor(4) as pool:
             for found in pool.map(codes, range(4)):
                 np.testing.assert_array_equal(found, np.arange(500))
+
+
+def test_strings_in_several_chunks_have_the_codes_of_one():
+    words = ["b", "a", "a", None, "c", "b"]
+    parts = [pd.Series(part, dtype="string[pyarrow]") for part in (words[:2], words[2:])]
+    codes, levels = level_codes(pd.concat(parts, ignore_index=True))
+    assert sorted(levels) == ["a", "b", "c"]
+    assert [None if code < 0 else levels[code] for code in codes] == words
 
 
 def test_plain_columns_keep_the_index():
