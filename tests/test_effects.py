@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask
 import dask.array as da
@@ -16,6 +17,7 @@ from scipy import sparse, stats
 from support import chunked, finite_difference
 
 from dask_onestep import MLE, AverageLasso, GLMClassifier, GLMRegressor
+from dask_onestep.inference.effects import _comparison
 from dask_onestep.kernels.designs.derivatives import with_values
 from dask_onestep.kernels.likelihood import effects as kernel
 
@@ -617,3 +619,12 @@ def test_by_is_names():
             glm.avg_predictions(x, by=by)
     twice = glm.avg_predictions(x > 0, by=["x0", "x0"])
     pd.testing.assert_frame_equal(twice, glm.avg_predictions(x > 0, by="x0"))
+
+
+@pytest.mark.parametrize("comparison", ["difference", "ratio", "lift", "lnratio", "oddsratio", "lnoddsratio"])
+def test_derivatives_of_comparisons_are_those_of_differences(comparison):
+    effect, means, step = SimpleNamespace(comparison=comparison), [np.array([0.3, 0.8]), np.array([0.2, 0.6])], 1e-6
+    slopes = _comparison(effect, means)[1]
+    for at in range(2):
+        ends = [_comparison(effect, [m + sign * step * (k == at) for k, m in enumerate(means)])[0] for sign in (1, -1)]
+        np.testing.assert_allclose(slopes[at], (ends[0] - ends[1]) / (2 * step), rtol=1e-6)

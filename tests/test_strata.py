@@ -1,5 +1,6 @@
 """Strata of the pilot: who is drawn with which probability, whatever the chunks, and what that makes of sums."""
 
+import warnings
 from dataclasses import replace
 from itertools import pairwise
 
@@ -181,3 +182,16 @@ def test_the_variance_of_what_is_foretold_is_that_of_the_draws():
     # The rows of dense strata are not centered, so that the variance is reported too large rather than too small.
     assert (ratio < high * 1.3).all()
     assert (ratio > low / 5).all()
+
+
+def test_the_automatic_pilot_of_one_step_holds_the_rare_class(synchronous):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30_000, 1)), np.zeros(30_000)
+    y[rng.choice(30_000, 60, replace=False)] = 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        glm = GLMClassifier(method=OneStep(pilot_bytes=0)).fit(x, y)
+    pilot = glm.record_.pilot
+    assert len(pilot.y) < 15_000
+    assert pilot.y.sum() > 40
+    np.testing.assert_allclose((1 / pilot.probabilities)[pilot.y == 1].sum(), 60, rtol=1e-6)
