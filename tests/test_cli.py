@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
+from distributed import LocalCluster
 from sklearn.base import clone
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -183,6 +184,7 @@ EXAMPLES = {
 @pytest.mark.parametrize("where", EXAMPLES)
 def test_every_example_runs(folder, monkeypatch, where):
     monkeypatch.chdir(folder)
+    monkeypatch.setattr("dask_onestep.cli.demo.LocalCluster", partial(LocalCluster, processes=False))
     frame = pd.read_csv("all.csv").assign(carrier=lambda f: f["origin"].str[0], air_time=lambda f: 8 * f["distance"])
     for place in ("flights", "new"):
         Path(place).mkdir()
