@@ -18,7 +18,7 @@ from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Kept, Look, Pass, Plan, Settle
 
 # Rows that an automatic pilot of more than max(20√N, 50·d) rows has at most, and their memory.
-_MOST_ROWS, _KEPT_BYTES = 500_000, 64 * 2**20
+_MOST_ROWS, _KEPT_BYTES = 700_000, 64 * 2**20
 # Rows that the pass which learns a design keeps if the number of rows is unknown, or no later check is made.
 _KEPT_ROWS = 100_000
 # Coefficients that these serve, with 50 rows each.

@@ -47,7 +47,7 @@ class OneStep(Method):
     pilot_size : "auto", int or float, default="auto"
         Rows of the pilot: a number, a fraction of N, or automatic: all rows if they fit into `pilot_bytes`,
         otherwise max(20√N, 50·d) or, if two passes need more, the lesser of 20(N·d²)^⅓ (40 with interactions or
-        splines) and N/5 (of tables with numeric columns at least N/50), at most 500,000 and what fits into 64 MiB.
+        splines) and N/5 (of tables with numeric columns at least N/50), at most 700,000 and what fits into 64 MiB.
         It depends only on the data, not on its chunks.
     pilot_bytes : int or str, default="64 MiB"
         Memory, in bytes or as text, up to which the automatic pilot is all rows: that of the columns of the model,

@@ -18,8 +18,8 @@ MAX_STEPS = 25
 CORRECTED = 3
 # By how much λ² may exceed what was predicted of it, an average, and what it may be in any case.
 _CHANCE, _NOTHING = 9.0, 1e-4
-# The share of its length that a step is taken to leave in any case.
-_LEAST = 0.01
+# The share of its length that a step is taken to leave in any case; by how much that of a coefficient may exceed it.
+_LEAST, _OF_ONE = 0.01, 1.5
 # The change of standard errors on a step's way, beyond which it says little of what is left after it.
 _MOVED = 0.25
 
@@ -131,7 +131,8 @@ def _with_remaining(step: Step, before: Ascent, now: Ascent) -> Step:
     if share < 1.0 and not _keep_errors(before.factor, now.factor):
         share = 1.0
     decrement = max(here.decrement * min(share, 1.0) ** 2, min(step.decrement, here.decrement))
-    return replace(step, decrement=decrement, distance=max(here.distance * share, min(step.distance, here.distance)))
+    bound = max(_OF_ONE * here.distance * share, min(step.distance, here.distance))
+    return replace(step, decrement=decrement, distance=bound)
 
 
 def _came_true(step: Step, ascent: Ascent) -> bool:
