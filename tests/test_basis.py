@@ -147,6 +147,14 @@ def test_covariances_may_be_stacked(x):
         np.testing.assert_allclose(one, basis.covariance(each), rtol=1e-12)
 
 
+def test_rows_may_lack_different_coefficients(x):
+    basis = basis_of(x)
+    gamma = np.random.default_rng(2).normal(size=(3, 5))
+    gamma[0, 1] = gamma[1, 3] = np.nan
+    np.testing.assert_allclose(basis.coefficients(gamma), [basis.coefficients(row) for row in gamma], rtol=1e-12)
+    assert np.isnan(basis.coefficients(gamma)).sum() == 2
+
+
 def test_moments_along_a_direction_are_those_of_one_coefficient():
     score, gradient = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])
     sums = Moments(5, 5.0, -1.0, score, np.diag([1.0, 2.0, 3.0]), pearson_gradient=gradient)

@@ -130,6 +130,8 @@ def test_a_method_of_ones_own_for_numbers_reads_no_labels():
     glm = GLMRegressor("binomial", method=Scoring()).fit(x, y)
     assert glm.record_.estimate.classes is None
     assert glm.n_passes_ == 6
+    with pytest.raises(ValueError, match="solver='qr'"):
+        GLMRegressor("binomial", method=Scoring(), solver="qr").fit(x, y)
 
 
 def test_a_method_that_returns_something_else_is_told():
