@@ -54,9 +54,9 @@ test-oldest: tests/oldest.txt  ## all tests with the oldest supported dependenci
 	$(VENV)-oldest/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable '.[dev]'
 	$(VENV)-oldest/bin/python $(PYTEST)
 
-mutants: $(VENV)/.dev  ## SAMPLE=8 small changes of each module of MODULES that tests do not notice; SAMPLE=all takes days
+mutants: $(VENV)/.dev  ## small changes of MODULES, one in EVERY=40 of them, that tests do not notice; EVERY=1 takes days
 	$(BIN)/python -m pip install --quiet 'coverage>=7.6'
-	$(BIN)/python tests/mutants.py $(MODULES) $(if $(filter all,$(SAMPLE)),--all,--sample $(or $(SAMPLE),8))
+	$(BIN)/python tests/mutants.py $(MODULES) --every $(or $(EVERY),40)
 
 search: $(VENV)/.dev  ## 20,000 random fits of unusual data, and 20,000 tables compared with R's rules, different each time
 	$(BIN)/python -m pytest tests/hostile/test_search.py tests/hostile/test_tables.py --hypothesis-profile=search --timeout=0
