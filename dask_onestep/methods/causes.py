@@ -53,7 +53,7 @@ def with_cause(model: Model, estimate: Estimate, remarks: Sequence[Said] = ()) -
         The same, with other warnings.
     """
     if _separation(model, estimate) and any(issubclass(kind, ManyLevelsWarning) for kind, _ in remarks):
-        explained = (SeparationWarning, *_CONSEQUENCES)
+        explained = (*_CONSEQUENCES, SeparationWarning)
         return replace(estimate, warnings=tuple(w for w in estimate.warnings if not issubclass(w[0], explained)))
     for find in (_separation, _of_exact_fit, _offset, _boundary):
         if (cause := find(model, estimate)) is not None:
