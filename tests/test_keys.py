@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from dask_onestep.kernels.compiled.accelerate import accelerated
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.pilots import keys as module
-from dask_onestep.kernels.pilots.keys import keys_below, row_keys, smallest_keys
+from dask_onestep.kernels.pilots.keys import keys_at, keys_below, row_keys, smallest_keys
 from dask_onestep.kernels.pilots.sample import ALL_KEYS
 
 ROWS = np.arange(400.0)[:, None]
@@ -58,6 +58,7 @@ class TestEitherGenerator:
         np.testing.assert_array_equal(index, np.flatnonzero((whole < bound) | (bound == ALL_KEYS)))
         np.testing.assert_array_equal(keys, whole[index])
         assert keys.dtype == np.uint64
+        np.testing.assert_array_equal(keys_at(seed, rows, index), keys)
 
     @given(blocks(), st.integers(0, 2**63), st.integers(0, 320))
     @settings(max_examples=150, deadline=None)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pads
+import pyarrow.parquet as pq
 from dask.tokenize import tokenize
 from pyarrow import types
 
@@ -155,6 +156,9 @@ class Part:
         Its partition keys.
     row_groups : tuple of int
         The row groups wanted, of Parquet.
+    plain : bool
+        Whether all columns are in a Parquet file with the types wanted, so that they are read without a scan, whose
+        threads, filters and conversions cost as much as some columns.
     """
 
     format: pads.FileFormat
@@ -162,6 +166,7 @@ class Part:
     filesystem: Any
     keys: pads.Expression
     row_groups: tuple[int, ...] = ()
+    plain: bool = False
 
     @property
     def name(self) -> str:
@@ -177,6 +182,11 @@ class Part:
     def read(self, schema: pa.Schema) -> pa.Table:
         """Return its columns."""
         groups = {"row_groups": list(self.row_groups)} if self.row_groups else {}
+        if self.plain:
+            text = [each.name for each in schema if types.is_dictionary(each.type)]
+            with pq.ParquetFile(self.source, filesystem=self.filesystem, read_dictionary=text, pre_buffer=True) as file:
+                table = file.read_row_groups(**groups, columns=schema.names, use_threads=False)
+            return table.select(schema.names)
         fragment = self.format.make_fragment(self.source, self.filesystem, self.keys, **groups)
         return fragment.to_table(schema=schema, use_threads=False, batch_size=_BATCH_ROWS)
 
@@ -301,7 +311,7 @@ class ArrowTable:
         for group in _joined(self.units, max(width, 1)):
             files = dict.fromkeys(unit.file for unit in group)
             parts = tuple(
-                _part(self.fragments[file], [unit.row_group for unit in group if unit.file == file], text)
+                _part(self.fragments[file], [unit.row_group for unit in group if unit.file == file], schema, text)
                 for file in files
             )
             rows = sum(unit.rows or 0 for unit in group)
@@ -371,9 +381,12 @@ class WholeTable:
         return frame_of_arrow(pa.Table.from_batches(batches, reader.schema), coded), None
 
 
-def _part(fragment: pads.FileFragment, row_groups: Sequence[int | None], text: Collection[str]) -> Part:
+def _part(
+    fragment: pads.FileFragment, row_groups: Sequence[int | None], schema: pa.Schema, text: Collection[str]
+) -> Part:
     """Return row groups of a file, strings to be read as dictionaries, as Parquet files have them."""
     kind = fragment.format
+    plain = kind == pads.ParquetFileFormat() and _has(fragment.physical_schema, schema)
     if isinstance(kind, pads.ParquetFileFormat) and text:
         old = kind.read_options
         options = pads.ParquetReadOptions(
@@ -384,7 +397,14 @@ def _part(fragment: pads.FileFragment, row_groups: Sequence[int | None], text: C
         kind = pads.ParquetFileFormat(read_options=options, default_fragment_scan_options=scanning)
     source = fragment.path if fragment.buffer is None else fragment.buffer
     numbers = tuple(number for number in row_groups if number is not None)
-    return Part(kind, source, fragment.filesystem, fragment.partition_expression, numbers)
+    return Part(
+        kind, source, fragment.filesystem, fragment.partition_expression, numbers, plain and fragment.buffer is None
+    )
+
+
+def _has(own: pa.Schema, wanted: pa.Schema) -> bool:
+    """Return whether a file has columns with exactly these types."""
+    return all(own.get_field_index(each.name) >= 0 and own.field(each.name).type == each.type for each in wanted)
 
 
 def _units(number: int, fragment: pads.Fragment) -> list[_Unit]:

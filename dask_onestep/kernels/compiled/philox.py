@@ -51,3 +51,12 @@ def values_below(key_0, key_1, begin, length, bound, places, keys):
             place += 1
         count += np.uint64(2)
     return found
+
+
+@compiled("void(uint64, uint64, uint64, int64[::1], uint64[::1])")
+def values_at(key_0, key_1, begin, places, keys):
+    """Write the values at some places, counted from `begin` on."""
+    for number in range(len(places)):
+        at = begin + np.uint64(places[number])
+        four = at // np.uint64(4)
+        keys[number] = _philox(four + np.uint64(1), key_0, key_1)[np.int64(at - np.uint64(4) * four)]

@@ -13,9 +13,9 @@ import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.keys import keys_below, row_keys, smallest_keys
+from dask_onestep.kernels.pilots.keys import keys_at, keys_below, smallest_keys
 from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSample, PilotSize, Survey, Unusual
-from dask_onestep.kernels.pilots.strata import PARTS_OF_TAILS, LevelCodes, Strata, rows_below
+from dask_onestep.kernels.pilots.strata import NEAR, LevelCodes, Strata
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows.labels import block_labels, check_classes
 from dask_onestep.kernels.rows.rows import kernel
@@ -50,33 +50,29 @@ def sample_rows(
 ) -> PilotSample:
     """Return as many of a block's rows with the smallest keys as the pilot may need; `codes_of` if levels are known."""
     bound, everything, strata = size.bound(), int(ALL_KEYS), None
-    # Rows are looked for once: those of the sample are among those of which the extremes are drawn, or conversely.
-    part = int(PARTS_OF_TAILS[1] * 2**64)
-    near = cache(partial(keys_below, seed, rows, part))
+    near = cache(partial(keys_below, seed, rows, NEAR))
+
+    def nearest(below: int) -> tuple[np.ndarray, np.ndarray]:
+        if below > NEAR or size.strata is None:
+            return keys_below(seed, rows, below)
+        places, keys = near()
+        found = keys < np.uint64(below)
+        return places[found], keys[found]
+
     if bound is None and len(rows) <= size.hold:
         (index, keys), cutoff = keys_below(seed, rows, everything), everything
     elif bound is None:
         index, keys, cutoff = smallest_keys(seed, rows, size.enough(len(rows), rows.n_missing))
-    elif size.strata is None or bound > part:
-        (index, keys), cutoff = keys_below(seed, rows, bound), bound
     else:
-        (index, keys), cutoff = near(), bound
-        below = keys < np.uint64(bound)
-        index, keys = index[below], keys[below]
+        (index, keys), cutoff = nearest(bound), bound
     if size.strata is not None and len(index) < len(rows):
-        all_keys = cache(partial(row_keys, seed, rows))
-
-        def rows_of_part(fraction: float) -> np.ndarray:
-            places, their_keys = near()
-            return places[rows_below(their_keys, fraction)]
-
-        strata, wanted = Strata.of(size.strata, rows, labels, index, cutoff, all_keys, rows_of_part, codes_of)
+        strata, wanted = Strata.of(size.strata, rows, labels, index, cutoff, nearest, codes_of)
         held = np.zeros(len(rows), bool)
         held[index] = True
         if not held[wanted].all():
             held[wanted] = True
             index = np.flatnonzero(held)
-            keys = all_keys()[index]
+            keys = keys_at(seed, rows, index)
         strata, cutoff = (strata.take(index), cutoff) if len(index) < len(rows) else (None, everything)
     local = index if rows.kept is None else rows.kept[index]
     taken = rows.take(index)

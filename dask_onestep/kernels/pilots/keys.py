@@ -49,6 +49,20 @@ def keys_below(seed: int, rows: Rows, bound: int) -> tuple[np.ndarray, np.ndarra
     return index, keys[index]
 
 
+def keys_at(seed: int, rows: Rows, index: np.ndarray) -> np.ndarray:
+    """Return the keys of some of a block's usable rows."""
+    if not accelerated() or rows.members:
+        return row_keys(seed, rows)[index]
+    from dask_onestep.kernels.compiled.philox import values_at
+
+    key, begin, _ = _sequence(seed, rows)
+    high, low = divmod(key, 2**64)
+    places = np.asarray(index if rows.kept is None else rows.kept[index], np.int64)
+    keys = np.empty(len(places), dtype=np.uint64)
+    values_at(np.uint64(low), np.uint64(high), np.uint64(begin), places, keys)
+    return keys
+
+
 def smallest_keys(seed: int, rows: Rows, count: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Return the usable rows of a block with the smallest keys."""
     everything = int(ALL_KEYS)
@@ -80,7 +94,7 @@ def _compiled_below(seed: int, rows: Rows, bound: int) -> tuple[np.ndarray, np.n
     # Memory that is not written to is not allocated.
     places, keys = np.empty(length, dtype=np.int64), np.empty(length, dtype=np.uint64)
     found = values_below(np.uint64(low), np.uint64(high), np.uint64(begin), length, np.uint64(bound), places, keys)
-    places, keys = places[:found].copy(), keys[:found].copy()
+    places, keys = places[:found], keys[:found]
     if rows.kept is None:
         return places, keys
     usable = np.isin(places, rows.kept, assume_unique=True)

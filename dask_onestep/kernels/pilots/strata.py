@@ -34,7 +34,9 @@ _OF_LEVELS, _OF_LEVEL, _MAX_LEVELS, _MAX_CLASSES = 10_000, (20, 500), 1000, 20
 # Extreme rows for both ends of all columns together; minimum and maximum for each.
 _OF_TAILS, _OF_TAIL = 5000, (10, 250)
 # They are drawn from all rows, and again from ever smaller random parts of them: those with keys below these fractions.
-PARTS_OF_TAILS = (1.0, 1 / 4, 1 / 16, 1 / 64)
+_PARTS = (1.0, 1 / 4, 1 / 16, 1 / 64)
+# Most of what is drawn has keys below this one.
+NEAR = 2**62
 # Sample size to which these numbers refer.
 _LARGE = 20_000
 # Within a block, a stratum below this fraction of the rows is treated as rare.
@@ -130,17 +132,16 @@ class Strata(Record):
         labels: np.ndarray | None,
         sample: np.ndarray,
         cutoff: int,
-        keys: Callable[[], np.ndarray],
-        below: Callable[[float], np.ndarray],
+        nearest: Callable[[int], tuple[np.ndarray, np.ndarray]],
         codes_of: LevelCodes | None = None,
     ) -> tuple[Strata, np.ndarray]:
         """Return the strata of a block, and the rows to hold besides the simple `sample`, those below a cutoff.
 
-        `below` returns the rows with keys below a fraction of all keys.
+        `nearest` returns the rows with keys below a bound, and these keys.
         """
         found = cls.of_all(rule, rows, labels, codes_of)
         cutoffs, share = [], cutoff / _EVERY_KEY
-        wanted = [index for index, _ in found.extremes(below, share)]
+        wanted = [index for index, _ in found.extremes(lambda bound: nearest(bound)[0], share)]
         for number, ids in found.groups(rows.y):
             seen = found.counts[number]
             most = found.quota(number)[0]
@@ -149,9 +150,10 @@ class Strata(Record):
             held[_counted(ids[sample], seen.shape) >= held] = 0  # the sample has them
             ends = np.full(seen.shape, cutoff, np.uint64)
             if found.is_oversampled(number) and held.any():
-                able = np.flatnonzero((held.ravel() > 0).take(ids))
-                index, more = _smallest(keys()[able], ids[able], held.ravel(), seen.ravel())
-                wanted.append(able[index])
+                bounds = _bounds(held.ravel(), seen.ravel())
+                near, keys = nearest(int(bounds.max()))
+                index, more = _smallest(keys, ids[near], held.ravel(), bounds)
+                wanted.append(near[index])
                 ends = np.where(held > 0, np.maximum(more.reshape(ends.shape), ends), ends)
             cutoffs.append(ends)
         return replace(found, cutoffs=tuple(cutoffs)), np.concatenate([np.empty(0, np.intp), *wanted])
@@ -193,7 +195,7 @@ class Strata(Record):
             counts.append(count)
             cutoffs.append(cutoff)
         found = replace(found, counts=tuple(counts), cutoffs=tuple(cutoffs))
-        wanted = [index for index, _ in found.extremes(partial(rows_below, keys))]
+        wanted = [index for index, _ in found.extremes(partial(_rows_below, keys))]
         total = sum(int(part.counts[0].sum()) for part in parts if part.counts)
         for number, ids in found.groups(y):
             every, ends = found.counts[number].ravel(), found.cutoffs[number].ravel()
@@ -202,7 +204,8 @@ class Strata(Record):
                 continue  # a simple random sample has enough rows of each
             able = np.flatnonzero(keys < ends[ids])
             held = np.bincount(ids[able], minlength=len(every))
-            index, more = _smallest(keys[able], ids[able], np.full(len(every), most), held)
+            wanted_rows = np.full(len(every), most)
+            index, more = _smallest(keys[able], ids[able], wanted_rows, _bounds(wanted_rows, held))
             wanted.append(able[index])
             found.cutoffs[number][:] = np.minimum(ends, more).reshape(found.shape(number))
         return found, np.concatenate([np.empty(0, np.intp), *wanted])
@@ -246,19 +249,20 @@ class Strata(Record):
             yield factor + 1, codes * count + of_class
 
     def extremes(
-        self, below: Callable[[float], np.ndarray], beyond: float = 0.0, size: int = _LARGE, *, final: bool = False
+        self, below: Callable[[int], np.ndarray], beyond: float = 0.0, size: int = _LARGE, *, final: bool = False
     ) -> Iterator[tuple[np.ndarray, float]]:
         """Yield the most extreme rows held, at both ends of each column, and the fraction of all rows they are from.
 
+        `below` returns the rows with keys below a bound.
         Fractions above `beyond` are used. Of equal values the first rows count. In the final draw constant columns are
         skipped; before that a column may be constant only within a block.
         """
         most = self.rule.of_tail(size)
         tails = [column for column in self.tails if not final or column.min() != column.max()]
-        for part in PARTS_OF_TAILS if tails else ():
+        for part in _PARTS if tails else ():
             if part <= beyond:
                 return
-            rows = None if part == 1 else below(part)
+            rows = None if part == 1 else below(int(part * 2**64))
             for column in tails:
                 values = column if rows is None else column[rows]
                 for sign in (1, -1):
@@ -294,7 +298,7 @@ class Strata(Record):
                 denser = drawn[chosen[drawn] & (probability[drawn] < share)]
                 probability[denser], base[denser] = share, 0.0
                 variance[denser] = (1.0 - share) * len(own) / max(len(own) - 1, 1)
-        for index, share in self.extremes(partial(rows_below, keys), _WORTH * simple, size, final=True):
+        for index, share in self.extremes(partial(_rows_below, keys), _WORTH * simple, size, final=True):
             denser = index[probability[index] < share]
             probability[denser], variance[denser], base[denser], chosen[denser] = share, 1.0 - share, 0.0, True
         index = np.flatnonzero(chosen)
@@ -354,23 +358,29 @@ def _lowest(values: np.ndarray, most: int, sign: int) -> np.ndarray:
     return np.concatenate([below, low[there == bound][: most - len(below)]])
 
 
-def _smallest(keys: np.ndarray, ids: np.ndarray, most: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _bounds(most: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return, for each group of so many rows, a key below which the smallest ones lie, and few others."""
+    # Keys are uniform, so such a bound can be computed.
+    share = (most + 10 * np.sqrt(most) + 10) / np.maximum(counts, 1)
+    bounds = np.where(share < 1, np.minimum(share, 1 - 2.0**-40) * 2.0**64, 0.0).astype(np.uint64)
+    bounds[share >= 1] = _EVERY_KEY
+    bounds[most == 0] = 0
+    return bounds
+
+
+def _smallest(keys: np.ndarray, ids: np.ndarray, most: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows with the smallest keys of each group, and per group a key below which no row was omitted.
 
     Parameters
     ----------
     keys, ids : ndarray of shape (m,)
-        Key and group of each row.
+        Key and group of each row; at least of those with keys below their group's bound.
     most : ndarray of shape (G,)
         How many rows of each group.
-    counts : ndarray of shape (G,)
-        Rows of each group.
+    bounds : ndarray of shape (G,) of uint64
+        From `_bounds`.
     """
-    # Keys are uniform, so a bound can be computed below which all of these keys lie, and few others.
-    share = (most + 10 * np.sqrt(most) + 10) / np.maximum(counts, 1)
-    bounds = np.where(share < 1, np.minimum(share, 1 - 2.0**-40) * 2.0**64, 0.0).astype(np.uint64)
-    bounds[share >= 1] = _EVERY_KEY
-    bounds[most == 0] = 0
+    bounds = bounds.copy()
     able = np.flatnonzero(keys <= bounds[ids])
     able = able[np.lexsort((keys[able], ids[able]))]
     groups = ids[able]
@@ -380,9 +390,8 @@ def _smallest(keys: np.ndarray, ids: np.ndarray, most: np.ndarray, counts: np.nd
     return able[rank < most[groups]], bounds
 
 
-def rows_below(keys: np.ndarray, fraction: float) -> np.ndarray:
-    """Return the numbers of the keys below a fraction of all keys."""
-    return np.flatnonzero(keys < np.uint64(fraction * 2.0**64))
+def _rows_below(keys: np.ndarray, bound: int) -> np.ndarray:
+    return np.flatnonzero(keys < np.uint64(bound))
 
 
 def _levels(
