@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import only_numbers
+from dask_onestep.kernels.designs.levels import looked_up
 from dask_onestep.kernels.designs.splines import Spline
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.matrices.columns import CodedColumns
@@ -100,9 +101,9 @@ class Product:
     def codes(self, levels: Mapping[Factor, np.ndarray]) -> np.ndarray:
         """Return the column in which each row is nonzero, given its levels: the width if any is at its reference."""
         first, *others = self.factors
-        codes, width = first.places().take(levels[first.factor], mode="wrap"), np.int32(first.width)
+        codes, width = looked_up(first.places(), levels[first.factor]), np.int32(first.width)
         for coding in others:
-            own = coding.places().take(levels[coding.factor], mode="wrap")
+            own = looked_up(coding.places(), levels[coding.factor])
             outside = (codes == width) | (own == coding.width)
             codes = np.where(outside, width * np.int32(coding.width), codes + width * own)
             width *= np.int32(coding.width)

@@ -16,7 +16,7 @@ import pandas as pd
 from dask_onestep.kernels.designs.expressions import as_floats, is_numeric
 from dask_onestep.kernels.designs.levels import level_codes
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.designs.products import rows_of
+from dask_onestep.kernels.designs.products import SLICE_ROWS, rows_of
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.inclusion import Inclusion
@@ -246,7 +246,9 @@ class Strata(Record):
             of_class = pd.Index(self.classes).get_indexer(y)
         yield 0, of_class
         for factor, codes in enumerate(self.levels):
-            yield factor + 1, codes * count + of_class
+            ids = codes * count
+            ids += of_class
+            yield factor + 1, ids
 
     def extremes(
         self, below: Callable[[int], np.ndarray], beyond: float = 0.0, size: int = _LARGE, *, final: bool = False
@@ -338,24 +340,28 @@ def _counted(ids: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     if ids.dtype == np.uint8 and shape == (1, 2):  # these bytes are valid booleans
         ones = int(np.count_nonzero(ids))
         return np.array([[len(ids) - ones, ones]])
-    return np.bincount(ids, minlength=shape[0] * shape[1]).reshape(shape)
+    cells = shape[0] * shape[1]
+    counts = np.zeros(cells, np.intp)
+    for start in range(0, len(ids), SLICE_ROWS):  # which are converted
+        counts += np.bincount(ids[start : start + SLICE_ROWS], minlength=cells)
+    return counts.reshape(shape)
 
 
 def _lowest(values: np.ndarray, most: int, sign: int) -> np.ndarray:
     """Return the rows of the lowest values, or with sign -1 of the highest; of equal values the first."""
     if len(values) <= most:
         return np.arange(len(values))
-    some = sign * values[::_EVERY]  # a few rows of many locate them
+    some, near = sign * values[::_EVERY], None  # a few rows of many locate them
     rank = 3 * most // _EVERY + 10
-    low = np.arange(len(values))
     if len(some) > rank:
         bound = sign * np.partition(some, rank)[rank]
         near = np.flatnonzero(values <= bound if sign > 0 else values >= bound)
-        low = near if len(near) >= most else low
-    there = sign * values[low]
+        near = near if len(near) >= most else None
+    there = sign * (values if near is None else values[near])
     bound = np.partition(there, most - 1)[most - 1]
-    below = low[there < bound]
-    return np.concatenate([below, low[there == bound][: most - len(below)]])
+    below = np.flatnonzero(there < bound)
+    lowest = np.concatenate([below, np.flatnonzero(there == bound)[: most - len(below)]])
+    return lowest if near is None else near[lowest]
 
 
 def _bounds(most: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Failure, Findings, Joined, Read, add_pairwise
 from dask_onestep.kernels.rows.checks import check_of, inspect_columns, oversized_columns, usable_rows
 from dask_onestep.kernels.rows.rows import Traits, encode, hold, traits_of
+from dask_onestep.kernels.rows.slices import room
 from dask_onestep.kernels.solve.threads import one_blas_thread
 
 # Errors that end one of several models but not the others; lost workers and lack of memory end all.
@@ -114,7 +115,8 @@ def read_block(
     block: Block, kernel: Callable[..., Any] | Joint | Apart, model: Any, classes: np.ndarray | None, arguments: tuple
 ) -> Read:
     """Return ``kernel(rows, model, *arguments)`` for a block, or what is wrong with the block, and in which file."""
-    read = _read(block, kernel, model, classes, arguments)
+    with room(*getattr(block.x, "shape", (0,))[:1]):
+        read = _read(block, kernel, model, classes, arguments)
     source = getattr(block.x, "attrs", {}).get(SOURCE)
     if source is None or not isinstance(read.record, Findings):
         return read

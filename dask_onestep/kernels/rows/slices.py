@@ -6,6 +6,7 @@ longer slices, unless they are too dense for that to pay, or the model's basis c
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -25,6 +26,22 @@ _ENOUGH_ROWS = 1024
 _SPLIT_ROWS = (2**14, 2**18)
 # Of one without the levels there is little to fill.
 _ARROW_ROWS = 2**16
+# Below 128 KiB, above which memory is mapped outside of the heap; as many as a kernel uses at a time.
+_PIECE_BYTES, _PIECES = 100_000, 48
+
+
+@contextmanager
+def room(length: int = 0) -> Iterator[None]:
+    """Keep memory free in the heap for the temporary arrays of a block of some length, if it has several slices.
+
+    As soon as 64 KiB are free at the end of the heap, a worker that has a Nanny returns them to the system, for that
+    sets MALLOC_TRIM_THRESHOLD_=65536; they are then mapped anew, page by page, a fifth of the time of a pass.
+    """
+    pieces = [np.empty(_PIECE_BYTES, np.uint8) for _ in range(_PIECES if length > _SPLIT_ROWS[0] else 0)]
+    last = pieces[-1:]  # the end of the heap, below which the others are free
+    pieces.clear()
+    yield
+    last.clear()
 
 
 def slices(rows: Rows, model: Model) -> Iterator[Slice]:
