@@ -20,6 +20,8 @@ from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb, rose
 from dask_onestep.kernels.solve.linear_algebra import AnyFactor, sandwich_diagonal
 
 _CONFIDENCE = 0.95
+# Factor on a distance that the score gives, which is right only to first order.
+_CURVED = 1.1
 # The step starts at the pilot rows' own estimate, so their correction may have a larger error than that of independent
 # rows. Distances below so many standard errors can have a wide margin, for others the number of rows behind the error
 # estimate is taken into account; of so many coefficients at most.
@@ -76,7 +78,7 @@ class Remaining(Record):
         inverse, decrement = filled(factor.inverse()), factor.decrement(score)
         with np.errstate(divide="ignore", invalid="ignore"):
             errors = np.where(factor.kept, np.sqrt(phi * inverse.diagonal()), np.inf)
-            bounds = np.nan_to_num(np.abs(factor.solve(score)) / errors, nan=0.0, posinf=np.inf)
+            bounds = np.nan_to_num(_CURVED * np.abs(factor.solve(score)) / errors, nan=0.0, posinf=np.inf)
         if variance is not None and effective is not None:
             decrement += max(0.0, factor.expected_decrement(variance.square) - factor.decrement(variance.mean))
             spread = sandwich_diagonal(inverse, variance.square) - np.square(factor.solve(variance.mean))

@@ -15,8 +15,6 @@ from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
 
 # λ² per coefficient above which an estimate is unusable for inference: two standard errors from the MLE.
 UNUSABLE = 4.0
-# Factor on the distance, which the score gives only to first order.
-_CURVED = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ class Step(Record):
     def arrived(cls, coef: np.ndarray, sums: Moments, factor: AnyFactor) -> Step:
         """Return the step of length zero at a point where a pass was made, which is the estimate."""
         left = Remaining.of(factor, sums.score, sums.phi)
-        return cls(coef, sums, factor, coef, sums, left.decrement, _CURVED * left.distance)
+        return cls(coef, sums, factor, coef, sums, left.decrement, left.distance)
 
     def is_close(self, tol: float, beyond: float = 1.0) -> bool:
         """Return whether the end is within √tol standard errors of the MLE, and the bound at most `beyond`·√tol."""
