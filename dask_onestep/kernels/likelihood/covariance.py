@@ -302,7 +302,7 @@ def sandwich(factor: AnyFactor, found: ScoreProducts, cov_type: str, n: float, *
     filled, aliased = np.nan_to_num(bread), np.isnan(bread)
     if cov_type not in CLUSTERED:
         assert found.meat is not None
-        covariance = scale * filled @ found.meat @ filled
+        covariance = scale * _product(filled, np.asarray(found.meat))
         return Robust(np.where(aliased | sole | sole[:, None], np.nan, covariance), (), {}, sole)
     assert found.clusters is not None
     parts: tuple[Clusters, ...] = found.clusters.parts
@@ -329,6 +329,16 @@ def sandwich(factor: AnyFactor, found: ScoreProducts, cov_type: str, n: float, *
     covariance = np.where(aliased | gone | gone[:, None], np.nan, total)
     kept = parts[0] if single == 1 and parts[0].informations is not None else None
     return Robust(covariance, counts[:single], lost, none, eigenvalue, kept)
+
+
+def _product(bread: np.ndarray, meat: np.ndarray) -> np.ndarray:
+    """Return I⁻¹MI⁻¹, with variance 0 where rounding of zeros made it negative, as of a row that is fitted exactly."""
+    product = bread @ meat @ bread
+    if (product.diagonal() < 0).any():
+        size = np.einsum("ij,ij->i", np.abs(bread) @ np.abs(meat), np.abs(bread))
+        rounded = np.abs(product.diagonal()) <= _ROUNDING * size
+        product[rounded, rounded] = 0.0
+    return product
 
 
 def _repaired(covariance: np.ndarray) -> tuple[np.ndarray, float]:
