@@ -250,7 +250,7 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
         inputs = Inputs(weights is not None, in_frame, response_name(y, terms))
         return method, problem, inputs, table
 
-    def _model(self, columns: tuple[str, ...], offset_given: bool) -> Model:
+    def _model(self, columns: tuple[str, ...], offset_given: bool = False) -> Model:
         for option, choices in _CHOICES.items():
             if (value := getattr(self, option)) not in choices:
                 raise ValueError(unknown_choice(option, value, map(repr, choices)))
