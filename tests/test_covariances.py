@@ -152,6 +152,26 @@ def leave_one_out(name, groups):
     return np.array(found)
 
 
+def test_hc0_and_hc1_follow_from_each_other_without_the_data(quiet):
+    x, y = DATA[["x", "z"]], DATA["count"]
+    glm = GLMRegressor("poisson", method=OneStep(60, pilot_bytes=0), cov_type="HC0").fit(x, y)
+    one = glm.with_covariance("HC1")
+    np.testing.assert_allclose(one.covariance_, glm.covariance_ * 120 / 117, rtol=1e-12)
+    np.testing.assert_allclose(one.with_covariance("HC0").covariance_, glm.covariance_, rtol=1e-12)
+    assert one.n_passes_ == glm.n_passes_
+
+
+def test_another_covariance_of_a_fit_by_qr_is_that_of_statsmodels():
+    """Two columns that differ by 1e-7 of their length, so that their information matrix has too few digits."""
+    near = np.column_stack([DATA["x"], DATA["x"] + 1e-7 * DATA["z"]])
+    glm = GLMRegressor(method="mle", solver="qr").fit(near, DATA["normal"].to_numpy())
+    robust = glm.with_covariance("HC0", near, DATA["normal"].to_numpy())
+    theirs = sm.OLS(DATA["normal"], sm.add_constant(DATA[["x", "z"]])).fit(cov_type="HC0")
+    np.testing.assert_allclose(
+        robust.coef_table()["std_err"].iloc[[0, 2]], theirs.bse.iloc[[0, 2]] * [1, 1e7], rtol=1e-6
+    )
+
+
 @pytest.mark.parametrize(("name", "closeness"), [("gaussian", 1e-8), ("probit", 0.05), ("gamma-log", 0.05)])
 def test_the_jackknife_is_near_refits_without_each_cluster(name, closeness):
     groups = DATA["day"]

@@ -52,6 +52,17 @@ def test_it_is_a_refit_to_the_predictor_and_its_square(family, weighted, threads
     assert test.p_value < 0.05 or family == "binomial"
 
 
+def test_of_an_average_it_is_a_refit_to_its_predictor():
+    """An average has no information matrix, by which the predictor is centered otherwise."""
+    glm = GLMRegressor("poisson", formula="count ~ x + z", method="average")
+    frame = dd.from_pandas(TABLE, npartitions=2)
+    test = glm.fit(frame).link_test(frame)
+    expected = refitted(
+        "count", sm.families.Poisson(), np.column_stack([np.ones(N), TABLE[["x", "z"]]]) @ glm.record_.coef
+    )
+    assert test.statistic == pytest.approx(expected.tvalues.iloc[2] ** 2, rel=1e-6)
+
+
 def test_passes_schedulers_and_chunks(loads, scheduler):
     table = loads.array()
     x, y = table[:, 1:], table[:, 0]

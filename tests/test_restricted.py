@@ -1,6 +1,7 @@
 """Restricted fits: their minors, drop1 equal to each likelihood-ratio test, their warnings, and terms of a formula."""
 
 import warnings
+from dataclasses import replace
 
 import dask.dataframe as dd
 import numpy as np
@@ -23,6 +24,7 @@ from dask_onestep import (
     Surrogate,
 )
 from dask_onestep.datasets import make_glm
+from dask_onestep.estimators.attributes import attach
 from dask_onestep.exceptions import DistanceWarning, FitWarning, SeparationWarning, SmallPilotWarning
 from dask_onestep.inference.ratios import counted, statistic_error
 from dask_onestep.kernels.designs.parts import Rows
@@ -203,6 +205,18 @@ def test_good_fits_say_nothing():
         test = glm.likelihood_ratio_test(X, y, null=["x0"])
     assert (table["note"] == "").all()
     assert test.note == ""
+
+
+def test_an_unrestricted_estimate_far_from_the_maximum_is_not_compared():
+    """All models are then fitted again, also where no restricted one has the greater likelihood."""
+    x, y = tied_data("poisson")
+    glm = GLMRegressor("poisson", method=OneStep(steps="auto")).fit(x, y)
+    exact = glm.likelihood_ratio_test(x, y, null="x0").statistic
+    estimate = glm.estimate_
+    off = replace(estimate, coef=estimate.coef + 0.1 * np.eye(4)[2], sums_estimated=True)
+    found = attach(glm, replace(glm.record_, estimate=off)).likelihood_ratio_test(x, y, null="x0")
+    np.testing.assert_allclose(found.statistic, exact, rtol=1e-6)
+    assert found.note == ""
 
 
 def test_one_term_that_cannot_be_dropped_ends_no_other(monkeypatch):
