@@ -112,3 +112,15 @@ def test_lazy_frames_of_polars_are_refused_with_the_ways_out():
     lazy = type("LazyFrame", (), {"__module__": "polars.lazyframe.frame"})()
     with pytest.raises(TypeError, match=r"X\.collect\(engine='streaming'\).*X\.sink_parquet\(path\) and pass the path"):
         GLMRegressor("poisson", formula="y ~ x").fit(lazy)
+
+
+@pytest.mark.parametrize("kind", [pa.uint8(), pa.uint32(), pa.int16()], ids=str)
+def test_a_dictionarys_indices_may_be_unsigned_and_missing(kind):
+    values = [None if i % 50 == 9 else "abcd"[i % 4] for i in range(400)]
+    plain = pa.array(values)
+    frames = [
+        pa.table({"y": np.arange(400) % 7 * 1.0, "g": column})
+        for column in (plain, plain.dictionary_encode().cast(pa.dictionary(kind, pa.string())))
+    ]
+    fits = [GLMRegressor("poisson", formula="y ~ g", missing="drop").fit(frame) for frame in frames]
+    np.testing.assert_allclose(fits[1].coef_, fits[0].coef_, rtol=1e-12)

@@ -106,7 +106,10 @@ def _series(column: pa.ChunkedArray, coded: bool, encoded: bool) -> pd.Series:
 
 def _categories(column: pa.DictionaryArray) -> pd.Series:
     """Return a dictionary's codes as a categorical; pandas' own conversion would copy and convert both twice."""
-    codes = column.indices.fill_null(-1) if column.null_count else column.indices
+    codes = column.indices
+    if column.null_count:
+        signed = codes if types.is_signed_integer(codes.type) else codes.cast(pa.int64())
+        codes = signed.fill_null(-1)
     levels = pd.Index(column.dictionary.to_pandas(date_as_object=True))
     values = pd.Categorical.from_codes(codes.to_numpy(zero_copy_only=False), levels, ordered=column.type.ordered)
     return pd.Series(values, copy=False)

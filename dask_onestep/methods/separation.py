@@ -17,7 +17,7 @@ _MAX_STEPS = 15
 _TOLERANCE = 1e-8  # on λ²/d, below which steps have no meaningful direction
 _NEAR = 0.1  # a move of the linear predictors that does not indicate divergence
 # A coefficient that is so small a share of its standard error, and this so many times the least one, is looked at.
-_FLAT, _FAR = 1e-3, 1e4
+_FLAT, _FAR = 0.02, 1e4
 # How far linear predictors are moved where steps grow short, and what the log-likelihood may fall by then.
 _FAR_AWAY, _FALL = 20.0, 0.01
 # How far rows may move in the wrong direction, relative to the greatest move: of a step, and of coefficients.

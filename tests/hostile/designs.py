@@ -177,12 +177,11 @@ years = P.rows(AT < 3).with_(
 )
 case(
     "scale",
-    "means beyond all bounds after a lasso's first round",
+    "three rows, and years, in a lasso's second round",
     years,
     answered(
         _some,
-        "Uncentered columns make the intercept correction inaccurate",
-        "After round 1 fitted means overflow for some rows",
+        "1 of 2 corrections would have decreased the log-likelihood and were shortened",
     ),
     lambda: GLMRegressor("poisson", method=DebiasedLasso(0.1, nodewise="partition", steps=2)),
 )

@@ -29,8 +29,9 @@ _TOLD_APART = 1e-8
 # What remains of that fraction once the rows that provided it have lost their weight.
 _LEFT = 1e-2
 _TOGETHER = 256  # aliased columns that are looked at together
-# So many steps in a row of which less than 2⁻⁴ was inside the domain lead to its boundary.
-_AT_BOUNDARY, _FAR_OUTSIDE = 3, 4
+# So many steps in a row, of which less than 2⁻⁵ is inside the domain and which gain no more than this times d·φ̂, lead
+# to its boundary. Steps from a poor start are shortened as often on their way to a maximum inside, but gain more.
+_AT_BOUNDARY, _FAR_OUTSIDE, _LITTLE = 3, 5, 0.1
 
 
 def rose(new: float, old: float) -> bool:
@@ -236,7 +237,7 @@ class Ascent(Record):
         if fraction is not None:
             outside = self.sums is not None and not sums.is_finite()
             return replace(self.shorten(fraction), n_outside=self.n_outside + outside)
-        leaving = self.n_leaving + 1 if self.n_outside >= _FAR_OUTSIDE else 0
+        leaving = self.n_leaving + 1 if self._stays(sums) else 0
         coef = self.proposal
         move = self.rule(coef, sums, self.move.decrement)
         first = getattr(sums, "information", None) if self.first is None else self.first
@@ -245,6 +246,10 @@ class Ascent(Record):
         cut, n_iter = self.n_shortened > 0, self.n_iter + 1
         found = Ascent(coef, sums, move, move.step, self.rule, self.max_iter, n_iter, cut=cut, first=first)
         return replace(found, n_leaving=leaving)._checked()
+
+    def _stays(self, sums: Any) -> bool:
+        """Return whether the domain's boundary left next to nothing of the step."""
+        return self.n_outside >= _FAR_OUTSIDE and sums.loglik - self.sums.loglik <= _LITTLE * len(self.coef) * sums.phi
 
     def shorten(self, fraction: float = 0.5) -> Ascent:
         """Return the state with a shorter step; stopped if the step was shortened too often."""
