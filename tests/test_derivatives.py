@@ -118,3 +118,13 @@ def test_jumps_and_infinite_slopes_are_refused():
     with np.errstate(all="ignore"):  # as in kernels
         found = design_derivative(root, frame.assign(x=[0.0] + [1.0] * 499), "x")
     assert "not differentiable there (1 row)" in text_of(found)
+
+
+def test_ends_on_both_sides_of_a_domain_and_steep_columns():
+    """The column is NaN below 0 and above 1, and its slopes, about 1e8, exist there."""
+    frame = pd.DataFrame({"x": [0.0, 0.25, 0.5, 0.9, 1.0], "y": [1.0, 2.0, 4.0, 3.0, 5.0]})
+    design = design_of("I(1e8 * (x + x**2.5 * (1 - x) ** 2.5))", frame)
+    _, found = derivative_of(design, frame, "x")
+    x = frame["x"].to_numpy()
+    expected = 1e8 * (1.0 + 2.5 * (x * (1 - x)) ** 1.5 * (1 - 2 * x))
+    np.testing.assert_allclose(found.ravel(), expected, rtol=1e-6)

@@ -13,9 +13,11 @@ from dask_onestep import AverageLasso, DebiasedLasso, GLMRegressor
 from dask_onestep.exceptions import CoverageWarning, PrecisionWarning, RoughInverseWarning
 from dask_onestep.families import Gaussian
 from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.lassos.nodewise import approximate_inverse, nodewise_rows
 from dask_onestep.kernels.lassos.shift import coefficients_about, column_shift, gram_about, rows_about, score_about
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
+from dask_onestep.kernels.matrices.columns import CodedColumns
 from dask_onestep.kernels.model import Model
 from dask_onestep.links import resolve_link
 
@@ -189,3 +191,14 @@ def test_ordinary_columns_are_neither_copied_nor_moved():
     shift = column_shift(rows, Model(OnePredictor(Gaussian(), resolve_link("identity")), ("a", "b", "c")))
     assert not shift.any()
     assert rows_about(rows, shift) is rows
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2, 3])
+def test_rows_of_which_a_stored_column_is_shifted(moved):
+    codes = np.array([0, 1, 2, 1, 0], dtype=np.int32)
+    columns = CodedColumns((codes, codes), (2, 2), (np.arange(1.0, 6.0), None))
+    x = SplitMatrix(np.arange(5.0)[:, None], columns, np.array([2]), np.array([0, 1, 3, 4]))
+    shift = np.zeros(6)
+    shift[1 + x.stored_at[moved]] = 7.0
+    found = rows_about(Rows(x, np.zeros(5)), shift).x
+    np.testing.assert_array_equal(found.toarray(), x.toarray() - shift[1:])

@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import dask.array as da
 import numpy as np
@@ -26,7 +27,7 @@ from dask_onestep.kernels.pilots.candidates import sample_rows
 from dask_onestep.kernels.pilots.curvature import Curvature
 from dask_onestep.kernels.pilots.pilot import fit_pilot
 from dask_onestep.kernels.pilots.sample import PilotSize
-from dask_onestep.kernels.pilots.strata import StrataRule
+from dask_onestep.kernels.pilots.strata import StrataRule, _joined_levels
 from dask_onestep.links import resolve_link
 
 N = 6000
@@ -195,3 +196,10 @@ def test_the_automatic_pilot_of_one_step_holds_the_rare_class(synchronous):
     assert len(pilot.y) < 15_000
     assert pilot.y.sum() > 40
     np.testing.assert_allclose((1 / pilot.probabilities)[pilot.y == 1].sum(), 60, rtol=1e-6)
+
+
+def test_levels_of_several_samples_are_joined():
+    parts = [SimpleNamespace(known=(pd.Index(list(levels)),)) for levels in ("ab", "cb", "ab")]
+    (levels,), (places,) = _joined_levels(parts)
+    assert levels.tolist() == ["a", "b", "c"]
+    assert [each.tolist() for each in places] == [[0, 1], [2, 1], [0, 1]]
