@@ -209,7 +209,7 @@ def test_the_boundary_of_an_identity_link_is_named(family):
     for method, most in ((OneStep(), 60), (OneStep(300), 110), (MLE(), 110)):
         with pytest.warns(NotConvergedWarning) as caught:
             glm = GLMRegressor(family, "identity", method=method).fit(x, y)
-        assert glm.n_passes_ <= most, method  # a hundred shortened steps lead no closer
+        assert glm.n_passes_ <= most, method  # further shortened steps lead no closer
         (text,) = [str(each.message) for each in caught]
         assert f"With link='identity' the fitted means of a {family} model may reach the boundary" in text, method
 

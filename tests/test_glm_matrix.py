@@ -244,7 +244,7 @@ def test_one_step_never_returns_nan_from_outside_the_domain():
             guarded += [str(each.message) for each in heard if "from the null model" in str(each.message)]
             assert np.isfinite(glm.coef_).all()
             assert np.isfinite(glm.covariance_).all()
-            # One step alone may end outside the domain of rows that the pilot lacks, but not near what it claims.
+            # A single step may predict negative means of rows that the pilot lacks; its bound then shows a distance.
             assert (glm.predict(x) > 0).all() or glm.estimate_.distance_bound > 0.1
         further = GLMRegressor("poisson", "identity", method=OneStep(pilot_size=60, random_state=seed))
         assert (further.fit(*blocks(x, y, rows=1000)).predict(x) > 0).all()

@@ -237,15 +237,23 @@ class Ascent(Record):
         if fraction is not None:
             outside = self.sums is not None and not sums.is_finite()
             return replace(self.shorten(fraction), n_outside=self.n_outside + outside)
-        leaving = self.n_leaving + 1 if self._stays(sums) else 0
         coef = self.proposal
         move = self.rule(coef, sums, self.move.decrement)
         first = getattr(sums, "information", None) if self.first is None else self.first
         if move.factor is not None and first is not None and ran_away(first, sums.information, move.factor):
             return replace(self, stopped=True)
-        cut, n_iter = self.n_shortened > 0, self.n_iter + 1
-        found = Ascent(coef, sums, move, move.step, self.rule, self.max_iter, n_iter, cut=cut, first=first)
-        return replace(found, n_leaving=leaving)._checked()
+        return Ascent(
+            coef,
+            sums,
+            move,
+            move.step,
+            self.rule,
+            self.max_iter,
+            self.n_iter + 1,
+            cut=self.n_shortened > 0,
+            n_leaving=self.n_leaving + 1 if self._stays(sums) else 0,
+            first=first,
+        )._checked()
 
     def _stays(self, sums: Any) -> bool:
         """Return whether the domain's boundary left next to nothing of the step."""
