@@ -16,7 +16,7 @@ import argparse
 import resource
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from unittest import mock
@@ -28,10 +28,11 @@ import pandas as pd
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from benchmarks.origin import commit
+from benchmarks.kernel import COMPILED, NUMPY, by_slices
+from benchmarks.record import Record
+from benchmarks.timing import in_turns
 from dask_onestep import GLMClassifier
 from dask_onestep.families import Binomial
-from dask_onestep.kernels.compiled.slices import CompiledSlice, CompiledSplitSlice
 from dask_onestep.kernels.designs import assembly, design
 from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.designs.products import Product, are_coded
@@ -39,7 +40,6 @@ from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.designs.terms import formula_terms
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import moments
-from dask_onestep.kernels.matrices.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.matrices.columns import CodedColumns, SparseColumns
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows import slices as slicing
@@ -49,31 +49,6 @@ from dask_onestep.links import LINKS
 RESULTS = Path(__file__).parent / "results" / "categories.csv"
 CASES = ((3, 1), (7, 1), (7, 3), (10, 1), (20, 1), (50, 1), (100, 1), (100, 2), (300, 1), (1000, 1))
 NUMERIC = 5
-Kinds = tuple[type[DenseSlice], type[SplitSlice]]
-COMPILED, NUMPY = (CompiledSlice, CompiledSplitSlice), (DenseSlice, SplitSlice)
-
-
-def least(function: Callable[[], object], repeats: int) -> float:
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def in_turns(passes: dict[str, tuple[Kinds, Callable[[], object]]], seconds: float) -> dict[str, float]:
-    """Return the least seconds of each, timed in turns for so long, so that other load meets all of them."""
-    rounds, stop = [], time.perf_counter() + seconds
-    while len(rounds) < 3 or time.perf_counter() < stop:
-        rounds.append({name: summed_by(kinds, function, 1) for name, (kinds, function) in passes.items()})
-    return {name: min(times[name] for times in rounds) for name in passes}
-
-
-def summed_by(kinds: Kinds, function: Callable[[], object], repeats: int) -> float:
-    """Return the least seconds of a function whose slices are of these kinds."""
-    with mock.patch.object(slicing, "_kinds", return_value=kinds):
-        return least(function, repeats)
 
 
 def codes_of(rng: np.random.Generator, rows: int, levels: int) -> np.ndarray:
@@ -87,11 +62,11 @@ def coded(codes: list[np.ndarray], levels: int) -> CodedColumns:
     return CodedColumns(tuple(places[each] for each in codes), (levels - 1,) * len(codes), (None,) * len(codes))
 
 
-def compare(rows: int, allowed: float) -> pd.DataFrame:
-    """Return seconds of a pass, log-likelihood, score and information of a logistic model, by representation."""
+def compare(rows: int, repeats: int) -> None:
+    """Write and print seconds of a pass of a logistic model, by representation."""
     import tabmat
 
-    found = []
+    record = Record(RESULTS)
     for levels, factors in CASES:
         rng = np.random.default_rng(0)
         numeric = rng.normal(size=(rows, NUMERIC))
@@ -117,22 +92,20 @@ def compare(rows: int, allowed: float) -> pd.DataFrame:
 
         dense_rows, coded_rows = Rows(split.toarray(), y), Rows(split, y)
         passes = {
-            "dense": (COMPILED, summed(dense_rows)),
-            "coded": (COMPILED, summed(coded_rows)),
-            "numpy": (NUMPY, summed(coded_rows)),
-            "tabmat": (COMPILED, with_tabmat),
+            "dense": by_slices(COMPILED, summed(dense_rows)),
+            "coded": by_slices(COMPILED, summed(coded_rows)),
+            "numpy": by_slices(NUMPY, summed(coded_rows)),
+            "tabmat": with_tabmat,
         }
         with threadpool_limits(1):  # of BLAS and of tabmat's OpenMP
             wanted = with_tabmat()[2]
             for function in (summed(dense_rows), summed(coded_rows)):
                 np.testing.assert_allclose(function().information, wanted, rtol=1e-8, atol=1e-8)
-            seconds = in_turns(passes, allowed)
-        found.append({"levels": levels, "factors": factors, "columns": p + 1, "rows": rows, **seconds})
-        print(pd.DataFrame(found[-1:]).to_string(index=False, header=len(found) == 1), flush=True)
-    table = pd.DataFrame(found)
-    for name in ("dense", "numpy", "tabmat"):
-        table[f"{name}/coded"] = table[name] / table["coded"]
-    return table.assign(commit=commit(), command="python -m benchmarks.categories")
+            seconds = in_turns(passes, repeats, time.perf_counter).min()
+        ratios = {f"{name}/coded": seconds[name] / seconds["coded"] for name in ("dense", "numpy", "tabmat")}
+        about = {"levels": levels, "factors": factors, "columns": p + 1, "rows": rows}
+        record.add(about, seconds.to_dict() | ratios)
+        print(about | ratios, flush=True)
 
 
 def densities(repeats: int) -> None:
@@ -154,7 +127,8 @@ def densities(repeats: int) -> None:
                 for name, kinds in (("compiled", COMPILED), ("NumPy", NUMPY)):
                     for form, most in (("sparse", 1.0), ("dense", 0.0)):
                         with mock.patch.object(kinds[1], "max_density", most):
-                            times[f"{form} {name}"] = 1e9 * summed_by(kinds, gram, repeats) / 16_384
+                            seconds = in_turns({"gram": by_slices(kinds, gram)}, repeats, time.perf_counter)
+                            times[f"{form} {name}"] = 1e9 * seconds["gram"].min() / 16_384
             told = ", ".join(f"{name} {nanoseconds:.0f}" for name, nanoseconds in times.items())
             print(f"{p} columns, density {density}: {told} ns a row", flush=True)
 
@@ -225,8 +199,7 @@ def fit(rows: int, levels: int, method: str, formula: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=16_384)
-    parser.add_argument("--seconds", type=float, default=8, help="how long the passes of a case take turns")
-    parser.add_argument("--repeats", type=int, default=20, help="of a Gram matrix, of which the fastest is reported")
+    parser.add_argument("--repeats", type=int, default=20, help="of which the fastest is reported")
     parser.add_argument("--density", action="store_true")
     parser.add_argument("--products", type=int, metavar="ROWS")
     parser.add_argument("--fit", type=int, metavar="ROWS")
@@ -243,10 +216,7 @@ def main() -> None:
         with mock.patch.object(design, "are_coded", return_value=()) if options.dense else nullcontext():
             fit(options.fit, options.levels, options.method, options.formula)
     else:
-        table = compare(options.rows, options.seconds)
-        RESULTS.parent.mkdir(exist_ok=True)
-        table.to_csv(RESULTS, index=False, float_format="%.4g")
-        print(table.drop(columns=["commit", "command"]).to_string(index=False, float_format="%.3g"))
+        compare(options.rows, options.repeats)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ writes ``benchmarks/results/coverage.csv``, the table of the docs, and ends with
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,10 +23,9 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
-import pandas as pd
 from scipy import stats
 
-from benchmarks.origin import commit
+from benchmarks.record import Record
 from dask_onestep import GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.datasets import make_glm
 from dask_onestep.families import NegativeBinomial
@@ -151,21 +148,16 @@ def main() -> int:
         f"{asked.replications} replications of {asked.rows} rows in {asked.blocks} sorted blocks, pilot of "
         f"{pilot_size}; {LEVEL:.0%} intervals, sound between {lower} and {upper}"
     )
-    source = {"commit": commit(), "command": shlex.join(["python", "-m", "benchmarks.coverage", *sys.argv[1:]])}
-    lines = []
+    record = Record(asked.output)
     for setting in chosen:
         hits = run(setting, layout, asked.replications)
         inside = bool(((hits >= lower) & (hits <= upper)).all())
         print(f"{setting.name:<30}" + "".join(f"{h:>6}" for h in hits) + ("" if inside else "   outside"), flush=True)
-        facts = {"replications": asked.replications, "rows": asked.rows, "blocks": asked.blocks}
+        facts = {"replications": asked.replications, "rows": asked.rows, "blocks": asked.blocks, "pilot": pilot_size}
         found = {"least": hits.min(), "most": hits.max(), "mean": hits.mean() / asked.replications}
         sound = {"lower": lower, "upper": upper, "inside": inside}
-        lines.append(
-            {"model": setting.name, "coefficients": len(hits), **found, **sound, **facts, "pilot": pilot_size} | source
-        )
-        asked.output.parent.mkdir(exist_ok=True)
-        pd.DataFrame(lines).to_csv(asked.output, index=False, float_format="%.4f")
-    return int(not all(line["inside"] for line in lines))
+        record.add({"model": setting.name, "coefficients": len(hits)}, found | sound | facts)
+    return int(not record.table["inside"].all())
 
 
 if __name__ == "__main__":

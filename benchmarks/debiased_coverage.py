@@ -21,8 +21,8 @@ from pathlib import Path
 import dask
 import dask.array as da
 import numpy as np
-from scipy.special import expit
 
+from benchmarks.draws import autoregression, in_blocks, response
 from benchmarks.record import Record
 from dask_onestep import DebiasedLasso, GLMRegressor
 
@@ -50,15 +50,8 @@ class Cell:
     def draw(self, seed: int) -> tuple[da.Array, da.Array]:
         """Return one draw, in blocks of equal size."""
         rng = np.random.default_rng([seed, self.rows, self.columns, self.blocks])
-        x = rng.standard_normal((self.rows, self.columns))
-        for j in range(1, self.columns):
-            x[:, j] = CORRELATION * x[:, j - 1] + np.sqrt(1 - CORRELATION**2) * x[:, j]
-        eta = x @ self.coef
-        y = eta + rng.standard_normal(self.rows)
-        if self.family == "binomial":
-            y = (rng.random(self.rows) < expit(eta)).astype(float)
-        chunk = -(-self.rows // self.blocks)
-        return da.from_array(x, chunks=(chunk, -1), name=False), da.from_array(y, chunks=chunk, name=False)
+        x = autoregression(rng, self.rows, self.columns, CORRELATION)
+        return in_blocks(x, response(rng, self.family, x @ self.coef), self.blocks)
 
 
 def run(cell: Cell, replications: int) -> dict[str, float]:

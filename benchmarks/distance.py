@@ -35,13 +35,13 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from benchmarks.record import Record
+from benchmarks.timing import ONE_THREAD
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.families import NegativeBinomial
 from dask_onestep.links import resolve_link
 
 RESULTS = Path(__file__).with_name("results") / "distance.csv"
 BLOCKS = 8
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,18 @@ writes ``benchmarks/results/few_clusters.csv``, the table of the docs; it takes 
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 import warnings
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import dask
 import numpy as np
-import pandas as pd
 from scipy import stats
 from scipy.special import expit
 
-from benchmarks.origin import commit
+from benchmarks.record import Record
 from dask_onestep import GLMClassifier
 
 LEVEL = 0.95
@@ -64,43 +64,38 @@ def replicate(count: int, rows: int, seed: int, *, refits: bool) -> tuple[dict[s
     return found, ratio
 
 
-def simulate(counts: list[int], replications: int, rows: int, n_refits: int) -> pd.DataFrame:
-    """Return a line for each number of clusters, coefficient and covariance."""
-    lines = []
-    for count in counts:
-        covered = {cov_type: np.zeros(len(NAMES), dtype=int) for cov_type in COV_TYPES}
-        ratios = []
-        for seed in range(replications):
-            held, ratio = replicate(count, rows * count, seed, refits=seed < n_refits)
-            for cov_type in COV_TYPES:
-                covered[cov_type] += held[cov_type]
-            ratios += [] if ratio is None else [ratio]
-        for at, name in enumerate(NAMES):
-            for cov_type in COV_TYPES:
-                share = covered[cov_type][at] / replications
-                line = {"clusters": count, "coefficient": name, "cov_type": cov_type, "coverage": f"{share:.3f}"}
-                line["std_err"] = f"{np.sqrt(share * (1 - share) / replications):.3f}"
-                line["of_refits"] = f"{np.mean(ratios, axis=0)[at]:.4f}" if cov_type == "CRV3" else ""
-                lines.append(line)
-    return pd.DataFrame(lines)
+def simulate(count: int, replications: int, rows: int, n_refits: int) -> Iterator[dict[str, Any]]:
+    """Yield a line for each coefficient and covariance."""
+    draws = [replicate(count, rows * count, seed, refits=seed < n_refits) for seed in range(replications)]
+    ratios = np.mean([ratio for _, ratio in draws if ratio is not None], axis=0)
+    for at, cov_type in product(range(len(NAMES)), COV_TYPES):
+        share = np.mean([held[cov_type][at] for held, _ in draws])
+        yield {
+            "clusters": count,
+            "coefficient": NAMES[at],
+            "cov_type": cov_type,
+            "coverage": share,
+            "std_err": np.sqrt(share * (1 - share) / replications),
+            "of_refits": ratios[at] if cov_type == "CRV3" else np.nan,
+        }
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clusters", type=int, nargs="+", default=[8, 15, 30])
     parser.add_argument("--replications", type=int, default=500)
     parser.add_argument("--refits", type=int, default=10, help="Replications that are compared with refits.")
     parser.add_argument("--rows", type=int, default=50, help="Rows per cluster, on average.")
     parser.add_argument("--output", type=Path, default=RESULTS)
-    asked = parser.parse_args(argv)
+    asked = parser.parse_args()
     warnings.simplefilter("ignore")
+    record = Record(asked.output)
     with dask.config.set(scheduler="synchronous"):
-        table = simulate(asked.clusters, asked.replications, asked.rows, asked.refits)
-    table = table.assign(replications=asked.replications, rows_per_cluster=asked.rows, commit=commit())
-    table["command"] = shlex.join(["python", "-m", "benchmarks.few_clusters", *argv])
-    table.to_csv(asked.output, index=False)
-    print(table.to_string(index=False))
+        for count in asked.clusters:
+            for line in simulate(count, asked.replications, asked.rows, asked.refits):
+                record.add(line, {"replications": asked.replications, "rows_per_cluster": asked.rows})
+    print(record.table.loc[:, :"of_refits"].round(3).to_string(index=False))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

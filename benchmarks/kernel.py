@@ -9,15 +9,16 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
-import pandas as pd
 
-from benchmarks.origin import commit, machine
+from benchmarks.record import Record
+from benchmarks.timing import in_turns
 from dask_onestep.families import resolve_family
-from dask_onestep.kernels.compiled.slices import CompiledSlice
+from dask_onestep.kernels.compiled.slices import CompiledSlice, CompiledSplitSlice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.likelihood.sums import log_likelihoods, moments, scores
@@ -28,6 +29,8 @@ from dask_onestep.kernels.solve.threads import one_blas_thread
 from dask_onestep.links import resolve_link
 
 _ELEMENTS = 20_000_000
+Kinds = tuple[type[DenseSlice], type[SplitSlice]]
+COMPILED, NUMPY = (CompiledSlice, CompiledSplitSlice), (DenseSlice, SplitSlice)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -38,21 +41,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--output", type=Path, help="a CSV to write")
     options = parser.parse_args(arguments)
-    lines = [
-        line
-        for columns in options.columns
-        for layout in options.layouts
-        for family in options.families
-        for line in measure(columns, layout, family, options.repetitions)
-    ]
-    table = pd.DataFrame(lines).assign(commit=commit(), **machine())
-    print(table[list(lines[0])].round(2).to_string(index=False))
-    if options.output:
-        table.to_csv(options.output, index=False, float_format="%.4g")
+    record = Record(options.output)
+    for columns, layout, family in product(options.columns, options.layouts, options.families):
+        least = measure(columns, layout, family, options.repetitions)
+        for way, ms in least.items():
+            about = {"columns": columns, "layout": layout, "family": family, "way": way}
+            record.add(about, {"ms": ms, "times X'X": ms / least["X'X"], "times reading": ms / least["reading"]})
+    print(record.table.loc[:, :"times reading"].round(2).to_string(index=False))
 
 
-def measure(columns: int, layout: str, family: str, repetitions: int) -> list[dict]:
-    """Return the milliseconds of each way, and how many times X'X and the reading they are."""
+def measure(columns: int, layout: str, family: str, repetitions: int) -> dict[str, float]:
+    """Return the milliseconds of each way."""
     dtype, order = layout.split()
     rng = np.random.default_rng(0)
     X = np.asarray(rng.standard_normal((_ELEMENTS // columns, columns)), dtype, order=order)  # type: ignore[call-overload]
@@ -72,29 +71,21 @@ def measure(columns: int, layout: str, family: str, repetitions: int) -> list[di
     ways = {
         "reading": of_slices(np.ndarray.sum),
         "X'X": of_slices(lambda x: np.dot(x.T, x)),
-        "moments, NumPy": _by(DenseSlice, lambda: moments(rows, model, coef)),
-        "moments, compiled": _by(CompiledSlice, lambda: moments(rows, model, coef)),
-        "score": _by(CompiledSlice, lambda: scores(rows, model, coef)),
-        "log-likelihood": _by(CompiledSlice, lambda: log_likelihoods(rows, model, coef[None])),
+        "moments, NumPy": by_slices(NUMPY, lambda: moments(rows, model, coef)),
+        "moments, compiled": by_slices(COMPILED, lambda: moments(rows, model, coef)),
+        "score": by_slices(COMPILED, lambda: scores(rows, model, coef)),
+        "log-likelihood": by_slices(COMPILED, lambda: log_likelihoods(rows, model, coef[None])),
     }
     with one_blas_thread():
-        least = dict.fromkeys(ways, np.inf)
-        for repetition in range(repetitions + 1):
-            for name, way in ways.items():
-                start = time.thread_time()
-                way()
-                if repetition:  # the first warms up
-                    least[name] = min(least[name], (time.thread_time() - start) * 1e3)
-    about = {"columns": columns, "layout": layout, "family": family}
-    return [
-        about | {"way": name, "ms": ms, "times X'X": ms / least["X'X"], "times reading": ms / least["reading"]}
-        for name, ms in least.items()
-    ]
+        seconds = in_turns(ways, repetitions + 1, time.thread_time)
+    return (1e3 * seconds.iloc[1:].min()).to_dict()  # the first round warms up
 
 
-def _by(kind: type[DenseSlice], kernel: Callable[[], object]) -> Callable[[], None]:
+def by_slices(kinds: Kinds, kernel: Callable[[], object]) -> Callable[[], None]:
+    """Return a kernel that uses slices of these kinds."""
+
     def run() -> None:
-        with mock.patch.object(slicing, "_kinds", return_value=(kind, SplitSlice)):
+        with mock.patch.object(slicing, "_kinds", return_value=kinds):
             kernel()
 
     return run

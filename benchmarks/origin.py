@@ -1,13 +1,15 @@
-"""Which code and which machine a result came from."""
+"""Which code, which command and which machine a result came from."""
 
 from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
-__all__ = ["commit", "machine"]
+__all__ = ["commit", "origin"]
 
 
 def commit() -> str:
@@ -23,12 +25,14 @@ def commit() -> str:
         return "unknown"
 
 
-def machine() -> dict[str, str | int]:
-    """Return the processor, its cores, and the version of Python."""
+def origin() -> dict[str, str | int]:
+    """Return the commit, the command of this process, the processor, its cores, and the version of Python."""
     known = Path("/proc/cpuinfo")
     lines = known.read_text().splitlines() if known.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
     return {
+        "commit": commit(),
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
         "processor": model or platform.processor() or platform.machine(),
         "cores": os.cpu_count() or 0,
         "python": platform.python_version(),

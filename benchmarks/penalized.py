@@ -29,13 +29,14 @@ from pathlib import Path
 from typing import Any
 
 import dask
-import dask.array as da
 import numpy as np
 import pandas as pd
 import psutil
 
 from benchmarks.debiased_coverage import Cell
+from benchmarks.draws import autoregression, in_blocks, response
 from benchmarks.record import Record
+from benchmarks.timing import cpu_seconds, processes
 from dask_onestep import DebiasedLasso, ElasticNet, ElasticNetCV, GLMRegressor
 
 RESULTS = Path(__file__).parent / "results" / "penalized.csv"
@@ -67,13 +68,8 @@ class Task:
 def draw(task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Return covariates and response."""
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((task.rows, task.columns))
-    for j in range(1, task.columns):
-        x[:, j] = 0.5 * x[:, j - 1] + np.sqrt(0.75) * x[:, j]
-    eta = x[:, :10] @ (0.3 * (-1.0) ** np.arange(10))
-    if task.family == "gaussian":
-        return x, eta + rng.standard_normal(task.rows)
-    return x, (rng.random(task.rows) < 1 / (1 + np.exp(-eta))).astype(float)
+    x = autoregression(rng, task.rows, task.columns, 0.5)
+    return x, response(rng, task.family, x[:, :10] @ (0.3 * (-1.0) ** np.arange(10)))
 
 
 def objective(coef: np.ndarray, x: np.ndarray, y: np.ndarray, family: str, alpha: float) -> float:
@@ -88,10 +84,8 @@ def objective(coef: np.ndarray, x: np.ndarray, y: np.ndarray, family: str, alpha
 
 def of_dask_onestep(task: Task, x: np.ndarray, y: np.ndarray) -> Fit:
     method = ElasticNetCV(task.grid, RATIO, FOLDS) if task.penalties > 1 else ElasticNet(task.alpha, RATIO)
-    chunks = max(1, len(y) // 8)
     with dask.config.set(scheduler="threads"):
-        data = da.from_array(x, chunks=(chunks, -1)), da.from_array(y, chunks=chunks)
-        glm = GLMRegressor(task.family, method=method).fit(*data)
+        glm = GLMRegressor(task.family, method=method).fit(*in_blocks(x, y, 8))
     return np.r_[glm.intercept_, glm.coef_], glm.estimate_.alpha, glm.n_passes_
 
 
@@ -197,24 +191,10 @@ def can_fit(library: str, task: Task) -> bool:
 # --- measurements ---------------------------------------------------------------------------------
 
 
-def family() -> list[psutil.Process]:
-    """Return this process and its children."""
-    here = psutil.Process()
-    return [here, *here.children(recursive=True)]
-
-
-def cpu_seconds() -> float:
-    return sum(each.cpu_times().user + each.cpu_times().system for each in family())
-
-
 def peak_bytes() -> int:
     """Return the peak memory of this process, and the memory of its children."""
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return own + sum(each.memory_info().rss for each in family()[1:])
-
-
-def as_they_are(task: Task, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return x
+    return own + sum(each.memory_info().rss for each in processes()[1:])
 
 
 def measure(library: str, task: Task, sent: Any) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.origin import commit, machine
+from benchmarks.origin import origin
 
 __all__ = ["Record"]
 
 
 class Record:
-    """Measurements, each with the commit and the machine it is from, written as they come.
+    """Measurements, each with the commit, the command and the machine it is from, written as they come.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Record:
     """
 
     def __init__(self, path: Path | None, *, resume: bool = False):
-        self._path, self._origin = path, {"commit": commit()} | machine()
+        self._path, self._origin = path, origin()
         self.table = pd.read_csv(path) if resume and path is not None and path.exists() else pd.DataFrame()
 
     def has(self, about: dict[str, Any]) -> bool:

@@ -27,6 +27,7 @@ from distributed import Client, LocalCluster
 
 from benchmarks import graph
 from benchmarks.record import Record
+from benchmarks.timing import least_seconds
 from dask_onestep.graph import FAN_IN, gather, tree_sum
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.sums import moments
@@ -129,27 +130,18 @@ def main(arguments: list[str] | None = None) -> None:
         print(predictions(record.table, read_megabytes=options.read_megabytes).to_string())
 
 
-def row_seconds(d: int, elements: int = 10_000_000, repetitions: int = 5) -> float:
+def row_seconds(d: int) -> float:
     """Return a thread's seconds for one row of a logistic pass in memory, the least of several."""
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((elements // d, d))
-    rows, times = Rows(X, rng.integers(0, 2, len(X)).astype(float)), []
+    X = rng.standard_normal((10_000_000 // d, d))
+    rows = Rows(X, rng.integers(0, 2, len(X)).astype(float))
     with one_blas_thread():
-        for _ in range(repetitions):
-            start = time.thread_time()
-            moments(rows, graph.logistic_model(d + 1), _coef(d))
-            times.append(time.thread_time() - start)
-    return min(times) / len(X)
+        return least_seconds(lambda: moments(rows, graph.logistic_model(d + 1), _coef(d))) / len(X)
 
 
-def copy_seconds(d: int, block_rows: int, repetitions: int = 5) -> float:
+def copy_seconds(d: int, block_rows: int) -> float:
     """Return a thread's seconds to copy one row of a block, the least of several."""
-    rows, times = _rows(block_rows, d), []
-    for _ in range(repetitions):
-        start = time.thread_time()
-        rows.copy()
-        times.append(time.thread_time() - start)
-    return min(times) / block_rows
+    return least_seconds(_rows(block_rows, d).copy) / block_rows
 
 
 def cluster_task_seconds(n_blocks: int = 3_000) -> float:

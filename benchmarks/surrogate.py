@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from rich.progress import track
 
-from benchmarks.origin import commit
+from benchmarks.record import Record
 from dask_onestep import MLE, GLMRegressor, OneStep, Surrogate
 
 _FAMILIES = {"binomial": 1.0, "poisson": 0.5}  # the norm of the coefficients
@@ -29,24 +29,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--families", nargs="+", default=["binomial"], choices=list(_FAMILIES))
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, help="a CSV to write, with seed, commit and command")
+    parser.add_argument("--output", type=Path, help="a CSV to write")
     options = parser.parse_args(arguments)
     cells = [(family, columns) for family in options.families for columns in options.columns]
-    found = []
+    record = Record(options.output)
     for family, columns in track(cells, "designs"):
         draws = [
             each | {"replicate": b}
             for b in range(options.replicates)
             for each in replicate(family, columns, options.rows, options.pilot_rows, options.seed + b)
         ]
-        command = f"python -m benchmarks.surrogate -B {options.replicates} --columns {columns} --rows {options.rows}"
-        about = {"family": family, "columns": columns, "N": options.rows, "command": command}
-        found.append(summarize(pd.DataFrame(draws)).assign(**about))
-        table = pd.concat(found, ignore_index=True)
-        if options.output:
-            options.output.parent.mkdir(parents=True, exist_ok=True)
-            table.assign(seed=options.seed, commit=commit()).to_csv(options.output, index=False, float_format="%.4g")
-    print(table.drop(columns="command").to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+        about = {"family": family, "columns": columns, "N": options.rows, "seed": options.seed}
+        for line in summarize(pd.DataFrame(draws)):
+            record.add(about, line)
+    print(record.table.loc[:, :"B"].to_string(index=False, float_format=lambda value: f"{value:.4g}"))
 
 
 def replicate(family: str, columns: int, rows: int, pilot_rows: list[int], seed: int) -> list[dict]:
@@ -93,8 +89,8 @@ def assess(glm: GLMRegressor, coef: np.ndarray) -> dict[str, float]:
     return {"error": float(np.mean(gap**2)), "coverage": float(held.mean()), "passes": glm.n_passes_}
 
 
-def summarize(draws: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each method and pilot."""
+def summarize(draws: pd.DataFrame) -> list[dict]:
+    """Return one line for each method and pilot."""
     lines = []
     for (pilot_rows, method), part in draws.groupby(["pilot_rows", "method"], sort=False):
         ended = part.dropna(subset="error")
@@ -110,7 +106,7 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
                 "B": len(part),
             }
         )
-    return pd.DataFrame(lines)
+    return lines
 
 
 if __name__ == "__main__":

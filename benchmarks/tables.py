@@ -30,9 +30,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 
 from benchmarks.record import Record
+from benchmarks.speed.peers import spark_session, start_h2o
+from benchmarks.timing import ONE_THREAD, cpu_seconds, processes
 
 RESULTS = Path(__file__).parent / "results" / "tables.csv"
 NUMBERS = ("a", "b", "hour")
@@ -168,15 +169,11 @@ def dask_ml(case: Case, path: str) -> Fitted:
 
 
 def h2o(case: Case, path: str) -> Fitted:
-    import atexit
-
     import h2o
     from h2o.estimators import H2OGeneralizedLinearEstimator
 
     if h2o.connection() is None:
-        h2o.init(nthreads=-1, max_mem_size="6G", bind_to_localhost=True, verbose=False)
-        atexit.register(lambda: h2o.cluster().shutdown())  # its server outlives its client otherwise
-        h2o.no_progress()
+        start_h2o(threads=-1)
     frame = h2o.import_file(path)
     for name in ("y", *case.words):
         frame[name] = frame[name].asfactor()
@@ -189,17 +186,8 @@ def h2o(case: Case, path: str) -> Fitted:
 def spark(case: Case, path: str) -> Fitted:
     from pyspark.ml.classification import LogisticRegression
     from pyspark.ml.feature import RFormula
-    from pyspark.sql import SparkSession
 
-    settings = {
-        "spark.driver.memory": "6g",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1",
-        "spark.ui.enabled": "false",
-    }
-    session = SparkSession.builder.master("local[*]").config(map=settings).getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
-    frame = session.read.parquet(path).select(*case.columns)
+    frame = spark_session("*").read.parquet(path).select(*case.columns)
     frame = frame.dropna() if case.missing else frame
     # In this order the level that is left out, the last, is the first one.
     formula = RFormula(formula=case.formula, stringIndexerOrderType="alphabetDesc")
@@ -236,9 +224,6 @@ class Library:
         return within and (self.splines or "bs(" not in case.formula) and (self.words or not case.words)
 
 
-ONE_THREAD = (("OPENBLAS_NUM_THREADS", "1"), ("MKL_NUM_THREADS", "1"), ("OMP_NUM_THREADS", "1"))
-
-
 def ours_from_dask(case: Case, path: str) -> Fitted:
     return ours(case, path, lazy=True)
 
@@ -248,7 +233,7 @@ LIBRARIES = {
     "dask_onestep, dask.dataframe": Library(ours_from_dask, splines=True),
     "dask_onestep, path, two processes": Library(ours, workers=2, splines=True),
     "glum": Library(glum),
-    "glum, one BLAS thread": Library(glum, environment=ONE_THREAD),
+    "glum, one BLAS thread": Library(glum, environment=tuple(ONE_THREAD.items())),
     "statsmodels": Library(statsmodels, dense=True),  # its splines have other knots beyond 100,000 rows
     "pyfixest": Library(pyfixest, dense=True),
     "hdfe-stream": Library(hdfe_stream),
@@ -278,17 +263,6 @@ def workers(count: int) -> Iterator[None]:
         yield
 
 
-def processes() -> list[psutil.Process]:
-    """Return this process and its children: workers, or a server."""
-    return [psutil.Process(), *psutil.Process().children(recursive=True)]
-
-
-def cpu() -> float:
-    """Return the CPU seconds of all processes."""
-    times = [each.cpu_times() for each in processes()]
-    return sum(each.user + each.system for each in times)
-
-
 def peak() -> float:
     """Return the peak of memory, in MB, of the process that has the greatest."""
     # Not of `resource`, whose peak is that of the process before it became another program.
@@ -302,9 +276,9 @@ def measure(library: Library, case: Case, path: str, repeats: int) -> dict[str, 
     with workers(library.workers):
         spent: list[tuple[float, float]] = []
         for _ in range(repeats + 1):
-            start, before = time.perf_counter(), cpu()
+            start, before = time.perf_counter(), cpu_seconds()
             coef, passes = library.fit(case, path)
-            spent.append((cpu() - before, time.perf_counter() - start))
+            spent.append((cpu_seconds() - before, time.perf_counter() - start))
         most = peak()
     seconds, wall = np.median(spent[1:], axis=0)
     return {"cpu_seconds": seconds, "wall_seconds": wall, "peak_mb": most, "passes": passes, "coef": coef}

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
@@ -37,7 +35,8 @@ import pandas as pd
 from rich.progress import track
 from threadpoolctl import threadpool_limits
 
-from benchmarks.origin import commit
+from benchmarks.origin import origin
+from benchmarks.timing import ONE_THREAD
 from dask_onestep import MLE, GLMRegressor, OneStep, Surrogate
 from dask_onestep.families import NegativeBinomial
 
@@ -64,7 +63,6 @@ KINDS = {"normal": 0.3, "t3": 0.15, "lognormal": 0.1, "1 %": 0.1, "0.2 %": 0.1, 
 LAYOUTS = {"random": 0.5, "by covariate": 0.3, "by response": 0.2}
 TESTS = ["LRT", "score", "drop1"]
 ARRIVED = 1e-3  # a global fit whose λ²/φ is greater is no reference
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
@@ -311,11 +309,7 @@ def report(rows: pd.DataFrame) -> None:
     print("Shares of all statistics in %:")
     print(tabulate(judged).to_string(index=False, float_format=lambda share: f"{share:.1f}"))
     print(f"\n{judged.loc[judged['silent'], 'seed'].nunique()} cases have silently wrong statistics; the worst:")
-    print(
-        worst(judged).to_string(index=False, float_format=lambda value: f"{value:.4g}")
-        if judged["silent"].any()
-        else ""
-    )
+    print(worst(judged).to_string(index=False, float_format=lambda value: f"{value:.4g}"))
     print(f"\n{(~known).sum()} statistics are left out: the global fit failed, or stopped before its maximum.")
     odd = rows[(rows["error"] != "") & ~rows["error"].str.startswith("ValueError")].drop_duplicates("seed")
     for row in odd.itertuples():
@@ -371,16 +365,12 @@ def main(arguments: list[str] | None = None) -> None:
         found = pool.map(partial(examine, statsmodels=options.statsmodels), seeds)
         rows = pd.DataFrame([row for each in track(found, "cases", total=len(seeds)) for row in each])
     report(rows)
-    print(f"{options.cases} cases in {time.perf_counter() - began:.0f} s, commit {commit()}")
-    origin = {
-        "commit": commit(),
-        "command": shlex.join(["python", "-m", "benchmarks.tests_of_mle", *(arguments or sys.argv[1:])]),
-    }
+    print(f"{options.cases} cases in {time.perf_counter() - began:.0f} s")
     if options.output:
-        write(judge(rows).assign(**origin), options.output)
+        write(judge(rows).assign(**origin()), options.output)
     if options.table:
         known = judge(rows[np.isfinite(rows["reference"])])
-        tabulate(known).assign(**origin).to_csv(options.table, index=False, float_format="%.2f")
+        tabulate(known).assign(**origin()).to_csv(options.table, index=False, float_format="%.2f")
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ Processor time of one thread, so that other work on the machine counts little; m
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.timing import in_turns
 from dask_onestep.families import resolve_family
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
@@ -46,14 +46,8 @@ def measure(n: int, d: int, rounds: int) -> pd.Series:
         "QR": lambda: design_factor(rows, model),
     }
     with one_blas_thread():
-        times = pd.DataFrame([{name: _seconds(kernel) for name, kernel in kernels.items()} for _ in range(rounds)])
+        times = in_turns(kernels, rounds)
     return times.median() / times["moments"].median()
-
-
-def _seconds(kernel: Callable) -> float:
-    begin = time.process_time()
-    kernel()
-    return time.process_time() - begin
 
 
 if __name__ == "__main__":

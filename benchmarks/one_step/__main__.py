@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from rich.progress import track
 
-from benchmarks.origin import commit
+from benchmarks.record import Record
 from dask_onestep import MLE, GLMRegressor, OneStep
 
 
@@ -121,26 +121,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.one_step", description=__doc__)
     parser.add_argument("-B", "--replicates", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, help="a CSV to write, with seed, commit and command")
-    parser.add_argument("--design", help="only designs whose name holds this; others stay in the CSV as they are")
+    parser.add_argument("--output", type=Path, help="a CSV to write")
+    parser.add_argument("--design", default="", help="only designs whose name holds this")
+    parser.add_argument("--resume", action="store_true", help="keep what the CSV has, and add what it has not")
     options = parser.parse_args(arguments)
-    command = f"python -m benchmarks.one_step -B {options.replicates} --seed {options.seed}"
-    chosen = [design for design in DESIGNS if (options.design or "") in design.name]
-    done = []
-    if options.design:
-        command += f" --design '{options.design}'"
-        if options.output and options.output.exists():
-            before = pd.read_csv(options.output, keep_default_na=False)
-            done.append(before[~before["design"].isin([design.name for design in chosen])])
-    for design in track(chosen, "designs"):
+    record = Record(options.output, resume=options.resume)
+    for design in track([each for each in DESIGNS if options.design in each.name], "designs"):
+        if record.has({"design": design.name, "seed": options.seed}):
+            continue
         draws = [row for b in range(options.replicates) for row in distances(design, options.seed + b)]
-        origin = {"seed": options.seed, "commit": commit(), "command": command}
-        done.append(summarize(design, pd.DataFrame(draws)).assign(**origin))
-        table = pd.concat(done, ignore_index=True)
-        if options.output:
-            options.output.parent.mkdir(parents=True, exist_ok=True)
-            table.to_csv(options.output, index=False, float_format="%.4g")
-    print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
+        for row in summarize(design, pd.DataFrame(draws)).to_dict("records"):
+            record.add(row, {"seed": options.seed})
+    print(record.table.loc[:, :"B"].to_string(index=False, float_format=lambda value: f"{value:.3g}"))
 
 
 if __name__ == "__main__":

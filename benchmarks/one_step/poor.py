@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from rich.progress import track
 
-from benchmarks.origin import commit
+from benchmarks.record import Record
 from dask_onestep import MLE, GLMRegressor, OneStep
 
 __all__ = ["DESIGNS", "Design", "fit_poorly", "tally"]
@@ -149,28 +149,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.one_step.poor", description=__doc__)
     parser.add_argument("-B", "--pilots", type=int, default=84, help="pilots a design; twelve designs")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, help="a CSV to write, with seed, commit and command")
+    parser.add_argument("--output", type=Path, help="a CSV to write")
     parser.add_argument("--show-far", action="store_true", help="print each fit that raised, or is far and silent")
     options = parser.parse_args(arguments)
-    rows = []
+    record = Record(options.output)
     for design in track(DESIGNS, "designs", update_period=1.0):
         fits = pd.DataFrame([fit_poorly(design, options.seed + b) for b in range(options.pilots)])
-        rows.append(tally(design, fits))
+        record.add(tally(design, fits), {"seed": options.seed})
         if options.show_far:
             bad = fits[(fits["error"] != "") | ~((fits["distance"] <= FAR) | fits["warned"].astype(bool))]
             print(design, bad.to_string() if len(bad) else "none", sep="\n")
-    table = pd.DataFrame(rows)
-    print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
+    table = record.table
+    print(table.loc[:, :"passes"].to_string(index=False, float_format=lambda value: f"{value:.3g}"))
     counts = table[["pilots", "raised", "not_finite", "separated", "far", "far_silent"]].sum()
     print(", ".join(f"{name} {count}" for name, count in counts.items()))
-    if options.output:
-        origin = {
-            "seed": options.seed,
-            "commit": commit(),
-            "command": f"python -m benchmarks.one_step.poor -B {options.pilots} --seed {options.seed}",
-        }
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        table.assign(**origin).to_csv(options.output, index=False, float_format="%.4g")
 
 
 if __name__ == "__main__":

@@ -6,13 +6,11 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 from rich.progress import track
 
-from benchmarks.origin import commit
 from benchmarks.paper.cells import grid
-from benchmarks.paper.report import show
 from benchmarks.paper.tables import TABLES, run
+from benchmarks.record import Record
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,19 +26,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--output",
         type=Path,
-        help="a CSV to write, with seed, commit and command; tables that it has are not run again",
+        help="a CSV to write; tables that it has are not run again",
     )
     options = parser.parse_args(arguments)
-    numbers = " ".join(map(str, options.tables))
-    rows = " ".join(map(str, options.rows))
-    command = f"python -m benchmarks.paper -B {options.replicates} --tables {numbers} -N {rows} --seed {options.seed}"
-    command += f" --estimators {' '.join(options.estimators)}" if options.estimators else ""
-    origin = {"seed": options.seed, "commit": commit(), "command": command}
-    done = _read(options.output)
+    record = Record(options.output, resume=True)
     # The shorter runs first, and the file written after each: a long run can be ended and taken up again.
     for n in sorted(options.rows):
         for number in options.tables:
-            if _has(done, number, n, options.replicates, options.seed):
+            if record.has({"table": number, "N": n, "B": options.replicates, "seed": options.seed}):
                 continue
             cells = [
                 cell
@@ -49,21 +42,11 @@ def main(arguments: list[str] | None = None) -> None:
             ]
             shown = partial(track, update_period=1.0)
             part = run(TABLES[number], n, options.replicates, options.seed, cells=cells, track=shown)
-            show(part)
-            part = part.assign(**origin)
-            done = part if done.empty else pd.concat([done, part], ignore_index=True)
-            if options.output:
-                options.output.parent.mkdir(parents=True, exist_ok=True)
-                done.to_csv(options.output, index=False, float_format="%.6g")
-
-
-def _read(output: Path | None) -> pd.DataFrame:
-    return pd.read_csv(output) if output and output.exists() else pd.DataFrame(columns=["table", "N", "B", "seed"])
-
-
-def _has(done: pd.DataFrame, number: int, n: int, replicates: int, seed: int) -> bool:
-    wanted = {"table": number, "N": n, "B": replicates, "seed": seed}
-    return bool((done[list(wanted)] == pd.Series(wanted)).all(axis=1).any())
+            what = "rejections of β₂ = 0 at 5 %" if TABLES[number].tests else "ARMSE"
+            print(f"Table {number}: {what}; errors are Monte Carlo standard errors")
+            print(part.drop(columns="table").to_string(index=False, float_format="%.4f"))
+            for row in part.to_dict("records"):
+                record.add(row, {"seed": options.seed})
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from rich.progress import track
 
-from benchmarks.origin import commit
 from benchmarks.paper.cells import SHARES
 from benchmarks.paper.designs import LOGISTIC, POISSON, Design
 from benchmarks.paper.pilots import step_from
 from benchmarks.paper.tables import armse, error
+from benchmarks.record import Record
 
 __all__ = ["DESIGNS", "compare", "maximum"]
 
@@ -70,18 +70,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("-N", "--rows", type=int, default=10_000)
     parser.add_argument("--designs", nargs="+", default=list(DESIGNS), choices=list(DESIGNS))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, help="a CSV to add to, with seed, commit and command")
+    parser.add_argument("--output", type=Path, help="a CSV to add to")
     options = parser.parse_args(arguments)
-    chosen = " ".join(f"'{name}'" for name in options.designs)
-    command = f"python -m benchmarks.paper.ratios -B {options.replicates} -N {options.rows} --designs {chosen}"
-    origin = {"seed": options.seed, "commit": commit(), "command": f"{command} --seed {options.seed}"}
+    record = Record(options.output, resume=True)
     for name in options.designs:
         table = compare(DESIGNS[name], options.rows, options.replicates, options.seed)
-        table = table.assign(design=name, **origin)
-        print(table[["design", "N", "B", "p", "ratio", "error"]].to_string(index=False))
-        if options.output:
-            known = options.output.exists()
-            table.to_csv(options.output, mode="a", header=not known, index=False, float_format="%.6g")
+        print(name, table[["N", "B", "p", "ratio", "error"]].to_string(index=False), sep="\n")
+        for row in table.to_dict("records"):
+            record.add(row, {"design": name, "seed": options.seed})
 
 
 if __name__ == "__main__":

@@ -15,10 +15,8 @@ from typing import Any
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.origin import commit
+from benchmarks.record import Record
 from dask_onestep import MLE, Average, GLMClassifier, OneStep
 from dask_onestep.datasets import load_airline, load_flights
 
@@ -133,18 +131,7 @@ def _p_values(glm: GLMClassifier, X: Any, y: Any) -> np.ndarray:
 
 
 def show(title: str, table: pd.DataFrame) -> None:
-    printed = Table(title=title)
-    for name in table.columns:
-        printed.add_column(str(name), justify="left" if table[name].dtype.kind not in "if" else "right")
-    for row in table.itertuples(index=False):
-        printed.add_row(*(_text(value) for value in row))
-    Console().print(printed)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if np.isnan(value) else f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.5g}"
-    return str(value)
+    print(f"{title}\n{table.to_string(index=False, na_rep='', float_format='{:,.5g}'.format)}\n")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -155,7 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--years-per-block", type=int, default=3)
     parser.add_argument("--pilot-share", type=float, default=0.001)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, help="a CSV to write Table 6 to, with seed, commit and command")
+    parser.add_argument("--output", type=Path, help="a CSV to write Table 6 to")
     options = parser.parse_args(arguments)
     data = flights() if options.flights else airline(options.data, options.years_per_block)
     periods = by_period(data).compute().sort_index()
@@ -172,14 +159,9 @@ def main(arguments: list[str] | None = None) -> None:
     for row in table.drop_duplicates("estimator").itertuples():
         if row.notes:
             print(f"{row.estimator}: {row.notes}")
-    if options.output:
-        rows = "--flights" if options.flights else f"--data {options.data!r}"
-        command = f"python -m benchmarks.paper.table6 {rows} --pilot-share {options.pilot_share} --seed {options.seed}"
-        origin = {"seed": options.seed, "commit": commit(), "command": command}
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        table.assign(pilot_share=options.pilot_share, **origin).to_csv(
-            options.output, index=False, float_format="%.12g"
-        )
+    record = Record(options.output)
+    for row in table.to_dict("records"):
+        record.add(row, {"pilot_share": options.pilot_share, "seed": options.seed})
 
 
 if __name__ == "__main__":

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import dask
-import dask.array as da
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from benchmarks.draws import in_blocks, response
 from benchmarks.record import Record
 from dask_onestep import DebiasedLasso, GLMRegressor
 
@@ -46,10 +46,7 @@ class Design:
     def draw(self) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(self.seed)
         x = rng.standard_normal((self.n, self.p))
-        eta = x[:, :10] @ np.full(min(10, self.p), 0.5)
-        if self.family == "gaussian":
-            return x, eta + rng.standard_normal(self.n)
-        return x, (rng.random(self.n) < 1 / (1 + np.exp(-eta))).astype(float)
+        return x, response(rng, self.family, x[:, :10] @ np.full(min(10, self.p), 0.5))
 
 
 def gram(x: np.ndarray, design: Design, threads: int) -> np.ndarray:
@@ -62,11 +59,10 @@ def _product(block: np.ndarray) -> np.ndarray:
 
 
 def ours(x: np.ndarray, y: np.ndarray, design: Design, **options: Any) -> np.ndarray:
-    rows = -(-design.n // design.blocks)
     defaults = {"alpha": design.alpha, "nodewise": "partition", "weights": "equal", "steps": 1}
     method = DebiasedLasso(**defaults | options)
     glm = GLMRegressor(design.family, method=method, fit_intercept=False)
-    return glm.fit(da.from_array(x, chunks=(rows, -1), name=False), da.from_array(y, chunks=rows, name=False)).coef_
+    return glm.fit(*in_blocks(x, y, design.blocks)).coef_
 
 
 def statsmodels(x: np.ndarray, y: np.ndarray, design: Design) -> np.ndarray:

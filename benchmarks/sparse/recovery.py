@@ -17,9 +17,10 @@ import dask
 import dask.array as da
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 from scipy.stats import binomtest
 
+from benchmarks.draws import autoregression, in_blocks, response
+from benchmarks.record import Record
 from dask_onestep import DebiasedLasso, GLMRegressor
 
 METHODS = {
@@ -40,23 +41,10 @@ class Cell:
 
     def draw(self, seed: int) -> tuple[da.Array, da.Array, np.ndarray]:
         rng = np.random.default_rng([seed, self.p, self.rows])
-        x = rng.standard_normal((BLOCKS * self.rows, self.p))
-        for j in range(1, self.p):
-            x[:, j] = CORRELATION * x[:, j - 1] + np.sqrt(1 - CORRELATION**2) * x[:, j]
+        x = autoregression(rng, BLOCKS * self.rows, self.p, CORRELATION)
         coef = np.zeros(self.p)
         coef[:ACTIVE] = SIZE[self.family] * (-1.0) ** np.arange(ACTIVE)
-        eta = x @ coef
-        if self.family == "gaussian":
-            y = eta + rng.standard_normal(len(eta))
-        elif self.family == "binomial":
-            y = (rng.random(len(eta)) < expit(eta)).astype(float)
-        else:
-            y = rng.poisson(np.exp(eta)).astype(float)
-        return (
-            da.from_array(x, chunks=(self.rows, -1), name=False),
-            da.from_array(y, chunks=self.rows, name=False),
-            coef,
-        )
+        return *in_blocks(x, response(rng, self.family, x @ coef), BLOCKS), coef
 
 
 def fit(cell: Cell, seed: int, name: str, method: DebiasedLasso) -> dict[str, Any]:
@@ -113,17 +101,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("-B", "--draws", type=int, default=30)
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
-    draws = []
+    record = Record(options.output)
     with dask.config.set(scheduler="synchronous"):
         for family, p, rows in itertools.product(options.families, options.columns, options.rows):
             cell = Cell(family, p, rows)
-            for seed in range(options.draws):
-                draws += [fit(cell, seed, name, method) for name, method in METHODS.items()]
+            draws = [fit(cell, seed, *each) for seed in range(options.draws) for each in METHODS.items()]
+            for row in summarize(pd.DataFrame(draws)).to_dict("records"):
+                record.add(row, {})
             print(f"{family}, {p} columns, {rows} rows per block", flush=True)
-    table = summarize(pd.DataFrame(draws))
-    print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(options.output, index=False, float_format="%.4f")
+    print(record.table.loc[:, :"warned"].to_string(index=False, float_format=lambda value: f"{value:.3f}"))
 
 
 if __name__ == "__main__":

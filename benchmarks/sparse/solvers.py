@@ -9,7 +9,6 @@ share that is asked for.  A last line leaves the Gram matrix out, which the node
 from __future__ import annotations
 
 import argparse
-import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -17,10 +16,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from sklearn.linear_model import Lasso
 from threadpoolctl import threadpool_limits
 
+from benchmarks.draws import autoregression
+from benchmarks.record import Record
+from benchmarks.timing import in_turns
 from dask_onestep.kernels.lassos.descent import penalized_lasso
 
 Solver = Callable[[np.ndarray, np.ndarray, float, float], np.ndarray]
@@ -30,9 +31,7 @@ OURS, GIVEN = "dask_onestep: Gram matrix, then scikit-learn", "dask_onestep, whe
 def draw(n: int, p: int, correlation: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return columns correlated as an autoregression, ten of them active."""
     rng = np.random.default_rng(seed)
-    x = rng.standard_normal((n, p))
-    for j in range(1, p):
-        x[:, j] = correlation * x[:, j - 1] + np.sqrt(1 - correlation**2) * x[:, j]
+    x = autoregression(rng, n, p, correlation)
     y = x[:, :: p // 10][:, :10] @ np.full(10, 0.5) + rng.standard_normal(n)
     return np.asfortranarray(x), y
 
@@ -89,26 +88,21 @@ def loosest(solver: Solver, x: np.ndarray, y: np.ndarray, alpha: float, share: f
     raise RuntimeError(f"{solver} does not reach a gap of {share:.0e}; ask for less by --gap.")
 
 
-def compare(n: int, p: int, *, correlation: float, share: float, repeats: int, seed: int) -> pd.DataFrame:
+def compare(n: int, p: int, *, correlation: float, share: float, repeats: int, seed: int) -> list[dict[str, object]]:
     x, y = draw(n, p, correlation, seed)
     alpha, found = float(np.sqrt(np.log(p) / n)), solvers() | {GIVEN: partial(given, x.T @ x / n)}
     with threadpool_limits(1), warnings.catch_warnings():
         # A tolerance that is too loose, or more than rounding allows, is what the search is for.
         warnings.simplefilter("ignore")
         reached = {name: loosest(solver, x, y, alpha, share) for name, solver in found.items()}
-        seconds: dict[str, list[float]] = {name: [] for name in found}
-        for _ in range(repeats):
-            for name, solver in found.items():
-                start = time.process_time()
-                solver(x, y, alpha, reached[name][0])
-                seconds[name].append(time.process_time() - start)
-    rows = []
-    for name, times in seconds.items():
-        tol, gap = reached[name]
-        ratio = float(np.median(np.array(times) / np.array(seconds[OURS])))
-        rows.append({"n": n, "p": p, "solver": name, "tol": tol, "gap": gap})
-        rows[-1] |= {"processor seconds": float(np.median(times)), "× ours": ratio}
-    return pd.DataFrame(rows)
+        runs = {name: partial(solver, x, y, alpha, reached[name][0]) for name, solver in found.items()}
+        seconds = in_turns(runs, repeats)
+    ratios = seconds.div(seconds[OURS], axis=0).median()
+    return [
+        {"n": n, "p": p, "solver": name, "tol": tol, "gap": gap}
+        | {"processor seconds": seconds[name].median(), "× ours": ratios[name]}
+        for name, (tol, gap) in reached.items()
+    ]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -127,9 +121,11 @@ def main(arguments: list[str] | None = None) -> None:
         "repeats": options.repeats,
         "seed": options.seed,
     }
-    table = pd.concat([compare(options.rows, p, **shared) for p in options.columns])
-    print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
-    table.to_csv(options.output, index=False, float_format="%.4g")
+    record = Record(options.output)
+    for p in options.columns:
+        for row in compare(options.rows, p, **shared):
+            record.add(row, {})
+    print(record.table.loc[:, :"× ours"].to_string(index=False, float_format=lambda value: f"{value:.3g}"))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from benchmarks.origin import commit, machine
+from benchmarks.origin import origin
 from benchmarks.speed.goals import against_goals
 from benchmarks.speed.libraries import LIBRARIES, Setting
 from benchmarks.speed.plot import draw
@@ -51,14 +51,14 @@ def main(arguments: list[str] | None = None) -> None:
         limit=options.limit,
         memory=options.memory * 1e9 if options.memory else 0.8 * psutil.virtual_memory().available,
     )
-    origin = {"threads": plan.threads, "seed": plan.seed, "commit": commit()} | machine()
+    about = {"threads": plan.threads, "seed": plan.seed} | origin()
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "speed.csv"
     parts = [_done(pd.read_csv(path))] if options.resume and path.exists() else []
     known = {each for part in parts for each in _settings(part, problems, plan)}
     with tempfile.TemporaryDirectory() as directory:
         for part in run(problems, options.libraries, plan, Path(directory), known):
-            parts.append(part.assign(**origin))
+            parts.append(part.assign(**about))
             # Written after each group, so that a long run can be watched, ended, and taken up again.
             fits = pd.concat(parts, ignore_index=True)
             fits.to_csv(path, index=False, float_format="%.6g")

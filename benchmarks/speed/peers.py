@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["dask_ml", "distributed_model", "duckreg", "glum", "h2o", "sklearn", "spark", "statsmodels"]
+__all__ = [
+    *("dask_ml", "distributed_model", "duckreg", "glum", "h2o", "sklearn", "spark", "statsmodels"),
+    *("spark_session", "start_h2o"),
+]
 
 Fit = Callable[[], np.ndarray]
 
@@ -100,22 +103,11 @@ def spark(X, y, problem, *, solver: str) -> Fit:
     from pyspark.ml.classification import LogisticRegression
     from pyspark.ml.feature import VectorAssembler
     from pyspark.ml.regression import GeneralizedLinearRegression
-    from pyspark.sql import SparkSession
 
-    spark = (
-        SparkSession.builder.master(f"local[{problem['threads']}]")
-        .config("spark.driver.memory", "6g")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.ui.enabled", "false")
-        .config("spark.driver.maxResultSize", "0")
-        .getOrCreate()
-    )
-    spark.sparkContext.setLogLevel("ERROR")
     names = [f"x{number}" for number in range(X.shape[1])]
     path = problem["x"] + ".parquet"
     pd.DataFrame(X, columns=names).assign(label=y).to_parquet(path)
-    frame = spark.read.parquet(path).repartition(problem["n_blocks"])
+    frame = spark_session(problem["threads"]).read.parquet(path).repartition(problem["n_blocks"])
     frame = VectorAssembler(inputCols=names, outputCol="features").transform(frame).select("features", "label").cache()
     frame.count()
     model = (
@@ -131,16 +123,28 @@ def spark(X, y, problem, *, solver: str) -> Fit:
     return fit
 
 
-def h2o(X, y, problem) -> Fit:
-    import atexit
+def spark_session(threads: int | str) -> Any:
+    """Return a session of this machine; of all its threads with "*"."""
+    from pyspark.sql import SparkSession
 
+    settings = {
+        "spark.driver.memory": "6g",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.driver.maxResultSize": "0",
+    }
+    session = SparkSession.builder.master(f"local[{threads}]").config(map=settings).getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def h2o(X, y, problem) -> Fit:
     import h2o
     import pandas as pd
     from h2o.estimators import H2OGeneralizedLinearEstimator
 
-    h2o.init(nthreads=problem["threads"], max_mem_size="6G", bind_to_localhost=True, verbose=False)
-    atexit.register(lambda: h2o.cluster().shutdown())  # its server outlives its client otherwise
-    h2o.no_progress()
+    start_h2o(problem["threads"])
     names = [f"x{number}" for number in range(X.shape[1])]
     frame = h2o.H2OFrame(pd.DataFrame(X, columns=names).assign(label=y))
     if problem["family"] == "binomial":
@@ -153,6 +157,17 @@ def h2o(X, y, problem) -> Fit:
         return np.array([coef[name] for name in ("Intercept", *names)])
 
     return fit
+
+
+def start_h2o(threads: int) -> None:
+    """Start a server that ends with this process."""
+    import atexit
+
+    import h2o
+
+    h2o.init(nthreads=threads, max_mem_size="6G", bind_to_localhost=True, verbose=False)
+    atexit.register(lambda: h2o.cluster().shutdown())  # its server outlives its client otherwise
+    h2o.no_progress()
 
 
 def duckreg(X, y, problem, *, method: str) -> Fit:
