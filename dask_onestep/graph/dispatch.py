@@ -12,7 +12,7 @@ from dask.sizeof import sizeof
 from dask.tokenize import tokenize
 
 from dask_onestep.kernels.designs.design import Design
-from dask_onestep.kernels.matrices.columns import StoredColumns
+from dask_onestep.kernels.matrices.columns import CodedColumns, SparseColumns
 from dask_onestep.kernels.matrices.symmetric import Structured
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Record
@@ -33,7 +33,7 @@ def register_sizes() -> None:
     >>> sizeof(Rows(np.zeros((1000, 10)), np.zeros(1000))) > 88_000
     True
     """
-    for kind in (Record, StoredColumns, Structured):
+    for kind in (Record, CodedColumns, SparseColumns, Structured):
         sizeof.register(kind, _size_of_fields)
 
 

@@ -1,5 +1,7 @@
 """The messages: category, what happened, what it means for the result, what to do, and the options to do it with."""
 
+from dataclasses import replace
+
 from dask_onestep.exceptions import (
     AliasingWarning,
     CovarianceWarning,
@@ -72,15 +74,13 @@ PILOT_INFORMATION = Message(
     (_MLE, _LARGER_PILOT),
     {"ratio": 2.2, "rows": "a few influential rows outside the pilot dominate"},
 )
-PILOT_DISTANCE = Message(
-    UnlikePilotWarning,
-    "The pilot sample is not representative: the pilot and one-step estimates differ by {ratio:.2g} times what "
+PILOT_DISTANCE = replace(
+    PILOT_INFORMATION,
+    event="The pilot sample is not representative: the pilot and one-step estimates differ by {ratio:.2g} times what "
     "sampling error explains,",
-    "so a few influential rows outside the pilot dominate, and the estimate may be far from the MLE even if the Newton "
-    "decrement is small.",
-    "Use {0} or {1}, or transform or winsorize extreme covariate values.",
-    (_MLE, _LARGER_PILOT),
-    {"ratio": 3.1},
+    meaning="so a few influential rows outside the pilot dominate, and the estimate may be far from the MLE even if "
+    "the Newton decrement is small.",
+    example={"ratio": 3.1},
 )
 ANCHOR_DISTANCE = Message(
     UnlikePilotWarning,
@@ -140,14 +140,11 @@ MLE_NOT_CONVERGED = Message(
     (Remedy("max_iter"),),
     {"steps": "25 steps", "decrement": 3.0},
 )
-MLE_OF_CLASSES_NOT_CONVERGED = Message(
-    NotConvergedWarning,
-    "MLE did not converge in {steps} (Newton decrement λ² = {decrement:.3g});",
-    "coefficients and standard errors are not those of the maximum. If they are very large, the classes may be "
-    "separated: a linear combination of the columns predicts y perfectly and the MLE is not finite.",
-    "Increase {0}, or check for separation.",
-    (Remedy("max_iter"),),
-    {"steps": "25 steps", "decrement": 3.0},
+MLE_OF_CLASSES_NOT_CONVERGED = replace(
+    MLE_NOT_CONVERGED,
+    meaning="coefficients and standard errors are not those of the maximum. If they are very large, the classes may "
+    "be separated: a linear combination of the columns predicts y perfectly and the MLE is not finite.",
+    action="Increase {0}, or check for separation.",
 )
 MLE_STOPPED = Message(
     NotConvergedWarning,
@@ -183,13 +180,11 @@ SEPARATION = Message(
     "Drop these columns, or merge factor levels in which only one outcome occurs.",
     example={"what": "the classes", "columns": ("dose", "site[T.B]")},
 )
-SEPARATION_WITH_PENALTY = Message(
-    SeparationWarning,
-    "Complete or quasi-complete separation of {what}: a linear combination of {columns} predicts them perfectly,",
-    "so the MLE is not finite, and coefficients and standard errors are meaningless.",
-    "Drop these columns, merge factor levels in which only one outcome occurs, or use {0}, whose estimate is finite.",
-    (_JEFFREYS,),
-    {"what": "the classes", "columns": ("dose", "site[T.B]")},
+SEPARATION_WITH_PENALTY = replace(
+    SEPARATION,
+    action="Drop these columns, merge factor levels in which only one outcome occurs, or use {0}, whose estimate is "
+    "finite.",
+    remedies=(_JEFFREYS,),
 )
 SEPARATION_BY_INTERCEPT = Message(
     SeparationWarning,
@@ -260,21 +255,19 @@ ALIASED = Message(
     "drop them, or ignore this warning: predictions are unaffected.",
     example={"names": ("x2", "x3")},
 )
-ALIASED_EXACTLY = Message(
-    AliasingWarning,
-    "Coefficients of aliased columns are set to NaN: {names}.",
-    "By QR of all rows, {combinations}.",
-    "Drop them, or ignore this warning: predictions are unaffected.",
+ALIASED_EXACTLY = replace(
+    ALIASED,
+    meaning="By QR of all rows, {combinations}.",
+    action="Drop them, or ignore this warning: predictions are unaffected.",
     example={"names": ("x2", "x3"), "combinations": ("x2 = 2·x1", "x3 = 1·x0 + -1·x1")},
 )
-ALIASED_NEARLY = Message(
-    AliasingWarning,
-    "Coefficients of aliased columns are set to NaN: {names}.",
-    "By QR of all rows, {combinations}: not exactly, but too nearly for the normal equations to separate them.",
-    "Use {0} with a method that supports it, such as 'one-step' or 'mle', use the difference as a column instead, or "
-    "center the columns.",
-    (Remedy("solver", "qr"),),
-    {"names": ("x2", "x3"), "combinations": ("all but 1e-09 of x2 is 2·x1", "all but 3e-10 of x3 is 1·x0")},
+ALIASED_NEARLY = replace(
+    ALIASED,
+    meaning="By QR of all rows, {combinations}: not exactly, but too nearly for the normal equations to separate them.",
+    action="Use {0} with a method that supports it, such as 'one-step' or 'mle', use the difference as a column "
+    "instead, or center the columns.",
+    remedies=(Remedy("solver", "qr"),),
+    example={"names": ("x2", "x3"), "combinations": ("all but 1e-09 of x2 is 2·x1", "all but 3e-10 of x3 is 1·x0")},
 )
 NEARLY_ALIASED = Message(
     AliasingWarning,
@@ -326,22 +319,16 @@ PROPORTIONS_WITHOUT_TRIALS = Message(
     (Remedy("sample_weight"), _HC1),
     {"value": 0.3},
 )
-PROPORTIONS_OF_TRIALS = Message(
-    ResponseWarning,
-    "y contains proportions, such as {value:.4g}, that are not integer numbers of successes of their trials:",
-    "standard errors and tests based on the binomial distribution are invalid.",
-    "Pass the number of trials as {0}; for a fractional response use {1}.",
-    (Remedy("sample_weight"), _HC1),
-    {"value": 0.3},
+PROPORTIONS_OF_TRIALS = replace(
+    PROPORTIONS_WITHOUT_TRIALS,
+    event="y contains proportions, such as {value:.4g}, that are not integer numbers of successes of their trials:",
 )
-PROPORTIONS_OF_IDENTICAL_ROWS = Message(
-    ResponseWarning,
-    "y contains proportions, such as {value:.4g}, that are not integer numbers of successes (with "
+PROPORTIONS_OF_IDENTICAL_ROWS = replace(
+    PROPORTIONS_WITHOUT_TRIALS,
+    event="y contains proportions, such as {value:.4g}, that are not integer numbers of successes (with "
     "weight_type='frequency', each of the identical rows is one trial):",
-    "standard errors and tests based on the binomial distribution are invalid.",
-    "If {0} is the number of trials, use {1}; for a fractional response use {2}.",
-    (Remedy("sample_weight"), Remedy("weight_type", "variance"), _HC1),
-    {"value": 0.3},
+    action="If {0} is the number of trials, use {1}; for a fractional response use {2}.",
+    remedies=(Remedy("sample_weight"), Remedy("weight_type", "variance"), _HC1),
 )
 NON_INTEGER_COUNTS = Message(
     ResponseWarning,
@@ -427,23 +414,15 @@ OVERDISPERSED = Message(
     (_HC1,),
     {"ratio": 1.95, "family": "negative-binomial"},
 )
-OVERDISPERSED_PROPORTIONS = Message(
-    FitWarning,
-    "Overdispersion: the variance of y is about {ratio:.2g} times that of the {family} family (Pearson chi2 per "
-    "residual df),",
-    "so the standard errors are too small.",
-    "Use {0} or {1}.",
-    (_HC1, Remedy("family", "quasibinomial")),
-    {"ratio": 1.95, "family": "binomial"},
+OVERDISPERSED_PROPORTIONS = replace(
+    OVERDISPERSED,
+    action="Use {0} or {1}.",
+    remedies=(_HC1, Remedy("family", "quasibinomial")),
 )
-OVERDISPERSED_COUNTS = Message(
-    FitWarning,
-    "Overdispersion: the variance of y is about {ratio:.2g} times that of the {family} family (Pearson chi2 per "
-    "residual df),",
-    "so the standard errors are too small.",
-    "Use {0}, {1}, or {2}.",
-    (_HC1, Remedy("family", "quasipoisson"), Remedy("family", "negative-binomial")),
-    {"ratio": 1.95, "family": "poisson"},
+OVERDISPERSED_COUNTS = replace(
+    OVERDISPERSED,
+    action="Use {0}, {1}, or {2}.",
+    remedies=(_HC1, Remedy("family", "quasipoisson"), Remedy("family", "negative-binomial")),
 )
 
 # Lassos.

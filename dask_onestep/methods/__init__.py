@@ -85,10 +85,6 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def _class_of(name: str) -> type:
-    return globals()[name] if name in globals() else __getattr__(name)
-
-
 def resolve_method(method: Any) -> Any:
     """Return the method for a name or an object.
 
@@ -118,7 +114,7 @@ def resolve_method(method: Any) -> Any:
     if isinstance(method, str):
         if method not in METHODS:
             raise ValueError(unknown_choice("method", method, METHODS))
-        return _class_of(METHODS[method])()
+        return getattr(import_module(__name__), METHODS[method])()
     if isinstance(method, type):
         raise catalogue.CLASS_INSTEAD_OF_INSTANCE.error(option="method", name=method.__name__)
     if not callable(getattr(method, "estimate", None)):

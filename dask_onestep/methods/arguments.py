@@ -78,6 +78,21 @@ def check_number(**options: Any) -> None:
             raise ValueError(f"{option}={value!r} must be a number.")
 
 
+def check_nonnegative(**options: Any) -> None:
+    """Raise unless all options are finite numbers of at least 0."""
+    check_number(**options)
+    for option, value in options.items():
+        if not (np.isfinite(value) and value >= 0):
+            raise ValueError(f"{option}={value!r} must be finite and nonnegative.")
+
+
+def check_l1_ratio(option: str, value: Any) -> None:
+    """Raise unless ρ is between 0 and 1."""
+    check_number(**{option: value})
+    if not 0 <= value <= 1:
+        raise ValueError(f"{option}={value!r} must lie between 0 (ridge) and 1 (lasso).")
+
+
 def check_positive(**options: Any) -> None:
     """Raise unless all options are numbers above 0.
 

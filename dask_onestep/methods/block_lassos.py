@@ -9,9 +9,10 @@ from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
 from dask_onestep.kernels.likelihood.covariance import dispersion
 from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
-from dask_onestep.methods.arguments import check_choice, check_number, check_positive
+from dask_onestep.methods.arguments import check_choice, check_l1_ratio, check_nonnegative, check_positive
 from dask_onestep.methods.draws import with_labels
 from dask_onestep.methods.lasso_advice import few_digits
+from dask_onestep.methods.method import refuse_restrictions
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Plan
 
@@ -62,17 +63,10 @@ def resolve_alpha(alpha: Any, problem: Problem, label: str) -> str | np.ndarray:
 def check_lasso(method: Any, problem: Problem) -> None:
     """Raise if an option that the sparse methods share cannot be used."""
     problem.refuse(cov_type=("nonrobust",), solver=method.solvers)
-    if problem.model.fixed:
-        raise ValueError(
-            f"{type(method).__name__} does not maximize a likelihood, so likelihood-ratio and score tests do not "
-            "exist: use wald_test after DebiasedLasso."
-        )
-    check_number(l1_ratio=method.l1_ratio, threshold=method.threshold)
-    if not 0 <= method.l1_ratio <= 1:
-        raise ValueError(f"l1_ratio={method.l1_ratio!r} must lie between 0 (ridge) and 1 (lasso).")
+    refuse_restrictions(method, problem)
+    check_l1_ratio("l1_ratio", method.l1_ratio)
     check_choice("weights", method.weights, "size", "equal")
-    if not method.threshold >= 0:
-        raise ValueError(f"threshold={method.threshold!r} must not be negative.")
+    check_nonnegative(threshold=method.threshold)
     check_positive(tol=method.tol, max_iter=method.max_iter)
 
 

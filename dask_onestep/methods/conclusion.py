@@ -178,8 +178,3 @@ def _of_robust(model: Model, cov_type: str, robust: Robust) -> tuple[tuple[type[
     if not np.isnan(robust.eigenvalue):
         said.append(catalogue.NEGATIVE_EIGENVALUES.warning(ratio=robust.eigenvalue))
     return tuple(said)
-
-
-def coefficients(record: Any) -> np.ndarray:
-    """Return only the coefficients of a record, without its rows."""
-    return record.coef

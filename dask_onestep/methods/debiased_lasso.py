@@ -7,6 +7,7 @@ Lee, Liu, Sun and Taylor, "Communication-efficient sparse regression: a one-shot
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -261,7 +262,7 @@ class DebiasedLasso(Method):
         kernel = jeffreys_moments_about if isinstance(problem.model.family.base, Binomial) else moments_about
         for number in range(self.steps):
             if number == 0 or problem.model.quadratic:
-                sums = problem.apply(_sums, rounds, name="moments")
+                sums = problem.apply(attrgetter("sums"), rounds, name="moments")
             else:
                 rounds = yield Settle(rounds)
                 arguments = problem.apply(_pooled_point, rounds, kernel is moments_about, name="coefficients")
@@ -296,10 +297,6 @@ class DebiasedLasso(Method):
 
 # The pilot sample is that of an elastic net.
 _NET = ElasticNet()
-
-
-def _sums(rounds: PooledRound) -> Moments:
-    return rounds.sums
 
 
 def _pooled_point(rounds: PooledRound, plain: bool) -> tuple[np.ndarray, ...]:

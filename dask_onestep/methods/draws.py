@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,9 @@ from dask.delayed import Delayed
 
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.candidates import pilot_rows, survey, unsearched_pilot_rows
-from dask_onestep.kernels.pilots.pilot import PilotFit, fit_pilot
+from dask_onestep.kernels.pilots.pilot import fit_pilot
 from dask_onestep.kernels.pilots.profile import designed_sample, pilot_of, profile
-from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize, Survey
+from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
 from dask_onestep.kernels.pilots.strata import StrataRule
 from dask_onestep.methods.arguments import check_pilot_size
 from dask_onestep.methods.problem import Problem
@@ -38,7 +39,7 @@ def draw_pilot(problem: Problem, draw: Draw) -> Learned:
     """
     sample = yield from _drawn(problem, draw)
     pilot = yield from _settled(problem, problem.apply(fit_pilot, sample, problem.model, name="pilot-fit"))
-    return pilot, _learned(problem, _classes_of_fit, pilot)
+    return pilot, _learned(problem, attrgetter("survey.classes"), pilot)
 
 
 def draw_sample(problem: Problem, draw: Draw) -> Learned:
@@ -55,7 +56,7 @@ def take_survey(problem: Problem) -> Learned:
     else:
         sample = yield _request(problem, pilot_rows, model, (PilotSize(0, problem.d), 0), "survey")
     known = yield from _settled(problem, problem.apply(survey, sample, problem.model.n_classes, name="survey-report"))
-    return known, _learned(problem, _labels, known)
+    return known, _learned(problem, attrgetter("classes"), known)
 
 
 def take_profile(problem: Problem, method: Any) -> Generator[Any, Any, tuple[Delayed, Kept]]:
@@ -150,11 +151,3 @@ def _learned(problem: Problem, function: Any, *arguments: Any) -> Problem:
 
 def _classes(sample: PilotSample, most: int) -> np.ndarray | None:
     return survey(sample, most).classes
-
-
-def _classes_of_fit(pilot: PilotFit) -> np.ndarray | None:
-    return pilot.survey.classes
-
-
-def _labels(known: Survey) -> np.ndarray | None:
-    return known.classes

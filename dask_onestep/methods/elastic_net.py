@@ -1,6 +1,7 @@
 """The elastic net of all rows."""
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,11 @@ from dask_onestep.kernels.likelihood.covariance import dispersion
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.messages import catalogue
-from dask_onestep.methods.arguments import check_number, check_pilot_size, check_positive, seed_of
+from dask_onestep.methods.arguments import check_l1_ratio, check_nonnegative, check_pilot_size, check_positive, seed_of
 from dask_onestep.methods.conclusion import of_response
 from dask_onestep.methods.draws import draw_sample, rows_within
 from dask_onestep.methods.estimate import Estimate
-from dask_onestep.methods.method import Method
+from dask_onestep.methods.method import Method, refuse_restrictions
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan, Settle
 
@@ -195,11 +196,7 @@ class ElasticNet(Method):
 def check_penalized(method: Any, problem: Problem) -> None:
     """Raise if the problem or an option that penalized methods share cannot be used."""
     problem.refuse(cov_type=("nonrobust",), solver=method.solvers)
-    if problem.model.fixed:
-        raise ValueError(
-            f"{type(method).__name__} does not maximize a likelihood, so likelihood-ratio and score tests do not "
-            "exist: fit with method='one-step' or 'mle', or use wald_test after DebiasedLasso."
-        )
+    refuse_restrictions(method, problem)
     check_positive(tol=method.tol, max_iter=method.max_iter)
     if not isinstance(method.standardize, (bool, np.bool_)):
         raise ValueError(f"standardize={method.standardize!r} must be True or False.")
@@ -208,21 +205,6 @@ def check_penalized(method: Any, problem: Problem) -> None:
     if method.groups == "terms" and problem.model.design is None and problem.learned is None:
         raise ValueError("groups='terms' requires a formula or a table: each column of a matrix is a term of its own.")
     _check_main_effects(problem.model)
-
-
-def check_nonnegative(**options: Any) -> None:
-    """Raise unless all options are finite numbers of at least 0."""
-    check_number(**options)
-    for option, value in options.items():
-        if not (np.isfinite(value) and value >= 0):
-            raise ValueError(f"{option}={value!r} must be finite and nonnegative.")
-
-
-def check_l1_ratio(option: str, value: Any) -> None:
-    """Raise unless ρ is between 0 and 1."""
-    check_number(**{option: value})
-    if not 0 <= value <= 1:
-        raise ValueError(f"{option}={value!r} must lie between 0 (ridge) and 1 (lasso).")
 
 
 def check_columns(problem: Problem, sets: int = 1, most_bytes: float = np.inf) -> None:
@@ -275,7 +257,7 @@ def draw_penalized(problem: Problem, draw: Draw, spec: NetSpec, l1_ratio: float,
 
 def sums_at(problem: Problem, pilot: Any, points: Any, folds: Folds, name: str, matrices: int = 1) -> Plan:
     """Return the plan of the sums by fold at some points: one pass, or none if the pilot is all rows."""
-    if (yield Look(problem.apply(is_whole, pilot, name="pilot-is-whole"))):
+    if (yield Look(problem.apply(attrgetter("whole"), pilot, name="pilot-is-whole"))):
         return problem.apply(pilot_sums, pilot, problem.model, points, name=name)
     return (yield problem.total(fold_sums, points, folds, name=name, matrices=matrices))
 
@@ -286,22 +268,9 @@ def climbed(problem: Problem, pilot: Any, spec: NetSpec, net: Any, start: Any) -
     while True:
         sums = yield from sums_at(problem, pilot, points, Folds(), "moments")
         climb = yield Settle(problem.apply(advance, problem.model, pilot, spec, net, climb, sums, name="proximal-step"))
-        if not (yield Look(problem.apply(_goes_on, climb, name="proximal-step-state"))):
+        if not (yield Look(problem.apply(attrgetter("ascent.climbing"), climb, name="proximal-step-state"))):
             return climb
-        points = problem.apply(_points, climb, name="coefficients")
-
-
-def is_whole(pilot: PenalizedPilot) -> bool:
-    """Return whether the pilot is all rows."""
-    return pilot.whole
-
-
-def _goes_on(climb: NetClimb) -> bool:
-    return climb.ascent.climbing
-
-
-def _points(climb: NetClimb) -> Points:
-    return climb.points
+        points = problem.apply(attrgetter("points"), climb, name="coefficients")
 
 
 def _anchor(model: Model, pilot: PenalizedPilot, spec: NetSpec, net: tuple[float, float]) -> Points:

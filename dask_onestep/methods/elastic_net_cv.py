@@ -1,6 +1,7 @@
 """The path of the elastic net of all rows, and its cross-validation, which share their passes."""
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from dask_onestep.kernels.lassos.fold_sums import (
 from dask_onestep.kernels.lassos.net_path import (
     FEW_ANCHORS,
     MANY_ANCHORS,
-    Anchors,
     Grid,
     NetPath,
     anchors_of,
@@ -32,17 +32,14 @@ from dask_onestep.kernels.lassos.proximal_newton import shifted
 from dask_onestep.kernels.lassos.shift import coefficients_about
 from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
-from dask_onestep.methods.arguments import check_choice, check_count
+from dask_onestep.methods.arguments import check_choice, check_count, check_l1_ratio, check_nonnegative
 from dask_onestep.methods.elastic_net import (
     ElasticNetEstimate,
     check_columns,
-    check_l1_ratio,
-    check_nonnegative,
     check_penalized,
     climb_fields,
     climbed,
     draw_penalized,
-    is_whole,
     net_fields,
     net_spec,
     penalized_draw,
@@ -206,7 +203,7 @@ class ElasticNetCV(Method):
         per_anchor = folds.count * len(grid.l1_ratios)
         most = min(int(_MOST_BYTES // (8 * problem.d**2 * per_anchor)), MANY_ANCHORS)
         anchors = yield Settle(problem.apply(anchors_of, model, pilot, spec, grid, most, name="pilot-path"))
-        points, matrices = problem.apply(_points, anchors, name="anchors"), most * per_anchor
+        points, matrices = problem.apply(attrgetter("points"), anchors, name="anchors"), most * per_anchor
         sums = yield Settle((yield from sums_at(problem, pilot, points, folds, "anchor-moments", matrices)))
         known = (model, pilot, spec, grid, anchors)
         alphas = problem.apply(grid_alphas, *known, sums, name="penalties")
@@ -214,7 +211,7 @@ class ElasticNetCV(Method):
             problem.apply(net_path, *known, alphas, sums, fold, name="path") for fold in (None, *range(folds.count))
         ]
         candidates = yield Settle(problem.apply(path_candidates, pilot, *paths, name="paths"))
-        if (yield Look(problem.apply(is_whole, pilot, name="pilot-is-whole"))):
+        if (yield Look(problem.apply(attrgetter("whole"), pilot, name="pilot-is-whole"))):
             found = problem.apply(pilot_candidate_sums, pilot, model, candidates, name="path-deviance")
         else:
             found = yield problem.total(candidate_sums, candidates, folds, name="path-deviance")
@@ -268,10 +265,6 @@ def _sequence(option: str, values: Any) -> tuple[float, ...]:
     if found.ndim != 1 or not len(found) or isinstance(values, str):
         raise ValueError(f"{option}={values!r} must be a number or a sequence of numbers.")
     return tuple(found.tolist())
-
-
-def _points(anchors: Anchors) -> Points:
-    return anchors.points
 
 
 def _at(path: NetPath, rule: str) -> int:

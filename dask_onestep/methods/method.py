@@ -145,3 +145,12 @@ def _of_own(problem: Problem, method: Any) -> Plan:
 
 def _with_passes(estimate: Estimate, n_passes: int) -> Estimate:
     return replace(estimate, n_passes=n_passes)
+
+
+def refuse_restrictions(method: Any, problem: Problem) -> None:
+    """Raise if a restricted model is to be fitted, for a test, by a method that maximizes no likelihood."""
+    if problem.model.fixed:
+        raise ValueError(
+            f"{type(method).__name__} does not maximize a likelihood, so likelihood-ratio and score tests do not "
+            "exist: fit with method='one-step' or 'mle', or use wald_test after DebiasedLasso."
+        )

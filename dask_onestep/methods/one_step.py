@@ -6,6 +6,7 @@ System with Nonrandomly Distributed Data", arXiv 2004.02414.
 
 from collections.abc import Callable
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.kernels.solve.ascent import Newton
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.methods.arguments import check_choice, check_count, check_pilot_size, check_positive, seed_of
-from dask_onestep.methods.conclusion import coefficients
 from dask_onestep.methods.draws import draw_pilot, rows_within
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
@@ -191,9 +191,8 @@ class OneStep(Method):
 
     def _step(self, problem: Problem, pilot: Delayed, last: Delayed | Steps | None) -> Plan:
         """Sum score and information where the last step led, and take the next step: one pass."""
-        sums = yield from problem.moments(
-            problem.apply(coefficients, pilot if last is None else last, name="coefficients")
-        )
+        coef = problem.apply(attrgetter("coef"), pilot if last is None else last, name="coefficients")
+        sums = yield from problem.moments(coef)
         return problem.apply(advance, problem.model, pilot, last, sums, self.correction, name="newton-step")
 
     def _look(self, problem: Problem, asked: Asked, pilot: Delayed, step: Delayed, held: bool) -> Plan:
@@ -231,7 +230,7 @@ def _reported(
     """Return the report of a step by a function that makes it, after the pass of a robust covariance."""
     products = None
     if problem.cov_type != "nonrobust":
-        coef, bread = problem.apply(coefficients, step, name="coefficients"), None
+        coef, bread = problem.apply(attrgetter("coef"), step, name="coefficients"), None
         if problem.cov_type in LEVERAGED:
             bread = problem.apply(_bread, problem.model, step, name="bread")
         products = yield from problem.score_products(coef, bread)

@@ -5,6 +5,7 @@ arXiv 1605.07689; "CSL" in Wang, Huang, Zhu, Wang, arXiv 2004.02414.
 """
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from dask_onestep.kernels.solve.ascent import Ascent
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.arguments import check_choice, check_count, check_pilot_size, seed_of
-from dask_onestep.methods.conclusion import coefficients, conclude
+from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.draws import draw_pilot
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
@@ -145,13 +146,13 @@ class Surrogate(Method):
         anchor, problem = yield from self._anchor(problem, seed)
         last = anchor
         for number in range(1, self.rounds + 1):
-            coef = problem.apply(coefficients, last, name="coefficients")
+            coef = problem.apply(attrgetter("coef"), last, name="coefficients")
             total = yield problem.total(scores, coef, name="scores")
             fit = problem.apply(_maximize, problem.model, anchor, coef, total, number, name="surrogate-fit")
             last = yield Settle(fit)
         sums = None
         if self.information == "all":
-            sums = yield from problem.moments(problem.apply(coefficients, last, name="coefficients"))
+            sums = yield from problem.moments(problem.apply(attrgetter("coef"), last, name="coefficients"))
         return problem.apply(_report, problem.model, anchor, last, sums, self.rounds, seed, name="surrogate")
 
     def draw(self, problem: Problem) -> Draw:

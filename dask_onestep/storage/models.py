@@ -114,8 +114,9 @@ def _predictor(glm: Any) -> dict[str, Any] | None:
     own_family = type(family) in (*FAMILIES.values(), type(Multinomial.family))
     own_link = LINKS.get(getattr(model.link, "name", "")) == model.link
     design = None if model.design is None else design_record(model.design)
+    known = fit.method in METHODS.values()
     plain = classes is None or classes.dtype.kind in "biufU" or all(isinstance(label, str) for label in classes)
-    if not (own_family and own_link and plain and (design is None) == (model.design is None) and _is_known(fit.method)):
+    if not (own_family and own_link and plain and (design is None) == (model.design is None) and known):
         return None
     names = getattr(glm, "feature_names_in_", None)
     return {
@@ -134,10 +135,6 @@ def _predictor(glm: Any) -> dict[str, Any] | None:
         "design": design,
         "aliased": aliased_record(model.aliased),
     }
-
-
-def _is_known(method: str) -> bool:
-    return method in METHODS.values()
 
 
 def _plain(value: Any) -> Any:
@@ -283,8 +280,6 @@ def _read_json(path: str) -> Any:
         raise ValueError(f"{path} is not JSON: {error}") from error
     except ValueError as error:
         raise catalogue.UNREADABLE_MODEL.error(path=path, reason=str(error)) from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        raise ValueError(f"{path} holds no model of the schema {SCHEMA}, which this version reads.")
     try:
         check_record(record)
         if "digest" in record and record["digest"] != _digest(record):

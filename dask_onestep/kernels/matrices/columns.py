@@ -6,105 +6,18 @@ the row's code, is stored. Products with coded columns are look-ups, and their s
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 
-class StoredColumns(ABC):
-    """Columns X of shape (m, b) of which some elements are stored and the others are 0."""
-
-    __slots__ = ()
-
-    @property
-    @abstractmethod
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-
-    @property
-    @abstractmethod
-    def nbytes(self) -> int:
-        """Memory."""
-
-    @property
-    @abstractmethod
-    def nnz(self) -> int:
-        """Number of stored elements."""
-
-    @property
-    @abstractmethod
-    def elements(self) -> tuple[np.ndarray, ...]:
-        """The stored arrays, which are checksummed independently of the order of rows."""
-
-    @abstractmethod
-    def pays(self, max_density: float) -> bool:
-        """Return whether sums over the stored elements are faster than those over all."""
-
-    @abstractmethod
-    def rows(self, index: Any) -> Self:
-        """Return the rows selected by a slice, a mask or an array of numbers."""
-
-    @abstractmethod
-    def columns(self, wanted: np.ndarray) -> Self:
-        """Return the columns selected by an increasing array of numbers."""
-
-    @abstractmethod
-    def stacked(self, others: Sequence[Self]) -> Self:
-        """Return these rows followed by those of others."""
-
-    @abstractmethod
-    def spread(self, complete: np.ndarray, *, mark: bool) -> Self:
-        """Return the rows in the places that are True, with rows of 0 between them; with `mark` one element is NaN."""
-
-    @abstractmethod
-    def toarray(self) -> np.ndarray:
-        """Return all elements, of shape (m, b)."""
-
-    @abstractmethod
-    def times(self, coef: np.ndarray) -> np.ndarray:
-        """Return Xβ, of shape (m,), or (m, c) for β of shape (b, c)."""
-
-    @abstractmethod
-    def weighted_sum(self, values: np.ndarray) -> np.ndarray:
-        """Return X'v, of shape (b,), or (b, c) for v of shape (m, c)."""
-
-    @abstractmethod
-    def write_gram(self, weights: np.ndarray | None, out: np.ndarray, at: np.ndarray) -> None:
-        """Write X'WX into the rows and columns `at` of a matrix of zeros."""
-
-    @abstractmethod
-    def group_sums(self, values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-        """Return Σ vᵢxᵢ over the rows of each of `count` groups, of shape (count, b)."""
-
-    @abstractmethod
-    def weighted_squares(self, weights: np.ndarray) -> np.ndarray:
-        """Return Σ wᵢxᵢ² of each column, of shape (b,)."""
-
-    @abstractmethod
-    def quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
-        """Return xᵢ'Vxᵢ of each row, of shape (m,)."""
-
-    @abstractmethod
-    def greatest(self) -> np.ndarray:
-        """Return max ``|xᵢ|`` of each column, of shape (b,)."""
-
-    @abstractmethod
-    def count(self, test: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """Return how many elements of each column pass a test that 0 does not pass, of shape (b,)."""
-
-    @abstractmethod
-    def finite_rows(self) -> np.ndarray:
-        """Return which rows have no NaN or infinity, of shape (m,)."""
-
-
 @dataclass(frozen=True, slots=True)
-class SparseColumns(StoredColumns):
-    """Columns of a sparse array that users pass.
+class SparseColumns:
+    """Columns X of shape (m, b) of a sparse array that users pass.
 
     Attributes
     ----------
@@ -131,28 +44,28 @@ class SparseColumns(StoredColumns):
 
     @property
     def elements(self) -> tuple[np.ndarray, ...]:
-        """The stored numbers."""
+        """The stored arrays, which are checksummed independently of the order of rows."""
         return (self.array.data,)
 
     def pays(self, max_density: float) -> bool:
-        """Return whether few enough elements are stored."""
+        """Return whether sums over the stored elements are faster than those over all."""
         size = self.shape[0] * self.shape[1]
         return not size or self.nnz / size <= max_density
 
     def rows(self, index: Any) -> SparseColumns:
-        """Return rows."""
+        """Return the rows selected by a slice, a mask or an array of numbers."""
         return SparseColumns(self.array[index])
 
     def columns(self, wanted: np.ndarray) -> SparseColumns:
-        """Return columns."""
+        """Return the columns selected by an increasing array of numbers."""
         return SparseColumns(self.array[:, wanted])
 
     def stacked(self, others: Sequence[SparseColumns]) -> SparseColumns:
-        """Return the concatenated rows."""
+        """Return these rows followed by those of others."""
         return SparseColumns(sparse.vstack([self.array, *(other.array for other in others)], format="csr"))
 
     def spread(self, complete: np.ndarray, *, mark: bool) -> SparseColumns:
-        """Return the rows in their places."""
+        """Return the rows in the places that are True, with rows of 0 between them; with `mark` one element is NaN."""
         stored = np.full(len(complete), int(mark))
         stored[complete] = np.diff(self.array.indptr)
         starts = np.concatenate([[0], np.cumsum(stored)])
@@ -162,45 +75,45 @@ class SparseColumns(StoredColumns):
         return SparseColumns(sparse.csr_array((data, indices, starts), shape=(len(complete), self.shape[1])))
 
     def toarray(self) -> np.ndarray:
-        """Return all elements."""
+        """Return all elements, of shape (m, b)."""
         return self.array.toarray()
 
     def times(self, coef: np.ndarray) -> np.ndarray:
-        """Return Xβ."""
+        """Return Xβ, of shape (m,), or (m, c) for β of shape (b, c)."""
         return self.array @ coef
 
     def weighted_sum(self, values: np.ndarray) -> np.ndarray:
-        """Return X'v."""
+        """Return X'v, of shape (b,), or (b, c) for v of shape (m, c)."""
         return self.array.T @ values
 
     def write_gram(self, weights: np.ndarray | None, out: np.ndarray, at: np.ndarray) -> None:
-        """Write X'WX."""
+        """Write X'WX into the rows and columns `at` of a matrix of zeros."""
         product = (self.array.T @ (self.array if weights is None else self._scaled(weights))).tocoo()
         out[at[product.row], at[product.col]] = product.data
 
     def group_sums(self, values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-        """Return Σ vᵢxᵢ of each group."""
+        """Return Σ vᵢxᵢ over the rows of each of `count` groups, of shape (count, b)."""
         rows = sparse.csr_array((values, (codes, np.arange(len(codes)))), shape=(count, len(codes)))
         return (rows @ self.array).toarray()
 
     def weighted_squares(self, weights: np.ndarray) -> np.ndarray:
-        """Return Σ wᵢxᵢ² of each column."""
+        """Return Σ wᵢxᵢ² of each column, of shape (b,)."""
         return self.array.power(2).T @ weights
 
     def quadratic_forms(self, matrix: np.ndarray) -> np.ndarray:
-        """Return xᵢ'Vxᵢ of each row."""
+        """Return xᵢ'Vxᵢ of each row, of shape (m,)."""
         return np.asarray(self.array.multiply(self.array @ matrix).sum(axis=1))
 
     def greatest(self) -> np.ndarray:
-        """Return max ``|xᵢ|`` of each column."""
+        """Return max ``|xᵢ|`` of each column, of shape (b,)."""
         return abs(self.array).max(axis=0).toarray() if self.shape[0] else np.zeros(self.shape[1])
 
     def count(self, test: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """Return counts by column."""
+        """Return how many elements of each column pass a test that 0 does not pass, of shape (b,)."""
         return np.bincount(self.array.indices[test(self.array.data)], minlength=self.shape[1])
 
     def finite_rows(self) -> np.ndarray:
-        """Return which rows are finite."""
+        """Return which rows have no NaN or infinity, of shape (m,)."""
         finite = np.ones(self.shape[0], dtype=bool)
         finite[self.array.tocoo().coords[0][~np.isfinite(self.array.data)]] = False
         return finite
@@ -211,7 +124,7 @@ class SparseColumns(StoredColumns):
 
 
 @dataclass(frozen=True, slots=True)
-class CodedColumns(StoredColumns):
+class CodedColumns:
     """Columns of products of factors and numbers, F products side by side.
 
     Attributes
@@ -420,6 +333,10 @@ class CodedColumns(StoredColumns):
         """Return a result for each product, concatenated."""
         found = [of_product(codes, width, values) for _, codes, width, values in self._products()]
         return np.concatenate([np.empty(0), *found])
+
+
+# Columns of which some elements are stored and the others are 0; both kinds have the methods of `SparseColumns`.
+StoredColumns = SparseColumns | CodedColumns
 
 
 def _once(function: Callable[[np.ndarray], np.ndarray]) -> Callable[[Any], Any]:

@@ -393,15 +393,6 @@ class PilotRecord(Record):
         bare = replace(self, x=None, y=None, weights=None, offset=None, raw=None)
         return replace(bare, keys=self.keys[:0], positions=self.positions[:0]) if len(self.keys) == self.n else bare
 
-    def require_rows(self) -> None:
-        """Raise a ValueError if the rows are not kept."""
-        if not self.has_rows:
-            raise ValueError(
-                "The fit's record holds keys and positions of the pilot rows, but not the rows: they exceeded "
-                f"{PILOT_BYTES // 2**20} MiB, or the model was pickled without them. Fit again, with a smaller "
-                "pilot_size, or pickle record_.with_pickled_rows()."
-            )
-
 
 def _joined(parts: Sequence[Any], chosen: Sequence[np.ndarray] | None) -> Any:
     """Return the concatenated rows of several parts, or those chosen from each; every row is copied once."""
