@@ -74,6 +74,20 @@ def test_codes_of_missing_values(tmp_path, frame):
     assert "\n  4.0" not in result.stdout  # integers with missing values keep their names
 
 
+def test_missing_values_among_true_and_false(tmp_path, frame):
+    flags = pd.array(np.where(frame.index % 10 == 0, None, frame["month"] > 2), dtype="boolean")
+    frame.assign(flag=flags).to_csv(tmp_path / "a.csv", index=False)
+    known = frame.assign(flag=frame["month"] > 2)[frame.index % 10 != 0]
+    for formula, other in (
+        ("y ~ I(3 - flag)", "y ~ I(3 - flag)"),
+        ("y ~ C(flag)", "y ~ I(flag * 1)"),
+        ("y ~ flag",) * 2,
+    ):
+        glm = GLMRegressor(formula=formula, missing="drop").fit(tmp_path / "a.csv")
+        params = smf.ols(other, known.astype({"flag": float})).fit().params
+        np.testing.assert_allclose([glm.intercept_, *glm.coef_], params, rtol=1e-9)
+
+
 def test_columns_of_the_same_name_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("a,a,y\n" + "".join(f"{i},{2 * i},{i % 7}\n" for i in range(50)))
     assert "several columns are named 'a'" in errors_of(run("fit", "y ~ a", tmp_path / "a.csv", "--quiet"))

@@ -286,6 +286,21 @@ def test_missing_values_of_every_kind(tmp_path, small_blocks, threads):
         GLMRegressor("poisson", formula=FORMULA).fit(folder)
 
 
+@pytest.mark.parametrize("empty", [(0,), (0, 1), (2,)])
+def test_a_column_may_have_no_value_in_some_files(tmp_path, empty):
+    frame = table()
+    pieces = [frame[start : start + 300].reset_index(drop=True) for start in range(0, 900, 300)]
+    for number, piece in enumerate(pieces):
+        kept = piece.assign(site=None) if number in empty else piece
+        columns = pa.Table.from_pandas(kept, preserve_index=False)
+        assert pa.types.is_null(columns.schema.field("site").type) == (number in empty)
+        pq.write_table(columns, tmp_path / f"{number}.parquet")
+    complete = pd.concat([piece for number, piece in enumerate(pieces) if number not in empty], ignore_index=True)
+    glm = GLMRegressor("poisson", formula="y ~ x + site", method=EXACT, missing="drop").fit(tmp_path)
+    same(glm, GLMRegressor("poisson", formula="y ~ x + site", method=EXACT).fit(complete), 1e-10)
+    assert glm.n_missing_ == 300 * len(empty)
+
+
 def test_columns_of_every_arrow_type(tmp_path, small_blocks, threads):
     frame = table()
     days = [datetime.date(2020, 1, 1) + datetime.timedelta(int(month)) for month in frame["month"]]

@@ -110,9 +110,12 @@ def _categories(column: pa.DictionaryArray) -> pd.Series:
     if column.null_count:
         signed = codes if types.is_signed_integer(codes.type) else codes.cast(pa.int64())
         codes = signed.fill_null(-1)
+    codes = codes.to_numpy(zero_copy_only=False)
     levels = pd.Index(column.dictionary.to_pandas(date_as_object=True))
-    values = pd.Categorical.from_codes(codes.to_numpy(zero_copy_only=False), levels, ordered=column.type.ordered)
-    return pd.Series(values, copy=False)
+    if levels.hasnans or not levels.is_unique:
+        places, levels = levels.factorize()
+        codes = np.append(places, -1)[codes]
+    return pd.Series(pd.Categorical.from_codes(codes, levels, ordered=column.type.ordered), copy=False)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -269,7 +272,7 @@ class ArrowTable:
         fragments = tuple(dataset.get_fragments())
         with ThreadPoolExecutor(_THREADS) as threads:
             units = tuple(threads.map(_units, range(len(fragments)), fragments))
-        return cls(dataset.schema, fragments, tuple(unit for file in units for unit in file))
+        return cls(_known_types(dataset.schema, fragments), fragments, tuple(unit for file in units for unit in file))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -322,6 +325,16 @@ class ArrowTable:
             pieces.append(Piece(parts, rows if known else None, start if known else None, token))
             start += rows
         return pieces
+
+
+def _known_types(schema: pa.Schema, fragments: Sequence[pads.FileFragment]) -> pa.Schema:
+    """Return the schema with types of later files for columns that have missing values alone in the first."""
+    for number, each in enumerate(schema):
+        if types.is_null(each.type):
+            found = (one.type for own in fragments for one in own.physical_schema if one.name == each.name)
+            kind = next((kind for kind in found if not types.is_null(kind)), each.type)
+            schema = schema.set(number, each.with_type(kind))
+    return schema
 
 
 def is_whole(dataset: pads.Dataset) -> bool:

@@ -187,6 +187,9 @@ def _csv_table(paths: list[str], csv: CsvFormat) -> CsvTable:
             None  # what is compressed, or of several bytes a character, cannot be entered in its midst
         )
     dtypes = {str(name): dtype for name, dtype in dd.read_csv(paths, **options).dtypes.items()}
+    # With missing values among them true and false look like strings.
+    flags = (name for name in head if pd.api.types.infer_dtype(head[name], skipna=True) == "boolean")
+    dtypes |= {str(name): pd.BooleanDtype() for name in flags}
     return CsvTable(tuple(paths), options, dtypes, csv, frozenset(whole))
 
 

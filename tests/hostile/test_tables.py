@@ -6,15 +6,18 @@ columns of a model span the same space, whichever levels are left out, so that s
 has the same means, the same standard errors of x'β, deviance and residual degrees of freedom. By hand, where
 statsmodels differs from R: rows of weight zero are as if absent, rows with missing values too, unused levels are no
 levels, and arithmetic is in double precision. Coefficients of models without interactions are compared by name.
+Some tables are also written to Parquet or CSV files, which the command line fits and predicts.
 As a test it draws the same each time; ``make search`` draws 20,000 others.
 """
 
+import json
 import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import combinations, pairwise
+from pathlib import Path
 
 import dask
 import numpy as np
@@ -25,8 +28,10 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.interpolate import BSpline
+from typer.testing import CliRunner
 
 from dask_onestep import MLE, GLMRegressor, OneStep
+from dask_onestep.cli import app
 from dask_onestep.exceptions import AliasingWarning
 from dask_onestep.storage.models import read_model, write_model
 
@@ -252,10 +257,11 @@ class Analysis:
     additive: bool
     continued: bool
     lazy: bool
+    files: str | None
 
     def __repr__(self):
         kinds = {name: (str(c.stored.dtype), not c.present.all()) for name, c in self.table.items()}
-        how = f"{self.weight_type} {self.sizes} {self.cov_type} {self.method} {self.lazy}"
+        how = f"{self.weight_type} {self.sizes} {self.cov_type} {self.method} {self.lazy} {self.files}"
         return f"{self.family} {self.formula} {kinds} {how}"
 
 
@@ -318,6 +324,7 @@ def analyses(draw):
         additive=sign == "+",
         continued=draw(st.sampled_from([True, False, False, False])),
         lazy=draw(st.sampled_from([True, False, False, False])),
+        files=draw(st.sampled_from(["parquet", "csv", None, None, None])),
     )
 
 
@@ -457,6 +464,8 @@ def check(case, wanted):
     found = table["coef"].rename(lambda name: name.replace(" ", "") if "[" not in name else name)
     for name, (value, most) in wanted.coef.items():
         assert abs(found[name] - value) * most < 1e-5 * max(wanted.se.max(), 1e-9) * 100, (name, found, value)
+    if case.files and case.weight_type == "variance":
+        by_the_command_line(case, wanted, table, means)
     if not case.continued:
         return
     statistics = glm.fit_statistics(data, sample_weight=weights)
@@ -466,6 +475,51 @@ def check(case, wanted):
         write_model(glm, file.name)
         again = np.asarray(read_model(file.name).predict(asked))
     np.testing.assert_allclose(again, means, rtol=1e-12)
+
+
+def written(case, folder, rows=slice(None)):
+    """Write rows of the table, and their weights, to a file for each chunk, and return the files."""
+    frame = pd.DataFrame({name: column.stored for name, column in case.table.items()} | {"y": case.y})
+    frame = frame[rows] if case.weights is None else frame.assign(weight=case.weights)[rows]
+    edges = np.unique([0, *np.cumsum(case.sizes or ())[:-1], len(frame)])
+    folder.mkdir()
+    files = [folder / f"{start}.{case.files}" for start in edges[:-1] if start < len(frame)]
+    for file, start, stop in zip(files, edges[:-1], edges[1:], strict=False):
+        piece = frame[start:stop]
+        piece.to_parquet(file) if case.files == "parquet" else piece.to_csv(file, index=False)
+    return files
+
+
+def command(*words):
+    """Run the command line, and return what it wrote."""
+    result = CliRunner().invoke(app, [*map(str, words), "--quiet"])
+    assert result.exit_code == 0, (words, result.output, result.exception)
+    return result.stderr
+
+
+def by_the_command_line(case, wanted, table, means):
+    """Assert that a fit of files by the command line, and its predictions of files, are those of the frame."""
+    if any(isinstance(level, int) for name in "gh" for level in case.table[name].levels):
+        return  # files have integers where a frame has categories of integers, and no order of categories
+    event(case.files)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        options = ["--family", case.family, "--missing", "drop", "--cov-type", case.cov_type]
+        options += ["--link", FAMILIES[case.family][1]] if FAMILIES[case.family][1] else []
+        options += ["--method", "mle" if isinstance(case.method, MLE) else "one-step"]
+        options += [] if case.weights is None else ["--weights", "weight"]
+        model, predicted = folder / "model.json", folder / "predicted.csv"
+        command("fit", case.formula, *written(case, folder / "fit"), *options, "--output", model)
+        fitted = json.loads(model.read_text())
+        assert fitted["n_samples"] == wanted.rows.sum()
+        known = [each for each in fitted["coefficients"] if each["coef"] is not None]
+        assert len(known) == wanted.rank, (known, wanted.rank, table)
+        if [each["name"] for each in fitted["coefficients"]] == table.index.tolist():
+            found = pd.DataFrame(fitted["coefficients"]).set_index("name").astype(float)
+            for name in ("coef", "std_err"):
+                pd.testing.assert_series_equal(found[name], table[name], rtol=1e-5, check_names=False)
+        command("predict", model, *written(case, folder / "asked", wanted.rows), "--output", predicted)
+        np.testing.assert_allclose(pd.read_csv(predicted).iloc[:, -1], means, rtol=1e-6, atol=1e-6 * wanted.se.max())
 
 
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
