@@ -16,7 +16,7 @@ from dask_onestep.data.frames import frame_dtypes
 from dask_onestep.data.inputs import Data, columns_named
 from dask_onestep.estimators.attributes import attach
 from dask_onestep.estimators.covariances import Covariances, check_groups
-from dask_onestep.estimators.design import refuse_reserved, specify
+from dask_onestep.estimators.design import Preparation, refuse_reserved, specify
 from dask_onestep.estimators.diagnostics import Diagnostics
 from dask_onestep.estimators.effects import AverageEffects
 from dask_onestep.estimators.exchange import Exchange
@@ -133,33 +133,27 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
         1
         """
         began = time.perf_counter()
-        method, problem, inputs, table = self._prepare(X, y, sample_weight, offset, groups, lazy=False)
-        with saying_how_to_rechunk(problem.blocks):
-            specified = run(problem, self._specified(problem, method, table))
+        given = self._prepare(X, y, sample_weight, offset, groups, lazy=False)
+        with saying_how_to_rechunk(given.problem.blocks):
+            specified = run(given.problem, specify(given))
             problem, remarks = specified.value
             # At once: with thousands of levels the passes to come take long.
             for category, text in remarks:
                 warnings.warn(with_pointer(category, text), category, stacklevel=2)
-            plan = self._plan(problem, method, inputs)
+            plan = self._plan(problem, given.method)
             outcome = run(problem, plan, before=specified.n_passes, check=specified.check if problem.kept else None)
         model, estimate = outcome.value
-        attach_fit(self, model, estimate, inputs, remarks, specified.n_passes + outcome.n_passes)
+        attach_fit(self, model, estimate, given.inputs, remarks, specified.n_passes + outcome.n_passes)
         self.fit_time_ = time.perf_counter() - began
         for category, text in self.estimate_.warnings[len(remarks) :]:
             warnings.warn(with_pointer(category, text), category, stacklevel=2)
         return self
 
-    def _plan(self, problem: Problem, method: Any, inputs: Inputs) -> Plan:
+    def _plan(self, problem: Problem, method: Any) -> Plan:
         """Return the plan of a fit, which returns what was fitted and the estimate."""
         with naming_boundary(problem.model):
             estimate = yield from solved(problem, method)
         return problem.model, (yield from examined(eliminating(problem, method), estimate))
-
-    def _specified(self, problem: Problem, method: Any, table: tuple[Terms, dict[str, Any]] | None) -> Plan:
-        """Return the plan of the problem with its design, and of what is to be said of the table."""
-        if table is None:
-            return problem, ()
-        return (yield from specify(problem, method, *table))
 
     def fit_delayed(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, offset: Any = None, groups: Any = None
@@ -199,8 +193,8 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
         [2, 3]
         """
         fitted = copy.deepcopy(self)
-        method, problem, inputs, table = fitted._prepare(X, y, sample_weight, offset, groups, lazy=True)
-        specified = run(problem, fitted._specified(problem, method, table))
+        given = fitted._prepare(X, y, sample_weight, offset, groups, lazy=True)
+        specified = run(given.problem, specify(given))
         problem, remarks = specified.value
         if wants_alpha(problem):
             raise ValueError(
@@ -209,28 +203,26 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
             )
         if problem.solver == "qr":
             raise ValueError("fit_delayed: solver='qr' needs intermediate results before the first step; use fit.")
-        found = run(problem, solved(problem, method), check=specified.check)
+        found = run(problem, solved(problem, given.method), check=specified.check)
         n_passes = specified.n_passes + found.n_passes
-        return problem.apply(attach_fit, fitted, problem.model, found.value, inputs, remarks, n_passes, name="fitted")
+        known = fitted, problem.model, found.value, given.inputs, remarks, n_passes
+        return problem.apply(attach_fit, *known, name="fitted")
 
-    def _prepare(
-        self, X: Any, y: Any, sample_weight: Any, offset: Any, groups: Any, *, lazy: bool
-    ) -> tuple[Any, Problem, Inputs, tuple[Terms, dict[str, Any]] | None]:
+    def _prepare(self, X: Any, y: Any, sample_weight: Any, offset: Any, groups: Any, *, lazy: bool) -> Preparation:
         self._check_arguments(y, groups)
         parts = {"y": y, "weights": sample_weight, "offset": offset, "groups": groups}
         data, terms = self._read(X, parts)
-        blocks = gather(*data.parts)
-        return self._pose(data, terms, blocks, parts, lazy=lazy)
+        return self._preparation(data, terms, gather(*data.parts), parts, lazy=lazy)
 
     def _check_arguments(self, y: Any, groups: Any) -> None:
         """Raise if there is no response, or clusters are missing or not used."""
         self._require_response(y)
         check_groups(self.cov_type, groups, folds=getattr(self.method, "wants_groups", False))
 
-    def _pose(
+    def _preparation(
         self, data: Data, terms: Terms | None, blocks: Blocks, parts: dict[str, Any], *, lazy: bool = False
-    ) -> tuple[Any, Problem, Inputs, tuple[Terms, dict[str, Any]] | None]:
-        """Return the method, the problem, what ``fit`` was given, and what is read of a table."""
+    ) -> Preparation:
+        """Return what is to be fitted."""
         method = seeded(resolve_method(self.method))
         y, weights, offset, groups = (parts[name] for name in ("y", "weights", "offset", "groups"))
         in_frame = tuple(part for part in (y, weights, offset) if isinstance(part, str)) + columns_named(groups)
@@ -246,9 +238,8 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
             scheduler=scheduler_of(data),
             verbose=self.verbose,
         )
-        table = None if terms is None else (terms, frame_dtypes(data.x))
         inputs = Inputs(weights is not None, in_frame, response_name(y, terms))
-        return method, problem, inputs, table
+        return Preparation(method, problem, inputs, terms, {} if terms is None else frame_dtypes(data.x))
 
     def _model(self, columns: tuple[str, ...], offset_given: bool = False) -> Model:
         for option, choices in _CHOICES.items():

@@ -17,7 +17,7 @@ from dask_onestep.kernels.likelihood.predictions import Predictor, hits
 from dask_onestep.kernels.model import Prediction
 from dask_onestep.kernels.rows.labels import MoreClassesError
 from dask_onestep.messages.text import Remedy, instruction
-from dask_onestep.methods import Inputs, Problem
+from dask_onestep.methods import Problem
 from dask_onestep.methods.requests import Plan
 
 
@@ -131,18 +131,18 @@ class GLMClassifier(ClassifierMixin, GLMBase):
     def _family(self) -> Family:
         return Binomial()
 
-    def _plan(self, problem: Problem, method: Any, inputs: Inputs) -> Plan:
+    def _plan(self, problem: Problem, method: Any) -> Plan:
         try:
-            return (yield from super()._plan(problem, method, inputs))
+            return (yield from super()._plan(problem, method))
         except MoreClassesError as found:
             # The number of coefficients is known only after a pass, so the fit starts again.
-            if cure := self._not_multinomial(method, problem, inputs):
+            if cure := self._not_multinomial(method, problem):
                 raise MoreClassesError(found.classes, cure) from None
             classes = found.classes
         model = replace(problem.model, likelihood=Multinomial(tuple(map(str, classes[1:]))))
-        return (yield from super()._plan(replace(problem, model=model, classes=None), method, inputs))
+        return (yield from super()._plan(replace(problem, model=model, classes=None), method))
 
-    def _not_multinomial(self, method: Any, problem: Problem, inputs: Inputs) -> str:
+    def _not_multinomial(self, method: Any, problem: Problem) -> str:
         """Return why more than two classes cannot be fitted, and the remedy; an empty string if they can."""
         if getattr(problem.model.link, "name", None) != "logit":
             text = (

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.choices import listed
 from dask_onestep.estimators.base import GLMBase, attach_fit
+from dask_onestep.estimators.design import Preparation, specify
 from dask_onestep.estimators.diagnostics import statistics_plan
 from dask_onestep.estimators.inputs import read_together
 from dask_onestep.estimators.memory import saying_how_to_rechunk
@@ -25,7 +26,7 @@ from dask_onestep.inference.fit_statistics import FitStatistics
 from dask_onestep.inference.ratios import note_of, ratio_test
 from dask_onestep.kernels.records import LogLikelihoods
 from dask_onestep.messages.text import joined, with_pointer
-from dask_onestep.methods import FitRecord, Inputs, Problem
+from dask_onestep.methods import FitRecord
 from dask_onestep.methods.requests import Plan, Source
 from dask_onestep.methods.restricted import run_together
 
@@ -287,12 +288,12 @@ def fit_many(
         glm._check_arguments(y, groups)
     each, shared = read_together(glms, X, parts)
     blocks = gather(*shared.parts)
-    posed = [glm._pose(data, terms, blocks, parts) for glm, (data, terms) in zip(glms, each, strict=True)]
+    prepared = [glm._preparation(data, terms, blocks, parts) for glm, (data, terms) in zip(glms, each, strict=True)]
     plans = {
         name: _plan(glm, given, Source(name, data.columns_among(shared)))
-        for (name, glm), given, (data, _) in zip(named.items(), posed, each, strict=True)
+        for (name, glm), given, (data, _) in zip(named.items(), prepared, each, strict=True)
     }
-    problem = replace(posed[0][1], verbose=any(glm.verbose for glm in glms))
+    problem = replace(prepared[0].problem, verbose=any(glm.verbose for glm in glms))
     with saying_how_to_rechunk(blocks):
         results = run_together(problem, plans)
     for glm, outcome in zip(glms, results.values(), strict=True):
@@ -326,15 +327,14 @@ def _refuse_two_responses(name: str, formula: str | None, y: Any) -> None:
         )
 
 
-def _plan(glm: GLMBase, posed: tuple[Any, Problem, Inputs, Any], source: Source) -> Plan:
+def _plan(glm: GLMBase, given: Preparation, source: Source) -> Plan:
     """Return the plan of a fit from its design on: model, estimate, what was given, and warnings of the table."""
-    method, problem, inputs, table = posed
-    problem, remarks = yield from glm._specified(replace(problem, guarded=True, source=source), method, table)
-    if table is not None and problem.kept is None:
+    problem, remarks = yield from specify(replace(given, problem=replace(given.problem, guarded=True, source=source)))
+    if given.terms is not None and problem.kept is None:
         # The design decides which rows are usable, so the passes before it had other ones.
         problem = replace(problem, source=replace(source, name=f"{source.name} as specified"))
-    model, estimate = yield from glm._plan(problem, method, inputs)
-    return model, estimate, inputs, remarks
+    model, estimate = yield from glm._plan(problem, given.method)
+    return model, estimate, given.inputs, remarks
 
 
 def _issue(named: Mapping[str, GLMBase]) -> None:

@@ -1,7 +1,7 @@
 """From a table's terms to its design, by a pass where the levels or a state must be looked at."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -14,16 +14,32 @@ from dask_onestep.kernels.designs.open_design import OpenDesign
 from dask_onestep.kernels.designs.terms import Factor, Terms
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.profile import Profile
-from dask_onestep.methods import Problem
+from dask_onestep.methods import Inputs, Problem
 from dask_onestep.methods.draws import MOST_COEFFICIENTS, take_profile
 from dask_onestep.methods.requests import Look, Plan
 
 
-def specify(problem: Problem, method: Any, terms: Terms, dtypes: Mapping[str, Any]) -> Plan:
-    """Return the plan of a problem with a table's design; one pass, or none if dtypes and formula determine it.
+@dataclass(frozen=True)
+class Preparation:
+    """What is to be fitted: a method, a problem, what ``fit`` was given, and the terms and dtypes of a table."""
+
+    method: Any
+    problem: Problem
+    inputs: Inputs
+    terms: Terms | None
+    dtypes: Mapping[str, Any]
+
+
+def specify(given: Preparation) -> Plan:
+    """Return the plan of the problem with its design and of warnings about the table: one pass for a table, or none.
+
+    There is no pass for an array, or if dtypes and formula determine the design.
 
     The pass draws the method's pilot as well, so that a fit takes no more passes than one of numeric columns.
     """
+    method, problem, terms, dtypes = given.method, given.problem, given.terms, given.dtypes
+    if terms is None:
+        return problem, ()
     # Methods that draw a pilot read the data first, and see by the way which declared categories have rows.
     draws = hasattr(method, "draw") and method.draw(problem).size is not None
     if problem.lazy and draws and open_design(terms, dtypes, problem.model.missing, observed=False) is None:

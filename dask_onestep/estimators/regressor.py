@@ -12,7 +12,7 @@ from dask_onestep.estimators.inputs import total_of
 from dask_onestep.families import Family, NegativeBinomial, is_statsmodels_family, resolve_family
 from dask_onestep.kernels.likelihood.goodness import deviance_sums
 from dask_onestep.kernels.model import Likelihood
-from dask_onestep.methods import Inputs, Problem
+from dask_onestep.methods import Problem
 from dask_onestep.methods.overdispersion import wants_alpha, with_alpha_estimated
 from dask_onestep.methods.requests import Plan
 
@@ -156,11 +156,11 @@ class GLMRegressor(RegressorMixin, GLMBase):
             return self.family.link
         return super()._link(family)
 
-    def _plan(self, problem: Problem, method: Any, inputs: Inputs) -> Plan:
+    def _plan(self, problem: Problem, method: Any) -> Plan:
         if not wants_alpha(problem):
-            return (yield from super()._plan(problem, method, inputs))
+            return (yield from super()._plan(problem, method))
         problem, said = yield from with_alpha_estimated(problem, method)
-        model, estimate = yield from super()._plan(problem, method, inputs)
+        model, estimate = yield from super()._plan(problem, method)
         return model, replace(estimate, warnings=(*estimate.warnings, *said))
 
     def predict(self, X: Any, *, offset: Any = None, return_std: bool = False, unseen: str = "raise") -> Any:
