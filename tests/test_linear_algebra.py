@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import linalg
 
-from dask_onestep.kernels.solve.linear_algebra import Factor, combinations, extreme_ratios, factorize
+from dask_onestep.kernels.solve.linear_algebra import CholeskyFactor, combinations, extreme_ratios, factorize
 
 
 def information_of(design):
@@ -143,7 +143,7 @@ def test_the_condition_is_that_of_the_scaled_information(design):
     condition = np.linalg.cond(information / np.outer(lengths, lengths), 1)
     np.testing.assert_allclose(factorize(information).condition, condition, rtol=1e-6)
     assert factorize(np.zeros((2, 2))).condition == 1.0
-    assert Factor(np.ones(2), np.ones(2, bool), np.diag([1.0, 0.0]), 1.0).condition == np.inf
+    assert CholeskyFactor(np.ones(2), np.ones(2, bool), np.diag([1.0, 0.0]), 1.0).condition == np.inf
 
 
 def test_aliased_columns_are_combinations_in_any_unit(design):

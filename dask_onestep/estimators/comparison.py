@@ -25,7 +25,7 @@ from dask_onestep.graph import gather
 from dask_onestep.inference.fit_statistics import FitStatistics
 from dask_onestep.inference.ratios import note_of, ratio_test
 from dask_onestep.kernels.records import LogLikelihoods
-from dask_onestep.messages.text import joined, with_pointer
+from dask_onestep.messages.text import Remark, joined, with_pointer
 from dask_onestep.methods import FitRecord
 from dask_onestep.methods.requests import Plan, Source
 from dask_onestep.methods.restricted import run_together
@@ -339,7 +339,7 @@ def _plan(glm: GLMBase, given: Preparation, source: Source) -> Plan:
 
 def _issue(named: Mapping[str, GLMBase]) -> None:
     """Issue the warnings of all models, each once, with the models that it is of."""
-    models: dict[tuple[type[Warning], str], list[str]] = {}
+    models: dict[Remark, list[str]] = {}
     for name, glm in named.items():
         for said in dict.fromkeys(glm.estimate_.warnings):
             models.setdefault(said, []).append(name)

@@ -14,6 +14,7 @@ from dask_onestep.kernels.designs.open_design import OpenDesign
 from dask_onestep.kernels.designs.terms import Factor, Terms
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.profile import Profile
+from dask_onestep.messages.text import Remarks
 from dask_onestep.methods import Inputs, Problem
 from dask_onestep.methods.draws import MOST_COEFFICIENTS, take_profile
 from dask_onestep.methods.requests import Look, Plan
@@ -93,7 +94,7 @@ def refuse_reserved(columns: tuple[str, ...], intercept: bool) -> None:
         )
 
 
-def _remarks(model: Model, learned: tuple[Factor, ...], found: Profile) -> tuple[tuple[type[Warning], str], ...]:
+def _remarks(model: Model, learned: tuple[Factor, ...], found: Profile) -> Remarks:
     assert model.design is not None
     return remarks(model.design, learned, found.n)
 

@@ -12,17 +12,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from dask_onestep.inference import TestResult, score_statistic, score_statistic_beside
 from dask_onestep.inference.hypotheses import Hypothesis, parse_hypothesis
-from dask_onestep.inference.ratios import Said, counted, doubts, news, note_of, ratio_test, statistic_error
+from dask_onestep.inference.ratios import counted, doubts, news, note_of, ratio_test, statistic_error
 from dask_onestep.kernels.likelihood.covariance import dispersion
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.text import Remedy, joined, with_pointer
+from dask_onestep.messages.text import Remarks, Remedy, joined, with_pointer
 from dask_onestep.methods import MLE, Estimate, FitRecord, Problem, Surrogate, resolve_method
 from dask_onestep.methods.driver import run, run_all
 from dask_onestep.methods.link_test import fit_to_predictor
 from dask_onestep.methods.restricted import (
-    Null,
     Restricted,
+    Restriction,
     compare,
     compare_by_method,
     fit_restricted,
@@ -155,7 +155,7 @@ class HypothesisTests:
         return result
 
     def _scored(
-        self, problem: Problem, method: Any, hypothesis: Sequence[Null]
+        self, problem: Problem, method: Any, hypothesis: Sequence[Restriction]
     ) -> tuple[float, float, float, Restricted]:
         """Return the score statistic, λ² of the nuisance coefficients, φ̂, and the restricted fit that they are of."""
         model, estimate, (null,) = problem.model, self.record_.estimate, hypothesis
@@ -217,7 +217,7 @@ class HypothesisTests:
         """
         problem = self._problem(X, y, sample_weight, offset)  # type: ignore[attr-defined]
         terms = {term: names for term, names in self.record_.by_term.items() if term not in self.record_.contained}
-        nulls: dict[str, Null] = {
+        nulls: dict[str, Restriction] = {
             term: (dict.fromkeys(names, 0.0), ()) for term, names in terms.items() if not self._aliased(names)
         }
         tests = self._ratio_tests(problem, nulls)
@@ -300,7 +300,7 @@ class HypothesisTests:
             ),
         )
 
-    def _ratio_tests(self, problem: Problem, nulls: dict[str, Null]) -> dict[str, Any]:
+    def _ratio_tests(self, problem: Problem, nulls: dict[str, Restriction]) -> dict[str, Any]:
         """Return for each null hypothesis its test and warnings, or None and the error that ended it."""
         estimate, method = self.record_.estimate, self._same_pilot()
         if hasattr(method, "likelihood_ratio"):
@@ -370,7 +370,7 @@ class HypothesisTests:
         if n != fitted:
             raise ValueError(f"The data have {n:,} usable rows, but fit used {fitted:,}: pass the data used in fit.")
 
-    def _issue(self, tests: list[Said]) -> None:
+    def _issue(self, tests: list[Remarks]) -> None:
         for category, text in counted(tests):
             warnings.warn(with_pointer(category, text), category, stacklevel=3)
 

@@ -10,6 +10,7 @@ from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
+from dask_onestep.messages.text import Remark, Remarks
 from dask_onestep.methods import Estimate
 
 # Numbers of levels above which a string column that was not declared categorical may not be categorical.
@@ -18,9 +19,9 @@ _MANY, _SEVERAL, _SHARE = 1_000, 50, 0.1
 _FEW, _FEW_OTHERS = 20, 0.1
 
 
-def remarks(design: Design, words: Sequence[Factor], n: int) -> tuple[tuple[type[Warning], str], ...]:
+def remarks(design: Design, words: Sequence[Factor], n: int) -> Remarks:
     """Return warnings about the categorical columns of a design."""
-    said: list[tuple[type[Warning], str]] = []
+    said: list[Remark] = []
     for factor, levels in design.levels:
         if len(levels) == 1 and _without_column(design, factor):
             said.append(catalogue.ONE_LEVEL.warning(name=factor.name, level=levels.tolist()[0]))
@@ -32,7 +33,7 @@ def remarks(design: Design, words: Sequence[Factor], n: int) -> tuple[tuple[type
     return tuple(said)
 
 
-def _numbers_as_text(factor: Factor, levels: list[Any]) -> tuple[type[Warning], str] | None:
+def _numbers_as_text(factor: Factor, levels: list[Any]) -> Remark | None:
     """Return the warning that strings are numbers, or all but a few of them; None for other columns."""
     others = [level for level in levels if not _is_number(level)]
     if len(levels) <= _FEW or len(others) > _FEW_OTHERS * len(levels):
@@ -50,7 +51,7 @@ def _is_number(level: Any) -> bool:
     return isinstance(level, str)
 
 
-def undefined_terms(estimate: Estimate) -> tuple[tuple[type[Warning], str], ...]:
+def undefined_terms(estimate: Estimate) -> Remarks:
     """Return the warning that rows were dropped on which terms of the formula are not defined, if there are any."""
     undefined = getattr(estimate.n_missing, "undefined", {})
     if not undefined:
@@ -59,9 +60,7 @@ def undefined_terms(estimate: Estimate) -> tuple[tuple[type[Warning], str], ...]
     return (catalogue.UNDEFINED_TERMS.warning(terms=terms, n=estimate.n_samples),)
 
 
-def unlikely_response(
-    model: Model, estimate: Estimate, cov_type: str, *, had_weight: bool
-) -> tuple[tuple[type[Warning], str], ...]:
+def unlikely_response(model: Model, estimate: Estimate, cov_type: str, *, had_weight: bool) -> Remarks:
     """Return the warning that y has values which the family's distribution cannot have, if the pilot's pass saw one."""
     pilot = estimate.pilot
     if cov_type != "nonrobust" or pilot is None or np.isnan(value := pilot.unusual.response):

@@ -15,7 +15,7 @@ from dask.callbacks import Callback
 
 from dask_onestep.graph.cluster import futures_in
 
-Draw = Callable[[int, int], None]
+DrawBar = Callable[[int, int], None]
 
 
 def persist_shown(values: Sequence[Any], title: str, **options: Any) -> tuple[Any, ...]:
@@ -44,7 +44,7 @@ def each_shown(items: Sequence[Any], title: str, *, shown: bool) -> Iterator[Any
         draw(len(items), len(items))
 
 
-def _counted(draw: Draw) -> Callback:
+def _counted(draw: DrawBar) -> Callback:
     """Return Dask's callback that tells, task by task, how many are done of how many."""
     done = total = 0
 
@@ -61,7 +61,7 @@ def _counted(draw: Draw) -> Callback:
     return Callback(start_state=begin, posttask=step)
 
 
-def _followed(futures: Sequence[Any], draw: Draw) -> Any:
+def _followed(futures: Sequence[Any], draw: DrawBar) -> Any:
     """Return the scheduler's own count of what some futures need."""
     from distributed.diagnostics.progressbar import ProgressBar
 
@@ -73,7 +73,7 @@ def _followed(futures: Sequence[Any], draw: Draw) -> Any:
 
 
 @contextmanager
-def _drawn(title: str) -> Iterator[Draw]:
+def _drawn(title: str) -> Iterator[DrawBar]:
     """Yield what draws progress, given the number of tasks done and of all."""
     if (bars := _bars()) is None:
         print(title, end="", file=sys.stderr, flush=True)

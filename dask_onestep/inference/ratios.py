@@ -18,9 +18,7 @@ from dask_onestep.inference.statistics import TestResult
 from dask_onestep.kernels.records import LogLikelihoods
 from dask_onestep.kernels.solve.ascent import ROUNDING
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.text import joined
-
-Said = tuple[tuple[type[Warning], str], ...]
+from dask_onestep.messages.text import Remark, Remarks, joined
 
 # The error of a statistic that needs no remark: absolute, and relative to the statistic.
 _ABSOLUTE, _RELATIVE = 0.05, 0.01
@@ -42,7 +40,7 @@ def ratio_test(
     df_denom: float,
     decrements: Sequence[float],
     completed: bool = True,
-) -> tuple[TestResult, Said]:
+) -> tuple[TestResult, Remarks]:
     """Return the likelihood-ratio test of a restricted model against the larger one, and what is to be said of it."""
     if not df > 0:
         return TestResult(0.0, 0, df_denom, "chi2", 1.0, text, "Likelihood ratio", "Nothing is restricted."), ()
@@ -53,7 +51,7 @@ def ratio_test(
     unrestricted, restricted = decrements[0] / dispersion, decrements[number] / dispersion
     if completed:
         chi2 += _gain(unrestricted) - _gain(restricted)
-    said: list[tuple[type[Warning], str]] = []
+    said: list[Remark] = []
     if chi2 < -2 * ROUNDING * abs(float(sums.loglik[0])):
         said.append(catalogue.NEGATIVE_STATISTIC.warning(chi2=chi2))
     elif found := statistic_error(chi2, unrestricted, restricted):
@@ -62,7 +60,7 @@ def ratio_test(
     return TestResult.of(statistic, df, df_denom, null=text, test="Likelihood ratio"), tuple(said)
 
 
-def statistic_error(chi2: float, unrestricted: float, restricted: float) -> tuple[type[Warning], str] | None:
+def statistic_error(chi2: float, unrestricted: float, restricted: float) -> Remark | None:
     """Return a warning, if a statistic may be far from that of the maximum-likelihood estimates; else None.
 
     To second order, the log-likelihood at an estimate is λ²/2 below its maximum, and where λ² is small the statistic
@@ -90,27 +88,27 @@ def _gain(decrement: float) -> float:
     return decrement if decrement <= _QUADRATIC else 0.0
 
 
-def news(said: Said, known: Said) -> Said:
+def news(said: Remarks, known: Remarks) -> Remarks:
     """Return the warnings of a restricted fit, without those of aliased columns where the larger fit has had one."""
     aliased = any(category is AliasingWarning for category, _ in known)
     return tuple(each for each in said if not (aliased and each[0] is AliasingWarning))
 
 
-def doubts(said: Said) -> str:
+def doubts(said: Remarks) -> str:
     """Return a sentence that names the warnings of an unrestricted fit that concern its distance to the maximum."""
     names = dict.fromkeys(category.__name__ for category, _ in said if issubclass(category, _DOUBTS))
     return f"The unrestricted fit has warnings, see summary(): {', '.join(names)}." if names else ""
 
 
-def note_of(said: Said, more: str = "") -> str:
+def note_of(said: Remarks, more: str = "") -> str:
     """Return the texts of warnings, each once, as one note."""
     return joined([*dict.fromkeys(text for _, text in said), more])
 
 
-def counted(tests: Iterable[Said]) -> list[tuple[type[Warning], str]]:
+def counted(tests: Iterable[Remarks]) -> list[Remark]:
     """Return the warnings of several tests, those that differ in their figures only as one with the number of tests."""
     tests = list(tests)
-    found: dict[tuple[type[Warning], str], list[str]] = {}
+    found: dict[Remark, list[str]] = {}
     for said in tests:
         for category, text in dict.fromkeys(said):
             found.setdefault((category, getattr(text, "template", text)), []).append(text)

@@ -16,6 +16,9 @@ _OPTIONS = {
     "random_state": "--seed",
     "sample_weight": "--weights",
 }
+# A warning as fits store it, category and text; and several.
+Remark = tuple[type[Warning], str]
+Remarks = tuple[Remark, ...]
 # Lengths to which lists and strings are cut in a text; the facts of the text are complete.
 _LONGEST_LIST, _LONGEST_STRING = 120, 240
 

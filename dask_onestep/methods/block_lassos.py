@@ -9,6 +9,7 @@ from dask_onestep.kernels.lassos.nodewise_plan import NodewisePlan
 from dask_onestep.kernels.likelihood.covariance import dispersion
 from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
+from dask_onestep.messages.text import Remarks
 from dask_onestep.methods.arguments import check_choice, check_l1_ratio, check_nonnegative, check_positive
 from dask_onestep.methods.draws import with_labels
 from dask_onestep.methods.lasso_advice import few_digits
@@ -74,7 +75,7 @@ def lasso_fields(model: Model, local: LocalLassos, classes: np.ndarray | None) -
     """Return the fields of an estimate that follow from the blocks' lassos."""
     rows = local.weight if model.weight_type == "frequency" else local.n
     df_resid = rows - local.nonzeros
-    advice: tuple[tuple[type[Warning], str], ...] = ()
+    advice: Remarks = ()
     if local.unconverged:
         advice = (catalogue.LASSO_NOT_CONVERGED.warning(blocks=list(local.unconverged), gap=local.gap),)
     phi = dispersion(local.pearson, df_resid)

@@ -19,11 +19,9 @@ from dask_onestep.exceptions import (
 from dask_onestep.families import Binomial
 from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.text import Remedy, text_of
+from dask_onestep.messages.text import Remark, Remedy, text_of
 from dask_onestep.methods.conclusion import spread
 from dask_onestep.methods.estimate import Estimate
-
-Said = tuple[type[Warning], str]
 
 # Warnings that a cause explains, and that would misdirect to the pilot or to more iterations.
 _CONSEQUENCES = (
@@ -35,7 +33,7 @@ _LARGEST_RATIO = 30.0  # of offsets: exposures that differ by a factor of 10¹³
 _OUT_OF_RANGE = (catalogue.INFORMATION_NOT_FINITE, catalogue.MEANS_OUTSIDE_RANGE, catalogue.NO_START)
 
 
-def with_cause(model: Model, estimate: Estimate, remarks: Sequence[Said] = ()) -> Estimate:
+def with_cause(model: Model, estimate: Estimate, remarks: Sequence[Remark] = ()) -> Estimate:
     """Return an estimate whose warnings begin with their common cause, if any, without its consequences.
 
     Parameters
@@ -88,11 +86,11 @@ def _has_consequences(estimate: Estimate) -> bool:
     return any(issubclass(category, _CONSEQUENCES) for category, _ in estimate.warnings)
 
 
-def _separation(model: Model, estimate: Estimate) -> Said | None:
+def _separation(model: Model, estimate: Estimate) -> Remark | None:
     return next((said for said in estimate.warnings if issubclass(said[0], SeparationWarning)), None)
 
 
-def _of_exact_fit(model: Model, estimate: Estimate) -> Said | None:
+def _of_exact_fit(model: Model, estimate: Estimate) -> Remark | None:
     """Return that y is a covariate, or that the fit is perfect if there are consequences to replace."""
     found = exact_fit(model, estimate)
     if found is None or not (catalogue.RESPONSE_IS_COVARIATE.made(found[1]) or _has_consequences(estimate)):
@@ -100,7 +98,7 @@ def _of_exact_fit(model: Model, estimate: Estimate) -> Said | None:
     return found
 
 
-def exact_fit(model: Model, estimate: Estimate) -> Said | None:
+def exact_fit(model: Model, estimate: Estimate) -> Remark | None:
     """Return the warning that all residuals are rounding errors (constant y, y a covariate); None otherwise.
 
     Parameters
@@ -134,7 +132,7 @@ def exact_fit(model: Model, estimate: Estimate) -> Said | None:
     return catalogue.PERFECT_FIT.warning()
 
 
-def _offset(model: Model, estimate: Estimate) -> Said | None:
+def _offset(model: Model, estimate: Estimate) -> Remark | None:
     if estimate.pilot is None:
         return None
     low, high = estimate.pilot.unusual.offsets
@@ -143,13 +141,13 @@ def _offset(model: Model, estimate: Estimate) -> Said | None:
     return catalogue.OFFSET_RANGE.warning(low=low, high=high, decades=(high - low) / np.log(10))
 
 
-def _boundary(model: Model, estimate: Estimate) -> Said | None:
+def _boundary(model: Model, estimate: Estimate) -> Remark | None:
     signs = (NotConvergedWarning, PilotWarning, StepWarning) if _of_probabilities(model) else NotConvergedWarning
     found = any(issubclass(category, signs) for category, _ in estimate.warnings) and _leaves_range(model)
     return _at_boundary(model) if found else None
 
 
-def _at_boundary(model: Model) -> Said:
+def _at_boundary(model: Model) -> Remark:
     given = Remedy("link", getattr(model.link, "name", None))
     if _of_probabilities(model):
         return catalogue.MEANS_AT_BOUNDARY.warning(given=given)

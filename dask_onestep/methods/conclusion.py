@@ -11,7 +11,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.text import Remedy
+from dask_onestep.messages.text import Remarks, Remedy
 
 # Its inverse, a variance, and that times a dispersion, must stay within float64.
 _SMALLEST_INFORMATION = 1e-290
@@ -145,7 +145,7 @@ def _refuse_tiny(sums: Moments, model: Model) -> None:
         raise catalogue.SQUARES_UNDERFLOW.error(names=list(compress(model.names, tiny)))
 
 
-def aliasing(model: Model, kept: np.ndarray) -> tuple[tuple[type[Warning], str], ...]:
+def aliasing(model: Model, kept: np.ndarray) -> Remarks:
     """Return the warning that names aliased columns, if there are any.
 
     Parameters
@@ -166,7 +166,7 @@ def aliasing(model: Model, kept: np.ndarray) -> tuple[tuple[type[Warning], str],
     return (catalogue.ALIASED.warning(names=aliased),)
 
 
-def _of_robust(model: Model, cov_type: str, robust: Robust) -> tuple[tuple[type[Warning], str], ...]:
+def _of_robust(model: Model, cov_type: str, robust: Robust) -> Remarks:
     """Return warnings of a robust covariance: coefficients without a standard error, and negative eigenvalues."""
     given, names, said = Remedy("cov_type", cov_type), np.array(model.names), []
     if robust.lost:

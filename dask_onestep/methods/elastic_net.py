@@ -24,6 +24,7 @@ from dask_onestep.kernels.likelihood.covariance import dispersion
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.messages import catalogue
+from dask_onestep.messages.text import Remarks
 from dask_onestep.methods.arguments import check_l1_ratio, check_nonnegative, check_pilot_size, check_positive, seed_of
 from dask_onestep.methods.conclusion import of_response
 from dask_onestep.methods.draws import draw_sample, rows_within
@@ -296,7 +297,7 @@ def net_fields(model: Model, sums: Moments, coef: np.ndarray) -> dict[str, Any]:
     n_nonzero = int(np.count_nonzero(coef))
     rows = sums.weight if model.weight_type == "frequency" else sums.n
     phi = dispersion(sums.pearson, rows - n_nonzero)
-    advice: tuple[tuple[type[Warning], str], ...] = ()
+    advice: Remarks = ()
     if np.isnan(phi):
         advice = (catalogue.NO_DEGREES_OF_FREEDOM_OF_LASSO.warning(n=sums.n, nonzeros=n_nonzero, where=""),)
     return {

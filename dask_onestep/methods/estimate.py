@@ -19,6 +19,7 @@ from dask_onestep.kernels.matrices.symmetric import DiagonalPlusProduct
 from dask_onestep.kernels.pilots.sample import PilotRecord
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.basis import Basis
+from dask_onestep.messages.text import Remarks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,7 @@ class Estimate:
     n_missing: int = 0
     converged: bool = True
     random_state: int | None = None
-    warnings: tuple[tuple[type[Warning], str], ...] = ()
+    warnings: Remarks = ()
     solver: str | None = None
     condition: float = float("nan")
     sums: Moments | None = field(default=None, repr=False)

@@ -14,6 +14,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.sample import PilotRecord
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.linear_algebra import combinations
+from dask_onestep.messages.text import Remarks
 from dask_onestep.methods.estimate import Estimate
 
 # Methods whose coefficients are biased toward zero, and have no covariance.
@@ -154,7 +155,7 @@ class FitRecord:
         return float(self.sums.weight if counted and self.sums is not None else self.n_samples)
 
     @property
-    def notes(self) -> tuple[tuple[type[Warning], str], ...]:
+    def notes(self) -> Remarks:
         """Warnings of the fit: category and text."""
         return self.estimate.warnings
 

@@ -10,8 +10,7 @@ from dask_onestep.kernels.lassos.local_lassos import LocalLassos
 from dask_onestep.kernels.lassos.pooled_lasso import sample_size
 from dask_onestep.kernels.model import Model
 from dask_onestep.messages import catalogue
-
-Advice = tuple[tuple[type[Warning], str], ...]
+from dask_onestep.messages.text import Remark, Remarks
 
 # Expected coverage of nominal 95% intervals below which a warning is issued.
 _HONEST = 0.90
@@ -23,9 +22,9 @@ _FEW_DIGITS = 1e-3
 
 def sparse_advice(
     model: Model, method: Any, local: LocalLassos, estimate: Debiased, gaps: np.ndarray, coverage: float
-) -> Advice:
+) -> Remarks:
     """Return the warnings of a debiased lasso."""
-    advice: list[tuple[type[Warning], str]] = []
+    advice: list[Remark] = []
     p = len(estimate.coef) - int(model.has_intercept)
     if method.nodewise == "pooled":
         if _ROWS_PER_COLUMN * p > sample_size(model, local.n, local.weight):
@@ -44,7 +43,7 @@ def sparse_advice(
     return tuple(advice)
 
 
-def few_digits(model: Model, local: LocalLassos) -> Advice:
+def few_digits(model: Model, local: LocalLassos) -> Remarks:
     """Return the warning about uncentered columns whose rounding errors affect predictions."""
     off = np.finfo(np.float64).eps * np.abs(local.shift * local.coef) / local.share
     if not off.sum() > _FEW_DIGITS * _spread(model, local):

@@ -22,6 +22,7 @@ from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
+from dask_onestep.messages.text import Remark, Remarks
 from dask_onestep.methods.arguments import check_choice, check_positive, seed_of
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.draws import draw_pilot, take_survey
@@ -283,7 +284,7 @@ def climbed(
     Plan
         It returns the `Ascent`, and the warnings of separation.
     """
-    said: tuple[tuple[type[Warning], str], ...] = ()
+    said: Remarks = ()
     last, unbounded = np.inf, 0
     while ascent.climbing:
         if pilot is not None:
@@ -336,7 +337,7 @@ def _inside(sums: Moments) -> bool:
     return bool(np.isfinite(sums.loglik)) and sums.is_finite()
 
 
-def _complaint(problem: Problem, ascent: Ascent, penalized: bool) -> tuple[type[Warning], str]:
+def _complaint(problem: Problem, ascent: Ascent, penalized: bool) -> Remark:
     separable = isinstance(problem.model.family.base, (Binomial, Multinomial)) and not penalized
     if ascent.n_iter < ascent.max_iter:
         message = catalogue.MLE_STOPPED

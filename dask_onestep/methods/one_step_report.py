@@ -10,6 +10,7 @@ from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.poor_pilot import far_off, misrepresented, representation
 from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.messages import catalogue
+from dask_onestep.messages.text import Remark, Remarks
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.steps import Steps
@@ -123,9 +124,7 @@ def _pilot_distance(pilot: PilotFit, first: Step, coef: np.ndarray) -> float:
     return float(moved @ first.sums.information @ moved) / spread
 
 
-def _advice(
-    model: Model, asked: Asked, pilot: PilotFit, taken: Steps, left: Step
-) -> tuple[tuple[type[Warning], str], ...]:
+def _advice(model: Model, asked: Asked, pilot: PilotFit, taken: Steps, left: Step) -> Remarks:
     """Return at most one warning: of steps that were to go on until the MLE is near only if it is not."""
     if model.quadratic:
         return ()
@@ -137,10 +136,10 @@ def _advice(
     return tuple(_causes(model, asked, pilot, taken, left)[:1])
 
 
-def _causes(model: Model, asked: Asked, pilot: PilotFit, taken: Steps, left: Step) -> list[tuple[type[Warning], str]]:
+def _causes(model: Model, asked: Asked, pilot: PilotFit, taken: Steps, left: Step) -> list[Remark]:
     """Return what is to be said of the pilot, the distance and the steps, causes before consequences."""
     step, first, steps, tol = taken.step, taken.first, int(asked.steps), asked.tol
-    advice: list[tuple[type[Warning], str]] = []
+    advice: list[Remark] = []
     if pilot.separated:
         advice.append(catalogue.PILOT_WITHOUT_MLE.warning(n=pilot.n))
     if pilot.n < min(_SMALL * step.factor.rank, pilot.survey.n):

@@ -8,6 +8,7 @@ import numpy as np
 from dask_onestep.kernels.pilots.overdispersion import AlphaNewton, alpha_sums, at_bound, pilot_alpha, with_alpha
 from dask_onestep.kernels.solve.ascent import Ascent
 from dask_onestep.messages import catalogue
+from dask_onestep.messages.text import Remark
 from dask_onestep.methods.arguments import seed_of
 from dask_onestep.methods.draws import draw_sample
 from dask_onestep.methods.mle import MLE
@@ -48,7 +49,7 @@ def with_alpha_estimated(problem: Problem, method: Any) -> Plan:
     return found, ((_at_boundary(float(np.exp(-point[-1]))),) if ended else ())
 
 
-def _at_boundary(alpha: float) -> tuple[type[Warning], str]:
+def _at_boundary(alpha: float) -> Remark:
     if alpha > 1.0:
         return catalogue.ALPHA_AT_UPPER_BOUNDARY.warning(alpha=alpha)
     return catalogue.ALPHA_AT_BOUNDARY.warning()

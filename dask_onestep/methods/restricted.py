@@ -17,6 +17,7 @@ from dask_onestep.kernels.records import LogLikelihoods
 from dask_onestep.kernels.rows.block import MODEL_ERRORS
 from dask_onestep.kernels.solve.ascent import ROUNDING
 from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.messages.text import Remarks
 from dask_onestep.methods.driver import Outcome, run_all
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.mle import MLE
@@ -29,7 +30,7 @@ from dask_onestep.methods.solver import eliminating, orthogonalized, solved
 # λ²/φ from which on a statistic may be off by a twentieth, since the log-likelihood is not quadratic.
 _FAR = 0.3
 # What `Problem.restricted` takes.
-Null = tuple[Mapping[str, float], tuple]
+Restriction = tuple[Mapping[str, float], tuple]
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Restricted:
     n_passes: int = 0
 
     @property
-    def warnings(self) -> tuple[tuple[type[Warning], str], ...]:
+    def warnings(self) -> Remarks:
         """Of the fit."""
         return () if self.estimate is None else self.estimate.warnings
 
@@ -93,7 +94,7 @@ class Comparison:
         return deviance[1:] - deviance[0] < -4 * ROUNDING * abs(self.sums.loglik[0])
 
 
-def compare(problem: Problem, method: Any, estimate: Estimate, nulls: Sequence[Null]) -> Comparison:
+def compare(problem: Problem, method: Any, estimate: Estimate, nulls: Sequence[Restriction]) -> Comparison:
     """Fit restricted models by an estimate's own method, and compare all of them by all rows.
 
     Parameters
@@ -144,7 +145,7 @@ def _compared(problem: Problem, estimate: Estimate, fits: list[Restricted]) -> C
     return Comparison(fits, sums, np.array([decrement, *decrements]), phi)
 
 
-def fit_restricted(problem: Problem, method: Any, nulls: Sequence[Null]) -> list[Restricted]:
+def fit_restricted(problem: Problem, method: Any, nulls: Sequence[Restriction]) -> list[Restricted]:
     """Fit restricted models together."""
     problems = [problem.restricted(*null) for null in nulls]
     ended = run_all(problem, [attempted(_fit(each, method)) for each in problems])
@@ -154,7 +155,7 @@ def fit_restricted(problem: Problem, method: Any, nulls: Sequence[Null]) -> list
 
 
 def compare_by_method(
-    problem: Problem, method: Any, estimate: Estimate, nulls: Sequence[Null]
+    problem: Problem, method: Any, estimate: Estimate, nulls: Sequence[Restriction]
 ) -> list[tuple[float, float, float] | Exception]:
     """Return likelihood-ratio statistics of methods whose estimates maximize no likelihood of all rows: one pass."""
     plans = [attempted(_ratio(problem, problem.restricted(*null), method, estimate)) for null in nulls]

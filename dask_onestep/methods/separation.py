@@ -8,6 +8,7 @@ from dask_onestep.exceptions import SeparationWarning
 from dask_onestep.kernels.likelihood.separation import Directed, directed
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
 from dask_onestep.messages import catalogue
+from dask_onestep.messages.text import Remark
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.jeffreys import PenalizedEstimate
 from dask_onestep.methods.problem import Problem
@@ -88,7 +89,7 @@ def _rises(problem: Problem, ascent: Ascent, direction: np.ndarray, seen: Direct
     return bool(there.loglik >= ascent.sums.loglik - _FALL)
 
 
-def separated(problem: Problem, seen: Directed, which: int) -> tuple[type[Warning], str]:
+def separated(problem: Problem, seen: Directed, which: int) -> Remark:
     """Return the warning that rows are separated along a direction."""
     intercepts = problem.model.by_regressor.get("intercept", ())
     columns = [

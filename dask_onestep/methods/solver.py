@@ -12,7 +12,7 @@ from dask_onestep.kernels.model import Model, refuse_information
 from dask_onestep.kernels.rows.aliasing import Dependence, DesignFactor, dependences, design_factor, orthogonal_basis
 from dask_onestep.kernels.solve.basis import Basis
 from dask_onestep.messages import catalogue
-from dask_onestep.messages.text import Message
+from dask_onestep.messages.text import Message, Remark
 from dask_onestep.methods.conclusion import aliasing
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import estimated
@@ -178,7 +178,7 @@ def _confirmed(problem: Problem, estimate: Estimate, factor: DesignFactor) -> Es
     model, kept = problem.model, np.isfinite(estimate.coef)
     found = dependences(factor, model.design_names, _of_design(problem, kept), intercept=model.has_constant)
     others = tuple(each for each in estimate.warnings if each not in aliasing(model, kept))
-    said: list[tuple[type[Warning], str]] = []
+    said: list[Remark] = []
     for exact, message in ((True, catalogue.ALIASED_EXACTLY), (False, catalogue.ALIASED_NEARLY)):
         if group := [each for each in found if each.exact is exact]:
             said.append(_aliased(message, group))
@@ -194,7 +194,7 @@ def _with_near(problem: Problem, estimate: Estimate, factor: DesignFactor, kept:
     return replace(estimate, warnings=(*estimate.warnings, *said))
 
 
-def _aliased(message: Message, found: Sequence[Dependence]) -> tuple[type[Warning], str]:
+def _aliased(message: Message, found: Sequence[Dependence]) -> Remark:
     """Return a warning that names columns and what each is a combination of."""
     exact = message is catalogue.ALIASED_EXACTLY
     combinations = [

@@ -19,6 +19,7 @@ from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
+from dask_onestep.messages.text import Remark, Remarks
 from dask_onestep.methods.arguments import check_choice, check_count, check_pilot_size, seed_of
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.draws import draw_pilot
@@ -236,8 +237,8 @@ def _of_anchor(model: Model, last: _Round) -> Moments:
     return replace(sums, pearson=phi * degrees_of_freedom(sums, model, rank))
 
 
-def _advice(anchor: PilotFit, last: _Round) -> tuple[tuple[type[Warning], str], ...]:
-    advice: list[tuple[type[Warning], str]] = []
+def _advice(anchor: PilotFit, last: _Round) -> Remarks:
+    advice: list[Remark] = []
     if anchor.separated:
         advice.append(catalogue.PILOT_WITHOUT_MLE.warning(n=anchor.n))
     moved = last.coef - anchor.coef

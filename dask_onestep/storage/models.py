@@ -25,6 +25,7 @@ from dask_onestep.kernels.matrices.symmetric import DiagonalPlusProduct
 from dask_onestep.kernels.model import Likelihood, Model
 from dask_onestep.links import LINKS, resolve_link
 from dask_onestep.messages import catalogue
+from dask_onestep.messages.text import Remarks
 from dask_onestep.methods import METHODS, Estimate, FitRecord, Inputs
 from dask_onestep.storage.designs import aliased_record, design_record, read_aliased, read_design
 from dask_onestep.storage.outputs import atomic_output
@@ -397,7 +398,7 @@ def _numbers(values: list[Any]) -> np.ndarray:
     return np.array([_number(value) for value in values])
 
 
-def _warnings(texts: list[Any], names: Sequence[Any]) -> tuple[tuple[type[Warning], str], ...]:
+def _warnings(texts: list[Any], names: Sequence[Any]) -> Remarks:
     """Return warnings with their categories, or with `FitWarning` if a file does not name them."""
     known = {name: getattr(exceptions, name) for name in exceptions.__all__ if name.endswith("Warning")}
     pairs = zip_longest(texts, names[: len(texts)], fillvalue="")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dask_onestep.kernels.lassos.descent import penalized_lasso
-from dask_onestep.kernels.solve.linear_algebra import Factor, factorize
+from dask_onestep.kernels.solve.linear_algebra import CholeskyFactor, factorize
 
 # Rows of a matrix that are changed at a time, so that no temporary array has its size.
 _ROWS_AT_ONCE = 256
@@ -27,7 +27,7 @@ class ProfiledGram:
         G_rr − G_rf G_ff⁻¹ G_fr; G itself, not a copy, if every column is penalized.
     loadings : ndarray of shape (f, m)
         G_ff⁻¹ G_fr: the regression of the others on the unpenalized columns.
-    factor : Factor
+    factor : CholeskyFactor
         G_ff, factored; an unpenalized column that is aliased with earlier ones has coefficient 0.
     whole : ndarray of shape (d, d)
         G.
@@ -37,7 +37,7 @@ class ProfiledGram:
     rest: np.ndarray
     gram: np.ndarray
     loadings: np.ndarray
-    factor: Factor
+    factor: CholeskyFactor
     whole: np.ndarray
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from dask_onestep.kernels.matrices.algebra import DenseSlice
 from dask_onestep.kernels.matrices.symmetric import unpacked
 from dask_onestep.kernels.records import Record
-from dask_onestep.kernels.solve.linear_algebra import Factor
+from dask_onestep.kernels.solve.linear_algebra import CholeskyFactor
 
 # Maximum memory for the informations of all clusters; a task of the reduction tree adds 16 such records.
 CLUSTER_BYTES = 64 * 2**20
@@ -101,7 +101,7 @@ def signs(count: int) -> list[int]:
     return [1 if size % 2 else -1 for size in range(1, columns + 1) for _ in combinations(range(columns), size)]
 
 
-def jackknife(clusters: Clusters, factor: Factor) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+def jackknife(clusters: Clusters, factor: CholeskyFactor) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """Return d_g = −(I − I_g)⁻¹s_g of each cluster, and the coefficients that are not identified without it."""
     half = factor.whitener()  # of shape (r, d): V = half'half
     scores = clusters.sums @ half.T

@@ -12,7 +12,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
-from dask_onestep.kernels.solve.linear_algebra import Factor
+from dask_onestep.kernels.solve.linear_algebra import CholeskyFactor
 
 
 @kernel(checked="after")
@@ -42,7 +42,7 @@ def penalty_score(rows: Rows, model: Model, coef: np.ndarray, inverse: np.ndarra
     return total
 
 
-def half_log_determinant(factor: Factor) -> float:
+def half_log_determinant(factor: CholeskyFactor) -> float:
     """Return ½ log|I| of the columns that are not aliased."""
     with np.errstate(divide="ignore"):
         return float(np.log(np.diag(factor.lower)).sum() + np.log(factor.scale[factor.kept]).sum())

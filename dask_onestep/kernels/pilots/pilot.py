@@ -47,7 +47,7 @@ class PilotFit(Record):
         The n pilot rows, labels encoded.
     moments : Moments
         Sums over the pilot rows at β̂_p.
-    factor : Factor or ArrowFactor
+    factor : CholeskyFactor or ArrowFactor
         Their factored information.
     survey : Survey
         Counts and classes of the full data.

@@ -27,7 +27,7 @@ class Step(Record):
         Where the pass was made.
     sums : Moments
         The full-data sums there.
-    factor : Factor or ArrowFactor
+    factor : CholeskyFactor or ArrowFactor
         Their factored information.
     coef : ndarray of shape (d,)
         The end of the step, with 0 for aliased columns.
@@ -85,7 +85,7 @@ def arrive(curvature: Curvature, factor: AnyFactor, step: np.ndarray, *, at_maxi
     ----------
     curvature : Curvature
         The extrapolation around the point where the pass was made.
-    factor : Factor or ArrowFactor
+    factor : CholeskyFactor or ArrowFactor
         The factored information there.
     step : ndarray of shape (d,)
         δ.

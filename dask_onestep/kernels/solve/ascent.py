@@ -99,7 +99,7 @@ class Move(Record):
         λ², about twice the log-likelihood that δ gains.
     arrived : bool
         Whether no further step is needed.
-    factor : Factor or None
+    factor : CholeskyFactor or None
         The factored information, if the rule has one.
     target : ndarray of shape (d,) or None
         β + δ, if the rule knows it without rounding.
@@ -321,7 +321,7 @@ def ran_away(before: Matrix, now: Matrix, factor: AnyFactor) -> bool:
         The information at the start.
     now : ndarray or Arrowhead of shape (d, d)
         The information at the current point.
-    factor : Factor
+    factor : CholeskyFactor
         The factored `now`.
 
     Returns

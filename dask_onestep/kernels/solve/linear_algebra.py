@@ -23,7 +23,7 @@ _NEGLIGIBLE = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
-class Factor(AnyFactor):
+class CholeskyFactor(AnyFactor):
     """Cholesky factor of the scaled information of the columns that are not aliased.
 
     Attributes
@@ -92,7 +92,7 @@ class Factor(AnyFactor):
 
 
 @overload
-def factorize(information: np.ndarray, *, intercept: bool = True) -> Factor: ...
+def factorize(information: np.ndarray, *, intercept: bool = True) -> CholeskyFactor: ...
 @overload
 def factorize(information: Arrowhead, *, intercept: bool = True) -> ArrowFactor: ...
 def factorize(information: Matrix, *, intercept: bool = True) -> AnyFactor:
@@ -112,7 +112,7 @@ def factorize(information: Matrix, *, intercept: bool = True) -> AnyFactor:
 
     Returns
     -------
-    Factor or ArrowFactor
+    CholeskyFactor or ArrowFactor
         The factor.
 
     Raises
@@ -136,7 +136,7 @@ def factorize(information: Matrix, *, intercept: bool = True) -> AnyFactor:
     floor = floors(scaled, len(information), intercept=intercept)
     kept, lower = decomposed(scaled, information.diagonal() > 0, floor)
     norm = float(np.abs(scaled[np.ix_(kept, kept)]).sum(axis=0).max(initial=0.0))
-    return Factor(scale, kept, lower, norm)
+    return CholeskyFactor(scale, kept, lower, norm)
 
 
 def combinations(information: Matrix, kept: np.ndarray) -> np.ndarray:
@@ -174,7 +174,7 @@ def extreme_ratios(matrix: Any, reference: Any, factor: AnyFactor) -> tuple[floa
     """Return the smallest and the largest eigenvalue of a matrix relative to a positive definite one and its factor."""
     if isinstance(factor, ArrowFactor):
         return least_ratio(matrix, reference), 1.0 / least_ratio(reference, matrix)
-    assert isinstance(factor, Factor)
+    assert isinstance(factor, CholeskyFactor)
     scaled = matrix / np.outer(factor.scale, factor.scale)
     half = linalg.solve_triangular(factor.lower, scaled, lower=True)
     relative = np.linalg.eigvalsh(linalg.solve_triangular(factor.lower, half.T, lower=True))
