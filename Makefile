@@ -74,9 +74,9 @@ paper: $(VENV)/.bench  ## the article's simulation tables, few replicates, and i
 bench: $(VENV)/.bench  ## all methods and other libraries on the same rows; QUICK=1 takes minutes, RESUME=1 continues an interrupted run
 	$(BIN)/python -m benchmarks.speed $(if $(QUICK),--quick) $(if $(RESUME),--resume)
 
-bench-regressions: $(VENV)/.bench  ## kernels and task counts of HEAD compared with BASE (default HEAD~1); fails if one is worse by a fifth
+bench-regressions: $(VENV)/.bench  ## CPU time of kernels and task counts of HEAD compared with BASE (default HEAD~1); fails if one is worse by a fifth
 	$(BIN)/asv --config benchmarks/asv/asv.conf.json machine --yes
-	$(BIN)/asv --config benchmarks/asv/asv.conf.json continuous --factor 1.2 --split $(or $(BASE),HEAD~1) HEAD
+	$(BIN)/asv --config benchmarks/asv/asv.conf.json continuous --factor 1.2 --split --interleave-rounds $(or $(BASE),HEAD~1) HEAD
 
 # duckreg 0.4 calls, by ibis, a function that duckdb 2 no longer has.
 bench-peers:  ## Spark, H2O, dask-ml and duckreg for `make bench`, each in its own environment; needs Java
