@@ -114,6 +114,32 @@ def test_the_correction_brings_the_estimate_nearer_to_the_mle(family, link):
     assert np.median(corrected) < np.median(plain) / 5
 
 
+def test_the_error_due_to_the_rows_own_scores_is_a_regression():
+    model, rows = model_of("gamma", "log"), simulate("gamma", 5000)
+    pilot, sums = pilot_of(rows, model, 500)
+    step = np.array([0.1, -0.05, 0.02])
+    x, y = sm.add_constant(pilot.rows.x), pilot.rows.y
+    before, after = y * np.exp(-x @ pilot.coef), y * np.exp(-x @ (pilot.coef + step))
+    rest = (after - 1) - (before - 1) + before * (x @ step)
+    along, errors = (after - 1) * (x @ step), rest[:, None] * x
+    slopes = [np.cov(along, each)[0, 1] / along.var(ddof=1) for each in errors.T]
+    found = Curvature(model, pilot, pilot.coef, sums).own_error(step)
+    np.testing.assert_allclose(found, np.array(slopes) * 10 * along.sum(), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("family", "link"), [("gamma", "log"), ("binomial", "probit")])
+def test_without_it_steps_under_other_links_end_nearer_to_the_mle(family, link, monkeypatch):
+    model, nearer, with_it = model_of(family, link), [], []
+    for seed in range(30):
+        rows = simulate(family, 20_000, seed=seed)
+        pilot, sums = pilot_of(rows, model, 500)
+        nearer.append(distance(rows, model, step_from(model, pilot, pilot.coef, sums, "pilot").coef))
+        with monkeypatch.context() as patched:
+            patched.setattr(Curvature, "own_error", lambda self, step: np.zeros(3))
+            with_it.append(distance(rows, model, step_from(model, pilot, pilot.coef, sums, "pilot").coef))
+    assert np.mean(nearer) < 0.7 * np.mean(with_it)
+
+
 @pytest.mark.parametrize(
     ("family", "link", "correction"),
     [("binomial", "logit", None), ("binomial", "logit", "pilot"), ("gamma", "log", "pilot")],

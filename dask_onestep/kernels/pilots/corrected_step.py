@@ -21,8 +21,9 @@ def take_step(model: Model, pilot: PilotFit, ascent: Ascent, correction: str | N
         R(δ) = ℓ_pil(β + δ) − ℓ_pil(β) − s_pil'δ + ½ δ'H_pil δ,
 
     in the trust region δ'Iδ ≤ 10 φ̂d(N/n − 1). R estimates the terms of third and higher order of the log-likelihood;
-    H is the observed information. Either step is shortened where it overshoots according to J. If no part of it leads
-    to finite sums, the step goes to the null model.
+    H is the observed information. Where the pilot rows' scores and R are correlated, the expected error of R's gradient
+    is removed (`Curvature.own_error`). Either step is shortened where it overshoots according to J. If no part of it
+    leads to finite sums, the step goes to the null model.
 
     Parameters
     ----------
@@ -43,6 +44,9 @@ def take_step(model: Model, pilot: PilotFit, ascent: Ascent, correction: str | N
     coef, sums, factor, newton = ascent.coef, ascent.sums, ascent.factor, ascent.move.step
     curvature = Curvature(model, pilot, coef, sums)
     found = curvature.maximum(factor, newton, 1e-12) if correction == "pilot" else None
+    # Given the covariates, scores of a simple random sample under a canonical link have the mean zero, whatever rᵢ is.
+    if found is not None and (sums.observed is not None or not pilot.inclusion.is_simple):
+        found = found - factor.solve(curvature.own_error(found))
     step = arrive(curvature, factor, newton if found is None else found, at_maximum=found is not None)
     if step is None:
         return retreat(model, pilot, sums)

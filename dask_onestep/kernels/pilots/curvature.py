@@ -200,6 +200,33 @@ class Curvature:
         error = self.sampling_error(step)
         return Remaining.of(factor, score, phi, error, partial(self.effective_rows, step, factor))
 
+    def own_error(self, step: np.ndarray) -> np.ndarray:
+        """Return the part of the error of the predicted score at β + δ that is due to the pilot rows' own scores.
+
+        These have the sum zero at the pilot's estimate, and that of all rows is zero at the maximum: rows whose scores
+        are correlated with rᵢ are over- or underrepresented. It is the regression estimate Σrᵢgᵢ/Σgᵢ²·Σgᵢ, with gᵢ the
+        score at β + δ in the direction from the pilot's estimate.
+        """
+        pilot, free, draw, top = self.pilot, self.model.free, self.pilot.inclusion, self._top
+        way = np.zeros(len(free))
+        way[free] = self.coef + step - pilot.coef
+        columns = way.reshape(self.model.likelihood.n_predictors, -1).T
+        # Σcᵢrᵢgᵢ with the sum of rᵢ over the base stratum, the same of gᵢ, and the sum of gᵢ over all rows.
+        products, base, squares, mean, total = np.zeros(len(free)), np.zeros(len(free)), 0.0, 0.0, 0.0
+        for part, change in self._remainders(step):
+            residuals = part.weighted(self.model.likelihood.row_residuals(part, self.model, self.coef + step))
+            along = part.times(columns).reshape(len(part.y), -1)
+            scores, here = (residuals.reshape(along.shape) * along).sum(axis=1) / top, draw.take(part.rows)
+            spread = here.variance * scores
+            products += part.weighted_sum(((change / top).T * spread).T).T.ravel()
+            base += part.weighted_sum(((change / top).T * here.base).T).T.ravel()
+            squares += float(spread @ scores)
+            mean += float(np.sum(here.base * scores))
+            total += float(scores.sum())
+        share = draw.base_variance / max(draw.n_base, 1) * mean
+        products, squares = products - share * base, squares - share * mean
+        return (products * (pilot.ratio * total * top / squares) if squares > 0 else products * 0.0)[free]
+
     def sampling_error(self, step: np.ndarray) -> ScoreVariance:
         """Return the variance of the predicted score at β + δ.
 
