@@ -10,7 +10,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from scipy import special
-from scipy.stats import norm
 
 from dask_onestep.choices import unknown_choice
 from dask_onestep.messages import catalogue
@@ -18,6 +17,7 @@ from dask_onestep.messages import catalogue
 __all__ = ["LINKS", "Link", "LinkLike", "mean_and_derivative", "resolve_link", "second_derivative"]
 
 _EPSILON = np.finfo(np.float64).eps
+_ROOT_OF_TWO_PI = np.sqrt(2.0 * np.pi)
 
 
 @runtime_checkable
@@ -137,8 +137,12 @@ def _probit_mean(eta):
     return np.clip(special.ndtr(eta), _EPSILON, 1 - _EPSILON)
 
 
+def _normal_density(eta):
+    return np.exp(-np.square(eta) / 2.0) / _ROOT_OF_TWO_PI
+
+
 def _probit_derivative(eta):
-    return np.maximum(norm.pdf(eta), _EPSILON)
+    return np.maximum(_normal_density(eta), _EPSILON)
 
 
 def _cloglog(mean):
@@ -197,7 +201,7 @@ def _logit_second_derivative(eta):
 
 
 def _probit_second_derivative(eta):
-    return -eta * norm.pdf(eta)
+    return -eta * _normal_density(eta)
 
 
 def _cloglog_second_derivative(eta):

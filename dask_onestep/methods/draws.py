@@ -32,13 +32,16 @@ _UNEVEN = 1.25
 Learned = Generator[Any, Any, tuple[Delayed, Problem]]
 
 
-def draw_pilot(problem: Problem, draw: Draw) -> Learned:
+def draw_pilot(problem: Problem, draw: Draw, *, settled: bool = True) -> Learned:
     """Draw a random sample of all usable rows and fit its MLE: one pass, or none where its rows have been kept.
 
-    A restricted model has the sample of the unrestricted one.
+    A restricted model has the sample of the unrestricted one.  If not `settled`, the plan's next request is to compute
+    what it makes of the pilot, and no other pass needs it.
     """
     sample = yield from _drawn(problem, draw)
-    pilot = yield from _settled(problem, problem.apply(fit_pilot, sample, problem.model, name="pilot-fit"))
+    pilot = problem.apply(fit_pilot, sample, problem.model, name="pilot-fit")
+    if settled:
+        pilot = yield from _settled(problem, pilot)
     return pilot, _learned(problem, attrgetter("survey.classes"), pilot)
 
 

@@ -177,8 +177,9 @@ class OneStep(Method):
         """Draw the pilot; of a small table it is all rows, and its estimate is returned besides."""
         draw = replace(self.draw(problem), held=held, seed=asked.seed)
         whole, known, most = draw.whole, problem.n_usable, problem.blocks.n_rows
-        last = problem.lazy and most is not None and most <= whole  # no pass follows that would show gaps
-        pilot, learned = yield from draw_pilot(problem, replace(draw, searched=last))
+        all_rows = most is not None and most <= whole
+        last = problem.lazy and all_rows  # no pass follows that would show gaps
+        pilot, learned = yield from draw_pilot(problem, replace(draw, searched=last), settled=not all_rows)
         if not whole or (known is not None and known > whole) or (problem.lazy and not last):
             return pilot, learned, None
         if last:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from dask_onestep.kernels.likelihood.covariance import products
 from dask_onestep.kernels.likelihood.sums import moments, observed_moments, remainders, row_log_likelihoods
@@ -85,10 +85,10 @@ class Remaining(Record):
             with np.errstate(divide="ignore", invalid="ignore"):
                 spread = np.nan_to_num(np.sqrt(np.maximum(spread, 0.0)) / errors, nan=0.0, posinf=np.inf)
             level = 1 - (1 - _CONFIDENCE) / 2 / max(factor.rank, 1)
-            away, bounds = bounds, bounds + _OWN_IF_CLOSE * stats.norm.ppf(level) * spread
+            away, bounds = bounds, bounds + _OWN_IF_CLOSE * special.ndtri(level) * spread
             worst = np.argsort(-bounds)[:_EXAMINED]
             worst = worst[bounds[worst] > _CLOSE]
-            quantiles = stats.t.ppf(level, np.maximum(effective(worst) - 1, 1)) if len(worst) else 0.0
+            quantiles = special.stdtrit(np.maximum(effective(worst) - 1, 1), level) if len(worst) else 0.0
             bounds[worst] = np.maximum(_CLOSE, away[worst] + _OWN * quantiles * spread[worst])
         return cls(decrement, float(bounds.max(initial=0.0)))
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from dask_onestep.kernels.likelihood.sums import moments, row_log_likelihoods
 from dask_onestep.kernels.model import Model
@@ -110,14 +110,14 @@ def far_off(model: Model, pilot: PilotFit, first: Step, coef: np.ndarray) -> flo
     moved = coef - pilot.coef
     squared, d = float(moved @ first.sums.information @ moved), first.factor.rank
     usual = first.unit * (pilot.ratio - 1.0)
-    if usual > 0 and stats.chi2.sf(squared / usual * d, d) >= _CHANCE:
+    if usual > 0 and special.chdtrc(d, squared / usual * d) >= _CHANCE:
         return None  # clear without the variance of the pilot's scores
     variance = pilot.variance(model)
     mean, square = squared_traces(first.factor, variance)
     if not (mean > 0 and square > 0):
         return None
     ratio, df = squared / mean, mean**2 / square
-    return float(np.sqrt(ratio)) if stats.chi2.sf(ratio * df, df) < _CHANCE else None
+    return float(np.sqrt(ratio)) if special.chdtrc(df, ratio * df) < _CHANCE else None
 
 
 def retreat(model: Model, pilot: PilotFit, sums: Moments) -> Step:
