@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dask_onestep import MLE, GLMRegressor, OneStep
+from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
+from dask_onestep.data import arrow
 from dask_onestep.exceptions import UndefinedTermWarning
 from dask_onestep.kernels.designs.states import CentralMoments, moment_states
 from dask_onestep.kernels.designs.terms import formula_terms
 from dask_onestep.kernels.pilots import profile as profiles
+from dask_onestep.methods import draws
 
 VALUES = np.random.default_rng(0).gamma(2.0, size=5000) * 30 + 400
 
@@ -150,3 +152,24 @@ def test_rows_that_a_function_makes_nan_are_counted_by_term_in_the_first_pass_to
     with pytest.warns(UndefinedTermWarning, match=r"log\(x\) \(5 rows\); 2,995 rows remain"):
         glm = GLMRegressor("poisson", formula="y ~ log(x) + g", missing="drop", method=method).fit(frame)
     assert (glm.n_samples_, glm.n_missing_) == (2995, 5)
+
+
+@pytest.mark.parametrize("order", [None, "g", "y"])
+@pytest.mark.parametrize("classify", [False, True])
+@pytest.mark.usefixtures("synchronous", "quiet")
+def test_rows_are_kept_for_the_levels_that_all_blocks_have(order, classify, tmp_path, monkeypatch):
+    joined = []
+    monkeypatch.setattr(arrow, "_SMALL_BLOCK_BYTES", 2**19)
+    monkeypatch.setattr(draws, "pilot_of", lambda found: joined.append(found.pilot) or found.pilot)
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"g": rng.integers(0, 60, 150_000), "x": rng.normal(size=150_000)})
+    mean = np.clip(1 + frame["x"] + 0.02 * frame["g"] + rng.logistic(size=len(frame)), 0, 3)
+    frame = frame.assign(y=mean.astype(int) if classify else rng.poisson(np.exp(mean / 3))).astype({"g": str})
+    frame = frame if order is None else frame.sort_values(order, kind="stable", ignore_index=True)
+    frame.to_parquet(tmp_path / "rows.parquet", row_group_size=25_000)
+    model = GLMClassifier("logit") if classify else GLMRegressor("poisson")
+    model.set_params(formula="y ~ x + g", method=OneStep(pilot_bytes="1 MiB", steps=1))
+    model.fit(tmp_path / "rows.parquet")
+    assert model.n_passes_ == 2
+    kept, size = joined[-1], model.estimate_.pilot_size
+    assert size <= len(kept.keys) < 1.5 * size

@@ -106,6 +106,11 @@ class Terms:
         filled = {column for factor in self.factors if factor.missing is not None for column in factor.columns}
         return tuple(column for column in self.columns if column not in filled)
 
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Arguments of transforms with a state."""
+        return tuple(dict.fromkeys(state for factor in self.factors for state in factor.states))
+
     def offset(self, frame: pd.DataFrame) -> pd.Series | None:
         """Return the sum of the formula's offsets, one value per row; None without any."""
         values = [as_numbers(factor.values(frame)) for factor in self.offsets]

@@ -56,7 +56,7 @@ def sample_rows(
         if below > NEAR or size.strata is None:
             return keys_below(seed, rows, below)
         places, keys = near()
-        found = keys < np.uint64(below)
+        found = np.flatnonzero(keys < np.uint64(below))
         return places[found], keys[found]
 
     if bound is None and len(rows) <= size.hold:

@@ -37,7 +37,7 @@ from dask_onestep.kernels.rows.rows import kernel
 STATE_ROWS = 100_000
 # Most levels are found in the first rows of a block.
 _SLICE_ROWS = 15_360
-# Rows are kept for at least so many coefficients.
+# Rows are kept for at least so many coefficients where the number of levels does not tell how many there are.
 _LEAST_COEFFICIENTS = 500
 
 
@@ -47,10 +47,8 @@ class Profile(Joining):
 
     Attributes
     ----------
-    factors : tuple of Factor
-        The factors whose levels are collected.
-    states : tuple of str
-        The expressions whose extremes are collected.
+    design : OpenDesign
+        The design that is to be completed.
     levels : DataFrame
         Rows that include every level of every factor, at least one row.
     extremes : DataFrame
@@ -63,13 +61,22 @@ class Profile(Joining):
         Candidates for the method's pilot.
     """
 
-    factors: tuple[Factor, ...]
-    states: tuple[str, ...]
+    design: OpenDesign
     levels: pd.DataFrame
     extremes: pd.DataFrame
     moments: dict[str, CentralMoments]
     sample: PilotSample
     pilot: PilotSample
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """The factors whose levels are collected."""
+        return self.design.learned
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The expressions whose extremes are collected."""
+        return self.design.terms.states
 
     @property
     def n(self) -> int:
@@ -88,7 +95,12 @@ class Profile(Joining):
         codes = {factor: _level_codes(factor, rows) for factor in self.factors}
         if found := _too_many(codes, 0):
             return found
-        pilot = self.pilot.join(*(part.pilot for part in others))
+        size = replace(self.pilot.size, d=max(part.pilot.size.d for part in parts))
+        labels = {label for part in parts if part.pilot.labels is not None for label in part.pilot.labels.tolist()}
+        n, n_predictors = sum(part.n_present for part in parts), max(len(labels) - 1, 1)
+        size = _for_levels(size, self.design, codes.values(), n, n_predictors)
+        first, *rest = (replace(part.pilot, size=size) for part in parts)
+        pilot = first.join(*rest)
         sample = self.sample.join(*(part.sample for part in others))
         if isinstance(pilot, Findings):
             return pilot
@@ -99,7 +111,7 @@ class Profile(Joining):
             extremes = _joined([part.extremes for part in parts])
             extremes = extremes.iloc[_at_extremes(self.states, extremes)]
         moments = {name: reduce(add, (part.moments[name] for part in parts)) for name in self.moments}
-        return Profile(self.factors, self.states, levels, extremes, moments, sample, pilot)
+        return Profile(self.design, levels, extremes, moments, sample, pilot)
 
     def state_rows(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the rows that states are computed from, in the order of the data."""
@@ -107,10 +119,10 @@ class Profile(Joining):
         assert drawn.raw is not None
         rows, places = plain_columns(drawn.raw, tuple(columns), {}), drawn.positions
         found = np.array(self.extremes.index.tolist()).reshape(-1, 2) if self.states else places[:0]
-        for at, place in enumerate(found):
-            if not (places == place).all(axis=1).any():
-                rows = _joined([rows, self.extremes[columns].iloc[[at]]])
-                places = np.vstack([places, place])
+        added = [at for at, place in enumerate(found) if not (places == place).all(axis=1).any()]
+        if added:
+            rows = _joined([rows, self.extremes[columns].iloc[added]])
+            places = np.vstack([places, found[added]])
         return rows.iloc[np.lexsort(places.T[::-1])].reset_index(drop=True)
 
 
@@ -129,18 +141,17 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     codes = {factor: codes_of(factor) for factor in factors}
     if found := _too_many(codes, rows.number):
         return found
-    if size.n_rows is not None:
-        most = sum(len(levels) for _, levels in codes.values()) * size.n_rows // max(len(table), 1)
-        size = replace(size, d=min(size.d, max(_LEAST_COEFFICIENTS, most)))
+    size = _for_levels(size, design, codes.values(), len(table), None if model.classify else 1)
     pilot = pilot_rows(rows, model, size, seed, codes_of)
     if isinstance(pilot, Findings):
         return pilot
     at = _of_each_level(codes.values(), len(rows))
     coded = [name for factor in factors if factor.coded for name in factor.columns]
     shown = plain_categories(table.iloc[at if rows.kept is None else rows.kept[at]], coded)
-    states = tuple(dict.fromkeys(state for factor in design.terms.factors for state in factor.states))
+    states = design.terms.states
     all_rows = _all_rows(rows)
-    sample = sample_rows(all_rows, PilotSize(STATE_ROWS if states else 0, 0, total), 0)
+    kept = all_rows if states else replace(all_rows, raw=None)
+    sample = sample_rows(kept, PilotSize(STATE_ROWS if states else 0, 0, total), 0)
     present = table if rows.present is None else table.iloc[rows.present]
     orders = moment_orders(design.terms)
     moments = {name: CentralMoments.of(_numbers(name, present), order) for name, order in orders.items()}
@@ -149,7 +160,23 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
         at = _at_extremes(states, present)
         places = pd.MultiIndex.from_arrays(list(row_numbers(all_rows, at).T))
         extremes = plain_columns(present.iloc[at].set_axis(places, axis=0), columns, {})
-    return Profile(factors, states, levels, extremes, moments, sample, pilot)
+    return Profile(design, levels, extremes, moments, sample, pilot)
+
+
+def _for_levels(
+    size: PilotSize,
+    design: OpenDesign,
+    found: Iterable[tuple[np.ndarray, pd.Index]],
+    n: int,
+    n_predictors: int | None,
+) -> PilotSize:
+    """Return the size for as many coefficients as there would be if all but these n rows had other levels."""
+    if size.n_rows is None:
+        return size
+    levels = sum(len(levels) for _, levels in found) * max(size.n_rows, n) // max(n, 1)
+    d = (len(design.terms.factors) + 1 + levels) * (n_predictors or 1)
+    told = n_predictors is not None and design.factors == design.learned and not design.terms.uneven
+    return replace(size, d=min(size.d, d if told else max(d, _LEAST_COEFFICIENTS)))
 
 
 def _all_rows(rows: Rows) -> Rows:

@@ -45,8 +45,9 @@ _RARE = 0.05
 _EVERY = 64
 # Minimum ratio of a stratum's sampling fraction to that of all rows.
 _WORTH = 1.2
-# Strata with fewer rows in the pilot are merged when it is calibrated, in so many rounds over the factors.
-_FEW_TO_CALIBRATE, _ROUNDS = 5, 10
+# Strata with fewer rows in the pilot are merged when it is calibrated, in at most so many rounds over the factors,
+# until none of the sums is off by more than this fraction.
+_FEW_TO_CALIBRATE, _ROUNDS, _CALIBRATED = 5, 10, 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +204,8 @@ class Strata(Record):
             if not found.is_oversampled(number) or (size and (every * size >= np.minimum(few, every) * total).all()):
                 continue  # a simple random sample has enough rows of each
             able = np.flatnonzero(keys < ends[ids])
-            held = np.bincount(ids[able], minlength=len(every))
             wanted_rows = np.full(len(every), most)
-            index, more = _smallest(keys[able], ids[able], wanted_rows, _bounds(wanted_rows, held))
+            index, more = _smallest(keys[able], ids[able], wanted_rows, _bounds(wanted_rows, every))
             wanted.append(able[index])
             found.cutoffs[number][:] = np.minimum(ends, more).reshape(found.shape(number))
         return found, np.concatenate([np.empty(0, np.intp), *wanted])
@@ -283,23 +283,21 @@ class Strata(Record):
         for number, ids in self.groups(y):
             most, few = self.quota(number, size)
             counts, cutoffs = self.counts[number].ravel(), self.cutoffs[number].ravel()
-            rare = np.flatnonzero(counts * simple < np.minimum(few, counts))
-            if not self.is_oversampled(number) or not len(rare):
+            is_rare = counts * simple < np.minimum(few, counts)
+            if not self.is_oversampled(number) or not is_rare.any():
                 continue
-            members = np.argsort(ids, kind="stable")
-            ends = np.searchsorted(ids[members], np.arange(len(counts) + 1))
-            for cell in rare:
-                drawn = members[ends[cell] : ends[cell + 1]]
-                own = drawn[keys[drawn] < cutoffs[cell]] if cutoffs[cell] < _EVERY_KEY else drawn
-                own = own[np.argsort(keys[own])][:most]
-                short |= len(own) < min(most, counts[cell])
-                share = len(own) / counts[cell]
-                if share < _WORTH * simple:
-                    continue
-                chosen[own] = True
-                denser = drawn[chosen[drawn] & (probability[drawn] < share)]
-                probability[denser], base[denser] = share, 0.0
-                variance[denser] = (1.0 - share) * len(own) / max(len(own) - 1, 1)
+            able = np.flatnonzero(is_rare[ids] & (keys < cutoffs[ids]))
+            wanted = np.where(is_rare, most, 0)
+            own = able[_smallest(keys[able], ids[able], wanted, _bounds(wanted, counts))[0]]
+            drawn = np.bincount(ids[own], minlength=len(counts))
+            short |= bool((drawn < np.minimum(wanted, counts)).any())
+            share = drawn / np.maximum(counts, 1)
+            pays = is_rare & (share >= _WORTH * simple)
+            chosen[own[pays[ids[own]]]] = True
+            denser = np.flatnonzero(chosen & pays[ids] & (probability < share[ids]))
+            of = ids[denser]
+            probability[denser], base[denser] = share[of], 0.0
+            variance[denser] = ((1.0 - share) * drawn / np.maximum(drawn - 1, 1))[of]
         for index, share in self.extremes(partial(_rows_below, keys), _WORTH * simple, size, final=True):
             denser = index[probability[index] < share]
             probability[denser], variance[denser], base[denser], chosen[denser] = share, 1.0 - share, 0.0, True
@@ -323,9 +321,14 @@ class Strata(Record):
                 cells[scarce] = len(counts) + cells[scarce] % len(self.classes)
                 margins.append((cells[ids], np.bincount(cells, counts - sizes, len(counts) + len(self.classes))))
         for _ in range(_ROUNDS if len(margins) > 1 else len(margins)):
+            worst = 0.0
             for ids, totals in margins:
                 sums = np.bincount(ids, others, len(totals))
-                others *= np.divide(totals, sums, out=np.ones_like(sums), where=sums > 0)[ids]
+                ratios = np.divide(totals, sums, out=np.ones_like(sums), where=sums > 0)
+                worst = max(worst, float(np.abs(ratios - 1.0).max()))
+                others *= ratios[ids]
+            if worst <= _CALIBRATED:
+                break
         return 1.0 + others
 
 
@@ -388,7 +391,9 @@ def _smallest(keys: np.ndarray, ids: np.ndarray, most: np.ndarray, bounds: np.nd
     """
     bounds = bounds.copy()
     able = np.flatnonzero(keys <= bounds[ids])
-    able = able[np.lexsort((keys[able], ids[able]))]
+    able = able[np.argsort(keys[able])]
+    # NumPy sorts integers of 16 bits by counting them; there are at most `_MAX_LEVELS * _MAX_CLASSES` groups.
+    able = able[np.argsort(ids[able].astype(np.uint16), kind="stable")]
     groups = ids[able]
     rank = np.arange(len(able)) - np.searchsorted(groups, np.arange(len(most)))[groups]
     next_one = able[rank == most[groups]]
