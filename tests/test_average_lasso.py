@@ -109,3 +109,14 @@ def test_average_of_debiased_lassos_is_nearer_than_the_naive_average():
             naive = GLMRegressor(family, method=AverageLasso(0.05)).fit(X, Y)
             debiased = GLMRegressor(family, method=DebiasedLasso(0.05)).fit(X, Y)
             assert np.linalg.norm(debiased.coef_ - coef) < np.linalg.norm(naive.coef_ - coef)
+
+
+def test_means_that_overflow_on_the_way_lead_to_the_optimality_conditions():
+    x = np.column_stack([np.arange(7) % 2, [-1.3, -0.48, 0.19, 0.33, 0.58, 0.74, 1.42]])
+    y = np.array([1.0, 2.0, 2.0, 2.0, 1.0, 1.0, 0.0])
+    offset = np.array([-13.81, 5.55, -10.19, -5.47, -20.67, -25.04, 11.06])
+    glm = GLMRegressor("poisson", method=AverageLasso(0.1)).fit(x, y, offset=offset)
+    residual = y - np.exp(glm.intercept_ + x @ glm.coef_ + offset)
+    assert (glm.coef_ != 0).all()
+    np.testing.assert_allclose(residual.mean(), 0.0, atol=1e-5)
+    np.testing.assert_allclose(residual @ x / 7, 0.1 * np.sign(glm.coef_), atol=1e-5)

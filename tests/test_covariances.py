@@ -451,15 +451,17 @@ def test_sums_of_clusters_are_added_over_the_slices_of_a_block():
     assert dict(zip(totals.labels, totals.sums(1)[:, 0], strict=True)) == {"b": 5.0, "a": 2.0, "c": 8.0}
 
 
+@pytest.mark.parametrize("cov_type", ["HC1", "cluster"])
 @pytest.mark.parametrize("method", [OneStep(), MLE()])
-def test_a_coefficient_of_rows_that_are_fitted_exactly_has_no_negative_variance(method):
+def test_a_coefficient_of_rows_that_are_fitted_exactly_has_no_negative_variance(method, cov_type):
     """One row alone has the reference level: its residual is 0, and the intercept's variance 0 but for rounding."""
     for seed in range(30):
         rng = np.random.default_rng(seed)
         level = 1.0 * (np.arange(80) > 0)
         x = np.column_stack([level, level * rng.normal(size=80) * 1e8, level * rng.normal(size=80)])
         y = rng.gamma(3.0, 1.0, 80)
-        glm = GLMRegressor("gamma", "log", method=method, cov_type="HC1").fit(x, y)
+        groups = np.arange(80) if cov_type == "cluster" else None
+        glm = GLMRegressor("gamma", "log", method=method, cov_type=cov_type).fit(x, y, groups=groups)
         std_err = glm.coef_table()["std_err"]
         assert std_err.iloc[0] < 1e-5 * std_err.iloc[1]
         assert std_err.notna().all()

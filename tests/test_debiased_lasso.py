@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 
 import dask
 import dask.array as da
@@ -19,7 +20,9 @@ from support import Loads, raise_if_dask_computes
 from support_sparse import in_blocks
 
 from dask_onestep import AverageLasso, DebiasedLasso, GLMClassifier, GLMRegressor
+from dask_onestep.kernels.lassos import local_lassos
 from dask_onestep.kernels.lassos.correction import Debiased, debias_again
+from dask_onestep.kernels.lassos.lasso import fit_lasso
 from dask_onestep.kernels.records import Moments
 
 STATSMODELS = {
@@ -308,6 +311,17 @@ def test_poor_blocks_are_named():
     with pytest.raises(ValueError, match=r"is undefined for x1: the column is constant.*In block 1.*pooled"):
         _fit(x, y, "gaussian", 2, paper(0.1))
     assert np.isfinite(_fit(x, y, "gaussian", 2, DebiasedLasso(0.1, nodewise="pooled")).coef_).all()
+
+
+def test_a_lasso_that_diverges_is_named(monkeypatch):
+    def diverged(rows, *arguments, **options):
+        fit = fit_lasso(rows, *arguments, **options)
+        return replace(fit, coef=np.nan * fit.coef) if rows.number == 1 else fit
+
+    monkeypatch.setattr(local_lassos, "fit_lasso", diverged)
+    x, y, _ = sparse_data(200, 3)
+    with dask.config.set(scheduler="synchronous"), pytest.raises(ValueError, match=r"lasso diverged.*In block 1\."):
+        _fit(x, y, "gaussian", 2, paper(0.1))
 
 
 def _missing_level(block, kind="regression"):

@@ -190,6 +190,17 @@ def test_rows_that_terms_turned_into_gaps_are_counted_by_term(method, lazy, quie
     assert sum("NaN or infinite there" in text for _, text in glm.estimate_.warnings) == 1
 
 
+@pytest.mark.parametrize("method", [OneStep(), OneStep(500), MLE()])
+def test_a_missing_response_is_no_undefined_term(method):
+    frame = pd.DataFrame({"a": np.linspace(-0.5, 2.0, 2000), "y": np.random.default_rng(0).standard_normal(2000)})
+    frame.loc[::50, "y"], frame.loc[1::50, "y"] = np.nan, np.inf
+    with pytest.warns(UndefinedTermWarning) as caught:
+        glm = GLMRegressor(formula="y ~ np.log(a)", method=method, missing="drop").fit(frame)
+    (said,) = [str(each.message) for each in caught if each.category is UndefinedTermWarning]
+    assert f"there: np.log(a) ({((frame.a <= 0) & np.isfinite(frame.y)).sum()} rows);" in said
+    assert glm.n_samples_ == ((frame.a > 0) & np.isfinite(frame.y)).sum()
+
+
 def test_the_specification_travels_with_the_estimator():
     frame = table()
     glm = GLMRegressor("poisson", formula="y ~ bs(x, df=4) + C(month) + site").fit(dd.from_pandas(frame, npartitions=3))

@@ -333,6 +333,17 @@ def test_a_model_is_stored_with_the_structure_of_its_covariance(tmp_path, both):
     pd.testing.assert_frame_equal(read.coef_table(), split.coef_table())
 
 
+def test_a_stored_model_has_intervals_beside_an_aliased_level(tmp_path, both):
+    frame = _frame("poisson")
+    frame["z"] = (frame["c"] == "k07").astype(float)
+    full, split = both(lambda: GLMRegressor("poisson", formula="y ~ x0 + z + c", solver="cholesky"), frame)
+    assert np.isnan(split.record_.coef).any()
+    write_model(split, f"{tmp_path}/model.json")
+    read = read_model(f"{tmp_path}/model.json")
+    np.testing.assert_array_equal(read.record_.covariance.own, split.record_.covariance.own)
+    np.testing.assert_allclose(read.predict_interval(frame), full.predict_interval(frame), rtol=1e-8)
+
+
 SPOILT = {
     "a row too few": lambda c: c | {"half": c["half"][1:]},
     "ragged rows": lambda c: c | {"half": [[], *c["half"][1:]]},

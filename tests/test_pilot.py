@@ -26,7 +26,8 @@ from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.pilots.pilot import PilotFit, leverages
 from dask_onestep.kernels.pilots.poor_pilot import is_usable, retreat
 from dask_onestep.kernels.pilots.sample import Survey
-from dask_onestep.kernels.pilots.step import shorten
+from dask_onestep.kernels.pilots.step import arrive, shorten
+from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.ascent import Ascent, Newton, shortening
 from dask_onestep.kernels.solve.linear_algebra import factorize
 
@@ -515,3 +516,27 @@ def test_the_trust_region_depends_on_no_unit_of_y(unit, away, inside):
     factor = factorize(sums.information)
     found = Curvature(model, pilot, start, sums).maximum(factor, factor.solve(sums.score), 1e-12)
     assert (found is not None) == inside
+
+
+def test_a_step_that_never_rises_ends_where_it_starts():
+    """The end is finite, so there is an estimate, unlike where no part of the step has finite sums."""
+    factor = factorize(np.eye(1))
+
+    class Falling:
+        coef, model = np.array([3.0]), SimpleNamespace(has_intercept=True)
+        sums = Moments(10, 10.0, 0.0, np.ones(1), np.eye(1))
+
+        def __init__(self, lost):
+            self.lost = lost
+
+        def __call__(self, step):
+            return replace(self.sums, loglik=self.lost)
+
+        def remaining(self, step, factor, phi, *, at_maximum):
+            assert not at_maximum
+            return Remaining.of(factor, self.sums.score, phi)
+
+    step = arrive(Falling(-1.0), factor, np.ones(1), at_maximum=True)
+    np.testing.assert_allclose(step.coef, 3.0, atol=1e-3)
+    assert step.shortened
+    assert arrive(Falling(np.nan), factor, np.ones(1)) is None

@@ -110,6 +110,11 @@ class Penalized:
         slope = penalty.steepest(sums.score / sums.weight - penalty.l2 * coef, coef)
         return cls(sums.loglik / sums.weight - penalty.value(coef), slope, sums)
 
+    @property
+    def phi(self) -> float:
+        """φ̂ in units of the objective."""
+        return self.moments.phi / self.moments.weight
+
     def is_finite(self) -> bool:
         """Return whether no sum is NaN or infinite."""
         return self.moments.is_finite()

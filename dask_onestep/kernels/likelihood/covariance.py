@@ -317,7 +317,7 @@ def sandwich(factor: AnyFactor, found: ScoreProducts, cov_type: str, n: float, *
         aliased = aliased | ~observed.kept | ~observed.kept[:, None]
     for sign, count, each in zip(signs(len(parts)), counts, parts, strict=True):
         if cov_type == "cluster":
-            total += sign * count / (count - 1) * (n - 1) / n * share * (filled @ (each.sums.T @ each.sums) @ filled)
+            total += sign * count / (count - 1) * (n - 1) / n * share * _product(filled, each.sums.T @ each.sums)
             continue
         if not _is_informed(each):
             raise catalogue.CRV3_NOT_LAZY.error(clusters=count, rank=len(filled))

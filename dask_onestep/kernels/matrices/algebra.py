@@ -388,8 +388,6 @@ class ArrowSlice(SplitSlice):
 
     def weighted_sum_and_gram(self, values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, Matrix]:
         """Return X'v and X'WX."""
-        if values.ndim > 1:
-            return self.weighted_sum(values), self.gram(weights)
         sums, gram = self.others.weighted_sum_and_gram(values, weights)
         return self._around(self._by_level(values), sums), self._arrowhead(weights, gram)
 

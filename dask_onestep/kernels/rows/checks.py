@@ -131,7 +131,7 @@ def _undefined(rows: Rows, model: Model) -> dict[str, int]:
     if terms.offsets and rows.offset is not None:
         counts[" + ".join(f"offset({factor.name})" for factor in terms.offsets)] = int(gaps(rows.offset).sum())
     response = terms.response
-    if response is not None and response.source is not None and rows.y is not None:
+    if response is not None and rows.y is not None:
         counts[response.name] = int(gaps(rows.y).sum())
     return {term: count for term, count in counts.items() if count}
 
