@@ -150,8 +150,9 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     shown = plain_categories(table.iloc[at if rows.kept is None else rows.kept[at]], coded)
     states = design.terms.states
     all_rows = _all_rows(rows)
-    kept = all_rows if states else replace(all_rows, raw=None)
-    sample = sample_rows(kept, PilotSize(STATE_ROWS if states else 0, 0, total), 0)
+    read = dict.fromkeys(name for factor in design.terms.factors if factor.states for name in factor.columns)
+    needed = replace(all_rows, raw=table[list(read)] if states else None)
+    sample = sample_rows(needed, PilotSize(STATE_ROWS if states else 0, 0, total), 0)
     present = table if rows.present is None else table.iloc[rows.present]
     orders = moment_orders(design.terms)
     moments = {name: CentralMoments.of(_numbers(name, present), order) for name, order in orders.items()}
