@@ -82,11 +82,19 @@ def match_levels(levels: pd.Index, known: pd.Index) -> np.ndarray:
 
 def sorted_levels(values: Any) -> pd.Index:
     """Return distinct values, without missing ones, as an index, sorted if they are comparable."""
-    index = pd.Index(pd.unique(values))
+    return sorted_places(pd.Index(pd.unique(values)))[0]
+
+
+def sorted_places(levels: pd.Index) -> tuple[pd.Index, np.ndarray]:
+    """Return distinct levels as `sorted_levels` does, and the place of each among them, -1 at the end for missing."""
     try:
-        return index.sort_values()
+        ordered, order = levels.sort_values(return_indexer=True)
     except TypeError:
-        return index[np.argsort(index.astype(str))]
+        order = np.argsort(levels.astype(str))
+        ordered = levels[order]
+    places = np.full(len(levels) + 1, -1, dtype=np.int32)
+    places[order] = np.arange(len(levels))
+    return ordered, places
 
 
 def with_missing_level(values: pd.Series, name: str) -> pd.Series:
@@ -98,8 +106,8 @@ def with_missing_level(values: pd.Series, name: str) -> pd.Series:
         codes, levels = values.cat.codes.to_numpy(), values.cat.categories
     else:
         codes, found = level_codes(values)
-        levels = sorted_levels(found)
-        codes = looked_up(np.append(levels.get_indexer(found), -1).astype(np.int32), codes)
+        levels, places = sorted_places(found)
+        codes = looked_up(places, codes)
     if levels.dtype.kind == "f" and (levels == np.floor(levels)).all():
         levels = levels.astype(np.int64)
     if name not in levels and not (codes < 0).any():

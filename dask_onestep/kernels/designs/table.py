@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import is_numeric
-from dask_onestep.kernels.designs.levels import known_codes, level_codes, looked_up, sorted_levels
+from dask_onestep.kernels.designs.levels import known_codes, level_codes, looked_up, sorted_levels, sorted_places
 from dask_onestep.kernels.designs.parts import PARTS
 from dask_onestep.kernels.designs.terms import Factor, Terms, refusing_records
 from dask_onestep.kernels.records import Findings
@@ -110,8 +110,7 @@ def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
         if not is_numeric(dtype) and not isinstance(dtype, pd.CategoricalDtype):
             with refusing_records(factor):
                 codes, levels = level_codes(frame[name])
-                ordered = sorted_levels(levels)
-                places = np.append(ordered.get_indexer(levels), -1).astype(np.int32)
+                ordered, places = sorted_places(levels)
                 columns[name] = pd.Categorical.from_codes(looked_up(places, codes), ordered)
     return frame.assign(**columns) if columns else frame
 
