@@ -202,3 +202,14 @@ def test_means_without_a_link_ask_for_another_start():
     x, y = np.arange(6.0)[:, None], [1.0, 2.0, -1.0, 3.0, 4.0, 6.0]
     with pytest.raises(ValueError, match=r"MLE\(start=None\) starts at means near each y, .*Use start='pilot'"):
         GLMRegressor("gaussian", "log", method=MLE(start=None)).fit(x, y)
+
+
+def test_the_observed_information_saves_passes_of_a_misspecified_model(synchronous):
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(5000, 2))
+    y = np.exp(0.4 * x[:, 0] ** 2 + 0.3 * x[:, 1]) * rng.gamma(1, 1, 5000)
+    glm = GLMRegressor("gamma", "log", method=MLE()).fit(x, y)
+    assert glm.n_passes_ < 10  # 51 by scoring steps, which converge linearly where the model is not true
+    columns = sm.add_constant(x)
+    score = columns.T @ (y / np.exp(columns @ np.r_[glm.intercept_, glm.coef_]) - 1)
+    np.testing.assert_allclose(score, 0, atol=1e-6 * len(y))

@@ -360,6 +360,21 @@ def test_the_distance_is_bounded_by_bonferronis_quantile_of_the_scores_error():
     assert found.decrement == pytest.approx(2.0**2 / 4 + 9 / 1 + 4 / 4)
 
 
+def test_the_bound_is_by_the_observed_information_in_expected_standard_errors():
+    expected, observed = np.array([[4.0, 1.0], [1.0, 2.0]]), np.array([[1.0, 0.5], [0.5, 1.0]])
+    factor, score = factorize(expected), np.array([0.3, -0.2])
+    away = np.linalg.solve(observed, score) / np.sqrt(np.diag(np.linalg.inv(expected)))
+    assert Remaining.of(factor, score, 1.0, observed=observed).distance == pytest.approx(1.1 * np.abs(away).max())
+    indefinite = Remaining.of(factor, score, 1.0, observed=np.diag([1.0, -1.0]))
+    assert indefinite == Remaining.of(factor, score, 1.0)
+    variance = np.array([[2.0, 0.3], [0.3, 1.0]])
+    spread = np.sqrt(np.diag(np.linalg.inv(observed) @ variance @ np.linalg.inv(observed)))
+    spread = spread / np.sqrt(np.diag(np.linalg.inv(expected)))
+    error = ScoreVariance(variance, np.zeros(2))
+    found = Remaining.of(factor, np.zeros(2), 1.0, error, lambda at: np.full(len(at), 1e9), observed)
+    assert found.distance == pytest.approx(1.25 * stats.norm.ppf(1 - 0.05 / 4) * spread.max())
+
+
 def test_an_estimate_too_far_from_its_pilot_is_not_silent():
     """Lognormal covariates: what a pilot lacks of their tail decides, and its information does not show it."""
     said = []

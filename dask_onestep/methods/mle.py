@@ -201,7 +201,7 @@ class MLE(Method):
 
     def _enter(self, problem: Problem, start: _Start) -> Plan:
         """Return an ascent from a start at which every row has a mean that the family can have."""
-        rule = Newton(problem.model.has_intercept, self.tol)
+        rule = Newton(problem.model.has_intercept, self.tol, observed=True)
         if start.safe is None:
             sums = yield Look((yield from problem.moments(start.coef)))
             ascent = Ascent.begin(start.coef, sums, rule, self.max_iter) if _inside(sums) else None

@@ -284,7 +284,7 @@ def _report_lazily(
 
 def _ascended(problem: Problem, taken: Steps) -> Plan:
     """Return the steps of an ascent to the maximum, where the pilot's estimate is of no use."""
-    rule = Newton(problem.model.has_intercept, _FAR_ENOUGH)
+    rule = Newton(problem.model.has_intercept, _FAR_ENOUGH, observed=problem.model.family.has_dispersion)
     ascent = yield from elsewhere(problem, taken.coef, rule, MAX_STEPS)
     if ascent is None:
         return taken

@@ -89,7 +89,8 @@ def advance(model: Model, pilot: PilotFit, last: Steps | None, sums: Moments, co
     Steps
         With `coef`, where the step leads.
     """
-    rule = Newton(model.has_intercept)
+    # Without a dispersion, the two informations differ much only where the likelihood is flat, as under separation.
+    rule = Newton(model.has_intercept, observed=correction is not None and model.family.has_dispersion)
     if last is None:
         if not is_usable(model, pilot, sums):
             step = retreat(model, pilot, sums)

@@ -17,7 +17,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import TRUST, PilotFit
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb, rose
-from dask_onestep.kernels.solve.linear_algebra import AnyFactor, sandwich_diagonal
+from dask_onestep.kernels.solve.linear_algebra import AnyFactor, of_curvature, sandwich_diagonal
 
 _CONFIDENCE = 0.95
 # Factor on a distance that the score gives, which is right only to first order.
@@ -71,17 +71,25 @@ class Remaining(Record):
         phi: float,
         variance: ScoreVariance | None = None,
         effective: Callable[[np.ndarray], np.ndarray] | None = None,
+        observed: Matrix | None = None,
     ) -> Remaining:
-        """Return the distance for a score, whose error has this variance, with degrees of freedom by coefficient."""
+        """Return the distance for a score, whose error has this variance, with degrees of freedom by coefficient.
+
+        The maximum is H⁻¹s away, with H the observed information where it is known and positive definite.
+        """
         if variance is not None and not variance.is_finite():
             return cls(float("inf"), float("inf"))
         inverse, decrement = filled(factor.inverse()), factor.decrement(score)
         with np.errstate(divide="ignore", invalid="ignore"):
             errors = np.where(factor.kept, np.sqrt(phi * inverse.diagonal()), np.inf)
-            bounds = np.nan_to_num(_CURVED * np.abs(factor.solve(score)) / errors, nan=0.0, posinf=np.inf)
+        curved = factor if observed is None else of_curvature(factor, observed)
+        if curved is not factor:
+            inverse = filled(curved.inverse())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bounds = np.nan_to_num(_CURVED * np.abs(curved.solve(score)) / errors, nan=0.0, posinf=np.inf)
         if variance is not None and effective is not None:
             decrement += max(0.0, factor.expected_decrement(variance.square) - factor.decrement(variance.mean))
-            spread = sandwich_diagonal(inverse, variance.square) - np.square(factor.solve(variance.mean))
+            spread = sandwich_diagonal(inverse, variance.square) - np.square(curved.solve(variance.mean))
             with np.errstate(divide="ignore", invalid="ignore"):
                 spread = np.nan_to_num(np.sqrt(np.maximum(spread, 0.0)) / errors, nan=0.0, posinf=np.inf)
             level = 1 - (1 - _CONFIDENCE) / 2 / max(factor.rank, 1)
@@ -198,7 +206,8 @@ class Curvature:
         if self.pilot.n < 2:
             return Remaining(float("nan"), float("nan"))
         error = self.sampling_error(step)
-        return Remaining.of(factor, score, phi, error, partial(self.effective_rows, step, factor))
+        effective = partial(self.effective_rows, step, factor)
+        return Remaining.of(factor, score, phi, error, effective, self.sums.observed)
 
     def own_error(self, step: np.ndarray) -> np.ndarray:
         """Return the part of the error of the predicted score at β + δ that is due to the pilot rows' own scores.

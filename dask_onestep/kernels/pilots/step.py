@@ -65,7 +65,7 @@ class Step(Record):
     @classmethod
     def arrived(cls, coef: np.ndarray, sums: Moments, factor: AnyFactor) -> Step:
         """Return the step of length zero at a point where a pass was made, which is the estimate."""
-        left = Remaining.of(factor, sums.score, sums.phi)
+        left = Remaining.of(factor, sums.score, sums.phi, observed=sums.observed)
         return cls(coef, sums, factor, coef, sums, left.decrement, left.distance)
 
     def is_close(self, tol: float, beyond: float = 1.0) -> bool:

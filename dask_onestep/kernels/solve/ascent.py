@@ -15,7 +15,7 @@ from scipy.interpolate import CubicHermiteSpline
 
 from dask_onestep.kernels.matrices.symmetric import Matrix, selected_columns
 from dask_onestep.kernels.records import Moments, Record
-from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
+from dask_onestep.kernels.solve.linear_algebra import AnyFactor, extreme_ratios, factorize, of_curvature
 
 # Relative rounding error of a log-likelihood of many rows.
 ROUNDING = 1e-11
@@ -28,6 +28,9 @@ _SHORTEST = 1e-3
 _TOLD_APART = 1e-8
 # What remains of that fraction once the rows that provided it have lost their weight.
 _LEFT = 1e-2
+# Newton steps are taken if the observed information is between this fraction of the expected one and its inverse; far
+# from the maximum and under separation it is not.
+_FLAT = 0.1
 _TOGETHER = 256  # aliased columns that are looked at together
 # So many steps in a row, of which less than 2⁻⁵ is inside the domain and which gain no more than this times d·φ̂, lead
 # to its boundary. Steps from a poor start are shortened as often on their way to a maximum inside, but gain more.
@@ -114,7 +117,7 @@ class Move(Record):
 
 @dataclass(frozen=True, slots=True)
 class Newton:
-    """The scoring step I⁻¹s, until λ² ≤ `tol`·d·φ̂ or only rounding is left.
+    """The scoring step I⁻¹s or the Newton step H⁻¹s, until λ² ≤ `tol`·d·φ̂ or only rounding is left.
 
     Attributes
     ----------
@@ -122,10 +125,13 @@ class Newton:
         Whether the first coefficient is the intercept.
     tol : float
         Tolerance on λ²/(d·φ̂).
+    observed : bool
+        Whether the observed information H is used where it is known and comparable with the expected one.
     """
 
     intercept: bool = True
     tol: float = 1e-16
+    observed: bool = False
 
     def __call__(self, coef: np.ndarray, sums: Moments, last: float) -> Move:
         """Return the step from β; `last` is λ² before the previous step."""
@@ -135,7 +141,11 @@ class Newton:
         arrived = bool(np.isfinite(sums.loglik)) and (
             decrement <= self.tol * max(factor.rank, 1) * sums.phi or last <= decrement <= ROUNDING * abs(sums.loglik)
         )
-        return Move(factor.solve(sums.score), decrement, arrived, factor)
+        curved: AnyFactor = factor
+        if self.observed and sums.observed is not None and factor.kept.all():
+            least, greatest = extreme_ratios(sums.observed, sums.information, factor)
+            curved = of_curvature(factor, sums.observed) if least > _FLAT and greatest < 1 / _FLAT else factor
+        return Move(curved.solve(sums.score), decrement, arrived, factor)
 
 
 def _arrived(coef: np.ndarray, sums: Any, last: float) -> Move:

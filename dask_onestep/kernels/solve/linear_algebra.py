@@ -139,6 +139,37 @@ def factorize(information: Matrix, *, intercept: bool = True) -> AnyFactor:
     return CholeskyFactor(scale, kept, lower, norm)
 
 
+def of_curvature(factor: AnyFactor, observed: Matrix) -> AnyFactor:
+    """Return the factored observed information if it is positive definite, otherwise that of the expected information.
+
+    Parameters
+    ----------
+    factor : Factor or ArrowFactor
+        The factored expected information.
+    observed : ndarray or Arrowhead of shape (d, d)
+        The observed information, symmetric.
+
+    Returns
+    -------
+    Factor or ArrowFactor
+        With the same aliased columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_onestep.kernels.solve.linear_algebra import factorize, of_curvature
+    >>> factor = factorize(np.eye(2))
+    >>> of_curvature(factor, 4 * np.eye(2)).solve(np.ones(2)).tolist()
+    [0.25, 0.25]
+    >>> of_curvature(factor, -np.eye(2)) is factor
+    True
+    """
+    if not (observed.diagonal()[factor.kept] > 0).all():
+        return factor
+    found = factorize(observed, intercept=False)
+    return found if (found.kept == factor.kept).all() else factor
+
+
 def combinations(information: Matrix, kept: np.ndarray) -> np.ndarray:
     """Return the aliased columns as combinations of the kept ones, of shape (r, d - r)."""
     if kept.all():
