@@ -518,12 +518,12 @@ def by_the_command_line(case, wanted, table):
         if [each["name"] for each in fitted["coefficients"]] == table.index.tolist():
             found = pd.DataFrame(fitted["coefficients"]).set_index("name").astype(float)
             error = ((found["coef"] - table["coef"]).abs() / table["std_err"]).max()
-            assert error < 1e-4, (found, table)
-            np.testing.assert_allclose(found["std_err"], table["std_err"], rtol=1e-4)
+            assert error < 1e-3, (found, table)
+            np.testing.assert_allclose(found["std_err"], table["std_err"], rtol=1e-3)
         command("predict", model, *written(case, folder / "asked", wanted.rows), "--output", predicted)
         # A CSV file holds decimals that are 10⁻⁷ from numbers of 32 bits.
         error = np.abs(link(pd.read_csv(predicted).iloc[:, -1].to_numpy()) - link(wanted.means))
-        np.testing.assert_array_less(error, 1e-4 * wanted.se + 1e-6)
+        np.testing.assert_array_less(error, 1e-3 * wanted.se + 1e-6)
 
 
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
