@@ -20,7 +20,7 @@ from dask_onestep.methods.requests import Draw, Kept, Look, Pass, Plan, Settle
 
 # Rows that an automatic pilot of more than max(20√N, 50·d) rows has at most, and their memory.
 _MOST_ROWS, _KEPT_BYTES = 700_000, 64 * 2**20
-# Rows that the pass which learns a design keeps if the number of rows is unknown, or no later check is made.
+# Rows that the pass which learns a design keeps if no later check is made.
 _KEPT_ROWS = 100_000
 # Coefficients that these serve, with 50 rows each.
 MOST_COEFFICIENTS = _KEPT_ROWS // 50
@@ -66,9 +66,10 @@ def take_profile(problem: Problem, method: Any) -> Generator[Any, Any, tuple[Del
     """Learn levels and states of the design from the full data, and draw the method's pilot: one pass."""
     draw = method.draw(problem) if hasattr(method, "draw") else Draw(None)
     total = None if problem.blocks.weighted else problem.blocks.n_rows
-    n_rows = None if problem.lazy else problem.blocks.n_rows
-    rows = min(_KEPT_ROWS if n_rows is None else _MOST_ROWS, rows_within(problem, _KEPT_BYTES)[0])
-    size = replace(_size_of(problem, draw, max(rows // 50, 1)), open=True, n_rows=n_rows)
+    checked = not problem.lazy
+    n_rows = problem.blocks.n_rows if checked else None
+    rows = min(_MOST_ROWS if checked else _KEPT_ROWS, rows_within(problem, _KEPT_BYTES)[0])
+    size = replace(_size_of(problem, draw, max(rows // 50, 1)), open=True, n_rows=n_rows, checked=checked)
     found = yield Settle((yield _request(problem, profile, problem.model, (size, draw.seed, total), "levels")))
     return found, Kept(problem.apply(pilot_of, found, name="pilot-sample"), draw)
 

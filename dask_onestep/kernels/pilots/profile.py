@@ -39,6 +39,8 @@ STATE_ROWS = 100_000
 _SLICE_ROWS = 15_360
 # Rows are kept for at least so many coefficients where the number of levels does not tell how many there are.
 _LEAST_COEFFICIENTS = 500
+# The same for a part of the rows where their number is unknown.
+_LEAST_OF_PART = 100
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class Profile(Joining):
         codes = {factor: _level_codes(factor, rows) for factor in self.factors}
         if found := _too_many(codes, 0):
             return found
-        size = replace(self.pilot.size, d=max(part.pilot.size.d for part in parts))
+        rule, most = self.pilot.size, [part.pilot.size.d for part in parts]
+        size = replace(rule, d=sum(most) if rule.checked and rule.n_rows is None else max(most))
         labels = {label for part in parts if part.pilot.labels is not None for label in part.pilot.labels.tolist()}
         n, n_predictors = sum(part.n_present for part in parts), max(len(labels) - 1, 1)
         size = _for_levels(size, self.design, codes.values(), n, n_predictors)
@@ -171,13 +174,18 @@ def _for_levels(
     n: int,
     n_predictors: int | None,
 ) -> PilotSize:
-    """Return the size for as many coefficients as there would be if all but these n rows had other levels."""
-    if size.n_rows is None:
+    """Return the size for as many coefficients as there would be if all but these n rows had other levels.
+
+    If N is unknown, these n rows' share of the pilot is sought, which rows for their own levels are: with k times the
+    rows and the levels, the pilot is at most k times as large.
+    """
+    if not size.checked:
         return size
-    levels = sum(len(levels) for _, levels in found) * max(size.n_rows, n) // max(n, 1)
+    n_rows, least = (n, _LEAST_OF_PART) if size.n_rows is None else (size.n_rows, _LEAST_COEFFICIENTS)
+    levels = sum(len(levels) for _, levels in found) * max(n_rows, n) // max(n, 1)
     d = (len(design.terms.factors) + 1 + levels) * (n_predictors or 1)
     told = n_predictors is not None and design.factors == design.learned and not design.terms.uneven
-    return replace(size, d=min(size.d, d if told else max(d, _LEAST_COEFFICIENTS)))
+    return replace(size, d=min(size.d, d if told else max(d, least)))
 
 
 def _all_rows(rows: Rows) -> Rows:

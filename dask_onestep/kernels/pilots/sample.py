@@ -64,7 +64,9 @@ class PilotSize:
     most : int
         Memory allows so many rows where a corrected step needs more than max(20√N, 50·d).
     n_rows : int or None
-        Number of rows including those that may be dropped, where a later check shows whether enough rows were held.
+        Number of rows including those that may be dropped, where it is known and `checked`.
+    checked : bool
+        Whether a later check shows if enough rows were held, and another pass holds more.
     """
 
     rule: str | int | float
@@ -76,6 +78,7 @@ class PilotSize:
     open: bool = False
     most: int = 0
     n_rows: int | None = None
+    checked: bool = False
 
     def rows(self, n: int) -> int:
         """Return the pilot's size for n usable rows."""
