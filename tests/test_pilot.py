@@ -141,6 +141,18 @@ def test_without_it_steps_under_other_links_end_nearer_to_the_mle(family, link, 
     assert np.mean(nearer) < 0.7 * np.mean(with_it)
 
 
+def test_few_events_do_not_determine_it():
+    model = model_of("binomial", "probit")
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(20_000, 2))
+        rows = Rows(x, (x @ [0.6, -0.5] + rng.normal(size=20_000) > 3).astype(float))
+        events = np.flatnonzero(rows.y)[:12]
+        pilot, sums = pilot_of(rows.take(np.concatenate([events, np.flatnonzero(rows.y == 0)])), model, 1000)
+        step = step_from(model, pilot, pilot.coef, sums, "pilot").coef - pilot.coef
+        np.testing.assert_array_equal(Curvature(model, pilot, pilot.coef, sums).own_error(step), np.zeros(3))
+
+
 @pytest.mark.parametrize(
     ("family", "link", "correction"),
     [("binomial", "logit", None), ("binomial", "logit", "pilot"), ("gamma", "log", "pilot")],

@@ -154,7 +154,7 @@ def test_rows_that_a_function_makes_nan_are_counted_by_term_in_the_first_pass_to
     assert (glm.n_samples_, glm.n_missing_) == (2995, 5)
 
 
-@pytest.mark.parametrize("order", [None, "g", "y"])
+@pytest.mark.parametrize("order", [None, "g", "y", "uneven"])
 @pytest.mark.parametrize("classify", [False, True])
 @pytest.mark.parametrize("lengths", ["known", "unknown"])
 @pytest.mark.usefixtures("synchronous", "quiet")
@@ -166,7 +166,10 @@ def test_rows_are_kept_for_the_levels_that_all_blocks_have(order, classify, leng
     frame = pd.DataFrame({"g": rng.integers(0, 60, 150_000), "x": rng.normal(size=150_000)})
     mean = np.clip(1 + frame["x"] + 0.02 * frame["g"] + rng.logistic(size=len(frame)), 0, 3)
     frame = frame.assign(y=mean.astype(int) if classify else rng.poisson(np.exp(mean / 3))).astype({"g": str})
-    frame = frame if order is None else frame.sort_values(order, kind="stable", ignore_index=True)
+    if order == "uneven":
+        frame.loc[: len(frame) * 3 // 4, "g"] = "0"
+    elif order is not None:
+        frame = frame.sort_values(order, kind="stable", ignore_index=True)
     frame.to_parquet(tmp_path / "rows.parquet", row_group_size=25_000)
     model = GLMClassifier("logit") if classify else GLMRegressor("poisson")
     model.set_params(formula="y ~ x + g", method=OneStep(pilot_bytes="1 MiB", steps=1))

@@ -22,7 +22,7 @@ def take_step(model: Model, pilot: PilotFit, ascent: Ascent, correction: str | N
 
     in the trust region δ'Iδ ≤ 10 φ̂d(N/n − 1). R estimates the terms of third and higher order of the log-likelihood;
     H is the observed information. Where the pilot rows' scores and R are correlated, the expected error of R's gradient
-    is removed (`Curvature.own_error`). Either step is shortened where it overshoots according to J. If no part of it
+    is removed (``Curvature.own_error``). Either step is shortened where it overshoots according to J. If no part of it
     leads to finite sums, the step goes to the null model.
 
     Parameters

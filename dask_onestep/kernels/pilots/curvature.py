@@ -20,6 +20,8 @@ from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb, rose
 from dask_onestep.kernels.solve.linear_algebra import AnyFactor, of_curvature, sandwich_diagonal
 
 _CONFIDENCE = 0.95
+# A regression on fewer rows, of equal squared scores, may be far off.
+_LEAST_EFFECTIVE = 20
 # Factor on a distance that the score gives, which is right only to first order.
 _CURVED = 1.1
 # The step starts at the pilot rows' own estimate, so their correction may have a larger error than that of independent
@@ -214,14 +216,15 @@ class Curvature:
 
         These have the sum zero at the pilot's estimate, and that of all rows is zero at the maximum: rows whose scores
         are correlated with rᵢ are over- or underrepresented. It is the regression estimate Σrᵢgᵢ/Σgᵢ²·Σgᵢ, with gᵢ the
-        score at β + δ in the direction from the pilot's estimate.
+        score at β + δ in the direction from the pilot's estimate. Zero where few rows determine it.
         """
         pilot, free, draw, top = self.pilot, self.model.free, self.pilot.inclusion, self._top
         way = np.zeros(len(free))
         way[free] = self.coef + step - pilot.coef
         columns = way.reshape(self.model.likelihood.n_predictors, -1).T
         # Σcᵢrᵢgᵢ with the sum of rᵢ over the base stratum, the same of gᵢ, and the sum of gᵢ over all rows.
-        products, base, squares, mean, total = np.zeros(len(free)), np.zeros(len(free)), 0.0, 0.0, 0.0
+        products, base = np.zeros(len(free)), np.zeros(len(free))
+        squares, quartic, mean, total = 0.0, 0.0, 0.0, 0.0
         for part, change in self._remainders(step):
             residuals = part.weighted(self.model.likelihood.row_residuals(part, self.model, self.coef + step))
             along = part.times(columns).reshape(len(part.y), -1)
@@ -230,11 +233,13 @@ class Curvature:
             products += part.weighted_sum(((change / top).T * spread).T).T.ravel()
             base += part.weighted_sum(((change / top).T * here.base).T).T.ravel()
             squares += float(spread @ scores)
+            quartic += float(np.sum((spread * scores) ** 2))
             mean += float(np.sum(here.base * scores))
             total += float(scores.sum())
+        enough = squares**2 > _LEAST_EFFECTIVE * quartic
         share = draw.base_variance / max(draw.n_base, 1) * mean
         products, squares = products - share * base, squares - share * mean
-        return (products * (pilot.ratio * total * top / squares) if squares > 0 else products * 0.0)[free]
+        return (products * (pilot.ratio * total * top / squares) if enough and squares > 0 else products * 0.0)[free]
 
     def sampling_error(self, step: np.ndarray) -> ScoreVariance:
         """Return the variance of the predicted score at β + δ.

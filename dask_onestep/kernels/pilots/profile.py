@@ -39,7 +39,7 @@ STATE_ROWS = 100_000
 _SLICE_ROWS = 15_360
 # Rows are kept for at least so many coefficients where the number of levels does not tell how many there are.
 _LEAST_COEFFICIENTS = 500
-# The same for a part of the rows where their number is unknown.
+# The same for a part of the rows where the number of all is unknown; levels may be fewer there than elsewhere.
 _LEAST_OF_PART = 100
 
 
@@ -181,11 +181,16 @@ def _for_levels(
     """
     if not size.checked:
         return size
-    n_rows, least = (n, _LEAST_OF_PART) if size.n_rows is None else (size.n_rows, _LEAST_COEFFICIENTS)
+    told = n_predictors is not None and design.factors == design.learned and not design.terms.uneven
+    if size.n_rows is None:
+        n_rows, least = n, _LEAST_OF_PART
+    elif told:
+        n_rows, least = size.n_rows, 2 * _LEAST_OF_PART if n < size.n_rows else 0
+    else:
+        n_rows, least = size.n_rows, _LEAST_COEFFICIENTS
     levels = sum(len(levels) for _, levels in found) * max(n_rows, n) // max(n, 1)
     d = (len(design.terms.factors) + 1 + levels) * (n_predictors or 1)
-    told = n_predictors is not None and design.factors == design.learned and not design.terms.uneven
-    return replace(size, d=min(size.d, d if told else max(d, least)))
+    return replace(size, d=min(size.d, max(d, least)))
 
 
 def _all_rows(rows: Rows) -> Rows:
