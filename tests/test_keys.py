@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from dask_onestep.kernels.compiled.accelerate import accelerated
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.pilots import keys as module
-from dask_onestep.kernels.pilots.keys import keys_at, keys_below, row_keys, smallest_keys
-from dask_onestep.kernels.pilots.sample import ALL_KEYS
+from dask_onestep.kernels.pilots.keys import ALL_KEYS, keys_at, keys_below, row_keys, smallest_keys
 
 ROWS = np.arange(400.0)[:, None]
 

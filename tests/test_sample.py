@@ -1,6 +1,7 @@
 """The pilot's rows and their number."""
 
 import math
+import pickle
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,8 +12,8 @@ from scipy import sparse
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import split_sparse
 from dask_onestep.kernels.pilots.candidates import sample_rows
-from dask_onestep.kernels.pilots.keys import row_keys
-from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSize
+from dask_onestep.kernels.pilots.keys import ALL_KEYS, row_keys
+from dask_onestep.kernels.pilots.sample import PilotSize
 from dask_onestep.kernels.pilots.strata import StrataRule
 
 ROWS = np.arange(400.0)[:, None]
@@ -129,3 +130,34 @@ def test_samples_of_all_rows_hold_the_pilot_and_no_row_more(split):
 def test_a_bound_needs_the_number_of_rows():
     assert PilotSize(10, 1).bound() is None
     assert PilotSize(10, 1, 10).bound() == ALL_KEYS
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("dropped", [0, 3, 700])
+def test_consecutive_rows_are_sent_without_keys_and_positions(known, dropped):
+    count, parts = 10_000, []
+    kept = np.flatnonzero(np.arange(count) % (count // dropped)) if dropped else None
+    for number in range(2):
+        values = np.arange(float(count if kept is None else len(kept)))
+        start = 5 + number * count if known else None
+        rows = Rows(values[:, None], values, number=number, start=start, kept=kept)
+        parts.append(sample_rows(rows, PilotSize("auto", 2, whole=2 * count, hold=count), seed=9))
+    sample = parts[0] + parts[1]
+    record = sample.drawn().drawn_keys()
+    for rows in (*parts, sample, record):
+        pickled = pickle.dumps(rows, protocol=5)
+        copy = pickle.loads(pickled)
+        np.testing.assert_array_equal(copy.keys, rows.keys)
+        np.testing.assert_array_equal(copy.positions, rows.positions)
+        assert (copy.keys.dtype, copy.positions.dtype) == (np.uint64, np.int64)
+        # Covariate and response, which a record without rows lacks; also 24 bytes of a key and a position.
+        bytes_per_row = (0 if rows is record else 16) + (24 if dropped == 700 else 0)
+        assert len(pickled) < bytes_per_row * len(rows.keys) + 3000
+
+
+def test_sampled_rows_keep_their_keys_when_sent():
+    values = np.arange(10_000.0)
+    sample = sample_rows(Rows(values[:, None], values), PilotSize(300, 2, total=10_000), seed=9).drawn()
+    copy = pickle.loads(pickle.dumps(sample))
+    np.testing.assert_array_equal(copy.keys, row_keys(9, Rows(values[:, None], values))[copy.positions[:, 1]])
+    np.testing.assert_array_equal(copy.x, sample.x)

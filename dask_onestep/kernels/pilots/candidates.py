@@ -13,8 +13,8 @@ import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.keys import keys_at, keys_below, smallest_keys
-from dask_onestep.kernels.pilots.sample import ALL_KEYS, PilotSample, PilotSize, Survey, Unusual
+from dask_onestep.kernels.pilots.keys import ALL_KEYS, keys_at, keys_below, smallest_keys
+from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize, Survey, Unusual
 from dask_onestep.kernels.pilots.strata import NEAR, LevelCodes, Strata
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows.labels import block_labels, check_classes
@@ -91,6 +91,7 @@ def sample_rows(
         cutoff,
         None if rows.raw is None else rows.raw.iloc[local],
         strata,
+        key_source=(seed, rows.start is not None),
     )
 
 

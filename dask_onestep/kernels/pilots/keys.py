@@ -5,12 +5,15 @@ block's number is part of the generator's key.
 """
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
 from dask_onestep.kernels.compiled.accelerate import accelerated
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.pilots.sample import ALL_KEYS
+
+# The greatest key.
+ALL_KEYS = np.iinfo(np.uint64).max
 
 
 def row_keys(seed: int, rows: Rows) -> np.ndarray:
@@ -34,6 +37,12 @@ def _values(key: int, begin: int, length: int) -> np.ndarray:
 
 def _block_key(seed: int, number: int) -> int:
     return seed + ((number + 1) << 64)
+
+
+def keys_of_runs(source: tuple[int, bool], runs: Iterable[tuple[int, int, int]]) -> np.ndarray:
+    """Return the keys of runs of rows: block, first row, number of rows; `source` as in `PilotSample.key_source`."""
+    seed, known = source
+    return np.concatenate([_values(seed if known else _block_key(seed, block), *run) for block, *run in runs])
 
 
 def keys_below(seed: int, rows: Rows, bound: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from operator import add
 from typing import Any
@@ -18,6 +18,7 @@ from dask_onestep.kernels.designs.table import stacked
 from dask_onestep.kernels.likelihood.goodness import Overdispersion
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.inclusion import Inclusion
+from dask_onestep.kernels.pilots.keys import ALL_KEYS, keys_of_runs
 from dask_onestep.kernels.pilots.strata import Strata, StrataRule
 from dask_onestep.kernels.records import Findings, Joining, Record
 from dask_onestep.kernels.rows.labels import joined_labels
@@ -26,14 +27,14 @@ from dask_onestep.kernels.rows.rows import hold
 # A fitted model does not keep the pilot rows if they are larger than this.
 PILOT_BYTES = 64 * 2**20
 
-# The greatest key.
-ALL_KEYS = np.iinfo(np.uint64).max
 _OF_EACH_ROW = ("keys", "positions", *PARTS, "raw")
 # See `PilotSize.sampled`.
 _CORRECTED = (20, 40)
 # Rows that cannot belong to the pilot are discarded (which copies the others) if this many times the needed rows are
 # held.
 _WORTH_LETTING_GO = 1.25
+# Keys and positions are sent as runs of consecutive rows if these have so many rows on average.
+_LONG_RUN = 1000
 
 
 def _surely(expected: float) -> int:
@@ -210,6 +211,8 @@ class PilotSample(Joining):
         Whether the drawn pilot lacks rows of a stratum that blocks discarded.
     unusual : Unusual
         What is unusual about all rows seen.
+    key_source : tuple of int and bool, or None
+        The seed of the keys, and whether rows have global numbers.
     """
 
     size: PilotSize
@@ -229,6 +232,10 @@ class PilotSample(Joining):
     inclusion: Inclusion | None = None
     short: bool = False
     unusual: Unusual = field(default_factory=Unusual)
+    key_source: tuple[int, bool] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, _as_sent(self)
 
     def join(self, *others: PilotSample) -> PilotSample | Findings:
         """Return the sample of this and further parts, in the order of their rows, or that labels cannot be sorted.
@@ -266,6 +273,7 @@ class PilotSample(Joining):
             cutoff=cutoff,
             strata=strata,
             unusual=reduce(add, (part.unusual for part in parts)),
+            key_source=self.key_source,
             **{name: _joined([getattr(part, name) for part in parts], chosen) for name in _OF_EACH_ROW},
         )
 
@@ -299,6 +307,8 @@ class PilotSample(Joining):
         simple = Inclusion.simple(count, max(self.n, 1))
         if not count:
             return self._take(np.arange(0), simple)
+        if self.complete and count == self.n:
+            return replace(self, strata=None, inclusion=simple)
         greatest = np.partition(self.keys, count - 1)[count - 1] if len(self.keys) >= count else ALL_KEYS
         if len(self.keys) < count or int(greatest) > self.cutoff:
             raise RuntimeError("Internal error: a pilot row was discarded. Fit again with another random_state.")
@@ -326,6 +336,7 @@ class PilotSample(Joining):
             raw=self.raw,
             probabilities=known,
             unusual=self.unusual,
+            key_source=self.key_source,
         )
 
     def held(self, model: Model) -> PilotSample:
@@ -358,6 +369,8 @@ class PilotRecord(Record):
         Pearson's χ² of the rows at their own estimate.
     unusual : Unusual
         What is unusual about all rows, of which these were drawn.
+    key_source : tuple of int and bool, or None
+        The seed of the keys, and whether rows have global numbers.
     """
 
     n: int
@@ -371,6 +384,10 @@ class PilotRecord(Record):
     probabilities: np.ndarray | None = None
     overdispersion: Overdispersion | None = None
     unusual: Unusual = field(default_factory=Unusual)
+    key_source: tuple[int, bool] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, _as_sent(self)
 
     @property
     def has_rows(self) -> bool:
@@ -395,6 +412,26 @@ class PilotRecord(Record):
         """Return the record without its rows; also without keys and positions if the pilot is all rows."""
         bare = replace(self, x=None, y=None, weights=None, offset=None, raw=None)
         return replace(bare, keys=self.keys[:0], positions=self.positions[:0]) if len(self.keys) == self.n else bare
+
+
+def _as_sent(rows: PilotSample | PilotRecord) -> tuple[type, dict[str, Any], np.ndarray | None]:
+    """Return what a pickle of rows contains: their fields, with runs instead of keys and positions if runs are long."""
+    values = {each.name: getattr(rows, each.name) for each in fields(rows)}
+    block, row = rows.positions.T
+    starts = np.flatnonzero((np.diff(block, prepend=-1) != 0) | (np.diff(row, prepend=-1) != 1))
+    if rows.key_source is None or not len(row) or len(row) < _LONG_RUN * len(starts):
+        return type(rows), values, None
+    runs = np.column_stack([rows.positions[starts], np.diff(starts, append=len(row))])
+    return type(rows), {**values, "keys": None, "positions": None}, runs
+
+
+def _restored(kind: type, values: dict[str, Any], runs: np.ndarray | None) -> Any:
+    if runs is None:
+        return kind(**values)
+    first, lengths = runs[:, :2], runs[:, 2]
+    positions = np.repeat(first, lengths, axis=0)
+    positions[:, 1] += np.arange(len(positions)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return kind(**{**values, "keys": keys_of_runs(values["key_source"], runs.tolist()), "positions": positions})
 
 
 def _joined(parts: Sequence[Any], chosen: Sequence[np.ndarray] | None) -> Any:
