@@ -88,6 +88,18 @@ def test_missing_values_among_true_and_false(tmp_path, frame):
         np.testing.assert_allclose([glm.intercept_, *glm.coef_], params, rtol=1e-9)
 
 
+def test_text_stays_text_in_blocks_where_all_of_it_are_numbers(tmp_path):
+    rng = np.random.default_rng(0)
+    levels = np.repeat([["a", "1", "0"], ["01", "", "0"], ["1", "01", ""]], 40, axis=1)
+    y = rng.normal(size=levels.shape)
+    for number in range(3):
+        pd.DataFrame({"g": levels[number], "y": y[number]}).to_csv(tmp_path / f"{number}.csv", index=False)
+    glm = GLMRegressor(formula="y ~ 0 + g", missing="drop").fit(tmp_path / "*.csv")
+    shown = pd.Series(y.ravel()).groupby(levels.ravel()).mean().drop("")
+    assert glm.coef_table().index.tolist() == ["g[0]", "g[01]", "g[1]", "g[a]"]
+    np.testing.assert_allclose(glm.coef_, shown, rtol=1e-12)
+
+
 def test_columns_of_the_same_name_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("a,a,y\n" + "".join(f"{i},{2 * i},{i % 7}\n" for i in range(50)))
     assert "several columns are named 'a'" in errors_of(run("fit", "y ~ a", tmp_path / "a.csv", "--quiet"))

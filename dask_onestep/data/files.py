@@ -223,12 +223,17 @@ def _dataset(paths: list[str]) -> pads.Dataset:
 
 
 def _csv_kind(dtype: Any, is_category: bool, is_whole: bool) -> str | None:
-    """Return the dtype of a CSV column in which there may be missing values; None where there is one already."""
+    """Return the dtype of a CSV column in which there may be missing values; None where there is one already.
+
+    Text is declared as such: in a block where all of it are numbers, "01" would become "1", and "0" "0.0".
+    """
     if pd.api.types.is_bool_dtype(dtype):
         return "boolean"
     if pd.api.types.is_integer_dtype(dtype):
         return "Int64" if is_category else "float64"
-    return "Int64" if is_category and is_whole else None
+    if pd.api.types.is_float_dtype(dtype):
+        return "Int64" if is_category and is_whole else None
+    return "str" if pd.api.types.is_string_dtype(dtype) else None
 
 
 def found(path: str) -> tuple[Any, list[str]]:

@@ -20,8 +20,9 @@ from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb, rose
 from dask_onestep.kernels.solve.linear_algebra import AnyFactor, of_curvature, sandwich_diagonal
 
 _CONFIDENCE = 0.95
-# A regression on fewer rows, of equal squared scores, may be far off.
-_LEAST_EFFECTIVE = 20
+# A regression on fewer rows, of equal squared scores, may be far off; and its error is λ/√rows of R's sampling error,
+# with λ the sum of the scores in its standard errors.
+_LEAST_EFFECTIVE, _PER_SQUARE = 20, 5
 # Factor on a distance that the score gives, which is right only to first order.
 _CURVED = 1.1
 # The step starts at the pilot rows' own estimate, so their correction may have a larger error than that of independent
@@ -236,7 +237,7 @@ class Curvature:
             quartic += float(np.sum((spread * scores) ** 2))
             mean += float(np.sum(here.base * scores))
             total += float(scores.sum())
-        enough = squares**2 > _LEAST_EFFECTIVE * quartic
+        enough = squares**3 > max(_LEAST_EFFECTIVE * squares, _PER_SQUARE * total**2) * quartic
         share = draw.base_variance / max(draw.n_base, 1) * mean
         products, squares = products - share * base, squares - share * mean
         return (products * (pilot.ratio * total * top / squares) if enough and squares > 0 else products * 0.0)[free]
