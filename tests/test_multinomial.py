@@ -13,7 +13,7 @@ from scipy.optimize import check_grad, minimize
 from scipy.special import log_softmax
 from sklearn.base import clone
 
-from dask_onestep import MLE, GLMClassifier, OneStep
+from dask_onestep import MLE, GLMClassifier, OneStep, Pilot
 from dask_onestep.families import Binomial
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.maximum import fit_rows
@@ -117,14 +117,56 @@ def test_one_step_on_sorted_blocks_is_near_the_mle():
     distance = np.abs(np.column_stack([glm.intercept_, glm.coef_]) - reference.params.T) / reference.bse.T
     assert distance.max() < 0.1
     np.testing.assert_allclose(np.sqrt(np.diag(glm.covariance_)), reference.bse.T.ravel(), rtol=0.02)
-    # One pass to learn the classes, one for the pilot, one for the step.
-    assert glm.n_passes_ == 3
+    # One pass for the classes and the pilot, one for the step.
+    assert glm.n_passes_ == 2
     assert np.isfinite(glm.decrement_)
+    automatic = GLMClassifier(method=OneStep(pilot_bytes=1)).fit(*blocks(x, labels, rows=1500))
+    distance = np.abs(np.column_stack([automatic.intercept_, automatic.coef_]) - reference.params.T) / reference.bse.T
+    assert distance.max() <= automatic.estimate_.distance_bound < 0.1
+    assert automatic.n_passes_ == 2
     pilot = GLMClassifier(method="pilot").fit(*blocks(x, labels, rows=1500))
     assert pilot.coef_.shape == (3, 3)
     two = GLMClassifier(method=OneStep(pilot_size=2000, steps=2)).fit(*blocks(x, labels, rows=1500))
     closer = np.abs(two.coef_ - reference.params.T[:, 1:]) / reference.bse.T[:, 1:]
     assert closer.max() < 0.01
+
+
+@pytest.mark.usefixtures("quiet")
+def test_classes_and_pilot_are_of_the_same_pass(loads, scheduler):
+    table = loads.array()
+    x, y = table[:, 1:], table[:, 0] + 2 * (abs(table[:, 2]) > 0.7)
+    glm = GLMClassifier(method=OneStep(pilot_size=100, steps=1)).fit(x, y)
+    assert glm.coef_.shape == (3, 3)
+    assert glm.n_passes_ == 2
+    assert loads.per_block() == [2] * 4
+
+
+@pytest.mark.parametrize("method", [OneStep(pilot_bytes=1, steps=1), MLE()])
+@pytest.mark.usefixtures("quiet")
+def test_blocks_that_show_only_some_classes_give_the_same_pilot(method):
+    """Blocks that show two of ten classes keep rows for a binary model, so another pass draws the pilot."""
+    rng = np.random.default_rng(0)
+    labels, x = np.repeat(np.arange(10), 5000), rng.normal(size=(50_000, 4))
+    x += 0.05 * labels[:, np.newaxis] * [1, -1, 0.5, 0]
+    fits = [GLMClassifier(method=method).fit(*blocks(x, labels, rows=rows)) for rows in (50_000, 10_000, 2500)]
+    for other in fits[1:]:
+        np.testing.assert_array_equal(other.record_.pilot.keys, fits[0].record_.pilot.keys)
+        np.testing.assert_allclose(other.coef_, fits[0].coef_, rtol=1e-9, atol=1e-11)
+    assert [glm.n_passes_ - fits[0].n_passes_ for glm in fits] == [0, 1, 0]
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_method_of_ones_own_counts_the_pass_that_found_the_classes():
+    class Own:
+        multinomial = True
+
+        def estimate(self, problem):
+            return Pilot(300).estimate(problem)
+
+    x, labels, _, _ = simulate()
+    own, pilot = (GLMClassifier(method=method).fit(*blocks(x, labels)) for method in (Own(), Pilot(300)))
+    np.testing.assert_array_equal(own.coef_, pilot.coef_)
+    assert own.n_passes_ == pilot.n_passes_ == 1
 
 
 def test_probabilities_sum_to_one_and_labels_are_the_likeliest():

@@ -135,12 +135,12 @@ class GLMClassifier(ClassifierMixin, GLMBase):
         try:
             return (yield from super()._plan(problem, method))
         except MoreClassesError as found:
-            # The number of coefficients is known only after a pass, so the fit starts again.
+            # The number of coefficients is known only after a pass, whose rows serve for the fit of all classes too.
             if cure := self._not_multinomial(method, problem):
                 raise MoreClassesError(found.classes, cure) from None
-            classes = found.classes
+            classes, kept = found.classes, found.kept or problem.kept
         model = replace(problem.model, likelihood=Multinomial(tuple(map(str, classes[1:]))))
-        return (yield from super()._plan(replace(problem, model=model, classes=None), method))
+        return (yield from super()._plan(replace(problem, model=model, classes=None, kept=kept), method))
 
     def _not_multinomial(self, method: Any, problem: Problem) -> str:
         """Return why more than two classes cannot be fitted, and the remedy; an empty string if they can."""

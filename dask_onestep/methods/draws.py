@@ -9,11 +9,12 @@ import numpy as np
 from dask.delayed import Delayed
 
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.candidates import pilot_rows, survey, unsearched_pilot_rows
-from dask_onestep.kernels.pilots.pilot import fit_pilot
+from dask_onestep.kernels.pilots.candidates import pilot_rows, resized, survey, unsearched_pilot_rows
+from dask_onestep.kernels.pilots.pilot import PilotFit, fit_or_keep
 from dask_onestep.kernels.pilots.profile import designed_sample, pilot_of, profile
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
 from dask_onestep.kernels.pilots.strata import StrataRule
+from dask_onestep.kernels.rows.labels import MoreClassesError
 from dask_onestep.methods.arguments import check_pilot_size
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Kept, Look, Pass, Plan, Settle
@@ -37,17 +38,29 @@ def draw_pilot(problem: Problem, draw: Draw, *, settled: bool = True) -> Learned
 
     A restricted model has the sample of the unrestricted one.  If not `settled`, the plan's next request is to compute
     what it makes of the pilot, and no other pass needs it.
+
+    Raises
+    ------
+    MoreClassesError
+        If there are more than two classes.  The pilot of the multinomial model is drawn from the rows that were kept.
     """
-    sample = yield from _drawn(problem, draw)
-    pilot = problem.apply(fit_pilot, sample, problem.model, name="pilot-fit")
+    model = problem.model.unrestricted
+    size = _size_of(problem, draw, len(model.all_names))
+    learning = settled and model.classify and model.n_classes == 2 and not problem.lazy
+    sample = yield from _drawn(problem, draw, size, open=learning)
+    pilot = problem.apply(fit_or_keep, sample, problem.model, size, name="pilot-fit")
     if settled:
         pilot = yield from _settled(problem, pilot)
+    if learning and (found := (yield Look(problem.apply(_more_classes, pilot, name="classes")))):
+        labels, n, enough_for = found
+        raise MoreClassesError(labels, kept=Kept(pilot, draw, True, n, enough_for))
     return pilot, _learned(problem, attrgetter("survey.classes"), pilot)
 
 
 def draw_sample(problem: Problem, draw: Draw) -> Learned:
     """Draw a random sample of all usable rows: one pass, or none where its rows have been kept."""
-    sample = yield Settle((yield from _drawn(problem, draw)))
+    size = _size_of(problem, draw, len(problem.model.unrestricted.all_names))
+    sample = yield Settle((yield from _drawn(problem, draw, size)))
     return sample, _learned(problem, _classes, sample, problem.model.n_classes)
 
 
@@ -71,7 +84,8 @@ def take_profile(problem: Problem, method: Any) -> Generator[Any, Any, tuple[Del
     rows = min(_MOST_ROWS if checked else _KEPT_ROWS, rows_within(problem, _KEPT_BYTES)[0])
     size = replace(_size_of(problem, draw, max(rows // 50, 1)), open=True, n_rows=n_rows, checked=checked)
     found = yield Settle((yield _request(problem, profile, problem.model, (size, draw.seed, total), "levels")))
-    return found, Kept(problem.apply(pilot_of, found, name="pilot-sample"), draw)
+    # No covariate is searched before its design is known.
+    return found, Kept(problem.apply(pilot_of, found, name="pilot-sample"), replace(draw, searched=False))
 
 
 def with_labels(problem: Problem) -> Generator[Any, Any, Problem]:
@@ -97,20 +111,35 @@ def rows_within(problem: Problem, most_bytes: int) -> tuple[int, int]:
     return whole, max(1, min(whole, int(_UNEVEN * whole / len(problem.blocks))))
 
 
-def _drawn(problem: Problem, draw: Draw) -> Generator[Any, Any, Delayed]:
-    """Return a sample, of the rows kept by the pass that learned the design, if there are enough of them."""
+def _drawn(problem: Problem, draw: Draw, size: PilotSize, *, open: bool = False) -> Generator[Any, Any, Delayed]:
+    """Return a sample, of the rows kept by the first pass, if there are enough of them.
+
+    If `open`, a pass keeps the rows that more classes may require.
+    """
     model, kept = problem.model.unrestricted, problem.kept
-    size = _size_of(problem, draw, len(model.all_names))
     if kept is not None and _serves(kept, draw, size, lazy=problem.learned is not None):
+        if kept.designed:
+            return problem.apply(resized, kept.sample, size, name="pilot-sample")
         return problem.apply(designed_sample, kept.sample, model, size, draw.searched, name="pilot-sample")
     if problem.learned is not None:
         raise ValueError(
             f"fit_delayed: a pilot of {draw.size!r} rows cannot be drawn before levels and states are known. Use fit, "
             "or make columns known categories, X.categorize([...])."
         )
+    if open:
+        most = min(_MOST_ROWS, rows_within(problem, _KEPT_BYTES)[0]) // 50
+        size = replace(size, d=max(most, size.d), open=True)
     kernel = pilot_rows if draw.searched else unsearched_pilot_rows
     # The labels as they are, since they are to be learned.
     return (yield _request(problem, kernel, model, (size, draw.seed), "pilot-sample"))
+
+
+def _more_classes(pilot: PilotFit | PilotSample) -> tuple[np.ndarray, int, int] | None:
+    """Return, where rows were kept for more classes, the labels, N, and the largest pilot of which all rows were."""
+    if isinstance(pilot, PilotFit):
+        return None
+    assert pilot.labels is not None
+    return pilot.labels, pilot.n, pilot.enough_for
 
 
 def _request(problem: Problem, kernel: Any, model: Model, arguments: tuple, name: str) -> Pass:
@@ -132,7 +161,7 @@ def _serves(kept: Kept, draw: Draw, size: PilotSize, *, lazy: bool) -> bool:
     same = (draw.size, draw.seed) == (kept.draw.size, kept.draw.seed) and draw.stratified <= kept.draw.stratified
     if kept.n is not None and kept.enough_for is not None and size.sampled(kept.n) > kept.enough_for:
         return False
-    return same and not draw.held and draw.hold <= kept.draw.hold and (lazy or not draw.searched)
+    return same and not draw.held and draw.hold <= kept.draw.hold and (lazy or draw.searched <= kept.draw.searched)
 
 
 def _settled(problem: Problem, handle: Delayed) -> Plan:

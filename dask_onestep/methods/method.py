@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from dask.delayed import Delayed
 from sklearn.base import BaseEstimator
 
+from dask_onestep.kernels.rows.labels import MoreClassesError
 from dask_onestep.messages import catalogue
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.problem import Problem
@@ -132,9 +133,13 @@ def estimated(problem: Problem, method: Any) -> Generator[Any, Any, Estimate]:
 
 def _of_own(problem: Problem, method: Any) -> Plan:
     session = Session(problem)
-    found = method.estimate(session)
-    if isinstance(found, Delayed) and not problem.lazy:
-        found = session.value(found)
+    try:
+        found = method.estimate(session)
+        if isinstance(found, Delayed) and not problem.lazy:
+            found = session.value(found)
+    except MoreClassesError:
+        yield Made(session.n_passes)
+        raise
     if problem.model.classify and isinstance(found, Estimate) and found.classes is None:
         session.learn_labels()
         classes = session.classes

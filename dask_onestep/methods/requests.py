@@ -168,14 +168,16 @@ class Draw:
 
 @dataclass(frozen=True)
 class Kept:
-    """The rows that the pass has kept which learned a table's design, for the method to draw its pilot from.
+    """The rows that the first pass has kept, for the method to draw its pilot from.
 
     Attributes
     ----------
     sample : Delayed
-        `PilotSample` of rows as the table has them.
+        `PilotSample`.
     draw : Draw
         How they were drawn.
+    designed : bool
+        Whether the design was known; otherwise they are rows as the table has them.
     n : int or None
         Number of usable rows, once the pass is made.
     enough_for : int or None
@@ -184,6 +186,7 @@ class Kept:
 
     sample: Delayed
     draw: Draw
+    designed: bool = False
     n: int | None = None
     enough_for: int | None = None
 

@@ -22,6 +22,8 @@ from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.messages import catalogue
 
 _FRACTION = 1e-3  # of a count, as R's glm has it
+# Rows are kept for a model of at least so many classes where a block shows neither two nor more.
+_LEAST_CLASSES = 10
 
 
 @kernel
@@ -32,6 +34,8 @@ def pilot_rows(
     labels = block_labels(rows) if model.classify else None
     if isinstance(labels, Findings):
         return labels
+    if labels is not None and size.open and codes_of is None:
+        size = _for_classes(size, model, len(labels))
     return replace(sample_rows(rows, size, seed, labels, codes_of), unusual=_unusual(rows, model))
 
 
@@ -95,6 +99,12 @@ def sample_rows(
     )
 
 
+def _for_classes(size: PilotSize, model: Model, n_labels: int) -> PilotSize:
+    """Return the size for the coefficients of a model of which a block shows so many classes: two, or maybe not all."""
+    n_classes = n_labels if n_labels in (0, model.n_classes) else max(2 * n_labels, _LEAST_CLASSES)
+    return replace(size, d=min(size.d, len(model.all_names) * max(n_classes - 1, 1)))
+
+
 def _unusual(rows: Rows, model: Model) -> Unusual:
     if model.classify or not len(rows):
         return Unusual()
@@ -118,6 +128,11 @@ def row_numbers(rows: Rows, index: np.ndarray) -> np.ndarray:
         return np.column_stack(rows.places(index)).astype(np.int64, copy=False)
     local = index if rows.kept is None else rows.kept[index]
     return np.column_stack([np.zeros(len(local), np.int64), local + rows.start])
+
+
+def resized(sample: PilotSample, size: PilotSize) -> PilotSample:
+    """Return candidates for a pilot of another size."""
+    return replace(sample, size=size)
 
 
 def survey(sample: PilotSample, most: int = 2) -> Survey:

@@ -14,11 +14,12 @@ from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.matrices.algebra import Slice
 from dask_onestep.kernels.matrices.symmetric import Matrix, filled, minor
 from dask_onestep.kernels.model import Model, refuse_information
-from dask_onestep.kernels.pilots.candidates import survey
+from dask_onestep.kernels.pilots.candidates import resized, survey
 from dask_onestep.kernels.pilots.inclusion import Inclusion
-from dask_onestep.kernels.pilots.sample import PilotRecord, PilotSample, Survey
+from dask_onestep.kernels.pilots.sample import PilotRecord, PilotSample, PilotSize, Survey
 from dask_onestep.kernels.records import Findings, Moments, Record
 from dask_onestep.kernels.rows.checks import oversized_columns
+from dask_onestep.kernels.rows.labels import MAX_LABELS
 from dask_onestep.kernels.rows.rows import encode
 from dask_onestep.kernels.rows.slices import gram_of, slices
 from dask_onestep.kernels.solve.ascent import Ascent
@@ -149,6 +150,15 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
         return replace(fitted, whole=whole, n_iter=fit.n_iter, short=short)
     coef = fit_rows(model.likelihood.with_prior(rows, model, leverages(rows, model)), model).coef
     return replace(_at(coef, rows, model, known, inclusion), separated=True, short=short, drawn=keys)
+
+
+def fit_or_keep(sample: PilotSample, model: Model, size: PilotSize) -> PilotFit | PilotSample:
+    """Return the fit of a pilot of this size, or all candidates if there are more classes than the model has."""
+    if not sample.size.open:
+        return fit_pilot(sample, model)
+    if sample.labels is not None and model.n_classes < len(sample.labels) <= MAX_LABELS:
+        return sample
+    return fit_pilot(resized(sample, size), model)
 
 
 def weighted_rows(sample: PilotSample, model: Model) -> tuple[Rows, Survey, PilotSample]:

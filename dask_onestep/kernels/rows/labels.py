@@ -72,9 +72,11 @@ class MoreClassesError(ValueError):
         The sorted labels.
     cure : str
         Why a multinomial logit is not possible, and what to do.
+    kept : object
+        The rows that the pass has kept which found the classes, if any.
     """
 
-    def __init__(self, classes: np.ndarray, cure: str = _CURE):
+    def __init__(self, classes: np.ndarray, cure: str = _CURE, kept: Any = None):
         what = instruction(
             "Only binary classification is supported here. The type of the target is multiclass: y has the labels "
             "{labels}.",
@@ -83,6 +85,7 @@ class MoreClassesError(ValueError):
         super().__init__(joined([what, cure]))
         self.classes = classes
         self.cure = cure
+        self.kept = kept
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.classes, self.cure)
