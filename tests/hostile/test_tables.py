@@ -460,7 +460,10 @@ def check(case, wanted):
         quantile = stats.t.ppf(0.975, wanted.df)
     se = (link(interval[:, 1]) - link(interval[:, 0])) / (2 * quantile)
     # Normal equations are used up to a condition number of 10⁸: variances that cancel to 0 keep 10⁻⁸ of the others.
-    np.testing.assert_allclose(se**2, wanted.se**2, rtol=2e-5, atol=1e-7 * wanted.se.max() ** 2)
+    # Ends of intervals next to 1 have lost their digits, and variances of fits without residuals are rounding.
+    clear = (interval < 1 - 1e-9).all(axis=1) if case.family == "binomial" else slice(None)
+    most = 1e-7 * wanted.se.max() ** 2 + 1e-24 * (1 + np.abs(link(means)).max()) ** 2
+    np.testing.assert_allclose(se[clear] ** 2, wanted.se[clear] ** 2, rtol=2e-5, atol=most)
     found = table["coef"].rename(lambda name: name.replace(" ", "") if "[" not in name else name)
     for name, (value, most) in wanted.coef.items():
         assert abs(found[name] - value) * most < 1e-5 * max(wanted.se.max(), 1e-9) * 100, (name, found, value)
