@@ -226,3 +226,18 @@ def test_an_alias_that_rounding_hides_is_found(seed, method):
     spline = GLMRegressor(formula="y ~ bs(u, df=4)", method=method).fit(frame)
     np.testing.assert_allclose(glm.predict(frame), spline.predict(frame), rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(glm.predict_interval(frame), spline.predict_interval(frame), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", [21, 23, 25, 26, 27])
+@pytest.mark.usefixtures("quiet")
+def test_an_alias_whose_terms_cancel_is_found(seed):
+    """Rounding leaves more than usual of a level: its combination has terms of thousands of times its length."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"u": rng.integers(0, 60_000, 120) + rng.integers(0, 5000), "h": rng.choice(["a", "b"], 120)})
+    frame["y"] = rng.normal(size=120)
+    glm = GLMRegressor(formula="y ~ 0 + bs(u, df=5) + I(u**3) + C(h)", method=MLE()).fit(frame)
+    assert np.isnan(glm.estimate_.coef).tolist() == [False] * 7 + [True]
+    spline = GLMRegressor(formula="y ~ bs(u, df=5) + C(h)", method=MLE()).fit(frame)
+    # The condition number without the alias is still up to 1e12; an interval is about 0.8 wide.
+    np.testing.assert_allclose(glm.predict(frame), spline.predict(frame), atol=1e-4)
+    np.testing.assert_allclose(glm.predict_interval(frame), spline.predict_interval(frame), atol=1e-4)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.model import Model
@@ -85,13 +86,16 @@ def orthogonal_basis(factor: DesignFactor, *, intercept: bool) -> Basis:
     # R's first row is the intercept's: the rest of a column is its deviation from its mean.
     yardstick = np.linalg.norm(scaled[int(intercept) :], axis=0)
     yardstick[: int(intercept)] = lengths[: int(intercept)]
-    floor = np.maximum(EXACT * yardstick, _rounding(len(lengths)) * lengths / scale)
     while True:
         columns = np.flatnonzero(kept)
         upper = np.linalg.qr(scaled[:, columns], mode="r")
         rest = np.zeros(len(columns))
         rest[: len(upper)] = np.abs(np.diag(upper))
-        weak = np.flatnonzero(rest <= floor[columns])
+        weak = np.flatnonzero(rest <= EXACT * yardstick[columns])
+        if not len(weak):
+            # What is left of a column, and the terms of its combination, from which rounding leaves as much or more.
+            terms = np.abs(solve_triangular(upper, np.eye(len(columns)))).T @ (lengths / scale)[columns]
+            weak = np.flatnonzero(terms * _rounding(len(lengths)) >= 1)
         if not len(weak):
             break
         kept[columns[weak[0]]] = False
@@ -155,7 +159,7 @@ def dependences(
 
 
 def _rounding(d: int) -> float:
-    """Return the fraction of a column's length that rounding can leave of a combination of d columns.
+    """Return the fraction of its terms' lengths that rounding can leave of a combination of d columns.
 
     A QR of 1,024 rows leaves about 20 epsilon of a constant next to the intercept, and little more of those of pairs
     of pairs, however many the rows.
