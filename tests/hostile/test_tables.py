@@ -121,7 +121,7 @@ def categories(draw, rng, n, coded):
 
 @dataclass
 class Columns:
-    """The columns of a factor of terms: one for every level, and those of R's coding beside a constant, by name."""
+    """The columns of a factor of terms: one for every level, and those of R's coding next to a constant, by name."""
 
     full: np.ndarray
     reduced: np.ndarray
