@@ -75,6 +75,37 @@ def test_bounds_that_do_not_hold_the_rows_of_the_fit(table):
         GLMRegressor(formula="y ~ bs(x, df=4, lower_bound=1)").fit(table)
 
 
+BOUNDED = "y ~ bs(x, df=4, lower_bound=-1, upper_bound=11)"
+LISTS = "{} holds lists or dicts; expand them into columns first, or drop this column. In block 2."
+NO_NUMBER = "x was numeric in fit, or by its dtype, but {!r} is not a number"
+
+
+@pytest.mark.parametrize(
+    ("formula", "column", "value", "said"),
+    [
+        (BOUNDED, "x", 25.0, "x has values beyond -1 to 11, the range of {} (150 rows). In block 2."),
+        ("y ~ x + C(g)", "g", [1, 2], LISTS.format("C(g)")),
+        ("y ~ x:g", "g", {"a": 1}, LISTS.format("g")),
+        ("y ~ bs(x, df=4)", "x", "a", NO_NUMBER.format("a")),
+        ("y ~ bs(x, df=4)", "x", [1, 2], NO_NUMBER.format([1, 2])),
+        (BOUNDED, "x", "a", NO_NUMBER.format("a")),
+    ],
+)
+def test_values_that_a_formula_cannot_use_name_their_block(threads, table, formula, column, value, said):
+    wrong = table.iloc[300:450].assign(**{column: pd.Series([value] * 150, index=range(300, 450))})
+    parts = [table.iloc[:150], table.iloc[150:300], wrong, table.iloc[450:]]
+    with dask.config.set({"dataframe.convert-string": False}):
+        frame = dd.from_map(lambda part: part, parts, meta=table.iloc[:0], enforce_metadata=False)
+        fitted = GLMRegressor(formula=formula).fit(table)
+        for function in (GLMRegressor(formula=formula).fit, GLMRegressor(formula=formula, method=MLE()).fit):
+            with pytest.raises(ValueError, match="In block 2") as raised:
+                function(frame)
+            assert str(raised.value).startswith(said.format(formula.removeprefix("y ~ ")))
+        with pytest.raises(ValueError, match="In block 2") as raised:
+            fitted.fit_statistics(frame)
+        assert str(raised.value).startswith(said.format(formula.removeprefix("y ~ ")))
+
+
 def test_a_spline_of_a_transform_gives_formulaics_reason(table):
     glm = GLMRegressor(formula="y ~ bs(center(x), df=4)").fit(table)
     with pytest.raises(ValueError, match=r"bs\(center\(x\), df=4\).*extrapolation.*Fix the rows, or the formula"):

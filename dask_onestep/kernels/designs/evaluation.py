@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.expressions import evaluate
+from dask_onestep.kernels.designs.expressions import evaluate, only_numbers
 from dask_onestep.kernels.designs.grammar import STATEFUL, called, checked, written
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.kernels.records import Findings
@@ -40,6 +40,12 @@ def what_is_wrong(
     error: EvaluationError, terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any], blocks: tuple[int, ...]
 ) -> Findings:
     """Return why a formula could not be evaluated on some rows."""
+    found = values_beyond(terms, frame, states)
+    return Findings(found or ((str(error).rstrip("."), 0, "Fix the rows, or the formula."),), blocks)
+
+
+def values_beyond(terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any]) -> tuple[tuple[str, int, str], ...]:
+    """Return which splines reject values, on how many rows, and the remedy; `states` as for `what_is_wrong`."""
     found = []
     for node, low, high, outside in _outside(terms, frame, states):
         if count := int(outside.sum()):
@@ -50,7 +56,7 @@ def what_is_wrong(
                 "with extrapolation='clip' or 'extend'."
             )
             found.append((f"{written(node.args[0])} has values {where} of {written(node)}", count, cure))
-    return Findings(tuple(found or [(str(error).rstrip("."), 0, "Fix the rows, or the formula.")]), blocks)
+    return tuple(found)
 
 
 def beyond_bounds(terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any]) -> np.ndarray:
@@ -66,7 +72,10 @@ def _outside(
     known = {ast.dump(ast.parse(call, mode="eval").body): state for call, state in states.items()}
     for node in _refusing_splines(terms):
         low, high = _bounds(node, known.get(ast.dump(node), {}))
-        values = evaluate(written(node.args[0]), frame).to_numpy(np.float64, na_value=np.nan)
+        if not np.isfinite([low, high]).any():
+            continue
+        argument = written(node.args[0])
+        values = only_numbers(evaluate(argument, frame), argument).to_numpy(np.float64)
         yield node, low, high, (values < low) | (values > high)
 
 

@@ -63,7 +63,10 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     if isinstance(present, Findings):
         return present
     if model.design is not None and isinstance(block.x, pd.DataFrame):
-        block = replace(block, x=encoded(block.x, model.design.categorical))
+        try:
+            block = replace(block, x=encoded(block.x, model.design.categorical))
+        except ValueError as error:  # of values that are no categories
+            return _found(block, str(error).rstrip("."), 0, "")
     whole, kept, n_missing, raw = block, present, 0, None
     if present is not None:
         block = block.rows_at(present)
