@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from dask.dataframe.dispatch import make_meta
 from dask.delayed import Delayed
 
 from dask_onestep.data.inputs import Data, as_frame, bring_together, refuse_other_order, split_columns
@@ -160,7 +161,7 @@ def weighted_design(
     model, coef = _model(data, coef, family, link)
     like: Any = np.empty((0, len(coef)))
     if hasattr(data.x, "columns"):
-        like = data.x._meta.iloc[:, :0].reindex(columns=list(model.names)).astype(np.float64)
+        like = make_meta(data.x).iloc[:, :0].reindex(columns=list(model.names)).astype(np.float64)
     return map_rows(WeightedDesign(model, coef), {"x": data.x, "offset": data.offset}, like, name="weighted-design")
 
 

@@ -14,6 +14,7 @@ import dask
 import numpy as np
 import pandas as pd
 import pytest
+from dask.dataframe.dispatch import make_meta
 
 from dask_onestep import MLE, GLMClassifier
 from dask_onestep.datasets import fetch_airline, load_airline
@@ -71,7 +72,7 @@ def test_files_are_read_as_they_are(tmp_path, suffix, pack):
     pd.testing.assert_frame_equal(found[expected.columns], expected.astype(float), check_dtype=False)
     late = (expected["ArrDelay"].astype(float) > 0).astype(float).where(expected["ArrDelay"].notna())
     np.testing.assert_array_equal(found["delayed"], late)
-    assert found.dtypes.equals(frame._meta.dtypes)
+    assert found.dtypes.equals(make_meta(frame).dtypes)
 
 
 def test_a_block_holds_three_years_from_1987_on(folder):

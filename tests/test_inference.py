@@ -7,7 +7,8 @@ import statsmodels.api as sm
 from scipy import special, stats
 from support import chunked
 
-from dask_onestep import GLMRegressor
+from dask_onestep import GLMClassifier, GLMRegressor
+from dask_onestep.datasets import make_glm
 from dask_onestep.inference import TestResult, coefficient_table, parse_null, wald
 from dask_onestep.inference.hypotheses import parse_hypothesis
 
@@ -72,6 +73,26 @@ def test_a_standard_error_of_nothing_is_no_number():
 def test_a_level_lies_between_0_and_1(level):
     with pytest.raises(ValueError, match=r"must lie between 0 and 1, such as 0\.95"):
         coefficient_table(NAMES, COEF, COVARIANCE, level)
+
+
+LEVELED = (
+    ("coef_table", 0),
+    ("conf_int", 0),
+    ("summary", 0),
+    ("predict_interval", 1),
+    ("block_bootstrap_intervals", 2),
+    ("avg_predictions", 1),
+)
+
+
+def test_every_method_refuses_a_percentage():
+    X, y, _ = make_glm(200, 2, family="binomial")
+    glm = GLMClassifier().fit(X, y)
+    for name, n in LEVELED:
+        with pytest.raises(ValueError, match=r"level=95 must lie between 0 and 1, such as 0\.95: it is the coverage"):
+            getattr(glm, name)(*(X, y)[:n], level=95)
+    with pytest.raises(ValueError, match="level=95 must lie"):
+        glm.probability_diagnostics(X, y).calibration_curve(level=95)
 
 
 NULLS = [

@@ -15,6 +15,7 @@ from typing import Any
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+from dask.dataframe.dispatch import make_meta
 
 from benchmarks.record import Record
 from dask_onestep import MLE, Average, GLMClassifier, OneStep
@@ -60,7 +61,7 @@ def _complete(frame: pd.DataFrame, units: dict[str, float], period: str) -> pd.D
 
 
 def _complete_rows(source: Source) -> dd.DataFrame:
-    meta = _complete(source.frame._meta, source.units, source.period)
+    meta = _complete(make_meta(source.frame), source.units, source.period)
     return source.frame.map_partitions(_complete, source.units, source.period, meta=meta)
 
 
@@ -86,7 +87,7 @@ def describe(periods: pd.DataFrame) -> pd.DataFrame:
 def model(source: Source) -> tuple[dd.DataFrame, dd.Series]:
     """Return X, in units, and y of the complete rows."""
     rows = _complete_rows(source)
-    return rows.map_partitions(_in_units, source.units, meta=_in_units(rows._meta, source.units)), rows["delayed"]
+    return rows.map_partitions(_in_units, source.units, meta=_in_units(make_meta(rows), source.units)), rows["delayed"]
 
 
 def _in_units(rows: pd.DataFrame, units: dict[str, float]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 from dask import is_dask_collection
 from dask.base import tokenize
+from dask.dataframe.dispatch import make_meta
 from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 
@@ -351,7 +352,7 @@ def _beside_frame(x: dd.DataFrame, part: Any, label: str) -> Any:
     if isinstance(part, da.Array):
         # By position: its values get the labels of X.
         values = dd.from_dask_array(part)
-        part = dd.map_partitions(_labeled, values, x, meta=values._meta, align_dataframes=False)
+        part = dd.map_partitions(_labeled, values, x, meta=make_meta(values), align_dataframes=False)
     if not isinstance(part, dd.Series) and not (label == "groups" and isinstance(part, dd.DataFrame)):
         raise TypeError(
             f"X is a Dask DataFrame, whose partitions have unknown lengths, so {label} cannot be split to match. Pass "

@@ -16,6 +16,7 @@ from dask_onestep.estimators.inputs import Reading
 from dask_onestep.inference import TestResult
 from dask_onestep.inference.bootstrap import LEAST_BLOCKS, multiplier_quantile, wild_score_bootstrap
 from dask_onestep.inference.hypotheses import Hypothesis, named_coefficients, parse_hypothesis
+from dask_onestep.inference.tables import check_level
 from dask_onestep.kernels.likelihood.blocks import block_sums
 from dask_onestep.kernels.likelihood.covariance import CLUSTERED, COV_TYPES, refuse_leverages
 from dask_onestep.kernels.solve.linear_algebra import factorize
@@ -244,8 +245,7 @@ class Covariances(Reading):
         """
         check_is_fitted(self)
         record = self.record_
-        if not 0 < level < 1:
-            raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
+        check_level(level)
         given = record.names if terms is None else terms
         names = named_coefficients(given, record.by_regressor, record.by_term, "terms")
         at = [record.names.index(name) for name in names]

@@ -13,6 +13,7 @@ from dask_onestep.data.inputs import columns_named
 from dask_onestep.estimators.predictions import Predicting
 from dask_onestep.inference.collinearity import condition_indices, variance_inflation
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics, finish
+from dask_onestep.inference.tables import check_level
 from dask_onestep.kernels.likelihood.goodness import fit_sums
 from dask_onestep.kernels.likelihood.predictions import Influence, Residuals
 from dask_onestep.kernels.matrices.symmetric import unpacked
@@ -107,8 +108,7 @@ class Diagnostics(Predicting):
     def _interval(self, X: Any, level: float, offset: Any, **known: Any) -> Any:
         check_is_fitted(self)
         self.record_.require_covariance()
-        if not 0 < level < 1:
-            raise catalogue.LEVEL.error(level=level)
+        check_level(level)
         df = self.record_.df_t
         quantile = float((stats.norm if np.isnan(df) else stats.t(df)).isf((1.0 - level) / 2.0))
         covariance = self.record_.covariance

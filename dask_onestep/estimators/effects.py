@@ -24,6 +24,7 @@ from dask_onestep.inference.effects import (
     slope_effects,
     spreads_wanted,
 )
+from dask_onestep.inference.tables import check_level
 from dask_onestep.kernels.designs.design import column_levels
 from dask_onestep.kernels.designs.expressions import is_numeric
 from dask_onestep.kernels.likelihood.effects import EffectQuery, effect_sums
@@ -232,8 +233,7 @@ class AverageEffects(Reading):
     ) -> tuple[Data, tuple[tuple[str, ...], tuple[str, ...]]]:
         """Return the data, what rows are grouped by, and which of that the model does not read."""
         check_is_fitted(self)
-        if not 0 < level < 1:
-            raise catalogue.LEVEL.error(level=level)
+        check_level(level)
         if sample not in ("fixed", "random"):
             raise ValueError(f"Unknown sample {sample!r}; must be one of 'fixed', 'random'.")
         self._require_effects()

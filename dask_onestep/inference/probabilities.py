@@ -8,6 +8,7 @@ from scipy import stats
 
 from dask_onestep.choices import unknown_choice
 from dask_onestep.inference.statistics import TestResult
+from dask_onestep.inference.tables import check_level
 from dask_onestep.kernels.likelihood.binned import BinnedSums
 
 _STRATEGIES = ("quantile", "uniform")
@@ -136,8 +137,7 @@ class ProbabilityDiagnostics:
         """
         if strategy not in _STRATEGIES:
             raise ValueError(unknown_choice("strategy", strategy, map(repr, _STRATEGIES)))
-        if not 0 < level < 1:
-            raise ValueError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
+        check_level(level)
         sums = self.bins.sums
         if strategy == "quantile":
             groups = self.bins.merged(sums[:, :2].sum(axis=1), n_bins)

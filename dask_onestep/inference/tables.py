@@ -17,6 +17,12 @@ _AT_ONCE = 4096
 _ROUNDING = 1e-12
 
 
+def check_level(level: float) -> None:
+    """Raise if a confidence level is not between 0 and 1."""
+    if not 0 < level < 1:
+        raise catalogue.LEVEL.error(level=level)
+
+
 def coefficient_table(
     names: Sequence[str],
     coef: np.ndarray,
@@ -56,8 +62,7 @@ def coefficient_table(
     >>> coefficient_table(["intercept", "x0"], np.array([1.0, 2.0]), np.diag([0.25, 1.0]), 0.95)["z"].tolist()
     [2.0, 2.0]
     """
-    if not 0 < level < 1:
-        raise catalogue.LEVEL.error(level=level)
+    check_level(level)
     columns = interval_columns(coef, np.sqrt(covariance.diagonal()), level, df)
     return pd.DataFrame({"coef": coef, **columns}, index=pd.Index(names))
 

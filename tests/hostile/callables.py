@@ -5,6 +5,7 @@ import threading
 import dask
 import numpy as np
 from catalogue import ARRAY, FRAME, base, case, like, refused
+from dask.dataframe.dispatch import make_meta
 
 from dask_onestep import GLMRegressor
 
@@ -38,7 +39,7 @@ def loaded(X, change):
     """Return what a function makes of each block of X."""
     if hasattr(X, "chunks"):
         return X.map_blocks(change, dtype=float, meta=np.empty((0, 0)))
-    return X.map_partitions(change, meta=X._meta)
+    return X.map_partitions(change, meta=make_meta(X))
 
 
 def loading(change):
