@@ -44,10 +44,8 @@ def take_step(model: Model, pilot: PilotFit, ascent: Ascent, correction: str | N
     coef, sums, factor, newton = ascent.coef, ascent.sums, ascent.factor, ascent.move.step
     curvature = Curvature(model, pilot, coef, sums)
     found = curvature.maximum(factor, newton, 1e-12) if correction == "pilot" else None
-    # Given the covariates, scores of a simple random sample under a canonical link have the mean zero, whatever rᵢ is;
-    # weights that are calibrated to a factor's levels remove most of the error.
-    calibrated = model.design is not None and bool(model.design.categorical)
-    if found is not None and (sums.observed is not None or not (pilot.inclusion.is_simple or calibrated)):
+    # Given the covariates, scores of a simple random sample under a canonical link have the mean zero, whatever rᵢ is.
+    if found is not None and (sums.observed is not None or not pilot.inclusion.is_simple):
         found = found - factor.solve(curvature.own_error(found))
     step = arrive(curvature, factor, newton if found is None else found, at_maximum=found is not None)
     if step is None:

@@ -91,7 +91,8 @@ class Remaining(Record):
         with np.errstate(divide="ignore", invalid="ignore"):
             bounds = np.nan_to_num(_CURVED * np.abs(curved.solve(score)) / errors, nan=0.0, posinf=np.inf)
         if variance is not None and effective is not None:
-            decrement += max(0.0, factor.expected_decrement(variance.square) - factor.decrement(variance.mean))
+            expected = factor.expected_decrement(variance.square) - factor.decrement(variance.mean)
+            decrement += _OWN**2 * max(0.0, expected)
             spread = sandwich_diagonal(inverse, variance.square) - np.square(curved.solve(variance.mean))
             with np.errstate(divide="ignore", invalid="ignore"):
                 spread = np.nan_to_num(np.sqrt(np.maximum(spread, 0.0)) / errors, nan=0.0, posinf=np.inf)
