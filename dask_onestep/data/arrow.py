@@ -146,7 +146,7 @@ def coded_columns(*terms: Terms) -> tuple[frozenset[str], frozenset[str]]:
     return coded, frozenset(name for factor in factors if factor not in plain for name in factor.columns)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """A file, or row groups of one, as plain values: a fragment itself would read its footer whenever it is pickled.
 
@@ -197,7 +197,7 @@ class Part:
         return fragment.to_table(schema=schema, use_threads=False, batch_size=_BATCH_ROWS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Piece:
     """What one task reads.
 
@@ -236,7 +236,7 @@ class _Unit:
     n_bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ArrowTable:
     """A table in files, opened and not read; the footers of Parquet files are read once.
 
@@ -346,7 +346,7 @@ def is_whole(dataset: pads.Dataset) -> bool:
     return not all(isinstance(fragment, pads.FileFragment) for fragment in fragments)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WholeTable:
     """A data set that is read as a whole: pyarrow gives neither its filter nor parts of what the filter leaves.
 

@@ -60,7 +60,7 @@ class CsvFormat:
 PLAIN_CSV = CsvFormat()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CsvTable:
     """CSV files, opened: the types of their columns are those of the first file's head.
 

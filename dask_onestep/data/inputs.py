@@ -34,7 +34,7 @@ _ARRAY_LIKE = ("shape", "__array__", "__len__")
 _LABELS = {"y": "y", "weights": "sample_weight", "offset": "offset", "groups": "groups"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Data:
     """The parts of a data set, all of one kind and in the same blocks.
 

@@ -114,7 +114,7 @@ def _statistics(named: Mapping[str, Any], X: Any, y: Any, sample_weight: Any, of
 _NONE = (np.nan, np.nan, np.nan, "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Fit:
     """A fit, and what is known of its log-likelihood and deviance."""
 

@@ -20,7 +20,7 @@ from dask_onestep.methods.draws import MOST_COEFFICIENTS, take_profile
 from dask_onestep.methods.requests import Look, Plan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Preparation:
     """What is to be fitted: a method, a problem, what ``fit`` was given, and the terms and dtypes of a table."""
 

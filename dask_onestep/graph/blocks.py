@@ -24,7 +24,7 @@ _MANY_BLOCKS = FAN_IN * FAN_IN
 _GROUP_BYTES = 16 * 2**20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Blocks:
     """Row blocks of a data set, as tasks that each yield one `Block`.
 

@@ -84,7 +84,7 @@ class Effect:
     instead: Effect | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Effects:
     """Effects, and the scenarios whose sums they are made of, each once.
 

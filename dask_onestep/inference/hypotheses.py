@@ -143,7 +143,7 @@ def null_text(null: Mapping[str, float], coefficients: Mapping[str, Sequence[str
     return ", ".join(words[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hypothesis:
     """A null hypothesis R β = r, and the same solved for as many coefficients as there are restrictions.
 

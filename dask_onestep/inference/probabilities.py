@@ -14,7 +14,7 @@ from dask_onestep.kernels.likelihood.binned import BinnedSums
 _STRATEGIES = ("quantile", "uniform")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ProbabilityDiagnostics:
     """Predicted probabilities of a class compared with what happened, from sums by predicted probability.
 

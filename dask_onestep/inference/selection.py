@@ -19,7 +19,7 @@ _ROUNDING = 1e-12
 CRITERIA = ("dbic", "bic", "aic", "ebic")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Constrained:
     """The maximum of the quadratic with some coefficients fixed at zero.
 
@@ -59,7 +59,7 @@ def constrain(coef: np.ndarray, covariance: np.ndarray, fixed: np.ndarray) -> Co
     return Constrained(moved, spread, float(white @ white))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AdaptiveLassoPath:
     """The adaptive lasso of the quadratic approximation of a fit, at each change of the set of nonzero coefficients.
 

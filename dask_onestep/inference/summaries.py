@@ -58,7 +58,7 @@ class CoefficientRow(NamedTuple):
     cells: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Summary:
     """The summary of a fitted model.
 

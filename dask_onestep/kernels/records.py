@@ -34,7 +34,7 @@ class Joining(Record):
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sums(Record):
     """A record whose fields are sums over rows, so that ``+`` combines blocks."""
 
@@ -51,7 +51,7 @@ def _add_values(left: Any, right: Any) -> Any:
     return None if left is None else left + right
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Moments(Sums):
     """Sums over rows of the likelihood and its first two derivatives at one β.
 
@@ -145,7 +145,7 @@ def _restored(kind: type[Moments], values: dict[str, Any], triangles: dict[str, 
     return kind(**values | {name: unpacked(triangle[None])[0] for name, triangle in triangles.items()})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LogLikelihoods(Sums):
     """Log-likelihoods and deviances at several β, in one pass.
 
@@ -279,7 +279,7 @@ class Dropped(int):
         return Dropped, (int(self), self.undefined)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Failure(Record):
     """An error in place of a record, for one of several models that are fitted together.
 
@@ -292,7 +292,7 @@ class Failure(Record):
     error: Exception
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Joined(Joining):
     """The records of several kernels that read the same rows, in order; ``+`` adds them elementwise.
 
@@ -351,7 +351,7 @@ class RowCheck(Record):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Read(Joining):
     """A kernel's record, and the check of the rows it read; ``+`` adds both.
 

@@ -17,7 +17,7 @@ from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Look, Plan
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class AverageEstimate(Estimate):
     """An `Estimate`, and the local fits that it averages, without blocks that have no rows.
 

@@ -14,7 +14,7 @@ from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Plan
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class AverageLassoEstimate(Estimate):
     """An `Estimate` without a covariance, and diagnostics of the lassos of the blocks.
 

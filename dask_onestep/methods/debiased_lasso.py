@@ -43,7 +43,7 @@ from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Plan, Settle
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class DebiasedLassoEstimate(Estimate):
     """An `Estimate`, and the quantities from which it was computed.
 
@@ -303,7 +303,7 @@ def _pooled_point(rounds: PooledRound, plain: bool) -> tuple[np.ndarray, ...]:
     return rounds.point[:2] if plain else rounds.point
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Rounds(Record):
     """What the blocks gave, and the estimate so far: Θ̂ is in it, the rows it was made of are let go."""
 

@@ -33,7 +33,7 @@ from dask_onestep.methods.requests import Look, Made, Pass, Plan, Settle, Source
 JOINT_BYTES = 256 * 2**20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """How a plan ended.
 
@@ -85,7 +85,7 @@ def run_all(
     return [Outcome(each.value, each.n_passes, found) for each in running]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Running:
     """A plan under way: what it waits for, and how it ended."""
 
@@ -128,7 +128,7 @@ class _Running:
             self.n_passes += self.request.is_pass
 
 
-@dataclass
+@dataclass(eq=False)
 class Driver:
     """Passes and computations on one data set.
 

@@ -41,7 +41,7 @@ _FEW, _PILOT_BYTES = 200, 256 * 2**20
 SMALL_BYTES = 64 * 2**20
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ElasticNetEstimate(Estimate):
     """An `Estimate` without a covariance, with its objective and duality gap.
 

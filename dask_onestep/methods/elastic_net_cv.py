@@ -58,7 +58,7 @@ _SMALL_BYTES = 8 * 2**20
 _FOLDS = 5
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ElasticNetCVEstimate(ElasticNetEstimate):
     """An `ElasticNetEstimate` at the penalty chosen by cross-validation, and the path.
 

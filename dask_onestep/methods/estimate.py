@@ -22,7 +22,7 @@ from dask_onestep.kernels.solve.basis import Basis
 from dask_onestep.messages.text import Remarks
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Estimate:
     """The result of a method: coefficients, their covariance, and diagnostics.
 

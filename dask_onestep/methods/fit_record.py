@@ -48,7 +48,7 @@ class Inputs:
     response: str = "y"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitRecord:
     """A fit: the model, the estimate, and the sums and pilot rows from which it was computed.
 

@@ -20,7 +20,7 @@ from dask_onestep.methods.requests import Look, Plan
 _TOLERANCE, _MANY_STEPS = 1e-20, 500
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PenalizedEstimate(Estimate):
     """An `Estimate` that maximizes the log-likelihood with Jeffreys' penalty; `decrement` is that of the two together.
 

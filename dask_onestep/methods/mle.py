@@ -311,7 +311,7 @@ def climbed(
     return ascent, said
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Start:
     """Where to start, what is known of the rows, and a start without covariates that is always possible.
 

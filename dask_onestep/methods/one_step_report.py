@@ -20,7 +20,7 @@ _BEYOND = 2.0
 _SMALL = 20  # rows per coefficient below which the pilot estimate is unreliable
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class OneStepEstimate(Estimate):
     """An `Estimate`, with diagnostics of the pilot and of the step.
 

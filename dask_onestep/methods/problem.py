@@ -26,7 +26,7 @@ from dask_onestep.messages.text import Remedy
 from dask_onestep.methods.requests import Kept, Look, Pass, Plan, Settle, Source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """A model and its data, for a plan.
 

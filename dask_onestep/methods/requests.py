@@ -32,7 +32,7 @@ class Source:
     columns: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pass:
     """The sum over all blocks of ``kernel(rows, model, *arguments)``; the answer is a handle.
 
@@ -86,7 +86,7 @@ class Pass:
         return 0 if isinstance(self.model, Delayed) else self.matrices * self.model.information_bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Settle:
     """A request to compute a handle on the workers, so that no later pass computes it again; the answer is a handle.
 
@@ -112,7 +112,7 @@ class Settle:
     awaited: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Look:
     """A request for the value of a handle; the answer is the value.  Lazy fits refuse it.
 
@@ -166,7 +166,7 @@ class Draw:
     hold: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kept:
     """The rows that the first pass has kept, for the method to draw its pilot from.
 
@@ -191,7 +191,7 @@ class Kept:
     enough_for: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Made:
     """Passes that a method of the user's own has made by itself."""
 

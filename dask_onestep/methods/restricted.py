@@ -33,7 +33,7 @@ _FAR = 0.3
 Restriction = tuple[Mapping[str, float], tuple]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Restricted:
     """A restricted model's fit, among the coefficients of the unrestricted one.
 
@@ -66,7 +66,7 @@ class Restricted:
         return () if self.estimate is None else self.estimate.warnings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """An unrestricted model and restricted ones at their estimates, by all rows.
 

@@ -24,7 +24,7 @@ _LEAST, _OF_ONE = 0.01, 1.5
 _MOVED = 0.25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Steps(Record):
     """The steps taken so far.
 

@@ -8,7 +8,7 @@ import numpy as np
 from dask_onestep.methods.estimate import Estimate
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SubmodelEstimate(Estimate):
     """An `Estimate` some of whose coefficients are fixed at zero.
 

@@ -29,7 +29,7 @@ from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Plan, Settle
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SurrogateEstimate(Estimate):
     """An `Estimate`, and the anchor from which it was computed.
 
@@ -182,7 +182,7 @@ def _classes(anchor: PilotFit) -> np.ndarray | None:
     return anchor.survey.classes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Round(Record):
     """Where a round ended, and the sums it began with."""
 

@@ -35,7 +35,7 @@ _LAWS: dict[type[Family], int] = {Binomial: 0, Poisson: 1, Gaussian: 2}
 _NONE = np.empty(0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CompiledSlice(DenseSlice):
     """A dense slice with compiled sums."""
 
@@ -86,7 +86,7 @@ class CompiledSlice(DenseSlice):
         return sums[first:], gram[first:, first:]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CompiledSplitSlice(SplitSlice):
     """A slice of dense and other columns with compiled sums."""
 
@@ -175,7 +175,7 @@ class CompiledSplitSlice(SplitSlice):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CompiledArrowSlice(CompiledSplitSlice):
     """A slice whose Gram matrices are stored as diagonal among the columns of one product of factors.
 

@@ -16,7 +16,7 @@ _DIFFERENT = 1e-4
 _NEGLIGIBLE = 1e-8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AliasedColumn(Record):
     """A column without a coefficient, and the combination of other columns that it was in all rows of the fit.
 

@@ -59,7 +59,7 @@ def with_values(frame: pd.DataFrame, column: str, values: Any) -> pd.DataFrame:
     return frame.assign(**{column: values})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Derivative:
     """The derivative of the predictor of m rows with respect to a column of the table.
 
@@ -97,7 +97,7 @@ def design_derivative(design: Design, frame: pd.DataFrame, column: str) -> Deriv
     return Derivative(read.at, derivative[:, :k], derivative[:, k] if read.in_offset else None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Read:
     """The columns of a design that depend on a column of the table, and the formula's offset as the last one."""
 

@@ -19,7 +19,7 @@ SOURCE = "source"
 MATRIX_BYTES, ARRAY_BYTES = 16 * 2**20, 64 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Parts(Record):
     """Everything that rows have; further row data must be declared here.
 
@@ -51,7 +51,7 @@ class Parts(Record):
 PARTS = tuple(field.name for field in fields(Parts))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Block(Parts):
     """An unprepared row block; `y` is None if the model's design takes it from `x`, a frame.
 
@@ -119,7 +119,7 @@ def _kinds(part: Any) -> list[Any] | None:
     ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rows(Parts):
     """The usable rows of a block, ready for the kernels.
 

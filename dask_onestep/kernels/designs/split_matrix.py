@@ -13,7 +13,7 @@ from dask_onestep.kernels.matrices.columns import SparseColumns, StoredColumns
 from dask_onestep.kernels.records import Record
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SplitMatrix(Record):
     """A matrix of m rows and p columns, part dense and part without stored zeros; indexed like an array.
 

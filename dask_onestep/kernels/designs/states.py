@@ -24,7 +24,7 @@ _MAX_DEGREE = 8
 _DDOF = {"center": 1, "scale": 1, "standardize": 0}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CentralMoments(Record):
     """The sums of powers of values about their mean.
 

@@ -166,7 +166,7 @@ def gaussian_null(sums: Moments, coef: np.ndarray, spec: NetSpec, model: Model) 
     return quadratic_lasso(sums, coef, spec.none(model), within), within
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PenalizedPilot(Record):
     """The pilot rows of a penalized fit.
 
@@ -442,7 +442,7 @@ def _finer(within: Tolerance) -> Tolerance:
     return replace(within, gap=min(_FINE, within.gap / 10))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NetClimb(Record):
     """Steps to a penalized maximum, each with a pass at its end.
 

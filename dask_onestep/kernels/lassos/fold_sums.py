@@ -98,7 +98,7 @@ def _hashed(column: pd.Series) -> np.ndarray:
     return hashes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Points(Record):
     """Where to compute the sums.
 
@@ -114,7 +114,7 @@ class Points(Record):
     shift: np.ndarray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FoldSums(Record):
     """The likelihood's sums at each point, by fold, for columns centered about `points.shift`.
 
@@ -227,7 +227,7 @@ def column_scale(columns: np.ndarray, weight: float) -> np.ndarray:
     return np.sqrt(np.where(constant, 1.0, variance))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Candidates(Record):
     """The solutions of a path, of all rows and of the training rows of each fold.
 
@@ -249,7 +249,7 @@ class Candidates(Record):
     n_failed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CandidateSums(Sums):
     """Log-likelihood and score of all rows at each solution, and the deviance of each fold's rows at its solutions.
 

@@ -15,7 +15,7 @@ from dask_onestep.kernels.rows.slices import dense_slices, slices
 from dask_onestep.kernels.solve.threads import one_blas_thread
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class GramSums(Sums):
     """A Gram matrix as a sum over rows.
 
@@ -42,7 +42,7 @@ def gram_sums(rows: Rows, model: Model) -> GramSums:
     return GramSums(len(rows), gram)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WeightedDesign:
     """A function from a block of covariates to W^{1/2}X, W the expected information of a row in η.
 

@@ -22,7 +22,7 @@ _MAX_RESCALINGS = 20
 _EPS = float(np.finfo(np.float64).eps)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NullFit:
     """The model without covariates.
 

@@ -53,7 +53,7 @@ class LassoPlan:
     shares: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LocalLassos(Sums):
     """Sums over blocks of the results of their lassos, n_k = Σ wᵢ of block k and ω_k its weight (n_k, or 1).
 

@@ -76,7 +76,7 @@ class Grid:
         return [(float(a), rho) for rho, own in zip(self.l1_ratios, alphas, strict=True) for a in own]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NetPath(Record):
     """A path with its cross-validation.
 
@@ -182,7 +182,7 @@ def _largest(sums: Moments, spec: NetSpec, model: Model, l1_ratio: float, scale:
 # --- other families -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Anchors(Record):
     """Penalized fits of the pilot rows at some penalties of a grid.
 
@@ -282,7 +282,7 @@ def net_path(
     return PathFits(np.array(coefs), n_failed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PathFits(Record):
     """Coefficients of a path, of shape (m, d), and how many of its fits have not converged."""
 

@@ -29,7 +29,7 @@ _ROWS_A_TASK = 64
 _ALIASED = 1e-11
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NodewiseRows(Sums):
     """Some rows of a nodewise lasso; ``+`` concatenates.
 

@@ -42,7 +42,7 @@ _MAX_RESCALINGS = 20
 _ROUNDING = 512 * np.finfo(np.float64).eps
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PooledLasso(Record):
     """The lasso of all rows.
 
@@ -61,7 +61,7 @@ class PooledLasso(Record):
     sums: Moments
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PooledRound(Record):
     """The estimate so far.
 

@@ -29,7 +29,7 @@ _NEAR = 0.7
 _MAX_SETS = 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LassoFit:
     """A block's lasso.
 
@@ -96,7 +96,7 @@ def newton_lasso(
     return _fitted(fit.sums.moments, fit.coef, penalty, fit.move.gap, fit.move.arrived)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Penalized:
     """The penalized log-likelihood per row at β, its steepest slopes, and the likelihood's own sums."""
 
@@ -120,7 +120,7 @@ class Penalized:
         return self.moments.is_finite()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LassoMove(Move):
     """A `Move` with the remaining gap, as in `LassoFit`."""
 

@@ -15,7 +15,7 @@ from dask_onestep.kernels.solve.linear_algebra import CholeskyFactor, factorize
 _ROWS_AT_ONCE = 256
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ProfiledGram:
     """A Gram matrix with its unpenalized columns minimized out.
 

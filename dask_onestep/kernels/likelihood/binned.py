@@ -19,7 +19,7 @@ _FARTHEST = 64.0
 _RESOLUTION = 2.0**32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BinnedSums(Joining):
     """Sums over the rows of each bin; ``+`` adds those of equal bins.
 

@@ -15,7 +15,7 @@ from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.linear_algebra import factorize
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BlockFit(Record):
     """Observed and expected responses of one block.
 
@@ -54,7 +54,7 @@ class BlockFit(Record):
         return float((self.observed - self.expected) / spread) if spread > 0 else float("nan")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BlockFits(Record):
     """The blocks, in order; ``+`` concatenates.
 
@@ -108,7 +108,7 @@ def compare_blocks(rows: Rows, model: Model, coef: np.ndarray) -> BlockFits:
     return BlockFits((BlockFit(rows.number, len(rows), rows.n_missing, *sums),))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BlockSums(Record):
     """The sums of K blocks; ``+`` concatenates.
 

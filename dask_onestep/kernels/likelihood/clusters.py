@@ -33,7 +33,7 @@ _CONCERNED = 1e-6
 _TOGETHER = 2**20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Clusters(Record):
     """Sums over the rows of each cluster; a cluster may span blocks.
 

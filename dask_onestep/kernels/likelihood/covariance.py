@@ -41,7 +41,7 @@ _CONCERNED = 1e-6
 _ROUNDING = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ScoreProducts(Sums):
     """Moments at β and the sums for a robust covariance.
 
@@ -260,7 +260,7 @@ def dispersion(pearson: float | None, df_resid: float) -> float:
     return pearson / df_resid if df_resid > 0 else float("nan")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Robust(Record):
     """A robust covariance with its diagnostics.
 

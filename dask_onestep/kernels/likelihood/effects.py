@@ -92,7 +92,7 @@ class EffectQuery:
     gram: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EffectSums(Record):
     """Sums over rows for S scenarios and G groups; ``+`` merges the groups.
 
@@ -175,7 +175,7 @@ def _of_pieces(block: Block, model: Model, query: EffectQuery) -> Iterator[Effec
             yield _sums(part, model, query)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class KnownRows:
     """A block's rows of positive weight without missing values.
 
@@ -272,7 +272,7 @@ def _sums(known: KnownRows, model: Model, query: EffectQuery) -> EffectSums | Fi
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Piece:
     """Rows with everything that does not depend on the scenario.
 
@@ -308,7 +308,7 @@ class _Piece:
         return _ScenarioSums(total, jacobian.reshape(*jacobian.shape[:2], -1), values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _ScenarioSums:
     """Sums of a scenario by group, as in `EffectSums`, and each row's response or slope, of shape (m, r)."""
 
@@ -317,7 +317,7 @@ class _ScenarioSums:
     values: np.ndarray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Changed:
     """Design columns changed by a scenario: their numbers (counting the constant), their model and their rows."""
 

@@ -105,7 +105,7 @@ class NullDeviance:
         return NullDeviance(self.family, weight, mean, total)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ClassWeights(Sums):
     """Weight of each class, which gives the deviance of the model with intercepts only.
 
@@ -124,7 +124,7 @@ class ClassWeights(Sums):
         return float(-2.0 * np.dot(present, np.log(present / present.sum())))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FitSums(Sums):
     """Sums over rows for goodness-of-fit statistics.
 
@@ -153,7 +153,7 @@ class FitSums(Sums):
     offset_null: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DevianceSums(Sums):
     """The sums for D² = 1 − D(β̂)/D(null).
 

@@ -24,7 +24,7 @@ _CURE = instruction(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LocalFits(Record):
     """The local fits of K blocks, O(d²) numbers each; ``+`` concatenates.
 
@@ -71,7 +71,7 @@ class LocalFits(Record):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LocalRatios(Sums):
     """Sums over blocks for their local likelihood-ratio tests.
 

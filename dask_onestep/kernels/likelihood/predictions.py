@@ -119,7 +119,7 @@ class _FittedRows:
         return result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Residuals(_FittedRows):
     """A function that computes the residuals of a block; for "response" and "pearson" of more than two classes (m, C).
 
@@ -155,7 +155,7 @@ class Residuals(_FittedRows):
         return (residual.T * np.sqrt(found.weights)).T
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Influence(_FittedRows):
     """A function that computes the influence of each row of a block: leverage, standardized residual, Cook's distance.
 
@@ -223,7 +223,7 @@ def _checked(block: Block, model: Model) -> Rows:
     return rows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Hits(Sums):
     """Weight of all rows, and of the correctly classified ones.
 

@@ -21,7 +21,7 @@ from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Directed(Sums):
     """Moments at β, and how rows move along k directions.
 

@@ -14,7 +14,7 @@ from dask_onestep.kernels.rows.rows import kernel
 _ROUNDING = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Spread(Sums):
     """Sums for weighted means and variances.
 

@@ -105,7 +105,7 @@ def log_likelihoods(rows: Rows, model: Model, coefs: np.ndarray) -> LogLikelihoo
     return model.likelihood.log_likelihoods(rows, model, coefs)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scores(Sums):
     """The score summed over rows.
 

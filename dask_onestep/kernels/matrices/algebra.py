@@ -139,7 +139,7 @@ class Slice(ABC):
         """Return max ``|xᵢ|`` of each column over rows of positive weight, of shape (d,)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DenseSlice(Slice):
     """A slice whose covariates are an array; a constant is not stored.
 
@@ -274,7 +274,7 @@ def _indicator(values: np.ndarray, codes: np.ndarray, count: int) -> sparse.csr_
     return sparse.csr_array((values, (codes, np.arange(len(codes)))), shape=(count, len(codes)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SplitSlice(Slice):
     """A slice with dense columns, and other columns whose zeros are not stored.
 
@@ -368,7 +368,7 @@ class SplitSlice(Slice):
         return out
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ArrowSlice(SplitSlice):
     """A slice whose Gram matrices are diagonal among the columns of one product of factors.
 

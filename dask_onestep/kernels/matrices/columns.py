@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SparseColumns:
     """Columns X of shape (m, b) of a sparse array that users pass.
 
@@ -123,7 +123,7 @@ class SparseColumns:
         return sparse.csr_array((data, self.array.indices, self.array.indptr), shape=self.shape)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CodedColumns:
     """Columns of products of factors and numbers, F products side by side.
 

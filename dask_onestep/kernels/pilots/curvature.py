@@ -31,7 +31,7 @@ _CURVED = 1.1
 _OWN, _OWN_IF_CLOSE, _CLOSE, _EXAMINED = 1.25, 2.0, 0.02, 100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ScoreVariance(Record):
     """The variance M − mm' of a score, which for many levels is stored as an arrowhead matrix and a vector.
 

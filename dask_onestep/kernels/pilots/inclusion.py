@@ -10,7 +10,7 @@ import numpy as np
 from dask_onestep.kernels.records import Record
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Inclusion(Record):
     """The pilot rows' inclusion probabilities πᵢ, and the variance of Σ rᵢ/πᵢ, which estimates a sum over all rows.
 

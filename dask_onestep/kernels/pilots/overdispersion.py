@@ -32,7 +32,7 @@ BOUNDS = (-np.log(1e6), np.log(1e8))
 _ROUNDED = 2.0  # this close to Poisson, the derivatives in t are dominated by rounding
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AlphaSums(Sums):
     """Moments in β and the derivatives in t = −log α, at one (β, α).
 

@@ -36,7 +36,7 @@ _ENOUGH = 50_000
 _MAX_STEPS, _MANY_STEPS = 30, 300
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PilotFit(Record):
     """The pilot's maximum-likelihood fit, and the rows it was computed from.
 

@@ -43,7 +43,7 @@ _LEAST_COEFFICIENTS = 500
 _LEAST_OF_PART = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Profile(Joining):
     """What a pass found in a table.
 

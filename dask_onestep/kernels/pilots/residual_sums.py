@@ -15,7 +15,7 @@ from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.rows.rows import kernel
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ResidualSums(Record):
     """Residuals by bins of a number x, and those of a simple random sample.
 

@@ -137,7 +137,7 @@ class PilotSize:
         return int(ALL_KEYS) if wanted >= self.total else wanted * 2**64 // self.total
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Survey:
     """Counts and classes of the full data.
 
@@ -156,7 +156,7 @@ class Survey:
     classes: np.ndarray | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Unusual(Record):
     """What is unusual about the response and the offset of all rows; ``+`` adds blocks in the order of the data.
 
@@ -177,7 +177,7 @@ class Unusual(Record):
         return Unusual(response, (min(low, least), max(high, greatest)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PilotSample(Joining):
     """The rows with the smallest keys so far, and what else the first pass collects.
 
@@ -345,7 +345,7 @@ class PilotSample(Joining):
         return replace(self, x=rows.x, offset=rows.offset)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PilotRecord(Record):
     """The pilot as a fitted model keeps it: keys, positions and, unless they are too large, the rows.
 

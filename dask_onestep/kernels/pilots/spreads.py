@@ -16,7 +16,7 @@ from dask_onestep.kernels.rows.rows import kernel
 QUARTILE_ROWS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Spreads(Record):
     """Summaries of k columns. Frequency weights count as repeated rows.
 

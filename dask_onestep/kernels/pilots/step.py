@@ -17,7 +17,7 @@ from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
 UNUSABLE = 4.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Step(Record):
     """A step from a point at which a pass was made.
 

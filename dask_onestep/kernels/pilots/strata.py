@@ -93,7 +93,7 @@ class StrataRule:
         return max(int(min(size / _LARGE, 1.0) * most), 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Strata(Record):
     """What a sample contains of the strata.
 

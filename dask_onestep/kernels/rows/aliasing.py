@@ -26,7 +26,7 @@ EXACT = 1e-12
 _QR_ROWS = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DesignFactor(Sums):
     """The R of a QR of the design; two blocks are combined by a QR of the stacked Rs.
 

@@ -90,7 +90,7 @@ def shortening(step: np.ndarray, before: Any, after: Any) -> float | None:
     return max(float(peaks[np.argmax(cubic(peaks))]), _SHORTEST) if len(peaks) else 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Move(Record):
     """The step that a rule proposes from a point.
 
@@ -152,7 +152,7 @@ def _arrived(coef: np.ndarray, sums: Any, last: float) -> Move:
     return Move(np.zeros_like(coef), 0.0, True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ascent(Record):
     """The state of an ascent: the current coefficients, and those to evaluate next.
 

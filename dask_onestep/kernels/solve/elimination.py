@@ -20,7 +20,7 @@ _LITTLE = 1e-3
 _CHUNKS = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ArrowFactor(AnyFactor):
     """An arrowhead matrix whose levels are eliminated, with the Cholesky factor of the Schur complement.
 

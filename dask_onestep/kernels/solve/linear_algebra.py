@@ -22,7 +22,7 @@ from dask_onestep.messages import catalogue
 _NEGLIGIBLE = 1e-8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CholeskyFactor(AnyFactor):
     """Cholesky factor of the scaled information of the columns that are not aliased.
 
