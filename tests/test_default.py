@@ -223,6 +223,42 @@ def test_a_robust_covariance_shows_that_a_further_step_is_wanted(threads):
         assert glm.decrement_ <= 0.01 * 4
 
 
+@pytest.mark.parametrize("cov_type", ["HC0", "HC3", "cluster", "CRV3"])
+def test_the_bound_is_in_the_reported_standard_errors(cov_type, threads):
+    """Robust standard errors are a third of the model's for these counts, which vary less than Poisson's."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(20_000, 2))
+    y = rng.binomial(20, np.minimum(np.exp(-0.1 + x @ [0.1, -0.05]), 1)).astype(float)
+    groups = {"groups": rng.integers(0, 500, len(y))} if cov_type in ("cluster", "CRV3") else {}
+    exact = sm.GLM(y, sm.add_constant(x), family=sm.families.Poisson()).fit(tol=1e-14)
+    glm = GLMRegressor("poisson", method=OneStep(600, steps=1), cov_type=cov_type).fit(x, y, **groups)
+    away, bound = np.abs(glm.estimate_.coef - exact.params), glm.estimate_.distance_bound
+    reported = (away / np.sqrt(np.diag(glm.covariance_))).max()
+    of_model = (away / exact.bse).max()
+    assert reported > 2 * of_model
+    # A pass was made at the estimate, so that the distance is known up to a factor of 1.1 for what is nonlinear.
+    assert 1.09 * reported < bound < 1.11 * reported
+    again = GLMRegressor("poisson", method=OneStep(600, steps=1)).fit(x, y).with_covariance(cov_type, x, y, **groups)
+    np.testing.assert_allclose(again.estimate_.distance_bound, bound, rtol=1e-3)
+    if cov_type == "HC0":
+        other = glm.with_covariance("HC1")
+        np.testing.assert_allclose(other.estimate_.distance_bound, bound * np.sqrt(1 - 3 / len(y)), rtol=1e-9)
+    plain = again.with_covariance("nonrobust").estimate_.distance_bound
+    np.testing.assert_allclose(plain, 1.1 * of_model, rtol=0.01)
+
+
+def test_a_level_with_one_row_does_not_make_the_bound_infinite(threads):
+    """Its score is zero at the MLE, and so is its robust standard error."""
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=20_000), np.arange(20_000) == 7])
+    y = rng.poisson(np.exp(0.2 * x[:, 0])).astype(float)
+    y[7] = 3.0
+    glm = GLMRegressor("poisson", method=OneStep(600), cov_type="HC0").fit(x, y)
+    assert not glm.estimate_.warnings
+    assert glm.estimate_.distance_bound < 0.1
+    assert glm.n_passes_ < 10
+
+
 def test_negative_or_doubtful_statistics_are_fitted_on(threads):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((3000, 2)) * 2

@@ -11,6 +11,7 @@ from dask_onestep.kernels.likelihood.clusters import Clusters, jackknife
 from dask_onestep.kernels.likelihood.covariance import CLUSTERED, LEVERAGED, ScoreProducts, score_products
 from dask_onestep.kernels.matrices.symmetric import Arrowhead, Matrix, filled
 from dask_onestep.kernels.model import Model, refuse_information
+from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.kernels.records import Findings, Moments
 from dask_onestep.kernels.rows.block import run_kernel
 from dask_onestep.kernels.solve.linear_algebra import factorize
@@ -33,7 +34,9 @@ def recovered(record: FitRecord, cov_type: str) -> Estimate | None:
     if {cov_type, record.cov_type} == {"HC0", "HC1"}:
         d = record.rank + round(0.0 if record.sums is None else record.sums.absorbed)
         ratio = (estimate.df_resid + d) / estimate.df_resid if estimate.df_resid > 0 else np.nan
-        return replace(estimate, covariance=estimate.covariance * (ratio if cov_type == "HC1" else 1.0 / ratio))
+        ratio = ratio if cov_type == "HC1" else 1.0 / ratio
+        bound = estimate.distance_bound / np.sqrt(ratio)
+        return replace(estimate, covariance=estimate.covariance * ratio, distance_bound=bound)
     model, coef, sums = _as_solved(record, cov_type)
     if sums is None:
         return None
@@ -122,12 +125,17 @@ def _concluded(record: FitRecord, cov_type: str, at: Moments | ScoreProducts, *,
     fields: dict[str, Any] = conclude(model, cov_type, coef, at, n_samples=estimate.n_samples)
     said = tuple(each for each in fields.pop("warnings") if issubclass(each[0], _OF_COVARIANCES))
     sums = at.moments if isinstance(at, ScoreProducts) else at
-    fields["decrement"] = factorize(sums.information, intercept=model.has_intercept).decrement(sums.score)
+    factor = factorize(sums.information, intercept=model.has_intercept)
+    fields["decrement"] = factor.decrement(sums.score)
+    names = ["covariance", "dispersion", "df_resid", "n_clusters", "clusters"]
+    if np.isfinite(estimate.distance_bound) and (read or not estimate.sums_estimated or isinstance(at, ScoreProducts)):
+        errors = np.sqrt(fields["covariance"].diagonal())
+        fields["distance_bound"] = Step.arrived(coef, sums, factor, errors).distance
+        names.append("distance_bound")
     found = Estimate(**fields)
     if estimate.basis is not None:
         found = found.of_columns(estimate.basis)
     kept = tuple(each for each in estimate.warnings if not issubclass(each[0], _OF_COVARIANCES))
-    names = ["covariance", "dispersion", "df_resid", "n_clusters", "clusters"]
     if read:
         names += ["sums", "basis_sums", "sums_estimated", "loglik", "loglik_estimated"]
         # Of a penalized estimate the score of the likelihood alone is not zero.

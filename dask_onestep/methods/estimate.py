@@ -47,8 +47,8 @@ class Estimate:
         λ² at `coef`; NaN if it is unknown.  For `MLE` the λ² of its last pass, before the final step, unless a pass was
         made at `coef` for a robust covariance.
     distance_bound : float
-        An upper bound (95 %) of the largest distance of a coefficient from the MLE, in standard errors; NaN for methods
-        that do not estimate it.
+        An upper bound (95 %) of the largest distance of a coefficient from the MLE, in its (reported) standard errors;
+        NaN for methods that do not estimate it.
     loglik : float
         ℓ(β̂) at φ = 1; NaN if it is unknown.  For `MLE` that of its last pass, at most half the decrement below the
         maximum.

@@ -80,7 +80,6 @@ def report(
     """Return the estimate, with its inference and its warnings."""
     step = taken.step
     known = products is not None or step.exact
-    left = step if products is None else Step.arrived(step.coef, products.moments, step.factor)
     fields = conclude(
         model,
         asked.cov_type,
@@ -89,11 +88,14 @@ def report(
         n_samples=pilot.survey.n,
         decrement=step.decrement,
         loglik_estimated=not known and not model.quadratic,
-        converged=asked.steps != "auto" or left.is_close(asked.tol),
-        warnings=_advice(model, asked, pilot, taken, left),
     )
+    left = step
+    if products is not None:
+        left = Step.arrived(step.coef, products.moments, step.factor, np.sqrt(fields["covariance"].diagonal()))
+    fields["warnings"] = (*_advice(model, asked, pilot, taken, left), *fields["warnings"])
     return OneStepEstimate(
         **fields,
+        converged=asked.steps != "auto" or left.is_close(asked.tol),
         n_iter=taken.n_steps,
         classes=pilot.survey.classes,
         n_missing=pilot.survey.n_missing,

@@ -25,6 +25,8 @@ _CONFIDENCE = 0.95
 _LEAST_EFFECTIVE, _PER_SQUARE = 20, 5
 # Factor on a distance that the score gives, which is right only to first order.
 _CURVED = 1.1
+# A robust standard error below this share of the model's, as of a level with one row, is no unit of distances.
+_LEAST_REPORTED = 0.01
 # The step starts at the pilot rows' own estimate, so their correction may have a larger error than that of independent
 # rows. Distances below so many standard errors can have a wide margin, for others the number of rows behind the error
 # estimate is taken into account; of so many coefficients at most.
@@ -75,16 +77,20 @@ class Remaining(Record):
         variance: ScoreVariance | None = None,
         effective: Callable[[np.ndarray], np.ndarray] | None = None,
         observed: Matrix | None = None,
+        reported: np.ndarray | None = None,
     ) -> Remaining:
         """Return the distance for a score, whose error has this variance, with degrees of freedom by coefficient.
 
-        The maximum is H⁻¹s away, with H the observed information where it is known and positive definite.
+        The maximum is H⁻¹s away, with H the observed information where it is known and positive definite. Distances are
+        in the standard errors that are `reported`, or in those of φI⁻¹.
         """
         if variance is not None and not variance.is_finite():
             return cls(float("inf"), float("inf"))
         inverse, decrement = filled(factor.inverse()), factor.decrement(score)
         with np.errstate(divide="ignore", invalid="ignore"):
             errors = np.where(factor.kept, np.sqrt(phi * inverse.diagonal()), np.inf)
+            if reported is not None:
+                errors = np.fmax(np.where(np.isnan(reported), np.inf, reported), _LEAST_REPORTED * errors)
         curved = factor if observed is None else of_curvature(factor, observed)
         if curved is not factor:
             inverse = filled(curved.inverse())

@@ -63,9 +63,12 @@ class Step(Record):
         return self.factor.rank * self.ahead.phi
 
     @classmethod
-    def arrived(cls, coef: np.ndarray, sums: Moments, factor: AnyFactor) -> Step:
-        """Return the step of length zero at a point where a pass was made, which is the estimate."""
-        left = Remaining.of(factor, sums.score, sums.phi, observed=sums.observed)
+    def arrived(cls, coef: np.ndarray, sums: Moments, factor: AnyFactor, errors: np.ndarray | None = None) -> Step:
+        """Return the step of length zero at a point where a pass was made, which is the estimate.
+
+        Its distance is in standard errors of the model, or in robust ones if these `errors` are known.
+        """
+        left = Remaining.of(factor, sums.score, sums.phi, observed=sums.observed, reported=errors)
         return cls(coef, sums, factor, coef, sums, left.decrement, left.distance)
 
     def is_close(self, tol: float, beyond: float = 1.0) -> bool:
