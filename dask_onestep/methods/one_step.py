@@ -67,7 +67,7 @@ class OneStep(Method):
     Notes
     -----
     Passes: 1 for a small table, 2 for most others, 1 more for each further step and for a robust covariance;
-    with the automatic pilot at most one more than `MLE`.  A robust covariance of a small table takes no pass.  Where the
+    with the automatic pilot at most one more than `MLE`.  A robust covariance of a small table takes no pass.  If the
     pilot has no MLE, as a small one of many levels, two more search all rows for separation.
 
     References
