@@ -9,9 +9,10 @@ import statsmodels.api as sm
 from oracle import blocks, simulate
 from r import data_of_r, figure_of_r
 from scipy import stats
+from scipy.optimize import linprog
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
-from dask_onestep.exceptions import SeparationWarning
+from dask_onestep.exceptions import SeparationWarning, SmallPilotWarning
 from dask_onestep.families import Gaussian, Quasi
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
@@ -417,3 +418,45 @@ def test_separation_is_found_where_rounding_ends_the_ascent_early(seed, method):
     y[rare == 1] = 0
     with pytest.warns(SeparationWarning, match="x1"):
         GLMClassifier("probit", method=method).fit(np.column_stack([x, rare]), y)
+
+
+def diverging(design, y):
+    """Return whose coefficients have no finite estimate in a binomial model, by linear programs (Konis, 2007)."""
+    signed = (1 - 2 * y)[:, np.newaxis] * design
+
+    def greatest(direction):
+        return -linprog(-direction, signed, np.zeros(len(y)), bounds=[(-1, 1)] * len(direction)).fun
+
+    return [any(greatest(sign * unit) > 1e-6 for sign in (1, -1)) for unit in np.eye(design.shape[1])]
+
+
+@pytest.mark.parametrize("link", ["logit", "probit", "cloglog"])
+@pytest.mark.parametrize("method", [MLE(), MLE(start=None), OneStep(), OneStep(100)], ids=str)
+@pytest.mark.parametrize(("cov_type", "where"), [("nonrobust", "a"), ("HC1", "e"), ("cluster", "e"), ("HC1", "w")])
+def test_quasi_complete_separation_is_the_one_warning_by_every_method_and_covariance(link, method, cov_type, where):
+    rng = np.random.default_rng(17)
+    g = rng.choice(list("abcde"), 400, p=[0.4, 0.2, 0.2, 0.1, 0.1])
+    frame = pd.DataFrame({"x": rng.normal(size=400), "g": g, "w": np.maximum(rng.normal(size=400) - 1, 0)})
+    frame["y"] = 1.0 * (rng.random(400) < stats.norm.cdf(0.3 + 0.7 * frame.x))
+    # All coefficients of g change without bound where its reference level has no events.
+    frame.loc[(g == where) if where in "ae" else (frame.w > 0), "y"] = 1.0 - (where == "a")
+    design = np.column_stack([np.ones(400), frame.x, *(g == level for level in "bcde"), frame.w]).astype(float)
+    infinite = diverging(design, frame.y.to_numpy())
+    names = np.array(["x", *(f"g[T.{level}]" for level in "bcde"), "w"])
+    named = set(names[infinite[1:]])
+    assert len(named) == (4 if where == "a" else 1)
+    glm = GLMRegressor("binomial", link, formula="y ~ x + g + w", method=method, cov_type=cov_type)
+    groups = np.arange(400) % 50 if cov_type == "cluster" else None
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        glm.fit(frame, groups=groups)
+    (warning,) = [each for each in heard if each.category is not SmallPilotWarning]
+    assert warning.category is SeparationWarning
+    assert set(warning.message.facts["columns"]) == named
+    assert glm.summary().verdict.endswith("; the MLE is not finite; see warnings.")
+    rest = frame[(g != where) & (frame.w == 0 if where == "w" else True)]
+    links = {"logit": sm.families.links.Logit, "probit": sm.families.links.Probit, "cloglog": sm.families.links.CLogLog}
+    known = np.delete(design, {"a": 0, "e": 5, "w": 6}[where], axis=1)[rest.index]
+    wanted = sm.GLM(rest.y.to_numpy(), known, sm.families.Binomial(links[link]())).fit(tol=1e-12)
+    at = 0 if where == "a" else 1
+    assert abs(glm.coef_table()["coef"]["x"] - wanted.params[at]) < 0.01 * wanted.bse[at]

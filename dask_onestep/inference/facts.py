@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dask_onestep.exceptions import SeparationWarning
 from dask_onestep.inference.fit_statistics import FitStatistics, QuasiStatistics
 from dask_onestep.inference.summaries import FactorLevels, Summary
 from dask_onestep.messages import catalogue
@@ -62,6 +63,8 @@ def verdict(record: FitRecord, method: Any) -> str:
     estimate, rank = record.estimate, record.rank
     times = {1: "once", 2: "twice"}.get(estimate.n_passes, f"{estimate.n_passes} times")
     read = f"{estimate.n_samples:,} rows read {times}"
+    if any(issubclass(category, SeparationWarning) for category, _ in estimate.warnings):
+        return f"{read}; the MLE is not finite; see warnings."
     if not np.isfinite(estimate.decrement):
         return f"{read}."
     share = max(estimate.decrement, 0.0) / max(rank * estimate.dispersion, 1e-300)

@@ -1,12 +1,15 @@
 """A search for separation in the rows, only if an estimate is suspicious."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from dask_onestep.exceptions import SeparationWarning
 from dask_onestep.kernels.likelihood.separation import Directed, directed
+from dask_onestep.kernels.matrices.symmetric import selected_columns
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
+from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remark
 from dask_onestep.methods.estimate import Estimate
@@ -19,6 +22,7 @@ _TOLERANCE = 1e-8  # on λ²/d, below which steps have no meaningful direction
 _NEAR = 0.1  # a move of the linear predictors that does not indicate divergence
 # A coefficient that is so small a share of its standard error, and this so many times the least one, is looked at.
 _FLAT, _FAR = 0.02, 1e4
+_MAX_FLAT = 100
 # How far linear predictors are moved where steps grow short, and what the log-likelihood may fall by then.
 _FAR_AWAY, _FALL = 20.0, 0.01
 # How far rows may move in the wrong direction, relative to the greatest move: of a step, and of coefficients.
@@ -40,7 +44,8 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
     Plan
         It returns the estimate, with a warning if separation was found.
     """
-    suspect = not estimate.converged or getattr(estimate, "pilot_separated", False) or _is_flat(estimate)
+    flat = _flat_directions(problem, estimate)
+    suspect = not estimate.converged or getattr(estimate, "pilot_separated", False) or len(flat) > 0
     finite = isinstance(estimate, PenalizedEstimate) or not problem.model.likelihood.separable
     known = any(issubclass(category, SeparationWarning) for category, _ in estimate.warnings)
     if known or not suspect or len(estimate.coef) != problem.d or finite:
@@ -48,10 +53,10 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
     if problem.model.classify and problem.classes is None:
         problem = replace(problem, classes=estimate.classes)
     coef = np.nan_to_num(estimate.coef)
-    # Far out scores are 0 up to rounding, so the direction is that of the estimate instead of a step.
-    seen = yield Look((yield from problem.staged(directed, coef, coef[np.newaxis], name="separation")))
-    if seen.separating(ROUNDED) is not None:
-        return replace(estimate, warnings=(*estimate.warnings, separated(problem, seen, 0)))
+    # Far out scores are 0 up to rounding, so the directions are those of the estimate instead of a step.
+    seen = yield Look((yield from problem.staged(directed, coef, np.vstack([coef, *flat]), name="separation")))
+    if (which := seen.separating(ROUNDED)) is not None:
+        return replace(estimate, warnings=(*estimate.warnings, separated(problem, seen, which)))
     if not seen.moments.is_finite():
         return estimate
     ascent = Ascent.begin(coef, seen.moments, Newton(problem.model.has_intercept, _TOLERANCE), _MAX_STEPS - 1)
@@ -73,13 +78,25 @@ def directed_ahead(problem: Problem, ascent: Ascent) -> Plan:
     return (yield Look((yield from problem.staged(directed, ascent.proposal, directions, name="separation"))))
 
 
-def _is_flat(estimate: Estimate) -> bool:
-    """Return whether the likelihood is flat in a coefficient, which happens if the coefficient diverges."""
+def _flat_directions(problem: Problem, estimate: Estimate) -> np.ndarray:
+    """Return the parts of the estimate along which the likelihood is flat, as where coefficients diverge: none or two.
+
+    They are the sum of all of them, and the flattest.  A robust covariance has no part in it, as scores vanish there.
+    """
+    covariance: Any = estimate.covariance
+    if problem.cov_type != "nonrobust" and estimate.sums is not None:
+        factor = factorize(estimate.sums.information, intercept=problem.model.has_intercept)
+        covariance = factor.inverse() * estimate.dispersion
     with np.errstate(all="ignore"):
-        errors = np.sqrt(estimate.covariance.diagonal())
+        errors = np.sqrt(covariance.diagonal())
         unknown = np.abs(estimate.coef) < _FLAT * errors
     known = errors[np.isfinite(errors)]
-    return bool(len(known)) and bool((unknown & (errors > _FAR * known.min())).any())
+    at = np.flatnonzero(unknown & (errors > _FAR * known.min(initial=np.inf)))
+    if not len(at):
+        return np.empty((0, len(errors)))
+    at = at[np.argsort(-errors[at], kind="stable")][:_MAX_FLAT]
+    parts = np.nan_to_num(selected_columns(covariance, at) * (estimate.coef[at] / errors[at] ** 2))
+    return np.stack([parts.sum(axis=1), parts[:, 0]])
 
 
 def _rises(problem: Problem, ascent: Ascent, direction: np.ndarray, seen: Directed) -> Plan:

@@ -67,6 +67,12 @@ class Structured(ABC):
     def __mul__(self, factor: float) -> Self:
         """Return a multiple."""
 
+    def columns(self, numbers: np.ndarray) -> np.ndarray:
+        """Return some columns, of shape (d, m)."""
+        units = np.zeros((len(self), len(numbers)))
+        units[numbers, np.arange(len(numbers))] = 1.0
+        return self @ units
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -177,12 +183,6 @@ class Arrowhead(Structured):
             place[self.rest[rest]],
         )
         return part if at.any() else part.corner
-
-    def columns(self, numbers: np.ndarray) -> np.ndarray:
-        """Return some columns, of shape (d, m)."""
-        units = np.zeros((len(self), len(numbers)))
-        units[numbers, np.arange(len(numbers))] = 1.0
-        return self @ units
 
     def toarray(self) -> np.ndarray:
         """Return all elements."""
@@ -332,7 +332,7 @@ def minor(matrix: Matrix, index: np.ndarray) -> Any:
 
 def selected_columns(matrix: Matrix, numbers: np.ndarray) -> np.ndarray:
     """Return some columns of a matrix, of shape (d, m)."""
-    return matrix.columns(numbers) if isinstance(matrix, Arrowhead) else matrix[:, numbers]
+    return matrix.columns(numbers) if isinstance(matrix, Structured) else matrix[:, numbers]
 
 
 def unpacked(triangles: np.ndarray) -> np.ndarray:
