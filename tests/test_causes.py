@@ -63,6 +63,14 @@ def test_a_constant_response(method, family, link):
     np.testing.assert_allclose(np.asarray(glm.predict(X)), 2.5, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("method", "value"), [(MLE(start=None), 1e-8), (MLE(start=None), 1e-30), (OneStep(), 1e-150)])
+def test_a_response_that_varies_by_orders_of_magnitude_is_not_called_constant(method, value):
+    y = np.random.default_rng(0).gamma(2.0, size=N)
+    y[0] = value
+    said = r"(Newton decrement .*values of y on very different scales|The estimate did not converge)"
+    one_warning(NotConvergedWarning, said, lambda: GLMRegressor("inverse-gaussian", "log", method=method).fit(X, y))
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("family", "value"), [("poisson", 0.0), ("binomial", 0.0), ("binomial", 1.0)])
 def test_a_constant_response_at_the_end_of_its_range(method, family, value):
@@ -127,6 +135,11 @@ def test_offsets_that_are_exposures(method):
     glm = GLMRegressor("poisson", method=method)
     with pytest.raises(ValueError, match=r"offset is on another scale than the log of the mean.*np\.log\(exposure\)"):
         glm.fit(X, FRAME.y, offset=FRAME.exposure.astype(float))
+    for link, scale in (("cloglog", "log of the hazard"), ("probit", "standard normal quantile of the mean")):
+        with pytest.raises(ValueError, match=f"offset is on another scale than the {scale}: from"):
+            GLMRegressor("binomial", link, method=method).fit(
+                X, 1.0 * (FRAME.y > 0), offset=FRAME.exposure.astype(float)
+            )
     if method is not METHODS[2]:  # it has no pilot whose rows are looked at
         fit = lambda: glm.fit(X, FRAME.y, offset=FRAME.exposure // 1000)  # noqa: E731
         one_warning(OffsetWarning, r"ranges from 0 to 89.*a factor of 1e39.*np\.log\(exposure\)", fit)

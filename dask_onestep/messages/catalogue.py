@@ -129,7 +129,7 @@ STEPS_NOT_CONVERGED = Message(
     NotConvergedWarning,
     "The estimate did not converge in {n_steps} steps (Newton decrement {decrement:.3g})",
     "and may be {distance:se} from the MLE.",
-    "Check for separation, and for covariates or offsets on very different scales.",
+    "Check for separation, and for covariates, offsets or values of y on very different scales.",
     example={"n_steps": 25, "decrement": 4.0, "distance": 1.5},
 )
 MLE_NOT_CONVERGED = Message(
@@ -150,8 +150,8 @@ MLE_STOPPED = Message(
     NotConvergedWarning,
     "MLE stopped after {steps} (Newton decrement λ² = {decrement:.3g}): no further step increased the log-likelihood;",
     "coefficients and standard errors are not those of the maximum.",
-    "Check for separation, for a link whose means cannot reach y, and for covariates or offsets on very different "
-    "scales.",
+    "Check for separation, for a link whose means cannot reach y, and for covariates, offsets or values of y on "
+    "very different scales.",
     example={"steps": "7 steps", "decrement": 3.0},
 )
 NEGATIVE_STATISTIC = Message(
@@ -750,8 +750,8 @@ ALIASED_WITHIN_A_BLOCK = Message(
 NO_START = Message(
     ValueError,
     "No start was found at which the mean of every row is inside the range of the {family} family:",
-    "the likelihood is undefined outside it.",
-    "Use a link that respects this range, such as log.",
+    "the likelihood is undefined outside it, and loses its digits near its ends.",
+    "Use a link that respects this range, such as log, and check y for values close to 0.",
     example={"family": "poisson"},
 )
 INFORMATION_NOT_FINITE = Message(

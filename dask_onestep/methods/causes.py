@@ -121,7 +121,10 @@ def exact_fit(model: Model, estimate: Estimate) -> Remark | None:
     size = predictor if getattr(model.link, "name", None) == "identity" else max(predictor, first)
     exact = sums.pearson is not None and sums.pearson <= _ROUNDING * size and estimate.df_resid > 0
     constant = model.has_intercept and spread(sums.information, coef) <= _ROUNDING * max(size, first)
-    if constant and not model.has_offset and (exact or _has_consequences(estimate)):
+    # Of an ascent that has not left the null model all slopes are 0 as well.
+    pilot = estimate.pilot
+    equal = exact or (pilot is not None and pilot.y is not None and (pilot.y == pilot.y[:1]).all())
+    if constant and not model.has_offset and equal and (exact or _has_consequences(estimate)):
         return catalogue.CONSTANT_RESPONSE.warning()
     if not exact:
         return None

@@ -193,8 +193,8 @@ class MLE(Method):
         sums = yield Look((yield from problem.initial_moments()))
         if not is_finite(sums.information):
             raise ValueError(
-                "MLE(start=None) starts at means near each y, for some of which the link is undefined (for example "
-                "negative y under the log link). Use start='pilot'."
+                "MLE(start=None) starts at means near each y, for some of which the link or the information is "
+                "undefined (negative y under the log link, or values of y close to 0). Use start='pilot'."
             )
         coef = factorize(sums.information, intercept=problem.model.has_intercept).solve(sums.score)
         return _Start(coef, known), None, problem

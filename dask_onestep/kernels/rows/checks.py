@@ -32,6 +32,12 @@ _LOGARITHM = instruction(
     "For an exposure pass its logarithm, {0}.",
     Remedy("offset", python="offset=np.log(exposure)", command="--offset 'np.log(exposure)'"),
 )
+# The links under which offsets of this range leave no row with an intermediate mean.
+_OFFSETS = {
+    "log": "the log of the mean",
+    "cloglog": "the log of the hazard",
+    "probit": "the standard normal quantile of the mean",
+}
 _LABELS = {"weights": "sample_weight"}
 _PAIR = (
     "Rows are paired by position within a partition. To pair them by label use {0}.loc[X.index] in pandas, or a column "
@@ -277,10 +283,11 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
 def _beyond_scale(rows: Rows, model: Model) -> list[tuple[str, int, str]]:
     """Return which values are too large or too small for sums of squares and means to be finite."""
     found: list[tuple[str, int, str]] = []
-    if getattr(model.link, "name", None) == "log" and rows.offset is not None and len(rows.offset):
+    scale = _OFFSETS.get(getattr(model.link, "name", None))
+    if scale is not None and rows.offset is not None and len(rows.offset):
         low, high = rows.offset.min(), rows.offset.max()
         if high - low > _LARGEST_RATIO:
-            what = f"offset is on another scale than the log of the mean: from {low:.6g} to {high:.6g}"
+            what = f"offset is on another scale than {scale}: from {low:.6g} to {high:.6g}"
             found.append((what, 0, _LOGARITHM))
     if rows.weights is not None and (heavy := rows.weights > _HEAVIEST).any():
         found.append((f"sample_weight is above {_HEAVIEST:g}", int(heavy.sum()), _SCALE))
