@@ -283,7 +283,7 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
 def _beyond_scale(rows: Rows, model: Model) -> list[tuple[str, int, str]]:
     """Return which values are too large or too small for sums of squares and means to be finite."""
     found: list[tuple[str, int, str]] = []
-    scale = _OFFSETS.get(getattr(model.link, "name", None))
+    scale = _OFFSETS.get(getattr(model.link, "name", ""))
     if scale is not None and rows.offset is not None and len(rows.offset):
         low, high = rows.offset.min(), rows.offset.max()
         if high - low > _LARGEST_RATIO:
