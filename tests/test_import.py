@@ -27,6 +27,23 @@ def test_an_estimator_imports_no_more_than_a_fit_needs():
     assert not imported_by(fit) & {"formulaic", "matplotlib", "sklearn.linear_model"}
 
 
+def test_workers_do_without_scikit_learn():
+    script = (
+        "import sys; from distributed import Client; from dask_onestep import GLMRegressor; import numpy as n\n"
+        "from dask_onestep.datasets import make_glm; import pandas as p, dask.dataframe as dd\n"
+        "if __name__ == '__main__':\n"
+        "    with Client(n_workers=1, threads_per_worker=1, dashboard_address=':0') as client:\n"
+        "        rows = p.DataFrame({'y': n.arange(3e5) % 7, 'x': n.arange(3e5) % 5, 'g': list('abc') * 100_000})\n"
+        "        glm = GLMRegressor('poisson', formula='y ~ x + g').fit(dd.from_pandas(rows, npartitions=4))\n"
+        "        glm = GLMRegressor('poisson', cov_type='HC3').fit(*make_glm(10**6, 9, family='poisson')[:2])\n"
+        "        print(*client.run(lambda: [*sys.modules]).popitem()[1])"
+    )
+    found = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    modules = set(found.stdout.split())
+    assert "dask_onestep.methods.one_step_report" in modules
+    assert not modules & {"sklearn", "dask_onestep.inference", "dask_onestep.estimators"}
+
+
 @pytest.mark.parametrize("package", ["dask_onestep", "dask_onestep.methods"])
 def test_all_names_are_there(package):
     script = (

@@ -16,7 +16,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.profile import Profile
 from dask_onestep.messages.text import Remarks
 from dask_onestep.methods import Inputs, Problem
-from dask_onestep.methods.draws import MOST_COEFFICIENTS, take_profile
+from dask_onestep.methods.draws import MOST_COEFFICIENTS, learned_design, take_profile
 from dask_onestep.methods.requests import Look, Plan
 
 
@@ -63,7 +63,7 @@ def specify(given: Preparation) -> Plan:
         learned = problem.apply(_model, problem.model, terms, dtypes, found, name="design")
         said = apply(_remarks, learned, _unknown(design, dtypes), found, name="remarks")
         return replace(problem, learned=learned, kept=kept), said
-    known, n, enough_for = yield Look(problem.apply(_learned, terms, dtypes, found, name="design"))
+    known, n, enough_for = yield Look(problem.apply(learned_design, terms, dtypes, found, name="design"))
     kept = replace(kept, n=n, enough_for=enough_for)
     problem = replace(problem, model=_with(problem.model, known), kept=None if unsure else kept)
     return problem, remarks(known, _unknown(design, dtypes), n)
@@ -97,7 +97,3 @@ def refuse_reserved(columns: tuple[str, ...], intercept: bool) -> None:
 def _remarks(model: Model, learned: tuple[Factor, ...], found: Profile) -> Remarks:
     assert model.design is not None
     return remarks(model.design, learned, found.n)
-
-
-def _learned(terms: Terms, dtypes: Mapping[str, Any], found: Profile) -> tuple[Design, int, int]:
-    return make_design(terms, dtypes, found), found.n, found.pilot.enough_for

@@ -10,7 +10,6 @@ from dask_onestep.exceptions import (
     DistanceWarning,
     FitWarning,
     ManyLevelsWarning,
-    NotConvergedWarning,
     OffsetWarning,
     OverdispersionWarning,
     PerfectFitWarning,
@@ -126,14 +125,14 @@ FAR_FROM_MLE = Message(
     {"decrement": 0.8, "bound": 0.05, "distance": 0.4, "within": 0.1, "n": 300},
 )
 STEPS_NOT_CONVERGED = Message(
-    NotConvergedWarning,
+    "NotConvergedWarning",
     "The estimate did not converge in {n_steps} steps (Newton decrement {decrement:.3g})",
     "and may be {distance:se} from the MLE.",
     "Check for separation, and for covariates, offsets or values of y on very different scales.",
     example={"n_steps": 25, "decrement": 4.0, "distance": 1.5},
 )
 MLE_NOT_CONVERGED = Message(
-    NotConvergedWarning,
+    "NotConvergedWarning",
     "MLE did not converge in {steps} (Newton decrement λ² = {decrement:.3g});",
     "coefficients and standard errors are not those of the maximum.",
     "Increase {0}.",
@@ -147,7 +146,7 @@ MLE_OF_CLASSES_NOT_CONVERGED = replace(
     action="Increase {0}, or check for separation.",
 )
 MLE_STOPPED = Message(
-    NotConvergedWarning,
+    "NotConvergedWarning",
     "MLE stopped after {steps} (Newton decrement λ² = {decrement:.3g}): no further step increased the log-likelihood;",
     "coefficients and standard errors are not those of the maximum.",
     "Check for separation, for a link whose means cannot reach y, and for covariates, offsets or values of y on "
@@ -194,7 +193,7 @@ SEPARATION_BY_INTERCEPT = Message(
     example={"what": "zeros of y"},
 )
 MEANS_AT_BOUNDARY = Message(
-    NotConvergedWarning,
+    "NotConvergedWarning",
     "With {given} the fitted probabilities of a binomial model may reach 0 or 1, the boundary of the parameter space:",
     "no maximum inside it was found, and standard errors are not valid there.",
     "Use {0}; for relative risks, {1}, for risk differences, {2}, both with {3}. If the maximum is inside, {4} with a "
@@ -203,7 +202,7 @@ MEANS_AT_BOUNDARY = Message(
     {"given": Remedy("link", "log")},
 )
 MEANS_NOT_POSITIVE = Message(
-    NotConvergedWarning,
+    "NotConvergedWarning",
     "With {given} the fitted means of a {family} model may reach the boundary of the parameter space, beyond which "
     "they are not positive:",
     "no maximum inside it was found, and standard errors are not valid there.",
@@ -428,7 +427,7 @@ OVERDISPERSED_COUNTS = replace(
 # Lassos.
 
 LASSO_NOT_CONVERGED = Message(
-    NotConvergedWarning,
+    "NotConvergedWarning",
     "The lasso of block {blocks} did not converge (duality gap {gap:.2g} of the null deviance);",
     "coefficients are those of the last iteration.",
     "Increase {0} or {1}; in a classification without a penalty, check for separation.",
@@ -436,7 +435,7 @@ LASSO_NOT_CONVERGED = Message(
     {"blocks": (3, 7), "gap": 0.001},
 )
 NET_NOT_CONVERGED = Message(
-    NotConvergedWarning,
+    "NotConvergedWarning",
     "The elastic net did not converge in {steps} (duality gap {gap:.2g} of the null deviance);",
     "coefficients are those of the last iteration.",
     "Increase {0} or {1}; in a classification without a penalty, check for separation.",
@@ -444,7 +443,7 @@ NET_NOT_CONVERGED = Message(
     {"steps": "25 steps", "gap": 0.001},
 )
 FOLDS_NOT_CONVERGED = Message(
-    NotConvergedWarning,
+    "NotConvergedWarning",
     "{n_failed} of {n_fits} fits of training rows did not converge,",
     "so their deviances are approximate.",
     "Use larger {0}, fewer columns, or more rows.",
@@ -452,7 +451,7 @@ FOLDS_NOT_CONVERGED = Message(
     {"n_failed": 3, "n_fits": 500},
 )
 NODEWISE_NOT_CONVERGED = Message(
-    NotConvergedWarning,
+    "NotConvergedWarning",
     "{count} nodewise lassos did not converge (duality gap up to {gap:.2g} of the column's variance): {names};",
     "standard errors and the correction of these coefficients are inaccurate.",
     "Increase {0} or {1}.",

@@ -9,6 +9,8 @@ from math import isfinite
 from string import Formatter
 from typing import Any
 
+from dask_onestep import exceptions
+
 # Options of the command line by parameter.
 _SAME = ("classify", "comparison", "cov_type", "family", "groups", "link", "method", "missing", "offset", "overwrite")
 _OPTIONS = {
@@ -117,8 +119,9 @@ class Message:
 
     Attributes
     ----------
-    category : type of Exception
-        The category of the warning, or the type of the error; of a note that is only shown, `FitWarning`.
+    kind : type of Exception, or str
+        The category of the warning, or the type of the error; of a note that is only shown, `FitWarning`.  A name in
+        `dask_onestep.exceptions` is looked up when the message is used.
     event, meaning, action : str
         The three parts; ``{n:,}`` is a fact, ``{0}`` the first of the remedies, and ``{distance:se}`` a number of
         standard errors.
@@ -128,12 +131,17 @@ class Message:
         Facts as they may be, for the documentation and tests.
     """
 
-    category: type[Exception]
+    kind: type[Exception] | str
     event: str
     meaning: str
     action: str
     remedies: tuple[Remedy, ...] = ()
     example: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def category(self) -> type[Exception]:
+        """The category of the warning, or the type of the error."""
+        return getattr(exceptions, self.kind) if isinstance(self.kind, str) else self.kind
 
     @property
     def template(self) -> str:

@@ -8,11 +8,6 @@ from dask_onestep.messages import catalogue
 from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.fit_record import FitRecord, Inputs
 from dask_onestep.methods.jeffreys import PenalizedEstimate
-from dask_onestep.methods.method import Method
-from dask_onestep.methods.mle import MLE
-from dask_onestep.methods.one_step import OneStep
-from dask_onestep.methods.one_step_report import OneStepEstimate
-from dask_onestep.methods.pilot import Pilot
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Pass, Settle
 from dask_onestep.methods.session import Session
@@ -23,6 +18,11 @@ if TYPE_CHECKING:
     from dask_onestep.methods.debiased_lasso import DebiasedLasso, DebiasedLassoEstimate
     from dask_onestep.methods.elastic_net import ElasticNet, ElasticNetEstimate
     from dask_onestep.methods.elastic_net_cv import ElasticNetCV, ElasticNetCVEstimate
+    from dask_onestep.methods.method import Method
+    from dask_onestep.methods.mle import MLE
+    from dask_onestep.methods.one_step import OneStep
+    from dask_onestep.methods.one_step_report import OneStepEstimate
+    from dask_onestep.methods.pilot import Pilot
     from dask_onestep.methods.submodel import SubmodelEstimate
     from dask_onestep.methods.surrogate import Surrogate, SurrogateEstimate
 
@@ -71,9 +71,12 @@ METHODS: dict[str, str] = {
     "elastic-net-cv": "ElasticNetCV",
 }
 
-# A method's module has its name; what most fits do not need is imported when it is first used.
+# A method's module has its name, and is imported when it is first used: workers run functions of modules beside these
+# ones, and do without scikit-learn.
 _HOMES = {
     **{name: key.replace("-", "_") for key, method in METHODS.items() for name in (method, f"{method}Estimate")},
+    "Method": "method",
+    "OneStepEstimate": "one_step_report",
     "SubmodelEstimate": "submodel",
 }
 

@@ -4,8 +4,6 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_random_state
 
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remedy
@@ -13,6 +11,8 @@ from dask_onestep.messages.text import Remedy
 
 def seeded(method: Any) -> Any:
     """Return a method whose seed is a number, so that all of a fit has the same; the user's own is not changed."""
+    from sklearn.base import BaseEstimator, clone  # not at the top: workers import this module
+
     state = getattr(method, "random_state", 0)
     if isinstance(state, (int, np.integer)) or not isinstance(method, BaseEstimator):
         return method
@@ -27,6 +27,8 @@ def seed_of(random_state: Any) -> int:
         return int(random_state)
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
+    from sklearn.utils import check_random_state
+
     return int(check_random_state(random_state).randint(2**31))
 
 

@@ -1,6 +1,6 @@
 """What plans learn of the data before they estimate: a pilot sample, the classes of y, how many rows there are."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any
@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from dask.delayed import Delayed
 
+from dask_onestep.kernels.designs.assembly import make_design
+from dask_onestep.kernels.designs.design import Design
+from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.candidates import pilot_rows, resized, survey, unsearched_pilot_rows
 from dask_onestep.kernels.pilots.pilot import PilotFit, fit_or_keep
-from dask_onestep.kernels.pilots.profile import designed_sample, pilot_of, profile
+from dask_onestep.kernels.pilots.profile import Profile, designed_sample, pilot_of, profile
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
 from dask_onestep.kernels.pilots.strata import StrataRule
 from dask_onestep.kernels.rows.labels import MoreClassesError
@@ -86,6 +89,11 @@ def take_profile(problem: Problem, method: Any) -> Generator[Any, Any, tuple[Del
     found = yield Settle((yield _request(problem, profile, problem.model, (size, draw.seed, total), "levels")))
     # No covariate is searched before its design is known.
     return found, Kept(problem.apply(pilot_of, found, name="pilot-sample"), replace(draw, searched=False))
+
+
+def learned_design(terms: Terms, dtypes: Mapping[str, Any], found: Profile) -> tuple[Design, int, int]:
+    """Return the design that a profile completes, the usable rows, and for how many coefficients it kept rows."""
+    return make_design(terms, dtypes, found), found.n, found.pilot.enough_for
 
 
 def with_labels(problem: Problem) -> Generator[Any, Any, Problem]:

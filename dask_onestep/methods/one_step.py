@@ -9,23 +9,25 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
-import numpy as np
 from dask.delayed import Delayed
 from dask.utils import parse_bytes
 
-from dask_onestep.kernels.likelihood.covariance import COV_TYPES, LEVERAGED, ScoreProducts, all_products
-from dask_onestep.kernels.matrices.symmetric import filled
-from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.pilot import PilotFit
+from dask_onestep.kernels.likelihood.covariance import COV_TYPES, LEVERAGED
 from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.kernels.solve.ascent import Newton
-from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.methods.arguments import check_choice, check_count, check_pilot_size, check_positive, seed_of
 from dask_onestep.methods.draws import draw_pilot, rows_within
-from dask_onestep.methods.estimate import Estimate
 from dask_onestep.methods.method import Method
 from dask_onestep.methods.mle import climbed, elsewhere
-from dask_onestep.methods.one_step_report import Asked, report
+from dask_onestep.methods.one_step_report import (
+    Asked,
+    extrapolated_bread,
+    report,
+    report_if_whole,
+    report_lazily,
+    report_or_step,
+    report_whole,
+)
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan, Settle
 from dask_onestep.methods.steps import MAX_STEPS, Steps, advance, wants_more
@@ -136,7 +138,7 @@ class OneStep(Method):
         for _ in range(steps - 1):
             step = yield from self._step(problem, pilot, (yield Settle(step)))
         if problem.lazy:
-            return (yield from _reported(problem, asked, pilot, step, _report_lazily))
+            return (yield from _reported(problem, asked, pilot, step, report_lazily))
         for _ in range(steps, MAX_STEPS if automatic else steps + 1):
             found, last, following = yield from self._look(problem, asked, pilot, step, held)
             if found is not None or last is None:
@@ -184,7 +186,7 @@ class OneStep(Method):
         if not whole or (known is not None and known > whole) or (problem.lazy and not last):
             return pilot, learned, None
         if last:
-            return pilot, learned, problem.apply(_of_whole, problem.model, asked, pilot, name="one-step")
+            return pilot, learned, problem.apply(report_whole, problem.model, asked, pilot, name="one-step")
         found, again = yield _look_at_whole(learned, asked, pilot, whole)
         if again and known is None:  # a block has so many rows that it was taken for one of a large table
             pilot, learned = yield from draw_pilot(problem, replace(draw, hold=whole))
@@ -206,7 +208,7 @@ class OneStep(Method):
             step = yield Settle(step)  # the report is not made before it is wanted
             if (yield Look(problem.apply(wants_more, step, asked.steps, asked.tol, name="decrement"))):
                 return None, (yield Look(step)) if asked.steps == "auto" else step, None
-        return (yield Look((yield from _reported(problem, asked, pilot, step, _report_or_step, held))))
+        return (yield Look((yield from _reported(problem, asked, pilot, step, report_or_step, held))))
 
     def _check(self, problem: Problem) -> None:
         problem.refuse(cov_type=COV_TYPES, solver=("auto", "cholesky", "qr"))
@@ -223,7 +225,7 @@ class OneStep(Method):
 
 
 def _look_at_whole(problem: Problem, asked: Asked, pilot: Delayed, whole: int) -> Look:
-    return Look(problem.apply(_report_of_whole, problem.model, asked, pilot, whole, name="one-step"))
+    return Look(problem.apply(report_if_whole, problem.model, asked, pilot, whole, name="one-step"))
 
 
 def _reported(
@@ -234,53 +236,9 @@ def _reported(
     if problem.cov_type != "nonrobust":
         coef, bread = problem.apply(attrgetter("coef"), step, name="coefficients"), None
         if problem.cov_type in LEVERAGED:
-            bread = problem.apply(_bread, problem.model, step, name="bread")
+            bread = problem.apply(extrapolated_bread, problem.model, step, name="bread")
         products = yield from problem.score_products(coef, bread)
     return problem.apply(function, problem.model, asked, pilot, step, products, *others, name="one-step")
-
-
-def _report_or_step(
-    model: Model, asked: Asked, pilot: PilotFit, taken: Steps, products: ScoreProducts | None, held: bool
-) -> tuple[Estimate | None, Steps | None, Steps | None]:
-    if pilot.short and not held:
-        return None, None, None
-    if products is None and wants_more(taken, asked.steps, asked.tol):
-        return None, taken, None
-    found = report(model, asked, pilot, taken, products)
-    if products is None or found.converged or taken.stopped:
-        return found, None, None
-    return None, taken, advance(model, pilot, taken, products.moments, asked.correction)
-
-
-def _bread(model: Model, taken: Steps) -> np.ndarray:
-    """Return I⁻¹ where the last step leads, the information there extrapolated from the pilot rows."""
-    return filled(factorize(taken.step.ahead.information, intercept=model.has_intercept).inverse())
-
-
-def _report_of_whole(model: Model, asked: Asked, pilot: PilotFit, whole: int) -> tuple[Estimate | None, bool]:
-    """Return the estimate where the pilot is all rows, and whether it would be if all blocks were held."""
-    if not pilot.whole:
-        return None, pilot.n < pilot.survey.n <= whole
-    return _of_whole(model, asked, pilot), False
-
-
-def _of_whole(model: Model, asked: Asked, pilot: PilotFit) -> Estimate:
-    """Return the estimate of a pilot that is all rows."""
-    step = Step.arrived(pilot.coef, pilot.moments, pilot.factor)
-    products = None
-    if asked.cov_type != "nonrobust":
-        bread = filled(pilot.factor.inverse())
-        products = all_products(pilot.rows, model, pilot.coef, asked.cov_type, bread)
-    # A lazy fit makes no further passes if these rows have no maximum, and warns.
-    asked = replace(asked, steps="auto" if pilot.whole else max(pilot.n_iter, 1))
-    return report(model, asked, pilot, Steps(None, step, step, pilot.n_iter), products)
-
-
-def _report_lazily(
-    model: Model, asked: Asked, pilot: PilotFit, taken: Steps, products: ScoreProducts | None
-) -> Estimate:
-    """Return the estimate; where the pilot proves to be all rows its own, as a fit that looks has it."""
-    return _of_whole(model, asked, pilot) if pilot.whole else report(model, asked, pilot, taken, products)
 
 
 def _ascended(problem: Problem, taken: Steps) -> Plan:

@@ -1,19 +1,21 @@
 """The result of a one-step fit: its `Estimate`, diagnostics of the pilot, and warnings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dask_onestep.kernels.likelihood.covariance import ScoreProducts
+from dask_onestep.kernels.likelihood.covariance import ScoreProducts, all_products
+from dask_onestep.kernels.matrices.symmetric import filled
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.poor_pilot import far_off, misrepresented, representation
 from dask_onestep.kernels.pilots.step import Step
+from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remark, Remarks
 from dask_onestep.methods.conclusion import conclude
 from dask_onestep.methods.estimate import Estimate
-from dask_onestep.methods.steps import Steps
+from dask_onestep.methods.steps import Steps, advance, wants_more
 
 # Factor on the bound of the distance, so that false alarms are rare.
 _BEYOND = 2.0
@@ -111,6 +113,51 @@ def report(
         sums_estimated=not known and not model.quadratic,
         pilot=pilot.record,
     )
+
+
+def report_or_step(
+    model: Model, asked: Asked, pilot: PilotFit, taken: Steps, products: ScoreProducts | None, held: bool
+) -> tuple[OneStepEstimate | None, Steps | None, Steps | None]:
+    """Return the estimate; or the step from which to take one more, or that one if it is known; or nothing."""
+    if pilot.short and not held:
+        return None, None, None
+    if products is None and wants_more(taken, asked.steps, asked.tol):
+        return None, taken, None
+    found = report(model, asked, pilot, taken, products)
+    if products is None or found.converged or taken.stopped:
+        return found, None, None
+    return None, taken, advance(model, pilot, taken, products.moments, asked.correction)
+
+
+def extrapolated_bread(model: Model, taken: Steps) -> np.ndarray:
+    """Return I⁻¹ where the last step leads, the information there extrapolated from the pilot rows."""
+    return filled(factorize(taken.step.ahead.information, intercept=model.has_intercept).inverse())
+
+
+def report_if_whole(model: Model, asked: Asked, pilot: PilotFit, whole: int) -> tuple[OneStepEstimate | None, bool]:
+    """Return the estimate where the pilot is all rows, and whether it would be if all blocks were held."""
+    if not pilot.whole:
+        return None, pilot.n < pilot.survey.n <= whole
+    return report_whole(model, asked, pilot), False
+
+
+def report_whole(model: Model, asked: Asked, pilot: PilotFit) -> OneStepEstimate:
+    """Return the estimate of a pilot that is all rows."""
+    step = Step.arrived(pilot.coef, pilot.moments, pilot.factor)
+    products = None
+    if asked.cov_type != "nonrobust":
+        bread = filled(pilot.factor.inverse())
+        products = all_products(pilot.rows, model, pilot.coef, asked.cov_type, bread)
+    # A lazy fit makes no further passes if these rows have no maximum, and warns.
+    asked = replace(asked, steps="auto" if pilot.whole else max(pilot.n_iter, 1))
+    return report(model, asked, pilot, Steps(None, step, step, pilot.n_iter), products)
+
+
+def report_lazily(
+    model: Model, asked: Asked, pilot: PilotFit, taken: Steps, products: ScoreProducts | None
+) -> OneStepEstimate:
+    """Return the estimate; where the pilot proves to be all rows its own, as a fit that looks has it."""
+    return report_whole(model, asked, pilot) if pilot.whole else report(model, asked, pilot, taken, products)
 
 
 def _pilot_decrement(first: Step) -> float:

@@ -5,7 +5,6 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils.multiclass import check_classification_targets
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.records import Findings
@@ -106,6 +105,8 @@ def check_classes(labels: np.ndarray | None, most: int = 2) -> np.ndarray | None
     if len(labels) > most:
         raise MoreClassesError(labels)
     if labels.dtype.kind not in "biufU":  # `block_labels` has checked that numbers are integers
+        from sklearn.utils.multiclass import check_classification_targets
+
         # Two show the type; more would look like a regression, each label occurring once.
         check_classification_targets(labels[:2])
     return labels
