@@ -7,7 +7,6 @@ import pytest
 from dask_onestep.kernels.compiled.instructions import (
     add,
     exponential,
-    halves,
     load,
     multiply,
     multiply_add,
@@ -65,17 +64,3 @@ def test_four_numbers_at_a_time():
     np.testing.assert_array_equal(products, x * b)
     np.testing.assert_allclose(sums_of_products, x * b + c, rtol=1e-14)
     np.testing.assert_allclose(totalled, [x.sum(), b.sum(), 4 * c, x.sum() + 4 * c], rtol=1e-14)
-
-
-@numba.njit
-def halved(a, b):
-    return halves(a, b)
-
-
-def test_both_halves_of_a_product():
-    rng = np.random.default_rng(2)
-    ends = np.array([0, 1, 2**32, 2**63, 2**64 - 1], np.uint64)
-    numbers = np.concatenate([ends, rng.integers(0, 2**64, 20, dtype=np.uint64)])
-    for a in numbers:
-        for b in numbers:
-            assert halved(a, b) == divmod(int(a) * int(b), 2**64)

@@ -1,14 +1,11 @@
-"""Keys of rows: one sequence for any chunking, and the compiled loop compared with NumPy's generator."""
+"""Keys of rows: one sequence for any chunking, and the smallest of them."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dask_onestep.kernels.compiled.accelerate import accelerated
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.pilots import keys as module
-from dask_onestep.kernels.pilots.keys import ALL_KEYS, keys_at, keys_below, row_keys, smallest_keys
+from dask_onestep.kernels.pilots.keys import ALL_KEYS, key_of_rank, keys_below, row_keys, smallest_keys
 
 ROWS = np.arange(400.0)[:, None]
 
@@ -41,30 +38,20 @@ def blocks(draw):
     )
 
 
-@pytest.fixture(params=["NumPy", "compiled"] if accelerated() else ["NumPy"])
-def generator(request, monkeypatch):
-    """Keys of either generator, which of them being the parameter."""
-    monkeypatch.setattr(module, "accelerated", lambda: request.param == "compiled")
+@given(blocks(), st.integers(0, 2**63), st.one_of(st.integers(0, int(ALL_KEYS)), st.just(int(ALL_KEYS))))
+@settings(max_examples=150, deadline=None)
+def test_keys_below_a_bound_are_those_of_all_rows(rows, seed, bound):
+    whole = row_keys(seed, rows)
+    assert whole.dtype == np.uint64
+    np.testing.assert_array_equal(keys_below(whole, bound), np.flatnonzero((whole < bound) | (bound == ALL_KEYS)))
 
 
-@pytest.mark.usefixtures("generator")
-class TestEitherGenerator:
-    @given(blocks(), st.integers(0, 2**63), st.one_of(st.integers(0, int(ALL_KEYS)), st.just(int(ALL_KEYS))))
-    @settings(max_examples=150, deadline=None)
-    def test_keys_below_a_bound_are_those_of_all_rows(self, rows, seed, bound):
-        whole = row_keys(seed, rows)
-        index, keys = keys_below(seed, rows, bound)
-        np.testing.assert_array_equal(index, np.flatnonzero((whole < bound) | (bound == ALL_KEYS)))
-        np.testing.assert_array_equal(keys, whole[index])
-        assert keys.dtype == np.uint64
-        np.testing.assert_array_equal(keys_at(seed, rows, index), keys)
-
-    @given(blocks(), st.integers(0, 2**63), st.integers(0, 320))
-    @settings(max_examples=150, deadline=None)
-    def test_the_smallest_keys_are_those_of_all_rows(self, rows, seed, count):
-        whole = row_keys(seed, rows)
-        index, keys, cutoff = smallest_keys(seed, rows, count)
-        np.testing.assert_array_equal(index, np.sort(np.argsort(whole)[:count]))
-        np.testing.assert_array_equal(keys, whole[index])
-        others = np.delete(whole, index)
-        assert cutoff == (others.min() if len(others) else ALL_KEYS)
+@given(blocks(), st.integers(0, 2**63), st.integers(0, 320))
+@settings(max_examples=150, deadline=None)
+def test_the_smallest_keys_are_those_of_all_rows(rows, seed, count):
+    whole = row_keys(seed, rows)
+    index, cutoff = smallest_keys(whole, count)
+    np.testing.assert_array_equal(index, np.sort(np.argsort(whole)[:count]))
+    others = np.delete(whole, index)
+    assert cutoff == (others.min() if len(others) else ALL_KEYS)
+    assert key_of_rank(whole, count, 10 * max(len(rows), 1)) == cutoff

@@ -59,9 +59,10 @@ def frame_of_arrow(table: pa.Table, coded: Iterable[str] = (), encoded: Iterable
     _refuse_nested(table.schema)
     coded, encoded = set(coded), set(encoded)
     named = zip(table.column_names, table.columns, strict=True)
-    columns = [_series(column, name in coded, name in encoded) for name, column in named]
+    columns = [_array(column, name in coded, name in encoded) for name, column in named]
     frame = pd.DataFrame(dict(enumerate(columns)), index=pd.RangeIndex(len(table)), copy=False)
-    return frame.set_axis(_labels(tuple(table.column_names)), axis=1)
+    frame.columns = _labels(tuple(table.column_names))
+    return frame
 
 
 @lru_cache
@@ -87,11 +88,14 @@ def column_of_arrow(part: Any) -> np.ndarray:
         if len(columns) != 1:
             raise ValueError(f"Expected one value per row, got a table of {len(columns)} columns; select one.")
         (column,) = columns
-    return _series(column, False, False).to_numpy()
+    return np.asarray(_array(column, False, False))
 
 
-def _series(column: pa.ChunkedArray, coded: bool, encoded: bool) -> pd.Series:
+def _array(column: pa.ChunkedArray, coded: bool, encoded: bool) -> Any:
+    """Return a column as an array of NumPy or pandas; of each Series the frame would compare the index."""
     kind = column.type
+    if types.is_floating(kind) or (types.is_integer(kind) and not (coded and column.null_count)):
+        return column.to_numpy()
     if types.is_decimal(kind):
         column = column.cast(pa.float64())
     if encoded:
@@ -100,22 +104,25 @@ def _series(column: pa.ChunkedArray, coded: bool, encoded: bool) -> pd.Series:
     if types.is_dictionary(column.type):
         return _categories(column.combine_chunks())
     if column.null_count and (types.is_boolean(kind) or (coded and types.is_integer(kind))):
-        return column.to_pandas(types_mapper=_NULLABLE.get)
-    return column.to_pandas(date_as_object=coded)  # levels are dates, not times
+        return column.to_pandas(types_mapper=_NULLABLE.get).array
+    return column.to_pandas(date_as_object=coded).array  # levels are dates, not times
 
 
-def _categories(column: pa.DictionaryArray) -> pd.Series:
+def _categories(column: pa.DictionaryArray) -> pd.Categorical:
     """Return a dictionary's codes as a categorical; pandas' own conversion would copy and convert both twice."""
     codes = column.indices
     if column.null_count:
         signed = codes if types.is_signed_integer(codes.type) else codes.cast(pa.int64())
         codes = signed.fill_null(-1)
     codes = codes.to_numpy(zero_copy_only=False)
-    levels = pd.Index(column.dictionary.to_pandas(date_as_object=True))
+    if _is_text(column.dictionary.type):  # as Python's own strings, which pandas would otherwise make for each look-up
+        levels = pd.Index(column.dictionary.to_numpy(zero_copy_only=False), dtype=object)
+    else:
+        levels = pd.Index(column.dictionary.to_pandas(date_as_object=True))
     if levels.hasnans or not levels.is_unique:
         places, levels = levels.factorize()
         codes = np.append(places, -1)[codes]
-    return pd.Series(pd.Categorical.from_codes(codes, levels, ordered=column.type.ordered), copy=False)
+    return pd.Categorical.from_codes(codes, levels, ordered=column.type.ordered, validate=False)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -306,6 +313,7 @@ class ArrowTable:
                 coded=tuple(sorted(coded)),
                 encoded=tuple(sorted(text.difference(computed))),
                 meta=_meta(schema),
+                enforce_metadata=False,
                 label="read-files",
             )
         return frame, tuple(piece.rows for piece in pieces if piece.rows is not None) if known else None

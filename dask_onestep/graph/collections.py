@@ -17,7 +17,7 @@ from dask.typing import Key
 
 from dask_onestep.graph.blocks import Blocks
 from dask_onestep.graph.cluster import future_of, is_future
-from dask_onestep.kernels.designs.parts import PARTS, Block
+from dask_onestep.kernels.designs.parts import PARTS, SOURCE, Block
 from dask_onestep.kernels.designs.table import unmasked
 from dask_onestep.kernels.records import Numbering
 
@@ -58,7 +58,12 @@ def gather(
         row_bytes = x.dtype.itemsize * x.shape[1]
     else:
         blocks = dd.map_partitions(
-            _frame_block, *given.values(), names, meta=pd.Series([], dtype=object), align_dataframes=False
+            _frame_block,
+            *given.values(),
+            names,
+            meta=pd.Series([], dtype=object),
+            align_dataframes=False,
+            enforce_metadata=False,
         )
         row_bytes = 8 * len(x.columns)
     annotations = _annotations(given.values())
@@ -102,9 +107,13 @@ def _array_block(*parts: Any, names: tuple[str, ...]) -> np.ndarray:
     return out
 
 
-def _frame_block(*parts: Any) -> pd.Series:
+def _frame_block(*parts: Any) -> list[Block]:
     *columns, names = parts
-    return pd.Series([Block(**dict(zip(names, columns, strict=True)))], dtype=object)
+    given = dict(zip(names, columns, strict=True))
+    if (source := given["x"].attrs.get(SOURCE)) is not None:
+        given["x"] = given["x"].copy(deep=False)
+        given["x"].attrs = {}  # pandas would copy them with each column
+    return [Block(**given, source=source)]
 
 
 def _annotations(parts: Any) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def _after(_: Any, value: Any) -> Any:
 def _as_block(block: Any, number: int, start: int | None, reloaded: bool) -> Block:
     (found,) = np.ravel(block) if isinstance(block, np.ndarray) else block
     parts = {name: getattr(found, name) for name in PARTS}
-    return Block(**parts, number=number, start=start, reloaded=reloaded)
+    return Block(**parts, number=number, start=start, reloaded=reloaded, source=found.source)
 
 
 def _run_blocks(

@@ -12,14 +12,13 @@ Modules.
 - `instructions` has what LLVM does not generate on its own: vectors of four numbers, their exponentials, prefetching.
   They use numba's extension API and llvmlite, whose internals change between versions; so numba has an upper bound
   in ``pyproject.toml``, the newest version that the tests have run with.
-- `philox` has NumPy's own random numbers, bit for bit, of which only those below a bound are written.
 - `slices` replaces the NumPy methods of `dask_onestep.kernels.matrices.algebra` by the loops.
 - `accelerate` checks for numba, and compiles.
 
 How to change it. Change the NumPy reference in `dask_onestep.kernels.matrices.algebra` or `likelihood` first, with its
-test; then the loop; then run ``tests/test_compiled.py``, ``tests/test_instructions.py`` and ``tests/test_keys.py``,
-which compare both on random data, and ``python -m benchmarks.kernel`` before and after. Numba's cache checks only the
-date of the compiled file: after a change in `instructions`, touch `loops` and `philox`.
+test; then the loop; then run ``tests/test_compiled.py`` and ``tests/test_instructions.py``, which compare both on
+random data, and ``python -m benchmarks.kernel`` before and after. Numba's cache checks only the date of the compiled
+file: after a change in `instructions`, touch `loops`.
 
 Fallback. Without numba, or if the environment variable ``NUMBA_DISABLE_JIT`` is set, NumPy is used: the same results up
 to rounding, the same pilot rows and the same number of passes, in two to four times the time.

@@ -4,7 +4,7 @@
 vectorizes its own loops only over contiguous numbers within one loop; sums that stay in registers over all rows of a
 loop must be written explicitly, and so must prefetching.
 
-These functions are compiled into `dask_onestep.kernels.compiled.loops` and `dask_onestep.kernels.compiled.philox`.
+These functions are compiled into `dask_onestep.kernels.compiled.loops`.
 Numba checks only the date of those files: after a change here, touch them.
 """
 
@@ -106,20 +106,6 @@ def _prefetch(typing, address):
     return types.void(types.intp), generate
 
 
-def _halves(typing, a, b):
-    """Return the upper and the lower 64 bits of the 128-bit product ab."""
-    pair = types.UniTuple(types.uint64, 2)
-
-    def generate(context, builder, signature, given):
-        wide, half = ir.IntType(128), ir.IntType(64)
-        product = builder.mul(*(builder.zext(value, wide) for value in given))
-        parts = builder.trunc(builder.lshr(product, wide(64)), half), builder.trunc(product, half)
-        return context.make_tuple(builder, pair, parts)
-
-    return pair(types.uint64, types.uint64), generate
-
-
-halves: Any = intrinsic(_halves)
 load: Any = intrinsic(_load)
 store: Any = intrinsic(_store)
 same: Any = intrinsic(_same)

@@ -75,7 +75,7 @@ def _outside(
         if not np.isfinite([low, high]).any():
             continue
         argument = written(node.args[0])
-        values = only_numbers(evaluate(argument, frame), argument).to_numpy(np.float64)
+        values = np.asarray(only_numbers(evaluate(argument, frame), argument), np.float64)
         yield node, low, high, (values < low) | (values > high)
 
 

@@ -58,13 +58,9 @@ def as_numbers(values: Any, name: str | None = None) -> Any:
     dtype = getattr(values, "dtype", None)
     if dtype is None or not is_numeric(dtype) or dtype == np.float64:
         return values
-    if pd.api.types.is_integer_dtype(dtype) and _beyond(values):
-        raise ValueError(
-            f"{name or getattr(values, 'name', None) or 'a number'} holds integers beyond 2^53 = {LARGEST_INTEGER:,}, "
-            "which float64 rounds; subtract a constant from the column first, or convert it to float64"
-        )
+    _check_integers(values, name)
     if isinstance(values, pd.Series):
-        return pd.Series(as_floats(values), index=values.index, name=values.name)
+        return pd.Series(as_floats(values), index=values.index, name=values.name, copy=False)
     return np.asarray(values, dtype=np.float64)
 
 
@@ -75,16 +71,22 @@ def as_floats(values: pd.Series) -> np.ndarray:
     return values.to_numpy(np.float64, na_value=np.nan)
 
 
-def only_numbers(values: pd.Series, name: str) -> pd.Series:
-    """Return a column as float64; raise a `ValueError` if it contains strings, as a later table's column may."""
+def only_numbers(values: pd.Series, name: str) -> np.ndarray:
+    """Return a column's numbers, all of which float64 can represent, as an array of a NumPy dtype.
+
+    Raise a `ValueError` if it contains strings, as a later table's column may.
+    """
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "biuf":
+        _check_integers(values, name)
+        return values.to_numpy()
     numbers = as_numbers(values, name)
     if is_numeric(numbers.dtype):
-        return numbers
+        return as_floats(numbers)
     if reason := not_a_number(values, name):
         raise ValueError(f"{reason}; convert the column")
     known, present = np.full(len(values), np.nan), values.notna().to_numpy()
     known[present] = as_numbers(values[present].astype(object), name)
-    return pd.Series(known, index=values.index, name=values.name)
+    return known
 
 
 def not_a_number(values: pd.Series, name: str) -> str:
@@ -134,6 +136,8 @@ def hold_times(values: Any) -> bool:
 
 def is_numeric(dtype: Any) -> bool:
     """Return whether a dtype, of NumPy or pandas, is numeric or boolean (not strings, objects or categories)."""
+    if isinstance(dtype, np.dtype):
+        return dtype.kind in "biufc"
     return bool(pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)) and not isinstance(
         dtype, pd.CategoricalDtype
     )
@@ -147,6 +151,14 @@ def _literal(value: float) -> float:
     if isinstance(value, int) and number != value:
         raise ValueError(f"{value} is an integer beyond 2^53 that is no float64; write a float, such as {number!r}")
     return number
+
+
+def _check_integers(values: Any, name: str | None) -> None:
+    if pd.api.types.is_integer_dtype(values.dtype) and _beyond(values):
+        raise ValueError(
+            f"{name or getattr(values, 'name', None) or 'a number'} holds integers beyond 2^53 = {LARGEST_INTEGER:,}, "
+            "which float64 rounds; subtract a constant from the column first, or convert it to float64"
+        )
 
 
 def _beyond(values: Any) -> bool:

@@ -67,6 +67,8 @@ class Block(Parts):
         Whether every pass loads it again, so that it may change.
     members : tuple of (int, int)
         Number and rows of each of the blocks that it was joined from, if it was.
+    source : str or None
+        The file or row groups that it was read from, if they are known.
     """
 
     number: int = 0
@@ -74,6 +76,7 @@ class Block(Parts):
     first: int = 0
     reloaded: bool = False
     members: tuple[tuple[int, int], ...] = ()
+    source: str | None = None
 
     def pieces(self, model: Any) -> Iterator[Block]:
         """Yield the block, in pieces if its matrix is large.
@@ -190,13 +193,26 @@ def taken(part: Any, index: np.ndarray) -> Any:
     # ndarray.take moves whole rows, in half the time of indexing; with another layout it would first copy everything.
     if isinstance(part, np.ndarray) and part.flags.c_contiguous:
         return part.take(index, axis=0)
-    if hasattr(part, "iloc"):
-        return part.iloc[index]
+    if isinstance(part, pd.DataFrame):
+        columns = {at: values_at(column, index) for at, (_, column) in enumerate(part.items())}
+        return pd.DataFrame(columns, pd.RangeIndex(len(index)), copy=False).set_axis(part.columns, axis=1)
+    if isinstance(part, pd.Series):
+        return pd.Series(values_at(part, index), name=part.name, copy=False)
     if isinstance(part, list):
         return [part[row] for row in index]
     if hasattr(part, "tocsr"):
         return part.tocsr()[index]
     return None if part is None else part[index]
+
+
+def values_at(column: pd.Series, index: np.ndarray | None) -> Any:
+    """Return a column, or some rows of it, as an array; pandas would first search the index for negative numbers."""
+    values: Any = column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
+    if index is None:
+        return values
+    if isinstance(values, pd.Categorical):
+        return pd.Categorical.from_codes(values.codes.take(index), dtype=values.dtype, validate=False)
+    return values.take(index)
 
 
 def _rows_at(part: Any, at: slice) -> Any:

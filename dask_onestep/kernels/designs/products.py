@@ -9,6 +9,7 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import only_numbers
 from dask_onestep.kernels.designs.levels import looked_up
+from dask_onestep.kernels.designs.parts import values_at
 from dask_onestep.kernels.designs.splines import Spline
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.matrices.columns import CodedColumns
@@ -157,12 +158,12 @@ def write_products(
     """Write the columns of products, for all or some rows of a table, into an array."""
     wanted = {number for product in products for number in product.numbers}
     wanted |= {product.spline.argument for product in products if product.spline is not None}
-    known = {number: _number(number, frame) for number in wanted if number.source is None}
+    known = {number: only_numbers(number.values(frame), number.name) for number in wanted if number.source is None}
     for start in range(0, len(out), SLICE_ROWS):
         at = slice(start, start + SLICE_ROWS)
         here = at if rows is None else rows[at]
         own = {factor: codes[at] for factor, codes in levels.items()}
-        numbers = {number: values[here] for number, values in known.items()}
+        numbers = {number: np.asarray(values[here], np.float64) for number, values in known.items()}
         numbers |= {number: _number(number, frame, here) for number in wanted if number.source is not None}
         for product in products:
             target = out[at, places[product.first] : places[product.first] + product.width]
@@ -192,8 +193,10 @@ def rows_of(frame: pd.DataFrame, rows: np.ndarray | slice | None, factor: Factor
     """Return some rows of a table, only of the columns that a factor reads if one is given; None for all rows."""
     if rows is None:
         return frame
-    return (frame if factor is None else frame[list(factor.columns)]).iloc[rows]
+    if factor is None or isinstance(rows, slice):
+        return (frame if factor is None else frame[list(factor.columns)]).iloc[rows]
+    return pd.DataFrame({name: values_at(frame[name], rows) for name in factor.columns}, copy=False)
 
 
 def _number(factor: Factor, frame: pd.DataFrame, rows: np.ndarray | slice | None = None) -> np.ndarray:
-    return only_numbers(factor.values(rows_of(frame, rows, factor)), factor.name).to_numpy(np.float64)
+    return np.asarray(only_numbers(factor.values(rows_of(frame, rows, factor)), factor.name), np.float64)

@@ -69,8 +69,10 @@ def _evaluated(formula: Any, terms: Terms, rows: pd.DataFrame) -> tuple[pd.DataF
     return frame, {factor.name: _coded(factor, factor.values(rows)) for factor in expressions}
 
 
-def _column(values: pd.Series, name: str) -> pd.Series:
-    return values if isinstance(values.dtype, pd.CategoricalDtype) else only_numbers(values, name)
+def _column(values: pd.Series, name: str) -> pd.Series | np.ndarray:
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values
+    return np.asarray(only_numbers(values, name), np.float64)
 
 
 def _coded(factor: Factor, values: pd.Series) -> Any:

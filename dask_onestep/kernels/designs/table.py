@@ -8,7 +8,7 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import is_numeric
 from dask_onestep.kernels.designs.levels import known_codes, level_codes, looked_up, sorted_levels, sorted_places
-from dask_onestep.kernels.designs.parts import PARTS
+from dask_onestep.kernels.designs.parts import PARTS, values_at
 from dask_onestep.kernels.designs.terms import Factor, Terms, refusing_records
 from dask_onestep.kernels.records import Findings
 from dask_onestep.messages.text import Remedy, instruction
@@ -29,6 +29,9 @@ def gaps(part: Any) -> np.ndarray:
         part = part.to_numpy()
     if isinstance(part, np.ndarray) and part.dtype.kind in "biuf":
         return ~np.isfinite(part)
+    if isinstance(part, pd.Series) and isinstance(part.dtype, pd.CategoricalDtype):
+        column: Any = part.array
+        return column.codes < 0
     missing = np.asarray(pd.isna(part))
     kind = getattr(part.dtype, "kind", "O")
     if kind == "f":
@@ -71,11 +74,12 @@ def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findi
     found = []
     absent_rows = []
     for name in terms.columns:
-        if is_finite(block.x[name]):
+        column = block.x[name]
+        if is_finite(column):
             continue
-        absent = gaps(block.x[name])
+        absent = gaps(column)
         if name in filled:
-            absent = absent & ~np.asarray(pd.isna(block.x[name]))
+            absent = absent & ~np.asarray(pd.isna(column))
         absent_rows.append(absent)
         if missing == "raise" and absent.any():
             found.append(
@@ -93,7 +97,8 @@ def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findi
 
 def plain_columns(frame: pd.DataFrame, columns: tuple[str, ...], levels: Mapping[str, pd.Index]) -> pd.DataFrame:
     """Return columns, in this order, as NumPy numbers, as categories with the given levels, or as objects."""
-    return pd.DataFrame({name: _plain(frame[name], levels.get(name)) for name in columns}, index=frame.index)
+    found = {name: _plain(frame[name], levels.get(name)) for name in columns}
+    return pd.DataFrame(found, index=frame.index, copy=False)
 
 
 def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
@@ -106,7 +111,7 @@ def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
         name = factor.name if factor.source is None else factor.source
         if name not in frame.columns or name in columns:
             continue
-        dtype = frame.dtypes[name]
+        dtype = frame[name].dtype
         if not is_numeric(dtype) and not isinstance(dtype, pd.CategoricalDtype):
             with refusing_records(factor):
                 codes, levels = level_codes(frame[name])
@@ -117,39 +122,42 @@ def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
 
 def stacked(frames: Sequence[pd.DataFrame], chosen: Sequence[np.ndarray] | None = None) -> pd.DataFrame:
     """Return the rows of tables with the same columns, or those chosen from each, renumbered; categories are merged."""
-    rows: Sequence[Any] = [slice(None)] * len(frames) if chosen is None else chosen
-    columns = [_stacked([frame.iloc[:, at] for frame in frames], rows) for at in range(frames[0].shape[1])]
+    rows: Sequence[Any] = [None] * len(frames) if chosen is None else chosen
+    tables = [[values_at(column, at) for _, column in frame.items()] for frame, at in zip(frames, rows, strict=True)]
+    columns = map(_stacked, zip(*tables, strict=True))
     return pd.DataFrame(dict(enumerate(columns)), copy=False).set_axis(frames[0].columns, axis=1)
 
 
-def _stacked(parts: Sequence[pd.Series], rows: Sequence[Any]) -> Any:
-    """Return some rows of parts of a column; pandas would make a frame of each, and convert its categories."""
+def _stacked(parts: Sequence[Any]) -> Any:
+    """Return parts of a column as one; pandas would make a frame of each, and convert its categories."""
     kinds: list[Any] = [part.dtype for part in parts]
     if all(isinstance(kind, np.dtype) and kind == kinds[0] for kind in kinds):
-        return np.concatenate([part.to_numpy()[at] for part, at in zip(parts, rows, strict=True)])
+        return np.concatenate(parts)
     if all(isinstance(kind, pd.CategoricalDtype) for kind in kinds):
         levels = union = kinds[0].categories
         others = [kind.categories for kind in kinds[1:] if not kind.categories.equals(levels)]
         if others:
             union = sorted_levels(levels.append(others))
         codes = []
-        for part, at in zip(parts, rows, strict=True):
-            own = part.array.categories
+        for part in parts:
+            own = part.categories
             places = np.append(np.arange(len(own)) if own is union else union.get_indexer(own), -1).astype(np.int32)
-            codes.append(places.take(part.array.codes[at], mode="wrap"))
+            codes.append(places.take(part.codes, mode="wrap"))
         return pd.Categorical.from_codes(np.concatenate(codes), union, ordered=kinds[0].ordered)
     # Of booleans and numbers pandas makes numbers in frames only.
-    frames = [part.iloc[at].to_frame() for part, at in zip(parts, rows, strict=True)]
-    return pd.concat(frames, ignore_index=True).iloc[:, 0]
+    return pd.concat([pd.DataFrame({0: part}) for part in parts], ignore_index=True).iloc[:, 0]
 
 
 def _plain(column: pd.Series, levels: pd.Index | None) -> Any:
     if not is_numeric(column.dtype):
         if levels is None:
-            return column.astype(object)
+            values: Any = column.array
+            if not isinstance(values, pd.Categorical):
+                return values.astype(object)
+            return np.append(values.categories.astype(object), np.nan).take(values.codes, mode="wrap")
         return pd.Categorical.from_codes(known_codes(column, levels), categories=levels)
     if isinstance(column.dtype, np.dtype):
-        return column
+        return column.to_numpy()
     if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():
         return column.to_numpy(bool)
     return column.to_numpy(np.float64, na_value=np.nan)

@@ -7,15 +7,14 @@ unknown it depends on the chunking, but not on the scheduler.
 """
 
 from dataclasses import replace
-from functools import cache, partial
 
 import numpy as np
 
-from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.designs.parts import Rows, taken
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.keys import ALL_KEYS, keys_at, keys_below, smallest_keys
+from dask_onestep.kernels.pilots.keys import ALL_KEYS, keys_below, row_keys, smallest_keys
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize, Survey, Unusual
-from dask_onestep.kernels.pilots.strata import NEAR, LevelCodes, Strata
+from dask_onestep.kernels.pilots.strata import LevelCodes, Strata
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.rows.labels import block_labels, check_classes
 from dask_onestep.kernels.rows.rows import kernel
@@ -53,47 +52,36 @@ def sample_rows(
     codes_of: LevelCodes | None = None,
 ) -> PilotSample:
     """Return as many of a block's rows with the smallest keys as the pilot may need; `codes_of` if levels are known."""
-    bound, everything, strata = size.bound(), int(ALL_KEYS), None
-    near = cache(partial(keys_below, seed, rows, NEAR))
-
-    def nearest(below: int) -> tuple[np.ndarray, np.ndarray]:
-        if below > NEAR or size.strata is None:
-            return keys_below(seed, rows, below)
-        places, keys = near()
-        found = np.flatnonzero(keys < np.uint64(below))
-        return places[found], keys[found]
-
-    if bound is None and len(rows) <= size.hold:
-        (index, keys), cutoff = keys_below(seed, rows, everything), everything
-    elif bound is None:
-        index, keys, cutoff = smallest_keys(seed, rows, size.enough(len(rows), rows.n_missing))
+    bound, strata = size.bound(), None
+    keys = row_keys(seed, rows) if bound != 0 else np.full(len(rows), ALL_KEYS)
+    if bound is not None:
+        index, cutoff = keys_below(keys, bound), bound
+    elif len(rows) <= size.hold:
+        index, cutoff = keys_below(keys, int(ALL_KEYS)), int(ALL_KEYS)
     else:
-        (index, keys), cutoff = nearest(bound), bound
+        index, cutoff = smallest_keys(keys, size.enough(len(rows), rows.n_missing))
     if size.strata is not None and len(index) < len(rows):
-        strata, wanted = Strata.of(size.strata, rows, labels, index, cutoff, nearest, codes_of)
+        strata, wanted = Strata.of(size.strata, rows, labels, index, cutoff, keys, codes_of)
         held = np.zeros(len(rows), bool)
-        held[index] = True
-        if not held[wanted].all():
-            held[wanted] = True
-            index = np.flatnonzero(held)
-            keys = keys_at(seed, rows, index)
-        strata, cutoff = (strata.take(index), cutoff) if len(index) < len(rows) else (None, everything)
+        held[index] = held[wanted] = True
+        index = np.flatnonzero(held)
+        strata, cutoff = (strata.take(index), cutoff) if len(index) < len(rows) else (None, int(ALL_KEYS))
     local = index if rows.kept is None else rows.kept[index]
-    taken = rows.take(index)
+    own = rows.take(index)
     return PilotSample(
         size,
         len(rows),
         rows.n_missing,
         labels,
-        keys,
+        keys.take(index),
         row_numbers(rows, index),
-        taken.x,
-        taken.y,
-        taken.weights,
-        taken.offset,
-        taken.groups,
+        own.x,
+        own.y,
+        own.weights,
+        own.offset,
+        own.groups,
         cutoff,
-        None if rows.raw is None else rows.raw.iloc[local],
+        taken(rows.raw, local),
         strata,
         key_source=(seed, rows.start is not None),
     )

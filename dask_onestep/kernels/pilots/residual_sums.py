@@ -10,7 +10,7 @@ from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.binned import BinnedSums
 from dask_onestep.kernels.likelihood.predictions import Residuals
 from dask_onestep.kernels.model import Model, Prediction
-from dask_onestep.kernels.pilots.keys import smallest_keys
+from dask_onestep.kernels.pilots.keys import row_keys, smallest_keys
 from dask_onestep.kernels.records import Record
 from dask_onestep.kernels.rows.rows import kernel
 
@@ -53,10 +53,10 @@ def residual_sums(
     frequency = model.weight_type == "frequency" and rows.weights is not None
     count = rows.weights if frequency else np.ones(len(rows))
     bins = BinnedSums.of(value, count, count * value, count * residual, count * np.square(residual))
-    index, keys, _ = smallest_keys(seed, rows, size)
-    order = np.argsort(keys, kind="stable")[:size]
-    points = np.column_stack([value, residual])[index[order]]
-    return ResidualSums(bins, size, keys[order], points)
+    keys = row_keys(seed, rows)
+    index, _ = smallest_keys(keys, size)
+    order = index[np.argsort(keys[index], kind="stable")[:size]]
+    return ResidualSums(bins, size, keys[order], np.column_stack([value, residual])[order])
 
 
 def _values(rows: Rows, model: Model, coef: np.ndarray, against: str | None) -> np.ndarray:

@@ -18,7 +18,7 @@ from dask_onestep.kernels.designs.table import stacked
 from dask_onestep.kernels.likelihood.goodness import Overdispersion
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.inclusion import Inclusion
-from dask_onestep.kernels.pilots.keys import ALL_KEYS, keys_of_runs
+from dask_onestep.kernels.pilots.keys import ALL_KEYS, key_of_rank, keys_of_runs
 from dask_onestep.kernels.pilots.strata import Strata, StrataRule
 from dask_onestep.kernels.records import Findings, Joining, Record
 from dask_onestep.kernels.rows.labels import joined_labels
@@ -258,11 +258,11 @@ class PilotSample(Joining):
             size = rule.least(n) if n == rule.total else 0
             strata, wanted = Strata.joined(known, keys, np.concatenate([part.y for part in parts]), labels, size)
         if len(keys) > (enough if n == rule.total else _WORTH_LETTING_GO * enough) + len(wanted):
-            bound = np.partition(keys, enough)[enough]
-            held = keys < bound
+            bound = key_of_rank(keys, enough, n)
+            held = keys < np.uint64(bound)
             held[wanted] = True
             if not held.all():
-                cutoff = min(cutoff, int(bound))
+                cutoff = min(cutoff, bound)
                 chosen = [np.flatnonzero(each) for each in np.split(held, np.cumsum([len(p.keys) for p in parts])[:-1])]
                 strata = None if strata is None else strata.take(np.flatnonzero(held))
         return PilotSample(
@@ -309,17 +309,17 @@ class PilotSample(Joining):
             return self._take(np.arange(0), simple)
         if self.complete and count == self.n:
             return replace(self, strata=None, inclusion=simple)
-        greatest = np.partition(self.keys, count - 1)[count - 1] if len(self.keys) >= count else ALL_KEYS
-        if len(self.keys) < count or int(greatest) > self.cutoff:
+        greatest = key_of_rank(self.keys, count - 1, self.n)
+        if len(self.keys) < count or greatest > self.cutoff:
             raise RuntimeError("Internal error: a pilot row was discarded. Fit again with another random_state.")
         if len(self.keys) == count:
             return replace(self, strata=None, inclusion=simple)
         if self.size.strata is not None:
             known = self.known_strata()
-            index, inclusion, short = known.drawn(self.keys, self.y, count, self.n, int(greatest))
+            index, inclusion, short = known.drawn(self.keys, self.y, count, self.n, greatest)
             return replace(self._take(index, inclusion), short=short)
         # Two equal keys (probability 1e-19) would give one row too many.
-        return self._take(np.flatnonzero(self.keys <= greatest)[:count], simple)
+        return self._take(np.flatnonzero(self.keys <= np.uint64(greatest))[:count], simple)
 
     def rows(self) -> Rows:
         """Return the rows held as one block."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,7 @@ from dask_onestep.kernels.designs.products import SLICE_ROWS, rows_of
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.inclusion import Inclusion
+from dask_onestep.kernels.pilots.keys import keys_below
 from dask_onestep.kernels.records import Record
 
 _EVERY_KEY = np.iinfo(np.uint64).max
@@ -35,8 +35,6 @@ _OF_LEVELS, _OF_LEVEL, _MAX_LEVELS, _MAX_CLASSES = 10_000, (20, 500), 1000, 20
 _OF_TAILS, _OF_TAIL = 5000, (10, 250)
 # They are drawn from all rows, and again from ever smaller random parts of them: those with keys below these fractions.
 _PARTS = (1.0, 1 / 4, 1 / 16, 1 / 64)
-# Most of what is drawn has keys below this one.
-NEAR = 2**62
 # Sample size to which these numbers refer.
 _LARGE = 20_000
 # Within a block, a stratum below this fraction of the rows is treated as rare.
@@ -133,16 +131,13 @@ class Strata(Record):
         labels: np.ndarray | None,
         sample: np.ndarray,
         cutoff: int,
-        nearest: Callable[[int], tuple[np.ndarray, np.ndarray]],
+        keys: np.ndarray,
         codes_of: LevelCodes | None = None,
     ) -> tuple[Strata, np.ndarray]:
-        """Return the strata of a block, and the rows to hold besides the simple `sample`, those below a cutoff.
-
-        `nearest` returns the rows with keys below a bound, and these keys.
-        """
+        """Return the strata of a block, and the rows to hold besides the simple `sample`, those below a cutoff."""
         found = cls.of_all(rule, rows, labels, codes_of)
         cutoffs, share = [], cutoff / _EVERY_KEY
-        wanted = [index for index, _ in found.extremes(lambda bound: nearest(bound)[0], share)]
+        wanted = [index for index, _ in found.extremes(keys, share)]
         for number, ids in found.groups(rows.y):
             seen = found.counts[number]
             most = found.quota(number)[0]
@@ -151,10 +146,8 @@ class Strata(Record):
             held[_counted(ids[sample], seen.shape) >= held] = 0  # the sample has them
             ends = np.full(seen.shape, cutoff, np.uint64)
             if found.is_oversampled(number) and held.any():
-                bounds = _bounds(held.ravel(), seen.ravel())
-                near, keys = nearest(int(bounds.max()))
-                index, more = _smallest(keys, ids[near], held.ravel(), bounds)
-                wanted.append(near[index])
+                index, more = _smallest(keys, ids, held.ravel(), seen.ravel())
+                wanted.append(index)
                 ends = np.where(held > 0, np.maximum(more.reshape(ends.shape), ends), ends)
             cutoffs.append(ends)
         return replace(found, cutoffs=tuple(cutoffs)), np.concatenate([np.empty(0, np.intp), *wanted])
@@ -177,13 +170,13 @@ class Strata(Record):
         rule = parts[0].rule
         classes, (known, places) = _classes(rule, labels), _joined_levels(parts)
         levels = tuple(
-            np.concatenate([at[part.levels[factor]] for at, part in zip(of_part, parts, strict=True)])
+            np.concatenate([at.take(part.levels[factor]) for at, part in zip(of_part, parts, strict=True)])
             for factor, of_part in enumerate(places)
         )
         tails = tuple(np.concatenate(column) for column in zip(*(part.tails for part in parts), strict=True))
         found = cls(rule, known, classes, levels, tails)
         counts, cutoffs = [], []
-        for number, _ in found.groups(y):
+        for number in range(1 + len(levels) if len(classes) else 0):
             count = np.zeros(found.shape(number), np.int64)
             cutoff = np.full(found.shape(number), _EVERY_KEY, np.uint64)
             for place, part in enumerate(parts):
@@ -196,23 +189,21 @@ class Strata(Record):
             counts.append(count)
             cutoffs.append(cutoff)
         found = replace(found, counts=tuple(counts), cutoffs=tuple(cutoffs))
-        wanted = [index for index, _ in found.extremes(partial(_rows_below, keys))]
+        wanted = [index for index, _ in found.extremes(keys)]
         total = sum(int(part.counts[0].sum()) for part in parts if part.counts)
         for number, ids in found.groups(y):
             every, ends = found.counts[number].ravel(), found.cutoffs[number].ravel()
             most, few = found.quota(number)
             if not found.is_oversampled(number) or (size and (every * size >= np.minimum(few, every) * total).all()):
                 continue  # a simple random sample has enough rows of each
-            able = np.flatnonzero(keys < ends[ids])
-            wanted_rows = np.full(len(every), most)
-            index, more = _smallest(keys[able], ids[able], wanted_rows, _bounds(wanted_rows, every))
-            wanted.append(able[index])
+            index, more = _smallest(keys, ids, np.full(len(every), most), every, ends)
+            wanted.append(index)
             found.cutoffs[number][:] = np.minimum(ends, more).reshape(found.shape(number))
         return found, np.concatenate([np.empty(0, np.intp), *wanted])
 
     def take(self, index: np.ndarray) -> Strata:
         """Return the strata of some of the rows held."""
-        levels, tails = (tuple(column[index] for column in columns) for columns in (self.levels, self.tails))
+        levels, tails = (tuple(column.take(index) for column in columns) for columns in (self.levels, self.tails))
         return replace(self, levels=levels, tails=tails)
 
     def shape(self, number: int) -> tuple[int, int]:
@@ -251,11 +242,10 @@ class Strata(Record):
             yield factor + 1, ids
 
     def extremes(
-        self, below: Callable[[int], np.ndarray], beyond: float = 0.0, size: int = _LARGE, *, final: bool = False
+        self, keys: np.ndarray, beyond: float = 0.0, size: int = _LARGE, *, final: bool = False
     ) -> Iterator[tuple[np.ndarray, float]]:
         """Yield the most extreme rows held, at both ends of each column, and the fraction of all rows they are from.
 
-        `below` returns the rows with keys below a bound.
         Fractions above `beyond` are used. Of equal values the first rows count. In the final draw constant columns are
         skipped; before that a column may be constant only within a block.
         """
@@ -264,12 +254,12 @@ class Strata(Record):
         for part in _PARTS if tails else ():
             if part <= beyond:
                 return
-            rows = None if part == 1 else below(int(part * 2**64))
+            rows = None if part == 1 else keys_below(keys, int(part * 2**64))
             for column in tails:
-                values = column if rows is None else column[rows]
+                values = column if rows is None else column.take(rows)
                 for sign in (1, -1):
                     index = _lowest(values, most, sign)
-                    yield index if rows is None else rows[index], part
+                    yield index if rows is None else rows.take(index), part
 
     def drawn(
         self, keys: np.ndarray, y: np.ndarray, size: int, total: int, greatest: int
@@ -286,9 +276,8 @@ class Strata(Record):
             is_rare = counts * simple < np.minimum(few, counts)
             if not self.is_oversampled(number) or not is_rare.any():
                 continue
-            able = np.flatnonzero(is_rare[ids] & (keys < cutoffs[ids]))
             wanted = np.where(is_rare, most, 0)
-            own = able[_smallest(keys[able], ids[able], wanted, _bounds(wanted, counts))[0]]
+            own, _ = _smallest(keys, ids, wanted, counts, cutoffs)
             drawn = np.bincount(ids[own], minlength=len(counts))
             short |= bool((drawn < np.minimum(wanted, counts)).any())
             share = drawn / np.maximum(counts, 1)
@@ -298,7 +287,7 @@ class Strata(Record):
             of = ids[denser]
             probability[denser], base[denser] = share[of], 0.0
             variance[denser] = ((1.0 - share) * drawn / np.maximum(drawn - 1, 1))[of]
-        for index, share in self.extremes(partial(_rows_below, keys), _WORTH * simple, size, final=True):
+        for index, share in self.extremes(keys, _WORTH * simple, size, final=True):
             denser = index[probability[index] < share]
             probability[denser], variance[denser], base[denser], chosen[denser] = share, 1.0 - share, 0.0, True
         index = np.flatnonzero(chosen)
@@ -377,20 +366,27 @@ def _bounds(most: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return bounds
 
 
-def _smallest(keys: np.ndarray, ids: np.ndarray, most: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _smallest(
+    keys: np.ndarray, ids: np.ndarray, most: np.ndarray, counts: np.ndarray, ends: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows with the smallest keys of each group, and per group a key below which no row was omitted.
 
     Parameters
     ----------
     keys, ids : ndarray of shape (m,)
-        Key and group of each row; at least of those with keys below their group's bound.
-    most : ndarray of shape (G,)
-        How many rows of each group.
-    bounds : ndarray of shape (G,) of uint64
-        From `_bounds`.
+        Key and group of each row.
+    most, counts : ndarray of shape (G,)
+        How many rows of each group are wanted, and how many there are.
+    ends : ndarray of shape (G,) of uint64, optional
+        Only rows with keys below these are returned.
     """
-    bounds = bounds.copy()
-    able = np.flatnonzero(keys <= bounds[ids])
+    bounds = _bounds(most, counts)
+    able = keys_below(keys, int(bounds.max(initial=0)))
+    groups = ids[able]
+    near = keys[able] <= bounds[groups]
+    if ends is not None:
+        near &= keys[able] < ends[groups]
+    able = able[near]
     able = able[np.argsort(keys[able])]
     # NumPy sorts integers of 16 bits by counting them; there are at most `_MAX_LEVELS * _MAX_CLASSES` groups.
     able = able[np.argsort(ids[able].astype(np.uint16), kind="stable")]
@@ -399,10 +395,6 @@ def _smallest(keys: np.ndarray, ids: np.ndarray, most: np.ndarray, bounds: np.nd
     next_one = able[rank == most[groups]]
     bounds[ids[next_one]] = keys[next_one]
     return able[rank < most[groups]], bounds
-
-
-def _rows_below(keys: np.ndarray, bound: int) -> np.ndarray:
-    return np.flatnonzero(keys < np.uint64(bound))
 
 
 def _levels(
@@ -421,8 +413,8 @@ def _joined_levels(parts: Sequence[Strata]) -> tuple[tuple[pd.Index, ...], list[
     """Return the levels of several samples, and for each factor and sample the places of its levels among these."""
     known, places = [], []
     for factor, union in enumerate(parts[0].known):
-        for part in parts[1:]:
-            union = union if part.known[factor].equals(union) else union.append(part.known[factor]).unique()
+        others = [part.known[factor] for part in parts[1:] if not part.known[factor].equals(union)]
+        union = union.append(others).unique() if others else union
         places.append([union.get_indexer(part.known[factor]).astype(np.int32) for part in parts])
         known.append(union)
     return tuple(known), places

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dask_onestep.kernels.designs.parts import SOURCE, Block, Rows
+from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Failure, Findings, Joined, Read, add_pairwise
 from dask_onestep.kernels.rows.checks import check_of, inspect_columns, oversized_columns, usable_rows
@@ -117,10 +117,9 @@ def read_block(
     """Return ``kernel(rows, model, *arguments)`` for a block, or what is wrong with the block, and in which file."""
     with room(*getattr(block.x, "shape", (0,))[:1]):
         read = _read(block, kernel, model, classes, arguments)
-    source = getattr(block.x, "attrs", {}).get(SOURCE)
-    if source is None or not isinstance(read.record, Findings):
+    if block.source is None or not isinstance(read.record, Findings):
         return read
-    return replace(read, record=replace(read.record, sources=(source,)))
+    return replace(read, record=replace(read.record, sources=(block.source,)))
 
 
 def _read(
