@@ -80,7 +80,7 @@ def test_what_it_may(formula, columns):
 def test_nesting_that_is_not_that_of_r_is_refused():
     # R's %in% adds no main effect of b, and formulaic's does.
     for formula in ("y ~ a %in% b", "y ~ a%in%b + b"):
-        with pytest.raises(ValueError, match="%in% has several meanings.* Write a:b, or a/b for a"):
+        with pytest.raises(ValueError, match=r"%in% has several meanings.* Write a:b, or a/b for a"):
             formula_terms(formula, True)
     assert formula_terms("y ~ `in` + within", True).columns == ("in", "within")
 
