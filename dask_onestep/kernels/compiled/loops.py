@@ -404,44 +404,47 @@ def add_coded_sums(codes, widths, numbers, dense, constant, values, weights, sum
     Of the last one each product's rows have the columns of earlier products, and the diagonal in the last column: rows
     have at most one column of a product.
     """
-    starts = np.cumsum(widths) - widths
-    diagonal = crossed.shape[1] - 1
-    for i in range(len(values)):
-        v, w = values[i], weights[i]
-        for f in range(len(widths)):
+    # Unsigned indices need no test for negative ones, which count from the end.
+    starts, zero, diagonal = np.cumsum(widths) - widths, np.uint64(0), np.uint64(crossed.shape[1] - 1)
+    for f in range(len(widths)):
+        for i in range(len(values)):
             if codes[f, i] == widths[f]:
                 continue
-            column = starts[f] + codes[f, i]
+            column = np.uint64(starts[f] + codes[f, i])
             x = numbers[f, i] if len(numbers) else 1.0
-            weighted = w * x
-            sums[column] += v * x
-            row = mixed[column]
+            weighted = weights[i] * x
+            sums[column] += values[i] * x
             if constant:
-                row[0] += weighted
+                mixed[column, zero] += weighted
             for k in range(dense.shape[1]):
-                row[constant + k] += weighted * dense[i, k]
-            row = crossed[column]
+                mixed[column, np.uint64(constant + k)] += weighted * dense[i, k]
             for g in range(f):
                 if codes[g, i] != widths[g]:
-                    row[starts[g] + codes[g, i]] += weighted * (numbers[g, i] if len(numbers) else 1.0)
-            row[diagonal] += weighted * x
+                    factor = numbers[g, i] if len(numbers) else 1.0
+                    crossed[column, np.uint64(starts[g] + codes[g, i])] += weighted * factor
+            crossed[column, diagonal] += weighted * x
 
 
 @compiled(f"void({_VECTOR}, {_VECTOR}, Array(float64, 3, 'C', readonly=True), Array(float64, 2, 'A'))")
 def write_polynomials(values, knots, coefficients, out):
     """Write piecewise polynomials of numbers."""
-    most, pieces, width = coefficients.shape[0] - 1, coefficients.shape[1], coefficients.shape[2]
+    count, pieces, width = coefficients.shape
     scale = 1 / (knots[1:] - knots[:-1])
-    row = np.empty(width)
+    places, t = np.empty(len(values), np.uint64), np.empty(len(values))
     for i in range(len(values)):
-        x, piece = values[i], 0
+        x, piece = values[i], np.uint64(0)
         for k in range(1, pieces):  # without a branch, which would be mispredicted
-            piece += x >= knots[k]
-        t = ((x - knots[piece]) - (knots[piece + 1] - x)) * scale[piece]
-        for j in range(width):
-            row[j] = coefficients[most, piece, j]
-        for power in range(most - 1, -1, -1):
-            for j in range(width):
-                row[j] = row[j] * t + coefficients[power, piece, j]
-        for j in range(width):
-            out[i, j] = row[j] if abs(row[j]) > _ROUNDING else 0.0
+            piece += np.uint64(x >= knots[k])
+        places[i] = piece
+        t[i] = ((x - knots[piece]) - (knots[piece + np.uint64(1)] - x)) * scale[piece]
+    padded = np.zeros((4 * ((count + 3) // 4), width, pieces))  # a loop over four powers is unrolled
+    padded[:count] = coefficients.transpose((0, 2, 1))
+    for j in range(width):
+        for i in range(len(values)):
+            at, x, value = places[i], t[i], 0.0
+            for power in range(len(padded) - 4, -1, -4):
+                value = value * x + padded[power + 3, j, at]
+                value = value * x + padded[power + 2, j, at]
+                value = value * x + padded[power + 1, j, at]
+                value = value * x + padded[power, j, at]
+            out[i, j] = value if abs(value) > _ROUNDING else 0.0

@@ -1,6 +1,7 @@
 """Levels of factors: the code of each row's level, and levels matched by value and kind."""
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 MAX_LEVELS = 10_000
 TOO_MANY_LEVELS = "Is it an identifier? Drop it, group its levels, or convert it to a number."
 _ONE_AT_A_TIME = threading.Lock()
+_EVERY = 64
 _SLICE_ROWS = 15_360  # 8 bytes each give less than 128 KiB, above which memory is mapped anew each time
 
 
@@ -44,11 +46,18 @@ def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
     return codes.astype(np.int32), pd.Index(levels)
 
 
+def looks(length: int) -> Iterator[slice]:
+    """Yield parts of so many rows in which to look for levels: first a few of all rows, which mostly show each."""
+    yield slice(0, length, _EVERY)
+    for start in range(0, length, _SLICE_ROWS):
+        yield slice(start, min(start + _SLICE_ROWS, length), 1)
+
+
 def _present(codes: np.ndarray, count: int) -> np.ndarray:
-    """Return which of so many codes occur; mostly the first rows show that all do."""
+    """Return which of so many codes occur."""
     seen = np.zeros(count, bool)
-    for start in range(0, len(codes), _SLICE_ROWS):
-        seen |= np.bincount(codes[start : start + _SLICE_ROWS] + 1, minlength=count + 1)[1:] > 0
+    for at in looks(len(codes)):
+        seen |= np.bincount(codes[at] + 1, minlength=count + 1)[1:] > 0
         if seen.all():
             break
     return seen

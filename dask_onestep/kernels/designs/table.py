@@ -98,6 +98,9 @@ def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findi
 def plain_columns(frame: pd.DataFrame, columns: tuple[str, ...], levels: Mapping[str, pd.Index]) -> pd.DataFrame:
     """Return columns, in this order, as NumPy numbers, as categories with the given levels, or as objects."""
     found = {name: _plain(frame[name], levels.get(name)) for name in columns}
+    for name, values in found.items():
+        if values.dtype == object:  # of an array pandas would make a column of strings
+            found[name] = pd.Series(values, index=frame.index, dtype=object, copy=False)
     return pd.DataFrame(found, index=frame.index, copy=False)
 
 

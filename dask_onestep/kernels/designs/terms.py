@@ -59,6 +59,14 @@ class Factor:
     states: tuple[str, ...] = ()
     missing: str | None = None
 
+    @property
+    def most_columns(self) -> int:
+        """Upper bound on the number of columns that it has besides those of levels: its call states a spline's."""
+        if self.source is None or not self.states:
+            return 1
+        found = [node.value for node in ast.walk(ast.parse(self.source)) if isinstance(node, ast.Constant)]
+        return 4 + len(found) + sum(abs(value) for value in found if isinstance(value, int))
+
     def values(self, frame: pd.DataFrame) -> pd.Series:
         """Return the factor's values, one per row, before any coding."""
         column = self.name if self.source is None else self.source
@@ -87,8 +95,8 @@ class Terms:
         passed.
     exposures : tuple of str
         The terms ``exposure(...)``, which require the log link.
-    uneven : bool
-        Whether there are products or transforms such as splines, some columns of which may depend on few rows.
+    products : bool
+        Whether some terms are products of factors.
     """
 
     formula: str | None
@@ -98,13 +106,18 @@ class Terms:
     response: Factor | None = None
     offsets: tuple[Factor, ...] = ()
     exposures: tuple[str, ...] = ()
-    uneven: bool = False
+    products: bool = False
 
     @property
     def complete_columns(self) -> tuple[str, ...]:
         """Columns whose missing values are not a level of a factor."""
         filled = {column for factor in self.factors if factor.missing is not None for column in factor.columns}
         return tuple(column for column in self.columns if column not in filled)
+
+    @property
+    def uneven(self) -> bool:
+        """Whether there are products or transforms such as splines, some columns of which may depend on few rows."""
+        return self.products or bool(self.states)
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -200,7 +213,7 @@ def formula_terms(formula: str, fit_intercept: bool) -> Terms:
         response,
         offsets,
         tuple(name for name in parsed.offsets if called(checked(name, name).body) == EXPOSURE),
-        any(len(term.factors) > 1 for term in right) or any(factor.states for factor in factors.values()),
+        any(len(term.factors) > 1 for term in right),
     )
 
 

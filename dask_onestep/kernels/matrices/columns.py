@@ -238,13 +238,14 @@ class CodedColumns:
 
     def times(self, coef: np.ndarray) -> np.ndarray:
         """Return Xβ."""
-        eta = np.zeros((self.shape[0], *coef.shape[1:]))
+        eta = None
         for start, codes, width, values in self._products():
             padded = np.zeros((width + 1, *coef.shape[1:]))
             padded[:-1] = coef[start : start + width]
             part = padded.take(codes, axis=0)
-            eta += part if values is None else (part.T * values).T
-        return eta
+            part = part if values is None else (part.T * values).T
+            eta = part if eta is None else np.add(eta, part, out=eta)
+        return np.zeros((self.shape[0], *coef.shape[1:])) if eta is None else eta
 
     def weighted_sum(self, values: np.ndarray) -> np.ndarray:
         """Return X'v."""

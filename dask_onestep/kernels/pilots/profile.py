@@ -20,7 +20,7 @@ import pandas as pd
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.evaluation import EvaluationError, what_is_wrong
 from dask_onestep.kernels.designs.expressions import evaluate
-from dask_onestep.kernels.designs.levels import MAX_LEVELS, TOO_MANY_LEVELS, level_codes
+from dask_onestep.kernels.designs.levels import MAX_LEVELS, TOO_MANY_LEVELS, level_codes, looks
 from dask_onestep.kernels.designs.open_design import OpenDesign
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.products import rows_of
@@ -35,8 +35,6 @@ from dask_onestep.kernels.rows.checks import inspect_columns
 from dask_onestep.kernels.rows.rows import kernel
 
 STATE_ROWS = 100_000
-# Most levels are found in the first rows of a block.
-_SLICE_ROWS = 15_360
 # Rows are kept for at least so many coefficients where the number of levels does not tell how many there are.
 _LEAST_COEFFICIENTS = 500
 # The same for a part of the rows where the number of all is unknown; levels may be fewer there than elsewhere.
@@ -182,7 +180,7 @@ def _for_levels(
     """
     if not size.checked:
         return size
-    told = n_predictors is not None and design.factors == design.learned and not design.terms.uneven
+    told = n_predictors is not None and design.factors == design.learned and not design.terms.products
     if size.n_rows is None:
         n_rows, least = n, _LEAST_OF_PART
     elif told:
@@ -190,7 +188,7 @@ def _for_levels(
     else:
         n_rows, least = size.n_rows, _LEAST_COEFFICIENTS
     levels = sum(len(levels) for _, levels in found) * max(n_rows, n) // max(n, 1)
-    d = (len(design.terms.factors) + 1 + levels) * (n_predictors or 1)
+    d = (1 + sum(factor.most_columns for factor in design.terms.factors) + levels) * (n_predictors or 1)
     return replace(size, d=min(size.d, max(d, least)))
 
 
@@ -255,9 +253,8 @@ def _of_each_level(found: Iterable[tuple[np.ndarray, pd.Index]], count: int) -> 
     rows = [np.arange(min(count, 1))]
     for codes, levels in found:
         last = np.full(len(levels) + 1, -1)  # the last one is that of missing values
-        for start in range(0, len(codes), _SLICE_ROWS):
-            part = codes[start : start + _SLICE_ROWS]
-            last[part] = np.arange(start, start + len(part))
+        for at in looks(len(codes)):
+            last[codes[at]] = np.arange(at.start, at.stop, at.step)
             if last[:-1].min(initial=0) >= 0:
                 break
         rows.append(last[:-1])
