@@ -79,7 +79,7 @@ def test_infinity_is_a_gap(gap):
 @pytest.mark.parametrize(
     ("parts", "options", "text"),
     [
-        ({"y": Y[:3]}, {}, "the parts of one block differ in length: x has 4 rows, y has 3 rows"),
+        ({"y": Y[:3]}, {}, "the parts of one block differ in length: X has 4 rows, y has 3 rows"),
         ({"x": X[:, :1]}, {}, r"X has shape (4, 1), not (rows, 2)"),
         ({"x": X + 1j}, {}, "Complex data not supported: X is complex (4 rows)"),
         ({"x": X.astype("M8[D]")}, {}, "X holds datetimes"),

@@ -71,7 +71,7 @@ def test_chunks_that_turn_out_to_differ(synchronous):
     # Unknown sizes cannot be compared beforehand; the block reports it.
     table = da.map_blocks(np.asarray, chunked(TABLE, (10,) * 4), chunks=((np.nan,) * 4, (2,)), dtype=float)
     y = da.map_blocks(np.asarray, chunked(ALTERNATING, (11, 9, 10, 10)), chunks=((np.nan,) * 4,), dtype=float)
-    with pytest.raises(ValueError, match=r"x has 10 rows, y has 11 rows.*In blocks 0, 1\."):
+    with pytest.raises(ValueError, match=r"X has 10 rows, y has 11 rows.*In blocks 0, 1\."):
         GLMRegressor().fit(table, y)
 
 

@@ -69,13 +69,20 @@ def test_what_a_formula_may_not_ask_for(formula, said, monkeypatch):
         ("y ~ (" + "+".join(NAMES[:60]) + ")**2", 60),
         ("y ~ " + "*".join(NAMES[:10]), 10),
         ("y ~ a/b/c/d/e/f", 6),
-        ("y ~ a %in% b + b", 2),
         ("y ~ x**2", 1),
         ("y ~ 1", 0),
     ],
 )
 def test_what_it_may(formula, columns):
     assert len(formula_terms(formula, True).columns) == columns
+
+
+def test_nesting_that_is_not_that_of_r_is_refused():
+    # R's %in% adds no main effect of b, and formulaic's does.
+    for formula in ("y ~ a %in% b", "y ~ a%in%b + b"):
+        with pytest.raises(ValueError, match=r"%in% has several meanings.* Write a:b, or a/b for a"):
+            formula_terms(formula, True)
+    assert formula_terms("y ~ `in` + within", True).columns == ("in", "within")
 
 
 def test_a_dot_needs_a_table():

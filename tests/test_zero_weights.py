@@ -236,3 +236,5 @@ def test_no_row_with_weight_is_an_error_that_names_weights(threads):
     for method in (OneStep(), MLE()):
         with pytest.raises(ValueError, match="sample_weight is zero on every row"):
             GLMRegressor(method=method).fit(frame[["a"]], frame["b"], sample_weight=frame["w"])
+        with pytest.raises(ValueError, match="sample_weight is zero on every row"):
+            GLMRegressor(method=method, formula="b ~ a + g").fit(frame, sample_weight="w")

@@ -76,7 +76,7 @@ def _unknown(design: OpenDesign, dtypes: Mapping[str, Any]) -> tuple[Factor, ...
 
 
 def _model(model: Model, terms: Terms, dtypes: Mapping[str, Any], found: Profile) -> Model:
-    return _with(model, make_design(terms, dtypes, found))
+    return _with(model, learned_design(terms, dtypes, found)[0])
 
 
 def _with(model: Model, design: Design) -> Model:

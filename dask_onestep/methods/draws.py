@@ -12,7 +12,7 @@ from dask_onestep.kernels.designs.assembly import make_design
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.candidates import pilot_rows, resized, survey, unsearched_pilot_rows
+from dask_onestep.kernels.pilots.candidates import pilot_rows, refuse_no_rows, resized, survey, unsearched_pilot_rows
 from dask_onestep.kernels.pilots.pilot import PilotFit, fit_or_keep
 from dask_onestep.kernels.pilots.profile import Profile, designed_sample, pilot_of, profile
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
@@ -93,6 +93,7 @@ def take_profile(problem: Problem, method: Any) -> Generator[Any, Any, tuple[Del
 
 def learned_design(terms: Terms, dtypes: Mapping[str, Any], found: Profile) -> tuple[Design, int, int]:
     """Return the design that a profile completes, the usable rows, and for how many coefficients it kept rows."""
+    refuse_no_rows(found.pilot)
     return make_design(terms, dtypes, found), found.n, found.pilot.enough_for
 
 

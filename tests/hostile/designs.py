@@ -230,7 +230,7 @@ case(
     "scale",
     "offsets far apart",
     B.with_(offset=np.where(AT % 2, 300.0, -300.0)),
-    answered(_some, "arbitrarily far from the MLE. Check for separation, and for covariates or offsets"),
+    answered(_some, "arbitrarily far from the MLE. Check for separation, and for covariates, offsets"),
     "binomial",
 )
 draw = np.random.default_rng(9)

@@ -22,7 +22,7 @@ case(
     "shapes",
     "y shorter within a partition",
     T,
-    refused("the parts of one block differ in length: x has 50 rows, y has 49 rows", "Align them", block=0),
+    refused("the parts of one block differ in length: X has 50 rows, y has 49 rows", "Align them", block=0),
     forms=(FRAME,),
     act=handing(lambda X, y: (X, y.map_partitions(lambda part: part.iloc[:49] if len(part) == 50 else part))),
 )

@@ -73,10 +73,8 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
     Raises
     ------
     ValueError
-        If no row is complete, or the formula does not fit the columns.
+        If the formula does not fit the columns.
     """
-    if seen is not None and seen.n == 0:
-        raise ValueError("Found array with 0 sample(s): no row is complete in all columns that the formula uses.")
     learned = () if seen is None else seen.factors
     levels: list[tuple[Factor, pd.Index]] = []
     for factor in _categorical(terms, dtypes):

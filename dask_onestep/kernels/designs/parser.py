@@ -27,6 +27,8 @@ _BAR = instruction(
     Remedy("groups", "g"),
 )
 
+_NESTED = "%in% has several meanings, in R that of ':' alone. Write a:b, or a/b for a + a:b."
+
 
 @dataclass(frozen=True)
 class Parsed:
@@ -134,6 +136,8 @@ def parse(formula: str, fit_intercept: bool) -> Parsed:
                 raise ValueError(f"formula={shown} cannot be read: {_DOT}")
             elif token.kind is token.Kind.OPERATOR and "|" in token.token:
                 raise ValueError(joined([f"formula={shown} cannot be read:", _BAR]))
+            elif token.kind is token.Kind.OPERATOR and token.token.strip("% ") == "in":
+                raise ValueError(f"formula={shown} cannot be read: {_NESTED}")
         _check_terms(parser.get_ast(formula), shown)
         parsed = Formula.from_spec(formula, parser=parser)
     except RecursionError as error:
@@ -191,7 +195,7 @@ def _size(node: Any, inside: list[tuple[int, int, int]], shown: str) -> tuple[in
     """Return a node's number of terms, the maximum number of factors in a term, and names within it."""
     names = sum(name for _, _, name in inside)
     (left, most, below), *others = inside
-    right, more, beside = others[0] if others else (0, 0, 0)
+    right, more, _ = others[0] if others else (0, 0, 0)
     match node.operator.symbol:
         case "**":
             power = _power(node.args[1], shown)
@@ -202,8 +206,6 @@ def _size(node: Any, inside: list[tuple[int, int, int]], shown: str) -> tuple[in
             return left * right, most + more, names
         case "/":
             return left + right, below + more, names
-        case "in":
-            return left + right, most + beside, names
     return sum(count for count, _, _ in inside), max(factors for _, factors, _ in inside), names
 
 

@@ -125,9 +125,15 @@ def resized(sample: PilotSample, size: PilotSize) -> PilotSample:
 
 def survey(sample: PilotSample, most: int = 2) -> Survey:
     """Return the counts and classes of the full data, for a model with at most `most` classes."""
-    if sample.n == 0:
-        dropped = f", {sample.n_missing} were dropped for missing values" if sample.n_missing else ""
-        if sample.weights is not None and not dropped:
-            dropped = ". sample_weight is zero on every row, or below 1e-100: at least one must be positive"
-        raise catalogue.NO_ROWS.error(why=dropped)
+    refuse_no_rows(sample)
     return Survey(sample.n, sample.n_missing, check_classes(sample.labels, most))
+
+
+def refuse_no_rows(sample: PilotSample) -> None:
+    """Raise, with the reason, if there is no usable row."""
+    if sample.n > 0:
+        return
+    why = f", {sample.n_missing} were dropped for missing values" if sample.n_missing else ""
+    if sample.weights is not None and not why:
+        why = ". sample_weight is zero on every row, or below 1e-100: at least one must be positive"
+    raise catalogue.NO_ROWS.error(why=why)

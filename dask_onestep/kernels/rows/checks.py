@@ -38,7 +38,7 @@ _OFFSETS = {
     "cloglog": "the log of the hazard",
     "probit": "the standard normal quantile of the mean",
 }
-_LABELS = {"weights": "sample_weight"}
+_LABELS = {"x": "X", "weights": "sample_weight"}
 _PAIR = (
     "Rows are paired by position within a partition. To pair them by label use {0}.loc[X.index] in pandas, or a column "
     "of the same Dask frame; to pair them in this order pass {0}.to_numpy() or {0}.to_dask_array()."
@@ -55,10 +55,11 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     given = {name: part for name in PARTS if (part := getattr(block, name)) is not None}
     for name, part in given.items():
         if not isinstance(part, list) and not getattr(part, "shape", ()):
-            return _found(block, f"{name} was loaded as a {type(part).__name__}, without rows", 0, _LOAD)
+            what = f"{_LABELS.get(name, name)} was loaded as a {type(part).__name__}, without rows"
+            return _found(block, what, 0, _LOAD)
     lengths = {name: len(part) if isinstance(part, list) else part.shape[0] for name, part in given.items()}
     if len(set(lengths.values())) > 1:
-        said = ", ".join(f"{name} has {length} rows" for name, length in lengths.items())
+        said = ", ".join(f"{_LABELS.get(name, name)} has {length} rows" for name, length in lengths.items())
         return _found(block, f"the parts of one block differ in length: {said}", 0, "Align them first.")
     labels = block.x.index if isinstance(block.x, pd.DataFrame) else None
     for name, part in given.items():
