@@ -3,6 +3,7 @@
 Each message ends with a call of `help` that explains the warning and the remedy.
 """
 
+from threading import Lock
 from typing import Any
 
 __all__ = [
@@ -364,32 +365,38 @@ class VersionsWarning(FitWarning):
     anchor = "different-versions"
 
 
+_ONCE = Lock()  # threads of a worker would otherwise each make a class of their own
+
+
 def __getattr__(name: str) -> Any:
     # When it is first used: workers import this module, and scikit-learn takes as long as all that they need.
     global NotConvergedWarning
     if name != "NotConvergedWarning":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from sklearn.exceptions import ConvergenceWarning
+    with _ONCE:
+        if name in globals():
+            return globals()[name]
+        from sklearn.exceptions import ConvergenceWarning
 
-    class NotConvergedWarning(FitWarning, ConvergenceWarning):
-        """An iteration stopped before its tolerance; scikit-learn's `ConvergenceWarning` too.
+        class NotConvergedWarning(FitWarning, ConvergenceWarning):
+            """An iteration stopped before its tolerance; scikit-learn's `ConvergenceWarning` too.
 
-        What to do: Increase ``max_iter``, or standardize columns of very different scales.
+            What to do: Increase ``max_iter``, or standardize columns of very different scales.
 
-        Examples
-        --------
-        >>> import warnings
-        >>> from sklearn.exceptions import ConvergenceWarning
-        >>> from dask_onestep import MLE, GLMClassifier
-        >>> from dask_onestep.datasets import make_glm
-        >>> X, y, coef = make_glm(1000, 2, family="binomial")
-        >>> with warnings.catch_warnings(record=True) as said:
-        ...     warnings.simplefilter("always", ConvergenceWarning)
-        ...     glm = GLMClassifier(method=MLE(start=None, max_iter=1)).fit(X, y)
-        >>> [warning.category.__name__ for warning in said]
-        ['NotConvergedWarning']
-        """
+            Examples
+            --------
+            >>> import warnings
+            >>> from sklearn.exceptions import ConvergenceWarning
+            >>> from dask_onestep import MLE, GLMClassifier
+            >>> from dask_onestep.datasets import make_glm
+            >>> X, y, coef = make_glm(1000, 2, family="binomial")
+            >>> with warnings.catch_warnings(record=True) as said:
+            ...     warnings.simplefilter("always", ConvergenceWarning)
+            ...     glm = GLMClassifier(method=MLE(start=None, max_iter=1)).fit(X, y)
+            >>> [warning.category.__name__ for warning in said]
+            ['NotConvergedWarning']
+            """
 
-        anchor = "not-converged"
+            anchor = "not-converged"
 
     return globals()[name]

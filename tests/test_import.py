@@ -44,6 +44,16 @@ def test_workers_do_without_scikit_learn():
     assert not modules & {"sklearn", "dask_onestep.inference", "dask_onestep.estimators"}
 
 
+def test_threads_that_use_a_category_first_have_the_same():
+    script = (
+        "from concurrent.futures import ThreadPoolExecutor; from threading import Barrier\n"
+        "from dask_onestep import exceptions; together = Barrier(4)\n"
+        "def found(_): together.wait(); return exceptions.NotConvergedWarning\n"
+        "with ThreadPoolExecutor(4) as pool: assert len({*pool.map(found, range(4))}) == 1"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 @pytest.mark.parametrize("package", ["dask_onestep", "dask_onestep.methods"])
 def test_all_names_are_there(package):
     script = (
