@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from math import inf
 from typing import Any
 from uuid import uuid4
 
@@ -53,6 +54,8 @@ class Blocks:
         The number of the first of these blocks among all of the data.
     numbering : Numbering
         What the blocks are called in errors.
+    n_seen : int or None
+        Rows that an earlier pass has counted.
 
     Examples
     --------
@@ -75,6 +78,7 @@ class Blocks:
     reloaded: bool = False
     first_number: int = 0
     numbering: Numbering = OWN_NUMBERS
+    n_seen: int | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -96,15 +100,19 @@ class Blocks:
     def together(self) -> int:
         """How many consecutive blocks a pass had better take as one task, as they are many and small.
 
-        Of blocks of unknown sizes there are so many groups that they are enough for many workers; a group holds one
-        block at a time.  Blocks that lie on a cluster's workers are taken one by one, each where it is.
+        Of blocks of unknown sizes there are so many groups that they are enough for many workers, until a pass has
+        counted their rows; a group holds one block at a time.  Blocks that lie on a cluster's workers are taken one by
+        one, each where it is.
         """
         if len(self) <= _MANY_BLOCKS or any(is_future(v) for v in self.shared.values()):
             return 1
-        if self.lengths is None:
-            return min(FAN_IN, len(self) // _MANY_BLOCKS)
-        totals = (sum(self.lengths[at : at + FAN_IN]) for at in range(0, len(self), FAN_IN))
-        return FAN_IN if max(totals) * self.row_bytes <= _GROUP_BYTES else 1
+        if self.lengths is not None:
+            rows: float = max(sum(self.lengths[at : at + FAN_IN]) for at in range(0, len(self), FAN_IN))
+        else:
+            rows = inf if self.n_seen is None else FAN_IN * self.n_seen / len(self)
+        if rows * self.row_bytes <= _GROUP_BYTES:
+            return FAN_IN
+        return 1 if self.lengths is not None else min(FAN_IN, len(self) // _MANY_BLOCKS)
 
     def first(self) -> Blocks:
         """Return only the first block; where lengths are known, the first that has rows."""

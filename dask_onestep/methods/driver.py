@@ -7,7 +7,7 @@ all in one reading of the data: a block's rows are built once, and each kernel g
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any
 
@@ -239,7 +239,8 @@ class Driver:
             return tree_sum(self.blocks.first(), kernel, *arguments, **options)
         known = self.checks.get(None)
         if known is not None or traits_of(kernel).raw:
-            return tree_sum(self.blocks, kernel, *arguments, **options, expected=known)
+            counted = known.n + known.n_missing if isinstance(known, RowCheck) else None
+            return tree_sum(replace(self.blocks, n_seen=counted), kernel, *arguments, **options, expected=known)
         read = tree_sum(self.blocks, kernel, *arguments, **options, checked=True)
         self.checks[None] = apply(attrgetter("check"), read, name=f"{options['name']}-check")
         return apply(attrgetter("record"), read, name=f"{options['name']}-sum")
