@@ -6,6 +6,7 @@ from typing import Any
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+from dask.dataframe.dispatch import make_meta
 from pandas.api.types import is_object_dtype
 
 from dask_onestep.choices import listed, suggestion
@@ -20,6 +21,11 @@ _LOOKED_AT = 1000  # rows, from the first, that tell what a column of objects ho
 def is_frame(x: Any) -> bool:
     """Return whether `x` is a DataFrame, Dask's or pandas'."""
     return isinstance(x, (dd.DataFrame, pd.DataFrame))
+
+
+def only_index(x: Any) -> pd.DataFrame:
+    """Return a frame with the kind of index that a frame has, without rows and columns."""
+    return make_meta(x).iloc[:, :0]
 
 
 def read_terms(x: Any, formula: str | None, fit_intercept: bool, others: Collection[str] = ()) -> Terms | None:

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from dask.dataframe.dispatch import make_meta
 from sklearn.utils.validation import check_is_fitted
 
+from dask_onestep.data.frames import only_index
 from dask_onestep.data.inputs import Data
 from dask_onestep.estimators.inputs import Reading, scheduler_of
 from dask_onestep.graph import map_rows
@@ -45,7 +45,7 @@ def rows_like(width: int, columns: Any, data: Data, dtype: Any = np.float64) -> 
     """Return an empty block of what there is to say of rows, as `map_rows` wants it."""
     if not hasattr(data.x, "columns"):
         return np.empty((0, width) if width else 0, dtype=dtype)
-    empty = make_meta(data.x).iloc[:, :0]
+    empty = only_index(data.x)
     if width:
         return empty.reindex(columns=list(columns)).astype(dtype)
     return empty.assign(prediction=np.empty(0, dtype=dtype))["prediction"].rename(None)
