@@ -12,7 +12,7 @@ import pandas as pd
 from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating, what_is_wrong
 from dask_onestep.kernels.designs.levels import known_codes
 from dask_onestep.kernels.designs.parts import PARTS, taken
-from dask_onestep.kernels.designs.products import Product, are_coded, coded_columns, rows_of, write_products
+from dask_onestep.kernels.designs.products import Product, are_coded, coded_columns, write_products
 from dask_onestep.kernels.designs.specification import columns_specified, specified_columns, without_terms
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.designs.table import complete_cases, plain_columns
@@ -106,7 +106,7 @@ class Design:
             matrix = self.matrix(block.x, codes, rows)
         except EvaluationError as error:
             states = {} if self.spec is None else self.spec.transform_state
-            return what_is_wrong(error, self.terms, rows_of(block.x, rows), states, (block.number,))
+            return what_is_wrong(error, self.terms, taken(block.x, rows), states, (block.number,))
         return with_parts(block, self.terms, matrix, complete, missing)
 
     def codes(self, frame: pd.DataFrame, rows: np.ndarray | None = None) -> dict[Factor, np.ndarray]:
@@ -114,9 +114,7 @@ class Design:
 
         Levels are numbered from 0 to K − 1; −1 is a missing or unseen level.
         """
-        return {
-            factor: known_codes(factor.values(rows_of(frame, rows, factor)), known) for factor, known in self.levels
-        }
+        return {factor: known_codes(factor.values(frame, rows), known) for factor, known in self.levels}
 
     def matrix(
         self,
@@ -230,7 +228,7 @@ class Design:
             if factor.name not in names or codes[factor].min(initial=0) == 0:
                 continue
             strange = codes[factor] < 0
-            (example,) = factor.values(rows_of(frame, rows, factor))[strange].iloc[:1].tolist()
+            (example,) = factor.values(frame, rows)[strange].iloc[:1].tolist()
             what = f"{factor.name} has a level that fit did not see, {example!r}"
             remedy = "Drop these rows, or fit with that level."
             if factor.levels is not None:

@@ -44,11 +44,13 @@ def what_is_wrong(
     return Findings(found or ((str(error).rstrip("."), 0, "Fix the rows, or the formula."),), blocks)
 
 
-def values_beyond(terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any]) -> tuple[tuple[str, int, str], ...]:
-    """Return which splines reject values, on how many rows, and the remedy; `states` as for `what_is_wrong`."""
+def values_beyond(
+    terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any], rows: np.ndarray | None = None
+) -> tuple[tuple[str, int, str], ...]:
+    """Return which splines reject values of all or some rows, on how many, and the remedy; `states` as above."""
     found = []
     for node, low, high, outside in _outside(terms, frame, states):
-        if count := int(outside.sum()):
+        if count := int((outside if rows is None else outside[rows]).sum()):
             known_range = np.isfinite([low, high]).all()
             where = f"beyond {low:.10g} to {high:.10g}, the range" if known_range else "beyond a boundary knot"
             cure = (

@@ -9,7 +9,7 @@ import pandas as pd
 from dask_onestep.kernels.designs.design import Design, with_parts
 from dask_onestep.kernels.designs.evaluation import values_beyond
 from dask_onestep.kernels.designs.expressions import evaluate, is_numeric, not_a_number
-from dask_onestep.kernels.designs.products import rows_of
+from dask_onestep.kernels.designs.parts import taken
 from dask_onestep.kernels.designs.table import complete_cases
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.records import Findings
@@ -60,12 +60,12 @@ class OpenDesign(Design):
         if any(strange):  # the pilot's rows would not tell their blocks
             return Findings(tuple((what, 0, "Convert the column.") for what in strange if what), (block.number,))
         rows = None if complete is None else np.flatnonzero(complete)
-        if beyond := values_beyond(self.terms, rows_of(block.x, rows), {}):  # of bounds that the formula states
+        if beyond := values_beyond(self.terms, block.x, {}, rows):  # of bounds that the formula states
             return Findings(beyond, (block.number,))
         columns: list[np.ndarray] = [np.empty((len(block.x) if rows is None else len(rows), 0))]
         with np.errstate(all="ignore"):
             for factor in self.computed:
-                numbers = rows_of(block.x, rows, factor)
+                numbers = taken(block.x[list(factor.columns)], rows)
                 coded = [name for name in factor.columns if isinstance(kinds[name], pd.CategoricalDtype)]
                 numbers = numbers.astype(dict.fromkeys(coded, object)) if coded else numbers
                 parts = [evaluate(part, numbers) for part in factor.states or (str(factor.source),)]

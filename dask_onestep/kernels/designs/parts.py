@@ -92,7 +92,7 @@ class Block(Parts):
             return
         for begin in range(0, len(self.x), length):
             at = slice(begin, begin + length)
-            parts = self.each(partial(_rows_at, at=at))
+            parts = self.each(partial(taken, index=at))
             start = None if self.start is None else self.start + begin
             yield replace(self, start=start, first=self.first + begin, **parts)
 
@@ -188,8 +188,12 @@ class Rows(Parts):
         return replace(self.rows_at(where), kept=where if self.kept is None else self.kept[where])
 
 
-def taken(part: Any, index: np.ndarray) -> Any:
-    """Return the rows of an array with these numbers, in this order; None for None."""
+def taken(part: Any, index: np.ndarray | slice | None) -> Any:
+    """Return the rows of an array with these numbers, in this order, or all of them; None for None."""
+    if part is None or index is None:
+        return part
+    if isinstance(index, slice):
+        return part.iloc[index] if hasattr(part, "iloc") else part[index]
     # ndarray.take moves whole rows, in half the time of indexing; with another layout it would first copy everything.
     if isinstance(part, np.ndarray) and part.flags.c_contiguous:
         return part.take(index, axis=0)
@@ -202,7 +206,7 @@ def taken(part: Any, index: np.ndarray) -> Any:
         return [part[row] for row in index]
     if hasattr(part, "tocsr"):
         return part.tocsr()[index]
-    return None if part is None else part[index]
+    return part[index]
 
 
 def values_at(column: pd.Series, index: np.ndarray | None) -> Any:
@@ -213,7 +217,3 @@ def values_at(column: pd.Series, index: np.ndarray | None) -> Any:
     if isinstance(values, pd.Categorical):
         return pd.Categorical.from_codes(values.codes.take(index), dtype=values.dtype, validate=False)
     return values.take(index)
-
-
-def _rows_at(part: Any, at: slice) -> Any:
-    return part.iloc[at] if hasattr(part, "iloc") else part[at]

@@ -9,7 +9,6 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import only_numbers
 from dask_onestep.kernels.designs.levels import looked_up
-from dask_onestep.kernels.designs.parts import values_at
 from dask_onestep.kernels.designs.splines import Spline
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.matrices.columns import CodedColumns
@@ -189,14 +188,5 @@ def _product_of_numbers(product: Product, frame: pd.DataFrame, rows: np.ndarray 
     return first
 
 
-def rows_of(frame: pd.DataFrame, rows: np.ndarray | slice | None, factor: Factor | None = None) -> pd.DataFrame:
-    """Return some rows of a table, only of the columns that a factor reads if one is given; None for all rows."""
-    if rows is None:
-        return frame
-    if factor is None or isinstance(rows, slice):
-        return (frame if factor is None else frame[list(factor.columns)]).iloc[rows]
-    return pd.DataFrame({name: values_at(frame[name], rows) for name in factor.columns}, copy=False)
-
-
 def _number(factor: Factor, frame: pd.DataFrame, rows: np.ndarray | slice | None = None) -> np.ndarray:
-    return np.asarray(only_numbers(factor.values(rows_of(frame, rows, factor)), factor.name), np.float64)
+    return np.asarray(only_numbers(factor.values(frame, rows), factor.name), np.float64)

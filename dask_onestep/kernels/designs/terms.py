@@ -26,6 +26,7 @@ from dask_onestep.kernels.designs.grammar import (
 )
 from dask_onestep.kernels.designs.levels import with_missing_level
 from dask_onestep.kernels.designs.parser import parse
+from dask_onestep.kernels.designs.parts import taken
 from dask_onestep.messages import catalogue
 
 
@@ -67,10 +68,13 @@ class Factor:
         found = [node.value for node in ast.walk(ast.parse(self.source)) if isinstance(node, ast.Constant)]
         return 4 + len(found) + sum(abs(value) for value in found if isinstance(value, int))
 
-    def values(self, frame: pd.DataFrame) -> pd.Series:
-        """Return the factor's values, one per row, before any coding."""
+    def values(self, frame: pd.DataFrame, rows: np.ndarray | slice | None = None) -> pd.Series:
+        """Return the factor's values of all or some rows, before any coding."""
         column = self.name if self.source is None else self.source
-        values = frame[column] if column in self.columns else evaluate(column, frame)
+        if column in self.columns:
+            values = taken(frame[column], rows)
+        else:
+            values = evaluate(column, frame if rows is None else taken(frame[list(self.columns)], rows))
         return values if self.missing is None else with_missing_level(values, self.missing)
 
 

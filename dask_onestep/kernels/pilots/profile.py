@@ -22,8 +22,7 @@ from dask_onestep.kernels.designs.evaluation import EvaluationError, what_is_wro
 from dask_onestep.kernels.designs.expressions import evaluate
 from dask_onestep.kernels.designs.levels import MAX_LEVELS, TOO_MANY_LEVELS, level_codes, looks
 from dask_onestep.kernels.designs.open_design import OpenDesign
-from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.designs.products import rows_of
+from dask_onestep.kernels.designs.parts import Rows, taken
 from dask_onestep.kernels.designs.states import CentralMoments, moment_orders
 from dask_onestep.kernels.designs.table import plain_columns
 from dask_onestep.kernels.designs.terms import Factor, plain_categories, refusing_records
@@ -138,7 +137,7 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     assert isinstance(design, OpenDesign)
     assert rows.raw is not None
     factors, columns, table = design.learned, design.terms.columns, rows.raw
-    codes_of = cache(lambda factor: _level_codes(factor, rows_of(table, rows.kept, factor)))
+    codes_of = cache(lambda factor: _level_codes(factor, table, rows.kept))
     codes = {factor: codes_of(factor) for factor in factors}
     if found := _too_many(codes, rows.number):
         return found
@@ -243,9 +242,11 @@ def designed_sample(sample: PilotSample, model: Model, size: PilotSize, searched
     return drawn
 
 
-def _level_codes(factor: Factor, frame: pd.DataFrame) -> tuple[np.ndarray, pd.Index]:
+def _level_codes(factor: Factor, frame: pd.DataFrame, rows: np.ndarray | None = None) -> tuple[np.ndarray, pd.Index]:
+    if factor.coded:
+        frame, rows = plain_categories(taken(frame[list(factor.columns)], rows), factor.columns), None
     with refusing_records(factor):
-        return level_codes(factor.values(plain_categories(frame, factor.columns if factor.coded else ())))
+        return level_codes(factor.values(frame, rows))
 
 
 def _of_each_level(found: Iterable[tuple[np.ndarray, pd.Index]], count: int) -> np.ndarray:

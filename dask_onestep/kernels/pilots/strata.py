@@ -15,7 +15,7 @@ import pandas as pd
 from dask_onestep.kernels.designs.expressions import as_floats, is_numeric
 from dask_onestep.kernels.designs.levels import level_codes
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.designs.products import SLICE_ROWS, rows_of
+from dask_onestep.kernels.designs.products import SLICE_ROWS
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.inclusion import Inclusion
@@ -404,7 +404,7 @@ def _levels(
     if not rule.factors or rows.raw is None:
         return (), ()
     raw = rows.raw
-    found = codes_of or (lambda factor: level_codes(factor.values(rows_of(raw, rows.kept, factor))))
+    found = codes_of or (lambda factor: level_codes(factor.values(raw, rows.kept)))
     codes, known = zip(*map(found, rule.factors), strict=True)
     return known, codes
 
