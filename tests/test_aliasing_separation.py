@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.optimize import linprog
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
-from dask_onestep.exceptions import SeparationWarning, SmallPilotWarning
+from dask_onestep.exceptions import PilotWarning, SeparationWarning, SmallPilotWarning
 from dask_onestep.families import Gaussian, Quasi
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
@@ -460,3 +460,23 @@ def test_quasi_complete_separation_is_the_one_warning_by_every_method_and_covari
     wanted = sm.GLM(rest.y.to_numpy(), known, sm.families.Binomial(links[link]())).fit(tol=1e-12)
     at = 0 if where == "a" else 1
     assert abs(glm.coef_table()["coef"]["x"] - wanted.params[at]) < 0.01 * wanted.bse[at]
+
+
+@pytest.mark.parametrize("link", ["logit", "probit", "cloglog"])
+@pytest.mark.parametrize("cov_type", ["nonrobust", "HC1"])
+def test_lazy_fits_report_separation_of_small_tables_without_a_pass(link, cov_type):
+    rng = np.random.default_rng(0)
+    g, x = pd.Categorical(rng.choice(list("abc"), 400)), rng.normal(size=400)
+    frame = pd.DataFrame({"x": x, "g": g, "y": 1.0 * (rng.random(400) < stats.norm.cdf(x))})
+    # The pilot of all rows has a prior where its own fit does not converge, as with the logit link.
+    found = {PilotWarning, SeparationWarning} if link == "logit" else {SeparationWarning}
+    for events, most in ((frame.y, set()), (frame.y.where(g != "b", 1.0), found)):
+        lazy = GLMRegressor("binomial", link, formula="y ~ x + g", cov_type=cov_type).fit_delayed(
+            frame.assign(y=events)
+        )
+        estimate = lazy.compute().estimate_
+        categories = [category for category, _ in estimate.warnings]
+        assert len(categories) == bool(most)
+        assert set(categories) <= most
+        assert estimate.n_passes == 1
+        assert SeparationWarning not in categories or "of g[T.b] predicts" in estimate.warnings[0][1]

@@ -42,7 +42,7 @@ from dask_onestep.methods.causes import naming_boundary, with_cause
 from dask_onestep.methods.driver import run
 from dask_onestep.methods.overdispersion import wants_alpha
 from dask_onestep.methods.requests import Plan
-from dask_onestep.methods.separation import examined
+from dask_onestep.methods.separation import examined, examined_by_pilot
 from dask_onestep.methods.solver import eliminating, solved
 
 _CHOICES = {
@@ -205,7 +205,8 @@ class GLMBase(AverageEffects, Diagnostics, HypothesisTests, Selection, Covarianc
             raise ValueError("fit_delayed: solver='qr' needs intermediate results before the first step; use fit.")
         found = run(problem, solved(problem, given.method), check=specified.check)
         n_passes = specified.n_passes + found.n_passes
-        known = fitted, problem.model, found.value, given.inputs, remarks, n_passes
+        estimate = problem.apply(examined_by_pilot, problem.model, problem.cov_type, found.value, name="separation")
+        known = fitted, problem.model, estimate, given.inputs, remarks, n_passes
         return problem.apply(attach_fit, *known, name="fitted")
 
     def _prepare(self, X: Any, y: Any, sample_weight: Any, offset: Any, groups: Any, *, lazy: bool) -> Preparation:

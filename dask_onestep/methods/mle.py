@@ -298,7 +298,7 @@ def climbed(
             directions, seen = (ascent.step, ascent.proposal), (yield from directed_ahead(problem, ascent))
             ascent = ascent.observe(seen.moments)
             if (which := seen.separating(EXACT, EXACT)) is not None:
-                watched, said = False, (separated(problem, seen, which),)
+                watched, said = False, (separated(problem.model, seen, which),)
                 ascent = ascent.along(ascent.step + directions[which] * (_AWAY / seen.reach[which]))
         else:
             ascent = ascent.observe((yield from sums(problem, ascent)))

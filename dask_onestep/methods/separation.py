@@ -6,8 +6,12 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.exceptions import SeparationWarning
+from dask_onestep.kernels.designs.parts import Block
 from dask_onestep.kernels.likelihood.separation import Directed, directed
 from dask_onestep.kernels.matrices.symmetric import selected_columns
+from dask_onestep.kernels.model import Model
+from dask_onestep.kernels.records import Findings
+from dask_onestep.kernels.rows.block import run_kernel
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
 from dask_onestep.kernels.solve.linear_algebra import factorize
 from dask_onestep.messages import catalogue
@@ -44,7 +48,7 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
     Plan
         It returns the estimate, with a warning if separation was found.
     """
-    flat = _flat_directions(problem, estimate)
+    flat = _flat_directions(problem.model, problem.cov_type, estimate)
     suspect = not estimate.converged or getattr(estimate, "pilot_separated", False) or len(flat) > 0
     finite = isinstance(estimate, PenalizedEstimate) or not problem.model.likelihood.separable
     known = any(issubclass(category, SeparationWarning) for category, _ in estimate.warnings)
@@ -56,7 +60,7 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
     # Far out scores are 0 up to rounding, so the directions are those of the estimate instead of a step.
     seen = yield Look((yield from problem.staged(directed, coef, np.vstack([coef, *flat]), name="separation")))
     if (which := seen.separating(ROUNDED)) is not None:
-        return replace(estimate, warnings=(*estimate.warnings, separated(problem, seen, which)))
+        return replace(estimate, warnings=(*estimate.warnings, separated(problem.model, seen, which)))
     if not seen.moments.is_finite():
         return estimate
     ascent = Ascent.begin(coef, seen.moments, Newton(problem.model.has_intercept, _TOLERANCE), _MAX_STEPS - 1)
@@ -67,9 +71,40 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
         if which is None and seen.may_separate(ROUNDED, EXACT)[0]:
             which = 0 if (yield from _rises(problem, ascent, step, seen)) else None
         if which is not None:
-            return replace(estimate, warnings=(*estimate.warnings, separated(problem, seen, which)))
+            return replace(estimate, warnings=(*estimate.warnings, separated(problem.model, seen, which)))
         ascent = ascent.observe(seen.moments)
     return estimate
+
+
+def examined_by_pilot(model: Model, cov_type: str, estimate: Estimate) -> Estimate:
+    """Return an estimate with a warning if its pilot's rows are separated where it is flat: without a further pass.
+
+    Parameters
+    ----------
+    model : Model
+        What was fitted.
+    cov_type : str
+        The covariance.
+    estimate : Estimate
+        What a method found.
+
+    Returns
+    -------
+    Estimate
+        The same, with a warning of separation if the pilot is all rows, of the pilot otherwise.
+    """
+    flat, pilot = _flat_directions(model, cov_type, estimate), estimate.pilot
+    if not len(flat) or pilot is None or not pilot.has_rows or not model.likelihood.separable:
+        return estimate
+    block = Block(pilot.x if pilot.raw is None else pilot.raw, pilot.y, pilot.weights, pilot.offset)
+    arguments = np.nan_to_num(estimate.coef), flat
+    seen = run_kernel(block, directed, model, estimate.classes, arguments)
+    if isinstance(seen, Findings) or (which := seen.separating(ROUNDED)) is None:
+        return estimate
+    whole = len(pilot.keys) == estimate.n_samples
+    n = len(pilot.keys)
+    said = separated(model, seen, which) if whole else catalogue.PILOT_WITHOUT_MLE.warning(n=n)
+    return replace(estimate, warnings=tuple(dict.fromkeys((*estimate.warnings, said))))
 
 
 def directed_ahead(problem: Problem, ascent: Ascent) -> Plan:
@@ -78,14 +113,14 @@ def directed_ahead(problem: Problem, ascent: Ascent) -> Plan:
     return (yield Look((yield from problem.staged(directed, ascent.proposal, directions, name="separation"))))
 
 
-def _flat_directions(problem: Problem, estimate: Estimate) -> np.ndarray:
+def _flat_directions(model: Model, cov_type: str, estimate: Estimate) -> np.ndarray:
     """Return the parts of the estimate along which the likelihood is flat, as where coefficients diverge: none or two.
 
     They are the sum of all of them, and the flattest.  A robust covariance has no part in it, as scores vanish there.
     """
     covariance: Any = estimate.covariance
-    if problem.cov_type != "nonrobust" and estimate.sums is not None:
-        factor = factorize(estimate.sums.information, intercept=problem.model.has_intercept)
+    if cov_type != "nonrobust" and estimate.sums is not None:
+        factor = factorize(estimate.sums.information, intercept=model.has_intercept)
         covariance = factor.inverse() * estimate.dispersion
     with np.errstate(all="ignore"):
         errors = np.sqrt(covariance.diagonal())
@@ -106,20 +141,19 @@ def _rises(problem: Problem, ascent: Ascent, direction: np.ndarray, seen: Direct
     return bool(there.loglik >= ascent.sums.loglik - _FALL)
 
 
-def separated(problem: Problem, seen: Directed, which: int) -> Remark:
+def separated(model: Model, seen: Directed, which: int) -> Remark:
     """Return the warning that rows are separated along a direction."""
-    intercepts = problem.model.by_regressor.get("intercept", ())
+    intercepts = model.by_regressor.get("intercept", ())
     columns = [
         name
-        for name, move in zip(problem.model.names, seen.columns[which], strict=True)
+        for name, move in zip(model.names, seen.columns[which], strict=True)
         if move > 0.1 * seen.reach[which] and name not in intercepts
     ]
-    labels = problem.model.family.base.name in ("binomial", "multinomial", "quasibinomial")
-    zeros = getattr(problem.model.link, "name", "") == "log"
+    labels = model.family.base.name in ("binomial", "multinomial", "quasibinomial")
+    zeros = getattr(model.link, "name", "") == "log"
     what = "the classes" if labels else "zeros of y" if zeros else "values of y at a boundary of the link's range"
     if not columns:
         return catalogue.SEPARATION_BY_INTERCEPT.warning(what=what)
-    model = problem.model
     penalized = model.likelihood.n_predictors == 1 and not model.family.has_dispersion
     message = catalogue.SEPARATION_WITH_PENALTY if penalized else catalogue.SEPARATION
     return message.warning(what=what, columns=columns)
