@@ -10,7 +10,7 @@ from support import model_of, text_of
 
 from dask_onestep.kernels.designs.parts import Block
 from dask_onestep.kernels.likelihood.sums import moments
-from dask_onestep.kernels.records import Findings, LogLikelihoods, Moments, add, add_pairwise
+from dask_onestep.kernels.records import Findings, Joining, LogLikelihoods, Moments, add, add_pairwise
 from dask_onestep.kernels.rows.block import run_kernel
 
 
@@ -89,3 +89,19 @@ def test_a_symmetric_information_is_pickled_as_a_triangle_and_any_comes_back_wit
         for field in dataclasses.fields(Moments):
             np.testing.assert_array_equal(getattr(again, field.name), getattr(sums, field.name))
     assert sizes[0] < 0.55 * sizes[1] <= sizes[2]
+
+
+class Counted(Joining):
+    def __init__(self, numbers, joins):
+        self.numbers, self.joins = numbers, joins
+
+    def join(self, *others):
+        self.joins.append(1 + len(others))
+        return Counted([number for each in (self, *others) for number in each.numbers], self.joins)
+
+
+def test_samples_are_joined_in_order_and_sixteen_at_once():
+    joins = []
+    total = add_pairwise(Counted([number], joins) for number in range(40))
+    assert total.numbers == list(range(40))
+    assert joins == [16, 16, 8, 2, 2]

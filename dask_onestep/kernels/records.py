@@ -13,6 +13,7 @@ from dask_onestep.kernels.matrices.symmetric import Matrix, is_finite, minor, pa
 from dask_onestep.messages.text import joined
 
 _MOST_SOURCES = 2  # that a message names, since paths are long
+_JOINED_AT_ONCE = 16
 
 
 class Record:
@@ -398,10 +399,11 @@ def add_all(records: Sequence[Any]) -> Any:
 
 
 def add_pairwise(records: Iterable[Any]) -> Any:
-    """Return the sum of at least one record, added in pairs, pairs of pairs, and so on.
+    """Return the sum of at least one record, added in pairs, pairs of pairs, and so on; samples in sixteens.
 
     The rounding error of sequential addition of n records grows with n, that of pairwise addition with log n (Higham,
     "Accuracy and Stability of Numerical Algorithms", section 4.2). At most about log₂ n sums are held at a time.
+    Samples have no rounding error, and are copied in each addition.
 
     Examples
     --------
@@ -409,13 +411,23 @@ def add_pairwise(records: Iterable[Any]) -> Any:
     >>> add_pairwise([0.1] * 10), sum([0.1] * 10)
     (1.0, 0.9999999999999999)
     """
-    waiting: list[tuple[int, Any]] = []
+    waiting: list[list[Any]] = [[]]  # at each depth
     for record in records:
-        depth = 0
-        while waiting and waiting[-1][0] == depth:
-            record, depth = add(waiting.pop()[1], record), depth + 1
-        waiting.append((depth, record))
-    total = waiting.pop()[1]
-    while waiting:
-        total = add(waiting.pop()[1], total)
+        most = _JOINED_AT_ONCE if _is_joined_at_once(record) else 2
+        waiting[0].append(record)
+        for depth, equals in enumerate(waiting):
+            if len(equals) < most:
+                break
+            if depth + 1 == len(waiting):
+                waiting.append([])
+            waiting[depth + 1].append(add_all(equals))
+            equals.clear()
+    total, *others = (add_all(equals) for equals in waiting if equals)
+    for other in others:
+        total = add(other, total)
     return total
+
+
+def _is_joined_at_once(record: Any) -> bool:
+    found = record.record if isinstance(record, Read) else record
+    return isinstance(found, Joining) and not isinstance(found, Joined)
