@@ -14,6 +14,7 @@ from support import chunked
 
 from benchmarks.distance import cells as distance_cells
 from benchmarks.distance import fitted
+from benchmarks.tests_of_mle import draw
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.datasets import make_glm
 from dask_onestep.exceptions import SeparationWarning
@@ -210,6 +211,14 @@ def test_wrong_means_under_another_link_are_noticed(threads):
     for seed in range(4):
         glm = GLMRegressor("gamma", "log", method=OneStep(pilot_bytes=1, random_state=seed)).fit(x[:, None], y)
         assert distance(glm, exact)[0] < 0.1
+
+
+def test_a_pilot_far_worse_than_the_null_model_is_not_believed(threads):
+    """A pilot of 25 rows for 12 coefficients under the log link: squared residuals make any distance look small."""
+    case = draw(246)
+    exact, glm = case.fit(MLE()), case.fit(OneStep(25, random_state=246))
+    assert distance(glm, exact)[0] < 0.1
+    assert glm.estimate_.loglik > exact.estimate_.loglik - 0.1
 
 
 def test_a_robust_covariance_shows_that_a_further_step_is_wanted(threads):

@@ -81,6 +81,9 @@ def unlike(model: Model, pilot: PilotFit, first: Step) -> bool:
     """Return whether the pilot is not representative, so that its predictions are unreliable."""
     if pilot.separated or misrepresented(pilot, first, _NEARLY) is not None:
         return True
+    null = model.likelihood.null_coefficients(pilot.rows, model)
+    if first.ahead.loglik < log_likelihood_floor(model, pilot, null):  # a huge dispersion makes all distances small
+        return True
     return far_off(model, pilot, first, first.coef) is not None
 
 
