@@ -100,6 +100,23 @@ def test_text_stays_text_in_blocks_where_all_of_it_are_numbers(tmp_path):
     np.testing.assert_allclose(glm.coef_, shown, rtol=1e-12)
 
 
+@pytest.mark.parametrize("first", [1, 0])
+@pytest.mark.parametrize("values", [["a", "b"], [1, 2], [1.5, 2.5], [True, False]], ids=str)
+def test_a_column_without_values_in_the_first_file_has_the_type_of_later_ones(tmp_path, first, values):
+    rng = np.random.default_rng(3)
+    whole = pd.DataFrame({"y": rng.normal(size=90), "z": rng.normal(size=90), "h": values * 45}).astype({"h": object})
+    whole.loc[: max(first, 1) - 1, "h"] = None
+    for number, rows in enumerate((slice(0, first), slice(first, 30), slice(30, 90))):
+        whole[rows].to_csv(tmp_path / f"{number}.csv", index=False)
+    formula = "y ~ z + C(h)"
+    of_files = GLMRegressor(formula=formula, missing="drop").fit(str(tmp_path / "*.csv"))
+    wanted = GLMRegressor(formula=formula, missing="drop").fit(whole.infer_objects())
+    assert of_files.n_samples_ == 89
+    np.testing.assert_allclose(of_files.coef_table(), wanted.coef_table(), rtol=1e-9)
+    named = [name.replace("2.0", "2") for name in wanted.coef_table().index]
+    assert [name.replace("2.0", "2") for name in of_files.coef_table().index] == named
+
+
 def test_columns_of_the_same_name_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("a,a,y\n" + "".join(f"{i},{2 * i},{i % 7}\n" for i in range(50)))
     assert "several columns are named 'a'" in errors_of(run("fit", "y ~ a", tmp_path / "a.csv", "--quiet"))

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -34,6 +34,7 @@ _FEATHER = (".feather", ".arrow", ".ipc")
 # File systems that stand for other ones and need options that a URL does not have.
 _INDIRECT = ("dask", "dir", "generic", "jlab", "jupyter", "reference")
 _HEAD_ROWS = 1000
+_HEADS = 20  # of files, which are looked at for a column without values in those before
 _PATH = "path of the file"
 _SEPARATORS = (";", "\t", "|", ",")
 
@@ -62,7 +63,7 @@ PLAIN_CSV = CsvFormat()
 
 @dataclass(frozen=True, eq=False)
 class CsvTable:
-    """CSV files, opened: the types of their columns are those of the first file's head.
+    """CSV files, opened: the type of a column is that in the head of the first file with values of it.
 
     What is an integer there is read as a floating-point number, since there may be missing values further down, and
     true and false as a nullable boolean.
@@ -177,20 +178,39 @@ def _csv_table(paths: list[str], csv: CsvFormat) -> CsvTable:
         _check_header(pd.read_csv(file, header=None, nrows=1, dtype=str, **options))
     with source as file:
         head = pd.read_csv(file, nrows=_HEAD_ROWS, **options)
+    later = _values_of_later_files(head, paths, options, compression)
+    heads = {str(name): values for name, values in head.items()} | later
     # With missing values among them integers look like floating-point numbers.
-    whole = {
-        str(name) for name in head.select_dtypes("floating") if head[name].notna().any() and _are_whole(head[name])
-    }
+    floats = (name for name, values in heads.items() if values.dtype.kind == "f" and values.notna().any())
+    whole = {name for name in floats if _are_whole(heads[name])}
     options["compression"] = compression
     if compression is not None or options["encoding"].startswith(("utf-16", "utf-32")):
         options["blocksize"] = (
             None  # what is compressed, or of several bytes a character, cannot be entered in its midst
         )
     dtypes = {str(name): dtype for name, dtype in dd.read_csv(paths, **options).dtypes.items()}
+    # Unlike NumPy's, pandas' floats are declared: Dask sees the first file alone.
+    dtypes |= {name: pd.Float64Dtype() if values.dtype.kind == "f" else values.dtype for name, values in later.items()}
     # With missing values among them true and false look like strings.
-    flags = (name for name in head if pd.api.types.infer_dtype(head[name], skipna=True) == "boolean")
-    dtypes |= {str(name): pd.BooleanDtype() for name in flags}
+    flags = (name for name, values in heads.items() if pd.api.types.infer_dtype(values, skipna=True) == "boolean")
+    dtypes |= {name: pd.BooleanDtype() for name in flags}
     return CsvTable(tuple(paths), options, dtypes, csv, frozenset(whole))
+
+
+def _values_of_later_files(
+    head: pd.DataFrame, paths: list[str], options: dict[str, Any], compression: str | None
+) -> dict[str, pd.Series]:
+    """Return values of the columns that have none in the head of the first file, from the heads of the next files."""
+    empty = [name for name in head if head[name].isna().all()]
+    later: dict[str, pd.Series] = {}
+    others = ((files, name) for path in paths for files, names in [found(path)] for name in names)
+    for files, name in islice(others, 1, _HEADS if empty else 1):
+        with OpenFile(files, name, mode="rb", compression=compression) as file:
+            values = pd.read_csv(file, nrows=_HEAD_ROWS, usecols=set(empty).__contains__, **options)
+        later |= {str(column): values[column] for column in values if values[column].notna().any()}
+        if not (empty := [column for column in empty if str(column) not in later]):
+            break
+    return later
 
 
 def _are_whole(values: pd.Series) -> bool:
@@ -232,7 +252,8 @@ def _csv_kind(dtype: Any, is_category: bool, is_whole: bool) -> str | None:
     if pd.api.types.is_integer_dtype(dtype):
         return "Int64" if is_category else "float64"
     if pd.api.types.is_float_dtype(dtype):
-        return "Int64" if is_category and is_whole else None
+        declared = "float64" if pd.api.types.is_extension_array_dtype(dtype) else None
+        return "Int64" if is_category and is_whole else declared
     return "str" if pd.api.types.is_string_dtype(dtype) else None
 
 
