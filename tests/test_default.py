@@ -17,7 +17,7 @@ from benchmarks.distance import fitted
 from benchmarks.tests_of_mle import draw
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.datasets import make_glm
-from dask_onestep.exceptions import SeparationWarning
+from dask_onestep.exceptions import FitWarning, SeparationWarning
 from dask_onestep.families import NegativeBinomial
 
 ROWS = 3000
@@ -254,6 +254,19 @@ def test_the_bound_is_in_the_reported_standard_errors(cov_type, threads):
         np.testing.assert_allclose(other.estimate_.distance_bound, bound * np.sqrt(1 - 3 / len(y)), rtol=1e-9)
     plain = again.with_covariance("nonrobust").estimate_.distance_bound
     np.testing.assert_allclose(plain, 1.1 * of_model, rtol=0.01)
+
+
+@pytest.mark.parametrize("seed", [5, 11])
+def test_the_bound_after_a_pass_at_the_estimate_does_not_depend_on_the_pilots_information(seed, threads):
+    """Where three pilot rows have a level, their rate is half or three times that of all rows."""
+    rng = np.random.default_rng(seed)
+    x = np.column_stack([rng.normal(size=20_000), np.arange(20_000) % 200 == 0]).astype(float)
+    y = rng.poisson(np.exp(x @ [0.1, -0.3])).astype(float)
+    exact = sm.GLM(y, sm.add_constant(x), family=sm.families.Poisson()).fit(tol=1e-14)
+    with pytest.warns(FitWarning):
+        glm = GLMRegressor("poisson", method=OneStep(600, steps=1), cov_type="HC0").fit(x, y)
+    away = (np.abs(glm.estimate_.coef - exact.params) / np.sqrt(np.diag(glm.covariance_))).max()
+    assert away < glm.estimate_.distance_bound < 1.1 * away
 
 
 def test_a_level_with_one_row_does_not_make_the_bound_infinite(threads):

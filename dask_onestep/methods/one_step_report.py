@@ -93,7 +93,8 @@ def report(
     )
     left = step
     if products is not None:
-        left = Step.arrived(step.coef, products.moments, step.factor, np.sqrt(fields["covariance"].diagonal()))
+        here = factorize(products.moments.information, intercept=model.has_intercept)
+        left = Step.arrived(step.coef, products.moments, here, np.sqrt(fields["covariance"].diagonal()))
     fields["warnings"] = (*_advice(model, asked, pilot, taken, left), *fields["warnings"])
     return OneStepEstimate(
         **fields,
