@@ -117,6 +117,18 @@ def test_a_column_without_values_in_the_first_file_has_the_type_of_later_ones(tm
     assert [name.replace("2.0", "2") for name in of_files.coef_table().index] == named
 
 
+@pytest.mark.parametrize("empty", [1, 2])
+def test_a_later_file_of_no_bytes_has_no_rows(tmp_path, empty):
+    """Also where the types of columns without values in the first file are looked for."""
+    rows = pd.DataFrame({"y": [1.0, 3.0, 2.0, 5.0], "z": range(4), "note": None})
+    for number in range(3):
+        rows.to_csv(tmp_path / f"{number}.csv", index=False)
+    (tmp_path / f"{empty}.csv").write_text("")
+    of_files = GLMRegressor(formula="y ~ z").fit(str(tmp_path / "*.csv"))
+    assert of_files.n_samples_ == 8
+    np.testing.assert_allclose(of_files.coef_, GLMRegressor(formula="y ~ z").fit(rows).coef_, rtol=1e-12)
+
+
 def test_columns_of_the_same_name_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("a,a,y\n" + "".join(f"{i},{2 * i},{i % 7}\n" for i in range(50)))
     assert "several columns are named 'a'" in errors_of(run("fit", "y ~ a", tmp_path / "a.csv", "--quiet"))

@@ -206,7 +206,10 @@ def _values_of_later_files(
     others = ((files, name) for path in paths for files, names in [found(path)] for name in names)
     for files, name in islice(others, 1, _HEADS if empty else 1):
         with OpenFile(files, name, mode="rb", compression=compression) as file:
-            values = pd.read_csv(file, nrows=_HEAD_ROWS, usecols=set(empty).__contains__, **options)
+            try:
+                values = pd.read_csv(file, nrows=_HEAD_ROWS, usecols=set(empty).__contains__, **options)
+            except pd.errors.EmptyDataError:  # a file of no bytes has no rows either
+                continue
         later |= {str(column): values[column] for column in values if values[column].notna().any()}
         if not (empty := [column for column in empty if str(column) not in later]):
             break
