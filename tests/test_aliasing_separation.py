@@ -179,6 +179,7 @@ def test_separation_of_all_rows_is_said(kind, method):
     assert ("x0" in named and "x1" in named) if kind == "complete" else named == ["x2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", ["reference", "sum"])
 @pytest.mark.parametrize("family", ["binomial", "poisson"])
 @pytest.mark.parametrize(
@@ -430,6 +431,7 @@ def diverging(design, y):
     return [any(greatest(sign * unit) > 1e-6 for sign in (1, -1)) for unit in np.eye(design.shape[1])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("link", ["logit", "probit", "cloglog"])
 @pytest.mark.parametrize("method", [MLE(), MLE(start=None), OneStep(), OneStep(100)], ids=str)
 @pytest.mark.parametrize(("cov_type", "where"), [("nonrobust", "a"), ("HC1", "e"), ("cluster", "e"), ("HC1", "w")])

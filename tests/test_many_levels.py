@@ -98,6 +98,7 @@ def _close(full, split, rtol=1e-9, *, passes=0):
         np.testing.assert_allclose(split.estimate_.distance_bound, full.estimate_.distance_bound, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_levels_eliminated_or_not_give_the_same_fit(family, method, both):

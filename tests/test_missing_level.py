@@ -39,6 +39,7 @@ def filled(kind):
     return pd.DataFrame({"y": Y, "x": X, "g": np.array(["A", "B", "C", "D"], dtype=object)[at]}), levels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("formula", ["y ~ x + {}", "y ~ 0 + x:{}", "y ~ x + {}:x", "y ~ x*{}"])
 @pytest.mark.parametrize("npartitions", [None, 1, 7])

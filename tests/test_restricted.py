@@ -75,6 +75,7 @@ def test_a_restricted_models_moments_are_a_minor(seed, held, value, family, weig
             np.testing.assert_allclose(getattr(ours, name), getattr(expected, name), rtol=1e-12, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["binomial", "gamma"])
 @pytest.mark.parametrize("method", METHODS, ids=str)
 @pytest.mark.usefixtures("quiet", "threads")

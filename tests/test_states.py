@@ -154,6 +154,7 @@ def test_rows_that_a_function_makes_nan_are_counted_by_term_in_the_first_pass_to
     assert (glm.n_samples_, glm.n_missing_) == (2995, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [None, "g", "y", "uneven"])
 @pytest.mark.parametrize("classify", [False, True])
 @pytest.mark.parametrize("lengths", ["known", "unknown"])

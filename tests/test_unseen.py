@@ -90,6 +90,7 @@ def test_a_combination_without_rows_at_fit_is_not_predicted(solver):
     np.testing.assert_allclose(additive, coef["intercept"] + coef["g[T.c]"] + coef["h[T.q]"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["fitted", "JSON"])
 @pytest.mark.parametrize("solver", ["auto", "cholesky", "qr"])
 @pytest.mark.parametrize(
