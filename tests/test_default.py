@@ -369,3 +369,17 @@ def test_at_most_one_pass_more_than_the_mle(name, synchronous):
         glm, remarks = fitted(cell, data, OneStep(pilot_bytes=1))
     assert glm.n_passes_ <= exact.n_passes_ + 1
     assert distance(glm, exact)[0] < 0.1 or remarks
+
+
+def test_counts_whose_mean_has_another_form_take_no_more_passes_than_the_mle(threads):
+    """Scoring steps converge linearly here, since the data have another information than the model expects."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=20_000)
+    y = rng.poisson(np.exp(np.minimum(1.6 * x**2, 9))).astype(float)
+    exact = GLMRegressor(NegativeBinomial(alpha=1.0), method=MLE()).fit(x[:, None], y)
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        found = GLMRegressor(NegativeBinomial(alpha=1.0), method=OneStep(pilot_bytes=1)).fit(x[:, None], y)
+    assert found.n_passes_ <= exact.n_passes_ + 1
+    away = np.abs(found.estimate_.coef - exact.estimate_.coef) / np.sqrt(exact.covariance_.diagonal())
+    assert away.max() < 0.01

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dask_onestep.families import NegativeBinomial
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.corrected_step import take_step
 from dask_onestep.kernels.pilots.pilot import PilotFit
@@ -89,8 +90,9 @@ def advance(model: Model, pilot: PilotFit, last: Steps | None, sums: Moments, co
     Steps
         With `coef`, where the step leads.
     """
-    # Without a dispersion, the two informations differ much only where the likelihood is flat, as under separation.
-    rule = Newton(model.has_intercept, observed=correction is not None and model.family.has_dispersion)
+    # Of other families the two informations differ much only where the likelihood is flat, as under separation.
+    spread = model.family.has_dispersion or isinstance(model.family.base, NegativeBinomial)
+    rule = Newton(model.has_intercept, observed=correction is not None and spread)
     if last is None:
         if not is_usable(model, pilot, sums):
             step = retreat(model, pilot, sums)
