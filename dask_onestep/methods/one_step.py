@@ -30,7 +30,7 @@ from dask_onestep.methods.one_step_report import (
 )
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan, Settle
-from dask_onestep.methods.steps import MAX_STEPS, Steps, advance, wants_more
+from dask_onestep.methods.steps import MAX_STEPS, Steps, advance, has_newton_steps, wants_more
 
 # On λ²/d, where the ascent ends that is made in the place of a pilot's steps.
 _FAR_ENOUGH = 1e-8
@@ -243,7 +243,7 @@ def _reported(
 
 def _ascended(problem: Problem, taken: Steps) -> Plan:
     """Return the steps of an ascent to the maximum, where the pilot's estimate is of no use."""
-    rule = Newton(problem.model.has_intercept, _FAR_ENOUGH, observed=problem.model.family.has_dispersion)
+    rule = Newton(problem.model.has_intercept, _FAR_ENOUGH, observed=has_newton_steps(problem.model))
     ascent = yield from elsewhere(problem, taken.coef, rule, MAX_STEPS)
     if ascent is None:
         return taken

@@ -90,9 +90,7 @@ def advance(model: Model, pilot: PilotFit, last: Steps | None, sums: Moments, co
     Steps
         With `coef`, where the step leads.
     """
-    # Of other families the two informations differ much only where the likelihood is flat, as under separation.
-    spread = model.family.has_dispersion or isinstance(model.family.base, NegativeBinomial)
-    rule = Newton(model.has_intercept, observed=correction is not None and spread)
+    rule = Newton(model.has_intercept, observed=correction is not None and has_newton_steps(model))
     if last is None:
         if not is_usable(model, pilot, sums):
             step = retreat(model, pilot, sums)
@@ -117,6 +115,14 @@ def advance(model: Model, pilot: PilotFit, last: Steps | None, sums: Moments, co
     if last is None:
         return Steps(following, step, step, 1, model.quadratic or not unlike(model, pilot, step))
     return Steps(following, step, last.first, last.n_steps + 1, trusted)
+
+
+def has_newton_steps(model: Model) -> bool:
+    """Return whether steps use the observed information.
+
+    Of other families it differs much from the expected one only where the likelihood is flat, as under separation.
+    """
+    return bool(model.family.has_dispersion) or isinstance(model.family.base, NegativeBinomial)
 
 
 def _with_remaining(step: Step, before: Ascent, now: Ascent) -> Step:
