@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.inference.tables import interval_columns
-from dask_onestep.kernels.likelihood.effects import EffectSums, Scenario
+from dask_onestep.kernels.likelihood.effects import EffectSums
+from dask_onestep.kernels.likelihood.scenarios import Scenario
 from dask_onestep.kernels.matrices.symmetric import DiagonalPlusProduct, filled
 
 COMPARISONS = ("difference", "ratio", "lnratio", "lift", "oddsratio", "lnoddsratio")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dask_onestep.kernels.designs.parts import Block
-from dask_onestep.kernels.likelihood.effects import known_rows, numeric_column
+from dask_onestep.kernels.likelihood.known_rows import known_rows, numeric_column
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.records import Findings, Record, add_pairwise
