@@ -19,7 +19,8 @@ from dask_onestep.kernels.designs.specification import (
     without_terms,
 )
 from dask_onestep.kernels.designs.states import moment_states
-from dask_onestep.kernels.designs.terms import Factor, Terms, refusing_records, times_refused
+from dask_onestep.kernels.designs.table import plain_columns
+from dask_onestep.kernels.designs.terms import Factor, Terms, plain_categories, refusing_records, times_refused
 
 
 def open_design(terms: Terms, dtypes: Mapping[str, Any], missing: str, *, observed: bool) -> OpenDesign | None:
@@ -76,12 +77,17 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
         If the formula does not fit the columns.
     """
     learned = () if seen is None else seen.factors
+    if seen is None:
+        shown = pd.DataFrame({name: pd.Series([], dtype=dtypes[name]) for name in terms.columns})
+    else:
+        coded = [name for factor in learned if factor.coded for name in factor.columns]
+        shown = plain_columns(plain_categories(seen.levels, coded), terms.columns, {})
     levels: list[tuple[Factor, pd.Index]] = []
     for factor in _categorical(terms, dtypes):
         index = told = _told_levels(factor, dtypes)
         if factor in learned:
             with refusing_records(factor):
-                index = sorted_levels(factor.values(seen.levels))
+                index = sorted_levels(factor.values(shown))
             if factor.missing is not None:
                 index = pd.Index(index.tolist())
             if told is not None:  # in the order in which they were declared
@@ -96,8 +102,7 @@ def make_design(terms: Terms, dtypes: Mapping[str, Any], seen: Any) -> Design:
     if terms.formula is None:
         return assemble(terms, tuple(levels), None)
     known = column_levels(levels)
-    empty = pd.DataFrame({name: pd.Series([], dtype=dtypes[name]) for name in terms.columns})
-    rows = plain_rows(empty if seen is None else seen.levels, terms.columns, known)
+    rows = plain_rows(shown, terms.columns, known)
     coded = [factor.name if factor.source is None else factor.source for factor, _ in levels]
     if all(isinstance(rows.dtypes.get(name), pd.CategoricalDtype) for name in coded):
         rows = rows.iloc[:1]  # the categories tell the levels; thousands of rows with a column each would be large

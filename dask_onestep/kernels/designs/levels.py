@@ -1,7 +1,7 @@
 """Levels of factors: the code of each row's level, and levels matched by value and kind."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,9 +89,22 @@ def match_levels(levels: pd.Index, known: pd.Index) -> np.ndarray:
     return places
 
 
+def joined_levels(parts: Sequence[pd.Index]) -> pd.Index:
+    """Return the distinct levels of several blocks, in order of appearance."""
+    first, *others = parts
+    others = [levels for levels in others if not levels.equals(first)]
+    return _as_looked_up(first.append(others), first.dtype).unique() if others else first
+
+
+def _as_looked_up(levels: pd.Index, kind: Any) -> pd.Index:
+    """Return levels that were objects as objects, of which pandas makes strings that each look-up converts again."""
+    strings = isinstance(levels.dtype, pd.StringDtype) and pd.api.types.is_object_dtype(kind)
+    return levels.astype(object) if strings else levels
+
+
 def sorted_levels(values: Any) -> pd.Index:
     """Return distinct values, without missing ones, as an index, sorted if they are comparable."""
-    return sorted_places(pd.Index(pd.unique(values)))[0]
+    return sorted_places(_as_looked_up(pd.Index(pd.unique(values)), values.dtype))[0]
 
 
 def sorted_places(levels: pd.Index) -> tuple[pd.Index, np.ndarray]:

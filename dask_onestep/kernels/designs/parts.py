@@ -209,6 +209,12 @@ def taken(part: Any, index: np.ndarray | slice | None) -> Any:
     return part[index]
 
 
+def columns_at(frame: pd.DataFrame, columns: Sequence[str], index: np.ndarray | None) -> pd.DataFrame:
+    """Return some columns of the rows with these numbers, renumbered; pandas would copy all rows of the columns."""
+    values = {at: values_at(frame[name], index) for at, name in enumerate(columns)}
+    return pd.DataFrame(values, copy=False).set_axis(pd.Index(columns, dtype=object), axis=1)
+
+
 def values_at(column: pd.Series, index: np.ndarray | None) -> Any:
     """Return a column, or some rows of it, as an array; pandas would first search the index for negative numbers."""
     values: Any = column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array

@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import is_numeric
-from dask_onestep.kernels.designs.levels import known_codes, level_codes, looked_up, sorted_levels, sorted_places
+from dask_onestep.kernels.designs.levels import (
+    joined_levels,
+    known_codes,
+    level_codes,
+    looked_up,
+    sorted_levels,
+    sorted_places,
+)
 from dask_onestep.kernels.designs.parts import PARTS, values_at
 from dask_onestep.kernels.designs.terms import Factor, Terms, refusing_records
 from dask_onestep.kernels.records import Findings
@@ -137,10 +144,9 @@ def _stacked(parts: Sequence[Any]) -> Any:
     if all(isinstance(kind, np.dtype) and kind == kinds[0] for kind in kinds):
         return np.concatenate(parts)
     if all(isinstance(kind, pd.CategoricalDtype) for kind in kinds):
-        levels = union = kinds[0].categories
-        others = [kind.categories for kind in kinds[1:] if not kind.categories.equals(levels)]
-        if others:
-            union = sorted_levels(levels.append(others))
+        union = joined_levels([kind.categories for kind in kinds])
+        if union is not kinds[0].categories:
+            union = sorted_levels(union)
         codes = []
         for part in parts:
             own = part.categories

@@ -22,9 +22,9 @@ from dask_onestep.kernels.designs.evaluation import EvaluationError, what_is_wro
 from dask_onestep.kernels.designs.expressions import evaluate
 from dask_onestep.kernels.designs.levels import MAX_LEVELS, TOO_MANY_LEVELS, level_codes, looks
 from dask_onestep.kernels.designs.open_design import OpenDesign
-from dask_onestep.kernels.designs.parts import Rows, taken
+from dask_onestep.kernels.designs.parts import Rows, columns_at, taken
 from dask_onestep.kernels.designs.states import CentralMoments, moment_orders
-from dask_onestep.kernels.designs.table import plain_columns
+from dask_onestep.kernels.designs.table import plain_columns, stacked
 from dask_onestep.kernels.designs.terms import Factor, plain_categories, refusing_records
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.candidates import pilot_rows, row_numbers, sample_rows
@@ -49,9 +49,11 @@ class Profile(Joining):
     design : OpenDesign
         The design that is to be completed.
     levels : DataFrame
-        Rows that include every level of every factor, at least one row.
+        Rows of the table that include every level of every factor, at least one row.
     extremes : DataFrame
-        The rows with extreme values of the states, indexed by (block or 0, row), if there are states.
+        Rows of the table with the extreme values of the states; none without states.
+    places : ndarray of shape (k, 2)
+        Their positions, as in `PilotSample`.
     moments : dict of str to CentralMoments
         The expressions' moments.
     sample : PilotSample
@@ -63,6 +65,7 @@ class Profile(Joining):
     design: OpenDesign
     levels: pd.DataFrame
     extremes: pd.DataFrame
+    places: np.ndarray
     moments: dict[str, CentralMoments]
     sample: PilotSample
     pilot: PilotSample
@@ -90,7 +93,7 @@ class Profile(Joining):
     def join(self, *others: Profile) -> Profile | Findings:
         """Return the profile of this and further parts, in the order of their rows."""
         parts = (self, *others)
-        rows = _joined([part.levels for part in parts])
+        rows = stacked(_filled([part.levels for part in parts]))
         codes = {factor: _level_codes(factor, rows) for factor in self.factors}
         if found := _too_many(codes, 0):
             return found
@@ -106,24 +109,22 @@ class Profile(Joining):
             return pilot
         if isinstance(sample, Findings):
             return sample
-        levels = extremes = rows.iloc[_of_each_level(codes.values(), len(rows))]
-        if self.states:
-            extremes = _joined([part.extremes for part in parts])
-            extremes = extremes.iloc[_at_extremes(self.states, extremes)]
+        levels = taken(rows, _of_each_level(codes.values(), len(rows)))
+        extremes = stacked(_filled([part.extremes for part in parts]))
+        at, places = _at_extremes(self.states, extremes), np.concatenate([part.places for part in parts])
         moments = {name: reduce(add, (part.moments[name] for part in parts)) for name in self.moments}
-        return Profile(self.design, levels, extremes, moments, sample, pilot)
+        return Profile(self.design, levels, taken(extremes, at), places[at], moments, sample, pilot)
 
     def state_rows(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the rows that states are computed from, in the order of the data."""
         drawn = self.sample.drawn()
         assert drawn.raw is not None
-        rows, places = plain_columns(drawn.raw, tuple(columns), {}), drawn.positions
-        found = np.array(self.extremes.index.tolist()).reshape(-1, 2) if self.states else places[:0]
-        added = [at for at, place in enumerate(found) if not (places == place).all(axis=1).any()]
+        rows, places = drawn.raw, drawn.positions
+        added = [at for at, place in enumerate(self.places) if not (places == place).all(axis=1).any()]
         if added:
-            rows = _joined([rows, self.extremes[columns].iloc[added]])
-            places = np.vstack([places, found[added]])
-        return rows.iloc[np.lexsort(places.T[::-1])].reset_index(drop=True)
+            rows = stacked(_filled([rows, taken(self.extremes, np.array(added))]))
+            places = np.vstack([places, self.places[added]])
+        return plain_columns(taken(rows, np.lexsort(places.T[::-1])), tuple(columns), {})
 
 
 @kernel(checked="later")
@@ -147,22 +148,17 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     if isinstance(pilot, Findings):
         return pilot
     at = _of_each_level(codes.values(), len(rows))
-    coded = [name for factor in factors if factor.coded for name in factor.columns]
-    shown = plain_categories(table.iloc[at if rows.kept is None else rows.kept[at]], coded)
+    shown = columns_at(table, columns, at if rows.kept is None else rows.kept[at])
     states = design.terms.states
-    all_rows = _all_rows(rows)
-    read = dict.fromkeys(name for factor in design.terms.factors if factor.states for name in factor.columns)
-    needed = replace(all_rows, raw=table[list(read)] if states else None)
-    sample = sample_rows(needed, PilotSize(STATE_ROWS if states else 0, 0, total), 0)
+    read = tuple(dict.fromkeys(name for factor in design.terms.factors if factor.states for name in factor.columns))
+    all_rows = replace(_all_rows(rows), raw=columns_at(table, read, None) if states else None)
+    sample = sample_rows(all_rows, PilotSize(STATE_ROWS if states else 0, 0, total), 0)
     present = table if rows.present is None else table.iloc[rows.present]
     orders = moment_orders(design.terms)
     moments = {name: CentralMoments.of(_numbers(name, present), order) for name, order in orders.items()}
-    levels = extremes = plain_columns(shown, columns, {})
-    if states:
-        at = _at_extremes(states, present)
-        places = pd.MultiIndex.from_arrays(list(row_numbers(all_rows, at).T))
-        extremes = plain_columns(present.iloc[at].set_axis(places, axis=0), columns, {})
-    return Profile(design, levels, extremes, moments, sample, pilot)
+    at = _at_extremes(states, present)
+    places, extremes = row_numbers(all_rows, at), columns_at(present, read, at)
+    return Profile(design, shown, extremes, places, moments, sample, pilot)
 
 
 def _for_levels(
@@ -273,9 +269,9 @@ def _at_extremes(states: tuple[str, ...], frame: pd.DataFrame) -> np.ndarray:
     return np.array(sorted(at), dtype=np.intp)
 
 
-def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    # An empty frame's dtypes would convert the others' to object.
-    return pd.concat([frame for frame in frames if len(frame)] or frames[:1])
+def _filled(frames: Sequence[pd.DataFrame]) -> Sequence[pd.DataFrame]:
+    """Return the frames that have rows, or one: an empty frame's dtypes would convert the others' to object."""
+    return [frame for frame in frames if len(frame)] or frames[:1]
 
 
 def _too_many(found: Mapping[Factor, tuple[np.ndarray, pd.Index]], block: int) -> Findings | None:

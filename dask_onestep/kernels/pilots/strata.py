@@ -6,6 +6,7 @@ drawn with the largest of their probabilities.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import as_floats, is_numeric
-from dask_onestep.kernels.designs.levels import level_codes
+from dask_onestep.kernels.designs.levels import joined_levels, level_codes
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.products import SLICE_ROWS
 from dask_onestep.kernels.designs.terms import Factor
@@ -22,7 +23,7 @@ from dask_onestep.kernels.pilots.inclusion import Inclusion
 from dask_onestep.kernels.pilots.keys import keys_below
 from dask_onestep.kernels.records import Record
 
-_EVERY_KEY = np.iinfo(np.uint64).max
+_EVERY_KEY = int(np.iinfo(np.uint64).max)
 # Each row's code and the levels of a factor.
 LevelCodes = Callable[[Factor], tuple[np.ndarray, pd.Index]]
 
@@ -249,17 +250,17 @@ class Strata(Record):
         Fractions above `beyond` are used. Of equal values the first rows count. In the final draw constant columns are
         skipped; before that a column may be constant only within a block.
         """
-        most = self.rule.of_tail(size)
-        tails = [column for column in self.tails if not final or column.min() != column.max()]
-        for part in _PARTS if tails else ():
-            if part <= beyond:
-                return
-            rows = None if part == 1 else keys_below(keys, int(part * 2**64))
-            for column in tails:
-                values = column if rows is None else column.take(rows)
-                for sign in (1, -1):
-                    index = _lowest(values, most, sign)
-                    yield index if rows is None else rows.take(index), part
+        most, parts = self.rule.of_tail(size), [part for part in _PARTS if part > beyond]
+        for column in self.tails if parts else ():
+            if final and column.min() == column.max():
+                continue
+            for sign in (1, -1):
+                near = _near(column, math.ceil(most / parts[-1]), sign)
+                for part in parts:
+                    bound = min(int(part * 2**64), _EVERY_KEY)
+                    near = near if part == 1 else near[keys_below(keys.take(near), bound)]
+                    rows = near if len(near) >= most else keys_below(keys, bound)
+                    yield rows[_lowest(column.take(rows), most, sign)], part
 
     def drawn(
         self, keys: np.ndarray, y: np.ndarray, size: int, total: int, greatest: int
@@ -339,21 +340,24 @@ def _counted(ids: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return counts.reshape(shape)
 
 
+def _near(values: np.ndarray, most: int, sign: int) -> np.ndarray:
+    """Return the rows of about so many lowest values, mostly more, or with sign -1 of the highest; all if few are."""
+    some = sign * values[::_EVERY]  # a few rows of many locate them
+    rank = 3 * most // (2 * _EVERY) + 20
+    if len(some) <= rank:
+        return np.arange(len(values))
+    bound = sign * np.partition(some, rank)[rank]
+    return np.flatnonzero(values <= bound if sign > 0 else values >= bound)
+
+
 def _lowest(values: np.ndarray, most: int, sign: int) -> np.ndarray:
     """Return the rows of the lowest values, or with sign -1 of the highest; of equal values the first."""
     if len(values) <= most:
         return np.arange(len(values))
-    some, near = sign * values[::_EVERY], None  # a few rows of many locate them
-    rank = 3 * most // _EVERY + 10
-    if len(some) > rank:
-        bound = sign * np.partition(some, rank)[rank]
-        near = np.flatnonzero(values <= bound if sign > 0 else values >= bound)
-        near = near if len(near) >= most else None
-    there = sign * (values if near is None else values[near])
-    bound = np.partition(there, most - 1)[most - 1]
-    below = np.flatnonzero(there < bound)
-    lowest = np.concatenate([below, np.flatnonzero(there == bound)[: most - len(below)]])
-    return lowest if near is None else near[lowest]
+    values = sign * values
+    bound = np.partition(values, most - 1)[most - 1]
+    below = np.flatnonzero(values < bound)
+    return np.concatenate([below, np.flatnonzero(values == bound)[: most - len(below)]])
 
 
 def _bounds(most: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -412,9 +416,8 @@ def _levels(
 def _joined_levels(parts: Sequence[Strata]) -> tuple[tuple[pd.Index, ...], list[list[np.ndarray]]]:
     """Return the levels of several samples, and for each factor and sample the places of its levels among these."""
     known, places = [], []
-    for factor, union in enumerate(parts[0].known):
-        others = [part.known[factor] for part in parts[1:] if not part.known[factor].equals(union)]
-        union = union.append(others).unique() if others else union
+    for factor in range(len(parts[0].known)):
+        union = joined_levels([part.known[factor] for part in parts])
         places.append([union.get_indexer(part.known[factor]).astype(np.int32) for part in parts])
         known.append(union)
     return tuple(known), places
