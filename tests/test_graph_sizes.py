@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 
 import dask.array as da
 import numpy as np
+import pandas as pd
 import pytest
 from dask.sizeof import sizeof
 
@@ -75,6 +76,8 @@ def test_dask_knows_what_a_pilot_weighs():
     )
     assert held >= 1000 * 5 * 8
     assert held < sizeof(sample) < held + 2000
+    table = pd.DataFrame(dict.fromkeys("ab", rows.x[:, 0])).assign(c=pd.Categorical.from_codes([0] * 3000, ["d"]))
+    assert sizeof(replace(sample, raw=table)) == sizeof(sample) + 3 * 3000 * 8 - sizeof(None)
     fit = fit_pilot(sample, model_of(5))
     # A row has its covariates and response once, its key and its position.
     assert 1000 * 8 * 8 < sizeof(fit) < 1000 * 8 * 8 + 20_000
