@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.interpolate import CubicHermiteSpline
 
 from dask_onestep.kernels.matrices.symmetric import Matrix, selected_columns
 from dask_onestep.kernels.records import Moments, Record
@@ -85,9 +84,14 @@ def shortening(step: np.ndarray, before: Any, after: Any) -> float | None:
         return None
     if not np.isfinite([fell, first, last]).all():
         return 0.5
-    cubic = CubicHermiteSpline([0.0, 1.0], [0.0, -fell], [first, last])
-    peaks = cubic.derivative().roots(extrapolate=False)
-    return max(float(peaks[np.argmax(cubic(peaks))]), _SHORTEST) if len(peaks) else 0.5
+    fell, first, last = np.array([fell, first, last]) / max(abs(fell), abs(first), abs(last))
+    cube, square = 2 * fell + first + last, -3 * fell - 2 * first - last
+    with np.errstate(divide="ignore", invalid="ignore"):  # infinity and NaN are no peaks
+        twice = -(square + np.copysign(np.sqrt(square**2 - 3 * cube * first), square))
+        peaks = np.array([twice / (3 * cube), first / twice])
+    peaks = peaks[(peaks >= 0) & (peaks <= 1)]
+    values = peaks * (first + peaks * (square + peaks * cube))
+    return max(float(peaks[np.argmax(values)]), _SHORTEST) if len(peaks) else 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
