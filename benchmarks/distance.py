@@ -234,7 +234,7 @@ def measured(name: str, seed: int) -> dict[str, Any] | None:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")
-        exact, said = fitted(cell, table, MLE(max_iter=60))
+        exact, said = fitted(cell, table, MLE(max_iter=60, random_state=seed))
         ours, remarks = fitted(cell, table, OneStep(pilot_bytes=1, random_state=seed))
     # Where a level has no event one of the fits finds out, before it converges to what is no maximum.
     if {"SeparationWarning", "NotConvergedWarning", "AliasingWarning"} & set(said) or "SeparationWarning" in remarks:

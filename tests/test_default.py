@@ -383,3 +383,30 @@ def test_counts_whose_mean_has_another_form_take_no_more_passes_than_the_mle(thr
     assert found.n_passes_ <= exact.n_passes_ + 1
     away = np.abs(found.estimate_.coef - exact.estimate_.coef) / np.sqrt(exact.covariance_.diagonal())
     assert away.max() < 0.01
+
+
+def test_a_pilot_whose_scoring_steps_are_slow_has_an_mle(synchronous):
+    """It was taken for one without, and all rows were searched for separation, by two more passes."""
+    cell, name = dict(distance_cells())["gamma log, t3"], "gamma log, t3"
+    data = cell.make(np.random.default_rng([2, len(name), sum(name.encode())]), cell.rows)
+    glm, remarks = fitted(cell, data, OneStep(pilot_bytes=1, random_state=2))
+    assert not glm.estimate_.pilot_separated
+    assert glm.n_passes_ == 3
+    assert not remarks
+
+
+@pytest.mark.parametrize(
+    ("family", "link"),
+    [("binomial", "logit"), ("binomial", "cloglog"), ("poisson", "log"), (NegativeBinomial(0.5), "log")],
+)
+def test_pilots_with_hardly_an_event_end_at_the_mle(family, link, threads):
+    """Where all means are next to 0, steps were shortened to a hundredth, and some fits stopped far off."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(20_000, 3))
+    y = rng.poisson(np.exp(-6 + x @ [0.5, -0.3, 0.2])).clip(0, 1 if family == "binomial" else None).astype(float)
+    exact = GLMRegressor(family, link, method=MLE()).fit(x, y)
+    for seed in range(6):
+        method = OneStep((50, 100, 300)[seed % 3], pilot_bytes=1, random_state=seed)
+        found = GLMRegressor(family, link, method=method).fit(x, y)
+        assert found.n_passes_ <= 10
+        assert distance(found, exact)[0] < 0.1

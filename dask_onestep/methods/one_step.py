@@ -13,6 +13,7 @@ from dask.delayed import Delayed
 from dask.utils import parse_bytes
 
 from dask_onestep.kernels.likelihood.covariance import COV_TYPES, LEVERAGED
+from dask_onestep.kernels.pilots.poor_pilot import null_model
 from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.kernels.solve.ascent import Newton
 from dask_onestep.methods.arguments import check_choice, check_count, check_pilot_size, check_positive, seed_of
@@ -30,10 +31,10 @@ from dask_onestep.methods.one_step_report import (
 )
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan, Settle
-from dask_onestep.methods.steps import MAX_STEPS, Steps, advance, has_newton_steps, wants_more
+from dask_onestep.methods.steps import MAX_STEPS, Steps, advance, wants_more
 
-# On λ²/d, where the ascent ends that is made in the place of a pilot's steps.
-_FAR_ENOUGH = 1e-8
+# On λ²/d relative to `tol`, where the ascent ends that is made in the place of a pilot's steps.
+_FAR_ENOUGH = 1e-6
 
 
 class OneStep(Method):
@@ -69,8 +70,9 @@ class OneStep(Method):
     Notes
     -----
     Passes: 1 for a small table, 2 for most others, 1 more for each further step and for a robust covariance;
-    with the automatic pilot at most one more than `MLE`.  A robust covariance of a small table takes no pass.  If the
-    pilot has no MLE, as a small one of many levels, two more search all rows for separation.
+    with the automatic pilot at most one more than `MLE` from the same pilot.  A robust covariance of a small table
+    takes no pass.  If the pilot has no MLE, as a small one of many levels, one or two more search all rows for
+    separation.
 
     References
     ----------
@@ -139,13 +141,15 @@ class OneStep(Method):
             step = yield from self._step(problem, pilot, (yield Settle(step)))
         if problem.lazy:
             return (yield from _reported(problem, asked, pilot, step, report_lazily))
+        anew = automatic  # once
         for _ in range(steps, MAX_STEPS if automatic else steps + 1):
             found, last, following = yield from self._look(problem, asked, pilot, step, held)
             if found is not None or last is None:
                 return found
-            if automatic and last.step.retreated:
-                step = yield from _ascended(problem, last)
-                break
+            if anew and last.lost:
+                anew = False
+                if (arrived := (yield from _ascended(problem, asked, pilot, last))) is not None:
+                    return (yield from _reported(problem, asked, pilot, arrived, report))
             step = (yield from self._step(problem, pilot, last)) if following is None else following
         return (yield from _reported(problem, asked, pilot, step, report))
 
@@ -241,12 +245,15 @@ def _reported(
     return problem.apply(function, problem.model, asked, pilot, step, products, *others, name="one-step")
 
 
-def _ascended(problem: Problem, taken: Steps) -> Plan:
-    """Return the steps of an ascent to the maximum, where the pilot's estimate is of no use."""
-    rule = Newton(problem.model.has_intercept, _FAR_ENOUGH, observed=has_newton_steps(problem.model))
-    ascent = yield from elsewhere(problem, taken.coef, rule, MAX_STEPS)
+def _ascended(problem: Problem, asked: Asked, pilot: Delayed, taken: Steps) -> Plan:
+    """Return the steps of an ascent to the maximum that starts without the pilot; None if it ends on the way."""
+    rule = Newton(problem.model.has_intercept, _FAR_ENOUGH * asked.tol, observed=True)
+    null = yield Look(problem.apply(null_model, problem.model, pilot, name="coefficients"))
+    ascent = yield from elsewhere(problem, null, rule, MAX_STEPS)
     if ascent is None:
-        return taken
-    ascent, _ = yield from climbed(problem, None, ascent)
+        return None
+    ascent, said = yield from climbed(problem, None, ascent, watched=problem.model.likelihood.separable)
+    if ascent.stopped and ascent.n_iter < MAX_STEPS and not (said or ascent.at_boundary):
+        return None
     step = Step.arrived(ascent.coef, ascent.sums, ascent.factor)
-    return Steps(ascent, step, taken.first, taken.n_steps + ascent.n_iter, trusted=False)
+    return Steps(ascent, step, taken.first, taken.n_steps + ascent.n_iter, trusted=False, said=said)

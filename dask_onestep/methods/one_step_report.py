@@ -95,7 +95,7 @@ def report(
     if products is not None:
         here = factorize(products.moments.information, intercept=model.has_intercept)
         left = Step.arrived(step.coef, products.moments, here, np.sqrt(fields["covariance"].diagonal()))
-    fields["warnings"] = (*_advice(model, asked, pilot, taken, left), *fields["warnings"])
+    fields["warnings"] = (*taken.said, *_advice(model, asked, pilot, taken, left), *fields["warnings"])
     return OneStepEstimate(
         **fields,
         converged=asked.steps != "auto" or left.is_close(asked.tol),

@@ -64,6 +64,10 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
     if not seen.moments.is_finite():
         return estimate
     ascent = Ascent.begin(coef, seen.moments, Newton(problem.model.has_intercept, _TOLERANCE), _MAX_STEPS - 1)
+    # Steps of separated rows have about the length 1 where means approach their limit exponentially.
+    exponential = problem.model.natural or getattr(problem.model.link, "name", "") == "log"
+    if exponential and estimate.converged and not len(flat) and _reach(ascent.step, coef, seen.columns[0]) < _NEAR:
+        return estimate
     # Newton steps, one pass each: on separated rows their directions soon agree, and the points classify the rows.
     while not ascent.stopped and not (ascent.converged and seen.reach[0] < _NEAR and ascent.n_iter):
         step, seen = ascent.step, (yield from directed_ahead(problem, ascent))
@@ -105,6 +109,12 @@ def examined_by_pilot(model: Model, cov_type: str, estimate: Estimate) -> Estima
     n = len(pilot.keys)
     said = separated(model, seen, which) if whole else catalogue.PILOT_WITHOUT_MLE.warning(n=n)
     return replace(estimate, warnings=tuple(dict.fromkeys((*estimate.warnings, said))))
+
+
+def _reach(step: np.ndarray, coef: np.ndarray, columns: np.ndarray) -> float:
+    """Return a bound on how far a step moves a row, given how far each column does at β."""
+    share = np.divide(step, coef, out=np.where(step == 0, 0.0, np.inf), where=coef != 0)
+    return float(np.nan_to_num(columns @ np.abs(share), nan=np.inf))
 
 
 def directed_ahead(problem: Problem, ascent: Ascent) -> Plan:

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dask_onestep.families import NegativeBinomial
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.corrected_step import take_step
 from dask_onestep.kernels.pilots.pilot import PilotFit
@@ -13,6 +12,7 @@ from dask_onestep.kernels.pilots.step import UNUSABLE, Step, shorten
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
 from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
+from dask_onestep.messages.text import Remarks
 
 MAX_STEPS = 25
 # A representative pilot leads to the maximum in so many steps; what another one extrapolates holds steps back.
@@ -21,6 +21,8 @@ CORRECTED = 3
 _CHANCE, _NOTHING = 9.0, 1e-4
 # The share of its length that a step is taken to leave in any case; by how much that of a coefficient may exceed it.
 _LEAST, _OF_ONE = 0.01, 1.5
+# A step of which a smaller share is taken leads no nearer; so many shortened ones are as many as another start takes.
+_TOO_SHORT, _TOO_MANY = 0.01, 3
 # The change of standard errors on a step's way, beyond which it says little of what is left after it.
 _MOVED = 0.25
 
@@ -41,6 +43,10 @@ class Steps(Record):
         How many were taken.
     trusted : bool
         Whether what the pilot rows predict has proved true so far.
+    n_shortened : int
+        How many steps were shortened.
+    said : tuple
+        Warnings.
     """
 
     ascent: Ascent | None
@@ -48,6 +54,8 @@ class Steps(Record):
     first: Step
     n_steps: int
     trusted: bool = True
+    n_shortened: int = 0
+    said: Remarks = ()
 
     @property
     def coef(self) -> np.ndarray:
@@ -58,6 +66,14 @@ class Steps(Record):
     def stopped(self) -> bool:
         """Whether no step can be taken any more."""
         return self.ascent is not None and self.ascent.stopped
+
+    @property
+    def lost(self) -> bool:
+        """Whether an ascent that starts without the pilot takes fewer passes than one from here."""
+        if self.ascent is None or not self.step.shortened:
+            return self.ascent is None
+        score, whole = self.ascent.sums.score, self.ascent.move.step
+        return self.n_shortened >= _TOO_MANY or bool(score @ self.ascent.step < _TOO_SHORT * (score @ whole))
 
     def is_close(self, tol: float) -> bool:
         """Return whether the last step leads to within √tol standard errors of the maximum.
@@ -90,7 +106,7 @@ def advance(model: Model, pilot: PilotFit, last: Steps | None, sums: Moments, co
     Steps
         With `coef`, where the step leads.
     """
-    rule = Newton(model.has_intercept, observed=correction is not None and has_newton_steps(model))
+    rule = Newton(model.has_intercept, observed=correction is not None)
     if last is None:
         if not is_usable(model, pilot, sums):
             step = retreat(model, pilot, sums)
@@ -113,16 +129,9 @@ def advance(model: Model, pilot: PilotFit, last: Steps | None, sums: Moments, co
             step = _with_remaining(step, last.ascent, ascent)
     following = None if step.retreated else ascent.along(step.coef - ascent.coef)
     if last is None:
-        return Steps(following, step, step, 1, model.quadratic or not unlike(model, pilot, step))
-    return Steps(following, step, last.first, last.n_steps + 1, trusted)
-
-
-def has_newton_steps(model: Model) -> bool:
-    """Return whether steps use the observed information.
-
-    Of other families it differs much from the expected one only where the likelihood is flat, as under separation.
-    """
-    return bool(model.family.has_dispersion) or isinstance(model.family.base, NegativeBinomial)
+        trusted = model.quadratic or not unlike(model, pilot, step)
+        return Steps(following, step, step, 1, trusted, int(step.shortened))
+    return Steps(following, step, last.first, last.n_steps + 1, trusted, last.n_shortened + step.shortened)
 
 
 def _with_remaining(step: Step, before: Ascent, now: Ascent) -> Step:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.likelihood.sums import initial_moments, moments
+from dask_onestep.kernels.likelihood.sums import initial_moments, observed_moments
 from dask_onestep.kernels.matrices.symmetric import is_finite
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
@@ -33,7 +33,7 @@ def fit_rows(rows: Rows, model: Model, start: np.ndarray | None = None, *, max_i
     intercept = model.has_intercept
 
     def objective(coef: np.ndarray) -> Moments:
-        return moments(rows, model, coef)
+        return observed_moments(rows, model, coef)
 
     if start is None:
         first = initial_moments(rows, model)
@@ -48,4 +48,6 @@ def fit_rows(rows: Rows, model: Model, start: np.ndarray | None = None, *, max_i
         and (safe := model.likelihood.safe_start(rows, model)) is not None
     ):
         start, sums = safe, objective(safe)
-    return climb(Ascent.begin(start, sums, Newton(intercept), max_iter), objective)
+    fit = climb(Ascent.begin(start, sums, Newton(intercept, observed=True), max_iter), objective)
+    # Scoring steps lead closer to the boundary of a domain; to infinity they lead slowly, and would seem to arrive.
+    return climb(Ascent.begin(start, sums, Newton(intercept), max_iter), objective) if fit.at_boundary else fit

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dask_onestep.families import Family, Gaussian
+from dask_onestep.families import Binomial, Family, Gaussian
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.goodness import FitSums, NullDeviance
 from dask_onestep.kernels.matrices.algebra import Slice
@@ -418,9 +418,14 @@ class OnePredictor:
         return coef
 
     def with_prior(self, rows: Rows, model: Model, leverage: np.ndarray) -> Rows:
-        """Return the rows with the weak prior of Clogg et al.: `leverage` more observations of the mean per row."""
+        """Return the rows with the weak prior of Clogg et al.: `leverage` more observations of the mean per row.
+
+        Together they hold at least half an event, and half a row without one.
+        """
         weights = rows.row_weights
         mean = (np.dot(weights, rows.y) + 0.5) / (weights.sum() + 1.0)
+        least = 0.5 / max(float(np.dot(weights, leverage)), 1.0)
+        mean = np.clip(mean, least, 1.0 - least if isinstance(self.family.base, Binomial) else None)
         return replace(rows, y=(rows.y + leverage * mean) / (1.0 + leverage), weights=weights * (1.0 + leverage))
 
 

@@ -128,10 +128,9 @@ class Curvature:
 
     def __init__(self, model: Model, pilot: PilotFit, coef: np.ndarray, sums: Moments):
         self.model, self.pilot, self.coef, self.sums = model, pilot, coef, sums
-        if sums.observed is not None:
-            self.here = observed_moments(pilot.rows, model, coef)
-        else:
-            self.here = pilot.moments if (coef == pilot.coef).all() else moments(pilot.rows, model, coef)
+        summed = moments if sums.observed is None else observed_moments
+        known = (coef == pilot.coef).all() and (sums.observed is None) is (pilot.moments.observed is None)
+        self.here = pilot.moments if known else summed(pilot.rows, model, coef)
         self._last: tuple[bytes, Moments] | None = None
 
     def __call__(self, step: np.ndarray) -> Moments:

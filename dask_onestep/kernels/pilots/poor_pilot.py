@@ -35,13 +35,13 @@ def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:
     # Under other links the null model may need more steps, since the log-likelihood is not concave.
     absurd = model.natural and factor.decrement(sums.score) > _ABSURD * usual
     if absurd:
-        null = model.likelihood.null_coefficients(pilot.rows, model)
+        null = null_model(model, pilot)
         if sums.loglik < log_likelihood_floor(model, pilot, null):
             return False
     if kept.all():
         return True
     apart = factorize(
-        moments(pilot.rows, model, model.likelihood.null_coefficients(pilot.rows, model)).information,
+        moments(pilot.rows, model, null_model(model, pilot)).information,
         intercept=intercept,
     ).kept
     return bool((apart <= kept).all())
@@ -81,7 +81,7 @@ def unlike(model: Model, pilot: PilotFit, first: Step) -> bool:
     """Return whether the pilot is not representative, so that its predictions are unreliable."""
     if pilot.separated or misrepresented(pilot, first, _NEARLY) is not None:
         return True
-    null = model.likelihood.null_coefficients(pilot.rows, model)
+    null = null_model(model, pilot)
     if first.ahead.loglik < log_likelihood_floor(model, pilot, null):  # a huge dispersion makes all distances small
         return True
     return far_off(model, pilot, first, first.coef) is not None
@@ -123,12 +123,17 @@ def far_off(model: Model, pilot: PilotFit, first: Step, coef: np.ndarray) -> flo
     return float(np.sqrt(ratio)) if special.chdtrc(df, ratio * df) < _CHANCE else None
 
 
+def null_model(model: Model, pilot: PilotFit) -> np.ndarray:
+    """Return coefficients with which every mean is that of the pilot rows."""
+    return model.likelihood.null_coefficients(pilot.rows, model)
+
+
 def retreat(model: Model, pilot: PilotFit, sums: Moments) -> Step:
     """Return a step to the null model with the pilot's mean, for a pilot whose own estimate is unusable.
 
     Its predicted sums are the pilot's, scaled up.
     """
-    coef, ratio = model.likelihood.null_coefficients(pilot.rows, model), pilot.ratio
+    coef, ratio = null_model(model, pilot), pilot.ratio
     there = moments(pilot.rows, model, coef)
     ahead = replace(
         there,
