@@ -51,8 +51,8 @@ def _fill(x, start, stop, tile):
                 store(tile, _TILE * j + 4 * i, load(x[start + i], j))
     for j in range(whole, p):
         at = _TILE * (j - j % 4) + j % 4
-        for i in range(rows):
-            tile[at + 4 * i] = x[start + i, j]
+        for i in range(rows):  # an unsigned index needs no test for negative ones
+            tile[np.uint64(at + 4 * i)] = x[np.uint64(start + i), np.uint64(j)]
         for i in range(rows, _TILE):
             tile[at + 4 * i] = 0.0
 
@@ -206,16 +206,51 @@ def _add_sums_of_panels(of_values, of_weights, of_products, sums, gram):
             gram[j, i] = gram[i, j]
 
 
+@numba.njit(**OPTIONS)
+def _add_to_codes(codes, starts, numbers, start, tile, values, weights, pairs, places, factors, own, crossed):
+    """Add a tile's rows to the sums of the coded columns in which they are nonzero.
+
+    `own` has for each column Σ vᵢsᵢ, Σ wᵢsᵢ, 0, Σ wᵢsᵢ² (only with numbers) and Σ wᵢsᵢxᵢ', `crossed` Σ wᵢsᵢsᵢ' with
+    the columns of earlier products. Indices are unsigned, which need no test for negative ones.
+    """
+    width, m = np.uint64(4 + len(tile) // _TILE), min(_TILE, codes.shape[1] - start)
+    for i in range(m):
+        pairs[4 * i], pairs[4 * i + 1] = values[i], weights[i]
+    for f in range(len(codes)):
+        place, factor = places[f], factors[f]
+        for i in range(m):
+            place[i] = np.uint64(starts[f] + codes[f, start + i])
+        for i in range(m if len(numbers) else 0):
+            factor[i] = numbers[f, start + i]
+        for i in range(m):
+            _add_to(own, place[i] * width, multiply(load(pairs, 4 * i), same(factor[i])))
+        for i in range(m if len(numbers) else 0):
+            own[place[i] * width + np.uint64(3)] += weights[i] * factor[i] * factor[i]
+        for panel in range(0, len(tile), 4 * _TILE):
+            at = np.uint64(4 + panel // _TILE)
+            for i in range(m):
+                part = multiply(load(tile, panel + 4 * i), same(weights[i] * factor[i]))
+                _add_to(own, place[i] * width + at, part)
+        for g in range(f):
+            for i in range(m):
+                crossed[place[i], places[g, i]] += weights[i] * factor[i] * factors[g, i]
+
+
 _VECTOR = "Array(float64, 1, 'C', readonly=True)"
 _BUFFER = "float64[:, ::1]"
+_PLACES = "Array(int64, 1, 'C', readonly=True)"
+_CODES = (
+    f"Array(int32, 2, 'C', readonly=True), {_PLACES}, Array(float64, 2, 'C', readonly=True), float64[::1], {_BUFFER}"
+)
 
 
-@compiled(f"void(Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, float64[::1], {_BUFFER})")
-def add_sums(x, values, weights, sums, gram):
-    """Add Σ vᵢzᵢ and Σ wᵢzᵢzᵢ', where zᵢ is 1 followed by xᵢ."""
+@compiled(f"void(Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, float64[::1], {_BUFFER}, {_CODES})")
+def add_sums(x, values, weights, sums, gram, codes, starts, numbers, own, crossed):
+    """Add Σ vᵢzᵢ and Σ wᵢzᵢzᵢ', where zᵢ is 1 followed by xᵢ, and the sums of coded columns."""
     width = 4 * ((x.shape[1] + 3) // 4)
     tile, scaled = np.zeros(width * _TILE), np.zeros(width * _TILE)
-    value, weight = np.zeros(_TILE), np.zeros(_TILE)
+    value, weight, pairs = np.zeros(_TILE), np.zeros(_TILE), np.zeros(4 * _TILE)
+    places, factors = np.zeros((len(codes), _TILE), np.uint64), np.ones((len(codes), _TILE))
     of_values, of_weights, of_products = np.zeros(width), np.zeros(width), np.zeros(width * width)
     for start in range(0, x.shape[0], _TILE):
         stop = min(start + _TILE, x.shape[0])
@@ -227,12 +262,14 @@ def add_sums(x, values, weights, sums, gram):
         gram[0, 0] += weight.sum()
         _weigh(tile, value, weight, scaled, of_values, of_weights)
         _add_products(tile, scaled, of_products, 0, 0)  # nothing to prefetch: all rows were read for η
+        if len(codes):
+            _add_to_codes(codes, starts, numbers, start, tile, value, weight, pairs, places, factors, own, crossed)
     _add_sums_of_panels(of_values, of_weights, of_products, sums, gram)
 
 
 @numba.njit(**OPTIONS)
-def _linear_predictor(tile, level, slopes, offset, eta):
-    """Write η of a tile's rows; an empty offset means none."""
+def _linear_predictor(tile, level, slopes, eta):
+    """Write η of a tile's rows."""
     for i in range(0, _TILE, 4):
         e0 = e1 = e2 = e3 = same(0.0)
         for j in range(0, len(slopes), 4):
@@ -240,8 +277,6 @@ def _linear_predictor(tile, level, slopes, offset, eta):
             e0, e1 = multiply_add(load(tile, at), slope, e0), multiply_add(load(tile, at + 4), slope, e1)
             e2, e3 = multiply_add(load(tile, at + 8), slope, e2), multiply_add(load(tile, at + 12), slope, e3)
         store(eta, i, add(totals(e0, e1, e2, e3), same(level)))
-    for i in range(len(offset)):
-        eta[i] += offset[i]
 
 
 @numba.njit(**OPTIONS)
@@ -306,16 +341,52 @@ def _normal(y, weights, eta, residual, weight):
     return -0.5 * squares
 
 
+@numba.njit(**OPTIONS)
+def _add_effects(codes, starts, numbers, start, effects, offset, beyond, eta):
+    """Add to η of a tile's rows the part of coded columns and of an offset, which may be empty."""
+    beyond[:] = 0.0
+    for f in range(len(codes)):
+        for i in range(len(eta)):
+            effect = effects[np.uint64(starts[f] + codes[f, start + i])]
+            beyond[i] += effect * numbers[f, start + i] if len(numbers) else effect
+    for i in range(len(offset)):
+        beyond[i] += offset[i]
+    for i in range(len(eta)):
+        eta[i] += beyond[i]
+
+
 @compiled(
     f"float64(int64, Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, {_VECTOR}, float64, {_VECTOR}, "
-    f"float64[::1], {_BUFFER}, {_BUFFER})"
+    f"float64[::1], {_BUFFER}, {_BUFFER}, {_VECTOR}, {_CODES})"
 )
-def add_natural_sums(law, x, y, weights, offset, level, slopes, score, information, of_rows):
-    """Add score and information of rows whose η is the family's natural parameter, and return the log-likelihood."""
+def add_natural_sums(
+    law,
+    x,
+    y,
+    weights,
+    offset,
+    level,
+    slopes,
+    score,
+    information,
+    of_rows,
+    effects,
+    codes,
+    starts,
+    numbers,
+    own,
+    crossed,
+):
+    """Add score and information of rows whose η is the family's natural parameter, and return the log-likelihood.
+
+    With codes, whose coefficients are the `effects`, the sums of coded columns are added, too.
+    """
     p = x.shape[1]
     width = 4 * ((p + 3) // 4)
     tile, scaled = np.zeros(width * _TILE), np.zeros(width * _TILE)
     eta, residual, weight = np.zeros(_TILE), np.zeros(_TILE), np.zeros(_TILE)
+    beyond, pairs = np.zeros(_TILE), np.zeros(4 * _TILE)
+    places, factors = np.zeros((len(codes), _TILE), np.uint64), np.ones((len(codes), _TILE))
     of_values, of_weights, of_products = np.zeros(width), np.zeros(width), np.zeros(width * width)
     loglik, all_slopes = 0.0, np.zeros(width)
     for j in range(p):  # assigning slices would compile, for seconds, the error message for different shapes
@@ -324,7 +395,9 @@ def add_natural_sums(law, x, y, weights, offset, level, slopes, score, informati
         stop = min(start + _TILE, x.shape[0])
         m = stop - start
         _fill(x, start, stop, tile)
-        _linear_predictor(tile, level, all_slopes, offset[start:stop], eta)
+        _linear_predictor(tile, level, all_slopes, eta)
+        if len(codes) or len(offset):
+            _add_effects(codes, starts, numbers, start, effects, offset[start:stop], beyond, eta[:m])
         if law == 0:
             loglik += _logistic(y[start:stop], weights[start:stop], eta, residual, weight)
         elif law == 1:
@@ -349,6 +422,8 @@ def add_natural_sums(law, x, y, weights, offset, level, slopes, score, informati
         information[0, 0] += weight.sum()
         _weigh(tile, residual, weight, scaled, of_values, of_weights)
         _add_products(tile, scaled, of_products, ahead, until)
+        if len(codes):
+            _add_to_codes(codes, starts, numbers, start, tile, residual, weight, pairs, places, factors, own, crossed)
     _add_sums_of_panels(of_values, of_weights, of_products, score, information)
     return loglik
 
@@ -364,9 +439,8 @@ def _mirror(gram, places, first):
 def _of_sparse(index: str) -> str:
     indices = f"Array({index}, 1, 'C', readonly=True)"
     rows = "Array(float64, 2, 'C', readonly=True)"
-    places = "Array(int64, 1, 'C', readonly=True)"
     return (
-        f"void({_VECTOR}, {indices}, {indices}, {rows}, int64, {_VECTOR}, {_VECTOR}, {places}, "
+        f"void({_VECTOR}, {indices}, {indices}, {rows}, int64, {_VECTOR}, {_VECTOR}, {_PLACES}, "
         f"float64[::1], {_BUFFER}, {_BUFFER})"
     )
 
@@ -391,38 +465,6 @@ def add_sparse_sums(data, indices, starts, dense, constant, values, weights, pla
             for k in range(starts[i], j + 1):
                 row[places[indices[k]]] += weighted * data[k]
     _mirror(gram, places, first)
-
-
-@compiled(
-    "void(Array(int32, 2, 'C', readonly=True), Array(int64, 1, 'C', readonly=True), Array(float64, 2, 'C', "
-    f"readonly=True), Array(float64, 2, 'C', readonly=True), int64, {_VECTOR}, {_VECTOR}, float64[::1], {_BUFFER}, "
-    f"{_BUFFER})"
-)
-def add_coded_sums(codes, widths, numbers, dense, constant, values, weights, sums, mixed, crossed):
-    """Add Σ vᵢsᵢ, Σ wᵢsᵢzᵢ' and Σ wᵢsᵢsᵢ', where sᵢ are a row's coded columns and zᵢ its dense ones.
-
-    Of the last one each product's rows have the columns of earlier products, and the diagonal in the last column: rows
-    have at most one column of a product.
-    """
-    # Unsigned indices need no test for negative ones, which count from the end.
-    starts, zero, diagonal = np.cumsum(widths) - widths, np.uint64(0), np.uint64(crossed.shape[1] - 1)
-    for f in range(len(widths)):
-        for i in range(len(values)):
-            if codes[f, i] == widths[f]:
-                continue
-            column = np.uint64(starts[f] + codes[f, i])
-            x = numbers[f, i] if len(numbers) else 1.0
-            weighted = weights[i] * x
-            sums[column] += values[i] * x
-            if constant:
-                mixed[column, zero] += weighted
-            for k in range(dense.shape[1]):
-                mixed[column, np.uint64(constant + k)] += weighted * dense[i, k]
-            for g in range(f):
-                if codes[g, i] != widths[g]:
-                    factor = numbers[g, i] if len(numbers) else 1.0
-                    crossed[column, np.uint64(starts[g] + codes[g, i])] += weighted * factor
-            crossed[column, diagonal] += weighted * x
 
 
 @compiled(f"void({_VECTOR}, {_VECTOR}, Array(float64, 3, 'C', readonly=True), Array(float64, 2, 'A'))")

@@ -21,7 +21,7 @@ from typing import ClassVar
 import numpy as np
 
 from dask_onestep.families import Binomial, Family, Gaussian, Poisson
-from dask_onestep.kernels.compiled.loops import add_coded_sums, add_natural_sums, add_sparse_sums, add_sums
+from dask_onestep.kernels.compiled.loops import add_natural_sums, add_sparse_sums, add_sums
 from dask_onestep.kernels.matrices.algebra import NO_ROWS, DenseSlice, SplitSlice
 from dask_onestep.kernels.matrices.columns import CodedColumns, SparseColumns
 from dask_onestep.kernels.matrices.symmetric import Arrowhead, Matrix
@@ -36,6 +36,68 @@ _NONE = np.empty(0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Codes:
+    """Coded columns as the loops use them, and their sums.
+
+    Each product has one column more, of rows without a nonzero element, so that no row is a special case.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (F, m) of int32
+        As in `CodedColumns`.
+    starts : ndarray of shape (F,) of int
+        The first column of each product.
+    numbers : ndarray of shape (F, m), or (0, 0)
+        The numbers, if any product has some.
+    effects : ndarray of shape (b + F,)
+        Coefficients.
+    own : ndarray of shape (b + F, 4 + 4k)
+        Sums of each column.
+    crossed : ndarray of shape (b + F, c)
+        Sums of products with the columns of earlier products.
+    real : ndarray of shape (b + F,) of bool
+        Which columns are columns of the design.
+    """
+
+    codes: np.ndarray
+    starts: np.ndarray
+    numbers: np.ndarray
+    effects: np.ndarray
+    own: np.ndarray
+    crossed: np.ndarray
+    real: np.ndarray
+
+    @classmethod
+    def of(cls, stored: CodedColumns, beside: int, coef: np.ndarray | None = None) -> _Codes:
+        """Return columns next to so many dense ones, with sums of zero."""
+        ends = np.cumsum(np.array(stored.widths) + 1)
+        starts, real, effects = np.append(0, ends[:-1]), np.ones(ends[-1], bool), np.zeros(ends[-1])
+        real[ends - 1] = False
+        if coef is not None:
+            effects[real] = coef
+        numbers = NO_ROWS
+        if any(part is not None for part in stored.values):
+            numbers = np.stack([np.ones(stored.shape[0]) if part is None else part for part in stored.values])
+        own, crossed = np.zeros((ends[-1], 4 + 4 * ((beside + 3) // 4))), np.zeros((ends[-1], starts[-1]))
+        return cls(np.stack(stored.codes), starts, numbers, effects, own, crossed, real)
+
+    @property
+    def arguments(self) -> tuple[np.ndarray, ...]:
+        """The last arguments of a loop."""
+        return self.codes, self.starts, self.numbers, self.own.ravel(), self.crossed
+
+    def sums(self, dense: DenseSlice) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return X'v, X'WZ with the dense columns, X'WX with earlier products, and its diagonal."""
+        own, crossed = self.own[self.real], self.crossed[self.real][:, self.real[: self.crossed.shape[1]]]
+        mixed = own[:, 4 : 4 + dense.covariates.shape[1]]
+        mixed = np.hstack([own[:, 1:2], mixed]) if dense.constant else mixed
+        return own[:, 0], mixed, crossed, own[:, 3 if self.numbers.size else 1]
+
+
+_NO_CODES = _Codes(np.empty((0, 0), np.int32), np.empty(0, np.int64), NO_ROWS, _NONE, NO_ROWS, NO_ROWS, _NONE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CompiledSlice(DenseSlice):
     """A dense slice with compiled sums."""
 
@@ -46,9 +108,15 @@ class CompiledSlice(DenseSlice):
 
         Each row's residual and weight are written to `of_rows`, of shape (2, m), unless it is empty.
         """
-        p = self.covariates.shape[1]
-        if type(family) not in _LAWS or p > _MOST_COLUMNS:
+        if type(family) not in _LAWS or self.covariates.shape[1] > _MOST_COLUMNS:
             return None
+        return self.natural_sums_with(_NO_CODES, family, coef, informed=informed, of_rows=of_rows)
+
+    def natural_sums_with(
+        self, codes: _Codes, family: Family, coef: np.ndarray, *, informed: bool = True, of_rows: np.ndarray = NO_ROWS
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """Return the sums of the dense columns, whose coefficients are given, and add those of coded columns."""
+        p = self.covariates.shape[1]
         first = 1 - int(self.constant)
         level, slopes = (coef[0], coef[1:]) if self.constant else (0.0, coef)
         weights, offset = (
@@ -66,6 +134,8 @@ class CompiledSlice(DenseSlice):
             score,
             information,
             of_rows,
+            codes.effects,
+            *codes.arguments,
         )
         return loglik, score[first:], information[first:, first:]
 
@@ -80,9 +150,14 @@ class CompiledSlice(DenseSlice):
         p = self.covariates.shape[1]
         if p > _MOST_COLUMNS:
             return self.weighted_sum(values), super(CompiledSlice, self)._gram(weights)
+        return self.sums_with(_NO_CODES, values, weights)
+
+    def sums_with(self, codes: _Codes, values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return X'v and X'WX of the dense columns, and add those of coded columns."""
+        p, first = self.covariates.shape[1], 1 - int(self.constant)
         sums, gram = np.zeros(p + 1), np.zeros((p + 1, p + 1))
-        add_sums(self.covariates, np.ascontiguousarray(values), np.ascontiguousarray(weights), sums, gram)
-        first = 1 - int(self.constant)
+        values, weights = np.ascontiguousarray(values), np.ascontiguousarray(weights)
+        add_sums(self.covariates, values, weights, sums, gram, *codes.arguments)
         return sums[first:], gram[first:, first:]
 
 
@@ -92,6 +167,11 @@ class CompiledSplitSlice(SplitSlice):
 
     max_density: ClassVar[float] = 0.2
 
+    @staticmethod
+    def has_loop(family: Family) -> bool:
+        """Return whether `natural_sums` has a loop."""
+        return type(family) in _LAWS
+
     def _gram(self, weights: np.ndarray | None) -> Matrix:
         return self.weighted_sum_and_gram(np.zeros(len(self.y)), weights)[1]
 
@@ -99,14 +179,27 @@ class CompiledSplitSlice(SplitSlice):
         """Return X'v and X'WX, reading the rows once if v and w have one value per row."""
         if values.ndim > 1:
             return self.weighted_sum(values), self.gram(weights)
+        assert isinstance(self.beside, CompiledSlice)
         weights = np.ones(len(self.y)) if weights is None else weights
-        return self._with_stored(*self.beside.weighted_sum_and_gram(values, weights), values, weights)
+        if isinstance(self.stored, SparseColumns):
+            return self._with_sparse(self.stored, *self.beside.weighted_sum_and_gram(values, weights), values, weights)
+        stored, places = self._coded
+        codes = _Codes.of(stored, len(self.beside.covariates.T))
+        return self._with_coded(codes, places, *self.beside.sums_with(codes, values, weights))
 
     def natural_sums(
         self, family: Family, coef: np.ndarray, *, informed: bool = True, of_rows: np.ndarray = NO_ROWS
     ) -> tuple[float, np.ndarray, Matrix] | None:
         """Return log-likelihood, score and information; None for families without a loop."""
         assert isinstance(self.beside, CompiledSlice)
+        if not self.has_loop(family):
+            return None
+        if informed and isinstance(self.stored, CodedColumns):
+            stored, places = self._coded
+            codes = _Codes.of(stored, len(self.beside.covariates.T), coef[places])
+            beside = replace(self.beside, offset=self.offset)
+            loglik, *sums = beside.natural_sums_with(codes, family, coef[self.dense_at], of_rows=of_rows)
+            return loglik, *self._with_coded(codes, places, *sums)
         eta = self.stored.times(coef[self.stored_at])
         if self.offset is not None:
             eta += self.offset
@@ -115,7 +208,8 @@ class CompiledSplitSlice(SplitSlice):
             return None
         loglik, score, information = found
         if informed:
-            return loglik, *self._with_stored(score, information, *own)
+            assert isinstance(self.stored, SparseColumns)
+            return loglik, *self._with_sparse(self.stored, score, information, *own)
         return loglik, self._joined(score, self.stored.weighted_sum(own[0])), information
 
     def apart(self, product: int) -> CompiledArrowSlice:
@@ -123,56 +217,53 @@ class CompiledSplitSlice(SplitSlice):
         own = {field.name: getattr(self, field.name) for field in fields(CompiledSplitSlice)}
         return CompiledArrowSlice(**own, product=product)
 
-    def _with_stored(
-        self, of_dense: np.ndarray, among_dense: np.ndarray, values: np.ndarray, weights: np.ndarray
+    @property
+    def _coded(self) -> tuple[CodedColumns, np.ndarray]:
+        """The coded columns in the order of the loop, and their positions in the design."""
+        assert isinstance(self.stored, CodedColumns)
+        return self.stored, self.stored_at
+
+    def _with_coded(
+        self, codes: _Codes, places: np.ndarray, of_dense: np.ndarray, among_dense: np.ndarray
     ) -> tuple[np.ndarray, Matrix]:
-        """Return X'v and X'WX, given those of the dense columns."""
-        a, b = len(self.dense_at), len(self.stored_at)
-        gram = np.zeros((a + b, a + b))
-        if isinstance(self.stored, CodedColumns):
-            of_stored, mixed, crossed = self._coded_sums(self.stored, values, weights)
-            _write_coded_gram(crossed, gram, self.stored_at)
-        else:
-            assert isinstance(self.stored, SparseColumns)
-            of_stored, mixed = np.zeros(b), np.zeros((b, a))
-            array = self.stored.array
-            add_sparse_sums(
-                np.ascontiguousarray(array.data),
-                np.ascontiguousarray(array.indices),
-                array.indptr.astype(array.indices.dtype, copy=False),
-                *self._beside(values, weights),
-                self.stored_at,
-                of_stored,
-                mixed,
-                gram,
-            )
+        """Return X'v and X'WX, given those of the dense columns and of the coded ones."""
+        gram = np.zeros((len(self.dense_at) + len(places),) * 2)
+        of_stored, mixed, crossed, diagonal = codes.sums(self.beside)
+        _write_coded_gram(crossed, diagonal, gram, places)
+        self._write_beside(gram, among_dense, mixed)
+        return self._joined(of_dense, of_stored), gram
+
+    def _write_beside(self, gram: np.ndarray, among_dense: np.ndarray, mixed: np.ndarray) -> None:
         gram[np.ix_(self.dense_at, self.dense_at)] = among_dense
         gram[np.ix_(self.stored_at, self.dense_at)] = mixed
         gram[np.ix_(self.dense_at, self.stored_at)] = mixed.T
-        return self._joined(of_dense, of_stored), gram
 
-    def _coded_sums(
-        self, stored: CodedColumns, values: np.ndarray, weights: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return X'v of the coded columns, X'WZ with the dense ones, and X'WX as `add_coded_sums` stores it."""
-        b = stored.shape[1]
-        sums, mixed = np.zeros(b), np.zeros((b, len(self.dense_at)))
-        crossed = np.zeros((b, b - stored.widths[-1] + 1))
-        numbers = np.empty((0, 0))
-        if any(part is not None for part in stored.values):
-            numbers = np.stack([np.ones(len(self.y)) if part is None else part for part in stored.values])
-        codes, widths = np.stack(stored.codes), np.array(stored.widths, dtype=np.int64)
-        add_coded_sums(codes, widths, numbers, *self._beside(values, weights), sums, mixed, crossed)
-        return sums, mixed, crossed
-
-    def _beside(self, values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, int, np.ndarray, np.ndarray]:
-        dense = self.beside
-        return (
-            np.ascontiguousarray(dense.covariates),
-            int(dense.constant),
+    def _with_sparse(
+        self,
+        stored: SparseColumns,
+        of_dense: np.ndarray,
+        among_dense: np.ndarray,
+        values: np.ndarray,
+        weights: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return X'v and X'WX, given those of the dense columns."""
+        a, b, array = len(self.dense_at), len(self.stored_at), stored.array
+        gram, of_stored, mixed = np.zeros((a + b, a + b)), np.zeros(b), np.zeros((b, a))
+        add_sparse_sums(
+            np.ascontiguousarray(array.data),
+            np.ascontiguousarray(array.indices),
+            array.indptr.astype(array.indices.dtype, copy=False),
+            np.ascontiguousarray(self.beside.covariates),
+            int(self.beside.constant),
             np.ascontiguousarray(values),
             np.ascontiguousarray(weights),
+            self.stored_at,
+            of_stored,
+            mixed,
+            gram,
         )
+        self._write_beside(gram, among_dense, mixed)
+        return self._joined(of_dense, of_stored), gram
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,31 +278,34 @@ class CompiledArrowSlice(CompiledSplitSlice):
 
     product: int
 
-    def _with_stored(
-        self, of_dense: np.ndarray, among_dense: np.ndarray, values: np.ndarray, weights: np.ndarray
-    ) -> tuple[np.ndarray, Arrowhead]:
-        """Return X'v and X'WX, given those of the dense columns."""
+    @property
+    def _coded(self) -> tuple[CodedColumns, np.ndarray]:
+        """The coded columns with those of the product last."""
         assert isinstance(self.stored, CodedColumns)
         stored, order = self.stored.last(self.product)
-        places = self.stored_at[order]
-        of_stored, mixed, crossed = self._coded_sums(stored, values, weights)
-        count = len(places) - stored.widths[-1]
+        return stored, self.stored_at[order]
+
+    def _with_coded(
+        self, codes: _Codes, places: np.ndarray, of_dense: np.ndarray, among_dense: np.ndarray
+    ) -> tuple[np.ndarray, Arrowhead]:
+        """Return X'v and X'WX, given those of the dense columns and of the coded ones."""
+        of_stored, mixed, crossed, diagonal = codes.sums(self.beside)
+        count = crossed.shape[1]
         others, at = np.concatenate([self.dense_at, places[:count]]), places[count:]
         gram = np.zeros((len(others), len(others)))
         a = len(self.dense_at)
         gram[:a, :a], gram[a:, :a], gram[:a, a:] = among_dense, mixed[:count], mixed[:count].T
-        first = count - (stored.widths[-2] if count else 0)
-        _write_coded_gram(crossed[:count, [*range(first), -1]], gram, np.arange(a, a + count))
-        sort, border = np.argsort(others), np.hstack([mixed[count:], crossed[count:, :-1]])
+        _write_coded_gram(crossed[:count], diagonal[:count], gram, np.arange(a, a + count))
+        sort, border = np.argsort(others), np.hstack([mixed[count:], crossed[count:]])
         score = np.empty(len(others) + len(at))
         score[self.dense_at], score[places] = of_dense, of_stored
-        return score, Arrowhead(crossed[count:, -1], border[:, sort], gram[np.ix_(sort, sort)], at, others[sort])
+        return score, Arrowhead(diagonal[count:], border[:, sort], gram[np.ix_(sort, sort)], at, others[sort])
 
 
-def _write_coded_gram(crossed: np.ndarray, gram: np.ndarray, at: np.ndarray) -> None:
-    """Write X'WX of coded columns, as `add_coded_sums` stores it, at some positions of a matrix."""
+def _write_coded_gram(crossed: np.ndarray, diagonal: np.ndarray, gram: np.ndarray, at: np.ndarray) -> None:
+    """Write X'WX of coded columns, whose columns before each product's are given, at some positions of a matrix."""
     full = np.zeros((len(at), len(at)))
-    full[:, : crossed.shape[1] - 1] = crossed[:, :-1]
+    full[:, : crossed.shape[1]] = crossed
     full += full.T
-    np.fill_diagonal(full, crossed[:, -1])
+    np.fill_diagonal(full, diagonal)
     gram[np.ix_(at, at)] = full

@@ -242,7 +242,7 @@ class OnePredictor:
         chi2: tuple = (0.0, np.zeros(d)) if self.family.has_dispersion else (None, None)
         sums: list | None = None
         with np.errstate(all="ignore"):  # non-finite values show in the sums
-            for part in slices(rows, model):
+            for part in slices(rows, model, natural=coef is not None and self.natural):
                 found = self._slice_sums(part, coef, observed)
                 # The first slice's sums become the total: with 1,000 columns, a second matrix costs more than the rows.
                 sums = list(found) if sums is None else [_added(a, b) for a, b in zip(sums, found, strict=True)]

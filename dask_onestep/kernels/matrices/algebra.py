@@ -297,6 +297,11 @@ class SplitSlice(Slice):
     dense_at: np.ndarray
     stored_at: np.ndarray
 
+    @staticmethod
+    def has_loop(family: Family) -> bool:
+        """Return whether `natural_sums` of coded columns has a loop, which needs no temporary arrays."""
+        return False
+
     def times(self, coef: np.ndarray) -> np.ndarray:
         """Return Xβ."""
         return self.beside.times(coef[self.dense_at]) + self.stored.times(coef[self.stored_at])

@@ -44,10 +44,13 @@ def room(length: int = 0) -> Iterator[None]:
     last.clear()
 
 
-def slices(rows: Rows, model: Model) -> Iterator[Slice]:
-    """Yield a block in slices; each overwrites the buffers of the previous dense one."""
+def slices(rows: Rows, model: Model, *, natural: bool = False) -> Iterator[Slice]:
+    """Yield a block in slices; each overwrites the buffers of the previous dense one.
+
+    If only `natural` sums are wanted, slices are long where a loop computes these without temporary arrays.
+    """
     if model.basis is None and isinstance(rows.x, SplitMatrix) and rows.x.stored.pays(_kinds()[1].max_density):
-        yield from _split_slices(rows, rows.x, model)
+        yield from _split_slices(rows, rows.x, model, natural)
     else:
         yield from dense_slices(rows, model)
 
@@ -110,7 +113,7 @@ def zero_gram(model: Model, d: int | None = None) -> Matrix:
     return np.zeros((d, d)) if at is None else Arrowhead.zeros(at, d)
 
 
-def _split_slices(rows: Rows, x: SplitMatrix, model: Model) -> Iterator[SplitSlice]:
+def _split_slices(rows: Rows, x: SplitMatrix, model: Model, natural: bool) -> Iterator[SplitSlice]:
     (dense_kind, split_kind), first, d = _kinds(), int(model.has_constant), model.width
     dense_at, stored_at = np.concatenate([np.arange(first), x.dense_at + first]), x.stored_at + first
     length, product = max(d * d // 4, _SPLIT_ROWS[0]), None
@@ -118,6 +121,8 @@ def _split_slices(rows: Rows, x: SplitMatrix, model: Model) -> Iterator[SplitSli
         assert isinstance(x.stored, CodedColumns)
         length = max(4 * len(levels), _ARROW_ROWS)
         product = x.stored.starts.index(int(np.searchsorted(stored_at, levels[0])))
+    if natural and isinstance(x.stored, CodedColumns) and split_kind.has_loop(model.family):
+        length = _SPLIT_ROWS[1]
     length = min(length, _SPLIT_ROWS[1])
     scratch = np.empty(min(length, len(rows)) * len(dense_at))
     for at in _spans(len(rows), length):
