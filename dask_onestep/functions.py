@@ -249,7 +249,7 @@ def approximate_inverse_covariance(nodewise: NodewiseRows | Delayed) -> Any:
 def _data(X: Any, **parts: Any) -> Data:
     given = dict.fromkeys(PARTS[1:]) | parts
     refuse_other_order(X, given)
-    X, given, lengths = as_frame(X, given)
+    X, given, lengths = as_frame(X, given, divided=True)
     X, given = split_columns(X, given)
     if not hasattr(X, "ndim"):
         X = np.asarray(X)

@@ -20,6 +20,7 @@ from support import _note, fingerprint, raise_if_dask_computes
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
 from dask_onestep.data import arrow
 from dask_onestep.data.files import open_table
+from dask_onestep.graph import tree
 
 EXACT = MLE(tol=1e-20)
 FORMULA = "y ~ x + site + C(month) + flag"
@@ -133,6 +134,25 @@ def test_the_pilot_is_the_same_however_row_groups_are_joined(tmp_path, threads, 
     assert len(lengths) == 18
     np.testing.assert_array_equal(coefs[1], coefs[0])
     np.testing.assert_array_equal(coefs[2], coefs[0])
+
+
+def test_a_large_row_group_is_read_in_blocks_and_once_a_pass(tmp_path, synchronous, monkeypatch):
+    monkeypatch.setattr(arrow, "_SMALL_BLOCK_BYTES", 1)
+    monkeypatch.setattr(arrow, "_MOST_OF_ROW_GROUP", 1000)
+    monkeypatch.setattr(tree, "_TINY_BYTES", 0)  # as blocks of such row groups are not tiny
+    large = write(table(), tmp_path / "large", files=1, row_group_size=900)
+    (rows,) = open_table(large).frame(["y", "x", "site", "month", "flag"], divided=True)[1]
+    assert len(rows) > 30
+    assert sum(rows) == 900
+    assert open_table(large).frame()[1] == (900,)  # of predictions, whose blocks are computed in any order
+    openings, batches = [], arrow.Part.batches
+    monkeypatch.setattr(arrow.Part, "batches", lambda part, *args: openings.append(part) or batches(part, *args))
+    small = write(table(), tmp_path / "small", files=1, row_group_size=rows[0])
+    fits = [GLMRegressor("poisson", formula=FORMULA, method=OneStep(300, steps=1)).fit(each) for each in (large, small)]
+    assert fits[0].n_passes_ <= len(openings) <= fits[0].n_passes_ * -(-len(rows) // 16)
+    assert fingerprint(fits[0]) == fingerprint(fits[1])
+    np.testing.assert_array_equal(fits[0].record_.pilot.keys, fits[1].record_.pilot.keys)
+    pd.testing.assert_series_equal(*(fits[0].predict(each).compute() for each in (large, small)))
 
 
 def test_effects_by_columns_that_the_model_does_not_read(tmp_path, small_blocks, threads):

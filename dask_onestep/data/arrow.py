@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from threading import local
 from typing import Any
+from uuid import uuid4
 
 import dask
 import dask.dataframe as dd
@@ -28,8 +30,13 @@ from dask_onestep.messages import catalogue
 # cost the scheduler more than the kernels.  All numbers, and so the blocks, depend only on the data.
 _BLOCK_BYTES, _SMALL_BLOCK_BYTES, _MANY_BLOCKS = 64 * 2**20, 4 * 2**20, 32
 _MOST_IN_MEMORY = 2**30  # bytes of what a filter leaves of a data set
+# A row group with more is read in several blocks, one after the other: Arrow decodes it from its start only.
+_MOST_OF_ROW_GROUP = 4 * _BLOCK_BYTES
+_STREAM_BYTES = 2**20  # of each column of such a row group that are in memory before they are decoded
 _THREADS = 16  # that read footers
 _BATCH_ROWS = 2**24  # in which Arrow makes a column of a row group in one piece
+# Rows of each block; those of the blocks of one row group are a tuple.
+Lengths = tuple[int | tuple[int, ...], ...]
 _NULLABLE = {
     pa.bool_(): pd.BooleanDtype(),
     **{
@@ -203,6 +210,14 @@ class Part:
         fragment = self.format.make_fragment(self.source, self.filesystem, self.keys, **groups)
         return fragment.to_table(schema=schema, use_threads=False, batch_size=_BATCH_ROWS)
 
+    def batches(self, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
+        """Yield its columns, so many rows at a time, of which a batch holds some or all."""
+        text = [each.name for each in schema if types.is_dictionary(each.type)]
+        options: dict[str, Any] = {"read_dictionary": text, "pre_buffer": False, "buffer_size": _STREAM_BYTES}
+        with pq.ParquetFile(self.source, filesystem=self.filesystem, **options) as file:
+            names = {"columns": schema.names, "row_groups": list(self.row_groups)}
+            yield from file.iter_batches(rows, **names, use_threads=False)
+
 
 @dataclass(frozen=True, eq=False)
 class Piece:
@@ -218,12 +233,16 @@ class Piece:
         The number of their first row in the whole table, if known.
     token : str
         Identifies them.
+    cut : tuple of str and two int, or None
+        Of some rows of a large row group: what identifies this opening of it, how many rows are before them, and how
+        many rows all pieces but the last have.
     """
 
     parts: tuple[Part, ...]
     rows: int | None
     start: int | None
     token: str
+    cut: tuple[str, int, int] | None = None
 
     def __str__(self) -> str:
         first, last = self.parts[0], self.parts[-1]
@@ -292,18 +311,24 @@ class ArrowTable:
         return dict(zip(self.columns, _meta(self.schema).dtypes, strict=True))
 
     def frame(
-        self, columns: Sequence[str] | None = None, coded: Iterable[str] = (), computed: Iterable[str] = ()
-    ) -> tuple[dd.DataFrame, tuple[int, ...] | None]:
+        self,
+        columns: Sequence[str] | None = None,
+        coded: Iterable[str] = (),
+        computed: Iterable[str] = (),
+        divided: bool = False,
+    ) -> tuple[dd.DataFrame, Lengths | None]:
         """Return some of the columns, lazily, in blocks of about 64 MiB; nothing is read.
 
-        Columns of strings arrive as categoricals, the categories being those of the block.
+        Columns of strings arrive as categoricals, the categories being those of the block.  If `divided`, so are large
+        row groups, whose blocks should be read in order; their lengths are one tuple.
         """
         names = list(data_columns(self.schema) if columns is None else columns)
         schema = pa.schema([self.schema.field(name) for name in names])
         _refuse_nested(schema)
         _check_columns(self.fragments, schema)
         text = {each.name for each in schema if _is_text(_values(each.type))}
-        pieces = self._pieces(schema, text)
+        groups = self._pieces(schema, text, divided)
+        pieces = [piece for group in groups for piece in group]
         known = all(piece.rows is not None for piece in pieces)
         with dask.config.set({"dataframe.convert-string": False}):  # another step for every block
             frame = dd.from_map(
@@ -316,13 +341,16 @@ class ArrowTable:
                 enforce_metadata=False,
                 label="read-files",
             )
-        return frame, tuple(piece.rows for piece in pieces if piece.rows is not None) if known else None
+        rows = [tuple(piece.rows or 0 for piece in group) for group in groups]
+        return frame, tuple(each if len(each) > 1 else each[0] for each in rows) if known else None
 
-    def _pieces(self, schema: pa.Schema, text: Collection[str]) -> list[Piece]:
-        width = sum(map(_width, schema.types))
+    def _pieces(self, schema: pa.Schema, text: Collection[str], divided: bool) -> list[list[Piece]]:
+        width = max(sum(map(_width, schema.types)), 1)
         known = all(unit.rows is not None for unit in self.units)
-        pieces, start = [], 0
-        for group in _joined(self.units, max(width, 1)):
+        most = _block_rows(self.units, width)
+        pieces: list[list[Piece]] = []
+        start = 0
+        for group in _joined(self.units, most):
             files = dict.fromkeys(unit.file for unit in group)
             parts = tuple(
                 _part(self.fragments[file], [unit.row_group for unit in group if unit.file == file], schema, text)
@@ -330,9 +358,22 @@ class ArrowTable:
             )
             rows = sum(unit.rows or 0 for unit in group)
             token = tokenize([(str(part), str(part.keys)) for part in parts], group)
-            pieces.append(Piece(parts, rows if known else None, start if known else None, token))
+            piece = Piece(parts, rows if known else None, start if known else None, token)
+            large = known and rows > max(_MOST_OF_ROW_GROUP // width, most) and len(group) == 1 and parts[0].plain
+            pieces.append(_cut(piece, most) if large and divided else [piece])
             start += rows
         return pieces
+
+
+def _cut(piece: Piece, step: int) -> list[Piece]:
+    """Return the pieces, of so many rows, of a large row group."""
+    assert piece.rows is not None
+    assert piece.start is not None
+    opening, pieces = uuid4().hex, []
+    for skip in range(0, piece.rows, step):
+        rows, token = min(step, piece.rows - skip), tokenize(piece.token, skip, step)
+        pieces.append(Piece(piece.parts, rows, piece.start + skip, token, (opening, skip, step)))
+    return pieces
 
 
 def _known_types(schema: pa.Schema, fragments: Sequence[pads.FileFragment]) -> pa.Schema:
@@ -386,7 +427,11 @@ class WholeTable:
         return dict(zip(self.columns, _meta(self.dataset.schema).dtypes, strict=True))
 
     def frame(
-        self, columns: Sequence[str] | None = None, coded: Iterable[str] = (), computed: Iterable[str] = ()
+        self,
+        columns: Sequence[str] | None = None,
+        coded: Iterable[str] = (),
+        computed: Iterable[str] = (),
+        divided: bool = False,
     ) -> tuple[pd.DataFrame, None]:
         """Return some of the columns, read now."""
         names = data_columns(self.dataset.schema) if columns is None else columns
@@ -443,10 +488,14 @@ def _units(number: int, fragment: pads.Fragment) -> list[_Unit]:
         raise ValueError(f"{fragment.path} cannot be read as {kind}: {error}") from error
 
 
-def _joined(units: Sequence[_Unit], row_bytes: int) -> list[list[_Unit]]:
-    """Return consecutive units in groups of about a block's bytes; one group, without units, if there are none."""
+def _block_rows(units: Sequence[_Unit], row_bytes: int) -> int:
+    """Return how many rows a block has at most."""
     total = sum(unit.rows or 0 for unit in units) * row_bytes
-    most = min(_BLOCK_BYTES, max(_SMALL_BLOCK_BYTES, total // _MANY_BLOCKS)) // row_bytes
+    return min(_BLOCK_BYTES, max(_SMALL_BLOCK_BYTES, total // _MANY_BLOCKS)) // row_bytes
+
+
+def _joined(units: Sequence[_Unit], most: int) -> list[list[_Unit]]:
+    """Return consecutive units in groups of about so many rows; one group, without units, if there are none."""
     groups: list[list[_Unit]] = [[]]
     rows = 0
     for unit in units:
@@ -495,11 +544,40 @@ def _said(kind: pa.DataType) -> str:
     return "string" if _is_text(kind) else str(np.dtype(kind.to_pandas_dtype()))
 
 
+class _Stream(local):
+    """The row group that a thread reads in several blocks, and how many rows of it are decoded."""
+
+    opening: str | None = None
+    at = 0
+    batches: Iterator[pa.RecordBatch] = iter(())
+
+
+_stream = _Stream()
+
+
+def _some_rows(piece: Piece, schema: pa.Schema) -> pa.Table:
+    """Return a piece of a row group; what its thread has decoded for the pieces before it is not decoded again."""
+    assert piece.cut is not None
+    assert piece.rows is not None
+    opening, skip, step = piece.cut
+    if _stream.opening != opening or _stream.at > skip:
+        _stream.opening, _stream.at, _stream.batches = opening, 0, piece.parts[0].batches(schema, step)
+    found: list[pa.RecordBatch] = []
+    while _stream.at < skip + piece.rows:
+        batch = next(_stream.batches)
+        found += [batch] if _stream.at >= skip else []
+        _stream.at += len(batch)
+    if piece.rows < step:  # the last one
+        _stream.opening, _stream.batches = None, iter(())
+    return pa.Table.from_batches(found).select(schema.names)
+
+
 def _read(piece: Piece, schema: pa.Schema, coded: tuple[str, ...], encoded: tuple[str, ...]) -> pd.DataFrame:
     tables = []
     for part in piece.parts:
         with _noting(f"In {part}."):
-            tables.append(part.read(_as_dictionaries(schema) if part.row_groups else schema))
+            own = _as_dictionaries(schema) if part.row_groups else schema
+            tables.append(part.read(own) if piece.cut is None else _some_rows(piece, own))
     table = pa.concat_tables(tables, promote_options="permissive") if tables else schema.empty_table()
     frame = frame_of_arrow(_decoded(table, encoded), coded, encoded)
     if piece.start is not None:

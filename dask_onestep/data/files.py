@@ -94,7 +94,11 @@ class CsvTable:
         return tuple(self.dtypes)
 
     def frame(
-        self, columns: Sequence[str] | None = None, coded: Iterable[str] = (), computed: Iterable[str] = ()
+        self,
+        columns: Sequence[str] | None = None,
+        coded: Iterable[str] = (),
+        computed: Iterable[str] = (),
+        divided: bool = False,
     ) -> tuple[dd.DataFrame, None]:
         """Return some of the columns, lazily; no others are parsed."""
         categories = set(coded)

@@ -19,7 +19,7 @@ from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from dask_onestep.choices import suggestion
-from dask_onestep.data.arrow import coded_columns, column_of_arrow, data_columns, frame_of_arrow
+from dask_onestep.data.arrow import Lengths, coded_columns, column_of_arrow, data_columns, frame_of_arrow
 from dask_onestep.data.files import is_in_files, open_table
 from dask_onestep.data.frames import cut_frame
 from dask_onestep.kernels.designs.table import unmasked
@@ -48,8 +48,8 @@ class Data:
         Names of the covariates; ``x0, x1, …`` if they have none.
     local : bool
         Whether the data lies in this process.
-    lengths : tuple of int or None
-        Rows of each partition of a frame, if known.
+    lengths : tuple of int, or of tuples of int, or None
+        Rows of each partition of a frame, if known; those of partitions that are read in order as one tuple.
     """
 
     x: Any
@@ -59,7 +59,7 @@ class Data:
     groups: Any
     columns: tuple[str, ...]
     local: bool = False
-    lengths: tuple[int, ...] | None = None
+    lengths: Lengths | None = None
 
     @property
     def parts(self) -> tuple[Any, ...]:
@@ -83,9 +83,17 @@ def is_lazy(x: Any) -> bool:
 
 
 def as_frame(
-    x: Any, parts: dict[str, Any], terms: Sequence[Terms] = (), columns: Sequence[str] | None = None
-) -> tuple[Any, dict[str, Any], tuple[int, ...] | None]:
-    """Return files as a Dask DataFrame of the columns that are read, and Arrow data as pandas'; others unchanged."""
+    x: Any,
+    parts: dict[str, Any],
+    terms: Sequence[Terms] = (),
+    columns: Sequence[str] | None = None,
+    *,
+    divided: bool = False,
+) -> tuple[Any, dict[str, Any], Lengths | None]:
+    """Return files as a Dask DataFrame of the columns that are read, and Arrow data as pandas'; others unchanged.
+
+    Large row groups are `divided` for sums, which read their blocks in order.
+    """
     parts = {name: column_of_arrow(part) if _is_arrow(part) else part for name, part in parts.items()}
     if is_in_files(x):
         table = open_table(x)
@@ -93,7 +101,7 @@ def as_frame(
         wanted = None if columns is None else list(dict.fromkeys((*columns, *named)))
         if wanted is not None and not set(wanted) <= set(table.columns):
             wanted = None  # so that the error to come lists all that are there
-        frame, lengths = table.frame(wanted, *coded_columns(*terms))
+        frame, lengths = table.frame(wanted, *coded_columns(*terms), divided)
         return frame, parts, lengths
     if _is_arrow(x):
         rows = pa.table(x)
@@ -220,7 +228,7 @@ def _same_labels(index: pd.Index, other: pd.Index) -> bool:
 
 
 def bring_together(
-    x: Any, parts: dict[str, Any], columns: tuple[str, ...] | None = None, lengths: tuple[int, ...] | None = None
+    x: Any, parts: dict[str, Any], columns: tuple[str, ...] | None = None, lengths: Lengths | None = None
 ) -> Data:
     """Return the parts of a data set as Dask collections in the same blocks; nothing is computed."""
     columns = column_names(x) if columns is None else columns

@@ -49,9 +49,8 @@ class Reading:
         named_parts += columns_named(parts["groups"])
         refuse_other_order(X, parts)
         read = self._terms_of_formula() if is_table(X) else None
-        X, parts, lengths = as_frame(
-            X, parts, () if read is None else (read,), None if read is None else _all_columns(read)
-        )
+        known = () if read is None else (read,)
+        X, parts, lengths = as_frame(X, parts, known, None if read is None else _all_columns(read), divided=True)
         X, parts = split_columns(X, parts, keep=self.formula is not None)
         X, parts = self._with_response(X, parts)
         named = column_names(X) if is_frame(X) or is_lazy(X) else None
@@ -95,7 +94,7 @@ class Reading:
         names = getattr(self, "feature_names_in_", () if design is None else design.terms.columns)
         read = None if design is None else design.terms
         wanted = tuple(names) if read is None else _all_columns(read, response=response)
-        X, parts, lengths = as_frame(X, parts, () if read is None else (read,), wanted or None)
+        X, parts, lengths = as_frame(X, parts, () if read is None else (read,), wanted or None, divided=response)
         X, parts = split_columns(X, parts, keep=self.formula is not None)
         X, parts = self._with_response(X, parts) if response else (X, parts)
         if design is not None and not is_frame(X):
@@ -224,7 +223,8 @@ def read_together(
         terms = [each._terms_of_formula() for each in estimators]
         known = [each for each in terms if each is not None]
         columns = [name for each in known for name in _all_columns(each)] if len(known) == len(terms) else None
-        X, parts, lengths = as_frame(X, parts, known, None if columns is None else tuple(dict.fromkeys(columns)))
+        wanted = None if columns is None else tuple(dict.fromkeys(columns))
+        X, parts, lengths = as_frame(X, parts, known, wanted, divided=True)
     each: list[tuple[Data, Terms | None]]
     if fitted:
         X = infer_kinds(X, {name for estimator in estimators for name in _words(estimator.record_.design)})

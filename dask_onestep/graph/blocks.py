@@ -56,6 +56,8 @@ class Blocks:
         What the blocks are called in errors.
     n_seen : int or None
         Rows that an earlier pass has counted.
+    in_order : bool
+        Whether a pass reads some blocks faster after those before them: they are parts of one row group.
 
     Examples
     --------
@@ -79,6 +81,7 @@ class Blocks:
     first_number: int = 0
     numbering: Numbering = OWN_NUMBERS
     n_seen: int | None = None
+    in_order: bool = False
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -104,6 +107,8 @@ class Blocks:
         counted their rows; a group holds one block at a time.  Blocks that lie on a cluster's workers are taken one by
         one, each where it is.
         """
+        if self.in_order:
+            return FAN_IN
         if len(self) <= _MANY_BLOCKS or any(is_future(v) for v in self.shared.values()):
             return 1
         if self.lengths is not None:

@@ -1,8 +1,10 @@
 """How the parts of a data set meet, block by block, which tasks serve which block, and functions of each block."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from graphlib import TopologicalSorter
+from itertools import chain
 from typing import Any
 
 import dask.array as da
@@ -23,7 +25,12 @@ from dask_onestep.kernels.records import Numbering
 
 
 def gather(
-    x: Any, y: Any, weights: Any = None, offset: Any = None, groups: Any = None, lengths: tuple[int, ...] | None = None
+    x: Any,
+    y: Any,
+    weights: Any = None,
+    offset: Any = None,
+    groups: Any = None,
+    lengths: tuple[int | tuple[int, ...], ...] | None = None,
 ) -> Blocks:
     """Bring the parts of a data set together, block by block; nothing is computed.
 
@@ -33,8 +40,9 @@ def gather(
         Covariates; column chunks are joined.
     y, weights, offset, groups : dask Array of shape (n,), dask Series, or None
         Of the same kind as `x`, and in as many blocks.
-    lengths : tuple of int or None
-        Rows of each partition of a frame, if known; an array knows its own.
+    lengths : tuple of int, or of tuples of int, or None
+        Rows of each partition of a frame, if known; those of partitions that are read in order as one tuple.  An array
+        knows its own.
 
     Returns
     -------
@@ -66,15 +74,16 @@ def gather(
             enforce_metadata=False,
         )
         row_bytes = 8 * len(x.columns)
+    in_order = any(isinstance(each, tuple) for each in lengths or ())
+    rows = None if lengths is None else tuple(chain.from_iterable(n if isinstance(n, tuple) else (n,) for n in lengths))
     annotations = _annotations(given.values())
     graph, keys = _materialize(blocks)
     owned, shared = _split_by_owner(graph, keys)
     reloaded = any(isinstance(node, Task) and not node.dependencies for node in graph.values())
     token = tokenize(keys)
     numbering = Numbering() if isinstance(x, da.Array) else _numbering(x.npartitions, len(keys))
-    return Blocks(
-        keys, owned, shared, lengths, row_bytes, annotations, token, weights is not None, reloaded, numbering=numbering
-    )
+    found = Blocks(keys, owned, shared, rows, row_bytes, annotations, token, weights is not None, reloaded)
+    return replace(found, numbering=numbering, in_order=in_order)
 
 
 def _numbering(partitions: int, blocks: int) -> Numbering:
