@@ -157,7 +157,7 @@ def weighted_design(
     >>> weighted_design(np.ones((3, 1)), [0.0], family="binomial").compute().ravel().tolist()
     [0.5, 0.5, 0.5]
     """
-    data = _data(X, offset=offset)
+    data = _data(X, divided=False, offset=offset)
     model, coef = _model(data, coef, family, link)
     like: Any = np.empty((0, len(coef)))
     if hasattr(data.x, "columns"):
@@ -246,10 +246,10 @@ def approximate_inverse_covariance(nodewise: NodewiseRows | Delayed) -> Any:
     return approximate_inverse(nodewise)
 
 
-def _data(X: Any, **parts: Any) -> Data:
+def _data(X: Any, *, divided: bool = True, **parts: Any) -> Data:
     given = dict.fromkeys(PARTS[1:]) | parts
     refuse_other_order(X, given)
-    X, given, lengths = as_frame(X, given, divided=True)
+    X, given, lengths = as_frame(X, given, divided=divided)
     X, given = split_columns(X, given)
     if not hasattr(X, "ndim"):
         X = np.asarray(X)

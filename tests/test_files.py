@@ -144,7 +144,7 @@ def test_a_large_row_group_is_read_in_blocks_and_once_a_pass(tmp_path, synchrono
     (rows,) = open_table(large).frame(["y", "x", "site", "month", "flag"], divided=True)[1]
     assert len(rows) > 30
     assert sum(rows) == 900
-    assert open_table(large).frame()[1] == (900,)  # of predictions, whose blocks are computed in any order
+    assert open_table(large).frame()[1] == (900,)  # of predictions and residuals, whose blocks are computed in any order
     openings, batches = [], arrow.Part.batches
     monkeypatch.setattr(arrow.Part, "batches", lambda part, *args: openings.append(part) or batches(part, *args))
     small = write(table(), tmp_path / "small", files=1, row_group_size=rows[0])
@@ -152,7 +152,12 @@ def test_a_large_row_group_is_read_in_blocks_and_once_a_pass(tmp_path, synchrono
     assert fits[0].n_passes_ <= len(openings) <= fits[0].n_passes_ * -(-len(rows) // 16)
     assert fingerprint(fits[0]) == fingerprint(fits[1])
     np.testing.assert_array_equal(fits[0].record_.pilot.keys, fits[1].record_.pilot.keys)
+    openings.clear()
     pd.testing.assert_series_equal(*(fits[0].predict(each).compute() for each in (large, small)))
+    pd.testing.assert_series_equal(*(fits[0].residuals(each).compute() for each in (large, small)))
+    assert not openings
+    assert len({repr(fits[0].avg_predictions(each)) for each in (large, small)}) == 1
+    assert openings
 
 
 def test_effects_by_columns_that_the_model_does_not_read(tmp_path, small_blocks, threads):

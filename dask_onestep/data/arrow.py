@@ -357,7 +357,7 @@ class ArrowTable:
                 for file in files
             )
             rows = sum(unit.rows or 0 for unit in group)
-            token = tokenize([(str(part), str(part.keys)) for part in parts], group)
+            token = tokenize(str([(str(part), str(part.keys)) for part in parts]), str(group))
             piece = Piece(parts, rows if known else None, start if known else None, token)
             large = known and rows > max(_MOST_OF_ROW_GROUP // width, most) and len(group) == 1 and parts[0].plain
             pieces.append(_cut(piece, most) if large and divided else [piece])

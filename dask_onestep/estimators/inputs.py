@@ -84,8 +84,11 @@ class Reading:
             return None
         return formula_terms(self.formula, bool(self.fit_intercept))
 
-    def _data(self, X: Any, *, response: bool = True, **given: Any) -> Data:
-        """Bring later data together, its columns as ``fit`` had them; `response` is whether y is wanted."""
+    def _data(self, X: Any, *, response: bool = True, divided: bool = True, **given: Any) -> Data:
+        """Bring later data together, its columns as ``fit`` had them; `response` is whether y is wanted.
+
+        Large row groups are `divided` unless blocks are computed one by one.
+        """
         parts = dict.fromkeys(PARTS[1:]) | given
         if response:
             self._require_response(parts["y"])
@@ -94,7 +97,7 @@ class Reading:
         names = getattr(self, "feature_names_in_", () if design is None else design.terms.columns)
         read = None if design is None else design.terms
         wanted = tuple(names) if read is None else _all_columns(read, response=response)
-        X, parts, lengths = as_frame(X, parts, () if read is None else (read,), wanted or None, divided=response)
+        X, parts, lengths = as_frame(X, parts, () if read is None else (read,), wanted or None, divided=divided)
         X, parts = split_columns(X, parts, keep=self.formula is not None)
         X, parts = self._with_response(X, parts) if response else (X, parts)
         if design is not None and not is_frame(X):

@@ -23,7 +23,7 @@ class Predicting(Reading):
         if known.get("unseen", "raise") not in allowed:
             raise ValueError(f"Unknown unseen={known['unseen']!r}; must be one of {', '.join(map(repr, allowed))}.")
         self._require(offset=offset)
-        data = self._data(X, offset=offset, response=False)
+        data = self._data(X, offset=offset, response=False, divided=False)
         classes = getattr(self, "classes_", None)
         predictor = Predictor(self.record_.model, Prediction(self.record_.coef, kind, classes, **known))
         dtype = classes.dtype if kind == "label" and classes is not None else np.dtype(np.float64)
@@ -33,7 +33,7 @@ class Predicting(Reading):
     def _of_rows(self, function: Any, columns: Any, name: str, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:
         """Return a function of fitted rows, with the names of its columns: lazy for Dask input, NumPy otherwise."""
         self._require(sample_weight=sample_weight, offset=offset)
-        data = self._data(X, y=y, weights=sample_weight, offset=offset)
+        data = self._data(X, y=y, weights=sample_weight, offset=offset, divided=False)
         like = rows_like(function.width, columns, data)
         return _mapped(function, data, like, name, y=data.y, weights=data.weights)
 
