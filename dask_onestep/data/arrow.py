@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from threading import local
 from typing import Any
 from uuid import uuid4
@@ -21,8 +20,7 @@ import pyarrow.parquet as pq
 from dask.tokenize import tokenize
 from pyarrow import types
 
-from dask_onestep.kernels.designs.levels import indexed
-from dask_onestep.kernels.designs.parts import SOURCE
+from dask_onestep.kernels.designs.parts import SOURCE, labels_of
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.messages import catalogue
 
@@ -68,15 +66,8 @@ def frame_of_arrow(table: pa.Table, coded: Iterable[str] = (), encoded: Iterable
     named = zip(table.column_names, table.columns, strict=True)
     columns = [_array(column, name in coded, name in encoded) for name, column in named]
     frame = pd.DataFrame(dict(enumerate(columns)), index=pd.RangeIndex(len(table)), copy=False)
-    frame.columns = _labels(tuple(table.column_names))
+    frame.columns = labels_of(tuple(table.column_names))
     return frame
-
-
-@lru_cache
-def _labels(names: tuple[str, ...]) -> pd.Index:
-    """Return the columns of a frame, one index for all blocks, since each would make a hash table of its own."""
-    labels = pd.Index(names, dtype=object)  # strings of Arrow take twice the time at each look-up
-    return indexed(labels) if labels.is_unique else labels
 
 
 def column_of_arrow(part: Any) -> np.ndarray:

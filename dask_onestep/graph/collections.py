@@ -19,7 +19,7 @@ from dask.typing import Key
 
 from dask_onestep.graph.blocks import Blocks
 from dask_onestep.graph.cluster import future_of, is_future
-from dask_onestep.kernels.designs.parts import PARTS, SOURCE, Block
+from dask_onestep.kernels.designs.parts import PARTS, SOURCE, Block, labels_of
 from dask_onestep.kernels.designs.table import unmasked
 from dask_onestep.kernels.records import Numbering
 
@@ -119,9 +119,12 @@ def _array_block(*parts: Any, names: tuple[str, ...]) -> np.ndarray:
 def _frame_block(*parts: Any) -> list[Block]:
     *columns, names = parts
     given = dict(zip(names, columns, strict=True))
-    if (source := given["x"].attrs.get(SOURCE)) is not None:
+    source = given["x"].attrs.get(SOURCE)
+    if isinstance(given["x"], pd.DataFrame):
         given["x"] = given["x"].copy(deep=False)
         given["x"].attrs = {}  # pandas would copy them with each column
+        if isinstance(given["x"].columns.dtype, pd.StringDtype):
+            given["x"].columns = labels_of(tuple(given["x"].columns))
     return [Block(**given, source=source)]
 
 

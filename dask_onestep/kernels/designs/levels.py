@@ -31,7 +31,7 @@ def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
     if isinstance(values.dtype, pd.ArrowDtype) and pa.types.is_dictionary(values.dtype.pyarrow_dtype):
         values = values.astype(pd.ArrowDtype(values.dtype.pyarrow_dtype.value_type))
     if isinstance(values.dtype, pd.CategoricalDtype):
-        own, categories = values.cat.codes.to_numpy(), values.cat.categories
+        own, categories = _codes_of(values)
         present = _present(own, len(categories))
         if present.all():
             return own.astype(np.int32), categories
@@ -41,9 +41,16 @@ def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
         words = pa.array(values).dictionary_encode()
         words = words.combine_chunks() if isinstance(words, pa.ChunkedArray) else words
         codes = words.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return codes.astype(np.int32, copy=False), pd.Index(words.dictionary.to_pandas(), dtype=values.dtype)
-    codes, levels = pd.factorize(values)
-    return codes.astype(np.int32), pd.Index(levels)
+        levels = words.dictionary.to_numpy(zero_copy_only=False)
+        return codes.astype(np.int32, copy=False), pd.Index(levels, dtype=object)
+    codes, found = pd.factorize(values)
+    return codes.astype(np.int32), _as_looked_up(pd.Index(found))
+
+
+def _codes_of(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
+    """Return the codes and categories of a categorical column; its accessor would make another column of the codes."""
+    column: Any = values.array
+    return column.codes, column.categories
 
 
 def looks(length: int) -> Iterator[slice]:
@@ -66,7 +73,7 @@ def _present(codes: np.ndarray, count: int) -> np.ndarray:
 def known_codes(values: pd.Series, known: pd.Index) -> np.ndarray:
     """Return each value's position among the K known levels, of int32; −1 if it is missing or unknown."""
     if isinstance(values.dtype, pd.CategoricalDtype):
-        codes, levels = values.cat.codes.to_numpy(), values.cat.categories
+        codes, levels = _codes_of(values)
     else:
         codes, levels = level_codes(values)
     return looked_up(match_levels(levels, known), codes)
@@ -93,18 +100,19 @@ def joined_levels(parts: Sequence[pd.Index]) -> pd.Index:
     """Return the distinct levels of several blocks, in order of appearance."""
     first, *others = parts
     others = [levels for levels in others if not levels.equals(first)]
-    return _as_looked_up(first.append(others), first.dtype).unique() if others else first
+    if others and all(levels.dtype == object for levels in parts):  # of which `append` would make strings
+        return pd.Index(pd.unique(np.concatenate([first, *others])), dtype=object)
+    return first.append(others).unique() if others else first
 
 
-def _as_looked_up(levels: pd.Index, kind: Any) -> pd.Index:
-    """Return levels that were objects as objects, of which pandas makes strings that each look-up converts again."""
-    strings = isinstance(levels.dtype, pd.StringDtype) and pd.api.types.is_object_dtype(kind)
-    return levels.astype(object) if strings else levels
+def _as_looked_up(levels: pd.Index) -> pd.Index:
+    """Return levels with strings as objects, to which each look-up would convert them."""
+    return levels.astype(object) if isinstance(levels.dtype, pd.StringDtype) else levels
 
 
 def sorted_levels(values: Any) -> pd.Index:
     """Return distinct values, without missing ones, as an index, sorted if they are comparable."""
-    return sorted_places(_as_looked_up(pd.Index(pd.unique(values)), values.dtype))[0]
+    return sorted_places(_as_looked_up(pd.Index(pd.unique(values))))[0]
 
 
 def sorted_places(levels: pd.Index) -> tuple[pd.Index, np.ndarray]:
@@ -125,7 +133,7 @@ def with_missing_level(values: pd.Series, name: str) -> pd.Series:
     Whole numbers are integers, as a column of integers with missing values may be stored as floats.
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
-        codes, levels = values.cat.codes.to_numpy(), values.cat.categories
+        codes, levels = _codes_of(values)
     else:
         codes, found = level_codes(values)
         levels, places = sorted_places(found)

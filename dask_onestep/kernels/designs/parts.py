@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.designs.levels import indexed
 from dask_onestep.kernels.records import Record
 
 # The key of a frame's ``attrs`` under which a reader puts the file or row groups that it has read.
@@ -199,7 +200,9 @@ def taken(part: Any, index: np.ndarray | slice | None) -> Any:
         return part.take(index, axis=0)
     if isinstance(part, pd.DataFrame):
         columns = {at: values_at(column, index) for at, (_, column) in enumerate(part.items())}
-        return pd.DataFrame(columns, pd.RangeIndex(len(index)), copy=False).set_axis(part.columns, axis=1)
+        rows = pd.DataFrame(columns, pd.RangeIndex(len(index)), copy=False)
+        rows.columns = part.columns
+        return rows
     if isinstance(part, pd.Series):
         return pd.Series(values_at(part, index), name=part.name, copy=False)
     if isinstance(part, list):
@@ -209,10 +212,14 @@ def taken(part: Any, index: np.ndarray | slice | None) -> Any:
     return part[index]
 
 
-def columns_at(frame: pd.DataFrame, columns: Sequence[str], index: np.ndarray | None) -> pd.DataFrame:
-    """Return some columns of the rows with these numbers, renumbered; pandas would copy all rows of the columns."""
-    values = {at: values_at(frame[name], index) for at, name in enumerate(columns)}
-    return pd.DataFrame(values, copy=False).set_axis(pd.Index(columns, dtype=object), axis=1)
+@lru_cache
+def labels_of(names: tuple[str, ...]) -> pd.Index:
+    """Return the columns of a frame: one index for all blocks, each of which would make a hash table of its own.
+
+    Labels are objects, since each look-up takes twice the time where they are strings of Arrow.
+    """
+    labels = pd.Index(names, dtype=object)
+    return indexed(labels) if labels.is_unique else labels
 
 
 def values_at(column: pd.Series, index: np.ndarray | None) -> Any:

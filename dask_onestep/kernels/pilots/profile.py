@@ -22,7 +22,7 @@ from dask_onestep.kernels.designs.evaluation import EvaluationError, what_is_wro
 from dask_onestep.kernels.designs.expressions import evaluate
 from dask_onestep.kernels.designs.levels import MAX_LEVELS, TOO_MANY_LEVELS, level_codes, looks
 from dask_onestep.kernels.designs.open_design import OpenDesign
-from dask_onestep.kernels.designs.parts import Rows, columns_at, taken
+from dask_onestep.kernels.designs.parts import Rows, taken
 from dask_onestep.kernels.designs.states import CentralMoments, moment_orders
 from dask_onestep.kernels.designs.table import plain_columns, stacked
 from dask_onestep.kernels.designs.terms import Factor, plain_categories, refusing_records
@@ -109,11 +109,11 @@ class Profile(Joining):
             return pilot
         if isinstance(sample, Findings):
             return sample
-        levels = taken(rows, _of_each_level(codes.values(), len(rows)))
+        levels = rows.take(_of_each_level(codes.values(), len(rows)))
         extremes = stacked(_filled([part.extremes for part in parts]))
         at, places = _at_extremes(self.states, extremes), np.concatenate([part.places for part in parts])
         moments = {name: reduce(add, (part.moments[name] for part in parts)) for name in self.moments}
-        return Profile(self.design, levels, taken(extremes, at), places[at], moments, sample, pilot)
+        return Profile(self.design, levels, extremes.take(at), places[at], moments, sample, pilot)
 
     def state_rows(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the rows that states are computed from, in the order of the data."""
@@ -122,7 +122,7 @@ class Profile(Joining):
         rows, places = drawn.raw, drawn.positions
         added = [at for at, place in enumerate(self.places) if not (places == place).all(axis=1).any()]
         if added:
-            rows = stacked(_filled([rows, taken(self.extremes, np.array(added))]))
+            rows = stacked(_filled([rows, self.extremes[columns].iloc[added]]))
             places = np.vstack([places, self.places[added]])
         return plain_columns(taken(rows, np.lexsort(places.T[::-1])), tuple(columns), {})
 
@@ -137,7 +137,7 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     design = model.design
     assert isinstance(design, OpenDesign)
     assert rows.raw is not None
-    factors, columns, table = design.learned, design.terms.columns, rows.raw
+    factors, table = design.learned, rows.raw
     codes_of = cache(lambda factor: _level_codes(factor, table, rows.kept))
     codes = {factor: codes_of(factor) for factor in factors}
     if found := _too_many(codes, rows.number):
@@ -148,17 +148,16 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     if isinstance(pilot, Findings):
         return pilot
     at = _of_each_level(codes.values(), len(rows))
-    shown = columns_at(table, columns, at if rows.kept is None else rows.kept[at])
+    shown = table.take(at if rows.kept is None else rows.kept[at])
     states = design.terms.states
-    read = tuple(dict.fromkeys(name for factor in design.terms.factors if factor.states for name in factor.columns))
-    all_rows = replace(_all_rows(rows), raw=columns_at(table, read, None) if states else None)
+    read = dict.fromkeys(name for factor in design.terms.factors if factor.states for name in factor.columns)
+    all_rows = replace(_all_rows(rows), raw=table[list(read)] if states else None)
     sample = sample_rows(all_rows, PilotSize(STATE_ROWS if states else 0, 0, total), 0)
     present = table if rows.present is None else table.iloc[rows.present]
     orders = moment_orders(design.terms)
     moments = {name: CentralMoments.of(_numbers(name, present), order) for name, order in orders.items()}
     at = _at_extremes(states, present)
-    places, extremes = row_numbers(all_rows, at), columns_at(present, read, at)
-    return Profile(design, shown, extremes, places, moments, sample, pilot)
+    return Profile(design, shown, present.take(at), row_numbers(all_rows, at), moments, sample, pilot)
 
 
 def _for_levels(

@@ -136,11 +136,10 @@ class Strata(Record):
         codes_of: LevelCodes | None = None,
     ) -> tuple[Strata, np.ndarray]:
         """Return the strata of a block, and the rows to hold besides the simple `sample`, those below a cutoff."""
-        found = cls.of_all(rule, rows, labels, codes_of)
+        found, ids_of = cls._with_counts(rule, rows, labels, codes_of)
         cutoffs, share = [], cutoff / _EVERY_KEY
         wanted = [index for index, _ in found.extremes(keys, share)]
-        for number, ids in found.groups(rows.y):
-            seen = found.counts[number]
+        for number, (ids, seen) in enumerate(zip(ids_of, found.counts, strict=True)):
             most = found.quota(number)[0]
             part = min(most, max(2 * most // rule.n_blocks, 10))
             held = np.where(seen < _RARE * len(ids), most, np.where(share * seen < part / 2, part, 0))
@@ -158,10 +157,19 @@ class Strata(Record):
         cls, rule: StrataRule, rows: Rows, labels: np.ndarray | None, codes_of: LevelCodes | None = None
     ) -> Strata:
         """Return the strata of rows that are all held."""
+        found, _ = cls._with_counts(rule, rows, labels, codes_of)
+        return replace(found, cutoffs=tuple(np.full(n.shape, _EVERY_KEY, np.uint64) for n in found.counts))
+
+    @classmethod
+    def _with_counts(
+        cls, rule: StrataRule, rows: Rows, labels: np.ndarray | None, codes_of: LevelCodes | None
+    ) -> tuple[Strata, list[np.ndarray]]:
+        """Return the strata of rows, counted, and the stratum of each row by classification."""
         known, levels = _levels(rule, rows, codes_of)
         found = cls(rule, known, _classes(rule, labels), levels, _tails(rule, rows))
-        counts = tuple(_counted(ids, found.shape(number)) for number, ids in found.groups(rows.y))
-        return replace(found, counts=counts, cutoffs=tuple(np.full(n.shape, _EVERY_KEY, np.uint64) for n in counts))
+        ids_of = [ids for _, ids in found.groups(rows.y)]
+        counts = tuple(_counted(ids, found.shape(number)) for number, ids in enumerate(ids_of))
+        return replace(found, counts=counts), ids_of
 
     @classmethod
     def joined(
@@ -223,7 +231,8 @@ class Strata(Record):
         most, few = _OF_CLASS, _FEW_OF_CLASS
         if number:
             groups = sum(min(len(levels), _MAX_LEVELS) for levels in self.known) * len(self.classes)
-            most = few = int(np.clip(_OF_LEVELS // max(groups, 1), *_OF_LEVEL))
+            least, greatest = _OF_LEVEL
+            most = few = min(max(_OF_LEVELS // max(groups, 1), least), greatest)
         share = min(size / _LARGE, 1.0)
         return max(int(share * most), 5), max(int(share * few), 5)
 
