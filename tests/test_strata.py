@@ -27,7 +27,7 @@ from dask_onestep.kernels.pilots.candidates import sample_rows
 from dask_onestep.kernels.pilots.curvature import Curvature
 from dask_onestep.kernels.pilots.pilot import fit_pilot
 from dask_onestep.kernels.pilots.sample import PilotSize
-from dask_onestep.kernels.pilots.strata import StrataRule, _joined_levels
+from dask_onestep.kernels.pilots.strata import Strata, StrataRule, _joined_levels
 from dask_onestep.links import resolve_link
 
 N = 6000
@@ -203,3 +203,22 @@ def test_levels_of_several_samples_are_joined():
     (levels,), (places,) = _joined_levels(parts)
     assert levels.tolist() == ["a", "b", "c"]
     assert [each.tolist() for each in places] == [[0, 1], [2, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("rows", [30, 700, 50_000])
+def test_extremes_are_the_lowest_and_highest_values_of_each_random_part_and_of_equal_ones_the_first(rows):
+    rng = np.random.default_rng(rows)
+    keys = rng.integers(0, 2**64, rows, dtype=np.uint64)
+    columns = (rng.normal(size=rows), rng.integers(0, 9, rows).astype(float))
+    strata = Strata(StrataRule((), ("a", "b"), False, 1), (), np.array([False, True]), (), columns)
+    found = iter(strata.extremes(keys))
+    most = strata.rule.of_tail()
+    for column in columns:
+        for sign in (1, -1):
+            for part in (1.0, 1 / 4, 1 / 16, 1 / 64):
+                inside = np.flatnonzero(keys < part * 2.0**64)
+                expected = inside[np.argsort(sign * column[inside], kind="stable")[:most]]
+                index, share = next(found)
+                assert share == part
+                assert sorted(index) == sorted(expected)
+    assert next(found, None) is None

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from threading import local
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from dask.tokenize import tokenize
 from pyarrow import types
 
+from dask_onestep.kernels.designs.levels import indexed
 from dask_onestep.kernels.designs.parts import SOURCE, labels_of
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.messages import catalogue
@@ -33,6 +35,7 @@ _MOST_OF_ROW_GROUP = 4 * _BLOCK_BYTES
 _STREAM_BYTES = 2**20  # of each column of such a row group that are in memory before they are decoded
 _THREADS = 16  # that read footers
 _BATCH_ROWS = 2**24  # in which Arrow makes a column of a row group in one piece
+_WORDS_BYTES = 2**16  # of a dictionary that is remembered
 # Rows of each block; those of the blocks of one row group are a tuple.
 Lengths = tuple[int | tuple[int, ...], ...]
 _NULLABLE = {
@@ -96,7 +99,7 @@ def _array(column: pa.ChunkedArray, coded: bool, encoded: bool) -> Any:
         return column.to_numpy()
     if types.is_decimal(kind):
         column = column.cast(pa.float64())
-    if encoded:
+    if encoded and not types.is_dictionary(kind):
         column = column.dictionary_encode()
     column = column.unify_dictionaries()
     if types.is_dictionary(column.type):
@@ -113,14 +116,30 @@ def _categories(column: pa.DictionaryArray) -> pd.Categorical:
         signed = codes if types.is_signed_integer(codes.type) else codes.cast(pa.int64())
         codes = signed.fill_null(-1)
     codes = codes.to_numpy(zero_copy_only=False)
-    if _is_text(column.dictionary.type):  # as Python's own strings, which pandas would otherwise make for each look-up
-        levels = pd.Index(column.dictionary.to_numpy(zero_copy_only=False), dtype=object)
+    levels: Any
+    if _is_text(column.dictionary.type):
+        levels = _words(column.dictionary)
     else:
         levels = pd.Index(column.dictionary.to_pandas(date_as_object=True))
     if levels.hasnans or not levels.is_unique:
         places, levels = levels.factorize()
         codes = np.append(places, -1)[codes]
     return pd.Categorical.from_codes(codes, levels, ordered=column.type.ordered, validate=False)
+
+
+def _words(words: pa.Array) -> pd.Index:
+    """Return strings as Python's own, which pandas would otherwise make for each look-up."""
+    if words.offset or words.null_count or words.nbytes > _WORDS_BYTES or types.is_string_view(words.type):
+        return pd.Index(words.to_numpy(zero_copy_only=False), dtype=object)
+    return _words_of(words.type, len(words), *(part.to_pybytes() for part in words.buffers()[1:]))
+
+
+@lru_cache(maxsize=256)
+def _words_of(kind: pa.DataType, count: int, *parts: bytes) -> pd.Index:
+    """Return strings by their buffers: each pass over a file finds the same ones."""
+    words = pa.Array.from_buffers(kind, count, [None, *map(pa.py_buffer, parts)])
+    levels = pd.Index(words.to_numpy(zero_copy_only=False), dtype=object)
+    return indexed(levels) if levels.is_unique else levels
 
 
 def _is_text(kind: pa.DataType) -> bool:

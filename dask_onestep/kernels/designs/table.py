@@ -122,7 +122,7 @@ def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
         if name not in frame.columns or name in columns:
             continue
         dtype = frame[name].dtype
-        if not is_numeric(dtype) and not isinstance(dtype, pd.CategoricalDtype):
+        if not isinstance(dtype, pd.CategoricalDtype) and not is_numeric(dtype):
             with refusing_records(factor):
                 codes, levels = level_codes(frame[name])
                 ordered, places = sorted_places(levels)

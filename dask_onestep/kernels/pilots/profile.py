@@ -157,7 +157,8 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     orders = moment_orders(design.terms)
     moments = {name: CentralMoments.of(_numbers(name, present), order) for name, order in orders.items()}
     at = _at_extremes(states, present)
-    return Profile(design, shown, present.take(at), row_numbers(all_rows, at), moments, sample, pilot)
+    extremes = present.take(at) if states else table.iloc[:0]
+    return Profile(design, shown, extremes, row_numbers(all_rows, at), moments, sample, pilot)
 
 
 def _for_levels(
