@@ -8,6 +8,7 @@ from dask_onestep.kernels.compiled.instructions import (
     add,
     exponential,
     load,
+    logarithm,
     multiply,
     multiply_add,
     prefetch,
@@ -21,6 +22,12 @@ from dask_onestep.kernels.compiled.instructions import (
 def exponentials(numbers, out):
     for i in range(0, len(numbers), 4):
         store(out, i, exponential(load(numbers, i)))
+
+
+@numba.njit
+def logarithms(numbers, out):
+    for i in range(0, len(numbers), 4):
+        store(out, i, logarithm(load(numbers, i)))
 
 
 @numba.njit
@@ -53,6 +60,17 @@ def test_exponentials_at_the_ends():
     with np.errstate(over="ignore"):
         wanted = np.where(x < -707.0, 0.0, np.exp(x))
     np.testing.assert_allclose(exp(x), wanted, rtol=1e-15)
+
+
+def test_logarithms_are_right_to_one_unit_in_the_last_place():
+    x = np.concatenate(
+        [np.random.default_rng(2).random(100_000), np.logspace(-300, 0, 4000), [0.0, 1.0, 5e-324, np.nan]]
+    )
+    found = np.empty(len(x))
+    logarithms(x, found)
+    assert np.isnan(found[-1])
+    exact = np.log1p(x[:-1].astype(np.longdouble))
+    assert (np.abs(found[:-1] - exact) <= np.spacing(exact.astype(float))).all()
 
 
 def test_four_numbers_at_a_time():

@@ -17,6 +17,7 @@ from dask_onestep.kernels.compiled.instructions import (
     add,
     exponential,
     load,
+    logarithm,
     multiply,
     multiply_add,
     prefetch,
@@ -300,10 +301,13 @@ def _logistic(y, weights, eta, residual, weight):
     together = len(weights) == 0 and product > 2.0
     if together:
         loglik = -math.log(product)
+    else:
+        for i in range(0, _TILE, 4):
+            store(residual, i, logarithm(load(weight, i)))
     for i in range(m):
         row = y[i] * eta[i] - max(eta[i], 0.0)
         if not together:
-            row -= math.log1p(weight[i])
+            row -= residual[i]
         loglik += weights[i] * row if len(weights) else row
     for i in range(m):
         larger = 1.0 / (1.0 + weight[i])
