@@ -410,3 +410,16 @@ def test_pilots_with_hardly_an_event_end_at_the_mle(family, link, threads):
         found = GLMRegressor(family, link, method=method).fit(x, y)
         assert found.n_passes_ <= 10
         assert distance(found, exact)[0] < 0.1
+
+
+def test_separated_rows_take_no_more_passes_than_the_mle(synchronous):
+    """They were searched after the last step, which their slow steps had taken, and not on the way."""
+    rng = np.random.default_rng(4)
+    x, g = rng.normal(size=10_000), rng.choice(20, 10_000)
+    y = rng.poisson(np.exp(-1 + 0.3 * x)) * (g > 2)
+    frame = pd.DataFrame({"x": x, "g": g.astype(str), "y": y})
+    passes = []
+    for method in (OneStep(pilot_bytes=1), MLE()):
+        with pytest.warns(SeparationWarning):
+            passes.append(GLMRegressor("poisson", formula="y ~ x + g", method=method).fit(frame).n_passes_)
+    assert passes[0] <= passes[1] + 1

@@ -32,10 +32,8 @@ from dask_onestep.methods.method import Method
 from dask_onestep.methods.problem import Problem
 from dask_onestep.methods.requests import Draw, Look, Plan
 from dask_onestep.methods.separation import EXACT, directed_ahead, separated
-from dask_onestep.methods.steps import CORRECTED
+from dask_onestep.methods.steps import CORRECTED, SLOW
 
-# Where λ² falls by less than this factor per step, as under separation, the rows are searched for it.
-_SLOW = 0.1
 # How far linear predictors are then moved: rows at a boundary have no weight left there.
 _AWAY = 40.0
 # After so many slow steps more what is left grows without bound: other coefficients have converged.
@@ -260,6 +258,7 @@ def climbed(
     sums: Callable[[Problem, Ascent], Plan] = moments_ahead,
     *,
     watched: bool = False,
+    last: float = np.inf,
 ) -> Plan:
     """Return an ascent that has stepped until λ² is small, a pass for each step.
 
@@ -278,6 +277,8 @@ def climbed(
         From the problem and the ascent to the plan of the sums at its proposal.
     watched : bool
         Whether slow steps are searched for separation.
+    last : float
+        λ² before the last step.
 
     Returns
     -------
@@ -285,12 +286,12 @@ def climbed(
         It returns the `Ascent`, and the warnings of separation.
     """
     said: Remarks = ()
-    last, unbounded = np.inf, 0
+    unbounded = 0
     while ascent.climbing:
         if pilot is not None:
             step = yield Look(problem.apply(direction, problem.model, pilot, ascent, name="newton-step"))
             ascent = ascent.along(step)
-        slow, last = ascent.n_iter >= CORRECTED and ascent.move.decrement > _SLOW * last, ascent.move.decrement
+        slow, last = ascent.n_iter >= CORRECTED and ascent.move.decrement > SLOW * last, ascent.move.decrement
         unbounded = unbounded + 1 if said and slow else 0
         if unbounded == _UNBOUNDED:
             return replace(ascent, stopped=True), said

@@ -9,6 +9,7 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
 from dask.delayed import Delayed
 from dask.utils import parse_bytes
 
@@ -146,7 +147,7 @@ class OneStep(Method):
             found, last, following = yield from self._look(problem, asked, pilot, step, held)
             if found is not None or last is None:
                 return found
-            if anew and last.lost:
+            if anew and (last.lost or last.slow):
                 anew = False
                 if (arrived := (yield from _ascended(problem, asked, pilot, last))) is not None:
                     return (yield from _reported(problem, asked, pilot, arrived, report))
@@ -246,14 +247,19 @@ def _reported(
 
 
 def _ascended(problem: Problem, asked: Asked, pilot: Delayed, taken: Steps) -> Plan:
-    """Return the steps of an ascent to the maximum that starts without the pilot; None if it ends on the way."""
+    """Return the steps of MLE's ascent, without the pilot or, if steps are slow, from here; None if it ends early."""
     rule = Newton(problem.model.has_intercept, _FAR_ENOUGH * asked.tol, observed=True)
-    null = yield Look(problem.apply(null_model, problem.model, pilot, name="coefficients"))
-    ascent = yield from elsewhere(problem, null, rule, MAX_STEPS)
-    if ascent is None:
-        return None
-    ascent, said = yield from climbed(problem, None, ascent, watched=problem.model.likelihood.separable)
+    here = taken.ascent
+    if taken.slow and here is not None:
+        ascent, last = replace(here, rule=rule), 0.0
+    else:
+        null = yield Look(problem.apply(null_model, problem.model, pilot, name="coefficients"))
+        ascent, last = (yield from elsewhere(problem, null, rule, MAX_STEPS)), np.inf
+        if ascent is None or (here is not None and here.sums.loglik > ascent.sums.loglik):
+            return None
+    begun, watched = ascent.n_iter, problem.model.likelihood.separable
+    ascent, said = yield from climbed(problem, None, ascent, watched=watched, last=last)
     if ascent.stopped and ascent.n_iter < MAX_STEPS and not (said or ascent.at_boundary):
         return None
     step = Step.arrived(ascent.coef, ascent.sums, ascent.factor)
-    return Steps(ascent, step, taken.first, taken.n_steps + ascent.n_iter, trusted=False, said=said)
+    return Steps(ascent, step, taken.first, taken.n_steps + ascent.n_iter - begun, trusted=False, said=said)

@@ -23,6 +23,8 @@ _CHANCE, _NOTHING = 9.0, 1e-4
 _LEAST, _OF_ONE = 0.01, 1.5
 # A step of which a smaller share is taken leads no nearer; so many shortened ones are as many as another start takes.
 _TOO_SHORT, _TOO_MANY = 0.01, 3
+# Where λ² falls by less than this factor per step, as under separation, the rows are searched for it.
+SLOW = 0.1
 # The change of standard errors on a step's way, beyond which it says little of what is left after it.
 _MOVED = 0.25
 
@@ -45,6 +47,8 @@ class Steps(Record):
         Whether what the pilot rows predict has proved true so far.
     n_shortened : int
         How many steps were shortened.
+    slow : bool
+        Whether steps from a pilot without an MLE look like those under separation.
     said : tuple
         Warnings.
     """
@@ -55,6 +59,7 @@ class Steps(Record):
     n_steps: int
     trusted: bool = True
     n_shortened: int = 0
+    slow: bool = False
     said: Remarks = ()
 
     @property
@@ -131,7 +136,13 @@ def advance(model: Model, pilot: PilotFit, last: Steps | None, sums: Moments, co
     if last is None:
         trusted = model.quadratic or not unlike(model, pilot, step)
         return Steps(following, step, step, 1, trusted, int(step.shortened))
-    return Steps(following, step, last.first, last.n_steps + 1, trusted, last.n_shortened + step.shortened)
+    slow = (
+        pilot.separated
+        and last.ascent is not None
+        and ascent.n_iter >= CORRECTED
+        and ascent.move.decrement > SLOW * last.ascent.move.decrement
+    )
+    return Steps(following, step, last.first, last.n_steps + 1, trusted, last.n_shortened + step.shortened, slow)
 
 
 def _with_remaining(step: Step, before: Ascent, now: Ascent) -> Step:
