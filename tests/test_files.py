@@ -144,7 +144,7 @@ def test_a_large_row_group_is_read_in_blocks_and_once_a_pass(tmp_path, synchrono
     (rows,) = open_table(large).frame(["y", "x", "site", "month", "flag"], divided=True)[1]
     assert len(rows) > 30
     assert sum(rows) == 900
-    assert open_table(large).frame()[1] == (900,)  # of predictions and residuals, whose blocks are computed in any order
+    assert open_table(large).frame()[1] == (900,)  # of predictions, whose blocks are computed in any order
     openings, batches = [], arrow.Part.batches
     monkeypatch.setattr(arrow.Part, "batches", lambda part, *args: openings.append(part) or batches(part, *args))
     small = write(table(), tmp_path / "small", files=1, row_group_size=rows[0])
@@ -158,6 +158,30 @@ def test_a_large_row_group_is_read_in_blocks_and_once_a_pass(tmp_path, synchrono
     assert not openings
     assert len({repr(fits[0].avg_predictions(each)) for each in (large, small)}) == 1
     assert openings
+
+
+def test_a_large_row_group_is_read_again_after_a_failure(tmp_path, synchronous, small_blocks, monkeypatch):
+    monkeypatch.setattr(arrow, "_MOST_OF_ROW_GROUP", 1000)
+    large, batches, failures = write(table(), tmp_path / "large", files=1, row_group_size=900), arrow.Part.batches, []
+
+    def failing(part, *args):
+        for number, batch in enumerate(batches(part, *args)):
+            if number == 1 and not failures:
+                failures.append(part)
+                raise OSError("connection reset")
+            yield batch
+
+    monkeypatch.setattr(arrow.Part, "batches", failing)
+    frame, _ = open_table(large).frame(divided=True)
+    first, second = frame.partitions[0], frame.partitions[1]
+    read = [first.compute()]
+    with pytest.raises(OSError, match="connection reset"):
+        second.compute()
+    read += [second.compute(), frame.partitions[2:].compute()]
+    pd.testing.assert_series_equal(pd.concat(read)["x"], table()["x"])
+    write(table(100), large, files=1, row_group_size=900)
+    with pytest.raises(ValueError, match=r"has changed since it was opened: row group 0 of .*0\.parquet now has fewer"):
+        frame.compute()
 
 
 def test_effects_by_columns_that_the_model_does_not_read(tmp_path, small_blocks, threads):

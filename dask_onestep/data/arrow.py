@@ -571,14 +571,19 @@ def _some_rows(piece: Piece, schema: pa.Schema) -> pa.Table:
     assert piece.rows is not None
     opening, skip, step = piece.cut
     if _stream.opening != opening or _stream.at > skip:
-        _stream.opening, _stream.at, _stream.batches = opening, 0, piece.parts[0].batches(schema, step)
+        _stream.at, _stream.batches = 0, piece.parts[0].batches(schema, step)
+    _stream.opening = None  # a read that fails is repeated from the row group's start
     found: list[pa.RecordBatch] = []
     while _stream.at < skip + piece.rows:
-        batch = next(_stream.batches)
+        batch = next(_stream.batches, None)
+        if batch is None:
+            raise ValueError(f"The file has changed since it was opened: {piece} now has fewer rows.")
         found += [batch] if _stream.at >= skip else []
         _stream.at += len(batch)
     if piece.rows < step:  # the last one
-        _stream.opening, _stream.batches = None, iter(())
+        _stream.batches = iter(())
+    else:
+        _stream.opening = opening
     return pa.Table.from_batches(found).select(schema.names)
 
 
