@@ -423,3 +423,28 @@ def test_separated_rows_take_no_more_passes_than_the_mle(synchronous):
         with pytest.warns(SeparationWarning):
             passes.append(GLMRegressor("poisson", formula="y ~ x + g", method=method).fit(frame).n_passes_)
     assert passes[0] <= passes[1] + 1
+
+
+def test_standard_errors_that_the_pilot_rows_mispredict_are_a_reason_for_a_pass(synchronous):
+    """The pilot has one of ten outlying rows, whose weights change on a last step of .02 standard errors."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(20_000, 3))
+    x = np.where(rng.random(x.shape) < 0.0005, 1000.0, x)
+    y = (rng.random(20_000) < 0.05).astype(float)
+    x, y = da.from_array(x, chunks=(2500, 3)), da.from_array(y, chunks=2500)
+    exact = GLMRegressor("binomial", method=MLE(tol=1e-20)).fit(x, y)
+    found = GLMRegressor("binomial", method=OneStep(pilot_bytes=1)).fit(x, y)
+    assert distance(found, exact)[1] < 0.05
+    assert found.n_passes_ <= exact.n_passes_ + 1
+
+
+def test_steps_that_leave_the_domain_go_on_from_the_null_model(synchronous):
+    """The log-likelihood is greater at the boundary, where steps were halved without end."""
+    rng = np.random.default_rng(2)
+    x = rng.uniform(size=(20_000, 3))
+    y = rng.poisson(0.001 + x @ [1.0, 0.5, 0.2]).astype(float)
+    x, y = da.from_array(x, chunks=(5000, 3)), da.from_array(y, chunks=5000)
+    exact = GLMRegressor("poisson", "identity", method=MLE(tol=1e-20)).fit(x, y)
+    for seed in range(4):
+        found = GLMRegressor("poisson", "identity", method=OneStep(15, random_state=seed)).fit(x, y)
+        assert distance(found, exact)[0] < 0.1

@@ -35,7 +35,7 @@ from dask_onestep.methods.requests import Draw, Look, Plan, Settle
 from dask_onestep.methods.steps import MAX_STEPS, Steps, advance, wants_more
 
 # On λ²/d relative to `tol`, where the ascent ends that is made in the place of a pilot's steps.
-_FAR_ENOUGH = 1e-6
+_FAR_ENOUGH = 1e-4
 
 
 class OneStep(Method):
@@ -255,7 +255,8 @@ def _ascended(problem: Problem, asked: Asked, pilot: Delayed, taken: Steps) -> P
     else:
         null = yield Look(problem.apply(null_model, problem.model, pilot, name="coefficients"))
         ascent, last = (yield from elsewhere(problem, null, rule, MAX_STEPS)), np.inf
-        if ascent is None or (here is not None and here.sums.loglik > ascent.sums.loglik):
+        # Where steps leave the domain, a point that is better may lead nowhere.
+        if ascent is None or (here is not None and not here.n_outside and here.sums.loglik > ascent.sums.loglik):
             return None
     begun, watched = ascent.n_iter, problem.model.likelihood.separable
     ascent, said = yield from climbed(problem, None, ascent, watched=watched, last=last)

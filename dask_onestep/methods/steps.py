@@ -27,6 +27,8 @@ _TOO_SHORT, _TOO_MANY = 0.01, 3
 SLOW = 0.1
 # The change of standard errors on a step's way, beyond which it says little of what is left after it.
 _MOVED = 0.25
+# The change that pilot rows which are not like all rows may predict: they may be wrong by as much.
+_UNTRUSTED = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +86,13 @@ class Steps(Record):
         """Return whether the last step leads to within √tol standard errors of the maximum.
 
         The first step is believed to if the pilot rows predict so, and are like all rows; later ones by what the steps
-        before have left.
+        before have left. What standard errors change on the way is known from the pilot rows alone.
         """
-        foretold = self.n_steps == 1 and not self.step.exact
-        return self.step.is_close(tol) and not (foretold and not (self.trusted and _foresees_errors(self.step)))
+        if self.step.exact or not self.step.is_close(tol):
+            return self.step.is_close(tol)
+        if self.trusted:
+            return self.n_steps > 1 or _foresees_errors(self.step, _MOVED)
+        return self.n_steps > 1 and _foresees_errors(self.step, _UNTRUSTED)
 
 
 def advance(model: Model, pilot: PilotFit, last: Steps | None, sums: Moments, correction: str | None) -> Steps:
@@ -171,16 +176,16 @@ def _came_true(step: Step, ascent: Ascent) -> bool:
     return ascent.move.decrement <= _CHANCE * step.decrement + _NOTHING * step.unit
 
 
-def _foresees_errors(step: Step) -> bool:
+def _foresees_errors(step: Step, most: float) -> bool:
     """Return whether the pilot rows predict standard errors not far from those that all rows have at the start."""
-    return _keep_errors(factorize(step.sums.information), factorize(step.ahead.information))
+    return _keep_errors(factorize(step.sums.information), factorize(step.ahead.information), most)
 
 
-def _keep_errors(before: AnyFactor, after: AnyFactor) -> bool:
-    """Return whether standard errors are not far from those of another information."""
+def _keep_errors(before: AnyFactor, after: AnyFactor, most: float = _MOVED) -> bool:
+    """Return whether standard errors differ by `most`, as a share, at most from those of another information."""
     with np.errstate(all="ignore"):
         ratio = np.sqrt(after.inverse().diagonal() / before.inverse().diagonal())
-    return bool(np.nanmax(np.abs(ratio - 1.0), initial=0.0) <= _MOVED)
+    return bool(np.nanmax(np.abs(ratio - 1.0), initial=0.0) <= most)
 
 
 def wants_more(taken: Steps, steps: int | str, tol: float) -> bool:
