@@ -351,6 +351,25 @@ def test_gaussian_separation_ends_where_r_does_and_is_reported(model, method):
     np.testing.assert_allclose(means, float(model[-1]), atol=1e-3)
 
 
+@pytest.mark.parametrize(("family", "link"), [("binomial", "logit"), ("binomial", "probit"), ("poisson", "log")])
+@pytest.mark.parametrize("pilot_size", [100, 500])
+def test_separation_by_a_level_that_the_pilot_lacks_is_said(family, link, pilot_size):
+    """Its coefficient grew until λ² was small, with no warning."""
+    rng = np.random.default_rng(0)
+    level = np.where(np.arange(20_000) < 12_000, "a", "b")
+    level[[5, 7777, 15_000]] = "c"
+    frame = pd.DataFrame({"g": level, "x": rng.normal(size=20_000), "y": rng.random(20_000) < 0.2}).astype({"y": float})
+    glm = GLMRegressor(family, link, method=OneStep(pilot_size), formula="y ~ g + x")
+    frame.loc[frame["g"] == "c", "y"] = [1.0, 0.0, 1.0]
+    _, heard = fit_and_listen(glm, frame)
+    assert not heard
+    frame.loc[frame["g"] == "c", "y"] = 0.0
+    glm, heard = fit_and_listen(glm, frame)
+    assert 0.0 in glm.estimate_.pilot_coef
+    (text,) = heard
+    assert "g[T.c]" in text
+
+
 @pytest.mark.parametrize("method", [MLE(), OneStep(), OneStep(60)], ids=str)
 @pytest.mark.parametrize(
     ("model", "family", "link"),

@@ -49,7 +49,8 @@ def examined(problem: Problem, estimate: Estimate) -> Plan:
         It returns the estimate, with a warning if separation was found.
     """
     flat = _flat_directions(problem.model, problem.cov_type, estimate)
-    suspect = not estimate.converged or getattr(estimate, "pilot_separated", False) or len(flat) > 0
+    unlike = getattr(estimate, "pilot_separated", False) or _lacks_columns(estimate)
+    suspect = not estimate.converged or unlike or len(flat) > 0
     finite = isinstance(estimate, PenalizedEstimate) or not problem.model.likelihood.separable
     known = any(issubclass(category, SeparationWarning) for category, _ in estimate.warnings)
     if known or not suspect or len(estimate.coef) != problem.d or finite:
@@ -109,6 +110,12 @@ def examined_by_pilot(model: Model, cov_type: str, estimate: Estimate) -> Estima
     n = len(pilot.keys)
     said = separated(model, seen, which) if whole else catalogue.PILOT_WITHOUT_MLE.warning(n=n)
     return replace(estimate, warnings=tuple(dict.fromkeys((*estimate.warnings, said))))
+
+
+def _lacks_columns(estimate: Estimate) -> bool:
+    """Return whether the pilot rows lack a column, such as that of a rare level, which all rows have."""
+    pilot = getattr(estimate, "pilot_coef", None)
+    return pilot is not None and bool(((pilot == 0) & (np.nan_to_num(estimate.coef) != 0)).any())
 
 
 def _reach(step: np.ndarray, coef: np.ndarray, columns: np.ndarray) -> float:
