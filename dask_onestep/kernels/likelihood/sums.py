@@ -39,16 +39,21 @@ def moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moment
     Moments
         Sums over the block's rows.
     """
-    found = list(earlier)
-    for stage in model.likelihood.stages[len(found) :]:
-        found.append(stage.finish(stage.kernel(rows, model, coef, *found), model, *found))
-    return model.likelihood.moments(rows, model, coef, *found)
+    return model.likelihood.moments(rows, model, coef, *_of_stages(rows, model, coef, earlier))
 
 
 @kernel(checked="after")
 def observed_moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
     """Return the moments of a block at β, and the observed information where it is not the expected one."""
-    return model.likelihood.observed_moments(rows, model, coef, *earlier)
+    return model.likelihood.observed_moments(rows, model, coef, *_of_stages(rows, model, coef, earlier))
+
+
+def _of_stages(rows: Rows, model: Model, coef: np.ndarray, earlier: tuple[Any, ...]) -> list[Any]:
+    """Return the results of all stages, given those of the earlier ones."""
+    found = list(earlier)
+    for stage in model.likelihood.stages[len(found) :]:
+        found.append(stage.finish(stage.kernel(rows, model, coef, *found), model, *found))
+    return found
 
 
 @kernel(checked="after", columns="all")

@@ -333,7 +333,7 @@ class PilotSample(Joining):
             self.keys,
             self.positions,
             weights=self.weights,
-            raw=self.raw,
+            raw=None if self.raw is None else self.raw.set_axis(list(self.raw.columns), axis=1),
             probabilities=known,
             unusual=self.unusual,
             key_source=self.key_source,
