@@ -72,7 +72,7 @@ class OneStep(Method):
     -----
     Passes: 1 for a small table, 2 for most others, 1 more for each further step and for a robust covariance;
     with the automatic pilot at most one more than `MLE` from the same pilot.  A robust covariance of a small table
-    takes no pass.  If the pilot has no MLE or lacks a level, as a small one of many levels, one or two more search
+    takes no pass.  If the pilot has no MLE or lacks a level that all rows hardly determine, one or two more search
     all rows for separation.
 
     References

@@ -29,6 +29,8 @@ _FLAT, _FAR = 0.02, 1e4
 _MAX_FLAT = 100
 # How far linear predictors are moved where steps grow short, and what the log-likelihood may fall by then.
 _FAR_AWAY, _FALL = 20.0, 0.01
+# The standard error of a level of which a hundredth of an event is known, or less.
+_UNKNOWN = 10.0
 # How far rows may move in the wrong direction, relative to the greatest move: of a step, and of coefficients.
 ROUNDED, EXACT = 1e-3, 1e-9
 
@@ -113,9 +115,12 @@ def examined_by_pilot(model: Model, cov_type: str, estimate: Estimate) -> Estima
 
 
 def _lacks_columns(estimate: Estimate) -> bool:
-    """Return whether the pilot rows lack a column, such as that of a rare level, which all rows have."""
+    """Return whether the pilot rows lack a column, such as a rare level's, of which all rows say next to nothing."""
     pilot = getattr(estimate, "pilot_coef", None)
-    return pilot is not None and bool(((pilot == 0) & (np.nan_to_num(estimate.coef) != 0)).any())
+    if pilot is None:
+        return False
+    unknown = estimate.covariance.diagonal() > _UNKNOWN**2
+    return bool((unknown & (pilot == 0) & (np.nan_to_num(estimate.coef) != 0)).any())
 
 
 def _reach(step: np.ndarray, coef: np.ndarray, columns: np.ndarray) -> float:
