@@ -225,6 +225,23 @@ def test_footers_are_read_once_and_row_groups_once_a_pass(tmp_path, small_blocks
     assert opened() == {f"block-{number}": 2 for number in range(3)}
 
 
+def test_a_footer_is_parsed_once_as_long_as_the_file_does_not_change(tmp_path, small_blocks, threads, monkeypatch):
+    parsed, opened = [], pq.ParquetFile
+
+    def counting(source, **options):
+        parsed.append(options.get("metadata") is None)
+        return opened(source, **options)
+
+    monkeypatch.setattr(arrow.pq, "ParquetFile", counting)
+    glm = GLMRegressor("poisson", method=EXACT, formula="y ~ x + month")
+    for seed in (0, 1):
+        folder = write(table(seed=seed), tmp_path / "t", files=1)
+        parsed.clear()
+        same(glm.fit(folder), GLMRegressor("poisson", method=EXACT, formula="y ~ x + month").fit(table(seed=seed)))
+        # Threads may open it for the first time at once.
+        assert 1 <= sum(parsed) <= 2 < 20 < len(parsed)
+
+
 def pq_schema(folder):
     return pq.read_schema(next(folder.glob("*")))
 

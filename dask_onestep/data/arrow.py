@@ -20,6 +20,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from dask.tokenize import tokenize
 from pyarrow import types
+from pyarrow.fs import PyFileSystem
 
 from dask_onestep.kernels.designs.levels import indexed
 from dask_onestep.kernels.designs.parts import SOURCE, labels_of
@@ -34,6 +35,7 @@ _MOST_IN_MEMORY = 2**30  # bytes of what a filter leaves of a data set
 _MOST_OF_ROW_GROUP = 4 * _BLOCK_BYTES
 _STREAM_BYTES = 2**20  # of each column of such a row group that are in memory before they are decoded
 _THREADS = 16  # that read footers
+_FOOTERS = 8  # that are remembered
 _BATCH_ROWS = 2**24  # in which Arrow makes a column of a row group in one piece
 _WORDS_BYTES = 2**16  # of a dictionary that is remembered
 # Rows of each block; those of the blocks of one row group are a tuple.
@@ -213,8 +215,7 @@ class Part:
         """Return its columns."""
         groups = {"row_groups": list(self.row_groups)} if self.row_groups else {}
         if self.plain:
-            text = [each.name for each in schema if types.is_dictionary(each.type)]
-            with pq.ParquetFile(self.source, filesystem=self.filesystem, read_dictionary=text, pre_buffer=True) as file:
+            with self._opened(schema, pre_buffer=True) as file:
                 table = file.read_row_groups(**groups, columns=schema.names, use_threads=False)
             return table.select(schema.names)
         fragment = self.format.make_fragment(self.source, self.filesystem, self.keys, **groups)
@@ -222,11 +223,26 @@ class Part:
 
     def batches(self, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
         """Yield its columns, so many rows at a time, of which a batch holds some or all."""
-        text = [each.name for each in schema if types.is_dictionary(each.type)]
-        options: dict[str, Any] = {"read_dictionary": text, "pre_buffer": False, "buffer_size": _STREAM_BYTES}
-        with pq.ParquetFile(self.source, filesystem=self.filesystem, **options) as file:
+        with self._opened(schema, pre_buffer=False, buffer_size=_STREAM_BYTES) as file:
             names = {"columns": schema.names, "row_groups": list(self.row_groups)}
             yield from file.iter_batches(rows, **names, use_threads=False)
+
+    def _opened(self, schema: pa.Schema, **options: Any) -> pq.ParquetFile:
+        """Return its file, whose footer a process parses once: one of hundreds of row groups takes milliseconds."""
+        text = [each.name for each in schema if types.is_dictionary(each.type)]
+        known: dict[str, Any] = {}
+        if not isinstance(self.filesystem, PyFileSystem):  # which mostly do not tell when a file has changed
+            info = self.filesystem.get_file_info(self.source)
+            known = _footer(self.source, self.filesystem.type_name, info.size, info.mtime_ns)
+        file = pq.ParquetFile(self.source, **known, filesystem=self.filesystem, read_dictionary=text, **options)
+        known["metadata"] = file.metadata
+        return file
+
+
+@lru_cache(maxsize=_FOOTERS)
+def _footer(*state: Any) -> dict[str, Any]:
+    """Return where the footer of a file in this state is put when it is first opened."""
+    return {}
 
 
 @dataclass(frozen=True, eq=False)
