@@ -56,6 +56,8 @@ class Blocks:
         What the blocks are called in errors.
     n_seen : int or None
         Rows that an earlier pass has counted.
+    unique : bool
+        Whether the tasks of each pass have keys that no others have; by default equal passes have equal keys.
     in_order : bool
         Whether a pass reads some blocks faster after those before them: they are parts of one row group.
 
@@ -81,6 +83,7 @@ class Blocks:
     first_number: int = 0
     numbering: Numbering = OWN_NUMBERS
     n_seen: int | None = None
+    unique: bool = False
     in_order: bool = False
 
     def __len__(self) -> int:
@@ -141,13 +144,13 @@ class Blocks:
             for number, key in enumerate(key for key, node in self.shared.items() if is_task(node))
         }
         if not names:
-            return replace(self, token=name)
+            return replace(self, token=name, unique=True)
         shared = {
             names.get(key, key): node.substitute(names, key=names[key]) if key in names else node
             for key, node in self.shared.items()
         }
         owned = tuple(tuple(node.substitute(names) for node in nodes) for nodes in self.owned)
-        return replace(self, owned=owned, shared=shared, token=name)
+        return replace(self, owned=owned, shared=shared, token=name, unique=True)
 
     def __dask_tokenize__(self) -> str:
         return self.token

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import uuid4
 
 import dask
 import numpy as np
@@ -15,7 +16,9 @@ from dask_onestep.kernels.rows.block import MODEL_ERRORS
 from dask_onestep.kernels.solve.threads import one_blas_thread
 
 
-def apply(function: Callable[..., Any], *arguments: Any, name: str, guarded: bool = False) -> Delayed:
+def apply(
+    function: Callable[..., Any], *arguments: Any, name: str, guarded: bool = False, unique: bool = False
+) -> Delayed:
     """Return, lazily, a function of lazy or present values, as one task.
 
     Parameters
@@ -28,6 +31,8 @@ def apply(function: Callable[..., Any], *arguments: Any, name: str, guarded: boo
         What the dashboard calls the task.
     guarded : bool
         Whether an error becomes a `Failure`, the result of all guarded tasks that would need it.
+    unique : bool
+        Whether the task has a key that no other has; by default equal tasks have equal keys.
 
     Returns
     -------
@@ -41,7 +46,7 @@ def apply(function: Callable[..., Any], *arguments: Any, name: str, guarded: boo
     >>> apply(add, apply(add, 1, 2, name="first"), 3, name="second").compute()
     6
     """
-    key = f"{name}-{tokenize(function, arguments, *[guarded] * guarded)}"
+    key = f"{name}-{uuid4().hex if unique else tokenize(function, arguments, *[guarded] * guarded)}"
     task = Task(key, _guarded if guarded else _quietly, function, *(reference(value) for value in arguments))
     return delayed(key, {key: task}, [value for value in arguments if isinstance(value, Delayed)], {})
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import dask
 import numpy as np
@@ -82,7 +83,7 @@ def tree_sum(
     1000
     """
     lazy = [value for value in (*arguments, classes, model) if isinstance(value, Delayed)]
-    token = tokenize(blocks, kernel, model, arguments, classes, name)
+    token = uuid4().hex if blocks.unique else tokenize(blocks, kernel, model, arguments, classes, name)
     shared, renamed = _second_reading(blocks, lazy, token)
     tasks: dict[Key, Any] = dict(shared)
     own: Key
@@ -114,7 +115,7 @@ def tree_sum(
         for i, own in enumerate(partials):
             tasks[own] = Task(own, _add_all, *(TaskRef(key) for key in level[i * fan_in : (i + 1) * fan_in]))
         level, depth = partials, depth + 1
-    ends = () if expected is None and not checked else (expected, checked)
+    ends = () if blocks.unique or (expected is None and not checked) else (expected, checked)
     root = f"{name}-aggregate-{tokenize(token, *ends) if ends else token}"
     tasks[root] = Task(
         root, _finish, name, reference(expected), checked, blocks.numbering, *(TaskRef(key) for key in level)

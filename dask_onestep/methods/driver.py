@@ -250,8 +250,9 @@ class Driver:
             counted = known.n + known.n_missing if isinstance(known, RowCheck) else None
             return tree_sum(replace(self.blocks, n_seen=counted), kernel, *arguments, **options, expected=known)
         read = tree_sum(self.blocks, kernel, *arguments, **options, checked=True)
-        self.checks[None] = apply(attrgetter("check"), read, name=f"{options['name']}-check")
-        return apply(attrgetter("record"), read, name=f"{options['name']}-sum")
+        unique = not self.problem.lazy
+        self.checks[None] = apply(attrgetter("check"), read, name=f"{options['name']}-check", unique=unique)
+        return apply(attrgetter("record"), read, name=f"{options['name']}-sum", unique=unique)
 
     def answer(self, requests: Sequence[Settle | Look]) -> list[Any]:
         """Return the answer to each request, all in one computation."""

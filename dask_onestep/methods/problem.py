@@ -253,7 +253,8 @@ class Problem:
         Delayed
             The result.
         """
-        return apply(function, *map(self.as_tasks_see, arguments), name=name, guarded=self.guarded)
+        seen = map(self.as_tasks_see, arguments)
+        return apply(function, *seen, name=name, guarded=self.guarded, unique=not self.lazy)
 
     def restricted(self, values: Mapping[str, float], ties: tuple = ()) -> Problem:
         """Return the problem with coefficients held at values, as a null hypothesis holds them.
