@@ -19,7 +19,7 @@ from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.maximum import fit_rows
 from dask_onestep.kernels.likelihood.multinomial import Multinomial, probabilities
 from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
-from dask_onestep.kernels.likelihood.sums import moments, remainders
+from dask_onestep.kernels.likelihood.sums import moments, row_changes, row_states
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.links import LINKS
@@ -281,7 +281,8 @@ def test_residuals_and_remainders_add_up():
     for part in slices(rows, MODEL):
         scores += part.weighted_sum(MODEL.likelihood.row_residuals(part, MODEL, at)).T.ravel()
     np.testing.assert_allclose(scores, here.score, rtol=1e-10)
-    rest = sum(part.weighted_sum(change) for part, change in remainders(rows, MODEL, at, step))
+    changes = row_changes(rows, MODEL, row_states(rows, MODEL, at), step)
+    rest = sum(part.weighted_sum(change) for part, change, *_ in changes)
     np.testing.assert_allclose(
         rest.T.ravel(), there.score - here.score + here.information @ step, rtol=1e-9, atol=1e-10
     )

@@ -443,11 +443,10 @@ def test_gaps_are_counted_wherever_they_are_though_the_pilot_reads_few_rows(meth
 
 
 @pytest.mark.parametrize(("least", "greatest", "found"), [(0.4, 2.0, None), (0.3, 1.0, 0.3), (0.4, 3.0, 3.0)])
-def test_a_pilot_misrepresents_beyond_the_edges_of_chance(least, greatest, found, monkeypatch):
+def test_a_pilot_misrepresents_beyond_the_edges_of_chance(least, greatest, found):
     # 4 coefficients of 100 rows: (1 ± √0.04)², 0.64 and 1.44, widened by a factor of 1.7.
-    monkeypatch.setattr(poor_pilot, "representation", lambda pilot, first: (least, greatest))
     pilot = SimpleNamespace(ratio=50.0, n=200, inclusion=SimpleNamespace(effective_share=0.5))
-    first = SimpleNamespace(factor=SimpleNamespace(rank=4))
+    first = SimpleNamespace(factor=SimpleNamespace(rank=4), representation=(least, greatest))
     assert poor_pilot.misrepresented(pilot, first, slack=1.7) == found
 
 

@@ -130,8 +130,13 @@ class Likelihood(Protocol):
         The latter two have the shape (m,) or (m, c, c).
         """
 
-    def row_remainders(self, part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """Return rᵢ(β + δ) − rᵢ(β) + hᵢx'δ, the part of each row's residuals that is nonlinear in δ."""
+    def row_state(self, part: Slice, model: Model, coef: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return what `row_changes` uses of each row at β."""
+
+    def row_changes(
+        self, part: Slice, model: Model, state: tuple[np.ndarray, ...], step: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return rᵢ(β + δ) − rᵢ(β) + hᵢx'δ, the part of each row's residuals nonlinear in δ, rᵢ(β + δ) and x'δ."""
 
     def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how far rows move, and how far in the wrong direction, if their predictors move by `moves`, (m, c)."""

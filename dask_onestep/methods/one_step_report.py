@@ -107,7 +107,7 @@ def report(
         pilot_decrement=_pilot_decrement(taken.first),
         pilot_distance=_pilot_distance(pilot, taken.first, np.nan_to_num(step.coef)),
         distance_bound=left.distance,
-        pilot_representation=representation(pilot, taken.first),
+        pilot_representation=taken.first.representation,
         pilot_separated=pilot.separated,
         random_state=asked.seed,
         shortened=step.shortened,
@@ -145,6 +145,7 @@ def report_if_whole(model: Model, asked: Asked, pilot: PilotFit, whole: int) -> 
 def report_whole(model: Model, asked: Asked, pilot: PilotFit) -> OneStepEstimate:
     """Return the estimate of a pilot that is all rows."""
     step = Step.arrived(pilot.coef, pilot.moments, pilot.factor)
+    step = replace(step, representation=representation(pilot, step))
     products = None
     if asked.cov_type != "nonrobust":
         bread = filled(pilot.factor.inverse())

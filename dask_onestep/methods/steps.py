@@ -7,7 +7,7 @@ import numpy as np
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.corrected_step import take_step
 from dask_onestep.kernels.pilots.pilot import PilotFit
-from dask_onestep.kernels.pilots.poor_pilot import is_usable, retreat, unlike
+from dask_onestep.kernels.pilots.poor_pilot import is_usable, representation, retreat, unlike
 from dask_onestep.kernels.pilots.step import UNUSABLE, Step, shorten
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
@@ -139,6 +139,7 @@ def advance(model: Model, pilot: PilotFit, last: Steps | None, sums: Moments, co
             step = _with_remaining(step, last.ascent, ascent)
     following = None if step.retreated else ascent.along(step.coef - ascent.coef)
     if last is None:
+        step = replace(step, representation=representation(pilot, step))
         trusted = model.quadratic or not unlike(model, pilot, step)
         return Steps(following, step, step, 1, trusted, int(step.shortened))
     slow = (

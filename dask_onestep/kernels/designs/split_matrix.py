@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from dask_onestep.kernels.designs.table import is_finite
 from dask_onestep.kernels.matrices.columns import SparseColumns, StoredColumns
 from dask_onestep.kernels.records import Record
 
@@ -136,6 +137,6 @@ def count_by_column(x: np.ndarray | SplitMatrix, test: Callable[[np.ndarray], np
 
 def finite_rows(x: np.ndarray | SplitMatrix) -> np.ndarray:
     """Return which rows are finite in all columns."""
-    if not isinstance(x, SplitMatrix):
-        return np.isfinite(x).all(axis=1) if x.dtype.kind == "f" else np.ones(len(x), bool)
-    return np.isfinite(x.dense).all(axis=1) & x.stored.finite_rows()
+    if isinstance(x, SplitMatrix):
+        return finite_rows(x.dense) & x.stored.finite_rows()
+    return np.ones(len(x), bool) if is_finite(x) else np.isfinite(x).all(axis=1)

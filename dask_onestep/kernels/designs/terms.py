@@ -9,6 +9,7 @@ import ast
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,7 @@ def column_terms(columns: tuple[str, ...], fit_intercept: bool) -> Terms:
     return Terms(None, columns, tuple(Factor(name, None, (name,)) for name in columns), fit_intercept)
 
 
+@lru_cache
 def formula_terms(formula: str, fit_intercept: bool) -> Terms:
     """Return what a formula reads."""
     parsed = parse(formula, fit_intercept)

@@ -116,13 +116,19 @@ class Multinomial:
         curvature = probability[:, :, None] * (np.eye(self.n_predictors) - probability[:, None, :])
         return self.is_class(part.y) - probability, curvature, curvature
 
-    def row_remainders(self, part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """Return the part of each row's residuals at β + δ that is nonlinear in δ, for weight 1."""
-        eta, ahead = self.linear_predictors(part, model, coef), part.times(self._by_class(model, step, {}).T)
-        before, _ = probabilities(eta)
+    def row_state(self, part: Slice, model: Model, coef: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return each row's linear predictors and probabilities."""
+        eta = self.linear_predictors(part, model, coef)
+        return eta, probabilities(eta)[0]
+
+    def row_changes(
+        self, part: Slice, model: Model, state: tuple[np.ndarray, ...], step: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the part of each row's residuals at β + δ that is nonlinear in δ, the residuals, and x'δ."""
+        (eta, before), ahead = state, part.times(self._by_class(model, step, {}).T)
         after, _ = probabilities(eta + ahead)
         linear = before * (ahead - (before * ahead).sum(axis=1, keepdims=True))
-        return before - after + linear
+        return before - after + linear, self.is_class(part.y) - after, ahead
 
     def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how far the log odds of each row's class move, and how far in the wrong direction."""

@@ -178,12 +178,19 @@ class OnePredictor:
             )
         return np.where(slope == 0, 0.0, change)  # where the mean has reached the end of its range
 
-    def row_remainders(self, part: Slice, model: Model, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """Return the part of each row's residual at β + δ that is nonlinear in δ."""
-        eta, ahead = part.linear_predictor(coef), part.times(step)
-        mean, before, weight = self.working(part.y, eta)
+    def row_state(self, part: Slice, model: Model, coef: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return each row's linear predictor, residual and observed information."""
+        eta = part.linear_predictor(coef)
+        mean, residual, expected = self.working(part.y, eta)
+        return eta, residual, expected if self.natural else self.observed(part.y, eta, mean)
+
+    def row_changes(
+        self, part: Slice, model: Model, state: tuple[np.ndarray, ...], step: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the part of each row's residual at β + δ that is nonlinear in δ, the residual, and x'δ."""
+        (eta, before, observed), ahead = state, part.times(step)
         _, after, _ = self.working(part.y, eta + ahead)
-        return after - before + (weight if self.natural else self.observed(part.y, eta, mean)) * ahead
+        return after - before + observed * ahead, after, ahead
 
     def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how far each row's linear predictor moves, and how far in the wrong direction."""

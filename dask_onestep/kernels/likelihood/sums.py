@@ -94,14 +94,22 @@ def row_log_likelihoods(rows: Rows, model: Model, coef: np.ndarray) -> np.ndarra
     return np.concatenate([np.empty(0), *found])
 
 
-def remainders(rows: Rows, model: Model, coef: np.ndarray, step: np.ndarray) -> Iterator[tuple[Slice, np.ndarray]]:
-    """Yield, slice by slice, the part of each row's weighted residual at β + δ that is nonlinear in δ.
+def row_states(rows: Rows, model: Model, coef: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+    """Return what `row_changes` uses of the rows of each slice at β."""
+    return [model.likelihood.row_state(part, model, coef) for part in slices(rows, model)]
 
-    It is rᵢ(β + δ) − rᵢ(β) + hᵢx'δ, hᵢ the observed information, of shape (m,) or (m, C − 1). Multiplied by xᵢ it is
-    sᵢ(β + δ) − sᵢ(β) + Hᵢ(β)δ.
+
+def row_changes(
+    rows: Rows, model: Model, states: list[tuple[np.ndarray, ...]], step: np.ndarray
+) -> Iterator[tuple[Slice, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield each slice, the part of its rows' weighted residuals at β + δ that is nonlinear in δ, these, and x'δ.
+
+    The first is rᵢ(β + δ) − rᵢ(β) + hᵢx'δ, hᵢ the observed information, of shape (m,) or (m, C − 1). Multiplied by xᵢ
+    it is sᵢ(β + δ) − sᵢ(β) + Hᵢ(β)δ.
     """
-    for part in slices(rows, model):
-        yield part, part.weighted(model.likelihood.row_remainders(part, model, coef, step))
+    for part, state in zip(slices(rows, model), states, strict=True):
+        change, residual, ahead = model.likelihood.row_changes(part, model, state, step)
+        yield part, part.weighted(change), part.weighted(residual), ahead
 
 
 @kernel(checked="after")

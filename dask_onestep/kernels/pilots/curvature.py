@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from scipy import special
 
 from dask_onestep.kernels.likelihood.covariance import products
-from dask_onestep.kernels.likelihood.sums import moments, observed_moments, remainders, row_log_likelihoods
+from dask_onestep.kernels.likelihood.sums import moments, observed_moments, row_changes, row_log_likelihoods, row_states
 from dask_onestep.kernels.matrices.algebra import Slice
 from dask_onestep.kernels.matrices.symmetric import Matrix, filled, is_finite, minor
 from dask_onestep.kernels.model import Model
@@ -226,16 +226,16 @@ class Curvature:
         score at β + δ in the direction from the pilot's estimate. Zero where few rows determine it.
         """
         pilot, free, draw, top = self.pilot, self.model.free, self.pilot.inclusion, self._top
-        way = np.zeros(len(free))
-        way[free] = self.coef + step - pilot.coef
-        columns = way.reshape(self.model.likelihood.n_predictors, -1).T
+        moved = np.zeros(len(free))
+        moved[free] = self.coef - pilot.coef
+        before = moved.reshape(self.model.likelihood.n_predictors, -1).T
         # Σcᵢrᵢgᵢ with the sum of rᵢ over the base stratum, the same of gᵢ, and the sum of gᵢ over all rows.
         products, base = np.zeros(len(free)), np.zeros(len(free))
         squares, quartic, mean, total = 0.0, 0.0, 0.0, 0.0
-        for part, change in self._remainders(step):
-            residuals = part.weighted(self.model.likelihood.row_residuals(part, self.model, self.coef + step))
-            along = part.times(columns).reshape(len(part.y), -1)
-            scores, here = (residuals.reshape(along.shape) * along).sum(axis=1) / top, draw.take(part.rows)
+        for part, change, residuals, ahead in self._changes(step):
+            along = ahead + part.times(before).reshape(ahead.shape) if before.any() else ahead
+            scores = (residuals * along).reshape(len(part.y), -1).sum(axis=1) / top
+            here = draw.take(part.rows)
             spread = here.variance * scores
             products += part.weighted_sum(((change / top).T * spread).T).T.ravel()
             base += part.weighted_sum(((change / top).T * here.base).T).T.ravel()
@@ -257,7 +257,7 @@ class Curvature:
         pilot, free, draw = self.pilot, self.model.free, self.pilot.inclusion
         total, top = np.zeros(len(free)), self._top
         square: Matrix | None = None
-        for part, change in self._remainders(step):
+        for part, change, *_ in self._changes(step):
             rest, here = change / top, draw.take(part.rows)
             spread = (rest.T * np.sqrt(here.variance)).T
             sums, gram = part.weighted_sum_and_gram((rest.T * here.base).T, products(spread))
@@ -278,7 +278,7 @@ class Curvature:
         inverse[free] = factor.solve(units)
         by_predictor = inverse.reshape(self.model.likelihood.n_predictors, -1, count)
         total, squares = np.zeros(count), np.zeros(count)
-        for part, change in self._remainders(step):
+        for part, change, *_ in self._changes(step):
             changes = (change / self._top).reshape(len(part.y), -1).T
             error = sum(
                 each[:, None] * part.times(columns) for each, columns in zip(changes, by_predictor, strict=True)
@@ -294,6 +294,10 @@ class Curvature:
         weights = self.pilot.rows.weights
         return 1.0 if weights is None else float(weights.max()) or 1.0
 
-    def _remainders(self, step: np.ndarray) -> Iterator[tuple[Slice, np.ndarray]]:
+    @cached_property
+    def _states(self) -> list[tuple[np.ndarray, ...]]:
+        return row_states(self.pilot.rows, self.model, self.coef)
+
+    def _changes(self, step: np.ndarray) -> Iterator[tuple[Slice, np.ndarray, np.ndarray, np.ndarray]]:
         with np.errstate(all="ignore"):
-            yield from remainders(self.pilot.rows, self.model, self.coef, step)
+            yield from row_changes(self.pilot.rows, self.model, self._states, step)

@@ -6,7 +6,6 @@ import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import finite_rows
-from dask_onestep.kernels.designs.table import is_finite
 from dask_onestep.kernels.likelihood.covariance import products
 from dask_onestep.kernels.likelihood.goodness import Overdispersion
 from dask_onestep.kernels.likelihood.maximum import fit_rows
@@ -206,7 +205,7 @@ def _fit_whole(rows: Rows, model: Model) -> Ascent:
 
 def complete_rows(rows: Rows) -> np.ndarray:
     """Return which rows are finite. The offset includes the missing values of columns with a fixed coefficient."""
-    complete = np.ones(len(rows), bool) if is_finite(rows.x) else finite_rows(rows.x)
+    complete = finite_rows(rows.x)
     return complete if rows.offset is None else complete & np.isfinite(rows.offset)
 
 

@@ -74,6 +74,8 @@ def representation(pilot: PilotFit, first: Step) -> tuple[float, float]:
     factor = pilot.factor
     if first.retreated or not factor.rank or not factor.kept.all():
         return float("nan"), float("nan")
+    if first.sums is pilot.moments:  # the pilot is all rows
+        return 1.0, 1.0
     return extreme_ratios(first.sums.information / pilot.ratio, pilot.moments.information, factor)
 
 
@@ -96,7 +98,7 @@ def misrepresented(pilot: PilotFit, first: Step, slack: float = _SLACK) -> float
     if not pilot.ratio > 1:
         return None
     edge = np.sqrt(first.factor.rank / (pilot.n * pilot.inclusion.effective_share))
-    least, greatest = representation(pilot, first)
+    least, greatest = first.representation
     if greatest > slack * (1 + edge) ** 2:
         return greatest
     return least if least < max(1 - edge, 0) ** 2 / slack else None

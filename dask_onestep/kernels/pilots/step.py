@@ -44,6 +44,9 @@ class Step(Record):
         Whether the corrected step was requested but does not exist.
     retreated : bool
         Whether the sums at the pilot's estimate were unusable, so that the step goes to the null model.
+    representation : tuple of two float
+        Of a step from the pilot's estimate, the extreme eigenvalues of the information there relative to the pilot's,
+        scaled up (`poor_pilot.representation`).
     """
 
     start: np.ndarray
@@ -56,6 +59,7 @@ class Step(Record):
     shortened: bool = False
     fell_back: bool = False
     retreated: bool = False
+    representation: tuple[float, float] = (float("nan"), float("nan"))
 
     @property
     def unit(self) -> float:

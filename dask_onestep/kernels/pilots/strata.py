@@ -319,16 +319,29 @@ class Strata(Record):
                 scarce = sizes < np.minimum(_FEW_TO_CALIBRATE, counts)
                 cells[scarce] = len(counts) + cells[scarce] % len(self.classes)
                 margins.append((cells[ids], np.bincount(cells, counts - sizes, len(counts) + len(self.classes))))
-        for _ in range(_ROUNDS if len(margins) > 1 else len(margins)):
-            worst = 0.0
-            for ids, totals in margins:
-                sums = np.bincount(ids, others, len(totals))
-                ratios = np.divide(totals, sums, out=np.ones_like(sums), where=sums > 0)
-                worst = max(worst, float(np.abs(ratios - 1.0).max()))
-                others *= ratios[ids]
-            if worst <= _CALIBRATED:
-                break
-        return 1.0 + others
+        shape = tuple(len(totals) for _, totals in margins)
+        if len(margins) < 2 or math.prod(shape) > len(others):
+            return 1.0 + _raked(others, margins)
+        # Rows of equal strata have the same factors: the strata, of which there are fewer, are raked.
+        cells = np.ravel_multi_index(tuple(ids for ids, _ in margins), shape)
+        sums = np.bincount(cells, others, math.prod(shape))
+        places = np.unravel_index(np.arange(len(sums)), shape)
+        raked = _raked(sums, [(ids, totals) for ids, (_, totals) in zip(places, margins, strict=True)])
+        return 1.0 + others * np.divide(raked, sums, out=np.ones_like(sums), where=sums > 0)[cells]
+
+
+def _raked(values: np.ndarray, margins: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return values with factors by which their sums over the groups of each margin are its totals."""
+    for _ in range(_ROUNDS if len(margins) > 1 else len(margins)):
+        worst = 0.0
+        for ids, totals in margins:
+            sums = np.bincount(ids, values, len(totals))
+            ratios = np.divide(totals, sums, out=np.ones_like(sums), where=sums > 0)
+            worst = max(worst, float(np.abs(ratios - 1.0).max()))
+            values = values * ratios[ids]
+        if worst <= _CALIBRATED:
+            break
+    return values
 
 
 def _classes(rule: StrataRule, labels: np.ndarray | None) -> np.ndarray:

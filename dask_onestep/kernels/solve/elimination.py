@@ -210,12 +210,16 @@ def least_ratio(matrix: Arrowhead, reference: Arrowhead) -> float:
     if len(scale):
         high = min(high, float((np.diagonal(matrix.corner) / np.diagonal(reference.corner)).min()))
 
+    (corner, border), (corner_unit, border_unit) = (
+        (each.corner / scale[:, None] / scale, each.border / scale) for each in (matrix, reference)
+    )
+
     def positive(ratio: float) -> bool:
-        rest = matrix - ratio * reference
-        if (rest.levels <= 0).any():
+        levels = matrix.levels - ratio * reference.levels
+        if (levels <= 0).any():
             return False
-        complement = rest.corner - _explained(rest.border, rest.levels)
-        return linalg.lapack.dpotrf(complement / np.outer(scale, scale), lower=1)[1] == 0
+        complement = corner - ratio * corner_unit - _explained(border - ratio * border_unit, levels)
+        return linalg.lapack.dpotrf(complement, lower=1)[1] == 0
 
     while high - low > _BISECTED * high:
         middle = (low + high) / 2
