@@ -39,8 +39,7 @@ OWN = [
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("formula", OWN)
 def test_the_columns_are_formulaics(formula, compiled, monkeypatch):
-    writer = loops.write_polynomials if compiled else splines.write_polynomials
-    monkeypatch.setattr(splines, "_writer", lambda: writer)
+    monkeypatch.setattr(splines, "loop", lambda name, plain: getattr(loops, name) if compiled else plain)
     frame = table()
     design = design_of(formula, frame)
     assert any(product.spline is not None for product in design.products)
@@ -65,7 +64,7 @@ def test_the_columns_are_formulaics(formula, compiled, monkeypatch):
 )
 @pytest.mark.parametrize("compiled", [True, False])
 def test_few_distinct_values_give_the_rank_of_r(values, formula, ranks, compiled, monkeypatch):
-    monkeypatch.setattr(splines, "_writer", lambda: (loops if compiled else splines).write_polynomials)
+    monkeypatch.setattr(splines, "loop", lambda name, plain: getattr(loops, name) if compiled else plain)
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"u": np.resize(values, 120), "p": rng.random(120) + 0.1, "y": rng.normal(size=120)})
     with pytest.warns(AliasingWarning):

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -28,6 +29,14 @@ def accelerated() -> bool:
         warnings.warn(text, category, stacklevel=2)
         return False
     return not getattr(numba.config, "DISABLE_JIT", False)
+
+
+@cache
+def loop(name: str, plain: Callable[..., None]) -> Callable[..., None]:
+    """Return the compiled loop of this name if ``accelerate`` is installed, else the function that does it in NumPy."""
+    if not accelerated():
+        return plain
+    return getattr(import_module("dask_onestep.kernels.compiled.loops"), name)
 
 
 def compiled(signature: str | list[str]) -> Callable[[Any], Any]:

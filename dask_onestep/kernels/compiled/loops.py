@@ -27,7 +27,7 @@ from dask_onestep.kernels.compiled.instructions import (
 )
 
 # Rows of a tile, a multiple of 8. With a power of two, equal rows of all panels would share a set of the L1 cache.
-_TILE = 48
+TILE = 48
 _LINE = 64  # bytes of a cache line
 _ROUNDING = 1e-14  # as in dask_onestep.kernels.designs.splines
 
@@ -45,25 +45,25 @@ def _addresses(x, start, stop):
 def _fill(x, start, stop, tile):
     """Write rows start … stop into a tile."""
     rows, p = stop - start, x.shape[1]
-    whole = p - p % 4 if rows == _TILE and x.strides[1] == x.itemsize else 0
-    for near in range(0, _TILE if whole else 0, 8):  # rows are read approximately in the order of memory
+    whole = p - p % 4 if rows == TILE and x.strides[1] == x.itemsize else 0
+    for near in range(0, TILE if whole else 0, 8):  # rows are read approximately in the order of memory
         for j in range(0, whole, 4):
             for i in range(near, near + 8):
-                store(tile, _TILE * j + 4 * i, load(x[start + i], j))
+                store(tile, TILE * j + 4 * i, load(x[start + i], j))
     for j in range(whole, p):
-        at = _TILE * (j - j % 4) + j % 4
+        at = TILE * (j - j % 4) + j % 4
         for i in range(rows):  # an unsigned index needs no test for negative ones
             tile[np.uint64(at + 4 * i)] = x[np.uint64(start + i), np.uint64(j)]
-        for i in range(rows, _TILE):
+        for i in range(rows, TILE):
             tile[at + 4 * i] = 0.0
 
 
 @numba.njit(**OPTIONS)
 def _weigh(tile, values, weights, scaled, of_values, of_weights):
     """Weight a tile's rows, and add the sums of their columns times the values, and times the weights."""
-    for panel in range(0, len(tile), 4 * _TILE):
+    for panel in range(0, len(tile), 4 * TILE):
         v0 = v1 = v2 = v3 = w0 = w1 = w2 = w3 = same(0.0)  # independent sums, which do not wait for one another
-        for i in range(0, _TILE, 4):
+        for i in range(0, TILE, 4):
             at = panel + 4 * i
             x0, x1, x2, x3 = load(tile, at), load(tile, at + 4), load(tile, at + 8), load(tile, at + 12)
             y0, y1 = multiply(x0, same(weights[i])), multiply(x1, same(weights[i + 1]))
@@ -75,7 +75,7 @@ def _weigh(tile, values, weights, scaled, of_values, of_weights):
             w0, w1, w2, w3 = add(w0, y0), add(w1, y1), add(w2, y2), add(w3, y3)
             v0, v1 = multiply_add(x0, same(values[i]), v0), multiply_add(x1, same(values[i + 1]), v1)
             v2, v3 = multiply_add(x2, same(values[i + 2]), v2), multiply_add(x3, same(values[i + 3]), v3)
-        first = panel // _TILE
+        first = panel // TILE
         _add_to(of_values, first, add(add(v0, v1), add(v2, v3)))
         _add_to(of_weights, first, add(add(w0, w1), add(w2, w3)))
 
@@ -83,9 +83,9 @@ def _weigh(tile, values, weights, scaled, of_values, of_weights):
 @numba.njit(**OPTIONS)
 def _add_values(tile, values, of_values):
     """Add the sums of a tile's columns times the values."""
-    for panel in range(0, len(tile), 4 * _TILE):
+    for panel in range(0, len(tile), 4 * TILE):
         v0 = v1 = v2 = v3 = same(0.0)
-        for i in range(0, _TILE, 4):
+        for i in range(0, TILE, 4):
             at = panel + 4 * i
             v0, v1 = (
                 multiply_add(load(tile, at), same(values[i]), v0),
@@ -95,7 +95,7 @@ def _add_values(tile, values, of_values):
                 multiply_add(load(tile, at + 8), same(values[i + 2]), v2),
                 multiply_add(load(tile, at + 12), same(values[i + 3]), v3),
             )
-        _add_to(of_values, panel // _TILE, add(add(v0, v1), add(v2, v3)))
+        _add_to(of_values, panel // TILE, add(add(v0, v1), add(v2, v3)))
 
 
 @numba.njit(**OPTIONS)
@@ -116,7 +116,7 @@ def _add_block(gram, at, width, s0, s1, s2, s3):
 def _add_one(x, y, gram, at, width):
     """Add the products of a panel's four columns with those of a weighted one."""
     s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = same(0.0)  # of even rows, and of odd ones
-    for i in range(0, 4 * _TILE, 8):
+    for i in range(0, 4 * TILE, 8):
         a, b = load(y, i), load(y, i + 4)
         s0, t0 = multiply_add(same(x[i]), a, s0), multiply_add(same(x[i + 4]), b, t0)
         s1, t1 = multiply_add(same(x[i + 1]), a, s1), multiply_add(same(x[i + 5]), b, t1)
@@ -129,8 +129,8 @@ def _add_one(x, y, gram, at, width):
 def _add_two(x, y, gram, at, width):
     """Add the products of a panel's four columns with those of two consecutive weighted panels."""
     s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = same(0.0)
-    for i in range(0, 4 * _TILE, 4):
-        a, b = load(y, i), load(y, i + 4 * _TILE)
+    for i in range(0, 4 * TILE, 4):
+        a, b = load(y, i), load(y, i + 4 * TILE)
         z = same(x[i])
         s0, t0 = multiply_add(z, a, s0), multiply_add(z, b, t0)
         z = same(x[i + 1])
@@ -150,8 +150,8 @@ def _add_three(x, y, gram, at, width):
     Three weighted panels and one column use sixteen registers, as many as processors have.
     """
     s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = u0 = u1 = u2 = u3 = same(0.0)
-    for i in range(0, 4 * _TILE, 4):
-        a, b, c = load(y, i), load(y, i + 4 * _TILE), load(y, i + 8 * _TILE)
+    for i in range(0, 4 * TILE, 4):
+        a, b, c = load(y, i), load(y, i + 4 * TILE), load(y, i + 8 * TILE)
         z = same(x[i])
         s0, t0, u0 = multiply_add(z, a, s0), multiply_add(z, b, t0), multiply_add(z, c, u0)
         z = same(x[i + 1])
@@ -172,7 +172,7 @@ def _add_products(tile, scaled, gram, ahead, until):
     Between the blocks, memory is prefetched from the address `ahead` on, a few lines at a time, since more cannot be in
     flight.
     """
-    panel = 4 * _TILE
+    panel = 4 * TILE
     panels = len(tile) // panel
     width = 4 * panels
     lines = 1 + (until - ahead) // (_LINE * max(1, panels * (panels + 1) // 6))
@@ -214,7 +214,7 @@ def _add_to_codes(codes, starts, numbers, start, tile, values, weights, pairs, p
     `own` has for each column Σ vᵢsᵢ, Σ wᵢsᵢ, 0, Σ wᵢsᵢ² (only with numbers) and Σ wᵢsᵢxᵢ', `crossed` Σ wᵢsᵢsᵢ' with
     the columns of earlier products. Indices are unsigned, which need no test for negative ones.
     """
-    width, m = np.uint64(4 + len(tile) // _TILE), min(_TILE, codes.shape[1] - start)
+    width, m = np.uint64(4 + len(tile) // TILE), min(TILE, codes.shape[1] - start)
     for i in range(m):
         pairs[4 * i], pairs[4 * i + 1] = values[i], weights[i]
     for f in range(len(codes)):
@@ -227,8 +227,8 @@ def _add_to_codes(codes, starts, numbers, start, tile, values, weights, pairs, p
             _add_to(own, place[i] * width, multiply(load(pairs, 4 * i), same(factor[i])))
         for i in range(m if len(numbers) else 0):
             own[place[i] * width + np.uint64(3)] += weights[i] * factor[i] * factor[i]
-        for panel in range(0, len(tile), 4 * _TILE):
-            at = np.uint64(4 + panel // _TILE)
+        for panel in range(0, len(tile), 4 * TILE):
+            at = np.uint64(4 + panel // TILE)
             for i in range(m):
                 part = multiply(load(tile, panel + 4 * i), same(weights[i] * factor[i]))
                 _add_to(own, place[i] * width + at, part)
@@ -249,14 +249,14 @@ _CODES = (
 def add_sums(x, values, weights, sums, gram, codes, starts, numbers, own, crossed):
     """Add Σ vᵢzᵢ and Σ wᵢzᵢzᵢ', where zᵢ is 1 followed by xᵢ, and the sums of coded columns."""
     width = 4 * ((x.shape[1] + 3) // 4)
-    tile, scaled = np.zeros(width * _TILE), np.zeros(width * _TILE)
-    value, weight, pairs = np.zeros(_TILE), np.zeros(_TILE), np.zeros(4 * _TILE)
-    places, factors = np.zeros((len(codes), _TILE), np.uint64), np.ones((len(codes), _TILE))
+    tile, scaled = np.zeros(width * TILE), np.zeros(width * TILE)
+    value, weight, pairs = np.zeros(TILE), np.zeros(TILE), np.zeros(4 * TILE)
+    places, factors = np.zeros((len(codes), TILE), np.uint64), np.ones((len(codes), TILE))
     of_values, of_weights, of_products = np.zeros(width), np.zeros(width), np.zeros(width * width)
-    for start in range(0, x.shape[0], _TILE):
-        stop = min(start + _TILE, x.shape[0])
+    for start in range(0, x.shape[0], TILE):
+        stop = min(start + TILE, x.shape[0])
         _fill(x, start, stop, tile)
-        for i in range(_TILE):
+        for i in range(TILE):
             there = start + i < stop
             value[i], weight[i] = values[start + i] if there else 0.0, weights[start + i] if there else 0.0
         sums[0] += value.sum()
@@ -271,10 +271,10 @@ def add_sums(x, values, weights, sums, gram, codes, starts, numbers, own, crosse
 @numba.njit(**OPTIONS)
 def _linear_predictor(tile, level, slopes, eta):
     """Write η of a tile's rows."""
-    for i in range(0, _TILE, 4):
+    for i in range(0, TILE, 4):
         e0 = e1 = e2 = e3 = same(0.0)
         for j in range(0, len(slopes), 4):
-            slope, at = load(slopes, j), _TILE * j + 4 * i
+            slope, at = load(slopes, j), TILE * j + 4 * i
             e0, e1 = multiply_add(load(tile, at), slope, e0), multiply_add(load(tile, at + 4), slope, e1)
             e2, e3 = multiply_add(load(tile, at + 8), slope, e2), multiply_add(load(tile, at + 12), slope, e3)
         store(eta, i, add(totals(e0, e1, e2, e3), same(level)))
@@ -283,7 +283,7 @@ def _linear_predictor(tile, level, slopes, eta):
 @numba.njit(**OPTIONS)
 def _exponentiate(numbers):
     """Replace a tile's numbers by their exponentials."""
-    for i in range(0, _TILE, 4):
+    for i in range(0, TILE, 4):
         store(numbers, i, exponential(load(numbers, i)))
 
 
@@ -291,7 +291,7 @@ def _exponentiate(numbers):
 def _logistic(y, weights, eta, residual, weight):
     """Write the residuals and weights of Bernoulli rows, and return Σ wᵢ(yᵢηᵢ − log(1 + exp ηᵢ))."""
     m, loglik, product = len(y), 0.0, 1.0
-    for i in range(_TILE):
+    for i in range(TILE):
         weight[i] = -abs(eta[i])
     _exponentiate(weight)  # of a number that is not positive, so that both tails keep all their digits
     for i in range(m):
@@ -302,7 +302,7 @@ def _logistic(y, weights, eta, residual, weight):
     if together:
         loglik = -math.log(product)
     else:
-        for i in range(0, _TILE, 4):
+        for i in range(0, TILE, 4):
             store(residual, i, logarithm(load(weight, i)))
     for i in range(m):
         row = y[i] * eta[i] - max(eta[i], 0.0)
@@ -321,7 +321,7 @@ def _logistic(y, weights, eta, residual, weight):
 def _poisson(y, weights, eta, residual, weight):
     """Write the residuals and weights of Poisson rows, and return Σ wᵢ(yᵢηᵢ − exp ηᵢ)."""
     loglik = 0.0
-    for i in range(_TILE):
+    for i in range(TILE):
         weight[i] = eta[i]
     _exponentiate(weight)
     for i in range(len(y)):
@@ -361,7 +361,7 @@ def _add_effects(codes, starts, numbers, start, effects, offset, beyond, eta):
 
 @compiled(
     f"float64(int64, Array(float64, 2, 'A', readonly=True), {_VECTOR}, {_VECTOR}, {_VECTOR}, float64, {_VECTOR}, "
-    f"float64[::1], {_BUFFER}, {_BUFFER}, {_VECTOR}, {_CODES})"
+    f"float64[::1], {_BUFFER}, float64[:, :], {_VECTOR}, {_CODES})"
 )
 def add_natural_sums(
     law,
@@ -387,16 +387,16 @@ def add_natural_sums(
     """
     p = x.shape[1]
     width = 4 * ((p + 3) // 4)
-    tile, scaled = np.zeros(width * _TILE), np.zeros(width * _TILE)
-    eta, residual, weight = np.zeros(_TILE), np.zeros(_TILE), np.zeros(_TILE)
-    beyond, pairs = np.zeros(_TILE), np.zeros(4 * _TILE)
-    places, factors = np.zeros((len(codes), _TILE), np.uint64), np.ones((len(codes), _TILE))
+    tile, scaled = np.zeros(width * TILE), np.zeros(width * TILE)
+    eta, residual, weight = np.zeros(TILE), np.zeros(TILE), np.zeros(TILE)
+    beyond, pairs = np.zeros(TILE), np.zeros(4 * TILE)
+    places, factors = np.zeros((len(codes), TILE), np.uint64), np.ones((len(codes), TILE))
     of_values, of_weights, of_products = np.zeros(width), np.zeros(width), np.zeros(width * width)
     loglik, all_slopes = 0.0, np.zeros(width)
     for j in range(p):  # assigning slices would compile, for seconds, the error message for different shapes
         all_slopes[j] = slopes[j]
-    for start in range(0, x.shape[0], _TILE):
-        stop = min(start + _TILE, x.shape[0])
+    for start in range(0, x.shape[0], TILE):
+        stop = min(start + TILE, x.shape[0])
         m = stop - start
         _fill(x, start, stop, tile)
         _linear_predictor(tile, level, all_slopes, eta)
@@ -417,7 +417,7 @@ def add_natural_sums(
             for i in range(m):
                 of_rows[0, start + i], of_rows[1, start + i] = residual[i], weight[i]
         score[0] += residual.sum()
-        ahead, until = _addresses(x, stop, stop + _TILE)
+        ahead, until = _addresses(x, stop, stop + TILE)
         if len(information) == 0:
             for address in range(ahead, until, _LINE):
                 prefetch(address)
@@ -469,6 +469,20 @@ def add_sparse_sums(data, indices, starts, dense, constant, values, weights, pla
             for k in range(starts[i], j + 1):
                 row[places[indices[k]]] += weighted * data[k]
     _mirror(gram, places, first)
+
+
+def _of_codes(kind: str) -> str:
+    return f"void(Array(int32, 1, 'C', readonly=True), Array({kind}, 1, 'A', readonly=True), int32[::1])"
+
+
+@compiled([_of_codes("int8"), _of_codes("int16"), _of_codes("int32")])
+def look_up(places, codes, out):
+    """Write the position of each code, the last for −1."""
+    table = np.empty(len(places), np.int32)  # with the last one first, and so without negative indices
+    for i in range(len(places)):
+        table[i] = places[i - 1]
+    for i in range(len(codes)):
+        out[i] = table[np.uint64(codes[i] + 1)]
 
 
 @compiled(f"void({_VECTOR}, {_VECTOR}, Array(float64, 3, 'C', readonly=True), Array(float64, 2, 'A'))")

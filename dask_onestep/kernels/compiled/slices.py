@@ -15,20 +15,22 @@ that check themselves rely.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 import numpy as np
 
 from dask_onestep.families import Binomial, Family, Gaussian, Poisson
-from dask_onestep.kernels.compiled.loops import add_natural_sums, add_sparse_sums, add_sums
+from dask_onestep.kernels.compiled.loops import TILE, add_natural_sums, add_sparse_sums, add_sums
 from dask_onestep.kernels.matrices.algebra import NO_ROWS, DenseSlice, SplitSlice
 from dask_onestep.kernels.matrices.columns import CodedColumns, SparseColumns
 from dask_onestep.kernels.matrices.symmetric import Arrowhead, Matrix
 
 # Above this many columns a tile does not fit into the L2 cache, and BLAS is as fast.
 _MOST_COLUMNS = 500
-
+# Rows that are written before they are summed, half of the L2 cache at most; at least the rows of so many columns.
+_PART_BYTES, _FEW = 2**19, 8
 
 # The families with a loop: by type, so that a user's family with the same name is not mistaken for one of them.
 _LAWS: dict[type[Family], int] = {Binomial: 0, Poisson: 1, Gaussian: 2}
@@ -43,11 +45,11 @@ class _Codes:
 
     Attributes
     ----------
-    codes : ndarray of shape (F, m) of int32
+    codes : tuple of ndarray of shape (m,) of int32
         As in `CodedColumns`.
     starts : ndarray of shape (F,) of int
         The first column of each product.
-    numbers : ndarray of shape (F, m), or (0, 0)
+    numbers : tuple of ndarray of shape (m,)
         The numbers, if any product has some.
     effects : ndarray of shape (b + F,)
         Coefficients.
@@ -59,9 +61,9 @@ class _Codes:
         Which columns are columns of the design.
     """
 
-    codes: np.ndarray
+    codes: tuple[np.ndarray, ...]
     starts: np.ndarray
-    numbers: np.ndarray
+    numbers: tuple[np.ndarray, ...]
     effects: np.ndarray
     own: np.ndarray
     crossed: np.ndarray
@@ -75,31 +77,42 @@ class _Codes:
         real[ends - 1] = False
         if coef is not None:
             effects[real] = coef
-        numbers = NO_ROWS
+        numbers: tuple[np.ndarray, ...] = ()
         if any(part is not None for part in stored.values):
-            numbers = np.stack([np.ones(stored.shape[0]) if part is None else part for part in stored.values])
+            numbers = tuple(np.ones(stored.shape[0]) if part is None else part for part in stored.values)
         own, crossed = np.zeros((ends[-1], 4 + 4 * ((beside + 3) // 4))), np.zeros((ends[-1], starts[-1]))
-        return cls(np.stack(stored.codes), starts, numbers, effects, own, crossed, real)
+        return cls(stored.codes, starts, numbers, effects, own, crossed, real)
 
-    @property
-    def arguments(self) -> tuple[np.ndarray, ...]:
-        """The last arguments of a loop."""
-        return self.codes, self.starts, self.numbers, self.own.ravel(), self.crossed
+    def arguments(self, at: slice) -> tuple[np.ndarray, ...]:
+        """Return the last arguments of a loop over some rows."""
+        codes, numbers = _together(self.codes, at, np.int32), _together(self.numbers, at, np.float64)
+        return codes, self.starts, numbers, self.own.ravel(), self.crossed
 
     def sums(self, dense: DenseSlice) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return X'v, X'WZ with the dense columns, X'WX with earlier products, and its diagonal."""
         own, crossed = self.own[self.real], self.crossed[self.real][:, self.real[: self.crossed.shape[1]]]
         mixed = own[:, 4 : 4 + dense.covariates.shape[1]]
         mixed = np.hstack([own[:, 1:2], mixed]) if dense.constant else mixed
-        return own[:, 0], mixed, crossed, own[:, 3 if self.numbers.size else 1]
+        return own[:, 0], mixed, crossed, own[:, 3 if self.numbers else 1]
 
 
-_NO_CODES = _Codes(np.empty((0, 0), np.int32), np.empty(0, np.int64), NO_ROWS, _NONE, NO_ROWS, NO_ROWS, _NONE)
+def _together(parts: tuple[np.ndarray, ...], at: slice, dtype: type) -> np.ndarray:
+    """Return some elements of each part as a row of an array."""
+    elements = np.concatenate([np.empty(0, dtype), *(part[at] for part in parts)])
+    return elements.reshape(len(parts), at.stop - at.start if parts else 0)
+
+
+_NO_CODES = _Codes((), np.empty(0, np.int64), (), _NONE, NO_ROWS, NO_ROWS, _NONE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledSlice(DenseSlice):
     """A dense slice with compiled sums."""
+
+    @staticmethod
+    def has_loop(family: Family, columns: int) -> bool:
+        """Return whether `natural_sums` has a loop."""
+        return type(family) in _LAWS and columns <= _MOST_COLUMNS
 
     def natural_sums(
         self, family: Family, coef: np.ndarray, *, informed: bool = True, of_rows: np.ndarray = NO_ROWS
@@ -108,7 +121,7 @@ class CompiledSlice(DenseSlice):
 
         Each row's residual and weight are written to `of_rows`, of shape (2, m), unless it is empty.
         """
-        if type(family) not in _LAWS or self.covariates.shape[1] > _MOST_COLUMNS:
+        if not self.has_loop(family, self.covariates.shape[1]):
             return None
         return self.natural_sums_with(_NO_CODES, family, coef, informed=informed, of_rows=of_rows)
 
@@ -122,22 +135,38 @@ class CompiledSlice(DenseSlice):
         weights, offset = (
             _NONE if part is None else np.ascontiguousarray(part) for part in (self.weights, self.offset)
         )
+        y, slopes, loglik = np.ascontiguousarray(self.y), np.ascontiguousarray(slopes), 0.0
         score, information = np.zeros(p + 1), np.zeros((p + 1, p + 1) if informed else (0, 0))
-        loglik = add_natural_sums(
-            _LAWS[type(family)],
-            self.covariates,
-            np.ascontiguousarray(self.y),
-            weights,
-            offset,
-            level,
-            np.ascontiguousarray(slopes),
-            score,
-            information,
-            of_rows,
-            codes.effects,
-            *codes.arguments,
-        )
+        for at, x in self._parts(codes):
+            loglik += add_natural_sums(
+                _LAWS[type(family)],
+                x,
+                y[at],
+                weights[at],
+                offset[at],
+                level,
+                slopes,
+                score,
+                information,
+                of_rows[:, at],
+                codes.effects,
+                *codes.arguments(at),
+            )
         return loglik, score[first:], information[first:, first:]
+
+    def _parts(self, codes: _Codes) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield the rows, in parts that stay in the cache if they are yet to be written, or have codes."""
+        (m, p), known = self.covariates.shape, isinstance(self.covariates, np.ndarray)
+        length = m if known and not codes.codes else TILE * max(1, _PART_BYTES // (8 * max(p, _FEW) * TILE))
+        buffer = np.empty((p, 0 if known else min(length, m))).T  # columns are written one after the other
+        for start in range(0, m, length):
+            at = slice(start, min(start + length, m))
+            part = self.covariates[at]
+            if known:
+                yield at, part
+                continue
+            part.write(buffer[: at.stop - start])
+            yield at, buffer[: at.stop - start]
 
     def _gram(self, weights: np.ndarray | None) -> np.ndarray:
         return self.weighted_sum_and_gram(np.zeros(len(self.y)), weights)[1]
@@ -157,7 +186,8 @@ class CompiledSlice(DenseSlice):
         p, first = self.covariates.shape[1], 1 - int(self.constant)
         sums, gram = np.zeros(p + 1), np.zeros((p + 1, p + 1))
         values, weights = np.ascontiguousarray(values), np.ascontiguousarray(weights)
-        add_sums(self.covariates, values, weights, sums, gram, *codes.arguments)
+        for at, x in self._parts(codes):
+            add_sums(x, values[at], weights[at], sums, gram, *codes.arguments(at))
         return sums[first:], gram[first:, first:]
 
 
@@ -184,7 +214,7 @@ class CompiledSplitSlice(SplitSlice):
         if isinstance(self.stored, SparseColumns):
             return self._with_sparse(self.stored, *self.beside.weighted_sum_and_gram(values, weights), values, weights)
         stored, places = self._coded
-        codes = _Codes.of(stored, len(self.beside.covariates.T))
+        codes = _Codes.of(stored, self.beside.covariates.shape[1])
         return self._with_coded(codes, places, *self.beside.sums_with(codes, values, weights))
 
     def natural_sums(
@@ -196,7 +226,7 @@ class CompiledSplitSlice(SplitSlice):
             return None
         if informed and isinstance(self.stored, CodedColumns):
             stored, places = self._coded
-            codes = _Codes.of(stored, len(self.beside.covariates.T), coef[places])
+            codes = _Codes.of(stored, self.beside.covariates.shape[1], coef[places])
             beside = replace(self.beside, offset=self.offset)
             loglik, *sums = beside.natural_sums_with(codes, family, coef[self.dense_at], of_rows=of_rows)
             return loglik, *self._with_coded(codes, places, *sums)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dask_onestep.kernels.designs.products import DenseColumns
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, finite_rows
 from dask_onestep.kernels.records import Record
 
@@ -39,7 +40,7 @@ class AliasedColumn(Record):
 
 
 def unknown_effects(
-    matrix: np.ndarray | SplitMatrix, aliased: Sequence[AliasedColumn], names: Sequence[str]
+    matrix: np.ndarray | DenseColumns | SplitMatrix, aliased: Sequence[AliasedColumn], names: Sequence[str]
 ) -> tuple[np.ndarray, str]:
     """Return which rows have a linear predictor that no row of the fit tells, and why.
 
@@ -72,4 +73,4 @@ def unknown_effects(
 
 
 def _dense(matrix: np.ndarray | SplitMatrix) -> np.ndarray:
-    return matrix.toarray() if isinstance(matrix, SplitMatrix) else matrix.astype(np.float64, copy=False)
+    return matrix.toarray() if isinstance(matrix, SplitMatrix) else np.asarray(matrix, np.float64)

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating, what_is_wrong
-from dask_onestep.kernels.designs.levels import known_codes
+from dask_onestep.kernels.designs.levels import LevelCodes
 from dask_onestep.kernels.designs.parts import PARTS, taken
-from dask_onestep.kernels.designs.products import Product, are_coded, coded_columns, write_products
+from dask_onestep.kernels.designs.products import DenseColumns, Product, are_coded, coded_columns, dense_columns
 from dask_onestep.kernels.designs.specification import columns_specified, specified_columns, without_terms
-from dask_onestep.kernels.designs.split_matrix import SplitMatrix
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix, written
 from dask_onestep.kernels.designs.table import complete_cases, plain_columns
 from dask_onestep.kernels.designs.terms import Factor, Terms, plain_categories
 from dask_onestep.kernels.matrices.symmetric import remaining
@@ -76,7 +76,7 @@ class Design:
 
     def enter(
         self, block: Any, missing: str
-    ) -> tuple[np.ndarray | SplitMatrix, dict[str, Any], np.ndarray | None] | Findings:
+    ) -> tuple[np.ndarray | DenseColumns | SplitMatrix, dict[str, Any], np.ndarray | None] | Findings:
         """Return a block as a matrix and the other row data.
 
         Parameters
@@ -88,7 +88,7 @@ class Design:
 
         Returns
         -------
-        matrix : ndarray or SplitMatrix of shape (m, p)
+        matrix : DenseColumns or SplitMatrix of shape (m, p)
             The covariates.
         parts : dict
             y, weights, offset and groups of the same rows.
@@ -103,23 +103,20 @@ class Design:
         if found := self.unseen_levels(block.x, codes, rows):
             return replace(found, blocks=(block.number,))
         try:
-            matrix = self.matrix(block.x, codes, rows)
+            matrix = self.sliced(block.x, codes, rows)
         except EvaluationError as error:
             states = {} if self.spec is None else self.spec.transform_state
             return what_is_wrong(error, self.terms, taken(block.x, rows), states, (block.number,))
         return with_parts(block, self.terms, matrix, complete, missing)
 
-    def codes(self, frame: pd.DataFrame, rows: np.ndarray | None = None) -> dict[Factor, np.ndarray]:
-        """Return the level of each row, or of some rows, of each categorical factor.
-
-        Levels are numbered from 0 to K − 1; −1 is a missing or unseen level.
-        """
-        return {factor: known_codes(factor.values(frame, rows), known) for factor, known in self.levels}
+    def codes(self, frame: pd.DataFrame, rows: np.ndarray | None = None) -> dict[Factor, LevelCodes]:
+        """Return the level of each row, or of some rows, of each categorical factor."""
+        return {factor: LevelCodes.of(factor.values(frame, rows), known) for factor, known in self.levels}
 
     def matrix(
         self,
         frame: pd.DataFrame,
-        codes: Mapping[Factor, np.ndarray] | None = None,
+        codes: Mapping[Factor, LevelCodes] | None = None,
         rows: np.ndarray | None = None,
     ) -> np.ndarray | SplitMatrix:
         """Return the matrix of complete rows, whose levels are all known.
@@ -128,7 +125,7 @@ class Design:
         ----------
         frame : DataFrame
             The table.
-        codes : mapping of Factor to ndarray of shape (m,) of int32, optional
+        codes : mapping of Factor to LevelCodes, optional
             The levels, from `codes`.
         rows : ndarray of shape (m,) of int, optional
             The numbers of the rows without missing values or unseen levels, if these are not all.
@@ -138,7 +135,12 @@ class Design:
         ndarray or SplitMatrix of shape (m, p)
             float64, without the constant; split if there are factors of many levels.
         """
-        codes = self.codes(frame, rows) if codes is None else codes
+        return written(self.sliced(frame, self.codes(frame, rows) if codes is None else codes, rows))
+
+    def sliced(
+        self, frame: pd.DataFrame, codes: Mapping[Factor, LevelCodes], rows: np.ndarray | None
+    ) -> DenseColumns | SplitMatrix:
+        """Return the matrix, whose dense columns are written where slices of them are used."""
         coded = self.coded
         stored_at = np.concatenate([np.arange(0), *(product.columns for product in coded)])
         dense_at = remaining(stored_at, len(self.names))
@@ -149,32 +151,30 @@ class Design:
             return SplitMatrix(dense, coded_columns(coded, frame, codes, rows), dense_at, stored_at)
 
     def _dense(
-        self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray], columns: np.ndarray, rows: np.ndarray | None
-    ) -> np.ndarray:
-        """Return the columns that are not coded, written slice by slice."""
-        out = np.empty((len(frame if rows is None else rows), len(columns)))
-        places = {int(column): at for at, column in enumerate(columns)}
-        products = [product for product in self.products if product.first in places and product.width]
+        self, frame: pd.DataFrame, codes: Mapping[Factor, LevelCodes], columns: np.ndarray, rows: np.ndarray | None
+    ) -> DenseColumns:
+        """Return the columns that are not coded; those that formulaic evaluates are written, slice by slice."""
+        products = [product for product in self.products if product.width and np.isin(product.first, columns)]
         beyond = {product.term for product in products if not product.covers(frame, rows)}
         covered = [product for product in products if product.term not in beyond]
-        write_products(covered, frame, codes, out, places, rows)
+        found = dense_columns(covered, frame, codes, columns, rows)
         rest = self.rest
         if beyond:  # formulaic rejects rows beyond a spline's boundaries, or extrapolates
             rest = without_terms(self.spec, {product.term for product in self.products} - beyond)
         if rest is not None:
             known, read = column_levels(self.levels), columns_specified(rest, self.terms)
-            others = ~np.isin(columns, np.concatenate([[-1], *(product.columns for product in covered)]))
-            for start in range(0, len(out), _SLICE_ROWS):
+            for start in range(0, len(found), _SLICE_ROWS):
                 at = slice(start, start + _SLICE_ROWS)
                 plain = plain_rows(frame.iloc[at if rows is None else rows[at]], read, known)
-                out[at, others] = specified_columns(rest, self.terms, plain)[:, int(self.terms.fit_intercept) :]
-        return out
+                found.others[at] = specified_columns(rest, self.terms, plain)[:, int(self.terms.fit_intercept) :]
+        return found
 
     def unknown_rows(self, frame: pd.DataFrame) -> np.ndarray:
         """Return which rows have an unseen or missing level, of shape (m,)."""
         unknown = np.zeros(len(frame), dtype=bool)
         for codes in self.codes(frame).values():
-            unknown |= codes < 0
+            if (strange := codes.strange()) is not None:
+                unknown |= strange
         return unknown
 
     @property
@@ -216,7 +216,7 @@ class Design:
         raise ValueError(f"{term!r} is neither a term of the model, {', '.join(terms)}, nor a coefficient.")
 
     def unseen_levels(
-        self, frame: pd.DataFrame, codes: Mapping[Factor, np.ndarray], rows: np.ndarray | None = None
+        self, frame: pd.DataFrame, codes: Mapping[Factor, LevelCodes], rows: np.ndarray | None = None
     ) -> Findings | None:
         """Return which factors have levels that are not known, in an unknown block; None if all are."""
         found: list[tuple[str, int, str]] = []
@@ -225,9 +225,8 @@ class Design:
             terms = () if self.rest is None else self.rest.formula
             names &= {factor.expr for term in terms for factor in term.factors}
         for factor, known in self.levels:
-            if factor.name not in names or codes[factor].min(initial=0) == 0:
+            if factor.name not in names or (strange := codes[factor].strange()) is None:
                 continue
-            strange = codes[factor] < 0
             (example,) = factor.values(frame, rows)[strange].iloc[:1].tolist()
             what = f"{factor.name} has a level that fit did not see, {example!r}"
             remedy = "Drop these rows, or fit with that level."
@@ -266,7 +265,7 @@ def with_parts(
     return _spread(matrix, complete), parts, None
 
 
-def _spread(matrix: np.ndarray | SplitMatrix, complete: np.ndarray) -> np.ndarray | SplitMatrix:
+def _spread(matrix: Any, complete: np.ndarray) -> np.ndarray | SplitMatrix:
     """Return complete rows in their places, with rows of NaN between them."""
     if isinstance(matrix, SplitMatrix):
         return matrix.spread(complete)

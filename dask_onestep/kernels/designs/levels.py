@@ -1,12 +1,17 @@
 """Levels of factors: the code of each row's level, and levels matched by value and kind."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+
+from dask_onestep.kernels.compiled.accelerate import loop
 
 MAX_LEVELS = 10_000
 TOO_MANY_LEVELS = "Is it an identifier? Drop it, group its levels, or convert it to a number."
@@ -70,13 +75,46 @@ def _present(codes: np.ndarray, count: int) -> np.ndarray:
     return seen
 
 
-def known_codes(values: pd.Series, known: pd.Index) -> np.ndarray:
-    """Return each value's position among the K known levels, of int32; −1 if it is missing or unknown."""
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        codes, levels = _codes_of(values)
-    else:
-        codes, levels = level_codes(values)
-    return looked_up(match_levels(levels, known), codes)
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelCodes:
+    """The levels of rows, as the column numbers them, and what these numbers mean.
+
+    Attributes
+    ----------
+    own : ndarray of shape (m,) of int
+        Each row's level among those of the column; −1 if it is missing.
+    places : ndarray of shape (L + 1,) of int32
+        The position of each of these among the known levels; −1 if it is unknown, and at the end for missing values.
+    """
+
+    own: np.ndarray
+    places: np.ndarray
+
+    @classmethod
+    def of(cls, values: pd.Series, known: pd.Index) -> LevelCodes:
+        """Return the levels of a column, matched with the known ones."""
+        coded = isinstance(values.dtype, pd.CategoricalDtype)
+        own, levels = _codes_of(values) if coded else level_codes(values)
+        return cls(own, match_levels(levels, known))
+
+    def known(self) -> np.ndarray:
+        """Return each row's position among the known levels, of int32; −1 if it is missing or unknown."""
+        return looked_up(self.places, self.own)
+
+    def of_each(self, table: np.ndarray) -> np.ndarray:
+        """Return for each row the element of its known level, the last one if it is missing or unknown."""
+        return looked_up(table[self.places], self.own)
+
+    def strange(self) -> np.ndarray | None:
+        """Return which rows are missing or unknown; None if none is, which the numbers mostly show."""
+        if self.places[:-1].min(initial=0) == 0 and self.own.min(initial=0) == 0:
+            return None
+        strange = self.known() < 0
+        return strange if strange.any() else None
+
+    def rows(self, at: slice) -> LevelCodes:
+        """Return the levels of some rows."""
+        return replace(self, own=self.own[at])
 
 
 def match_levels(levels: pd.Index, known: pd.Index) -> np.ndarray:
@@ -153,12 +191,17 @@ def level_last(levels: pd.Index, name: str) -> pd.Index:
 
 
 def looked_up(places: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return the position of each code, the last for -1; in slices, whose temporaries the allocator reuses."""
-    out = np.empty(len(codes), dtype=places.dtype)
+    """Return the position, of int32, of each code, the last for -1."""
+    out = np.empty(len(codes), np.int32)
+    loop("look_up", _look_up)(places, codes if codes.dtype.itemsize < 8 else codes.astype(np.int32), out)
+    return out
+
+
+def _look_up(places: np.ndarray, codes: np.ndarray, out: np.ndarray) -> None:
+    """Write the positions; in slices, whose temporaries the allocator reuses."""
     for start in range(0, len(codes), _SLICE_ROWS):
         at = slice(start, start + _SLICE_ROWS)
         places.take(codes[at], mode="wrap", out=out[at])
-    return out
 
 
 def _are_booleans(levels: pd.Index) -> np.ndarray:

@@ -1,17 +1,19 @@
-"""Products of factors, numbers and a spline, whose columns are stored as codes of levels or as an array."""
+"""Products of factors, numbers and a spline: columns stored as codes of levels, or written where they are used."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import only_numbers
-from dask_onestep.kernels.designs.levels import looked_up
+from dask_onestep.kernels.designs.levels import LevelCodes
 from dask_onestep.kernels.designs.splines import Spline
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.matrices.columns import CodedColumns
+from dask_onestep.kernels.records import Record
 
 # A row has at most one nonzero element in the columns of a product. With fewer columns than this, an array is as fast
 # (`python -m benchmarks.categories`).
@@ -94,16 +96,26 @@ class Product:
         return self.spline is None or self.spline.covers(_number(self.spline.argument, frame, rows))
 
     @property
+    def arguments(self) -> tuple[Factor, ...]:
+        """The numbers from which it is computed."""
+        return self.numbers if self.spline is None else (*self.numbers, self.spline.argument)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its elements are those of a column of the table, or 0 and 1."""
+        return self.spline is None and (not self.numbers or (self.numbers[0].source is None and not self.numbers[1:]))
+
+    @property
     def columns(self) -> np.ndarray:
         """Its columns in the matrix."""
         return np.arange(self.first, self.first + self.width)
 
-    def codes(self, levels: Mapping[Factor, np.ndarray]) -> np.ndarray:
+    def codes(self, levels: Mapping[Factor, LevelCodes]) -> np.ndarray:
         """Return the column in which each row is nonzero, given its levels: the width if any is at its reference."""
         first, *others = self.factors
-        codes, width = looked_up(first.places(), levels[first.factor]), np.int32(first.width)
+        codes, width = levels[first.factor].of_each(first.places()), np.int32(first.width)
         for coding in others:
-            own = looked_up(coding.places(), levels[coding.factor])
+            own = levels[coding.factor].of_each(coding.places())
             outside = (codes == width) | (own == coding.width)
             codes = np.where(outside, width * np.int32(coding.width), codes + width * own)
             width *= np.int32(coding.width)
@@ -127,7 +139,7 @@ def are_coded(products: Sequence[Product]) -> tuple[Product, ...]:
 def coded_columns(
     products: Sequence[Product],
     frame: pd.DataFrame,
-    levels: Mapping[Factor, np.ndarray],
+    levels: Mapping[Factor, LevelCodes],
     rows: np.ndarray | None,
 ) -> CodedColumns:
     """Return the columns of products, side by side, as codes, for all or some rows of a table."""
@@ -146,35 +158,137 @@ def coded_columns(
     )
 
 
-def write_products(
-    products: Sequence[Product],
-    frame: pd.DataFrame,
-    levels: Mapping[Factor, np.ndarray],
-    out: np.ndarray,
-    places: Mapping[int, int],
-    rows: np.ndarray | None,
-) -> None:
-    """Write the columns of products, for all or some rows of a table, into an array."""
-    wanted = {number for product in products for number in product.numbers}
-    wanted |= {product.spline.argument for product in products if product.spline is not None}
-    known = {number: only_numbers(number.values(frame), number.name) for number in wanted if number.source is None}
-    for start in range(0, len(out), SLICE_ROWS):
-        at = slice(start, start + SLICE_ROWS)
-        here = at if rows is None else rows[at]
-        own = {factor: codes[at] for factor, codes in levels.items()}
-        numbers = {number: np.asarray(values[here], np.float64) for number, values in known.items()}
-        numbers |= {number: _number(number, frame, here) for number in wanted if number.source is not None}
-        for product in products:
-            target = out[at, places[product.first] : places[product.first] + product.width]
-            factors = [numbers[number][:, np.newaxis] for number in product.numbers]
+@dataclass(frozen=True, slots=True, eq=False)
+class DenseColumns(Record):
+    """Dense columns of a design for m rows, which are written where a slice of them is used; an array by `np.asarray`.
+
+    Attributes
+    ----------
+    width : int
+        Their number.
+    products : tuple of (Product, int, tuple of int)
+        Products, the first column of each, and which numbers are its arguments.
+    numbers : tuple of (ndarray, ndarray or None)
+        Numbers in the table, and which of its rows these are.
+    codes : dict of Factor to LevelCodes
+        The levels of the products' factors.
+    others : ndarray of shape (m, b)
+        Other columns.
+    others_at : ndarray of shape (b,) of int
+        Their positions.
+    """
+
+    width: int
+    products: tuple[tuple[Product, int, tuple[int, ...]], ...]
+    numbers: tuple[tuple[np.ndarray, np.ndarray | None], ...]
+    codes: dict[Factor, LevelCodes]
+    others: np.ndarray
+    others_at: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self.others), self.width
+
+    @property
+    def ndim(self) -> int:
+        """Two."""
+        return 2
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float64."""
+        return self.others.dtype
+
+    @property
+    def elements(self) -> tuple[np.ndarray, ...]:
+        """The arrays from which the columns are written."""
+        numbers, codes = (values for values, _ in self.numbers), (codes.own for codes in self.codes.values())
+        return (*numbers, *codes, self.others)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory."""
+        return sum(part.nbytes for part in self.elements)
+
+    def __len__(self) -> int:
+        return len(self.others)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return a slice of the rows, not yet written, or anything else as an array."""
+        if not isinstance(index, slice):
+            return np.asarray(self)[index]
+        numbers = tuple(
+            (values[index], None) if rows is None else (values, rows[index]) for values, rows in self.numbers
+        )
+        codes = {factor: own.rows(index) for factor, own in self.codes.items()}
+        return DenseColumns(self.width, self.products, numbers, codes, self.others[index], self.others_at)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        out = np.empty(self.shape)
+        for start in range(0, len(out), SLICE_ROWS):
+            at = slice(start, start + SLICE_ROWS)
+            self[at].write(out[at])
+        return out.astype(dtype, copy=False)
+
+    def is_finite(self) -> bool:
+        """Return whether all elements are finite; columns of the table are, in the rows that are used."""
+        if not self.others.size and all(product.is_plain for product, *_ in self.products):
+            return True
+        starts = range(0, len(self), SLICE_ROWS)
+        return all(np.isfinite(np.asarray(self[start : start + SLICE_ROWS]).sum()) for start in starts)
+
+    def write(self, out: np.ndarray) -> None:
+        """Write the columns into an array of shape (m, width)."""
+        numbers = [values if rows is None else values[rows] for values, rows in self.numbers]
+        for product, first, arguments in self.products:
+            target = out[:, first : first + product.width]
+            factors = [numbers[argument][:, np.newaxis] for argument in arguments]
             if product.factors:
-                target[:] = np.eye(product.width + 1, product.width).take(product.codes(own), axis=0)
+                target[:] = np.eye(product.width + 1, product.width).take(product.codes(self.codes), axis=0)
             elif product.spline is not None:
-                product.spline.write(numbers[product.spline.argument], target)
+                product.spline.write(factors.pop()[:, 0], target)
             else:
                 target[:] = factors.pop(0)
-            for factor in factors:
-                target *= factor
+            with np.errstate(all="ignore"):  # sums show what overflows
+                for factor in factors:
+                    target *= factor
+        if self.others.size:
+            out[:, self.others_at] = self.others
+
+
+def dense_columns(
+    products: Sequence[Product],
+    frame: pd.DataFrame,
+    levels: Mapping[Factor, LevelCodes],
+    columns: np.ndarray,
+    rows: np.ndarray | None,
+) -> DenseColumns:
+    """Return columns of a design, for all or some rows of a table; those of no product are yet to be written."""
+    places = {int(column): at for at, column in enumerate(columns)}
+    wanted = list(dict.fromkeys(number for product in products for number in product.arguments))
+    factors = dict.fromkeys(coding.factor for product in products for coding in product.factors)
+    own = np.concatenate([np.arange(0), *(product.columns for product in products)])
+    others_at = np.flatnonzero(~np.isin(columns, own))
+    return DenseColumns(
+        len(columns),
+        tuple((each, places[each.first], tuple(map(wanted.index, each.arguments))) for each in products),
+        tuple(_numbers(number, frame, rows) for number in wanted),
+        {factor: levels[factor] for factor in factors},
+        np.empty((len(frame) if rows is None else len(rows), len(others_at))),
+        others_at,
+    )
+
+
+def _numbers(factor: Factor, frame: pd.DataFrame, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return a column as it is, and which rows of it are used; or an expression of these rows, written by slices."""
+    if factor.source is None:
+        return only_numbers(factor.values(frame), factor.name), rows
+    out = np.empty(len(frame) if rows is None else len(rows))
+    for start in range(0, len(out), SLICE_ROWS):
+        at = slice(start, start + SLICE_ROWS)
+        out[at] = _number(factor, frame, at if rows is None else rows[at])
+    return out, None
 
 
 def _key(product: Product) -> tuple[tuple[Factor, int | None], ...]:

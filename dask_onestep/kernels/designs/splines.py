@@ -1,15 +1,14 @@
 """Splines as piecewise polynomials, whose coefficients are computed from formulaic's columns."""
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.compiled.accelerate import accelerated
+from dask_onestep.kernels.compiled.accelerate import loop
 from dask_onestep.kernels.designs.grammar import PARSING, STATEFUL, called, checked, columns_read, written
 from dask_onestep.kernels.designs.terms import Factor
 
@@ -49,17 +48,8 @@ class Spline:
 
     def write(self, values: np.ndarray, out: np.ndarray) -> None:
         """Write the columns for values of shape (m,) within the boundaries into `out`, of shape (m, w)."""
-        _writer()(np.ascontiguousarray(values), self.knots, self.coefficients, out)
-
-
-@cache
-def _writer() -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]:
-    """Return the function that evaluates the polynomials: compiled if ``accelerate`` is installed, else in NumPy."""
-    if not accelerated():
-        return write_polynomials
-    from dask_onestep.kernels.compiled import loops
-
-    return loops.write_polynomials
+        write = loop("write_polynomials", write_polynomials)
+        write(np.ascontiguousarray(values, np.float64), self.knots, self.coefficients, out)
 
 
 def write_polynomials(values: np.ndarray, knots: np.ndarray, coefficients: np.ndarray, out: np.ndarray) -> None:

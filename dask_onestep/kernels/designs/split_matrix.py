@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from dask_onestep.kernels.designs.products import DenseColumns
 from dask_onestep.kernels.designs.table import is_finite
 from dask_onestep.kernels.matrices.columns import SparseColumns, StoredColumns
 from dask_onestep.kernels.records import Record
@@ -20,7 +21,7 @@ class SplitMatrix(Record):
 
     Attributes
     ----------
-    dense : ndarray of shape (m, a)
+    dense : ndarray or DenseColumns of shape (m, a)
         The dense columns, float64.
     stored : StoredColumns of shape (m, b)
         The other columns, a + b = p.
@@ -28,7 +29,7 @@ class SplitMatrix(Record):
         Their positions in the matrix, increasing.
     """
 
-    dense: np.ndarray
+    dense: Any
     stored: StoredColumns
     dense_at: np.ndarray
     stored_at: np.ndarray
@@ -100,6 +101,17 @@ class SplitMatrix(Record):
         return out
 
 
+def written(x: Any) -> np.ndarray | SplitMatrix:
+    """Return a matrix with its dense columns as an array."""
+    return replace(x, dense=np.asarray(x.dense)) if isinstance(x, SplitMatrix) else np.asarray(x)
+
+
+def elements(x: Any) -> tuple[Any, ...]:
+    """Return the arrays that a matrix consists of, or from which it is written."""
+    dense, stored = (x.dense, x.stored.elements) if isinstance(x, SplitMatrix) else (x, ())
+    return (*(dense.elements if isinstance(dense, DenseColumns) else (dense,)), *stored)
+
+
 def split_sparse(x: Any) -> SplitMatrix | np.ndarray:
     """Return a scipy sparse matrix or array of numbers with all columns sparse; as an array if it is not numeric."""
     if x.dtype.kind not in "biuf":
@@ -135,8 +147,8 @@ def count_by_column(x: np.ndarray | SplitMatrix, test: Callable[[np.ndarray], np
     return counts
 
 
-def finite_rows(x: np.ndarray | SplitMatrix) -> np.ndarray:
+def finite_rows(x: np.ndarray | DenseColumns | SplitMatrix) -> np.ndarray:
     """Return which rows are finite in all columns."""
     if isinstance(x, SplitMatrix):
         return finite_rows(x.dense) & x.stored.finite_rows()
-    return np.ones(len(x), bool) if is_finite(x) else np.isfinite(x).all(axis=1)
+    return np.ones(len(x), bool) if is_finite(x) else np.isfinite(np.asarray(x)).all(axis=1)

@@ -8,14 +8,15 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import is_numeric
 from dask_onestep.kernels.designs.levels import (
+    LevelCodes,
     joined_levels,
-    known_codes,
     level_codes,
     looked_up,
     sorted_levels,
     sorted_places,
 )
 from dask_onestep.kernels.designs.parts import PARTS, values_at
+from dask_onestep.kernels.designs.products import DenseColumns
 from dask_onestep.kernels.designs.terms import Factor, Terms, refusing_records
 from dask_onestep.kernels.records import Findings
 from dask_onestep.messages.text import Remedy, instruction
@@ -49,6 +50,8 @@ def gaps(part: Any) -> np.ndarray:
 
 def is_finite(part: Any) -> bool:
     """Return whether numbers are finite, as their sum shows; False if only a search could tell."""
+    if isinstance(part, DenseColumns):
+        return part.is_finite()
     if isinstance(part, pd.Series) and isinstance(part.dtype, np.dtype):
         part = part.to_numpy()
     if not isinstance(part, np.ndarray) or part.dtype.kind not in "biuf":
@@ -164,7 +167,7 @@ def _plain(column: pd.Series, levels: pd.Index | None) -> Any:
             if not isinstance(values, pd.Categorical):
                 return values.astype(object)
             return np.append(values.categories.astype(object), np.nan).take(values.codes, mode="wrap")
-        return pd.Categorical.from_codes(known_codes(column, levels), categories=levels)
+        return pd.Categorical.from_codes(LevelCodes.of(column, levels).known(), categories=levels)
     if isinstance(column.dtype, np.dtype):
         return column.to_numpy()
     if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():

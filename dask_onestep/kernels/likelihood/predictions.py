@@ -7,7 +7,7 @@ import numpy as np
 
 from dask_onestep.kernels.designs.aliased import unknown_effects
 from dask_onestep.kernels.designs.parts import Block, Rows
-from dask_onestep.kernels.designs.split_matrix import SplitMatrix
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix, written
 from dask_onestep.kernels.designs.table import DROP
 from dask_onestep.kernels.model import Model, Prediction
 from dask_onestep.kernels.records import Findings, Sums
@@ -211,7 +211,7 @@ def predictable_rows(block: Block, model: Model) -> Rows | Findings:
     if isinstance(rows, Findings):
         counts = tuple((what, count, _LEAVE_OUT if cure == DROP else cure) for what, count, cure in rows.counts)
         return replace(rows, counts=counts)
-    return rows
+    return replace(rows, x=written(rows.x))
 
 
 def _checked(block: Block, model: Model) -> Rows:

@@ -17,7 +17,7 @@ from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
 
 
-@kernel(checked="after")
+@kernel(checked="after", sliced=True)
 def moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
     """Return log-likelihood, score and expected information of a block at β.
 
@@ -42,7 +42,7 @@ def moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moment
     return model.likelihood.moments(rows, model, coef, *_of_stages(rows, model, coef, earlier))
 
 
-@kernel(checked="after")
+@kernel(checked="after", sliced=True)
 def observed_moments(rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
     """Return the moments of a block at β, and the observed information where it is not the expected one."""
     return model.likelihood.observed_moments(rows, model, coef, *_of_stages(rows, model, coef, earlier))

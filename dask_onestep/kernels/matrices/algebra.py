@@ -146,7 +146,8 @@ class DenseSlice(Slice):
     Attributes
     ----------
     covariates : ndarray of shape (m, p)
-        float64: a view of the block, or a buffer that the next slice reuses.
+        float64: a view of the block, or a buffer that the next slice reuses; in a slice of which only `natural_sums`
+        are wanted, anything of which slices can be written into an array by ``write``.
     constant : bool
         Whether a 1 precedes each row, so that d is p + 1.
     scratch : ndarray of shape (≥ m·d,)
@@ -158,9 +159,14 @@ class DenseSlice(Slice):
 
     size: ClassVar[int] = 3 * 2**20
 
-    covariates: np.ndarray
+    covariates: Any
     constant: bool
     scratch: np.ndarray
+
+    @staticmethod
+    def has_loop(family: Family, columns: int) -> bool:
+        """Return whether `natural_sums` has a loop, which needs no temporary arrays."""
+        return False
 
     def times(self, coef: np.ndarray) -> np.ndarray:
         """Return Xβ."""

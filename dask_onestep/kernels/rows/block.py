@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.designs.parts import Block, Rows
+from dask_onestep.kernels.designs.split_matrix import written
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Failure, Findings, Joined, Read, add_pairwise
 from dask_onestep.kernels.rows.checks import check_of, inspect_columns, oversized_columns, usable_rows
@@ -147,10 +148,10 @@ def _run(block: Block, call: Call) -> Read:
 
 
 def _of_rows(rows: Rows, call: Call) -> Any:
-    encoded = encode(rows, call.classes)
+    traits, model = call.traits, call.model
+    encoded = encode(rows if traits.sliced else replace(rows, x=written(rows.x)), call.classes)
     if isinstance(encoded, Findings):
         return encoded
-    traits, model = call.traits, call.model
     if traits.checked == "before" and (found := inspect_columns(encoded, model)):
         return found
     # Overflow in single rows shows in the sums and is handled there; NumPy's warnings state neither where nor why.
@@ -183,7 +184,10 @@ def _run_each(block: Block, model: Model, calls: Sequence[Call]) -> Read:
     rows = usable_rows(block, model)
     if isinstance(rows, Findings):
         return Read(rows, None)
-    return Read(Joined(tuple(_attempt(rows, call) for call in calls)), check_of(rows, block, model))
+    check = check_of(rows, block, model)
+    if not all(call.traits.sliced for call in calls):
+        rows = replace(rows, x=written(rows.x))
+    return Read(Joined(tuple(_attempt(rows, call) for call in calls)), check)
 
 
 def _attempt(rows: Rows, call: Call) -> Any:

@@ -10,7 +10,8 @@ from scipy import sparse
 from dask_onestep.kernels.designs.aliased import unknown_effects
 from dask_onestep.kernels.designs.open_design import OpenDesign
 from dask_onestep.kernels.designs.parts import PARTS, Block, Rows
-from dask_onestep.kernels.designs.split_matrix import SplitMatrix, count_by_column, finite_rows, split_sparse
+from dask_onestep.kernels.designs.products import DenseColumns
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix, count_by_column, elements, finite_rows, split_sparse
 from dask_onestep.kernels.designs.table import DROP, encoded, gaps, is_finite
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Dropped, Findings, RowCheck
@@ -165,7 +166,7 @@ def check_of(rows: Rows, block: Block, model: Model) -> RowCheck:
     """Return what must be equal in every pass: counts, and an order-independent sum of all values' bits."""
     x, columns = rows.x, None
     if block.reloaded and not isinstance(model.design, OpenDesign):
-        columns = _checksum(*((x.dense, *x.stored.elements) if isinstance(x, SplitMatrix) else (x,)))
+        columns = _checksum(*elements(x))
     y = rows.y if rows.y.dtype.kind in "biuf" else None
     return RowCheck(len(rows), rows.n_missing, _checksum(y, rows.weights, rows.offset), columns)
 
@@ -177,10 +178,11 @@ def _checksum(*parts: np.ndarray | None) -> int:
 def _sum_of_bits(values: np.ndarray) -> int:
     if values.dtype.itemsize not in (1, 2, 4, 8):
         values = values.astype(np.float64)
-    return int(values.view(f"u{values.dtype.itemsize}").sum(dtype=np.uint64))
+    bits = values.view(f"u{values.dtype.itemsize}")
+    return int(bits.sum(dtype=np.uint32 if bits.itemsize == 4 else np.uint64))  # without a cast of codes
 
 
-def _numeric_matrix(block: Block, model: Model) -> np.ndarray | SplitMatrix | Findings:
+def _numeric_matrix(block: Block, model: Model) -> np.ndarray | SplitMatrix | DenseColumns | Findings:
     x = block.x
     if sparse.issparse(x):
         x = split_sparse(x)
@@ -193,11 +195,11 @@ def _numeric_matrix(block: Block, model: Model) -> np.ndarray | SplitMatrix | Fi
         except (TypeError, ValueError) as error:
             what = ", ".join(f"{c} ({t})" for c, t in block.x.dtypes.items() if t.kind not in "biufc")
             return _found(block, f"columns are not numeric: {what or error}", len(block.x), "Encode them first.")
-    x = x if isinstance(x, SplitMatrix) else np.asarray(x)
+    x = x if isinstance(x, (SplitMatrix, DenseColumns)) else np.asarray(x)
     if x.ndim != 2 or x.shape[1] != len(model.columns):
         cure = "Each block must have the columns declared for the full data."
         return _found(block, f"X has shape {x.shape}, not (rows, {len(model.columns)})", 0, cure)
-    if isinstance(x, SplitMatrix):
+    if not isinstance(x, np.ndarray):
         return x
     if x.dtype.kind == "c":
         return _found(block, "Complex data not supported: X is complex", len(x), "Use their real parts.")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
-from dask_onestep.kernels.designs.split_matrix import SplitMatrix
+from dask_onestep.kernels.designs.split_matrix import SplitMatrix, written
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Findings
 from dask_onestep.kernels.solve.threads import aligned
@@ -31,6 +31,8 @@ class Traits:
         Whether it accepts the unprepared `Block` instead of rows.
     by_block : bool
         Whether its record tells blocks apart, so that tiny blocks are not joined.
+    sliced : bool
+        Whether it reads covariates only in `slices`, which may write them; if not, they are written before.
     """
 
     whole: str = ""
@@ -38,6 +40,7 @@ class Traits:
     columns: str = "free"
     raw: bool = False
     by_block: bool = False
+    sliced: bool = False
 
 
 def kernel(
@@ -48,6 +51,7 @@ def kernel(
     columns: str = "free",
     raw: bool = False,
     by_block: bool = False,
+    sliced: bool = False,
 ) -> Callable[..., Any]:
     """Declare how a kernel is run: a function of rows, model and further arguments that returns a record with ``+``.
 
@@ -55,7 +59,7 @@ def kernel(
     ----------
     function : callable, optional
         The kernel, if all traits are the defaults.
-    whole, checked, columns, raw, by_block
+    whole, checked, columns, raw, by_block, sliced
         As in `Traits`.
 
     Returns
@@ -75,7 +79,7 @@ def kernel(
         raise ValueError(f"Unknown checked={checked!r} or columns={columns!r} of a kernel.")
 
     def declared(function: Callable[..., Any]) -> Callable[..., Any]:
-        function.traits = Traits(whole, checked, columns, raw, by_block)  # type: ignore[attr-defined]
+        function.traits = Traits(whole, checked, columns, raw, by_block, sliced)  # type: ignore[attr-defined]
         return function
 
     return declared if function is None else declared(function)
@@ -117,7 +121,7 @@ def hold(rows: Rows, model: Model) -> Rows:
     """
     if not model.fixed or not model.likelihood.takes_offset:
         return rows
-    held = dict(model.fixed)
+    held, rows = dict(model.fixed), replace(rows, x=written(rows.x))
     offset = np.full(len(rows), held.get("intercept", 0.0))
     if rows.offset is not None:
         offset += rows.offset

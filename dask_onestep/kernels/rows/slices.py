@@ -13,6 +13,7 @@ import numpy as np
 
 from dask_onestep.kernels.compiled.accelerate import accelerated
 from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.designs.products import DenseColumns
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
 from dask_onestep.kernels.matrices.algebra import DenseSlice, Slice, SplitSlice
 from dask_onestep.kernels.matrices.columns import CodedColumns
@@ -52,17 +53,21 @@ def slices(rows: Rows, model: Model, *, natural: bool = False) -> Iterator[Slice
     if model.basis is None and isinstance(rows.x, SplitMatrix) and rows.x.stored.pays(_kinds()[1].max_density):
         yield from _split_slices(rows, rows.x, model, natural)
     else:
-        yield from dense_slices(rows, model)
+        yield from dense_slices(rows, model, natural=natural)
 
 
-def dense_slices(rows: Rows, model: Model) -> Iterator[DenseSlice]:
+def dense_slices(rows: Rows, model: Model, *, natural: bool = False) -> Iterator[DenseSlice]:
     """Yield a block in dense, cache-sized slices, for kernels that need the rows themselves.
 
-    The rows are views of the block, or buffers that the next slice reuses.
+    The rows are views of the block, or buffers that the next slice reuses. Columns that are not yet written stay so if
+    a loop computes `natural` sums.
     """
     constant, p = model.has_constant, rows.x.shape[1]
     d = p + int(constant)
     kind = _kinds()[0]
+    if natural and isinstance(rows.x, DenseColumns) and model.basis is None and kind.has_loop(model.family, p):
+        yield kind(*_beside(rows, slice(0, len(rows))), rows.x, constant, np.empty(0))
+        return
     length = max(1, min(len(rows), max(kind.size // (8 * max(d, 1)), min(d, _ENOUGH_ROWS))))
     scratch = np.empty(length * max(d, model.width))
     for at, x in _dense_covariates(rows, length):
@@ -76,7 +81,7 @@ def _dense_covariates(rows: Rows, length: int) -> Iterator[tuple[slice, np.ndarr
     buffer = np.empty((length, rows.x.shape[1]))
     for at in _spans(len(rows), length):
         part, here = rows.x[at], buffer[: at.stop - at.start]
-        if isinstance(part, SplitMatrix):
+        if not isinstance(part, np.ndarray):
             part.write(here)
         elif part.dtype == np.float64:
             here = part
@@ -121,13 +126,14 @@ def _split_slices(rows: Rows, x: SplitMatrix, model: Model, natural: bool) -> It
         assert isinstance(x.stored, CodedColumns)
         length = max(4 * len(levels), _ARROW_ROWS)
         product = x.stored.starts.index(int(np.searchsorted(stored_at, levels[0])))
-    if natural and isinstance(x.stored, CodedColumns) and split_kind.has_loop(model.family):
+    natural = natural and isinstance(x.stored, CodedColumns) and split_kind.has_loop(model.family)
+    if natural:
         length = _SPLIT_ROWS[1]
     length = min(length, _SPLIT_ROWS[1])
     scratch = np.empty(min(length, len(rows)) * len(dense_at))
     for at in _spans(len(rows), length):
         part, beside = x[at], _beside(rows, at)
-        dense = dense_kind(*beside, part.dense, model.has_constant, scratch)
+        dense = dense_kind(*beside, part.dense if natural else np.asarray(part.dense), model.has_constant, scratch)
         split = split_kind(*beside, dense, part.stored, dense_at, stored_at)
         yield split if product is None else split.apart(product)
 
