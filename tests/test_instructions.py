@@ -11,6 +11,7 @@ from dask_onestep.kernels.compiled.instructions import (
     logarithm,
     multiply,
     multiply_add,
+    pair,
     prefetch,
     same,
     store,
@@ -37,6 +38,7 @@ def combined(a, b, c, out):
     store(out, 4, multiply(x, y))
     store(out, 8, multiply_add(x, y, z))
     store(out, 12, totals(x, y, z, add(x, z)))
+    store(out, 16, pair(b[0], c))
     prefetch(0)  # an address that need not exist
 
 
@@ -75,10 +77,11 @@ def test_logarithms_are_right_to_one_unit_in_the_last_place():
 
 def test_four_numbers_at_a_time():
     rng = np.random.default_rng(1)
-    a, b, c, out = rng.normal(size=5), rng.normal(size=4), 2.5, np.empty(16)
+    a, b, c, out = rng.normal(size=5), rng.normal(size=4), 2.5, np.empty(20)
     combined(a, b, c, out)
-    x, sums, products, sums_of_products, totalled = a[1:], *out.reshape(4, 4)
+    x, sums, products, sums_of_products, totalled, paired = a[1:], *out.reshape(5, 4)
     np.testing.assert_array_equal(sums, x + b)
     np.testing.assert_array_equal(products, x * b)
     np.testing.assert_allclose(sums_of_products, x * b + c, rtol=1e-14)
     np.testing.assert_allclose(totalled, [x.sum(), b.sum(), 4 * c, x.sum() + 4 * c], rtol=1e-14)
+    np.testing.assert_array_equal(paired, [b[0], c, 0.0, 0.0])

@@ -92,6 +92,16 @@ def _same(typing, number):
     return lanes(types.float64), generate
 
 
+def _pair(typing, first, second):
+    """Return two numbers and two zeros."""
+
+    def generate(context, builder, signature, given):
+        one = builder.insert_element(ir.Constant(_FOUR, [0.0] * 4), given[0], ir.IntType(32)(0))
+        return builder.insert_element(one, given[1], ir.IntType(32)(1))
+
+    return lanes(types.float64, types.float64), generate
+
+
 def _prefetch(typing, address):
     """Prefetch a cache line; the address need not exist."""
 
@@ -109,6 +119,7 @@ def _prefetch(typing, address):
 load: Any = intrinsic(_load)
 store: Any = intrinsic(_store)
 same: Any = intrinsic(_same)
+pair: Any = intrinsic(_pair)
 prefetch: Any = intrinsic(_prefetch)
 
 

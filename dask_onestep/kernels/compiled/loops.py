@@ -20,6 +20,7 @@ from dask_onestep.kernels.compiled.instructions import (
     logarithm,
     multiply,
     multiply_add,
+    pair,
     prefetch,
     same,
     store,
@@ -208,26 +209,27 @@ def _add_sums_of_panels(of_values, of_weights, of_products, sums, gram):
 
 
 @numba.njit(**OPTIONS)
-def _add_to_codes(codes, starts, numbers, start, tile, values, weights, pairs, places, factors, own, crossed):
+def _add_to_codes(codes, starts, numbers, start, tile, values, weights, places, factors, own, crossed):
     """Add a tile's rows to the sums of the coded columns in which they are nonzero.
 
     `own` has for each column Σ vᵢsᵢ, Σ wᵢsᵢ, 0, Σ wᵢsᵢ² (only with numbers) and Σ wᵢsᵢxᵢ', `crossed` Σ wᵢsᵢsᵢ' with
     the columns of earlier products. Indices are unsigned, which need no test for negative ones.
     """
     width, m = np.uint64(4 + len(tile) // TILE), min(TILE, codes.shape[1] - start)
-    for i in range(m):
-        pairs[4 * i], pairs[4 * i + 1] = values[i], weights[i]
     for f in range(len(codes)):
         place, factor = places[f], factors[f]
         for i in range(m):
             place[i] = np.uint64(starts[f] + codes[f, start + i])
         for i in range(m if len(numbers) else 0):
             factor[i] = numbers[f, start + i]
-        for i in range(m):
-            _add_to(own, place[i] * width, multiply(load(pairs, 4 * i), same(factor[i])))
+        for i in range(m):  # two sums at a time, since a row of the same level waits for each
+            at, weight = place[i] * width, weights[i] * factor[i]
+            _add_to(own, at, pair(values[i] * factor[i], weight))
+            if len(tile):
+                _add_to(own, at + np.uint64(4), multiply(load(tile, 4 * i), same(weight)))
         for i in range(m if len(numbers) else 0):
             own[place[i] * width + np.uint64(3)] += weights[i] * factor[i] * factor[i]
-        for panel in range(0, len(tile), 4 * TILE):
+        for panel in range(4 * TILE, len(tile), 4 * TILE):
             at = np.uint64(4 + panel // TILE)
             for i in range(m):
                 part = multiply(load(tile, panel + 4 * i), same(weights[i] * factor[i]))
@@ -250,7 +252,7 @@ def add_sums(x, values, weights, sums, gram, codes, starts, numbers, own, crosse
     """Add Σ vᵢzᵢ and Σ wᵢzᵢzᵢ', where zᵢ is 1 followed by xᵢ, and the sums of coded columns."""
     width = 4 * ((x.shape[1] + 3) // 4)
     tile, scaled = np.zeros(width * TILE), np.zeros(width * TILE)
-    value, weight, pairs = np.zeros(TILE), np.zeros(TILE), np.zeros(4 * TILE)
+    value, weight = np.zeros(TILE), np.zeros(TILE)
     places, factors = np.zeros((len(codes), TILE), np.uint64), np.ones((len(codes), TILE))
     of_values, of_weights, of_products = np.zeros(width), np.zeros(width), np.zeros(width * width)
     for start in range(0, x.shape[0], TILE):
@@ -264,7 +266,7 @@ def add_sums(x, values, weights, sums, gram, codes, starts, numbers, own, crosse
         _weigh(tile, value, weight, scaled, of_values, of_weights)
         _add_products(tile, scaled, of_products, 0, 0)  # nothing to prefetch: all rows were read for η
         if len(codes):
-            _add_to_codes(codes, starts, numbers, start, tile, value, weight, pairs, places, factors, own, crossed)
+            _add_to_codes(codes, starts, numbers, start, tile, value, weight, places, factors, own, crossed)
     _add_sums_of_panels(of_values, of_weights, of_products, sums, gram)
 
 
@@ -389,7 +391,7 @@ def add_natural_sums(
     width = 4 * ((p + 3) // 4)
     tile, scaled = np.zeros(width * TILE), np.zeros(width * TILE)
     eta, residual, weight = np.zeros(TILE), np.zeros(TILE), np.zeros(TILE)
-    beyond, pairs = np.zeros(TILE), np.zeros(4 * TILE)
+    beyond = np.zeros(TILE)
     places, factors = np.zeros((len(codes), TILE), np.uint64), np.ones((len(codes), TILE))
     of_values, of_weights, of_products = np.zeros(width), np.zeros(width), np.zeros(width * width)
     loglik, all_slopes = 0.0, np.zeros(width)
@@ -427,7 +429,7 @@ def add_natural_sums(
         _weigh(tile, residual, weight, scaled, of_values, of_weights)
         _add_products(tile, scaled, of_products, ahead, until)
         if len(codes):
-            _add_to_codes(codes, starts, numbers, start, tile, residual, weight, pairs, places, factors, own, crossed)
+            _add_to_codes(codes, starts, numbers, start, tile, residual, weight, places, factors, own, crossed)
     _add_sums_of_panels(of_values, of_weights, of_products, score, information)
     return loglik
 
