@@ -12,7 +12,14 @@ from dask_onestep.kernels.designs.assembly import make_design
 from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.kernels.model import Model
-from dask_onestep.kernels.pilots.candidates import pilot_rows, refuse_no_rows, resized, survey, unsearched_pilot_rows
+from dask_onestep.kernels.pilots.candidates import (
+    pilot_rows,
+    refuse_no_rows,
+    resized,
+    survey,
+    unsearched_pilot_rows,
+    with_matrix,
+)
 from dask_onestep.kernels.pilots.pilot import PilotFit, fit_or_keep
 from dask_onestep.kernels.pilots.profile import Profile, designed_sample, pilot_of, profile
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize
@@ -140,7 +147,8 @@ def _drawn(problem: Problem, draw: Draw, size: PilotSize, *, open: bool = False)
         size = replace(size, d=max(most, size.d), open=True)
     kernel = pilot_rows if draw.searched else unsearched_pilot_rows
     # The labels as they are, since they are to be learned.
-    return (yield _request(problem, kernel, model, (size, draw.seed), "pilot-sample"))
+    sample = yield _request(problem, kernel, model, (size, draw.seed), "pilot-sample")
+    return sample if model.design is None else problem.apply(with_matrix, sample, model, name="pilot-matrix")
 
 
 def _more_classes(pilot: PilotFit | PilotSample) -> tuple[np.ndarray, int, int] | None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dask_onestep.kernels.designs.design import Design
 from dask_onestep.kernels.designs.parts import Rows, taken
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.keys import ALL_KEYS, keys_below, row_keys, smallest_keys
@@ -29,16 +30,20 @@ _LEAST_CLASSES = 10
 def pilot_rows(
     rows: Rows, model: Model, size: PilotSize, seed: int, codes_of: LevelCodes | None = None
 ) -> PilotSample | Findings:
-    """Return a block's pilot candidates, labels and counts, or what is wrong with the block."""
+    """Return a block's pilot candidates, labels and counts, or what is wrong with the block.
+
+    Rows of a table are without their matrix, of which they are the source: see `with_matrix`.
+    """
     labels = block_labels(rows) if model.classify else None
     if isinstance(labels, Findings):
         return labels
     if labels is not None and size.open and codes_of is None:
         size = _for_classes(size, model, len(labels))
+    rows = rows if rows.raw is None else replace(rows, x=np.empty((len(rows), 0)))
     return replace(sample_rows(rows, size, seed, labels, codes_of), unusual=_unusual(rows, model))
 
 
-@kernel(checked="later")
+@kernel(checked="later", sliced=True)
 def unsearched_pilot_rows(rows: Rows, model: Model, size: PilotSize, seed: int) -> PilotSample | Findings:
     """Return what `pilot_rows` does, without reading the other covariates of the block for missing values."""
     return pilot_rows(rows, model, size, seed)
@@ -116,6 +121,13 @@ def row_numbers(rows: Rows, index: np.ndarray) -> np.ndarray:
         return np.column_stack(rows.places(index)).astype(np.int64, copy=False)
     local = index if rows.kept is None else rows.kept[index]
     return np.column_stack([np.zeros(len(local), np.int64), local + rows.start])
+
+
+def with_matrix(sample: PilotSample, model: Model) -> PilotSample:
+    """Return candidates with the matrix that a known design makes of them."""
+    assert isinstance(model.design, Design)
+    assert sample.raw is not None
+    return replace(sample, x=model.design.matrix(sample.raw))
 
 
 def resized(sample: PilotSample, size: PilotSize) -> PilotSample:

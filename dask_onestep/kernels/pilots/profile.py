@@ -143,8 +143,7 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     if found := _too_many(codes, rows.number):
         return found
     size = _for_levels(size, design, codes.values(), len(table), None if model.classify else 1)
-    # The rows' matrix is computed from the table's columns once the design is known.
-    pilot = pilot_rows(replace(rows, x=rows.x[:, :0]), model, size, seed, codes_of)
+    pilot = pilot_rows(rows, model, size, seed, codes_of)
     if isinstance(pilot, Findings):
         return pilot
     at = _of_each_level(codes.values(), len(rows))
