@@ -6,14 +6,17 @@ from itertools import accumulate
 
 import dask
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from support import blocks_of, chunked, model_of
 
+from dask_onestep import GLMRegressor
 from dask_onestep.graph import gather, tree_sum
 from dask_onestep.kernels.designs.parts import Block, Rows
+from dask_onestep.kernels.pilots import candidates
 from dask_onestep.kernels.pilots.candidates import pilot_rows, sample_rows, survey
 from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.pilots.sample import PilotSize
@@ -228,3 +231,19 @@ def test_unknown_sizes_draw_the_same_on_every_scheduler(client):
         with dask.config.set(scheduler=scheduler):
             np.testing.assert_array_equal(total.compute(scheduler=scheduler).drawn().x, on_cluster.x)
     assert len(on_cluster.x) == 12
+
+
+def test_candidates_of_a_table_are_without_their_matrix_also_where_the_design_is_known(synchronous, monkeypatch):
+    rng, shapes, sampled = np.random.default_rng(0), [], candidates.sample_rows
+    frame = pd.DataFrame({"x": rng.normal(size=500), "z": rng.integers(0, 9, 500), "y": rng.poisson(1.0, 500)})
+
+    def noting(rows, *others):
+        shapes.append(rows.x.shape)
+        return sampled(rows, *others)
+
+    monkeypatch.setattr(candidates, "sample_rows", noting)
+    table = GLMRegressor("poisson", formula="y ~ x + z").fit(frame)
+    assert shapes == [(500, 0)]
+    matrix = GLMRegressor("poisson").fit(frame[["x", "z"]].to_numpy(float), frame["y"])
+    assert shapes[1:] == [(500, 2)]
+    np.testing.assert_allclose(table.coef_, matrix.coef_, rtol=1e-12)

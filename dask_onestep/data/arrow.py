@@ -105,7 +105,7 @@ def _array(column: pa.ChunkedArray, coded: bool, encoded: bool) -> Any:
         column = column.dictionary_encode()
     column = column.unify_dictionaries()
     if types.is_dictionary(column.type):
-        return _categories(column.combine_chunks())
+        return _categories(column.chunk(0) if column.num_chunks == 1 else column.combine_chunks())
     if column.null_count and (types.is_boolean(kind) or (coded and types.is_integer(kind))):
         return column.to_pandas(types_mapper=_NULLABLE.get).array
     return column.to_pandas(date_as_object=coded).array  # levels are dates, not times
@@ -178,14 +178,14 @@ class Part:
 
     Attributes
     ----------
-    format : pyarrow.dataset.FileFormat
-        How it is read.
+    format : pyarrow.dataset.FileFormat or None
+        How it is read, if it is not plain.
     source : str or pyarrow.Buffer
         Its path.
     filesystem : pyarrow.fs.FileSystem or None
         Where it is.
-    keys : pyarrow.dataset.Expression
-        Its partition keys.
+    keys : pyarrow.dataset.Expression or None
+        Its partition keys, if it is not plain.
     row_groups : tuple of int
         The row groups wanted, of Parquet.
     plain : bool
@@ -193,10 +193,10 @@ class Part:
         threads, filters and conversions cost as much as some columns.
     """
 
-    format: pads.FileFormat
+    format: pads.FileFormat | None
     source: Any
     filesystem: Any
-    keys: pads.Expression
+    keys: pads.Expression | None
     row_groups: tuple[int, ...] = ()
     plain: bool = False
 
@@ -218,6 +218,7 @@ class Part:
             with self._opened(schema, pre_buffer=True) as file:
                 table = file.read_row_groups(**groups, columns=schema.names, use_threads=False)
             return table.select(schema.names)
+        assert self.format is not None
         fragment = self.format.make_fragment(self.source, self.filesystem, self.keys, **groups)
         return fragment.to_table(schema=schema, use_threads=False, batch_size=_BATCH_ROWS)
 
@@ -480,8 +481,11 @@ def _part(
     fragment: pads.FileFragment, row_groups: Sequence[int | None], schema: pa.Schema, text: Collection[str]
 ) -> Part:
     """Return row groups of a file, strings to be read as dictionaries, as Parquet files have them."""
-    kind = fragment.format
-    plain = kind == pads.ParquetFileFormat() and _has(fragment.physical_schema, schema)
+    kind, files = fragment.format, fragment.filesystem
+    source = fragment.path if fragment.buffer is None else fragment.buffer
+    numbers = tuple(number for number in row_groups if number is not None)
+    if kind == pads.ParquetFileFormat() and fragment.buffer is None and _has(fragment.physical_schema, schema):
+        return Part(None, source, files, None, numbers, plain=True)
     if isinstance(kind, pads.ParquetFileFormat) and text:
         old = kind.read_options
         options = pads.ParquetReadOptions(
@@ -490,11 +494,7 @@ def _part(
         )
         scanning = kind.default_fragment_scan_options
         kind = pads.ParquetFileFormat(read_options=options, default_fragment_scan_options=scanning)
-    source = fragment.path if fragment.buffer is None else fragment.buffer
-    numbers = tuple(number for number in row_groups if number is not None)
-    return Part(
-        kind, source, fragment.filesystem, fragment.partition_expression, numbers, plain and fragment.buffer is None
-    )
+    return Part(kind, source, files, fragment.partition_expression, numbers)
 
 
 def _has(own: pa.Schema, wanted: pa.Schema) -> bool:
