@@ -27,7 +27,7 @@ from dask_onestep.kernels.pilots.candidates import sample_rows
 from dask_onestep.kernels.pilots.curvature import Curvature
 from dask_onestep.kernels.pilots.pilot import fit_pilot
 from dask_onestep.kernels.pilots.sample import PilotSize
-from dask_onestep.kernels.pilots.strata import Strata, StrataRule, _joined_levels
+from dask_onestep.kernels.pilots.strata import StrataRule, _counts, _joined_levels, _smallest, extremes
 from dask_onestep.links import resolve_link
 
 N = 6000
@@ -205,20 +205,49 @@ def test_levels_of_several_samples_are_joined():
     assert [each.tolist() for each in places] == [[0, 1], [2, 1], [0, 1]]
 
 
+@pytest.mark.parametrize("dtype", [float, np.uint8])
 @pytest.mark.parametrize("rows", [30, 700, 50_000])
-def test_extremes_are_the_lowest_and_highest_values_of_each_random_part_and_of_equal_ones_the_first(rows):
+def test_extremes_are_the_lowest_and_highest_values_of_each_random_part_and_of_equal_ones_the_first(rows, dtype):
     rng = np.random.default_rng(rows)
     keys = rng.integers(0, 2**64, rows, dtype=np.uint64)
-    columns = (rng.normal(size=rows), rng.integers(0, 9, rows).astype(float))
-    strata = Strata(StrataRule((), ("a", "b"), False, 1), (), np.array([False, True]), (), columns)
-    found = iter(strata.extremes(keys))
-    most = strata.rule.of_tail()
+    columns = (rng.normal(size=rows), rng.integers(0, 9, rows).astype(dtype))
+    most = StrataRule((), ("a", "b"), False, 1).of_tail()
+    found = iter(extremes(columns, keys, most))
     for column in columns:
         for sign in (1, -1):
             for part in (1.0, 1 / 4, 1 / 16, 1 / 64):
                 inside = np.flatnonzero(keys < part * 2.0**64)
-                expected = inside[np.argsort(sign * column[inside], kind="stable")[:most]]
+                expected = inside[np.argsort(sign * column[inside].astype(float), kind="stable")[:most]]
                 index, share = next(found)
                 assert share == part
                 assert sorted(index) == sorted(expected)
     assert next(found, None) is None
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("sizes", [(), (7,), (3, 5, 4), (900, 40, 3)], ids=str)
+def test_strata_are_counted_as_by_a_table_of_each_factor(sizes, n_classes):
+    rng = np.random.default_rng(0)
+    levels = [rng.integers(0, size, 40_000).astype(np.int32) for size in sizes]
+    of_class = rng.integers(0, n_classes, 40_000).astype(np.uint8 if n_classes == 2 else np.intp)
+    by_class, *by_level = _counts(of_class, n_classes, levels, sizes)
+    np.testing.assert_array_equal(by_class, [np.bincount(of_class)])
+    for codes, size, found in zip(levels, sizes, by_level, strict=True):
+        expected = pd.crosstab(codes, of_class).reindex(range(size), fill_value=0)
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("most", [(0, 5, 30), (3, 3, 3), (0, 400, 0)], ids=str)
+def test_the_smallest_keys_of_each_group_are_found_below_its_end(most):
+    rng = np.random.default_rng(0)
+    keys, ids = rng.integers(0, 2**64, 5000, dtype=np.uint64), rng.choice(3, 5000, p=[0.9, 0.08, 0.02])
+    counts = np.bincount(ids)
+    for ends in (None, np.array([2**60, 2**62, 2**63], np.uint64)):
+        rows, bounds = _smallest(keys, lambda index: ids if index is None else ids[index], np.array(most), counts, ends)
+        expected = []
+        for group, wanted in enumerate(most):
+            own = np.flatnonzero((ids == group) & (keys < (2**64 - 1 if ends is None else ends[group])))
+            own = own[np.argsort(keys[own])]
+            expected += own[:wanted].tolist()
+            assert wanted >= len(own) or bounds[group] <= keys[own[wanted]]
+        assert sorted(rows) == sorted(expected)

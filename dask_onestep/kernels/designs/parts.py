@@ -212,6 +212,17 @@ def taken(part: Any, index: np.ndarray | slice | None) -> Any:
     return part[index]
 
 
+def concatenated(parts: Sequence[np.ndarray], chosen: Sequence[np.ndarray] | None = None) -> np.ndarray:
+    """Return the rows of arrays of one dtype, or those chosen from each; every row is copied once."""
+    if chosen is None:
+        return np.concatenate(parts)
+    ends = np.cumsum([len(index) for index in chosen])
+    out = np.empty((ends[-1], *parts[0].shape[1:]), parts[0].dtype)
+    for part, index, end in zip(parts, chosen, ends, strict=True):
+        np.take(part, index, axis=0, out=out[end - len(index) : end], mode="clip")  # "raise" would make another copy
+    return out
+
+
 @lru_cache
 def labels_of(names: tuple[str, ...]) -> pd.Index:
     """Return the columns of a frame: one index for all blocks, each of which would make a hash table of its own.

@@ -15,7 +15,7 @@ from dask_onestep.kernels.designs.levels import (
     sorted_levels,
     sorted_places,
 )
-from dask_onestep.kernels.designs.parts import PARTS, values_at
+from dask_onestep.kernels.designs.parts import PARTS, concatenated, values_at
 from dask_onestep.kernels.designs.products import DenseColumns
 from dask_onestep.kernels.designs.terms import Factor, Terms, refusing_records
 from dask_onestep.kernels.records import Findings
@@ -135,17 +135,20 @@ def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
 
 def stacked(frames: Sequence[pd.DataFrame], chosen: Sequence[np.ndarray] | None = None) -> pd.DataFrame:
     """Return the rows of tables with the same columns, or those chosen from each, renumbered; categories are merged."""
-    rows: Sequence[Any] = [None] * len(frames) if chosen is None else chosen
-    tables = [[values_at(column, at) for _, column in frame.items()] for frame, at in zip(frames, rows, strict=True)]
-    columns = map(_stacked, zip(*tables, strict=True))
-    return pd.DataFrame(dict(enumerate(columns)), copy=False).set_axis(frames[0].columns, axis=1)
+    tables = [[values_at(column, None) for _, column in frame.items()] for frame in frames]
+    columns = {at: _stacked(parts, chosen) for at, parts in enumerate(zip(*tables, strict=True))}
+    rows = pd.DataFrame(columns, copy=False)
+    rows.columns = frames[0].columns
+    return rows
 
 
-def _stacked(parts: Sequence[Any]) -> Any:
+def _stacked(parts: Sequence[Any], chosen: Sequence[np.ndarray] | None) -> Any:
     """Return parts of a column as one; pandas would make a frame of each, and convert its categories."""
     kinds: list[Any] = [part.dtype for part in parts]
     if all(isinstance(kind, np.dtype) and kind == kinds[0] for kind in kinds):
-        return np.concatenate(parts)
+        return concatenated(parts, chosen)
+    if chosen is not None:
+        parts = [part.take(index) for part, index in zip(parts, chosen, strict=True)]
     if all(isinstance(kind, pd.CategoricalDtype) for kind in kinds):
         union = joined_levels([kind.categories for kind in kinds])
         if union is not kinds[0].categories:
@@ -156,7 +159,8 @@ def _stacked(parts: Sequence[Any]) -> Any:
             places = np.append(np.arange(len(own)) if own is union else union.get_indexer(own), -1).astype(np.int32)
             codes.append(places.take(part.codes, mode="wrap"))
         return pd.Categorical.from_codes(np.concatenate(codes), union, ordered=kinds[0].ordered)
-    # Of booleans and numbers pandas makes numbers in frames only.
+    # Of booleans and numbers pandas makes numbers in frames only; a part without rows would convert others to objects.
+    parts = [part for part in parts if len(part)] or parts[:1]
     return pd.concat([pd.DataFrame({0: part}) for part in parts], ignore_index=True).iloc[:, 0]
 
 

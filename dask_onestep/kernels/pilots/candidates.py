@@ -58,7 +58,7 @@ def sample_rows(
 ) -> PilotSample:
     """Return as many of a block's rows with the smallest keys as the pilot may need; `codes_of` if levels are known."""
     bound, strata = size.bound(), None
-    keys = row_keys(seed, rows) if bound != 0 else np.full(len(rows), ALL_KEYS)
+    keys = row_keys(seed, rows) if bound != 0 else np.empty(0, np.uint64)
     if bound is not None:
         index, cutoff = keys_below(keys, bound), bound
     elif len(rows) <= size.hold:

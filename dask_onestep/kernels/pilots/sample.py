@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.parts import PARTS, Rows, taken
+from dask_onestep.kernels.designs.parts import PARTS, Rows, concatenated, taken
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, stack
 from dask_onestep.kernels.designs.table import stacked
 from dask_onestep.kernels.likelihood.goodness import Overdispersion
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.inclusion import Inclusion
 from dask_onestep.kernels.pilots.keys import ALL_KEYS, key_of_rank, keys_of_runs
-from dask_onestep.kernels.pilots.strata import Strata, StrataRule
+from dask_onestep.kernels.pilots.strata import Strata, StrataRule, extremes, tails
 from dask_onestep.kernels.records import Findings, Joining, Record
 from dask_onestep.kernels.rows.labels import joined_labels
 from dask_onestep.kernels.rows.rows import hold
@@ -253,12 +253,18 @@ class PilotSample(Joining):
         keys = np.concatenate([part.keys for part in parts])
         whole = len(keys) == n <= rule.whole
         enough = n if whole else rule.enough(n, n_missing)
+        most = enough if n == rule.total else _WORTH_LETTING_GO * enough
+        bound = key_of_rank(keys, enough, n) if len(keys) > most else None
         if rule.strata is not None and not whole:
             known = [part.known_strata() for part in parts]
             size = rule.least(n) if n == rule.total else 0
             strata, wanted = Strata.joined(known, keys, np.concatenate([part.y for part in parts]), labels, size)
-        if len(keys) > (enough if n == rule.total else _WORTH_LETTING_GO * enough) + len(wanted):
-            bound = key_of_rank(keys, enough, n)
+            if bound is not None:
+                columns = [part.tails(rule.strata) for part in parts]
+                whole_columns = [np.concatenate(column) for column in zip(*columns, strict=True)]
+                ends = extremes(whole_columns, keys, rule.strata.of_tail(), bound / int(ALL_KEYS))
+                wanted = np.concatenate([wanted, *(index for index, _ in ends)])
+        if bound is not None and len(keys) > most + len(wanted):
             held = keys < np.uint64(bound)
             held[wanted] = True
             if not held.all():
@@ -282,8 +288,11 @@ class PilotSample(Joining):
         if self.strata is not None:
             return self.strata
         assert self.size.strata is not None
-        rows = replace(self.rows(), raw=self.raw)
-        return Strata.of_all(self.size.strata, rows, self.labels)
+        return Strata.of_all(self.size.strata, replace(self.rows(), raw=self.raw), self.labels)
+
+    def tails(self, rule: StrataRule) -> list[np.ndarray]:
+        """Return the columns whose extreme rows are drawn."""
+        return list(tails(rule, replace(self.rows(), raw=self.raw)))
 
     def _take(self, index: np.ndarray, inclusion: Inclusion) -> PilotSample:
         parts: dict[str, Any] = {name: taken(getattr(self, name), index) for name in _OF_EACH_ROW}
@@ -316,7 +325,7 @@ class PilotSample(Joining):
             return replace(self, strata=None, inclusion=simple)
         if self.size.strata is not None:
             known = self.known_strata()
-            index, inclusion, short = known.drawn(self.keys, self.y, count, self.n, greatest)
+            index, inclusion, short = known.drawn(self.keys, self.y, self.tails(known.rule), count, self.n, greatest)
             return replace(self._take(index, inclusion), short=short)
         # Two equal keys (probability 1e-19) would give one row too many.
         return self._take(np.flatnonzero(self.keys <= np.uint64(greatest))[:count], simple)
@@ -442,12 +451,6 @@ def _joined(parts: Sequence[Any], chosen: Sequence[np.ndarray] | None) -> Any:
         return stacked(parts, chosen)
     if len({getattr(part.dtype, "kind", "") in "biuf" for part in parts}) > 1:
         parts = [part.astype(object) for part in parts]  # numbers would be converted to strings
-    if chosen is None:
-        return stack(parts)
-    if not all(isinstance(part, np.ndarray) and part.dtype == parts[0].dtype for part in parts):
-        return stack([taken(part, index) for part, index in zip(parts, chosen, strict=True)])
-    ends = np.cumsum([len(index) for index in chosen])
-    out = np.empty((ends[-1], *parts[0].shape[1:]), parts[0].dtype)
-    for part, index, end in zip(parts, chosen, ends, strict=True):
-        np.take(part, index, axis=0, out=out[end - len(index) : end], mode="clip")  # "raise" would make another copy
-    return out
+    if all(isinstance(part, np.ndarray) and part.dtype == parts[0].dtype for part in parts):
+        return concatenated(parts, chosen)
+    return stack(parts if chosen is None else [taken(part, index) for part, index in zip(parts, chosen, strict=True)])

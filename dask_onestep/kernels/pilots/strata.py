@@ -7,15 +7,16 @@ drawn with the largest of their probabilities.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import as_floats, is_numeric
 from dask_onestep.kernels.designs.levels import joined_levels, level_codes
-from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.designs.parts import Rows, taken
 from dask_onestep.kernels.designs.products import SLICE_ROWS
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.model import Model
@@ -42,6 +43,10 @@ _LARGE = 20_000
 _RARE = 0.05
 # One of this many rows is examined to find where the lowest values are.
 _EVERY = 64
+# Of a part with fewer rows than this fraction, all rows are examined.
+_FEW = 1 / 8
+# Factors with at most so many combinations of levels and classes are counted together.
+_CELLS = 4096
 # Minimum ratio of a stratum's sampling fraction to that of all rows.
 _WORTH = 1.2
 # Strata with fewer rows in the pilot are merged when it is calibrated, in at most so many rounds over the factors,
@@ -108,8 +113,6 @@ class Strata(Record):
         The labels seen, or 0 and not 0; none if there are more than a few labels.
     levels : tuple of ndarray of shape (m,) of int32
         Codes of the levels of each row held, by factor.
-    tails : tuple of ndarray of shape (m,)
-        Columns whose extreme rows are drawn, including offset and weights, of the rows held.
     counts : tuple of ndarray of shape (L, C)
         Rows seen of each stratum, by classification.
     cutoffs : tuple of ndarray of shape (L, C) of uint64
@@ -120,7 +123,6 @@ class Strata(Record):
     known: tuple[pd.Index, ...]
     classes: np.ndarray
     levels: tuple[np.ndarray, ...]
-    tails: tuple[np.ndarray, ...]
     counts: tuple[np.ndarray, ...] = ()
     cutoffs: tuple[np.ndarray, ...] = ()
 
@@ -136,54 +138,51 @@ class Strata(Record):
         codes_of: LevelCodes | None = None,
     ) -> tuple[Strata, np.ndarray]:
         """Return the strata of a block, and the rows to hold besides the simple `sample`, those below a cutoff."""
-        found, ids_of = cls._with_counts(rule, rows, labels, codes_of)
-        cutoffs, share = [], cutoff / _EVERY_KEY
-        wanted = [index for index, _ in found.extremes(keys, share)]
-        for number, (ids, seen) in enumerate(zip(ids_of, found.counts, strict=True)):
+        known, levels = _levels(rule, rows, codes_of)
+        found = cls(rule, known, _classes(rule, labels), levels)
+        of_class, cutoffs, share = found.of_class(rows.y), [], cutoff / _EVERY_KEY
+        found = found.counted(of_class)
+        wanted = [index for index, _ in extremes(tails(rule, rows), keys, rule.of_tail(), share)]
+        counts = found.take(sample).counted(of_class.take(sample)).counts
+        for number, (seen, of_sample) in enumerate(zip(found.counts, counts, strict=True)):
             most = found.quota(number)[0]
             part = min(most, max(2 * most // rule.n_blocks, 10))
-            held = np.where(seen < _RARE * len(ids), most, np.where(share * seen < part / 2, part, 0))
-            held[_counted(ids[sample], seen.shape) >= held] = 0  # the sample has them
+            held = np.where(seen < _RARE * len(rows), most, np.where(share * seen < part / 2, part, 0))
+            held[of_sample >= held] = 0  # the sample has them
             ends = np.full(seen.shape, cutoff, np.uint64)
             if found.is_oversampled(number) and held.any():
-                index, more = _smallest(keys, ids, held.ravel(), seen.ravel())
+                ids_of = partial(found.groups, number, of_class)
+                index, more = _smallest(keys, ids_of, held.ravel(), seen.ravel())
                 wanted.append(index)
                 ends = np.where(held > 0, np.maximum(more.reshape(ends.shape), ends), ends)
             cutoffs.append(ends)
         return replace(found, cutoffs=tuple(cutoffs)), np.concatenate([np.empty(0, np.intp), *wanted])
 
     @classmethod
-    def of_all(
-        cls, rule: StrataRule, rows: Rows, labels: np.ndarray | None, codes_of: LevelCodes | None = None
-    ) -> Strata:
+    def of_all(cls, rule: StrataRule, rows: Rows, labels: np.ndarray | None) -> Strata:
         """Return the strata of rows that are all held."""
-        found, _ = cls._with_counts(rule, rows, labels, codes_of)
+        known, levels = _levels(rule, rows, None)
+        found = cls(rule, known, _classes(rule, labels), levels)
+        found = found.counted(found.of_class(rows.y))
         return replace(found, cutoffs=tuple(np.full(n.shape, _EVERY_KEY, np.uint64) for n in found.counts))
 
-    @classmethod
-    def _with_counts(
-        cls, rule: StrataRule, rows: Rows, labels: np.ndarray | None, codes_of: LevelCodes | None
-    ) -> tuple[Strata, list[np.ndarray]]:
-        """Return the strata of rows, counted, and the stratum of each row by classification."""
-        known, levels = _levels(rule, rows, codes_of)
-        found = cls(rule, known, _classes(rule, labels), levels, _tails(rule, rows))
-        ids_of = [ids for _, ids in found.groups(rows.y)]
-        counts = tuple(_counted(ids, found.shape(number)) for number, ids in enumerate(ids_of))
-        return replace(found, counts=counts), ids_of
+    def counted(self, of_class: np.ndarray) -> Strata:
+        """Return the strata with the numbers of the rows held."""
+        sizes = [len(levels) for levels in self.known]
+        return replace(self, counts=_counts(of_class, len(self.classes), self.levels, sizes))
 
     @classmethod
     def joined(
         cls, parts: Sequence[Strata], keys: np.ndarray, y: np.ndarray, labels: np.ndarray | None, size: float = 0
     ) -> tuple[Strata, np.ndarray]:
-        """Return the strata of several samples in sequence, and the rows of them to hold."""
+        """Return the strata of several samples in sequence, and the rows of them to hold, but for extreme ones."""
         rule = parts[0].rule
         classes, (known, places) = _classes(rule, labels), _joined_levels(parts)
         levels = tuple(
             np.concatenate([at.take(part.levels[factor]) for at, part in zip(of_part, parts, strict=True)])
             for factor, of_part in enumerate(places)
         )
-        tails = tuple(np.concatenate(column) for column in zip(*(part.tails for part in parts), strict=True))
-        found = cls(rule, known, classes, levels, tails)
+        found = cls(rule, known, classes, levels)
         counts, cutoffs = [], []
         for number in range(1 + len(levels) if len(classes) else 0):
             count = np.zeros(found.shape(number), np.int64)
@@ -198,22 +197,22 @@ class Strata(Record):
             counts.append(count)
             cutoffs.append(cutoff)
         found = replace(found, counts=tuple(counts), cutoffs=tuple(cutoffs))
-        wanted = [index for index, _ in found.extremes(keys)]
+        wanted, of_class = [np.empty(0, np.intp)], found.of_class(y)
         total = sum(int(part.counts[0].sum()) for part in parts if part.counts)
-        for number, ids in found.groups(y):
+        for number in range(len(counts)):
             every, ends = found.counts[number].ravel(), found.cutoffs[number].ravel()
             most, few = found.quota(number)
             if not found.is_oversampled(number) or (size and (every * size >= np.minimum(few, every) * total).all()):
                 continue  # a simple random sample has enough rows of each
-            index, more = _smallest(keys, ids, np.full(len(every), most), every, ends)
+            ids_of = partial(found.groups, number, of_class)
+            index, more = _smallest(keys, ids_of, np.full(len(every), most), every, ends)
             wanted.append(index)
             found.cutoffs[number][:] = np.minimum(ends, more).reshape(found.shape(number))
-        return found, np.concatenate([np.empty(0, np.intp), *wanted])
+        return found, np.concatenate(wanted)
 
     def take(self, index: np.ndarray) -> Strata:
         """Return the strata of some of the rows held."""
-        levels, tails = (tuple(column.take(index) for column in columns) for columns in (self.levels, self.tails))
-        return replace(self, levels=levels, tails=tails)
+        return replace(self, levels=tuple(codes.take(index) for codes in self.levels))
 
     def shape(self, number: int) -> tuple[int, int]:
         """Return the numbers of levels and classes of a classification."""
@@ -236,58 +235,34 @@ class Strata(Record):
         share = min(size / _LARGE, 1.0)
         return max(int(share * most), 5), max(int(share * few), 5)
 
-    def groups(self, y: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield each classification's number, 0 for that by classes, and the stratum of each row held."""
-        count = len(self.classes)
-        if not count:
-            return
-        if not self.rule.classify or count == 2:
-            of_class: np.ndarray = (y == self.classes[-1] if self.rule.classify else y != 0).view(np.uint8)
-        else:
-            of_class = pd.Index(self.classes).get_indexer(y)
-        yield 0, of_class
-        for factor, codes in enumerate(self.levels):
-            ids = codes * count
-            ids += of_class
-            yield factor + 1, ids
+    def of_class(self, y: np.ndarray) -> np.ndarray:
+        """Return the number of each row's class."""
+        if not self.rule.classify or len(self.classes) == 2:
+            return (y == self.classes[-1] if self.rule.classify else y != 0).view(np.uint8)
+        return pd.Index(self.classes).get_indexer(y)
 
-    def extremes(
-        self, keys: np.ndarray, beyond: float = 0.0, size: int = _LARGE, *, final: bool = False
-    ) -> Iterator[tuple[np.ndarray, float]]:
-        """Yield the most extreme rows held, at both ends of each column, and the fraction of all rows they are from.
-
-        Fractions above `beyond` are used. Of equal values the first rows count. In the final draw constant columns are
-        skipped; before that a column may be constant only within a block.
-        """
-        most, parts = self.rule.of_tail(size), [part for part in _PARTS if part > beyond]
-        for column in self.tails if parts else ():
-            if final and column.min() == column.max():
-                continue
-            for sign in (1, -1):
-                near = _near(column, math.ceil(most / parts[-1]), sign)
-                for part in parts:
-                    bound = min(int(part * 2**64), _EVERY_KEY)
-                    near = near if part == 1 else near[keys_below(keys.take(near), bound)]
-                    rows = near if len(near) >= most else keys_below(keys, bound)
-                    yield rows[_lowest(column.take(rows), most, sign)], part
+    def groups(self, number: int, of_class: np.ndarray, index: np.ndarray | None = None) -> np.ndarray:
+        """Return the stratum of each row held, or of some, by a classification; number 0 is that by classes."""
+        own = taken(of_class, index)
+        return taken(self.levels[number - 1], index) * len(self.classes) + own if number else own
 
     def drawn(
-        self, keys: np.ndarray, y: np.ndarray, size: int, total: int, greatest: int
+        self, keys: np.ndarray, y: np.ndarray, columns: Sequence[np.ndarray], size: int, total: int, greatest: int
     ) -> tuple[np.ndarray, Inclusion, bool]:
-        """Return the pilot's rows among those held, with their inclusion probabilities."""
-        short, simple = False, size / total
+        """Return the pilot's rows among those held, with their inclusion probabilities; `columns` may have tails."""
+        short, simple, of_class = False, size / total, self.of_class(y)
         probability = np.full(len(keys), simple)
         base_variance = (1.0 - simple) * size / max(size - 1, 1)
         variance, base = np.full(len(keys), base_variance), np.ones(len(keys))
         chosen = keys <= greatest
-        for number, ids in self.groups(y):
+        for number in range(len(self.counts)):
             most, few = self.quota(number, size)
             counts, cutoffs = self.counts[number].ravel(), self.cutoffs[number].ravel()
             is_rare = counts * simple < np.minimum(few, counts)
             if not self.is_oversampled(number) or not is_rare.any():
                 continue
-            wanted = np.where(is_rare, most, 0)
-            own, _ = _smallest(keys, ids, wanted, counts, cutoffs)
+            ids, wanted = self.groups(number, of_class), np.where(is_rare, most, 0)
+            own, _ = _smallest(keys, partial(taken, ids), wanted, counts, cutoffs)
             drawn = np.bincount(ids[own], minlength=len(counts))
             short |= bool((drawn < np.minimum(wanted, counts)).any())
             share = drawn / np.maximum(counts, 1)
@@ -297,28 +272,28 @@ class Strata(Record):
             of = ids[denser]
             probability[denser], base[denser] = share[of], 0.0
             variance[denser] = ((1.0 - share) * drawn / np.maximum(drawn - 1, 1))[of]
-        for index, share in self.extremes(keys, _WORTH * simple, size, final=True):
+        uneven = [column for column in columns if column.min() < column.max()]  # in a block, a column may be constant
+        for index, share in extremes(uneven, keys, self.rule.of_tail(size), _WORTH * simple):
             denser = index[probability[index] < share]
             probability[denser], variance[denser], base[denser], chosen[denser] = share, 1.0 - share, 0.0, True
         index = np.flatnonzero(chosen)
         probability = probability[index]
-        weights = len(index) / total * self.take(index).calibrated(1.0 / probability, y[index])
+        weights = len(index) / total * self.take(index).calibrated(1.0 / probability, of_class[index])
         return index, Inclusion(probability, weights, variance[index], base[index], size, base_variance), short
 
-    def calibrated(self, weights: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def calibrated(self, weights: np.ndarray, of_class: np.ndarray) -> np.ndarray:
         """Return weights of the rows held, at least 1, whose sums for each level and class are the rows seen: raking.
 
         A row stands for itself and for others, whose number is adjusted. Strata with few of the rows are merged.
         """
         margins, others = [], weights - 1.0
-        for number, ids in self.groups(y):
-            if number:
-                counts = self.counts[number].ravel()
-                sizes = np.bincount(ids, minlength=len(counts))
-                cells = np.arange(len(counts))
-                scarce = sizes < np.minimum(_FEW_TO_CALIBRATE, counts)
-                cells[scarce] = len(counts) + cells[scarce] % len(self.classes)
-                margins.append((cells[ids], np.bincount(cells, counts - sizes, len(counts) + len(self.classes))))
+        for number in range(1, len(self.counts)):
+            ids, counts = self.groups(number, of_class), self.counts[number].ravel()
+            sizes = np.bincount(ids, minlength=len(counts))
+            cells = np.arange(len(counts))
+            scarce = sizes < np.minimum(_FEW_TO_CALIBRATE, counts)
+            cells[scarce] = len(counts) + cells[scarce] % len(self.classes)
+            margins.append((cells[ids], np.bincount(cells, counts - sizes, len(counts) + len(self.classes))))
         shape = tuple(len(totals) for _, totals in margins)
         if len(margins) < 2 or math.prod(shape) > len(others):
             return 1.0 + _raked(others, margins)
@@ -351,35 +326,76 @@ def _classes(rule: StrataRule, labels: np.ndarray | None) -> np.ndarray:
     return labels if len(labels) <= _MAX_CLASSES else labels[:0]
 
 
-def _counted(ids: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    if ids.dtype == np.uint8 and shape == (1, 2):  # these bytes are valid booleans
-        ones = int(np.count_nonzero(ids))
-        return np.array([[len(ids) - ones, ones]])
-    cells = shape[0] * shape[1]
-    counts = np.zeros(cells, np.intp)
-    for start in range(0, len(ids), SLICE_ROWS):  # which are converted
-        counts += np.bincount(ids[start : start + SLICE_ROWS], minlength=cells)
-    return counts.reshape(shape)
+def extremes(
+    columns: Iterable[np.ndarray], keys: np.ndarray, most: int, beyond: float = 0.0
+) -> Iterator[tuple[np.ndarray, float]]:
+    """Yield so many extreme rows at both ends of each column, and the fraction of all rows they are from.
+
+    Fractions above `beyond` are used. Of equal values the first rows count.
+    """
+    bounds = {part: min(int(part * 2**64), _EVERY_KEY) for part in _PARTS if part > beyond}
+    seen = {part: np.mean(keys[::_EVERY] <= np.uint64(bound)) for part, bound in bounds.items()} if len(keys) else {}
+    few = {part: keys_below(keys, bounds[part]) for part, share in seen.items() if share < _FEW}
+    enough = math.ceil(most / min((share for share in seen.values() if share >= _FEW), default=1.0))
+    for column in columns if bounds else ():
+        for sign in (1.0, -1.0):
+            near = _near(column, enough, sign)
+            own = keys.take(near)
+            for part, bound in bounds.items():
+                rows = few[part] if part in few else near[keys_below(own, bound)]
+                if len(rows) < most and part not in few:
+                    rows = keys_below(keys, bound)
+                yield rows[_lowest(sign * column.take(rows), most)], part
 
 
-def _near(values: np.ndarray, most: int, sign: int) -> np.ndarray:
+def _near(values: np.ndarray, most: int, sign: float) -> np.ndarray:
     """Return the rows of about so many lowest values, mostly more, or with sign -1 of the highest; all if few are."""
-    some = sign * values[::_EVERY]  # a few rows of many locate them
+    some = values[::_EVERY]  # a few rows of many locate them
     rank = 3 * most // (2 * _EVERY) + 20
     if len(some) <= rank:
         return np.arange(len(values))
-    bound = sign * np.partition(some, rank)[rank]
+    at = rank if sign > 0 else len(some) - 1 - rank
+    bound = np.partition(some, at)[at]
     return np.flatnonzero(values <= bound if sign > 0 else values >= bound)
 
 
-def _lowest(values: np.ndarray, most: int, sign: int) -> np.ndarray:
-    """Return the rows of the lowest values, or with sign -1 of the highest; of equal values the first."""
+def _lowest(values: np.ndarray, most: int) -> np.ndarray:
+    """Return the rows of the lowest values; of equal values the first."""
     if len(values) <= most:
         return np.arange(len(values))
-    values = sign * values
     bound = np.partition(values, most - 1)[most - 1]
     below = np.flatnonzero(values < bound)
     return np.concatenate([below, np.flatnonzero(values == bound)[: most - len(below)]])
+
+
+def _counts(
+    of_class: np.ndarray, n_classes: int, levels: Sequence[np.ndarray], sizes: Sequence[int]
+) -> tuple[np.ndarray, ...]:
+    """Return the numbers of rows by class, and for each factor by level and class.
+
+    Factors are counted together, as one of all combinations of their levels, while these are few.
+    """
+    if not n_classes:
+        return ()
+    if not levels and of_class.dtype == np.uint8:  # of two classes; these bytes are valid booleans
+        ones = np.count_nonzero(of_class)
+        return (np.array([[len(of_class) - ones, ones]]),)
+    counts: list[np.ndarray] = []
+    while len(counts) < max(len(levels), 1):
+        first = last = len(counts)
+        while last < len(levels) and (last == first or n_classes * math.prod(sizes[first : last + 1]) <= _CELLS):
+            last += 1
+        shape = (*sizes[first:last], n_classes)
+        table = np.zeros(math.prod(shape), np.intp)
+        for start in range(0, len(of_class), SLICE_ROWS):
+            cells, *others = (codes[start : start + SLICE_ROWS] for codes in (*levels[first:last], of_class))
+            for codes, size in zip(others, shape[1:], strict=True):
+                cells = cells * size + codes
+            table += np.bincount(cells, minlength=len(table))
+        table = table.reshape(shape)
+        axes = range(last - first)
+        counts += [table.sum(axis=tuple(other for other in axes if other != axis)) for axis in axes or (0,)]
+    return np.atleast_2d(counts[0]).sum(axis=0, keepdims=True), *counts[: len(levels)]
 
 
 def _bounds(most: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -393,34 +409,38 @@ def _bounds(most: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _smallest(
-    keys: np.ndarray, ids: np.ndarray, most: np.ndarray, counts: np.ndarray, ends: np.ndarray | None = None
+    keys: np.ndarray,
+    ids_of: Callable[[np.ndarray | None], np.ndarray],
+    most: np.ndarray,
+    counts: np.ndarray,
+    ends: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows with the smallest keys of each group, and per group a key below which no row was omitted.
 
     Parameters
     ----------
-    keys, ids : ndarray of shape (m,)
-        Key and group of each row.
+    keys : ndarray of shape (m,)
+        Key of each row.
+    ids_of : callable
+        Returns the group of each row, or of some.
     most, counts : ndarray of shape (G,)
         How many rows of each group are wanted, and how many there are.
     ends : ndarray of shape (G,) of uint64, optional
         Only rows with keys below these are returned.
     """
     bounds = _bounds(most, counts)
-    able = keys_below(keys, int(bounds.max(initial=0)))
-    groups = ids[able]
-    near = keys[able] <= bounds[groups]
-    if ends is not None:
-        near &= keys[able] < ends[groups]
-    able = able[near]
-    able = able[np.argsort(keys[able])]
-    # NumPy sorts integers of 16 bits by counting them; there are at most `_MAX_LEVELS * _MAX_CLASSES` groups.
-    able = able[np.argsort(ids[able].astype(np.uint16), kind="stable")]
-    groups = ids[able]
-    rank = np.arange(len(able)) - np.searchsorted(groups, np.arange(len(most)))[groups]
-    next_one = able[rank == most[groups]]
-    bounds[ids[next_one]] = keys[next_one]
-    return able[rank < most[groups]], bounds
+    greatest = int(bounds.max(initial=0))
+    # Of a group of few rows all are wanted, whatever their keys.
+    able = np.flatnonzero((most > 0).take(ids_of(None))) if greatest == _EVERY_KEY else keys_below(keys, greatest)
+    keys, ids = keys.take(able), ids_of(able)
+    near = np.flatnonzero(keys < (bounds if ends is None else np.minimum(bounds, ends)).take(ids))
+    able, keys, ids = able.take(near), keys.take(near), ids.take(near)
+    # There are at most `_MAX_LEVELS * _MAX_CLASSES` groups. The last bits of a key hardly ever matter.
+    ordered = np.sort(ids.astype(np.uint64) << np.uint64(48) | keys >> np.uint64(16))
+    first = np.searchsorted(ordered, np.arange(len(most) + 1, dtype=np.uint64) << np.uint64(48))
+    more = np.flatnonzero(np.diff(first) > most)
+    bounds[more] = ordered[first[more] + most[more]] << np.uint64(16)
+    return able[keys < bounds.take(ids)], bounds
 
 
 def _levels(
@@ -445,17 +465,15 @@ def _joined_levels(parts: Sequence[Strata]) -> tuple[tuple[pd.Index, ...], list[
     return tuple(known), places
 
 
-def _tails(rule: StrataRule, rows: Rows) -> tuple[np.ndarray, ...]:
-    """Return the columns whose extreme rows are drawn."""
-    columns = [part for part in (rows.offset, rows.weights) if part is not None]
-    if rule.numbers and rows.raw is not None:
-        columns += [_tail(rows.raw[name], rows.kept) for name in rule.numbers]
-    return tuple(columns)
+def tails(rule: StrataRule, rows: Rows) -> Iterator[np.ndarray]:
+    """Yield the columns whose extreme rows are drawn: offset, weights, and columns of the table."""
+    yield from (part for part in (rows.offset, rows.weights) if part is not None)
+    if rows.raw is not None:
+        yield from (_tail(rows.raw[name], rows.kept) for name in rule.numbers)
 
 
 def _tail(column: pd.Series, kept: np.ndarray | None) -> np.ndarray:
-    """Return a column's values, converted by themselves, whatever its dtype within a block is."""
+    """Return a column's values; zeros where they are not numeric."""
     if not is_numeric(column.dtype):
         return np.zeros(len(column) if kept is None else len(kept))
-    values = as_floats(column)
-    return values if kept is None else values.take(kept)
+    return taken(column.to_numpy() if isinstance(column.dtype, np.dtype) else as_floats(column), kept)
