@@ -2,9 +2,11 @@
 
 import functools
 import operator
+from dataclasses import replace
 from itertools import accumulate
 
 import dask
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from support import blocks_of, chunked, model_of
 
-from dask_onestep import GLMRegressor
+from dask_onestep import GLMRegressor, OneStep
 from dask_onestep.graph import gather, tree_sum
 from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.pilots import candidates
@@ -247,3 +249,32 @@ def test_candidates_of_a_table_are_without_their_matrix_also_where_the_design_is
     matrix = GLMRegressor("poisson").fit(frame[["x", "z"]].to_numpy(float), frame["y"])
     assert shapes[1:] == [(500, 2)]
     np.testing.assert_allclose(table.coef_, matrix.coef_, rtol=1e-12)
+
+
+def test_a_piece_of_a_large_block_is_sampled_as_the_block_would_be():
+    rows = Rows(np.zeros((2000, 1)), np.zeros(2000))
+    size = PilotSize("auto", 2, whole=3000, hold=3000)
+    assert len(sample_rows(rows, size, 0).keys) == 2000
+    assert len(sample_rows(replace(rows, length=40_000), size, 0).keys) < 1500
+    (whole,) = Block(np.zeros((10, 3)), np.zeros(10)).pieces(MODEL)
+    assert whole.length is None
+    pieces = list(Block(pd.DataFrame(np.zeros((2_500_000, 1))), np.zeros(2_500_000)).pieces(MODEL))
+    assert len(pieces) > 1
+    assert {piece.length for piece in pieces} == {2_500_000}
+
+
+@pytest.mark.parametrize("formula", [None, "y ~ a + b"])
+def test_a_large_block_with_few_usable_rows_is_held_whole_after_another_pass(formula):
+    rng = np.random.default_rng(0)
+    n = 1_200_000
+    frame = pd.DataFrame({"a": np.where(rng.random(n) < 0.9, np.nan, rng.normal(size=n)), "b": rng.normal(size=n)})
+    frame["y"] = (rng.random(n) < 0.4).astype(float)
+    fits = []
+    for partitions in (1, 16):
+        data = dd.from_pandas(frame, npartitions=partitions)
+        glm = GLMRegressor("binomial", formula=formula, missing="drop", method=OneStep(pilot_bytes=8 * 200_000 * 4))
+        fits.append(glm.fit(data) if formula else glm.fit(data[["a", "b"]], data["y"]))
+    one, many = fits
+    assert (one.n_passes_, many.n_passes_) == (2, 1)
+    assert one.record_.pilot.n == frame["a"].notna().sum()
+    np.testing.assert_allclose(one.coef_, many.coef_, rtol=0, atol=1e-12)

@@ -4,6 +4,7 @@ Wang, Huang, Zhu and Wang, "Efficient Estimation for Generalized Linear Models o
 System with Nonrandomly Distributed Data", arXiv 2004.02414.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from operator import attrgetter
@@ -194,7 +195,7 @@ class OneStep(Method):
             return pilot, learned, problem.apply(report_whole, problem.model, asked, pilot, name="one-step")
         found, again = yield _look_at_whole(learned, asked, pilot, whole)
         if again and known is None:  # a block has so many rows that it was taken for one of a large table
-            pilot, learned = yield from draw_pilot(problem, replace(draw, hold=whole))
+            pilot, learned = yield from draw_pilot(problem, replace(draw, hold=sys.maxsize))
             found, _ = yield _look_at_whole(learned, asked, pilot, whole)
         return pilot, learned, found
 

@@ -64,6 +64,8 @@ class Block(Parts):
         The global number of its first row, if chunk sizes are known.
     first : int
         Where a slice of a block begins within it.
+    length : int or None
+        The rows of the block that it is a slice of, if it is one.
     reloaded : bool
         Whether every pass loads it again, so that it may change.
     members : tuple of (int, int)
@@ -75,6 +77,7 @@ class Block(Parts):
     number: int = 0
     start: int | None = 0
     first: int = 0
+    length: int | None = None
     reloaded: bool = False
     members: tuple[tuple[int, int], ...] = ()
     source: str | None = None
@@ -95,7 +98,7 @@ class Block(Parts):
             at = slice(begin, begin + length)
             parts = self.each(partial(taken, index=at))
             start = None if self.start is None else self.start + begin
-            yield replace(self, start=start, first=self.first + begin, **parts)
+            yield replace(self, start=start, first=self.first + begin, length=len(self.x), **parts)
 
 
 def joined(blocks: Sequence[Block]) -> Block | None:
@@ -142,6 +145,8 @@ class Rows(Parts):
         Rows dropped.
     first : int
         Where a slice of a block begins within it.
+    length : int or None
+        As of a `Block`.
     raw : DataFrame or None
         All rows of the block as in the table, for a model with a design.
     present : ndarray or None
@@ -155,6 +160,7 @@ class Rows(Parts):
     kept: np.ndarray | None = None
     n_missing: int = 0
     first: int = 0
+    length: int | None = None
     raw: pd.DataFrame | None = None
     present: np.ndarray | None = None
     members: tuple[tuple[int, int], ...] = ()

@@ -61,7 +61,7 @@ def sample_rows(
     keys = row_keys(seed, rows) if bound != 0 else np.empty(0, np.uint64)
     if bound is not None:
         index, cutoff = keys_below(keys, bound), bound
-    elif len(rows) <= size.hold:
+    elif (rows.length or len(rows)) <= size.hold:
         index, cutoff = keys_below(keys, int(ALL_KEYS)), int(ALL_KEYS)
     else:
         index, cutoff = smallest_keys(keys, size.enough(len(rows), rows.n_missing))

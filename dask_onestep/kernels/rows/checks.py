@@ -115,6 +115,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
         kept=kept,
         n_missing=n_missing,
         first=block.first,
+        length=block.length,
         members=block.members,
         raw=raw,
         present=present,
