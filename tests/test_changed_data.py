@@ -131,3 +131,19 @@ def test_of_a_table_whose_levels_are_learned_every_pass_is_compared_too(tmp_path
         glm = GLMRegressor("poisson", formula="y ~ a + label", method=OneStep(pilot_size=100))
         with pytest.raises(ValueError, match=CHANGED):
             glm.fit(data)
+
+
+def small(number):
+    rng = np.random.default_rng(number)
+    frame = pd.DataFrame({"a": rng.standard_normal(20).astype(np.float32), "b": rng.integers(0, 3, 20, np.int32)})
+    frame["y"], frame["s"] = rng.poisson(1.0, 20).astype(float), np.array(list("wxyz"))[rng.integers(0, 4, 20)]
+    frame.loc[frame["s"] == "wxyz"[number % 4], "s"] = "x"
+    return frame
+
+
+@pytest.mark.parametrize("formula", ["y ~ a + b", "y ~ a + C(s, levels=['w', 'x', 'y', 'z'])"])
+def test_blocks_that_a_later_pass_joins_are_unchanged(threads, formula):
+    data = dd.from_map(small, range(300), meta=small(0).iloc[:0])
+    ours = GLMRegressor("poisson", method=MLE(), formula=formula).fit(data)
+    alone = GLMRegressor("poisson", method=MLE(), formula=formula).fit(pd.concat(map(small, range(300))))
+    np.testing.assert_allclose(ours.record_.coef, alone.record_.coef, rtol=1e-8)

@@ -202,14 +202,14 @@ class DenseColumns(Record):
 
     @property
     def elements(self) -> tuple[np.ndarray, ...]:
-        """The arrays from which the columns are written."""
-        numbers, codes = (values for values, _ in self.numbers), (codes.own for codes in self.codes.values())
-        return (*numbers, *codes, self.others)
+        """The arrays from which the columns are written, with levels as the design numbers them in any block."""
+        return (*(values for values, _ in self.numbers), *(codes.known() for codes in self.codes.values()), self.others)
 
     @property
     def nbytes(self) -> int:
         """Memory."""
-        return sum(part.nbytes for part in self.elements)
+        codes = (codes.own for codes in self.codes.values())
+        return sum(part.nbytes for part in (*(values for values, _ in self.numbers), *codes, self.others))
 
     def __len__(self) -> int:
         return len(self.others)
@@ -236,7 +236,8 @@ class DenseColumns(Record):
         if not self.others.size and all(product.is_plain for product, *_ in self.products):
             return True
         starts = range(0, len(self), SLICE_ROWS)
-        return all(np.isfinite(np.asarray(self[start : start + SLICE_ROWS]).sum()) for start in starts)
+        with np.errstate(all="ignore"):
+            return all(np.isfinite(np.asarray(self[start : start + SLICE_ROWS]).sum()) for start in starts)
 
     def write(self, out: np.ndarray) -> None:
         """Write the columns into an array of shape (m, width)."""

@@ -180,7 +180,9 @@ def _sum_of_bits(values: np.ndarray) -> int:
     if values.dtype.itemsize not in (1, 2, 4, 8):
         values = values.astype(np.float64)
     bits = values.view(f"u{values.dtype.itemsize}")
-    return int(bits.sum(dtype=np.uint32 if bits.itemsize == 4 else np.uint64))  # without a cast of codes
+    if bits.itemsize == 4:  # without a cast; modulo 2**32, and so, shifted, of blocks joined in any way the same total
+        return int(bits.sum(dtype=np.uint32)) << 32
+    return int(bits.sum(dtype=np.uint64))
 
 
 def _numeric_matrix(block: Block, model: Model) -> np.ndarray | SplitMatrix | DenseColumns | Findings:
