@@ -17,6 +17,7 @@ from dask_onestep.graph.fusion import is_task
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.records import LogLikelihoods, Moments
+from dask_onestep.kernels.rows.rows import kernel
 
 MODEL = model_of("binomial", columns=3)
 COEF = np.array([0.1, -0.2, 0.3, 0.4])
@@ -33,6 +34,7 @@ def count_rows(rows, model):
     return LogLikelihoods(len(rows), np.zeros(1), np.zeros(1))
 
 
+@kernel(by_block=True)
 def fail_on(rows, model, number):
     """Raise on one block, as a bug in a kernel would."""
     if rows.number == number:
@@ -285,8 +287,8 @@ def test_findings_of_all_blocks_are_raised_at_once(scheduler):
     table = np.zeros((60, 4))
     table[[1, 2, 25, 59], [2, 2, 2, 3]] = np.nan
     blocks = gather(chunked(table[:, 1:], (20, 20, 20)), chunked(table[:, 0], (20, 20, 20)))
-    for kernel, arguments in ((moments, (COEF,)), (count_rows, ())):
-        total = tree_sum(blocks, kernel, MODEL, *arguments, name="moments")
+    for summed, arguments in ((moments, (COEF,)), (count_rows, ())):
+        total = tree_sum(blocks, summed, MODEL, *arguments, name="moments")
         with pytest.raises(ValueError, match=r"column x1 \(3 rows\).*column x2 \(1 row\)\. In blocks 0, 1, 2\."):
             total.compute()
 

@@ -42,23 +42,32 @@ def count(total, name):
     return sum(key_split(key) == name for key in total.__dask_graph__())
 
 
-def test_tiny_blocks_go_together_with_the_same_bits(scheduler, monkeypatch):
+@pytest.mark.parametrize("joins", [False, True])
+def test_tiny_blocks_go_together_with_the_same_sums(joins, scheduler, monkeypatch):
     table = table_of(sum(SIZES))
+    if not joins:  # the sums are those of the tree, bit for bit
+        monkeypatch.setattr(tree, "runs_on_joined", lambda kernel: False)
     together = tree_sum(blocks_of(table), moments, MODEL, COEF, name="moments")
     assert (count(together, "moments-group"), count(together, "moments")) == (-(-len(SIZES) // FAN_IN), 0)
     monkeypatch.setattr(blocks, "_MANY_BLOCKS", len(SIZES))
+    monkeypatch.setattr(blocks, "_TINY_BYTES", 0)
     apart = tree_sum(blocks_of(table), moments, MODEL, COEF, name="moments")
     assert (count(apart, "moments-group"), count(apart, "moments")) == (0, len(SIZES))
     found, expected = together.compute(), apart.compute()
     assert found.n == expected.n == sum(SIZES)
     for name in ("loglik", "score", "information"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        atol = 1e-12 if joins else 0.0
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=atol, atol=atol)
 
 
 def test_few_or_large_blocks_stay_apart(monkeypatch):
     table = table_of(sum(SIZES))
     few = SIZES[: FAN_IN * FAN_IN]
     assert blocks_of(table).together == FAN_IN
+    assert blocks_of(table[: sum(few)], few).together == FAN_IN  # of data in memory
+    computed = chunked(table[: sum(few)], few).map_blocks(np.copy)
+    assert gather(computed[:, 1:], computed[:, 0]).together == 1
+    monkeypatch.setattr(blocks, "_TINY_BYTES", 0)
     assert blocks_of(table[: sum(few)], few).together == 1
     # Three float64 columns; the sixteen largest neighbors have 51 rows or fewer.
     largest = max(sum(SIZES[at : at + FAN_IN]) for at in range(0, len(SIZES), FAN_IN)) * 3 * 8

@@ -19,10 +19,10 @@ from dask_onestep.kernels.records import OWN_NUMBERS, Numbering
 FAN_IN = 16
 # A pass over more blocks than these takes FAN_IN consecutive ones as one task, if together they hold no
 # more than a block should: for blocks below about 1 MiB a task costs the scheduler more than the kernel.
-# These numbers depend only on the data, not on the workers. The sums are those of the tree, bit for bit, either way;
-# up to rounding if tiny partitions of a table are joined.
+# Of data in memory the same holds for few blocks that are tiny. These numbers depend only on the data, not on the
+# workers. The sums are those of the tree, up to rounding if tiny blocks are joined.
 _MANY_BLOCKS = FAN_IN * FAN_IN
-_GROUP_BYTES = 16 * 2**20
+_GROUP_BYTES, _TINY_BYTES = 16 * 2**20, 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +50,8 @@ class Blocks:
         Whether rows have weights, of which some may be zero.
     reloaded : bool
         Whether tasks load them, in every pass anew; not so data in memory.
+    at_hand : bool
+        Whether they are data in memory, of which nothing is computed first.
     first_number : int
         The number of the first of these blocks among all of the data.
     numbering : Numbering
@@ -80,6 +82,7 @@ class Blocks:
     token: str
     weighted: bool = False
     reloaded: bool = False
+    at_hand: bool = False
     first_number: int = 0
     numbering: Numbering = OWN_NUMBERS
     n_seen: int | None = None
@@ -112,13 +115,14 @@ class Blocks:
         """
         if self.in_order:
             return FAN_IN
-        if len(self) <= _MANY_BLOCKS or any(is_future(v) for v in self.shared.values()):
+        many = len(self) > _MANY_BLOCKS
+        if not (many or (self.at_hand and len(self) > 1)) or any(is_future(v) for v in self.shared.values()):
             return 1
         if self.lengths is not None:
             rows: float = max(sum(self.lengths[at : at + FAN_IN]) for at in range(0, len(self), FAN_IN))
         else:
             rows = inf if self.n_seen is None else FAN_IN * self.n_seen / len(self)
-        if rows * self.row_bytes <= _GROUP_BYTES:
+        if rows * self.row_bytes <= (_GROUP_BYTES if many else _TINY_BYTES):
             return FAN_IN
         return 1 if self.lengths is not None else min(FAN_IN, len(self) // _MANY_BLOCKS)
 

@@ -79,10 +79,12 @@ def gather(
     annotations = _annotations(given.values())
     graph, keys = _materialize(blocks)
     owned, shared = _split_by_owner(graph, keys)
-    reloaded = any(isinstance(node, Task) and not node.dependencies for node in graph.values())
+    tasks = [node for node in graph.values() if isinstance(node, Task)]
+    reloaded = any(not task.dependencies for task in tasks)
+    at_hand = rows is not None and not reloaded and all(task.func in (_array_block, _frame_block) for task in tasks)
     token = tokenize(keys)
     numbering = Numbering() if isinstance(x, da.Array) else _numbering(x.npartitions, len(keys))
-    found = Blocks(keys, owned, shared, rows, row_bytes, annotations, token, weights is not None, reloaded)
+    found = Blocks(keys, owned, shared, rows, row_bytes, annotations, token, weights is not None, reloaded, at_hand)
     return replace(found, numbering=numbering, in_order=in_order)
 
 

@@ -164,7 +164,7 @@ def _run_blocks(
 ) -> Read:
     """Return the sum over some blocks, which are loaded one after the other and let go when their sums are made.
 
-    Tiny blocks of a table are joined, as each costs more in pandas' and our functions than in sums.
+    Tiny blocks are joined, as each costs more in pandas' and our functions than in sums.
     """
     known = dict(zip(inputs, values, strict=True))
     run = partial(read_block, kernel=plan[0], model=plan[1], classes=classes, arguments=tuple(arguments))
@@ -179,7 +179,7 @@ def _together(blocks: Iterable[tuple[Block, Task]]) -> Iterator[list[tuple[Block
     group: list[tuple[Block, Task]] = []
     size = 0.0
     for block, load in blocks:
-        own = 8.0 * block.x.size if isinstance(block.x, pd.DataFrame) else np.inf
+        own = 8.0 * block.x.size if isinstance(block.x, (pd.DataFrame, np.ndarray)) else np.inf
         if group and size + own > _TINY_BYTES:
             yield group
             group, size = [], 0.0

@@ -102,7 +102,7 @@ class Block(Parts):
 
 
 def joined(blocks: Sequence[Block]) -> Block | None:
-    """Return consecutive blocks of a table as one; None if their columns are not alike."""
+    """Return consecutive blocks as one; None if their columns are not alike."""
     parts: dict[str, Any] = {}
     for name in PARTS:
         own = [getattr(block, name) for block in blocks]
@@ -111,12 +111,14 @@ def joined(blocks: Sequence[Block]) -> Block | None:
         kinds = [_kinds(part) for part in own]
         if None in kinds or any(kind != kinds[0] for kind in kinds):
             return None
-        parts[name] = pd.concat(own)
+        parts[name] = np.concatenate(own) if isinstance(own[0], np.ndarray) else pd.concat(own)
     return replace(blocks[0], members=tuple((block.number, len(block.x)) for block in blocks), **parts)
 
 
 def _kinds(part: Any) -> list[Any] | None:
-    """Return the columns of a frame or Series and their dtypes, with the categories in their order; None for others."""
+    """Return names and dtypes of columns, with the categories in their order; None for what is not joined."""
+    if type(part) is np.ndarray:
+        return [(part.shape[1:], part.dtype)]
     if not isinstance(part, (pd.DataFrame, pd.Series)):
         return None
     columns = part.items() if isinstance(part, pd.DataFrame) else [(part.name, part)]
