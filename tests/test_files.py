@@ -1,6 +1,7 @@
 """Tables in files: paths, globs and pyarrow's datasets give the fit of the same rows in memory."""
 
 import datetime
+import os
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
-from pyarrow.fs import FSSpecHandler, PyFileSystem
+from pyarrow import fs
 from support import _note, fingerprint, raise_if_dask_computes
 
 from dask_onestep import MLE, GLMClassifier, GLMRegressor, OneStep
@@ -208,7 +209,7 @@ class CountingFiles(LocalFileSystem):
 def test_footers_are_read_once_and_row_groups_once_a_pass(tmp_path, small_blocks, scheduler):
     folder, notes = write(table(), tmp_path / "t", row_group_size=300), tmp_path / "notes"
     notes.mkdir()
-    files = PyFileSystem(FSSpecHandler(CountingFiles(str(notes))))
+    files = fs.PyFileSystem(fs.FSSpecHandler(CountingFiles(str(notes))))
     dataset = pads.dataset([str(path) for path in sorted(folder.glob("*"))], filesystem=files, schema=pq_schema(folder))
 
     def opened():
@@ -226,20 +227,35 @@ def test_footers_are_read_once_and_row_groups_once_a_pass(tmp_path, small_blocks
 
 
 def test_a_footer_is_parsed_once_as_long_as_the_file_does_not_change(tmp_path, small_blocks, threads, monkeypatch):
-    parsed, opened = [], pq.ParquetFile
-
-    def counting(source, **options):
-        parsed.append(options.get("metadata") is None)
-        return opened(source, **options)
-
-    monkeypatch.setattr(arrow.pq, "ParquetFile", counting)
+    parsed, opened = [], []
+    parse, open_file = pq.read_metadata, pq.ParquetFile
+    monkeypatch.setattr(arrow.pq, "read_metadata", lambda source: parsed.append(source) or parse(source))
+    monkeypatch.setattr(arrow.pq, "ParquetFile", lambda *given, **named: opened.append(1) or open_file(*given, **named))
     glm = GLMRegressor("poisson", method=EXACT, formula="y ~ x + month")
     for seed in (0, 1):
         folder = write(table(seed=seed), tmp_path / "t", files=1)
         parsed.clear()
+        opened.clear()
         same(glm.fit(folder), GLMRegressor("poisson", method=EXACT, formula="y ~ x + month").fit(table(seed=seed)))
-        # Threads may open it for the first time at once.
-        assert 1 <= sum(parsed) <= 2 < 20 < len(parsed)
+        # Threads may parse it for the first time at once.
+        assert 1 <= len(parsed) <= 2 < 20 < len(opened)
+
+
+def test_a_footer_belongs_to_one_file_also_where_size_and_time_are_those_of_another(tmp_path, threads):
+    rng = np.random.default_rng(0)
+    columns = {"x": rng.normal(size=900), "y": 3.0 + rng.normal(size=900)}
+    found = []
+    for folder, names in (("one", ["x", "y"]), ("two", ["y", "x"])):
+        path = tmp_path / folder / "t.parquet"
+        path.parent.mkdir()
+        pq.write_table(
+            pa.table({name: columns[name] for name in names}), path, use_dictionary=False, compression="none"
+        )
+        os.utime(path, (1000, 1000))
+        files = fs.SubTreeFileSystem(str(path.parent), fs.LocalFileSystem())
+        data = pads.dataset("t.parquet", filesystem=files, format="parquet")
+        found.append(GLMRegressor("gaussian", method=MLE(), formula="y ~ x").fit(data).record_.coef)
+    np.testing.assert_array_equal(*found)
 
 
 def pq_schema(folder):

@@ -20,7 +20,6 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from dask.tokenize import tokenize
 from pyarrow import types
-from pyarrow.fs import PyFileSystem
 
 from dask_onestep.kernels.designs.levels import indexed
 from dask_onestep.kernels.designs.parts import SOURCE, labels_of
@@ -35,7 +34,8 @@ _MOST_IN_MEMORY = 2**30  # bytes of what a filter leaves of a data set
 _MOST_OF_ROW_GROUP = 4 * _BLOCK_BYTES
 _STREAM_BYTES = 2**20  # of each column of such a row group that are in memory before they are decoded
 _THREADS = 16  # that read footers
-_FOOTERS = 8  # that are remembered
+_FOOTERS = 8  # that are remembered: by their bytes, as not every file system tells when a file has changed
+_TAIL_BYTES = 2**16  # of a file, which are read at once and mostly hold its footer
 _BATCH_ROWS = 2**24  # in which Arrow makes a column of a row group in one piece
 _WORDS_BYTES = 2**16  # of a dictionary that is remembered
 # Rows of each block; those of the blocks of one row group are a tuple.
@@ -228,22 +228,28 @@ class Part:
             names = {"columns": schema.names, "row_groups": list(self.row_groups)}
             yield from file.iter_batches(rows, **names, use_threads=False)
 
-    def _opened(self, schema: pa.Schema, **options: Any) -> pq.ParquetFile:
-        """Return its file, whose footer a process parses once: one of hundreds of row groups takes milliseconds."""
+    @contextmanager
+    def _opened(self, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetFile]:
+        """Yield its file, whose footer a process parses once: one of hundreds of row groups takes milliseconds."""
         text = [each.name for each in schema if types.is_dictionary(each.type)]
-        known: dict[str, Any] = {}
-        if not isinstance(self.filesystem, PyFileSystem):  # which mostly do not tell when a file has changed
-            info = self.filesystem.get_file_info(self.source)
-            known = _footer(self.source, self.filesystem.type_name, info.size, info.mtime_ns)
-        file = pq.ParquetFile(self.source, **known, filesystem=self.filesystem, read_dictionary=text, **options)
-        known["metadata"] = file.metadata
-        return file
+        with self.filesystem.open_input_file(self.source) as file:
+            footer = _footer(file)
+            yield pq.ParquetFile(file, metadata=_parsed(footer) if footer else None, read_dictionary=text, **options)
+
+
+def _footer(file: pa.NativeFile) -> bytes:
+    """Return the end of a Parquet file from its footer on; nothing if that is not where it should be."""
+    size = file.size()
+    tail = file.read_at(min(size, _TAIL_BYTES), max(size - _TAIL_BYTES, 0))
+    length = int.from_bytes(tail[-8:-4], "little") + 8
+    if tail[-4:] != b"PAR1" or length > size:
+        return b""
+    return tail[-length:] if length <= len(tail) else file.read_at(length, size - length)
 
 
 @lru_cache(maxsize=_FOOTERS)
-def _footer(*state: Any) -> dict[str, Any]:
-    """Return where the footer of a file in this state is put when it is first opened."""
-    return {}
+def _parsed(footer: bytes) -> pq.FileMetaData:
+    return pq.read_metadata(pa.BufferReader(footer))
 
 
 @dataclass(frozen=True, eq=False)
