@@ -160,7 +160,7 @@ def coded_columns(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DenseColumns(Record):
-    """Dense columns of a design for m rows, which are written where a slice of them is used; an array by `np.asarray`.
+    """Dense columns of a design for m rows, written where a slice of them is used; `numpy.asarray` writes all.
 
     Attributes
     ----------
