@@ -312,7 +312,9 @@ class PilotSample(Joining):
         """Return the pilot: the rows with the n smallest keys and, with strata, of each stratum."""
         if self.inclusion is not None:
             return self
-        count = self.size.rows(self.n) if self.complete else self.size.sampled(self.n)
+        count = self.size.rows(self.n)
+        if count == self.n and not self.complete:
+            count = self.size.sampled(self.n)
         simple = Inclusion.simple(count, max(self.n, 1))
         if not count:
             return self._take(np.arange(0), simple)
