@@ -140,7 +140,7 @@ def test_the_pilot_is_the_same_however_row_groups_are_joined(tmp_path, threads, 
 def test_a_large_row_group_is_read_in_blocks_and_once_a_pass(tmp_path, synchronous, monkeypatch):
     monkeypatch.setattr(arrow, "_SMALL_BLOCK_BYTES", 1)
     monkeypatch.setattr(arrow, "_MOST_OF_ROW_GROUP", 1000)
-    monkeypatch.setattr(tree, "_TINY_BYTES", 0)  # as blocks of such row groups are not tiny
+    monkeypatch.setattr(tree, "TINY_BYTES", 0)  # as blocks of such row groups are not tiny
     large = write(table(), tmp_path / "large", files=1, row_group_size=900)
     (rows,) = open_table(large).frame(["y", "x", "site", "month", "flag"], divided=True)[1]
     assert len(rows) > 30

@@ -50,7 +50,7 @@ def test_tiny_blocks_go_together_with_the_same_sums(joins, scheduler, monkeypatc
     together = tree_sum(blocks_of(table), moments, MODEL, COEF, name="moments")
     assert (count(together, "moments-group"), count(together, "moments")) == (-(-len(SIZES) // FAN_IN), 0)
     monkeypatch.setattr(blocks, "_MANY_BLOCKS", len(SIZES))
-    monkeypatch.setattr(blocks, "_TINY_BYTES", 0)
+    monkeypatch.setattr(blocks, "TINY_BYTES", 0)
     apart = tree_sum(blocks_of(table), moments, MODEL, COEF, name="moments")
     assert (count(apart, "moments-group"), count(apart, "moments")) == (0, len(SIZES))
     found, expected = together.compute(), apart.compute()
@@ -67,7 +67,7 @@ def test_few_or_large_blocks_stay_apart(monkeypatch):
     assert blocks_of(table[: sum(few)], few).together == FAN_IN  # of data in memory
     computed = chunked(table[: sum(few)], few).map_blocks(np.copy)
     assert gather(computed[:, 1:], computed[:, 0]).together == 1
-    monkeypatch.setattr(blocks, "_TINY_BYTES", 0)
+    monkeypatch.setattr(blocks, "TINY_BYTES", 0)
     assert blocks_of(table[: sum(few)], few).together == 1
     # Three float64 columns; the sixteen largest neighbors have 51 rows or fewer.
     largest = max(sum(SIZES[at : at + FAN_IN]) for at in range(0, len(SIZES), FAN_IN)) * 3 * 8

@@ -51,7 +51,7 @@ def test_the_columns_are_formulaics(formula, compiled, monkeypatch):
         np.testing.assert_allclose(one.matrix(later), wanted.iloc[[5, 17, 600]], atol=1e-13)
 
 
-# The ranks by R: library(splines); lm(y ~ bs(u, df = 4))$rank. Columns of zeros alone have no coefficient.
+# The ranks by R: library(splines); lm(y ~ bs(u, df = 4))$rank. Columns of nothing but zeros have no coefficient.
 @pytest.mark.parametrize("values", [(0, 1), (1, 2, 100), (-3, 0, 7), (2013.1, 2013.2, 2013.4)])
 @pytest.mark.parametrize(
     ("formula", "ranks"),

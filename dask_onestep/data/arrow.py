@@ -179,18 +179,16 @@ class Part:
     Attributes
     ----------
     format : pyarrow.dataset.FileFormat or None
-        How it is read, if it is not plain.
+        How it is read; None of Parquet whose columns all have the types wanted, so that it is read without a scan,
+        whose threads, filters and conversions cost as much as some columns.
     source : str or pyarrow.Buffer
         Its path.
     filesystem : pyarrow.fs.FileSystem or None
         Where it is.
     keys : pyarrow.dataset.Expression or None
-        Its partition keys, if it is not plain.
+        Its partition keys, if it is scanned.
     row_groups : tuple of int
         The row groups wanted, of Parquet.
-    plain : bool
-        Whether all columns are in a Parquet file with the types wanted, so that they are read without a scan, whose
-        threads, filters and conversions cost as much as some columns.
     """
 
     format: pads.FileFormat | None
@@ -198,7 +196,6 @@ class Part:
     filesystem: Any
     keys: pads.Expression | None
     row_groups: tuple[int, ...] = ()
-    plain: bool = False
 
     @property
     def name(self) -> str:
@@ -214,11 +211,10 @@ class Part:
     def read(self, schema: pa.Schema) -> pa.Table:
         """Return its columns."""
         groups = {"row_groups": list(self.row_groups)} if self.row_groups else {}
-        if self.plain:
+        if self.format is None:
             with self._opened(schema, pre_buffer=True) as file:
                 table = file.read_row_groups(**groups, columns=schema.names, use_threads=False)
             return table.select(schema.names)
-        assert self.format is not None
         fragment = self.format.make_fragment(self.source, self.filesystem, self.keys, **groups)
         return fragment.to_table(schema=schema, use_threads=False, batch_size=_BATCH_ROWS)
 
@@ -392,8 +388,9 @@ class ArrowTable:
             rows = sum(unit.rows or 0 for unit in group)
             token = tokenize(str([(str(part), str(part.keys)) for part in parts]), str(group))
             piece = Piece(parts, rows if known else None, start if known else None, token)
-            large = known and rows > max(_MOST_OF_ROW_GROUP // width, most) and len(group) == 1 and parts[0].plain
-            pieces.append(_cut(piece, most) if large and divided else [piece])
+            large = known and rows > max(_MOST_OF_ROW_GROUP // width, most)
+            alone = len(group) == 1 and parts[0].format is None
+            pieces.append(_cut(piece, most) if large and alone and divided else [piece])
             start += rows
         return pieces
 
@@ -491,7 +488,7 @@ def _part(
     source = fragment.path if fragment.buffer is None else fragment.buffer
     numbers = tuple(number for number in row_groups if number is not None)
     if kind == pads.ParquetFileFormat() and fragment.buffer is None and _has(fragment.physical_schema, schema):
-        return Part(None, source, files, None, numbers, plain=True)
+        return Part(None, source, files, None, numbers)
     if isinstance(kind, pads.ParquetFileFormat) and text:
         old = kind.read_options
         options = pads.ParquetReadOptions(

@@ -22,7 +22,7 @@ FAN_IN = 16
 # Of data in memory the same holds for few blocks that are tiny. These numbers depend only on the data, not on the
 # workers. The sums are those of the tree, up to rounding if tiny blocks are joined.
 _MANY_BLOCKS = FAN_IN * FAN_IN
-_GROUP_BYTES, _TINY_BYTES = 16 * 2**20, 2**20
+_GROUP_BYTES, TINY_BYTES = 16 * 2**20, 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,7 @@ class Blocks:
             rows: float = max(sum(self.lengths[at : at + FAN_IN]) for at in range(0, len(self), FAN_IN))
         else:
             rows = inf if self.n_seen is None else FAN_IN * self.n_seen / len(self)
-        if rows * self.row_bytes <= (_GROUP_BYTES if many else _TINY_BYTES):
+        if rows * self.row_bytes <= (_GROUP_BYTES if many else TINY_BYTES):
             return FAN_IN
         return 1 if self.lengths is not None else min(FAN_IN, len(self) // _MANY_BLOCKS)
 

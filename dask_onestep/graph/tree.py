@@ -14,7 +14,7 @@ from dask.task_spec import DataNode, List, Task, TaskRef
 from dask.tokenize import tokenize
 from dask.typing import Key
 
-from dask_onestep.graph.blocks import FAN_IN, Blocks
+from dask_onestep.graph.blocks import FAN_IN, TINY_BYTES, Blocks
 from dask_onestep.graph.cluster import span
 from dask_onestep.graph.fusion import fuse, is_task, naming_block, noting
 from dask_onestep.graph.lazy import delayed, reference
@@ -23,7 +23,6 @@ from dask_onestep.kernels.records import Failure, Findings, Joined, Numbering, R
 from dask_onestep.kernels.rows.block import Apart, Joint, read_block, runs_on_joined
 
 _LARGE_RECORD = 8 * 2**20
-_TINY_BYTES = 2**20
 
 
 def tree_sum(
@@ -180,7 +179,7 @@ def _together(blocks: Iterable[tuple[Block, Task]]) -> Iterator[list[tuple[Block
     size = 0.0
     for block, load in blocks:
         own = 8.0 * block.x.size if isinstance(block.x, (pd.DataFrame, np.ndarray)) else np.inf
-        if group and size + own > _TINY_BYTES:
+        if group and size + own > TINY_BYTES:
             yield group
             group, size = [], 0.0
         group.append((block, load))

@@ -86,7 +86,7 @@ class Steps(Record):
         """Return whether the last step leads to within √tol standard errors of the maximum.
 
         The first step is believed to if the pilot rows predict so, and are like all rows; later ones by what the steps
-        before have left. What standard errors change on the way is known from the pilot rows alone.
+        before have left. What standard errors change on the way is known only from the pilot rows.
         """
         if self.step.exact or not self.step.is_close(tol):
             return self.step.is_close(tol)

@@ -101,7 +101,7 @@ class StrataRule:
 class Strata(Record):
     """What a sample contains of the strata.
 
-    A classification is that by classes alone, whose tables have one row, or that by the levels of a factor and class.
+    A classification is that only by classes, whose tables have one row, or that by the levels of a factor and class.
 
     Attributes
     ----------
