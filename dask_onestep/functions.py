@@ -208,7 +208,7 @@ def nodewise_lasso(X: Any, alpha: Any, *, weights: Any = None) -> Delayed:
         unread = data.x[data.columns[0]]
     else:
         unread = data.x[:, :1].map_blocks(_no_response, dtype=float, drop_axis=1, meta=np.empty(0))
-    blocks, model = gather(data.x, unread, data.weights, lengths=data.lengths), _columns_only(data)
+    blocks, model = gather(data.x, unread, data.weights, lengths=data.layout.lengths), _columns_only(data)
     total = tree_sum(blocks, gram_sums, model, name="gram", record_bytes=8 * p**2)
     gram = apply(_gram, total, name="gram-mean")
     parts = [apply(_rows, gram, share, penalty, data.columns, name="nodewise") for share in row_shares(p)]
@@ -249,13 +249,13 @@ def approximate_inverse_covariance(nodewise: NodewiseRows | Delayed) -> Any:
 def _data(X: Any, *, divided: bool = True, **parts: Any) -> Data:
     given = dict.fromkeys(PARTS[1:]) | parts
     refuse_other_order(X, given)
-    X, given, lengths = as_frame(X, given, divided=divided)
+    X, given, layout = as_frame(X, given, divided=divided)
     X, given = split_columns(X, given)
     if not hasattr(X, "ndim"):
         X = np.asarray(X)
     if isinstance(X, pd.DataFrame):
         return bring_together(X.to_numpy(), given, tuple(map(str, X.columns)))
-    return bring_together(X, given, lengths=lengths)
+    return bring_together(X, given, layout=layout)
 
 
 def _penalties(alpha: Any, p: int) -> np.ndarray:

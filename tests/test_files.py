@@ -316,6 +316,23 @@ def test_datasets_of_other_formats(tmp_path, threads, kind):
     assert lengths == ((900,) if kind == "feather" else None)
 
 
+def test_footers_tell_how_many_ranges_a_column_has(tmp_path):
+    folder = tmp_path / "files"
+    for month in (1, 2):
+        frame = pd.DataFrame({"site": list("abcabcabc"), "day": np.arange(9) + 9 * month, "none": [None] * 9})
+        (folder / f"month={month}").mkdir(parents=True)
+        frame.to_parquet(folder / f"month={month}" / "rows.parquet", row_group_size=3)
+    table = open_table(folder)
+    # Of three row groups in each of two files; where all values are missing a footer tells nothing.
+    assert table.ranges(["site", "day", "none", "month"]) == {"site": 1, "day": 6, "none": 6, "month": 2}
+    rows = pa.table(table.frame(["site", "day"])[0].compute().astype({"site": str}))
+    pq.write_table(rows, tmp_path / "bare.parquet", row_group_size=6, write_statistics=False)
+    assert open_table(tmp_path / "bare.parquet").ranges(["site"]) == {"site": 3}
+    assert open_table(tmp_path / "bare.parquet").ranges([]) == {}
+    pads.write_dataset(rows, tmp_path / "feather", format="feather")
+    assert open_table(pads.dataset(tmp_path / "feather", format="feather")).ranges(["site"]) == {}
+
+
 def test_partition_keys_are_columns(tmp_path, small_blocks, threads):
     frame = table()
     frame.to_parquet(tmp_path / "t", partition_cols=["site", "month"])

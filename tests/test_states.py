@@ -12,7 +12,9 @@ from dask_onestep.data import arrow
 from dask_onestep.exceptions import UndefinedTermWarning
 from dask_onestep.kernels.designs.states import CentralMoments, moment_states
 from dask_onestep.kernels.designs.terms import formula_terms
+from dask_onestep.kernels.pilots import candidates
 from dask_onestep.kernels.pilots import profile as profiles
+from dask_onestep.kernels.pilots.candidates import sample_rows
 from dask_onestep.methods import draws
 
 VALUES = np.random.default_rng(0).gamma(2.0, size=5000) * 30 + 400
@@ -179,3 +181,28 @@ def test_rows_are_kept_for_the_levels_that_all_blocks_have(order, classify, leng
     assert model.n_passes_ == 2
     kept, size = joined[-1], model.estimate_.pilot_size
     assert size <= len(kept.keys) < (1.5 if lengths == "known" else 3) * size
+
+
+@pytest.mark.parametrize("alike", ["levels", "ranges", "nothing"])
+@pytest.mark.usefixtures("synchronous", "quiet")
+def test_rows_are_kept_for_fewer_coefficients_where_parts_of_files_have_the_same_ranges(alike, tmp_path, monkeypatch):
+    sent = []
+    monkeypatch.setattr(arrow, "_SMALL_BLOCK_BYTES", 2**19)
+    monkeypatch.setattr(candidates, "sample_rows", lambda *given: (sent.append(sample_rows(*given)), sent[-1])[1])
+    rng = np.random.default_rng(4)
+    codes = rng.integers(0, 60, 150_000) + 100
+    if alike != "levels":
+        codes = codes + 100 * (np.arange(len(codes)) // 25_000)
+    words = codes.astype(str).astype(object)
+    if alike == "ranges":
+        words[::100], words[1::100] = "0", "9"
+    frame = pd.DataFrame({"g": words, "x": rng.normal(size=len(codes)), "y": rng.poisson(1 + codes % 3)})
+    frame.to_parquet(tmp_path / "rows.parquet", row_group_size=25_000)
+    model = GLMRegressor("poisson", formula="y ~ x + g", method=OneStep(pilot_bytes="1 MiB", steps=1))
+    model.fit(tmp_path / "rows.parquet")
+    counts = {each.size.d for each in sent if each.n == 25_000 and each.size.checked}
+    assert 60 < min(counts) <= max(counts) < 90 if alike != "nothing" else min(counts) > 360
+    assert model.n_passes_ == (3 if alike == "ranges" else 2)  # the levels turned out to be six times as many
+    memory = GLMRegressor("poisson", formula="y ~ x + g", method=OneStep(pilot_bytes="1 MiB", steps=1))
+    memory.fit(frame)
+    np.testing.assert_allclose(model.coef_, memory.coef_, rtol=1e-9, atol=1e-9)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import product
 from threading import local
 from typing import Any
 from uuid import uuid4
@@ -51,6 +52,22 @@ _NULLABLE = {
         )
     },
 }
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is known of the rows of a frame before they are read.
+
+    Attributes
+    ----------
+    lengths : tuple of int, or of tuples of int, or None
+        Rows of each partition, if known; those of partitions that are read in order as one tuple.
+    ranges : mapping of str to int
+        How many different ranges some columns have in the row groups of their files: see `ArrowTable.ranges`.
+    """
+
+    lengths: Lengths | None = None
+    ranges: Mapping[str, int] = field(default_factory=dict)
 
 
 def frame_of_arrow(table: pa.Table, coded: Iterable[str] = (), encoded: Iterable[str] = ()) -> pd.DataFrame:
@@ -372,6 +389,29 @@ class ArrowTable:
             )
         rows = [tuple(piece.rows or 0 for piece in group) for group in groups]
         return frame, tuple(each if len(each) > 1 else each[0] for each in rows) if known else None
+
+    def ranges(self, columns: Collection[str]) -> dict[str, int]:
+        """Return of columns, by the footers of Parquet files, how many different least and greatest values they have.
+
+        Row groups of which a footer does not tell these count one each.
+        """
+        files = {unit.file: self.fragments[unit.file] for unit in self.units if unit.row_group is not None}
+        if not columns or not files:
+            return {}
+        found: dict[str, set[Any]] = {name: set() for name in columns}
+        for file, fragment in files.items():
+            keys, footer = pads.get_partition_keys(fragment.partition_expression), fragment.metadata
+            places = {footer.schema.column(at).path: at for at in range(footer.num_columns)}
+            for row_group, name in product(fragment.row_groups, columns):
+                if name in keys:
+                    found[name].add(keys[name])
+                    continue
+                known = footer.row_group(row_group.id).column(places[name]).statistics if name in places else None
+                if known is not None and known.has_min_max:
+                    found[name].add((known.min, known.max))
+                else:
+                    found[name].add((file, row_group.id, None))
+        return {name: len(each) for name, each in found.items()}
 
     def _pieces(self, schema: pa.Schema, text: Collection[str], divided: bool) -> list[list[Piece]]:
         width = max(sum(map(_width, schema.types)), 1)

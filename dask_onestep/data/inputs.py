@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dask.array as da
@@ -19,7 +19,7 @@ from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from dask_onestep.choices import suggestion
-from dask_onestep.data.arrow import Lengths, coded_columns, column_of_arrow, data_columns, frame_of_arrow
+from dask_onestep.data.arrow import ArrowTable, Layout, coded_columns, column_of_arrow, data_columns, frame_of_arrow
 from dask_onestep.data.files import is_in_files, open_table
 from dask_onestep.data.frames import cut_frame
 from dask_onestep.kernels.designs.table import unmasked
@@ -48,8 +48,8 @@ class Data:
         Names of the covariates; ``x0, x1, …`` if they have none.
     local : bool
         Whether the data lies in this process.
-    lengths : tuple of int, or of tuples of int, or None
-        Rows of each partition of a frame, if known; those of partitions that are read in order as one tuple.
+    layout : Layout
+        What is known of the rows of a frame.
     """
 
     x: Any
@@ -59,12 +59,12 @@ class Data:
     groups: Any
     columns: tuple[str, ...]
     local: bool = False
-    lengths: Lengths | None = None
+    layout: Layout = field(default_factory=Layout)
 
     @property
     def parts(self) -> tuple[Any, ...]:
-        """What rows have, and the rows of each partition, as the graph gathers them."""
-        return self.x, self.y, self.weights, self.offset, self.groups, self.lengths
+        """What rows have, and what is known of them, as the graph gathers them."""
+        return self.x, self.y, self.weights, self.offset, self.groups, self.layout.lengths, self.layout.ranges
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ def as_frame(
     columns: Sequence[str] | None = None,
     *,
     divided: bool = False,
-) -> tuple[Any, dict[str, Any], Lengths | None]:
+) -> tuple[Any, dict[str, Any], Layout]:
     """Return files as a Dask DataFrame of the columns that are read, and Arrow data as pandas'; others unchanged.
 
     Large row groups are `divided` for sums, which read their blocks in order.
@@ -101,18 +101,21 @@ def as_frame(
         wanted = None if columns is None else list(dict.fromkeys((*columns, *named)))
         if wanted is not None and not set(wanted) <= set(table.columns):
             wanted = None  # so that the error to come lists all that are there
-        frame, lengths = table.frame(wanted, *coded_columns(*terms), divided)
-        return frame, parts, lengths
+        coded, computed = coded_columns(*terms)
+        frame, lengths = table.frame(wanted, coded, computed, divided)
+        words = frame.select_dtypes(["category", "object", "string"]).columns
+        known = table.ranges({*words, *coded}.intersection(frame.columns)) if isinstance(table, ArrowTable) else {}
+        return frame, parts, Layout(lengths, known)
     if _is_arrow(x):
         rows = pa.table(x)
         index = [name for name in rows.column_names if name not in data_columns(rows.schema)]
-        return frame_of_arrow(rows.drop_columns(index), coded_columns(*terms)[0]), parts, None
+        return frame_of_arrow(rows.drop_columns(index), coded_columns(*terms)[0]), parts, Layout()
     if type(x).__name__ == "LazyFrame" and type(x).__module__.startswith("polars"):
         raise TypeError(
             "X is a Polars LazyFrame, which is not computed here: pass X.collect(engine='streaming') if it fits into "
             "memory; otherwise call X.sink_parquet(path) and pass the path."
         )
-    return x, parts, None
+    return x, parts, Layout()
 
 
 def is_table(x: Any) -> bool:
@@ -228,7 +231,7 @@ def _same_labels(index: pd.Index, other: pd.Index) -> bool:
 
 
 def bring_together(
-    x: Any, parts: dict[str, Any], columns: tuple[str, ...] | None = None, lengths: Lengths | None = None
+    x: Any, parts: dict[str, Any], columns: tuple[str, ...] | None = None, layout: Layout | None = None
 ) -> Data:
     """Return the parts of a data set as Dask collections in the same blocks; nothing is computed."""
     columns = column_names(x) if columns is None else columns
@@ -236,7 +239,7 @@ def bring_together(
     if is_lazy(x):
         beside = _beside_frame if isinstance(x, dd.DataFrame) else _beside_array
         aligned: dict[str, Any] = {name: beside(x, part, _LABELS[name]) for name, part in parts.items()}
-        return Data(x, **aligned, columns=columns, lengths=lengths)
+        return Data(x, **aligned, columns=columns, layout=layout or Layout())
     return _cut_table(x, parts, columns) if isinstance(x, pd.DataFrame) else _cut(x, parts, columns)
 
 
@@ -276,7 +279,7 @@ def _cut_table(x: pd.DataFrame, parts: dict[str, Any], columns: tuple[str, ...])
             array = cut_frame(like(array, index=x.index), rows)[0]
         lazy[name] = array
     frame, lengths = cut_frame(x, rows)
-    return Data(frame, **lazy, columns=columns, local=True, lengths=lengths)
+    return Data(frame, **lazy, columns=columns, local=True, layout=Layout(lengths))
 
 
 def _block_rows(x: Any) -> int:

@@ -50,7 +50,7 @@ class Reading:
         refuse_other_order(X, parts)
         read = self._terms_of_formula() if is_table(X) else None
         known = () if read is None else (read,)
-        X, parts, lengths = as_frame(X, parts, known, None if read is None else _all_columns(read), divided=True)
+        X, parts, layout = as_frame(X, parts, known, None if read is None else _all_columns(read), divided=True)
         X, parts = split_columns(X, parts, keep=self.formula is not None)
         X, parts = self._with_response(X, parts)
         named = column_names(X) if is_frame(X) or is_lazy(X) else None
@@ -76,7 +76,7 @@ class Reading:
             if all(isinstance(name, str) for name in X.columns):  # as scikit-learn has them
                 self.feature_names_in_ = np.array(columns, dtype=object)
             X = pick_columns(X, _columns_read(terms, columns, parts["y"]), ignored=None)
-        return bring_together(X, parts, columns, lengths), terms
+        return bring_together(X, parts, columns, layout), terms
 
     def _terms_of_formula(self) -> Terms | None:
         """Return what the formula reads; None without one, or where it has a ``.`` and the columns must be known."""
@@ -97,7 +97,7 @@ class Reading:
         names = getattr(self, "feature_names_in_", () if design is None else design.terms.columns)
         read = None if design is None else design.terms
         wanted = tuple(names) if read is None else _all_columns(read, response=response)
-        X, parts, lengths = as_frame(X, parts, () if read is None else (read,), wanted or None, divided=divided)
+        X, parts, layout = as_frame(X, parts, () if read is None else (read,), wanted or None, divided=divided)
         X, parts = split_columns(X, parts, keep=self.formula is not None)
         X, parts = self._with_response(X, parts) if response else (X, parts)
         if design is not None and not is_frame(X):
@@ -124,7 +124,7 @@ class Reading:
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} "
                 "features as input."
             )
-        return bring_together(X, parts, columns, lengths)
+        return bring_together(X, parts, columns, layout)
 
     def _with_response(self, X: Any, parts: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Return a frame with the response of the formula, where y was passed too, and the parts without it."""
@@ -221,13 +221,13 @@ def read_together(
     estimators: Sequence[Reading], X: Any, parts: dict[str, Any], *, fitted: bool = False
 ) -> tuple[list[tuple[Data, Terms | None]], Data]:
     """Bring the data of several models together: what each reads, and what all of them read, in the same blocks."""
-    lengths = None
+    layout = None
     if is_table(X):
         terms = [each._terms_of_formula() for each in estimators]
         known = [each for each in terms if each is not None]
         columns = [name for each in known for name in _all_columns(each)] if len(known) == len(terms) else None
         wanted = None if columns is None else tuple(dict.fromkeys(columns))
-        X, parts, lengths = as_frame(X, parts, known, wanted, divided=True)
+        X, parts, layout = as_frame(X, parts, known, wanted, divided=True)
     each: list[tuple[Data, Terms | None]]
     if fitted:
         X = infer_kinds(X, {name for estimator in estimators for name in _words(estimator.record_.design)})
@@ -243,7 +243,7 @@ def read_together(
         return each, each[0][0]
     wanted = tuple(dict.fromkeys(name for data, _ in each for name in data.names))
     X, parts = split_columns(X, parts, keep=True)
-    return each, bring_together(pick_columns(X, wanted, ignored=None), parts, wanted, lengths)
+    return each, bring_together(pick_columns(X, wanted, ignored=None), parts, wanted, layout)
 
 
 def total_of(problem: Problem, kernel: Callable[..., Any], *arguments: Any, name: str) -> Any:

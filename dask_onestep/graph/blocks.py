@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from math import inf
 from typing import Any
@@ -62,6 +63,8 @@ class Blocks:
         Whether the tasks of each pass have keys that no others have; by default equal passes have equal keys.
     in_order : bool
         Whether a pass reads some blocks faster after those before them: they are parts of one row group.
+    ranges : mapping of str to int
+        How many different ranges some columns have in the parts of their files.
 
     Examples
     --------
@@ -88,6 +91,7 @@ class Blocks:
     n_seen: int | None = None
     unique: bool = False
     in_order: bool = False
+    ranges: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)

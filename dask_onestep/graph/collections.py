@@ -1,6 +1,6 @@
 """How the parts of a data set meet, block by block, which tasks serve which block, and functions of each block."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from graphlib import TopologicalSorter
@@ -31,6 +31,7 @@ def gather(
     offset: Any = None,
     groups: Any = None,
     lengths: tuple[int | tuple[int, ...], ...] | None = None,
+    ranges: Mapping[str, int] | None = None,
 ) -> Blocks:
     """Bring the parts of a data set together, block by block; nothing is computed.
 
@@ -43,6 +44,8 @@ def gather(
     lengths : tuple of int, or of tuples of int, or None
         Rows of each partition of a frame, if known; those of partitions that are read in order as one tuple.  An array
         knows its own.
+    ranges : mapping of str to int, optional
+        How many different ranges columns of a frame have in the parts of their files.
 
     Returns
     -------
@@ -85,7 +88,7 @@ def gather(
     token = tokenize(keys)
     numbering = Numbering() if isinstance(x, da.Array) else _numbering(x.npartitions, len(keys))
     found = Blocks(keys, owned, shared, rows, row_bytes, annotations, token, weights is not None, reloaded, at_hand)
-    return replace(found, numbering=numbering, in_order=in_order)
+    return replace(found, numbering=numbering, in_order=in_order, ranges=ranges or {})
 
 
 def _numbering(partitions: int, blocks: int) -> Numbering:

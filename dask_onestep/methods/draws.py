@@ -92,7 +92,8 @@ def take_profile(problem: Problem, method: Any) -> Generator[Any, Any, tuple[Del
     checked = not problem.lazy
     n_rows = problem.blocks.n_rows if checked else None
     rows = min(_MOST_ROWS if checked else _KEPT_ROWS, rows_within(problem, _KEPT_BYTES)[0])
-    size = replace(_size_of(problem, draw, max(rows // 50, 1)), open=True, n_rows=n_rows, checked=checked)
+    size = _size_of(problem, draw, max(rows // 50, 1))
+    size = replace(size, open=True, n_rows=n_rows, checked=checked, ranges=problem.blocks.ranges)
     found = yield Settle((yield _request(problem, profile, problem.model, (size, draw.seed, total), "levels")))
     # No covariate is searched before its design is known.
     return found, Kept(problem.apply(pilot_of, found, name="pilot-sample"), replace(draw, searched=False))

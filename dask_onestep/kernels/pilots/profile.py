@@ -8,6 +8,7 @@ method's pilot is drawn in the same pass, as rows of the table, since the design
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, reduce
@@ -38,6 +39,8 @@ STATE_ROWS = 100_000
 _LEAST_COEFFICIENTS = 500
 # The same for a part of the rows where the number of all is unknown; levels may be fewer there than elsewhere.
 _LEAST_OF_PART = 100
+# So many times the levels that one part of a file shows may be in others with the same range, as some are rare.
+_RARE = 1.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +104,7 @@ class Profile(Joining):
         size = replace(rule, d=sum(most) if rule.checked and rule.n_rows is None else max(most))
         labels = {label for part in parts if part.pilot.labels is not None for label in part.pilot.labels.tolist()}
         n, n_predictors = sum(part.n_present for part in parts), max(len(labels) - 1, 1)
-        size = _for_levels(size, self.design, codes.values(), n, n_predictors)
+        size = _for_levels(size, self.design, codes, n, n_predictors)
         first, *rest = (replace(part.pilot, size=size) for part in parts)
         pilot = first.join(*rest)
         sample = self.sample.join(*(part.sample for part in others))
@@ -131,8 +134,8 @@ class Profile(Joining):
 def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | None) -> Profile | Findings:
     """Return the profile of a block, whose covariates are those of an `OpenDesign`.
 
-    Rows are kept for as many coefficients as there would be if all blocks had other levels; a later check shows whether
-    they suffice.
+    Rows are kept for as many coefficients as there would be if all blocks had other levels, or, where parts of files
+    have equal ranges of a column, all of these the same levels; a later check shows whether they suffice.
     """
     design = model.design
     assert isinstance(design, OpenDesign)
@@ -142,7 +145,7 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     codes = {factor: codes_of(factor) for factor in factors}
     if found := _too_many(codes, rows.number):
         return found
-    size = _for_levels(size, design, codes.values(), len(table), None if model.classify else 1)
+    size = _for_levels(size, design, codes, len(table), None if model.classify else 1)
     pilot = pilot_rows(rows, model, size, seed, codes_of)
     if isinstance(pilot, Findings):
         return pilot
@@ -163,26 +166,29 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
 def _for_levels(
     size: PilotSize,
     design: OpenDesign,
-    found: Iterable[tuple[np.ndarray, pd.Index]],
+    found: Mapping[Factor, tuple[np.ndarray, pd.Index]],
     n: int,
     n_predictors: int | None,
 ) -> PilotSize:
     """Return the size for as many coefficients as there would be if all but these n rows had other levels.
 
-    If N is unknown, these n rows' share of the pilot is sought, which rows for their own levels are: with k times the
-    rows and the levels, the pilot is at most k times as large.
+    Parts of files where a column has the same range are taken to have about the same levels.  If N is unknown, these n
+    rows' share of the pilot is sought, which rows for their own levels are: with k times the rows and the levels, the
+    pilot is at most k times as large.
     """
     if not size.checked:
         return size
     told = n_predictors is not None and design.factors == design.learned and not design.terms.products
+    ranges = {factor: math.prod(size.ranges.get(name, math.inf) for name in factor.columns) for factor in found}
     if size.n_rows is None:
         n_rows, least = n, _LEAST_OF_PART
     elif told:
-        n_rows, least = size.n_rows, 2 * _LEAST_OF_PART if n < size.n_rows else 0
+        n_rows, least = size.n_rows, 2 * _LEAST_OF_PART if n < size.n_rows and max(ranges.values()) > 1 else 0
     else:
         n_rows, least = size.n_rows, _LEAST_COEFFICIENTS
-    levels = sum(len(levels) for _, levels in found) * max(n_rows, n) // max(n, 1)
-    d = (1 + sum(factor.most_columns for factor in design.terms.factors) + levels) * (n_predictors or 1)
+    parts = max(n_rows / max(n, 1), 1.0)
+    levels = sum(len(levels) * min(parts, _RARE * ranges[factor]) for factor, (_, levels) in found.items())
+    d = (1 + sum(factor.most_columns for factor in design.terms.factors) + math.ceil(levels)) * (n_predictors or 1)
     return replace(size, d=min(size.d, max(d, least)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from operator import add
@@ -68,6 +68,8 @@ class PilotSize:
         Number of rows including those that may be dropped, where it is known and `checked`.
     checked : bool
         Whether a later check shows if enough rows were held, and another pass holds more.
+    ranges : mapping of str to int
+        How many different ranges some columns have in the parts of their files.
     """
 
     rule: str | int | float
@@ -80,6 +82,7 @@ class PilotSize:
     most: int = 0
     n_rows: int | None = None
     checked: bool = False
+    ranges: Mapping[str, int] = field(default_factory=dict)
 
     def rows(self, n: int) -> int:
         """Return the pilot's size for n usable rows."""
