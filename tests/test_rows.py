@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from support import model_of, text_of
 
-from dask_onestep.kernels.designs.parts import Block, Rows
+from dask_onestep.kernels.designs.parts import Block, Rows, rows_where
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.pilots.candidates import row_numbers
 from dask_onestep.kernels.rows.rows import encode, hold
@@ -69,3 +69,10 @@ def test_pieces_of_a_block_know_the_numbers_of_their_rows(monkeypatch, kind, sta
         np.testing.assert_array_equal(
             numbers, np.column_stack([np.full(len(rows), 3 if start is None else 0), expected])
         )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.97, 1.0])
+@pytest.mark.parametrize("rows", [0, 1, 1000])
+def test_rows_are_found_by_a_mask(rows, share):
+    mask = np.random.default_rng(0).random(rows) < share
+    np.testing.assert_array_equal(rows_where(mask), np.flatnonzero(mask))

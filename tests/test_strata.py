@@ -214,14 +214,26 @@ def test_extremes_are_the_lowest_and_highest_values_of_each_random_part_and_of_e
     most = StrataRule((), ("a", "b"), False, 1).of_tail()
     found = iter(extremes(columns, keys, most))
     for column in columns:
-        for sign in (1, -1):
-            for part in (1.0, 1 / 4, 1 / 16, 1 / 64):
-                inside = np.flatnonzero(keys < part * 2.0**64)
-                expected = inside[np.argsort(sign * column[inside].astype(float), kind="stable")[:most]]
-                index, share = next(found)
-                assert share == part
-                assert sorted(index) == sorted(expected)
+        for part in (1.0, 1 / 4, 1 / 16, 1 / 64):
+            inside = np.flatnonzero(keys < part * 2.0**64)
+            values = column[inside].astype(float)
+            expected = {*inside[np.argsort(values, kind="stable")[:most]]}
+            expected |= {*inside[np.argsort(-values, kind="stable")[:most]]}
+            index, share = next(found)
+            assert share == part
+            assert index.tolist() == sorted(expected)
     assert next(found, None) is None
+
+
+@pytest.mark.parametrize("rows", [700, 50_000])
+@pytest.mark.parametrize("share", [0.3, 0.999])
+def test_missing_values_are_no_extremes(rows, share):
+    rng = np.random.default_rng(rows)
+    keys, column = rng.integers(0, 2**64, rows, dtype=np.uint64), rng.normal(size=rows)
+    column[rng.random(rows) < share] = np.nan
+    order = np.argsort(column)[: np.count_nonzero(column == column)]
+    index, _ = next(extremes([column], keys, 100))
+    assert index.tolist() == sorted({*order[:100], *order[-100:]})
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

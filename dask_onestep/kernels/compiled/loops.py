@@ -487,6 +487,15 @@ def look_up(places, codes, out):
         out[i] = table[np.uint64(codes[i] + 1)]
 
 
+@compiled("void(Array(boolean, 1, 'C', readonly=True), int64[::1])")
+def find(mask, out):
+    """Write the numbers of the rows where a mask is true; the last element is overwritten."""
+    found = np.uint64(0)
+    for i in range(len(mask)):  # without a branch, which would be mispredicted
+        out[found] = i
+        found += np.uint64(mask[np.uint64(i)])
+
+
 @compiled(f"void({_VECTOR}, {_VECTOR}, Array(float64, 3, 'C', readonly=True), Array(float64, 2, 'A'))")
 def write_polynomials(values, knots, coefficients, out):
     """Write piecewise polynomials of numbers."""

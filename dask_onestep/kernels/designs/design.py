@@ -11,7 +11,7 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating, what_is_wrong
 from dask_onestep.kernels.designs.levels import LevelCodes
-from dask_onestep.kernels.designs.parts import PARTS, taken
+from dask_onestep.kernels.designs.parts import PARTS, rows_where, taken
 from dask_onestep.kernels.designs.products import DenseColumns, Product, are_coded, coded_columns, dense_columns
 from dask_onestep.kernels.designs.specification import columns_specified, specified_columns, without_terms
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, written
@@ -98,7 +98,7 @@ class Design:
         complete = complete_cases(block, self.terms, missing)
         if isinstance(complete, Findings):
             return complete
-        rows = None if complete is None else np.flatnonzero(complete)
+        rows = None if complete is None else rows_where(complete)
         codes = self.codes(block.x, rows)
         if found := self.unseen_levels(block.x, codes, rows):
             return replace(found, blocks=(block.number,))
@@ -107,7 +107,7 @@ class Design:
         except EvaluationError as error:
             states = {} if self.spec is None else self.spec.transform_state
             return what_is_wrong(error, self.terms, taken(block.x, rows), states, (block.number,))
-        return with_parts(block, self.terms, matrix, complete, missing)
+        return with_parts(block, self.terms, matrix, complete, rows, missing)
 
     def codes(self, frame: pd.DataFrame, rows: np.ndarray | None = None) -> dict[Factor, LevelCodes]:
         """Return the level of each row, or of some rows, of each categorical factor."""
@@ -249,7 +249,7 @@ def _kind(level: Any) -> str:
 
 
 def with_parts(
-    block: Any, terms: Terms, matrix: Any, complete: np.ndarray | None, missing: str
+    block: Any, terms: Terms, matrix: Any, complete: np.ndarray | None, rows: np.ndarray | None, missing: str
 ) -> tuple[Any, dict[str, Any], np.ndarray | None]:
     """Return the matrix of a block's complete rows with the other row data, as `Design.enter` does."""
     parts = {name: getattr(block, name) for name in PARTS[1:]}
@@ -260,8 +260,7 @@ def with_parts(
     if complete is None:
         return matrix, parts, None
     if missing == "drop":
-        kept = np.flatnonzero(complete)
-        return matrix, {name: taken(part, kept) for name, part in parts.items()}, kept
+        return matrix, {name: taken(part, rows) for name, part in parts.items()}, rows
     return _spread(matrix, complete), parts, None
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from dask_onestep.kernels.designs.design import Design, with_parts
 from dask_onestep.kernels.designs.evaluation import values_beyond
 from dask_onestep.kernels.designs.expressions import evaluate, is_numeric, not_a_number
-from dask_onestep.kernels.designs.parts import taken
+from dask_onestep.kernels.designs.parts import rows_where, taken
 from dask_onestep.kernels.designs.table import complete_cases
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.records import Findings
@@ -59,7 +59,7 @@ class OpenDesign(Design):
         strange = [not_a_number(block.x[name], name) for name in self.numbers if not is_numeric(kinds[name])]
         if any(strange):  # the pilot's rows would not tell their blocks
             return Findings(tuple((what, 0, "Convert the column.") for what in strange if what), (block.number,))
-        rows = None if complete is None else np.flatnonzero(complete)
+        rows = None if complete is None else rows_where(complete)
         if beyond := values_beyond(self.terms, block.x, {}, rows):  # of bounds that the formula states
             return Findings(beyond, (block.number,))
         columns: list[np.ndarray] = [np.empty((len(block.x) if rows is None else len(rows), 0))]
@@ -70,7 +70,7 @@ class OpenDesign(Design):
                 numbers = numbers.astype(dict.fromkeys(coded, object)) if coded else numbers
                 parts = [evaluate(part, numbers) for part in factor.states or (str(factor.source),)]
                 columns.append(np.sum([part.to_numpy(np.float64, na_value=np.nan) for part in parts], axis=0))
-        return with_parts(block, self.terms, np.column_stack(columns), complete, missing)
+        return with_parts(block, self.terms, np.column_stack(columns), complete, rows, missing)
 
     @property
     def computed(self) -> tuple[Factor, ...]:

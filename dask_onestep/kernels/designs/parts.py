@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.compiled.accelerate import loop
 from dask_onestep.kernels.designs.levels import indexed
 from dask_onestep.kernels.records import Record
 
@@ -193,8 +194,19 @@ class Rows(Parts):
 
     def take(self, index: np.ndarray) -> Rows:
         """Return the rows selected by an index or a mask."""
-        where = np.flatnonzero(index) if index.dtype == bool else index
+        where = rows_where(index) if index.dtype == bool else index
         return replace(self.rows_at(where), kept=where if self.kept is None else self.kept[where])
+
+
+def rows_where(mask: np.ndarray) -> np.ndarray:
+    """Return the numbers of the rows where a mask is true."""
+    out = np.empty(np.count_nonzero(mask) + 1, np.int64)
+    loop("find", _find)(mask, out)
+    return out[:-1]
+
+
+def _find(mask: np.ndarray, out: np.ndarray) -> None:
+    out[:-1] = np.flatnonzero(mask)
 
 
 def taken(part: Any, index: np.ndarray | slice | None) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from dask_onestep.kernels.designs.design import Design
-from dask_onestep.kernels.designs.parts import Rows, taken
+from dask_onestep.kernels.designs.parts import Rows, rows_where, taken
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.keys import ALL_KEYS, keys_below, row_keys, smallest_keys
 from dask_onestep.kernels.pilots.sample import PilotSample, PilotSize, Survey, Unusual
@@ -69,7 +69,7 @@ def sample_rows(
         strata, wanted = Strata.of(size.strata, rows, labels, index, cutoff, keys, codes_of)
         held = np.zeros(len(rows), bool)
         held[index] = held[wanted] = True
-        index = np.flatnonzero(held)
+        index = rows_where(held)
         strata, cutoff = (strata.take(index), cutoff) if len(index) < len(rows) else (None, int(ALL_KEYS))
     local = index if rows.kept is None else rows.kept[index]
     own = rows.take(index)

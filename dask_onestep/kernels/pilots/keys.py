@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.designs.parts import Rows, rows_where
 
 # The greatest key.
 ALL_KEYS = np.iinfo(np.uint64).max
@@ -51,20 +51,29 @@ def keys_of_runs(source: tuple[int, bool], runs: Iterable[tuple[int, int, int]])
 
 def keys_below(keys: np.ndarray, bound: int) -> np.ndarray:
     """Return the rows with keys below `bound`; with the greatest key as bound, all."""
-    return np.arange(len(keys)) if bound == ALL_KEYS else np.flatnonzero(keys < np.uint64(bound))
+    return np.arange(len(keys)) if bound == ALL_KEYS else rows_where(keys < np.uint64(bound))
 
 
 def smallest_keys(keys: np.ndarray, count: int) -> tuple[np.ndarray, int]:
     """Return the rows with so many smallest keys, and a key below which no others are."""
-    cutoff = key_of_rank(keys, count, len(keys))
-    return keys_below(keys, cutoff), cutoff
+    near = keys_below(keys, _bound(count, len(keys)))
+    own = keys.take(near)
+    if len(own) <= count < len(keys):
+        near, own = np.arange(len(keys)), keys
+    cutoff = key_of_rank(own, count, len(own))
+    return near.take(keys_below(own, cutoff)), cutoff
 
 
 def key_of_rank(keys: np.ndarray, rank: int, n: int) -> int:
     """Return the key that `rank` others are below, the greatest one if there are no more; of n rows' keys."""
     if rank >= len(keys):
         return int(ALL_KEYS)
-    # Keys are uniform, so a bound can be computed below which this key lies, and few others.
-    share = (rank + 10 * math.sqrt(rank) + 10) / n
-    near = keys[keys < np.uint64(share * 2.0**64)] if share < 1 - 2.0**-40 else keys
+    bound = _bound(rank, n)
+    near = keys if bound == ALL_KEYS else keys[keys < np.uint64(bound)]
     return int(np.partition(near if len(near) > rank else keys, rank)[rank])
+
+
+def _bound(rank: int, n: int) -> int:
+    """Return a key that very probably more than `rank` of n keys are below, which are uniform, and few more."""
+    share = (rank + 10 * math.sqrt(rank) + 10) / max(n, 1)
+    return int(share * 2.0**64) if share < 1 - 2.0**-40 else int(ALL_KEYS)

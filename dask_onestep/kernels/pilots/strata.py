@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import as_floats, is_numeric
 from dask_onestep.kernels.designs.levels import joined_levels, level_codes
-from dask_onestep.kernels.designs.parts import Rows, taken
+from dask_onestep.kernels.designs.parts import Rows, rows_where, taken
 from dask_onestep.kernels.designs.products import SLICE_ROWS
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.model import Model
@@ -268,7 +269,7 @@ class Strata(Record):
             share = drawn / np.maximum(counts, 1)
             pays = is_rare & (share >= _WORTH * simple)
             chosen[own[pays[ids[own]]]] = True
-            denser = np.flatnonzero(chosen & pays[ids] & (probability < share[ids]))
+            denser = rows_where(chosen & pays[ids] & (probability < share[ids]))
             of = ids[denser]
             probability[denser], base[denser] = share[of], 0.0
             variance[denser] = ((1.0 - share) * drawn / np.maximum(drawn - 1, 1))[of]
@@ -276,7 +277,7 @@ class Strata(Record):
         for index, share in extremes(uneven, keys, self.rule.of_tail(size), _WORTH * simple):
             denser = index[probability[index] < share]
             probability[denser], variance[denser], base[denser], chosen[denser] = share, 1.0 - share, 0.0, True
-        index = np.flatnonzero(chosen)
+        index = rows_where(chosen)
         probability = probability[index]
         weights = len(index) / total * self.take(index).calibrated(1.0 / probability, of_class[index])
         return index, Inclusion(probability, weights, variance[index], base[index], size, base_variance), short
@@ -329,7 +330,7 @@ def _classes(rule: StrataRule, labels: np.ndarray | None) -> np.ndarray:
 def extremes(
     columns: Iterable[np.ndarray], keys: np.ndarray, most: int, beyond: float = 0.0
 ) -> Iterator[tuple[np.ndarray, float]]:
-    """Yield so many extreme rows at both ends of each column, and the fraction of all rows they are from.
+    """Yield so many extreme rows at each end of each column, and the fraction of all rows they are from.
 
     Fractions above `beyond` are used. Of equal values the first rows count.
     """
@@ -338,34 +339,46 @@ def extremes(
     few = {part: keys_below(keys, bounds[part]) for part, share in seen.items() if share < _FEW}
     enough = math.ceil(most / min((share for share in seen.values() if share >= _FEW), default=1.0))
     for column in columns if bounds else ():
-        for sign in (1.0, -1.0):
-            near = _near(column, enough, sign)
-            own = keys.take(near)
-            for part, bound in bounds.items():
-                rows = few[part] if part in few else near[keys_below(own, bound)]
-                if len(rows) < most and part not in few:
-                    rows = keys_below(keys, bound)
-                yield rows[_lowest(sign * column.take(rows), most)], part
+        near, low, high = _near(column, enough)
+        known, own = column.take(near), keys.take(near)
+        for part, bound in bounds.items():
+            rows = few.get(part)
+            if rows is None:
+                inside = keys_below(own, bound)
+                values = known.take(inside)
+                if np.count_nonzero(values <= low) >= most <= np.count_nonzero(values >= high):
+                    yield near.take(inside.take(_ends(values, most))), part
+                    continue
+                rows = keys_below(keys, bound)
+            yield rows.take(_ends(column.take(rows), most)), part
 
 
-def _near(values: np.ndarray, most: int, sign: float) -> np.ndarray:
-    """Return the rows of about so many lowest values, mostly more, or with sign -1 of the highest; all if few are."""
+def _near(values: np.ndarray, most: int) -> tuple[np.ndarray, Any, Any]:
+    """Return the rows of about so many lowest and highest values, mostly more, and up to and from which values."""
     some = values[::_EVERY]  # a few rows of many locate them
     rank = 3 * most // (2 * _EVERY) + 20
-    if len(some) <= rank:
-        return np.arange(len(values))
-    at = rank if sign > 0 else len(some) - 1 - rank
-    bound = np.partition(some, at)[at]
-    return np.flatnonzero(values <= bound if sign > 0 else values >= bound)
+    if len(some) <= 2 * rank:
+        return np.arange(len(values)), np.inf, -np.inf
+    low, high = (np.partition(some, at)[at] for at in (rank, len(some) - 1 - rank))
+    return rows_where((values <= low) | (values >= high)), low, high
 
 
-def _lowest(values: np.ndarray, most: int) -> np.ndarray:
-    """Return the rows of the lowest values; of equal values the first."""
+def _ends(values: np.ndarray, most: int) -> np.ndarray:
+    """Return the rows of the lowest and the highest values; of equal values the first."""
     if len(values) <= most:
         return np.arange(len(values))
-    bound = np.partition(values, most - 1)[most - 1]
-    below = np.flatnonzero(values < bound)
-    return np.concatenate([below, np.flatnonzero(values == bound)[: most - len(below)]])
+    low, high = (np.partition(values, at)[at] for at in (most - 1, len(values) - most))
+    if high != high:
+        present = np.flatnonzero(values == values)
+        return present.take(_ends(values.take(present), most))
+    chosen = (values <= low) | (values >= high)
+    if low < high and np.count_nonzero(chosen) == 2 * most:  # no others are equal to the last ones
+        return rows_where(chosen)
+    chosen[:] = False
+    for end, beyond in ((low, values < low), (high, values > high)):
+        chosen |= beyond
+        chosen[np.flatnonzero(values == end)[: most - np.count_nonzero(beyond)]] = True
+    return rows_where(chosen)
 
 
 def _counts(
@@ -431,9 +444,9 @@ def _smallest(
     bounds = _bounds(most, counts)
     greatest = int(bounds.max(initial=0))
     # Of a group of few rows all are wanted, whatever their keys.
-    able = np.flatnonzero((most > 0).take(ids_of(None))) if greatest == _EVERY_KEY else keys_below(keys, greatest)
+    able = rows_where((most > 0).take(ids_of(None))) if greatest == _EVERY_KEY else keys_below(keys, greatest)
     keys, ids = keys.take(able), ids_of(able)
-    near = np.flatnonzero(keys < (bounds if ends is None else np.minimum(bounds, ends)).take(ids))
+    near = rows_where(keys < (bounds if ends is None else np.minimum(bounds, ends)).take(ids))
     able, keys, ids = able.take(near), keys.take(near), ids.take(near)
     # There are at most `_MAX_LEVELS * _MAX_CLASSES` groups. The last bits of a key hardly ever matter.
     ordered = np.sort(ids.astype(np.uint64) << np.uint64(48) | keys >> np.uint64(16))

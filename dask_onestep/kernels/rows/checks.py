@@ -9,7 +9,7 @@ from scipy import sparse
 
 from dask_onestep.kernels.designs.aliased import unknown_effects
 from dask_onestep.kernels.designs.open_design import OpenDesign
-from dask_onestep.kernels.designs.parts import PARTS, Block, Rows
+from dask_onestep.kernels.designs.parts import PARTS, Block, Rows, rows_where
 from dask_onestep.kernels.designs.products import DenseColumns
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, count_by_column, elements, finite_rows, split_sparse
 from dask_onestep.kernels.designs.table import DROP, encoded, gaps, is_finite
@@ -160,7 +160,7 @@ def rows_with_weight(block: Block) -> np.ndarray | Findings | None:
     if isinstance(weights, str):
         return _found(block, f"{_LABELS['weights']} {weights}", len(block.weights), _CONVERT)
     absent = np.abs(weights) < _LIGHTEST
-    return np.flatnonzero(~absent) if absent.any() else None
+    return rows_where(~absent) if absent.any() else None
 
 
 def check_of(rows: Rows, block: Block, model: Model) -> RowCheck:
