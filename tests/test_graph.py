@@ -14,6 +14,7 @@ from support import Loads, chunked, model_of, raise_if_dask_computes
 
 from dask_onestep.graph import FAN_IN, apply, gather, map_rows, tree_sum
 from dask_onestep.graph.fusion import is_task
+from dask_onestep.graph.lazy import compute
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.records import LogLikelihoods, Moments
@@ -413,6 +414,31 @@ def test_apply_is_one_lazy_task():
     assert isinstance(lazy, Delayed)
     assert {key_split(key) for key in lazy.__dask_graph__()} == {"sum", "product"}
     assert lazy.compute(scheduler="synchronous") == 7
+
+
+@pytest.mark.parametrize("name", ["synchronous", "threads", None])
+def test_compute_is_that_of_dask(name):
+    product = apply(np.multiply, 2, 3, name="product")
+    total = apply(np.add, product, 1, name="sum")
+    assert compute([total, None, product, "as it is"], name) == (7, None, 6, "as it is")
+    settled, other = compute([total, 5], name, settled=True)
+    assert isinstance(settled, Delayed)
+    assert (settled.key, other, len(settled.dask)) == (total.key, 5, 1)
+    assert compute([apply(np.negative, settled, name="negative"), settled], name) == (-7, 7)
+    assert dask.compute(settled, scheduler=name) == (7,)
+    assert compute([], name) == ()
+
+
+def test_a_scheduler_of_the_users_own_is_used():
+    keys = []
+
+    def own(graph, wanted, **kwargs):
+        keys.append(wanted)
+        return dask.get(graph, wanted)
+
+    with dask.config.set(scheduler=own):
+        assert compute([apply(np.add, 1, 2, name="sum")], None) == (3,)
+    assert len(keys) == 1
 
 
 def test_sums_of_other_records(threads):

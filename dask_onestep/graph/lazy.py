@@ -6,10 +6,14 @@ from uuid import uuid4
 
 import dask
 import numpy as np
+from dask import threaded
+from dask.base import get_scheduler
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
-from dask.task_spec import Task, TaskRef
+from dask.task_spec import DataNode, Task, TaskRef
 from dask.tokenize import tokenize
+from dask.typing import Key
+from dask.utils import ensure_dict, shorten_traceback
 
 from dask_onestep.kernels.records import Failure
 from dask_onestep.kernels.rows.block import MODEL_ERRORS
@@ -61,6 +65,28 @@ def delayed(key: str, tasks: dict, lazy: Sequence[Delayed], annotations: dict[st
 def reference(value: Any) -> Any:
     """Return how a task names a value: lazy values by their key, others as they are."""
     return TaskRef(value.key) if isinstance(value, Delayed) else value
+
+
+def compute(values: Sequence[Any], scheduler: str | None, *, settled: bool = False) -> tuple[Any, ...]:
+    """Return values, lazy ones computed; if `settled`, these stay lazy and where they are, as `dask.persist` has them.
+
+    Schedulers of this process are called directly: Dask's expressions take as long as a small fit's linear algebra.
+    """
+    lazy = [value for value in values if isinstance(value, Delayed)]
+    get = get_scheduler(scheduler=scheduler, collections=lazy)
+    if get not in (dask.get, threaded.get):
+        if settled:
+            return dask.persist(*values, traverse=False, scheduler=scheduler)
+        return dask.compute(*values, traverse=False, scheduler=scheduler)
+    graph: dict[Key, Any] = {}
+    for value in lazy:
+        graph |= ensure_dict(value.dask)
+    keys = [value.key for value in lazy]
+    with shorten_traceback():
+        found = dict(zip(keys, get(graph, keys), strict=True))
+    if settled:
+        found = {key: delayed(key, {key: DataNode(key, value)}, [], {}) for key, value in found.items()}
+    return tuple(found[value.key] if isinstance(value, Delayed) else value for value in values)
 
 
 def _guarded(function: Callable[..., Any], *arguments: Any) -> Any:

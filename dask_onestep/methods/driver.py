@@ -12,13 +12,13 @@ from operator import attrgetter
 from typing import Any
 
 import cloudpickle
-import dask
 import numpy as np
 from dask.delayed import Delayed
 from dask.tokenize import tokenize
 
 from dask_onestep.graph import Blocks, apply, tree_sum
 from dask_onestep.graph.cluster import await_cluster
+from dask_onestep.graph.lazy import compute
 from dask_onestep.graph.progress import persist_shown
 from dask_onestep.graph.workers import check_workers
 from dask_onestep.kernels.model import Model
@@ -290,7 +290,7 @@ class Driver:
         return found[: len(handles)]
 
     def _compute(self, handles: Sequence[Any]) -> tuple[Any, ...]:
-        return dask.compute(*handles, traverse=False, **self.options)
+        return compute(handles, self.problem.scheduler)
 
     @property
     def shown(self) -> bool:
@@ -299,13 +299,8 @@ class Driver:
 
     def _persist(self, handles: Sequence[Any]) -> tuple[Any, ...]:
         if self.shown:
-            return persist_shown(handles, ", ".join(self.pending), **self.options)
-        return dask.persist(*handles, **self.options)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Of `dask.compute`."""
-        return {} if self.problem.scheduler is None else {"scheduler": self.problem.scheduler}
+            return persist_shown(handles, ", ".join(self.pending), scheduler=self.problem.scheduler)
+        return compute(handles, self.problem.scheduler, settled=True)
 
 
 def _batches(requests: dict[str, Pass]) -> Iterator[list[str]]:
