@@ -416,6 +416,21 @@ def test_apply_is_one_lazy_task():
     assert lazy.compute(scheduler="synchronous") == 7
 
 
+@pytest.mark.parametrize("persisted", [False, True])
+def test_chunks_in_memory_are_the_blocks(loads, persisted):
+    table = loads.table()
+    x, y = chunked(table[:, 1:], loads.rows), chunked(table[:, 0], loads.rows)
+    cut = x.rechunk({1: 2})
+    if persisted:
+        x, y, cut = dask.persist(x, y, cut, scheduler="synchronous")
+    blocks = gather(x, y)
+    assert [len(tasks) for tasks in blocks.owned] == [1] * len(loads.rows)  # of no graph of Dask's
+    assert (blocks.at_hand, blocks.reloaded, blocks.shared, blocks.lengths) == (True, False, {}, loads.rows)
+    assert blocks.token == gather(x, y).token != gather(x, y, offset=y).token
+    for each in (blocks, gather(cut, y)):
+        assert_same(tree_sum(each, moments, MODEL, COEF, name="moments").compute(), expected_moments(table, COEF))
+
+
 @pytest.mark.parametrize("name", ["synchronous", "threads", None])
 def test_compute_is_that_of_dask(name):
     product = apply(np.multiply, 2, 3, name="product")

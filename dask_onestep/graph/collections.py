@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from dask.core import flatten, get, get_dependencies, istask
 from dask.delayed import Delayed
+from dask.highlevelgraph import MaterializedLayer
 from dask.task_spec import Alias, DataNode, GraphNode, List, Task, TaskRef
 from dask.tokenize import tokenize
 from dask.typing import Key
@@ -62,8 +63,10 @@ def gather(
     """
     given = {name: part for name, part in zip(PARTS, (x, y, weights, offset, groups), strict=True) if part is not None}
     names = tuple(given)
+    held = None
     if isinstance(x, da.Array):
-        blocks = _gather_arrays(names, list(given.values()))
+        held = _held_arrays(names, list(given.values()))
+        blocks = _gather_arrays(names, list(given.values())) if held is None else None
         known = not np.isnan(x.chunks[0]).any()
         lengths = tuple(int(n) for n in x.chunks[0]) if known else None
         row_bytes = x.dtype.itemsize * x.shape[1]
@@ -80,10 +83,10 @@ def gather(
     in_order = any(isinstance(each, tuple) for each in lengths or ())
     rows = None if lengths is None else tuple(chain.from_iterable(n if isinstance(n, tuple) else (n,) for n in lengths))
     annotations = _annotations(given.values())
-    graph, keys = _materialize(blocks)
+    graph, keys = _materialize(blocks) if held is None else held
     owned, shared = _split_by_owner(graph, keys)
     tasks = [node for node in graph.values() if isinstance(node, Task)]
-    reloaded = any(not task.dependencies for task in tasks)
+    reloaded = held is None and any(not task.dependencies for task in tasks)
     at_hand = rows is not None and not reloaded and all(task.func in (_array_block, _frame_block) for task in tasks)
     token = tokenize(keys)
     numbering = Numbering() if isinstance(x, da.Array) else _numbering(x.npartitions, len(keys))
@@ -94,6 +97,22 @@ def gather(
 def _numbering(partitions: int, blocks: int) -> Numbering:
     """Return what blocks are called: Dask reads several small partitions of files as one."""
     return Numbering() if partitions <= blocks else Numbering(blocks, partitions)
+
+
+def _held_arrays(names: tuple[str, ...], parts: list[da.Array]) -> tuple[dict[Key, Any], tuple[Key, ...]] | None:
+    """Return the blocks' tasks of arrays whose chunks are in memory, as `_materialize` does; None for other arrays."""
+    chunks: list[list[Any]] = []
+    for part in parts:
+        layer = part.dask.layers.get(part.name)
+        if not isinstance(layer, MaterializedLayer) or part.numblocks[1:] not in ((), (1,)):
+            return None
+        chunks.append([layer.get(key) for key in flatten(part.__dask_keys__())])
+        if len(chunks[-1]) != len(chunks[0]) or not all(isinstance(chunk, np.ndarray) for chunk in chunks[-1]):
+            return None
+    name = f"rows-{tokenize(names, [part.name for part in parts])}"
+    keys = tuple((name, number, 0) for number in range(len(chunks[0])))
+    tasks = zip(keys, zip(*chunks, strict=True), strict=True)
+    return {key: Task(key, _array_block, *each, names=names) for key, each in tasks}, keys
 
 
 def _gather_arrays(names: tuple[str, ...], parts: list[da.Array]) -> da.Array:
