@@ -217,6 +217,21 @@ def test_the_error_due_to_the_rows_own_scores_is_a_regression_by_strata(kind):
     np.testing.assert_allclose(found, slopes * pilot.ratio * along.sum(), rtol=1e-5, atol=1e-5 * np.abs(found).max())
 
 
+@pytest.mark.parametrize("kind", ["events", "counts", "weights", "classes"])
+def test_effective_rows_are_those_of_the_errors_of_coefficients_whatever_the_slices(kind, monkeypatch):
+    model, rows, pilot = drawn(kind)
+    sums = observed_moments(rows, model, pilot.coef)
+    curvature, factor = Curvature(model, pilot, pilot.coef, sums), factorize(sums.information)
+    step = 0.02 * np.ones(len(pilot.coef))
+    change = np.concatenate([change for _, change, *_ in curvature._changes(step)])
+    x, number = sm.add_constant(pilot.rows.x), np.arange(len(step))
+    errors = (change.reshape(len(x), -1)[:, :, None] * x[:, None, :]).reshape(len(x), -1)
+    squares = np.square(errors @ np.linalg.inv(sums.information)) * pilot.inclusion.variance[:, None]
+    monkeypatch.setattr("dask_onestep.kernels.pilots.curvature.SLICE_ROWS", 100)
+    found = curvature.effective_rows(step, factor, number)
+    np.testing.assert_allclose(found, squares.sum(axis=0) ** 2 / np.square(squares).sum(axis=0), rtol=1e-9)
+
+
 @pytest.mark.parametrize("kind", ["events", "counts", "weights"])
 def test_without_it_steps_of_stratified_pilots_end_nearer_to_the_mle(kind, monkeypatch):
     nearer, with_it = [], []

@@ -45,7 +45,7 @@ class Parts(Record):
         """Return a function of each part by its name; None for a missing part."""
         return {name: None if (part := getattr(self, name)) is None else function(part) for name in PARTS}
 
-    def rows_at(self, index: np.ndarray) -> Self:
+    def rows_at(self, index: np.ndarray | slice) -> Self:
         """Return the rows with these numbers, in this order."""
         return replace(self, **self.each(lambda part: taken(part, index)))
 

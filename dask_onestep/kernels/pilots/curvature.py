@@ -9,6 +9,7 @@ from functools import cached_property, partial
 import numpy as np
 from scipy import special
 
+from dask_onestep.kernels.designs.products import SLICE_ROWS
 from dask_onestep.kernels.likelihood.covariance import products
 from dask_onestep.kernels.likelihood.sums import moments, observed_moments, row_changes, row_log_likelihoods, row_states
 from dask_onestep.kernels.matrices.algebra import Slice
@@ -16,6 +17,7 @@ from dask_onestep.kernels.matrices.symmetric import Matrix, filled, is_finite, m
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import TRUST, PilotFit
 from dask_onestep.kernels.records import Moments, Record
+from dask_onestep.kernels.rows.slices import slices
 from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb, rose
 from dask_onestep.kernels.solve.linear_algebra import AnyFactor, of_curvature, sandwich_diagonal
 
@@ -271,21 +273,25 @@ class Curvature:
 
     def effective_rows(self, step: np.ndarray, factor: AnyFactor, coefficients: np.ndarray) -> np.ndarray:
         """Return the effective numbers of pilot rows behind the sampling errors of coefficients: degrees of freedom."""
-        free, count = self.model.free, len(coefficients)
+        free, count, rows = self.model.free, len(coefficients), self.pilot.rows
         units = np.zeros((int(free.sum()), count))
         units[coefficients, np.arange(count)] = 1.0
-        inverse = np.zeros((len(free), count))
-        inverse[free] = factor.solve(units)
-        by_predictor = inverse.reshape(self.model.likelihood.n_predictors, -1, count)
+        inverse = np.zeros((count, len(free)))
+        inverse[:, free] = factor.solve(units).T
+        by_predictor = inverse.reshape(count, self.model.likelihood.n_predictors, -1)
+        changes = np.concatenate([change.T / self._top for _, change, *_ in self._changes(step)], axis=-1)
+        changes = (changes * np.sqrt(self.pilot.inclusion.variance)).reshape(-1, len(rows))
         total, squares = np.zeros(count), np.zeros(count)
-        for part, change, *_ in self._changes(step):
-            changes = (change / self._top).reshape(len(part.y), -1).T
-            error = sum(
-                each[:, None] * part.times(columns) for each, columns in zip(changes, by_predictor, strict=True)
-            )
-            share = np.square((error.T * np.sqrt(self.pilot.inclusion.take(part.rows).variance)).T)
-            total += share.sum(axis=0)
-            squares += np.square(share).sum(axis=0)
+        # One coefficient and a few rows at a time, so that no array leaves the cache.
+        for start in range(0, len(rows), SLICE_ROWS):
+            at = slice(start, start + SLICE_ROWS)
+            for part in slices(rows.rows_at(at), self.model):
+                own = changes[:, at][:, part.rows]
+                for number, columns in enumerate(by_predictor):
+                    error = sum(each * part.times(column) for each, column in zip(own, columns, strict=True))
+                    share = np.square(error)
+                    total[number] += share.sum()
+                    squares[number] += share @ share
         return np.divide(np.square(total), squares, out=np.full(count, np.inf), where=squares > 0)
 
     @property
