@@ -179,7 +179,7 @@ def _came_true(step: Step, ascent: Ascent) -> bool:
 
 def _foresees_errors(step: Step, most: float) -> bool:
     """Return whether the pilot rows predict standard errors not far from those that all rows have at the start."""
-    return _keep_errors(factorize(step.sums.information), factorize(step.ahead.information), most)
+    return _keep_errors(step.factor, factorize(step.ahead.information), most)
 
 
 def _keep_errors(before: AnyFactor, after: AnyFactor, most: float = _MOVED) -> bool:

@@ -56,8 +56,8 @@ def _distinct(y: np.ndarray) -> np.ndarray:
     """Return the sorted distinct values; the first rows usually contain all, and comparing is faster than sorting."""
     shown = np.unique(y[:_FIRST])
     others = y[_FIRST:]
-    if len(shown) <= 4:
-        known = np.isin(others, shown)
+    if 0 < len(shown) <= 4:
+        known = np.logical_or.reduce([others == label for label in shown])
         others = others[:0] if known.all() else others[~known]
     return np.union1d(shown, others) if len(others) else shown
 

@@ -10,7 +10,15 @@ import numpy as np
 from scipy import linalg
 
 from dask_onestep.kernels.matrices.symmetric import Arrowhead, DiagonalPlusProduct, Matrix, remaining
-from dask_onestep.kernels.solve.pivots import AnyFactor, decomposed, floors, pivoted, scale_of
+from dask_onestep.kernels.solve.pivots import (
+    AnyFactor,
+    back_solved,
+    decomposed,
+    floors,
+    forward_solved,
+    pivoted,
+    scale_of,
+)
 
 # Relative accuracy of an eigenvalue that bisection finds.
 _BISECTED = 1e-9
@@ -63,13 +71,13 @@ class ArrowFactor(AnyFactor):
         """Return I⁻¹s, with 0 for aliased columns; `score` of shape (d,) or (d, m)."""
         result = np.zeros_like(score, dtype=np.float64)
         left = self._left(score)
-        result[self.rest] = rest = (linalg.cho_solve((self.lower, True), (left.T / self.scale).T).T / self.scale).T
+        result[self.rest] = rest = (back_solved(self.lower, (left.T / self.scale).T).T / self.scale).T
         result[self.at] = (self.inverse_levels * score[self.at].T).T - self.ratios @ rest
         return result
 
     def decrement(self, score: np.ndarray) -> float:
         """Return λ² = s'I⁻¹s."""
-        half = linalg.solve_triangular(self.lower, self._left(score) / self.scale, lower=True)
+        half = forward_solved(self.lower, self._left(score) / self.scale)
         with np.errstate(over="ignore"):  # overflow to infinity is meant
             return float(self.inverse_levels @ np.square(score[self.at]) + half @ half)
 
@@ -83,7 +91,7 @@ class ArrowFactor(AnyFactor):
         r, d = len(self.rest), len(self.kept)
         own, half = np.zeros(d), np.zeros((d, r))
         own[self.at] = self.inverse_levels
-        inner = linalg.solve_triangular(self.lower, np.eye(r), lower=True) / self.scale
+        inner = forward_solved(self.lower, np.eye(r)) / self.scale
         half[self.rest] = inner.T
         half[self.at] = -self.ratios @ inner.T
         return DiagonalPlusProduct(own, half, self.kept)

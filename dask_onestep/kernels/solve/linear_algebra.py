@@ -15,7 +15,7 @@ from dask_onestep.kernels.matrices.symmetric import (
     selected_columns,
 )
 from dask_onestep.kernels.solve.elimination import ArrowFactor, eliminated, least_ratio
-from dask_onestep.kernels.solve.pivots import AnyFactor, decomposed, floors, scale_of
+from dask_onestep.kernels.solve.pivots import AnyFactor, back_solved, decomposed, floors, forward_solved, scale_of
 from dask_onestep.messages import catalogue
 
 # A part of a combination that is smaller, relative to the column, is rounding.
@@ -56,17 +56,17 @@ class CholeskyFactor(AnyFactor):
         scale = self.scale[self.kept]
         scale = scale if score.ndim == 1 else scale[:, None]
         result = np.zeros_like(score, dtype=np.float64)
-        result[self.kept] = linalg.cho_solve((self.lower, True), score[self.kept] / scale) / scale
+        result[self.kept] = back_solved(self.lower, score[self.kept] / scale) / scale
         return result
 
     def whiten(self, score: np.ndarray) -> np.ndarray:
         """Return the vector of shape (r,) whose squared length is s'I⁻¹s."""
-        return linalg.solve_triangular(self.lower, score[self.kept] / self.scale[self.kept], lower=True)
+        return forward_solved(self.lower, score[self.kept] / self.scale[self.kept])
 
     def whitener(self) -> np.ndarray:
         """Return the matrix T of shape (r, d) with TIT' = 1 and T'T = I⁻¹, 0 for aliased columns."""
         result = np.zeros((self.rank, len(self.scale)))
-        inner = linalg.solve_triangular(self.lower, np.eye(self.rank), lower=True)
+        inner = forward_solved(self.lower, np.eye(self.rank))
         result[:, self.kept] = inner / self.scale[self.kept]
         return result
 
@@ -86,7 +86,7 @@ class CholeskyFactor(AnyFactor):
         """Return I⁻¹, with NaN in the rows and columns of aliased coefficients."""
         result = np.full((len(self.scale), len(self.scale)), np.nan)
         scale = self.scale[self.kept]
-        inner = linalg.cho_solve((self.lower, True), np.eye(self.rank)) / np.outer(scale, scale)
+        inner = back_solved(self.lower, np.eye(self.rank)) / np.outer(scale, scale)
         result[np.ix_(self.kept, self.kept)] = (inner + inner.T) / 2
         return result
 
@@ -207,6 +207,6 @@ def extreme_ratios(matrix: Any, reference: Any, factor: AnyFactor) -> tuple[floa
         return least_ratio(matrix, reference), 1.0 / least_ratio(reference, matrix)
     assert isinstance(factor, CholeskyFactor)
     scaled = matrix / np.outer(factor.scale, factor.scale)
-    half = linalg.solve_triangular(factor.lower, scaled, lower=True)
-    relative = np.linalg.eigvalsh(linalg.solve_triangular(factor.lower, half.T, lower=True))
+    half = forward_solved(factor.lower, scaled)
+    relative = np.linalg.eigvalsh(forward_solved(factor.lower, half.T))
     return float(relative[0]), float(relative[-1])
