@@ -255,7 +255,7 @@ def test_the_smallest_keys_of_each_group_are_found_below_its_end(most):
     keys, ids = rng.integers(0, 2**64, 5000, dtype=np.uint64), rng.choice(3, 5000, p=[0.9, 0.08, 0.02])
     counts = np.bincount(ids)
     for ends in (None, np.array([2**60, 2**62, 2**63], np.uint64)):
-        rows, bounds = _smallest(keys, lambda index: ids if index is None else ids[index], np.array(most), counts, ends)
+        rows, bounds = _smallest(keys, lambda index: ids[index], np.array(most), counts, ends)
         expected = []
         for group, wanted in enumerate(most):
             own = np.flatnonzero((ids == group) & (keys < (2**64 - 1 if ends is None else ends[group])))
@@ -263,3 +263,12 @@ def test_the_smallest_keys_of_each_group_are_found_below_its_end(most):
             expected += own[:wanted].tolist()
             assert wanted >= len(own) or bounds[group] <= keys[own[wanted]]
         assert sorted(rows) == sorted(expected)
+
+
+def test_the_smallest_keys_are_found_where_fewer_are_small_than_is_probable():
+    keys = (np.concatenate([np.linspace(0.033, 0.034, 150), np.linspace(0.5, 1, 4850, endpoint=False)]) * 2**64).astype(
+        np.uint64
+    )
+    rows, (bound,) = _smallest(keys, lambda index: np.zeros(5000, np.intp)[index], np.array([100]), np.array([5000]))
+    assert rows.tolist() == list(range(100))
+    assert keys[99] < bound <= keys[100]

@@ -487,6 +487,20 @@ def look_up(places, codes, out):
         out[i] = table[np.uint64(codes[i] + 1)]
 
 
+def _of_classes(kind: str) -> str:
+    return f"void(Array(int32, 1, 'A', readonly=True), Array({kind}, 1, 'C', readonly=True), int64[:, ::1])"
+
+
+@compiled([_of_classes("uint8"), _of_classes("int64")])
+def count(codes, of_class, out):
+    """Add the number of rows of each level and class."""
+    levels, classes = np.uint64(out.shape[0]), np.uint64(out.shape[1])
+    for i in range(len(codes)):
+        level, own = np.uint64(codes[i]), np.uint64(of_class[i])
+        if level < levels and own < classes:
+            out[level, own] += 1
+
+
 @compiled("void(Array(boolean, 1, 'C', readonly=True), int64[::1])")
 def find(mask, out):
     """Write the numbers of the rows where a mask is true; the last element is overwritten."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dask_onestep.kernels.compiled.accelerate import loop
 from dask_onestep.kernels.designs.expressions import as_floats, is_numeric
 from dask_onestep.kernels.designs.levels import joined_levels, level_codes
 from dask_onestep.kernels.designs.parts import Rows, rows_where, taken
@@ -46,8 +47,9 @@ _RARE = 0.05
 _EVERY = 64
 # Of a part with fewer rows than this fraction, all rows are examined.
 _FEW = 1 / 8
-# Factors with at most so many combinations of levels and classes are counted together.
-_CELLS = 4096
+# A stratum's rows with keys below a bound are very probably, and surely, at most so many standard deviations fewer than
+# expected.
+_PROBABLY, _SURELY = 5, 10
 # Minimum ratio of a stratum's sampling fraction to that of all rows.
 _WORTH = 1.2
 # Strata with fewer rows in the pilot are merged when it is calibrated, in at most so many rounds over the factors,
@@ -384,37 +386,29 @@ def _ends(values: np.ndarray, most: int) -> np.ndarray:
 def _counts(
     of_class: np.ndarray, n_classes: int, levels: Sequence[np.ndarray], sizes: Sequence[int]
 ) -> tuple[np.ndarray, ...]:
-    """Return the numbers of rows by class, and for each factor by level and class.
-
-    Factors are counted together, as one of all combinations of their levels, while these are few.
-    """
+    """Return the numbers of rows by class, and for each factor by level and class."""
     if not n_classes:
         return ()
     if not levels and of_class.dtype == np.uint8:  # of two classes; these bytes are valid booleans
         ones = np.count_nonzero(of_class)
         return (np.array([[len(of_class) - ones, ones]]),)
-    counts: list[np.ndarray] = []
-    while len(counts) < max(len(levels), 1):
-        first = last = len(counts)
-        while last < len(levels) and (last == first or n_classes * math.prod(sizes[first : last + 1]) <= _CELLS):
-            last += 1
-        shape = (*sizes[first:last], n_classes)
-        table = np.zeros(math.prod(shape), np.intp)
-        for start in range(0, len(of_class), SLICE_ROWS):
-            cells, *others = (codes[start : start + SLICE_ROWS] for codes in (*levels[first:last], of_class))
-            for codes, size in zip(others, shape[1:], strict=True):
-                cells = cells * size + codes
-            table += np.bincount(cells, minlength=len(table))
-        table = table.reshape(shape)
-        axes = range(last - first)
-        counts += [table.sum(axis=tuple(other for other in axes if other != axis)) for axis in axes or (0,)]
-    return np.atleast_2d(counts[0]).sum(axis=0, keepdims=True), *counts[: len(levels)]
+    counts = [np.zeros((size, n_classes), np.int64) for size in sizes]
+    for codes, count in zip(levels, counts, strict=True):
+        loop("count", _count)(codes, of_class, count)
+    by_class = counts[0].sum(axis=0) if counts else np.bincount(of_class, minlength=n_classes)
+    return by_class[None], *counts
 
 
-def _bounds(most: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return, for each group of so many rows, a key below which the smallest ones lie, and few others."""
+def _count(codes: np.ndarray, of_class: np.ndarray, out: np.ndarray) -> None:
+    for start in range(0, len(codes), SLICE_ROWS):
+        at = slice(start, start + SLICE_ROWS)
+        out += np.bincount(codes[at] * out.shape[1] + of_class[at], minlength=out.size).reshape(out.shape)
+
+
+def _bounds(most: np.ndarray, counts: np.ndarray, deviations: int) -> np.ndarray:
+    """Return, for each group of so many rows, a key below which the smallest ones probably lie, and few others."""
     # Keys are uniform, so such a bound can be computed.
-    share = (most + 10 * np.sqrt(most) + 10) / np.maximum(counts, 1)
+    share = (most + deviations * (np.sqrt(most) + 1)) / np.maximum(counts, 1)
     bounds = np.where(share < 1, np.minimum(share, 1 - 2.0**-40) * 2.0**64, 0.0).astype(np.uint64)
     bounds[share >= 1] = _EVERY_KEY
     bounds[most == 0] = 0
@@ -423,10 +417,11 @@ def _bounds(most: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 def _smallest(
     keys: np.ndarray,
-    ids_of: Callable[[np.ndarray | None], np.ndarray],
+    ids_of: Callable[[Any], np.ndarray],
     most: np.ndarray,
     counts: np.ndarray,
     ends: np.ndarray | None = None,
+    deviations: int = _PROBABLY,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows with the smallest keys of each group, and per group a key below which no row was omitted.
 
@@ -435,25 +430,46 @@ def _smallest(
     keys : ndarray of shape (m,)
         Key of each row.
     ids_of : callable
-        Returns the group of each row, or of some.
+        Returns the group of each row of a slice or an index.
     most, counts : ndarray of shape (G,)
         How many rows of each group are wanted, and how many there are.
     ends : ndarray of shape (G,) of uint64, optional
         Only rows with keys below these are returned.
+    deviations : int
+        Standard deviations of the number of a group's rows with keys below a bound.
     """
-    bounds = _bounds(most, counts)
-    greatest = int(bounds.max(initial=0))
-    # Of a group of few rows all are wanted, whatever their keys.
-    able = rows_where((most > 0).take(ids_of(None))) if greatest == _EVERY_KEY else keys_below(keys, greatest)
-    keys, ids = keys.take(able), ids_of(able)
-    near = rows_where(keys < (bounds if ends is None else np.minimum(bounds, ends)).take(ids))
-    able, keys, ids = able.take(near), keys.take(near), ids.take(near)
+    bounds = _bounds(most, counts, deviations)
+    limits = bounds if ends is None else np.minimum(bounds, ends)
+    rows, ids = _below(keys, ids_of, limits, int(limits[counts > 0].max(initial=0)))
+    own = keys.take(rows)
     # There are at most `_MAX_LEVELS * _MAX_CLASSES` groups. The last bits of a key hardly ever matter.
-    ordered = np.sort(ids.astype(np.uint64) << np.uint64(48) | keys >> np.uint64(16))
+    ordered = np.sort(ids.astype(np.uint64) << np.uint64(48) | own >> np.uint64(16))
     first = np.searchsorted(ordered, np.arange(len(most) + 1, dtype=np.uint64) << np.uint64(48))
-    more = np.flatnonzero(np.diff(first) > most)
+    found = np.diff(first)
+    if deviations < _SURELY and ((found <= most) & (most > 0) & (bounds < _EVERY_KEY) & (bounds == limits)).any():
+        return _smallest(keys, ids_of, most, counts, ends, _SURELY)
+    more = np.flatnonzero(found > most)
     bounds[more] = ordered[first[more] + most[more]] << np.uint64(16)
-    return able[keys < bounds.take(ids)], bounds
+    return rows.take(rows_where(own < bounds.take(ids))), bounds
+
+
+def _below(
+    keys: np.ndarray, ids_of: Callable[[Any], np.ndarray], limits: np.ndarray, greatest: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows with keys below the limits of their groups, of which this is the greatest, and these groups."""
+    if greatest < _FEW * 2**64:
+        rows = keys_below(keys, greatest)
+        ids = ids_of(rows)
+        near = rows_where(keys.take(rows) < limits.take(ids))
+        return rows.take(near), ids.take(near)
+    found = []
+    for start in range(0, len(keys), SLICE_ROWS):
+        at = slice(start, start + SLICE_ROWS)
+        ids = ids_of(at)
+        near = rows_where(keys[at] < limits.take(ids))
+        found.append((near + start, ids.take(near)))
+    rows_found, ids_found = zip(*found, strict=True)
+    return np.concatenate(rows_found), np.concatenate(ids_found)
 
 
 def _levels(
