@@ -27,13 +27,13 @@ from dask_onestep.kernels.pilots.curvature import Curvature, Remaining, ScoreVar
 from dask_onestep.kernels.pilots.inclusion import Inclusion
 from dask_onestep.kernels.pilots.keys import row_keys
 from dask_onestep.kernels.pilots.pilot import PilotFit, fit_pilot, leverages
-from dask_onestep.kernels.pilots.poor_pilot import is_usable, retreat
 from dask_onestep.kernels.pilots.sample import PilotSize, Survey
 from dask_onestep.kernels.pilots.step import arrive, shorten
 from dask_onestep.kernels.pilots.strata import StrataRule
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.solve.ascent import Ascent, Newton, shortening
 from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.methods.steps import advance
 
 
 def simulate(family, n, d=2, seed=0, scale=1.0):
@@ -357,8 +357,8 @@ def test_a_useless_pilot_is_left_for_the_null_model():
     rows, model = Rows(x, y), model_of("poisson", columns=1)
     pilot, sums = pilot_of(rows.take(np.arange(1, len(rows))), model, 100, start=np.array([0.5, 3.0]))
     sums = moments(rows, model, pilot.coef)
-    assert not is_usable(model, pilot, sums)
-    step = retreat(model, pilot, sums)
+    assert not sums.is_finite()
+    step = advance(model, pilot, None, sums, "pilot").step
     assert step.retreated
     np.testing.assert_allclose(step.coef, [np.log(y[1:101].mean() + 0.1), 0.0])
 

@@ -118,10 +118,10 @@ def advance(model: Model, pilot: PilotFit, last: Steps | None, sums: Moments, co
     """
     rule = Newton(model.has_intercept, observed=correction is not None)
     if last is None:
-        if not is_usable(model, pilot, sums):
+        ascent = Ascent.begin(pilot.coef, sums, rule, MAX_STEPS) if sums.is_finite() else None
+        if ascent is None or not is_usable(model, pilot, ascent.sums, ascent.move):
             step = retreat(model, pilot, sums)
             return Steps(None, step, step, 1, trusted=False)
-        ascent = Ascent.begin(pilot.coef, sums, rule, MAX_STEPS)
     elif last.ascent is None:
         ascent, correction = Ascent.begin(last.coef, sums, rule, MAX_STEPS), None
     else:

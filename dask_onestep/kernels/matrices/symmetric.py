@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any, Self
 
 import numpy as np
@@ -308,6 +309,8 @@ class DiagonalPlusProduct(Structured):
 
 def is_finite(values: Any) -> bool:
     """Return whether numbers, an array or a matrix are finite."""
+    if isinstance(values, (float, int)):
+        return isfinite(values)
     return values.is_finite() if isinstance(values, Arrowhead) else bool(np.isfinite(values).all())
 
 

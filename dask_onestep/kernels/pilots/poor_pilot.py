@@ -10,6 +10,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.pilots.pilot import PilotFit
 from dask_onestep.kernels.pilots.step import Step
 from dask_onestep.kernels.records import Moments
+from dask_onestep.kernels.solve.ascent import Move
 from dask_onestep.kernels.solve.linear_algebra import extreme_ratios, factorize, squared_traces
 
 _SLACK = 1.25  # tolerated ratio of the pilot's information to the full data's, beyond chance
@@ -21,20 +22,16 @@ _ABSURD = 100.0
 _CHANCE = 3e-4
 
 
-def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:
-    """Return whether a step can be taken from the pilot's estimate.
+def is_usable(model: Model, pilot: PilotFit, sums: Moments, begun: Move) -> bool:
+    """Return whether the step that begins an ascent at the pilot's estimate, where sums are finite, can be taken.
 
-    It cannot if the linear predictor overflows, if a few rows with huge means make columns look aliased that are not
-    aliased in the pilot, or if the estimate is far worse than the null model.
+    It cannot if a few rows with huge means make columns look aliased that are not aliased in the pilot, or if the
+    estimate is far worse than the null model.
     """
-    if not sums.is_finite():
-        return False
-    intercept = model.has_intercept
-    factor = factorize(sums.information, intercept=intercept)
-    kept, usual = factor.kept, max(factor.rank, 1) * sums.phi * max(pilot.ratio - 1.0, 1.0)
+    assert begun.factor is not None
+    kept, usual = begun.factor.kept, max(begun.factor.rank, 1) * sums.phi * max(pilot.ratio - 1.0, 1.0)
     # Under other links the null model may need more steps, since the log-likelihood is not concave.
-    absurd = model.natural and factor.decrement(sums.score) > _ABSURD * usual
-    if absurd:
+    if model.natural and begun.decrement > _ABSURD * usual:
         null = null_model(model, pilot)
         if sums.loglik < log_likelihood_floor(model, pilot, null):
             return False
@@ -42,7 +39,7 @@ def is_usable(model: Model, pilot: PilotFit, sums: Moments) -> bool:
         return True
     apart = factorize(
         moments(pilot.rows, model, null_model(model, pilot)).information,
-        intercept=intercept,
+        intercept=model.has_intercept,
     ).kept
     return bool((apart <= kept).all())
 

@@ -135,7 +135,8 @@ def factorize(information: Matrix, *, intercept: bool = True) -> AnyFactor:
     scaled = information / scale[:, None] / scale
     floor = floors(scaled, len(information), intercept=intercept)
     kept, lower = decomposed(scaled, information.diagonal() > 0, floor)
-    norm = float(np.abs(scaled[np.ix_(kept, kept)]).sum(axis=0).max(initial=0.0))
+    part = scaled if kept.all() else scaled[np.ix_(kept, kept)]
+    norm = float(np.abs(part).sum(axis=0).max(initial=0.0))
     return CholeskyFactor(scale, kept, lower, norm)
 
 
