@@ -78,11 +78,7 @@ def infer_kinds(x: Any, words: Collection[str] = ()) -> Any:
 
 def _refuse_times(x: Any, columns: Iterable[str]) -> None:
     """Raise if columns hold times, by their dtype, or by their values where these are at hand."""
-    rows = (
-        x
-        if isinstance(x, pd.DataFrame)
-        else pd.DataFrame({name: pd.Series([], dtype=dtype) for name, dtype in x.dtypes.items()})
-    )
+    rows = x if isinstance(x, pd.DataFrame) else make_meta(x)
     named = {str(name): name for name in x.columns}
     if times := [name for name in columns if hold_times(rows[named[name]])]:
         raise ValueError(times_refused(times))

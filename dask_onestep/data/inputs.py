@@ -103,7 +103,7 @@ def as_frame(
             wanted = None  # so that the error to come lists all that are there
         coded, computed = coded_columns(*terms)
         frame, lengths = table.frame(wanted, coded, computed, divided)
-        words = frame.select_dtypes(["category", "object", "string"]).columns
+        words = make_meta(frame).select_dtypes(["category", "object", "string"]).columns
         known = table.ranges({*words, *coded}.intersection(frame.columns)) if isinstance(table, ArrowTable) else {}
         return frame, parts, Layout(lengths, known)
     if _is_arrow(x):

@@ -103,7 +103,7 @@ def _held_arrays(names: tuple[str, ...], parts: list[da.Array]) -> tuple[dict[Ke
     """Return the blocks' tasks of arrays whose chunks are in memory, as `_materialize` does; None for other arrays."""
     chunks: list[list[Any]] = []
     for part in parts:
-        layer = part.dask.layers.get(part.name)
+        layer = getattr(part.dask, "layers", {}).get(part.name)
         if not isinstance(layer, MaterializedLayer) or part.numblocks[1:] not in ((), (1,)):
             return None
         chunks.append([layer.get(key) for key in flatten(part.__dask_keys__())])
@@ -155,25 +155,26 @@ def _frame_block(*parts: Any) -> list[Block]:
 def _annotations(parts: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in parts:
-        for layer in getattr(getattr(part, "dask", None), "layers", {}).values():
+        layers = getattr(part.dask, "layers", {}) if isinstance(part, da.Array) else {}  # frames have none
+        for layer in layers.values():
             found |= layer.annotations or {}
     return found
 
 
 def _materialize(collection: Any) -> tuple[dict[Key, Any], tuple[Key, ...]]:
     """Return the optimized graph of a collection, every task of it a `GraphNode`."""
-    original = collection.__dask_graph__()
     if hasattr(collection, "optimize"):
-        collection = collection.optimize()
-        keys = list(flatten(collection.__dask_keys__()))
-        graph = dict(Delayed.__dask_optimize__(collection.__dask_graph__(), keys))
+        optimized = collection.optimize()
+        keys = list(flatten(optimized.__dask_keys__()))
+        graph = dict(Delayed.__dask_optimize__(optimized.__dask_graph__(), keys))
     else:
         # By itself: `dask.optimize` would make an expression and a collection of it.
         keys = list(flatten(collection.__dask_keys__()))
-        graph = dict(collection.__dask_optimize__(original, keys))
+        graph = dict(collection.__dask_optimize__(collection.__dask_graph__(), keys))
     nodes = {key: _as_node(key, value, graph) for key, value in graph.items()}
     # What lies on a cluster, persisted or a future of the user's, optimization or the collection itself leaves out.
     absent = {key for node in nodes.values() for key in _dependencies(node) if key not in nodes}
+    original = collection.__dask_graph__() if absent else {}
     futures = {key: original[key] if key in original else future_of(key) for key in absent}
     return nodes | futures, tuple(keys)
 

@@ -15,7 +15,6 @@ from dask.tokenize import tokenize
 from dask.typing import Key
 from dask.utils import ensure_dict, shorten_traceback
 
-from dask_onestep.graph.fusion import is_task
 from dask_onestep.kernels.records import Failure
 from dask_onestep.kernels.rows.block import MODEL_ERRORS
 from dask_onestep.kernels.solve.threads import one_blas_thread
@@ -89,14 +88,14 @@ def compute(values: Sequence[Any], scheduler: str | None, *, settled: bool = Fal
     for value in lazy:
         graph |= ensure_dict(value.dask)
     keys = [value.key for value in lazy]
-    tasks = [node for node in graph.values() if is_task(node)]
+    known = {key: node() for key, node in graph.items() if isinstance(node, DataNode)}
     with shorten_traceback():
-        if len(tasks) == 1 and keys == [tasks[0].key]:  # a look at what is known already
-            found = {keys[0]: tasks[0]({key: node() for key, node in graph.items() if node is not tasks[0]})}
+        if len(known) == len(graph) - 1:  # a look at what is known already
+            found = known | {key: node(known) for key, node in graph.items() if key not in known}
         else:
             found = dict(zip(keys, get(graph, keys), strict=True))
     if settled:
-        found = {key: delayed(key, {key: DataNode(key, value)}, [], {}) for key, value in found.items()}
+        found = {key: delayed(key, {key: DataNode(key, found[key])}, [], {}) for key in keys}
     return tuple(found[value.key] if isinstance(value, Delayed) else value for value in values)
 
 
