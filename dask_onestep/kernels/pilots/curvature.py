@@ -288,8 +288,9 @@ class Curvature:
             for part in slices(rows.rows_at(at), self.model):
                 own = changes[:, at][:, part.rows]
                 for number, columns in enumerate(by_predictor):
-                    error = sum(each * part.times(column) for each, column in zip(own, columns, strict=True))
-                    share = np.square(error)
+                    first, *others = (each * part.times(column) for each, column in zip(own, columns, strict=True))
+                    error = sum(others, start=first)
+                    share = np.square(error, out=error)
                     total[number] += share.sum()
                     squares[number] += share @ share
         return np.divide(np.square(total), squares, out=np.full(count, np.inf), where=squares > 0)
