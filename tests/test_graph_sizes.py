@@ -78,6 +78,8 @@ def test_dask_knows_what_a_pilot_weighs():
     assert held < sizeof(sample) < held + 2000
     table = pd.DataFrame(dict.fromkeys("ab", rows.x[:, 0])).assign(c=pd.Categorical.from_codes([0] * 3000, ["d"]))
     assert sizeof(replace(sample, raw=table)) == sizeof(sample) + 3 * 3000 * 8 - sizeof(None)
+    levels = pd.Index(["d"] * 1000, dtype=object)
+    assert sizeof(replace(sample, labels=(levels,))) - sizeof(replace(sample, labels=())) == levels.nbytes + 8
     fit = fit_pilot(sample, model_of(5))
     # A row has its covariates and response once, its key and its position.
     assert 1000 * 8 * 8 < sizeof(fit) < 1000 * 8 * 8 + 20_000

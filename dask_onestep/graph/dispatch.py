@@ -4,6 +4,7 @@ Dask considers an object it does not know to be empty: a scheduler that takes a 
 them to where a coefficient is, and a worker that takes a matrix for as much does not count it as memory.
 """
 
+import sys
 from dataclasses import fields
 from typing import Any
 
@@ -19,6 +20,7 @@ from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Record
 
 _HEADER = 56  # bytes of an object in addition to its fields
+_FEW = 64  # elements of a tuple; of longer ones Dask's sample is enough
 
 
 def register_sizes() -> None:
@@ -46,7 +48,10 @@ def _size(value: Any) -> int:
     # A worker asks four times for what it is to send; Dask's own answer for a frame takes as long as its pickle.
     if isinstance(value, pd.DataFrame):
         return 8 * value.size
+    # In tuples it samples the objects of each index.
     known = getattr(value, "nbytes", None)
+    if known is None and isinstance(value, tuple) and len(value) <= _FEW:
+        return sys.getsizeof(value) + sum(map(_size, value))
     return sizeof(value) if known is None else known
 
 
