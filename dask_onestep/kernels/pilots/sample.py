@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.parts import PARTS, Rows, concatenated, taken
+from dask_onestep.kernels.designs.parts import PARTS, Rows, concatenated, rows_where, taken
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, stack
 from dask_onestep.kernels.designs.table import stacked
 from dask_onestep.kernels.likelihood.goodness import Overdispersion
@@ -272,8 +272,8 @@ class PilotSample(Joining):
             held[wanted] = True
             if not held.all():
                 cutoff = min(cutoff, bound)
-                chosen = [np.flatnonzero(each) for each in np.split(held, np.cumsum([len(p.keys) for p in parts])[:-1])]
-                strata = None if strata is None else strata.take(np.flatnonzero(held))
+                chosen = [rows_where(each) for each in np.split(held, np.cumsum([len(p.keys) for p in parts])[:-1])]
+                strata = None if strata is None else strata.take(rows_where(held))
         return PilotSample(
             rule,
             n,
@@ -333,7 +333,7 @@ class PilotSample(Joining):
             index, inclusion, short = known.drawn(self.keys, self.y, self.tails(known.rule), count, self.n, greatest)
             return replace(self._take(index, inclusion), short=short)
         # Two equal keys (probability 1e-19) would give one row too many.
-        return self._take(np.flatnonzero(self.keys <= np.uint64(greatest))[:count], simple)
+        return self._take(rows_where(self.keys <= np.uint64(greatest))[:count], simple)
 
     def rows(self) -> Rows:
         """Return the rows held as one block."""

@@ -457,7 +457,7 @@ def _below(
     keys: np.ndarray, ids_of: Callable[[Any], np.ndarray], limits: np.ndarray, greatest: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows with keys below the limits of their groups, of which this is the greatest, and these groups."""
-    if greatest < _FEW * 2**64:
+    if greatest < 2**62:
         rows = keys_below(keys, greatest)
         ids = ids_of(rows)
         near = rows_where(keys.take(rows) < limits.take(ids))
