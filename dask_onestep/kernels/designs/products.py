@@ -251,8 +251,8 @@ class DenseColumns(Record):
                 product.spline.write(factors.pop()[:, 0], target)
             else:
                 target[:] = factors.pop(0)
-            with np.errstate(all="ignore"):  # sums show what overflows
-                for factor in factors:
+            for factor in factors:
+                with np.errstate(all="ignore"):  # sums show what overflows
                     target *= factor
         if self.others.size:
             out[:, self.others_at] = self.others
