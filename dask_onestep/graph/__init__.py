@@ -1,9 +1,9 @@
 """The one place that builds Dask graphs.
 
 A fit's data becomes `Blocks` once: X, y, weights, offset and groups meet in one blockwise (arrays)
-or one ``map_partitions`` (frames), whose materialized graph is kept.  Each pass over the data is a
-`tree_sum`: every block's own tasks, from its load on, are fused with the kernel into one task, and
-a tree of fixed shape adds the records.  So
+or one ``map_partitions`` (frames), whose materialized graph is kept; chunks in memory need none.
+Each pass over the data is a `tree_sum`: every block's own tasks, from its load on, are fused with
+the kernel into one task, and a tree of fixed shape adds the records.  So
 
 - a block is loaded inside the task that reads it and let go at its end: no pass waits while another
   holds its blocks, in one graph as in two;

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -49,6 +50,7 @@ def transform_state(terms: Terms, rows: pd.DataFrame, known: Mapping[str, Any], 
     return state
 
 
+@lru_cache
 def _right_side(terms: Terms) -> Any:
     """Return the terms of a formula's right-hand side; formulaic looks them up in the result of `_evaluated`."""
     assert terms.formula is not None

@@ -224,7 +224,7 @@ def designed_sample(sample: PilotSample, model: Model, size: PilotSize, searched
     levels = {name for factor in design.categorical for name in factor.columns}
     kinds = drawn.raw.dtypes.items()
     objects = {name: object for name, kind in kinds if isinstance(kind, pd.CategoricalDtype) and name not in levels}
-    raw = drawn.raw.astype(objects)
+    raw = drawn.raw.astype(objects) if objects else drawn.raw
     codes = design.codes(raw)
     x: Any = None
     try:
