@@ -416,6 +416,14 @@ def test_apply_is_one_lazy_task():
     assert lazy.compute(scheduler="synchronous") == 7
 
 
+def test_a_task_needs_values_of_collections_whose_graphs_have_other_names():
+    for value in da.from_array(np.array([2, 3]), chunks=2).to_delayed(), dask.delayed(np.array)([2, 3]):
+        value = value if isinstance(value, Delayed) else value[0]
+        lazy = apply(np.add, value, apply(abs, -1, name="one"), name="sum")
+        lazy.dask.validate()
+        assert lazy.compute(scheduler="synchronous").tolist() == [3, 4]
+
+
 @pytest.mark.parametrize("persisted", [False, True])
 def test_chunks_in_memory_are_the_blocks(loads, persisted):
     table = loads.table()

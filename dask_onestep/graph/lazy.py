@@ -58,12 +58,12 @@ def apply(
 def delayed(key: str, tasks: dict, lazy: Sequence[Delayed], annotations: dict[str, Any]) -> Delayed:
     """Return the lazy value of one task of a graph."""
     layers: dict[str, Any] = {}
-    needs: dict[str, set[str]] = {}
+    needs: dict[str, set[str]] = {key: set()}
     for value in lazy:  # as `HighLevelGraph.from_collections`, which takes three times as long
         whole = isinstance(value.dask, HighLevelGraph)
         layers |= value.dask.layers if whole else {value.key: value.dask}
         needs |= value.dask.dependencies if whole else {value.key: set()}
-    needs[key] = {value.key for value in lazy}
+        needs[key] |= {*value.__dask_layers__()} if whole else {value.key}
     with dask.annotate(**annotations):
         return Delayed(key, HighLevelGraph(layers | {key: tasks}, needs))
 
