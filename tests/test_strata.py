@@ -226,7 +226,7 @@ def test_extremes_are_the_lowest_and_highest_values_of_each_random_part_and_of_e
 
 
 @pytest.mark.parametrize("rows", [700, 50_000])
-@pytest.mark.parametrize("share", [0.3, 0.999])
+@pytest.mark.parametrize("share", [0.005, 0.3, 0.999])
 def test_missing_values_are_no_extremes(rows, share):
     rng = np.random.default_rng(rows)
     keys, column = rng.integers(0, 2**64, rows, dtype=np.uint64), rng.normal(size=rows)

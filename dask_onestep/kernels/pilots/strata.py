@@ -370,7 +370,7 @@ def _ends(values: np.ndarray, most: int) -> np.ndarray:
     if len(values) <= most:
         return np.arange(len(values))
     low, high = (np.partition(values, at)[at] for at in (most - 1, len(values) - most))
-    if high != high:
+    if (last := values.max()) != last:  # NaN
         present = np.flatnonzero(values == values)
         return present.take(_ends(values.take(present), most))
     chosen = (values <= low) | (values >= high)
