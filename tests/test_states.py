@@ -183,6 +183,23 @@ def test_rows_are_kept_for_the_levels_that_all_blocks_have(order, classify, leng
     assert size <= len(kept.keys) < (1.5 if lengths == "known" else 3) * size
 
 
+@pytest.mark.parametrize("lengths", ["known", "unknown"])
+@pytest.mark.parametrize("formula", ["y ~ x + center(z)", "y ~ x + cr(z, df=4) - 1", "y ~ bs(x, df=5) + log(z)"])
+@pytest.mark.usefixtures("synchronous", "quiet")
+def test_formulas_without_a_factor_take_two_passes_over_parts_of_files(lengths, formula, tmp_path, monkeypatch):
+    monkeypatch.setattr(arrow, "_SMALL_BLOCK_BYTES", 2**16)
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"x": rng.normal(size=40_000), "z": rng.gamma(2.0, size=40_000)})
+    frame = frame.assign(y=rng.poisson(np.exp(0.3 * frame["x"])))
+    path = tmp_path / "rows.parquet"
+    frame.to_parquet(path, row_group_size=5000)
+    model = GLMRegressor("poisson", formula=formula, method=OneStep(pilot_bytes="100 KiB", steps=1))
+    model.fit(path if lengths == "known" else dd.read_parquet(path, split_row_groups=True))
+    assert model.n_passes_ == 2
+    coef, close = model.coef_, 1e-8 if lengths == "known" else 0.05
+    np.testing.assert_allclose(coef, model.fit(frame).coef_, rtol=0.0, atol=close, equal_nan=True)
+
+
 @pytest.mark.parametrize("alike", ["levels", "ranges", "nothing"])
 @pytest.mark.usefixtures("synchronous", "quiet")
 def test_rows_are_kept_for_fewer_coefficients_where_parts_of_files_have_the_same_ranges(alike, tmp_path, monkeypatch):

@@ -183,7 +183,8 @@ def _for_levels(
     if size.n_rows is None:
         n_rows, least = n, _LEAST_OF_PART
     elif told:
-        n_rows, least = size.n_rows, 2 * _LEAST_OF_PART if n < size.n_rows and max(ranges.values()) > 1 else 0
+        unlike = n < size.n_rows and max(ranges.values(), default=1) > 1
+        n_rows, least = size.n_rows, 2 * _LEAST_OF_PART if unlike else 0
     else:
         n_rows, least = size.n_rows, _LEAST_COEFFICIENTS
     parts = max(n_rows / max(n, 1), 1.0)
