@@ -333,6 +333,18 @@ def test_footers_tell_how_many_ranges_a_column_has(tmp_path):
     assert open_table(pads.dataset(tmp_path / "feather", format="feather")).ranges(["site"]) == {}
 
 
+def test_texts_in_footers_may_be_cut_within_a_character(tmp_path, threads):
+    frame = pd.DataFrame({"site": ["\u20aca", "\u20acb"] * 50, "y": np.arange(100.0)})
+    path = tmp_path / "rows.parquet"
+    frame.to_parquet(path, row_group_size=50, store_schema=False)
+    expected = GLMRegressor(formula="y ~ site").fit(path).coef_
+    data = path.read_bytes()
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    path.write_bytes(data[:start] + data[start:].replace("\u20acb".encode(), b"\xe2\x82\xff\xff"))
+    assert open_table(path).ranges(["site"]) == {"site": 1}
+    np.testing.assert_array_equal(GLMRegressor(formula="y ~ site").fit(path).coef_, expected)
+
+
 def test_partition_keys_are_columns(tmp_path, small_blocks, threads):
     frame = table()
     frame.to_parquet(tmp_path / "t", partition_cols=["site", "month"])

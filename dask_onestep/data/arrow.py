@@ -408,7 +408,7 @@ class ArrowTable:
                     continue
                 known = footer.row_group(row_group.id).column(places[name]).statistics if name in places else None
                 if known is not None and known.has_min_max:
-                    found[name].add((known.min, known.max))
+                    found[name].add((known.min_raw, known.max_raw))  # a text may be cut within a character
                 else:
                     found[name].add((file, row_group.id, None))
         return {name: len(each) for name, each in found.items()}
