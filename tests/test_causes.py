@@ -156,6 +156,14 @@ def test_offsets_that_are_far_from_zero_are_no_fault(method):
         GLMRegressor("poisson", method=method).fit(X, FRAME.y, offset=log)
 
 
+@pytest.mark.parametrize("value", [0.0, 3.1, -2e9])
+@pytest.mark.parametrize("term", ["poly(x, 2)", "poly(x)"])
+def test_a_polynomial_of_a_constant_is_named(term, value):
+    frame = pd.DataFrame({"x": np.full(3000, value), "y": np.arange(3000.0)})
+    with pytest.raises(ValueError, match=r"poly\(x.* in the formula is a polynomial of a constant"):
+        GLMRegressor(formula=f"y ~ {term}").fit(frame)
+
+
 def test_a_scale_of_a_constant_is_named():
     for term in ("scale(k)", "standardize(k)", "scale(k, ddof=0)"):
         with pytest.raises(ValueError, match=r"divides by a standard deviation of 0: its argument is constant"):

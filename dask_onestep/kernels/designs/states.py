@@ -21,6 +21,7 @@ from dask_onestep.kernels.records import Record
 
 # Beyond this degree the moments lose too many digits, and the rows of a sample are used instead.
 _MAX_DEGREE = 8
+_CONSTANT = 1e-14  # spread, as a fraction of the mean, that is rounding
 _DDOF = {"center": 1, "scale": 1, "standardize": 0}
 
 
@@ -104,6 +105,11 @@ def _degree(node: ast.Call) -> int | None:
 def _state(node: ast.Call, moments: CentralMoments, degree: int) -> dict[str, Any]:
     name = str(called(node))
     if name == "poly":
+        if moments.n and moments.sums[2] <= moments.n * (_CONSTANT * moments.mean) ** 2:
+            raise ValueError(
+                f"{ast.unparse(node)} in the formula is a polynomial of a constant, so its effect cannot be estimated. "
+                "Drop the term."
+            )
         return _polynomials(moments, degree)
     spread = None if name == "center" else float(np.sqrt(moments.sums[2] / (moments.n - _DDOF[name])))
     return {"ddof": _DDOF[name], "center": moments.mean, "scale": spread}
