@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import linalg
 
 from dask_onestep.kernels.solve.linear_algebra import CholeskyFactor, combinations, extreme_ratios, factorize
+from dask_onestep.kernels.solve.pivots import back_solved, forward_solved
 
 
 def information_of(design):
@@ -30,6 +31,16 @@ def test_solve_inverse_and_decrement_are_numpys(design):
     several = np.c_[score, -score, score**2]
     np.testing.assert_allclose(factor.solve(several), inverse @ several, rtol=1e-12)
     np.testing.assert_array_equal(factor.inverse(), factor.inverse().T)
+
+
+def test_a_factor_with_a_pivot_of_zero_is_refused():
+    with pytest.raises(np.linalg.LinAlgError, match="Pivot 2"):
+        forward_solved(np.diag([1.0, 0.0]), np.ones(2))
+
+
+@pytest.mark.parametrize("solved", [forward_solved, back_solved])
+def test_a_factor_without_columns_has_solutions(solved):
+    assert solved(np.empty((0, 0)), np.empty((0, 3))).shape == (0, 3)
 
 
 @given(st.lists(st.floats(-8, 8), min_size=5, max_size=5))

@@ -76,3 +76,4 @@ def test_pieces_of_a_block_know_the_numbers_of_their_rows(monkeypatch, kind, sta
 def test_rows_are_found_by_a_mask(rows, share):
     mask = np.random.default_rng(0).random(rows) < share
     np.testing.assert_array_equal(rows_where(mask), np.flatnonzero(mask))
+    np.testing.assert_array_equal(rows_where(mask[::2]), np.flatnonzero(mask[::2]))

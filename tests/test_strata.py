@@ -249,6 +249,12 @@ def test_strata_are_counted_as_by_a_table_of_each_factor(sizes, n_classes):
         np.testing.assert_array_equal(found, expected)
 
 
+def test_no_keys_have_no_smallest_ones():
+    none = np.empty(0, np.uint64)
+    rows, _ = _smallest(none, lambda index: np.empty(0, np.intp)[index], np.full(2, 3), np.full(2, 1))
+    assert len(rows) == 0
+
+
 @pytest.mark.parametrize("most", [(0, 5, 30), (3, 3, 3), (0, 400, 0)], ids=str)
 def test_the_smallest_keys_of_each_group_are_found_below_its_end(most):
     rng = np.random.default_rng(0)

@@ -103,9 +103,10 @@ def as_frame(
             wanted = None  # so that the error to come lists all that are there
         coded, computed = coded_columns(*terms)
         frame, lengths = table.frame(wanted, coded, computed, divided)
+        if not isinstance(table, ArrowTable) or not divided:
+            return frame, parts, Layout(lengths)
         words = make_meta(frame).select_dtypes(["category", "object", "string"]).columns
-        known = table.ranges({*words, *coded}.intersection(frame.columns)) if isinstance(table, ArrowTable) else {}
-        return frame, parts, Layout(lengths, known)
+        return frame, parts, Layout(lengths, table.ranges({*words, *coded}.intersection(frame.columns)))
     if _is_arrow(x):
         rows = pa.table(x)
         index = [name for name in rows.column_names if name not in data_columns(rows.schema)]

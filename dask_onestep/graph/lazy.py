@@ -89,14 +89,14 @@ def compute(values: Sequence[Any], scheduler: str | None, *, settled: bool = Fal
         graph |= ensure_dict(value.dask)
     keys = [value.key for value in lazy]
     known = {key: node() for key, node in graph.items() if isinstance(node, DataNode)}
+    others = [node for key, node in graph.items() if key not in known]
     with shorten_traceback():
-        if len(known) == len(graph) - 1:  # a look at what is known already
-            found = known | {key: node(known) for key, node in graph.items() if key not in known}
+        if known and len(others) == 1:  # a look at what is known already
+            found = known | {others[0].key: others[0](known)}
         else:
             found = dict(zip(keys, get(graph, keys), strict=True))
-    if settled:
-        found = {key: delayed(key, {key: DataNode(key, found[key])}, [], {}) for key in keys}
-    return tuple(found[value.key] if isinstance(value, Delayed) else value for value in values)
+    results = {key: delayed(key, {key: DataNode(key, found[key])}, [], {}) for key in keys} if settled else found
+    return tuple(results[value.key] if isinstance(value, Delayed) else value for value in values)
 
 
 def _guarded(function: Callable[..., Any], *arguments: Any) -> Any:

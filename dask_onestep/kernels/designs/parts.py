@@ -201,7 +201,7 @@ class Rows(Parts):
 def rows_where(mask: np.ndarray) -> np.ndarray:
     """Return the numbers of the rows where a mask is true."""
     out = np.empty(np.count_nonzero(mask) + 1, np.int64)
-    loop("find", _find)(mask, out)
+    loop("find", _find)(np.ascontiguousarray(mask), out)
     return out[:-1]
 
 

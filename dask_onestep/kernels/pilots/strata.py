@@ -457,13 +457,13 @@ def _below(
     keys: np.ndarray, ids_of: Callable[[Any], np.ndarray], limits: np.ndarray, greatest: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows with keys below the limits of their groups, of which this is the greatest, and these groups."""
-    if greatest < 2**62:
+    if greatest < _EVERY_KEY // 4:
         rows = keys_below(keys, greatest)
         ids = ids_of(rows)
         near = rows_where(keys.take(rows) < limits.take(ids))
         return rows.take(near), ids.take(near)
     found = []
-    for start in range(0, len(keys), SLICE_ROWS):
+    for start in range(0, max(len(keys), 1), SLICE_ROWS):
         at = slice(start, start + SLICE_ROWS)
         ids = ids_of(at)
         near = rows_where(keys[at] < limits.take(ids))

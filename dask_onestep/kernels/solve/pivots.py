@@ -1,6 +1,8 @@
 """What all factors of an information matrix have, and Cholesky factors of scaled matrices that omit aliased columns."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy import linalg
@@ -114,14 +116,22 @@ def decomposed(matrix: np.ndarray, kept: np.ndarray, floor: np.ndarray) -> tuple
 
 def back_solved(lower: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return (LL')⁻¹V by LAPACK: for few columns SciPy's function takes ten times as long."""
-    values = np.asarray_chkfinite(values)
-    return linalg.lapack.dpotrs(lower, values, lower=1)[0] if len(lower) else np.zeros(values.shape)
+    return _solved(linalg.lapack.dpotrs, lower, values)
 
 
 def forward_solved(lower: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return L⁻¹V, likewise."""
+    return _solved(linalg.lapack.dtrtrs, lower, values)
+
+
+def _solved(solver: Callable[..., Any], lower: np.ndarray, values: np.ndarray) -> np.ndarray:
     values = np.asarray_chkfinite(values)
-    return linalg.lapack.dtrtrs(lower, values, lower=1)[0] if len(lower) else np.zeros(values.shape)
+    if not len(lower):
+        return np.zeros(values.shape)
+    solution, failed = solver(lower, values, lower=1)
+    if failed:
+        raise np.linalg.LinAlgError(f"Pivot {failed} of the factor is zero.")
+    return solution
 
 
 def pivoted(matrix: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, int | None]:
