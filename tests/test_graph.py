@@ -450,6 +450,9 @@ def test_compute_is_that_of_dask(name):
     assert compute([apply(np.negative, settled, name="negative"), settled], name) == (-7, 7)
     assert dask.compute(settled, scheduler=name) == (7,)
     assert compute([], name) == ()
+    (persisted,) = dask.persist(total, scheduler=name)  # whose graph is the plain value
+    assert compute([persisted], name) == (7,)
+    assert compute([apply(np.negative, persisted, name="negative"), persisted, settled], name) == (-7, 7, 7)
 
 
 def test_a_scheduler_of_the_users_own_is_used():

@@ -91,7 +91,7 @@ def compute(values: Sequence[Any], scheduler: str | None, *, settled: bool = Fal
     known = {key: node() for key, node in graph.items() if isinstance(node, DataNode)}
     others = [node for key, node in graph.items() if key not in known]
     with shorten_traceback():
-        if known and len(others) == 1:  # a look at what is known already
+        if known and len(others) == 1 and isinstance(others[0], Task):  # a look at what is known already
             found = known | {others[0].key: others[0](known)}
         else:
             found = dict(zip(keys, get(graph, keys), strict=True))
