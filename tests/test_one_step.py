@@ -187,7 +187,7 @@ def test_loads_of_each_block(loads, scheduler, source, options, passes, lazy):
     [(1, "nonrobust", 2), (2, "nonrobust", 3), (1, "HC0", 3)],
 )
 def test_how_often_a_fit_asks_the_scheduler(threads, steps, cov_type, computations):
-    # None of them is to look whether there are more than two classes: that is known then.
+    # Whether there are more than two classes is then known without asking.
     x, y = (chunked(part, (1000,) * 4) for part in TABLES["binomial"])
     started = []
     with Callback(start=started.append):

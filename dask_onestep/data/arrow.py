@@ -391,9 +391,9 @@ class ArrowTable:
         return frame, tuple(each if len(each) > 1 else each[0] for each in rows) if known else None
 
     def ranges(self, columns: Collection[str]) -> dict[str, int]:
-        """Return of columns, by the footers of Parquet files, how many different least and greatest values they have.
+        """Return how many different pairs of least and greatest value the row groups have, by column.
 
-        Row groups of which a footer does not tell these count one each.
+        The footers of Parquet files tell these values.  A row group whose footer does not differs from all others.
         """
         files = {unit.file: self.fragments[unit.file] for unit in self.units if unit.row_group is not None}
         if not columns or not files:

@@ -39,8 +39,8 @@ STATE_ROWS = 100_000
 _LEAST_COEFFICIENTS = 500
 # The same for a part of the rows where the number of all is unknown; levels may be fewer there than elsewhere.
 _LEAST_OF_PART = 100
-# So many times the levels that one part of a file shows may be in others with the same range, as some are rare.
-_RARE = 1.25
+# Parts of a file with the same range together have at most so many times the levels of one, as some are rare.
+_UNSEEN = 1.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +188,7 @@ def _for_levels(
     else:
         n_rows, least = size.n_rows, _LEAST_COEFFICIENTS
     parts = max(n_rows / max(n, 1), 1.0)
-    levels = sum(len(levels) * min(parts, _RARE * ranges[factor]) for factor, (_, levels) in found.items())
+    levels = sum(len(levels) * min(parts, _UNSEEN * ranges[factor]) for factor, (_, levels) in found.items())
     d = (1 + sum(factor.most_columns for factor in design.terms.factors) + math.ceil(levels)) * (n_predictors or 1)
     return replace(size, d=min(size.d, max(d, least)))
 
