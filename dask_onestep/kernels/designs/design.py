@@ -11,7 +11,7 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.evaluation import EvaluationError, evaluating, what_is_wrong
 from dask_onestep.kernels.designs.levels import LevelCodes
-from dask_onestep.kernels.designs.parts import PARTS, rows_where, taken
+from dask_onestep.kernels.designs.parts import PARTS, TableLike, rows_where, taken
 from dask_onestep.kernels.designs.products import DenseColumns, Product, are_coded, coded_columns, dense_columns
 from dask_onestep.kernels.designs.specification import columns_specified, specified_columns, without_terms
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, written
@@ -82,7 +82,7 @@ class Design:
         Parameters
         ----------
         block : Block
-            The block, `x` a frame.
+            The block, `x` a table.
         missing : {"raise", "drop", "keep"}
             Whether rows with missing values are findings, dropped, or become rows of NaN.
 
@@ -109,13 +109,13 @@ class Design:
             return what_is_wrong(error, self.terms, taken(block.x, rows), states, (block.number,))
         return with_parts(block, self.terms, matrix, complete, rows, missing)
 
-    def codes(self, frame: pd.DataFrame, rows: np.ndarray | None = None) -> dict[Factor, LevelCodes]:
+    def codes(self, frame: TableLike, rows: np.ndarray | None = None) -> dict[Factor, LevelCodes]:
         """Return the level of each row, or of some rows, of each categorical factor."""
         return {factor: LevelCodes.of(factor.values(frame, rows), known) for factor, known in self.levels}
 
     def matrix(
         self,
-        frame: pd.DataFrame,
+        frame: TableLike,
         codes: Mapping[Factor, LevelCodes] | None = None,
         rows: np.ndarray | None = None,
     ) -> np.ndarray | SplitMatrix:
@@ -123,7 +123,7 @@ class Design:
 
         Parameters
         ----------
-        frame : DataFrame
+        frame : Table or DataFrame
             The table.
         codes : mapping of Factor to LevelCodes, optional
             The levels, from `codes`.
@@ -138,7 +138,7 @@ class Design:
         return written(self.sliced(frame, self.codes(frame, rows) if codes is None else codes, rows))
 
     def sliced(
-        self, frame: pd.DataFrame, codes: Mapping[Factor, LevelCodes], rows: np.ndarray | None
+        self, frame: TableLike, codes: Mapping[Factor, LevelCodes], rows: np.ndarray | None
     ) -> DenseColumns | SplitMatrix:
         """Return the matrix, whose dense columns are written where slices of them are used."""
         coded = self.coded
@@ -151,7 +151,7 @@ class Design:
             return SplitMatrix(dense, coded_columns(coded, frame, codes, rows), dense_at, stored_at)
 
     def _dense(
-        self, frame: pd.DataFrame, codes: Mapping[Factor, LevelCodes], columns: np.ndarray, rows: np.ndarray | None
+        self, frame: TableLike, codes: Mapping[Factor, LevelCodes], columns: np.ndarray, rows: np.ndarray | None
     ) -> DenseColumns:
         """Return the columns that are not coded; those that formulaic evaluates are written, slice by slice."""
         products = [product for product in self.products if product.width and np.isin(product.first, columns)]
@@ -165,11 +165,11 @@ class Design:
             known, read = column_levels(self.levels), columns_specified(rest, self.terms)
             for start in range(0, len(found), _SLICE_ROWS):
                 at = slice(start, start + _SLICE_ROWS)
-                plain = plain_rows(frame.iloc[at if rows is None else rows[at]], read, known)
+                plain = plain_rows(taken(frame, at if rows is None else rows[at]), read, known)
                 found.others[at] = specified_columns(rest, self.terms, plain)[:, int(self.terms.fit_intercept) :]
         return found
 
-    def unknown_rows(self, frame: pd.DataFrame) -> np.ndarray:
+    def unknown_rows(self, frame: TableLike) -> np.ndarray:
         """Return which rows have an unseen or missing level, of shape (m,)."""
         unknown = np.zeros(len(frame), dtype=bool)
         for codes in self.codes(frame).values():
@@ -216,7 +216,7 @@ class Design:
         raise ValueError(f"{term!r} is neither a term of the model, {', '.join(terms)}, nor a coefficient.")
 
     def unseen_levels(
-        self, frame: pd.DataFrame, codes: Mapping[Factor, LevelCodes], rows: np.ndarray | None = None
+        self, frame: TableLike, codes: Mapping[Factor, LevelCodes], rows: np.ndarray | None = None
     ) -> Findings | None:
         """Return which factors have levels that are not known, in an unknown block; None if all are."""
         found: list[tuple[str, int, str]] = []
@@ -227,7 +227,7 @@ class Design:
         for factor, known in self.levels:
             if factor.name not in names or (strange := codes[factor].strange()) is None:
                 continue
-            (example,) = factor.values(frame, rows)[strange].iloc[:1].tolist()
+            (example,) = taken(factor.values(frame, rows), np.flatnonzero(strange)[:1]).tolist()
             what = f"{factor.name} has a level that fit did not see, {example!r}"
             remedy = "Drop these rows, or fit with that level."
             if factor.levels is not None:
@@ -280,7 +280,7 @@ def column_levels(levels: Iterable[tuple[Factor, pd.Index]]) -> dict[str, pd.Ind
     return coded | {factor.name: index for factor, index in pairs if factor.source is None}
 
 
-def plain_rows(frame: pd.DataFrame, columns: tuple[str, ...], levels: Mapping[str, pd.Index]) -> pd.DataFrame:
+def plain_rows(frame: TableLike, columns: tuple[str, ...], levels: Mapping[str, pd.Index]) -> pd.DataFrame:
     """Return the columns, in this order, in the form that formulaic and the coding here use."""
     return plain_columns(plain_categories(frame, levels), columns, levels)
 

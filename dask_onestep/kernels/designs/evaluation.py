@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import evaluate, only_numbers
 from dask_onestep.kernels.designs.grammar import STATEFUL, called, checked, written
+from dask_onestep.kernels.designs.parts import TableLike
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.kernels.records import Findings
 
@@ -37,7 +37,7 @@ def evaluating() -> Iterator[None]:
 
 
 def what_is_wrong(
-    error: EvaluationError, terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any], blocks: tuple[int, ...]
+    error: EvaluationError, terms: Terms, frame: TableLike, states: Mapping[str, Any], blocks: tuple[int, ...]
 ) -> Findings:
     """Return why a formula could not be evaluated on some rows."""
     found = values_beyond(terms, frame, states)
@@ -45,7 +45,7 @@ def what_is_wrong(
 
 
 def values_beyond(
-    terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any], rows: np.ndarray | None = None
+    terms: Terms, frame: TableLike, states: Mapping[str, Any], rows: np.ndarray | None = None
 ) -> tuple[tuple[str, int, str], ...]:
     """Return which splines reject values of all or some rows, on how many, and the remedy; `states` as above."""
     found = []
@@ -61,14 +61,14 @@ def values_beyond(
     return tuple(found)
 
 
-def beyond_bounds(terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any]) -> np.ndarray:
+def beyond_bounds(terms: Terms, frame: TableLike, states: Mapping[str, Any]) -> np.ndarray:
     """Return which rows a formula's splines reject, of shape (m,); `states` as for `what_is_wrong`."""
     masks = [outside for _, _, _, outside in _outside(terms, frame, states)]
     return np.logical_or.reduce([np.zeros(len(frame), dtype=bool), *masks])
 
 
 def _outside(
-    terms: Terms, frame: pd.DataFrame, states: Mapping[str, Any]
+    terms: Terms, frame: TableLike, states: Mapping[str, Any]
 ) -> Iterator[tuple[ast.Call, float, float, np.ndarray]]:
     """Yield each spline that rejects values beyond its bounds, with the bounds, and which rows are beyond."""
     known = {ast.dump(ast.parse(call, mode="eval").body): state for call, state in states.items()}

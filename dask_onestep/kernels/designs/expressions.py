@@ -26,11 +26,11 @@ _NUMBERS, _CONDITION, _COMPARED = "<numbers>", "<condition>", "<compared>"
 _WHOLE = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
 
 
-def evaluate(source: str, frame: pd.DataFrame) -> pd.Series:
+def evaluate(source: str, frame: Any) -> pd.Series:
     """Return an expression of columns, row by row."""
     code, names, whole = _compiled(source)
     known = {**FUNCTIONS, "np": np, _NUMBERS: as_numbers, _CONDITION: _condition, _COMPARED: _compared}
-    known |= {name: frame[column] for name, column in names if column in frame.columns}
+    known |= {name: as_series(frame[column], column) for name, column in names if column in frame.columns}
     try:
         with np.errstate(all="ignore"):  # non-finite values are reported when the rows are examined
             value = eval(code, {"__builtins__": {}}, known)
@@ -64,21 +64,27 @@ def as_numbers(values: Any, name: str | None = None) -> Any:
     return np.asarray(values, dtype=np.float64)
 
 
-def as_floats(values: pd.Series) -> np.ndarray:
+def as_series(column: Any, name: str | None = None) -> pd.Series:
+    """Return a column as a Series of its dtype, without a copy; of objects pandas would infer another one."""
+    return column if isinstance(column, pd.Series) else pd.Series(column, dtype=column.dtype, name=name, copy=False)
+
+
+def as_floats(values: Any) -> np.ndarray:
     """Return a numeric column as float64, with NaN for missing values."""
     if isinstance(values.dtype, np.dtype):  # pandas would search the values for missing ones
-        return values.to_numpy(np.float64)
+        return np.asarray(values, np.float64)
     return values.to_numpy(np.float64, na_value=np.nan)
 
 
-def only_numbers(values: pd.Series, name: str) -> np.ndarray:
+def only_numbers(values: Any, name: str) -> np.ndarray:
     """Return a column's numbers, all of which float64 can represent, as an array of a NumPy dtype.
 
     Raise a `ValueError` if it contains strings, as a later table's column may.
     """
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "biuf":
         _check_integers(values, name)
-        return values.to_numpy()
+        return np.asarray(values)
+    values = as_series(values)
     numbers = as_numbers(values, name)
     if is_numeric(numbers.dtype):
         return as_floats(numbers)
@@ -89,12 +95,12 @@ def only_numbers(values: pd.Series, name: str) -> np.ndarray:
     return known
 
 
-def not_a_number(values: pd.Series, name: str) -> str:
+def not_a_number(values: Any, name: str) -> str:
     """Return that a column should be numeric, with an example of its values, no numeral if possible; "" if it is.
 
     Only the values that are not missing count: a partition may have none, and therefore another dtype.
     """
-    shown = values.dropna().astype(object)
+    shown = as_series(values).dropna().astype(object)
     if numbers_among(shown) is not None:
         return ""
     strange = shown[pd.to_numeric(shown, errors="coerce").isna()]

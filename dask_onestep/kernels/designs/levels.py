@@ -31,7 +31,7 @@ def indexed(levels: pd.Index) -> pd.Index:
     return levels
 
 
-def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
+def level_codes(values: Any) -> tuple[np.ndarray, pd.Index]:
     """Return each value's position among the distinct values (-1 if missing), and these, in order of appearance."""
     if isinstance(values.dtype, pd.ArrowDtype) and pa.types.is_dictionary(values.dtype.pyarrow_dtype):
         values = values.astype(pd.ArrowDtype(values.dtype.pyarrow_dtype.value_type))
@@ -52,9 +52,9 @@ def level_codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
     return codes.astype(np.int32), _as_looked_up(pd.Index(found))
 
 
-def _codes_of(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
+def _codes_of(values: Any) -> tuple[np.ndarray, pd.Index]:
     """Return the codes and categories of a categorical column; its accessor would make another column of the codes."""
-    column: Any = values.array
+    column = getattr(values, "array", values)
     return column.codes, column.categories
 
 
@@ -91,7 +91,7 @@ class LevelCodes:
     places: np.ndarray
 
     @classmethod
-    def of(cls, values: pd.Series, known: pd.Index) -> LevelCodes:
+    def of(cls, values: Any, known: pd.Index) -> LevelCodes:
         """Return the levels of a column, matched with the known ones."""
         coded = isinstance(values.dtype, pd.CategoricalDtype)
         own, levels = _codes_of(values) if coded else level_codes(values)
@@ -165,7 +165,7 @@ def sorted_places(levels: pd.Index) -> tuple[pd.Index, np.ndarray]:
     return ordered, places
 
 
-def with_missing_level(values: pd.Series, name: str) -> pd.Series:
+def with_missing_level(values: Any, name: str) -> pd.Categorical:
     """Return values as categories, of which the last, `name`, is that of missing values, if there are any.
 
     Whole numbers are integers, as a column of integers with missing values may be stored as floats.
@@ -179,10 +179,10 @@ def with_missing_level(values: pd.Series, name: str) -> pd.Series:
     if levels.dtype.kind == "f" and (levels == np.floor(levels)).all():
         levels = levels.astype(np.int64)
     if name not in levels and not (codes < 0).any():
-        return pd.Series(pd.Categorical.from_codes(codes, levels), index=values.index)
+        return pd.Categorical.from_codes(codes, levels)
     ordered = level_last(levels, name)
     places = np.append(ordered.get_indexer(levels.astype(object)), len(ordered) - 1).astype(np.int32)
-    return pd.Series(pd.Categorical.from_codes(looked_up(places, codes), ordered), index=values.index)
+    return pd.Categorical.from_codes(looked_up(places, codes), ordered)
 
 
 def level_last(levels: pd.Index, name: str) -> pd.Index:

@@ -1,4 +1,4 @@
-"""Row data, and the rows of one block: unprepared, and usable by the kernels."""
+"""Row data, and the rows of one block: unprepared, and usable by the kernels; columns of a table as arrays."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dask_onestep.kernels.compiled.accelerate import loop
+from dask_onestep.kernels.designs.expressions import as_series
 from dask_onestep.kernels.designs.levels import indexed
 from dask_onestep.kernels.records import Record
 
@@ -19,6 +20,72 @@ SOURCE = "source"
 
 # Maximum size of a piece of a block: of the matrix that a frame becomes, and of an existing matrix.
 MATRIX_BYTES, ARRAY_BYTES = 16 * 2**20, 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table(Record):
+    """Columns of a table as arrays; what is common to it and a DataFrame has the same names.
+
+    A DataFrame's index and Series cost more than the kernels of a block with few rows.
+
+    Attributes
+    ----------
+    columns : dict of str to ndarray or pandas array of shape (m,)
+        The columns by name.
+    length : int
+        Number of rows.
+    """
+
+    columns: dict[str, Any]
+    length: int
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> Table:
+        """Return the columns of a DataFrame, without a copy."""
+        columns: Any = frame.items()
+        return cls({name: values_at(column, None) for name, column in columns}, len(frame))
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, names: Any) -> Any:
+        """Return a column, or a table of a list of columns."""
+        if isinstance(names, list):
+            return replace(self, columns={name: self.columns[name] for name in names})
+        return self.columns[names]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.length, len(self.columns)
+
+    @property
+    def dtypes(self) -> dict[str, Any]:
+        """The columns' dtypes."""
+        return {name: values.dtype for name, values in self.columns.items()}
+
+    @property
+    def index(self) -> pd.Index:
+        """The rows' numbers."""
+        return pd.RangeIndex(self.length)
+
+    @property
+    def nbytes(self) -> int:
+        """Approximate memory: a pass over the objects of a column would take too long."""
+        return 8 * self.length * len(self.columns)
+
+    def assign(self, **columns: Any) -> Table:
+        """Return a table with other columns, or others in place of some."""
+        return replace(self, columns=self.columns | columns)
+
+    def frame(self) -> pd.DataFrame:
+        """Return a DataFrame."""
+        rows = pd.DataFrame(dict(enumerate(map(as_series, self.columns.values()))), self.index, copy=False)
+        rows.columns = list(self.columns)
+        return rows
+
+
+TableLike = Table | pd.DataFrame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +217,7 @@ class Rows(Parts):
         Where a slice of a block begins within it.
     length : int or None
         As of a `Block`.
-    raw : DataFrame or None
+    raw : Table or None
         All rows of the block as in the table, for a model with a design.
     present : ndarray or None
         Row numbers of those with positive weight, if not all have.
@@ -164,7 +231,7 @@ class Rows(Parts):
     n_missing: int = 0
     first: int = 0
     length: int | None = None
-    raw: pd.DataFrame | None = None
+    raw: Table | None = None
     present: np.ndarray | None = None
     members: tuple[tuple[int, int], ...] = ()
 
@@ -213,6 +280,9 @@ def taken(part: Any, index: np.ndarray | slice | None) -> Any:
     """Return the rows of an array with these numbers, in this order, or all of them; None for None."""
     if part is None or index is None:
         return part
+    if isinstance(part, Table):
+        length = len(range(len(part))[index]) if isinstance(index, slice) else len(index)
+        return Table({name: taken(values, index) for name, values in part.columns.items()}, length)
     if isinstance(index, slice):
         return part.iloc[index] if hasattr(part, "iloc") else part[index]
     # ndarray.take moves whole rows, in half the time of indexing; with another layout it would first copy everything.
@@ -225,6 +295,8 @@ def taken(part: Any, index: np.ndarray | slice | None) -> Any:
         return rows
     if isinstance(part, pd.Series):
         return pd.Series(values_at(part, index), name=part.name, copy=False)
+    if isinstance(part, pd.api.extensions.ExtensionArray):
+        return values_at(part, index)
     if isinstance(part, list):
         return [part[row] for row in index]
     if hasattr(part, "tocsr"):
@@ -253,9 +325,11 @@ def labels_of(names: tuple[str, ...]) -> pd.Index:
     return indexed(labels) if labels.is_unique else labels
 
 
-def values_at(column: pd.Series, index: np.ndarray | None) -> Any:
+def values_at(column: Any, index: np.ndarray | None) -> Any:
     """Return a column, or some rows of it, as an array; pandas would first search the index for negative numbers."""
-    values: Any = column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
+    values = column
+    if isinstance(column, pd.Series):
+        values = column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
     if index is None:
         return values
     if isinstance(values, pd.Categorical):

@@ -10,6 +10,7 @@ import pandas as pd
 
 from dask_onestep.kernels.designs.expressions import only_numbers
 from dask_onestep.kernels.designs.levels import LevelCodes
+from dask_onestep.kernels.designs.parts import TableLike
 from dask_onestep.kernels.designs.splines import Spline
 from dask_onestep.kernels.designs.terms import Factor
 from dask_onestep.kernels.matrices.columns import CodedColumns
@@ -91,7 +92,7 @@ class Product:
         """Number of columns."""
         return prod(coding.width for coding in self.factors) if self.spline is None else self.spline.width
 
-    def covers(self, frame: pd.DataFrame, rows: np.ndarray | None) -> bool:
+    def covers(self, frame: TableLike, rows: np.ndarray | None) -> bool:
         """Return whether its columns are defined for all or some rows; a spline's are within its boundaries."""
         return self.spline is None or self.spline.covers(_number(self.spline.argument, frame, rows))
 
@@ -138,7 +139,7 @@ def are_coded(products: Sequence[Product]) -> tuple[Product, ...]:
 
 def coded_columns(
     products: Sequence[Product],
-    frame: pd.DataFrame,
+    frame: TableLike,
     levels: Mapping[Factor, LevelCodes],
     rows: np.ndarray | None,
 ) -> CodedColumns:
@@ -260,7 +261,7 @@ class DenseColumns(Record):
 
 def dense_columns(
     products: Sequence[Product],
-    frame: pd.DataFrame,
+    frame: TableLike,
     levels: Mapping[Factor, LevelCodes],
     columns: np.ndarray,
     rows: np.ndarray | None,
@@ -281,7 +282,7 @@ def dense_columns(
     )
 
 
-def _numbers(factor: Factor, frame: pd.DataFrame, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+def _numbers(factor: Factor, frame: TableLike, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
     """Return a column as it is, and which rows of it are used; or an expression of these rows, written by slices."""
     if factor.source is None:
         return only_numbers(factor.values(frame), factor.name), rows
@@ -296,12 +297,12 @@ def _key(product: Product) -> tuple[tuple[Factor, int | None], ...]:
     return tuple((coding.factor, coding.reference) for coding in product.factors)
 
 
-def _product_of_numbers(product: Product, frame: pd.DataFrame, rows: np.ndarray | None) -> np.ndarray:
+def _product_of_numbers(product: Product, frame: TableLike, rows: np.ndarray | None) -> np.ndarray:
     first, *others = (_number(factor, frame, rows) for factor in product.numbers)
     for other in others:
         first = first * other
     return first
 
 
-def _number(factor: Factor, frame: pd.DataFrame, rows: np.ndarray | slice | None = None) -> np.ndarray:
+def _number(factor: Factor, frame: TableLike, rows: np.ndarray | slice | None = None) -> np.ndarray:
     return np.asarray(only_numbers(factor.values(frame, rows), factor.name), np.float64)

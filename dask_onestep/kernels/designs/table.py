@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.expressions import is_numeric
+from dask_onestep.kernels.designs.expressions import as_series, is_numeric
 from dask_onestep.kernels.designs.levels import (
     LevelCodes,
     joined_levels,
@@ -15,7 +15,7 @@ from dask_onestep.kernels.designs.levels import (
     sorted_levels,
     sorted_places,
 )
-from dask_onestep.kernels.designs.parts import PARTS, concatenated, values_at
+from dask_onestep.kernels.designs.parts import PARTS, Table, TableLike, concatenated, values_at
 from dask_onestep.kernels.designs.products import DenseColumns
 from dask_onestep.kernels.designs.terms import Factor, Terms, refusing_records
 from dask_onestep.kernels.records import Findings
@@ -33,17 +33,17 @@ def gaps(part: Any) -> np.ndarray:
     columns = part.columns if isinstance(part, pd.DataFrame) else part.dtype.names
     if columns is not None:
         return np.any([gaps(part[name]) for name in columns], axis=0)
-    if isinstance(part, pd.Series) and isinstance(part.dtype, np.dtype) and part.dtype.kind in "biuf":
-        part = part.to_numpy()
+    if isinstance(part.dtype, np.dtype):
+        part = values_at(part, None)
     if isinstance(part, np.ndarray) and part.dtype.kind in "biuf":
         return ~np.isfinite(part)
-    if isinstance(part, pd.Series) and isinstance(part.dtype, pd.CategoricalDtype):
-        column: Any = part.array
+    if isinstance(part.dtype, pd.CategoricalDtype):
+        column: Any = getattr(part, "array", part)
         return column.codes < 0
     missing = np.asarray(pd.isna(part))
     kind = getattr(part.dtype, "kind", "O")
     if kind == "f":
-        values = part.to_numpy(np.float64, na_value=np.nan) if isinstance(part, pd.Series) else part
+        values = part if isinstance(part, np.ndarray) else part.to_numpy(np.float64, na_value=np.nan)
         missing = missing | ~np.isfinite(values)
     return missing
 
@@ -52,8 +52,8 @@ def is_finite(part: Any) -> bool:
     """Return whether numbers are finite, as their sum shows; False if only a search could tell."""
     if isinstance(part, DenseColumns):
         return part.is_finite()
-    if isinstance(part, pd.Series) and isinstance(part.dtype, np.dtype):
-        part = part.to_numpy()
+    if isinstance(part, pd.Series):
+        part = values_at(part, None)
     if not isinstance(part, np.ndarray) or part.dtype.kind not in "biuf":
         return False
     if part.dtype.kind != "f":
@@ -105,7 +105,7 @@ def complete_cases(block: Any, terms: Terms, missing: str) -> np.ndarray | Findi
     return ~np.logical_or.reduce(absent_rows) if absent_rows else None
 
 
-def plain_columns(frame: pd.DataFrame, columns: tuple[str, ...], levels: Mapping[str, pd.Index]) -> pd.DataFrame:
+def plain_columns(frame: TableLike, columns: tuple[str, ...], levels: Mapping[str, pd.Index]) -> pd.DataFrame:
     """Return columns, in this order, as NumPy numbers, as categories with the given levels, or as objects."""
     found = {name: _plain(frame[name], levels.get(name)) for name in columns}
     for name, values in found.items():
@@ -114,32 +114,30 @@ def plain_columns(frame: pd.DataFrame, columns: tuple[str, ...], levels: Mapping
     return pd.DataFrame(found, index=frame.index, copy=False)
 
 
-def encoded(frame: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
+def encoded(frame: TableLike, factors: Iterable[Factor]) -> Table:
     """Return a table whose string columns that are factors are categories, so that strings are read only once.
 
     The categories are those of this block, sorted.
     """
+    table = Table.of(frame) if isinstance(frame, pd.DataFrame) else frame
     columns: dict[str, Any] = {}
     for factor in factors:
         name = factor.name if factor.source is None else factor.source
-        if name not in frame.columns or name in columns:
+        if name not in table.columns or name in columns:
             continue
-        dtype = frame[name].dtype
+        dtype = table[name].dtype
         if not isinstance(dtype, pd.CategoricalDtype) and not is_numeric(dtype):
             with refusing_records(factor):
-                codes, levels = level_codes(frame[name])
+                codes, levels = level_codes(table[name])
                 ordered, places = sorted_places(levels)
                 columns[name] = pd.Categorical.from_codes(looked_up(places, codes), ordered)
-    return frame.assign(**columns) if columns else frame
+    return table.assign(**columns) if columns else table
 
 
-def stacked(frames: Sequence[pd.DataFrame], chosen: Sequence[np.ndarray] | None = None) -> pd.DataFrame:
-    """Return the rows of tables with the same columns, or those chosen from each, renumbered; categories are merged."""
-    tables = [[values_at(column, None) for _, column in frame.items()] for frame in frames]
-    columns = {at: _stacked(parts, chosen) for at, parts in enumerate(zip(*tables, strict=True))}
-    rows = pd.DataFrame(columns, copy=False)
-    rows.columns = frames[0].columns
-    return rows
+def stacked(tables: Sequence[Table], chosen: Sequence[np.ndarray] | None = None) -> Table:
+    """Return the rows of tables with the same columns, or those chosen from each; categories are merged."""
+    columns = {name: _stacked([values_at(table[name], None) for table in tables], chosen) for name in tables[0].columns}
+    return Table(columns, sum(map(len, tables if chosen is None else chosen)))
 
 
 def _stacked(parts: Sequence[Any], chosen: Sequence[np.ndarray] | None) -> Any:
@@ -161,19 +159,20 @@ def _stacked(parts: Sequence[Any], chosen: Sequence[np.ndarray] | None) -> Any:
         return pd.Categorical.from_codes(np.concatenate(codes), union, ordered=kinds[0].ordered)
     # Of booleans and numbers pandas makes numbers in frames only; a part without rows would convert others to objects.
     parts = [part for part in parts if len(part)] or parts[:1]
-    return pd.concat([pd.DataFrame({0: part}) for part in parts], ignore_index=True).iloc[:, 0]
+    frames = [as_series(part).to_frame(0) for part in parts]
+    return values_at(pd.concat(frames, ignore_index=True).iloc[:, 0], None)
 
 
-def _plain(column: pd.Series, levels: pd.Index | None) -> Any:
+def _plain(column: Any, levels: pd.Index | None) -> Any:
     if not is_numeric(column.dtype):
         if levels is None:
-            values: Any = column.array
+            values = values_at(column, None)
             if not isinstance(values, pd.Categorical):
                 return values.astype(object)
             return np.append(values.categories.astype(object), np.nan).take(values.codes, mode="wrap")
         return pd.Categorical.from_codes(LevelCodes.of(column, levels).known(), categories=levels)
     if isinstance(column.dtype, np.dtype):
-        return column.to_numpy()
+        return values_at(column, None)
     if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():
         return column.to_numpy(bool)
     return column.to_numpy(np.float64, na_value=np.nan)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.expressions import as_numbers, evaluate, is_numeric
+from dask_onestep.kernels.designs.expressions import as_numbers, as_series, evaluate, is_numeric
 from dask_onestep.kernels.designs.grammar import (
     EXPOSURE,
     STATEFUL,
@@ -27,7 +27,7 @@ from dask_onestep.kernels.designs.grammar import (
 )
 from dask_onestep.kernels.designs.levels import with_missing_level
 from dask_onestep.kernels.designs.parser import parse
-from dask_onestep.kernels.designs.parts import taken
+from dask_onestep.kernels.designs.parts import TableLike, taken
 from dask_onestep.messages import catalogue
 
 
@@ -69,14 +69,17 @@ class Factor:
         found = [node.value for node in ast.walk(ast.parse(self.source)) if isinstance(node, ast.Constant)]
         return 4 + len(found) + sum(abs(value) for value in found if isinstance(value, int))
 
-    def values(self, frame: pd.DataFrame, rows: np.ndarray | slice | None = None) -> pd.Series:
+    def values(self, frame: TableLike, rows: np.ndarray | slice | None = None) -> Any:
         """Return the factor's values of all or some rows, before any coding."""
         column = self.name if self.source is None else self.source
         if column in self.columns:
-            values = taken(frame[column], rows)
+            values: Any = taken(frame[column], rows)
         else:
             values = evaluate(column, frame if rows is None else taken(frame[list(self.columns)], rows))
-        return values if self.missing is None else with_missing_level(values, self.missing)
+        if self.missing is None:
+            return values
+        filled = with_missing_level(values, self.missing)
+        return pd.Series(filled, index=values.index) if isinstance(values, pd.Series) else filled
 
 
 @dataclass(frozen=True)
@@ -129,9 +132,9 @@ class Terms:
         """Arguments of transforms with a state."""
         return tuple(dict.fromkeys(state for factor in self.factors for state in factor.states))
 
-    def offset(self, frame: pd.DataFrame) -> pd.Series | None:
+    def offset(self, frame: TableLike) -> pd.Series | None:
         """Return the sum of the formula's offsets, one value per row; None without any."""
-        values = [as_numbers(factor.values(frame)) for factor in self.offsets]
+        values = [as_numbers(as_series(factor.values(frame), factor.name)) for factor in self.offsets]
         for factor, value in zip(self.offsets, values, strict=True):
             if not is_numeric(value.dtype) and not value.isna().all():
                 raise ValueError(f"The offset {factor.name} is not numeric: convert it to numbers first.")
@@ -165,7 +168,7 @@ def times_refused(columns: Sequence[str]) -> str:
     )
 
 
-def plain_categories(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+def plain_categories(frame: Any, names: Iterable[str]) -> Any:
     """Return a table whose levels are named 9 and True, not 9.0 and 1.0, in columns of nullable dtypes.
 
     `names` are the categorical columns; others are unchanged, and so are integers with missing values.
@@ -180,7 +183,7 @@ def plain_categories(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
             kinds[name] = np.int64
         elif pd.api.types.is_bool_dtype(kind) and missing:
             kinds[name] = object
-    return frame.astype(kinds) if kinds else frame
+    return frame.assign(**{name: frame[name].astype(kind) for name, kind in kinds.items()}) if kinds else frame
 
 
 def column_terms(columns: tuple[str, ...], fit_intercept: bool) -> Terms:

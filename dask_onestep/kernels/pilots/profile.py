@@ -23,7 +23,7 @@ from dask_onestep.kernels.designs.evaluation import EvaluationError, what_is_wro
 from dask_onestep.kernels.designs.expressions import evaluate
 from dask_onestep.kernels.designs.levels import MAX_LEVELS, TOO_MANY_LEVELS, level_codes, looks
 from dask_onestep.kernels.designs.open_design import OpenDesign
-from dask_onestep.kernels.designs.parts import Rows, taken
+from dask_onestep.kernels.designs.parts import Rows, Table, taken
 from dask_onestep.kernels.designs.states import CentralMoments, moment_orders
 from dask_onestep.kernels.designs.table import plain_columns, stacked
 from dask_onestep.kernels.designs.terms import Factor, plain_categories, refusing_records
@@ -51,9 +51,9 @@ class Profile(Joining):
     ----------
     design : OpenDesign
         The design that is to be completed.
-    levels : DataFrame
+    levels : Table
         Rows of the table that include every level of every factor, at least one row.
-    extremes : DataFrame
+    extremes : Table
         Rows of the table with the extreme values of the states; none without states.
     places : ndarray of shape (k, 2)
         Their positions, as in `PilotSample`.
@@ -66,8 +66,8 @@ class Profile(Joining):
     """
 
     design: OpenDesign
-    levels: pd.DataFrame
-    extremes: pd.DataFrame
+    levels: Table
+    extremes: Table
     places: np.ndarray
     moments: dict[str, CentralMoments]
     sample: PilotSample
@@ -112,11 +112,11 @@ class Profile(Joining):
             return pilot
         if isinstance(sample, Findings):
             return sample
-        levels = rows.take(_of_each_level(codes.values(), len(rows)))
+        levels = taken(rows, _of_each_level(codes.values(), len(rows)))
         extremes = stacked(_filled([part.extremes for part in parts]))
         at, places = _at_extremes(self.states, extremes), np.concatenate([part.places for part in parts])
         moments = {name: reduce(add, (part.moments[name] for part in parts)) for name in self.moments}
-        return Profile(self.design, levels, extremes.take(at), places[at], moments, sample, pilot)
+        return Profile(self.design, levels, taken(extremes, at), places[at], moments, sample, pilot)
 
     def state_rows(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the rows that states are computed from, in the order of the data."""
@@ -125,7 +125,7 @@ class Profile(Joining):
         rows, places = drawn.raw, drawn.positions
         added = [at for at, place in enumerate(self.places) if not (places == place).all(axis=1).any()]
         if added:
-            rows = stacked(_filled([rows, self.extremes[columns].iloc[added]]))
+            rows = stacked(_filled([rows, taken(self.extremes[list(columns)], np.array(added))]))
             places = np.vstack([places, self.places[added]])
         return plain_columns(taken(rows, np.lexsort(places.T[::-1])), tuple(columns), {})
 
@@ -150,16 +150,16 @@ def profile(rows: Rows, model: Model, size: PilotSize, seed: int, total: int | N
     if isinstance(pilot, Findings):
         return pilot
     at = _of_each_level(codes.values(), len(rows))
-    shown = table.take(at if rows.kept is None else rows.kept[at])
+    shown = taken(table, at if rows.kept is None else rows.kept[at])
     states = design.terms.states
     read = dict.fromkeys(name for factor in design.terms.factors if factor.states for name in factor.columns)
     all_rows = replace(_all_rows(rows), raw=table[list(read)] if states else None)
     sample = sample_rows(all_rows, PilotSize(STATE_ROWS if states else 0, 0, total), 0)
-    present = table if rows.present is None else table.iloc[rows.present]
+    present = taken(table, rows.present)
     orders = moment_orders(design.terms)
     moments = {name: CentralMoments.of(_numbers(name, present), order) for name, order in orders.items()}
     at = _at_extremes(states, present)
-    extremes = present.take(at) if states else table.iloc[:0]
+    extremes = taken(present, at)
     return Profile(design, shown, extremes, row_numbers(all_rows, at), moments, sample, pilot)
 
 
@@ -201,7 +201,7 @@ def _all_rows(rows: Rows) -> Rows:
     return replace(bare, kept=rows.present)
 
 
-def _numbers(expression: str, frame: pd.DataFrame) -> np.ndarray:
+def _numbers(expression: str, frame: Table) -> np.ndarray:
     return evaluate(expression, frame).to_numpy(np.float64, na_value=np.nan)
 
 
@@ -224,8 +224,8 @@ def designed_sample(sample: PilotSample, model: Model, size: PilotSize, searched
     # Object columns whose levels turned out to be numbers.
     levels = {name for factor in design.categorical for name in factor.columns}
     kinds = drawn.raw.dtypes.items()
-    objects = {name: object for name, kind in kinds if isinstance(kind, pd.CategoricalDtype) and name not in levels}
-    raw = drawn.raw.astype(objects) if objects else drawn.raw
+    objects = [name for name, kind in kinds if isinstance(kind, pd.CategoricalDtype) and name not in levels]
+    raw = drawn.raw.assign(**{name: drawn.raw[name].astype(object) for name in objects})
     codes = design.codes(raw)
     x: Any = None
     try:
@@ -244,7 +244,7 @@ def designed_sample(sample: PilotSample, model: Model, size: PilotSize, searched
     return drawn
 
 
-def _level_codes(factor: Factor, frame: pd.DataFrame, rows: np.ndarray | None = None) -> tuple[np.ndarray, pd.Index]:
+def _level_codes(factor: Factor, frame: Table, rows: np.ndarray | None = None) -> tuple[np.ndarray, pd.Index]:
     if factor.coded:
         frame, rows = plain_categories(taken(frame[list(factor.columns)], rows), factor.columns), None
     with refusing_records(factor):
@@ -264,7 +264,7 @@ def _of_each_level(found: Iterable[tuple[np.ndarray, pd.Index]], count: int) -> 
     return np.unique(np.concatenate(rows))
 
 
-def _at_extremes(states: tuple[str, ...], frame: pd.DataFrame) -> np.ndarray:
+def _at_extremes(states: tuple[str, ...], frame: Table) -> np.ndarray:
     """Return the numbers of the rows where expressions have their least and greatest values."""
     at = set()
     for state in states:
@@ -275,9 +275,9 @@ def _at_extremes(states: tuple[str, ...], frame: pd.DataFrame) -> np.ndarray:
     return np.array(sorted(at), dtype=np.intp)
 
 
-def _filled(frames: Sequence[pd.DataFrame]) -> Sequence[pd.DataFrame]:
-    """Return the frames that have rows, or one: an empty frame's dtypes would convert the others' to object."""
-    return [frame for frame in frames if len(frame)] or frames[:1]
+def _filled(tables: Sequence[Table]) -> Sequence[Table]:
+    """Return the tables that have rows, or one: an empty table's dtypes would convert the others' to object."""
+    return [table for table in tables if len(table)] or tables[:1]
 
 
 def _too_many(found: Mapping[Factor, tuple[np.ndarray, pd.Index]], block: int) -> Findings | None:

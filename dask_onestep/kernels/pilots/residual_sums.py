@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dask_onestep.kernels.designs.expressions import as_floats
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.binned import BinnedSums
 from dask_onestep.kernels.likelihood.predictions import Residuals
@@ -65,5 +66,5 @@ def _values(rows: Rows, model: Model, coef: np.ndarray, against: str | None) -> 
     if rows.raw is None:
         column = rows.x[:, [model.columns.index(against)]]
         return np.asarray(column.toarray() if hasattr(column, "toarray") else column, dtype=np.float64)[:, 0]
-    values = rows.raw[against].to_numpy(dtype=np.float64, na_value=np.nan)
+    values = as_floats(rows.raw[against])
     return values if rows.kept is None else values[rows.kept]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.parts import PARTS, Rows, concatenated, rows_where, taken
+from dask_onestep.kernels.designs.parts import PARTS, Rows, Table, concatenated, rows_where, taken
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, stack
 from dask_onestep.kernels.designs.table import stacked
 from dask_onestep.kernels.likelihood.goodness import Overdispersion
@@ -204,7 +204,7 @@ class PilotSample(Joining):
         The rows held, as in `Rows`.
     cutoff : int
         No discarded row has a key below it.
-    raw : DataFrame or None
+    raw : Table or None
         The rows held as in the table, for a model with a design.
     strata : Strata or None
         Information on strata, until the pilot is drawn.
@@ -230,7 +230,7 @@ class PilotSample(Joining):
     offset: np.ndarray | None
     groups: np.ndarray | None = None
     cutoff: int = int(ALL_KEYS)
-    raw: pd.DataFrame | None = None
+    raw: Table | None = None
     strata: Strata | None = None
     inclusion: Inclusion | None = None
     short: bool = False
@@ -347,7 +347,7 @@ class PilotSample(Joining):
             self.keys,
             self.positions,
             weights=self.weights,
-            raw=None if self.raw is None else self.raw.set_axis(list(self.raw.columns), axis=1),
+            raw=None if self.raw is None else self.raw.frame(),
             probabilities=known,
             unusual=self.unusual,
             key_source=self.key_source,
@@ -452,7 +452,7 @@ def _joined(parts: Sequence[Any], chosen: Sequence[np.ndarray] | None) -> Any:
     """Return the concatenated rows of several parts, or those chosen from each; every row is copied once."""
     if parts[0] is None:
         return None
-    if isinstance(parts[0], pd.DataFrame):
+    if isinstance(parts[0], (Table, pd.DataFrame)):
         return stacked(parts, chosen)
     if len({getattr(part.dtype, "kind", "") in "biuf" for part in parts}) > 1:
         parts = [part.astype(object) for part in parts]  # numbers would be converted to strings

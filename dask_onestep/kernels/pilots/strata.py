@@ -501,8 +501,8 @@ def tails(rule: StrataRule, rows: Rows) -> Iterator[np.ndarray]:
         yield from (_tail(rows.raw[name], rows.kept) for name in rule.numbers)
 
 
-def _tail(column: pd.Series, kept: np.ndarray | None) -> np.ndarray:
+def _tail(column: Any, kept: np.ndarray | None) -> np.ndarray:
     """Return a column's values; zeros where they are not numeric."""
     if not is_numeric(column.dtype):
         return np.zeros(len(column) if kept is None else len(kept))
-    return taken(column.to_numpy() if isinstance(column.dtype, np.dtype) else as_floats(column), kept)
+    return taken(np.asarray(column) if isinstance(column.dtype, np.dtype) else as_floats(column), kept)

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from dask_onestep.kernels.designs.aliased import unknown_effects
 from dask_onestep.kernels.designs.open_design import OpenDesign
-from dask_onestep.kernels.designs.parts import PARTS, Block, Rows, rows_where
+from dask_onestep.kernels.designs.parts import PARTS, Block, Rows, Table, rows_where
 from dask_onestep.kernels.designs.products import DenseColumns
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix, count_by_column, elements, finite_rows, split_sparse
 from dask_onestep.kernels.designs.table import DROP, encoded, gaps, is_finite
@@ -70,7 +70,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     present = rows_with_weight(block)
     if isinstance(present, Findings):
         return present
-    if model.design is not None and isinstance(block.x, pd.DataFrame):
+    if model.design is not None and isinstance(block.x, (pd.DataFrame, Table)):
         try:
             block = replace(block, x=encoded(block.x, model.design.categorical))
         except ValueError as error:  # of values that are no categories
@@ -78,7 +78,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
     whole, kept, n_missing, raw = block, present, 0, None
     if present is not None:
         block = block.rows_at(present)
-    if model.design is not None and isinstance(block.x, pd.DataFrame):
+    if model.design is not None and isinstance(block.x, Table):
         try:
             designed = model.design.enter(block, model.missing)
         except ValueError as error:  # of an expression, which does not know the block
