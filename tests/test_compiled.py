@@ -15,7 +15,7 @@ from dask_onestep.families import Poisson
 from dask_onestep.kernels.compiled.slices import CompiledSlice, CompiledSplitSlice
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.designs.split_matrix import SplitMatrix
-from dask_onestep.kernels.likelihood.sums import moments, scores
+from dask_onestep.kernels.likelihood.sums import moments, moments_and_states, row_states, scores
 from dask_onestep.kernels.matrices.algebra import DenseSlice, SplitSlice
 from dask_onestep.kernels.matrices.columns import CodedColumns, SparseColumns
 from dask_onestep.kernels.rows import slices as slicing
@@ -84,6 +84,15 @@ def assert_sums_agree(part, model, coef):
     np.testing.assert_array_equal(compiled.information, compiled.information.T)
     alone = sums_by(COMPILED, part, model, coef, scores)
     np.testing.assert_allclose(alone.score, reference.score, rtol=1e-11, atol=1e-9)
+    assert_states_agree(part, model, coef)
+
+
+def assert_states_agree(part, model, coef):
+    for kinds in (NUMPY, COMPILED):
+        _, found = sums_by(kinds, part, model, coef, moments_and_states)
+        assert (found is None) == (not model.natural)
+        for one, other in zip(found or (), sums_by(kinds, part, model, coef, row_states), strict=False):
+            np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
 
 
 def split_of(x, dense, index=np.int32):

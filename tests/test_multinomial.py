@@ -281,7 +281,7 @@ def test_residuals_and_remainders_add_up():
     for part in slices(rows, MODEL):
         scores += part.weighted_sum(MODEL.likelihood.row_residuals(part, MODEL, at)).T.ravel()
     np.testing.assert_allclose(scores, here.score, rtol=1e-10)
-    changes = row_changes(rows, MODEL, row_states(rows, MODEL, at), step)
+    changes = row_changes(rows, MODEL, *(row_states(rows, MODEL, end) for end in (at, at + step)))
     rest = sum(part.weighted_sum(change) for part, change, *_ in changes)
     np.testing.assert_allclose(
         rest.T.ravel(), there.score - here.score + here.information @ step, rtol=1e-9, atol=1e-10

@@ -374,7 +374,7 @@ def test_rows_of_the_free_coefficients_add_up():
     rows, rng = kernel_rows(), np.random.default_rng(3)
     at, step = rng.normal(size=4), 0.3 * rng.normal(size=4)
     here, there = moments(rows, PART, at), moments(rows, PART, at + step)
-    changes = row_changes(rows, PART, row_states(rows, PART, at), step)
+    changes = row_changes(rows, PART, *(row_states(rows, PART, end) for end in (at, at + step)))
     rest = sum(part.weighted_sum(change).T.ravel() for part, change, *_ in changes)[PART.free]
     np.testing.assert_allclose(rest, there.score - here.score + here.information @ step, rtol=1e-9, atol=1e-10)
 

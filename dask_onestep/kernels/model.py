@@ -134,9 +134,9 @@ class Likelihood(Protocol):
         """Return what `row_changes` uses of each row at β."""
 
     def row_changes(
-        self, part: Slice, model: Model, state: tuple[np.ndarray, ...], step: np.ndarray
+        self, before: tuple[np.ndarray, ...], after: tuple[np.ndarray, ...]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return rᵢ(β + δ) − rᵢ(β) + hᵢx'δ, the part of each row's residuals nonlinear in δ, rᵢ(β + δ) and x'δ."""
+        """Return rᵢ(β + δ) − rᵢ(β) + hᵢx'δ, weighted: a residual's part nonlinear in δ; rᵢ(β + δ) and x'δ."""
 
     def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how far rows move, and how far in the wrong direction, if their predictors move by `moves`, (m, c)."""

@@ -418,6 +418,8 @@ def add_natural_sums(
         if len(of_rows):
             for i in range(m):
                 of_rows[0, start + i], of_rows[1, start + i] = residual[i], weight[i]
+            for i in range(m if len(of_rows) > 2 else 0):
+                of_rows[2, start + i] = eta[i]
         score[0] += residual.sum()
         ahead, until = _addresses(x, stop, stop + TILE)
         if len(information) == 0:

@@ -119,7 +119,7 @@ class CompiledSlice(DenseSlice):
     ) -> tuple[float, np.ndarray, np.ndarray] | None:
         """Return log-likelihood, score and information; None for families without a loop.
 
-        Each row's residual and weight are written to `of_rows`, of shape (2, m), unless it is empty.
+        Each row's residual and weight are written to `of_rows`, of shape (2, m), or (3, m) for η, unless it is empty.
         """
         if not self.has_loop(family, self.covariates.shape[1]):
             return None
@@ -239,7 +239,7 @@ class CompiledSplitSlice(SplitSlice):
         loglik, score, information = found
         if informed:
             assert isinstance(self.stored, SparseColumns)
-            return loglik, *self._with_sparse(self.stored, score, information, *own)
+            return loglik, *self._with_sparse(self.stored, score, information, *own[:2])
         return loglik, self._joined(score, self.stored.weighted_sum(own[0])), information
 
     def apart(self, product: int) -> CompiledArrowSlice:

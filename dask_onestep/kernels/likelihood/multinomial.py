@@ -117,18 +117,18 @@ class Multinomial:
         return self.is_class(part.y) - probability, curvature, curvature
 
     def row_state(self, part: Slice, model: Model, coef: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return each row's linear predictors and probabilities."""
+        """Return each row's weighted residuals and probabilities, the latter as they are, and linear predictors."""
         eta = self.linear_predictors(part, model, coef)
-        return eta, probabilities(eta)[0]
+        p, _ = probabilities(eta)
+        return part.weighted(self.is_class(part.y) - p), part.weighted(p), p, eta
 
     def row_changes(
-        self, part: Slice, model: Model, state: tuple[np.ndarray, ...], step: np.ndarray
+        self, before: tuple[np.ndarray, ...], after: tuple[np.ndarray, ...]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the part of each row's residuals at β + δ that is nonlinear in δ, the residuals, and x'δ."""
-        (eta, before), ahead = state, part.times(self._by_class(model, step, {}).T)
-        after, _ = probabilities(eta + ahead)
-        linear = before * (ahead - (before * ahead).sum(axis=1, keepdims=True))
-        return before - after + linear, self.is_class(part.y) - after, ahead
+        """Return the part of each row's weighted residuals that is nonlinear in the step, the residuals, and x'δ."""
+        (start, weighted, p, eta), (residual, *_, end) = before, after
+        ahead = end - eta
+        return residual - start + weighted * (ahead - (p * ahead).sum(axis=1, keepdims=True)), residual, ahead
 
     def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how far the log odds of each row's class move, and how far in the wrong direction."""

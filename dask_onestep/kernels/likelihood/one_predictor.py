@@ -8,7 +8,7 @@ import numpy as np
 from dask_onestep.families import Binomial, Family, Gaussian
 from dask_onestep.kernels.designs.parts import Rows
 from dask_onestep.kernels.likelihood.goodness import FitSums, NullDeviance
-from dask_onestep.kernels.matrices.algebra import Slice
+from dask_onestep.kernels.matrices.algebra import NO_ROWS, Slice
 from dask_onestep.kernels.matrices.symmetric import DiagonalPlusProduct, filled, is_finite
 from dask_onestep.kernels.model import Model, Prediction
 from dask_onestep.kernels.records import LogLikelihoods, Moments
@@ -142,7 +142,8 @@ class OnePredictor:
 
     def row_log_likelihoods(self, part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
         """Return the log-likelihood of each row at β, for weight 1."""
-        eta = part.linear_predictor(coef)
+        alike = model.has_intercept and part.offset is None and not coef[1:].any()
+        eta = coef[:1] if alike else part.linear_predictor(coef)
         return self.row_log_likelihood(part.y, eta, *mean_and_derivative(self.link, eta))
 
     def row_residuals(self, part: Slice, model: Model, coef: np.ndarray) -> np.ndarray:
@@ -179,18 +180,19 @@ class OnePredictor:
         return np.where(slope == 0, 0.0, change)  # where the mean has reached the end of its range
 
     def row_state(self, part: Slice, model: Model, coef: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return each row's linear predictor, residual and observed information."""
+        """Return each row's weighted residual and observed information, and its linear predictor."""
         eta = part.linear_predictor(coef)
         mean, residual, expected = self.working(part.y, eta)
-        return eta, residual, expected if self.natural else self.observed(part.y, eta, mean)
+        observed = expected if self.natural else self.observed(part.y, eta, mean)
+        return part.weighted(residual), part.weighted(observed), eta
 
     def row_changes(
-        self, part: Slice, model: Model, state: tuple[np.ndarray, ...], step: np.ndarray
+        self, before: tuple[np.ndarray, ...], after: tuple[np.ndarray, ...]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the part of each row's residual at β + δ that is nonlinear in δ, the residual, and x'δ."""
-        (eta, before, observed), ahead = state, part.times(step)
-        _, after, _ = self.working(part.y, eta + ahead)
-        return after - before + observed * ahead, after, ahead
+        """Return the part of each row's weighted residual that is nonlinear in the step, the residual, and x'δ."""
+        (start, observed, eta), (residual, _, end) = before, after
+        ahead = end - eta
+        return residual - start + observed * ahead, residual, ahead
 
     def moved(self, y: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how far each row's linear predictor moves, and how far in the wrong direction."""
@@ -209,9 +211,11 @@ class OnePredictor:
         """Return the rows unchanged: there are no stages."""
         return rows
 
-    def moments(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
-        """Return log-likelihood, score and expected information at β."""
-        return self._sum_slices(self.view(rows, model, coef, *earlier), model, coef)
+    def moments(
+        self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any, of_rows: np.ndarray = NO_ROWS
+    ) -> Moments:
+        """Return log-likelihood, score and expected information at β; of a natural parameter, `of_rows` too."""
+        return self._sum_slices(self.view(rows, model, coef, *earlier), model, coef, of_rows=of_rows)
 
     def observed_moments(self, rows: Rows, model: Model, coef: np.ndarray, *earlier: Any) -> Moments:
         """Return the same and, where it is not the expected information, the observed information."""
@@ -244,13 +248,21 @@ class OnePredictor:
         quotient = derivative / self.family.variance(mean)
         return (y - mean) * quotient, derivative * quotient
 
-    def _sum_slices(self, rows: Rows, model: Model, coef: np.ndarray | None, *, observed: bool = False) -> Moments:
+    def _sum_slices(
+        self,
+        rows: Rows,
+        model: Model,
+        coef: np.ndarray | None,
+        *,
+        observed: bool = False,
+        of_rows: np.ndarray = NO_ROWS,
+    ) -> Moments:
         d = len(model.names)
         chi2: tuple = (0.0, np.zeros(d)) if self.family.has_dispersion else (None, None)
         sums: list | None = None
         with np.errstate(all="ignore"):  # non-finite values show in the sums
             for part in slices(rows, model, natural=coef is not None and self.natural):
-                found = self._slice_sums(part, coef, observed)
+                found = self._slice_sums(part, coef, observed, of_rows[:, part.rows])
                 # The first slice's sums become the total: with 1,000 columns, a second matrix costs more than the rows.
                 sums = list(found) if sums is None else [_added(a, b) for a, b in zip(sums, found, strict=True)]
         if sums is None:
@@ -270,10 +282,11 @@ class OnePredictor:
             observed=curvature,
         )
 
-    def _slice_sums(self, part: Slice, coef: np.ndarray | None, observed: bool) -> tuple:
+    def _slice_sums(self, part: Slice, coef: np.ndarray | None, observed: bool, of_rows: np.ndarray) -> tuple:
         """Return ℓ, score, information, Pearson χ², its gradient, the constant and observed information of a slice."""
         y, weights, family = part.y, part.weights, self.family
-        if coef is not None and self.natural and (summed := part.natural_sums(family, coef)) is not None:
+        summed = part.natural_sums(family, coef, of_rows=of_rows) if self.natural and coef is not None else None
+        if summed is not None:
             loglik, score, information = summed
             # For the gaussian family χ² is Σ w(y − η)², the log-likelihood times −2.
             pearson, gradient = (-2.0 * loglik, -2.0 * score) if self.quadratic else (None, None)
@@ -293,6 +306,8 @@ class OnePredictor:
             eta = part.linear_predictor(coef)
             mean, residual, weight = self.working(y, eta)
             loglik = _weighted_sum(self.row_log_likelihood(y, eta, mean, weight), weights)
+        if of_rows.size:
+            of_rows[:] = _weighted(residual, weights), _weighted(weight, weights), eta
         # For the gaussian family the working weights are the given ones.
         score, information = part.weighted_sum_and_gram(
             _weighted(residual, weights), weights if self.quadratic else _weighted(weight, weights)

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
+from dask_onestep.kernels.likelihood.one_predictor import OnePredictor
 from dask_onestep.kernels.matrices.algebra import Slice
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import LogLikelihoods, Moments, Sums
 from dask_onestep.kernels.rows.rows import kernel
 from dask_onestep.kernels.rows.slices import slices
+
+# What a likelihood's `row_state` returns, of all rows.
+States = tuple[np.ndarray, ...]
 
 
 @kernel(checked="after", sliced=True)
@@ -94,22 +98,31 @@ def row_log_likelihoods(rows: Rows, model: Model, coef: np.ndarray) -> np.ndarra
     return np.concatenate([np.empty(0), *found])
 
 
-def row_states(rows: Rows, model: Model, coef: np.ndarray) -> list[tuple[np.ndarray, ...]]:
-    """Return what `row_changes` uses of the rows of each slice at β."""
-    return [model.likelihood.row_state(part, model, coef) for part in slices(rows, model)]
+def row_states(rows: Rows, model: Model, coef: np.ndarray) -> States:
+    """Return what `row_changes` uses of each row at β."""
+    found = [model.likelihood.row_state(part, model, coef) for part in slices(rows, model)]
+    return tuple(map(np.concatenate, zip(*found, strict=True)))
+
+
+def moments_and_states(rows: Rows, model: Model, coef: np.ndarray) -> tuple[Moments, States | None]:
+    """Return the moments at β, and the states of the rows if these are found on the way."""
+    if not (isinstance(model.likelihood, OnePredictor) and model.likelihood.natural):
+        return moments(rows, model, coef), None
+    of_rows = np.empty((3, len(rows)))
+    return model.likelihood.moments(rows, model, coef, of_rows=of_rows), tuple(of_rows)
 
 
 def row_changes(
-    rows: Rows, model: Model, states: list[tuple[np.ndarray, ...]], step: np.ndarray
+    rows: Rows, model: Model, before: States, after: States
 ) -> Iterator[tuple[Slice, np.ndarray, np.ndarray, np.ndarray]]:
     """Yield each slice, the part of its rows' weighted residuals at β + δ that is nonlinear in δ, these, and x'δ.
 
     The first is rᵢ(β + δ) − rᵢ(β) + hᵢx'δ, hᵢ the observed information, of shape (m,) or (m, C − 1). Multiplied by xᵢ
     it is sᵢ(β + δ) − sᵢ(β) + Hᵢ(β)δ.
     """
-    for part, state in zip(slices(rows, model), states, strict=True):
-        change, residual, ahead = model.likelihood.row_changes(part, model, state, step)
-        yield part, part.weighted(change), part.weighted(residual), ahead
+    for part in slices(rows, model):
+        ends = (tuple(each[part.rows] for each in states) for states in (before, after))
+        yield part, *model.likelihood.row_changes(*ends)
 
 
 @kernel(checked="after")

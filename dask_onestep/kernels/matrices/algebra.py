@@ -86,7 +86,7 @@ class Slice(ABC):
         """Return log-likelihood, score and information for a natural parameter η; None where there is no loop for it.
 
         The log-likelihood omits the family's ``log_base_measure``. Without `informed` the information has shape (0, 0).
-        Each row's residual and weight are written to `of_rows`, of shape (2, m), unless it is empty.
+        Each row's residual and weight are written to `of_rows`, of shape (2, m), or (3, m) for η, unless it is empty.
         """
         return None
 

@@ -11,7 +11,15 @@ from scipy import special
 
 from dask_onestep.kernels.designs.products import SLICE_ROWS
 from dask_onestep.kernels.likelihood.covariance import products
-from dask_onestep.kernels.likelihood.sums import moments, observed_moments, row_changes, row_log_likelihoods, row_states
+from dask_onestep.kernels.likelihood.sums import (
+    States,
+    moments,
+    moments_and_states,
+    observed_moments,
+    row_changes,
+    row_log_likelihoods,
+    row_states,
+)
 from dask_onestep.kernels.matrices.algebra import Slice
 from dask_onestep.kernels.matrices.symmetric import Matrix, filled, is_finite, minor
 from dask_onestep.kernels.model import Model
@@ -133,18 +141,18 @@ class Curvature:
         summed = moments if sums.observed is None else observed_moments
         known = (coef == pilot.coef).all() and (sums.observed is None) is (pilot.moments.observed is None)
         self.here = pilot.moments if known else summed(pilot.rows, model, coef)
-        self._last: tuple[bytes, Moments] | None = None
+        self._last: tuple[bytes, Moments, States | None] | None = None
 
     def __call__(self, step: np.ndarray) -> Moments:
         """Return the predicted sums at β + δ."""
         # A search often begins where the previous one ended.
         if self._last is None or self._last[0] != step.tobytes():
-            self._last = step.tobytes(), self._foretell(step)
+            self._last = step.tobytes(), *self._foretell(step)
         return self._last[1]
 
-    def _foretell(self, step: np.ndarray) -> Moments:
+    def _foretell(self, step: np.ndarray) -> tuple[Moments, States | None]:
         full, here, ratio = self.sums, self.here, self.pilot.ratio
-        there = moments(self.pilot.rows, self.model, self.coef + step)
+        there, states = moments_and_states(self.pilot.rows, self.model, self.coef + step)
         ahead, ahead_here = full.curvature @ step, here.curvature @ step
         rest = there.loglik - here.loglik - here.score @ step + 0.5 * step @ ahead_here
         pearson = None
@@ -153,7 +161,7 @@ class Curvature:
             left = there.pearson - here.pearson - here.pearson_gradient @ step  # type: ignore[operator]
             quadratic = step @ full.information @ step - ratio * (step @ here.information @ step)
             pearson = full.pearson + full.pearson_gradient @ step + quadratic + ratio * left  # type: ignore[operator]
-        return Moments(
+        sums = Moments(
             full.n,
             full.weight,
             full.loglik + full.score @ step - 0.5 * step @ ahead + ratio * rest,
@@ -165,6 +173,7 @@ class Curvature:
             full.response,
             full.constant,
         )
+        return sums, states
 
     def scaled_pearson(self, step: np.ndarray) -> float:
         """Return the pilot's χ² at β + δ, scaled up; if the pilot rows fit exactly, the full χ² at β."""
@@ -302,9 +311,12 @@ class Curvature:
         return 1.0 if weights is None else float(weights.max()) or 1.0
 
     @cached_property
-    def _states(self) -> list[tuple[np.ndarray, ...]]:
+    def _states(self) -> States:
         return row_states(self.pilot.rows, self.model, self.coef)
 
     def _changes(self, step: np.ndarray) -> Iterator[tuple[Slice, np.ndarray, np.ndarray, np.ndarray]]:
+        rows, last = self.pilot.rows, self._last
         with np.errstate(all="ignore"):
-            yield from row_changes(self.pilot.rows, self.model, self._states, step)
+            known = None if last is None or last[0] != step.tobytes() else last[2]
+            after = row_states(rows, self.model, self.coef + step) if known is None else known
+            yield from row_changes(rows, self.model, self._states, after)

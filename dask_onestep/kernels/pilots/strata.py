@@ -289,37 +289,39 @@ class Strata(Record):
 
         A row stands for itself and for others, whose number is adjusted. Strata with few of the rows are merged.
         """
-        margins, others = [], weights - 1.0
-        for number in range(1, len(self.counts)):
-            ids, counts = self.groups(number, of_class), self.counts[number].ravel()
-            sizes = np.bincount(ids, minlength=len(counts))
-            cells = np.arange(len(counts))
-            scarce = sizes < np.minimum(_FEW_TO_CALIBRATE, counts)
-            cells[scarce] = len(counts) + cells[scarce] % len(self.classes)
-            margins.append((cells[ids], np.bincount(cells, counts - sizes, len(counts) + len(self.classes))))
-        shape = tuple(len(totals) for _, totals in margins)
-        if len(margins) < 2 or math.prod(shape) > len(others):
-            return 1.0 + _raked(others, margins)
-        # Rows of equal strata have the same factors: the strata, of which there are fewer, are raked.
-        cells = np.ravel_multi_index(tuple(ids for ids, _ in margins), shape)
-        sums = np.bincount(cells, others, math.prod(shape))
-        places = np.unravel_index(np.arange(len(sums)), shape)
-        raked = _raked(sums, [(ids, totals) for ids, (_, totals) in zip(places, margins, strict=True)])
-        return 1.0 + others * np.divide(raked, sums, out=np.ones_like(sums), where=sums > 0)[cells]
+        if len(self.counts) < 2:
+            return weights
+        others, places, shape = weights - 1.0, (*self.levels, of_class), (*map(len, self.known), len(self.classes))
+        cells, sizes, margins, total = None, None, [], math.prod(shape)
+        values: np.ndarray = others
+        if total <= len(others):  # rows of equal strata have the same factors: the strata are raked
+            cells = places[0]
+            for own, length in zip(places[1:], shape[1:], strict=True):
+                cells = cells * length + own
+            sizes, values = np.bincount(cells, None, total), np.bincount(cells, others, total)
+            places = np.unravel_index(np.arange(total), shape)
+        for levels, seen in zip(places, self.counts[1:], strict=False):
+            ids, counts = levels * len(self.classes) + places[-1], seen.ravel()
+            held, groups = np.bincount(ids, sizes, len(counts)), np.arange(len(counts))
+            scarce = held < np.minimum(_FEW_TO_CALIBRATE, counts)
+            groups[scarce] = len(counts) + groups[scarce] % len(self.classes)
+            margins.append((groups[ids], np.bincount(groups, counts - held, len(counts) + len(self.classes))))
+        return 1.0 + others * taken(_raked(values, margins), cells)
 
 
 def _raked(values: np.ndarray, margins: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Return values with factors by which their sums over the groups of each margin are its totals."""
-    for _ in range(_ROUNDS if len(margins) > 1 else len(margins)):
+    """Return factors with which the sums of values over the groups of each margin are its totals."""
+    factors = np.ones(len(values))
+    for _ in range(_ROUNDS if len(margins) > 1 else 1):
         worst = 0.0
         for ids, totals in margins:
-            sums = np.bincount(ids, values, len(totals))
+            sums = np.bincount(ids, values * factors, len(totals))
             ratios = np.divide(totals, sums, out=np.ones_like(sums), where=sums > 0)
             worst = max(worst, float(np.abs(ratios - 1.0).max()))
-            values = values * ratios[ids]
+            factors *= ratios[ids]
         if worst <= _CALIBRATED:
             break
-    return values
+    return factors
 
 
 def _classes(rule: StrataRule, labels: np.ndarray | None) -> np.ndarray:
