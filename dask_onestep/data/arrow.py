@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from threading import local
 from typing import Any
@@ -23,7 +23,7 @@ from dask.tokenize import tokenize
 from pyarrow import types
 
 from dask_onestep.kernels.designs.levels import indexed
-from dask_onestep.kernels.designs.parts import SOURCE, labels_of
+from dask_onestep.kernels.designs.parts import SOURCE, Block, Table, labels_of
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.messages import catalogue
 
@@ -64,10 +64,21 @@ class Layout:
         Rows of each partition, if known; those of partitions that are read in order as one tuple.
     ranges : mapping of str to int
         How many different ranges some columns have in the row groups of their files: see `ArrowTable.ranges`.
+    frame : dask DataFrame or None
+        The frame, if its partitions can be read as arrays.
+    loads : tuple of callable
+        Functions without arguments that read a partition so, as a list of one `Block`.
     """
 
     lengths: Lengths | None = None
     ranges: Mapping[str, int] = field(default_factory=dict)
+    frame: dd.DataFrame | None = None
+    loads: tuple[Callable[[], list[Block]], ...] = ()
+
+
+def table_of_arrow(table: pa.Table, coded: Iterable[str] = (), encoded: Iterable[str] = ()) -> Table:
+    """Return an Arrow table as arrays, as `frame_of_arrow` has them in a frame."""
+    return Table(dict(zip(table.column_names, _arrays(table, coded, encoded), strict=True)), len(table))
 
 
 def frame_of_arrow(table: pa.Table, coded: Iterable[str] = (), encoded: Iterable[str] = ()) -> pd.DataFrame:
@@ -83,11 +94,8 @@ def frame_of_arrow(table: pa.Table, coded: Iterable[str] = (), encoded: Iterable
     >>> frame_of_arrow(pa.table({"x": [1, None], "s": ["a", "b"]}), encoded=["s"]).dtypes.astype(str).to_dict()
     {'x': 'float64', 's': 'category'}
     """
-    _refuse_nested(table.schema)
-    coded, encoded = set(coded), set(encoded)
-    named = zip(table.column_names, table.columns, strict=True)
-    columns = [_array(column, name in coded, name in encoded) for name, column in named]
-    frame = pd.DataFrame(dict(enumerate(columns)), index=pd.RangeIndex(len(table)), copy=False)
+    columns = dict(enumerate(_arrays(table, coded, encoded)))
+    frame = pd.DataFrame(columns, index=pd.RangeIndex(len(table)), copy=False)
     frame.columns = labels_of(tuple(table.column_names))
     return frame
 
@@ -109,6 +117,13 @@ def column_of_arrow(part: Any) -> np.ndarray:
             raise ValueError(f"Expected one value per row, got a table of {len(columns)} columns; select one.")
         (column,) = columns
     return np.asarray(_array(column, False, False))
+
+
+def _arrays(table: pa.Table, coded: Iterable[str], encoded: Iterable[str]) -> list[Any]:
+    _refuse_nested(table.schema)
+    coded, encoded = set(coded), set(encoded)
+    named = zip(table.column_names, table.columns, strict=True)
+    return [_array(column, name in coded, name in encoded) for name, column in named]
 
 
 def _array(column: pa.ChunkedArray, coded: bool, encoded: bool) -> Any:
@@ -363,7 +378,19 @@ class ArrowTable:
         computed: Iterable[str] = (),
         divided: bool = False,
     ) -> tuple[dd.DataFrame, Lengths | None]:
-        """Return some of the columns, lazily, in blocks of about 64 MiB; nothing is read.
+        """Return some of the columns, lazily, and the lengths of the partitions, as `layout` has them."""
+        layout = self.layout(columns, coded, computed, divided)
+        assert layout.frame is not None
+        return layout.frame, layout.lengths
+
+    def layout(
+        self,
+        columns: Sequence[str] | None = None,
+        coded: Iterable[str] = (),
+        computed: Iterable[str] = (),
+        divided: bool = False,
+    ) -> Layout:
+        """Return some of the columns, lazily, in blocks of about 64 MiB, and how they are read; nothing is read.
 
         Columns of strings arrive as categoricals, the categories being those of the block.  If `divided`, so are large
         row groups, whose blocks should be read in order; their lengths are one tuple.
@@ -376,19 +403,15 @@ class ArrowTable:
         groups = self._pieces(schema, text, divided)
         pieces = [piece for group in groups for piece in group]
         known = all(piece.rows is not None for piece in pieces)
+        how: dict[str, Any] = {"schema": schema, "coded": tuple(sorted(coded))}
+        how["encoded"] = tuple(sorted(text.difference(computed)))
         with dask.config.set({"dataframe.convert-string": False}):  # another step for every block
-            frame = dd.from_map(
-                _read,
-                pieces,
-                schema=schema,
-                coded=tuple(sorted(coded)),
-                encoded=tuple(sorted(text.difference(computed))),
-                meta=_meta(schema),
-                enforce_metadata=False,
-                label="read-files",
-            )
+            frame = dd.from_map(_read, pieces, **how, meta=_meta(schema), enforce_metadata=False, label="read-files")
         rows = [tuple(piece.rows or 0 for piece in group) for group in groups]
-        return frame, tuple(each if len(each) > 1 else each[0] for each in rows) if known else None
+        lengths = tuple(each if len(each) > 1 else each[0] for each in rows) if known else None
+        words = text | {each.name for each in schema if types.is_dictionary(each.type)}
+        ranges = self.ranges({*words, *coded}.intersection(names)) if divided else {}
+        return Layout(lengths, ranges, frame, tuple(partial(_read_block, piece, **how) for piece in pieces))
 
     def ranges(self, columns: Collection[str]) -> dict[str, int]:
         """Return how many different pairs of least and greatest value the row groups have, by column.
@@ -647,18 +670,27 @@ def _some_rows(piece: Piece, schema: pa.Schema) -> pa.Table:
 
 
 def _read(piece: Piece, schema: pa.Schema, coded: tuple[str, ...], encoded: tuple[str, ...]) -> pd.DataFrame:
+    frame = frame_of_arrow(_arrow(piece, schema, encoded), coded, encoded)
+    if piece.start is not None:
+        frame.index = pd.RangeIndex(piece.start, piece.start + len(frame))
+    if piece.parts:
+        frame.attrs[SOURCE] = str(piece)
+    return frame
+
+
+def _read_block(piece: Piece, schema: pa.Schema, coded: tuple[str, ...], encoded: tuple[str, ...]) -> list[Block]:
+    table = table_of_arrow(_arrow(piece, schema, encoded), coded, encoded)
+    return [Block(table, source=str(piece) if piece.parts else None)]
+
+
+def _arrow(piece: Piece, schema: pa.Schema, encoded: tuple[str, ...]) -> pa.Table:
     tables = []
     for part in piece.parts:
         with _noting(f"In {part}."):
             own = _as_dictionaries(schema) if part.row_groups else schema
             tables.append(part.read(own) if piece.cut is None else _some_rows(piece, own))
     table = pa.concat_tables(tables, promote_options="permissive") if tables else schema.empty_table()
-    frame = frame_of_arrow(_decoded(table, encoded), coded, encoded)
-    if piece.start is not None:
-        frame.index = pd.RangeIndex(piece.start, piece.start + len(frame))
-    if piece.parts:
-        frame.attrs[SOURCE] = str(piece)
-    return frame
+    return _decoded(table, encoded)
 
 
 def _as_dictionaries(schema: pa.Schema) -> pa.Schema:

@@ -64,7 +64,9 @@ class Data:
     @property
     def parts(self) -> tuple[Any, ...]:
         """What rows have, and what is known of them, as the graph gathers them."""
-        return self.x, self.y, self.weights, self.offset, self.groups, self.layout.lengths, self.layout.ranges
+        known = self.layout
+        loads = known.loads if known.frame is self.x else ()
+        return self.x, self.y, self.weights, self.offset, self.groups, known.lengths, known.ranges, loads
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,11 +104,11 @@ def as_frame(
         if wanted is not None and not set(wanted) <= set(table.columns):
             wanted = None  # so that the error to come lists all that are there
         coded, computed = coded_columns(*terms)
+        if isinstance(table, ArrowTable):
+            layout = table.layout(wanted, coded, computed, divided)
+            return layout.frame, parts, layout
         frame, lengths = table.frame(wanted, coded, computed, divided)
-        if not isinstance(table, ArrowTable) or not divided:
-            return frame, parts, Layout(lengths)
-        words = make_meta(frame).select_dtypes(["category", "object", "string"]).columns
-        return frame, parts, Layout(lengths, table.ranges({*words, *coded}.intersection(frame.columns)))
+        return frame, parts, Layout(lengths)
     if _is_arrow(x):
         rows = pa.table(x)
         index = [name for name in rows.column_names if name not in data_columns(rows.schema)]

@@ -1,6 +1,6 @@
 """How the parts of a data set meet, block by block, which tasks serve which block, and functions of each block."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from graphlib import TopologicalSorter
@@ -33,6 +33,7 @@ def gather(
     groups: Any = None,
     lengths: tuple[int | tuple[int, ...], ...] | None = None,
     ranges: Mapping[str, int] | None = None,
+    loads: Sequence[Callable[[], list[Block]]] = (),
 ) -> Blocks:
     """Bring the parts of a data set together, block by block; nothing is computed.
 
@@ -47,6 +48,8 @@ def gather(
         knows its own.
     ranges : mapping of str to int, optional
         How many different ranges columns of a frame have in the parts of their files.
+    loads : sequence of callable, optional
+        Functions that load the partitions of `x` as blocks, used unless there are other parts.
 
     Returns
     -------
@@ -63,13 +66,18 @@ def gather(
     """
     given = {name: part for name, part in zip(PARTS, (x, y, weights, offset, groups), strict=True) if part is not None}
     names = tuple(given)
-    held = None
+    held, loaded = None, len(given) == 1 and bool(loads)
     if isinstance(x, da.Array):
         held = _held_arrays(names, list(given.values()))
         blocks = _gather_arrays(names, list(given.values())) if held is None else None
         known = not np.isnan(x.chunks[0]).any()
         lengths = tuple(int(n) for n in x.chunks[0]) if known else None
         row_bytes = x.dtype.itemsize * x.shape[1]
+    elif loaded:
+        blocks, row_bytes = None, 8 * len(x.columns)
+        name = f"read-files-{tokenize(x)}"
+        reads = [Task((name, number), load, _data_producer=True) for number, load in enumerate(loads)]
+        held = {task.key: task for task in reads}, tuple(task.key for task in reads)
     else:
         blocks = dd.map_partitions(
             _frame_block,
@@ -86,7 +94,7 @@ def gather(
     graph, keys = _materialize(blocks) if held is None else held
     owned, shared = _split_by_owner(graph, keys)
     tasks = [node for node in graph.values() if isinstance(node, Task)]
-    reloaded = held is None and any(not task.dependencies for task in tasks)
+    reloaded = loaded or (held is None and any(not task.dependencies for task in tasks))
     at_hand = rows is not None and not reloaded and all(task.func in (_array_block, _frame_block) for task in tasks)
     token = tokenize(keys)
     numbering = Numbering() if isinstance(x, da.Array) else _numbering(x.npartitions, len(keys))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from math import prod
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from dask_onestep.graph.blocks import FAN_IN, TINY_BYTES, Blocks
 from dask_onestep.graph.cluster import span
 from dask_onestep.graph.fusion import fuse, is_task, naming_block, noting
 from dask_onestep.graph.lazy import delayed, reference
-from dask_onestep.kernels.designs.parts import PARTS, Block, joined
+from dask_onestep.kernels.designs.parts import PARTS, Block, Table, joined
 from dask_onestep.kernels.records import Failure, Findings, Joined, Numbering, Read, RowCheck, add_all
 from dask_onestep.kernels.rows.block import Apart, Joint, read_block, runs_on_joined
 
@@ -178,7 +179,7 @@ def _together(blocks: Iterable[tuple[Block, Task]]) -> Iterator[list[tuple[Block
     group: list[tuple[Block, Task]] = []
     size = 0.0
     for block, load in blocks:
-        own = 8.0 * block.x.size if isinstance(block.x, (pd.DataFrame, np.ndarray)) else np.inf
+        own = 8.0 * prod(block.x.shape) if isinstance(block.x, (Table, pd.DataFrame, np.ndarray)) else np.inf
         if group and size + own > TINY_BYTES:
             yield group
             group, size = [], 0.0

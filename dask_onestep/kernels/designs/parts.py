@@ -157,9 +157,9 @@ class Block(Parts):
         which rounds as many times as there are slices.
         """
         width = 8 * len(model.columns) if model.design is None else model.design.row_bytes
-        most = MATRIX_BYTES if isinstance(self.x, pd.DataFrame) else ARRAY_BYTES
+        most = ARRAY_BYTES if isinstance(self.x, np.ndarray) else MATRIX_BYTES
         length = max(1, most // max(width, 8))
-        if not isinstance(self.x, (pd.DataFrame, np.ndarray)) or len(self.x) <= length:
+        if not isinstance(self.x, (Table, pd.DataFrame, np.ndarray)) or len(self.x) <= length:
             yield self
             return
         for begin in range(0, len(self.x), length):
@@ -179,7 +179,10 @@ def joined(blocks: Sequence[Block]) -> Block | None:
         kinds = [_kinds(part) for part in own]
         if None in kinds or any(kind != kinds[0] for kind in kinds):
             return None
-        parts[name] = np.concatenate(own) if isinstance(own[0], np.ndarray) else pd.concat(own)
+        if isinstance(own[0], Table):
+            parts[name] = Table.of(pd.concat([table.frame() for table in own]))
+        else:
+            parts[name] = np.concatenate(own) if isinstance(own[0], np.ndarray) else pd.concat(own)
     return replace(blocks[0], members=tuple((block.number, len(block.x)) for block in blocks), **parts)
 
 
@@ -187,12 +190,11 @@ def _kinds(part: Any) -> list[Any] | None:
     """Return names and dtypes of columns, with the categories in their order; None for what is not joined."""
     if type(part) is np.ndarray:
         return [(part.shape[1:], part.dtype)]
-    if not isinstance(part, (pd.DataFrame, pd.Series)):
+    if not isinstance(part, (Table, pd.DataFrame, pd.Series)):
         return None
-    columns = part.items() if isinstance(part, pd.DataFrame) else [(part.name, part)]
+    kinds = [(part.name, part.dtype)] if isinstance(part, pd.Series) else part.dtypes.items()
     return [
-        (name, column.dtype, column.cat.categories.tolist() if isinstance(column.dtype, pd.CategoricalDtype) else ())
-        for name, column in columns
+        (name, kind, kind.categories.tolist() if isinstance(kind, pd.CategoricalDtype) else ()) for name, kind in kinds
     ]
 
 

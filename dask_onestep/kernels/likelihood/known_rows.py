@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dask_onestep.kernels.designs.parts import Block, Rows, taken
+from dask_onestep.kernels.designs.parts import Block, Rows, Table, taken
 from dask_onestep.kernels.designs.table import gaps
 from dask_onestep.kernels.likelihood.predictions import predictable_rows
 from dask_onestep.kernels.model import Model
@@ -53,6 +53,7 @@ def known_rows(
 ) -> KnownRows | Findings:
     """Return a block's rows that can be predicted; `by` and `others` are as in `EffectQuery`."""
     m = block.x.shape[0]
+    block = replace(block, x=block.x.frame()) if isinstance(block.x, Table) else block
     values = _by_values(block, model, by, others)
     missing = [gaps(values[name]) for name in values.columns]
     rows = predictable_rows(replace(block, y=np.zeros(m), groups=None), model)

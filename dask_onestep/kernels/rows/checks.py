@@ -189,6 +189,7 @@ def _numeric_matrix(block: Block, model: Model) -> np.ndarray | SplitMatrix | De
     x = block.x
     if sparse.issparse(x):
         x = split_sparse(x)
+    x = x.frame() if isinstance(x, Table) else x
     if isinstance(x, pd.DataFrame):
         if compound := [str(c) for c, t in x.dtypes.items() if getattr(t, "kind", "O") == "c"]:
             what = f"Complex data not supported: X is complex in {', '.join(compound)}"
@@ -196,7 +197,7 @@ def _numeric_matrix(block: Block, model: Model) -> np.ndarray | SplitMatrix | De
         try:
             x = x.to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError) as error:
-            what = ", ".join(f"{c} ({t})" for c, t in block.x.dtypes.items() if t.kind not in "biufc")
+            what = ", ".join(f"{c} ({t})" for c, t in x.dtypes.items() if t.kind not in "biufc")
             return _found(block, f"columns are not numeric: {what or error}", len(block.x), "Encode them first.")
     x = x if isinstance(x, (SplitMatrix, DenseColumns)) else np.asarray(x)
     if x.ndim != 2 or x.shape[1] != len(model.columns):
