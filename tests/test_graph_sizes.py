@@ -81,8 +81,8 @@ def test_dask_knows_what_a_pilot_weighs():
     levels = pd.Index(["d"] * 1000, dtype=object)
     assert sizeof(replace(sample, labels=(levels,))) - sizeof(replace(sample, labels=())) == levels.nbytes + 8
     fit = fit_pilot(sample, model_of(5))
-    # A row has its covariates and response once, its key and its position.
-    assert 1000 * 8 * 8 < sizeof(fit) < 1000 * 8 * 8 + 20_000
+    # A row has its covariates and response once, its key, its position, and its residual, weight and predictor.
+    assert 1000 * 11 * 8 < sizeof(fit) < 1000 * 11 * 8 + 20_000
 
 
 def test_dask_weighs_records_of_several_models_and_of_clusters():

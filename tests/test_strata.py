@@ -170,7 +170,7 @@ def test_the_variance_of_what_is_foretold_is_that_of_the_draws():
     found, told = [], []
     for seed in range(150):
         pilot = fit_pilot(drawn(seed), MODEL)
-        pilot = replace(pilot, coef=coef, moments=moments(pilot.rows, MODEL, coef))
+        pilot = replace(pilot, coef=coef, moments=moments(pilot.rows, MODEL, coef), states=None)
         curvature = Curvature(MODEL, pilot, coef, moments(rows, MODEL, coef))
         foretold = curvature(step).score - curvature.sums.score + curvature.sums.information @ step
         found.append(foretold - exact)

@@ -31,23 +31,30 @@ class Overdispersion(NamedTuple):
     n: int
 
     @classmethod
-    def of(cls, rows: Rows, model: Model, coef: np.ndarray, rank: float, shares: Any) -> Overdispersion | None:
+    def of(
+        cls,
+        rows: Rows,
+        model: Model,
+        coef: np.ndarray,
+        rank: float,
+        shares: Any,
+        terms: np.ndarray | None = None,
+    ) -> Overdispersion | None:
         """Return the ratio at β; None for families with a dispersion, and for classes, which have none.
 
         The weights of the rows contain `shares`, inverse inclusion probabilities with mean 1. `rank` is that of the
-        fit, times the fraction of its rows that these are.
+        fit, times the fraction of its rows that these are. The rows' `terms` of χ² may be known.
         """
         likelihood = model.likelihood
         one = likelihood.n_predictors == 1 and not likelihood.stages
         if model.family.has_dispersion or model.classify or not one:
             return None
-        terms = np.empty(len(rows))
         with np.errstate(all="ignore"):
-            for part in slices(rows, model):
-                mean = model.link.inverse(part.linear_predictor(coef))
-                terms[part.rows] = np.square(part.y - mean) / model.family.variance(mean)
-            if rows.weights is not None:
-                terms *= rows.weights
+            if terms is None:
+                terms = np.empty(len(rows))
+                for part in slices(rows, model):
+                    mean = model.link.inverse(part.linear_predictor(coef))
+                    terms[part.rows] = part.weighted(np.square(part.y - mean) / model.family.variance(mean))
             counts = np.broadcast_to(shares, len(rows)) if model.weight_type == "variance" else rows.weights
             counts = np.ones(len(rows)) if counts is None else counts
             df = counts.sum() - rank

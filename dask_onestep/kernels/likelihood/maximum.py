@@ -1,5 +1,7 @@
 """The maximum-likelihood fit of rows in memory."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from dask_onestep.kernels.designs.parts import Rows
@@ -11,7 +13,14 @@ from dask_onestep.kernels.solve.ascent import Ascent, Newton, climb
 from dask_onestep.kernels.solve.linear_algebra import factorize
 
 
-def fit_rows(rows: Rows, model: Model, start: np.ndarray | None = None, *, max_iter: int = 30) -> Ascent:
+def fit_rows(
+    rows: Rows,
+    model: Model,
+    start: np.ndarray | None = None,
+    *,
+    max_iter: int = 30,
+    evaluated: Callable[[Rows, Model, np.ndarray], Moments] = observed_moments,
+) -> Ascent:
     """Return the maximum-likelihood fit of rows in memory.
 
     Parameters
@@ -24,6 +33,8 @@ def fit_rows(rows: Rows, model: Model, start: np.ndarray | None = None, *, max_i
         Starting values; by default from one weighted least-squares fit to the family's starting means.
     max_iter : int
         Maximum number of Newton steps.
+    evaluated : callable
+        Returns the moments at β; a fit that converges ends where it was called last.
 
     Returns
     -------
@@ -33,7 +44,7 @@ def fit_rows(rows: Rows, model: Model, start: np.ndarray | None = None, *, max_i
     intercept = model.has_intercept
 
     def objective(coef: np.ndarray) -> Moments:
-        return observed_moments(rows, model, coef)
+        return evaluated(rows, model, coef)
 
     if start is None:
         first = initial_moments(rows, model)

@@ -9,7 +9,7 @@ from dask_onestep.kernels.designs.split_matrix import finite_rows
 from dask_onestep.kernels.likelihood.covariance import products
 from dask_onestep.kernels.likelihood.goodness import Overdispersion
 from dask_onestep.kernels.likelihood.maximum import fit_rows
-from dask_onestep.kernels.likelihood.sums import moments
+from dask_onestep.kernels.likelihood.sums import States, moments, moments_and_states, observed_moments
 from dask_onestep.kernels.matrices.algebra import Slice
 from dask_onestep.kernels.matrices.symmetric import Matrix, filled, minor
 from dask_onestep.kernels.model import Model, refuse_information
@@ -63,6 +63,8 @@ class PilotFit(Record):
         Whether some stratum has too few rows in the pilot because of how the rows are chunked.
     drawn : PilotRecord or None
         Keys and positions of the rows, and the rows of the table; None for a restricted model.
+    states : tuple of ndarray or None
+        The rows' states at β̂_p, if the fit has found them.
     """
 
     coef: np.ndarray
@@ -76,6 +78,7 @@ class PilotFit(Record):
     n_iter: int = 0
     short: bool = False
     drawn: PilotRecord | None = None
+    states: States | None = None
 
     @property
     def n(self) -> int:
@@ -136,7 +139,7 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
         return _at(np.zeros(len(model.names)), rows.take(complete), model, known, inclusion.take(complete))
     whole = len(rows) == known.n <= sample.size.whole
     try:
-        fit = _fit_whole(rows, model) if whole else fit_rows(rows, model)
+        fit, states = (_fit_whole(rows, model), None) if whole else _fit_sample(rows, model)
     except ValueError:
         if found := oversized_columns(rows, model):
             replace(found, blocks=()).raise_error()
@@ -144,8 +147,8 @@ def fit_pilot(sample: PilotSample, model: Model) -> PilotFit:
     short = drawn.short and not drawn.positions[:, 0].any()  # rows are numbered globally, so the chunks do not matter
     if fit.converged or (whole and fit.at_boundary):  # further passes would lead no closer
         if keys is not None:
-            keys = replace(keys, overdispersion=_overdispersion(rows, model, fit, inclusion))
-        fitted = PilotFit(fit.coef, rows, fit.sums, fit.factor, known, inclusion, drawn=keys)
+            keys = replace(keys, overdispersion=_overdispersion(rows, model, fit, inclusion, states))
+        fitted = PilotFit(fit.coef, rows, fit.sums, fit.factor, known, inclusion, drawn=keys, states=states)
         return replace(fitted, whole=whole, n_iter=fit.n_iter, short=short)
     coef = fit_rows(model.likelihood.with_prior(rows, model, leverages(rows, model)), model).coef
     return replace(_at(coef, rows, model, known, inclusion), separated=True, short=short, drawn=keys)
@@ -181,14 +184,28 @@ def weighted_rows(sample: PilotSample, model: Model) -> tuple[Rows, Survey, Pilo
     return rows, known, drawn
 
 
-def _overdispersion(rows: Rows, model: Model, fit: Ascent, inclusion: Inclusion) -> Overdispersion | None:
+def _overdispersion(
+    rows: Rows, model: Model, fit: Ascent, inclusion: Inclusion, states: States | None
+) -> Overdispersion | None:
     """Return Pearson's χ²/df of the rows, or of every k-th of many, at their estimate."""
     step = 1 + len(rows) // _ENOUGH
-    if step > 1:
-        index = np.arange(0, len(rows), step)
-        rows, inclusion = rows.take(index), inclusion.take(index)
+    at = slice(None, None, step)
+    terms = None if states is None else np.square(states[0][at]) / states[1][at]
     # A residual of a fit of all rows has the same expectation in each part of them.
-    return Overdispersion.of(rows, model, fit.coef, fit.factor.rank / step, inclusion.weights)
+    rank, shares = fit.factor.rank / step, inclusion.take(at).weights
+    return Overdispersion.of(rows.rows_at(at) if step > 1 else rows, model, fit.coef, rank, shares, terms)
+
+
+def _fit_sample(rows: Rows, model: Model) -> tuple[Ascent, States | None]:
+    """Return the fit of a sample and, if it converges, the rows' states at its end where these come with the sums."""
+    states = None
+
+    def evaluated(rows: Rows, model: Model, coef: np.ndarray) -> Moments:
+        nonlocal states
+        sums, states = moments_and_states(rows, model, coef)
+        return sums
+
+    return fit_rows(rows, model, evaluated=evaluated if model.natural else observed_moments), states
 
 
 def _fit_whole(rows: Rows, model: Model) -> Ascent:
