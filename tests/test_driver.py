@@ -172,6 +172,20 @@ def test_a_pass_computes_no_more_often_than_it_must(synchronous):
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize(("chunks", "computations"), [(50, 0), (500, 0), (50_000, 1)])
+def test_where_a_pass_is_one_task_no_scheduler_is_asked(threads, monkeypatch, chunks, computations):
+    X, y, _ = make_glm(500 if chunks < 1000 else 100_000, 3, chunks=chunks)
+    X, y, calls = X.persist(), y.persist(), []
+    scheduler = dask.threaded.get_async
+    monkeypatch.setattr(dask.threaded, "get_async", lambda *args, **own: calls.append(1) or scheduler(*args, **own))
+    glm = GLMRegressor().fit(X, y)
+    assert len(calls) == computations
+    with Callback():
+        again = GLMRegressor().fit(X, y)
+    assert len(calls) == 2 * computations + (not computations)
+    assert again.coef_.tobytes() == glm.coef_.tobytes()
+
+
 def test_restricted_fits_share_the_pilot_draw(tmp_path, synchronous):
     directory = tmp_path / "draw"
     directory.mkdir()

@@ -130,6 +130,11 @@ class Blocks:
             return FAN_IN
         return 1 if self.lengths is not None else min(FAN_IN, len(self) // _MANY_BLOCKS)
 
+    @property
+    def single(self) -> bool:
+        """Whether a pass is one task and needs no others, so that no two tasks could run at the same time."""
+        return len(self) <= self.together and not any(map(is_task, self.shared.values()))
+
     def first(self) -> Blocks:
         """Return only the first block; where lengths are known, the first that has rows."""
         lengths = self.lengths or ()

@@ -1,6 +1,7 @@
 """Single tasks and lazy values."""
 
 from collections.abc import Callable, Sequence
+from graphlib import TopologicalSorter
 from typing import Any
 from uuid import uuid4
 
@@ -8,9 +9,10 @@ import dask
 import numpy as np
 from dask import threaded
 from dask.base import get_scheduler
+from dask.callbacks import Callback
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
-from dask.task_spec import DataNode, Task, TaskRef
+from dask.task_spec import DataNode, GraphNode, Task, TaskRef
 from dask.tokenize import tokenize
 from dask.typing import Key
 from dask.utils import ensure_dict, shorten_traceback
@@ -73,10 +75,13 @@ def reference(value: Any) -> Any:
     return TaskRef(value.key) if isinstance(value, Delayed) else value
 
 
-def compute(values: Sequence[Any], scheduler: str | None, *, settled: bool = False) -> tuple[Any, ...]:
+def compute(
+    values: Sequence[Any], scheduler: str | None, *, settled: bool = False, alone: bool = False
+) -> tuple[Any, ...]:
     """Return values, lazy ones computed; if `settled`, these stay lazy and where they are, as `dask.persist` has them.
 
     Schedulers of this process are called directly: Dask's expressions take as long as a small fit's linear algebra.
+    Tasks that run `alone`, one after the other, need no scheduler.
     """
     lazy = [value for value in values if isinstance(value, Delayed)]
     get = get_scheduler(scheduler=scheduler, collections=lazy)
@@ -87,12 +92,14 @@ def compute(values: Sequence[Any], scheduler: str | None, *, settled: bool = Fal
     graph: dict[Key, Any] = {}
     for value in lazy:
         graph |= ensure_dict(value.dask)
-    keys = [value.key for value in lazy]
-    known = {key: node() for key, node in graph.items() if isinstance(node, DataNode)}
-    others = [node for key, node in graph.items() if key not in known]
+    keys, nodes = [value.key for value in lazy], list(graph.values())
+    alone &= not Callback.active  # which see what Dask's schedulers run
+    alone |= sum(not isinstance(node, DataNode) for node in nodes) == 1  # a look at what is known already
     with shorten_traceback():
-        if known and len(others) == 1 and isinstance(others[0], Task):  # a look at what is known already
-            found = known | {others[0].key: others[0](known)}
+        if alone and all(isinstance(node, GraphNode) for node in nodes):
+            found: dict[Key, Any] = {}
+            for key in TopologicalSorter({node.key: node.dependencies for node in nodes}).static_order():
+                found[key] = graph[key](found)
         else:
             found = dict(zip(keys, get(graph, keys), strict=True))
     results = {key: delayed(key, {key: DataNode(key, found[key])}, [], {}) for key in keys} if settled else found

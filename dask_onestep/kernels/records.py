@@ -44,8 +44,9 @@ class Sums(Record):
 
     def is_finite(self) -> bool:
         """Return whether no sum is NaN or infinite."""
-        values = (getattr(self, f.name) for f in fields(self))
-        return all(is_finite(value) for value in values if value is not None)
+        names: tuple[str, ...] = self.__match_args__  # its fields
+        values = [getattr(self, name) for name in names]
+        return all(value is None or is_finite(value) for value in values)
 
 
 def _add_values(left: Any, right: Any) -> Any:

@@ -290,7 +290,7 @@ class Driver:
         return found[: len(handles)]
 
     def _compute(self, handles: Sequence[Any]) -> tuple[Any, ...]:
-        return compute(handles, self.problem.scheduler)
+        return compute(handles, self.problem.scheduler, alone=self.blocks.single)
 
     @property
     def shown(self) -> bool:
@@ -300,7 +300,7 @@ class Driver:
     def _persist(self, handles: Sequence[Any]) -> tuple[Any, ...]:
         if self.shown:
             return persist_shown(handles, ", ".join(self.pending), scheduler=self.problem.scheduler)
-        return compute(handles, self.problem.scheduler, settled=True)
+        return compute(handles, self.problem.scheduler, settled=True, alone=self.blocks.single)
 
 
 def _batches(requests: dict[str, Pass]) -> Iterator[list[str]]:
