@@ -6,7 +6,9 @@ import pytest
 
 from dask_onestep.kernels.compiled.instructions import (
     add,
+    divide,
     exponential,
+    lane,
     load,
     logarithm,
     multiply,
@@ -15,7 +17,10 @@ from dask_onestep.kernels.compiled.instructions import (
     prefetch,
     same,
     store,
+    subtract,
     totals,
+    turned,
+    where_less,
 )
 
 
@@ -39,6 +44,11 @@ def combined(a, b, c, out):
     store(out, 8, multiply_add(x, y, z))
     store(out, 12, totals(x, y, z, add(x, z)))
     store(out, 16, pair(b[0], c))
+    store(out, 20, where_less(x, y, subtract(x, y), divide(x, y)))
+    rows = turned(x, y, z, add(x, z))
+    for row in range(4):
+        store(out, 24 + 4 * row, rows[row])
+        out[40 + row] = lane(x, row)
     prefetch(0)  # an address that need not exist
 
 
@@ -77,11 +87,14 @@ def test_logarithms_are_right_to_one_unit_in_the_last_place():
 
 def test_four_numbers_at_a_time():
     rng = np.random.default_rng(1)
-    a, b, c, out = rng.normal(size=5), rng.normal(size=4), 2.5, np.empty(20)
+    a, b, c, out = rng.normal(size=5), rng.normal(size=4), 2.5, np.empty(44)
     combined(a, b, c, out)
-    x, sums, products, sums_of_products, totalled, paired = a[1:], *out.reshape(5, 4)
+    x, sums, products, sums_of_products, totalled, paired, chosen = a[1:], *out[:24].reshape(6, 4)
     np.testing.assert_array_equal(sums, x + b)
     np.testing.assert_array_equal(products, x * b)
     np.testing.assert_allclose(sums_of_products, x * b + c, rtol=1e-14)
     np.testing.assert_allclose(totalled, [x.sum(), b.sum(), 4 * c, x.sum() + 4 * c], rtol=1e-14)
     np.testing.assert_array_equal(paired, [b[0], c, 0.0, 0.0])
+    np.testing.assert_array_equal(chosen, np.where(x < b, x - b, x / b))
+    np.testing.assert_array_equal(out[24:40].reshape(4, 4), np.stack([x, b, np.full(4, c), x + c], axis=1))
+    np.testing.assert_array_equal(out[40:], x)

@@ -92,6 +92,15 @@ def _same(typing, number):
     return lanes(types.float64), generate
 
 
+def _lane(typing, numbers, at):
+    """Return one of four numbers."""
+
+    def generate(context, builder, signature, given):
+        return builder.extract_element(given[0], builder.trunc(given[1], ir.IntType(32)))
+
+    return types.float64(numbers, types.intp), generate
+
+
 def _pair(typing, first, second):
     """Return two numbers and two zeros."""
 
@@ -119,6 +128,7 @@ def _prefetch(typing, address):
 load: Any = intrinsic(_load)
 store: Any = intrinsic(_store)
 same: Any = intrinsic(_same)
+lane: Any = intrinsic(_lane)
 pair: Any = intrinsic(_pair)
 prefetch: Any = intrinsic(_prefetch)
 
@@ -149,20 +159,51 @@ def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -
 
 
 @_operation
-def totals(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value, d: ir.Value) -> ir.Value:
-    """Return the sum of a's four numbers, of b's, of c's and of d's."""
-
-    def pairs(left, right):
-        even, odd = _places(0, 4, 2, 6), _places(1, 5, 3, 7)
-        return builder.fadd(builder.shuffle_vector(left, right, even), builder.shuffle_vector(left, right, odd))
-
-    ab, cd = pairs(a, b), pairs(c, d)
-    low, high = _places(0, 1, 4, 5), _places(2, 3, 6, 7)
-    return builder.fadd(builder.shuffle_vector(ab, cd, low), builder.shuffle_vector(ab, cd, high))
+def subtract(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    """Return a − b."""
+    return builder.fsub(a, b)
 
 
 @_operation
-def _where_less(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, yes: ir.Value, no: ir.Value) -> ir.Value:
+def evens(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    """Return a₀, b₀, a₂, b₂."""
+    return builder.shuffle_vector(a, b, _places(0, 4, 2, 6))
+
+
+@_operation
+def odds(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    """Return a₁, b₁, a₃, b₃."""
+    return builder.shuffle_vector(a, b, _places(1, 5, 3, 7))
+
+
+@_operation
+def lower(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    """Return a₀, a₁, b₀, b₁."""
+    return builder.shuffle_vector(a, b, _places(0, 1, 4, 5))
+
+
+@_operation
+def upper(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    """Return a₂, a₃, b₂, b₃."""
+    return builder.shuffle_vector(a, b, _places(2, 3, 6, 7))
+
+
+@numba.njit(nogil=True)
+def totals(a, b, c, d):
+    """Return the sum of a's four numbers, of b's, of c's and of d's."""
+    ab, cd = add(evens(a, b), odds(a, b)), add(evens(c, d), odds(c, d))
+    return add(lower(ab, cd), upper(ab, cd))
+
+
+@numba.njit(nogil=True)
+def turned(a, b, c, d):
+    """Return the four first numbers of a, b, c and d, the second ones, the third ones and the fourth ones."""
+    even, odd, later_even, later_odd = evens(a, b), odds(a, b), evens(c, d), odds(c, d)
+    return lower(even, later_even), lower(odd, later_odd), upper(even, later_even), upper(odd, later_odd)
+
+
+@_operation
+def where_less(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, yes: ir.Value, no: ir.Value) -> ir.Value:
     """Return `yes` where a < b, otherwise (also where a is NaN) `no`."""
     return builder.select(builder.fcmp_ordered("<", a, b), yes, no)
 
@@ -192,7 +233,7 @@ def exponential(x):
     The error is below one unit in the last place; results below exp(−707), 9e-308, are zero. For scalars numba computes
     one exponential after the other, in four times the time.
     """
-    near = _where_less(x, same(_LEAST), same(_LEAST), x)
+    near = where_less(x, same(_LEAST), same(_LEAST), x)
     shifted = multiply_add(near, same(_PER_LOG_2), same(_SHIFT))
     n = add(shifted, same(-_SHIFT))
     r = multiply_add(n, same(-_LOG_2_REST), multiply_add(n, same(-_LOG_2), near))
@@ -200,8 +241,8 @@ def exponential(x):
     for k in range(len(_SERIES) - 2, -1, -1):
         series = multiply_add(series, r, same(_SERIES[k]))
     half = multiply(series, _half_a_power(shifted))
-    finite = _where_less(same(_GREATEST), x, same(math.inf), add(half, half))
-    return _where_less(x, same(_LEAST), same(0.0), finite)
+    finite = where_less(same(_GREATEST), x, same(math.inf), add(half, half))
+    return where_less(x, same(_LEAST), same(0.0), finite)
 
 
 # 2s²ᵏ/(2k + 1) are the terms of log((1 + s)/(1 − s))/s beyond the first; for s ≤ ⅓ these 16 suffice.

@@ -22,7 +22,7 @@ from typing import ClassVar
 import numpy as np
 
 from dask_onestep.families import Binomial, Family, Gaussian, Poisson
-from dask_onestep.kernels.compiled.loops import TILE, add_natural_sums, add_sparse_sums, add_sums
+from dask_onestep.kernels.compiled.loops import GIVEN, LOGISTIC, NORMAL, POISSON, TILE, add_sparse_sums, add_sums
 from dask_onestep.kernels.matrices.algebra import NO_ROWS, DenseSlice, SplitSlice
 from dask_onestep.kernels.matrices.columns import CodedColumns, SparseColumns
 from dask_onestep.kernels.matrices.symmetric import Arrowhead, Matrix
@@ -33,7 +33,7 @@ _MOST_COLUMNS = 500
 _PART_BYTES, _FEW = 2**19, 8
 
 # The families with a loop: by type, so that a user's family with the same name is not mistaken for one of them.
-_LAWS: dict[type[Family], int] = {Binomial: 0, Poisson: 1, Gaussian: 2}
+_LAWS: dict[type[Family], int] = {Binomial: LOGISTIC, Poisson: POISSON, Gaussian: NORMAL}
 _NONE = np.empty(0)
 
 
@@ -80,7 +80,9 @@ class _Codes:
         numbers: tuple[np.ndarray, ...] = ()
         if any(part is not None for part in stored.values):
             numbers = tuple(np.ones(stored.shape[0]) if part is None else part for part in stored.values)
-        own, crossed = np.zeros((ends[-1], 4 + 4 * ((beside + 3) // 4))), np.zeros((ends[-1], starts[-1]))
+        width = 4 + 4 * max(1, (beside + 3) // 4)
+        own = _on_lines(ends[-1] * width).reshape(ends[-1], width)
+        crossed = np.zeros((ends[-1], starts[-1]))
         return cls(stored.codes, starts, numbers, effects, own, crossed, real)
 
     def arguments(self, at: slice) -> tuple[np.ndarray, ...]:
@@ -94,6 +96,13 @@ class _Codes:
         mixed = own[:, 4 : 4 + dense.covariates.shape[1]]
         mixed = np.hstack([own[:, 1:2], mixed]) if dense.constant else mixed
         return own[:, 0], mixed, crossed, own[:, 3 if self.numbers else 1]
+
+
+def _on_lines(count: int) -> np.ndarray:
+    """Return zeros from the start of a cache line on: numbers across two lines are read back from memory slowly."""
+    room = np.zeros(count + 7)
+    first = -room.ctypes.data // 8 % 8
+    return room[first : first + count]
 
 
 def _together(parts: tuple[np.ndarray, ...], at: slice, dtype: type) -> np.ndarray:
@@ -138,7 +147,7 @@ class CompiledSlice(DenseSlice):
         y, slopes, loglik = np.ascontiguousarray(self.y), np.ascontiguousarray(slopes), 0.0
         score, information = np.zeros(p + 1), np.zeros((p + 1, p + 1) if informed else (0, 0))
         for at, x in self._parts(codes):
-            loglik += add_natural_sums(
+            loglik += add_sums(
                 _LAWS[type(family)],
                 x,
                 y[at],
@@ -187,7 +196,20 @@ class CompiledSlice(DenseSlice):
         sums, gram = np.zeros(p + 1), np.zeros((p + 1, p + 1))
         values, weights = np.ascontiguousarray(values), np.ascontiguousarray(weights)
         for at, x in self._parts(codes):
-            add_sums(x, values[at], weights[at], sums, gram, *codes.arguments(at))
+            add_sums(
+                GIVEN,
+                x,
+                values[at],
+                weights[at],
+                _NONE,
+                0.0,
+                _NONE,
+                sums,
+                gram,
+                NO_ROWS,
+                codes.effects,
+                *codes.arguments(at),
+            )
         return sums[first:], gram[first:, first:]
 
 
