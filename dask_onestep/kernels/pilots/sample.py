@@ -347,7 +347,7 @@ class PilotSample(Joining):
             self.keys,
             self.positions,
             weights=self.weights,
-            raw=None if self.raw is None else self.raw.frame(),
+            raw=self.raw.frame() if isinstance(self.raw, Table) else self.raw,
             probabilities=known,
             unusual=self.unusual,
             key_source=self.key_source,
