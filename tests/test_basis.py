@@ -1,6 +1,7 @@
 """Columns made orthogonal: compared with NumPy's QR, exact arithmetic, and the columns that they came from."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from dask_onestep.kernels.likelihood.sums import moments, observed_moments
 from dask_onestep.kernels.records import Moments
 from dask_onestep.kernels.rows.aliasing import DesignFactor, design_factor, orthogonal_basis
 from dask_onestep.kernels.rows.slices import slices
+from dask_onestep.kernels.solve.basis import Basis
 
 
 def basis_of(x, *, intercept=True, weights=None):
@@ -56,6 +58,15 @@ def test_coefficients_go_there_and_back(x):
     gamma = basis.orthogonal(beta)
     np.testing.assert_allclose(in_basis(x) @ gamma, np.column_stack([np.ones(300), x]) @ beta, rtol=1e-9)
     np.testing.assert_allclose(basis.coefficients(gamma), beta, rtol=1e-9)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant == 52, reason="long double is float64 on this platform")
+def test_a_small_difference_of_large_numbers_keeps_its_digits():
+    for slope, second in np.random.default_rng(2).normal(size=(50, 2)):
+        upper, first = np.array([[1.0, slope], [0.0, 1.0]], order="F"), slope * second + 1e-8
+        basis = Basis(np.ones(2, bool), np.ones(2), upper, 1.0, True, np.zeros((2, 0)))
+        exact = float(Fraction(first) - Fraction(slope) * Fraction(second))
+        np.testing.assert_allclose(basis.coefficients(np.array([first, second])), [exact, second], rtol=1e-10)
 
 
 def test_covariances_go_with_coefficients(x):

@@ -66,7 +66,11 @@ class Basis:
         for present in np.unique(known, axis=0):
             at = (known == present).all(axis=1)
             upper, scale = self.upper[np.ix_(present, present)], self.scale[present]
-            solved = linalg.solve_triangular(upper, rows[np.ix_(at, present)].T, unit_diagonal=True)
+            wanted = rows[np.ix_(at, present)].T
+            solved = linalg.solve_triangular(upper, wanted, unit_diagonal=True)
+            if gamma.ndim == 1:  # a small coefficient is the difference of large numbers, of which each was rounded
+                left = wanted - upper.astype(np.longdouble) @ solved.astype(np.longdouble)
+                solved += linalg.solve_triangular(upper, left.astype(np.float64), unit_diagonal=True)
             beta[np.ix_(at, np.flatnonzero(self.kept)[present])] = solved.T / scale
         return beta.reshape(*gamma.shape[:-1], -1)
 
