@@ -74,10 +74,7 @@ def gather(
         lengths = tuple(int(n) for n in x.chunks[0]) if known else None
         row_bytes = x.dtype.itemsize * x.shape[1]
     elif loaded:
-        blocks, row_bytes = None, 8 * len(x.columns)
-        name = f"read-files-{tokenize(x)}"
-        reads = [Task((name, number), load, _data_producer=True) for number, load in enumerate(loads)]
-        held = {task.key: task for task in reads}, tuple(task.key for task in reads)
+        held, blocks, row_bytes = _loading(f"read-files-{tokenize(x)}", loads), None, 8 * len(x.columns)
     else:
         blocks = dd.map_partitions(
             _frame_block,
@@ -105,6 +102,12 @@ def gather(
 def _numbering(partitions: int, blocks: int) -> Numbering:
     """Return what blocks are called: Dask reads several small partitions of files as one."""
     return Numbering() if partitions <= blocks else Numbering(blocks, partitions)
+
+
+def _loading(name: str, loads: Sequence[Callable[[], list[Block]]]) -> tuple[dict[Key, Any], tuple[Key, ...]]:
+    """Return the tasks of blocks that functions load, as `_materialize` does."""
+    tasks = [Task((name, number), load, _data_producer=True) for number, load in enumerate(loads)]
+    return {task.key: task for task in tasks}, tuple(task.key for task in tasks)
 
 
 def _held_arrays(names: tuple[str, ...], parts: list[da.Array]) -> tuple[dict[Key, Any], tuple[Key, ...]] | None:
