@@ -357,6 +357,27 @@ def test_factors_that_are_numbers_or_booleans():
     np.testing.assert_allclose(found["estimate"][6], on - off, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("formula", "kind"),
+    [
+        ("normal ~ self", "float64"),
+        ("normal ~ self", "str"),
+        ("normal ~ C(self)", "Int64"),
+        ("normal ~ C(self) * z", "str"),
+    ],
+)
+def test_a_column_may_be_called_self(formula, kind):
+    frame = mixed(200)
+    frame["g"] = frame["flag"].astype(kind)
+    named = frame.rename(columns={"g": "self"})
+    one = GLMRegressor(formula=formula.replace("self", "g")).fit(frame)
+    glm = GLMRegressor(formula=formula).fit(named)
+    np.testing.assert_array_equal(glm.coef_, one.coef_)
+    for effects in ("avg_comparisons", "avg_slopes"):
+        theirs, ours = (getattr(each, effects)(x) for each, x in ((one, frame), (glm, named)))
+        np.testing.assert_array_equal(ours["estimate"], theirs["estimate"])
+
+
 def test_effects_of_several_classes_add_up_to_zero_and_predictions_to_one():
     frame = mixed()
     y = np.where(frame["event"] == 1, frame["kind"], "none")

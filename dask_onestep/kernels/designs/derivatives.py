@@ -56,7 +56,9 @@ def depending(design: Design, columns: Collection[str]) -> tuple[np.ndarray, Des
 
 def with_values(frame: pd.DataFrame, column: str, values: Any) -> pd.DataFrame:
     """Return a table with other values in one column, copying nothing else."""
-    return frame.assign(**{column: values})
+    frame = frame.copy(deep=False)
+    frame[column] = values
+    return frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)

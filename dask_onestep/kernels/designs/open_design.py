@@ -67,7 +67,7 @@ class OpenDesign(Design):
             for factor in self.computed:
                 numbers = taken(block.x[list(factor.columns)], rows)
                 coded = [name for name in factor.columns if isinstance(kinds[name], pd.CategoricalDtype)]
-                numbers = numbers.assign(**{name: numbers[name].astype(object) for name in coded})
+                numbers = numbers.astype(dict.fromkeys(coded, object))
                 parts = [evaluate(part, numbers) for part in factor.states or (str(factor.source),)]
                 columns.append(np.sum([part.to_numpy(np.float64, na_value=np.nan) for part in parts], axis=0))
         return with_parts(block, self.terms, np.column_stack(columns), complete, rows, missing)

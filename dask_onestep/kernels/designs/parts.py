@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
 from typing import Any, Self
@@ -74,9 +74,9 @@ class Table(Record):
         """Approximate memory: a pass over the objects of a column would take too long."""
         return 8 * self.length * len(self.columns)
 
-    def assign(self, **columns: Any) -> Table:
-        """Return a table with other columns, or others in place of some."""
-        return replace(self, columns=self.columns | columns)
+    def astype(self, kinds: Mapping[str, Any]) -> Table:
+        """Return a table with some columns converted."""
+        return replace(self, columns=self.columns | {name: self[name].astype(kind) for name, kind in kinds.items()})
 
     def frame(self) -> pd.DataFrame:
         """Return a DataFrame."""

@@ -1,6 +1,7 @@
 """A block of a table: its missing values, and its columns as plain NumPy dtypes and categories."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,7 @@ def encoded(frame: TableLike, factors: Iterable[Factor]) -> Table:
                 codes, levels = level_codes(table[name])
                 ordered, places = sorted_places(levels)
                 columns[name] = pd.Categorical.from_codes(looked_up(places, codes), ordered)
-    return table.assign(**columns) if columns else table
+    return replace(table, columns=table.columns | columns)
 
 
 def stacked(tables: Sequence[Table], chosen: Sequence[np.ndarray] | None = None) -> Table:

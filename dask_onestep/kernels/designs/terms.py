@@ -183,7 +183,7 @@ def plain_categories(frame: Any, names: Iterable[str]) -> Any:
             kinds[name] = np.int64
         elif pd.api.types.is_bool_dtype(kind) and missing:
             kinds[name] = object
-    return frame.assign(**{name: frame[name].astype(kind) for name, kind in kinds.items()}) if kinds else frame
+    return frame.astype(kinds) if kinds else frame
 
 
 def column_terms(columns: tuple[str, ...], fit_intercept: bool) -> Terms:

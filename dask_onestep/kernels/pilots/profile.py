@@ -224,8 +224,8 @@ def designed_sample(sample: PilotSample, model: Model, size: PilotSize, searched
     # Object columns whose levels turned out to be numbers.
     levels = {name for factor in design.categorical for name in factor.columns}
     kinds = drawn.raw.dtypes.items()
-    objects = [name for name, kind in kinds if isinstance(kind, pd.CategoricalDtype) and name not in levels]
-    raw = drawn.raw.assign(**{name: drawn.raw[name].astype(object) for name in objects})
+    objects = {name: object for name, kind in kinds if isinstance(kind, pd.CategoricalDtype) and name not in levels}
+    raw = drawn.raw.astype(objects)
     codes = design.codes(raw)
     x: Any = None
     try:
