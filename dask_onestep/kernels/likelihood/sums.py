@@ -106,10 +106,13 @@ def row_states(rows: Rows, model: Model, coef: np.ndarray) -> States:
 
 def moments_and_states(rows: Rows, model: Model, coef: np.ndarray) -> tuple[Moments, States | None]:
     """Return the moments at β, and the states of the rows if these are found on the way."""
-    if not (isinstance(model.likelihood, OnePredictor) and model.likelihood.natural):
+    likelihood = model.likelihood
+    if not isinstance(likelihood, OnePredictor) or not likelihood.natural:
+        return moments(rows, model, coef), None
+    if type(likelihood).moments is not OnePredictor.moments:  # a user's own
         return moments(rows, model, coef), None
     of_rows = np.empty((3, len(rows)))
-    return model.likelihood.moments(rows, model, coef, of_rows=of_rows), tuple(of_rows)
+    return likelihood.moments(rows, model, coef, of_rows=of_rows), tuple(of_rows)
 
 
 def row_changes(
