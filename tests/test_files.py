@@ -278,6 +278,24 @@ def test_only_the_columns_that_are_read_are_read(tmp_path, small_blocks):
     assert list(frame.partitions[0].compute().columns) == ["y", "x"]
 
 
+def test_fits_read_blocks_as_arrays_and_other_data_of_files_as_frames(tmp_path, small_blocks, synchronous, monkeypatch):
+    folder, read = write(table(), tmp_path / "t"), Counter()
+    for name in ("table_of_arrow", "frame_of_arrow"):
+        made = getattr(arrow, name)
+
+        def counted(rows, *args, name=name, made=made):
+            read[name] += len(rows) > 0  # without rows it is what Dask is told of the columns
+            return made(rows, *args)
+
+        monkeypatch.setattr(arrow, name, counted)
+    glm = GLMRegressor("poisson", formula="y ~ x + site", method="mle").fit(folder)
+    blocks = len(open_table(folder).frame(["x"])[1])
+    assert read == {"table_of_arrow": blocks * glm.n_passes_, "frame_of_arrow": 0}
+    read.clear()
+    weighted = GLMRegressor("poisson", formula="y ~ x + site", method="mle").fit(folder, sample_weight="w")
+    assert read == {"frame_of_arrow": blocks * weighted.n_passes_}
+
+
 def test_blocks_are_a_function_of_the_data_alone(tmp_path):
     rows = pa.table({"a": np.zeros(3_000_000), "b": np.zeros(3_000_000)})
     pq.write_table(rows, tmp_path / "a.parquet", row_group_size=100_000)

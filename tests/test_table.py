@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from dask_onestep.kernels.designs.levels import indexed, level_codes
+from dask_onestep.kernels.designs.parts import Table, taken
 from dask_onestep.kernels.designs.table import gaps, plain_columns, unmasked
 
 K = 5000
@@ -45,6 +46,21 @@ def test_strings_in_several_chunks_have_the_codes_of_one():
     codes, levels = level_codes(pd.concat(parts, ignore_index=True))
     assert sorted(levels) == ["a", "b", "c"]
     assert [None if code < 0 else levels[code] for code in codes] == words
+
+
+def test_a_table_of_arrays_becomes_the_same_frame_and_takes_the_same_rows():
+    frame = pd.DataFrame({"x": [1.5, np.nan, 0.0, 2.0], "self": pd.array([1, None, 3, 4], dtype="Int8")})
+    frame["words"] = pd.Series(["a", None, 3, "b"], dtype=object)
+    frame["g"] = pd.Categorical(["v", "u", None, "v"], categories=["w", "v", "u"], ordered=True)
+    frame["t"] = pd.date_range("2020", periods=4, tz="UTC")
+    found = Table.of(frame)
+    pd.testing.assert_frame_equal(found.frame(), frame)
+    assert found.shape == frame.shape
+    assert found.dtypes == dict(frame.dtypes)
+    for rows in (np.array([3, 0]), slice(1, 3), np.arange(0)):
+        pd.testing.assert_frame_equal(taken(found, rows).frame(), frame.iloc[rows].reset_index(drop=True))
+    some, kinds = ["g", "x"], {"g": object}
+    pd.testing.assert_frame_equal(found[some].astype(kinds).frame(), frame[some].astype(kinds))
 
 
 def test_plain_columns_keep_the_index():
