@@ -27,9 +27,10 @@ from dask_onestep.kernels.designs.parts import SOURCE, Block, Table, labels_of
 from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.messages import catalogue
 
-# Memory of a block's columns.  Smaller tables are cut into `_MANY_BLOCKS` or so, but blocks below `_SMALL_BLOCK_BYTES`
-# cost the scheduler more than the kernels.  All numbers, and so the blocks, depend only on the data.
-_BLOCK_BYTES, _SMALL_BLOCK_BYTES, _MANY_BLOCKS = 64 * 2**20, 4 * 2**20, 32
+# Memory of a block's columns.  Smaller tables are cut into `_MANY_BLOCKS` or so, but with blocks below
+# `_SMALL_BLOCK_BYTES` threads spend much of their time on the exchange of the interpreter's lock.  All numbers, and so
+# the blocks, depend only on the data.
+_BLOCK_BYTES, _SMALL_BLOCK_BYTES, _MANY_BLOCKS = 64 * 2**20, 12 * 2**20, 32
 _MOST_IN_MEMORY = 2**30  # bytes of what a filter leaves of a data set
 # A row group with more is read in several blocks, one after the other: Arrow decodes it from its start only.
 _MOST_OF_ROW_GROUP = 4 * _BLOCK_BYTES
