@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dask_onestep.kernels.matrices.symmetric import Arrowhead, filled, is_finite, minor, selected_columns
+from dask_onestep.kernels.solve import elimination
 from dask_onestep.kernels.solve.ascent import ran_away
 from dask_onestep.kernels.solve.linear_algebra import (
     combinations,
@@ -105,6 +106,25 @@ def test_an_arrowhead_matrix_behaves_like_an_array():
     assert is_finite(arrow)
     assert not is_finite(arrow * np.nan)
     assert arrow.nbytes < full.nbytes
+
+
+@pytest.mark.parametrize(("cities", "shops"), [(4, 3), (40, 5), (60, 2)])
+def test_levels_within_those_of_an_earlier_factor_are_aliased_as_in_a_full_matrix(cities, shops, monkeypatch):
+    rng, count = np.random.default_rng(cities), cities * shops
+    own = np.concatenate([np.arange(count), rng.integers(0, count, 2000)])
+    x = np.column_stack([np.ones(len(own)), rng.normal(size=len(own)), *np.eye(cities)[1:, own // shops]])
+    x = np.hstack([x, np.eye(count)[own][:, 1:]])
+    full = x.T @ (rng.uniform(0.1, 1.0, len(own))[:, None] * x)
+    at, rest = np.arange(cities + 1, len(full)), np.arange(cities + 1)
+    arrow = Arrowhead(np.diag(full)[at], full[np.ix_(at, rest)], full[np.ix_(rest, rest)], at, rest)
+    factored, pivoted = [], elimination.pivoted
+    monkeypatch.setattr(elimination, "pivoted", lambda *given: factored.append(0) or pivoted(*given))
+    dense, factor = factorize(full, intercept=True), factorize(arrow, intercept=True)
+    np.testing.assert_array_equal(factor.kept, dense.kept)
+    assert (~factor.kept).sum() == cities - 1
+    assert len(factored) <= 4 * 8 + 1  # not some of every alias
+    score = x.T @ rng.normal(size=len(own))
+    np.testing.assert_allclose(factor.solve(score), dense.solve(score), atol=1e-9)
 
 
 def test_a_column_that_lost_its_weight_ran_away():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -254,7 +254,7 @@ class Ascent(Record):
         coef = self.proposal
         move = self.rule(coef, sums, self.move.decrement)
         first = getattr(sums, "information", None) if self.first is None else self.first
-        if move.factor is not None and first is not None and ran_away(first, sums.information, move.factor):
+        if first is not None and self._loses_columns(move.factor) and ran_away(first, sums.information, move.factor):
             return replace(self, stopped=True)
         return Ascent(
             coef,
@@ -268,6 +268,11 @@ class Ascent(Record):
             n_leaving=self.n_leaving + 1 if self._stays(sums) else 0,
             first=first,
         )._checked()
+
+    def _loses_columns(self, now: AnyFactor | None) -> TypeGuard[AnyFactor]:
+        """Return whether columns are aliased that are not at the current point: others have been looked at there."""
+        last = self.move.factor
+        return now is not None and last is not None and bool((last.kept & ~now.kept).any())
 
     def _stays(self, sums: Any) -> bool:
         """Return whether the domain's boundary left next to nothing of the step."""
@@ -335,7 +340,7 @@ def ran_away(before: Matrix, now: Matrix, factor: AnyFactor) -> bool:
         The information at the start.
     now : ndarray or Arrowhead of shape (d, d)
         The information at the current point.
-    factor : CholeskyFactor
+    factor : AnyFactor
         The factored `now`.
 
     Returns

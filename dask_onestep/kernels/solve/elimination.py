@@ -25,7 +25,7 @@ _BISECTED = 1e-9
 # Share of the pivot of a column before the levels below which these leave little of it.
 _LITTLE = 1e-3
 # Parts of the levels, in each of which the decisive ones are searched for.
-_CHUNKS = 64
+_CHUNKS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,9 +165,9 @@ def _decisive(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the levels to factor among the other columns, and the aliased levels.
 
-    Levels are added in order. One with which pivots of the columns before it, levels put aside among them, fall below
-    `least` is found by bisection. It is aliased if these and the levels added so far leave less than `floor` of it, and
-    otherwise put aside.
+    Levels are added in order, part by part. If a part makes pivots of the columns before it, levels put aside among
+    them, fall below `least`, levels of which these and the levels added so far leave less than `floor` are aliased. If
+    the others still do, the first of them that does is found by bisection and put aside.
     """
     every = np.flatnonzero(levels > 0)
     aside: list[int] = []
@@ -182,20 +182,28 @@ def _decisive(
     def leave_little(some: np.ndarray) -> bool:
         return pivoted(without(some), least)[1] is not None
 
+    def beside(some: np.ndarray) -> np.ndarray:
+        columns = np.zeros((len(left), len(some)))
+        columns[:width] = (border[some] / np.sqrt(levels[some])[:, None]).T
+        return columns
+
     left = corner
     if not width or not leave_little(every):
         return np.arange(0), np.arange(0)
     for some in np.array_split(every, _CHUNKS):
+        if leave_little(some):
+            kept = _unexplained(left, beside(some), floor)
+            aliased += some[~kept].tolist()
+            some = some[kept]
         while leave_little(some):
             few, many = 0, len(some)  # the first `few` leave enough, the first `many` do not
             while many - few > 1:
                 middle = (few + many) // 2
                 few, many = (few, middle) if leave_little(some[:middle]) else (middle, many)
             left, found = without(some[:few]), int(some[few])
+            column = beside(some[few : few + 1])
+            extended = np.block([[left, column], [column.T, np.ones((1, 1))]])
             some = some[many:]
-            beside = np.zeros((len(left), 1))
-            beside[:width, 0] = border[found] / np.sqrt(levels[found])
-            extended = np.block([[left, beside], [beside.T, np.ones((1, 1))]])
             pivot = pivoted(extended, np.append(np.zeros(len(left)), floor))
             if pivot[1] is not None:
                 aliased.append(found)
@@ -204,6 +212,13 @@ def _decisive(
             left, least = extended, np.append(least, _LITTLE * pivot[0][-1, -1] ** 2)
         left = without(some)
     return np.array(aside, dtype=np.intp), np.array(aliased, dtype=np.intp)
+
+
+def _unexplained(left: np.ndarray, beside: np.ndarray, floor: float) -> np.ndarray:
+    """Return which levels, given their scaled columns beside a matrix, it and the levels before do not explain."""
+    half = forward_solved(linalg.lapack.dpotrf(left, lower=1, clean=1)[0], beside)
+    count = beside.shape[1]
+    return decomposed(np.eye(count) - half.T @ half, np.ones(count, dtype=bool), np.full(count, floor))[0]
 
 
 def least_ratio(matrix: Arrowhead, reference: Arrowhead) -> float:
