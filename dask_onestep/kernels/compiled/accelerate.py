@@ -32,7 +32,7 @@ def accelerated() -> bool:
 
 
 @cache
-def loop(name: str, plain: Callable[..., None]) -> Callable[..., None]:
+def loop(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
     """Return the compiled loop of this name if ``accelerate`` is installed, else the function that does it in NumPy."""
     if not accelerated():
         return plain

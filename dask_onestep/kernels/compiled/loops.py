@@ -37,6 +37,8 @@ from dask_onestep.kernels.compiled.instructions import (
 TILE = 48
 LOGISTIC, POISSON, NORMAL, GIVEN = range(4)
 _LINE = 64  # bytes of a cache line
+_NEAR = 1024  # rows of a column between two looks at what has been found
+_NUMBERS = ("float64", "int64")
 _NOWHERE = -1e300  # η of no row: its exponential and all its sums are zero
 _ROUNDING = 1e-14  # as in dask_onestep.kernels.designs.splines
 
@@ -630,6 +632,29 @@ def find(mask, out):
     for i in range(len(mask)):  # without a branch, which would be mispredicted
         out[found] = i
         found += np.uint64(mask[np.uint64(i)])
+
+
+@compiled([f"int64(Array({kind}, 1, 'A', readonly=True), float64, float64, int64, int64[::1])" for kind in _NUMBERS])
+def find_ends(values, low, high, most, out):
+    """Write the numbers of the rows with values up to `low` or from `high`, and return how many there are.
+
+    Of the rows with either of these values, at least so many, the first ones, are written.
+    """
+    found, lows, highs = np.uint64(0), 0, 0
+    for start in range(0, len(values), _NEAR):
+        first = found
+        for i in range(start, min(start + _NEAR, len(values))):  # without a branch, which would be mispredicted
+            value = values[np.uint64(i)]
+            out[found] = i
+            found += np.uint64((value <= low) | (value >= high))
+        for at in range(first, found):
+            lows += values[out[at]] == low
+            highs += values[out[at]] == high
+        if lows >= most:
+            lows, low = 0, np.nextafter(low, -np.inf)
+        if highs >= most:
+            highs, high = 0, np.nextafter(high, np.inf)
+    return found
 
 
 @compiled(f"void({_VECTOR}, {_VECTOR}, Array(float64, 3, 'C', readonly=True), Array(float64, 2, 'A'))")

@@ -344,19 +344,21 @@ def extremes(
     Fractions above `beyond` are used. Of equal values the first rows count.
     """
     bounds = {part: min(int(part * 2**64), _EVERY_KEY) for part in _PARTS if part > beyond}
-    seen = {part: np.mean(keys[::_EVERY] <= np.uint64(bound)) for part, bound in bounds.items()} if len(keys) else {}
+    some = keys[::_EVERY].copy()
+    seen = {part: np.count_nonzero(some <= np.uint64(bound)) / len(some) for part, bound in bounds.items() if len(some)}
     few = {part: keys_below(keys, bounds[part]) for part, share in seen.items() if share < _FEW}
     enough = math.ceil(most / min((share for share in seen.values() if share >= _FEW), default=1.0))
     for column in columns if bounds else ():
         near, low, high = _near(column, enough)
-        known, own = column.take(near), keys.take(near)
+        values, own = column.take(near), keys.take(near)
         for part, bound in bounds.items():
             rows = few.get(part)
             if rows is None:
-                inside = keys_below(own, bound)
-                values = known.take(inside)
+                if bound < _EVERY_KEY:  # rows of a part are in all larger ones
+                    inside = keys_below(own, bound)
+                    near, values, own = near.take(inside), values.take(inside), own.take(inside)
                 if np.count_nonzero(values <= low) >= most <= np.count_nonzero(values >= high):
-                    yield near.take(inside.take(_ends(values, most))), part
+                    yield near.take(_ends(values, most)), part
                     continue
                 rows = keys_below(keys, bound)
             yield rows.take(_ends(column.take(rows), most)), part
@@ -364,12 +366,19 @@ def extremes(
 
 def _near(values: np.ndarray, most: int) -> tuple[np.ndarray, Any, Any]:
     """Return the rows of about so many lowest and highest values, mostly more, and up to and from which values."""
-    some = values[::_EVERY]  # a few rows of many locate them
+    some = values[::_EVERY].copy()  # a few rows of many locate them
     rank = 3 * most // (2 * _EVERY) + 20
     if len(some) <= 2 * rank:
         return np.arange(len(values)), np.inf, -np.inf
     low, high = (np.partition(some, at)[at] for at in (rank, len(some) - 1 - rank))
-    return rows_where((values <= low) | (values >= high)), low, high
+    out = np.empty(len(values) + 1, np.int64)
+    return out[: loop("find_ends", _find_ends)(values, low, high, 3 * most // 2, out)], low, high
+
+
+def _find_ends(values: np.ndarray, low: Any, high: Any, most: int, out: np.ndarray) -> int:
+    rows = np.flatnonzero((values <= low) | (values >= high))
+    out[: len(rows)] = rows
+    return len(rows)
 
 
 def _ends(values: np.ndarray, most: int) -> np.ndarray:
@@ -512,4 +521,5 @@ def _tail(column: Any, kept: np.ndarray | None) -> np.ndarray:
     """Return a column's values; zeros where they are not numeric."""
     if not is_numeric(column.dtype):
         return np.zeros(len(column) if kept is None else len(kept))
-    return taken(np.asarray(column) if isinstance(column.dtype, np.dtype) else as_floats(column), kept)
+    values = taken(np.asarray(column) if isinstance(column.dtype, np.dtype) else as_floats(column), kept)
+    return np.require(values, values.dtype if values.dtype == np.int64 else np.float64, "A")
