@@ -164,6 +164,20 @@ def test_a_polynomial_of_a_constant_is_named(term, value):
         GLMRegressor(formula=f"y ~ {term}").fit(frame)
 
 
+@pytest.mark.parametrize("values", [2, 3, 7])
+@pytest.mark.parametrize("shift", [0.0, 2000.0])
+def test_a_polynomial_of_few_values_is_named(values, shift):
+    frame = pd.DataFrame({"x": np.arange(3000) % values + shift, "y": np.random.default_rng(0).normal(size=3000)})
+    for degree in (values, values + 1):
+        with pytest.raises(
+            ValueError, match=rf"poly\(x, {degree}\) in the formula has degree .* Use poly\(x, {values - 1}"
+        ):
+            GLMRegressor(formula=f"y ~ poly(x, {degree})").fit(dd.from_pandas(frame, npartitions=7))
+    coef = GLMRegressor(formula=f"y ~ poly(x, {values - 1})").fit(frame)
+    levels = GLMRegressor(formula="y ~ C(x)").fit(frame)
+    np.testing.assert_allclose(coef.predict(frame), levels.predict(frame), atol=1e-8)
+
+
 def test_a_scale_of_a_constant_is_named():
     for term in ("scale(k)", "standardize(k)", "scale(k, ddof=0)"):
         with pytest.raises(ValueError, match=r"divides by a standard deviation of 0: its argument is constant"):

@@ -22,6 +22,7 @@ from dask_onestep.kernels.records import Record
 # Beyond this degree the moments lose too many digits, and the rows of a sample are used instead.
 _MAX_DEGREE = 8
 _CONSTANT = 1e-14  # spread, as a fraction of the mean, that is rounding
+_ROUNDING = 1e-14  # square of a polynomial, as a fraction of the moments that it is a difference of, likewise
 _DDOF = {"center": 1, "scale": 1, "standardize": 0}
 
 
@@ -110,13 +111,20 @@ def _state(node: ast.Call, moments: CentralMoments, degree: int) -> dict[str, An
                 f"{ast.unparse(node)} in the formula is a polynomial of a constant, so its effect cannot be estimated. "
                 "Drop the term."
             )
-        return _polynomials(moments, degree)
+        state = _polynomials(moments, degree)
+        if (most := len(state["norms2"]) - 1) < degree:
+            column = ast.unparse(node.args[0])
+            raise ValueError(
+                f"{ast.unparse(node)} in the formula has degree {degree}, and the values of {column} determine "
+                f"polynomials of degree {most} at most. Use poly({column}, {most}), or C({column})."
+            )
+        return state
     spread = None if name == "center" else float(np.sqrt(moments.sums[2] / (moments.n - _DDOF[name])))
     return {"ddof": _DDOF[name], "center": moments.mean, "scale": spread}
 
 
 def _polynomials(moments: CentralMoments, degree: int) -> dict[str, dict[int, float]]:
-    """Return the recurrence and the squared norms of the monic orthogonal polynomials."""
+    """Return the recurrence and the squared norms of the monic orthogonal polynomials, up to the first that is zero."""
     spread = float(np.sqrt(moments.sums[2] / moments.n)) or 1.0
     standard = moments.sums / moments.n / spread ** np.arange(len(moments.sums))
 
@@ -127,6 +135,9 @@ def _polynomials(moments: CentralMoments, degree: int) -> dict[str, dict[int, fl
     alpha, norms = {}, {}
     last, current = np.zeros(1), np.ones(1)
     for k in range(degree + 1):
+        square = np.convolve(current, current)
+        if product(current, current) <= _ROUNDING * float(np.abs(square) @ np.abs(standard[: len(square)])):
+            break
         norms[k] = product(current, current)
         if k == degree:
             break
