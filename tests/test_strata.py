@@ -139,27 +139,6 @@ def test_chunks_of_sorted_rows_draw_the_same_pilot(synchronous):
     assert all((each == positions[0]).all() for each in positions)
 
 
-@pytest.mark.parametrize("everywhere", [True, False])
-def test_blocks_hold_fewer_rows_of_levels_that_are_taken_to_be_everywhere(everywhere):
-    rng, n, step = np.random.default_rng(0), 320_000, 20_000
-    levels, y = rng.integers(0, 16, n), rng.integers(0, 2, n).astype(float)
-    if not everywhere:
-        levels[:-step][levels[:-step] == 3] = 4
-    frame = pd.DataFrame({"g": pd.Categorical(levels)})
-    held, drawn = [], []
-    for ranges in ({}, {"g": 1}):
-        size = PilotSize("auto", 17, n, strata=StrataRule.of(designed(frame), n // step, ranges))
-        rows = [slice(at, at + step) for at in range(0, n, step)]
-        parts = [sample_rows(Rows(np.empty((step, 0)), y[at], start=at.start, raw=frame[at]), size, 0) for at in rows]
-        held.append(sum(len(part.keys) for part in parts))
-        drawn.append(parts[0].join(*parts[1:]).drawn())
-    assert held[1] < held[0] / 3
-    assert [pilot.short for pilot in drawn] == [False, not everywhere]  # a short pilot is drawn once more
-    if everywhere:
-        np.testing.assert_array_equal(drawn[1].positions, drawn[0].positions)
-        np.testing.assert_array_equal(drawn[1].inclusion.weights, drawn[0].inclusion.weights)
-
-
 def test_strata_may_hold_all_rows_of_a_block_that_is_too_large_to_be_held():
     rows = rows_of(0, 900)
     size = PilotSize("auto", len(MODEL.names), None, 1000, 640, StrataRule.of(MODEL, 2))

@@ -168,8 +168,7 @@ def _request(problem: Problem, kernel: Any, model: Model, arguments: tuple, name
 def _size_of(problem: Problem, draw: Draw, d: int) -> PilotSize:
     model = problem.model.unrestricted
     stratified = draw.stratified and draw.size == "auto"
-    n_blocks = 1 if draw.held else len(problem.blocks)
-    strata = StrataRule.of(model, n_blocks, problem.blocks.ranges) if stratified else None
+    strata = StrataRule.of(model, 1 if draw.held else len(problem.blocks)) if stratified else None
     rule = 0 if draw.size is None else check_pilot_size(draw.size)
     most = 0 if strata is None else min(_MOST_ROWS, rows_within(problem, _KEPT_BYTES)[0])
     total = problem.n_usable if problem.kept is None else problem.kept.n

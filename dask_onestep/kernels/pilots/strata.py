@@ -7,7 +7,7 @@ drawn with the largest of their probabilities.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -73,8 +73,6 @@ class StrataRule:
         Number of blocks of the table.
     uneven : bool
         Whether some columns may depend on few rows, as those of interactions and splines do.
-    spread : tuple of bool
-        For each factor, whether its levels are taken to be in all blocks.
     """
 
     factors: tuple[Factor, ...]
@@ -82,10 +80,9 @@ class StrataRule:
     classify: bool
     n_blocks: int
     uneven: bool = False
-    spread: tuple[bool, ...] = ()
 
     @classmethod
-    def of(cls, model: Model, n_blocks: int, ranges: Mapping[str, int] | None = None) -> StrataRule | None:
+    def of(cls, model: Model, n_blocks: int) -> StrataRule | None:
         """Return the rule for a model; None where strata gain nothing, because one step is exact from any pilot."""
         if model.quadratic:
             return None
@@ -95,8 +92,7 @@ class StrataRule:
             factors = design.categorical
             coded = {name for factor in factors for name in factor.columns}
             numbers = tuple(name for name in design.terms.columns if name not in coded)
-        spread = tuple(all((ranges or {}).get(name) == 1 for name in factor.columns) for factor in factors)
-        return cls(factors, numbers, model.classify, n_blocks, design is not None and design.terms.uneven, spread)
+        return cls(factors, numbers, model.classify, n_blocks, design is not None and design.terms.uneven)
 
     def of_tail(self, size: int = _LARGE) -> int:
         """Return how many extreme rows are drawn at each end of a column."""
@@ -153,9 +149,8 @@ class Strata(Record):
         counts = found.take(sample).counted(of_class.take(sample)).counts
         for number, (seen, of_sample) in enumerate(zip(found.counts, counts, strict=True)):
             most = found.quota(number)[0]
-            times, rare = (4, most) if number and rule.spread[number - 1] else (2, _RARE * len(rows))
-            part = min(most, max(times * most // rule.n_blocks, 10))
-            held = np.where(seen < rare, most, np.where(share * seen < part / 2, part, 0))
+            part = min(most, max(2 * most // rule.n_blocks, 10))
+            held = np.where(seen < _RARE * len(rows), most, np.where(share * seen < part / 2, part, 0))
             held[of_sample >= held] = 0  # the sample has them
             ends = np.full(seen.shape, cutoff, np.uint64)
             if found.is_oversampled(number) and held.any():
