@@ -240,24 +240,24 @@ class Curvature:
         moved = np.zeros(len(free))
         moved[free] = self.coef - pilot.coef
         before = moved.reshape(self.model.likelihood.n_predictors, -1).T
-        # Σcᵢrᵢgᵢ with the sum of rᵢ over the base stratum, the same of gᵢ, and the sum of gᵢ over all rows.
-        products, base = np.zeros(len(free)), np.zeros(len(free))
-        squares, quartic, mean, total = 0.0, 0.0, 0.0, 0.0
+        found: list[tuple[np.ndarray, np.ndarray]] = []
         for part, change, residuals, ahead in self._changes(step):
-            along = ahead + part.times(before).reshape(ahead.shape) if before.any() else ahead
-            scores = (residuals * along).reshape(len(part.y), -1).sum(axis=1) / top
-            here = draw.take(part.rows)
-            spread = here.variance * scores
-            products += part.weighted_sum(((change / top).T * spread).T).T.ravel()
-            base += part.weighted_sum(((change / top).T * here.base).T).T.ravel()
-            squares += float(spread @ scores)
-            quartic += float(np.sum((spread * scores) ** 2))
-            mean += float(np.sum(here.base * scores))
-            total += float(scores.sum())
+            scores = residuals * (ahead + part.times(before).reshape(ahead.shape) if before.any() else ahead)
+            found.append((change / top, (scores if scores.ndim == 1 else scores.sum(axis=1)) / top))
+        changes, scores = (np.concatenate(each) for each in zip(*found, strict=True))
+        spread = draw.variance * scores
+        own, total, mean = spread * scores, float(scores.sum()), float(np.sum(draw.base * scores))
+        squares, quartic = float(own.sum()), float(own @ own)
         enough = squares**3 > max(_LEAST_EFFECTIVE * squares, _PER_SQUARE * total**2) * quartic
         share = draw.base_variance / max(draw.n_base, 1) * mean
-        products, squares = products - share * base, squares - share * mean
-        return (products * (pilot.ratio * total * top / squares) if enough and squares > 0 else products * 0.0)[free]
+        squares -= share * mean
+        if not (enough and squares > 0):
+            return np.zeros(int(free.sum()))
+        values = (changes.T * (spread - share * draw.base)).T  # of the base stratum, from its mean
+        products = np.zeros(len(free))
+        for part in slices(pilot.rows, self.model):
+            products += part.weighted_sum(values[part.rows]).T.ravel()
+        return products[free] * (pilot.ratio * total * top / squares)
 
     def sampling_error(self, step: np.ndarray) -> ScoreVariance:
         """Return the variance of the predicted score at β + δ.
