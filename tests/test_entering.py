@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from support import model_of, text_of
 
+from dask_onestep.families import Poisson
 from dask_onestep.kernels.designs.parts import Block, Rows
 from dask_onestep.kernels.likelihood.sums import moments
 from dask_onestep.kernels.rows.block import run_kernel
@@ -114,6 +115,22 @@ def test_what_is_wrong_is_said(parts, options, text):
     said = text_of(usable_rows(block, model_of(**options)))
     assert text in said
     assert "In block 2." in said
+
+
+class _EvenCounts(Poisson):
+    def in_support(self, y):
+        return (y >= 0) & (y % 2 == 0)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.uint64, np.float64])
+@pytest.mark.parametrize(("values", "beyond"), [([0, 4, 2, 0], 0), ([0, 4, 3, 1], 2), ([0, 3, 2, 100], 1)])
+def test_integers_of_y_are_checked_as_floats_are(dtype, values, beyond):
+    found = usable_rows(Block(X, np.array(values, dtype)), model_of(_EvenCounts()))
+    if beyond:
+        assert "outside the range" in text_of(found)
+        assert f"({beyond} row" in text_of(found)
+    else:
+        assert found.y.tolist() == values
 
 
 def test_columns_that_are_not_numeric_are_named():

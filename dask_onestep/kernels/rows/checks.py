@@ -128,7 +128,7 @@ def usable_rows(block: Block, model: Model) -> Rows | Findings:
             rows = replace(rows.take(usable), n_missing=dropped + n_missing)
     if rows.y is None:
         return _found(block, "y was loaded as None", len(x), _LOAD)
-    return _check_values(rows, model) or rows
+    return _check_values(rows, model, _integers_or_numbers(block, rows)) or rows
 
 
 def _undefined(rows: Rows, model: Model) -> dict[str, int]:
@@ -263,10 +263,16 @@ def _complete_rows(rows: Rows) -> np.ndarray | None:
     return complete
 
 
-def _check_values(rows: Rows, model: Model) -> Findings | None:
+def _integers_or_numbers(block: Block, rows: Rows) -> np.ndarray:
+    """Return y as loaded if it has integers, which are finite, and which a few bytes suffice for; else of the rows."""
+    kind = getattr(block.y, "dtype", None)
+    return np.asarray(block.y) if isinstance(kind, np.dtype) and kind.kind in "biu" else rows.y
+
+
+def _check_values(rows: Rows, model: Model, y: np.ndarray) -> Findings | None:
     """Check everything that has one value per row; the cost is small compared with X."""
     found: list[tuple[str, int, str]] = []
-    parts = {"y": rows.y, "sample_weight": rows.weights, "offset": rows.offset, "groups": rows.groups}
+    parts = {"y": y, "sample_weight": rows.weights, "offset": rows.offset, "groups": rows.groups}
     for name, part in parts.items():
         if part is None or is_finite(part) or (name == "offset" and model.missing == "keep"):
             continue
@@ -275,8 +281,8 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
     if rows.weights is not None and (negative := rows.weights < 0).any():
         found.append(("sample_weight is negative", int(negative.sum()), "Weights must be zero or positive."))
     if not found:
-        found += _beyond_scale(rows, model)
-    if not found and not model.classify:
+        found += _beyond_scale(rows, model, y)
+    if not found and not model.classify and not _are_in_support(y, model):
         outside = ~model.family.in_support(rows.y)
         if outside.any():
             what = f"y is outside the range of the {model.family.name} family, which is {model.family.support}"
@@ -287,7 +293,15 @@ def _check_values(rows: Rows, model: Model) -> Findings | None:
     return Findings(tuple(found), (rows.number,)) if found else None
 
 
-def _beyond_scale(rows: Rows, model: Model) -> list[tuple[str, int, str]]:
+def _are_in_support(y: np.ndarray, model: Model) -> bool:
+    """Return whether y has integers and may take all of them between the least and the greatest."""
+    if y.dtype.kind not in "biu" or not y.size:
+        return False
+    least, most = int(y.min()), int(y.max())
+    return most - least < y.size and bool(model.family.in_support(np.arange(most - least + 1.0) + least).all())
+
+
+def _beyond_scale(rows: Rows, model: Model, y: np.ndarray) -> list[tuple[str, int, str]]:
     """Return which values are too large or too small for sums of squares and means to be finite."""
     found: list[tuple[str, int, str]] = []
     scale = _OFFSETS.get(getattr(model.link, "name", ""))
@@ -298,7 +312,7 @@ def _beyond_scale(rows: Rows, model: Model) -> list[tuple[str, int, str]]:
             found.append((what, 0, _LOGARITHM))
     if rows.weights is not None and (heavy := rows.weights > _HEAVIEST).any():
         found.append((f"sample_weight is above {_HEAVIEST:g}", int(heavy.sum()), _SCALE))
-    if model.classify or not len(rows):
+    if model.classify or y.dtype.kind != "f" or not len(rows):
         return found
     # The extremes suffice, without an array of the block's length.
     greatest = max(rows.y.max(), -rows.y.min())
