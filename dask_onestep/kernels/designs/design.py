@@ -154,7 +154,8 @@ class Design:
         self, frame: TableLike, codes: Mapping[Factor, LevelCodes], columns: np.ndarray, rows: np.ndarray | None
     ) -> DenseColumns:
         """Return the columns that are not coded; those that formulaic evaluates are written, slice by slice."""
-        products = [product for product in self.products if product.width and np.isin(product.first, columns)]
+        own = set(columns.tolist())
+        products = [product for product in self.products if product.width and product.first in own]
         beyond = {product.term for product in products if not product.covers(frame, rows)}
         covered = [product for product in products if product.term not in beyond]
         found = dense_columns(covered, frame, codes, columns, rows)

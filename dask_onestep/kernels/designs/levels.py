@@ -127,10 +127,11 @@ def match_levels(levels: pd.Index, known: pd.Index) -> np.ndarray:
     if levels.dtype == known.dtype and levels.equals(known):
         places[:-1] = np.arange(len(levels))
         return places
-    keys = known if known.dtype == object else known.astype(object)
-    places[:-1] = indexed(keys).get_indexer(levels.astype(object))
-    found = places[:-1] >= 0
-    places[:-1][found & (_are_booleans(levels) != _are_booleans(known)[places[:-1]])] = -1
+    keys, own = (each if each.dtype == object else each.astype(object) for each in (known, levels))
+    places[:-1] = indexed(keys).get_indexer(own)
+    if pd.api.types.infer_dtype(own) != "string":
+        found = places[:-1] >= 0
+        places[:-1][found & (_are_booleans(levels) != _are_booleans(known)[places[:-1]])] = -1
     return places
 
 

@@ -267,11 +267,11 @@ def dense_columns(
     rows: np.ndarray | None,
 ) -> DenseColumns:
     """Return columns of a design, for all or some rows of a table; those of no product are yet to be written."""
-    places = {int(column): at for at, column in enumerate(columns)}
+    places = {column: at for at, column in enumerate(columns.tolist())}
     wanted = list(dict.fromkeys(number for product in products for number in product.arguments))
     factors = dict.fromkeys(coding.factor for product in products for coding in product.factors)
-    own = np.concatenate([np.arange(0), *(product.columns for product in products)])
-    others_at = np.flatnonzero(~np.isin(columns, own))
+    own = {column for product in products for column in product.columns.tolist()}
+    others_at = np.array([at for column, at in places.items() if column not in own], np.intp)
     return DenseColumns(
         len(columns),
         tuple((each, places[each.first], tuple(map(wanted.index, each.arguments))) for each in products),

@@ -50,11 +50,13 @@ def gaps(part: Any) -> np.ndarray:
 
 
 def is_finite(part: Any) -> bool:
-    """Return whether numbers are finite, as their sum shows; False if only a search could tell."""
+    """Return whether numbers are finite, as their sum shows, or no level is missing; False if only a search tells."""
     if isinstance(part, DenseColumns):
         return part.is_finite()
     if isinstance(part, pd.Series):
         part = values_at(part, None)
+    if isinstance(part, pd.Categorical):
+        return bool(part.codes.min(initial=0) == 0)
     if not isinstance(part, np.ndarray) or part.dtype.kind not in "biuf":
         return False
     if part.dtype.kind != "f":
