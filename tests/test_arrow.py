@@ -137,3 +137,20 @@ def test_values_of_a_dictionary_may_be_missing_or_the_same(values):
     ]
     assert fits[1].n_missing_ == 100 * values.count(None)
     np.testing.assert_array_equal(fits[1].coef_, fits[0].coef_)
+
+
+@pytest.mark.parametrize("index", [pa.int8(), pa.uint16(), pa.int32()])
+@pytest.mark.parametrize("second", [["a", "b"], ["b", "c", "a"], ["a", "a"], []])
+def test_dictionaries_of_row_groups(index, second):
+    parts = [pa.array([1, None, 0], index), pa.array(range(len(second)), index)]
+    words = [pa.array(["a", "b"]), pa.array(second, pa.string())]
+    column = pa.chunked_array([pa.DictionaryArray.from_arrays(*pair) for pair in zip(parts, words, strict=True)])
+    found = frame_of_arrow(pa.table({"s": column}))["s"]
+    assert found.astype(object).where(found.notna(), None).tolist() == ["b", None, "a", *second]
+    assert set(found.cat.categories) == {"a", "b", *second}
+    assert found.cat.codes.dtype == np.int8
+
+
+def test_a_dictionary_without_rows():
+    column = pa.chunked_array([], pa.dictionary(pa.int32(), pa.string()))
+    assert frame_of_arrow(pa.table({"s": column})).dtypes["s"] == "category"

@@ -136,30 +136,33 @@ def _array(column: pa.ChunkedArray, coded: bool, encoded: bool) -> Any:
         column = column.cast(pa.float64())
     if encoded and not types.is_dictionary(kind):
         column = column.dictionary_encode()
-    column = column.unify_dictionaries()
     if types.is_dictionary(column.type):
-        return _categories(column.chunk(0) if column.num_chunks == 1 else column.combine_chunks())
+        return _categories(column)
     if column.null_count and (types.is_boolean(kind) or (coded and types.is_integer(kind))):
         return column.to_pandas(types_mapper=_NULLABLE.get).array
     return column.to_pandas(date_as_object=coded).array  # levels are dates, not times
 
 
-def _categories(column: pa.DictionaryArray) -> pd.Categorical:
-    """Return a dictionary's codes as a categorical; pandas' own conversion would copy and convert both twice."""
-    codes = column.indices
-    if column.null_count:
-        signed = codes if types.is_signed_integer(codes.type) else codes.cast(pa.int64())
-        codes = signed.fill_null(-1)
-    codes = codes.to_numpy(zero_copy_only=False)
-    levels: Any
-    if _is_text(column.dictionary.type):
-        levels = _words(column.dictionary)
-    else:
-        levels = pd.Index(column.dictionary.to_pandas(date_as_object=True))
+def _categories(column: pa.ChunkedArray) -> pd.Categorical:
+    """Return the codes of dictionaries as a categorical; pandas' own conversion would copy and convert both twice."""
+    chunks = column.chunks or [column.combine_chunks()]
+    if not all(chunk.dictionary.equals(chunks[0].dictionary) for chunk in chunks[1:]):
+        chunks = column.unify_dictionaries().chunks
+    words = chunks[0].dictionary
+    levels: Any = _words(words) if _is_text(words.type) else pd.Index(words.to_pandas(date_as_object=True))
+    narrow = np.min_scalar_type(-max(len(levels), 1))  # as pandas has them
+    codes = np.concatenate([_signed(chunk.indices) for chunk in chunks], dtype=narrow, casting="unsafe")
     if levels.hasnans or not levels.is_unique:
         places, levels = levels.factorize()
         codes = np.append(places, -1)[codes]
     return pd.Categorical.from_codes(codes, levels, ordered=column.type.ordered, validate=False)
+
+
+def _signed(codes: pa.Array) -> np.ndarray:
+    """Return a dictionary's codes, -1 for missing values."""
+    if codes.null_count:
+        codes = (codes if types.is_signed_integer(codes.type) else codes.cast(pa.int64())).fill_null(-1)
+    return codes.to_numpy(zero_copy_only=False)
 
 
 def _words(words: pa.Array) -> pd.Index:
