@@ -101,6 +101,7 @@ def test_a_pilot_of_all_rows_foretells_exactly():
     exact = sm.GLM(rows.y, sm.add_constant(rows.x), family=sm.families.Poisson()).fit(tol=1e-14)
     np.testing.assert_allclose(step.coef, exact.params, rtol=1e-6)
     np.testing.assert_allclose(step.ahead.information, np.linalg.inv(exact.cov_params()), rtol=1e-5)
+    np.testing.assert_array_equal(step.ahead_factor.inverse(), factorize(step.ahead.information).inverse())
     np.testing.assert_allclose(step.ahead.loglik, exact.llf, rtol=1e-10)
 
 
@@ -338,7 +339,7 @@ def test_an_overshot_step_goes_back_to_the_best_point_of_its_line():
     assert shortening(step.coef - step.start, step.sums, moments(rows, model, step.coef)) is None
     far = shorten(model, pilot, step, step.coef - step.start)
     long = type(step)(
-        **{f: getattr(step, f) for f in ("start", "sums", "factor", "ahead", "decrement", "distance")},
+        **{f: getattr(step, f) for f in ("start", "sums", "factor", "ahead", "ahead_factor", "decrement", "distance")},
         coef=step.start + 8 * (step.coef - step.start),
     )
     share = shortening(long.coef - long.start, long.sums, moments(rows, model, long.coef))

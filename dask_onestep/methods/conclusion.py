@@ -9,7 +9,7 @@ from dask_onestep.kernels.likelihood.covariance import Robust, ScoreProducts, de
 from dask_onestep.kernels.matrices.symmetric import Matrix
 from dask_onestep.kernels.model import Model
 from dask_onestep.kernels.records import Moments
-from dask_onestep.kernels.solve.linear_algebra import factorize
+from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
 from dask_onestep.messages import catalogue
 from dask_onestep.messages.text import Remarks, Remedy
 
@@ -18,7 +18,12 @@ _SMALLEST_INFORMATION = 1e-290
 
 
 def conclude(
-    model: Model, cov_type: str, coef: np.ndarray, at: Moments | ScoreProducts, **known: Any
+    model: Model,
+    cov_type: str,
+    coef: np.ndarray,
+    at: Moments | ScoreProducts,
+    factor: AnyFactor | None = None,
+    **known: Any,
 ) -> dict[str, Any]:
     """Return the fields of an `Estimate` that follow from β̂ and the sums there.
 
@@ -32,6 +37,8 @@ def conclude(
         β̂, with any number for aliased columns.
     at : Moments or ScoreProducts
         The sums at β̂.
+    factor : CholeskyFactor, ArrowFactor or None
+        Their factored information, if it is known.
     **known : object
         Further fields.
 
@@ -50,7 +57,7 @@ def conclude(
         raise catalogue.RESIDUALS_OVERFLOW.error()
     if np.isnan(sums.loglik) or sums.loglik == -np.inf:
         raise catalogue.MEANS_OUTSIDE_RANGE.error(family=model.family.name)
-    factor = factorize(sums.information, intercept=model.has_intercept)
+    factor = factor or factorize(sums.information, intercept=model.has_intercept)
     _refuse_tiny(sums, model)
     df_resid = degrees_of_freedom(sums, model, factor.rank)
     phi = dispersion(sums.pearson, df_resid)

@@ -122,10 +122,10 @@ def _concluded(record: FitRecord, cov_type: str, at: Moments | ScoreProducts, *,
     Where all rows were `read` there, the sums are kept.
     """
     estimate, (model, coef, _) = record.estimate, _as_solved(record)
-    fields: dict[str, Any] = conclude(model, cov_type, coef, at, n_samples=estimate.n_samples)
-    said = tuple(each for each in fields.pop("warnings") if issubclass(each[0], _OF_COVARIANCES))
     sums = at.moments if isinstance(at, ScoreProducts) else at
     factor = factorize(sums.information, intercept=model.has_intercept)
+    fields: dict[str, Any] = conclude(model, cov_type, coef, at, factor, n_samples=estimate.n_samples)
+    said = tuple(each for each in fields.pop("warnings") if issubclass(each[0], _OF_COVARIANCES))
     fields["decrement"] = factor.decrement(sums.score)
     names = ["covariance", "dispersion", "df_resid", "n_clusters", "clusters"]
     if np.isfinite(estimate.distance_bound) and (read or not estimate.sums_estimated or isinstance(at, ScoreProducts)):

@@ -242,7 +242,7 @@ def _reported(
     if problem.cov_type != "nonrobust":
         coef, bread = problem.apply(attrgetter("coef"), step, name="coefficients"), None
         if problem.cov_type in LEVERAGED:
-            bread = problem.apply(extrapolated_bread, problem.model, step, name="bread")
+            bread = problem.apply(extrapolated_bread, step, name="bread")
         products = yield from problem.score_products(coef, bread)
     return problem.apply(function, problem.model, asked, pilot, step, products, *others, name="one-step")
 

@@ -82,19 +82,22 @@ def report(
     """Return the estimate, with its inference and its warnings."""
     step = taken.step
     known = products is not None or step.exact
+    factor = step.ahead_factor
+    if products is not None:
+        factor = factorize(products.moments.information, intercept=model.has_intercept)
     fields = conclude(
         model,
         asked.cov_type,
         step.coef,
         step.ahead if products is None else products,
+        factor,
         n_samples=pilot.survey.n,
         decrement=step.decrement,
         loglik_estimated=not known and not model.quadratic,
     )
     left = step
     if products is not None:
-        here = factorize(products.moments.information, intercept=model.has_intercept)
-        left = Step.arrived(step.coef, products.moments, here, np.sqrt(fields["covariance"].diagonal()))
+        left = Step.arrived(step.coef, products.moments, factor, np.sqrt(fields["covariance"].diagonal()))
     fields["warnings"] = (*taken.said, *_advice(model, asked, pilot, taken, left), *fields["warnings"])
     return OneStepEstimate(
         **fields,
@@ -130,9 +133,9 @@ def report_or_step(
     return None, taken, advance(model, pilot, taken, products.moments, asked.correction)
 
 
-def extrapolated_bread(model: Model, taken: Steps) -> np.ndarray:
+def extrapolated_bread(taken: Steps) -> np.ndarray:
     """Return I⁻¹ where the last step leads, the information there extrapolated from the pilot rows."""
-    return filled(factorize(taken.step.ahead.information, intercept=model.has_intercept).inverse())
+    return filled(taken.step.ahead_factor.inverse())
 
 
 def report_if_whole(model: Model, asked: Asked, pilot: PilotFit, whole: int) -> tuple[OneStepEstimate | None, bool]:

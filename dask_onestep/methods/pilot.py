@@ -119,6 +119,7 @@ def _report(model: Model, pilot: PilotFit, seed: int) -> Estimate:
         "nonrobust",
         pilot.coef,
         pilot.moments,
+        pilot.factor,
         n_samples=pilot.survey.n,
         decrement=float("nan"),
         loglik=float("nan"),

@@ -11,7 +11,7 @@ from dask_onestep.kernels.pilots.poor_pilot import is_usable, representation, re
 from dask_onestep.kernels.pilots.step import UNUSABLE, Step, shorten
 from dask_onestep.kernels.records import Moments, Record
 from dask_onestep.kernels.solve.ascent import Ascent, Newton
-from dask_onestep.kernels.solve.linear_algebra import AnyFactor, factorize
+from dask_onestep.kernels.solve.linear_algebra import AnyFactor
 from dask_onestep.messages.text import Remarks
 
 MAX_STEPS = 25
@@ -179,7 +179,7 @@ def _came_true(step: Step, ascent: Ascent) -> bool:
 
 def _foresees_errors(step: Step, most: float) -> bool:
     """Return whether the pilot rows predict standard errors not far from those that all rows have at the start."""
-    return _keep_errors(step.factor, factorize(step.ahead.information), most)
+    return _keep_errors(step.factor, step.ahead_factor, most)
 
 
 def _keep_errors(before: AnyFactor, after: AnyFactor, most: float = _MOVED) -> bool:

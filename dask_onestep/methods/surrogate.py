@@ -207,11 +207,12 @@ def _report(
 ) -> SurrogateEstimate:
     total, coef, advice = last.total, last.coef, _advice(anchor, last)
     if sums is None:
-        known = {"decrement": np.nan, "loglik": np.nan}
+        known: dict[str, Any] = {"decrement": np.nan, "loglik": np.nan}
         fields = conclude(model, "nonrobust", coef, _of_anchor(model, last), warnings=advice, **known)
     else:
-        decrement = factorize(sums.information, intercept=model.has_intercept).decrement(sums.score)
-        fields = conclude(model, "nonrobust", coef, sums, warnings=advice, decrement=decrement)
+        factor = factorize(sums.information, intercept=model.has_intercept)
+        decrement = factor.decrement(sums.score)
+        fields = conclude(model, "nonrobust", coef, sums, factor, warnings=advice, decrement=decrement)
     return SurrogateEstimate(
         **fields,
         n_iter=rounds,

@@ -144,4 +144,4 @@ def retreat(model: Model, pilot: PilotFit, sums: Moments) -> Step:
         pearson=None if there.pearson is None else ratio * there.pearson,
     )
     factor = factorize(ahead.information, intercept=model.has_intercept)
-    return Step(pilot.coef, sums, factor, coef, ahead, np.inf, np.inf, retreated=True)
+    return Step(pilot.coef, sums, factor, coef, ahead, factor, np.inf, np.inf, retreated=True)

@@ -34,6 +34,8 @@ class Step(Record):
     ahead : Moments
         The sums at `coef`, predicted from those at `start` and the pilot rows. Where the predicted information is not
         positive definite, it is that at `start`; where the predicted χ² is not positive, it is the pilot's, scaled up.
+    ahead_factor : CholeskyFactor or ArrowFactor
+        Their factored information.
     decrement : float
         λ² at `coef`, estimated from the pilot rows.
     distance : float
@@ -54,6 +56,7 @@ class Step(Record):
     factor: AnyFactor
     coef: np.ndarray
     ahead: Moments
+    ahead_factor: AnyFactor
     decrement: float
     distance: float
     shortened: bool = False
@@ -73,7 +76,7 @@ class Step(Record):
         Its distance is in standard errors of the model, or in robust ones if these `errors` are known.
         """
         left = Remaining.of(factor, sums.score, sums.phi, observed=sums.observed, reported=errors)
-        return cls(coef, sums, factor, coef, sums, left.decrement, left.distance)
+        return cls(coef, sums, factor, coef, sums, factor, left.decrement, left.distance)
 
     def is_close(self, tol: float, beyond: float = 1.0) -> bool:
         """Return whether the end is within √tol standard errors of the MLE, and the bound at most `beyond`·√tol."""
@@ -104,14 +107,14 @@ def arrive(curvature: Curvature, factor: AnyFactor, step: np.ndarray, *, at_maxi
         return None
     step, shortened, ahead = reached.coef, reached.cut or reached.stopped, reached.sums
     sums, intercept = curvature.sums, curvature.model.has_intercept
-    information = ahead.information
-    if not (factorize(information, intercept=intercept).kept == factor.kept).all():
-        information = sums.information
-    ahead = replace(ahead, information=information)
+    ahead_factor = factorize(ahead.information, intercept=intercept)
+    if not (ahead_factor.kept == factor.kept).all():
+        ahead, ahead_factor = replace(ahead, information=sums.information), factor
     if ahead.pearson is not None and not ahead.pearson > 0:
         ahead = replace(ahead, pearson=curvature.scaled_pearson(step))
     left = curvature.remaining(step, factor, ahead.phi, at_maximum=at_maximum and not shortened)
-    return Step(curvature.coef, sums, factor, curvature.coef + step, ahead, left.decrement, left.distance, shortened)
+    coef = curvature.coef
+    return Step(coef, sums, factor, coef + step, ahead, ahead_factor, left.decrement, left.distance, shortened)
 
 
 def shorten(model: Model, pilot: PilotFit, step: Step, part: np.ndarray) -> Step:
