@@ -32,7 +32,7 @@ _OF_EACH_ROW = ("keys", "positions", *PARTS, "raw")
 _CORRECTED = (20, 40)
 # Rows that cannot belong to the pilot are discarded if this many times the needed rows are held: the others are copied,
 # and strata sought once more.
-_WORTH_LETTING_GO = 1.75
+_WORTH_LETTING_GO = 2.5
 # Keys and positions are sent as runs of consecutive rows if these have so many rows on average.
 _LONG_RUN = 1000
 
@@ -259,11 +259,10 @@ class PilotSample(Joining):
         most = enough if n == rule.total and rule.strata is None else _WORTH_LETTING_GO * enough
         bound = key_of_rank(keys, enough, n) if len(keys) > most else None
         if rule.strata is not None and not whole:
-            known = [part.known_strata() for part in parts]
-            size = rule.least(n) if n == rule.total else 0
-            strata, wanted = Strata.joined(known, keys, np.concatenate([part.y for part in parts]), labels, size)
+            strata = Strata.joined([part.known_strata() for part in parts], labels)
             if bound is not None:
-                columns = [part.tails(rule.strata) for part in parts]
+                y, columns = np.concatenate([part.y for part in parts]), [part.tails(rule.strata) for part in parts]
+                strata, wanted = strata.needed(keys, y, n, rule.least(n) if n == rule.total else 0)
                 whole_columns = [np.concatenate(column) for column in zip(*columns, strict=True)]
                 ends = extremes(whole_columns, keys, rule.strata.of_tail(), bound / int(ALL_KEYS))
                 wanted = np.concatenate([wanted, *(index for index, _ in ends)])

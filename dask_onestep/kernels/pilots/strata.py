@@ -175,10 +175,8 @@ class Strata(Record):
         return replace(self, counts=_counts(of_class, len(self.classes), self.levels, sizes))
 
     @classmethod
-    def joined(
-        cls, parts: Sequence[Strata], keys: np.ndarray, y: np.ndarray, labels: np.ndarray | None, size: float = 0
-    ) -> tuple[Strata, np.ndarray]:
-        """Return the strata of several samples in sequence, and the rows of them to hold, but for extreme ones."""
+    def joined(cls, parts: Sequence[Strata], labels: np.ndarray | None) -> Strata:
+        """Return the strata of several samples in sequence."""
         rule = parts[0].rule
         classes, (known, places) = _classes(rule, labels), _joined_levels(parts)
         levels = tuple(
@@ -199,19 +197,27 @@ class Strata(Record):
                 cutoff[at] = np.minimum(cutoff[at], part.cutoffs[number])
             counts.append(count)
             cutoffs.append(cutoff)
-        found = replace(found, counts=tuple(counts), cutoffs=tuple(cutoffs))
-        wanted, of_class = [np.empty(0, np.intp)], found.of_class(y)
-        total = sum(int(part.counts[0].sum()) for part in parts if part.counts)
-        for number in range(len(counts)):
-            every, ends = found.counts[number].ravel(), found.cutoffs[number].ravel()
-            most, few = found.quota(number)
-            if not found.is_oversampled(number) or (size and (every * size >= np.minimum(few, every) * total).all()):
+        return replace(found, counts=tuple(counts), cutoffs=tuple(cutoffs))
+
+    def needed(self, keys: np.ndarray, y: np.ndarray, n: int, size: int) -> tuple[Strata, np.ndarray]:
+        """Return the rows to hold, but for extreme ones, and the strata where others are not; of n rows.
+
+        Parameters
+        ----------
+        size : int
+            Size of the simple random sample that is held besides; 0 if it is unknown.
+        """
+        wanted, cutoffs, of_class = [np.empty(0, np.intp)], list(self.cutoffs), self.of_class(y)
+        for number in range(len(self.counts)):
+            every, ends = self.counts[number].ravel(), self.cutoffs[number].ravel()
+            most, few = self.quota(number)
+            if not self.is_oversampled(number) or (size and (every * size >= np.minimum(few, every) * n).all()):
                 continue  # a simple random sample has enough rows of each
-            ids_of = partial(found.groups, number, of_class)
+            ids_of = partial(self.groups, number, of_class)
             index, more = _smallest(keys, ids_of, np.full(len(every), most), every, ends)
             wanted.append(index)
-            found.cutoffs[number][:] = np.minimum(ends, more).reshape(found.shape(number))
-        return found, np.concatenate(wanted)
+            cutoffs[number] = np.minimum(ends, more).reshape(self.shape(number))
+        return replace(self, cutoffs=tuple(cutoffs)), np.concatenate(wanted)
 
     def take(self, index: np.ndarray) -> Strata:
         """Return the strata of some of the rows held."""
