@@ -17,6 +17,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from dask.tokenize import tokenize
@@ -145,8 +146,10 @@ def _array(column: pa.ChunkedArray, coded: bool, encoded: bool) -> Any:
 
 def _categories(column: pa.ChunkedArray) -> pd.Categorical:
     """Return the codes of dictionaries as a categorical; pandas' own conversion would copy and convert both twice."""
-    chunks = column.chunks or [column.combine_chunks()]
+    kind, chunks = column.type, column.chunks or [column.combine_chunks()]
     if not all(chunk.dictionary.equals(chunks[0].dictionary) for chunk in chunks[1:]):
+        if any(chunk.dictionary.null_count for chunk in chunks):  # such dictionaries Arrow does not unify
+            column = pa.chunked_array([_without_null(chunk) for chunk in chunks])
         chunks = column.unify_dictionaries().chunks
     words = chunks[0].dictionary
     levels: Any = _words(words) if _is_text(words.type) else pd.Index(words.to_pandas(date_as_object=True))
@@ -155,7 +158,12 @@ def _categories(column: pa.ChunkedArray) -> pd.Categorical:
     if levels.hasnans or not levels.is_unique:
         places, levels = levels.factorize()
         codes = np.append(places, -1)[codes]
-    return pd.Categorical.from_codes(codes, levels, ordered=column.type.ordered, validate=False)
+    return pd.Categorical.from_codes(codes, levels, ordered=kind.ordered, validate=False)
+
+
+def _without_null(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    words = column.dictionary.drop_null()
+    return pa.DictionaryArray.from_arrays(pc.index_in(column.cast(words.type), words), words)
 
 
 def _signed(codes: pa.Array) -> np.ndarray:
