@@ -340,17 +340,6 @@ def test_ran_away():
     assert entered.observe(Moments(1, 1.0, -1.0, np.zeros(2), lost)).converged
 
 
-def test_aliases_are_looked_at_once(monkeypatch):
-    looked = []
-    monkeypatch.setattr("dask_onestep.kernels.solve.ascent.ran_away", lambda *given: looked.append(given))
-    full, lost = np.array([[2.0, 1.0], [1.0, 1.0]]), np.array([[1.0, 1.0], [1.0, 1.0]])
-    for first, count in ((lost, 0), (full, 1)):
-        ascent = Ascent.begin(np.zeros(2), Moments(1, 1.0, -9.0, np.ones(2), first), NEWTON)
-        for number in range(3):
-            ascent = ascent.observe(Moments(1, 1.0, -1.0 + number, np.ones(2), lost))
-        assert len(looked) == count
-
-
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
 def test_ran_away_depends_on_no_unit(scale):
     now = np.array([[1.0, 1.0], [1.0, 1.0]])

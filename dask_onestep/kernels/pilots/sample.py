@@ -32,7 +32,7 @@ _OF_EACH_ROW = ("keys", "positions", *PARTS, "raw")
 _CORRECTED = (20, 40)
 # Rows that cannot belong to the pilot are discarded if this many times the needed rows are held: the others are copied,
 # and strata sought once more.
-_WORTH_LETTING_GO = 2.5
+_WORTH_LETTING_GO = 1.25
 # Keys and positions are sent as runs of consecutive rows if these have so many rows on average.
 _LONG_RUN = 1000
 
@@ -256,7 +256,7 @@ class PilotSample(Joining):
         keys = np.concatenate([part.keys for part in parts])
         whole = len(keys) == n <= rule.whole
         enough = n if whole else rule.enough(n, n_missing)
-        most = enough if n == rule.total and rule.strata is None else _WORTH_LETTING_GO * enough
+        most = enough if n == rule.total else _WORTH_LETTING_GO * enough
         bound = key_of_rank(keys, enough, n) if len(keys) > most else None
         if rule.strata is not None and not whole:
             strata = Strata.joined([part.known_strata() for part in parts], labels)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
@@ -254,7 +254,7 @@ class Ascent(Record):
         coef = self.proposal
         move = self.rule(coef, sums, self.move.decrement)
         first = getattr(sums, "information", None) if self.first is None else self.first
-        if first is not None and self._loses_columns(move.factor) and ran_away(first, sums.information, move.factor):
+        if move.factor is not None and first is not None and ran_away(first, sums.information, move.factor):
             return replace(self, stopped=True)
         return Ascent(
             coef,
@@ -268,11 +268,6 @@ class Ascent(Record):
             n_leaving=self.n_leaving + 1 if self._stays(sums) else 0,
             first=first,
         )._checked()
-
-    def _loses_columns(self, now: AnyFactor | None) -> TypeGuard[AnyFactor]:
-        """Return whether columns are aliased that are not at the current point: others have been looked at there."""
-        last = self.move.factor
-        return now is not None and last is not None and bool((last.kept & ~now.kept).any())
 
     def _stays(self, sums: Any) -> bool:
         """Return whether the domain's boundary left next to nothing of the step."""
@@ -340,7 +335,7 @@ def ran_away(before: Matrix, now: Matrix, factor: AnyFactor) -> bool:
         The information at the start.
     now : ndarray or Arrowhead of shape (d, d)
         The information at the current point.
-    factor : AnyFactor
+    factor : CholeskyFactor
         The factored `now`.
 
     Returns
@@ -375,4 +370,5 @@ def _lost(before: Matrix, now: Matrix, factor: AnyFactor, aside: np.ndarray) -> 
         return np.maximum(held, 0.0) / np.where(lengths > 0, lengths, 1.0)
 
     first = fraction(before)
-    return bool(((first > _TOLD_APART) & (fraction(now) < _LEFT * first)).any())
+    had = first > _TOLD_APART  # mostly none, and those of now need not be known
+    return bool(had.any() and (had & (fraction(now) < _LEFT * first)).any())
