@@ -178,6 +178,22 @@ def test_a_polynomial_of_few_values_is_named(values, shift):
     np.testing.assert_allclose(coef.predict(frame), levels.predict(frame), atol=1e-8)
 
 
+@pytest.mark.parametrize(("far", "degree"), [(1e3, 4), (1e5, 2)])
+def test_a_polynomial_may_have_values_far_from_the_others(far, degree):
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"x": np.append(rng.normal(size=2999), far), "y": rng.normal(size=3000)})
+    found = GLMRegressor(formula=f"y ~ poly(x, {degree})").fit(frame).predict(frame)
+    basis = np.full((3000, 1), 3000**-0.5)
+    for _ in range(degree):  # each polynomial is x times the last one, orthogonalized twice
+        column = frame.x.to_numpy() * basis[:, -1]
+        for _ in range(2):
+            column = column - basis @ (basis.T @ column)
+        basis = np.column_stack([basis, column / np.linalg.norm(column)])
+    np.testing.assert_allclose(found, basis @ (basis.T @ frame.y), atol=1e-8)
+    with pytest.raises(ValueError, match=r"poly\(x, 8\) .* some values of x are so far from the others"):
+        GLMRegressor(formula="y ~ poly(x, 8)").fit(frame.assign(x=frame.x.replace(far, 1e7)))
+
+
 def test_a_scale_of_a_constant_is_named():
     for term in ("scale(k)", "standardize(k)", "scale(k, ddof=0)"):
         with pytest.raises(ValueError, match=r"divides by a standard deviation of 0: its argument is constant"):

@@ -29,7 +29,7 @@ from dask_onestep.kernels.designs.terms import Terms
 from dask_onestep.messages import catalogue
 
 # Memory of a block's columns.  Smaller tables are cut into `_MANY_BLOCKS` or so, but with blocks below
-# `_SMALL_BLOCK_BYTES` threads spend much of their time on the exchange of the interpreter's lock.  All numbers, and so
+# `_SMALL_BLOCK_BYTES` threads spend much of their time waiting for the interpreter's lock.  All numbers, and so
 # the blocks, depend only on the data.
 _BLOCK_BYTES, _SMALL_BLOCK_BYTES, _MANY_BLOCKS = 64 * 2**20, 12 * 2**20, 32
 _MOST_IN_MEMORY = 2**30  # bytes of what a filter leaves of a data set
@@ -148,7 +148,7 @@ def _categories(column: pa.ChunkedArray) -> pd.Categorical:
     """Return the codes of dictionaries as a categorical; pandas' own conversion would copy and convert both twice."""
     kind, chunks = column.type, column.chunks or [column.combine_chunks()]
     if not all(chunk.dictionary.equals(chunks[0].dictionary) for chunk in chunks[1:]):
-        if any(chunk.dictionary.null_count for chunk in chunks):  # such dictionaries Arrow does not unify
+        if any(chunk.dictionary.null_count for chunk in chunks):  # Arrow does not unify these
             column = pa.chunked_array([_without_null(chunk) for chunk in chunks])
         chunks = column.unify_dictionaries().chunks
     words = chunks[0].dictionary

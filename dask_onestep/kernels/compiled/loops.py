@@ -638,7 +638,7 @@ def find(mask, out):
 def find_ends(values, low, high, most, out):
     """Write the numbers of the rows with values up to `low` or from `high`, and return how many there are.
 
-    Of the rows with either of these values, at least so many, the first ones, are written.
+    Of the rows equal to `low`, and of those equal to `high`, at least the first `most` are written.
     """
     found, lows, highs = np.uint64(0), 0, 0
     for start in range(0, len(values), _NEAR):

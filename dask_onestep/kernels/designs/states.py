@@ -22,7 +22,7 @@ from dask_onestep.kernels.records import Record
 # Beyond this degree the moments lose too many digits, and the rows of a sample are used instead.
 _MAX_DEGREE = 8
 _CONSTANT = 1e-14  # spread, as a fraction of the mean, that is rounding
-_ROUNDING = 1e-14  # square of a polynomial, as a fraction of the moments that it is a difference of, likewise
+_SOME = 256  # rows that mostly show that there are many different values
 _DDOF = {"center": 1, "scale": 1, "standardize": 0}
 
 
@@ -36,10 +36,13 @@ class CentralMoments(Record):
         The mean of n values.
     sums : ndarray of shape (order + 1,)
         Σ(xᵢ − mean)^j for j = 0, 1, …; the first is n, the second 0 up to rounding.
+    distinct : ndarray
+        Different values, if there are at most order / 2 of them; otherwise more of them than that.
     """
 
     mean: float
     sums: np.ndarray
+    distinct: np.ndarray
 
     @classmethod
     def of(cls, values: np.ndarray, order: int) -> CentralMoments:
@@ -47,7 +50,9 @@ class CentralMoments(Record):
         values = values[np.isfinite(values)]
         mean = float(values.mean()) if len(values) else 0.0
         powers = np.cumprod(np.broadcast_to(values - mean, (order, len(values))), axis=0)
-        return cls(mean, np.array([float(len(values)), *powers.sum(axis=1)]))
+        some = np.unique(values[:_SOME])
+        distinct = some if len(some) > order // 2 else np.unique(values)
+        return cls(mean, np.array([float(len(values)), *powers.sum(axis=1)]), distinct[: order // 2 + 1])
 
     @property
     def n(self) -> float:
@@ -57,7 +62,8 @@ class CentralMoments(Record):
     def __add__(self, other: CentralMoments) -> CentralMoments:
         n = self.n + other.n
         mean = self.mean + (other.mean - self.mean) * other.n / n if n else 0.0
-        return CentralMoments(mean, self._about(mean) + other._about(mean))
+        distinct = np.union1d(self.distinct, other.distinct)[: len(self.sums) // 2 + 1]
+        return CentralMoments(mean, self._about(mean) + other._about(mean), distinct)
 
     def _about(self, mean: float) -> np.ndarray:
         """Return the sums about another mean, by the binomial formula (Pébay, 2008)."""
@@ -111,12 +117,17 @@ def _state(node: ast.Call, moments: CentralMoments, degree: int) -> dict[str, An
                 f"{ast.unparse(node)} in the formula is a polynomial of a constant, so its effect cannot be estimated. "
                 "Drop the term."
             )
-        state = _polynomials(moments, degree)
-        if (most := len(state["norms2"]) - 1) < degree:
-            column = ast.unparse(node.args[0])
+        call, column = ast.unparse(node), ast.unparse(node.args[0])
+        if 0 < (count := len(moments.distinct)) <= degree:
             raise ValueError(
-                f"{ast.unparse(node)} in the formula has degree {degree}, and the values of {column} determine "
-                f"polynomials of degree {most} at most. Use poly({column}, {most}), or C({column})."
+                f"{call} in the formula has degree {degree}, and {column} has {count} different values, which "
+                f"determine polynomials of degree {count - 1} at most. Use poly({column}, {count - 1}), or C({column})."
+            )
+        state = _polynomials(moments, degree)
+        if len(state["norms2"]) <= degree:
+            raise ValueError(
+                f"{call} in the formula cannot be computed: some values of {column} are so far from the others that "
+                "only these matter in its powers. Use a lower degree, or a transform such as log."
             )
         return state
     spread = None if name == "center" else float(np.sqrt(moments.sums[2] / (moments.n - _DDOF[name])))
@@ -124,7 +135,7 @@ def _state(node: ast.Call, moments: CentralMoments, degree: int) -> dict[str, An
 
 
 def _polynomials(moments: CentralMoments, degree: int) -> dict[str, dict[int, float]]:
-    """Return the recurrence and the squared norms of the monic orthogonal polynomials, up to the first that is zero."""
+    """Return the recurrence and the squared norms of monic orthogonal polynomials, up to the first that rounds to 0."""
     spread = float(np.sqrt(moments.sums[2] / moments.n)) or 1.0
     standard = moments.sums / moments.n / spread ** np.arange(len(moments.sums))
 
@@ -135,10 +146,10 @@ def _polynomials(moments: CentralMoments, degree: int) -> dict[str, dict[int, fl
     alpha, norms = {}, {}
     last, current = np.zeros(1), np.ones(1)
     for k in range(degree + 1):
-        square = np.convolve(current, current)
-        if product(current, current) <= _ROUNDING * float(np.abs(square) @ np.abs(standard[: len(square)])):
+        norm = product(current, current)
+        if norm <= 0:
             break
-        norms[k] = product(current, current)
+        norms[k] = norm
         if k == degree:
             break
         shifted = np.append(0.0, current)

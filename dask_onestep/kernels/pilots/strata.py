@@ -200,7 +200,7 @@ class Strata(Record):
         return replace(found, counts=tuple(counts), cutoffs=tuple(cutoffs))
 
     def needed(self, keys: np.ndarray, y: np.ndarray, n: int, size: int) -> tuple[Strata, np.ndarray]:
-        """Return the rows to hold, but for extreme ones, and the strata where others are not; of n rows.
+        """Return the strata, with cutoffs from which on rows are not held, and the rows to hold but for extreme ones.
 
         Parameters
         ----------

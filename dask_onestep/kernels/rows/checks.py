@@ -264,7 +264,7 @@ def _complete_rows(rows: Rows) -> np.ndarray | None:
 
 
 def _integers_or_numbers(block: Block, rows: Rows) -> np.ndarray:
-    """Return y as loaded if it has integers, which are finite, and which a few bytes suffice for; else of the rows."""
+    """Return y as loaded, dropped rows too, if it holds integers (finite, in few bytes), else that of the rows."""
     kind = getattr(block.y, "dtype", None)
     return np.asarray(block.y) if isinstance(kind, np.dtype) and kind.kind in "biu" else rows.y
 

@@ -370,5 +370,5 @@ def _lost(before: Matrix, now: Matrix, factor: AnyFactor, aside: np.ndarray) -> 
         return np.maximum(held, 0.0) / np.where(lengths > 0, lengths, 1.0)
 
     first = fraction(before)
-    had = first > _TOLD_APART  # mostly none, and those of now need not be known
+    had = first > _TOLD_APART  # mostly none, and the fractions now are not needed
     return bool(had.any() and (had & (fraction(now) < _LEFT * first)).any())

@@ -166,8 +166,8 @@ def _decisive(
     """Return the levels to factor among the other columns, and the aliased levels.
 
     Levels are added in order, part by part. If a part makes pivots of the columns before it, levels put aside among
-    them, fall below `least`, levels of which these and the levels added so far leave less than `floor` are aliased. If
-    the others still do, the first of them that does is found by bisection and put aside.
+    them, fall below `least`, those of its levels are aliased of which these columns and the levels added so far leave
+    less than `floor`. If the others still do, the first of them that does is found by bisection and put aside.
     """
     every = np.flatnonzero(levels > 0)
     aside: list[int] = []
@@ -215,7 +215,7 @@ def _decisive(
 
 
 def _unexplained(left: np.ndarray, beside: np.ndarray, floor: float) -> np.ndarray:
-    """Return which levels, given their scaled columns beside a matrix, it and the levels before do not explain."""
+    """Return which levels, whose scaled columns are beside a matrix, neither its columns nor earlier levels explain."""
     half = forward_solved(linalg.lapack.dpotrf(left, lower=1, clean=1)[0], beside)
     count = beside.shape[1]
     return decomposed(np.eye(count) - half.T @ half, np.ones(count, dtype=bool), np.full(count, floor))[0]
