@@ -187,7 +187,7 @@ class OneStep(Method):
         draw = replace(self.draw(problem), held=held, seed=asked.seed)
         whole, known, most = draw.whole, problem.n_usable, problem.blocks.n_rows
         all_rows = most is not None and most <= whole
-        last = problem.lazy and all_rows  # no pass follows that would show gaps
+        last = problem.lazy and all_rows  # no pass follows that would show missing values
         pilot, learned = yield from draw_pilot(problem, replace(draw, searched=last), settled=not all_rows)
         if not whole or (known is not None and known > whole) or (problem.lazy and not last):
             return pilot, learned, None

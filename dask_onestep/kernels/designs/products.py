@@ -283,7 +283,7 @@ def dense_columns(
 
 
 def _numbers(factor: Factor, frame: TableLike, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return a column as it is, and which rows of it are used; or an expression of these rows, written by slices."""
+    """Return a column unchanged, and which rows of it are used; or an expression of these rows, written by slices."""
     if factor.source is None:
         return only_numbers(factor.values(frame), factor.name), rows
     out = np.empty(len(frame) if rows is None else len(rows))

@@ -205,7 +205,7 @@ def _decisive(
             extended = np.block([[left, column], [column.T, np.ones((1, 1))]])
             some = some[many:]
             pivot = pivoted(extended, np.append(np.zeros(len(left)), floor))
-            if pivot[1] is not None:
+            if pivot[1] is not None:  # at the floor, where rounding decides
                 aliased.append(found)
                 continue
             aside.append(found)
